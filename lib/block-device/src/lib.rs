@@ -1,0 +1,112 @@
+//! Blocks of 512 bytes, and the devices that hold them.
+//!
+//! # Theory of operation
+//!
+//! Everything above the card (partition, streams, records) sees a [`BlockDevice`]: numbered blocks that are read,
+//! written and made durable. It is asynchronous, because a card takes milliseconds and the crash-log server goes on
+//! accepting records meanwhile. The emergency path sees a [`PolledDevice`]: the same operations, synchronous. They are
+//! two traits on purpose: a type implements one of them, so the emergency path cannot end up in the request path that
+//! was interrupted by the crash.
+//!
+//! Data travels in [`Block`]s. A controller with DMA reads or writes a block while the program holds a reference to
+//! it, which is why a block consists of atomics: sharing it with the hardware (and appending to one block while its
+//! neighbours are being written) then needs no `unsafe` and no exclusive borrow.
+//!
+//! [`Window`] restricts a device to a range of blocks, usually a partition: an address outside it is refused before
+//! any command reaches the device.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+mod block;
+mod window;
+
+pub use block::{BLOCK_LEN, BLOCK_WORDS, Block};
+pub use window::{Window, WindowError};
+
+use core::future::Future;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+
+/// A device of numbered 512-byte blocks, used asynchronously.
+///
+/// A future of this trait may be polled at any time; it makes progress when the hardware has. Dropping one before it
+/// is ready leaves a request in flight: the next call on the same device first ends it by the device's own protocol.
+pub trait BlockDevice {
+    /// Why an operation failed. Small, and says which step it was.
+    type Error: Copy + core::fmt::Debug + PartialEq;
+
+    /// Number of blocks; valid addresses are below it.
+    fn block_count(&self) -> u64;
+
+    /// Reads `blocks.len()` blocks, beginning at block `first`. Reading no blocks succeeds.
+    fn read(
+        &mut self,
+        first: u64,
+        blocks: &[Block],
+    ) -> impl Future<Output = Result<(), Self::Error>>;
+
+    /// Writes `blocks.len()` blocks, beginning at block `first`. After an error any of them, none or all may hold the
+    /// new data. Durable only after [`BlockDevice::flush`].
+    fn write(
+        &mut self,
+        first: u64,
+        blocks: &[Block],
+    ) -> impl Future<Output = Result<(), Self::Error>>;
+
+    /// Writes one block so that a power cut leaves either the old or the new content, where the medium can do that
+    /// (eMMC reliable write); otherwise the same as [`BlockDevice::write`].
+    fn write_reliable(
+        &mut self,
+        block: u64,
+        data: &Block,
+    ) -> impl Future<Output = Result<(), Self::Error>>;
+
+    /// Makes everything written so far durable.
+    fn flush(&mut self) -> impl Future<Output = Result<(), Self::Error>>;
+}
+
+/// The synchronous twin of [`BlockDevice`], for the emergency path: every call returns within the device's own time
+/// limit, polled, without interrupts.
+pub trait PolledDevice {
+    /// Why an operation failed. Small, and says which step it was.
+    type Error: Copy + core::fmt::Debug + PartialEq;
+
+    /// As [`BlockDevice::block_count`].
+    fn block_count(&self) -> u64;
+
+    /// As [`BlockDevice::read`].
+    ///
+    /// # Errors
+    /// Those of the device; the blocks then hold nothing of use.
+    fn read(&mut self, first: u64, blocks: &[Block]) -> Result<(), Self::Error>;
+
+    /// As [`BlockDevice::write`].
+    ///
+    /// # Errors
+    /// Those of the device; any of the blocks may have been written.
+    fn write(&mut self, first: u64, blocks: &[Block]) -> Result<(), Self::Error>;
+
+    /// As [`BlockDevice::write_reliable`].
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn write_reliable(&mut self, block: u64, data: &Block) -> Result<(), Self::Error>;
+
+    /// As [`BlockDevice::flush`].
+    ///
+    /// # Errors
+    /// Those of the device; what was written since the last flush may be lost by a power cut.
+    fn flush(&mut self) -> Result<(), Self::Error>;
+}
+
+/// Polls a future once, with a waker that does nothing.
+///
+/// `Some` if it was ready: always so with a device that never waits, such as an image file, or a polled device behind
+/// an asynchronous face.
+pub fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
