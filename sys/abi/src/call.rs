@@ -1,0 +1,129 @@
+//! Numbers of system calls and kernel IPC operations.
+
+/// System calls. The number is passed in r11.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[repr(u32)]
+pub enum Sysnum {
+    /// Send a message and wait for the reply.
+    Send = 0,
+    /// Wait for a message or a notification.
+    Recv = 1,
+    /// Answer a message.
+    Reply = 2,
+    /// Set or clear the task's timer.
+    SetTimer = 3,
+    /// Copy out of a caller's lease.
+    BorrowRead = 4,
+    /// Copy into a caller's lease.
+    BorrowWrite = 5,
+    /// Ask for the attributes and length of a lease.
+    BorrowInfo = 6,
+    /// Enable or disable the interrupts behind a notification.
+    IrqControl = 7,
+    /// Give up.
+    Panic = 8,
+    /// Read the time and the task's timer.
+    GetTimer = 9,
+    /// Turn a task id into the current one of the same task.
+    RefreshTaskId = 10,
+    /// Post notification bits to a task.
+    Post = 11,
+    /// Answer a message by faulting its sender.
+    ReplyFault = 12,
+    /// Ask for the state of the interrupts behind a notification.
+    IrqStatus = 13,
+}
+
+impl TryFrom<u32> for Sysnum {
+    type Error = ();
+
+    #[inline]
+    fn try_from(value: u32) -> Result<Self, ()> {
+        Ok(match value {
+            0 => Self::Send,
+            1 => Self::Recv,
+            2 => Self::Reply,
+            3 => Self::SetTimer,
+            4 => Self::BorrowRead,
+            5 => Self::BorrowWrite,
+            6 => Self::BorrowInfo,
+            7 => Self::IrqControl,
+            8 => Self::Panic,
+            9 => Self::GetTimer,
+            10 => Self::RefreshTaskId,
+            11 => Self::Post,
+            12 => Self::ReplyFault,
+            13 => Self::IrqStatus,
+            _ => return Err(()),
+        })
+    }
+}
+
+/// Kernel IPC: operations of a SEND to [`TaskId::KERNEL`](crate::TaskId::KERNEL). Arguments and results are ssmarshal.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[repr(u16)]
+pub enum Kipcnum {
+    /// `u32` index -> [`TaskState`](crate::TaskState).
+    ReadTaskStatus = 1,
+    /// `(u32, bool)` index, start -> nothing.
+    ReinitTask = 2,
+    /// `u32` index -> nothing.
+    FaultTask = 3,
+    /// Nothing -> `u64`.
+    ReadImageId = 4,
+    /// Nothing -> never returns.
+    Reset = 5,
+    /// `(u32, u32)` index, n -> `Option<`[`TaskDumpRegion`](crate::TaskDumpRegion)`>`.
+    GetTaskDumpRegion = 6,
+    /// `(u32, `[`TaskDumpRegion`](crate::TaskDumpRegion)`)` -> raw bytes.
+    ReadTaskDumpRegion = 7,
+    /// `(u32, u32)` index, notification mask -> nothing.
+    SoftwareIrq = 8,
+    /// `u32` first index -> `u32` index of a faulted task, or 0.
+    FindFaultedTask = 9,
+    /// `u32` index -> raw bytes.
+    ReadPanicMessage = 10,
+    /// `u32` index -> `[u32; `[`TASK_REGISTERS`](crate::TASK_REGISTERS)`]`. Supervisor only. Not in upstream: numbers
+    /// from 0x100 on are this project's.
+    ReadTaskRegisters = 0x100,
+}
+
+impl TryFrom<u16> for Kipcnum {
+    type Error = ();
+
+    #[inline]
+    fn try_from(value: u16) -> Result<Self, ()> {
+        Ok(match value {
+            1 => Self::ReadTaskStatus,
+            2 => Self::ReinitTask,
+            3 => Self::FaultTask,
+            4 => Self::ReadImageId,
+            5 => Self::Reset,
+            6 => Self::GetTaskDumpRegion,
+            7 => Self::ReadTaskDumpRegion,
+            8 => Self::SoftwareIrq,
+            9 => Self::FindFaultedTask,
+            10 => Self::ReadPanicMessage,
+            0x100 => Self::ReadTaskRegisters,
+            _ => return Err(()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_convert_both_ways() {
+        for n in 0..14 {
+            assert_eq!(Sysnum::try_from(n).map(|s| s as u32), Ok(n));
+        }
+        assert_eq!(Sysnum::try_from(14), Err(()));
+        for n in (1..=10).chain([0x100]) {
+            assert_eq!(Kipcnum::try_from(n).map(|k| k as u16), Ok(n));
+        }
+        assert_eq!(Kipcnum::try_from(0), Err(()));
+        assert_eq!(Kipcnum::try_from(11), Err(()));
+    }
+}

@@ -1,0 +1,40 @@
+//! The contract between the kernel and everything that runs on or beside it.
+//!
+//! Numbers, types and encodings that kernel, tasks, the build system and debuggers must agree on. They are those of
+//! Hubris, so that a task built against this crate behaves the same on a stock Hubris kernel, and so that stock
+//! Humility understands what it reads in memory:
+//!
+//! * the *order of enum variants* is ABI: kernel IPC messages carry the variant index as one byte;
+//! * the *names* of types, variants and fields are ABI too: Humility finds them through DWARF;
+//! * the *memory layout* of Rust enums is not ABI.
+//!
+//! One module per subject; everything is re-exported at the top, where tasks find it.
+//!
+//! # Differences from upstream
+//!
+//! Types added by this project are marked as such: [`Kipcnum::ReadTaskRegisters`] and [`TASK_REGISTERS`]. The interrupt
+//! types do not implement `phash::PerfectHash`: the kernel indexes plain tables (see `kern::irq`), and the perfect
+//! hash crate of that name is in no registry.
+
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+mod call;
+mod dump;
+mod fault;
+mod image;
+mod interrupt;
+mod lease;
+mod response;
+mod state;
+mod task_id;
+
+pub use call::{Kipcnum, Sysnum};
+pub use dump::{ReadPanicMessageError, TASK_REGISTERS, TaskDumpRegion};
+pub use fault::{FaultInfo, FaultSource, ReplyFaultReason, UsageError};
+pub use image::{CABOOSE_MAGIC, HEADER_MAGIC, ImageHeader, ImageVectors};
+pub use interrupt::{Interrupt, InterruptNum, InterruptOwner, IrqControlArg, IrqStatus};
+pub use lease::{LeaseAttributes, ULease};
+pub use response::{DEFECT, FIRST_DEAD_CODE, dead_response_code, extract_new_generation};
+pub use state::{SchedState, TaskState};
+pub use task_id::{Generation, TaskId};
