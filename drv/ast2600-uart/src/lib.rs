@@ -1,0 +1,289 @@
+//! 16550 UART of the AST2600: interrupt-driven receive, polled transmit.
+//!
+//! Receive works with the 16-byte FIFO and its trigger: the interrupt comes
+//! when [`RECEIVE_TRIGGER`] bytes are waiting, or when some are waiting and
+//! nothing has arrived for four character times. The driver does not wait for
+//! bytes: the owner of the interrupt calls [`Uart::receive`] until it answers
+//! `None`, or stops earlier. Not reading is how the owner holds the sender
+//! back where the line has flow control, and the interrupt stays pending, so
+//! that nothing is forgotten.
+//!
+//! Transmit polls the status register. Every wait is bounded by a number of
+//! polls: a line that never becomes ready costs that many reads of a register
+//! and then the byte is given up, [`TransmitStuck`].
+//!
+//! Registers are those of the NS16550A (PC16550D data sheet, section 8), each
+//! in the low byte of a 32-bit word. The block is reached by `unsafe` in one
+//! place, which turns its fixed address into a reference.
+
+#![cfg_attr(target_os = "none", no_std)]
+
+use tock_registers::interfaces::{Readable, Writeable};
+use tock_registers::registers::{ReadOnly, ReadWrite};
+use tock_registers::{register_bitfields, register_structs};
+
+/// Address of UART1 (AST2600 memory map), granted by `uses = ["uart1"]`.
+pub const UART1_ADDRESS: usize = 0x1e78_3000;
+
+/// Address of UART5 (AST2600 memory map), granted by `uses = ["uart5"]`.
+pub const UART5_ADDRESS: usize = 0x1e78_4000;
+
+/// Bytes in the receive FIFO that raise the interrupt.
+///
+/// Half of the FIFO: at 115 200 baud it leaves 0.7 ms to answer before a byte
+/// is lost on a line without flow control.
+pub const RECEIVE_TRIGGER: usize = 8;
+
+/// Depth of each FIFO.
+pub const FIFO_DEPTH: usize = 16;
+
+/// The UART's clock: 24 MHz through the fixed divider of 13.
+const CLOCK_HZ: u32 = 24_000_000 / 13;
+
+/// Status polls before a byte is given up. A byte takes 87 us at 115 200 baud;
+/// a poll is a bus access of at least 50 ns, so this is at least ten bytes.
+const TRANSMIT_POLLS: u32 = 20_000;
+
+register_bitfields![u32,
+    InterruptEnable [
+        RECEIVED_DATA OFFSET(0) NUMBITS(1) [],
+        LINE_STATUS OFFSET(2) NUMBITS(1) [],
+    ],
+    /// Write side of the register at 0x08; reading it gives the interrupt identification.
+    FifoControl [
+        ENABLE OFFSET(0) NUMBITS(1) [],
+        RESET_RECEIVER OFFSET(1) NUMBITS(1) [],
+        RESET_TRANSMITTER OFFSET(2) NUMBITS(1) [],
+        TRIGGER OFFSET(6) NUMBITS(2) [
+            One = 0,
+            Four = 1,
+            Eight = 2,
+            Fourteen = 3,
+        ],
+    ],
+    LineControl [
+        WORD_LENGTH OFFSET(0) NUMBITS(2) [
+            Eight = 3,
+        ],
+        DIVISOR_LATCH OFFSET(7) NUMBITS(1) [],
+    ],
+    LineStatus [
+        DATA_READY OFFSET(0) NUMBITS(1) [],
+        OVERRUN OFFSET(1) NUMBITS(1) [],
+        PARITY OFFSET(2) NUMBITS(1) [],
+        FRAMING OFFSET(3) NUMBITS(1) [],
+        BREAK OFFSET(4) NUMBITS(1) [],
+        HOLDING_EMPTY OFFSET(5) NUMBITS(1) [],
+    ],
+];
+
+register_structs! {
+    /// The first six registers of a 16550 with a stride of four bytes.
+    Registers {
+        /// RBR on read, THR on write; the divisor's low byte while the latch is open.
+        (0x00 => data: ReadWrite<u32>),
+        /// IER; the divisor's high byte while the latch is open.
+        (0x04 => interrupt_enable: ReadWrite<u32, InterruptEnable::Register>),
+        (0x08 => fifo_control: ReadWrite<u32, FifoControl::Register>),
+        (0x0c => line_control: ReadWrite<u32, LineControl::Register>),
+        (0x10 => modem_control: ReadWrite<u32>),
+        (0x14 => line_status: ReadOnly<u32, LineStatus::Register>),
+        (0x18 => @END),
+    }
+}
+
+/// The transmitter did not take a byte within its bound of polls.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct TransmitStuck;
+
+/// One byte from the line, with what the receiver noticed.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Received {
+    /// The byte as it came, whatever the flags say.
+    pub byte: u8,
+    /// Bytes before this one were lost: the FIFO was full when they came.
+    pub overrun: bool,
+    /// This byte had a parity or framing error, or is a break.
+    pub line_error: bool,
+}
+
+/// A UART. Holding one means holding the only reference to its registers.
+pub struct Uart {
+    registers: &'static Registers,
+}
+
+impl Uart {
+    /// Takes the UART at `address`.
+    ///
+    /// # Safety
+    ///
+    /// `address` must be that of an AST2600 UART, for example
+    /// [`UART1_ADDRESS`], mapped for the caller as device memory; no one else
+    /// may use that UART while the value lives.
+    #[must_use]
+    pub unsafe fn new(address: usize) -> Self {
+        // SAFETY: the caller grants that a register block of a UART is mapped
+        // at the address and is ours alone. Memory-mapped registers live as
+        // long as the program.
+        let registers = unsafe { &*(address as *const Registers) };
+        Self { registers }
+    }
+
+    /// Sets 8 data bits, no parity, one stop bit, the nearest possible rate to
+    /// `baud`, clears both FIFOs and leaves interrupts off.
+    ///
+    /// A `baud` of 0 or above the clock's sixteenth (115 384) means the fastest
+    /// rate.
+    pub fn configure(&mut self, baud: u32) {
+        let divisor = divisor(baud);
+        let registers = self.registers;
+        registers.interrupt_enable.set(0);
+        registers
+            .line_control
+            .write(LineControl::WORD_LENGTH::Eight + LineControl::DIVISOR_LATCH::SET);
+        registers.data.set(u32::from(divisor & 0xff));
+        registers.interrupt_enable.set(u32::from(divisor >> 8));
+        registers
+            .line_control
+            .write(LineControl::WORD_LENGTH::Eight);
+        registers.fifo_control.write(
+            FifoControl::ENABLE::SET
+                + FifoControl::RESET_RECEIVER::SET
+                + FifoControl::RESET_TRANSMITTER::SET
+                + FifoControl::TRIGGER::Eight,
+        );
+    }
+
+    /// Lets received bytes raise the interrupt.
+    pub fn enable_receive_interrupt(&mut self) {
+        self.registers
+            .interrupt_enable
+            .write(InterruptEnable::RECEIVED_DATA::SET + InterruptEnable::LINE_STATUS::SET);
+    }
+
+    /// Takes the next byte out of the receive FIFO, if there is one.
+    ///
+    /// Costs one read of the line status and one of the data register. Taking
+    /// bytes until `None` also takes the interrupt back.
+    pub fn receive(&mut self) -> Option<Received> {
+        let status = self.registers.line_status.extract();
+        if !status.is_set(LineStatus::DATA_READY) {
+            return None;
+        }
+        let line_error = status.is_set(LineStatus::PARITY)
+            || status.is_set(LineStatus::FRAMING)
+            || status.is_set(LineStatus::BREAK);
+        // The register is a byte in a word: the upper bits carry nothing.
+        let byte = (self.registers.data.get() & 0xff) as u8;
+        Some(Received {
+            byte,
+            overrun: status.is_set(LineStatus::OVERRUN),
+            line_error,
+        })
+    }
+
+    /// Sends one byte, waiting for room in the transmitter.
+    ///
+    /// # Errors
+    ///
+    /// [`TransmitStuck`] if there was none within the bound; the byte is not
+    /// sent.
+    pub fn transmit(&mut self, byte: u8) -> Result<(), TransmitStuck> {
+        for _ in 0..TRANSMIT_POLLS {
+            if self.registers.line_status.is_set(LineStatus::HOLDING_EMPTY) {
+                self.registers.data.set(u32::from(byte));
+                return Ok(());
+            }
+        }
+        Err(TransmitStuck)
+    }
+}
+
+/// Text goes out as it is, with each line feed made carriage return, line feed.
+impl core::fmt::Write for Uart {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        for &byte in text.as_bytes() {
+            if byte == b'\n' {
+                self.transmit(b'\r').map_err(|_| core::fmt::Error)?;
+            }
+            self.transmit(byte).map_err(|_| core::fmt::Error)?;
+        }
+        Ok(())
+    }
+}
+
+/// The 16-bit divisor nearest to `baud`: the clock over sixteen times the rate.
+const fn divisor(baud: u32) -> u16 {
+    let Some(step) = baud.checked_mul(16) else {
+        return 1;
+    };
+    if step == 0 {
+        return 1;
+    }
+    // Rounded to the nearest; `step / 2` cannot overflow what `step` did not.
+    let nearest = (CLOCK_HZ + step / 2) / step;
+    if nearest == 0 {
+        1
+    } else if nearest > 0xffff {
+        0xffff
+    } else {
+        nearest as u16
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Registers, TransmitStuck, Uart, divisor};
+    use core::fmt::Write;
+    use tock_registers::interfaces::{Readable, Writeable};
+
+    /// A register block in plain memory: reads give back the last write.
+    fn memory(line_status: u32) -> Uart {
+        let words: &'static mut [u32; 6] = Box::leak(Box::new([0; 6]));
+        words[5] = line_status;
+        // SAFETY: six 4-aligned words are exactly the 0x18 bytes of the block,
+        // any bit pattern is valid for it, and the leaked box is never freed
+        // nor reached through any other reference.
+        let registers = unsafe { &*core::ptr::from_mut(words).cast::<Registers>() };
+        Uart { registers }
+    }
+
+    #[test]
+    fn divisors_are_the_nearest() {
+        assert_eq!(divisor(115_200), 1);
+        assert_eq!(divisor(57_600), 2);
+        assert_eq!(divisor(9_600), 12);
+        assert_eq!(divisor(0), 1);
+        assert_eq!(divisor(1), 0xffff);
+        assert_eq!(divisor(u32::MAX), 1);
+    }
+
+    #[test]
+    fn configuring_ends_with_the_latch_closed_and_the_fifo_on() {
+        let mut uart = memory(0);
+        uart.configure(9_600);
+        assert_eq!(uart.registers.data.get(), 12);
+        assert_eq!(uart.registers.line_control.get(), 0x03);
+        assert_eq!(uart.registers.fifo_control.get(), 0x87);
+        uart.enable_receive_interrupt();
+        assert_eq!(uart.registers.interrupt_enable.get(), 0x05);
+    }
+
+    #[test]
+    fn receive_tells_data_errors_and_nothing_apart() {
+        assert_eq!(memory(0x60).receive(), None);
+        let uart = &mut memory(0x63);
+        uart.registers.data.set(0xff);
+        let received = uart.receive().unwrap();
+        assert_eq!(received.byte, 0xff);
+        assert!(received.overrun && !received.line_error);
+        assert!(memory(0x09).receive().unwrap().line_error);
+    }
+
+    #[test]
+    fn a_stuck_transmitter_ends_the_wait() {
+        assert_eq!(memory(0).transmit(b'x'), Err(TransmitStuck));
+        assert!(write!(memory(0), "text").is_err());
+        assert!(writeln!(memory(0x20), "text").is_ok());
+    }
+}

@@ -1,0 +1,174 @@
+//! The AST2600's watchdog as a one-shot bomb for the crash path.
+//!
+//! The supervisor arms the watchdog once, with the whole budget of an
+//! emergency, and never feeds it: whatever happens to the supervisor, to the
+//! recorder or to the kernel afterwards, the system is reset when the budget is
+//! spent. Nothing here waits, and nothing can fail.
+//!
+//! The order of the writes of [`Watchdog::arm`] matters: the timer is stopped
+//! first, so that an earlier setting cannot fire in between; the reload value
+//! is latched into the counter by the restart word; enabling comes last.
+//!
+//! The block decodes 32-bit accesses only, all others end in an external abort
+//! (which is why the fields below are all `u32`). Its clock is 1 MHz, so one
+//! count is one microsecond.
+//!
+//! This crate uses `unsafe` in one place, to turn the block's fixed address
+//! into a reference.
+
+#![cfg_attr(target_os = "none", no_std)]
+
+use tock_registers::interfaces::{Readable, Writeable};
+use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
+use tock_registers::{register_bitfields, register_structs};
+
+/// Address of the first of the four watchdogs, WDT0.
+///
+/// AST2600 memory map; the page is granted by `uses = ["wdt"]`.
+pub const WDT0_ADDRESS: usize = 0x1e78_5000;
+
+/// Counts of the watchdog's clock in a millisecond (1 MHz).
+const COUNTS_PER_MS: u32 = 1_000;
+
+/// The one value of the restart register that reloads the counter.
+const RESTART_WORD: u32 = 0x4755;
+
+/// The one value of the software reset register that resets the system.
+const RESET_WORD: u32 = 0xaeed_f123;
+
+register_bitfields![u32,
+    Control [
+        /// The counter runs.
+        ENABLE OFFSET(0) NUMBITS(1) [],
+        /// Expiry resets the system, not only the interrupt status.
+        RESET_SYSTEM OFFSET(1) NUMBITS(1) [],
+        /// Count the 1 MHz clock; fixed to one on the AST2600.
+        CLOCK_1MHZ OFFSET(4) NUMBITS(1) [],
+    ],
+];
+
+register_structs! {
+    /// One watchdog: the registers up to the software reset.
+    Registers {
+        (0x00 => counter: ReadOnly<u32>),
+        (0x04 => reload: ReadWrite<u32>),
+        (0x08 => restart: WriteOnly<u32>),
+        (0x0c => control: ReadWrite<u32, Control::Register>),
+        (0x10 => _timeout_status),
+        (0x24 => software_reset: WriteOnly<u32>),
+        (0x28 => @END),
+    }
+}
+
+/// The watchdog. Holding one means holding the only reference to its registers.
+pub struct Watchdog {
+    registers: &'static Registers,
+}
+
+impl Watchdog {
+    /// Takes WDT0.
+    ///
+    /// # Safety
+    ///
+    /// The page at [`WDT0_ADDRESS`] must be mapped for the caller as device
+    /// memory, and no one else may use WDT0 while the value lives.
+    #[must_use]
+    pub unsafe fn wdt0() -> Self {
+        // SAFETY: the caller grants that the page is mapped and is ours alone.
+        // The address is that of the register block, 4-aligned, never null,
+        // and memory-mapped registers live as long as the program.
+        let registers = unsafe { &*(WDT0_ADDRESS as *const Registers) };
+        Self { registers }
+    }
+
+    /// Starts the countdown: unless [`disarm`](Self::disarm)ed, the system is
+    /// reset `budget_ms` milliseconds from now.
+    ///
+    /// The counter has 32 bits, so the longest budget is 4 294 967 ms; a longer
+    /// one is cut to it.
+    pub fn arm(&mut self, budget_ms: u32) {
+        let counts = budget_ms.saturating_mul(COUNTS_PER_MS);
+        self.registers.control.set(0);
+        self.registers.reload.set(counts);
+        self.registers.restart.set(RESTART_WORD);
+        self.registers
+            .control
+            .write(Control::ENABLE::SET + Control::RESET_SYSTEM::SET + Control::CLOCK_1MHZ::SET);
+    }
+
+    /// Stops the countdown.
+    pub fn disarm(&mut self) {
+        self.registers.control.set(0);
+    }
+
+    /// Milliseconds that are left, or `None` if the watchdog is not armed.
+    #[must_use]
+    pub fn remaining_ms(&self) -> Option<u32> {
+        if self.registers.control.is_set(Control::ENABLE) {
+            Some(self.registers.counter.get() / COUNTS_PER_MS)
+        } else {
+            None
+        }
+    }
+
+    /// Resets the system at once.
+    ///
+    /// The write takes effect within a few bus cycles; the caller has to make
+    /// sure that it does nothing of importance after it.
+    pub fn reset_now(&mut self) {
+        self.registers.software_reset.set(RESET_WORD);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Registers, Watchdog};
+
+    /// A register block in plain memory: reads give back the last write.
+    fn memory() -> Watchdog {
+        let words: &'static mut [u32; 10] = Box::leak(Box::new([0; 10]));
+        // SAFETY: ten 4-aligned words are exactly the 0x28 bytes of the block,
+        // any bit pattern is valid for it, and the leaked box is never freed
+        // nor reached through any other reference.
+        let registers = unsafe { &*core::ptr::from_mut(words).cast::<Registers>() };
+        Watchdog { registers }
+    }
+
+    /// Word `index` of the register block.
+    fn word(watchdog: &Watchdog, index: usize) -> u32 {
+        assert!(index < 10);
+        // SAFETY: the block has ten words and `index` is below ten.
+        unsafe {
+            core::ptr::from_ref(watchdog.registers)
+                .cast::<u32>()
+                .add(index)
+                .read_volatile()
+        }
+    }
+
+    #[test]
+    fn arming_loads_microseconds_and_enables_the_reset() {
+        let mut watchdog = memory();
+        watchdog.arm(2_000);
+        assert_eq!(word(&watchdog, 1), 2_000_000);
+        assert_eq!(word(&watchdog, 2), 0x4755);
+        assert_eq!(word(&watchdog, 3), 0x13);
+        assert!(watchdog.remaining_ms().is_some());
+        watchdog.disarm();
+        assert_eq!(watchdog.remaining_ms(), None);
+    }
+
+    #[test]
+    fn a_budget_beyond_the_counter_is_cut() {
+        let mut watchdog = memory();
+        watchdog.arm(u32::MAX);
+        assert_eq!(word(&watchdog, 1), u32::MAX);
+    }
+
+    #[test]
+    fn immediate_reset_writes_the_magic_word() {
+        let mut watchdog = memory();
+        watchdog.reset_now();
+        assert_eq!(word(&watchdog, 9), 0xaeed_f123);
+    }
+}
