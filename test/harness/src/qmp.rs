@@ -1,0 +1,138 @@
+//! QEMU's machine protocol: commands, replies and events over a socket.
+//!
+//! QEMU connects to a socket on which we listen, so there is no file to wait for and no race with its start. A
+//! thread reads what QEMU says, writes all of it to the log and sorts it into replies and events; [`Qmp::execute`]
+//! is therefore a plain call with a time limit. One command is in flight at a time, so replies need no numbers.
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long QEMU may take to answer a command. It answers at once; only a machine under heavy load needs this long.
+const REPLY: Duration = Duration::from_secs(30);
+
+/// A connection to QEMU's monitor, past the greeting and in command mode.
+pub struct Qmp {
+    stream: UnixStream,
+    log: Arc<Mutex<File>>,
+    replies: Receiver<Value>,
+    events: Receiver<Value>,
+}
+
+impl Qmp {
+    /// Takes over the connection that QEMU made and negotiates; everything said goes to `log`.
+    pub fn new(stream: UnixStream, log: File) -> Result<Self> {
+        let log = Arc::new(Mutex::new(log));
+        let (reply_sender, replies) = channel();
+        let (event_sender, events) = channel();
+        let reader = stream
+            .try_clone()
+            .context("cannot duplicate the QMP socket")?;
+        let reader_log = log.clone();
+        std::thread::spawn(move || read(reader, &reader_log, &reply_sender, &event_sender));
+        let mut qmp = Self {
+            stream,
+            log,
+            replies,
+            events,
+        };
+        qmp.execute("qmp_capabilities", Value::Null)?;
+        Ok(qmp)
+    }
+
+    /// Runs one command and returns what it returned. `Value::Null` means no arguments.
+    pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
+        let mut message = json!({ "execute": command });
+        if !arguments.is_null() {
+            message["arguments"] = arguments;
+        }
+        note(&self.log, "->", &message.to_string());
+        writeln!(self.stream, "{message}")
+            .with_context(|| format!("cannot send `{command}` to QEMU"))?;
+        let reply = self
+            .replies
+            .recv_timeout(REPLY)
+            .map_err(|cause| match cause {
+                RecvTimeoutError::Timeout => {
+                    anyhow!("QEMU did not answer `{command}` within {REPLY:?}")
+                }
+                RecvTimeoutError::Disconnected => {
+                    anyhow!("QEMU has ended; it did not answer `{command}`")
+                }
+            })?;
+        match reply.get("error") {
+            Some(error) => bail!(
+                "QEMU refused `{command}`: {}",
+                error["desc"].as_str().unwrap_or("no reason given")
+            ),
+            None => Ok(reply["return"].clone()),
+        }
+    }
+
+    /// Runs a command of the human monitor, for the few things that QMP has no command for.
+    pub fn human(&mut self, command_line: &str) -> Result<String> {
+        let value = self.execute(
+            "human-monitor-command",
+            json!({ "command-line": command_line }),
+        )?;
+        Ok(value.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Waits for the named event and returns its data; events of other names that come before it are dropped.
+    pub fn wait_event(&mut self, name: &str, limit: Duration) -> Result<Value> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left) {
+                Ok(event) if event["event"] == name => return Ok(event["data"].clone()),
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("QEMU did not report {name} within {limit:?}")
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    bail!("QEMU ended before it reported {name}")
+                }
+            }
+        }
+    }
+
+    /// The names of the events that came since the last call, oldest first.
+    pub fn events(&mut self) -> Vec<String> {
+        self.events
+            .try_iter()
+            .filter_map(|event| event["event"].as_str().map(str::to_owned))
+            .collect()
+    }
+}
+
+/// Sorts what QEMU says until it hangs up; dropping the senders then tells the other side.
+fn read(stream: UnixStream, log: &Mutex<File>, replies: &Sender<Value>, events: &Sender<Value>) {
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        note(log, "<-", &line);
+        let Ok(message) = serde_json::from_str::<Value>(&line) else {
+            continue;
+        };
+        let sent = if message.get("event").is_some() {
+            events.send(message).is_ok()
+        } else if message.get("QMP").is_some() {
+            true // the greeting
+        } else {
+            replies.send(message).is_ok()
+        };
+        if !sent {
+            return;
+        }
+    }
+}
+
+/// Adds a line to the log. The log is a help for people: failing to write it fails nothing else.
+fn note(log: &Mutex<File>, direction: &str, text: &str) {
+    if let Ok(mut log) = log.lock() {
+        let _ = writeln!(log, "{direction} {text}");
+    }
+}
