@@ -1,0 +1,172 @@
+//! What the background does next.
+//!
+//! The card does one thing at a time, so the question comes up after each step. The answer keeps these promises:
+//!
+//! * a crash record comes before everything else;
+//! * who waits for `flush` waits for the card, not for a page to fill or grow old;
+//! * a page that is full is written at once, one that is not when it has reached a certain age;
+//! * readers and writers of pages take turns: neither can starve the other.
+
+/// What there is to do, as it is now.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Pending {
+    /// Crash records wait to be written.
+    pub faults: bool,
+    /// Full pages wait to be written.
+    pub full_pages: bool,
+    /// When the page that is not full yet got its first record, in milliseconds since boot.
+    pub open_since: Option<u64>,
+    /// Somebody waits for a flush that is not fulfilled yet.
+    pub flush: bool,
+    /// Somebody waits to read or erase.
+    pub request: bool,
+}
+
+/// One step of work.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// Write the log as it is, the page that is not full included, then one crash record.
+    Fault,
+    /// Write the full pages, and the one that is not.
+    AllPages,
+    /// Write the full pages.
+    FullPages,
+    /// Serve one reader.
+    Request,
+    /// Nothing, until something changes or this time has come (milliseconds since boot).
+    Sleep(Option<u64>),
+}
+
+/// The agenda: remembers whose turn it is.
+#[derive(Debug)]
+pub struct Agenda {
+    write_after: u64,
+    readers_turn: bool,
+}
+
+impl Agenda {
+    /// A page is written at the latest when it is `write_after` milliseconds old.
+    #[must_use]
+    pub const fn new(write_after: u32) -> Self {
+        Self {
+            write_after: write_after as u64,
+            readers_turn: false,
+        }
+    }
+
+    /// The next step, at time `now` (milliseconds since boot).
+    pub fn next(&mut self, pending: &Pending, now: u64) -> Step {
+        if pending.faults {
+            return Step::Fault;
+        }
+        let due = pending
+            .open_since
+            .map(|since| since.saturating_add(self.write_after));
+        let write = if pending.flush || due.is_some_and(|due| due <= now) {
+            Some(Step::AllPages)
+        } else if pending.full_pages {
+            Some(Step::FullPages)
+        } else {
+            None
+        };
+        match write {
+            Some(write) if !(pending.request && self.readers_turn) => {
+                self.readers_turn = true;
+                write
+            }
+            _ if pending.request => {
+                self.readers_turn = false;
+                Step::Request
+            }
+            _ => Step::Sleep(due),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agenda() -> Agenda {
+        Agenda::new(200)
+    }
+
+    #[test]
+    fn nothing_to_do_sleeps_for_good() {
+        assert_eq!(agenda().next(&Pending::default(), 5), Step::Sleep(None));
+    }
+
+    #[test]
+    fn a_young_page_waits_and_an_old_one_is_written() {
+        let pending = Pending {
+            open_since: Some(1000),
+            ..Pending::default()
+        };
+        assert_eq!(agenda().next(&pending, 1000), Step::Sleep(Some(1200)));
+        assert_eq!(agenda().next(&pending, 1199), Step::Sleep(Some(1200)));
+        assert_eq!(agenda().next(&pending, 1200), Step::AllPages);
+    }
+
+    #[test]
+    fn a_full_page_and_a_flush_do_not_wait() {
+        let full = Pending {
+            full_pages: true,
+            open_since: Some(1000),
+            ..Pending::default()
+        };
+        assert_eq!(agenda().next(&full, 1001), Step::FullPages);
+        let flush = Pending {
+            flush: true,
+            ..full
+        };
+        assert_eq!(agenda().next(&flush, 1001), Step::AllPages);
+    }
+
+    #[test]
+    fn a_crash_record_comes_first() {
+        let all = Pending {
+            faults: true,
+            full_pages: true,
+            open_since: Some(0),
+            flush: true,
+            request: true,
+        };
+        assert_eq!(agenda().next(&all, 1001), Step::Fault);
+    }
+
+    /// REQ: X7 (a flood of log records does not starve a reader, nor readers the log)
+    #[test]
+    fn readers_and_writers_take_turns() {
+        let mut agenda = agenda();
+        let both = Pending {
+            full_pages: true,
+            request: true,
+            ..Pending::default()
+        };
+        let steps: Vec<Step> = (0..4).map(|_| agenda.next(&both, 0)).collect();
+        assert_eq!(
+            steps,
+            [
+                Step::FullPages,
+                Step::Request,
+                Step::FullPages,
+                Step::Request
+            ]
+        );
+        let reader = Pending {
+            request: true,
+            ..Pending::default()
+        };
+        assert_eq!(agenda.next(&reader, 0), Step::Request);
+        assert_eq!(agenda.next(&reader, 0), Step::Request);
+    }
+
+    #[test]
+    fn a_clock_at_its_end_does_not_overflow() {
+        let pending = Pending {
+            open_since: Some(u64::MAX),
+            ..Pending::default()
+        };
+        assert_eq!(agenda().next(&pending, 0), Step::Sleep(Some(u64::MAX)));
+    }
+}
