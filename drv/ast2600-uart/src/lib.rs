@@ -52,8 +52,6 @@ register_bitfields![u32,
     /// Write side of the register at 0x08; reading it gives the interrupt identification.
     FifoControl [
         ENABLE OFFSET(0) NUMBITS(1) [],
-        RESET_RECEIVER OFFSET(1) NUMBITS(1) [],
-        RESET_TRANSMITTER OFFSET(2) NUMBITS(1) [],
         TRIGGER OFFSET(6) NUMBITS(2) [
             One = 0,
             Four = 1,
@@ -129,11 +127,15 @@ impl Uart {
         Self { registers }
     }
 
-    /// Sets 8 data bits, no parity, one stop bit, the nearest possible rate to
-    /// `baud`, clears both FIFOs and leaves interrupts off.
+    /// Sets 8 data bits, no parity, one stop bit and the nearest possible rate to
+    /// `baud`, switches the FIFOs on and leaves interrupts off.
     ///
     /// A `baud` of 0 or above the clock's sixteenth (115 384) means the fastest
     /// rate.
+    ///
+    /// Where the FIFOs are on already, as after a restart of the task alone,
+    /// what is in them stays. Switching them on clears them: who wants the byte
+    /// that may be waiting calls [`receive`](Self::receive) first.
     pub fn configure(&mut self, baud: u32) {
         let divisor = divisor(baud);
         let registers = self.registers;
@@ -146,12 +148,9 @@ impl Uart {
         registers
             .line_control
             .write(LineControl::WORD_LENGTH::Eight);
-        registers.fifo_control.write(
-            FifoControl::ENABLE::SET
-                + FifoControl::RESET_RECEIVER::SET
-                + FifoControl::RESET_TRANSMITTER::SET
-                + FifoControl::TRIGGER::Eight,
-        );
+        registers
+            .fifo_control
+            .write(FifoControl::ENABLE::SET + FifoControl::TRIGGER::Eight);
     }
 
     /// Lets received bytes raise the interrupt.
@@ -264,7 +263,7 @@ mod tests {
         uart.configure(9_600);
         assert_eq!(uart.registers.data.get(), 12);
         assert_eq!(uart.registers.line_control.get(), 0x03);
-        assert_eq!(uart.registers.fifo_control.get(), 0x87);
+        assert_eq!(uart.registers.fifo_control.get(), 0x81);
         uart.enable_receive_interrupt();
         assert_eq!(uart.registers.interrupt_enable.get(), 0x05);
     }
