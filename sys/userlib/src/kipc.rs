@@ -1,0 +1,150 @@
+//! Kernel IPC: requests to the kernel that are sent as messages.
+//!
+//! Requests and responses are ssmarshal: little-endian integers, one byte for a bool or a variant, nothing between.
+//! Requests are so simple that they are put together by hand. The kernel answers at once. A request it does not
+//! understand, or that it does not grant, faults the caller; so there are no errors to handle.
+//!
+//! Interface: hubris-interface section 4.
+
+use crate::message::PANIC_MESSAGE_MAX_LEN;
+use crate::{
+    Kipcnum, ReadPanicMessageError, TASK_REGISTERS, TaskDumpRegion, TaskId, TaskState, UnwrapLite,
+    sys_send,
+};
+use core::num::NonZeroUsize;
+use core::str::Utf8Chunks;
+
+/// Sends `request`; the response is in `response`. Returns code and length.
+#[inline(always)]
+fn call(operation: Kipcnum, request: &[u8], response: &mut [u8]) -> (u32, usize) {
+    sys_send(TaskId::KERNEL, operation as u16, request, response, &[])
+}
+
+/// A task's index as the kernel takes it.
+#[inline(always)]
+fn word(value: usize) -> [u8; 4] {
+    (value as u32).to_le_bytes()
+}
+
+/// Requests of two words.
+#[inline(always)]
+fn two_words(first: u32, second: u32) -> [u8; 8] {
+    (u64::from(first) | u64::from(second) << 32).to_le_bytes()
+}
+
+/// What task `task` is doing.
+pub fn read_task_status(task: usize) -> TaskState {
+    let mut response = [0; size_of::<TaskState>()];
+    let (_, length) = call(Kipcnum::ReadTaskStatus, &word(task), &mut response);
+    decode(&response, length)
+}
+
+/// The first faulted task with an index of `task` or more.
+pub fn find_faulted_task(task: usize) -> Option<NonZeroUsize> {
+    let mut response = [0; 4];
+    call(Kipcnum::FindFaultedTask, &word(task), &mut response);
+    NonZeroUsize::new(u32::from_le_bytes(response) as usize)
+}
+
+/// Where the kernel keeps its record of task `task`. Kernel feature `dump`.
+pub fn get_task_desc_region(task: usize) -> TaskDumpRegion {
+    // Number 0 is the record and always there.
+    nth_dump_region(task, 0).unwrap_lite()
+}
+
+/// The `region`-th writable memory of task `task`, from the lowest address; `None` beyond the last. Kernel feature
+/// `dump`.
+pub fn get_task_dump_region(task: usize, region: usize) -> Option<TaskDumpRegion> {
+    nth_dump_region(task, (region as u32).wrapping_add(1))
+}
+
+fn nth_dump_region(task: usize, n: u32) -> Option<TaskDumpRegion> {
+    let mut response = [0; size_of::<Option<TaskDumpRegion>>()];
+    let (_, length) = call(
+        Kipcnum::GetTaskDumpRegion,
+        &two_words(task as u32, n),
+        &mut response,
+    );
+    decode(&response, length)
+}
+
+/// Copies memory of task `task` to `response`, as much as both have. Returns the number of bytes. Supervisor only;
+/// kernel feature `dump`.
+pub fn read_task_dump_region(task: usize, region: TaskDumpRegion, response: &mut [u8]) -> usize {
+    let request: [[u8; 4]; 3] = [
+        word(task),
+        region.base.to_le_bytes(),
+        region.size.to_le_bytes(),
+    ];
+    call(
+        Kipcnum::ReadTaskDumpRegion,
+        request.as_flattened(),
+        response,
+    )
+    .1
+}
+
+/// The processor registers of task `task` as they were when it last stopped running: r0 to r12, sp, lr, pc, psr.
+/// Supervisor only. Not in upstream.
+pub fn read_task_registers(task: usize) -> [u32; TASK_REGISTERS] {
+    let mut response = [[0; 4]; TASK_REGISTERS];
+    call(
+        Kipcnum::ReadTaskRegisters,
+        &word(task),
+        response.as_flattened_mut(),
+    );
+    response.map(u32::from_le_bytes)
+}
+
+/// Puts task `task` back to its entry point, in its next generation; runs it if `start`.
+pub fn reinit_task(task: usize, start: bool) {
+    let [a, b, c, d] = word(task);
+    call(Kipcnum::ReinitTask, &[a, b, c, d, start.into()], &mut []);
+}
+
+/// Faults task `task`, which must be neither the supervisor nor the caller.
+pub fn fault_task(task: usize) {
+    call(Kipcnum::FaultTask, &word(task), &mut []);
+}
+
+/// Resets the whole system.
+pub fn system_restart() -> ! {
+    loop {
+        call(Kipcnum::Reset, &[], &mut []);
+    }
+}
+
+/// The number that identifies this image.
+pub fn read_image_id() -> u64 {
+    let mut response = [0; 8];
+    call(Kipcnum::ReadImageId, &[], &mut response);
+    u64::from_le_bytes(response)
+}
+
+/// Makes the interrupts behind notification `mask` of task `task` pending. Supervisor only.
+pub fn software_irq(task: usize, mask: u32) {
+    call(Kipcnum::SoftwareIrq, &two_words(task as u32, mask), &mut []);
+}
+
+/// The message that task `task` panicked with, as runs of valid UTF-8: the task gave the bytes, so nothing is sure
+/// about them.
+///
+/// # Errors
+///
+/// If the task has not panicked, or its message does not lie in its memory.
+pub fn read_panic_message(
+    task: usize,
+    buf: &mut [u8; PANIC_MESSAGE_MAX_LEN],
+) -> Result<Utf8Chunks<'_>, ReadPanicMessageError> {
+    let (code, length) = call(Kipcnum::ReadPanicMessage, &word(task), buf);
+    if code != 0 {
+        return Err(ReadPanicMessageError::try_from(code).unwrap_lite());
+    }
+    Ok(buf.get(..length).unwrap_or(buf).utf8_chunks())
+}
+
+/// Decodes a response of `length` bytes. The kernel sends nothing else, so a failure is a kernel of another ABI.
+fn decode<T: for<'a> serde::Deserialize<'a>>(response: &[u8], length: usize) -> T {
+    let (value, _) = ssmarshal::deserialize(response.get(..length).unwrap_lite()).unwrap_lite();
+    value
+}

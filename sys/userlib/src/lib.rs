@@ -1,0 +1,77 @@
+//! What every task is linked with: system calls, entry point, panic handler.
+//!
+//! # How a system call is made
+//!
+//! A call is two functions. The *wrapper* (`sys_send`) is safe, is always inlined, and turns slices and ids into
+//! words. The *stub* (`sys_send_stub`) is a naked function of a few instructions: save the registers that the ABI
+//! uses and the procedure call standard wants back, load the arguments into r4..r10 and the number into r11, `svc #0`,
+//! fetch the results from r4..r9, restore, return. Stubs with five arguments or more take the address of a block of
+//! words, so that one `ldm` loads them all.
+//!
+//! Stubs are functions of their own, at the top of this crate, because Humility knows where a blocked task stands by
+//! the SVC inside a function symbol, finds the caller by counting the registers pushed before that SVC, and prints
+//! the symbol's name (`userlib::sys_recv_stub`). So: one SVC per symbol, every push before it, no branches.
+//! Each stub pushes an even number of registers: the stack stays aligned to 8 bytes at the SVC.
+//!
+//! # How a task starts
+//!
+//! `_start` (module `start`) copies `.data`, zeroes `.bss` and calls `main`, which the task exports:
+//!
+//! ```ignore
+//! #[unsafe(export_name = "main")]
+//! fn main() -> ! { ... }
+//! ```
+//!
+//! It runs again each time the supervisor restarts the task; `.uninit` and extra sections keep their content.
+//!
+//! # How a task ends
+//!
+//! A panic is the PANIC system call: the task is faulted and the supervisor decides. Feature `panic-messages` sends
+//! the message along, `no-panic` makes a task that could panic fail to link; by default the text is `PANIC`.
+//!
+//! # On a host
+//!
+//! The types and the pure code build for any target, so that what uses them can be tested on a host. There is no
+//! kernel there: a system call panics.
+//!
+//! Interface: hubris-interface sections 2, 4.2, 5.5, 5.9 and 6. This crate needs `unsafe` for the system-call ABI.
+
+#![cfg_attr(target_os = "none", no_std)]
+
+#[cfg(all(feature = "panic-messages", feature = "no-panic"))]
+compile_error!("features \"panic-messages\" and \"no-panic\" exclude each other");
+
+pub mod armv6m_atomic_hack;
+#[cfg(feature = "critical-section")]
+pub mod critical_section;
+pub mod hl;
+pub mod kipc;
+pub mod macros;
+mod message;
+#[cfg(target_os = "none")]
+mod panic;
+#[cfg(all(target_arch = "arm", target_os = "none"))]
+mod start;
+mod syscalls;
+pub mod task_slot;
+mod volatile_const;
+
+pub use abi::*;
+pub use message::{
+    BorrowInfo, ClosedRecvError, Lease, NotificationBits, PANIC_MESSAGE_MAX_LEN, RecvMessage,
+    TimerState,
+};
+pub use num_derive::{FromPrimitive, ToPrimitive};
+pub use num_traits::{FromPrimitive, ToPrimitive};
+pub use syscalls::*;
+pub use unwrap_lite::UnwrapLite;
+pub use userlib_units as units;
+pub use volatile_const::VolatileConst;
+
+use syscalls::{BorrowArguments, ReceiveBlock, SendArguments};
+
+#[cfg(all(target_arch = "arm", target_os = "none"))]
+include!("stubs_arm.rs");
+
+#[cfg(not(all(target_arch = "arm", target_os = "none")))]
+include!("stubs_host.rs");

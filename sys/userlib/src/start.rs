@@ -1,0 +1,49 @@
+//! The entry point of every task.
+//!
+//! Entered by the kernel with an empty stack; pushes nothing, so that `main`'s frame is the outermost one and ends at
+//! the initial stack pointer, where a debugger's unwinding stops.
+
+use core::arch::naked_asm;
+
+unsafe extern "Rust" {
+    /// The task's own entry point.
+    fn main() -> !;
+}
+
+/// Copies `.data` and zeroes `.bss` by words (the linker script aligns both), then calls `main`.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.start")]
+unsafe extern "C" fn _start() -> ! {
+    naked_asm!(
+        "
+        movw    r0, #:lower16:__sdata
+        movt    r0, #:upper16:__sdata
+        movw    r1, #:lower16:__edata
+        movt    r1, #:upper16:__edata
+        movw    r2, #:lower16:__sidata
+        movt    r2, #:upper16:__sidata
+    0:  cmp     r0, r1
+        beq     1f
+        ldr     r3, [r2], #4
+        str     r3, [r0], #4
+        b       0b
+
+    1:  movw    r0, #:lower16:__sbss
+        movt    r0, #:upper16:__sbss
+        movw    r1, #:lower16:__ebss
+        movt    r1, #:upper16:__ebss
+        mov     r2, #0
+    2:  cmp     r0, r1
+        beq     3f
+        str     r2, [r0], #4
+        b       2b
+
+    3:  dsb
+        isb
+        bl      {main}
+        udf     #0
+        ",
+        main = sym main,
+    )
+}

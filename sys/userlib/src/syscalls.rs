@@ -1,0 +1,344 @@
+//! The safe wrappers of the system calls.
+//!
+//! Each is inlined into its caller, so that constant arguments (lengths, masks, empty slices) cost nothing; the work
+//! is in the stubs at the top of the crate. Why the `unsafe` calls are sound is the same everywhere: the kernel
+//! reads and writes only the slices it is given, checks them against the task's own memory map, and is done with
+//! them when the call returns; the slices are alive and, where they are written, exclusively borrowed until then.
+
+use crate::message::{
+    BorrowInfo, ClosedRecvError, Lease, NotificationBits, RecvMessage, TimerState,
+};
+use abi::{
+    IrqControlArg, IrqStatus, LeaseAttributes, ReplyFaultReason, TaskId, extract_new_generation,
+};
+
+/// Arguments of SEND in the order of r4..r10.
+#[repr(C)]
+pub(crate) struct SendArguments {
+    target_and_operation: u32,
+    message: *const u8,
+    message_length: usize,
+    reply: *mut u8,
+    reply_capacity: usize,
+    leases: *const Lease<'static>,
+    lease_count: usize,
+}
+
+/// Arguments of RECV in the order of r4..r7; the stub puts the results, r4..r9, in their place.
+#[repr(C)]
+pub(crate) struct ReceiveBlock {
+    /// Buffer address; then the response code.
+    r4: usize,
+    /// Buffer length; then the sender.
+    r5: usize,
+    /// Notification mask; then the operation.
+    r6: usize,
+    /// Source; then the message's length.
+    r7: usize,
+    /// The sender's reply capacity.
+    r8: usize,
+    /// Number of leases.
+    r9: usize,
+}
+
+/// Arguments of BORROW_READ and BORROW_WRITE in the order of r4..r8.
+#[repr(C)]
+pub(crate) struct BorrowArguments {
+    lender: u32,
+    index: usize,
+    offset: usize,
+    memory: *const u8,
+    length: usize,
+}
+
+/// Marks the source of a closed receive.
+const CLOSED: usize = 1 << 31;
+
+/// Takes a stub's result apart: response code in the low word, length in the high one.
+#[inline(always)]
+fn code_and_length(result: u64) -> (u32, usize) {
+    (result as u32, (result >> 32) as usize)
+}
+
+/// Sends `outgoing` to `target` as operation `operation`, and waits for the reply.
+///
+/// Returns the response code (0 is success by convention) and the length of the reply, which is in `incoming`. The
+/// server may use `leases` until it replies. A restarted target gives a code that
+/// [`extract_new_generation`] recognises. A target that never replies blocks the caller forever.
+#[inline(always)]
+pub fn sys_send(
+    target: TaskId,
+    operation: u16,
+    outgoing: &[u8],
+    incoming: &mut [u8],
+    leases: &[Lease<'_>],
+) -> (u32, usize) {
+    let arguments = SendArguments {
+        target_and_operation: u32::from(target.0) << 16 | u32::from(operation),
+        message: outgoing.as_ptr(),
+        message_length: outgoing.len(),
+        reply: incoming.as_mut_ptr(),
+        reply_capacity: incoming.len(),
+        leases: leases.as_ptr().cast(),
+        lease_count: leases.len(),
+    };
+    // SAFETY: see the module's description; `Lease` is laid out as the kernel's table entry.
+    code_and_length(unsafe { crate::sys_send_stub(&raw const arguments) })
+}
+
+/// The receive that all others are made of; also returns the response code.
+#[inline(always)]
+fn receive(buffer: &mut [u8], notification_mask: u32, source: usize) -> (u32, RecvMessage) {
+    let mut block = ReceiveBlock {
+        r4: buffer.as_mut_ptr() as usize,
+        r5: buffer.len(),
+        r6: notification_mask as usize,
+        r7: source,
+        r8: 0,
+        r9: 0,
+    };
+    // SAFETY: see the module's description.
+    unsafe { crate::sys_recv_stub(&raw mut block) };
+    let message = RecvMessage {
+        sender: TaskId(block.r5 as u16),
+        operation: block.r6 as u32,
+        message_len: block.r7,
+        response_capacity: block.r8,
+        lease_count: block.r9,
+    };
+    (block.r4 as u32, message)
+}
+
+/// Waits for a message from any task, or for a notification in `notification_mask`. Notifications come first.
+///
+/// The message is in `buffer`, cut off if it is longer.
+#[inline(always)]
+pub fn sys_recv_open(buffer: &mut [u8], notification_mask: u32) -> RecvMessage {
+    // An open receive cannot fail; there is no code to look at.
+    receive(buffer, notification_mask, 0).1
+}
+
+/// Waits for a message from `sender` alone, or for a notification in `notification_mask`.
+///
+/// # Errors
+///
+/// [`ClosedRecvError::Dead`] if `sender` has been restarted, before or during the call.
+#[inline(always)]
+pub fn sys_recv_closed(
+    buffer: &mut [u8],
+    notification_mask: u32,
+    sender: TaskId,
+) -> Result<RecvMessage, ClosedRecvError> {
+    sys_recv(buffer, notification_mask, Some(sender)).map_err(|code| {
+        // Dead codes are the only ones the kernel has; the low byte is the new generation.
+        ClosedRecvError::Dead(extract_new_generation(code).unwrap_or(abi::Generation::ZERO))
+    })
+}
+
+/// Waits for a message from `specific_sender`, or from anyone if that is `None`, or for a notification in
+/// `notification_mask`.
+///
+/// # Errors
+///
+/// The kernel's response code, which is a dead code, if `specific_sender` has been restarted.
+#[inline(always)]
+pub fn sys_recv(
+    buffer: &mut [u8],
+    notification_mask: u32,
+    specific_sender: Option<TaskId>,
+) -> Result<RecvMessage, u32> {
+    let source = specific_sender.map_or(0, |sender| CLOSED | usize::from(sender.0));
+    match receive(buffer, notification_mask, source) {
+        (0, message) => Ok(message),
+        (code, _) => Err(code),
+    }
+}
+
+/// Waits for any notification in `notification_mask`, and for nothing else. An empty mask waits forever.
+#[inline(always)]
+pub fn sys_recv_notification(notification_mask: u32) -> NotificationBits {
+    let source = CLOSED | usize::from(TaskId::KERNEL.0);
+    // The kernel does not die, so there is no code to look at.
+    NotificationBits::new(receive(&mut [], notification_mask, source).1.operation)
+}
+
+/// Answers `peer`, which waits for it: response code `code`, body `message`. Nothing happens if it no longer waits.
+///
+/// A body longer than the peer's reply buffer faults the caller of this function.
+#[inline(always)]
+pub fn sys_reply(peer: TaskId, code: u32, message: &[u8]) {
+    // SAFETY: see the module's description.
+    unsafe { crate::sys_reply_stub(peer.0.into(), code, message.as_ptr(), message.len()) }
+}
+
+/// Answers `task_id`, which waits for it, by faulting it. Nothing happens if it no longer waits.
+#[inline(always)]
+pub fn sys_reply_fault(task_id: TaskId, reason: ReplyFaultReason) {
+    // SAFETY: no memory is involved.
+    unsafe { crate::sys_reply_fault_stub(task_id.0.into(), reason as u32) }
+}
+
+/// Sets the task's one timer to post `notifications` at `deadline` (ticks since boot), or stops it.
+///
+/// A deadline that is past posts at once.
+#[inline(always)]
+pub fn sys_set_timer(deadline: Option<u64>, notifications: u32) {
+    let (enable, deadline) = deadline.map_or((0, 0), |deadline| (1, deadline));
+    // SAFETY: no memory is involved.
+    unsafe {
+        crate::sys_set_timer_stub(
+            enable,
+            deadline as u32,
+            (deadline >> 32) as u32,
+            notifications,
+        )
+    }
+}
+
+/// Sets the task's one timer to post `notifications` in `interval` ticks. Returns the deadline.
+#[inline]
+pub fn set_timer_relative(interval: u32, notifications: u32) -> u64 {
+    let deadline = sys_get_timer().now.wrapping_add(u64::from(interval));
+    sys_set_timer(Some(deadline), notifications);
+    deadline
+}
+
+/// Reads the time and the task's timer.
+#[inline(always)]
+pub fn sys_get_timer() -> TimerState {
+    let mut words = [0u32; 6];
+    // SAFETY: the stub writes the six words and nothing else.
+    unsafe { crate::sys_get_timer_stub(&raw mut words) };
+    let [
+        now_low,
+        now_high,
+        is_set,
+        deadline_low,
+        deadline_high,
+        on_dl,
+    ] = words;
+    let wide = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+    TimerState {
+        now: wide(now_low, now_high),
+        deadline: if is_set != 0 {
+            Some(wide(deadline_low, deadline_high))
+        } else {
+            None
+        },
+        on_dl,
+    }
+}
+
+/// Copies from byte `offset` of lease `index` of `lender` to `dest`, as much as both have.
+///
+/// Returns the response code and the number of bytes: code 0, [`abi::DEFECT`] if the lender or its lease is at fault,
+/// or a dead code. An index or offset beyond the end faults the caller of this function.
+#[inline(always)]
+pub fn sys_borrow_read(
+    lender: TaskId,
+    index: usize,
+    offset: usize,
+    dest: &mut [u8],
+) -> (u32, usize) {
+    let memory = dest.as_mut_ptr().cast_const();
+    let arguments = BorrowArguments {
+        lender: lender.0.into(),
+        index,
+        offset,
+        memory,
+        length: dest.len(),
+    };
+    // SAFETY: see the module's description; `memory` comes from an exclusive borrow.
+    code_and_length(unsafe { crate::sys_borrow_read_stub(&raw const arguments) })
+}
+
+/// Copies `src` to byte `offset` of lease `index` of `lender`, as much as both have.
+///
+/// Results as for [`sys_borrow_read`].
+#[inline(always)]
+pub fn sys_borrow_write(lender: TaskId, index: usize, offset: usize, src: &[u8]) -> (u32, usize) {
+    let arguments = BorrowArguments {
+        lender: lender.0.into(),
+        index,
+        offset,
+        memory: src.as_ptr(),
+        length: src.len(),
+    };
+    // SAFETY: see the module's description.
+    code_and_length(unsafe { crate::sys_borrow_write_stub(&raw const arguments) })
+}
+
+/// Asks for attributes and length of lease `index` of `lender`; `None` if the lender no longer waits for us or its
+/// lease is at fault. An index beyond the last faults the caller of this function.
+#[inline(always)]
+pub fn sys_borrow_info(lender: TaskId, index: usize) -> Option<BorrowInfo> {
+    let mut words = [0u32; 3];
+    // SAFETY: the stub writes the three words and nothing else.
+    unsafe { crate::sys_borrow_info_stub(lender.0.into(), index, &raw mut words) };
+    let [code, attributes, length] = words;
+    if code != 0 {
+        return None;
+    }
+    Some(BorrowInfo {
+        attributes: LeaseAttributes::from_bits_truncate(attributes),
+        len: length as usize,
+    })
+}
+
+#[inline(always)]
+fn irq_control(mask: u32, control: IrqControlArg) {
+    // SAFETY: no memory is involved.
+    unsafe { crate::sys_irq_control_stub(mask, control.bits()) }
+}
+
+/// Enables or disables the interrupts behind notification `mask`, which must be one the task owns.
+#[inline(always)]
+pub fn sys_irq_control(mask: u32, enable: bool) {
+    irq_control(
+        mask,
+        if enable {
+            IrqControlArg::ENABLED
+        } else {
+            IrqControlArg::empty()
+        },
+    );
+}
+
+/// As [`sys_irq_control`], and forgets what is pending: before it enables, or after it disables.
+#[inline(always)]
+pub fn sys_irq_control_clear_pending(mask: u32, enable: bool) {
+    let enabled = if enable {
+        IrqControlArg::ENABLED
+    } else {
+        IrqControlArg::empty()
+    };
+    irq_control(mask, enabled.union(IrqControlArg::CLEAR_PENDING));
+}
+
+/// Asks for the state of the interrupts behind notification `mask`, which must be one the task owns.
+#[inline(always)]
+pub fn sys_irq_status(mask: u32) -> IrqStatus {
+    // SAFETY: no memory is involved.
+    IrqStatus::from_bits_truncate(unsafe { crate::sys_irq_status_stub(mask) })
+}
+
+/// Gives up with a message for whoever looks, [`PANIC_MESSAGE_MAX_LEN`](crate::PANIC_MESSAGE_MAX_LEN) bytes at most.
+#[inline(always)]
+pub fn sys_panic(msg: &[u8]) -> ! {
+    // SAFETY: see the module's description; the message stays where it is, since the task never runs on.
+    unsafe { crate::sys_panic_stub(msg.as_ptr(), msg.len()) }
+}
+
+/// The current id of the task that `task_id` names, whatever its generation.
+#[inline(always)]
+pub fn sys_refresh_task_id(task_id: TaskId) -> TaskId {
+    // SAFETY: no memory is involved.
+    TaskId(unsafe { crate::sys_refresh_task_id_stub(task_id.0.into()) } as u16)
+}
+
+/// Posts notification `bits` to `task_id`. Returns 0, or a dead code if the task has been restarted.
+#[inline(always)]
+pub fn sys_post(task_id: TaskId, bits: u32) -> u32 {
+    // SAFETY: no memory is involved.
+    unsafe { crate::sys_post_stub(task_id.0.into(), bits) }
+}
