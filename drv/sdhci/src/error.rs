@@ -1,0 +1,92 @@
+//! What can go wrong, by step.
+
+use crate::registers::Interrupt;
+use tock_registers::LocalRegisterCopy;
+
+/// A request, or a change of the controller's state, that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// The step that failed.
+    pub kind: ErrorKind,
+    /// The command it belongs to; 0 where there is none.
+    pub command: u8,
+}
+
+/// The step that failed. The numbers are recorded in crash records and never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ErrorKind {
+    /// There is no card in the slot.
+    CardGone = 1,
+    /// The software reset did not end.
+    ResetStuck = 2,
+    /// The internal clock did not become stable.
+    ClockUnstable = 3,
+    /// The command or data circuit stays in use by something else.
+    InhibitStuck = 4,
+    /// No response (error interrupt).
+    CommandTimeout = 5,
+    /// Response with wrong CRC.
+    CommandCrc = 6,
+    /// Response with wrong end bit.
+    CommandEndBit = 7,
+    /// Response to another command.
+    CommandIndex = 8,
+    /// Neither a response nor an error: the controller does not react.
+    NoCompletion = 9,
+    /// The card refuses: its response has error bits. Read the response for them.
+    Refused = 10,
+    /// The data lines were quiet or busy for too long (error interrupt).
+    DataTimeout = 11,
+    /// Data with wrong CRC.
+    DataCrc = 12,
+    /// Data with wrong end bit.
+    DataEndBit = 13,
+    /// The data phase began and does not go on; no error is reported.
+    DataStalled = 14,
+    /// The card stays busy after the command.
+    BusyStuck = 15,
+    /// The command that the controller sends by itself failed.
+    AutoCommand = 16,
+    /// The response to Auto CMD12 has error bits.
+    AutoRefused = 17,
+    /// The controller could not follow the descriptors.
+    Adma = 18,
+    /// The power supply is overloaded.
+    CurrentLimit = 19,
+    /// An error interrupt without a known cause.
+    Unknown = 20,
+    /// The request is not one that this driver can do: no blocks, or too many.
+    BadRequest = 21,
+}
+
+impl Error {
+    pub(crate) const fn new(kind: ErrorKind, command: u8) -> Self {
+        Self { kind, command }
+    }
+
+    /// The error that a status with the error bit set tells of.
+    ///
+    /// Where several bits are set, the one that explains the others is named: a bad descriptor before the data error
+    /// it causes, and the command before the data.
+    pub(crate) fn decode(status: LocalRegisterCopy<u32, Interrupt::Register>, command: u8) -> Self {
+        let causes = [
+            (Interrupt::COMMAND_TIMEOUT::SET, ErrorKind::CommandTimeout),
+            (Interrupt::COMMAND_CRC::SET, ErrorKind::CommandCrc),
+            (Interrupt::COMMAND_END_BIT::SET, ErrorKind::CommandEndBit),
+            (Interrupt::COMMAND_INDEX::SET, ErrorKind::CommandIndex),
+            (Interrupt::ADMA::SET, ErrorKind::Adma),
+            (Interrupt::DATA_TIMEOUT::SET, ErrorKind::DataTimeout),
+            (Interrupt::DATA_CRC::SET, ErrorKind::DataCrc),
+            (Interrupt::DATA_END_BIT::SET, ErrorKind::DataEndBit),
+            (Interrupt::AUTO_COMMAND::SET, ErrorKind::AutoCommand),
+            (Interrupt::CURRENT_LIMIT::SET, ErrorKind::CurrentLimit),
+        ];
+        for (bit, kind) in causes {
+            if status.any_matching_bits_set(bit) {
+                return Self::new(kind, command);
+            }
+        }
+        Self::new(ErrorKind::Unknown, command)
+    }
+}

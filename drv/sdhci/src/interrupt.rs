@@ -1,0 +1,441 @@
+//! The driver of normal operation: asynchronous, driven by the controller's interrupt.
+//!
+//! # How it waits
+//!
+//! A request looks at the status register a few times (a short command can be over before a task switch would be), then
+//! enables the interrupt signal for exactly what it waits for and hands the processor back by [`Wait::interrupt`]. Every
+//! wait has a limit; an interrupt that never comes ends in an error.
+//!
+//! # Cancellation
+//!
+//! Dropping a future of this driver leaves its request running in the hardware. The next request notices, resets the
+//! command and data circuits, and then goes on; the state of the *card* is for the caller to repair. The emergency
+//! driver can take the slot over at any point.
+
+use crate::adma2;
+use crate::clock::Abilities;
+use crate::command::{AutoCommand, Command, Data, Direction, Response};
+use crate::error::{Error, ErrorKind};
+use crate::platform::{Bus, Platform};
+use crate::registers::{
+    ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, BUFFER, Blocks, CAPABILITIES, CLOCK_CONTROL,
+    COMMAND, ClockControl, HOST_CONTROL, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS,
+    INTERRUPT_STATUS_ENABLE, Interrupt, PRESENT_STATE, PresentState, RESPONSE_0, RESPONSE_1,
+    RESPONSE_2, RESPONSE_3, Registers, VERSION,
+};
+use block_device::Block;
+use core::future::Future;
+use core::sync::atomic::{Ordering, fence};
+use tock_registers::LocalRegisterCopy;
+use tock_registers::fields::FieldValue;
+
+type Status = LocalRegisterCopy<u32, Interrupt::Register>;
+type StatusBits = FieldValue<u32, Interrupt::Register>;
+
+/// How the driver waits: the caller's business, because it owns the processor's side of the interrupt.
+pub trait Wait {
+    /// Milliseconds since some fixed moment.
+    fn now(&self) -> u64;
+
+    /// Waits until the controller interrupts, at most until `deadline`. It may end earlier for any reason, and need not
+    /// end at all before the interrupt or the deadline has come; the driver looks for itself.
+    fn interrupt(&self, deadline: u64) -> impl Future<Output = ()>;
+}
+
+impl<T: Wait + ?Sized> Wait for &T {
+    fn now(&self) -> u64 {
+        (**self).now()
+    }
+
+    fn interrupt(&self, deadline: u64) -> impl Future<Output = ()> {
+        (**self).interrupt(deadline)
+    }
+}
+
+/// Limits of single steps, milliseconds.
+mod limit {
+    /// A software reset, a clock becoming stable (both 100 ms at most in the specification), a line becoming free.
+    pub(super) const SETTLE: u64 = 100;
+    /// A response: 64 clocks, 160 us at the slowest bus.
+    pub(super) const RESPONSE: u64 = 50;
+    /// Data of one request, with the card's programming time (250 to 500 ms in the specifications, more when it
+    /// tidies up).
+    pub(super) const DATA: u64 = 2_000;
+}
+
+/// Every error bit.
+const ERRORS: u32 = 0x03FF_0000;
+
+/// One slot of a controller in normal operation.
+#[derive(Debug)]
+pub struct Controller<'a, R, P, W> {
+    registers: R,
+    platform: P,
+    wait: W,
+    table: Option<&'a Block>,
+    /// Looks at a status before sleeping.
+    spin: u32,
+    /// Whether data move by ADMA2.
+    dma: bool,
+    auto_cmd23: bool,
+    /// A request was begun and has not ended: either it is running now, or its future was dropped.
+    in_flight: bool,
+}
+
+impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
+    /// Takes a slot; touches nothing yet. [`Controller::reset`] comes first.
+    ///
+    /// `table` is memory for descriptors; without it all data go through the buffer port. `spin` is how often a status
+    /// is looked at before the request sleeps until the interrupt.
+    pub fn new(registers: R, platform: P, wait: W, table: Option<&'a Block>, spin: u32) -> Self {
+        Self {
+            registers,
+            platform,
+            wait,
+            table,
+            spin,
+            dma: false,
+            auto_cmd23: false,
+            in_flight: false,
+        }
+    }
+
+    /// The platform's decisions.
+    pub fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    /// Whether the controller can send CMD23 by itself.
+    pub fn has_auto_cmd23(&self) -> bool {
+        self.auto_cmd23
+    }
+
+    /// Resets the controller and starts the bus: powered, clocked, all status bits enabled.
+    ///
+    /// # Errors
+    /// [`ErrorKind::CardGone`], [`ErrorKind::ResetStuck`], [`ErrorKind::ClockUnstable`].
+    pub async fn reset(&mut self, bus: Bus) -> Result<(), Error> {
+        self.platform.prepare();
+        self.registers
+            .write(CLOCK_CONTROL, ClockControl::RESET_ALL::SET);
+        self.wait_reset().await?;
+        self.in_flight = false;
+        self.dma = self.table.is_some();
+        self.platform.power(true);
+        self.registers.set(INTERRUPT_STATUS_ENABLE, !0);
+        self.registers.set(INTERRUPT_SIGNAL_ENABLE, 0);
+        self.set_bus(bus).await?;
+        self.check_card(0)
+    }
+
+    /// Runs the bus at another clock, width or timing, or starts it again after [`Controller::suspend`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::ClockUnstable`].
+    pub async fn set_bus(&mut self, bus: Bus) -> Result<(), Error> {
+        let abilities = Abilities {
+            capabilities: self.registers.read(CAPABILITIES),
+            version: self.registers.read(VERSION),
+        };
+        self.dma &= abilities.has_adma2();
+        self.auto_cmd23 = abilities.is_version_3();
+        self.registers
+            .write(HOST_CONTROL, abilities.host_control(bus));
+        let clock =
+            abilities.clock_control(bus, &self.platform) + ClockControl::INTERNAL_CLOCK_ENABLE::SET;
+        self.registers.write(CLOCK_CONTROL, clock);
+        let mut patience = Patience::new(limit::SETTLE);
+        while !self
+            .registers
+            .read(CLOCK_CONTROL)
+            .is_set(ClockControl::INTERNAL_CLOCK_STABLE)
+        {
+            if self.pause(&mut patience).await.is_none() {
+                return Err(Error::new(ErrorKind::ClockUnstable, 0));
+            }
+        }
+        self.registers
+            .write(CLOCK_CONTROL, clock + ClockControl::SD_CLOCK_ENABLE::SET);
+        Ok(())
+    }
+
+    /// Stops all clocks, keeping the card powered, so that it keeps its state. [`Controller::set_bus`] ends it.
+    pub fn suspend(&mut self) {
+        self.registers
+            .write(CLOCK_CONTROL, ClockControl::SD_CLOCK_ENABLE::CLEAR);
+    }
+
+    /// Resets the command and the data circuit, after an error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ResetStuck`].
+    pub async fn reset_lines(&mut self) -> Result<(), Error> {
+        let clock = self.registers.read(CLOCK_CONTROL).get();
+        let lines = ClockControl::RESET_COMMAND::SET + ClockControl::RESET_DATA::SET;
+        self.registers.set(CLOCK_CONTROL, lines.modify(clock));
+        let result = self.wait_reset().await;
+        self.registers.set(INTERRUPT_STATUS, !0);
+        self.in_flight = false;
+        result
+    }
+
+    /// Lets `ms` milliseconds pass.
+    pub async fn delay(&mut self, ms: u32) {
+        // One more: the present millisecond is already running.
+        let end = self.wait.now().saturating_add(ms.into()).saturating_add(1);
+        while self.wait.now() < end {
+            self.wait.interrupt(end).await;
+        }
+    }
+
+    /// Sends a command without data; returns the first word of the response. For [`Response::R1b`] it returns when the
+    /// card is no longer busy.
+    ///
+    /// # Errors
+    /// Those of a command; after one, call [`Controller::reset_lines`].
+    pub async fn command(&mut self, command: &Command) -> Result<u32, Error> {
+        self.begin(command, command.response == Response::R1b)
+            .await?;
+        self.registers.set(ARGUMENT, command.argument);
+        self.registers.write(COMMAND, command.encode());
+        let response = self.wait_response(command).await?;
+        if command.response == Response::R1b {
+            self.wait_complete(command, ErrorKind::BusyStuck).await?;
+        }
+        self.in_flight = false;
+        Ok(response)
+    }
+
+    /// The last response, bits 127:8 of it if it was a long one.
+    pub fn response(&self) -> [u32; 4] {
+        let registers = &self.registers;
+        [
+            registers.read(RESPONSE_0).get(),
+            registers.read(RESPONSE_1).get(),
+            registers.read(RESPONSE_2).get(),
+            registers.read(RESPONSE_3).get(),
+        ]
+    }
+
+    /// Sends a command and moves its data; returns the first word of the response.
+    ///
+    /// # Errors
+    /// Those of a command and of data; after one, call [`Controller::reset_lines`], and bring the card back to its
+    /// transfer state.
+    pub async fn transfer(&mut self, command: &Command, data: &Data<'_>) -> Result<u32, Error> {
+        let count = data.blocks.len();
+        if count == 0 || count > adma2::MAX_BLOCKS {
+            return Err(Error::new(ErrorKind::BadRequest, command.index));
+        }
+        self.begin(command, true).await?;
+        let dma = self.describe(data);
+        // The processor's view of the data, and of the descriptors, must be in memory before the controller looks.
+        fence(Ordering::SeqCst);
+        let registers = &self.registers;
+        let blocks = Blocks::SIZE.val(data.block_len.into()) + Blocks::COUNT.val(count as u32);
+        registers.write(BLOCKS, blocks);
+        if data.auto == AutoCommand::Cmd23 {
+            registers.set(ARGUMENT_2, count as u32);
+        }
+        registers.set(ARGUMENT, command.argument);
+        registers.write(COMMAND, command.encode() + data.encode(dma));
+        let response = self.wait_response(command).await?;
+        if !dma {
+            self.move_data(command, data).await?;
+        }
+        self.wait_complete(command, ErrorKind::DataStalled).await?;
+        fence(Ordering::SeqCst);
+        if let AutoCommand::Cmd12(refusal) = data.auto
+            && self.registers.read(RESPONSE_3).get() & refusal != 0
+        {
+            return Err(Error::new(ErrorKind::AutoRefused, command.index));
+        }
+        self.in_flight = false;
+        Ok(response)
+    }
+
+    /// Waits until a request can start, and clears what was left of the one before.
+    async fn begin(&mut self, command: &Command, needs_data_lines: bool) -> Result<(), Error> {
+        if self.in_flight {
+            self.reset_lines().await?;
+        }
+        self.check_card(command.index)?;
+        let mut inhibits = PresentState::COMMAND_INHIBIT::SET;
+        if needs_data_lines {
+            inhibits += PresentState::DATA_INHIBIT::SET;
+        }
+        let mut patience = Patience::new(limit::SETTLE);
+        while self
+            .registers
+            .read(PRESENT_STATE)
+            .any_matching_bits_set(inhibits)
+        {
+            if self.pause(&mut patience).await.is_none() {
+                return Err(Error::new(ErrorKind::InhibitStuck, command.index));
+            }
+        }
+        self.registers.set(INTERRUPT_STATUS, !0);
+        self.in_flight = true;
+        Ok(())
+    }
+
+    /// Writes the descriptors of a transfer; false if it must go through the buffer port.
+    fn describe(&self, data: &Data<'_>) -> bool {
+        let Some(table) = self.table else {
+            return false;
+        };
+        if !self.dma {
+            return false;
+        }
+        let Some(address) = self.platform.bus_address(table) else {
+            return false;
+        };
+        if adma2::describe(table, data, &self.platform).is_none() {
+            return false;
+        }
+        self.registers.set(ADMA_ADDRESS, address);
+        true
+    }
+
+    /// Moves data through the buffer port.
+    async fn move_data(&mut self, command: &Command, data: &Data<'_>) -> Result<(), Error> {
+        let read = data.direction == Direction::Read;
+        let ready = if read {
+            Interrupt::BUFFER_READ_READY::SET
+        } else {
+            Interrupt::BUFFER_WRITE_READY::SET
+        };
+        let words = usize::from(data.block_len / 4);
+        for block in data.blocks {
+            self.wait_for(ready, command, ErrorKind::DataStalled, limit::DATA)
+                .await?;
+            self.registers.write(INTERRUPT_STATUS, ready);
+            for word in block.words().iter().take(words) {
+                if read {
+                    let value = self.registers.read(BUFFER).get();
+                    word.store(value.to_le(), Ordering::Relaxed);
+                } else {
+                    self.registers
+                        .set(BUFFER, u32::from_le(word.load(Ordering::Relaxed)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_card(&self, command: u8) -> Result<(), Error> {
+        let present = self.registers.read(PRESENT_STATE);
+        if present.is_set(PresentState::CARD_INSERTED) || !self.platform.has_card_detect() {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::CardGone, command))
+        }
+    }
+
+    async fn wait_reset(&mut self) -> Result<(), Error> {
+        let resets = ClockControl::RESET_ALL::SET
+            + ClockControl::RESET_COMMAND::SET
+            + ClockControl::RESET_DATA::SET;
+        let mut patience = Patience::new(limit::SETTLE);
+        while self
+            .registers
+            .read(CLOCK_CONTROL)
+            .any_matching_bits_set(resets)
+        {
+            if self.pause(&mut patience).await.is_none() {
+                return Err(Error::new(ErrorKind::ResetStuck, 0));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the response and looks at it.
+    async fn wait_response(&mut self, command: &Command) -> Result<u32, Error> {
+        let complete = Interrupt::COMMAND_COMPLETE::SET;
+        self.wait_for(complete, command, ErrorKind::NoCompletion, limit::RESPONSE)
+            .await?;
+        let response = self.registers.read(RESPONSE_0).get();
+        if response & command.refusal != 0 {
+            return Err(Error::new(ErrorKind::Refused, command.index));
+        }
+        Ok(response)
+    }
+
+    async fn wait_complete(&mut self, command: &Command, late: ErrorKind) -> Result<(), Error> {
+        self.wait_for(
+            Interrupt::TRANSFER_COMPLETE::SET,
+            command,
+            late,
+            limit::DATA,
+        )
+        .await
+    }
+
+    /// Waits for a status bit. Without it in time the error is `late`, unless the card has gone.
+    async fn wait_for(
+        &mut self,
+        wanted: StatusBits,
+        command: &Command,
+        late: ErrorKind,
+        limit_ms: u64,
+    ) -> Result<(), Error> {
+        let mut patience = Patience::new(limit_ms);
+        loop {
+            let status: Status = self.registers.read(INTERRUPT_STATUS);
+            if status.is_set(Interrupt::ERROR) {
+                return Err(Error::decode(status, command.index));
+            }
+            if status.any_matching_bits_set(wanted) {
+                return Ok(());
+            }
+            if patience.looks < self.spin {
+                patience.looks = patience.looks.wrapping_add(1);
+                continue;
+            }
+            let Some(end) = patience.end(self.wait.now()) else {
+                self.check_card(command.index)?;
+                return Err(Error::new(late, command.index));
+            };
+            self.registers
+                .set(INTERRUPT_SIGNAL_ENABLE, wanted.value | ERRORS);
+            self.wait.interrupt(end).await;
+            self.registers.set(INTERRUPT_SIGNAL_ENABLE, 0);
+        }
+    }
+
+    /// Lets a little time pass, for a state that no interrupt tells of; `None` when patience has ended.
+    async fn pause(&mut self, patience: &mut Patience) -> Option<()> {
+        if patience.looks < self.spin {
+            patience.looks = patience.looks.wrapping_add(1);
+            return Some(());
+        }
+        let now = self.wait.now();
+        let end = patience.end(now)?;
+        self.wait.interrupt(end.min(now.saturating_add(1))).await;
+        Some(())
+    }
+}
+
+/// How long one wait may take. Time is read only when it turns out not to be short.
+struct Patience {
+    limit: u64,
+    looks: u32,
+    end: Option<u64>,
+}
+
+impl Patience {
+    fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            looks: 0,
+            end: None,
+        }
+    }
+
+    /// When the wait ends; `None` if that is past.
+    fn end(&mut self, now: u64) -> Option<u64> {
+        let limit = self.limit;
+        let end = *self.end.get_or_insert(now.saturating_add(limit));
+        (now < end).then_some(end)
+    }
+}

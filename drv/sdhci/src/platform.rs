@@ -1,0 +1,90 @@
+//! What the system-on-chip and the board decide.
+
+use block_device::Block;
+
+/// How the bus to the card is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bus {
+    /// Highest clock, Hz. The controller takes the next lower one it can make.
+    pub clock_hz: u32,
+    /// Data lines: 1, 4 or 8.
+    pub lines: u8,
+    /// High-speed timing: data change on the rising edge.
+    pub high_speed: bool,
+}
+
+impl Bus {
+    /// The bus during identification: one line, 400 kHz (SD Physical Layer 4.2.1, JESD84-B51 6.4).
+    pub const IDENTIFICATION: Self = Self {
+        clock_hz: 400_000,
+        lines: 1,
+        high_speed: false,
+    };
+}
+
+/// Hooks for what the SD host controller specification leaves to the system.
+///
+/// Every method has a default that suits a controller whose capability register is complete and whose addresses are
+/// those of the processor.
+pub trait Platform {
+    /// Base clock, Hz, for controllers whose capability register says 0.
+    fn base_clock_hz(&self) -> u32 {
+        0
+    }
+
+    /// Data lines that are wired to the card: 1, 4 or 8.
+    fn data_lines(&self) -> u8 {
+        1
+    }
+
+    /// Highest clock that the board's wiring allows, Hz.
+    fn max_clock_hz(&self) -> u32 {
+        u32::MAX
+    }
+
+    /// Whether the controller sees if there is a card. An eMMC that is soldered down may have no such signal.
+    fn has_card_detect(&self) -> bool {
+        true
+    }
+
+    /// Where the controller finds a block, as a bus address; `None` if it cannot reach it, and then the data go
+    /// through the buffer port.
+    #[inline(always)]
+    fn bus_address(&self, block: &Block) -> Option<u32> {
+        u32::try_from(block.address()).ok()
+    }
+
+    /// Called before a software reset of the whole controller: bring its clocks and resets in the system-on-chip to
+    /// where it can work. The emergency path calls it too, so it must return at once whatever the state is.
+    fn prepare(&self) {}
+
+    /// Switches the card's power where the controller's own power control does not reach it.
+    fn power(&self, on: bool) {
+        let _ = on;
+    }
+}
+
+impl<T: Platform + ?Sized> Platform for &T {
+    fn base_clock_hz(&self) -> u32 {
+        (**self).base_clock_hz()
+    }
+    fn data_lines(&self) -> u8 {
+        (**self).data_lines()
+    }
+    fn max_clock_hz(&self) -> u32 {
+        (**self).max_clock_hz()
+    }
+    fn has_card_detect(&self) -> bool {
+        (**self).has_card_detect()
+    }
+    #[inline(always)]
+    fn bus_address(&self, block: &Block) -> Option<u32> {
+        (**self).bus_address(block)
+    }
+    fn prepare(&self) {
+        (**self).prepare();
+    }
+    fn power(&self, on: bool) {
+        (**self).power(on);
+    }
+}

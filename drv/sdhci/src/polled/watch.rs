@@ -1,0 +1,194 @@
+//! Bounds on waiting that hold even if time stands still.
+//!
+//! A phase has a deadline. Each wait in it has a limit of its own, so that one step that hangs leaves time to try
+//! something else. Time comes from a clock that may be dead (it never answers, or always the same): if it has not moved
+//! during a given number of polls, time is over as well. Both bounds together make every phase end, and so everything
+//! that consists of phases.
+
+/// A source of time for the emergency path.
+pub trait Clock {
+    /// Milliseconds since some fixed moment; `None` if there is no telling.
+    fn now(&self) -> Option<u64>;
+}
+
+impl<T: Clock + ?Sized> Clock for &T {
+    fn now(&self) -> Option<u64> {
+        (**self).now()
+    }
+}
+
+/// Polls between two looks at the clock: a look can cost a system call, and on a healthy card most waits end before
+/// the first.
+const POLLS_PER_LOOK: u32 = 256;
+
+/// Polls that stand for a millisecond of delay when the clock is dead: no processor reads a device register more often
+/// than every 50 ns.
+const POLLS_PER_MILLISECOND: u32 = 20_000;
+
+/// The deadline of a phase, and the means to notice it.
+#[derive(Debug)]
+pub(crate) struct Watch<C> {
+    clock: C,
+    /// When the phase ends.
+    deadline: u64,
+    /// The clock at the last look.
+    seen: u64,
+    /// Polls in this phase since the clock last moved.
+    stalled: u32,
+    /// How many of them mean that it is dead.
+    limit: u32,
+}
+
+/// One wait within a phase.
+#[derive(Debug)]
+pub(crate) struct Step {
+    limit_ms: u32,
+    polls: u32,
+    end: Option<u64>,
+}
+
+impl Step {
+    pub(crate) fn new(limit_ms: u32) -> Self {
+        Self {
+            limit_ms,
+            polls: 0,
+            end: None,
+        }
+    }
+}
+
+impl<C: Clock> Watch<C> {
+    /// `limit`: polls without movement of the clock after which it counts as dead.
+    pub(crate) fn new(clock: C, limit: u32) -> Self {
+        Self {
+            clock,
+            deadline: 0,
+            seen: 0,
+            stalled: 0,
+            limit,
+        }
+    }
+
+    /// Starts a phase of `ms` milliseconds.
+    pub(crate) fn begin(&mut self, ms: u32) {
+        self.seen = self.clock.now().unwrap_or(0);
+        self.deadline = self.seen.saturating_add(ms.into());
+        self.stalled = 0;
+    }
+
+    /// Counts a poll that found nothing yet; true when the step, or the phase, has taken too long.
+    #[inline(always)]
+    pub(crate) fn is_over(&mut self, step: &mut Step) -> bool {
+        step.polls = step.polls.wrapping_add(1);
+        step.polls.is_multiple_of(POLLS_PER_LOOK) && self.look(step)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look(&mut self, step: &mut Step) -> bool {
+        match self.clock.now() {
+            Some(now) if now != self.seen => {
+                self.seen = now;
+                self.stalled = 0;
+            }
+            _ => self.stalled = self.stalled.saturating_add(POLLS_PER_LOOK),
+        }
+        let limit = u64::from(step.limit_ms);
+        let end = *step.end.get_or_insert(self.seen.saturating_add(limit));
+        self.seen >= end.min(self.deadline) || self.stalled >= self.limit
+    }
+
+    /// Lets `ms` milliseconds pass, calling `poll` meanwhile; with a dead clock, at least about that.
+    pub(crate) fn delay(&mut self, ms: u32, mut poll: impl FnMut()) {
+        // One more: the present millisecond is already running.
+        let mut step = Step::new(ms.saturating_add(1));
+        let most = ms.saturating_mul(POLLS_PER_MILLISECOND);
+        while step.polls < most && !self.is_over(&mut step) {
+            poll();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Clock, Step, Watch};
+    use core::cell::Cell;
+
+    struct Ticking {
+        looks: Cell<u64>,
+        looks_per_ms: u64,
+    }
+
+    impl Clock for Ticking {
+        fn now(&self) -> Option<u64> {
+            self.looks.set(self.looks.get() + 1);
+            Some(self.looks.get() / self.looks_per_ms)
+        }
+    }
+
+    struct Dead;
+
+    impl Clock for Dead {
+        fn now(&self) -> Option<u64> {
+            None
+        }
+    }
+
+    struct Frozen;
+
+    impl Clock for Frozen {
+        fn now(&self) -> Option<u64> {
+            Some(1234)
+        }
+    }
+
+    fn polls<C: Clock>(watch: &mut Watch<C>, limit_ms: u32) -> u32 {
+        let mut step = Step::new(limit_ms);
+        let mut polls = 0;
+        while !watch.is_over(&mut step) {
+            polls += 1;
+        }
+        polls
+    }
+
+    #[test]
+    fn a_step_ends_at_its_own_limit_and_at_the_phase() {
+        let clock = Ticking {
+            looks: Cell::new(0),
+            looks_per_ms: 2,
+        };
+        let mut watch = Watch::new(clock, u32::MAX);
+        watch.begin(100);
+        let step = polls(&mut watch, 10);
+        assert!((19 * 256..=22 * 256).contains(&step), "{step}");
+        let rest = polls(&mut watch, 1000);
+        assert!((170 * 256..=182 * 256).contains(&rest), "{rest}");
+        assert!(polls(&mut watch, 1000) < 256, "the phase is over");
+    }
+
+    /// REQ: X1 (bounded even with a dead time source)
+    #[test]
+    fn a_dead_clock_ends_every_step_of_the_phase() {
+        let mut watch = Watch::new(Dead, 10_000);
+        watch.begin(100);
+        assert!(polls(&mut watch, 10) <= 10_240);
+        assert!(
+            polls(&mut watch, 10) < 256,
+            "the polls of the phase are used up"
+        );
+        watch.begin(100);
+        assert!(polls(&mut watch, 10) > 9_000, "the next phase has its own");
+        let mut watch = Watch::new(Frozen, 10_000);
+        watch.begin(100);
+        assert!(polls(&mut watch, 10) <= 10_240);
+    }
+
+    #[test]
+    fn a_delay_with_a_dead_clock_is_polls() {
+        let mut watch = Watch::new(Dead, 1_000_000);
+        watch.begin(100);
+        let mut count = 0;
+        watch.delay(2, || count += 1);
+        assert!((39_000..=40_000).contains(&count), "{count}");
+    }
+}

@@ -1,0 +1,116 @@
+//! The register set (section 2), and how it is reached.
+//!
+//! Names are those of the specification. Registers narrower than 32 bits are defined as one with their neighbours, and
+//! always read and written as a whole.
+
+use core::marker::PhantomData;
+use tock_registers::fields::FieldValue;
+use tock_registers::{LocalRegisterCopy, RegisterLongName};
+
+mod fields;
+
+pub use fields::{
+    Blocks, Capabilities, ClockControl, HostControl, Interrupt, PresentState, Transfer, Version,
+};
+
+/// A register: its offset, and by its type the fields it has.
+#[derive(Debug)]
+pub struct Register<R> {
+    offset: u8,
+    fields: PhantomData<R>,
+}
+
+impl<R> Register<R> {
+    const fn at(offset: u8) -> Self {
+        Self {
+            offset,
+            fields: PhantomData,
+        }
+    }
+
+    /// Offset from the start of the slot, bytes.
+    #[must_use]
+    pub const fn offset(&self) -> u8 {
+        self.offset
+    }
+}
+
+/// The registers of one slot: real ones ([`crate::Mmio`]), or simulated ones in a test.
+pub trait Registers {
+    /// Reads the 32-bit register at `offset`, a multiple of 4.
+    fn load(&self, offset: u8) -> u32;
+
+    /// Writes the 32-bit register at `offset`, a multiple of 4.
+    fn store(&self, offset: u8, value: u32);
+
+    /// Reads a register.
+    #[inline(always)]
+    fn read<R: RegisterLongName>(&self, register: Register<R>) -> LocalRegisterCopy<u32, R> {
+        LocalRegisterCopy::new(self.load(register.offset))
+    }
+
+    /// Writes a register; fields that are not named become 0.
+    #[inline(always)]
+    fn write<R: RegisterLongName>(&self, register: Register<R>, value: FieldValue<u32, R>) {
+        self.store(register.offset, value.value);
+    }
+
+    /// Writes a register that is one number.
+    #[inline(always)]
+    fn set<R>(&self, register: Register<R>, value: u32) {
+        self.store(register.offset, value);
+    }
+}
+
+impl<T: Registers + ?Sized> Registers for &T {
+    #[inline(always)]
+    fn load(&self, offset: u8) -> u32 {
+        (**self).load(offset)
+    }
+
+    #[inline(always)]
+    fn store(&self, offset: u8, value: u32) {
+        (**self).store(offset, value);
+    }
+}
+
+/// Argument 2 (2.2.1 in version 3.00): the block count that Auto CMD23 sends.
+pub const ARGUMENT_2: Register<()> = Register::at(0x00);
+/// Block Size and Block Count (2.2.2, 2.2.3).
+pub const BLOCKS: Register<Blocks::Register> = Register::at(0x04);
+/// Argument (2.2.4).
+pub const ARGUMENT: Register<()> = Register::at(0x08);
+/// Transfer Mode and Command (2.2.5, 2.2.6). Writing it starts the command.
+pub const COMMAND: Register<Transfer::Register> = Register::at(0x0C);
+/// Response (2.2.7), bits 31:0.
+pub const RESPONSE_0: Register<()> = Register::at(0x10);
+/// Response, bits 63:32.
+pub const RESPONSE_1: Register<()> = Register::at(0x14);
+/// Response, bits 95:64.
+pub const RESPONSE_2: Register<()> = Register::at(0x18);
+/// Response, bits 127:96; also the response of Auto CMD12.
+pub const RESPONSE_3: Register<()> = Register::at(0x1C);
+/// Buffer Data Port (2.2.8).
+pub const BUFFER: Register<()> = Register::at(0x20);
+/// Present State (2.2.9).
+pub const PRESENT_STATE: Register<PresentState::Register> = Register::at(0x24);
+/// Host Control 1, Power Control, Block Gap Control, Wakeup Control (2.2.10 to 2.2.13).
+pub const HOST_CONTROL: Register<HostControl::Register> = Register::at(0x28);
+/// Clock Control, Timeout Control, Software Reset (2.2.14 to 2.2.16).
+pub const CLOCK_CONTROL: Register<ClockControl::Register> = Register::at(0x2C);
+/// Normal and Error Interrupt Status (2.2.17, 2.2.18); writing 1 clears.
+pub const INTERRUPT_STATUS: Register<Interrupt::Register> = Register::at(0x30);
+/// Normal and Error Interrupt Status Enable (2.2.19, 2.2.20): which status bits can be set at all.
+pub const INTERRUPT_STATUS_ENABLE: Register<Interrupt::Register> = Register::at(0x34);
+/// Normal and Error Interrupt Signal Enable (2.2.21, 2.2.22): which status bits interrupt the processor.
+pub const INTERRUPT_SIGNAL_ENABLE: Register<Interrupt::Register> = Register::at(0x38);
+/// Capabilities (2.2.26), bits 31:0.
+pub const CAPABILITIES: Register<Capabilities::Register> = Register::at(0x40);
+/// Force Event for Auto CMD and for Error Interrupt Status (2.2.28, 2.2.29).
+pub const FORCE_EVENT: Register<()> = Register::at(0x50);
+/// ADMA Error Status (2.2.30).
+pub const ADMA_ERROR_STATUS: Register<()> = Register::at(0x54);
+/// ADMA System Address (2.2.31), bits 31:0.
+pub const ADMA_ADDRESS: Register<()> = Register::at(0x58);
+/// Slot Interrupt Status and Host Controller Version (2.2.33, 2.2.34).
+pub const VERSION: Register<Version::Register> = Register::at(0xFC);
