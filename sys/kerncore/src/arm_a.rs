@@ -1,0 +1,6 @@
+//! ARMv7-A, as far as it is data: short-descriptor translation tables and fault status codes.
+//!
+//! References are to the ARM Architecture Reference Manual, ARMv7-A and ARMv7-R edition (ARM DDI 0406C).
+
+pub mod status;
+pub mod tables;

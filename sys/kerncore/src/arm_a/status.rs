@@ -1,0 +1,181 @@
+//! From fault status codes to [`FaultInfo`].
+//!
+//! The fault a task is charged with is the one that the same mistake has on ARMv7-M, as far as the processor tells the
+//! cases apart:
+//!
+//! | cause on ARMv7-A | fault |
+//! |---|---|
+//! | data abort: translation, access flag, domain, permission | `MemoryAccess`, or `StackOverflow` just below the stack |
+//! | data abort: alignment, and all other codes | `InvalidOperation` with the DFSR (ARMv7-M: UNALIGNED) |
+//! | data or prefetch abort: external, also during a table walk | `BusError` |
+//! | prefetch abort: translation, access flag, domain, permission | `IllegalText` |
+//! | prefetch abort: debug event (BKPT), and all other codes | `InvalidOperation` with the IFSR |
+//! | undefined instruction | `IllegalInstruction` |
+//!
+//! Division by zero does not trap on ARMv7-A; the quotient is 0.
+
+use abi::{FaultInfo, FaultSource};
+
+/// How far below the stack pointer one instruction may store: VPUSH of sixteen double-word registers.
+const LARGEST_PUSH: u32 = 128;
+
+/// Bytes below a stack that an access must hit to count as its overflow: one page.
+const GUARD: u32 = 4096;
+
+/// Where a task's stack is, and where its stack pointer was when it faulted.
+#[derive(Copy, Clone, Debug)]
+pub struct Stack {
+    /// Lowest address of the region the stack is in.
+    pub low: u32,
+    /// The task's stack pointer.
+    pub pointer: u32,
+}
+
+/// Meaning of a fault status code, DDI 0406C table B3-23.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+enum Cause {
+    /// The memory map does not allow it.
+    Map,
+    /// The bus answered with an error, at the address in the fault address register.
+    External,
+    /// The bus answered with an error some time ago; the address is not known.
+    Asynchronous,
+    /// Anything else.
+    Other,
+}
+
+impl Cause {
+    /// Decodes FS, bits 10 and 3:0 of IFSR and DFSR (short-descriptor format).
+    fn of(status: u32) -> Self {
+        match (status >> 6) & 0x10 | status & 0xf {
+            // Translation, access flag, domain, permission; first and second level.
+            0x05 | 0x07 | 0x03 | 0x06 | 0x09 | 0x0b | 0x0d | 0x0f => Self::Map,
+            // Synchronous external abort and parity error, on the access and on a table walk.
+            0x08 | 0x0c | 0x0e | 0x19 | 0x1c | 0x1e => Self::External,
+            // Asynchronous external abort and parity error.
+            0x16 | 0x18 => Self::Asynchronous,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The fault behind a data abort taken from a task.
+pub fn data_abort(status: u32, address: u32, stack: Stack) -> FaultInfo {
+    let source = FaultSource::User;
+    match Cause::of(status) {
+        Cause::Map if is_overflow(address, stack) => FaultInfo::StackOverflow { address },
+        Cause::Map => FaultInfo::MemoryAccess {
+            address: Some(address),
+            source,
+        },
+        Cause::External => FaultInfo::BusError {
+            address: Some(address),
+            source,
+        },
+        Cause::Asynchronous => FaultInfo::BusError {
+            address: None,
+            source,
+        },
+        Cause::Other => FaultInfo::InvalidOperation(status),
+    }
+}
+
+/// The fault behind a prefetch abort taken from a task.
+pub fn prefetch_abort(status: u32, address: u32) -> FaultInfo {
+    let source = FaultSource::User;
+    match Cause::of(status) {
+        Cause::Map => FaultInfo::IllegalText,
+        Cause::External => FaultInfo::BusError {
+            address: Some(address),
+            source,
+        },
+        Cause::Asynchronous => FaultInfo::BusError {
+            address: None,
+            source,
+        },
+        Cause::Other => FaultInfo::InvalidOperation(status),
+    }
+}
+
+/// Was it the stack that ran off its low end? The access hit the page below it, through a stack pointer that had come
+/// down there: not some other pointer into what happens to lie below.
+fn is_overflow(address: u32, stack: Stack) -> bool {
+    let depth = stack.low.wrapping_sub(address);
+    (1..=GUARD).contains(&depth) && address.saturating_add(LARGEST_PUSH) >= stack.pointer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STACK: Stack = Stack {
+        low: 0x8080_2000,
+        pointer: 0x8080_2700,
+    };
+
+    fn access(address: u32) -> FaultInfo {
+        FaultInfo::MemoryAccess {
+            address: Some(address),
+            source: FaultSource::User,
+        }
+    }
+
+    #[test]
+    fn data_aborts_as_the_machine_reports_them() {
+        // Section and page, read and write (bit 11), translation and permission.
+        for status in [0x005, 0x007, 0x805, 0x807, 0x00d, 0x00f, 0x80d, 0x80f] {
+            assert_eq!(data_abort(status, 0x1234, STACK), access(0x1234));
+        }
+        let bus = |address| FaultInfo::BusError {
+            address,
+            source: FaultSource::User,
+        };
+        assert_eq!(
+            data_abort(0x008, 0x4800_0000, STACK),
+            bus(Some(0x4800_0000))
+        );
+        assert_eq!(
+            data_abort(0x808, 0x4800_0000, STACK),
+            bus(Some(0x4800_0000))
+        );
+        assert_eq!(data_abort(0x406, 0x4800_0000, STACK), bus(None));
+        assert_eq!(data_abort(0x001, 2, STACK), FaultInfo::InvalidOperation(1));
+    }
+
+    #[test]
+    fn prefetch_aborts_as_the_machine_reports_them() {
+        for status in [0x005, 0x007, 0x00d, 0x00f] {
+            assert_eq!(prefetch_abort(status, 0), FaultInfo::IllegalText);
+        }
+        assert_eq!(prefetch_abort(0x002, 0), FaultInfo::InvalidOperation(2));
+    }
+
+    #[test]
+    fn only_the_stack_pointer_overflows_the_stack() {
+        let low = STACK.low;
+        // A push of four words with the stack pointer at the very bottom.
+        let at_bottom = Stack { low, pointer: low };
+        assert_eq!(
+            data_abort(0x807, low - 16, at_bottom),
+            FaultInfo::StackOverflow { address: low - 16 }
+        );
+        // A large frame was reserved; its lowest word lies below.
+        let below = Stack {
+            low,
+            pointer: low - 256,
+        };
+        assert_eq!(
+            data_abort(0x807, low - 4, below),
+            FaultInfo::StackOverflow { address: low - 4 }
+        );
+        // The same address through another pointer, while the stack pointer is well inside.
+        assert_eq!(data_abort(0x807, low - 16, STACK), access(low - 16));
+        // Too far down to be this stack.
+        assert_eq!(
+            data_abort(0x807, low - GUARD - 4, below),
+            access(low - GUARD - 4)
+        );
+        // The first address inside is not below.
+        assert_eq!(data_abort(0x80f, low, at_bottom), access(low));
+    }
+}

@@ -1,0 +1,19 @@
+//! The parts of the kernel that need no hardware.
+//!
+//! The rules that protect tasks from one another are decisions about numbers: is this slice well formed, is it inside
+//! memory the task owns, who runs next, what does a page table entry say, what does a fault status mean. Here they are
+//! pure functions without `unsafe`, so that they are tested on the host, exhaustively where that is possible; `kern`
+//! adds the instructions that only a processor has.
+//!
+//! * [`slice`]: well-formed user slices, and whether a memory map covers them;
+//! * [`order`]: sets of tasks ordered by priority, and the choice of the next one in constant time;
+//! * [`region`]: attributes of memory regions, and the rules every task's map must obey;
+//! * [`arm_a`]: ARMv7-A short descriptors and fault status codes.
+
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+pub mod arm_a;
+pub mod order;
+pub mod region;
+pub mod slice;
