@@ -1,0 +1,94 @@
+//! The macros. Each comes in the shape that this crate's features ask for; those of the calling crate do not matter.
+
+/// Declares a ring buffer: `ringbuf!(Trace, 16, Trace::None);`. A name before the type replaces `__RINGBUF` (it should
+/// end in `RINGBUF`, by which Humility lists it), `no_dedup` at the end keeps repeated entries apart.
+#[cfg(not(feature = "disabled"))]
+#[macro_export]
+macro_rules! ringbuf {
+    ($name:ident, $type:ty, $n:expr, $init:expr, no_dedup $(,)?) => {
+        #[used]
+        static $name: $crate::StaticCell<$crate::Ringbuf<$type, (), { $n }>> =
+            $crate::StaticCell::new($crate::Ringbuf::new($init, ()));
+    };
+    ($name:ident, $type:ty, $n:expr, $init:expr $(,)?) => {
+        #[used]
+        static $name: $crate::StaticCell<$crate::Ringbuf<$type, u16, { $n }>> =
+            $crate::StaticCell::new($crate::Ringbuf::new($init, 0));
+    };
+    ($type:ty, $n:expr, $init:expr, no_dedup $(,)?) => {
+        $crate::ringbuf!(__RINGBUF, $type, $n, $init, no_dedup);
+    };
+    ($type:ty, $n:expr, $init:expr $(,)?) => {
+        $crate::ringbuf!(__RINGBUF, $type, $n, $init);
+    };
+}
+
+/// Declares nothing to record in: ring buffers are disabled.
+#[cfg(feature = "disabled")]
+#[macro_export]
+macro_rules! ringbuf {
+    ($name:ident, $type:ty, $n:expr, $init:expr $(, no_dedup)? $(,)?) => {
+        #[allow(dead_code)]
+        static $name: () = {
+            // Still checked, so that a task builds with either setting.
+            let _: $type = $init;
+        };
+    };
+    ($type:ty, $n:expr, $init:expr $(, no_dedup)? $(,)?) => {
+        $crate::ringbuf!(__RINGBUF, $type, $n, $init);
+    };
+}
+
+/// As [`ringbuf!`], and counts the entries by variant; the type must implement `counters::Count`.
+#[cfg(all(feature = "counters", not(feature = "counters-disabled")))]
+#[macro_export]
+macro_rules! counted_ringbuf {
+    ($name:ident, $type:ident, $n:expr, $init:expr, no_dedup $(,)?) => {
+        #[used]
+        static $name: $crate::CountedRingbuf<$type, (), { $n }> =
+            $crate::CountedRingbuf::new($init, ());
+    };
+    ($name:ident, $type:ident, $n:expr, $init:expr $(,)?) => {
+        #[used]
+        static $name: $crate::CountedRingbuf<$type, u16, { $n }> =
+            $crate::CountedRingbuf::new($init, 0);
+    };
+    ($type:ident, $n:expr, $init:expr, no_dedup $(,)?) => {
+        $crate::counted_ringbuf!(__RINGBUF, $type, $n, $init, no_dedup);
+    };
+    ($type:ident, $n:expr, $init:expr $(,)?) => {
+        $crate::counted_ringbuf!(__RINGBUF, $type, $n, $init);
+    };
+}
+
+/// As [`ringbuf!`]: counters are disabled.
+#[cfg(all(feature = "counters", feature = "counters-disabled"))]
+#[macro_export]
+macro_rules! counted_ringbuf {
+    ($($arguments:tt)*) => {
+        $crate::ringbuf!($($arguments)*);
+    };
+}
+
+/// Records an entry: `ringbuf_entry!(payload);` in `__RINGBUF`, or `ringbuf_entry!(NAME, payload);`.
+#[macro_export]
+macro_rules! ringbuf_entry {
+    ($name:expr, $payload:expr $(,)?) => {{
+        let payload = $payload;
+        $crate::RecordEntry::record_entry(&$name, (::core::line!() & 0xffff) as u16, &payload);
+    }};
+    ($payload:expr $(,)?) => {
+        $crate::ringbuf_entry!(__RINGBUF, $payload)
+    };
+}
+
+/// As [`ringbuf_entry!`], in a ring buffer that was declared at the top of the crate.
+#[macro_export]
+macro_rules! ringbuf_entry_root {
+    ($name:ident, $payload:expr $(,)?) => {
+        $crate::ringbuf_entry!(crate::$name, $payload)
+    };
+    ($payload:expr $(,)?) => {
+        $crate::ringbuf_entry!(crate::__RINGBUF, $payload)
+    };
+}
