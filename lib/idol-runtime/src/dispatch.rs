@@ -1,0 +1,98 @@
+//! The server's loop, one round of it.
+
+use crate::{ClientError, RequestError};
+use core::marker::PhantomData;
+use userlib::{
+    FromPrimitive, NotificationBits, RecvMessage, TaskId, sys_recv, sys_reply, sys_reply_fault,
+};
+
+/// The part of a server that deals with notifications.
+pub trait NotificationHandler {
+    /// The notifications that [`dispatch`] shall wait for, beside messages. 0: none.
+    fn current_notification_mask(&self) -> u32;
+
+    /// Called with those that came.
+    fn handle_notification(&mut self, bits: NotificationBits);
+}
+
+/// The operations of an interface. Implemented by generated code.
+pub trait ServerOp: FromPrimitive + Copy {
+    /// The longest reply, in bytes.
+    fn max_reply_size(self) -> usize;
+
+    /// How many leases the operation takes, no more and no less.
+    fn required_lease_count(self) -> usize;
+}
+
+/// A server of the operations `Op`. Implemented by generated code.
+pub trait Server<Op: ServerOp> {
+    /// The only task to receive from; `None` for all.
+    fn recv_source(&self) -> Option<TaskId>;
+
+    /// Called if that task turns out to have been restarted.
+    fn closed_recv_fail(&mut self);
+
+    /// Decodes a message, calls the operation, replies if it succeeds.
+    ///
+    /// # Errors
+    ///
+    /// If it does not; then it is for the caller to answer.
+    fn handle(
+        &mut self,
+        op: Op,
+        incoming: &[u8],
+        rm: &RecvMessage,
+    ) -> Result<(), RequestError<u16>>;
+}
+
+/// Receives once, message or notification, and deals with it.
+///
+/// `buffer` must have room for the longest message of the interface (the generated `INCOMING_SIZE`).
+#[inline]
+pub fn dispatch<S: NotificationHandler, Op: ServerOp>(buffer: &mut [u8], server: &mut S)
+where
+    for<'a> (PhantomData<Op>, &'a mut S): Server<Op>,
+{
+    let mask = server.current_notification_mask();
+    let mut operations = (PhantomData::<Op>, &mut *server);
+    let Ok(message) = sys_recv(buffer, mask, operations.recv_source()) else {
+        operations.closed_recv_fail();
+        return;
+    };
+    if message.sender == TaskId::KERNEL {
+        // With an empty mask there is nothing this could be about.
+        if mask != 0 {
+            server.handle_notification(NotificationBits::new(message.operation));
+        }
+        return;
+    }
+    match request(buffer, &mut operations, &message) {
+        Ok(()) => {}
+        Err(RequestError::Runtime(code)) => sys_reply(message.sender, code.into(), &[]),
+        Err(RequestError::Fail(error)) => {
+            if let Some(fault) = error.into_fault() {
+                sys_reply_fault(message.sender, fault);
+            }
+        }
+    }
+}
+
+/// Checks what is common to all operations, then lets the server handle it.
+#[inline(always)]
+fn request<Op: ServerOp>(
+    buffer: &[u8],
+    server: &mut impl Server<Op>,
+    message: &RecvMessage,
+) -> Result<(), RequestError<u16>> {
+    let incoming = buffer
+        .get(..message.message_len)
+        .ok_or(ClientError::BadMessageSize.fail())?;
+    let op = Op::from_u32(message.operation).ok_or(ClientError::UnknownOperation.fail())?;
+    if message.response_capacity < op.max_reply_size() {
+        return Err(ClientError::ReplyBufferTooSmall.fail());
+    }
+    if message.lease_count != op.required_lease_count() {
+        return Err(ClientError::BadLease.fail());
+    }
+    server.handle(op, incoming, message)
+}
