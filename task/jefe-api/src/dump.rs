@@ -1,0 +1,95 @@
+//! Areas that hold dumps of tasks (hubris-interface section 10.4).
+
+use counters::Count;
+use derive_idol_err::IdolError;
+use hubpack::SerializedSize;
+use serde::{Deserialize, Serialize};
+use userlib::FromPrimitive;
+
+/// Why a dump operation did not succeed.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Count, FromPrimitive, IdolError)]
+#[repr(u32)]
+pub enum DumpAgentError {
+    /// This image has no dump areas.
+    DumpAgentUnsupported = 1,
+    /// There is no area with this index.
+    InvalidArea,
+    /// The offset lies outside of what was dumped.
+    BadOffset,
+    /// The offset has the wrong alignment.
+    UnalignedOffset,
+    /// A segment's address has the wrong alignment.
+    UnalignedSegmentAddress,
+    /// A segment's length has the wrong alignment.
+    UnalignedSegmentLength,
+    /// The dumper answered with something else.
+    BadDumpResponse,
+    /// The operation does not exist for this task.
+    NotSupported,
+    /// There is a dump already.
+    DumpPresent,
+    /// The area is not claimed.
+    UnclaimedDumpArea,
+    /// The area could not be claimed.
+    CannotClaimDumpArea,
+    /// Someone else has the area.
+    DumpAreaInUse,
+    /// The segment was not accepted.
+    BadSegmentAdd,
+    /// The message to the dumper failed.
+    DumpMessageFailed,
+    /// Dumping failed.
+    DumpFailed,
+    /// Dumping failed while it was set up.
+    DumpFailedSetup,
+    /// Dumping failed while it read.
+    DumpFailedRead,
+    /// Dumping failed while it wrote.
+    DumpFailedWrite,
+    /// Dumping failed while it controlled the processor.
+    DumpFailedControl,
+    /// Dumping failed for an unknown reason.
+    DumpFailedUnknown,
+    /// Dumping failed with an unknown error.
+    DumpFailedUnknownError,
+    /// The caller's lease could not be written.
+    LeaseWriteFailed,
+    /// The server was restarted while it handled the call.
+    #[idol(server_death)]
+    ServerRestarted,
+}
+
+/// What an area holds. Variant order is on the wire.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
+pub enum DumpContents {
+    /// Nothing.
+    Available,
+    /// One task.
+    SingleTask,
+    /// The whole system.
+    WholeSystem,
+    /// Something else.
+    Unknown,
+    /// Memory of one task.
+    TaskRegion,
+}
+
+/// Where an area is.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
+pub struct DumpAreaRegion {
+    /// Address of its first byte.
+    pub address: u32,
+    /// Bytes.
+    pub length: u32,
+}
+
+/// One dump area.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
+pub struct DumpArea {
+    /// Where it is.
+    pub region: DumpAreaRegion,
+    /// What it holds.
+    pub contents: DumpContents,
+    /// Its number.
+    pub index: u8,
+}
