@@ -47,7 +47,7 @@ pub trait Region: Span {
     fn attributes(&self) -> RegionAttributes;
 }
 
-/// Checks one task's map against all rules that concern this task alone. Regions of size 0 are padding.
+/// Checks one task's map against all rules that concern this task alone. Regions without attributes are padding.
 ///
 /// # Errors
 ///
@@ -59,7 +59,7 @@ pub fn check<'a, R: Region + 'a>(
     initial_stack: u32,
 ) -> Result<(), MapError> {
     let mut free_from = 0u32;
-    for region in map.clone().filter(|region| region.size() != 0) {
+    for region in map.clone().filter(|region| !region.attributes().is_empty()) {
         if (region.base() | region.size()) & (granule - 1) != 0 {
             return Err(MapError::Alignment);
         }
@@ -136,7 +136,7 @@ mod tests {
 
     fn good() -> Vec<R> {
         vec![
-            R(0, 0, RegionAttributes::empty()),
+            R(0, 32, RegionAttributes::empty()),
             R(0x1e75_0000, 0x1000, DEVICE),
             R(0x8010_0000, 0x2000, RX),
             R(0x8080_0000, 0x1000, RW),
