@@ -1,0 +1,339 @@
+//! What a task did wrong, decoded from the bytes in which the kernel reports it.
+//!
+//! The bytes are those of `FaultInfo` of the Hubris ABI in hubpack (and ssmarshal) encoding: the variant's index in one
+//! byte, then its fields. They are kept as they came, so that a variant this program does not know is not lost.
+
+use core::fmt;
+
+/// A fault of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Access to memory that the task may not access in this way.
+    MemoryAccess {
+        /// Where, if known.
+        address: Option<u32>,
+        /// On whose instruction.
+        source: Source,
+    },
+    /// The stack has no room for what had to be pushed.
+    StackOverflow {
+        /// Where the stack pointer was.
+        address: u32,
+    },
+    /// The bus answered an access with an error.
+    BusError {
+        /// Where, if known.
+        address: Option<u32>,
+        /// On whose instruction.
+        source: Source,
+    },
+    /// Division by zero.
+    DivideByZero,
+    /// A jump to memory that is not code.
+    IllegalText,
+    /// An instruction that does not exist.
+    IllegalInstruction,
+    /// Any other fault of the processor, with its status register.
+    InvalidOperation(u32),
+    /// Wrong use of a system call.
+    SyscallUsage(Usage),
+    /// The task panicked.
+    Panic,
+    /// Another task, by id, asked for it.
+    Injected(u16),
+    /// A server, by task id, refused a message.
+    FromServer(u16, ReplyFault),
+}
+
+/// On whose instruction a fault happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The task's own.
+    User,
+    /// The kernel's, on behalf of the task.
+    Kernel,
+}
+
+/// Wrong use of a system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the ABI")]
+pub enum Usage {
+    BadSyscallNumber,
+    InvalidSlice,
+    TaskOutOfRange,
+    IllegalTask,
+    LeaseOutOfRange,
+    OffsetOutOfRange,
+    NoIrq,
+    BadKernelMessage,
+    BadReplyFaultReason,
+    NotSupervisor,
+    ReplyTooBig,
+}
+
+/// Why a server refused a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the ABI")]
+pub enum ReplyFault {
+    UndefinedOperation,
+    BadMessageSize,
+    BadMessageContents,
+    BadLeases,
+    ReplyBufferTooSmall,
+    AccessViolation,
+}
+
+impl Fault {
+    /// Longest encoding that fits where faults are kept; the longest that exists is 7.
+    pub const MAX_LEN: usize = 16;
+
+    /// Decodes a fault; `None` if the bytes are not one that this program knows. Bytes after it are ignored.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = Input(bytes);
+        Some(match input.byte()? {
+            0 => Self::MemoryAccess {
+                address: input.option()?,
+                source: input.source()?,
+            },
+            1 => Self::StackOverflow {
+                address: input.u32()?,
+            },
+            2 => Self::BusError {
+                address: input.option()?,
+                source: input.source()?,
+            },
+            3 => Self::DivideByZero,
+            4 => Self::IllegalText,
+            5 => Self::IllegalInstruction,
+            6 => Self::InvalidOperation(input.u32()?),
+            7 => Self::SyscallUsage(*USAGE.get(usize::from(input.byte()?))?),
+            8 => Self::Panic,
+            9 => Self::Injected(input.u16()?),
+            10 => Self::FromServer(input.u16()?, *REPLY_FAULT.get(usize::from(input.byte()?))?),
+            _ => return None,
+        })
+    }
+
+    /// Where memory was accessed, if the fault has such an address.
+    #[must_use]
+    pub const fn address(&self) -> Option<u32> {
+        match self {
+            Self::MemoryAccess { address, .. } | Self::BusError { address, .. } => *address,
+            Self::StackOverflow { address } => Some(*address),
+            _ => None,
+        }
+    }
+
+    /// Was it raised by a system call? Then the program counter is in the stub that all calls share, and the link
+    /// register says where the task was.
+    #[must_use]
+    pub const fn is_by_system_call(encoded: &[u8]) -> bool {
+        matches!(encoded, [7 | 8 | 10, ..])
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = |f: &mut fmt::Formatter<'_>, name, address: Option<u32>, source| match address {
+            Some(address) => write!(f, "{name} at {address:#010x} ({source:?})"),
+            None => write!(f, "{name} ({source:?})"),
+        };
+        match *self {
+            Self::MemoryAccess { address, source } => place(f, "MemoryAccess", address, source),
+            Self::StackOverflow { address } => write!(f, "StackOverflow at {address:#010x}"),
+            Self::BusError { address, source } => place(f, "BusError", address, source),
+            Self::InvalidOperation(status) => write!(f, "InvalidOperation {status:#010x}"),
+            Self::SyscallUsage(usage) => write!(f, "SyscallUsage {usage:?}"),
+            Self::Injected(task) => write!(f, "Injected by task {}", index(task)),
+            Self::FromServer(task, reason) => write!(f, "FromServer {}: {reason:?}", index(task)),
+            Self::DivideByZero | Self::IllegalText | Self::IllegalInstruction | Self::Panic => {
+                write!(f, "{self:?}")
+            }
+        }
+    }
+}
+
+/// The index in a task id: its low ten bits.
+const fn index(task: u16) -> u16 {
+    task & 0x3FF
+}
+
+const USAGE: [Usage; 11] = [
+    Usage::BadSyscallNumber,
+    Usage::InvalidSlice,
+    Usage::TaskOutOfRange,
+    Usage::IllegalTask,
+    Usage::LeaseOutOfRange,
+    Usage::OffsetOutOfRange,
+    Usage::NoIrq,
+    Usage::BadKernelMessage,
+    Usage::BadReplyFaultReason,
+    Usage::NotSupervisor,
+    Usage::ReplyTooBig,
+];
+
+const REPLY_FAULT: [ReplyFault; 6] = [
+    ReplyFault::UndefinedOperation,
+    ReplyFault::BadMessageSize,
+    ReplyFault::BadMessageContents,
+    ReplyFault::BadLeases,
+    ReplyFault::ReplyBufferTooSmall,
+    ReplyFault::AccessViolation,
+];
+
+/// The bytes not yet decoded.
+struct Input<'a>(&'a [u8]);
+
+impl Input<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take().map(u8::from_le_bytes)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.take().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    fn option(&mut self) -> Option<Option<u32>> {
+        match self.byte()? {
+            0 => Some(None),
+            1 => self.u32().map(Some),
+            _ => None,
+        }
+    }
+
+    fn source(&mut self) -> Option<Source> {
+        match self.byte()? {
+            0 => Some(Source::User),
+            1 => Some(Source::Kernel),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The ABI's enumeration, as `spec` has it, so that a real encoder makes the bytes.
+    mod wire {
+        #[derive(serde::Serialize, hubpack::SerializedSize)]
+        pub enum FaultInfo {
+            MemoryAccess {
+                address: Option<u32>,
+                source: Source,
+            },
+            StackOverflow {
+                address: u32,
+            },
+            BusError {
+                address: Option<u32>,
+                source: Source,
+            },
+            DivideByZero,
+            IllegalText,
+            IllegalInstruction,
+            InvalidOperation(u32),
+            SyscallUsage(Usage),
+            Panic,
+            Injected(u16),
+            FromServer(u16, Reason),
+        }
+        #[derive(serde::Serialize, hubpack::SerializedSize)]
+        pub enum Source {
+            User,
+            Kernel,
+        }
+        #[derive(serde::Serialize, hubpack::SerializedSize)]
+        #[expect(dead_code, reason = "a copy of the ABI")]
+        pub enum Usage {
+            BadSyscallNumber,
+            InvalidSlice,
+            TaskOutOfRange,
+        }
+        #[derive(serde::Serialize, hubpack::SerializedSize)]
+        #[expect(dead_code, reason = "a copy of the ABI")]
+        pub enum Reason {
+            UndefinedOperation,
+            BadMessageSize,
+            BadMessageContents,
+        }
+    }
+
+    fn shown(fault: &wire::FaultInfo) -> String {
+        let mut bytes = [0; Fault::MAX_LEN];
+        let len = hubpack::serialize(&mut bytes, fault).unwrap();
+        Fault::decode(&bytes[..len]).unwrap().to_string()
+    }
+
+    #[test]
+    fn what_hubpack_writes_is_read_back() {
+        use wire::{FaultInfo as F, Reason, Source, Usage};
+        let user = || Source::User;
+        for (fault, text) in [
+            (
+                F::MemoryAccess {
+                    address: Some(0),
+                    source: user(),
+                },
+                "MemoryAccess at 0x00000000 (User)",
+            ),
+            (
+                F::MemoryAccess {
+                    address: None,
+                    source: Source::Kernel,
+                },
+                "MemoryAccess (Kernel)",
+            ),
+            (
+                F::StackOverflow {
+                    address: 0x8080_0ff8,
+                },
+                "StackOverflow at 0x80800ff8",
+            ),
+            (
+                F::BusError {
+                    address: Some(1),
+                    source: user(),
+                },
+                "BusError at 0x00000001 (User)",
+            ),
+            (F::DivideByZero, "DivideByZero"),
+            (F::IllegalText, "IllegalText"),
+            (F::IllegalInstruction, "IllegalInstruction"),
+            (F::InvalidOperation(8), "InvalidOperation 0x00000008"),
+            (
+                F::SyscallUsage(Usage::TaskOutOfRange),
+                "SyscallUsage TaskOutOfRange",
+            ),
+            (F::Panic, "Panic"),
+            (F::Injected(0x0803), "Injected by task 3"),
+            (
+                F::FromServer(0x0401, Reason::BadMessageSize),
+                "FromServer 1: BadMessageSize",
+            ),
+        ] {
+            assert_eq!(shown(&fault), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_input_is_harmless(bytes in proptest::collection::vec(any::<u8>(), 0..20)) {
+            if let Some(fault) = Fault::decode(&bytes) {
+                prop_assert!(!fault.to_string().is_empty());
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The partition table: GPT, as in UEFI specification 2.10, section 5.3.
+//!
+//! Only what finding (and making) one partition needs. The protective MBR is not read: the table's own checksums say
+//! more than it does.
+
+use crate::crc::Crc32;
+use core::fmt;
+use zerocopy::{
+    FromBytes, Immutable, IntoBytes, KnownLayout,
+    little_endian::{U16, U32, U64},
+};
+
+/// Block of the primary header; the backup is the last block of the device.
+pub const PRIMARY: u64 = 1;
+/// Longest table that is read: 256 entries of 128 bytes. Longer ones are not in use.
+pub const MAX_ENTRIES: u32 = 256;
+/// Bytes of an entry; the only size in use (UEFI allows larger ones).
+pub const ENTRY_LEN: u32 = 128;
+
+/// A GUID in the mixed-endian form of the table (UEFI appendix A).
+#[derive(Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(transparent)]
+pub struct Guid(pub [u8; 16]);
+
+impl Guid {
+    /// From the number that its text form shows, such as `0x0FC63DAF_8483_4772_8E79_3D69D8477DE4`.
+    #[must_use]
+    pub const fn new(number: u128) -> Self {
+        let [a, b, c, d, e, f, g, h, rest @ ..] = number.to_be_bytes();
+        let [i, j, k, l, m, n, o, p] = rest;
+        Self([d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p])
+    }
+}
+
+impl fmt::Display for Guid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [d, c, b, a, f_, e, h, g, rest @ ..] = self.0;
+        for (index, byte) in [a, b, c, d, e, f_, g, h]
+            .into_iter()
+            .chain(rest)
+            .enumerate()
+        {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Guid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The type of our partition: `7c3d1b5a-52b7-4a3e-9e0f-c1a58109d0e5`.
+pub const CRASHLOG_TYPE: Guid = Guid::new(0x7c3d1b5a_52b7_4a3e_9e0f_c1a58109d0e5);
+
+/// The header of the table (UEFI 2.10, table 5-5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+#[expect(missing_docs, reason = "the names are those of the specification")]
+pub struct Header {
+    pub signature: [u8; 8],
+    pub revision: U32,
+    pub header_size: U32,
+    pub header_crc32: U32,
+    pub reserved: U32,
+    pub my_lba: U64,
+    pub alternate_lba: U64,
+    pub first_usable_lba: U64,
+    pub last_usable_lba: U64,
+    pub disk_guid: Guid,
+    pub partition_entry_lba: U64,
+    pub number_of_partition_entries: U32,
+    pub size_of_partition_entry: U32,
+    pub partition_entry_array_crc32: U32,
+}
+
+impl Header {
+    /// First bytes of a header.
+    pub const SIGNATURE: [u8; 8] = *b"EFI PART";
+    /// Revision 1.0, the only one.
+    pub const REVISION: u32 = 0x0001_0000;
+
+    /// Decodes and checks the header in `block`, which is block `lba` of a device of `blocks` blocks.
+    ///
+    /// The result's table lies inside the device. `None` if anything is wrong.
+    #[must_use]
+    pub fn parse(block: &[u8], lba: u64, blocks: u64) -> Option<Self> {
+        let (header, _) = Self::read_from_prefix(block).ok()?;
+        let size = usize::try_from(header.header_size.get()).ok()?;
+        let covered = block.get(..size)?;
+        let entries = header.number_of_partition_entries.get();
+        let table_blocks = u64::from(entries.checked_mul(ENTRY_LEN)?.div_ceil(512));
+        let table_end = header.partition_entry_lba.get().checked_add(table_blocks)?;
+        let sound = header.signature == Self::SIGNATURE
+            && header.revision.get() == Self::REVISION
+            && size >= size_of::<Self>()
+            && header.my_lba.get() == lba
+            && (1..=MAX_ENTRIES).contains(&entries)
+            && header.size_of_partition_entry.get() == ENTRY_LEN
+            && header.partition_entry_lba.get() > PRIMARY.min(lba)
+            && table_end <= blocks
+            && header.header_crc32.get() == header.checksum(covered);
+        sound.then_some(header)
+    }
+
+    /// Checksum of the header's bytes, with zeros in the checksum's place.
+    fn checksum(&self, covered: &[u8]) -> u32 {
+        let before = covered.get(..16).unwrap_or(&[]);
+        let after = covered.get(20..).unwrap_or(&[]);
+        Crc32::new()
+            .bytes(before)
+            .bytes(&[0; 4])
+            .bytes(after)
+            .value()
+    }
+
+    /// Makes the checksum right.
+    pub fn seal(&mut self) {
+        let crc = self.checksum(self.as_bytes());
+        self.header_crc32 = crc.into();
+    }
+}
+
+/// A partition (UEFI 2.10, table 5-6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+#[expect(missing_docs, reason = "the names are those of the specification")]
+pub struct Entry {
+    pub partition_type_guid: Guid,
+    pub unique_partition_guid: Guid,
+    pub starting_lba: U64,
+    pub ending_lba: U64,
+    pub attributes: U64,
+    pub partition_name: [U16; 36],
+}
+
+impl Entry {
+    /// A partition of our type from `first` to `last` (included), named `name`, cut to 36 UTF-16 units.
+    #[must_use]
+    pub fn new(name: &str, unique: Guid, first: u64, last: u64) -> Self {
+        let mut partition_name = [U16::ZERO; 36];
+        for (to, from) in partition_name.iter_mut().zip(name.encode_utf16()) {
+            *to = from.into();
+        }
+        Self {
+            partition_type_guid: CRASHLOG_TYPE,
+            unique_partition_guid: unique,
+            starting_lba: first.into(),
+            ending_lba: last.into(),
+            attributes: 0.into(),
+            partition_name,
+        }
+    }
+
+    /// Is the partition named `name`?
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        let ours = self
+            .partition_name
+            .iter()
+            .map(|unit| unit.get())
+            .take_while(|unit| *unit != 0);
+        ours.eq(name.encode_utf16())
+    }
+
+    /// First block and number of blocks, if that makes sense on a device of `blocks` blocks.
+    #[must_use]
+    pub const fn range(&self, blocks: u64) -> Option<(u64, u64)> {
+        let (first, last) = (self.starting_lba.get(), self.ending_lba.get());
+        if first > last || last >= blocks || first <= PRIMARY {
+            return None;
+        }
+        Some((first, last.wrapping_sub(first).wrapping_add(1)))
+    }
+}
+
+const _: () = assert!(size_of::<Header>() == 92 && size_of::<Entry>() == 128);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn guids_are_mixed_endian() {
+        // The type of a Linux file system, as every table shows it.
+        let linux = Guid::new(0x0FC63DAF_8483_4772_8E79_3D69D8477DE4);
+        assert_eq!(
+            linux.0[..8],
+            [0xAF, 0x3D, 0xC6, 0x0F, 0x83, 0x84, 0x72, 0x47]
+        );
+        assert_eq!(linux.to_string(), "0fc63daf-8483-4772-8e79-3d69d8477de4");
+        assert_eq!(
+            CRASHLOG_TYPE.to_string(),
+            "7c3d1b5a-52b7-4a3e-9e0f-c1a58109d0e5"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_input_is_harmless(bytes in proptest::collection::vec(any::<u8>(), 0..600), lba: u64, blocks: u64) {
+            prop_assert_eq!(Header::parse(&bytes, lba, blocks), None);
+            if let Ok((entry, _)) = Entry::read_from_prefix(&bytes)
+                && let Some((first, count)) = entry.range(blocks)
+            {
+                prop_assert!(first + count <= blocks);
+            }
+        }
+    }
+}

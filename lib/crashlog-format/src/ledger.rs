@@ -1,0 +1,469 @@
+//! The ledger: which slots hold a record, what is counted, and which record goes where.
+//!
+//! # Theory of operation
+//!
+//! The ledger is one block. A generation number says which of its two copies is newer, and its parity which copy is
+//! written next, so the newest one is never overwritten. Reliable write or not, a cut while it is written leaves the
+//! one before; each change (a new record, a repetition, an erasure) is therefore made whole or not at all.
+//!
+//! A record is written into a **free** slot, flushed, and exists from the moment the ledger names it. One slot is
+//! always free: the ledger that names a new record in the last free slot also releases another. So nothing that is
+//! durable is touched before the new record is.
+//!
+//! # What is kept [X6]
+//!
+//! * A crash like one that is already there (same task, fault and place) is counted there.
+//! * The first N records that nobody has acknowledged stay. Of the rest the oldest goes, acknowledged ones first.
+//! * Erasing a record releases its slot; its number is never used again [P9].
+
+use crate::{BLOCK_LEN, CheckError, FormatId, Geometry, Reason, VERSION};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian::U32};
+
+const SLOTS: usize = Geometry::MAX_SLOTS as usize;
+/// Bytes before the entries.
+const HEADER_LEN: usize = BLOCK_LEN - SLOTS * size_of::<Entry>();
+/// The checksum covers what follows it.
+const COVERED_FROM: usize = 8;
+
+/// The ledger, as on the card.
+#[derive(Clone, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Ledger {
+    magic: U32,
+    crc: U32,
+    version: u8,
+    slots: u8,
+    reserved: [u8; 2],
+    generation: U32,
+    next_record: U32,
+    /// One bit for each slot whose record was acknowledged.
+    acknowledged: U32,
+    boot: U32,
+    next_page: U32,
+    counters: Counters,
+    more: [U32; 6],
+    entries: [Entry; SLOTS],
+}
+
+/// A slot, as the ledger knows it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
+pub struct Entry {
+    /// Sequence number of the record in the slot; 0 if the slot is free.
+    pub sequence: U32,
+    /// Task, fault and place of the crash; see [`crate::record::signature`].
+    pub signature: U32,
+    /// How often the same crash came again.
+    pub repeats: U32,
+    /// Boot of the last repetition; of the record itself if there was none.
+    pub last_boot: U32,
+    /// When, in milliseconds since the start of that boot; 2^32 - 1 if it is more than fits.
+    pub last_time: U32,
+}
+
+/// Crashes since the partition was formatted [P3], repetitions included.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
+pub struct Counters {
+    /// One task was restarted.
+    pub oops: U32,
+    /// A task's fault restarted the system.
+    pub panic: U32,
+    /// The kernel or the supervisor failed.
+    pub kernel: U32,
+    /// How many of all of these were written after the restart.
+    pub late: U32,
+}
+
+/// What is to be done with a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// It is in `slot` already: count it there.
+    Repeat {
+        /// The slot of the earlier record.
+        slot: u32,
+    },
+    /// Write it into `slot`.
+    New {
+        /// A free slot.
+        slot: u32,
+        /// The slot to release with the same ledger, so that one stays free.
+        release: Option<u32>,
+    },
+}
+
+/// A crash, as far as the ledger takes notice of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crash {
+    /// What it did to the system.
+    pub reason: Reason,
+    /// Is it recorded after the restart?
+    pub late: bool,
+    /// Task, fault and place; see [`crate::record::signature`].
+    pub signature: u32,
+    /// The boot it happened in.
+    pub boot: u32,
+    /// When, in milliseconds since the start of the boot.
+    pub time: u64,
+}
+
+/// Every sequence number has been used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhausted;
+
+impl Ledger {
+    /// First word: `CLLG`.
+    pub const MAGIC: u32 = u32::from_le_bytes(*b"CLLG");
+
+    /// The ledger of a new partition; generation 0.
+    #[must_use]
+    pub fn new(format: FormatId, geometry: &Geometry) -> Self {
+        Self::rebuilt(format, geometry.slots(), 0)
+    }
+
+    /// An empty ledger of `slots` slots, sealed.
+    #[must_use]
+    pub fn rebuilt(format: FormatId, slots: u32, generation: u32) -> Self {
+        let mut ledger = Self::new_zeroed_with_magic();
+        ledger.slots = u8::try_from(slots.min(Geometry::MAX_SLOTS)).unwrap_or(0);
+        ledger.generation = generation.into();
+        ledger.next_record = 1.into();
+        ledger.seal(format);
+        ledger
+    }
+
+    fn new_zeroed_with_magic() -> Self {
+        Self {
+            magic: Self::MAGIC.into(),
+            crc: 0.into(),
+            version: VERSION,
+            slots: 0,
+            reserved: [0; 2],
+            generation: 0.into(),
+            next_record: 0.into(),
+            acknowledged: 0.into(),
+            boot: 0.into(),
+            next_page: 0.into(),
+            counters: Counters::default(),
+            more: [U32::ZERO; 6],
+            entries: [Entry::default(); SLOTS],
+        }
+    }
+
+    /// Checks a block of a partition with `geometry`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, format: FormatId, geometry: &Geometry) -> Result<(), CheckError> {
+        if self.magic.get() != Self::MAGIC {
+            return Err(CheckError::Magic(self.magic.get()));
+        }
+        // The checksum covers as much as there are slots: the expected number is the right one.
+        if u32::from(self.slots) != geometry.slots() {
+            return Err(CheckError::Field);
+        }
+        if self.version != VERSION {
+            return Err(CheckError::Version(self.version));
+        }
+        if self.crc.get() != self.checksum(format) {
+            return Err(CheckError::Checksum);
+        }
+        if self.next_record.get() == 0 || self.free().is_none() {
+            return Err(CheckError::Field);
+        }
+        Ok(())
+    }
+
+    /// Makes the checksum right.
+    pub fn seal(&mut self, format: FormatId) {
+        self.crc = self.checksum(format).into();
+    }
+
+    fn checksum(&self, format: FormatId) -> u32 {
+        self.covered()
+            .get(COVERED_FROM..)
+            .map_or(0, |bytes| format.crc().bytes(bytes).value())
+    }
+
+    /// The bytes that carry something; the rest of the block is zero and not looked at.
+    #[must_use]
+    pub fn covered(&self) -> &[u8] {
+        let entries = usize::from(self.slots)
+            .min(SLOTS)
+            .saturating_mul(size_of::<Entry>());
+        self.as_bytes()
+            .get(..HEADER_LEN.saturating_add(entries))
+            .unwrap_or(&[])
+    }
+
+    /// Number of this state; one more with each change. Wraps.
+    #[must_use]
+    pub const fn generation(&self) -> u32 {
+        self.generation.get()
+    }
+
+    /// Is this state newer than `other`?
+    #[must_use]
+    pub const fn is_newer_than(&self, other: &Self) -> bool {
+        let ahead = self.generation().wrapping_sub(other.generation());
+        ahead != 0 && ahead < 1 << 31
+    }
+
+    /// The sequence number of the next record.
+    #[must_use]
+    pub const fn next_record(&self) -> u32 {
+        self.next_record.get()
+    }
+
+    /// The newest boot that this ledger has heard of.
+    #[must_use]
+    pub const fn boot(&self) -> u32 {
+        self.boot.get()
+    }
+
+    /// Every stream page with a smaller number is written. A starting point for the search of the end.
+    #[must_use]
+    pub const fn next_page(&self) -> u32 {
+        self.next_page.get()
+    }
+
+    /// Crashes since the partition was formatted.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Number of records.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        self.live().count() as u32
+    }
+
+    /// Is there no record?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.live().next().is_none()
+    }
+
+    /// What the ledger knows about a slot; `None` if it is free or does not exist.
+    #[must_use]
+    pub fn entry(&self, slot: u32) -> Option<&Entry> {
+        self.live()
+            .find(|(index, _)| *index == slot)
+            .map(|(_, entry)| entry)
+    }
+
+    /// The `index`-th record, oldest first, with its slot.
+    #[must_use]
+    pub fn by_age(&self, index: u32) -> Option<(u32, &Entry)> {
+        let older = |sequence: u32| {
+            self.live()
+                .filter(|(_, entry)| entry.sequence.get() < sequence)
+                .count() as u32
+        };
+        self.live()
+            .find(|(_, entry)| older(entry.sequence.get()) == index)
+    }
+
+    /// The record with number `sequence`, with its slot.
+    #[must_use]
+    pub fn by_sequence(&self, sequence: u32) -> Option<(u32, &Entry)> {
+        self.live()
+            .find(|(_, entry)| entry.sequence.get() == sequence)
+    }
+
+    /// Was the record in `slot` acknowledged?
+    #[must_use]
+    pub const fn is_acknowledged(&self, slot: u32) -> bool {
+        self.acknowledged.get() & bit(slot) != 0
+    }
+
+    /// Says what to do with a crash, keeping the first `keep_first` unacknowledged records.
+    ///
+    /// # Errors
+    /// [`Exhausted`] if it needs a sequence number and none is left.
+    pub fn plan(&self, signature: u32, keep_first: u32) -> Result<Plan, Exhausted> {
+        let same = |(slot, entry): &(u32, &Entry)| {
+            entry.signature.get() == signature && !self.is_acknowledged(*slot)
+        };
+        if let Some((slot, _)) = self
+            .live()
+            .filter(same)
+            .max_by_key(|(_, e)| e.sequence.get())
+        {
+            return Ok(Plan::Repeat { slot });
+        }
+        if self.next_record() == u32::MAX {
+            return Err(Exhausted);
+        }
+        let slot = self.free().ok_or(Exhausted)?;
+        let release = if self.len().saturating_add(1) < u32::from(self.slots) {
+            None
+        } else {
+            self.victim(keep_first)
+        };
+        Ok(Plan::New { slot, release })
+    }
+
+    /// Carries out a plan and counts the crash; returns the sequence number of the record. The ledger is to be sealed
+    /// and written afterwards.
+    pub fn commit(&mut self, plan: Plan, crash: &Crash) -> u32 {
+        self.count(crash);
+        self.advance(crash.boot);
+        let time = u32::try_from(crash.time).unwrap_or(u32::MAX);
+        match plan {
+            Plan::Repeat { slot } => self.slot_mut(slot).map_or(0, |entry| {
+                entry.repeats = entry.repeats.get().saturating_add(1).into();
+                entry.last_boot = crash.boot.into();
+                entry.last_time = time.into();
+                entry.sequence.get()
+            }),
+            Plan::New { slot, release } => {
+                let sequence = self.next_record();
+                self.insert(
+                    slot,
+                    &Entry {
+                        sequence: sequence.into(),
+                        signature: crash.signature.into(),
+                        repeats: 0.into(),
+                        last_boot: crash.boot.into(),
+                        last_time: time.into(),
+                    },
+                );
+                if let Some(release) = release {
+                    self.release(release);
+                }
+                sequence
+            }
+        }
+    }
+
+    /// Puts a record into a slot, and moves the next sequence number behind it. For [`Ledger::commit`], and for finding
+    /// records again whose ledger was lost.
+    pub fn insert(&mut self, slot: u32, entry: &Entry) {
+        if let Some(to) = self.slot_mut(slot) {
+            *to = *entry;
+        }
+        self.acknowledged = (self.acknowledged.get() & !bit(slot)).into();
+        let next = entry.sequence.get().saturating_add(1);
+        self.next_record = self.next_record().max(next).into();
+    }
+
+    /// Counts a crash.
+    pub fn count(&mut self, crash: &Crash) {
+        let counter = match crash.reason {
+            Reason::Oops => &mut self.counters.oops,
+            Reason::Panic => &mut self.counters.panic,
+            Reason::Kernel => &mut self.counters.kernel,
+        };
+        *counter = counter.get().saturating_add(1).into();
+        if crash.late {
+            self.counters.late = self.counters.late.get().saturating_add(1).into();
+        }
+    }
+
+    /// Raises the counters to at least `counters`: what a record has seen is known, even if its ledger was lost.
+    pub fn raise(&mut self, counters: &Counters, boot: u32) {
+        let max = |a: &mut U32, b: U32| *a = a.get().max(b.get()).into();
+        max(&mut self.counters.oops, counters.oops);
+        max(&mut self.counters.panic, counters.panic);
+        max(&mut self.counters.kernel, counters.kernel);
+        max(&mut self.counters.late, counters.late);
+        max(&mut self.boot, boot.into());
+    }
+
+    /// Erases a record. `false` if there is none with that number; the ledger is then unchanged.
+    pub fn erase(&mut self, sequence: u32) -> bool {
+        let found = self.by_sequence(sequence).map(|(slot, _)| slot);
+        if let Some(slot) = found {
+            self.release(slot);
+            self.advance(0);
+        }
+        found.is_some()
+    }
+
+    /// Acknowledges a record: it stays until its slot is needed. `false` if there is none with that number.
+    pub fn acknowledge(&mut self, sequence: u32) -> bool {
+        let found = self.by_sequence(sequence).map(|(slot, _)| slot);
+        if let Some(slot) = found {
+            self.acknowledged = (self.acknowledged.get() | bit(slot)).into();
+            self.advance(0);
+        }
+        found.is_some()
+    }
+
+    /// Notes that every page before `next_page` is written, and the newest boot.
+    pub fn note_page(&mut self, next_page: u32, boot: u32) {
+        self.next_page = self.next_page().max(next_page).into();
+        self.advance(boot);
+    }
+
+    /// Releases what must go so that one slot is free. For records found again.
+    pub fn make_room(&mut self, keep_first: u32) {
+        while self.free().is_none() {
+            match self.victim(keep_first) {
+                Some(slot) => self.release(slot),
+                None => return,
+            }
+        }
+    }
+
+    fn advance(&mut self, boot: u32) {
+        self.generation = self.generation().wrapping_add(1).into();
+        self.boot = self.boot().max(boot).into();
+    }
+
+    fn release(&mut self, slot: u32) {
+        if let Some(entry) = self.slot_mut(slot) {
+            *entry = Entry::default();
+        }
+        self.acknowledged = (self.acknowledged.get() & !bit(slot)).into();
+    }
+
+    /// The record that has to go: the oldest acknowledged one, else the oldest after the first `keep_first`.
+    fn victim(&self, keep_first: u32) -> Option<u32> {
+        let acknowledged = self
+            .live()
+            .filter(|(slot, _)| self.is_acknowledged(*slot))
+            .min_by_key(|(_, entry)| entry.sequence.get());
+        if let Some((slot, _)) = acknowledged {
+            return Some(slot);
+        }
+        // Keeping all but one of those that can be there at a time is the most that leaves a ring.
+        let keep = keep_first.min(u32::from(self.slots).saturating_sub(2));
+        self.by_age(keep).map(|(slot, _)| slot)
+    }
+
+    fn free(&self) -> Option<u32> {
+        self.slots()
+            .find(|(_, entry)| entry.sequence.get() == 0)
+            .map(|(slot, _)| slot)
+    }
+
+    fn live(&self) -> impl Iterator<Item = (u32, &Entry)> {
+        self.slots().filter(|(_, entry)| entry.sequence.get() != 0)
+    }
+
+    fn slots(&self) -> impl Iterator<Item = (u32, &Entry)> {
+        (0..u32::from(self.slots)).zip(&self.entries)
+    }
+
+    fn slot_mut(&mut self, slot: u32) -> Option<&mut Entry> {
+        let slots = usize::from(self.slots);
+        self.entries.get_mut(..slots)?.get_mut(slot as usize)
+    }
+}
+
+const fn bit(slot: u32) -> u32 {
+    1u32.wrapping_shl(slot)
+}
+
+const _: () =
+    assert!(size_of::<Ledger>() == BLOCK_LEN && size_of::<Entry>() == 20 && HEADER_LEN == 72);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,317 @@
+//! Log pages: one block of the stream ring each, a header and whole records.
+//!
+//! A record never spans pages and is padded to a multiple of four bytes. Its sequence number is not stored: records of
+//! a page are consecutive, and the header has the first one's. The checksum over the records is of no format, so that
+//! it can be carried on as they arrive, before the card is known; the header's checksum, made when the page is
+//! written, covers it.
+
+use crate::{BLOCK_LEN, CheckError, Crc32c, FormatId, Level, Stream, VERSION};
+use zerocopy::{
+    FromBytes, Immutable, IntoBytes, KnownLayout,
+    little_endian::{U16, U32, U64},
+};
+
+/// Bytes of a page before its records.
+pub const HEADER_LEN: usize = size_of::<PageHeader>();
+/// Bytes of records that a page has room for.
+pub const CAPACITY: usize = BLOCK_LEN - HEADER_LEN;
+/// Bytes of a record before its payload.
+pub const RECORD_HEADER_LEN: usize = size_of::<RawRecord>();
+/// Longest payload of a record.
+pub const MAX_PAYLOAD: usize = 256;
+/// The checksum covers what follows it.
+const COVERED_FROM: usize = 8;
+
+/// The first bytes of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct PageHeader {
+    magic: U32,
+    crc: U32,
+    version: u8,
+    reserved: u8,
+    length: U16,
+    sequence: U32,
+    boot: U32,
+    first_record: U32,
+    records_crc: U32,
+    reserved_word: U32,
+}
+
+impl PageHeader {
+    /// First word: `CLPG`.
+    pub const MAGIC: u32 = u32::from_le_bytes(*b"CLPG");
+
+    /// The header of page `sequence` of boot `boot`, with `length` bytes of records, whose first has the number
+    /// `first_record`, and whose checksum is `records_crc`.
+    #[must_use]
+    pub fn new(
+        format: FormatId,
+        sequence: u32,
+        boot: u32,
+        first_record: u32,
+        length: u16,
+        records_crc: u32,
+    ) -> Self {
+        let mut header = Self {
+            magic: Self::MAGIC.into(),
+            crc: 0.into(),
+            version: VERSION,
+            reserved: 0,
+            length: length.into(),
+            sequence: sequence.into(),
+            boot: boot.into(),
+            first_record: first_record.into(),
+            records_crc: records_crc.into(),
+            reserved_word: 0.into(),
+        };
+        header.crc = header.checksum(format).into();
+        header
+    }
+
+    /// Checks the header alone, not the records.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, format: FormatId) -> Result<(), CheckError> {
+        if self.magic.get() != Self::MAGIC {
+            return Err(CheckError::Magic(self.magic.get()));
+        }
+        if self.version != VERSION {
+            return Err(CheckError::Version(self.version));
+        }
+        if self.crc.get() != self.checksum(format) {
+            return Err(CheckError::Checksum);
+        }
+        if usize::from(self.length.get()) > CAPACITY {
+            return Err(CheckError::Field);
+        }
+        Ok(())
+    }
+
+    fn checksum(&self, format: FormatId) -> u32 {
+        let bytes = self.as_bytes().get(COVERED_FROM..).unwrap_or(&[]);
+        format.crc().bytes(bytes).value()
+    }
+
+    /// Number of the page since the partition was formatted.
+    #[must_use]
+    pub const fn sequence(&self) -> u32 {
+        self.sequence.get()
+    }
+
+    /// Number of the boot that the records are from.
+    #[must_use]
+    pub const fn boot(&self) -> u32 {
+        self.boot.get()
+    }
+
+    /// Number, in its boot, of the first record.
+    #[must_use]
+    pub const fn first_record(&self) -> u32 {
+        self.first_record.get()
+    }
+
+    /// Bytes of records.
+    #[must_use]
+    pub const fn length(&self) -> u16 {
+        self.length.get()
+    }
+
+    /// Checksum of the records.
+    #[must_use]
+    pub const fn records_crc(&self) -> u32 {
+        self.records_crc.get()
+    }
+}
+
+/// The fields of a log record that its sender or the server chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// How the payload is read.
+    pub stream: Stream,
+    /// How much it matters.
+    pub level: Level,
+    /// Index of the task that sent it.
+    pub task: u16,
+    /// Records that this task had to drop just before this one.
+    pub lost: u16,
+    /// When it was accepted, in milliseconds since the start of the boot.
+    pub time: u64,
+}
+
+/// A record header as on the card.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+struct RawRecord {
+    length: U16,
+    task: U16,
+    stream: u8,
+    level: u8,
+    lost: U16,
+    time: U64,
+}
+
+impl RecordHeader {
+    /// The words of the header of a record with `length` bytes of payload.
+    #[must_use]
+    #[inline]
+    pub fn to_words(&self, length: u16) -> [u32; 4] {
+        let time = self.time;
+        [
+            u32::from(length) | u32::from(self.task) << 16,
+            u32::from(self.stream as u8)
+                | u32::from(self.level as u8) << 8
+                | u32::from(self.lost) << 16,
+            time as u32,
+            (time >> 32) as u32,
+        ]
+    }
+
+    /// The bytes of the header of a record with `length` bytes of payload.
+    #[must_use]
+    pub fn to_bytes(&self, length: u16) -> [u8; RECORD_HEADER_LEN] {
+        let mut bytes = [0; RECORD_HEADER_LEN];
+        for (to, word) in bytes.chunks_exact_mut(4).zip(self.to_words(length)) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+}
+
+/// Bytes that a record with `payload` bytes of payload takes in a page.
+#[must_use]
+pub const fn record_len(payload: usize) -> usize {
+    RECORD_HEADER_LEN.saturating_add(payload.saturating_add(3) & !3)
+}
+
+/// Task and bytes of the record that begins with these two words; for accounting.
+#[must_use]
+#[inline]
+pub const fn task_and_len(first_word: u32) -> (u16, usize) {
+    let [a, b, c, d] = first_word.to_le_bytes();
+    (
+        u16::from_le_bytes([c, d]),
+        record_len(u16::from_le_bytes([a, b]) as usize),
+    )
+}
+
+/// A checked page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page<'a> {
+    /// Its header.
+    pub header: PageHeader,
+    records: &'a [u8],
+}
+
+/// Why a block is not a page with whole records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageError {
+    /// The header does not hold together: nothing can be said about the block.
+    Header(CheckError),
+    /// The header does, the records do not.
+    Records(PageHeader),
+}
+
+impl<'a> Page<'a> {
+    /// Decodes and checks a block.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(block: &'a [u8], format: FormatId) -> Result<Self, PageError> {
+        let (header, rest) = PageHeader::read_from_prefix(block)
+            .map_err(|_| PageError::Header(CheckError::Field))?;
+        header.check(format).map_err(PageError::Header)?;
+        let records = rest
+            .get(..usize::from(header.length()))
+            .ok_or(PageError::Records(header))?;
+        if Crc32c::new().bytes(records).value() != header.records_crc() {
+            return Err(PageError::Records(header));
+        }
+        Ok(Self { header, records })
+    }
+
+    /// Its records in order. Ends at the first that does not hold together, which a page with a right checksum has only
+    /// if its writer made a mistake.
+    #[must_use]
+    pub const fn records(&self) -> Records<'a> {
+        Records {
+            rest: self.records,
+            boot: self.header.boot(),
+            sequence: self.header.first_record(),
+        }
+    }
+}
+
+/// A log record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogRecord<'a> {
+    /// Number of the boot.
+    pub boot: u32,
+    /// Number in the boot, from 1.
+    pub sequence: u32,
+    /// Stream, level, task, time, lost records.
+    pub header: RecordHeader,
+    /// What was sent.
+    pub payload: &'a [u8],
+}
+
+/// The records of a page; see [`Page::records`].
+#[derive(Clone, Debug)]
+pub struct Records<'a> {
+    rest: &'a [u8],
+    boot: u32,
+    sequence: u32,
+}
+
+impl Records<'_> {
+    /// The records in `bytes` (whole records), the first with number `sequence`.
+    #[must_use]
+    pub const fn new(bytes: &[u8], boot: u32, sequence: u32) -> Records<'_> {
+        Records {
+            rest: bytes,
+            boot,
+            sequence,
+        }
+    }
+
+    /// Bytes that were not decoded (yet). None are left after the last record of a sound page.
+    #[must_use]
+    pub const fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = LogRecord<'a>;
+
+    fn next(&mut self) -> Option<LogRecord<'a>> {
+        let (raw, rest) = RawRecord::read_from_prefix(self.rest).ok()?;
+        let length = usize::from(raw.length.get());
+        if length > MAX_PAYLOAD {
+            return None;
+        }
+        let payload = rest.get(..length)?;
+        let header = RecordHeader {
+            stream: raw.stream.try_into().ok()?,
+            level: raw.level.try_into().ok()?,
+            task: raw.task.get(),
+            lost: raw.lost.get(),
+            time: raw.time.get(),
+        };
+        let record = LogRecord {
+            boot: self.boot,
+            sequence: self.sequence,
+            header,
+            payload,
+        };
+        self.rest = self.rest.get(record_len(length)..)?;
+        self.sequence = self.sequence.wrapping_add(1);
+        Some(record)
+    }
+}
+
+const _: () = assert!(HEADER_LEN == 32 && RECORD_HEADER_LEN == 16);
+
+#[cfg(test)]
+mod tests;

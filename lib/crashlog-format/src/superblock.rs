@@ -1,0 +1,177 @@
+//! The superblock: that a partition is ours, which format it has, and how it is divided.
+
+use crate::{BLOCK_LEN, CheckError, Crc32c, FormatId, Geometry, GeometryError, VERSION};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian::U32};
+
+/// The checksum covers what follows it.
+const COVERED_FROM: usize = 8;
+
+/// First block and last block of the partition; equal, written when it is formatted and never again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Superblock {
+    magic: U32,
+    /// Checksum of the bytes after it; of no format, as this is what states the format.
+    crc: U32,
+    version: u8,
+    reserved: [u8; 3],
+    format: FormatId,
+    blocks: U32,
+    slots: U32,
+    slot_blocks: U32,
+}
+
+/// Why a block is not a superblock of this partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SuperblockError {
+    /// It does not hold together.
+    Check(CheckError),
+    /// It does, and what it states breaks a rule.
+    Geometry(GeometryError),
+    /// It is of a partition with this many blocks, and this one has a different number.
+    Blocks(u32),
+}
+
+impl Superblock {
+    /// First word: `CLSB`.
+    pub const MAGIC: u32 = u32::from_le_bytes(*b"CLSB");
+
+    /// The superblock of a partition.
+    #[must_use]
+    pub fn new(format: FormatId, geometry: &Geometry) -> Self {
+        let mut superblock = Self {
+            magic: Self::MAGIC.into(),
+            crc: 0.into(),
+            version: VERSION,
+            reserved: [0; 3],
+            format,
+            blocks: geometry.blocks().into(),
+            slots: geometry.slots().into(),
+            slot_blocks: geometry.slot_blocks().into(),
+        };
+        superblock.crc = superblock.checksum().into();
+        superblock
+    }
+
+    /// Decodes and checks a block of a partition that has `blocks` blocks.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(block: &[u8], blocks: u64) -> Result<(FormatId, Geometry), SuperblockError> {
+        let (superblock, _) =
+            Self::read_from_prefix(block).map_err(|_| SuperblockError::Check(CheckError::Field))?;
+        superblock.check().map_err(SuperblockError::Check)?;
+        let stated = superblock.blocks.get();
+        if u64::from(stated) != blocks {
+            return Err(SuperblockError::Blocks(stated));
+        }
+        let geometry = Geometry::new(blocks, superblock.slots.get(), superblock.slot_blocks.get())
+            .map_err(SuperblockError::Geometry)?;
+        Ok((superblock.format, geometry))
+    }
+
+    /// The bytes of the block: the structure, then zeros.
+    #[must_use]
+    pub fn to_block(&self) -> [u8; BLOCK_LEN] {
+        let mut block = [0; BLOCK_LEN];
+        for (to, from) in block.iter_mut().zip(self.as_bytes()) {
+            *to = *from;
+        }
+        block
+    }
+
+    fn check(&self) -> Result<(), CheckError> {
+        if self.magic.get() != Self::MAGIC {
+            return Err(CheckError::Magic(self.magic.get()));
+        }
+        if self.version != VERSION {
+            return Err(CheckError::Version(self.version));
+        }
+        if self.crc.get() != self.checksum() {
+            return Err(CheckError::Checksum);
+        }
+        Ok(())
+    }
+
+    fn checksum(&self) -> u32 {
+        let covered = self.as_bytes().get(COVERED_FROM..).unwrap_or(&[]);
+        Crc32c::new().bytes(covered).value()
+    }
+}
+
+impl core::fmt::Display for SuperblockError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Check(error) => write!(f, "superblock: {error}"),
+            Self::Geometry(error) => write!(f, "superblock: {error}"),
+            Self::Blocks(stated) => write!(f, "superblock is of a partition of {stated} blocks"),
+        }
+    }
+}
+
+impl core::error::Error for SuperblockError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rule;
+    use proptest::prelude::*;
+
+    fn sample() -> Superblock {
+        Superblock::new(FormatId::new(7), &Geometry::new(4096, 4, 8).unwrap())
+    }
+
+    #[test]
+    fn states_what_it_was_made_of() {
+        let (format, geometry) = Superblock::parse(&sample().to_block(), 4096).unwrap();
+        assert_eq!(format.get(), 7);
+        assert_eq!(
+            (geometry.blocks(), geometry.slots(), geometry.slot_blocks()),
+            (4096, 4, 8)
+        );
+    }
+
+    /// REQ: P1
+    #[test]
+    fn a_geometry_that_breaks_a_rule_is_refused_at_mount() {
+        let mut block = sample();
+        block.slots = 1.into();
+        block.crc = block.checksum().into();
+        assert_eq!(
+            Superblock::parse(&block.to_block(), 4096),
+            Err(SuperblockError::Geometry(GeometryError {
+                rule: Rule::Slots,
+                value: 1
+            }))
+        );
+        assert_eq!(
+            Superblock::parse(&sample().to_block(), 4095),
+            Err(SuperblockError::Blocks(4096))
+        );
+    }
+
+    #[test]
+    fn an_unknown_version_is_named() {
+        let mut block = sample();
+        block.version = 9;
+        block.crc = block.checksum().into();
+        assert_eq!(
+            Superblock::parse(&block.to_block(), 4096),
+            Err(SuperblockError::Check(CheckError::Version(9)))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_flipped_bit_is_noticed(bit in 0usize..size_of::<Superblock>() * 8) {
+            let mut block = sample().to_block();
+            block[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(Superblock::parse(&block, 4096).is_err());
+        }
+
+        #[test]
+        fn hostile_input_is_harmless(bytes in proptest::collection::vec(any::<u8>(), 0..600), blocks: u64) {
+            prop_assert!(Superblock::parse(&bytes, blocks).is_err());
+        }
+    }
+}
