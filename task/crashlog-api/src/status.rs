@@ -124,15 +124,15 @@ pub enum Reason {
     Kernel,
 }
 
-/// Name of a task, cut to 16 bytes of UTF-8.
+/// Name of a task, cut to 24 bytes of UTF-8.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
 pub struct TaskName {
-    bytes: [u8; 16],
+    bytes: [u8; 24],
 }
 
 impl TaskName {
     /// Takes the name from zero-padded bytes; everything from the first zero on is ignored.
-    pub fn new(bytes: [u8; 16]) -> Self {
+    pub fn new(bytes: [u8; 24]) -> Self {
         Self { bytes }
     }
 

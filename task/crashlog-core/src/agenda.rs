@@ -4,7 +4,8 @@
 //!
 //! * a crash record comes before everything else;
 //! * who waits for `flush` waits for the card, not for a page to fill or grow old;
-//! * a page that is full is written at once, one that is not when it has reached a certain age;
+//! * the log is written when its oldest unwritten record has reached a certain age, or when enough pages are full to
+//!   be worth a command. It is safe from a crash before; only a loss of power could take it;
 //! * readers and writers of pages take turns: neither can starve the other.
 
 /// What there is to do, as it is now.
@@ -12,10 +13,10 @@
 pub struct Pending {
     /// Crash records wait to be written.
     pub faults: bool,
-    /// Full pages wait to be written.
-    pub full_pages: bool,
-    /// When the page that is not full yet got its first record, in milliseconds since boot.
-    pub open_since: Option<u64>,
+    /// Full pages that wait to be written.
+    pub full_pages: usize,
+    /// When the oldest record that waits to be written was accepted, in milliseconds since boot.
+    pub oldest: Option<u64>,
     /// Somebody waits for a flush that is not fulfilled yet.
     pub flush: bool,
     /// Somebody waits to read or erase.
@@ -41,15 +42,18 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Agenda {
     write_after: u64,
+    enough_pages: usize,
     readers_turn: bool,
 }
 
 impl Agenda {
-    /// A page is written at the latest when it is `write_after` milliseconds old.
+    /// The log is written at the latest when its oldest record is `write_after` milliseconds old, or when
+    /// `enough_pages` are full.
     #[must_use]
-    pub const fn new(write_after: u32) -> Self {
+    pub const fn new(write_after: u32, enough_pages: usize) -> Self {
         Self {
             write_after: write_after as u64,
+            enough_pages,
             readers_turn: false,
         }
     }
@@ -60,11 +64,11 @@ impl Agenda {
             return Step::Fault;
         }
         let due = pending
-            .open_since
+            .oldest
             .map(|since| since.saturating_add(self.write_after));
         let write = if pending.flush || due.is_some_and(|due| due <= now) {
             Some(Step::AllPages)
-        } else if pending.full_pages {
+        } else if pending.full_pages >= self.enough_pages.max(1) {
             Some(Step::FullPages)
         } else {
             None
@@ -88,7 +92,7 @@ mod tests {
     use super::*;
 
     fn agenda() -> Agenda {
-        Agenda::new(200)
+        Agenda::new(200, 2)
     }
 
     #[test]
@@ -97,9 +101,9 @@ mod tests {
     }
 
     #[test]
-    fn a_young_page_waits_and_an_old_one_is_written() {
+    fn young_records_wait_and_old_ones_are_written() {
         let pending = Pending {
-            open_since: Some(1000),
+            oldest: Some(1000),
             ..Pending::default()
         };
         assert_eq!(agenda().next(&pending, 1000), Step::Sleep(Some(1200)));
@@ -108,10 +112,10 @@ mod tests {
     }
 
     #[test]
-    fn a_full_page_and_a_flush_do_not_wait() {
+    fn full_pages_and_a_flush_do_not_wait() {
         let full = Pending {
-            full_pages: true,
-            open_since: Some(1000),
+            full_pages: 2,
+            oldest: Some(1000),
             ..Pending::default()
         };
         assert_eq!(agenda().next(&full, 1001), Step::FullPages);
@@ -126,8 +130,8 @@ mod tests {
     fn a_crash_record_comes_first() {
         let all = Pending {
             faults: true,
-            full_pages: true,
-            open_since: Some(0),
+            full_pages: 2,
+            oldest: Some(0),
             flush: true,
             request: true,
         };
@@ -139,7 +143,7 @@ mod tests {
     fn readers_and_writers_take_turns() {
         let mut agenda = agenda();
         let both = Pending {
-            full_pages: true,
+            full_pages: 2,
             request: true,
             ..Pending::default()
         };
@@ -164,7 +168,7 @@ mod tests {
     #[test]
     fn a_clock_at_its_end_does_not_overflow() {
         let pending = Pending {
-            open_since: Some(u64::MAX),
+            oldest: Some(u64::MAX),
             ..Pending::default()
         };
         assert_eq!(agenda().next(&pending, 0), Step::Sleep(Some(u64::MAX)));

@@ -1,0 +1,161 @@
+//! Checks `[tasks.crashlog.config]` and turns it into constants; generates the notifications and the IPC server.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::RangeInclusive;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+/// `[tasks.crashlog.config]` of `app.toml`.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Config {
+    /// Address of the SD host controller's standard registers.
+    controller: u32,
+    /// Frequency of the controller's base clock in kHz; used where the controller's capabilities do not tell.
+    base_clock_khz: u32,
+    /// Highest clock, in kHz, that the wiring between controller and card allows.
+    max_clock_khz: u32,
+    /// Data lines that are wired: 1, 4 or 8.
+    data_lines: u8,
+    /// Is the slot's card-detect signal wired? An eMMC that is soldered down may have none.
+    card_detect: bool,
+    /// Name of the GPT partition.
+    partition: String,
+    /// Bytes of the log ring that one client may hold.
+    quota: u32,
+    /// Age in milliseconds at which the oldest record that is not on the card is written.
+    write_after_ms: u32,
+    /// Full pages that are written without waiting any longer.
+    write_after_pages: u32,
+    /// Records that are never overwritten before they are acknowledged.
+    keep_first: u32,
+    /// Who may call which operation; operations that are not named are open to all.
+    #[serde(default)]
+    allowed_callers: BTreeMap<String, Vec<String>>,
+}
+
+/// A memory output that is mapped into the task as a whole.
+#[derive(Deserialize)]
+struct Region {
+    address: u32,
+    size: u32,
+}
+
+fn main() -> Result<()> {
+    let config: Config = build_util::task_config()?;
+    check(&config).context("app.toml")?;
+
+    let regions = build_util::task_extern_regions::<Region>()?;
+    let Some(crash) = regions.get("crash") else {
+        bail!(
+            "app.toml: tasks.{}.extern-regions: `crash` is missing",
+            build_util::task_name()
+        );
+    };
+
+    let source = format!(
+        "/// Address of the controller's standard registers.\n\
+         pub const CONTROLLER: usize = {:#x};\n\
+         /// Frequency of the controller's base clock in kHz, where its capabilities do not tell.\n\
+         pub const BASE_CLOCK_KHZ: u32 = {};\n\
+         /// Highest clock, in kHz, that the wiring allows.\n\
+         pub const MAX_CLOCK_KHZ: u32 = {};\n\
+         /// Data lines that are wired.\n\
+         pub const DATA_LINES: u8 = {};\n\
+         /// Is the card-detect signal wired?\n\
+         pub const CARD_DETECT: bool = {};\n\
+         /// Name of the GPT partition.\n\
+         pub const PARTITION: &str = {:?};\n\
+         /// Bytes of the log ring that one client may hold.\n\
+         pub const QUOTA: u32 = {};\n\
+         /// Age in milliseconds at which the oldest record that is not on the card is written.\n\
+         pub const WRITE_AFTER_MS: u32 = {};\n\
+         /// Full pages that are written without waiting any longer.\n\
+         pub const WRITE_AFTER_PAGES: u32 = {};\n\
+         /// Records that are never overwritten before they are acknowledged.\n\
+         pub const KEEP_FIRST: u32 = {};\n\
+         /// Address of the retained region.\n\
+         pub const CRASH_ADDRESS: usize = {:#x};\n\
+         /// Size of the retained region in bytes.\n\
+         pub const CRASH_SIZE: usize = {:#x};\n",
+        config.controller,
+        config.base_clock_khz,
+        config.max_clock_khz,
+        config.data_lines,
+        config.card_detect,
+        config.partition,
+        config.quota,
+        config.write_after_ms,
+        config.write_after_pages,
+        config.keep_first,
+        crash.address,
+        crash.size,
+    );
+    fs::write(build_util::out_dir().join("config.rs"), source)?;
+
+    build_util::build_notifications()?;
+    let allowed =
+        build_util::task_ids().remap_allowed_caller_names_to_ids(&config.allowed_callers)?;
+    idol::Generator::new()
+        .with_counters(idol::CounterSettings::default().with_client_counters(false))
+        .build_restricted_server_support(
+            "../../idl/crashlog.idol",
+            "server_stub.rs",
+            idol::server::ServerStyle::InOrder,
+            &allowed,
+        )
+        .map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+/// Refuses what cannot work, naming the key, the value and the rule.
+fn check(config: &Config) -> Result<()> {
+    in_range("quota", config.quota, 512..=1 << 24)?;
+    in_range("write-after-ms", config.write_after_ms, 1..=60_000)?;
+    in_range("write-after-pages", config.write_after_pages, 1..=64)?;
+    in_range("base-clock-khz", config.base_clock_khz, 0..=4_000_000)?;
+    in_range("max-clock-khz", config.max_clock_khz, 400..=200_000)?;
+    in_range("keep-first", config.keep_first, 0..=1 << 16)?;
+    let partition = &config.partition;
+    if partition.is_empty()
+        || partition.len() > 36
+        || !partition.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        bail!(
+            "{}partition: {partition:?} is not 1 to 36 printable ASCII characters, as GPT wants",
+            prefix()
+        );
+    }
+    if !matches!(config.data_lines, 1 | 4 | 8) {
+        bail!(
+            "{}data-lines: {} is not 1, 4 or 8",
+            prefix(),
+            config.data_lines
+        );
+    }
+    if config.controller % 4 != 0 {
+        bail!(
+            "{}controller: {:#x} is not aligned to 4 bytes",
+            prefix(),
+            config.controller
+        );
+    }
+    Ok(())
+}
+
+fn in_range(key: &str, value: u32, range: RangeInclusive<u32>) -> Result<()> {
+    if !range.contains(&value) {
+        bail!(
+            "{}{key}: {value} is not in {} to {}",
+            prefix(),
+            range.start(),
+            range.end()
+        );
+    }
+    Ok(())
+}
+
+fn prefix() -> String {
+    format!("tasks.{}.config.", build_util::task_name())
+}
