@@ -91,13 +91,6 @@ fn task_slots<'de, D: Deserializer<'de>>(
 ) -> Result<IndexMap<String, String>, D::Error> {
     struct Slots;
 
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Slot {
-        Same(String),
-        Named(IndexMap<String, String>),
-    }
-
     impl<'de> Visitor<'de> for Slots {
         type Value = IndexMap<String, String>;
 
@@ -107,11 +100,7 @@ fn task_slots<'de, D: Deserializer<'de>>(
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
             let mut slots = IndexMap::new();
-            while let Some(entry) = list.next_element::<Slot>()? {
-                let named = match entry {
-                    Slot::Same(task) => IndexMap::from([(task.clone(), task)]),
-                    Slot::Named(map) => map,
-                };
+            while let Some(Slot(named)) = list.next_element()? {
                 for (slot, task) in named {
                     if slots.contains_key(&slot) {
                         return Err(de::Error::custom(format_args!(
@@ -130,4 +119,31 @@ fn task_slots<'de, D: Deserializer<'de>>(
     }
 
     deserializer.deserialize_any(Slots)
+}
+
+/// One entry of a `task-slots` list.
+struct Slot(IndexMap<String, String>);
+
+impl<'de> Deserialize<'de> for Slot {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entry;
+
+        impl<'de> Visitor<'de> for Entry {
+            type Value = Slot;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"task\" or { slot = \"task\" }")
+            }
+
+            fn visit_str<E: de::Error>(self, task: &str) -> Result<Slot, E> {
+                Ok(Slot(IndexMap::from([(task.to_string(), task.to_string())])))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Slot, A::Error> {
+                IndexMap::deserialize(de::value::MapAccessDeserializer::new(map)).map(Slot)
+            }
+        }
+
+        deserializer.deserialize_any(Entry)
+    }
 }

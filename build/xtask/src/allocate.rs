@@ -1,0 +1,126 @@
+//! Decides which part of each memory output belongs to the kernel and to each task.
+//!
+//! The kernel comes first, then the tasks in the order of their indices, without gaps but for rounding up to the
+//! board's region granule. One piece of each output per task is enough: with regions that need only begin and end at a
+//! granule, nothing is gained by splitting.
+
+use crate::config::{Config, Output, Problem};
+use crate::linker::Range;
+use anyhow::{Context, Result};
+use indexmap::IndexMap;
+use std::collections::BTreeMap;
+
+/// Bytes that a task needs of each output.
+pub type Needs = BTreeMap<String, u32>;
+
+/// Who got what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allocation {
+    /// The kernel's piece of each output.
+    pub kernel: BTreeMap<String, Range>,
+    /// The pieces of each task.
+    pub tasks: IndexMap<String, BTreeMap<String, Range>>,
+}
+
+impl Allocation {
+    /// The piece of `output` that `task` got.
+    pub fn of_task(&self, task: &str, output: &str) -> Result<Range> {
+        let piece = self
+            .tasks
+            .get(task)
+            .and_then(|pieces| pieces.get(output))
+            .copied();
+        piece.with_context(|| format!("task `{task}` has no piece of `{output}`"))
+    }
+
+    /// The piece of `output` that the kernel got.
+    pub fn of_kernel(&self, output: &str) -> Result<Range> {
+        self.kernel
+            .get(output)
+            .copied()
+            .with_context(|| format!("the kernel has no piece of `{output}`"))
+    }
+}
+
+/// One output while it is being divided.
+struct Remaining<'a> {
+    output: &'a Output,
+    next: u64,
+}
+
+/// Places everything in `image`.
+pub fn allocate(
+    config: &Config,
+    image: &str,
+    needs: &IndexMap<String, Needs>,
+) -> Result<Allocation> {
+    let granule = u64::from(config.board.substrate.region_granule);
+    let mut remaining = BTreeMap::new();
+    for name in config.memory.keys() {
+        let output = config.output(name, image)?;
+        remaining.insert(
+            name.as_str(),
+            Remaining {
+                output,
+                next: u64::from(output.address),
+            },
+        );
+    }
+    let mut take = |name: &str, size: u32| {
+        let piece = remaining
+            .get_mut(name)
+            .with_context(|| format!("`{name}` is not a memory output"))?;
+        let size = u64::from(size).next_multiple_of(granule);
+        let base = piece.next;
+        piece.next += size;
+        Ok::<_, anyhow::Error>(Range {
+            base: u32::try_from(base)?,
+            size: u32::try_from(size)?,
+        })
+    };
+
+    let mut allocation = Allocation::default();
+    for (output, size) in &config.app.kernel.requires {
+        allocation
+            .kernel
+            .insert(output.clone(), take(output, *size)?);
+    }
+    for (task, needs) in needs {
+        let mut pieces = BTreeMap::new();
+        for (output, size) in needs {
+            pieces.insert(output.clone(), take(output, *size)?);
+        }
+        allocation.tasks.insert(task.clone(), pieces);
+    }
+
+    for (name, piece) in &remaining {
+        if piece.next > piece.output.end() {
+            let message = format!(
+                "image `{image}` needs {} bytes of this memory, there are {}",
+                piece.next - u64::from(piece.output.address),
+                piece.output.size
+            );
+            return Err(config.files.memory.locate(&Problem::at(&[name], message)));
+        }
+    }
+    Ok(allocation)
+}
+
+/// Refuses a task that needs more than its `max-sizes`.
+pub fn check_caps(config: &Config, needs: &IndexMap<String, Needs>) -> Result<()> {
+    for (name, task) in &config.app.tasks {
+        for (output, cap) in &task.max_sizes {
+            let need = needs
+                .get(name)
+                .and_then(|needs| needs.get(output))
+                .copied()
+                .unwrap_or_default();
+            if need > *cap {
+                let message = format!("is {cap}, but the task needs {need} bytes");
+                let key = ["tasks", name.as_str(), "max-sizes", output.as_str()];
+                return Err(config.files.app.locate(&Problem::at(&key, message)));
+            }
+        }
+    }
+    Ok(())
+}

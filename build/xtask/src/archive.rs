@@ -1,0 +1,117 @@
+//! The build archive: everything that a debugger needs to know about an image, in one zip file.
+
+use crate::config::Config;
+use crate::elf::Elf;
+use anyhow::{Context, Result};
+use indexmap::IndexMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+/// Exactly this text makes a zip file a build archive.
+const COMMENT: &str = "hubris build archive v11";
+
+const README: &str = "\
+This is a build archive: all that a debugger has to know about one image.
+
+  app.toml, chip.toml, memory.toml   configuration, as it was built
+  git-rev, image-name                which sources, which image
+  elf/kernel, elf/task/*             programs with debug information, tasks in the order of their indices
+  img/final.elf, img/final.bin       the image
+  img/flash.ron                      what a debug probe has to know about the chip
+";
+
+/// What goes into an archive beside the configuration.
+pub struct Contents<'a> {
+    pub image: &'a str,
+    pub git_revision: &'a str,
+    pub kernel: &'a Elf,
+    /// In the order of their indices: Humility takes the position for the index.
+    pub tasks: &'a IndexMap<String, Elf>,
+    pub final_elf: &'a [u8],
+    pub final_bin: &'a [u8],
+}
+
+/// Writes the archive to `path`.
+pub fn write(config: &Config, contents: &Contents<'_>, path: &Path) -> Result<()> {
+    // Under its own name only when complete, so that no debugger ever sees half of it.
+    let partial = path.with_extension("zip.partial");
+    let file =
+        File::create(&partial).with_context(|| format!("cannot make {}", partial.display()))?;
+    let mut zip = Members(ZipWriter::new(file));
+    zip.0.set_comment(COMMENT)?;
+
+    zip.add("README.TXT", README.as_bytes())?;
+    zip.add("git-rev", contents.git_revision.as_bytes())?;
+    zip.add("image-name", contents.image.as_bytes())?;
+    zip.add("app.toml", toml::to_string(&config.manifest)?.as_bytes())?;
+    zip.add("chip.toml", toml::to_string(&config.chip)?.as_bytes())?;
+    zip.add("memory.toml", toml::to_string(&config.memory)?.as_bytes())?;
+    for (name, elf) in contents.tasks {
+        zip.add(&format!("elf/task/{name}"), elf.data())?;
+    }
+    zip.add("elf/kernel", contents.kernel.data())?;
+    zip.add("img/final.elf", contents.final_elf)?;
+    zip.add("img/final.bin", contents.final_bin)?;
+    zip.add("img/flash.ron", flash_ron(config).as_bytes())?;
+    let chip = config
+        .path
+        .parent()
+        .unwrap_or(Path::new(""))
+        .join(&config.app.chip);
+    for name in ["openocd.cfg", "openocd.gdb"] {
+        if let Ok(bytes) = fs::read(chip.join(name)) {
+            zip.add(&format!("debug/{name}"), &bytes)?;
+        }
+    }
+    zip.0
+        .finish()
+        .with_context(|| format!("cannot write {}", partial.display()))?;
+    fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+struct Members(ZipWriter<File>);
+
+impl Members {
+    fn add(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        // Deflate as in upstream's later archives: much faster than bzip2, little larger. No time of day, so that the
+        // same sources make the same archive.
+        let options = SimpleFileOptions::DEFAULT
+            .compression_method(CompressionMethod::Deflated)
+            .last_modified_time(zip::DateTime::default());
+        self.0.start_file(name, options)?;
+        self.0.write_all(bytes)?;
+        Ok(())
+    }
+}
+
+fn flash_ron(config: &Config) -> String {
+    let chip = config.board.probe_rs.as_ref().map(|probe| &probe.chip_name);
+    format!("(chip: {chip:?})")
+}
+
+/// The commit that the tree is at, `-dirty` if something is not committed; "unknown" where there is no git.
+pub fn git_revision(root: &Path) -> String {
+    let git = |args: &[&str]| {
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(root)
+            .args(args)
+            .output()
+            .ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
+    };
+    let Some(commit) = git(&["rev-parse", "HEAD"]) else {
+        return "unknown".into();
+    };
+    match git(&["status", "--porcelain"]) {
+        Some(changes) if changes.is_empty() => commit,
+        _ => format!("{commit}-dirty"),
+    }
+}

@@ -1,0 +1,196 @@
+//! An error in a configuration file: which file, where, which key, what is wrong.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// One step from a table to a value in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// Where a value is inside a document: `tasks.jefe.uses[1]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyPath(pub Vec<Step>);
+
+impl KeyPath {
+    /// The path of plain keys.
+    pub fn of(keys: &[&str]) -> Self {
+        Self(keys.iter().map(|key| Step::Key(key.to_string())).collect())
+    }
+}
+
+impl fmt::Display for KeyPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Index(index) => write!(f, "[{index}]")?,
+                Step::Key(key) => {
+                    if position > 0 {
+                        f.write_str(".")?;
+                    }
+                    let bare = key
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+                    if bare {
+                        f.write_str(key)?;
+                    } else {
+                        write!(f, "{key:?}")?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong, and at which key; the file is not known yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The key that is wrong.
+    pub path: KeyPath,
+    /// The rule that it breaks, and what to do.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem with the value at `keys`.
+    pub fn at(keys: &[&str], message: impl Into<String>) -> Self {
+        Self {
+            path: KeyPath::of(keys),
+            message: message.into(),
+        }
+    }
+
+    /// The same problem, seen from one level further out.
+    pub fn under(mut self, step: Step) -> Self {
+        self.path.0.insert(0, step);
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.0.is_empty() {
+            return f.write_str(&self.message);
+        }
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// The text of the files that a configuration was read from, to find the line that a problem is about.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// In the order of precedence: the file that was asked for first, then what it inherits from.
+    files: Vec<(PathBuf, String)>,
+}
+
+impl Sources {
+    /// Adds a file that has less to say than those before it.
+    pub fn push(&mut self, path: &Path, text: String) {
+        self.files.push((path.to_path_buf(), text));
+    }
+
+    /// Whether the file was read already.
+    pub fn contains(&self, path: &Path) -> bool {
+        self.files.iter().any(|(file, _)| file == path)
+    }
+
+    /// `file:line: key: message`, of the file that has most of the key's path.
+    pub fn locate(&self, problem: &Problem) -> anyhow::Error {
+        let mut best: Option<(usize, usize, &Path)> = None;
+        for (path, text) in &self.files {
+            let (depth, offset) = deepest(text, &problem.path);
+            if best.is_none_or(|(known, _, _)| depth > known) {
+                let line = text[..offset].matches('\n').count() + 1;
+                best = Some((depth, line, path));
+            }
+        }
+        match best {
+            Some((0, _, path)) => anyhow::anyhow!("{}: {problem}", path.display()),
+            Some((_, line, path)) => anyhow::anyhow!("{}:{line}: {problem}", path.display()),
+            None => anyhow::anyhow!("{problem}"),
+        }
+    }
+}
+
+/// How many steps of `path` exist in the document, and where the last of them begins in its text.
+fn deepest(text: &str, path: &KeyPath) -> (usize, usize) {
+    use toml::de::{DeTable, DeValue};
+    let Ok(document) = DeTable::parse(text) else {
+        return (0, 0);
+    };
+    let mut offset = 0;
+    let mut depth = 0;
+    let mut value = DeValue::Table(document.into_inner());
+    for step in &path.0 {
+        let next = match (step, value) {
+            (Step::Key(key), DeValue::Table(table)) => table
+                .into_iter()
+                .find(|(name, _)| name.get_ref().as_ref() == key.as_str())
+                .map(|(name, value)| (name.span().start, value.into_inner())),
+            (Step::Index(index), DeValue::Array(array)) => array
+                .into_iter()
+                .nth(*index)
+                .map(|value| (value.span().start, value.into_inner())),
+            _ => None,
+        };
+        let Some((start, inner)) = next else {
+            break;
+        };
+        (offset, value) = (start, inner);
+        depth += 1;
+    }
+    (depth, offset.min(text.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_file_and_line() {
+        let mut sources = Sources::default();
+        sources.push(
+            Path::new("app.toml"),
+            "inherit = \"base.toml\"\n[tasks.net]\nname = \"n\"\n".into(),
+        );
+        sources.push(
+            Path::new("base.toml"),
+            "\n\n[tasks.net]\npriority = 3\n".into(),
+        );
+        let here = Problem::at(&["tasks", "net", "name"], "wrong");
+        assert_eq!(
+            sources.locate(&here).to_string(),
+            "app.toml:3: tasks.net.name: wrong"
+        );
+        let inherited = Problem::at(&["tasks", "net", "priority"], "wrong");
+        assert_eq!(
+            sources.locate(&inherited).to_string(),
+            "base.toml:4: tasks.net.priority: wrong"
+        );
+        let missing = Problem::at(&["tasks", "net", "stacksize"], "missing");
+        assert_eq!(
+            sources.locate(&missing).to_string(),
+            "app.toml:2: tasks.net.stacksize: missing"
+        );
+        let nowhere = Problem::at(&["target"], "missing");
+        assert_eq!(
+            sources.locate(&nowhere).to_string(),
+            "app.toml: target: missing"
+        );
+    }
+
+    #[test]
+    fn quotes_keys_that_need_it() {
+        let path = KeyPath(vec![
+            Step::Key("tasks".into()),
+            Step::Key("a.b".into()),
+            Step::Index(2),
+        ]);
+        assert_eq!(path.to_string(), "tasks.\"a.b\"[2]");
+    }
+}

@@ -1,0 +1,185 @@
+//! Compiles one crate for the target.
+//!
+//! A task becomes one relocatable object (`-r`): everything it consists of, optimised as a whole, but with no address
+//! yet. It is linked twice from there, which takes no time: once to measure it, once at its place. The kernel is
+//! linked at once, because its size is declared.
+
+use crate::process::capture;
+use crate::progress::Progress;
+use crate::stamp;
+use crate::toolchain::Toolchain;
+use crate::tree::Tree;
+use anyhow::{Context, Result, bail};
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A crate with a binary of the same name, and how it is to be built.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// What it is called in messages: a task's name, or "kernel".
+    pub label: String,
+    /// Name of package and binary.
+    pub package: String,
+    /// Target triple.
+    pub target: String,
+    pub features: Vec<String>,
+    pub no_default_features: bool,
+    /// Environment of the build scripts.
+    pub env: Vec<(String, String)>,
+    /// Arguments of rustc for the binary itself, not for what it depends on.
+    pub rustc_args: Vec<String>,
+}
+
+/// What [`Compiler::build`] did.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The output was up to date.
+    Fresh,
+    /// It was made.
+    Built,
+}
+
+/// Compiles units.
+#[derive(Clone, Debug)]
+pub struct Compiler<'a> {
+    pub tree: &'a Tree,
+    pub toolchain: &'a Toolchain,
+}
+
+impl Compiler<'_> {
+    /// Makes `output` from `unit`, unless it is up to date.
+    pub fn build(&self, unit: &Unit, output: &Path, progress: &mut Progress) -> Result<Outcome> {
+        let key = self.key(unit);
+        if stamp::is_fresh(output, &key) {
+            return Ok(Outcome::Fresh);
+        }
+        let mut command = self.toolchain.command("cargo");
+        command.arg("rustc").arg("--quiet");
+        self.common_args(&mut command, unit, progress);
+        command
+            .args(["--release", "--bin", &unit.package, "--"])
+            .args(&unit.rustc_args);
+        self.run(&mut command, unit, "compiling", progress)?;
+
+        let directory = self.tree.firmware().join(&unit.target).join("release");
+        let made = directory.join(&unit.package);
+        fs::copy(&made, output)
+            .with_context(|| format!("cannot copy {} to {}", made.display(), output.display()))?;
+        let dep_info = directory.join(format!("{}.d", unit.package));
+        let sources = stamp::sources(&dep_info, &self.tree.root);
+        stamp::write(output, &key, &sources)
+            .with_context(|| format!("cannot write beside {}", output.display()))?;
+        Ok(Outcome::Built)
+    }
+
+    /// Runs clippy over the unit, warnings being errors.
+    pub fn clippy(&self, unit: &Unit, progress: &mut Progress) -> Result<()> {
+        let mut command = self.toolchain.command("cargo-clippy");
+        command.args(["clippy", "--quiet"]);
+        self.common_args(&mut command, unit, progress);
+        command.args(["--release", "--bin", &unit.package, "--", "-Dwarnings"]);
+        self.run(&mut command, unit, "clippy", progress)
+    }
+
+    /// Arguments and environment that every use of Cargo for a unit has.
+    fn common_args(&self, command: &mut Command, unit: &Unit, progress: &Progress) {
+        command
+            .current_dir(&self.tree.root)
+            .args(["--package", &unit.package])
+            .args(self.toolchain.target_args(&unit.target))
+            .arg("--target-dir")
+            .arg(self.tree.firmware())
+            .args([
+                "--color",
+                if progress.terminal() {
+                    "always"
+                } else {
+                    "never"
+                },
+            ]);
+        if !unit.features.is_empty() {
+            command.args(["--features", &unit.features.join(",")]);
+        }
+        if unit.no_default_features {
+            command.arg("--no-default-features");
+        }
+        command.env("CARGO_ENCODED_RUSTFLAGS", self.flags().join("\x1f"));
+        command.envs(unit.env.iter().map(|(name, value)| (name, value)));
+    }
+
+    /// Runs Cargo; what it says is shown whether it succeeds or not.
+    fn run(
+        &self,
+        command: &mut Command,
+        unit: &Unit,
+        what: &str,
+        progress: &Progress,
+    ) -> Result<()> {
+        let output = capture(command)?;
+        if !output.stderr.is_empty() || !output.stdout.is_empty() {
+            progress.clear();
+            eprint!("{}", String::from_utf8_lossy(&output.stdout));
+            eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        }
+        if !output.status.success() {
+            bail!(
+                "{}: {what} the crate {} failed; the messages above say why",
+                unit.label,
+                unit.package
+            );
+        }
+        Ok(())
+    }
+
+    /// Flags for every crate of the firmware.
+    fn flags(&self) -> Vec<String> {
+        let mut flags: Vec<String> = ["-Zemit-stack-sizes", "-Coverflow-checks=y"]
+            .map(String::from)
+            .to_vec();
+        // The last prefix that fits is used, so the more specific come later.
+        for (from, to) in self.private_paths() {
+            flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+        }
+        flags
+    }
+
+    /// Directories of this machine and what they are called in debug information and panic messages, so that the same
+    /// sources make the same image anywhere.
+    fn private_paths(&self) -> Vec<(PathBuf, &'static str)> {
+        let mut paths = vec![
+            (self.toolchain.library_source(), "/rust"),
+            (self.tree.root.clone(), "/crashlog"),
+            (self.tree.target.clone(), "/target"),
+        ];
+        if let Some(cargo) = cargo_home() {
+            paths.push((cargo.join("registry/src"), "/crates.io"));
+            paths.push((cargo.join("git/checkouts"), "/git"));
+        }
+        paths
+    }
+
+    /// Strings that no finished image may hold.
+    pub fn forbidden_strings(&self) -> Vec<String> {
+        let home = env::var_os("HOME")
+            .map(PathBuf::from)
+            .filter(|home| home.components().count() > 1);
+        let private = self.private_paths().into_iter().map(|(path, _)| path);
+        // The compiler's own directory is the same on every machine with the same packages.
+        let ours = private.skip(1).chain(home);
+        ours.map(|path| format!("{}/", path.display())).collect()
+    }
+
+    /// Everything but the sources that the output depends on.
+    fn key(&self, unit: &Unit) -> String {
+        format!("{}\n{:?}\n{unit:?}", self.toolchain.version(), self.flags())
+    }
+}
+
+/// Cargo's directory of downloaded crates.
+fn cargo_home() -> Option<PathBuf> {
+    env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")))
+}

@@ -1,0 +1,151 @@
+//! What the kernel is told: the tasks, their regions, and where the interrupts go.
+
+use crate::allocate::Allocation;
+use crate::config::{Config, Output, Task};
+use anyhow::{Context, Result};
+use build_kconfig::{
+    InterruptConfig, KernelConfig, MultiRegionConfig, OwnedAddress, RegionAttributes, RegionConfig,
+    SpecialRole, TaskConfig,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The kernel's configuration for `image`. `entries` gives the address of each task's first instruction.
+pub fn make(
+    config: &Config,
+    image: &str,
+    allocation: &Allocation,
+    entries: &BTreeMap<String, u32>,
+) -> Result<KernelConfig> {
+    let mut kernel = KernelConfig {
+        features: config.app.kernel.features.clone(),
+        ..KernelConfig::default()
+    };
+    for region in &config.app.kernel.extern_regions {
+        let output = config.output(&region.region, image)?;
+        kernel.extern_regions.insert(
+            region.region.clone(),
+            output.address..u32::try_from(output.end())?,
+        );
+    }
+    for (index, (name, task)) in config.app.tasks.iter().enumerate() {
+        let entry = entries
+            .get(name)
+            .copied()
+            .with_context(|| format!("task `{name}` was not linked"))?;
+        kernel
+            .tasks
+            .push(one_task(config, image, allocation, name, task, entry)?);
+        for region in task.uses.iter().chain(&task.extern_regions) {
+            kernel
+                .shared_regions
+                .insert(region.clone(), shared(config, image, region)?);
+        }
+        for (source, notification) in &task.interrupts {
+            let number = config
+                .irq_number(source)
+                .with_context(|| format!("no interrupt `{source}`"))?;
+            let bit = task
+                .notifications
+                .iter()
+                .position(|name| name == notification);
+            let notification =
+                1 << bit.with_context(|| format!("no notification `{notification}`"))?;
+            kernel.irqs.insert(
+                number,
+                InterruptConfig {
+                    task_index: index,
+                    notification,
+                },
+            );
+        }
+    }
+    Ok(kernel)
+}
+
+fn one_task(
+    config: &Config,
+    image: &str,
+    allocation: &Allocation,
+    name: &str,
+    task: &Task,
+    entry: u32,
+) -> Result<TaskConfig> {
+    let mut owned_regions = BTreeMap::new();
+    for output in config.outputs_of(task) {
+        let range = allocation.of_task(name, output)?;
+        let attributes = attributes_of(config.output(output, image)?);
+        owned_regions.insert(
+            output.to_string(),
+            MultiRegionConfig {
+                base: range.base,
+                sizes: vec![range.size],
+                attributes,
+            },
+        );
+    }
+    let flash = allocation.of_task(name, "flash")?;
+    Ok(TaskConfig {
+        owned_regions,
+        shared_regions: task
+            .uses
+            .iter()
+            .chain(&task.extern_regions)
+            .cloned()
+            .collect::<BTreeSet<_>>(),
+        entry_point: OwnedAddress {
+            region_name: "flash".into(),
+            offset: entry - flash.base,
+        },
+        initial_stack: OwnedAddress {
+            region_name: config.ram_of(task).into(),
+            offset: config.stack_of(task),
+        },
+        priority: task.priority,
+        start_at_boot: task.start,
+    })
+}
+
+/// A peripheral, a piece of extra text, or a memory output mapped as a whole.
+fn shared(config: &Config, image: &str, name: &str) -> Result<RegionConfig> {
+    if let Some(peripheral) = config.chip.get(name) {
+        let attributes = RegionAttributes {
+            read: true,
+            write: true,
+            execute: false,
+            special_role: Some(SpecialRole::Device),
+        };
+        return Ok(RegionConfig {
+            base: peripheral.address,
+            size: peripheral.size,
+            attributes,
+        });
+    }
+    if let Some(text) = config.app.extratext.get(name) {
+        let attributes = RegionAttributes {
+            read: true,
+            write: false,
+            execute: true,
+            special_role: None,
+        };
+        return Ok(RegionConfig {
+            base: text.address,
+            size: text.size,
+            attributes,
+        });
+    }
+    let output = config.output(name, image)?;
+    Ok(RegionConfig {
+        base: output.address,
+        size: output.size,
+        attributes: attributes_of(output),
+    })
+}
+
+fn attributes_of(output: &Output) -> RegionAttributes {
+    RegionAttributes {
+        read: output.read,
+        write: output.write,
+        execute: output.execute,
+        special_role: output.dma.then_some(SpecialRole::Dma),
+    }
+}

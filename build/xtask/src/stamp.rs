@@ -1,0 +1,127 @@
+//! What an output was made from, so that it is not made again from the same.
+//!
+//! Cargo is asked only when something changed: even a fresh Cargo call takes part of a second, and two tasks that run
+//! the same crate with different configurations would replace each other's output on every build. A stamp beside the
+//! output holds a key (arguments, environment, compiler) and the size and modification time of every source file,
+//! as listed by Cargo's dependency file.
+
+use crate::hash::Fnv64;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+/// Whether `output` exists and was made with this `key` from files that are still the same.
+pub fn is_fresh(output: &Path, key: &str) -> bool {
+    let Ok(stamp) = fs::read_to_string(path_of(output)) else {
+        return false;
+    };
+    let mut lines = stamp.lines();
+    output.is_file()
+        && lines.next() == Some(digest(key).as_str())
+        && lines.all(|line| {
+            line.split_once('\t')
+                .is_some_and(|(state, path)| state == state_of(Path::new(path)))
+        })
+}
+
+/// Notes that `output` was made with `key` from `sources`.
+pub fn write(output: &Path, key: &str, sources: &BTreeSet<PathBuf>) -> std::io::Result<()> {
+    let mut text = digest(key);
+    text.push('\n');
+    for source in sources {
+        text.push_str(&format!("{}\t{}\n", state_of(source), source.display()));
+    }
+    fs::write(path_of(output), text)
+}
+
+/// The files named in a dependency file of Cargo's, and the manifests that govern them, up to `root`.
+pub fn sources(dep_info: &Path, root: &Path) -> BTreeSet<PathBuf> {
+    let text = fs::read_to_string(dep_info).unwrap_or_default();
+    let mut sources: BTreeSet<PathBuf> = parse(&text)
+        .into_iter()
+        .map(|path| root.join(path))
+        .collect();
+    sources.insert(root.join("Cargo.lock"));
+    sources.insert(root.join("Cargo.toml"));
+    let mut manifests = BTreeSet::new();
+    for source in &sources {
+        let inside = source
+            .ancestors()
+            .take_while(|dir| *dir != root && dir.starts_with(root));
+        manifests.extend(
+            inside
+                .map(|dir| dir.join("Cargo.toml"))
+                .filter(|path| path.is_file()),
+        );
+    }
+    sources.extend(manifests);
+    sources
+}
+
+/// The prerequisites of the first rule of a dependency file.
+fn parse(text: &str) -> Vec<PathBuf> {
+    let rule = text.lines().next().unwrap_or_default();
+    let Some((_, files)) = rule.split_once(": ") else {
+        return Vec::new();
+    };
+    // A space in a name is written "\ ".
+    files
+        .replace("\\ ", "\0")
+        .split_whitespace()
+        .map(|file| PathBuf::from(file.replace('\0', " ")))
+        .collect()
+}
+
+/// Size and modification time; "absent" for a file that is not there.
+fn state_of(path: &Path) -> String {
+    let Ok(meta) = fs::metadata(path) else {
+        return "absent".into();
+    };
+    let time = meta
+        .modified()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    format!("{} {}", meta.len(), time.map_or(0, |time| time.as_nanos()))
+}
+
+fn digest(key: &str) -> String {
+    format!("{:016x}", Fnv64::of(key.as_bytes()))
+}
+
+fn path_of(output: &Path) -> PathBuf {
+    let mut name = output.file_name().unwrap_or_default().to_os_string();
+    name.push(".stamp");
+    output.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notices_every_change() {
+        let dir = tempfile::tempdir().expect("directory");
+        let (output, source) = (dir.path().join("out"), dir.path().join("in.rs"));
+        fs::write(&output, "output").expect("file");
+        fs::write(&source, "source").expect("file");
+        let sources = BTreeSet::from([source.clone()]);
+        write(&output, "key", &sources).expect("stamp");
+        assert!(is_fresh(&output, "key"));
+        assert!(!is_fresh(&output, "another key"));
+        fs::write(&source, "longer source").expect("file");
+        assert!(!is_fresh(&output, "key"));
+        write(&output, "key", &sources).expect("stamp");
+        assert!(is_fresh(&output, "key"));
+        fs::remove_file(&output).expect("removed");
+        assert!(!is_fresh(&output, "key"));
+    }
+
+    #[test]
+    fn reads_names_with_spaces() {
+        assert_eq!(
+            parse("/t/a: /x/b.rs /x/c\\ d.rs\n\n/t/e: /f.rs\n"),
+            [PathBuf::from("/x/b.rs"), PathBuf::from("/x/c d.rs")]
+        );
+    }
+}

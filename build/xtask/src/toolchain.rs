@@ -1,0 +1,199 @@
+//! The compiler and the linker for the firmware.
+//!
+//! The toolchain that runs xtask need not be able to build for the target. Two kinds can: one that has the target's
+//! `core` installed (`rustup target add`), and one that has the library's source, of which Cargo then builds `core`
+//! itself (component `rust-src`, Debian's `rust-web-src`). [`Toolchain::find`] takes the first that will do.
+
+use crate::process::find_in_path;
+use anyhow::{Context, Result, bail};
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where the system's own compiler is, which distributions keep apart from rustup's.
+const SYSTEM_RUSTC: &str = "/usr/bin/rustc";
+
+/// Versions of LLD that Debian and its descendants install under a name of their own.
+const LLD_VERSIONS: std::ops::RangeInclusive<u32> = 14..=22;
+
+/// A compiler and a linker that can build for the firmware's targets.
+#[derive(Clone, Debug)]
+pub struct Toolchain {
+    sysroot: PathBuf,
+    /// What `rustc -vV` says: part of what outputs depend on.
+    version: String,
+    /// Program and leading arguments of an LLD that links ELF.
+    lld: Vec<OsString>,
+    /// Directory to put in front of PATH, where rustc finds its `rust-lld`.
+    linker_dir: Option<PathBuf>,
+}
+
+impl Toolchain {
+    /// Finds a toolchain for all of `targets`; `scratch` is a directory that it may put a link in.
+    pub fn find(targets: &[&str], scratch: &Path) -> Result<Self> {
+        let on_path = find_in_path("rustc").into_iter();
+        for rustc in on_path.chain([PathBuf::from(SYSTEM_RUSTC)]) {
+            let Some((sysroot, version, host)) = describe(&rustc) else {
+                continue;
+            };
+            let able = targets
+                .iter()
+                .all(|target| has_core(&sysroot, target) || source(&sysroot).is_dir());
+            if !able || !sysroot.join("bin/cargo").is_file() {
+                continue;
+            }
+            let own_lld = sysroot.join("lib/rustlib").join(host).join("bin/rust-lld");
+            let (lld, linker_dir) = if own_lld.is_file() {
+                (vec![own_lld.into(), "-flavor".into(), "gnu".into()], None)
+            } else {
+                let lld = system_lld()?;
+                (
+                    vec![lld.clone().into()],
+                    Some(link_rust_lld(&lld, scratch)?),
+                )
+            };
+            return Ok(Self {
+                sysroot,
+                version,
+                lld,
+                linker_dir,
+            });
+        }
+        bail!(
+            "no Rust compiler for {}; run `./x setup`, or `rustup target add {}`, or install Debian's packages \
+             rustc-web cargo-web rust-web-src lld",
+            targets.join(" and "),
+            targets.join(" ")
+        )
+    }
+
+    /// What outputs depend on beside their sources.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Directory of the library's source, as it appears in debug information.
+    pub fn library_source(&self) -> PathBuf {
+        let path = self.sysroot.join("lib/rustlib/src/rust");
+        // Debian's is a link.
+        path.canonicalize().unwrap_or(path)
+    }
+
+    /// A command that runs this toolchain's `program`: `cargo`, or a Cargo subcommand such as `cargo-clippy`.
+    pub fn command(&self, program: &str) -> Command {
+        let bin = self.sysroot.join("bin");
+        let mut command = Command::new(bin.join(program));
+        command
+            .env("CARGO", bin.join("cargo"))
+            .env("RUSTC", bin.join("rustc"))
+            .env("RUSTDOC", bin.join("rustdoc"))
+            .env("RUSTC_BOOTSTRAP", "1");
+        // Set by the rustup and the Cargo that run xtask; they would leak into the build scripts and their freshness.
+        for name in [
+            "RUSTUP_TOOLCHAIN",
+            "RUSTFLAGS",
+            "CARGO_BUILD_TARGET",
+            "CARGO_TARGET_DIR",
+            "RUSTC_WRAPPER",
+        ] {
+            command.env_remove(name);
+        }
+        for (name, _) in env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("HUBRIS_")
+                || text.starts_with("CARGO_PKG_")
+                || text.starts_with("CARGO_MANIFEST_")
+            {
+                command.env_remove(&name);
+            }
+        }
+        if let Some(dir) = &self.linker_dir {
+            let rest = env::var_os("PATH").unwrap_or_default();
+            let dirs = std::iter::once(dir.clone()).chain(env::split_paths(&rest));
+            // The scratch directory is ours and has no colon unless the checkout's path has; then PATH stays as it is.
+            if let Ok(path) = env::join_paths(dirs) {
+                command.env("PATH", path);
+            }
+        }
+        command
+    }
+
+    /// Arguments of Cargo to build for `target`.
+    pub fn target_args(&self, target: &str) -> Vec<OsString> {
+        let mut args: Vec<OsString> = vec!["--target".into(), target.into()];
+        if !has_core(&self.sysroot, target) {
+            args.push("-Zbuild-std=core".into());
+        }
+        args
+    }
+
+    /// A command that runs LLD as a GNU linker.
+    pub fn lld(&self) -> Command {
+        let mut words = self.lld.iter();
+        let mut command = Command::new(words.next().cloned().unwrap_or_default());
+        command.args(words);
+        command
+    }
+}
+
+/// Sysroot, version text and host triple of a compiler, if it is one.
+fn describe(rustc: &Path) -> Option<(PathBuf, String, String)> {
+    let run = |args: &[&str]| {
+        let output = Command::new(rustc).args(args).output().ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let sysroot = PathBuf::from(run(&["--print", "sysroot"])?.trim());
+    let version = run(&["-vV"])?;
+    let host = version
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))?
+        .to_string();
+    Some((sysroot, version, host))
+}
+
+/// Whether the compiled `core` for `target` is installed.
+fn has_core(sysroot: &Path, target: &str) -> bool {
+    let dir = sysroot.join("lib/rustlib").join(target).join("lib");
+    std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))
+}
+
+/// The source of `core`.
+fn source(sysroot: &Path) -> PathBuf {
+    sysroot.join("lib/rustlib/src/rust/library/core")
+}
+
+/// An installed LLD.
+fn system_lld() -> Result<PathBuf> {
+    let versions = LLD_VERSIONS
+        .rev()
+        .map(|version| format!("ld.lld-{version}"));
+    std::iter::once("ld.lld".to_string())
+        .chain(versions)
+        .find_map(|name| find_in_path(&name))
+        .context("no LLD linker (ld.lld) on PATH; run `./x setup`, or install the package `lld`")
+}
+
+/// A directory that holds `lld` under the name that rustc looks for.
+fn link_rust_lld(lld: &Path, scratch: &Path) -> Result<PathBuf> {
+    let dir = scratch.join("bin");
+    let link = dir.join("rust-lld");
+    if std::fs::read_link(&link).is_ok_and(|to| to == lld) {
+        return Ok(dir);
+    }
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    // Another xtask may be doing the same; what counts is that the link is there afterwards.
+    let _ = std::fs::remove_file(&link);
+    let made = std::os::unix::fs::symlink(lld, &link);
+    if !link.exists() {
+        made.with_context(|| format!("cannot make {}", link.display()))?;
+    }
+    Ok(dir)
+}

@@ -1,0 +1,52 @@
+//! Where things are: the checkout, the target directory, and what is in them.
+
+use anyhow::{Context, Result, bail};
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The directories that every verb needs.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    /// Top of the workspace.
+    pub root: PathBuf,
+    /// Everything that is made.
+    pub target: PathBuf,
+}
+
+impl Tree {
+    /// Finds the workspace that the current directory is in.
+    pub fn find() -> Result<Self> {
+        let here = env::current_dir().context("the current directory is gone")?;
+        let is_top = |dir: &&Path| {
+            std::fs::read_to_string(dir.join("Cargo.toml"))
+                .is_ok_and(|text| text.contains("[workspace]"))
+        };
+        let Some(root) = here.ancestors().find(is_top) else {
+            bail!(
+                "{}: not inside the workspace; change to its directory first",
+                here.display()
+            );
+        };
+        let root = root.to_path_buf();
+        let target = match env::var_os("CARGO_TARGET_DIR") {
+            Some(dir) => here.join(dir),
+            None => root.join("target"),
+        };
+        Ok(Self { root, target })
+    }
+
+    /// Cargo's target directory for firmware, which all tasks share so that what they depend on is compiled once.
+    pub fn firmware(&self) -> PathBuf {
+        self.target.join("firmware")
+    }
+
+    /// Where the outputs of an application go.
+    pub fn dist(&self, app: &str) -> PathBuf {
+        self.target.join(app).join("dist")
+    }
+
+    /// A linker script of ours.
+    pub fn script(&self, name: &str) -> PathBuf {
+        self.root.join("build").join(name)
+    }
+}
