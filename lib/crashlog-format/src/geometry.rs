@@ -96,7 +96,7 @@ impl Geometry {
         if !(UNIT..=Self::MAX_SLOT_BLOCKS).contains(&slot_blocks) {
             return err(Rule::SlotBlocks, slot_blocks.into());
         }
-        if slot_blocks % UNIT != 0 {
+        if !slot_blocks.is_multiple_of(UNIT) {
             return err(Rule::SlotUnit, slot_blocks.into());
         }
         let Ok(count) = u32::try_from(blocks) else {

@@ -1,0 +1,277 @@
+//! The context of a crash: everything about it that has to be known to write its record.
+
+use crate::words::{check, load, publish, store, words};
+use block_device::{BLOCK_LEN, Block};
+use core::sync::atomic::AtomicU32;
+use crashlog_format::record::Name;
+use crashlog_format::{Crc32c, Fault, Reason};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+
+/// Marks a context as complete: `CTX!`.
+const COMPLETE: u32 = u32::from_le_bytes(*b"CTX!");
+
+/// Who crashed, how, where and when. Message and stack go beside it, see [`ContextWriter`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct CrashContext {
+    /// When, in ticks (milliseconds) since the start of the boot.
+    pub time: u64,
+    /// The boot, as [`crate::Region::boot`] counts.
+    pub boot: u32,
+    /// How often the task had been restarted before.
+    pub restarts: u32,
+    /// r0 to r12, sp, lr, pc, psr of the task.
+    pub registers: [u32; 17],
+    /// Its name.
+    pub name: Name,
+    fault: [u8; Fault::MAX_LEN],
+    /// Its index.
+    pub task: u16,
+    reason: u8,
+    reserved: [u8; 5],
+    reserved_word: u32,
+}
+
+/// What the context says about message and stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(crate) struct Extent {
+    pub length: u32,
+    pub original: u32,
+    pub address: u32,
+    pub crc: u32,
+}
+
+/// As kept in the region: the context, then the extents of message and stack.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+struct Stored {
+    context: CrashContext,
+    message: Extent,
+    stack: Extent,
+}
+
+const STORED_WORDS: usize = size_of::<Stored>() / 4;
+
+impl CrashContext {
+    /// The context of a crash of task `task`; `fault` is `FaultInfo` in its wire encoding, cut to 16 bytes. The other
+    /// fields are zero.
+    #[must_use]
+    pub fn new(reason: Reason, task: u16, name: &str, fault: &[u8]) -> Self {
+        let mut context = Self::new_zeroed();
+        context.reason = reason as u8;
+        context.task = task;
+        context.name = Name::new(name);
+        for (to, from) in context.fault.iter_mut().zip(fault) {
+            *to = *from;
+        }
+        context
+    }
+
+    /// What the crash does to the system.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        Reason::try_from(self.reason).unwrap_or(Reason::Kernel)
+    }
+
+    /// `FaultInfo` in its wire encoding, then zeros.
+    #[must_use]
+    pub const fn fault(&self) -> &[u8; Fault::MAX_LEN] {
+        &self.fault
+    }
+}
+
+/// Blocks of one context.
+pub(crate) const CONTEXT_BLOCKS: usize = 4;
+
+/// The blocks of one context.
+///
+/// The first block is the context. The others are laid out as the record on the card: its header block (filled in by
+/// whoever writes it), the message, the stack. They are written from here as they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ContextSlot<'a> {
+    control: &'a Block,
+    record: &'a [Block; 3],
+}
+
+impl<'a> ContextSlot<'a> {
+    pub(crate) const fn new(blocks: &'a [Block; CONTEXT_BLOCKS]) -> Self {
+        let [control, record @ ..] = blocks;
+        Self { control, record }
+    }
+
+    fn state(&self) -> &'a AtomicU32 {
+        let [state, ..] = self.control.words();
+        state
+    }
+
+    fn stored(&self) -> &'a [AtomicU32] {
+        words(self.control, 2, STORED_WORDS)
+    }
+
+    fn check_word(&self) -> &'a AtomicU32 {
+        let [_, check, ..] = self.control.words();
+        check
+    }
+
+    /// Is something here that was completed?
+    pub(crate) fn is_complete(&self) -> bool {
+        load(self.state()) == COMPLETE
+    }
+
+    pub(crate) fn clear(&self) {
+        publish(self.state(), 0);
+    }
+
+    pub(crate) fn writer(self) -> ContextWriter<'a> {
+        self.clear();
+        let [_, message, stack] = self.record;
+        message.fill(0);
+        stack.fill(0);
+        ContextWriter {
+            slot: self,
+            message: Extent::EMPTY,
+            stack: Extent::EMPTY,
+        }
+    }
+
+    /// The context, if it is complete and its check holds.
+    pub(crate) fn read(self) -> Option<StoredContext<'a>> {
+        if !self.is_complete() || load(self.check_word()) != check(COMPLETE, self.stored()) {
+            return None;
+        }
+        let mut stored = Stored::new_zeroed();
+        self.control.copy_to(8, stored.as_mut_bytes());
+        Some(StoredContext {
+            slot: self,
+            context: stored.context,
+            message: stored.message,
+            stack: stored.stack,
+        })
+    }
+}
+
+impl Extent {
+    const EMPTY: Self = Self {
+        length: 0,
+        original: 0,
+        address: 0,
+        crc: 0,
+    };
+
+    /// Appends to what is in `block`, as far as it fits.
+    fn append(&mut self, block: &Block, bytes: &[u8]) {
+        let used = self.length as usize;
+        let fits = bytes.get(..BLOCK_LEN.saturating_sub(used)).unwrap_or(bytes);
+        block.copy_from(used, fits);
+        self.crc = Crc32c::resume(self.crc).bytes(fits).value();
+        self.length = self.length.saturating_add(fits.len() as u32);
+        self.original = self.original.max(self.length);
+    }
+}
+
+/// Writes a context, piece by piece, so that the writer needs no large buffer.
+#[derive(Debug)]
+#[must_use = "the context counts when `finish` was called"]
+pub struct ContextWriter<'a> {
+    slot: ContextSlot<'a>,
+    message: Extent,
+    stack: Extent,
+}
+
+impl ContextWriter<'_> {
+    /// Most bytes of a message, and of a stack excerpt.
+    pub const MAX_LEN: usize = BLOCK_LEN;
+
+    /// Appends to the message. What goes beyond [`Self::MAX_LEN`] is cut and the message is marked so.
+    pub fn message(&mut self, bytes: &[u8]) {
+        let [_, block, _] = self.slot.record;
+        let original = self.message.original.saturating_add(bytes.len() as u32);
+        self.message.append(block, bytes);
+        self.message.original = original;
+    }
+
+    /// Says where the stack excerpt begins, and how many bytes there are from there to the top of the stack.
+    pub fn stack_at(&mut self, address: u32, original: u32) {
+        self.stack.address = address;
+        self.stack.original = original;
+    }
+
+    /// Appends to the stack excerpt. What goes beyond [`Self::MAX_LEN`] is cut.
+    pub fn stack(&mut self, bytes: &[u8]) {
+        let [_, _, block] = self.slot.record;
+        self.stack.append(block, bytes);
+    }
+
+    /// Bytes of stack that still fit.
+    #[must_use]
+    pub const fn stack_room(&self) -> usize {
+        Self::MAX_LEN.saturating_sub(self.stack.length as usize)
+    }
+
+    /// Completes the context.
+    pub fn finish(self, context: &CrashContext) {
+        let stored = Stored {
+            context: *context,
+            message: self.message,
+            stack: self.stack,
+        };
+        self.slot.control.copy_from(8, stored.as_bytes());
+        store(self.slot.check_word(), check(COMPLETE, self.slot.stored()));
+        publish(self.slot.state(), COMPLETE);
+    }
+}
+
+/// A context whose check holds.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredContext<'a> {
+    slot: ContextSlot<'a>,
+    /// The context.
+    pub context: CrashContext,
+    message: Extent,
+    stack: Extent,
+}
+
+/// Message or stack of a context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// Bytes that are there, at most 512.
+    pub length: u32,
+    /// Bytes that there were.
+    pub original: u32,
+    /// Where they were in memory; 0 for a message.
+    pub address: u32,
+    /// CRC-32C of the bytes that are there, as their writer computed it.
+    pub crc: u32,
+}
+
+impl<'a> StoredContext<'a> {
+    /// The message, in the second of [`Self::record_blocks`].
+    #[must_use]
+    pub fn message(&self) -> Excerpt {
+        self.message.excerpt()
+    }
+
+    /// The stack, in the third of [`Self::record_blocks`].
+    #[must_use]
+    pub fn stack(&self) -> Excerpt {
+        self.stack.excerpt()
+    }
+
+    /// Three blocks in the order of the card: the header, to be filled in; the message; the stack.
+    #[must_use]
+    pub const fn record_blocks(&self) -> &'a [Block; 3] {
+        self.slot.record
+    }
+}
+
+impl Extent {
+    fn excerpt(&self) -> Excerpt {
+        Excerpt {
+            length: self.length.min(BLOCK_LEN as u32),
+            original: self.original,
+            address: self.address,
+            crc: self.crc,
+        }
+    }
+}

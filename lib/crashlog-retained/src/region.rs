@@ -1,0 +1,263 @@
+//! The region as a whole: its parts, its header, and the number of the boot.
+
+use crate::words::{check_values, load, publish, store, words};
+use crate::{LocationCache, Mailbox};
+use block_device::{BLOCK_LEN, Block};
+use core::sync::atomic::AtomicU32;
+use crashlog_format::FormatId;
+
+/// Begins the header: `CRSH`, then the version of the layout of the region.
+const MAGIC: u32 = u32::from_le_bytes(*b"CRSH");
+const LAYOUT_VERSION: u32 = 0;
+
+/// Words of one copy of the header.
+const COPY: usize = 8;
+/// Blocks before the entries of the log ring.
+const FIXED: usize = 3 + Mailbox::BLOCKS;
+/// Log pages whose entries share a block.
+const ENTRIES_PER_BLOCK: usize = 8;
+const SCRATCH: usize = 16;
+const FEW_PAGES: usize = 128;
+const MANY_PAGES: usize = 256;
+/// From this many blocks on, the region has the larger log ring.
+const LARGE: usize = 1024;
+
+/// The retained region, divided into its parts.
+#[derive(Clone, Copy, Debug)]
+pub struct Region<'a> {
+    header: &'a Block,
+    mailbox: &'a [Block],
+    location: &'a Block,
+    pub(crate) ring: &'a Block,
+    pub(crate) entries: &'a [Block],
+    scratch: &'a [Block],
+    pub(crate) pages: &'a [Block],
+    dump: &'a [Block],
+}
+
+/// What the region held at the start of a boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Nothing of ours: power was off, or another program was here.
+    Cold,
+    /// What the boot before left.
+    Warm,
+}
+
+/// The header, checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Header {
+    revision: u32,
+    boot: u32,
+    /// What to add to a boot's number to get its number on the card of format `format`.
+    offset: u32,
+    format: u64,
+}
+
+impl Region<'static> {
+    /// Takes possession of `len` bytes of memory from `base` on. `None` if `base` is not aligned to 4 bytes or the
+    /// region is shorter than [`Region::MIN_LEN`].
+    ///
+    /// # Safety
+    /// For the rest of the program, the range must be memory that can be read and written, that no Rust value lives in,
+    /// and that this program accesses through results of this function alone. Other programs and the controller may
+    /// access it at the same time, by whole words.
+    #[allow(unsafe_code)]
+    #[must_use]
+    pub unsafe fn claim(base: usize, len: usize) -> Option<Self> {
+        let pointer = core::ptr::with_exposed_provenance::<Block>(base);
+        if pointer.is_null() || !pointer.is_aligned() {
+            return None;
+        }
+        // SAFETY: the pointer is not null and aligned, as checked; the range is readable and writable memory for the
+        // rest of the program, by the caller's promise. `Block` is `repr(C)` and consists of `AtomicU32`s, so every bit
+        // pattern is a valid value and a shared reference allows others to write to it. The division rounds down, so
+        // the slice does not reach beyond the range.
+        let blocks = unsafe { core::slice::from_raw_parts(pointer, len / BLOCK_LEN) };
+        Self::over(blocks)
+    }
+}
+
+impl<'a> Region<'a> {
+    /// Shortest possible region in bytes.
+    pub const MIN_LEN: usize =
+        (FIXED + FEW_PAGES / ENTRIES_PER_BLOCK + SCRATCH + FEW_PAGES) * BLOCK_LEN;
+
+    /// A region in blocks that are there already. `None` if they are too few.
+    #[must_use]
+    pub fn over(blocks: &'a [Block]) -> Option<Self> {
+        let pages = if blocks.len() < LARGE {
+            FEW_PAGES
+        } else {
+            MANY_PAGES
+        };
+        let (header, rest) = blocks.split_first()?;
+        let (mailbox, rest) = rest.split_at_checked(Mailbox::BLOCKS)?;
+        let (location, rest) = rest.split_first()?;
+        let (ring, rest) = rest.split_first()?;
+        let (entries, rest) = rest.split_at_checked(pages / ENTRIES_PER_BLOCK)?;
+        let (scratch, rest) = rest.split_at_checked(SCRATCH)?;
+        let (pages, dump) = rest.split_at_checked(pages)?;
+        Some(Self {
+            header,
+            mailbox,
+            location,
+            ring,
+            entries,
+            scratch,
+            pages,
+            dump,
+        })
+    }
+
+    /// Begins a boot: the supervisor calls this once, before anything else uses the region. After a cold start every
+    /// part is empty, and this is boot 1.
+    pub fn begin_boot(&self) -> Start {
+        match self.read() {
+            Some(header) => {
+                self.write(Header {
+                    boot: header.boot.saturating_add(1),
+                    ..header
+                });
+                Start::Warm
+            }
+            None => {
+                self.clear();
+                self.write(Header {
+                    revision: 0,
+                    boot: 1,
+                    offset: 0,
+                    format: 0,
+                });
+                Start::Cold
+            }
+        }
+    }
+
+    /// The number of this boot; 0 if none was begun.
+    #[must_use]
+    pub fn boot(&self) -> u32 {
+        self.read().map_or(0, |header| header.boot)
+    }
+
+    /// What to add to the number of a boot to get its number on the card; see [`Region::rebase`].
+    #[must_use]
+    pub fn boot_offset(&self) -> u32 {
+        self.read().map_or(0, |header| header.offset)
+    }
+
+    /// Connects the boots counted here to those on the card that was mounted: `last` is the newest boot that the card
+    /// knows, `oldest` the oldest boot here that has something to write.
+    ///
+    /// With the card that was here before, numbers go on as they were. On any other, everything of here comes after
+    /// everything that is there.
+    pub fn rebase(&self, format: FormatId, last: u32, oldest: u32) {
+        let Some(header) = self.read() else { return };
+        let known =
+            header.format == format.get() && header.boot.saturating_add(header.offset) >= last;
+        if known {
+            return;
+        }
+        let oldest = oldest.min(header.boot);
+        let offset = if oldest > last {
+            0
+        } else {
+            last.saturating_add(1).saturating_sub(oldest)
+        };
+        self.write(Header {
+            offset,
+            format: format.get(),
+            ..header
+        });
+    }
+
+    /// The mailbox.
+    #[must_use]
+    pub const fn mailbox(&self) -> Mailbox<'a> {
+        Mailbox::new(self.mailbox)
+    }
+
+    /// The location cache.
+    #[must_use]
+    pub const fn location(&self) -> LocationCache<'a> {
+        LocationCache::new(self.location)
+    }
+
+    /// Blocks for data on the way to or from the card. What they hold means nothing after a restart.
+    #[must_use]
+    pub const fn scratch(&self) -> &'a [Block] {
+        self.scratch
+    }
+
+    /// The dump area.
+    #[must_use]
+    pub const fn dump(&self) -> &'a [Block] {
+        self.dump
+    }
+
+    /// Empties every part but the header, so that nothing left over passes for one of ours.
+    fn clear(&self) {
+        let parts = [self.mailbox, core::slice::from_ref(self.location)];
+        let ring = [core::slice::from_ref(self.ring), self.entries];
+        for block in parts.into_iter().chain(ring).flatten() {
+            block.fill(0);
+        }
+    }
+
+    fn read(&self) -> Option<Header> {
+        let [first, second] = [0, 1].map(|copy| read_copy(words(self.header, copy * COPY, COPY)));
+        match (first, second) {
+            (Some(first), Some(second)) if second.revision > first.revision => Some(second),
+            (Some(first), _) => Some(first),
+            (None, second) => second,
+        }
+    }
+
+    /// Writes the header over the older copy.
+    fn write(&self, header: Header) {
+        let revision = self
+            .read()
+            .map_or(0, |header| header.revision)
+            .saturating_add(1);
+        let copy = revision as usize % 2;
+        let [low, high] = halves(header.format);
+        let values = [
+            revision,
+            LAYOUT_VERSION,
+            self.pages.len() as u32,
+            header.boot,
+            header.offset,
+            low,
+            high,
+        ];
+        let [check, rest @ ..] = words(self.header, copy * COPY, COPY) else {
+            return;
+        };
+        store(check, 0);
+        for (word, value) in rest.iter().zip(values) {
+            store(word, value);
+        }
+        publish(check, check_values(MAGIC, &values));
+    }
+}
+
+fn read_copy(copy: &[AtomicU32]) -> Option<Header> {
+    let [check, rest @ ..] = copy else {
+        return None;
+    };
+    let values: &[AtomicU32; COPY - 1] = rest.try_into().ok()?;
+    let values = values.each_ref().map(load);
+    let [revision, version, _pages, boot, offset, low, high] = values;
+    let sound =
+        load(check) == check_values(MAGIC, &values) && version == LAYOUT_VERSION && boot != 0;
+    sound.then_some(Header {
+        revision,
+        boot,
+        offset,
+        format: u64::from(low) | u64::from(high) << 32,
+    })
+}
+
+fn halves(value: u64) -> [u32; 2] {
+    [value as u32, (value >> 32) as u32]
+}

@@ -1,0 +1,436 @@
+//! The log ring: records that were accepted and are not durable yet.
+//!
+//! # Theory of operation
+//!
+//! Records are collected in [`Block`]s that already have the layout of a page on the card, one page after another.
+//! Beside each page an [`entry`] says what is in it. A page is **open** while records are added to it (one at a time),
+//! **closed** when it takes no more, **numbered** when it got its number and header on the card, and **free** when it is
+//! durable. Pages have an order number that only ever grows; page `order % pages` is its place.
+//!
+//! An append writes the record behind those that count, then length and checksum into one of two alternates, and last
+//! a single word that says which alternate counts. Stopping after any store leaves the page with or without the record.
+//! The checksum is carried on from record to record, so that no page is ever read again to be sealed.
+//!
+//! A write to the card holds `&[Block]` of numbered pages while appends go on in the open one: all of it is atomics
+//! behind shared references.
+//!
+//! After a restart [`LogRing::recover`] takes what passes its check. [`LogRing::resume`], for the emergency path, reads
+//! no page: what is damaged then shows as damaged on the card, where the reader checks the same checksum.
+
+mod entry;
+mod recover;
+
+#[cfg(test)]
+mod tests;
+
+use crate::Region;
+use crate::words::{load, publish, store};
+use block_device::Block;
+use core::cell::Cell;
+use core::convert::Infallible;
+use core::ops::ControlFlow;
+use crashlog_format::page::{self, CAPACITY, HEADER_LEN, MAX_PAYLOAD, PageHeader, RecordHeader};
+use crashlog_format::{Crc32c, FormatId};
+use entry::{Entry, Extent, State};
+use zerocopy::IntoBytes;
+
+pub use recover::Recovery;
+
+/// Pages that may be on their way to the card between two flushes. Mounting looks this far for pages that a power cut
+/// left behind a gap, so a longer run must never be written.
+pub const MAX_RUN: usize = 16;
+
+/// First word of a page's records.
+const RECORDS: usize = HEADER_LEN / 4;
+
+/// The log ring. Made anew after every restart of the recorder; what it holds beside the region only repeats what is
+/// there.
+#[derive(Debug)]
+pub struct LogRing<'a> {
+    region: Region<'a>,
+    boot: u32,
+    /// Order of the oldest page that is not durable.
+    tail: Cell<u32>,
+    /// Order of the page that is open, or that will be opened next.
+    head: Cell<u32>,
+    /// What counts of the open page; `None` if none is open.
+    open: Cell<Option<Open>>,
+    /// Number of the next record of this boot.
+    next_record: Cell<u32>,
+    /// Number of the newest durable record of this boot; 0 if none.
+    durable: Cell<u32>,
+}
+
+/// What is known of the open page.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    extent: Extent,
+    /// The alternate that counts.
+    select: bool,
+}
+
+/// Why a record was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendError {
+    /// Every page is waiting for the card.
+    Full,
+    /// The payload has more than 256 bytes.
+    TooLong,
+}
+
+/// How pages get their numbers and headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbering {
+    /// The format of the card.
+    pub format: FormatId,
+    /// Number of the next page to be written.
+    pub next_page: u32,
+    /// What to add to the number of a boot; see [`Region::boot_offset`].
+    pub boot_offset: u32,
+}
+
+/// Pages ready to be written with one command.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// The pages as they are to be on the card.
+    pub blocks: &'a [Block],
+    /// Number of the first page; the others follow.
+    pub first_page: u32,
+}
+
+/// The oldest page that is not durable.
+#[derive(Clone, Copy, Debug)]
+pub struct Pending<'a> {
+    /// The page.
+    pub block: &'a Block,
+    /// The number it was given when a write of it was begun, if that is so.
+    pub number: Option<u32>,
+}
+
+impl<'a> LogRing<'a> {
+    /// Accepts a record: it is in retained memory when this returns. Returns its number in this boot, from 1.
+    ///
+    /// # Errors
+    /// See [`AppendError`]; the ring is then unchanged, but for an open page that may have been closed.
+    pub fn append(&self, header: &RecordHeader, payload: &[u8]) -> Result<u32, AppendError> {
+        let never_stop = || ControlFlow::<Infallible>::Continue(());
+        match self.append_stepwise(header, payload, never_stop) {
+            ControlFlow::Continue(result) => result,
+        }
+    }
+
+    /// As [`Self::append`], asking `step` after every store whether to go on. For tests of interruption: with a `step`
+    /// that never stops, nothing of it is left in the program.
+    pub fn append_stepwise<B>(
+        &self,
+        header: &RecordHeader,
+        payload: &[u8],
+        mut step: impl FnMut() -> ControlFlow<B>,
+    ) -> ControlFlow<B, Result<u32, AppendError>> {
+        if payload.len() > MAX_PAYLOAD {
+            return ControlFlow::Continue(Err(AppendError::TooLong));
+        }
+        let needed = page::record_len(payload.len());
+        let used = |open: Open| usize::from(open.extent.length);
+        let mut open = self.open.get();
+        if open.is_some_and(|open| used(open).saturating_add(needed) > CAPACITY) {
+            self.close_stepwise(&mut step)?;
+            open = None;
+        }
+        let open = match open {
+            Some(open) => open,
+            None => match self.open_page(&mut step)? {
+                Some(open) => open,
+                None => return ControlFlow::Continue(Err(AppendError::Full)),
+            },
+        };
+        let head = self.head.get();
+        let (Some(block), Some(entry)) = (self.block(head), self.entry(head)) else {
+            return ControlFlow::Continue(Err(AppendError::Full));
+        };
+
+        let first = RECORDS.saturating_add(used(open) / 4);
+        let mut words = block.words().get(first..).unwrap_or(&[]).iter();
+        let mut crc = Crc32c::resume(open.extent.crc);
+        let mut put = |word| {
+            crc = crc.word(word);
+            if let Some(to) = words.next() {
+                store(to, word);
+            }
+            step()
+        };
+        // Bounded by MAX_PAYLOAD above.
+        for word in header.to_words(payload.len() as u16) {
+            put(word)?;
+        }
+        let (whole, rest) = payload.as_chunks::<4>();
+        for bytes in whole {
+            put(u32::from_le_bytes(*bytes))?;
+        }
+        if !rest.is_empty() {
+            put(padded(rest))?;
+        }
+
+        let extent = Extent {
+            crc: crc.value(),
+            // At most CAPACITY.
+            length: open.extent.length.wrapping_add(needed as u16),
+            records: open.extent.records.wrapping_add(1),
+        };
+        let select = !open.select;
+        entry.set_alternate(select, extent, &mut step)?;
+        entry.select(select);
+        step()?;
+
+        let record = self.next_record.get();
+        self.next_record.set(record.wrapping_add(1));
+        self.open.set(Some(Open { extent, select }));
+        ControlFlow::Continue(Ok(record))
+    }
+
+    /// Closes the open page, so that everything accepted so far can be written. Later records begin a new page.
+    pub fn close(&self) {
+        let never_stop = || ControlFlow::<Infallible>::Continue(());
+        let ControlFlow::Continue(()) = self.close_stepwise(never_stop);
+    }
+
+    fn close_stepwise<B>(&self, mut step: impl FnMut() -> ControlFlow<B>) -> ControlFlow<B> {
+        let Some(open) = self.open.take() else {
+            return ControlFlow::Continue(());
+        };
+        let head = self.head.get();
+        if let (Some(block), Some(entry)) = (self.block(head), self.entry(head)) {
+            blank(block, open.extent.length);
+            entry.set_state(State::Closed);
+        }
+        self.head.set(head.wrapping_add(1));
+        step()
+    }
+
+    /// The oldest pages that are closed, numbered and ready to be written with one command: at most `max` (and at most
+    /// 16), next to each other in memory. `None` if there is none.
+    ///
+    /// Pages that were numbered before keep their number if it still follows; then they are bit for bit the same, and
+    /// writing them once more does no harm.
+    pub fn next_run(&self, numbering: &Numbering, max: usize) -> Option<Run<'a>> {
+        self.skip_free();
+        let (tail, head) = (self.tail.get(), self.head.get());
+        let first = self.index(tail);
+        let max = max.min(MAX_RUN).min(head.wrapping_sub(tail) as usize);
+        let mut count = 0usize;
+        for (block, order) in self.region.pages.get(first..)?.iter().zip(tail..).take(max) {
+            let entry = self.entry(order)?;
+            let number = numbering.next_page.checked_add(count as u32)?;
+            match entry.state() {
+                State::Closed | State::Numbered => self.number(entry, block, number, numbering),
+                State::Open | State::Free => break,
+            }
+            count = count.saturating_add(1);
+        }
+        let blocks = self.region.pages.get(first..first.saturating_add(count))?;
+        (!blocks.is_empty()).then_some(Run {
+            blocks,
+            first_page: numbering.next_page,
+        })
+    }
+
+    fn number(&self, entry: Entry<'_>, block: &Block, number: u32, numbering: &Numbering) {
+        let extent = entry.extent();
+        let header = PageHeader::new(
+            numbering.format,
+            number,
+            entry.boot().wrapping_add(numbering.boot_offset),
+            entry.first_record(),
+            extent.length,
+            extent.crc,
+        );
+        block.copy_from(0, header.as_bytes());
+        entry.set_number(number);
+        entry.set_state(State::Numbered);
+    }
+
+    /// The oldest `count` pages are durable: releases them. Calls `released` with the task and the bytes in the ring of
+    /// each record, for accounting.
+    ///
+    /// Note the next page in the location cache before: see [`crate::LocationCache::set_next_page`].
+    pub fn mark_durable(&self, count: usize, mut released: impl FnMut(u16, usize)) {
+        for _ in 0..count {
+            self.skip_free();
+            let tail = self.tail.get();
+            if tail == self.head.get() {
+                break;
+            }
+            self.for_page(tail, &mut released);
+            if let Some(entry) = self.entry(tail) {
+                if entry.boot() == self.boot {
+                    self.durable.set(entry.next_record().wrapping_sub(1));
+                }
+                entry.set_state(State::Free);
+            }
+            self.set_tail(tail.wrapping_add(1));
+        }
+        self.skip_free();
+    }
+
+    /// The oldest page that is closed and not durable.
+    #[must_use]
+    pub fn pending(&self) -> Option<Pending<'a>> {
+        self.skip_free();
+        let tail = self.tail.get();
+        if tail == self.head.get() {
+            return None;
+        }
+        let number = self
+            .entry(tail)
+            .filter(|entry| entry.state() == State::Numbered);
+        Some(Pending {
+            block: self.block(tail)?,
+            number: number.map(|entry| entry.number()),
+        })
+    }
+
+    /// Calls `each` with the task and the bytes in the ring of every record that is not durable.
+    pub fn for_each(&self, mut each: impl FnMut(u16, usize)) {
+        let (tail, head) = (self.tail.get(), self.head.get());
+        let open = u32::from(self.open.get().is_some());
+        for offset in 0..head.wrapping_sub(tail).wrapping_add(open).min(self.pages()) {
+            self.for_page(tail.wrapping_add(offset), &mut each);
+        }
+    }
+
+    fn for_page(&self, order: u32, each: &mut impl FnMut(u16, usize)) {
+        let (Some(block), Some(entry)) = (self.block(order), self.entry(order)) else {
+            return;
+        };
+        if entry.state() == State::Free {
+            return;
+        }
+        let extent = entry.extent();
+        let mut at = HEADER_LEN;
+        for _ in 0..extent.records {
+            let (task, bytes) = page::task_and_len(block.word(at / 4));
+            each(task, bytes);
+            at = at.saturating_add(bytes);
+        }
+    }
+
+    /// Number of the newest record of this boot that was accepted; 0 if none was.
+    #[must_use]
+    pub fn accepted(&self) -> u32 {
+        self.next_record.get().wrapping_sub(1)
+    }
+
+    /// Number of the newest record of this boot that is durable; 0 if none is.
+    #[must_use]
+    pub fn durable(&self) -> u32 {
+        self.durable.get()
+    }
+
+    /// The oldest boot, as counted here, of which something is not durable; the present one if nothing is.
+    #[must_use]
+    pub fn oldest_boot(&self) -> u32 {
+        let (tail, head) = (self.tail.get(), self.head.get());
+        let waiting = 0..head.wrapping_sub(tail).min(self.pages());
+        waiting
+            .filter_map(|offset| self.entry(tail.wrapping_add(offset)))
+            .find(|entry| entry.state() != State::Free)
+            .map_or(self.boot, |entry| entry.boot())
+    }
+
+    /// Pages that are closed and not durable.
+    #[must_use]
+    pub fn closed_pages(&self) -> u32 {
+        self.skip_free();
+        self.head.get().wrapping_sub(self.tail.get())
+    }
+
+    /// Is there a record in the open page?
+    #[must_use]
+    pub fn has_open(&self) -> bool {
+        self.open.get().is_some()
+    }
+
+    /// Pages of the ring.
+    #[must_use]
+    pub fn pages(&self) -> u32 {
+        self.region.pages.len() as u32
+    }
+
+    /// Opens the next page; `None` if none is free.
+    fn open_page<B>(
+        &self,
+        mut step: impl FnMut() -> ControlFlow<B>,
+    ) -> ControlFlow<B, Option<Open>> {
+        let head = self.head.get();
+        if head.wrapping_sub(self.tail.get()) >= self.pages() {
+            return ControlFlow::Continue(None);
+        }
+        let Some(entry) = self.entry(head) else {
+            return ControlFlow::Continue(None);
+        };
+        entry.open(head, self.boot, self.next_record.get(), &mut step)?;
+        let open = Open {
+            extent: Extent::EMPTY,
+            select: false,
+        };
+        self.open.set(Some(open));
+        ControlFlow::Continue(Some(open))
+    }
+
+    /// Passes over pages at the tail that were dropped because they did not pass their check.
+    fn skip_free(&self) {
+        let head = self.head.get();
+        for _ in 0..self.pages() {
+            let tail = self.tail.get();
+            if tail == head
+                || self
+                    .entry(tail)
+                    .is_some_and(|entry| entry.state() != State::Free)
+            {
+                break;
+            }
+            self.set_tail(tail.wrapping_add(1));
+        }
+    }
+
+    fn set_tail(&self, tail: u32) {
+        self.tail.set(tail);
+        let [hint, ..] = self.region.ring.words();
+        publish(hint, tail);
+    }
+
+    fn tail_hint(&self) -> u32 {
+        let [hint, ..] = self.region.ring.words();
+        load(hint)
+    }
+
+    /// Place of the page with this order. The number of pages is a power of two, so it goes on evenly when the order
+    /// wraps.
+    fn index(&self, order: u32) -> usize {
+        order.checked_rem(self.pages()).unwrap_or(0) as usize
+    }
+
+    fn block(&self, order: u32) -> Option<&'a Block> {
+        self.region.pages.get(self.index(order))
+    }
+
+    fn entry(&self, order: u32) -> Option<Entry<'a>> {
+        Entry::of(self.region.entries, self.index(order))
+    }
+}
+
+/// Zeros what a page holds behind its records: what an earlier page left there is nobody's business.
+fn blank(block: &Block, length: u16) {
+    let first = RECORDS.saturating_add(usize::from(length) / 4);
+    for word in block.words().get(first..).unwrap_or(&[]) {
+        store(word, 0);
+    }
+}
+
+/// One to three bytes as a word.
+fn padded(bytes: &[u8]) -> u32 {
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |word, byte| word << 8 | u32::from(*byte))
+}

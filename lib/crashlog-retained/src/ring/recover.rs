@@ -1,0 +1,188 @@
+//! The log ring after a restart: taking what passes its check.
+
+use super::entry::{Entry, Extent, State};
+use super::{LogRing, Open, RECORDS};
+use crate::Region;
+use crate::words::{load, words};
+use block_device::Block;
+use core::cell::Cell;
+use crashlog_format::Crc32c;
+use crashlog_format::page::{CAPACITY, RECORD_HEADER_LEN, task_and_len};
+
+/// Most records of a page.
+const MOST_RECORDS: u32 = (CAPACITY / RECORD_HEADER_LEN) as u32;
+
+/// What was found in the ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Pages that hold records which are not durable.
+    pub pages: u32,
+    /// Pages that were dropped because they did not pass their check.
+    pub damaged: u32,
+}
+
+impl<'a> LogRing<'a> {
+    /// Takes over the ring after a restart of the recorder or of the system: everything that passes its check is kept,
+    /// the rest is dropped and counted. Everything found is closed; records to come begin a new page.
+    #[must_use]
+    pub fn recover(region: &Region<'a>) -> (Self, Recovery) {
+        let ring = Self::empty(region);
+        let mut recovery = Recovery::default();
+        let Some(newest) = ring.newest() else {
+            return (ring, recovery);
+        };
+        let oldest = newest.wrapping_add(1).wrapping_sub(ring.pages());
+        let mut first = None;
+        for offset in 0..ring.pages() {
+            let order = oldest.wrapping_add(offset);
+            let (Some(entry), Some(block)) = (ring.entry(order), ring.block(order)) else {
+                continue;
+            };
+            if entry.state() == State::Free {
+                continue;
+            }
+            if entry.order() != Some(order) || !take(entry, block) {
+                // An open page without records is no loss.
+                recovery.damaged = recovery.damaged.saturating_add(1);
+                entry.set_state(State::Free);
+                continue;
+            }
+            if entry.extent() == Extent::EMPTY {
+                entry.set_state(State::Free);
+                continue;
+            }
+            recovery.pages = recovery.pages.saturating_add(1);
+            first = first.or(Some(order));
+        }
+        ring.head.set(newest.wrapping_add(1));
+        ring.set_tail(first.unwrap_or(newest.wrapping_add(1)));
+        ring.continue_numbers(newest, holds);
+        (ring, recovery)
+    }
+
+    /// Takes over the ring for the emergency path, reading only the entries from the oldest page that is not durable on.
+    /// An open page is closed.
+    #[must_use]
+    pub fn resume(region: &Region<'a>) -> Self {
+        let ring = Self::empty(region);
+        let tail = ring.tail_hint();
+        let in_order = |order: &u32| ring.entry(*order).and_then(Entry::order) == Some(*order);
+        let count = (0..ring.pages())
+            .map(|offset| tail.wrapping_add(offset))
+            .take_while(|order| in_order(order))
+            .count() as u32;
+        let before = tail.wrapping_sub(1);
+        if count == 0 && !in_order(&before) {
+            // Nothing begins where the hint points, and nothing ends there: not to be trusted.
+            return Self::recover(region).0;
+        }
+        ring.tail.set(tail);
+        let head = tail.wrapping_add(count);
+        let newest = head.wrapping_sub(1);
+        ring.head.set(head);
+        if count > 0
+            && let Some(entry) = ring.entry(newest)
+            && entry.state() == State::Open
+        {
+            // Closing it counts it in.
+            ring.head.set(newest);
+            ring.open.set(Some(Open {
+                extent: entry.extent(),
+                select: false,
+            }));
+            ring.close();
+        }
+        ring.continue_numbers(newest, |_, _| true);
+        ring
+    }
+
+    fn empty(region: &Region<'a>) -> Self {
+        Self {
+            region: *region,
+            boot: region.boot(),
+            tail: Cell::new(0),
+            head: Cell::new(0),
+            open: Cell::new(None),
+            next_record: Cell::new(1),
+            durable: Cell::new(0),
+        }
+    }
+
+    /// The highest order number of an entry that passes its check and is at its place.
+    fn newest(&self) -> Option<u32> {
+        let orders = (0..self.pages()).filter_map(|index| {
+            let order = self.entry(index)?.order()?;
+            (self.index(order) == index as usize).then_some(order)
+        });
+        orders.reduce(|a, b| if b.wrapping_sub(a) < 1 << 31 { b } else { a })
+    }
+
+    /// Goes on numbering records behind those of the page `newest`, if it is of this boot.
+    fn continue_numbers(&self, newest: u32, holds: impl Fn(&Block, Extent) -> bool) {
+        let (Some(entry), Some(block)) = (self.entry(newest), self.block(newest)) else {
+            return;
+        };
+        if entry.order() != Some(newest) || entry.boot() != self.boot {
+            return;
+        }
+        let sound = entry.state() != State::Open && holds(block, entry.extent());
+        let next = if sound {
+            entry.next_record()
+        } else {
+            // What the page held is unknown: leave room for it rather than use a number twice.
+            entry.first_record().saturating_add(MOST_RECORDS)
+        };
+        self.next_record.set(next);
+        let waiting = self.tail.get() != self.head.get();
+        let oldest = self
+            .entry(self.tail.get())
+            .filter(|entry| waiting && entry.boot() == self.boot);
+        let durable = oldest.map_or(if waiting { 0 } else { next.wrapping_sub(1) }, |entry| {
+            entry.first_record().wrapping_sub(1)
+        });
+        self.durable.set(durable);
+    }
+}
+
+/// Closes a page whose records pass their check, with the alternate that does. `false` if neither does.
+fn take(entry: Entry<'_>, block: &Block) -> bool {
+    let selected = entry.selected();
+    if selected.is_some_and(|extent| holds(block, extent)) {
+        close(entry, block);
+        return true;
+    }
+    // Only an append that was under way when memory lost its last stores leaves the other one.
+    for which in [false, true] {
+        let extent = entry.alternate(which);
+        let is_open = entry.state() == State::Open;
+        if is_open && extent != selected && extent.is_some_and(|extent| holds(block, extent)) {
+            entry.select(which);
+            close(entry, block);
+            return true;
+        }
+    }
+    false
+}
+
+fn close(entry: Entry<'_>, block: &Block) {
+    if entry.state() == State::Open {
+        super::blank(block, entry.extent().length);
+        entry.set_state(State::Closed);
+    }
+}
+
+/// Do the records in `block` pass the check that `extent` states, and are they as many as it states?
+fn holds(block: &Block, extent: Extent) -> bool {
+    let records = words(block, RECORDS, usize::from(extent.length) / 4);
+    let crc = records
+        .iter()
+        .fold(Crc32c::new(), |crc, word| crc.word(load(word)));
+    let mut at = 0usize;
+    let mut count = 0u16;
+    while let Some(word) = records.get(at / 4) {
+        let (_, bytes) = task_and_len(load(word));
+        at = at.saturating_add(bytes);
+        count = count.saturating_add(1);
+    }
+    crc.value() == extent.crc && at == usize::from(extent.length) && count == extent.records
+}

@@ -1,0 +1,40 @@
+//! Values in words of a block.
+
+use block_device::{BLOCK_WORDS, Block};
+use core::sync::atomic::{AtomicU32, Ordering};
+use crashlog_format::Crc32c;
+
+/// Words of a block, from `first` on, `count` of them.
+pub(crate) fn words(block: &Block, first: usize, count: usize) -> &[AtomicU32] {
+    let end = first.saturating_add(count).min(BLOCK_WORDS);
+    block.words().get(first..end).unwrap_or(&[])
+}
+
+pub(crate) fn load(word: &AtomicU32) -> u32 {
+    u32::from_le(word.load(Ordering::Relaxed))
+}
+
+pub(crate) fn store(word: &AtomicU32, value: u32) {
+    word.store(value.to_le(), Ordering::Relaxed);
+}
+
+/// Stores the word that makes everything stored before it count.
+pub(crate) fn publish(word: &AtomicU32, value: u32) {
+    word.store(value.to_le(), Ordering::Release);
+}
+
+/// Checksum of words, beginning from a magic number so that the parts of the region cannot be taken for one another.
+pub(crate) fn check(magic: u32, words: &[AtomicU32]) -> u32 {
+    words
+        .iter()
+        .fold(Crc32c::new().word(magic), |crc, word| crc.word(load(word)))
+        .value()
+}
+
+/// As [`check`], of values.
+pub(crate) fn check_values(magic: u32, values: &[u32]) -> u32 {
+    values
+        .iter()
+        .fold(Crc32c::new().word(magic), |crc, value| crc.word(*value))
+        .value()
+}
