@@ -60,6 +60,33 @@ pub enum ErrorKind {
     BadRequest = 21,
 }
 
+impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 21] = [
+        Self::CardGone,
+        Self::ResetStuck,
+        Self::ClockUnstable,
+        Self::InhibitStuck,
+        Self::CommandTimeout,
+        Self::CommandCrc,
+        Self::CommandEndBit,
+        Self::CommandIndex,
+        Self::NoCompletion,
+        Self::Refused,
+        Self::DataTimeout,
+        Self::DataCrc,
+        Self::DataEndBit,
+        Self::DataStalled,
+        Self::BusyStuck,
+        Self::AutoCommand,
+        Self::AutoRefused,
+        Self::Adma,
+        Self::CurrentLimit,
+        Self::Unknown,
+        Self::BadRequest,
+    ];
+}
+
 impl Error {
     pub(crate) const fn new(kind: ErrorKind, command: u8) -> Self {
         Self { kind, command }

@@ -110,6 +110,12 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
         self.auto_cmd23
     }
 
+    /// Moves data through the buffer port from now on.
+    pub fn give_up_dma(&mut self) {
+        self.dma = false;
+        self.table = None;
+    }
+
     /// Resets the controller and starts the bus: powered, clocked, all status bits enabled.
     ///
     /// # Errors

@@ -11,7 +11,7 @@
 
 mod watch;
 
-pub use watch::Clock;
+pub use watch::{Clock, Patience};
 
 use crate::adma2;
 use crate::clock::Abilities;
@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind};
 use crate::platform::{Bus, Platform};
 use crate::registers::{
     ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, BUFFER, Blocks, CAPABILITIES, CLOCK_CONTROL,
-    COMMAND, ClockControl, HOST_CONTROL, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS,
+    COMMAND, ClockControl, HOST_CONTROL, HostControl, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS,
     INTERRUPT_STATUS_ENABLE, Interrupt, PRESENT_STATE, PresentState, RESPONSE_0, RESPONSE_1,
     RESPONSE_2, RESPONSE_3, Registers, VERSION,
 };
@@ -28,7 +28,7 @@ use block_device::Block;
 use core::sync::atomic::{Ordering, fence};
 use tock_registers::LocalRegisterCopy;
 use tock_registers::fields::FieldValue;
-use watch::{Step, Watch};
+use watch::Watch;
 
 type Status = LocalRegisterCopy<u32, Interrupt::Register>;
 type StatusBits = FieldValue<u32, Interrupt::Register>;
@@ -44,20 +44,16 @@ mod limit {
 }
 
 /// What the registers said before this driver touched them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Observation {
     /// Present State.
-    pub present_state: u32,
+    pub present_state: LocalRegisterCopy<u32, PresentState::Register>,
     /// Normal and Error Interrupt Status.
-    pub interrupt_status: u32,
+    pub interrupt_status: LocalRegisterCopy<u32, Interrupt::Register>,
     /// Clock Control, Timeout Control, Software Reset.
-    pub clock_control: u32,
-    /// Host Control, Power Control.
-    pub host_control: u32,
-    /// Transfer Mode and Command: the last command.
-    pub command: u32,
+    pub clock_control: LocalRegisterCopy<u32, ClockControl::Register>,
     /// Block Size and Block Count: what was left of a transfer.
-    pub blocks: u32,
+    pub blocks: LocalRegisterCopy<u32, Blocks::Register>,
 }
 
 /// One slot of a controller, in the hands of the emergency path.
@@ -107,12 +103,10 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
     pub fn observe(&self) -> Observation {
         let registers = &self.registers;
         Observation {
-            present_state: registers.read(PRESENT_STATE).get(),
-            interrupt_status: registers.read(INTERRUPT_STATUS).get(),
-            clock_control: registers.read(CLOCK_CONTROL).get(),
-            host_control: registers.read(HOST_CONTROL).get(),
-            command: registers.read(COMMAND).get(),
-            blocks: registers.read(BLOCKS).get(),
+            present_state: registers.read(PRESENT_STATE),
+            interrupt_status: registers.read(INTERRUPT_STATUS),
+            clock_control: registers.read(CLOCK_CONTROL),
+            blocks: registers.read(BLOCKS),
         }
     }
 
@@ -124,24 +118,34 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
     /// Moves data through the buffer port from now on.
     pub fn give_up_dma(&mut self) {
         self.dma = false;
+        self.table = None;
     }
 
     /// Resets the controller and starts the bus: powered, clocked, all status bits enabled, no interrupt signal.
     ///
     /// # Errors
     /// [`ErrorKind::CardGone`], [`ErrorKind::ResetStuck`], [`ErrorKind::ClockUnstable`].
-    pub fn reset(&mut self, bus: Bus, dma: bool) -> Result<(), Error> {
+    pub fn reset(&mut self, bus: Bus) -> Result<(), Error> {
         self.platform.prepare();
         self.registers
             .write(CLOCK_CONTROL, ClockControl::RESET_ALL::SET);
         self.wait_reset()?;
-        self.dma = dma && self.table.is_some();
+        self.dma = self.table.is_some();
         self.platform.power(true);
         // Card insertion and removal are seen in Present State when they matter.
         self.registers.set(INTERRUPT_STATUS_ENABLE, !0);
         self.registers.set(INTERRUPT_SIGNAL_ENABLE, 0);
         self.set_bus(bus)?;
         self.check_card(self.present(), 0)
+    }
+
+    /// Takes the power from the card, where it can be taken. [`Controller::reset`] gives it back.
+    pub fn power_off(&mut self) {
+        self.registers
+            .write(CLOCK_CONTROL, ClockControl::SD_CLOCK_ENABLE::CLEAR);
+        self.registers
+            .write(HOST_CONTROL, HostControl::BUS_POWER::CLEAR);
+        self.platform.power(false);
     }
 
     /// Runs the bus at another clock, width or timing.
@@ -159,13 +163,13 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
         let clock =
             abilities.clock_control(bus, &self.platform) + ClockControl::INTERNAL_CLOCK_ENABLE::SET;
         self.registers.write(CLOCK_CONTROL, clock);
-        let mut step = Step::new(limit::SETTLE);
+        let mut patience = Patience::new(limit::SETTLE);
         while !self
             .registers
             .read(CLOCK_CONTROL)
             .is_set(ClockControl::INTERNAL_CLOCK_STABLE)
         {
-            if self.watch.is_over(&mut step) {
+            if self.watch.is_over(&mut patience) {
                 return Err(Error::new(ErrorKind::ClockUnstable, 0));
             }
         }
@@ -185,6 +189,16 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
         let result = self.wait_reset();
         self.registers.set(INTERRUPT_STATUS, !0);
         result
+    }
+
+    /// Counts a poll of the caller's that found nothing yet; true when that wait, or the phase, has taken too long.
+    pub fn is_over(&mut self, patience: &mut Patience) -> bool {
+        self.watch.is_over(patience)
+    }
+
+    /// Whether the time of the phase was over when a wait last looked.
+    pub fn is_late(&self) -> bool {
+        self.watch.is_late()
     }
 
     /// Lets time pass.
@@ -321,13 +335,13 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
         let resets = ClockControl::RESET_ALL::SET
             + ClockControl::RESET_COMMAND::SET
             + ClockControl::RESET_DATA::SET;
-        let mut step = Step::new(limit::SETTLE);
+        let mut patience = Patience::new(limit::SETTLE);
         while self
             .registers
             .read(CLOCK_CONTROL)
             .any_matching_bits_set(resets)
         {
-            if self.watch.is_over(&mut step) {
+            if self.watch.is_over(&mut patience) {
                 return Err(Error::new(ErrorKind::ResetStuck, 0));
             }
         }
@@ -340,10 +354,10 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
         if needs_data_lines {
             inhibits += PresentState::DATA_INHIBIT::SET;
         }
-        let mut step = Step::new(limit::SETTLE);
+        let mut patience = Patience::new(limit::SETTLE);
         let mut present = self.present();
         while present.any_matching_bits_set(inhibits) {
-            if self.watch.is_over(&mut step) {
+            if self.watch.is_over(&mut patience) {
                 return Err(Error::new(ErrorKind::InhibitStuck, command.index));
             }
             present = self.present();
@@ -380,7 +394,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
         late: ErrorKind,
         limit_ms: u32,
     ) -> Result<(), Error> {
-        let mut step = Step::new(limit_ms);
+        let mut patience = Patience::new(limit_ms);
         loop {
             let status: Status = self.registers.read(INTERRUPT_STATUS);
             if status.is_set(Interrupt::ERROR) {
@@ -389,7 +403,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
             if status.any_matching_bits_set(wanted) {
                 return Ok(());
             }
-            if self.watch.is_over(&mut step) {
+            if self.watch.is_over(&mut patience) {
                 self.check_card(self.present(), command.index)?;
                 return Err(Error::new(late, command.index));
             }

@@ -39,16 +39,18 @@ pub(crate) struct Watch<C> {
     limit: u32,
 }
 
-/// One wait within a phase.
+/// How long one wait within a phase may take.
 #[derive(Debug)]
-pub(crate) struct Step {
+pub struct Patience {
     limit_ms: u32,
     polls: u32,
     end: Option<u64>,
 }
 
-impl Step {
-    pub(crate) fn new(limit_ms: u32) -> Self {
+impl Patience {
+    /// At most `limit_ms` milliseconds, counted from the first look at the clock.
+    #[must_use]
+    pub fn new(limit_ms: u32) -> Self {
         Self {
             limit_ms,
             polls: 0,
@@ -78,14 +80,14 @@ impl<C: Clock> Watch<C> {
 
     /// Counts a poll that found nothing yet; true when the step, or the phase, has taken too long.
     #[inline(always)]
-    pub(crate) fn is_over(&mut self, step: &mut Step) -> bool {
-        step.polls = step.polls.wrapping_add(1);
-        step.polls.is_multiple_of(POLLS_PER_LOOK) && self.look(step)
+    pub(crate) fn is_over(&mut self, patience: &mut Patience) -> bool {
+        patience.polls = patience.polls.wrapping_add(1);
+        patience.polls.is_multiple_of(POLLS_PER_LOOK) && self.look(patience)
     }
 
     #[cold]
     #[inline(never)]
-    fn look(&mut self, step: &mut Step) -> bool {
+    fn look(&mut self, patience: &mut Patience) -> bool {
         match self.clock.now() {
             Some(now) if now != self.seen => {
                 self.seen = now;
@@ -93,17 +95,22 @@ impl<C: Clock> Watch<C> {
             }
             _ => self.stalled = self.stalled.saturating_add(POLLS_PER_LOOK),
         }
-        let limit = u64::from(step.limit_ms);
-        let end = *step.end.get_or_insert(self.seen.saturating_add(limit));
-        self.seen >= end.min(self.deadline) || self.stalled >= self.limit
+        let limit = u64::from(patience.limit_ms);
+        let end = *patience.end.get_or_insert(self.seen.saturating_add(limit));
+        self.seen >= end || self.is_late()
+    }
+
+    /// Whether the phase was over at the last look.
+    pub(crate) fn is_late(&self) -> bool {
+        self.seen >= self.deadline || self.stalled >= self.limit
     }
 
     /// Lets `ms` milliseconds pass, calling `poll` meanwhile; with a dead clock, at least about that.
     pub(crate) fn delay(&mut self, ms: u32, mut poll: impl FnMut()) {
         // One more: the present millisecond is already running.
-        let mut step = Step::new(ms.saturating_add(1));
+        let mut patience = Patience::new(ms.saturating_add(1));
         let most = ms.saturating_mul(POLLS_PER_MILLISECOND);
-        while step.polls < most && !self.is_over(&mut step) {
+        while patience.polls < most && !self.is_over(&mut patience) {
             poll();
         }
     }
@@ -111,7 +118,7 @@ impl<C: Clock> Watch<C> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Clock, Step, Watch};
+    use super::{Clock, Patience, Watch};
     use core::cell::Cell;
 
     struct Ticking {
@@ -143,9 +150,9 @@ mod tests {
     }
 
     fn polls<C: Clock>(watch: &mut Watch<C>, limit_ms: u32) -> u32 {
-        let mut step = Step::new(limit_ms);
+        let mut patience = Patience::new(limit_ms);
         let mut polls = 0;
-        while !watch.is_over(&mut step) {
+        while !watch.is_over(&mut patience) {
             polls += 1;
         }
         polls

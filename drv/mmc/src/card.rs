@@ -1,0 +1,375 @@
+//! A card in normal operation: a [`BlockDevice`] over any [`Host`].
+//!
+//! # Theory of operation
+//!
+//! [`Card::identify`] brings the card to transfer state; every request finds it there and leaves it there. A request:
+//!
+//! 1. Its bounds are checked against the card; nothing is sent if they do not fit.
+//! 2. It is sent, and the card's answers before and after the data are looked at.
+//! 3. After a write the card is asked for its status until it is back in transfer state, so that errors of programming
+//!    are found and belong to the write that caused them.
+//! 4. If something failed that may not fail again, the card is brought back to transfer state and the request repeated:
+//!    first as it was, then after a new identification over a slow bus. More than that is not tried.
+//!
+//! # Cancellation
+//!
+//! Dropping the future of a request leaves it running in the hardware, and its blocks must not go away before the next
+//! request on the card, which first brings the card back to transfer state, or the next reset of the controller. The
+//! blocks may or may not have been transferred.
+
+use crate::error::Error;
+use crate::host::Host;
+use crate::identify::{Identification, Options};
+use crate::location::{CardLocation, Kind, flag};
+use crate::procedure::{Action, Procedure};
+use crate::proto::{self, ext_csd, status};
+use crate::recover::Recovery;
+use crate::request::{self, Request};
+use crate::state::{CardState, Fault, is_ready};
+use block_device::{Block, BlockDevice};
+use drv_sdhci::adma2::MAX_BLOCKS;
+use drv_sdhci::{AutoCommand, Bus, Data, Direction, ErrorKind};
+
+/// How often a request is tried.
+const ATTEMPTS: u8 = 3;
+
+/// Milliseconds that a card may stay busy after the controller has seen the end of busy: none, by the specification.
+const SETTLE_MS: u16 = 1_000;
+
+/// What has gone wrong so far, for whoever watches the system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Requests that were tried again.
+    pub retries: u32,
+    /// Requests that failed for good.
+    pub failures: u32,
+    /// Identifications.
+    pub identifications: u32,
+    /// The last error, repaired or not.
+    pub last_error: Option<Error>,
+}
+
+/// A card and the host it is in.
+#[derive(Debug)]
+pub struct Card<'a, H> {
+    host: H,
+    /// For registers of the card that are read as data.
+    scratch: &'a Block,
+    first: Kind,
+    cache: bool,
+    location: CardLocation,
+    health: Health,
+    /// A request was begun and has not ended: its future was dropped.
+    in_flight: bool,
+    suspended: bool,
+    /// Data are in the card's volatile cache.
+    unflushed: bool,
+}
+
+impl<'a, H: Host> Card<'a, H> {
+    /// The card in `host`; nothing is done with it before [`Card::identify`].
+    ///
+    /// `first` is the family that is expected, `cache` says whether to turn on the card's volatile cache. `scratch` is
+    /// used during identification only; it must be as reachable for the controller as the blocks of data are.
+    pub fn new(host: H, scratch: &'a Block, first: Kind, cache: bool) -> Self {
+        Self {
+            host,
+            scratch,
+            first,
+            cache,
+            location: CardLocation::default(),
+            health: Health::default(),
+            in_flight: false,
+            suspended: false,
+            unflushed: false,
+        }
+    }
+
+    /// Resets the controller and identifies the card, whatever state the two are in.
+    ///
+    /// # Errors
+    /// Those of the controller's reset, [`Error::NoCard`], and every error of a step that cannot be left out.
+    pub async fn identify(&mut self) -> Result<(), Error> {
+        let result = self.start_over(true).await;
+        if let Err(error) = result {
+            self.health.last_error = Some(error);
+        }
+        result
+    }
+
+    /// What was found out about the card; a location of no card before it is identified.
+    pub fn location(&self) -> &CardLocation {
+        &self.location
+    }
+
+    /// What has gone wrong so far.
+    pub fn health(&self) -> Health {
+        self.health
+    }
+
+    /// Stops the clocks, after a flush; the card stays powered and keeps its state. Any request resumes.
+    ///
+    /// # Errors
+    /// Those of [`BlockDevice::flush`]; then the clocks go on.
+    pub async fn suspend(&mut self) -> Result<(), Error> {
+        self.flush().await?;
+        self.suspended = true;
+        self.host.suspend();
+        Ok(())
+    }
+
+    /// Whether the clocks are stopped.
+    pub fn is_suspended(&self) -> bool {
+        self.suspended
+    }
+
+    async fn start_over(&mut self, fast: bool) -> Result<(), Error> {
+        self.location = CardLocation::default();
+        self.suspended = false;
+        self.in_flight = false;
+        self.host.reset(Bus::IDENTIFICATION).await?;
+        let lines = self.host.data_lines();
+        let options = Options {
+            first: self.first,
+            lines,
+            fast,
+            cache: self.cache,
+        };
+        let mut identification = Identification::new(options);
+        self.run(&mut identification).await?;
+        self.health.identifications = self.health.identifications.saturating_add(1);
+        self.location = *identification.location();
+        Ok(())
+    }
+
+    async fn run(&mut self, procedure: &mut impl Procedure) -> Result<(), Error> {
+        let mut reply = Ok([0; 4]);
+        loop {
+            let result = match procedure.next(reply, self.scratch)? {
+                Action::Command(command) => self.host.command(&command).await.map(|_| ()),
+                Action::Read(command, block_len) => {
+                    let data = Data {
+                        direction: Direction::Read,
+                        blocks: core::slice::from_ref(self.scratch),
+                        block_len,
+                        multiple: false,
+                        auto: AutoCommand::None,
+                    };
+                    self.host.transfer(&command, &data).await.map(|_| ())
+                }
+                Action::Bus(bus) => self.host.set_bus(bus).await,
+                Action::Delay(ms) => {
+                    self.host.delay(ms).await;
+                    Ok(())
+                }
+                Action::Done => return Ok(()),
+            };
+            if result.is_err() {
+                self.host.reset_lines().await?;
+            }
+            reply = result.map(|()| self.host.response());
+        }
+    }
+
+    /// Brings the card back to transfer state without losing what it knows.
+    async fn recover(&mut self) -> Result<(), Error> {
+        self.host.reset_lines().await?;
+        let mut recovery = Recovery::new(&self.location);
+        self.run(&mut recovery).await
+    }
+
+    /// Before a request: the bus runs, and no request of before is under way.
+    async fn begin(&mut self) -> Result<(), Error> {
+        if self.location.kind().is_none() {
+            return Err(Error::NotReady);
+        }
+        if self.suspended {
+            self.host.set_bus(self.location.bus()).await?;
+            self.suspended = false;
+        }
+        if core::mem::replace(&mut self.in_flight, true) {
+            self.recover().await?;
+        }
+        Ok(())
+    }
+
+    /// Prepares another attempt at a request that failed.
+    async fn repair(&mut self, attempt: u8, error: Error) -> Result<(), Error> {
+        self.health.retries = self.health.retries.saturating_add(1);
+        if matches!(
+            error,
+            Error::Host(drv_sdhci::Error {
+                kind: ErrorKind::Adma,
+                ..
+            })
+        ) {
+            self.host.give_up_dma();
+        }
+        if attempt == 1 && self.recover().await.is_ok() {
+            return Ok(());
+        }
+        self.start_over(false).await?;
+        self.in_flight = true;
+        // What was in the cache may be gone: a later flush must not say otherwise.
+        if core::mem::take(&mut self.unflushed) {
+            Err(Error::Lost)
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn transfer(
+        &mut self,
+        direction: Direction,
+        first: u64,
+        blocks: &[Block],
+        reliable: bool,
+    ) -> Result<(), Error> {
+        if self.location.kind().is_none() {
+            return Err(Error::NotReady);
+        }
+        if self.location.address(first, blocks.len()).is_none() {
+            return Err(Error::OutOfBounds);
+        }
+        let result = self.transfer_all(direction, first, blocks, reliable).await;
+        self.note(result);
+        result
+    }
+
+    fn note(&mut self, result: Result<(), Error>) {
+        if let Err(error) = result {
+            self.health.failures = self.health.failures.saturating_add(1);
+            self.health.last_error = Some(error);
+        }
+    }
+
+    async fn transfer_all(
+        &mut self,
+        direction: Direction,
+        first: u64,
+        blocks: &[Block],
+        reliable: bool,
+    ) -> Result<(), Error> {
+        let mut first = first;
+        for part in blocks.chunks(MAX_BLOCKS) {
+            let mut attempt = 1;
+            loop {
+                let result = match self.begin().await {
+                    Ok(()) => self.transfer_part(direction, first, part, reliable).await,
+                    Err(error) => Err(error),
+                };
+                let Err(error) = result else { break };
+                self.health.last_error = Some(error);
+                if !error.is_transient() || attempt >= ATTEMPTS {
+                    return Err(error);
+                }
+                self.repair(attempt, error).await?;
+                attempt = attempt.saturating_add(1);
+            }
+            first = first.saturating_add(part.len() as u64);
+        }
+        Ok(())
+    }
+
+    async fn transfer_part(
+        &mut self,
+        direction: Direction,
+        first: u64,
+        blocks: &[Block],
+        reliable: bool,
+    ) -> Result<(), Error> {
+        let card = &self.location;
+        let address = card
+            .address(first, blocks.len())
+            .ok_or(Error::OutOfBounds)?;
+        let auto_cmd23 = self.host.has_auto_cmd23();
+        let request = Request::new(card, direction, address, blocks.len(), reliable, auto_cmd23);
+        if let Some(announce) = &request.announce {
+            self.host.command(announce).await?;
+        }
+        let data = Data {
+            direction,
+            blocks,
+            block_len: 512,
+            multiple: request.multiple,
+            auto: request.auto,
+        };
+        if let Err(error) = self.host.transfer(&request.command, &data).await {
+            return Err(request::explain(error, self.host.response()));
+        }
+        if direction == Direction::Write {
+            self.unflushed |= self.location.has(flag::CACHE);
+            self.settle(request.command.index).await?;
+        }
+        self.in_flight = false;
+        Ok(())
+    }
+
+    /// Asks until the card has finished what `command` made it do.
+    async fn settle(&mut self, command: u8) -> Result<(), Error> {
+        let ask = proto::send_status(self.location.rca);
+        let mut waited = 0;
+        loop {
+            let card_status = self.host.command(&ask).await?;
+            if let Some(fault) = Fault::decode(card_status, status::TRANSFER_ERRORS) {
+                return Err(Error::Card { fault, command });
+            }
+            if is_ready(card_status) {
+                return Ok(());
+            }
+            match CardState::of(card_status) {
+                CardState::Transfer | CardState::Programming if waited < SETTLE_MS => {}
+                CardState::Transfer | CardState::Programming => return Err(Error::Busy),
+                _ => return Err(Error::Lost),
+            }
+            self.host.delay(1).await;
+            waited += 1;
+        }
+    }
+
+    async fn flush_cache(&mut self) -> Result<(), Error> {
+        self.begin().await?;
+        self.host
+            .command(&proto::switch(ext_csd::FLUSH_CACHE, 1))
+            .await?;
+        self.settle(6).await?;
+        self.in_flight = false;
+        self.unflushed = false;
+        Ok(())
+    }
+}
+
+impl<H: Host> BlockDevice for Card<'_, H> {
+    type Error = Error;
+
+    fn block_count(&self) -> u64 {
+        self.location.blocks.into()
+    }
+
+    async fn read(&mut self, first: u64, blocks: &[Block]) -> Result<(), Error> {
+        self.transfer(Direction::Read, first, blocks, false).await
+    }
+
+    async fn write(&mut self, first: u64, blocks: &[Block]) -> Result<(), Error> {
+        self.transfer(Direction::Write, first, blocks, false).await
+    }
+
+    async fn write_reliable(&mut self, block: u64, data: &Block) -> Result<(), Error> {
+        self.transfer(Direction::Write, block, core::slice::from_ref(data), true)
+            .await
+    }
+
+    /// A write has ended only when its programming has; so this is for the card's cache, if that is on.
+    async fn flush(&mut self) -> Result<(), Error> {
+        if self.location.kind().is_none() {
+            return Err(Error::NotReady);
+        }
+        if !self.unflushed {
+            return Ok(());
+        }
+        // A card that had to be identified again may have lost its cache: no retry.
+        let result = self.flush_cache().await;
+        self.note(result);
+        result
+    }
+}

@@ -1,0 +1,175 @@
+//! What can go wrong with a card, by step.
+
+use crate::state::Fault;
+use drv_sdhci::ErrorKind;
+
+/// Why an operation failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The controller, or the line to the card.
+    Host(drv_sdhci::Error),
+    /// The card reported an error in its status.
+    Card {
+        /// What it reported.
+        fault: Fault,
+        /// In its answer to, or after, this command.
+        command: u8,
+    },
+    /// Neither an eMMC nor an SD card answers.
+    NoCard,
+    /// The card does not run on the voltage there is.
+    Voltage,
+    /// The card did not finish its power-up within a second.
+    PowerUp,
+    /// The CSD register makes no sense.
+    Csd,
+    /// The EXT_CSD register makes no sense, or reads differently over a wider or faster bus.
+    ExtCsd,
+    /// The card stayed busy, or did not return to transfer state.
+    Busy,
+    /// The card has lost its state and must be identified again.
+    Lost,
+    /// The request reaches beyond the end of the card; nothing was sent.
+    OutOfBounds,
+    /// The card has not been identified.
+    NotReady,
+    /// The time of the phase is over.
+    Deadline,
+}
+
+impl Error {
+    /// The error as one number, for crash records: kind in bits 23:16, detail in 15:8, command in 7:0. It is never 0.
+    ///
+    /// | kind | detail |
+    /// |---|---|
+    /// | 1 | host error ([`ErrorKind`]) |
+    /// | 2 | card fault, bit number of the card status ([`Fault`]) |
+    /// | 3 .. 12 | the other variants in their order, no detail |
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        let (kind, detail, command) = match self {
+            Self::Host(error) => (1, error.kind as u32, error.command),
+            Self::Card { fault, command } => (2, fault as u32, command),
+            Self::NoCard => (3, 0, 0),
+            Self::Voltage => (4, 0, 0),
+            Self::PowerUp => (5, 0, 0),
+            Self::Csd => (6, 0, 0),
+            Self::ExtCsd => (7, 0, 0),
+            Self::Busy => (8, 0, 0),
+            Self::Lost => (9, 0, 0),
+            Self::OutOfBounds => (10, 0, 0),
+            Self::NotReady => (11, 0, 0),
+            Self::Deadline => (12, 0, 0),
+        };
+        kind << 16 | detail << 8 | command as u32
+    }
+
+    /// The error that a number stands for; `None` for a number that [`Error::code`] never gives.
+    #[must_use]
+    pub fn from_code(code: u32) -> Option<Self> {
+        let [command, detail, kind, rest] = code.to_le_bytes();
+        let error = match kind {
+            1 => {
+                let kind = ErrorKind::ALL
+                    .into_iter()
+                    .find(|kind| *kind as u8 == detail)?;
+                Self::Host(drv_sdhci::Error { kind, command })
+            }
+            2 => {
+                let fault = Fault::ALL
+                    .into_iter()
+                    .find(|fault| *fault as u8 == detail)?;
+                Self::Card { fault, command }
+            }
+            3 => Self::NoCard,
+            4 => Self::Voltage,
+            5 => Self::PowerUp,
+            6 => Self::Csd,
+            7 => Self::ExtCsd,
+            8 => Self::Busy,
+            9 => Self::Lost,
+            10 => Self::OutOfBounds,
+            11 => Self::NotReady,
+            12 => Self::Deadline,
+            _ => return None,
+        };
+        (rest == 0 && error.code() == code).then_some(error)
+    }
+
+    /// Whether trying again could help. A card that refuses an address, or has gone, will do so again.
+    pub(crate) const fn is_transient(self) -> bool {
+        match self {
+            Self::Host(error) => !matches!(error.kind, ErrorKind::CardGone | ErrorKind::BadRequest),
+            Self::Card { fault, .. } => {
+                matches!(
+                    fault,
+                    Fault::EccFailed | Fault::ControllerFailed | Fault::General
+                )
+            }
+            Self::Busy | Self::Lost => true,
+            _ => false,
+        }
+    }
+}
+
+impl From<drv_sdhci::Error> for Error {
+    fn from(error: drv_sdhci::Error) -> Self {
+        Self::Host(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+    use crate::state::Fault;
+    use drv_sdhci::ErrorKind;
+
+    #[test]
+    fn codes_are_unique_and_come_back() {
+        let mut all = vec![
+            Error::NoCard,
+            Error::Voltage,
+            Error::PowerUp,
+            Error::Csd,
+            Error::ExtCsd,
+            Error::Busy,
+            Error::Lost,
+            Error::OutOfBounds,
+            Error::NotReady,
+            Error::Deadline,
+        ];
+        for command in [0, 24, 63] {
+            let host = |kind| Error::Host(drv_sdhci::Error { kind, command });
+            all.extend(ErrorKind::ALL.into_iter().map(host));
+            all.extend(
+                Fault::ALL
+                    .into_iter()
+                    .map(|fault| Error::Card { fault, command }),
+            );
+        }
+        let mut codes: Vec<u32> = all.iter().map(|error| error.code()).collect();
+        for (error, code) in all.iter().zip(&codes) {
+            assert_eq!(Error::from_code(*code), Some(*error));
+        }
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), all.len());
+    }
+
+    #[test]
+    fn other_numbers_are_no_errors() {
+        for code in [
+            0,
+            1,
+            0x1_0000,
+            0x1_FF00,
+            0x2_0800,
+            0x3_0001,
+            0xD_0000,
+            0x0103_0000,
+            u32::MAX,
+        ] {
+            assert_eq!(Error::from_code(code), None, "{code:#x}");
+        }
+    }
+}

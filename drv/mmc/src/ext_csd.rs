@@ -1,0 +1,56 @@
+//! The extended card-specific data register of eMMC (7.4): 512 bytes, read as a block.
+
+use crate::proto::ext_csd;
+use block_device::Block;
+
+/// What a driver needs of it: properties that do not change while the card is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtCsd {
+    /// Revision of the register.
+    pub revision: u8,
+    /// Capacity, blocks of 512 bytes, of cards with sector addressing.
+    pub sectors: u32,
+    /// Timings that the card can do: bit 0 is 26 MHz, bit 1 is 52 MHz.
+    pub timings: u8,
+    /// Reliable write of a single block.
+    pub reliable_write: bool,
+    /// Size of the volatile cache, KiB; 0 is no cache.
+    pub cache_kib: u32,
+    /// High-priority interrupt: bit 0 says that it is there, bit 1 that it goes by CMD12.
+    pub hpi: u8,
+}
+
+impl ExtCsd {
+    /// Reads the register. `None` if it cannot be one: no revision is as large as the bytes of a bus that reads all
+    /// ones.
+    #[must_use]
+    pub fn parse(block: &Block) -> Option<Self> {
+        let parsed = Self {
+            revision: byte(block, ext_csd::EXT_CSD_REV),
+            sectors: word(block, ext_csd::SEC_COUNT),
+            timings: byte(block, ext_csd::DEVICE_TYPE),
+            reliable_write: byte(block, ext_csd::REL_WR_SEC_C) != 0,
+            cache_kib: word(block, ext_csd::CACHE_SIZE),
+            hpi: byte(block, ext_csd::HPI_FEATURES) & 3,
+        };
+        (parsed.revision <= 0x3F).then_some(parsed)
+    }
+
+    /// Whether the cache is on now.
+    pub(crate) fn is_cache_on(block: &Block) -> bool {
+        byte(block, ext_csd::CACHE_CTRL.into()) & 1 != 0
+    }
+}
+
+fn byte(block: &Block, index: usize) -> u8 {
+    let mut byte = [0];
+    block.copy_to(index, &mut byte);
+    let [byte] = byte;
+    byte
+}
+
+fn word(block: &Block, index: usize) -> u32 {
+    let mut bytes = [0; 4];
+    block.copy_to(index, &mut bytes);
+    u32::from_le_bytes(bytes)
+}

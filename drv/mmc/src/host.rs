@@ -1,0 +1,80 @@
+//! What the card driver of normal operation needs of a host controller.
+
+use drv_sdhci::interrupt::{Controller, Wait};
+use drv_sdhci::{Bus, Command, Data, Error, Platform, Registers};
+
+/// A host controller, used asynchronously.
+pub trait Host {
+    /// Resets the controller and runs the bus.
+    fn reset(&mut self, bus: Bus) -> impl Future<Output = Result<(), Error>>;
+    /// Runs the bus at another clock, width or timing, or again after [`Host::suspend`].
+    fn set_bus(&mut self, bus: Bus) -> impl Future<Output = Result<(), Error>>;
+    /// Makes the lines usable again after an error.
+    fn reset_lines(&mut self) -> impl Future<Output = Result<(), Error>>;
+    /// Sends a command without data; returns the first word of the response.
+    fn command(&mut self, command: &Command) -> impl Future<Output = Result<u32, Error>>;
+    /// Sends a command with data; returns the first word of the response.
+    fn transfer(
+        &mut self,
+        command: &Command,
+        data: &Data<'_>,
+    ) -> impl Future<Output = Result<u32, Error>>;
+    /// Lets time pass.
+    fn delay(&mut self, ms: u32) -> impl Future<Output = ()>;
+    /// The four words of the last response; the last of them is that to an automatic CMD12.
+    fn response(&self) -> [u32; 4];
+    /// Data lines that are wired: 1, 4 or 8.
+    fn data_lines(&self) -> u8;
+    /// Whether the controller can send CMD23 by itself.
+    fn has_auto_cmd23(&self) -> bool;
+    /// Moves data by the processor from now on.
+    fn give_up_dma(&mut self);
+    /// Stops the card's clock.
+    fn suspend(&mut self);
+}
+
+impl<R: Registers, P: Platform, W: Wait> Host for Controller<'_, R, P, W> {
+    async fn reset(&mut self, bus: Bus) -> Result<(), Error> {
+        Controller::reset(self, bus).await
+    }
+
+    async fn set_bus(&mut self, bus: Bus) -> Result<(), Error> {
+        Controller::set_bus(self, bus).await
+    }
+
+    async fn reset_lines(&mut self) -> Result<(), Error> {
+        Controller::reset_lines(self).await
+    }
+
+    async fn command(&mut self, command: &Command) -> Result<u32, Error> {
+        Controller::command(self, command).await
+    }
+
+    async fn transfer(&mut self, command: &Command, data: &Data<'_>) -> Result<u32, Error> {
+        Controller::transfer(self, command, data).await
+    }
+
+    async fn delay(&mut self, ms: u32) {
+        Controller::delay(self, ms).await;
+    }
+
+    fn response(&self) -> [u32; 4] {
+        Controller::response(self)
+    }
+
+    fn data_lines(&self) -> u8 {
+        self.platform().data_lines()
+    }
+
+    fn has_auto_cmd23(&self) -> bool {
+        Controller::has_auto_cmd23(self)
+    }
+
+    fn give_up_dma(&mut self) {
+        Controller::give_up_dma(self);
+    }
+
+    fn suspend(&mut self) {
+        Controller::suspend(self);
+    }
+}

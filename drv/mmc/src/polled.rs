@@ -1,0 +1,470 @@
+//! A card in the emergency: a [`PolledDevice`], with a request path of its own.
+//!
+//! # Theory of operation
+//!
+//! Something has crashed, perhaps in the middle of a transfer, perhaps in the driver. Nothing is known of controller
+//! and card but the [`CardLocation`] that normal operation left behind, and that may be wrong. Three phases follow, each
+//! with a deadline of its own:
+//!
+//! 1. [`Card::prepare`]. What the registers say is recorded; then the controller is reset, and the card is asked for its
+//!    state and brought back to transfer state by its own protocol ([`crate::recover`]). If it does not answer, or does
+//!    not come back, it is identified from power-on ([`crate::identify`]), over a slow and narrow bus.
+//! 2. Writing (and reading, where the caller has to find its place first). Each request is one command with its data by
+//!    ADMA2, then CMD13 until the card is back in transfer state. A request that fails is tried again through the buffer
+//!    port, after recovery; then once more after a new identification; then not again.
+//! 3. [`Card::complete`]. The cache is flushed if there is one, and the card says for the last time that it is idle.
+//!
+//! [`Card::found`] tells at any time what was found and done.
+//!
+//! No interrupt, no lock, no heap, no recursion, no panic; every wait is bounded (see [`drv_sdhci::polled`]). From the
+//! driver of normal operation it shares the pure parts: constants, procedures, the planning of requests.
+
+use crate::error::Error;
+use crate::found::{ControllerState, Found, step};
+use crate::identify::{Identification, Options};
+use crate::location::{CardLocation, Kind, flag};
+use crate::procedure::{Action, Procedure};
+use crate::proto::{self, ext_csd, status};
+use crate::recover::Recovery;
+use crate::request::{self, Request};
+use crate::state::{CardState, Fault, is_ready};
+use block_device::{Block, PolledDevice};
+use drv_sdhci::adma2::MAX_BLOCKS;
+use drv_sdhci::polled::{Clock, Controller, Patience};
+use drv_sdhci::{AutoCommand, Data, Direction, Platform, Registers};
+
+/// How often a request is tried.
+const ATTEMPTS: u8 = 3;
+
+/// Milliseconds that a card may be busy after a write.
+const SETTLE_MS: u32 = 500;
+
+/// Milliseconds without power that make every card forget.
+const POWER_OFF_MS: u32 = 5;
+
+/// The limits of the emergency path, and what it cannot find out by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The family to try first when nothing is known of the card.
+    pub first: Kind,
+    /// Time for [`Card::prepare`], milliseconds.
+    pub prepare_ms: u32,
+    /// Time for all reading and writing, milliseconds.
+    pub write_ms: u32,
+    /// Time for [`Card::complete`], milliseconds.
+    pub complete_ms: u32,
+    /// Polls of a phase without movement of the clock after which it counts as dead.
+    pub polls_without_time: u32,
+}
+
+/// The phases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Reset, recovery, identification.
+    Prepare = 1,
+    /// Reading and writing.
+    Write = 2,
+    /// The last flush.
+    Complete = 3,
+}
+
+/// Why the emergency path failed, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The phase.
+    pub phase: Phase,
+    /// The error.
+    pub error: Error,
+}
+
+impl Failure {
+    /// As one number for crash records: the phase in bits 31:24, [`Error::code`] below.
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        (self.phase as u32) << 24 | self.error.code()
+    }
+}
+
+/// A card in the hands of the emergency path.
+#[derive(Debug)]
+pub struct Card<'a, R, P, C> {
+    controller: Controller<'a, R, P, C>,
+    /// For registers of the card that are read as data.
+    scratch: &'a Block,
+    settings: Settings,
+    location: CardLocation,
+    found: Found,
+    phase: Phase,
+    /// Data are in the card's volatile cache.
+    unflushed: bool,
+}
+
+impl<'a, R: Registers, P: Platform, C: Clock> Card<'a, R, P, C> {
+    /// Takes over the slot; touches nothing yet.
+    ///
+    /// `memory` is a table for descriptors, without which all data go through the buffer port, and a scratch block.
+    pub fn new(
+        registers: R,
+        platform: P,
+        clock: C,
+        memory: (Option<&'a Block>, &'a Block),
+        settings: Settings,
+    ) -> Self {
+        let (table, scratch) = memory;
+        let polls = settings.polls_without_time;
+        Self {
+            controller: Controller::new(registers, platform, clock, table, polls),
+            scratch,
+            settings,
+            location: CardLocation::default(),
+            found: Found::default(),
+            phase: Phase::Prepare,
+            unflushed: false,
+        }
+    }
+
+    /// First phase: brings controller and card, in whatever state they are, to where requests work.
+    ///
+    /// `location` is what is believed about the card. Whether the card is still the same one is told by
+    /// [`step::OTHER_CARD`]: then what is believed about its content is wrong too.
+    ///
+    /// # Errors
+    /// [`Phase::Prepare`], and the error of the last thing that was tried.
+    pub fn prepare(&mut self, location: &CardLocation) -> Result<Found, Failure> {
+        let seen = self.controller.observe();
+        self.found = Found::of(&seen);
+        if !self.controller.platform().has_card_detect()
+            && self.found.controller == ControllerState::NoCard as u8
+        {
+            self.found.controller = ControllerState::Unknown as u8;
+        }
+        self.location = *location;
+        self.unflushed = location.has(flag::CACHE);
+        self.begin(Phase::Prepare);
+        self.take_over().map_err(|error| self.fail(error))?;
+        self.found.steps |= step::PREPARED;
+        self.begin(Phase::Write);
+        Ok(self.found)
+    }
+
+    /// Last phase: makes everything durable and leaves the card idle.
+    ///
+    /// # Errors
+    /// [`Phase::Complete`], and the error.
+    pub fn complete(&mut self) -> Result<Found, Failure> {
+        self.begin(Phase::Complete);
+        self.flush_all().map_err(|error| self.fail(error))?;
+        self.settle(13).map_err(|error| self.fail(error))?;
+        self.found.steps |= step::COMPLETED;
+        Ok(self.found)
+    }
+
+    /// What was found, done and seen up to now.
+    pub fn found(&self) -> Found {
+        self.found
+    }
+
+    /// The card, as identified by this path if it was.
+    pub fn location(&self) -> &CardLocation {
+        &self.location
+    }
+
+    fn begin(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.controller.begin(match phase {
+            Phase::Prepare => self.settings.prepare_ms,
+            Phase::Write => self.settings.write_ms,
+            Phase::Complete => self.settings.complete_ms,
+        });
+    }
+
+    fn note(&mut self, error: Error) -> Error {
+        self.found.last_error = error.code();
+        error
+    }
+
+    fn fail(&mut self, error: Error) -> Failure {
+        Failure {
+            phase: self.phase,
+            error: self.note(error),
+        }
+    }
+
+    fn take_over(&mut self) -> Result<(), Error> {
+        let known = self.location.kind().is_some();
+        self.reset()?;
+        if known {
+            match self.recover(true) {
+                Ok(()) => return Ok(()),
+                Err(error) => self.survive(error)?,
+            }
+        }
+        // Identification turns the cache off. What it held was never reported durable.
+        self.unflushed = false;
+        self.identify()
+    }
+
+    /// Resets the controller, twice if need be.
+    fn reset(&mut self) -> Result<(), Error> {
+        let bus = self.location.bus();
+        if let Err(error) = self.controller.reset(bus) {
+            self.survive(error.into())?;
+            self.found.steps |= step::RESET_AGAIN;
+            self.controller.reset(bus)?;
+        }
+        Ok(())
+    }
+
+    /// Takes note of an error and goes on, unless nothing that could follow would help.
+    fn survive(&mut self, error: Error) -> Result<(), Error> {
+        self.note(error);
+        if self.controller.is_late() {
+            Err(Error::Deadline)
+        } else if error.is_transient() {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    }
+
+    /// Brings the card back to transfer state without losing what it knows.
+    fn recover(&mut self, first: bool) -> Result<(), Error> {
+        let mut recovery = Recovery::new(&self.location);
+        let result = self.run(&mut recovery);
+        self.found.steps |= recovery.steps;
+        if first {
+            self.found.saw(recovery.first_state);
+        }
+        result
+    }
+
+    /// Identifies the card anew; if it does not answer, once more after its power was off.
+    fn identify(&mut self) -> Result<(), Error> {
+        let before = self.location;
+        if let Err(error) = self.identify_once(&before) {
+            match error {
+                Error::NoCard | Error::PowerUp => self.note(error),
+                error => {
+                    self.survive(error)?;
+                    error
+                }
+            };
+            self.found.steps |= step::POWER_CYCLED;
+            self.controller.power_off();
+            self.controller.delay(POWER_OFF_MS);
+            self.location = CardLocation::default();
+            self.reset()?;
+            self.identify_once(&before)?;
+        }
+        self.found.steps |= step::IDENTIFIED;
+        if before.kind().is_some() && before.cid != self.location.cid {
+            self.found.steps |= step::OTHER_CARD;
+        }
+        Ok(())
+    }
+
+    fn identify_once(&mut self, before: &CardLocation) -> Result<(), Error> {
+        let options = Options {
+            first: before.kind().unwrap_or(self.settings.first),
+            lines: 1,
+            fast: false,
+            cache: false,
+        };
+        let mut identification = Identification::new(options);
+        self.run(&mut identification)?;
+        self.location = *identification.location();
+        Ok(())
+    }
+
+    fn run(&mut self, procedure: &mut impl Procedure) -> Result<(), Error> {
+        let mut reply = Ok([0; 4]);
+        loop {
+            let result = match procedure.next(reply, self.scratch)? {
+                Action::Command(command) => self.controller.command(&command).map(|_| ()),
+                Action::Read(command, block_len) => {
+                    let data = Data {
+                        direction: Direction::Read,
+                        blocks: core::slice::from_ref(self.scratch),
+                        block_len,
+                        multiple: false,
+                        auto: AutoCommand::None,
+                    };
+                    self.controller.transfer(&command, &data).map(|_| ())
+                }
+                Action::Bus(bus) => self.controller.set_bus(bus),
+                Action::Delay(ms) => {
+                    self.controller.delay(ms);
+                    Ok(())
+                }
+                Action::Done => return Ok(()),
+            };
+            if result.is_err() {
+                self.reset_lines()?;
+            }
+            if self.controller.is_late() {
+                return Err(Error::Deadline);
+            }
+            reply = result.map(|()| self.controller.response());
+        }
+    }
+
+    fn reset_lines(&mut self) -> Result<(), Error> {
+        self.found.steps |= step::LINES_RESET;
+        Ok(self.controller.reset_lines()?)
+    }
+
+    /// Prepares another attempt at a request that failed.
+    fn repair(&mut self, attempt: u8) -> Result<(), Error> {
+        self.found.retries = self.found.retries.saturating_add(1);
+        if self.controller.uses_dma() {
+            self.found.steps |= step::DMA_GIVEN_UP;
+            self.controller.give_up_dma();
+        }
+        if attempt == 1 {
+            let result = match self.reset_lines() {
+                Ok(()) => self.recover(false),
+                Err(error) => Err(error),
+            };
+            match result {
+                Ok(()) => return Ok(()),
+                Err(error) => self.survive(error)?,
+            }
+        }
+        self.location.lines = 1;
+        self.reset()?;
+        self.identify()?;
+        // What was in the cache may be gone: success of a later flush must not say otherwise.
+        if self.unflushed {
+            Err(Error::Lost)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn transfer(
+        &mut self,
+        direction: Direction,
+        first: u64,
+        blocks: &[Block],
+        reliable: bool,
+    ) -> Result<(), Error> {
+        if self.found.steps & step::PREPARED == 0 {
+            return Err(Error::NotReady);
+        }
+        if self.location.address(first, blocks.len()).is_none() {
+            return Err(Error::OutOfBounds);
+        }
+        let mut first = first;
+        for part in blocks.chunks(MAX_BLOCKS) {
+            let mut attempt = 1;
+            while let Err(error) = self.transfer_part(direction, first, part, reliable) {
+                self.survive(error)?;
+                if attempt >= ATTEMPTS {
+                    return Err(error);
+                }
+                self.repair(attempt)?;
+                attempt = attempt.saturating_add(1);
+            }
+            first = first.saturating_add(part.len() as u64);
+        }
+        Ok(())
+    }
+
+    fn transfer_part(
+        &mut self,
+        direction: Direction,
+        first: u64,
+        blocks: &[Block],
+        reliable: bool,
+    ) -> Result<(), Error> {
+        let card = &self.location;
+        let address = card
+            .address(first, blocks.len())
+            .ok_or(Error::OutOfBounds)?;
+        let request = Request::new(card, direction, address, blocks.len(), reliable, false);
+        if let Some(announce) = &request.announce {
+            self.controller.command(announce)?;
+        }
+        let data = Data {
+            direction,
+            blocks,
+            block_len: 512,
+            multiple: request.multiple,
+            auto: request.auto,
+        };
+        if let Err(error) = self.controller.transfer(&request.command, &data) {
+            return Err(request::explain(error, self.controller.response()));
+        }
+        if direction == Direction::Write {
+            self.unflushed |= self.location.has(flag::CACHE);
+            self.settle(request.command.index)?;
+        }
+        Ok(())
+    }
+
+    /// Asks until the card has finished what `command` made it do.
+    fn settle(&mut self, command: u8) -> Result<(), Error> {
+        let ask = proto::send_status(self.location.rca);
+        let mut patience = Patience::new(SETTLE_MS);
+        loop {
+            let card_status = self.controller.command(&ask)?;
+            if let Some(fault) = Fault::decode(card_status, status::TRANSFER_ERRORS) {
+                return Err(Error::Card { fault, command });
+            }
+            if is_ready(card_status) {
+                return Ok(());
+            }
+            match CardState::of(card_status) {
+                CardState::Transfer | CardState::Programming => {}
+                _ => return Err(Error::Lost),
+            }
+            if self.controller.is_over(&mut patience) {
+                return Err(Error::Busy);
+            }
+        }
+    }
+
+    fn flush_all(&mut self) -> Result<(), Error> {
+        if self.found.steps & step::PREPARED == 0 {
+            return Err(Error::NotReady);
+        }
+        if !self.unflushed {
+            return Ok(());
+        }
+        // A card that had to be identified again may have lost its cache: no retry.
+        self.controller
+            .command(&proto::switch(ext_csd::FLUSH_CACHE, 1))?;
+        self.settle(6)?;
+        self.unflushed = false;
+        Ok(())
+    }
+}
+
+impl<R: Registers, P: Platform, C: Clock> PolledDevice for Card<'_, R, P, C> {
+    type Error = Failure;
+
+    fn block_count(&self) -> u64 {
+        self.location.blocks.into()
+    }
+
+    fn read(&mut self, first: u64, blocks: &[Block]) -> Result<(), Failure> {
+        self.transfer(Direction::Read, first, blocks, false)
+            .map_err(|error| self.fail(error))
+    }
+
+    fn write(&mut self, first: u64, blocks: &[Block]) -> Result<(), Failure> {
+        self.transfer(Direction::Write, first, blocks, false)
+            .map_err(|error| self.fail(error))
+    }
+
+    fn write_reliable(&mut self, block: u64, data: &Block) -> Result<(), Failure> {
+        self.transfer(Direction::Write, block, core::slice::from_ref(data), true)
+            .map_err(|error| self.fail(error))
+    }
+
+    /// A write has ended only when its programming has; so this is for the card's cache, if that is on.
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.flush_all().map_err(|error| self.fail(error))
+    }
+}

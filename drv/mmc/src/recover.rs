@@ -1,0 +1,125 @@
+//! Bringing a card back to transfer state, by its own protocol.
+//!
+//! The card is asked for its state by CMD13, which it answers in every state that an identified card can be in, even in
+//! the middle of a data phase; then each state has one way out (SD 4.8, eMMC 6.6):
+//!
+//! ```text
+//! data, rcv   CMD12 ends the transfer
+//! prg         it ends by itself; after a while HPI makes it, where the card has that
+//! stby, dis   CMD7 selects the card
+//! others      the card has lost its address: it must be identified again
+//! ```
+//!
+//! After each of them the card is asked again. Only its own word that it is in tran and ready for data ends this.
+
+use crate::error::Error;
+use crate::found::step;
+use crate::location::{CardLocation, flag};
+use crate::procedure::{Action, Procedure, Reply};
+use crate::proto;
+use crate::state::{CardState, is_ready};
+use block_device::Block;
+
+/// Milliseconds of programming after which a high-priority interrupt is sent. Most writes end well before.
+const PATIENCE: u16 = 40;
+/// Milliseconds of programming after which the card counts as hung: twice the longest time a write may take.
+const LONGEST_BUSY: u16 = 1_000;
+/// Commands without an answer, or without effect, before the card counts as lost.
+const ATTEMPTS: u8 = 4;
+
+/// The procedure, and afterwards what was found.
+#[derive(Debug)]
+pub struct Recovery {
+    location: CardLocation,
+    /// The last action was CMD13.
+    asked: bool,
+    waited_ms: u16,
+    attempts: u8,
+    /// State at the first answer.
+    pub(crate) first_state: Option<CardState>,
+    /// Bits of [`step`].
+    pub(crate) steps: u16,
+}
+
+impl Recovery {
+    /// For a card that was at `location` before.
+    #[must_use]
+    pub fn new(location: &CardLocation) -> Self {
+        Self {
+            location: *location,
+            asked: false,
+            waited_ms: 0,
+            attempts: 0,
+            first_state: None,
+            steps: 0,
+        }
+    }
+
+    fn ask(&mut self) -> Result<Action, Error> {
+        self.asked = true;
+        Ok(Action::Command(proto::send_status(self.location.rca)))
+    }
+
+    /// One more command that may turn out to be in vain.
+    fn attempt(&mut self, command: drv_sdhci::Command) -> Result<Action, Error> {
+        self.attempts = self.attempts.saturating_add(1);
+        if self.attempts > ATTEMPTS {
+            Err(Error::Lost)
+        } else {
+            Ok(Action::Command(command))
+        }
+    }
+
+    fn wait(&mut self) -> Result<Action, Error> {
+        self.steps |= step::WAITED;
+        self.waited_ms = self.waited_ms.saturating_add(1);
+        if self.waited_ms > LONGEST_BUSY {
+            return Err(Error::Busy);
+        }
+        let location = &self.location;
+        if self.waited_ms > PATIENCE
+            && location.has(flag::HPI)
+            && self.steps & step::INTERRUPTED == 0
+        {
+            self.steps |= step::INTERRUPTED;
+            let by_cmd12 = location.has(flag::HPI_BY_CMD12);
+            return self.attempt(proto::high_priority_interrupt(location.rca, by_cmd12));
+        }
+        Ok(Action::Delay(1))
+    }
+
+    fn judge(&mut self, card_status: u32) -> Result<Action, Error> {
+        let state = CardState::of(card_status);
+        self.first_state.get_or_insert(state);
+        match state {
+            CardState::Transfer if is_ready(card_status) => Ok(Action::Done),
+            CardState::Transfer | CardState::Programming => self.wait(),
+            CardState::Sending | CardState::Receiving => {
+                self.steps |= step::STOPPED;
+                self.attempt(proto::stop_transmission())
+            }
+            CardState::Standby | CardState::Disconnected => {
+                self.steps |= step::SELECTED;
+                self.attempt(proto::select_card(self.location.rca))
+            }
+            _ => Err(Error::Lost),
+        }
+    }
+}
+
+impl Procedure for Recovery {
+    fn next(&mut self, reply: Reply, _: &Block) -> Result<Action, Error> {
+        if !core::mem::take(&mut self.asked) {
+            return self.ask();
+        }
+        match reply {
+            Ok([card_status, ..]) => self.judge(card_status),
+            // The card may have missed it while its lines were in disorder.
+            Err(_) => {
+                self.asked = true;
+                self.attempt(proto::send_status(self.location.rca))
+                    .map_err(|_| Error::Lost)
+            }
+        }
+    }
+}
