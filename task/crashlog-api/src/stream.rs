@@ -16,6 +16,8 @@ use userlib::FromPrimitive;
     Serialize,
     Deserialize,
     hubpack::SerializedSize,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
 )]
 #[repr(u8)]
 pub enum Stream {
@@ -42,6 +44,8 @@ pub enum Stream {
     Serialize,
     Deserialize,
     hubpack::SerializedSize,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
 )]
 #[repr(u8)]
 pub enum Level {

@@ -1,0 +1,53 @@
+//! What can be wrong with an interface.
+
+use std::error::Error;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// What the functions of this crate fail with: anything a build script can pass on.
+pub type BoxedError = Box<dyn Error + Send + Sync>;
+
+/// A part of an interface description that breaks a rule.
+#[derive(Debug)]
+pub struct Problem {
+    file: Option<PathBuf>,
+    operation: Option<String>,
+    rule: String,
+}
+
+impl Problem {
+    /// A problem of the interface as a whole.
+    pub(crate) fn new(rule: impl fmt::Display) -> Self {
+        Self {
+            file: None,
+            operation: None,
+            rule: rule.to_string(),
+        }
+    }
+
+    /// The same, found in an operation.
+    pub(crate) fn in_operation(mut self, operation: &str) -> Self {
+        self.operation.get_or_insert_with(|| operation.to_string());
+        self
+    }
+
+    /// The same, found in a file.
+    pub(crate) fn in_file(mut self, file: &Path) -> Self {
+        self.file.get_or_insert_with(|| file.to_path_buf());
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{}: ", file.display())?;
+        }
+        if let Some(operation) = &self.operation {
+            write!(f, "operation \"{operation}\": ")?;
+        }
+        f.write_str(&self.rule)
+    }
+}
+
+impl Error for Problem {}
