@@ -1,0 +1,235 @@
+//! The supervisor's side of the flight recorder.
+
+use crashlog_retained::{Failure, Mailbox, MailboxState, Reason, Region, StoredContext};
+
+use crate::capture::{Crash, capture};
+use crate::{Config, Disposition, Emergency, Kernel, Mode, Phase, Step};
+
+/// What a supervisor calls; see the description of the crate for when.
+pub struct Supervisor<'a, K> {
+    config: Config,
+    kernel: K,
+    region: Region<'a>,
+    /// The number of this boot, read once.
+    boot: u32,
+    emergency: Emergency,
+}
+
+impl<'a, K: Kernel> Supervisor<'a, K> {
+    /// Begins the boot in `region`. To be called once, before the recorder
+    /// runs for the first time.
+    pub fn new(config: Config, kernel: K, region: Region<'a>) -> Self {
+        region.begin_boot();
+        Self {
+            boot: region.boot(),
+            emergency: Emergency::new(config.budget_ms),
+            config,
+            kernel,
+            region,
+        }
+    }
+
+    /// Takes down a task's new fault: describes it in retained RAM, and tells
+    /// the recorder if it is an oops.
+    ///
+    /// Call it once for each fault, with what the fault means (normally
+    /// [`Task::disposition`](crate::Task)) and how often the task was restarted
+    /// before; then [`settle`](Self::settle), when there is no more. If there
+    /// is an emergency afterwards, restart no task: the fault was a panic, or
+    /// the recorder's in an emergency, or happened beside a panic.
+    pub fn fault(&mut self, task: usize, disposition: Disposition, restarts: u32) {
+        let now = self.kernel.now();
+        if self.emergency.is_active() {
+            // Whatever else fails is noted beside the crash that came first,
+            // the recorder's own fault too: it tells why a record is missing.
+            self.note(task, Reason::Panic, restarts, now);
+            if task == self.config.recorder {
+                let step = if self.is_recorded() {
+                    self.emergency.done()
+                } else {
+                    self.emergency.recorder_faulted()
+                };
+                self.take(step, Failure::Recorder);
+            }
+            return;
+        }
+        match disposition {
+            Disposition::Reset => {
+                if self.emergency.declare(now) {
+                    self.kernel.arm_watchdog(self.config.budget_ms);
+                }
+                self.keep_earlier_crash();
+                if let Some(writer) = self.region.mailbox().write_crash() {
+                    let crash = Crash {
+                        reason: Reason::Panic,
+                        task,
+                        restarts,
+                        boot: self.boot,
+                        time: now,
+                    };
+                    capture(&mut self.kernel, self.config.task(task), crash, writer);
+                }
+            }
+            Disposition::Restart => {
+                if self.config.record_oops {
+                    self.note(task, Reason::Oops, restarts, now);
+                    self.kernel
+                        .post(self.config.recorder, self.config.notification);
+                }
+            }
+        }
+    }
+
+    /// All new faults have been taken down: calls the recorder, if one of them
+    /// was a panic.
+    pub fn settle(&mut self) {
+        let step = self.emergency.begin();
+        self.take(step, Failure::None);
+    }
+
+    /// Looks at the clock: to be called at [`deadline`](Self::deadline), and
+    /// whenever it is convenient.
+    pub fn time(&mut self, now: u64) {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        let step = if self.is_recorded() {
+            self.emergency.done()
+        } else {
+            self.emergency.time(now)
+        };
+        self.take(step, Failure::Timeout);
+    }
+
+    /// `caller` says that the emergency write has ended. If it is the recorder
+    /// and there is an emergency, the system is reset.
+    pub fn done(&mut self, caller: usize) {
+        if caller == self.config.recorder {
+            let step = self.emergency.done();
+            self.take(step, Failure::Recorder);
+        }
+    }
+
+    /// When [`time`](Self::time) is to be called.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        self.emergency.deadline()
+    }
+
+    /// Is there an emergency? Then no other task is to be restarted.
+    #[must_use]
+    pub fn in_emergency(&self) -> bool {
+        self.emergency.is_active()
+    }
+
+    /// Where the emergency is.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.emergency.phase()
+    }
+
+    /// Does what the sequence says. `failure` is why a try ended, if it left
+    /// none itself.
+    fn take(&mut self, step: Step, failure: Failure) {
+        let mailbox = self.region.mailbox();
+        match step {
+            Step::Wait => {}
+            Step::Enter(mode) => {
+                match mode {
+                    Mode::Full => mailbox.arm(),
+                    Mode::Minimal => mailbox.arm_minimal(),
+                }
+                self.kernel.restart(self.config.recorder);
+            }
+            Step::Reset => {
+                blame(&mailbox, failure);
+                self.kernel.reset();
+            }
+        }
+    }
+
+    /// Is the crash's record on the card? Then it does not matter how the
+    /// recorder ends.
+    fn is_recorded(&self) -> bool {
+        self.region.mailbox().state() == MailboxState::Done
+    }
+
+    /// Leaves a note of a fault for the recorder's normal mode, of this boot
+    /// or the next. If too many wait already, it is counted instead.
+    fn note(&mut self, task: usize, reason: Reason, restarts: u32, time: u64) {
+        if let Some(writer) = self.region.mailbox().write_oops() {
+            let crash = Crash {
+                reason,
+                task,
+                restarts,
+                boot: self.boot,
+                time,
+            };
+            capture(&mut self.kernel, self.config.task(task), crash, writer);
+        }
+    }
+
+    /// A crash of an earlier boot that is in the mailbox still, because no
+    /// recorder could write it, moves to the notes: it is not to be lost for
+    /// the new one.
+    fn keep_earlier_crash(&mut self) {
+        let mailbox = self.region.mailbox();
+        match mailbox.state() {
+            MailboxState::Empty | MailboxState::Done => {}
+            MailboxState::Armed | MailboxState::ArmedMinimal | MailboxState::Failed => {
+                if let Some(crash) = mailbox.crash() {
+                    copy_to_notes(&mailbox, &crash);
+                }
+            }
+        }
+    }
+}
+
+/// If the recorder left no outcome of its own, the reset is its failure.
+fn blame(mailbox: &Mailbox<'_>, failure: Failure) {
+    match mailbox.state() {
+        MailboxState::Armed | MailboxState::ArmedMinimal => {
+            let mut outcome = mailbox.outcome().unwrap_or_default();
+            outcome.fail(failure);
+            mailbox.set_outcome(&outcome);
+            mailbox.conclude(false);
+        }
+        MailboxState::Empty | MailboxState::Done | MailboxState::Failed => {}
+    }
+}
+
+// Rare, and not to weigh on the stack of the usual case.
+#[inline(never)]
+fn copy_to_notes(mailbox: &Mailbox<'_>, crash: &StoredContext<'_>) {
+    let Some(mut writer) = mailbox.write_oops() else {
+        return;
+    };
+    let [_, message, stack] = crash.record_blocks();
+    let mut piece = [0; 64];
+    let (text, memory) = (crash.message(), crash.stack());
+    for_pieces(text.length, |offset, length| {
+        if let Some(piece) = piece.get_mut(..length) {
+            message.copy_to(offset, piece);
+            writer.message(piece);
+        }
+    });
+    writer.stack_at(memory.address, memory.original);
+    for_pieces(memory.length, |offset, length| {
+        if let Some(piece) = piece.get_mut(..length) {
+            stack.copy_to(offset, piece);
+            writer.stack(piece);
+        }
+    });
+    writer.finish(&crash.context);
+}
+
+/// Offset and length of each piece of at most 64 bytes.
+fn for_pieces(length: u32, mut each: impl FnMut(usize, usize)) {
+    let length = length as usize;
+    for offset in (0..length).step_by(64) {
+        each(offset, (length - offset).min(64));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,357 @@
+//! The sequence on a machine that notes what is done to it, with a recorder
+//! that does what each test says.
+
+use abi::{FaultInfo, FaultSource};
+use crashlog_retained::{Block, Failure, MailboxState, Outcome, Reason, Region};
+
+use crate::machine::{Deed, Machine};
+use crate::{Config, Disposition, Mode, Phase, Supervisor, Task};
+
+const RECORDER: usize = 1;
+const CONSOLE: usize = 2;
+const WORKER: usize = 3;
+const BUDGET: u32 = 2_000;
+
+const TASKS: [Task; 4] = {
+    const fn task(name: &'static str, disposition: Disposition) -> Task {
+        Task {
+            name,
+            disposition,
+            stack: 0x400,
+        }
+    }
+    [
+        task("jefe", Disposition::Restart),
+        task("crashlog", Disposition::Reset),
+        task("console", Disposition::Restart),
+        task("worker", Disposition::Reset),
+    ]
+};
+
+const CONFIG: Config = Config {
+    recorder: RECORDER,
+    notification: 1 << 2,
+    record_oops: true,
+    budget_ms: BUDGET,
+    tasks: &TASKS,
+};
+
+/// Retained RAM, which outlives the boots that a test makes in it.
+fn retained() -> Region<'static> {
+    let blocks: Vec<Block> = (0..600).map(|_| Block::zeroed()).collect();
+    Region::over(Box::leak(blocks.into_boxed_slice())).unwrap()
+}
+
+fn boot(region: Region<'static>) -> Supervisor<'static, Machine> {
+    let mut machine = Machine::new(TASKS.len());
+    for (index, task) in machine.tasks.iter_mut().enumerate() {
+        let base = 0x1000 * (index as u32 + 1);
+        task.memory = vec![(base, (0..0x800).map(|i| i as u8).collect())];
+        task.registers[13] = base + 0x3c0;
+        task.registers[15] = 0xc0de_0000 + index as u32;
+    }
+    machine.now = 100;
+    Supervisor::new(CONFIG, machine, region)
+}
+
+fn memory_fault() -> FaultInfo {
+    FaultInfo::MemoryAccess {
+        address: Some(0xdead_bee0),
+        source: FaultSource::User,
+    }
+}
+
+/// Faults tasks at once, as a supervisor that finds them does.
+fn crash(supervisor: &mut Supervisor<'static, Machine>, tasks: &[usize]) {
+    for &task in tasks {
+        supervisor.kernel.tasks[task].fault = Some(memory_fault());
+    }
+    for &task in tasks {
+        supervisor.fault(task, TASKS[task].disposition, 0);
+    }
+    supervisor.settle();
+}
+
+/// REQ: X1
+#[test]
+fn a_panic_arms_the_watchdog_once_calls_the_recorder_and_resets() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    crash(&mut supervisor, &[WORKER]);
+    assert_eq!(
+        supervisor.kernel.deeds,
+        [Deed::Armed(BUDGET), Deed::Restarted(RECORDER)]
+    );
+    assert_eq!(region.mailbox().state(), MailboxState::Armed);
+
+    region.mailbox().conclude(true);
+    supervisor.done(RECORDER);
+    assert_eq!(supervisor.kernel.deeds[2..], [Deed::Reset]);
+    assert_eq!(region.mailbox().state(), MailboxState::Done);
+}
+
+#[test]
+fn the_context_says_who_what_where_and_when() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    supervisor.kernel.tasks[WORKER].fault = Some(memory_fault());
+    supervisor.fault(WORKER, Disposition::Reset, 7);
+    // Complete, but not handed over before the faults have settled.
+    assert_eq!(region.mailbox().state(), MailboxState::Empty);
+    let crash = region.mailbox().crash().unwrap();
+    let context = crash.context;
+    assert_eq!(context.reason(), Reason::Panic);
+    assert_eq!(
+        (context.task, context.name.as_str()),
+        (WORKER as u16, "worker")
+    );
+    assert_eq!((context.boot, context.time, context.restarts), (1, 100, 7));
+    assert_eq!(context.fault()[..7], [0, 1, 0xe0, 0xbe, 0xad, 0xde, 0]);
+    assert_eq!(context.registers[15], 0xc0de_0003);
+    let stack = crash.stack();
+    assert_eq!(
+        (stack.address, stack.length, stack.original),
+        (0x43c0, 64, 64)
+    );
+    let mut bytes = [0; 64];
+    crash.record_blocks()[2].copy_to(0, &mut bytes);
+    assert_eq!(bytes[..3], [0xc0, 0xc1, 0xc2]);
+    assert_eq!(crash.message().length, 0);
+}
+
+#[test]
+fn a_panic_message_is_kept_as_the_task_gave_it() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    let task = &mut supervisor.kernel.tasks[WORKER];
+    task.fault = Some(FaultInfo::Panic);
+    task.message = b"no \xff utf-8".to_vec();
+    supervisor.fault(WORKER, Disposition::Reset, 0);
+    let crash = region.mailbox().crash().unwrap();
+    assert_eq!(crash.context.fault()[0], 8);
+    let mut bytes = [0; 10];
+    crash.record_blocks()[1].copy_to(0, &mut bytes);
+    assert_eq!(&bytes, b"no \xff utf-8");
+    assert_eq!(crash.message().length, 10);
+}
+
+#[test]
+fn a_kernel_without_our_calls_is_enough() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    supervisor.kernel.with_registers = false;
+    crash(&mut supervisor, &[WORKER]);
+    let crash = region.mailbox().crash().unwrap();
+    assert_eq!(crash.context.registers, [0; 17]);
+    assert_eq!(crash.stack().length, 0);
+}
+
+#[test]
+fn an_oops_is_noted_and_posted_and_nothing_is_reset() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    crash(&mut supervisor, &[CONSOLE]);
+    assert_eq!(supervisor.kernel.deeds, [Deed::Posted(RECORDER, 1 << 2)]);
+    assert!(!supervisor.in_emergency());
+    let oops = region.mailbox().oops().unwrap();
+    assert_eq!(oops.stored.context.reason(), Reason::Oops);
+    assert_eq!(oops.stored.context.task, CONSOLE as u16);
+    assert!(region.mailbox().crash().is_none());
+}
+
+/// REQ: P5
+#[test]
+fn oopses_are_not_recorded_where_the_switch_says_so() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    supervisor.config.record_oops = false;
+    crash(&mut supervisor, &[CONSOLE]);
+    assert_eq!(supervisor.kernel.deeds, []);
+    assert!(region.mailbox().oops().is_none());
+    // A panic is, always.
+    crash(&mut supervisor, &[WORKER]);
+    assert!(region.mailbox().crash().is_some());
+}
+
+#[test]
+fn oopses_beyond_the_room_for_notes_are_counted() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    for _ in 0..6 {
+        crash(&mut supervisor, &[CONSOLE]);
+    }
+    assert_eq!(region.mailbox().dropped(), 2);
+}
+
+/// REQ: X2
+#[test]
+fn a_recorder_that_crashes_is_recorded_like_any_other() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    crash(&mut supervisor, &[RECORDER]);
+    assert_eq!(
+        supervisor.kernel.deeds,
+        [Deed::Armed(BUDGET), Deed::Restarted(RECORDER)]
+    );
+    let context = region.mailbox().crash().unwrap().context;
+    assert_eq!(context.task, RECORDER as u16);
+    assert_eq!(supervisor.phase(), Phase::Writing(Mode::Full));
+}
+
+#[test]
+fn a_recorder_that_crashes_in_the_emergency_is_called_once_more() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    crash(&mut supervisor, &[WORKER]);
+    crash(&mut supervisor, &[RECORDER]);
+    assert_eq!(region.mailbox().state(), MailboxState::ArmedMinimal);
+    // The crash is still the worker's; the recorder's is a note beside it.
+    let mailbox = region.mailbox();
+    assert_eq!(mailbox.crash().unwrap().context.task, WORKER as u16);
+    assert_eq!(mailbox.oops().unwrap().stored.context.task, RECORDER as u16);
+
+    crash(&mut supervisor, &[RECORDER]);
+    assert_eq!(
+        supervisor.kernel.deeds,
+        [
+            Deed::Armed(BUDGET),
+            Deed::Restarted(RECORDER),
+            Deed::Restarted(RECORDER),
+            Deed::Reset
+        ]
+    );
+    assert_eq!(mailbox.state(), MailboxState::Failed);
+    assert_eq!(mailbox.outcome().unwrap().failure(), Failure::Recorder);
+}
+
+#[test]
+fn a_recorder_that_hangs_is_called_once_more() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    crash(&mut supervisor, &[WORKER]);
+    let first = supervisor.deadline().unwrap();
+    supervisor.time(first - 1);
+    assert_eq!(supervisor.kernel.deeds.len(), 2);
+    supervisor.time(first);
+    assert_eq!(supervisor.phase(), Phase::Writing(Mode::Minimal));
+    let second = supervisor.deadline().unwrap();
+    assert!(second < 100 + u64::from(BUDGET));
+    supervisor.time(second);
+    assert_eq!(
+        supervisor.kernel.deeds[2..],
+        [Deed::Restarted(RECORDER), Deed::Reset]
+    );
+    let mailbox = region.mailbox();
+    assert_eq!(mailbox.outcome().unwrap().failure(), Failure::Timeout);
+    // The crash itself is still there, for the next boot [X3].
+    assert!(mailbox.crash().is_some());
+}
+
+#[test]
+fn a_failure_that_the_recorder_reported_stays() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    crash(&mut supervisor, &[WORKER]);
+    let mut outcome = Outcome::default();
+    outcome.fail(Failure::NoCard);
+    region.mailbox().set_outcome(&outcome);
+    region.mailbox().conclude(false);
+    supervisor.done(RECORDER);
+    assert_eq!(supervisor.kernel.deeds.last(), Some(&Deed::Reset));
+    assert_eq!(
+        region.mailbox().outcome().unwrap().failure(),
+        Failure::NoCard
+    );
+}
+
+#[test]
+fn a_recorder_that_dies_after_the_commit_is_left_alone() {
+    for hangs in [false, true] {
+        let region = retained();
+        let mut supervisor = boot(region);
+        crash(&mut supervisor, &[WORKER]);
+        region.mailbox().conclude(true);
+        if hangs {
+            supervisor.time(supervisor.deadline().unwrap());
+        } else {
+            crash(&mut supervisor, &[RECORDER]);
+        }
+        assert_eq!(supervisor.kernel.deeds[2..], [Deed::Reset]);
+        assert_eq!(region.mailbox().state(), MailboxState::Done);
+    }
+}
+
+/// REQ: C1
+#[test]
+fn only_the_recorder_can_end_an_emergency() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    supervisor.done(RECORDER);
+    assert_eq!(supervisor.kernel.deeds, []);
+    crash(&mut supervisor, &[WORKER]);
+    supervisor.done(CONSOLE);
+    assert_eq!(supervisor.kernel.deeds.len(), 2);
+    assert!(supervisor.in_emergency());
+}
+
+#[test]
+fn tasks_that_crash_together_share_one_emergency() {
+    // Whichever is found first, and whoever is the recorder among them.
+    for tasks in [
+        [RECORDER, CONSOLE, WORKER],
+        [CONSOLE, WORKER, RECORDER],
+        [WORKER, RECORDER, CONSOLE],
+    ] {
+        let region = retained();
+        let mut supervisor = boot(region);
+        crash(&mut supervisor, &tasks);
+        let deeds = &supervisor.kernel.deeds;
+        let count = |deed: &Deed| deeds.iter().filter(|d| *d == deed).count();
+        assert_eq!(count(&Deed::Armed(BUDGET)), 1);
+        assert_eq!(deeds.last(), Some(&Deed::Restarted(RECORDER)));
+        assert_eq!(count(&Deed::Restarted(RECORDER)), 1);
+        // Nothing is dropped: one crash, two notes.
+        let mailbox = region.mailbox();
+        assert!(mailbox.crash().is_some());
+        for _ in 0..2 {
+            mailbox.oops().unwrap().clear();
+        }
+        assert!(mailbox.oops().is_none());
+    }
+}
+
+#[test]
+fn an_unwritten_crash_of_an_earlier_boot_is_kept() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    let task = &mut supervisor.kernel.tasks[WORKER];
+    task.fault = Some(FaultInfo::Panic);
+    task.message = vec![b'x'; 128];
+    supervisor.fault(WORKER, Disposition::Reset, 1);
+    supervisor.settle();
+    region.mailbox().conclude(false);
+    let before = region.mailbox().crash().unwrap();
+    let (message, stack) = (before.message(), before.stack());
+
+    // The system starts again, without a card to write to, and crashes again.
+    let mut supervisor = boot(region);
+    crash(&mut supervisor, &[WORKER]);
+    let mailbox = region.mailbox();
+    assert_eq!(mailbox.crash().unwrap().context.boot, 2);
+    let kept = mailbox.oops().unwrap().stored;
+    assert_eq!((kept.context.boot, kept.context.restarts), (1, 1));
+    assert_eq!(kept.context.reason(), Reason::Panic);
+    assert_eq!(kept.message(), message);
+    assert_eq!(kept.stack(), stack);
+}
+
+#[test]
+fn a_written_crash_of_an_earlier_boot_is_not() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    crash(&mut supervisor, &[WORKER]);
+    region.mailbox().conclude(true);
+    let mut supervisor = boot(region);
+    crash(&mut supervisor, &[WORKER]);
+    assert!(region.mailbox().oops().is_none());
+}

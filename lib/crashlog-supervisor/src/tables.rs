@@ -1,0 +1,418 @@
+//! From the application's configuration to [`Config`](crate::Config), in a build script.
+//!
+//! A supervisor's build script reads `[tasks.<supervisor>.config.crash]` into
+//! [`Crash`], describes the application by an [`App`], and writes
+//! [`Tables::to_rust`] into a file that the supervisor includes:
+//!
+//! ```ignore
+//! let tables = config.crash.check(&app)?;
+//! std::fs::write(out_dir.join("crash.rs"), tables.to_rust())?;
+//! ```
+//!
+//! Everything is checked against the application, and what does not hold is a
+//! [`Refusal`] that names file, key, value and rule.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::string::{String, ToString};
+use std::vec::Vec;
+use std::{format, vec};
+
+use serde::Deserialize;
+
+use crate::Disposition;
+
+/// Least and greatest budget, in milliseconds: below, not even a healthy card
+/// is written in time; above, a system that cannot save itself is down for
+/// longer than a minute.
+pub const BUDGET_MS: core::ops::RangeInclusive<u32> = 100..=60_000;
+
+/// The table `[tasks.<supervisor>.config.crash]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Crash {
+    /// Name of the task that writes crash records.
+    pub recorder: String,
+    /// The recorder's notification for oops records.
+    pub notification: String,
+    /// Task name to `"restart"` or `"reset"`. Default: `restart` for a task,
+    /// `reset` for the recorder, without which nothing more would be saved.
+    #[serde(default)]
+    pub disposition: BTreeMap<String, String>,
+    /// Are faults that restart one task recorded too?
+    pub record_oops: bool,
+    /// The hardware watchdog's budget for a whole emergency, in milliseconds.
+    pub budget_ms: u32,
+}
+
+/// One task of the application.
+#[derive(Clone, Debug)]
+pub struct AppTask {
+    /// Its name.
+    pub name: String,
+    /// Its priority, 0 is the most important.
+    pub priority: u8,
+    /// The names of its notifications, by bit number.
+    pub notifications: Vec<String>,
+    /// Bytes of its stack, which the build makes the lowest part of its
+    /// memory; 0 if that is not known.
+    pub stack: u32,
+}
+
+/// The application, as far as crashes are concerned.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The configuration file, for messages.
+    pub file: String,
+    /// The tasks by index. The first is the supervisor.
+    pub tasks: Vec<AppTask>,
+}
+
+/// A configuration that holds.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tables {
+    /// Index of the recorder.
+    pub recorder: usize,
+    /// Its notification for oops records, as a mask.
+    pub notification: u32,
+    /// As in [`Crash`].
+    pub record_oops: bool,
+    /// As in [`Crash`].
+    pub budget_ms: u32,
+    /// Name, disposition and stack size by task index.
+    pub tasks: Vec<(String, Disposition, u32)>,
+}
+
+/// A value of the configuration that breaks a rule.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    /// The file.
+    pub file: String,
+    /// The key below the file's root.
+    pub key: String,
+    /// The value there.
+    pub value: String,
+    /// What is wrong with it.
+    pub rule: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            file,
+            key,
+            value,
+            rule,
+        } = self;
+        write!(f, "{file}: {key} = {value}: {rule}")
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl App {
+    fn index(&self, name: &str) -> Option<usize> {
+        self.tasks.iter().position(|task| task.name == name)
+    }
+
+    /// A refusal of `value` at `key` of the crash table.
+    fn refuse(&self, key: &str, value: impl fmt::Debug, rule: String) -> Refusal {
+        let supervisor = self.tasks.first().map_or("jefe", |task| &task.name);
+        Refusal {
+            file: self.file.clone(),
+            key: format!("tasks.{supervisor}.config.crash.{key}"),
+            value: format!("{value:?}"),
+            rule,
+        }
+    }
+}
+
+impl Crash {
+    /// Checks the table against the application.
+    ///
+    /// # Errors
+    ///
+    /// The first value that breaks a rule: a task, notification or disposition
+    /// that does not exist, the supervisor where another task belongs, a
+    /// recorder that other tasks could keep from running, a budget out of
+    /// [`BUDGET_MS`].
+    pub fn check(&self, app: &App) -> Result<Tables, Refusal> {
+        let recorder = self.check_recorder(app)?;
+        let notification = self.check_notification(app, recorder)?;
+        if !BUDGET_MS.contains(&self.budget_ms) {
+            return Err(app.refuse(
+                "budget-ms",
+                self.budget_ms,
+                format!("must be {} to {}", BUDGET_MS.start(), BUDGET_MS.end()),
+            ));
+        }
+        let dispositions = self.check_dispositions(app, recorder)?;
+        let tasks = app.tasks.iter().zip(dispositions);
+        Ok(Tables {
+            recorder,
+            notification,
+            record_oops: self.record_oops,
+            budget_ms: self.budget_ms,
+            tasks: tasks
+                .map(|(task, disposition)| (task.name.clone(), disposition, task.stack))
+                .collect(),
+        })
+    }
+
+    fn check_recorder(&self, app: &App) -> Result<usize, Refusal> {
+        let refuse = |rule| Err(app.refuse("recorder", &self.recorder, rule));
+        let Some(index) = app.index(&self.recorder) else {
+            return refuse(unknown(
+                "task",
+                &self.recorder,
+                app.tasks.iter().map(|task| task.name.as_str()),
+            ));
+        };
+        if index == 0 {
+            return refuse("the supervisor cannot be its own recorder".to_string());
+        }
+        let priority = app.tasks[index].priority;
+        // In an emergency nothing may run beside the recorder, which never waits.
+        let rival = app
+            .tasks
+            .iter()
+            .enumerate()
+            .find(|&(i, task)| i != 0 && i != index && task.priority <= priority);
+        if let Some((_, rival)) = rival {
+            return refuse(format!(
+                "its priority {priority} must be more important than that of every other task but the supervisor, and `{}` has {}",
+                rival.name, rival.priority
+            ));
+        }
+        Ok(index)
+    }
+
+    fn check_notification(&self, app: &App, recorder: usize) -> Result<u32, Refusal> {
+        let names = &app.tasks[recorder].notifications;
+        let bit = names.iter().position(|name| *name == self.notification);
+        match bit {
+            // Bit 31 is the kernel interface's own (hubris-interface section 5.12).
+            Some(bit @ 0..31) => Ok(1 << bit),
+            _ => Err(app.refuse(
+                "notification",
+                &self.notification,
+                unknown(
+                    &format!("notification of `{}`", self.recorder),
+                    &self.notification,
+                    names.iter().map(String::as_str),
+                ),
+            )),
+        }
+    }
+
+    fn check_dispositions(&self, app: &App, recorder: usize) -> Result<Vec<Disposition>, Refusal> {
+        let mut dispositions = vec![Disposition::Restart; app.tasks.len()];
+        dispositions[recorder] = Disposition::Reset;
+        for (name, value) in &self.disposition {
+            let refuse = |rule| Err(app.refuse(&format!("disposition.{name}"), value, rule));
+            let Some(index) = app.index(name) else {
+                return refuse(unknown(
+                    "task",
+                    name,
+                    app.tasks.iter().map(|task| task.name.as_str()),
+                ));
+            };
+            if index == 0 {
+                return refuse("a fault of the supervisor is the kernel's to handle".to_string());
+            }
+            dispositions[index] = match value.as_str() {
+                "restart" => Disposition::Restart,
+                "reset" => Disposition::Reset,
+                _ => {
+                    return refuse(unknown(
+                        "disposition",
+                        value,
+                        ["restart", "reset"].into_iter(),
+                    ));
+                }
+            };
+        }
+        Ok(dispositions)
+    }
+}
+
+impl Tables {
+    /// Rust source of a constant `CRASH` of type [`Config`](crate::Config).
+    #[must_use]
+    pub fn to_rust(&self) -> String {
+        let tasks: String = self
+            .tasks
+            .iter()
+            .map(|(name, disposition, stack)| {
+                format!(
+                    "        crashlog_supervisor::Task {{ name: {name:?}, \
+                     disposition: crashlog_supervisor::Disposition::{disposition:?}, \
+                     stack: {stack} }},\n"
+                )
+            })
+            .collect();
+        format!(
+            "/// What app.toml says about faults.\n\
+             pub const CRASH: crashlog_supervisor::Config = crashlog_supervisor::Config {{\n    \
+                 recorder: {},\n    \
+                 notification: {:#x},\n    \
+                 record_oops: {},\n    \
+                 budget_ms: {},\n    \
+                 tasks: &[\n{tasks}    ],\n\
+             }};\n",
+            self.recorder, self.notification, self.record_oops, self.budget_ms,
+        )
+    }
+}
+
+/// The rule that `name` has to be one of `known`, with the nearest of them.
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.collect();
+    let nearest = known
+        .iter()
+        .map(|candidate| (distance(name, candidate), candidate))
+        .min()
+        .filter(|&(distance, _)| distance <= 2);
+    match nearest {
+        Some((_, nearest)) => format!("no such {what}; did you mean {nearest:?}?"),
+        None => format!("no such {what}; there are {}", known.join(", ")),
+    }
+}
+
+/// Insertions, deletions and substitutions that make one word the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &b) in other.iter().enumerate() {
+            let substituted = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app() -> App {
+        let task = |name: &str, priority, notifications: &[&str]| AppTask {
+            name: name.to_string(),
+            priority,
+            notifications: notifications.iter().map(ToString::to_string).collect(),
+            stack: 2_048,
+        };
+        App {
+            file: "app.toml".to_string(),
+            tasks: vec![
+                task("jefe", 0, &["fault", "timer"]),
+                task("crashlog", 1, &["sdhci-irq", "timer", "oops"]),
+                task("worker", 6, &["timer"]),
+                task("idle", 9, &[]),
+            ],
+        }
+    }
+
+    fn crash() -> Crash {
+        Crash {
+            recorder: "crashlog".to_string(),
+            notification: "oops".to_string(),
+            disposition: BTreeMap::from([("worker".to_string(), "reset".to_string())]),
+            record_oops: true,
+            budget_ms: 2_000,
+        }
+    }
+
+    fn refusal(change: impl FnOnce(&mut Crash, &mut App)) -> String {
+        let (mut crash, mut app) = (crash(), app());
+        change(&mut crash, &mut app);
+        crash.check(&app).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_good_table_becomes_indices() {
+        let tables = crash().check(&app()).unwrap();
+        assert_eq!(tables.recorder, 1);
+        assert_eq!(tables.notification, 4);
+        use Disposition::{Reset, Restart};
+        let dispositions: Vec<_> = tables.tasks.iter().map(|task| task.1).collect();
+        assert_eq!(dispositions, [Restart, Reset, Reset, Restart]);
+        let rust = tables.to_rust();
+        assert!(rust.contains("recorder: 1,") && rust.contains("notification: 0x4,"));
+        assert_eq!(rust.matches("Disposition::Reset").count(), 2);
+    }
+
+    #[test]
+    fn the_recorder_may_be_declared_restartable() {
+        let mut crash = crash();
+        crash
+            .disposition
+            .insert("crashlog".to_string(), "restart".to_string());
+        let tables = crash.check(&app()).unwrap();
+        assert_eq!(tables.tasks[1].1, Disposition::Restart);
+    }
+
+    #[test]
+    fn refusals_name_file_key_value_and_rule() {
+        assert_eq!(
+            refusal(|crash, _| crash.recorder = "crashlogs".to_string()),
+            r#"app.toml: tasks.jefe.config.crash.recorder = "crashlogs": no such task; did you mean "crashlog"?"#
+        );
+        assert_eq!(
+            refusal(|crash, _| crash.notification = "ring".to_string()),
+            "app.toml: tasks.jefe.config.crash.notification = \"ring\": no such notification of `crashlog`; there are sdhci-irq, timer, oops"
+        );
+        assert_eq!(
+            refusal(|crash, _| {
+                crash.disposition = BTreeMap::from([("wroker".to_string(), "reset".to_string())]);
+            }),
+            r#"app.toml: tasks.jefe.config.crash.disposition.wroker = "reset": no such task; did you mean "worker"?"#
+        );
+        assert_eq!(
+            refusal(|crash, _| {
+                crash
+                    .disposition
+                    .insert("idle".to_string(), "resett".to_string());
+            }),
+            r#"app.toml: tasks.jefe.config.crash.disposition.idle = "resett": no such disposition; did you mean "reset"?"#
+        );
+        assert_eq!(
+            refusal(|crash, _| crash.budget_ms = 99),
+            "app.toml: tasks.jefe.config.crash.budget-ms = 99: must be 100 to 60000"
+        );
+    }
+
+    #[test]
+    fn the_supervisor_is_neither_recorder_nor_restartable() {
+        assert!(
+            refusal(|crash, _| crash.recorder = "jefe".to_string()).contains("its own recorder")
+        );
+        assert!(
+            refusal(|crash, _| {
+                crash
+                    .disposition
+                    .insert("jefe".to_string(), "restart".to_string());
+            })
+            .contains("the kernel's to handle")
+        );
+    }
+
+    #[test]
+    fn nothing_but_the_supervisor_may_run_before_the_recorder() {
+        assert!(
+            refusal(|_, app| app.tasks[2].priority = 1)
+                .contains("every other task but the supervisor, and `worker` has 1")
+        );
+    }
+
+    #[test]
+    fn distances() {
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("worker", "wroker"), 2);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}
