@@ -26,6 +26,9 @@ bitflags! {
     }
 }
 
+/// Bytes of a stack that the kernel needs for itself: the extended exception frame of ARMv7-M, 26 words.
+pub const EXTENDED_FRAME: u32 = 104;
+
 /// The rule that a memory map breaks.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum MapError {
@@ -35,7 +38,7 @@ pub enum MapError {
     Overlap,
     /// A region may be both written and executed, or a peripheral executed, or unknown attribute bits are set.
     Permission,
-    /// The initial stack pointer is not a multiple of 8 inside, or at the end of, plain memory that the task may write.
+    /// The initial stack pointer is not a multiple of 8, or not far enough inside plain memory that the task may write.
     Stack,
     /// The entry point is not in memory that the task may execute.
     Entry,
@@ -91,7 +94,8 @@ pub fn check<'a, R: Region + 'a>(
     }
 }
 
-/// The region that the stack is in: plain writable memory with `base < initial_stack <= base + size`.
+/// The region that the stack is in: plain writable memory that ends at `initial_stack` or later and begins at least an
+/// [`EXTENDED_FRAME`] before it.
 pub fn stack_region<'a, R: Region + 'a>(
     map: impl Iterator<Item = &'a R>,
     initial_stack: u32,
@@ -104,7 +108,7 @@ pub fn stack_region<'a, R: Region + 'a>(
     .find(|region| {
         initial_stack
             .checked_sub(region.base())
-            .is_some_and(|depth| depth != 0 && depth <= region.size())
+            .is_some_and(|depth| depth >= EXTENDED_FRAME && depth <= region.size())
     })
 }
 
@@ -200,7 +204,7 @@ mod tests {
             Err(MapError::Stack)
         );
         assert_eq!(
-            check(good().iter(), 0x1000, 0x8010_0000, 0x8080_0000),
+            check(good().iter(), 0x1000, 0x8010_0000, 0x8080_0060),
             Err(MapError::Stack)
         );
     }

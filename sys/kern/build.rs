@@ -1,0 +1,380 @@
+//! Turns what xtask knows about the application (`HUBRIS_KCONFIG`) into the kernel's constant tables.
+//!
+//! Everything the kernel needs to know about tasks, regions, priorities and interrupts is decided here, so that the
+//! kernel has nothing to search, sort or allocate. A system that breaks a rule of protection does not get built.
+
+use build_kconfig::{KernelConfig, RegionAttributes, SpecialRole};
+use kerncore::arm_a::tables::{PAGE, SECTION};
+use kerncore::order::{self, Rank};
+use kerncore::region::{self, RegionAttributes as Bits};
+use kerncore::slice::Span;
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::fmt::Write;
+use std::{env, fs, path::PathBuf};
+
+/// References to regions in each task descriptor; the null region takes at least one.
+const REGIONS_PER_TASK: usize = 8;
+
+/// ASIDs are 8 bits, and 0 is reserved for the kernel while it switches tables.
+const MAX_TASKS: usize = 255;
+
+/// Second-level tables for what the application does not describe: kernel memory (flash and RAM may each lie across two
+/// sections) and the devices of the kernel itself.
+const KERNEL_SECTIONS: usize = 8;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-env-changed=HUBRIS_KCONFIG");
+    println!("cargo:rerun-if-env-changed=HUBRIS_IMAGE_ID");
+    if env::var("CARGO_CFG_TARGET_OS")? != "none" {
+        // On a host this crate is empty.
+        return Ok(());
+    }
+    let config = env::var("HUBRIS_KCONFIG")
+        .map_err(|_| "HUBRIS_KCONFIG is not set: the kernel is built by `cargo xtask dist`")?;
+    let config: KernelConfig = ron::from_str(&config)?;
+    let image_id: u64 = env::var("HUBRIS_IMAGE_ID")?.parse()?;
+
+    let tables = Tables::new(&config)?;
+    let mut out = String::new();
+    tables.emit(&config, image_id, &mut out)?;
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("kconfig.rs"), out)?;
+    Ok(())
+}
+
+/// One row of `HUBRIS_REGION_DESCS`.
+#[derive(Copy, Clone)]
+struct Region {
+    base: u32,
+    size: u32,
+    attributes: Bits,
+}
+
+impl Span for Region {
+    fn base(&self) -> u32 {
+        self.base
+    }
+    fn size(&self) -> u32 {
+        self.size
+    }
+}
+
+impl region::Region for Region {
+    fn attributes(&self) -> Bits {
+        self.attributes
+    }
+}
+
+/// One row of `HUBRIS_TASK_DESCS`.
+struct Task {
+    regions: [usize; REGIONS_PER_TASK],
+    entry_point: u32,
+    initial_stack: u32,
+}
+
+struct Tables {
+    regions: Vec<Region>,
+    tasks: Vec<Task>,
+}
+
+impl Tables {
+    fn new(config: &KernelConfig) -> Result<Self, Box<dyn Error>> {
+        if config.tasks.is_empty() || config.tasks.len() > MAX_TASKS {
+            return Err(format!(
+                "there are {} tasks, not 1 to {MAX_TASKS}",
+                config.tasks.len()
+            )
+            .into());
+        }
+        let mut regions = vec![Region {
+            base: 0,
+            size: 32,
+            attributes: Bits::empty(),
+        }];
+        let mut shared = BTreeMap::new();
+        for (name, region) in &config.shared_regions {
+            shared.insert(name, regions.len());
+            regions.push(Region {
+                base: region.base,
+                size: region.size,
+                attributes: attributes(&region.attributes),
+            });
+        }
+
+        let mut tasks = vec![];
+        let mut owned_by_all: Vec<(u32, u32, usize)> = vec![];
+        for (index, task) in config.tasks.iter().enumerate() {
+            let mut own = vec![];
+            for name in &task.shared_regions {
+                own.push(
+                    *shared
+                        .get(name)
+                        .ok_or_else(|| format!("task {index}: no region {name:?}"))?,
+                );
+            }
+            for region in task.owned_regions.values() {
+                let mut base = region.base;
+                for &size in &region.sizes {
+                    own.push(regions.len());
+                    owned_by_all.push((base, size, index));
+                    regions.push(Region {
+                        base,
+                        size,
+                        attributes: attributes(&region.attributes),
+                    });
+                    base = base.checked_add(size).ok_or("a region wraps")?;
+                }
+            }
+            if own.len() >= REGIONS_PER_TASK {
+                return Err(format!(
+                    "task {index} has {} regions, at most {} are possible",
+                    own.len(),
+                    REGIONS_PER_TASK - 1
+                )
+                .into());
+            }
+            own.resize(REGIONS_PER_TASK, 0);
+            own.sort_by_key(|&region| regions[region].base);
+
+            let address = |what: &build_kconfig::OwnedAddress| -> Result<u32, String> {
+                task.owned_regions
+                    .get(&what.region_name)
+                    .and_then(|region| region.base.checked_add(what.offset))
+                    .ok_or_else(|| format!("task {index} does not own {:?}", what.region_name))
+            };
+            let entry_point = address(&task.entry_point)?;
+            let initial_stack = address(&task.initial_stack)?;
+            let map = own.iter().map(|&region| &regions[region]);
+            region::check(map, PAGE, entry_point, initial_stack)
+                .map_err(|error| format!("memory map of task {index}: {error:?}"))?;
+            let regions = own.try_into().map_err(|_| "region count")?;
+            tasks.push(Task {
+                regions,
+                entry_point,
+                initial_stack,
+            });
+        }
+        check_disjoint(owned_by_all, &regions[1..=shared.len()])?;
+        Ok(Self { regions, tasks })
+    }
+
+    fn emit(
+        &self,
+        config: &KernelConfig,
+        image_id: u64,
+        out: &mut String,
+    ) -> Result<(), Box<dyn Error>> {
+        let count = self.tasks.len();
+        writeln!(
+            out,
+            "/// Number of tasks.\npub const HUBRIS_TASK_COUNT: usize = {count};"
+        )?;
+        writeln!(
+            out,
+            "/// Identity of this image, compared by debuggers.\n\
+             #[unsafe(no_mangle)]\n#[used]\n#[unsafe(link_section = \".hubris_id\")]\n\
+             pub static HUBRIS_IMAGE_ID: u64 = {image_id};"
+        )?;
+
+        writeln!(
+            out,
+            "/// All regions of all tasks; the first is the null region.\n#[unsafe(no_mangle)]\n#[used]\n\
+             pub static HUBRIS_REGION_DESCS: [RegionDesc; {}] = [",
+            self.regions.len()
+        )?;
+        for r in &self.regions {
+            writeln!(
+                out,
+                "    RegionDesc::new({:#x}, {:#x}, RegionAttributes::from_bits_truncate({:#x})),",
+                r.base,
+                r.size,
+                r.attributes.bits()
+            )?;
+        }
+        writeln!(out, "];")?;
+
+        writeln!(
+            out,
+            "/// The tasks, by index.\n#[unsafe(no_mangle)]\n#[used]\n\
+             pub static HUBRIS_TASK_DESCS: [TaskDesc; {count}] = ["
+        )?;
+        for (index, (task, source)) in self.tasks.iter().zip(&config.tasks).enumerate() {
+            let regions: Vec<_> = task
+                .regions
+                .iter()
+                .map(|region| format!("&HUBRIS_REGION_DESCS[{region}]"))
+                .collect();
+            writeln!(
+                out,
+                "    TaskDesc {{ regions: [{}], entry_point: {:#x}, initial_stack: {:#x}, priority: {}, \
+                 flags: TaskFlags::from_bits_truncate({}), index: {index} }},",
+                regions.join(", "),
+                task.entry_point,
+                task.initial_stack,
+                source.priority,
+                u8::from(source.start_at_boot),
+            )?;
+        }
+        writeln!(out, "];")?;
+        writeln!(
+            out,
+            "/// The task table. `MaybeUninit`, so that it costs nothing in flash.\n#[unsafe(no_mangle)]\n\
+             pub static mut HUBRIS_TASK_TABLE_SPACE: [MaybeUninit<Task>; {count}] = \
+             [const {{ MaybeUninit::uninit() }}; {count}];"
+        )?;
+
+        emit_order(config, out)?;
+        emit_interrupts(config, out)?;
+
+        writeln!(
+            out,
+            "/// Second-level translation tables, at most.\npub const SECOND_LEVEL_TABLES: usize = {};",
+            self.second_level_tables(config)
+        )?;
+        writeln!(
+            out,
+            "/// Memory outputs that the kernel itself uses: base and size.\n\
+             pub static KERNEL_EXTERN_REGIONS: [(u32, u32); {}] = [",
+            config.extern_regions.len()
+        )?;
+        for range in config.extern_regions.values() {
+            let size = range
+                .end
+                .checked_sub(range.start)
+                .ok_or("extern region ends before it starts")?;
+            writeln!(out, "    ({:#x}, {size:#x}),", range.start)?;
+        }
+        writeln!(out, "];")?;
+        Ok(())
+    }
+
+    /// Counts tables: those that the kernel's map needs, and a private one for each section a task has a page in.
+    fn second_level_tables(&self, config: &KernelConfig) -> usize {
+        let sections = |region: &Region| {
+            let last = region.base.saturating_add(region.size.saturating_sub(1));
+            region.base / SECTION..=last / SECTION
+        };
+        let mut kernel: BTreeSet<u32> = self.regions.iter().flat_map(sections).collect();
+        for range in config.extern_regions.values() {
+            kernel.extend(range.start / SECTION..=range.end / SECTION);
+        }
+        let tasks: usize = self
+            .tasks
+            .iter()
+            .map(|task| {
+                let own: BTreeSet<u32> = task
+                    .regions
+                    .iter()
+                    .flat_map(|&region| sections(&self.regions[region]))
+                    .collect();
+                own.len()
+            })
+            .sum();
+        KERNEL_SECTIONS + kernel.len() + tasks
+    }
+}
+
+/// Memory that one task owns is in no other region of any task.
+fn check_disjoint(mut owned: Vec<(u32, u32, usize)>, shared: &[Region]) -> Result<(), String> {
+    owned.sort_unstable();
+    for pair in owned.windows(2) {
+        let ((base, size, one), (next, _, other)) = (pair[0], pair[1]);
+        if next - base < size {
+            return Err(format!("tasks {one} and {other} both own {next:#x}"));
+        }
+    }
+    for (i, region) in shared.iter().enumerate() {
+        let clash = |other: &&Region| {
+            other.base < region.base + region.size && region.base < other.base + other.size
+        };
+        if let Some(other) = shared[i + 1..].iter().find(clash) {
+            return Err(format!(
+                "shared regions {:#x} and {:#x} overlap",
+                region.base, other.base
+            ));
+        }
+        for &(base, size, task) in &owned {
+            if base < region.base + region.size && region.base < base + size {
+                return Err(format!(
+                    "shared region {:#x} overlaps memory of task {task}",
+                    region.base
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn attributes(from: &RegionAttributes) -> Bits {
+    let mut bits = Bits::empty();
+    bits.set(Bits::READ, from.read);
+    bits.set(Bits::WRITE, from.write);
+    bits.set(Bits::EXECUTE, from.execute);
+    bits.set(Bits::DEVICE, from.special_role == Some(SpecialRole::Device));
+    bits.set(Bits::DMA, from.special_role == Some(SpecialRole::Dma));
+    bits
+}
+
+fn emit_order(config: &KernelConfig, out: &mut String) -> Result<(), Box<dyn Error>> {
+    let priorities: Vec<u8> = config.tasks.iter().map(|task| task.priority).collect();
+    let count = priorities.len();
+    let mut sorted = vec![
+        Rank {
+            task: 0,
+            class_end: 0
+        };
+        count
+    ];
+    let mut ranks = vec![0; count];
+    order::sort(&priorities, &mut sorted, &mut ranks);
+    writeln!(
+        out,
+        "/// The tasks, most important first.\npub static ORDER: [Rank; {count}] = ["
+    )?;
+    for Rank { task, class_end } in sorted {
+        writeln!(out, "    Rank {{ task: {task}, class_end: {class_end} }},")?;
+    }
+    writeln!(
+        out,
+        "];\n/// Rank of each task.\npub static RANKS: [u16; {count}] = {ranks:?};"
+    )?;
+    Ok(())
+}
+
+fn emit_interrupts(config: &KernelConfig, out: &mut String) -> Result<(), Box<dyn Error>> {
+    let mut owners: BTreeMap<(u32, u32), Vec<u32>> = BTreeMap::new();
+    writeln!(
+        out,
+        "/// Who is told of an interrupt.\n\
+         pub static HUBRIS_IRQ_TASK_LOOKUP: SortedMap<InterruptNum, InterruptOwner> = SortedMap(&["
+    )?;
+    for (&irq, target) in &config.irqs {
+        if target.task_index >= config.tasks.len() {
+            return Err(format!("interrupt {irq}: there is no task {}", target.task_index).into());
+        }
+        let (task, notification) = (u32::try_from(target.task_index)?, target.notification);
+        owners.entry((task, notification)).or_default().push(irq);
+        writeln!(
+            out,
+            "    (InterruptNum({irq}), InterruptOwner {{ task: {task}, notification: {notification:#x} }}),"
+        )?;
+    }
+    writeln!(
+        out,
+        "]);\n/// Which interrupts are behind a notification of a task.\n\
+         pub static HUBRIS_TASK_IRQ_LOOKUP: SortedMap<InterruptOwner, &[InterruptNum]> = SortedMap(&["
+    )?;
+    for ((task, notification), irqs) in owners {
+        let irqs: Vec<_> = irqs
+            .iter()
+            .map(|irq| format!("InterruptNum({irq})"))
+            .collect();
+        writeln!(
+            out,
+            "    (InterruptOwner {{ task: {task}, notification: {notification:#x} }}, &[{}]),",
+            irqs.join(", ")
+        )?;
+    }
+    writeln!(out, "]);")?;
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! ARMv7-A: a Cortex-A7 in Secure state, with GICv2, generic timer, short-descriptor MMU and VFPv4-D16.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`boot`] | from reset to `kernel_main` |
+//! | [`entry`] | exception vectors, the way into the kernel and out of it |
+//! | [`frame`] | where a stopped task's registers are |
+//! | [`faults`] | exceptions that tasks cause by mistake |
+//! | [`fpu`] | whose floating-point registers they are |
+//! | [`memory`] | translation tables, caches |
+//! | [`gic`] | interrupt controller |
+//! | [`timer`] | the tick |
+//! | [`copy`](mod@copy) | copying user memory by words |
+//! | [`cp15`] | system control coprocessor registers by name |
+//!
+//! The kernel runs in SVC mode, tasks in USR mode; all exceptions are taken to Thumb state. Kernel code is built for a
+//! soft-float target, so the compiler never touches floating-point registers, which belong to tasks.
+//!
+//! References are to the ARM Architecture Reference Manual, ARMv7-A and ARMv7-R edition (DDI 0406C), and to the GICv2
+//! architecture specification (IHI 0048B).
+
+pub(crate) mod boot;
+pub(crate) mod copy;
+pub(crate) mod cp15;
+pub(crate) mod entry;
+pub(crate) mod faults;
+pub(crate) mod fpu;
+pub(crate) mod frame;
+pub(crate) mod gic;
+pub(crate) mod memory;
+pub(crate) mod timer;
+
+use crate::task::Task;
+use core::arch::asm;
+use core::ptr::NonNull;
+
+/// Leaves the kernel for the first time.
+///
+/// # Safety
+///
+/// `task` is an initialised element of the task table, nothing of the kernel's state is borrowed, and translation, interrupts
+/// and timer are set up.
+pub(crate) unsafe fn start_first_task(task: NonNull<Task>) -> ! {
+    // SAFETY: passed on.
+    unsafe { entry::leave_kernel(task) }
+}
+
+/// Masks interrupts for good. They are masked in the kernel anyway, except for what a failing kernel may have done.
+pub(crate) fn mask_interrupts() {
+    // SAFETY: masking has no effect on memory safety.
+    unsafe { asm!("cpsid if", options(nomem, nostack, preserves_flags)) };
+}
+
+/// Sleeps until the requested reset takes effect.
+pub(crate) fn wait_for_reset() -> ! {
+    loop {
+        // SAFETY: WFI only waits.
+        unsafe { asm!("wfi", options(nomem, nostack, preserves_flags)) };
+    }
+}

@@ -1,0 +1,56 @@
+//! Copying user memory: 32 bytes at a time where both ends are word-aligned, by words otherwise, by bytes at the end.
+//!
+//! This is the inner loop of every message. Words need not be aligned: the memory is normal memory, and SCTLR.A is 0.
+
+use core::arch::global_asm;
+
+global_asm!(
+    r#"
+    .syntax unified
+    .thumb
+    .section .text.kernel_copy, "ax", %progbits
+
+    .thumb_func
+kernel_copy:                            @ r0: from, r1: to, r2: count
+    subs    r2, #32
+    blo     2f
+    orr     r3, r0, r1
+    lsls    r3, r3, #30
+    bne     2f
+    push    {{r4-r10}}
+1:  ldmia   r0!, {{r3-r10}}
+    stmia   r1!, {{r3-r10}}
+    subs    r2, #32
+    bhs     1b
+    pop     {{r4-r10}}
+2:  adds    r2, #28                     @ what is left, less 4
+    blt     4f
+3:  ldr     r3, [r0], #4
+    str     r3, [r1], #4
+    subs    r2, #4
+    bge     3b
+4:  adds    r2, #4
+    beq     6f
+5:  ldrb    r3, [r0], #1
+    strb    r3, [r1], #1
+    subs    r2, #1
+    bne     5b
+6:  bx      lr
+    "#
+);
+
+unsafe extern "C" {
+    fn kernel_copy(from: u32, to: u32, count: u32);
+}
+
+/// Copies `count` bytes, less than 2^31.
+///
+/// # Safety
+///
+/// Both ranges are mapped normal memory, the destination writable for the kernel and not memory that Rust knows as borrowed, and
+/// they do not overlap.
+#[inline(always)]
+pub(crate) unsafe fn copy(from: u32, to: u32, count: u32) {
+    // SAFETY: the caller's promise.
+    unsafe { kernel_copy(from, to, count) }
+}

@@ -1,0 +1,355 @@
+//! Exception vectors, the way into the kernel and out of it.
+//!
+//! # In
+//!
+//! Every exception that a task causes or suffers runs the same sequence, `enter`. It ends with the task's registers where
+//! debuggers look for them (`frame`), in SVC mode on an empty kernel stack, and calls a function of this module with the
+//! task. Interrupts stay masked.
+//!
+//! The word that the empty kernel stack points at is not part of it: it is [`CURRENT_TASK_PTR`], which the linker script puts
+//! there, so that finding and changing the running task take one instruction each.
+//!
+//! A frame that does not fit where the task's stack pointer is takes a detour ([`no_room`]): either the stack is somewhere
+//! else that the task may write, or the task is faulted, whatever it was that it wanted.
+//!
+//! # Out
+//!
+//! `leave` gets the task to run. If it is another than before, translation table, ASID and FPU access are switched: first to an
+//! ASID that no task has, so that nothing is ever looked up in one task's table and remembered under another's ASID
+//! (DDI 0406C, B3.10.4). The PSR of the frame is in the task's hands, so all of it but flags and IT state is replaced: USR mode,
+//! Thumb state, little-endian, no exceptions masked.
+//!
+//! # Exceptions in the kernel
+//!
+//! An abort or undefined instruction in any mode but USR is a kernel failure. It is handled on a stack of its own, in the mode
+//! that the exception was taken to.
+
+use super::{faults, fpu, frame};
+use crate::task::Task;
+use crate::{entry, fail, syscalls};
+use core::arch::global_asm;
+use core::mem::offset_of;
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicPtr;
+
+/// The running task; null until there is one. Lies directly above the kernel stack.
+#[unsafe(no_mangle)]
+#[used]
+#[unsafe(link_section = ".current_task")]
+pub static CURRENT_TASK_PTR: AtomicPtr<Task> = AtomicPtr::new(core::ptr::null_mut());
+
+global_asm!(
+    r#"
+    .syntax unified
+    .thumb
+    .arch_extension virt
+    .fpu    vfpv3-d16
+
+    .section .vector_table, "ax", %progbits
+    .balign 32
+kernel_vectors:
+    b.w     _start
+    b.w     undefined_instruction
+    b.w     supervisor_call
+    b.w     prefetch_abort
+    b.w     data_abort
+    b.w     unexpected
+    b.w     interrupt
+    b.w     unexpected
+
+    .section .text.kernel_entry, "ax", %progbits
+
+    @ From the mode of the exception, with lr the address to go on at: saves the running task and leaves it in r0. Goes to
+    @ label 8 if its frame does not fit.
+    .macro  enter
+    srsdb   sp!, #0x13                  @ pc and psr to the kernel stack
+    cps     #0x13
+    push    {{r0-r3}}
+    ldr     r0, [sp, #24]               @ CURRENT_TASK_PTR
+    stmia   r0, {{r4-r11}}
+    pop     {{r4-r7, r10, r11}}         @ r0 to r3, pc, psr: the kernel stack is empty
+    mov     r8, r12
+    mrs     r9, lr_usr
+    mrs     r1, sp_usr
+    bfc     r11, #0, #10                @ psr becomes an xPSR: no mode, no masks,
+    orr     r11, r11, #0x01000000       @   T where it is there
+    subs    r1, r1, #{frame}
+    bic     r1, r1, #3
+    ldrd    r2, r3, [r0, #{stack}]
+    subs    r2, r1, r2
+    cmp     r2, r3
+    bhi     8f
+    stmia   r1, {{r4-r11}}
+    str     r1, [r0, #{psp}]
+    .endm
+
+    @ The frame does not fit: returns to label 7 with the task in r0 if it was stored all the same.
+    .macro  detour
+    push    {{r4-r11}}
+    mov     r2, sp
+    bl      {no_room}
+    add     sp, #32
+    cmp     r0, #0
+    bne.w   leave
+    ldr     r0, [sp]
+    b       7b
+    .endm
+
+    @ In modes that the kernel itself can get into: goes on only if the exception was taken from USR mode.
+    .macro  from_user cause
+    push    {{r0}}
+    mrs     r0, spsr
+    tst     r0, #0xf
+    beq     6f
+    movs    r0, #\cause
+    b.w     kernel_failure
+6:  pop     {{r0}}
+    .endm
+
+    .balign 32
+    .thumb_func
+supervisor_call:
+    enter
+7:  bl      {syscall}
+
+    @ The way out: r0 is the task to run, the kernel stack is empty.
+    .thumb_func
+leave:
+    ldr     r1, [sp]
+    cmp     r0, r1
+    beq     1f
+    str     r0, [sp]
+    ldrd    r1, r2, [r0, #{translation}]
+    ldr     r3, [r0, #{fpexc}]
+    movs    r4, #0
+    mcr     p15, 0, r4, c13, c0, 1      @ CONTEXTIDR: no one's ASID
+    isb
+    mcr     p15, 0, r1, c2, c0, 0       @ TTBR0
+    isb
+    mcr     p15, 0, r2, c13, c0, 1      @ CONTEXTIDR: the task's
+    vmsr    fpexc, r3
+    clrex
+1:  ldr     r1, [r0, #{psp}]
+    ldmia   r0, {{r4-r11}}
+    ldrd    r2, r3, [r1, #24]           @ pc, xpsr
+    bic     r3, r3, #0x01f00000         @ flags, GE and IT are the task's,
+    mov     r12, #0x30
+    bfi     r3, r12, #0, #10            @   USR mode and Thumb state are not
+    push    {{r2, r3}}
+    add     r12, r1, #{frame}
+    msr     sp_usr, r12
+    ldr     r12, [r1, #20]
+    msr     lr_usr, r12
+    ldmia   r1, {{r0, r1, r2, r3, r12}}
+    rfeia   sp!
+8:  detour
+
+    .thumb_func
+interrupt:
+    subs    lr, lr, #4
+    enter
+7:  bl      {interrupt}
+    b.w     leave
+8:  detour
+
+    .thumb_func
+data_abort:
+    from_user {data_abort_cause}
+    sub     lr, lr, #8
+    enter
+7:  bl      {data_abort}
+    b.w     leave
+8:  detour
+
+    .thumb_func
+prefetch_abort:
+    from_user {prefetch_abort_cause}
+    sub     lr, lr, #4
+    enter
+7:  bl      {prefetch_abort}
+    b.w     leave
+8:  detour
+
+    .thumb_func
+undefined_instruction:
+    from_user {undefined_cause}
+    sub     lr, lr, #2
+    enter
+7:  bl      {undefined}
+    b.w     leave
+8:  detour
+
+    .thumb_func
+unexpected:
+    push    {{r0}}
+    movs    r0, #{unexpected_cause}
+    .thumb_func
+kernel_failure:
+    mov     r1, lr
+    sub     sp, #4                      @ a multiple of 8 again
+    bl      {kernel_failure}
+    udf     #0
+    "#,
+    frame = const frame::FRAME_BYTES,
+    stack = const offset_of!(Task, arch) + offset_of!(frame::ArchState, stack_low),
+    translation = const offset_of!(Task, arch) + offset_of!(frame::ArchState, translation_table),
+    fpexc = const offset_of!(Task, arch) + offset_of!(frame::ArchState, fpexc),
+    psp = const offset_of!(Task, save) + offset_of!(frame::SavedState, psp),
+    data_abort_cause = const Cause::DataAbort as u32,
+    prefetch_abort_cause = const Cause::PrefetchAbort as u32,
+    undefined_cause = const Cause::Undefined as u32,
+    unexpected_cause = const Cause::Unexpected as u32,
+    no_room = sym no_room,
+    syscall = sym syscall,
+    interrupt = sym interrupt,
+    data_abort = sym data_abort,
+    prefetch_abort = sym prefetch_abort,
+    undefined = sym undefined,
+    kernel_failure = sym kernel_failure,
+);
+
+unsafe extern "C" {
+    /// The way out, with the first task.
+    fn leave(task: NonNull<Task>) -> !;
+}
+
+// What the assembly relies on.
+const _: () = {
+    assert!(offset_of!(Task, save) == 0, "registers first");
+    assert!(offset_of!(frame::SavedState, r4) == 0 && offset_of!(frame::SavedState, r11) == 28);
+    assert!(
+        offset_of!(frame::ArchState, stack_room) == offset_of!(frame::ArchState, stack_low) + 4,
+        "one LDRD"
+    );
+    assert!(
+        offset_of!(frame::ArchState, address_space)
+            == offset_of!(frame::ArchState, translation_table) + 4,
+        "one LDRD"
+    );
+};
+
+/// Which exception the kernel failed with.
+#[derive(Copy, Clone)]
+enum Cause {
+    Undefined = 0,
+    PrefetchAbort = 1,
+    DataAbort = 2,
+    Unexpected = 3,
+}
+
+/// SVC.
+///
+/// # Safety
+///
+/// Called from the exception entry only, with the running task.
+unsafe extern "C" fn syscall(task: NonNull<Task>) -> NonNull<Task> {
+    // SAFETY: a new kernel entry, see above.
+    unsafe { entry::with_kernel(task, syscalls::call) }
+}
+
+/// # Safety
+///
+/// As for [`syscall`].
+unsafe extern "C" fn interrupt(task: NonNull<Task>) -> NonNull<Task> {
+    // SAFETY: as for `syscall`.
+    unsafe { entry::with_kernel(task, entry::interrupt) }
+}
+
+/// # Safety
+///
+/// As for [`syscall`].
+unsafe extern "C" fn data_abort(task: NonNull<Task>) -> NonNull<Task> {
+    // SAFETY: as for `syscall`.
+    unsafe {
+        entry::with_kernel(task, |kernel, task| {
+            Err(faults::data_abort(&kernel[task]).into())
+        })
+    }
+}
+
+/// # Safety
+///
+/// As for [`syscall`].
+unsafe extern "C" fn prefetch_abort(task: NonNull<Task>) -> NonNull<Task> {
+    // SAFETY: as for `syscall`.
+    unsafe { entry::with_kernel(task, |_, _| Err(faults::prefetch_abort().into())) }
+}
+
+/// # Safety
+///
+/// As for [`syscall`].
+unsafe extern "C" fn undefined(task: NonNull<Task>) -> NonNull<Task> {
+    // SAFETY: as for `syscall`.
+    unsafe { entry::with_kernel(task, fpu::undefined_instruction) }
+}
+
+/// The frame of the running task does not fit into its stack region at `frame`. Its eight words are in `words`.
+///
+/// Returns null if the task may write there all the same: the frame has been stored, and the exception is handled as if nothing
+/// had happened. Otherwise the task is faulted, and the one to run instead is returned.
+///
+/// # Safety
+///
+/// As for [`syscall`]; `words` are on the kernel's stack.
+unsafe extern "C" fn no_room(
+    task: NonNull<Task>,
+    frame: u32,
+    words: &[u32; 8],
+) -> Option<NonNull<Task>> {
+    let mut stored = false;
+    // SAFETY: as for `syscall`. If this returns null, it has only touched the task's frame, and the next function called with
+    // the task is what counts as the kernel entry.
+    let next = unsafe {
+        entry::with_kernel(task, |kernel, task| {
+            match frame::store_elsewhere(&mut kernel[task], frame, words) {
+                Ok(()) => {
+                    stored = true;
+                    Ok(crate::table::Next::Stay)
+                }
+                Err(fault) => Err(fault.into()),
+            }
+        })
+    };
+    if stored { None } else { Some(next) }
+}
+
+/// The processor took an exception that was not a task's.
+extern "C" fn kernel_failure(cause: u32, address: u32) -> ! {
+    use super::cp15;
+    match cause {
+        c if c == Cause::DataAbort as u32 => fail::die(format_args!(
+            "kernel data abort near {address:#x}: address {:#x}, DFSR {:#x}",
+            cp15::dfar(),
+            cp15::dfsr()
+        )),
+        c if c == Cause::PrefetchAbort as u32 => fail::die(format_args!(
+            "kernel prefetch abort near {address:#x}: IFSR {:#x}",
+            cp15::ifsr()
+        )),
+        c if c == Cause::Undefined as u32 => fail::die(format_args!(
+            "kernel undefined instruction near {address:#x}"
+        )),
+        _ => fail::die(format_args!("unexpected exception near {address:#x}")),
+    }
+}
+
+/// Leaves the kernel for the first time.
+///
+/// # Safety
+///
+/// `task` is an initialised element of the task table, nothing of the kernel's state is borrowed, and everything that a running
+/// task needs is set up.
+pub(crate) unsafe fn leave_kernel(task: NonNull<Task>) -> ! {
+    // The way out expects an empty kernel stack: it finds the running task, none so far, right above.
+    // SAFETY: nothing on the stack is used again; the rest is the caller's promise.
+    unsafe {
+        core::arch::asm!(
+            "ldr sp, ={top}",
+            "b {leave}",
+            top = sym CURRENT_TASK_PTR,
+            leave = sym leave,
+            in("r0") task.as_ptr(),
+            options(noreturn)
+        )
+    }
+}

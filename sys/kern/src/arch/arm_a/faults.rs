@@ -1,0 +1,20 @@
+//! Exceptions that tasks cause by mistake. What the status codes mean is in [`kerncore::arm_a::status`].
+
+use super::{cp15, frame};
+use crate::task::Task;
+use abi::FaultInfo;
+use kerncore::arm_a::status::{self, Stack};
+
+/// The fault behind a data abort that was just taken from the task.
+pub(crate) fn data_abort(task: &Task) -> FaultInfo {
+    let stack = Stack {
+        low: task.arch.stack_low,
+        pointer: frame::stack_pointer(task),
+    };
+    status::data_abort(cp15::dfsr(), cp15::dfar(), stack)
+}
+
+/// The fault behind a prefetch abort that was just taken.
+pub(crate) fn prefetch_abort() -> FaultInfo {
+    status::prefetch_abort(cp15::ifsr(), cp15::ifar())
+}

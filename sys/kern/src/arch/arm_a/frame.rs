@@ -1,0 +1,235 @@
+//! Where a stopped task's registers are: exactly where they would be on an ARMv7-M with floating point.
+//!
+//! r4 to r11 and the stack pointer are in the task table; r0 to r3, r12, lr, pc and the PSR are in an *extended exception frame*
+//! of 26 words on the task's own stack, of which the last 18 are reserved for s0 to s15 and FPSCR. Stock debuggers know no other
+//! layout, and there is no moment at which a stopped task does not have it: the exception entry writes it before the kernel does
+//! anything else.
+//!
+//! The frame is written with the kernel's rights, so it is checked first that it lies inside the task's stack region, or
+//! elsewhere in plain memory that the task may write. If it does not, the task is faulted with StackOverflow, and the frame goes
+//! to the very bottom of its stack region, where debuggers can read it: the true stack pointer is kept beside it.
+//!
+//! Floating-point registers stay in the processor until another task wants it (`fpu`); then they are saved in the task table.
+
+use super::{fpu, memory};
+use crate::descs::RegionAttributes;
+use crate::task::Task;
+use abi::{FaultInfo, IrqStatus, TASK_REGISTERS, TaskId};
+use kerncore::region::EXTENDED_FRAME;
+use kerncore::slice::covered;
+
+/// Size of an extended exception frame.
+pub(crate) const FRAME_BYTES: u32 = EXTENDED_FRAME;
+
+/// What fills the unused part of a stack.
+const STACK_FILL: u32 = 0xbadd_cafe;
+
+/// EXC_RETURN of a task on ARMv7-M: thread mode, process stack, extended frame. Only debuggers read it.
+const EXC_RETURN: u32 = 0xffff_ffed;
+
+/// Thumb state in an xPSR.
+const XPSR_T: u32 = 1 << 24;
+
+/// Registers of a task that is not running, besides its frame.
+#[derive(Debug, Default)]
+#[repr(C)]
+#[allow(missing_docs)] // The fields are registers.
+pub struct SavedState {
+    pub(crate) r4: u32,
+    pub(crate) r5: u32,
+    pub(crate) r6: u32,
+    pub(crate) r7: u32,
+    pub(crate) r8: u32,
+    pub(crate) r9: u32,
+    pub(crate) r10: u32,
+    pub(crate) r11: u32,
+    pub(crate) psp: u32,
+    pub(crate) exc_return: u32,
+    pub(crate) fp: fpu::Registers,
+}
+
+/// What the exception entry and the switch have to know about a task.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct ArchState {
+    /// TTBR0.
+    pub(crate) translation_table: u32,
+    /// CONTEXTIDR: the ASID.
+    pub(crate) address_space: u32,
+    /// Lowest address of the region that the stack is in.
+    pub(crate) stack_low: u32,
+    /// Highest offset from there at which a frame fits.
+    pub(crate) stack_room: u32,
+    /// FPEXC: enabled while the floating-point registers are this task's.
+    pub(crate) fpexc: u32,
+    /// Stack pointer when the frame did not fit; 0 if it did.
+    pub(crate) lost_stack_pointer: u32,
+}
+
+impl ArchState {
+    /// Does `[base, end)` lie in the region of the stack? It is plain memory that the task may read and write.
+    #[inline(always)]
+    pub(crate) fn in_stack_region(&self, base: u32, end: u32) -> bool {
+        // `stack_room` is at most 2^32 - 1 - 104 - `stack_low`, as the region does not wrap; neither does `[base, end)`.
+        base >= self.stack_low
+            && end.wrapping_sub(self.stack_low) <= self.stack_room.wrapping_add(FRAME_BYTES)
+    }
+}
+
+/// System call arguments and results. Which register is which is ABI: arguments and results from r4 on, the number in r11.
+impl SavedState {
+    /// Number of the system call.
+    #[inline(always)]
+    pub(crate) fn call_number(&self) -> u32 {
+        self.r11
+    }
+
+    /// Arguments 0 to 6.
+    #[inline(always)]
+    pub(crate) fn arguments(&self) -> [u32; 7] {
+        [
+            self.r4, self.r5, self.r6, self.r7, self.r8, self.r9, self.r10,
+        ]
+    }
+
+    /// The notifications that a task in RECV is waiting for.
+    #[inline(always)]
+    pub(crate) fn notification_mask(&self) -> u32 {
+        self.r6
+    }
+
+    /// Results of SEND, BORROW_READ, BORROW_WRITE and POST, and of anything that ends with an error: code and length.
+    #[inline(always)]
+    pub(crate) fn set_response(&mut self, code: u32, len: u32) {
+        self.r4 = code;
+        self.r5 = len;
+    }
+
+    /// Results of RECV.
+    #[inline(always)]
+    pub(crate) fn set_received(
+        &mut self,
+        sender: TaskId,
+        operation: u32,
+        len: u32,
+        capacity: u32,
+        leases: u32,
+    ) {
+        self.r4 = 0;
+        self.r5 = u32::from(sender.0);
+        self.r6 = operation;
+        self.r7 = len;
+        self.r8 = capacity;
+        self.r9 = leases;
+    }
+
+    /// Results of BORROW_INFO.
+    pub(crate) fn set_borrow_info(&mut self, attributes: u32, len: u32) {
+        self.r4 = 0;
+        self.r5 = attributes;
+        self.r6 = len;
+    }
+
+    /// Results of GET_TIMER.
+    pub(crate) fn set_time(&mut self, now: u64, deadline: Option<u64>, bits: u32) {
+        self.r4 = now as u32;
+        self.r5 = (now >> 32) as u32;
+        self.r6 = u32::from(deadline.is_some());
+        let deadline = deadline.unwrap_or_default();
+        self.r7 = deadline as u32;
+        self.r8 = (deadline >> 32) as u32;
+        self.r9 = bits;
+    }
+
+    /// Result of REFRESH_TASK_ID.
+    pub(crate) fn set_refreshed(&mut self, id: TaskId) {
+        self.r4 = u32::from(id.0);
+    }
+
+    /// Result of IRQ_STATUS.
+    pub(crate) fn set_irq_status(&mut self, status: IrqStatus) {
+        self.r4 = status.bits();
+    }
+}
+
+/// Gives a task the registers and the stack it begins its life with.
+pub(crate) fn reinitialize(task: &mut Task) {
+    fpu::forget(task);
+    let descriptor = task.descriptor;
+    // Checked at start: the stack region reaches at least a frame below the initial stack pointer.
+    let frame = descriptor.initial_stack.wrapping_sub(FRAME_BYTES);
+    memory::fill(fill_start(task), frame, STACK_FILL);
+    memory::fill(frame, descriptor.initial_stack, 0);
+    let words = [0, 0, 0, 0, 0, u32::MAX, descriptor.entry_point | 1, XPSR_T];
+    memory::store(frame, &words);
+    task.save = SavedState {
+        psp: frame,
+        exc_return: EXC_RETURN,
+        ..SavedState::default()
+    };
+    task.arch.lost_stack_pointer = 0;
+}
+
+/// Where the memory that a stack can grow down to begins: the region of the stack, and what adjoins it below.
+fn fill_start(task: &Task) -> u32 {
+    let wanted = RegionAttributes::READ | RegionAttributes::WRITE;
+    let unwanted = RegionAttributes::DEVICE | RegionAttributes::DMA;
+    let mut low = task.arch.stack_low;
+    for region in task.descriptor.regions.iter().rev() {
+        if region.base.wrapping_add(region.size) == low
+            && region.attributes.contains(wanted)
+            && !region.attributes.intersects(unwanted)
+        {
+            low = region.base;
+        }
+    }
+    low
+}
+
+/// Stores a frame that does not fit into the task's stack region.
+///
+/// # Errors
+///
+/// The task may not write at `frame` either: StackOverflow. The registers are preserved all the same.
+pub(crate) fn store_elsewhere(
+    task: &mut Task,
+    frame: u32,
+    words: &[u32; 8],
+) -> Result<(), FaultInfo> {
+    let wanted = RegionAttributes::WRITE;
+    let unwanted = RegionAttributes::DEVICE | RegionAttributes::DMA;
+    let fits = frame.checked_add(FRAME_BYTES).is_some_and(|end| {
+        covered(task.descriptor.regions, frame, end, |region| {
+            region.attributes.contains(wanted) && !region.attributes.intersects(unwanted)
+        })
+    });
+    if fits {
+        memory::store(frame, words);
+        task.save.psp = frame;
+        return Ok(());
+    }
+    let bottom = task.arch.stack_low;
+    memory::store(bottom, words);
+    task.save.psp = bottom;
+    task.arch.lost_stack_pointer = frame.wrapping_add(FRAME_BYTES);
+    Err(FaultInfo::StackOverflow { address: frame })
+}
+
+/// r0 to r12, sp, lr, pc, psr of a stopped task.
+pub(crate) fn registers(task: &Task) -> [u32; TASK_REGISTERS] {
+    let save = &task.save;
+    let [r0, r1, r2, r3, r12, lr, pc, psr] = memory::load(save.psp);
+    let sp = stack_pointer(task);
+    [
+        r0, r1, r2, r3, save.r4, save.r5, save.r6, save.r7, save.r8, save.r9, save.r10, save.r11,
+        r12, sp, lr, pc, psr,
+    ]
+}
+
+/// A stopped task's stack pointer.
+pub(crate) fn stack_pointer(task: &Task) -> u32 {
+    match task.arch.lost_stack_pointer {
+        0 => task.save.psp.wrapping_add(FRAME_BYTES),
+        pointer => pointer,
+    }
+}

@@ -1,0 +1,46 @@
+//! The tick: the Secure physical timer of the generic timer (DDI 0406C, chapter B8).
+//!
+//! The compare value moves on by exactly one tick each time, so that ticks do not drift with the time it takes to handle them. If
+//! the processor did not get to it for several ticks, they are counted all at once.
+
+use super::cp15;
+use crate::platform::Platform;
+use crate::time::CLOCK_FREQ_KHZ;
+use core::sync::atomic::Ordering;
+
+/// CNTP_CTL.ENABLE, with the interrupt not masked.
+const ENABLE: u32 = 1;
+
+/// Starts ticking, every `divisor` counts.
+pub(crate) fn init(_platform: &Platform, divisor: u32) {
+    cp15::set_cntp_cval(cp15::cntpct().wrapping_add(u64::from(divisor)));
+    // SAFETY: neither register changes how memory is accessed. USR mode gets no access to the timers, and to the cycle counter
+    // only for benchmarks.
+    unsafe {
+        cp15::set_cntkctl(0);
+        cp15::set_pmuserenr(u32::from(cfg!(feature = "bench")));
+        #[cfg(feature = "bench")]
+        {
+            // PMCR: enable, reset both kinds of counters. PMCNTENSET.C: the cycle counter.
+            cp15::set_pmcr(0b111);
+            cp15::set_pmcntenset(1 << 31);
+        }
+        cp15::set_cntp_ctl(ENABLE);
+    }
+}
+
+/// Sets the timer to its next tick and returns how many have passed, normally one.
+pub(crate) fn acknowledge() -> u32 {
+    let divisor = u64::from(CLOCK_FREQ_KHZ.load(Ordering::Relaxed)).max(1);
+    let due = cp15::cntp_cval();
+    let Some(late) = cp15::cntpct().checked_sub(due) else {
+        return 0;
+    };
+    let ticks = if late < divisor {
+        1
+    } else {
+        late / divisor + 1
+    };
+    cp15::set_cntp_cval(due.wrapping_add(ticks.wrapping_mul(divisor)));
+    u32::try_from(ticks).unwrap_or(u32::MAX)
+}

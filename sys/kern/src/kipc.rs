@@ -1,0 +1,272 @@
+//! Kernel IPC: a SEND to task id 0xFFFF.
+//!
+//! Answered at once, while the caller keeps the processor. Requests and responses are ssmarshal. Leases are ignored. The order
+//! of checks is that of a conversation with a server: is there such an operation, can the message be read, does it decode, are
+//! its values in range, may the caller do this, can the answer be written.
+
+use crate::arch;
+use crate::descs::HUBRIS_TASK_COUNT;
+use crate::table::{Kernel, Next, Stop, TaskHandle};
+use crate::umem::{self, Blame};
+use crate::{fail, header, interrupts};
+use abi::{FaultInfo, Kipcnum, ReadPanicMessageError, TaskState, UsageError};
+use kerncore::slice::UserSlice;
+use serde::{Deserialize, Serialize};
+
+/// Longest request, in bytes. What follows is ignored.
+const LONGEST_REQUEST: usize = 16;
+
+/// Longest encoded response, in bytes: the registers.
+const LONGEST_RESPONSE: usize = 68;
+
+/// Carries out the operation whose number and arguments are in the caller's saved registers.
+#[inline(never)]
+pub(crate) fn handle(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+    let operation = kernel[caller].save.arguments()[0] as u16;
+    match Kipcnum::try_from(operation) {
+        Ok(Kipcnum::ReadTaskStatus) => read_task_status(kernel, caller),
+        Ok(Kipcnum::ReinitTask) => reinit_task(kernel, caller),
+        Ok(Kipcnum::FaultTask) => fault_task(kernel, caller),
+        Ok(Kipcnum::ReadImageId) => respond(kernel, caller, &header::image_id()),
+        Ok(Kipcnum::Reset) => fail::restart(),
+        #[cfg(feature = "dump")]
+        Ok(Kipcnum::GetTaskDumpRegion) => dump::get_task_dump_region(kernel, caller),
+        #[cfg(feature = "dump")]
+        Ok(Kipcnum::ReadTaskDumpRegion) => dump::read_task_dump_region(kernel, caller),
+        Ok(Kipcnum::SoftwareIrq) => software_irq(kernel, caller),
+        Ok(Kipcnum::FindFaultedTask) => find_faulted_task(kernel, caller),
+        Ok(Kipcnum::ReadPanicMessage) => read_panic_message(kernel, caller),
+        Ok(Kipcnum::ReadTaskRegisters) => read_task_registers(kernel, caller),
+        _ => Err(UsageError::BadKernelMessage.into()),
+    }
+}
+
+/// Reads and decodes the caller's message.
+fn request<T: for<'de> Deserialize<'de>>(kernel: &Kernel, caller: TaskHandle) -> Result<T, Stop> {
+    let [_, message, len, ..] = kernel[caller].save.arguments();
+    let message = UserSlice::new(message, len)?;
+    let mut buffer = [0; LONGEST_REQUEST];
+    let len = umem::read(&kernel[caller], message, &mut buffer)?;
+    let bytes = buffer.get(..len).unwrap_or_default();
+    match ssmarshal::deserialize(bytes) {
+        Ok((value, _)) => Ok(value),
+        Err(_) => Err(UsageError::BadKernelMessage.into()),
+    }
+}
+
+/// The caller's response buffer.
+fn response_buffer(kernel: &Kernel, caller: TaskHandle) -> Result<UserSlice<u8>, Stop> {
+    let [_, _, _, buffer, len, ..] = kernel[caller].save.arguments();
+    Ok(UserSlice::new(buffer, len)?)
+}
+
+/// Encodes `value` into the caller's response buffer. If that is too small, the caller gets code 0 and a length that tells.
+fn respond<T: Serialize>(kernel: &mut Kernel, caller: TaskHandle, value: &T) -> Result<Next, Stop> {
+    let destination = response_buffer(kernel, caller)?;
+    let mut buffer = [0; LONGEST_RESPONSE];
+    // Every response type fits the buffer; if one did not, the caller would learn that nothing was written.
+    let bytes = ssmarshal::serialize(&mut buffer, value)
+        .ok()
+        .and_then(|len| buffer.get(..len));
+    let len = match bytes {
+        Some(bytes) if bytes.len() <= destination.count() as usize => {
+            umem::write(&kernel[caller], destination, bytes)?;
+            bytes.len()
+        }
+        _ => size_of::<T>(),
+    };
+    kernel[caller].save.set_response(0, len as u32);
+    Ok(Next::Stay)
+}
+
+/// Success without data.
+fn done(kernel: &mut Kernel, caller: TaskHandle) {
+    kernel[caller].save.set_response(0, 0);
+}
+
+fn task(index: u32) -> Result<TaskHandle, Stop> {
+    Ok(TaskHandle::new(index as usize).ok_or(UsageError::TaskOutOfRange)?)
+}
+
+fn supervisor_only(caller: TaskHandle) -> Result<(), Stop> {
+    if caller == TaskHandle::supervisor() {
+        Ok(())
+    } else {
+        Err(UsageError::NotSupervisor.into())
+    }
+}
+
+fn read_task_status(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+    let index = request::<u32>(kernel, caller)?;
+    let state = kernel[task(index)?].state;
+    respond(kernel, caller, &state)
+}
+
+fn reinit_task(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+    let (index, start) = request::<(u32, bool)>(kernel, caller)?;
+    let target = task(index)?;
+    kernel.restart(target, start);
+    if target == caller {
+        // The call this would return from belongs to the previous life.
+        return Ok(if start { Next::Stay } else { Next::Pick });
+    }
+    done(kernel, caller);
+    Ok(Next::Stay)
+}
+
+fn fault_task(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+    let index = request::<u32>(kernel, caller)?;
+    let target = task(index)?;
+    if target == caller || target == TaskHandle::supervisor() {
+        return Err(UsageError::IllegalTask.into());
+    }
+    done(kernel, caller);
+    let culprit = kernel.id(caller);
+    let woken = kernel.fault(target, FaultInfo::Injected(culprit));
+    Ok(Next::pick_if(woken))
+}
+
+fn software_irq(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+    supervisor_only(caller)?;
+    let (index, mask) = request::<(u32, u32)>(kernel, caller)?;
+    for &irq in interrupts::behind(index as usize, mask)? {
+        arch::gic::set_pending(irq);
+    }
+    done(kernel, caller);
+    Ok(Next::Stay)
+}
+
+fn find_faulted_task(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+    let start = request::<u32>(kernel, caller)? as usize;
+    if start > HUBRIS_TASK_COUNT {
+        return Err(UsageError::TaskOutOfRange.into());
+    }
+    let found = (start..HUBRIS_TASK_COUNT)
+        .find(|&index| {
+            TaskHandle::new(index)
+                .is_some_and(|task| matches!(kernel[task].state, TaskState::Faulted { .. }))
+        })
+        .unwrap_or(0);
+    respond(kernel, caller, &(found as u32))
+}
+
+fn read_panic_message(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+    let index = request::<u32>(kernel, caller)?;
+    let target = task(index)?;
+    let buffer = response_buffer(kernel, caller)?;
+    if !matches!(
+        kernel[target].state,
+        TaskState::Faulted {
+            fault: FaultInfo::Panic,
+            ..
+        }
+    ) {
+        return Err(Stop::Code(ReadPanicMessageError::TaskNotPanicked as u32));
+    }
+    let bad = Stop::Code(ReadPanicMessageError::BadPanicBuffer as u32);
+    let [message, len, ..] = kernel[target].save.arguments();
+    let Ok(message) = UserSlice::new(message, len) else {
+        return Err(bad);
+    };
+    match umem::copy(kernel, target, message, caller, buffer) {
+        Ok(copied) => {
+            kernel[caller].save.set_response(0, copied);
+            Ok(Next::Stay)
+        }
+        Err(Blame {
+            to: Some(fault), ..
+        }) => Err(fault.into()),
+        Err(Blame { to: None, .. }) => Err(bad),
+    }
+}
+
+/// Ours, not upstream's: r0 to r12, sp, lr, pc, psr of any task but the caller, as it stopped.
+fn read_task_registers(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+    supervisor_only(caller)?;
+    let index = request::<u32>(kernel, caller)?;
+    let registers = arch::registers(&kernel[task(index)?]);
+    respond(kernel, caller, &registers)
+}
+
+#[cfg(feature = "dump")]
+mod dump {
+    //! Another task's memory, for the supervisor's dumps.
+
+    use super::{request, respond, response_buffer, supervisor_only, task};
+    use crate::descs::RegionAttributes;
+    use crate::table::{Kernel, Next, Stop, TaskHandle};
+    use crate::task::Task;
+    use crate::umem;
+    use abi::{TaskDumpRegion, UsageError};
+    use kerncore::slice::{UserSlice, covered};
+
+    /// Where a task's entry in the task table is.
+    fn entry(task: TaskHandle) -> TaskDumpRegion {
+        TaskDumpRegion {
+            base: task.entry().addr().get() as u32,
+            size: size_of::<Task>() as u32,
+        }
+    }
+
+    pub(super) fn get_task_dump_region(
+        kernel: &mut Kernel,
+        caller: TaskHandle,
+    ) -> Result<Next, Stop> {
+        let (index, n) = request::<(u32, u32)>(kernel, caller)?;
+        let target = task(index)?;
+        let region = match n.checked_sub(1) {
+            None => Some(entry(target)),
+            Some(n) => {
+                let regions = kernel[target].descriptor.regions.iter();
+                let mut dumpable = regions.filter(|region| region.dumpable());
+                dumpable.nth(n as usize).map(|region| TaskDumpRegion {
+                    base: region.base,
+                    size: region.size,
+                })
+            }
+        };
+        respond(kernel, caller, &region)
+    }
+
+    pub(super) fn read_task_dump_region(
+        kernel: &mut Kernel,
+        caller: TaskHandle,
+    ) -> Result<Next, Stop> {
+        supervisor_only(caller)?;
+        let (index, region) = request::<(u32, TaskDumpRegion)>(kernel, caller)?;
+        let target = task(index)?;
+        if target == TaskHandle::supervisor() {
+            return Err(UsageError::TaskOutOfRange.into());
+        }
+        let source = UserSlice::<u8>::new(region.base, region.size)?;
+        let destination = response_buffer(kernel, caller)?;
+        if !source.is_empty() && !in_entry(target, &source) && !in_memory(&kernel[target], &source)
+        {
+            return Err(umem::not_accessible(&source).into());
+        }
+        let count = source.count().min(destination.count());
+        // SAFETY: the source lies in the task table, which is not among the caller's memory, or in memory of the target
+        // that is not a device; either is mapped for the kernel. The target is not the caller. They share no memory but a
+        // retained region, which is DMA memory, and the destination is not.
+        unsafe { umem::copy_out(source.base(), &kernel[caller], destination, count)? };
+        kernel[caller].save.set_response(0, count);
+        Ok(Next::Stay)
+    }
+
+    fn in_entry(task: TaskHandle, slice: &UserSlice<u8>) -> bool {
+        let entry = entry(task);
+        slice.base() >= entry.base && slice.end() <= entry.base.wrapping_add(entry.size)
+    }
+
+    fn in_memory(task: &Task, slice: &UserSlice<u8>) -> bool {
+        covered(
+            task.descriptor.regions,
+            slice.base(),
+            slice.end(),
+            |region| {
+                region.attributes.contains(RegionAttributes::READ)
+                    && !region.attributes.contains(RegionAttributes::DEVICE)
+            },
+        )
+    }
+}

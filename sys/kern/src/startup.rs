@@ -1,0 +1,84 @@
+//! From reset to the first task.
+//!
+//! The processor-dependent entry has parked the second processor, cleared `.bss`, copied `.data` and set up stacks; the MMU is
+//! still off. From here: task table, checks, translation tables, interrupts, time, first task.
+//!
+//! A warm reset must come up as a cold start does: nothing is assumed about what RAM holds.
+
+use crate::descs::{HUBRIS_TASK_COUNT, HUBRIS_TASK_DESCS, HUBRIS_TASK_TABLE_SPACE};
+use crate::platform::{self, Platform};
+use crate::table::{Kernel, NOBODY, TaskHandle};
+use crate::task::Task;
+use crate::time::CLOCK_FREQ_KHZ;
+use crate::{arch, fail};
+use core::mem::MaybeUninit;
+use core::sync::atomic::Ordering;
+use kerncore::arm_a::tables::PAGE;
+use kerncore::region;
+
+/// Starts the system; does not return.
+///
+/// `tick_divisor` is how far the timer counts in one tick, a millisecond.
+///
+/// # Safety
+///
+/// Called once, from the application's `kernel_main`, with a `platform` that describes the chip.
+pub unsafe fn start_kernel(tick_divisor: u32, platform: &'static Platform) -> ! {
+    platform::set(platform);
+    CLOCK_FREQ_KHZ.store(tick_divisor, Ordering::Relaxed);
+
+    // SAFETY: nothing else refers to the table yet.
+    let table = unsafe { &mut *(&raw mut HUBRIS_TASK_TABLE_SPACE) };
+    init_task_table(table);
+
+    // SAFETY: the table is initialised, and this is the only code that runs.
+    let mut kernel = unsafe { Kernel::enter() };
+    for task in TaskHandle::all() {
+        check(&kernel[task]);
+    }
+    arch::memory::enable(&mut kernel, platform);
+    for task in TaskHandle::all() {
+        arch::reinitialize(&mut kernel[task]);
+        if kernel[task].starts_at_boot() {
+            kernel.wake(task);
+        }
+    }
+    arch::gic::init(platform);
+    arch::timer::init(platform, tick_divisor);
+
+    let first = kernel.pick(NOBODY);
+    // SAFETY: the task is ready to run and everything it needs has just been set up. `kernel` is not used any more.
+    unsafe { arch::start_first_task(first.entry()) }
+}
+
+fn init_task_table(table: &mut [MaybeUninit<Task>; HUBRIS_TASK_COUNT]) {
+    for (entry, descriptor) in table.iter_mut().zip(&HUBRIS_TASK_DESCS) {
+        entry.write(Task::new(descriptor));
+    }
+}
+
+/// Checks the rules of protection once more, on the tables that are going to be enforced.
+fn check(task: &Task) {
+    let descriptor = task.descriptor;
+    let map = descriptor.regions.iter().copied();
+    let verdict = region::check(
+        map.clone(),
+        PAGE,
+        descriptor.entry_point,
+        descriptor.initial_stack,
+    );
+    if let Err(rule) = verdict {
+        fail::die(format_args!(
+            "memory map of task {}: {rule:?}",
+            descriptor.index
+        ));
+    }
+    for region in map {
+        if arch::memory::is_kernel(region.base, region.size) {
+            fail::die(format_args!(
+                "task {} is granted kernel memory",
+                descriptor.index
+            ));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! One task, as the kernel keeps it.
+//!
+//! Debuggers find [`Task`] and its fields by name. Fields that only this kernel has come last.
+
+use crate::arch;
+use crate::descs::{HUBRIS_TASK_COUNT, RANKS, RegionAttributes, TaskDesc, TaskFlags};
+use abi::{Generation, SchedState, TaskId, TaskState};
+use kerncore::order::{self, TaskSet};
+use kerncore::slice::{UserSlice, covered};
+
+/// A set over all tasks of this system.
+pub type Tasks = TaskSet<{ order::words(HUBRIS_TASK_COUNT) }>;
+
+/// One entry of the task table.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Task {
+    /// Registers. First, because the exception entry reaches it through the task's address.
+    pub(crate) save: arch::SavedState,
+    /// What the exception entry and the switch need to know; see there.
+    pub(crate) arch: arch::ArchState,
+    /// Scheduling priority.
+    pub(crate) priority: Priority,
+    /// What it is doing. Changed only by the methods of the kernel that keep the sets of tasks true.
+    pub(crate) state: TaskState,
+    /// Its timer.
+    pub(crate) timer: TimerState,
+    /// How often it has been restarted.
+    pub(crate) generation: u32,
+    /// Posted and not yet received.
+    pub(crate) notifications: u32,
+    /// What never changes about it.
+    pub(crate) descriptor: &'static TaskDesc,
+    /// Its name in its present life.
+    pub(crate) id: TaskId,
+    /// Its place in the order of importance.
+    pub(crate) rank: u16,
+    /// The tasks that are in InSend to it.
+    pub(crate) senders: Tasks,
+}
+
+impl Task {
+    /// The task of `descriptor`, before its first start.
+    pub(crate) fn new(descriptor: &'static TaskDesc) -> Self {
+        let index = usize::from(descriptor.index);
+        Self {
+            save: arch::SavedState::default(),
+            arch: arch::ArchState::default(),
+            priority: Priority(descriptor.priority),
+            state: TaskState::default(),
+            timer: TimerState::default(),
+            generation: 0,
+            notifications: 0,
+            descriptor,
+            id: TaskId::for_index_and_gen(index, Generation::ZERO),
+            rank: RANKS.get(index).copied().unwrap_or_default(),
+            senders: Tasks::EMPTY,
+        }
+    }
+
+    /// Begins a new life: new name, nothing pending. Registers and memory are the caller's business.
+    pub(crate) fn renew(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+        self.id = self.id.next_generation();
+        self.timer = TimerState::default();
+        self.notifications = 0;
+        self.state = TaskState::Healthy(SchedState::Stopped);
+        self.senders = Tasks::EMPTY;
+    }
+
+    /// Is it to run from the start?
+    pub(crate) fn starts_at_boot(&self) -> bool {
+        self.descriptor.flags.contains(TaskFlags::START_AT_BOOT)
+    }
+
+    /// May the task itself read all of `slice`, and is it plain memory?
+    #[inline(always)]
+    pub(crate) fn can_read<T: kerncore::slice::Element>(&self, slice: &UserSlice<T>) -> bool {
+        self.owns(slice.base(), slice.end(), RegionAttributes::READ)
+    }
+
+    /// May the task itself write all of `slice`, and is it plain memory?
+    #[inline(always)]
+    pub(crate) fn can_write<T: kerncore::slice::Element>(&self, slice: &UserSlice<T>) -> bool {
+        self.owns(slice.base(), slice.end(), RegionAttributes::WRITE)
+    }
+
+    /// Nearly everything a task passes lies in the region of its stack and its data, so that region is tried first.
+    #[inline(always)]
+    fn owns(&self, base: u32, end: u32, wanted: RegionAttributes) -> bool {
+        self.arch.in_stack_region(base, end) || self.owns_elsewhere(base, end, wanted)
+    }
+
+    #[inline(never)]
+    fn owns_elsewhere(&self, base: u32, end: u32, wanted: RegionAttributes) -> bool {
+        let unwanted = RegionAttributes::DEVICE | RegionAttributes::DMA;
+        base == end
+            || covered(self.descriptor.regions, base, end, |region| {
+                region.attributes.contains(wanted) && !region.attributes.intersects(unwanted)
+            })
+    }
+}
+
+/// Scheduling priority; 0 is the most important. Not `Ord`, so that nobody has to remember which way round it is.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[repr(transparent)]
+pub struct Priority(pub u8);
+
+impl Priority {
+    /// Is it strictly more important than `other`?
+    #[inline(always)]
+    pub fn is_more_important_than(self, other: Self) -> bool {
+        self.0 < other.0
+    }
+}
+
+/// A task's timer.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct TimerState {
+    /// When it fires, if it is set.
+    pub(crate) deadline: Option<Timestamp>,
+    /// What it posts.
+    pub(crate) to_post: NotificationSet,
+}
+
+/// Ticks (milliseconds) since boot.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Ord, PartialOrd)]
+#[repr(transparent)]
+pub struct Timestamp(pub u64);
+
+/// A set of notification bits.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[repr(transparent)]
+pub struct NotificationSet(pub u32);

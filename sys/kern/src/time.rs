@@ -1,0 +1,85 @@
+//! Time: the tick, SET_TIMER, GET_TIMER.
+//!
+//! A tick is one millisecond, counted in 64 bits from boot. Each task has one timer. Only a tick that some timer may be due
+//! at looks at the timers at all: the kernel keeps a lower bound of the next deadline.
+
+use crate::table::{Kernel, Next, Stop, TaskHandle};
+use crate::task::{NotificationSet, TimerState, Timestamp};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// Ticks since boot, low word first. Debuggers read both as one.
+#[unsafe(no_mangle)]
+#[used]
+pub static TICKS: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
+
+/// Ticks in a millisecond of the timer: frequency of the count that makes ticks, in kHz. For debuggers.
+#[unsafe(no_mangle)]
+#[used]
+pub static CLOCK_FREQ_KHZ: AtomicU32 = AtomicU32::new(0);
+
+/// Ticks since boot.
+#[inline(always)]
+pub(crate) fn now() -> u64 {
+    let [low, high] = &TICKS;
+    // The kernel does not interrupt itself, so the two halves belong together.
+    u64::from(low.load(Ordering::Relaxed)) | u64::from(high.load(Ordering::Relaxed)) << 32
+}
+
+/// `ticks` more have passed: fires the timers that are due.
+pub(crate) fn advance(kernel: &mut Kernel, ticks: u32) {
+    let now = now().wrapping_add(u64::from(ticks));
+    let [low, high] = &TICKS;
+    low.store(now as u32, Ordering::Relaxed);
+    high.store((now >> 32) as u32, Ordering::Relaxed);
+    if now < *kernel.next_deadline() {
+        return;
+    }
+    let mut next = u64::MAX;
+    for task in TaskHandle::all() {
+        let TimerState {
+            deadline: Some(Timestamp(deadline)),
+            to_post,
+        } = kernel[task].timer
+        else {
+            continue;
+        };
+        if deadline <= now {
+            kernel[task].timer.deadline = None;
+            kernel.post(task, to_post.0);
+        } else {
+            next = next.min(deadline);
+        }
+    }
+    *kernel.next_deadline() = next;
+}
+
+/// SET_TIMER. A deadline that has passed disables the timer and posts at once.
+pub(crate) fn set_timer(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+    let [enable, low, high, bits, ..] = kernel[caller].save.arguments();
+    let deadline = u64::from(low) | u64::from(high) << 32;
+    let mut timer = TimerState {
+        deadline: None,
+        to_post: NotificationSet(bits),
+    };
+    if enable != 0 {
+        if deadline <= now() {
+            kernel[caller].notifications |= bits;
+        } else {
+            timer.deadline = Some(Timestamp(deadline));
+            let next = kernel.next_deadline();
+            *next = (*next).min(deadline);
+        }
+    }
+    kernel[caller].timer = timer;
+    Ok(Next::Stay)
+}
+
+/// GET_TIMER.
+pub(crate) fn get_timer(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+    let timer = kernel[caller].timer;
+    let deadline = timer.deadline.map(|Timestamp(deadline)| deadline);
+    kernel[caller]
+        .save
+        .set_time(now(), deadline, timer.to_post.0);
+    Ok(Next::Stay)
+}
