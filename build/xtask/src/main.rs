@@ -1,4 +1,6 @@
 //! Builds, checks and runs the firmware: `cargo xtask help`.
+//!
+//! An application is described by `app.toml` ([`config`]); [`dist`] tells how it becomes an image.
 
 #![forbid(unsafe_code)]
 
@@ -16,14 +18,23 @@ mod linker;
 mod process;
 mod progress;
 mod slots;
+mod stack;
 mod stamp;
+mod thumb;
 mod toolchain;
 mod tree;
+mod verbs;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use dist::{Build, Product};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use verbs::{compile, external, lint, print, qemu, sizes};
+
+/// The application at the top of the tree.
+const DEFAULT_APP: &str = "app.toml";
 
 #[derive(Parser)]
 #[command(
@@ -41,11 +52,77 @@ enum Verb {
     /// Build an application: image, archive, and an ELF file for QEMU
     Dist {
         /// The application
-        #[arg(default_value = "app.toml")]
+        #[arg(default_value = DEFAULT_APP)]
         app: PathBuf,
         /// Let paths of this machine be in the image
         #[arg(long)]
         dangerously_skip_path_check: bool,
+    },
+    /// Compile tasks without making an image
+    Build {
+        /// The tasks; default: all
+        tasks: Vec<String>,
+        #[arg(long, default_value = DEFAULT_APP)]
+        app: PathBuf,
+    },
+    /// Run clippy over tasks and kernel, warnings being errors
+    Clippy {
+        /// The tasks, or "kernel"; default: all
+        tasks: Vec<String>,
+        #[arg(long, default_value = DEFAULT_APP)]
+        app: PathBuf,
+    },
+    /// Flash, RAM and stack of each task, in bytes
+    Sizes {
+        #[arg(default_value = DEFAULT_APP)]
+        app: PathBuf,
+        /// Show the deepest chain of calls of this task instead
+        #[arg(long)]
+        stack: Option<String>,
+    },
+    /// Which task each slot is bound to
+    TaskSlots {
+        #[arg(default_value = DEFAULT_APP)]
+        app: PathBuf,
+    },
+    /// A fact about an application
+    Print {
+        fact: print::Fact,
+        #[arg(default_value = DEFAULT_APP)]
+        app: PathBuf,
+    },
+    /// Boot an application in QEMU, its serial line on this terminal
+    Qemu {
+        /// Content of the eMMC device; without it there is none
+        #[arg(long)]
+        image: Option<PathBuf>,
+        #[arg(long, default_value = DEFAULT_APP)]
+        app: PathBuf,
+        /// More arguments for QEMU
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Run `humility` on the archive
+    Humility {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Check format, clippy and documentation of the whole workspace
+    Lint,
+    /// Crash, restart, and read the crash back, in QEMU
+    Demo {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Run every test, on the host and in QEMU
+    Test {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Count instructions
+    Bench {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
 }
 
@@ -65,12 +142,58 @@ fn run(verb: Verb) -> Result<()> {
             app,
             dangerously_skip_path_check,
         } => {
-            let mut build = dist::Build::open(&app)?;
+            let mut build = Build::open(&app)?;
             build.skip_path_check = dangerously_skip_path_check;
             for product in build.dist()? {
                 println!("{}", product.archive.display());
             }
             Ok(())
         }
+        Verb::Build { tasks, app } => compile::build(&Build::open(&app)?, &tasks),
+        Verb::Clippy { tasks, app } => compile::clippy(&built(&app)?.0, &tasks),
+        Verb::Sizes { app, stack } => {
+            let (build, product) = built(&app)?;
+            match stack {
+                Some(task) => sizes::print_chain(&product, &task),
+                None => sizes::print(&build, &product),
+            }
+        }
+        Verb::TaskSlots { app } => {
+            let (build, product) = built(&app)?;
+            print::task_slots(&build, &product)
+        }
+        Verb::Print { fact, app } => print::print(&Build::open(&app)?, fact),
+        Verb::Qemu {
+            image,
+            app,
+            arguments,
+        } => {
+            let (build, product) = built(&app)?;
+            qemu::run(&build, &product, image.as_deref(), &arguments)
+        }
+        Verb::Humility { arguments } => {
+            external::humility(&built(Path::new(DEFAULT_APP))?.1, &arguments)
+        }
+        Verb::Lint => lint::lint(&built(Path::new(DEFAULT_APP))?.0),
+        Verb::Demo { arguments } => harness("demo", &arguments),
+        Verb::Test { arguments } => harness("test", &arguments),
+        Verb::Bench { arguments } => harness("bench", &arguments),
     }
+}
+
+/// The application, up to date, and its first image.
+fn built(app: &Path) -> Result<(Build, Product)> {
+    let build = Build::open(app)?;
+    let product = build
+        .dist()?
+        .into_iter()
+        .next()
+        .context("the application has no image")?;
+    Ok((build, product))
+}
+
+/// Runs the harness on an application that is up to date. The harness asks for those of its own suites itself.
+fn harness(verb: &str, arguments: &[OsString]) -> Result<()> {
+    let (build, _) = built(Path::new(DEFAULT_APP))?;
+    external::harness(&build.tree, verb, arguments)
 }

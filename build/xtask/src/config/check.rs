@@ -178,7 +178,7 @@ fn kernel(config: &Config) -> Result<(), Problem> {
         .get(config.kernel_ram())
         .copied()
         .unwrap_or_default();
-    if kernel.stacksize % 8 != 0 || kernel.stacksize == 0 || kernel.stacksize > ram {
+    if !kernel.stacksize.is_multiple_of(8) || kernel.stacksize == 0 || kernel.stacksize > ram {
         let message = format!(
             "is {}, must be a multiple of 8 and fit in kernel.requires.{}",
             kernel.stacksize,
@@ -381,6 +381,17 @@ fn regions(config: &Config, task: &Task) -> Result<(), Problem> {
         if config.allocated().any(|output| output == name) {
             let message =
                 format!("`{name}` is divided among the tasks, so none can have it as a whole");
+            return Err(Problem::at(&["extern-regions"], message));
+        }
+    }
+    let kernels = &config.app.kernel.extern_regions;
+    for name in &task.extern_regions {
+        if kernels
+            .iter()
+            .any(|region| region.region == *name && !region.shared)
+        {
+            let message =
+                format!("`{name}` is the kernel's; its entry there needs `shared = true`");
             return Err(Problem::at(&["extern-regions"], message));
         }
     }

@@ -1,0 +1,100 @@
+//! The kernel: what it is told, and its link.
+
+use super::{Build, Linked, Product};
+use crate::elf::Elf;
+use crate::firmware::Unit;
+use crate::hash::Fnv64;
+use crate::progress::Progress;
+use crate::{environment, kconfig, linker};
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::fs;
+
+impl Build {
+    /// Compiles and links the kernel.
+    pub(super) fn build_kernel(
+        &self,
+        product: &Product,
+        linked: &Linked,
+        progress: &mut Progress,
+    ) -> Result<Elf> {
+        let place = |output: &str| linked.allocation.of_kernel(output);
+        let memory = linker::kernel_memory(&self.config, &product.image, place)?;
+        let script_path = self.tree.script("kernel-link.x");
+        let script = fs::read_to_string(&script_path)
+            .with_context(|| format!("cannot read {}", script_path.display()))?;
+        let directory = product.directory.join("kernel.link");
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        fs::write(directory.join("memory.x"), &memory)?;
+        fs::write(directory.join("link.x"), &script)?;
+
+        let mut scripts = Fnv64::new();
+        scripts.add(memory.as_bytes());
+        scripts.add(script.as_bytes());
+        let mut unit = self.kernel_unit(product, linked)?;
+        unit.rustc_args = vec![
+            "-Clink-arg=-Tlink.x".into(),
+            format!("-Clink-arg=-L{}", directory.display()),
+            "-Clink-arg=-zcommon-page-size=0x20".into(),
+            "-Clink-arg=-zmax-page-size=0x20".into(),
+            // Cargo does not know the linker scripts; a change of theirs has to look like a change of arguments.
+            format!("-Cmetadata={:016x}", scripts.finish()),
+        ];
+        let output = product.directory.join("kernel.orig");
+        progress.step("building kernel");
+        self.compiler().build(&unit, &output, progress)?;
+        let elf = Elf::read(&output)?;
+        elf.forbid(&self.forbidden_strings())?;
+        Ok(elf)
+    }
+
+    /// How the kernel's crate is checked, once its tasks are there.
+    pub fn finished_kernel_unit(&self, product: &Product) -> Result<Unit> {
+        // Nothing is left to be done, or else it says what it does.
+        let linked = self.linked(product, &mut Progress::new(self.config.app.tasks.len()))?;
+        self.kernel_unit(product, &linked)
+    }
+
+    fn kernel_unit(&self, product: &Product, linked: &Linked) -> Result<Unit> {
+        let kernel = &self.config.app.kernel;
+        Ok(Unit {
+            label: "kernel".into(),
+            package: kernel.name.clone(),
+            target: self.config.board.substrate.kernel_target.clone(),
+            features: kernel.features.clone(),
+            no_default_features: kernel.no_default_features,
+            env: self.kernel_env(product, linked)?,
+            rustc_args: Vec::new(),
+        })
+    }
+
+    /// The environment of the kernel's build scripts.
+    fn kernel_env(&self, product: &Product, linked: &Linked) -> Result<Vec<(String, String)>> {
+        let entries = linked
+            .tasks
+            .iter()
+            .map(|(name, elf)| Ok((name.clone(), elf.entry()?)));
+        let entries = entries.collect::<Result<BTreeMap<_, _>>>()?;
+        let kconfig = kconfig::make(&self.config, &product.image, &linked.allocation, &entries)?;
+        let kconfig = ron::to_string(&kconfig)?;
+        // Two images that differ in anything that is loaded must not have the same id: by it, a debugger tells
+        // whether an archive is that of a running system.
+        let mut id = Fnv64::new();
+        id.add(kconfig.as_bytes());
+        for elf in linked.tasks.values() {
+            for segment in elf.segments()? {
+                id.add(&segment.load_address.to_le_bytes());
+                id.add(segment.bytes);
+            }
+        }
+        let mut env = environment::common(&self.config)?;
+        env.push(("HUBRIS_KCONFIG".into(), kconfig));
+        env.push(("HUBRIS_IMAGE_ID".into(), id.finish().to_string()));
+        env.push((
+            "HUBRIS_FLASH_OUTPUTS".into(),
+            ron::to_string(&self.config.memory.get("flash"))?,
+        ));
+        Ok(env)
+    }
+}

@@ -1,0 +1,125 @@
+//! `cargo xtask dist`: from `app.toml` to an image and its archive.
+//!
+//! The order, and why: tasks are compiled first, without addresses, and linked once to measure them; only then is it
+//! known where each can be. Linked at their places, they have their slots bound. The kernel comes last, since its
+//! tables hold the tasks' places and entry points, and the hash of everything else is its image id.
+//!
+//! Each step leaves a stamp beside its output ([`crate::stamp`]) and is skipped while that holds.
+
+mod finish;
+mod kernel;
+mod tasks;
+
+use crate::allocate::{Allocation, allocate, check_caps};
+use crate::config::Config;
+use crate::elf::Elf;
+use crate::firmware::Compiler;
+use crate::progress::Progress;
+use crate::toolchain::Toolchain;
+use crate::tree::Tree;
+use anyhow::{Context, Result};
+use indexmap::IndexMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// An application, and what it is built with.
+pub struct Build {
+    pub tree: Tree,
+    pub config: Config,
+    pub toolchain: Toolchain,
+    /// Let paths of this machine be in the image.
+    pub skip_path_check: bool,
+}
+
+/// What [`Build::dist`] made, for one image.
+#[derive(Clone, Debug)]
+pub struct Product {
+    pub image: String,
+    /// Directory of all outputs of this image.
+    pub directory: PathBuf,
+    pub archive: PathBuf,
+    /// Boots with QEMU's `-kernel`.
+    pub qemu_elf: PathBuf,
+}
+
+/// The tasks of one image, at their places.
+struct Linked {
+    allocation: Allocation,
+    tasks: IndexMap<String, Elf>,
+}
+
+impl Build {
+    /// Reads the application at `app` and finds a toolchain for it.
+    pub fn open(app: &Path) -> Result<Self> {
+        let tree = Tree::find()?;
+        let path =
+            std::path::absolute(app).with_context(|| format!("{}: not a path", app.display()))?;
+        let config = Config::load(&tree.root, &path)?;
+        let kernel_target = &config.board.substrate.kernel_target;
+        let toolchain = Toolchain::find(&[&config.app.target, kernel_target], &tree.firmware())?;
+        Ok(Self {
+            tree,
+            config,
+            toolchain,
+            skip_path_check: false,
+        })
+    }
+
+    /// The compiler for this application.
+    pub fn compiler(&self) -> Compiler<'_> {
+        Compiler {
+            tree: &self.tree,
+            toolchain: &self.toolchain,
+        }
+    }
+
+    /// Where `image`'s outputs go.
+    pub fn product(&self, image: &str) -> Product {
+        let directory = self.tree.dist(&self.config.app.name).join(image);
+        let archive = format!("build-{}-image-{image}.zip", self.config.app.name);
+        Product {
+            image: image.to_string(),
+            archive: directory.join(archive),
+            qemu_elf: directory.join("qemu.elf"),
+            directory,
+        }
+    }
+
+    /// Makes every image.
+    pub fn dist(&self) -> Result<Vec<Product>> {
+        let images = &self.config.app.image_names;
+        images.iter().map(|image| self.image(image)).collect()
+    }
+
+    /// Makes one image.
+    fn image(&self, image: &str) -> Result<Product> {
+        let product = self.product(image);
+        // One step per task, and the kernel.
+        let mut progress = Progress::new(self.config.app.tasks.len() + 1);
+        let linked = self.linked(&product, &mut progress)?;
+        let kernel = self.build_kernel(&product, &linked, &mut progress)?;
+        self.finish(&product, kernel, &linked.tasks)?;
+        Ok(product)
+    }
+
+    /// Everything up to the kernel.
+    fn linked(&self, product: &Product, progress: &mut Progress) -> Result<Linked> {
+        let objects = product.directory.join("objects");
+        fs::create_dir_all(&objects)
+            .with_context(|| format!("cannot make {}", objects.display()))?;
+        let objects = self.compile_tasks(product, progress)?;
+        let needs = self.measure(product, &objects)?;
+        check_caps(&self.config, &needs)?;
+        let allocation = allocate(&self.config, &product.image, &needs)?;
+        let tasks = self.link_tasks(product, &objects, &allocation)?;
+        Ok(Linked { allocation, tasks })
+    }
+
+    /// Strings that must not be in a finished program.
+    fn forbidden_strings(&self) -> Vec<String> {
+        if self.skip_path_check {
+            return Vec::new();
+        }
+        self.compiler().forbidden_strings()
+    }
+}

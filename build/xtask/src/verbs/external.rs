@@ -1,0 +1,42 @@
+//! Verbs that are other programs of this tree, or of elsewhere, called with the right arguments.
+
+use crate::dist::Product;
+use crate::process::{find_in_path, run};
+use crate::tree::Tree;
+use anyhow::{Result, bail};
+use std::env;
+use std::ffi::OsString;
+use std::process::Command;
+
+/// Runs `humility` on the archive.
+pub fn humility(product: &Product, arguments: &[OsString]) -> Result<()> {
+    let Some(humility) = find_in_path("humility") else {
+        bail!(
+            "humility is not on PATH; install it with `cargo install --git https://github.com/oxidecomputer/humility \
+             humility-bin --locked`"
+        );
+    };
+    run(
+        Command::new(humility)
+            .arg("-a")
+            .arg(&product.archive)
+            .args(arguments),
+        "humility",
+    )
+}
+
+/// Runs the harness, which boots images in QEMU and looks at what they do.
+pub fn harness(tree: &Tree, verb: &str, arguments: &[OsString]) -> Result<()> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["run", "--quiet", "--package", "harness", "--", verb])
+        .args(arguments);
+    // The harness and the host tools are looked for from the top of the tree.
+    command.current_dir(&tree.root);
+    let status = command.status()?;
+    if !status.success() {
+        bail!("{verb} failed");
+    }
+    Ok(())
+}

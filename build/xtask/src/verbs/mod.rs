@@ -1,0 +1,8 @@
+//! What `cargo xtask` can be asked to do beside building: one file per subject.
+
+pub mod compile;
+pub mod external;
+pub mod lint;
+pub mod print;
+pub mod qemu;
+pub mod sizes;

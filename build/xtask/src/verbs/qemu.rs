@@ -1,0 +1,54 @@
+//! `qemu`: boots an image, with its serial line on this terminal.
+
+use crate::dist::{Build, Product};
+use crate::process::find_in_path;
+use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Boots `product` and returns when QEMU ends. `image` is the content of the eMMC device; without it there is none.
+pub fn run(
+    build: &Build,
+    product: &Product,
+    image: Option<&Path>,
+    extra: &[OsString],
+) -> Result<()> {
+    let arguments = &build.config.board.substrate.qemu;
+    if arguments.is_empty() {
+        bail!(
+            "boards/{}.toml: substrate.qemu: missing; QEMU does not know this board",
+            build.config.app.board
+        );
+    }
+    let mut command = Command::new(find()?);
+    command
+        .args(arguments)
+        .arg("-kernel")
+        .arg(&product.qemu_elf);
+    command.args(["-display", "none", "-serial", "mon:stdio"]);
+    if let Some(image) = image {
+        if !image.is_file() {
+            bail!(
+                "{}: no such file; make one with `crashlog format`",
+                image.display()
+            );
+        }
+        let mut drive = OsString::from("format=raw,if=sd,index=2,file=");
+        // A comma ends the value unless doubled.
+        drive.push(image.to_string_lossy().replace(',', ",,"));
+        command.arg("-drive").arg(drive);
+    }
+    command.args(extra);
+    eprintln!("Ctrl-A X ends QEMU");
+    let status = command.status().context("cannot run qemu-system-arm")?;
+    if !status.success() {
+        bail!("QEMU ended with {status}");
+    }
+    Ok(())
+}
+
+fn find() -> Result<PathBuf> {
+    find_in_path("qemu-system-arm")
+        .context("qemu-system-arm is not on PATH; run `./x setup`, or install QEMU 9.1 or newer")
+}
