@@ -114,6 +114,15 @@ impl Geometry {
         Ok(geometry)
     }
 
+    /// Number of slots and blocks of a slot that suit a partition of `blocks` blocks: an eighth of it for the slots, and
+    /// no slot larger than 256 KiB.
+    #[must_use]
+    pub fn recommended(blocks: u64) -> (u32, u32) {
+        const SLOTS: u32 = 16;
+        let share = u32::try_from(blocks / 8 / u64::from(SLOTS)).unwrap_or(u32::MAX);
+        (SLOTS, (share / UNIT * UNIT).clamp(UNIT, 512))
+    }
+
     /// Blocks of the partition.
     #[must_use]
     pub const fn blocks(&self) -> u32 {

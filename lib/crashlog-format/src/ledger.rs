@@ -79,10 +79,32 @@ pub struct Counters {
     pub late: U32,
 }
 
+impl Counters {
+    /// With one more crash counted.
+    #[must_use]
+    pub fn with(mut self, crash: &Crash) -> Self {
+        let add = |counter: &mut U32| *counter = counter.get().saturating_add(1).into();
+        add(match crash.reason {
+            Reason::Oops => &mut self.oops,
+            Reason::Panic => &mut self.panic,
+            Reason::Kernel => &mut self.kernel,
+        });
+        if crash.late {
+            add(&mut self.late);
+        }
+        self
+    }
+}
+
 /// What is to be done with a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// It is in `slot` already: count it there.
+    /// It was committed before: an earlier try came further than it could tell.
+    Known {
+        /// The slot of its record.
+        slot: u32,
+    },
+    /// One like it is in `slot` already: count it there.
     Repeat {
         /// The slot of the earlier record.
         slot: u32,
@@ -111,6 +133,21 @@ pub struct Crash {
     pub time: u64,
 }
 
+impl Crash {
+    fn time32(&self) -> u32 {
+        u32::try_from(self.time).unwrap_or(u32::MAX)
+    }
+}
+
+impl Plan {
+    /// The slot of the record.
+    #[must_use]
+    pub const fn slot(self) -> u32 {
+        let (Self::Known { slot } | Self::Repeat { slot } | Self::New { slot, .. }) = self;
+        slot
+    }
+}
+
 /// Every sequence number has been used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exhausted;
@@ -118,6 +155,9 @@ pub struct Exhausted;
 impl Ledger {
     /// First word: `CLLG`.
     pub const MAGIC: u32 = u32::from_le_bytes(*b"CLLG");
+
+    /// Word of the block that holds the generation.
+    pub const GENERATION_WORD: usize = 3;
 
     /// The ledger of a new partition; generation 0.
     #[must_use]
@@ -192,12 +232,19 @@ impl Ledger {
     /// The bytes that carry something; the rest of the block is zero and not looked at.
     #[must_use]
     pub fn covered(&self) -> &[u8] {
-        let entries = usize::from(self.slots)
-            .min(SLOTS)
-            .saturating_mul(size_of::<Entry>());
-        self.as_bytes()
-            .get(..HEADER_LEN.saturating_add(entries))
-            .unwrap_or(&[])
+        let length = Self::covered_len(self.slots.into());
+        self.as_bytes().get(..length).unwrap_or(&[])
+    }
+
+    /// How many bytes of the ledger of a partition with `slots` slots carry something.
+    #[must_use]
+    pub const fn covered_len(slots: u32) -> usize {
+        let slots = if slots < Geometry::MAX_SLOTS {
+            slots
+        } else {
+            Geometry::MAX_SLOTS
+        };
+        HEADER_LEN.saturating_add((slots as usize).saturating_mul(size_of::<Entry>()))
     }
 
     /// Number of this state; one more with each change. Wraps.
@@ -286,16 +333,22 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Exhausted`] if it needs a sequence number and none is left.
-    pub fn plan(&self, signature: u32, keep_first: u32) -> Result<Plan, Exhausted> {
+    pub fn plan(&self, crash: &Crash, keep_first: u32) -> Result<Plan, Exhausted> {
         let same = |(slot, entry): &(u32, &Entry)| {
-            entry.signature.get() == signature && !self.is_acknowledged(*slot)
+            entry.signature.get() == crash.signature && !self.is_acknowledged(*slot)
         };
-        if let Some((slot, _)) = self
+        let newest = self
             .live()
             .filter(same)
-            .max_by_key(|(_, e)| e.sequence.get())
-        {
-            return Ok(Plan::Repeat { slot });
+            .max_by_key(|(_, entry)| entry.sequence.get());
+        if let Some((slot, entry)) = newest {
+            let known =
+                entry.last_boot.get() == crash.boot && entry.last_time.get() == crash.time32();
+            return Ok(if known {
+                Plan::Known { slot }
+            } else {
+                Plan::Repeat { slot }
+            });
         }
         if self.next_record() == u32::MAX {
             return Err(Exhausted);
@@ -312,34 +365,37 @@ impl Ledger {
     /// Carries out a plan and counts the crash; returns the sequence number of the record. The ledger is to be sealed
     /// and written afterwards.
     pub fn commit(&mut self, plan: Plan, crash: &Crash) -> u32 {
-        self.count(crash);
-        self.advance(crash.boot);
-        let time = u32::try_from(crash.time).unwrap_or(u32::MAX);
+        let boot = crash.boot.into();
+        let time = crash.time32().into();
         match plan {
-            Plan::Repeat { slot } => self.slot_mut(slot).map_or(0, |entry| {
-                entry.repeats = entry.repeats.get().saturating_add(1).into();
-                entry.last_boot = crash.boot.into();
-                entry.last_time = time.into();
-                entry.sequence.get()
-            }),
+            Plan::Known { slot } => {
+                return self.entry(slot).map_or(0, |entry| entry.sequence.get());
+            }
+            Plan::Repeat { slot } => {
+                if let Some(entry) = self.slot_mut(slot) {
+                    entry.repeats = entry.repeats.get().saturating_add(1).into();
+                    entry.last_boot = boot;
+                    entry.last_time = time;
+                }
+            }
             Plan::New { slot, release } => {
-                let sequence = self.next_record();
-                self.insert(
-                    slot,
-                    &Entry {
-                        sequence: sequence.into(),
-                        signature: crash.signature.into(),
-                        repeats: 0.into(),
-                        last_boot: crash.boot.into(),
-                        last_time: time.into(),
-                    },
-                );
+                let entry = Entry {
+                    sequence: self.next_record,
+                    signature: crash.signature.into(),
+                    repeats: 0.into(),
+                    last_boot: boot,
+                    last_time: time,
+                };
+                self.insert(slot, &entry);
                 if let Some(release) = release {
                     self.release(release);
                 }
-                sequence
             }
         }
+        self.counters = self.counters.with(crash);
+        self.advance(crash.boot);
+        self.entry(plan.slot())
+            .map_or(0, |entry| entry.sequence.get())
     }
 
     /// Puts a record into a slot, and moves the next sequence number behind it. For [`Ledger::commit`], and for finding
@@ -351,19 +407,6 @@ impl Ledger {
         self.acknowledged = (self.acknowledged.get() & !bit(slot)).into();
         let next = entry.sequence.get().saturating_add(1);
         self.next_record = self.next_record().max(next).into();
-    }
-
-    /// Counts a crash.
-    pub fn count(&mut self, crash: &Crash) {
-        let counter = match crash.reason {
-            Reason::Oops => &mut self.counters.oops,
-            Reason::Panic => &mut self.counters.panic,
-            Reason::Kernel => &mut self.counters.kernel,
-        };
-        *counter = counter.get().saturating_add(1).into();
-        if crash.late {
-            self.counters.late = self.counters.late.get().saturating_add(1).into();
-        }
     }
 
     /// Raises the counters to at least `counters`: what a record has seen is known, even if its ledger was lost.

@@ -323,6 +323,8 @@ pub struct CrashHeader {
 impl CrashHeader {
     /// First word: `CLCR`.
     pub const MAGIC: u32 = u32::from_le_bytes(*b"CLCR");
+    /// Word of the block that holds the checksum of what follows it.
+    pub const CRC_WORD: usize = 1;
     /// Segments that the table has room for.
     pub const MAX_SEGMENTS: usize = (BLOCK_LEN - size_of::<Self>()) / size_of::<Segment>();
 
@@ -390,11 +392,15 @@ impl CrashHeader {
         usize::from(self.segments).min(Self::MAX_SEGMENTS)
     }
 
-    /// Completes the header for a table of `segments` (at most [`Self::MAX_SEGMENTS`] count): number and checksum.
-    pub fn seal(&mut self, format: FormatId, segments: &[Segment]) {
-        let segments = segments.get(..Self::MAX_SEGMENTS).unwrap_or(segments);
-        self.segments = u8::try_from(segments.len()).unwrap_or(0);
-        self.crc = self.checksum(format, segments.as_bytes()).into();
+    /// Says how many segments the table behind the header has; at most [`Self::MAX_SEGMENTS`] count.
+    pub fn set_segments(&mut self, count: usize) {
+        self.segments = u8::try_from(count.min(Self::MAX_SEGMENTS)).unwrap_or(0);
+    }
+
+    /// The checksum of a header block of which `words` are all words of header and table but the first two.
+    #[must_use]
+    pub fn checksum_of(format: FormatId, words: impl Iterator<Item = u32>) -> u32 {
+        words.fold(format.crc(), Crc32c::word).value()
     }
 
     fn checksum(&self, format: FormatId, table: &[u8]) -> u32 {

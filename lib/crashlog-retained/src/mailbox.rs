@@ -163,6 +163,16 @@ impl<'a> Mailbox<'a> {
         self.word(DROPPED).map_or(0, load)
     }
 
+    /// The oldest boot of which something waits here to be recorded.
+    pub(crate) fn oldest_boot(&self) -> Option<u32> {
+        let crash = match self.state() {
+            MailboxState::Empty | MailboxState::Done => None,
+            _ => self.crash(),
+        };
+        let oopses = (1..=OOPSES).filter_map(|index| self.slot(index)?.read());
+        oopses.chain(crash).map(|stored| stored.context.boot).min()
+    }
+
     fn set(&self, state: u32) {
         if matches!(state, ARMED | ARMED_MINIMAL)
             && let Some(block) = self.0.first()

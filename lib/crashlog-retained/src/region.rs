@@ -147,7 +147,7 @@ impl<'a> Region<'a> {
     }
 
     /// Connects the boots counted here to those on the card that was mounted: `last` is the newest boot that the card
-    /// knows, `oldest` the oldest boot here that has something to write.
+    /// knows, `oldest` the oldest boot here that has log records to write.
     ///
     /// With the card that was here before, numbers go on as they were. On any other, everything of here comes after
     /// everything that is there.
@@ -158,7 +158,9 @@ impl<'a> Region<'a> {
         if known {
             return;
         }
-        let oldest = oldest.min(header.boot);
+        let oldest = oldest
+            .min(header.boot)
+            .min(self.mailbox().oldest_boot().unwrap_or(oldest));
         let offset = if oldest > last {
             0
         } else {

@@ -258,9 +258,21 @@ impl<'a> LogRing<'a> {
             self.skip_free();
             let tail = self.tail.get();
             if tail == self.head.get() {
-                break;
+                return;
             }
             self.for_page(tail, &mut released);
+            self.release(1);
+        }
+    }
+
+    /// As [`Self::mark_durable`], for those who keep no accounts.
+    pub fn release(&self, count: usize) {
+        for _ in 0..count {
+            self.skip_free();
+            let tail = self.tail.get();
+            if tail == self.head.get() {
+                return;
+            }
             if let Some(entry) = self.entry(tail) {
                 if entry.boot() == self.boot {
                     self.durable.set(entry.next_record().wrapping_sub(1));

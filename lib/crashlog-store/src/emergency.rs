@@ -1,0 +1,343 @@
+//! The emergency write: log tail and crash record, straight from retained memory to the card.
+//!
+//! # In which order, and why
+//!
+//! 1. **Locate.** The location cache says where the log is; the card has to agree. Both copies of the ledger are read and
+//!    must be successive states of the expected format, and the page that is next must not be there yet (or be the one
+//!    that was on its way). A card that disagrees is searched from its partition table on; one without our partition is
+//!    never written [M8].
+//! 2. **Log tail**, at most 16 pages at a time, flushed: the newest lines come first, as they do not depend on anything
+//!    else [P11]. Pages whose write was interrupted by the crash have their numbers already and are written again, bit
+//!    for bit the same.
+//! 3. **Record**, header and segments, into a slot that is free by the newest ledger, flushed.
+//! 4. **Commit**: the next ledger over the older copy, flushed. Until then there is no record, afterwards it is whole.
+//!
+//! Nothing that is durable is touched on the way, so the emergency write may itself be interrupted anywhere and begun
+//! again: what was done is found done.
+//!
+//! Straight-line code over [`PolledDevice`]: every wait is the device's, and has its own bound. It needs about 1 KiB of
+//! stack; the search, which a healthy system needs only in the first moments after power-on, needs more.
+
+use crate::end::header_of;
+use crate::pages::split_at_wrap;
+use crate::prepare::{BASE_BLOCKS, Body, Extra};
+use crate::{MAX_RUN, MountError, Options, PartitionError, Polled, Store, find_partition};
+use block_device::{Block, PolledDevice, Window, WindowError, now_or_never};
+use crashlog_format::ledger::{Ledger, Plan};
+use crashlog_format::{FormatId, Geometry, Outcome, Phase, Step};
+use crashlog_retained::{CARD_LOCATION_LEN, Location, LogRing, Numbering, Pending, Region};
+use zerocopy::{FromZeros, IntoBytes};
+
+/// What is to be written, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The retained region: crash context, log tail, location.
+    pub region: &'a Region<'a>,
+    /// Name of the partition, if it has to be searched for.
+    pub partition: &'a str,
+    /// How many unacknowledged records are never overwritten, if the partition has to be searched for.
+    pub keep_first: u32,
+    /// What the card driver wants to know next time.
+    pub card: &'a [u8; CARD_LOCATION_LEN],
+    /// Segments beside message and stack; none in the minimal mode.
+    pub extra: &'a [Extra<'a>],
+}
+
+/// Why the record is not durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error<E> {
+    /// The device failed.
+    Device(E),
+    /// There is no partition to write to.
+    Partition(PartitionError<E>),
+    /// The partition is not one of ours.
+    Mount(MountError<E>),
+    /// The crash context does not pass its check. The log tail is durable.
+    Context,
+    /// Every sequence number was used. The log tail is durable.
+    Exhausted,
+    /// An address lies outside the partition: a structure was damaged after it was checked.
+    OutOfPartition,
+}
+
+/// Where things are on the card, as far as writing needs it.
+struct Place {
+    first: u64,
+    geometry: Geometry,
+    format: FormatId,
+    keep_first: u32,
+    next_page: u32,
+}
+
+/// Writes log tail and record of the crash in the mailbox. `outcome` is brought up to date on the way, and noted in the
+/// mailbox before each step that can hang.
+///
+/// # Errors
+/// See [`Error`]; what `outcome` says was done is durable all the same.
+pub fn write<D: PolledDevice>(
+    device: &mut D,
+    request: &Request<'_>,
+    outcome: &mut Outcome,
+) -> Result<(), Error<D::Error>> {
+    let region = request.region;
+    outcome.enter(Phase::Write);
+    region.mailbox().set_outcome(outcome);
+    let ring = LogRing::resume(region);
+    let mut ledger = Ledger::new_zeroed();
+    let place = match locate(device, region, &ring, &mut ledger)? {
+        Some(place) => place,
+        None => search(device, request, &ring, &mut ledger)?,
+    };
+    outcome.finish(Step::Located);
+
+    let window = Window::new_polled(Polled(device), place.first, place.geometry.blocks().into());
+    let mut device = window.ok_or(Error::OutOfPartition)?;
+    let next_page = write_tail(&mut device, &place, region, &ring, outcome).map_err(failed)?;
+    outcome.finish(Step::LogTail);
+    region.mailbox().set_outcome(outcome);
+
+    let stored = region.mailbox().crash().ok_or(Error::Context)?;
+    let in_this_boot = stored.context.boot == region.boot();
+    let body = Body {
+        stored: &stored,
+        late: None,
+        outcome: *outcome,
+        boot_offset: region.boot_offset(),
+        log_record: if in_this_boot { ring.accepted() } else { 0 },
+        extra: request.extra,
+    };
+    let (format, geometry) = (place.format, &place.geometry);
+    let prepared = body
+        .prepare(&ledger, place.keep_first, format, geometry, next_page)
+        .map_err(|_| Error::Exhausted)?;
+    if let Plan::New { slot, .. } = prepared.plan {
+        let first = geometry.slot(slot).ok_or(Error::OutOfPartition)?;
+        let base = stored
+            .record_blocks()
+            .get(..prepared.base_blocks)
+            .unwrap_or(&[]);
+        write_body(&mut device, geometry, first, base, request.extra, outcome).map_err(failed)?;
+    }
+    outcome.finish(Step::Record);
+
+    outcome.record = ledger.commit(prepared.plan, &prepared.crash).into();
+    if !matches!(prepared.plan, Plan::Known { .. })
+        && let [block, ..] = region.scratch()
+    {
+        ledger.seal(format);
+        block.copy_from(0, ledger.covered());
+        let to = geometry.ledger(ledger.generation());
+        device.write_reliable(to.into(), block).map_err(failed)?;
+        device.flush().map_err(failed)?;
+        outcome.blocks = outcome.blocks.get().saturating_add(1).into();
+    }
+    outcome.finish(Step::Commit);
+    outcome.enter(Phase::Complete);
+    Ok(())
+}
+
+fn failed<E>(error: WindowError<E>) -> Error<E> {
+    match error {
+        WindowError::OutOfWindow => Error::OutOfPartition,
+        WindowError::Device(error) => Error::Device(error),
+    }
+}
+
+/// Takes the location from the cache, and the ledger from the card. `None` if they do not fit together.
+#[inline(never)]
+fn locate<D: PolledDevice>(
+    device: &mut D,
+    region: &Region<'_>,
+    ring: &LogRing<'_>,
+    ledger: &mut Ledger,
+) -> Result<Option<Place>, Error<D::Error>> {
+    let cache = region.location();
+    let (Some(location), Some(next_page)) = (cache.load(), cache.next_page()) else {
+        return Ok(None);
+    };
+    let Location {
+        first,
+        geometry,
+        format,
+        keep_first,
+        ..
+    } = location;
+    let [even, odd, page, ..] = region.scratch() else {
+        return Ok(None);
+    };
+    let Some(mut window) = Window::new_polled(Polled(device), first, geometry.blocks().into())
+    else {
+        return Ok(None);
+    };
+    let mut read = |at: u32, to| {
+        window
+            .read(at.into(), core::slice::from_ref(to))
+            .map_err(failed)
+    };
+    read(geometry.ledger(0), even)?;
+    read(geometry.ledger(1), odd)?;
+    read(geometry.page(next_page), page)?;
+
+    // Each change of the ledger is one generation, in the other copy. Anything else needs a closer look.
+    let [a, b] = [even, odd].map(|block| block.word(Ledger::GENERATION_WORD));
+    let (newest, other) = match b.wrapping_sub(a).cast_signed() {
+        1 => (odd, even),
+        -1 => (even, odd),
+        _ => return Ok(None),
+    };
+    let length = Ledger::covered_len(geometry.slots());
+    if let Some(bytes) = ledger.as_mut_bytes().get_mut(..length) {
+        newest.copy_to(0, bytes);
+    }
+    if other.word(0) != Ledger::MAGIC || ledger.check(format, &geometry).is_err() {
+        return Ok(None);
+    }
+
+    // The recorder notes pages as durable here first and then in the ring.
+    for _ in 0..ring.pages() {
+        match ring.pending() {
+            Some(Pending {
+                block,
+                number: Some(number),
+            }) if number < next_page && is_page(block, format, number) => {
+                ring.release(1);
+            }
+            _ => break,
+        }
+    }
+    let there = header_of(page);
+    let ahead = there.check(format).is_ok() && there.sequence() >= next_page;
+    let ours = ring.pending().is_some_and(|pending| {
+        pending.number == Some(next_page) && header_of(pending.block) == there
+    });
+    Ok((!ahead || ours).then_some(Place {
+        first,
+        geometry,
+        format,
+        keep_first,
+        next_page,
+    }))
+}
+
+fn is_page(block: &Block, format: FormatId, number: u32) -> bool {
+    let header = header_of(block);
+    header.sequence() == number && header.check(format).is_ok()
+}
+
+/// Finds the partition and mounts it, as the recorder does at its start.
+#[inline(never)]
+fn search<D: PolledDevice>(
+    device: &mut D,
+    request: &Request<'_>,
+    ring: &LogRing<'_>,
+    ledger: &mut Ledger,
+) -> Result<Place, Error<D::Error>> {
+    let region = request.region;
+    let scratch = region.scratch();
+    let search = async {
+        let mut device = Polled(device);
+        let partition = find_partition(&mut device, request.partition, scratch)
+            .await
+            .map_err(Error::Partition)?;
+        let first = partition.first;
+        let window = Window::new(device, first, partition.blocks).ok_or(Error::OutOfPartition)?;
+        let options = Options {
+            keep_first: request.keep_first,
+        };
+        let mut store = Store::mount(window, options, scratch)
+            .await
+            .map_err(not_mounted)?;
+        region.rebase(store.format(), store.last_boot(), ring.oldest_boot());
+        let location = Location {
+            first,
+            geometry: *store.geometry(),
+            format: store.format(),
+            keep_first: request.keep_first,
+            card: *request.card,
+        };
+        region.location().store(&location, store.next_page());
+        store.reconcile(ring).await.map_err(failed)?;
+        ledger.clone_from(&store.ledger);
+        Ok(Place {
+            first,
+            geometry: location.geometry,
+            format: location.format,
+            keep_first: location.keep_first,
+            next_page: store.next_page(),
+        })
+    };
+    // Ready at once: no future of a polled device ever waits.
+    now_or_never(search).unwrap_or(Err(Error::OutOfPartition))
+}
+
+fn not_mounted<E>(error: MountError<WindowError<E>>) -> Error<E> {
+    match error {
+        MountError::Device(error) => failed(error),
+        MountError::Superblock(error) => Error::Mount(MountError::Superblock(error)),
+        MountError::Exhausted => Error::Mount(MountError::Exhausted),
+        MountError::Damaged => Error::Mount(MountError::Damaged),
+    }
+}
+
+/// Writes every page of the ring and makes it durable. Returns the number of the page behind them.
+#[inline(never)]
+fn write_tail<D: PolledDevice>(
+    device: &mut D,
+    place: &Place,
+    region: &Region<'_>,
+    ring: &LogRing<'_>,
+    outcome: &mut Outcome,
+) -> Result<u32, D::Error> {
+    let boot_offset = region.boot_offset();
+    let geometry = &place.geometry;
+    let mut next_page = place.next_page;
+    for _ in 0..ring.pages() {
+        let numbering = Numbering {
+            format: place.format,
+            next_page,
+            boot_offset,
+        };
+        let Some(run) = ring.next_run(&numbering, MAX_RUN) else {
+            break;
+        };
+        let (before, after) = split_at_wrap(geometry, next_page, run.blocks);
+        device.write(geometry.page(next_page).into(), before)?;
+        if !after.is_empty() {
+            device.write(geometry.ring_first().into(), after)?;
+        }
+        device.flush()?;
+        let count = run.blocks.len();
+        next_page = next_page.saturating_add(count as u32);
+        region.location().set_next_page(next_page);
+        ring.release(count);
+        count_blocks(outcome, count);
+        outcome.pages = outcome.pages.get().saturating_add(count as u16).into();
+    }
+    Ok(next_page)
+}
+
+#[inline(never)]
+fn write_body<D: PolledDevice>(
+    device: &mut D,
+    geometry: &Geometry,
+    first: u32,
+    base: &[Block],
+    extra: &[Extra<'_>],
+    outcome: &mut Outcome,
+) -> Result<(), D::Error> {
+    device.write(first.into(), base)?;
+    count_blocks(outcome, base.len());
+    let mut at = BASE_BLOCKS;
+    for extra in extra {
+        let blocks = extra.written(at, geometry.slot_blocks());
+        device.write(first.saturating_add(at).into(), blocks)?;
+        at = at.saturating_add(blocks.len() as u32);
+        count_blocks(outcome, blocks.len());
+    }
+    device.flush()
+}
+
+fn count_blocks(outcome: &mut Outcome, count: usize) {
+    let count = u16::try_from(count).unwrap_or(u16::MAX);
+    outcome.blocks = outcome.blocks.get().saturating_add(count).into();
+}

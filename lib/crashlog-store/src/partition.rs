@@ -1,0 +1,113 @@
+//! Finding the partition on a card.
+
+use block_device::{BLOCK_LEN, Block, BlockDevice};
+use crashlog_format::crc::Crc32;
+use crashlog_format::gpt::{self, Entry, Guid, Header};
+use zerocopy::FromBytes;
+
+/// A partition: blocks `first .. first + blocks` of the card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// First block.
+    pub first: u64,
+    /// Number of blocks.
+    pub blocks: u64,
+}
+
+/// Why there is no partition to use [M8].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartitionError<E> {
+    /// The card failed.
+    Device(E),
+    /// There is no partition table, or both copies are damaged.
+    NoTable,
+    /// No partition has the name.
+    NotFound,
+    /// The partition with the name has another type than ours.
+    WrongType(Guid),
+    /// The partition with the name lies outside the card.
+    OutOfBounds,
+}
+
+/// Entries in one block of the table.
+const PER_BLOCK: u32 = BLOCK_LEN as u32 / gpt::ENTRY_LEN;
+
+/// Finds the partition named `name` in the partition table, or in its backup if the table is damaged. Every checksum is
+/// checked. `scratch` is one block or more.
+///
+/// # Errors
+/// See [`PartitionError`].
+pub async fn find_partition<D: BlockDevice>(
+    device: &mut D,
+    name: &str,
+    scratch: &[Block],
+) -> Result<Partition, PartitionError<D::Error>> {
+    let last = device.block_count().saturating_sub(1);
+    let mut failure = PartitionError::NoTable;
+    for lba in [gpt::PRIMARY, last] {
+        match search(device, lba, name, scratch).await {
+            Ok(Some(found)) => return found,
+            Ok(None) => {}
+            Err(error) => failure = PartitionError::Device(error),
+        }
+    }
+    Err(failure)
+}
+
+type Found<E> = Option<Result<Partition, PartitionError<E>>>;
+
+/// Searches the table whose header is block `lba`; `None` if the table does not hold together.
+async fn search<D: BlockDevice>(
+    device: &mut D,
+    lba: u64,
+    name: &str,
+    scratch: &[Block],
+) -> Result<Found<D::Error>, D::Error> {
+    let (Some(block), blocks) = (scratch.get(..1), device.block_count()) else {
+        return Ok(None);
+    };
+    device.read(lba, block).await?;
+    let Some(header) = read_header(block, lba, blocks) else {
+        return Ok(None);
+    };
+    let mut remaining = header.number_of_partition_entries.get();
+    let mut at = header.partition_entry_lba.get();
+    let mut crc = Crc32::new();
+    let mut found = None;
+    while remaining > 0 {
+        device.read(at, block).await?;
+        for index in 0..remaining.min(PER_BLOCK) {
+            let mut bytes = [0; gpt::ENTRY_LEN as usize];
+            if let [block] = block {
+                block.copy_to(index.saturating_mul(gpt::ENTRY_LEN) as usize, &mut bytes);
+            }
+            crc = crc.bytes(&bytes);
+            if let Ok(entry) = Entry::read_from_bytes(&bytes)
+                && found.is_none()
+                && entry.is_named(name)
+            {
+                found = Some(examine(&entry, blocks));
+            }
+        }
+        remaining = remaining.saturating_sub(PER_BLOCK);
+        at = at.saturating_add(1);
+    }
+    if crc.value() != header.partition_entry_array_crc32.get() {
+        return Ok(None);
+    }
+    Ok(Some(found.unwrap_or(Err(PartitionError::NotFound))))
+}
+
+fn read_header(block: &[Block], lba: u64, blocks: u64) -> Option<Header> {
+    let mut bytes = [0; BLOCK_LEN];
+    block.first()?.copy_to(0, &mut bytes);
+    Header::parse(&bytes, lba, blocks)
+}
+
+fn examine<E>(entry: &Entry, blocks: u64) -> Result<Partition, PartitionError<E>> {
+    if entry.partition_type_guid != gpt::CRASHLOG_TYPE {
+        return Err(PartitionError::WrongType(entry.partition_type_guid));
+    }
+    let (first, blocks) = entry.range(blocks).ok_or(PartitionError::OutOfBounds)?;
+    Ok(Partition { first, blocks })
+}

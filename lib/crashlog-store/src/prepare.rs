@@ -1,0 +1,225 @@
+//! From a crash to the blocks of its record.
+
+use block_device::{BLOCK_LEN, Block};
+use core::sync::atomic::Ordering;
+use crashlog_format::ledger::{Crash, Exhausted, Ledger, Plan};
+use crashlog_format::record::{self, CrashHeader, Segment, SegmentKind};
+use crashlog_format::{Crc32c, FormatId, Geometry, LateReason, Outcome};
+use crashlog_retained::{Excerpt, StoredContext};
+use zerocopy::IntoBytes;
+
+/// Blocks of a record that stand in the mailbox: header, message, stack.
+pub(crate) const BASE_BLOCKS: u32 = 3;
+
+/// A crash to be recorded.
+#[derive(Clone, Copy, Debug)]
+pub struct Body<'a> {
+    /// Its context.
+    pub stored: &'a StoredContext<'a>,
+    /// Why it is written late, if it is.
+    pub late: Option<LateReason>,
+    /// How its emergency write went, so far.
+    pub outcome: Outcome,
+    /// What to add to the number of its boot; see [`crashlog_retained::Region::boot_offset`].
+    pub boot_offset: u32,
+    /// Number of the last log record before it, in its boot; 0 if not known.
+    pub log_record: u32,
+    /// More segments; those that the slot has no room for are cut.
+    pub extra: &'a [Extra<'a>],
+}
+
+/// A segment that is in blocks already.
+#[derive(Clone, Copy, Debug)]
+pub struct Extra<'a> {
+    /// What it holds.
+    pub kind: SegmentKind,
+    /// Where it was in memory, if it was memory.
+    pub address: u32,
+    /// Its length in bytes.
+    pub length: u32,
+    /// Its bytes.
+    pub blocks: &'a [Block],
+}
+
+/// A record ready to be written.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// What the ledger is to do.
+    pub plan: Plan,
+    pub crash: Crash,
+    /// Blocks of the base that are written.
+    pub base_blocks: usize,
+}
+
+impl Body<'_> {
+    pub(crate) fn crash(&self) -> Crash {
+        let context = &self.stored.context;
+        let message = self.stored.message();
+        Crash {
+            reason: context.reason(),
+            late: self.late.is_some(),
+            signature: record::signature(
+                context.task,
+                context.fault(),
+                &context.registers,
+                if message.length == 0 { 0 } else { message.crc },
+            ),
+            boot: context.boot.saturating_add(self.boot_offset),
+            time: context.time,
+        }
+    }
+
+    /// Plans the record and, if it is a new one, fills in its header block.
+    pub(crate) fn prepare(
+        &self,
+        ledger: &Ledger,
+        keep_first: u32,
+        format: FormatId,
+        geometry: &Geometry,
+        log_page: u32,
+    ) -> Result<Prepared, Exhausted> {
+        let crash = self.crash();
+        let plan = ledger.plan(&crash, keep_first)?;
+        let mut prepared = Prepared {
+            plan,
+            crash,
+            base_blocks: 0,
+        };
+        if matches!(plan, Plan::New { .. }) {
+            prepared.base_blocks = self.fill_header(&crash, ledger, format, geometry, log_page);
+        }
+        Ok(prepared)
+    }
+
+    /// Returns how many blocks of the base are to be written.
+    #[inline(never)]
+    fn fill_header(
+        &self,
+        crash: &Crash,
+        ledger: &Ledger,
+        format: FormatId,
+        geometry: &Geometry,
+        log_page: u32,
+    ) -> usize {
+        let context = &self.stored.context;
+        let mut header = CrashHeader::new(crash.reason, self.late, context.fault());
+        header.sequence = ledger.next_record().into();
+        header.boot = crash.boot.into();
+        header.task = context.task.into();
+        header.time = context.time.into();
+        header.restarts = context.restarts.into();
+        header.name = context.name;
+        for (to, from) in header.registers.iter_mut().zip(context.registers) {
+            *to = from.into();
+        }
+        header.signature = crash.signature.into();
+        header.counters = ledger.counters().with(crash);
+        header.log_record = self.log_record.into();
+        header.log_page = log_page.into();
+        header.outcome = self.outcome;
+
+        let [block, ..] = self.stored.record_blocks();
+        block.fill(0);
+        let mut table = Table { block, count: 0 };
+        let mut base_blocks = 1;
+        let base = [
+            (SegmentKind::Message, self.stored.message()),
+            (SegmentKind::Stack, self.stored.stack()),
+        ];
+        for ((kind, excerpt), at) in base.into_iter().zip(1u32..) {
+            let Excerpt {
+                length,
+                original,
+                address,
+                crc,
+            } = excerpt;
+            if length > 0 {
+                table.push(&Segment::new(kind, at, length, original, address, crc));
+                base_blocks = at as usize + 1;
+            }
+        }
+        let mut at = BASE_BLOCKS;
+        for extra in self.extra {
+            let length = extra.fitting(geometry.slot_blocks().saturating_sub(at));
+            let crc = extra.crc(length);
+            table.push(&Segment::new(
+                extra.kind,
+                at,
+                length,
+                extra.length,
+                extra.address,
+                crc,
+            ));
+            at = at.saturating_add(length.div_ceil(BLOCK_LEN as u32));
+        }
+        header.set_segments(table.count);
+        block.copy_from(0, header.as_bytes());
+        let covered = Table::offset(table.count) / 4 - (CrashHeader::CRC_WORD + 1);
+        let words = (CrashHeader::CRC_WORD + 1..)
+            .take(covered)
+            .map(|word| block.word(word));
+        block.set_word(
+            CrashHeader::CRC_WORD,
+            CrashHeader::checksum_of(format, words),
+        );
+        base_blocks
+    }
+}
+
+/// The segment table of a header block.
+struct Table<'a> {
+    block: &'a Block,
+    count: usize,
+}
+
+impl Table<'_> {
+    fn push(&mut self, segment: &Segment) {
+        if self.count < CrashHeader::MAX_SEGMENTS {
+            self.block
+                .copy_from(Self::offset(self.count), segment.as_bytes());
+            self.count = self.count.saturating_add(1);
+        }
+    }
+
+    /// Where the entry after `count` entries begins.
+    fn offset(count: usize) -> usize {
+        let entries = count
+            .min(CrashHeader::MAX_SEGMENTS)
+            .saturating_mul(size_of::<Segment>());
+        size_of::<CrashHeader>().saturating_add(entries)
+    }
+}
+
+impl Extra<'_> {
+    /// How many bytes of it fit into `blocks` blocks.
+    fn fitting(&self, blocks: u32) -> u32 {
+        let there = self.blocks.len().saturating_mul(BLOCK_LEN);
+        let room = blocks.saturating_mul(BLOCK_LEN as u32);
+        self.length
+            .min(room)
+            .min(u32::try_from(there).unwrap_or(u32::MAX))
+    }
+
+    /// The blocks that are written if it begins at block `at` of a slot of `slot_blocks`.
+    pub(crate) fn written(&self, at: u32, slot_blocks: u32) -> &[Block] {
+        let length = self.fitting(slot_blocks.saturating_sub(at)) as usize;
+        self.blocks.get(..length.div_ceil(BLOCK_LEN)).unwrap_or(&[])
+    }
+
+    fn crc(&self, length: u32) -> u32 {
+        let words = self
+            .blocks
+            .iter()
+            .flat_map(|block| block.words())
+            .take(length as usize / 4);
+        let crc = words.fold(Crc32c::new(), |crc, word| {
+            crc.word(u32::from_le(word.load(Ordering::Relaxed)))
+        });
+        let mut rest = [0; 4];
+        let rest = rest.get_mut(..length as usize % 4).unwrap_or(&mut []);
+        if let Some(block) = self.blocks.get(length as usize / BLOCK_LEN) {
+            block.copy_to(length as usize % BLOCK_LEN / 4 * 4, rest);
+        }
+        crc.bytes(rest).value()
+    }
+}
