@@ -342,6 +342,15 @@ impl<'a, R: Registers, P: Platform, C: Clock> Card<'a, R, P, C> {
         }
     }
 
+    /// After a request that failed for good: the next one may still succeed.
+    fn leave(&mut self) {
+        if self.reset_lines().is_ok()
+            && let Err(error) = self.recover(false)
+        {
+            self.note(error);
+        }
+    }
+
     fn transfer(
         &mut self,
         direction: Direction,
@@ -359,9 +368,10 @@ impl<'a, R: Registers, P: Platform, C: Clock> Card<'a, R, P, C> {
         for part in blocks.chunks(MAX_BLOCKS) {
             let mut attempt = 1;
             while let Err(error) = self.transfer_part(direction, first, part, reliable) {
-                self.survive(error)?;
-                if attempt >= ATTEMPTS {
-                    return Err(error);
+                let survived = self.survive(error);
+                if survived.is_err() || attempt >= ATTEMPTS {
+                    self.leave();
+                    return survived.and(Err(error));
                 }
                 self.repair(attempt)?;
                 attempt = attempt.saturating_add(1);

@@ -63,7 +63,7 @@ pub struct Data<'a> {
     pub direction: Direction,
     /// The data: at most [`crate::adma2::MAX_BLOCKS`], at least one.
     pub blocks: &'a [Block],
-    /// Bytes per block on the bus, a multiple of 4; 512 unless a register of the card is read, and then there is one
+    /// Bytes per block on the bus, a multiple of 16; 512 unless a register of the card is read, and then there is one
     /// block, of which the first bytes are used.
     pub block_len: u16,
     /// Several blocks: the command is one of the multiple-block commands.

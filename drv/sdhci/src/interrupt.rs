@@ -25,7 +25,7 @@ use crate::registers::{
 };
 use block_device::Block;
 use core::future::Future;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::{AtomicU32, Ordering, fence};
 use tock_registers::LocalRegisterCopy;
 use tock_registers::fields::FieldValue;
 
@@ -177,9 +177,15 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
     /// [`ErrorKind::ResetStuck`].
     pub async fn reset_lines(&mut self) -> Result<(), Error> {
         let clock = self.registers.read(CLOCK_CONTROL).get();
-        let lines = ClockControl::RESET_COMMAND::SET + ClockControl::RESET_DATA::SET;
-        self.registers.set(CLOCK_CONTROL, lines.modify(clock));
-        let result = self.wait_reset().await;
+        let mut result = Ok(());
+        // One at a time: a controller may take only one of the bits from each write.
+        for line in [
+            ClockControl::RESET_COMMAND::SET,
+            ClockControl::RESET_DATA::SET,
+        ] {
+            self.registers.set(CLOCK_CONTROL, line.modify(clock));
+            result = result.and(self.wait_reset().await);
+        }
         self.registers.set(INTERRUPT_STATUS, !0);
         self.in_flight = false;
         result
@@ -316,14 +322,13 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
             self.wait_for(ready, command, ErrorKind::DataStalled, limit::DATA)
                 .await?;
             self.registers.write(INTERRUPT_STATUS, ready);
-            for word in block.words().iter().take(words) {
-                if read {
-                    let value = self.registers.read(BUFFER).get();
-                    word.store(value.to_le(), Ordering::Relaxed);
-                } else {
-                    self.registers
-                        .set(BUFFER, u32::from_le(word.load(Ordering::Relaxed)));
-                }
+            let Some(words) = block.words().get(..words) else {
+                continue;
+            };
+            if read {
+                buffer_to_memory(&self.registers, words);
+            } else {
+                memory_to_buffer(&self.registers, words);
             }
         }
         Ok(())
@@ -419,6 +424,36 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
         let end = patience.end(now)?;
         self.wait.interrupt(end.min(now.saturating_add(1))).await;
         Some(())
+    }
+}
+
+/// Empties the buffer into `words`. Unrolled by hand: of all loops here, only these two are long.
+#[inline(never)]
+fn buffer_to_memory(registers: &impl Registers, words: &[AtomicU32]) {
+    let take = |word: &AtomicU32| {
+        word.store(registers.read(BUFFER).get().to_le(), Ordering::Relaxed);
+    };
+    for four in words.chunks_exact(4) {
+        let [a, b, c, d] = four else { return };
+        take(a);
+        take(b);
+        take(c);
+        take(d);
+    }
+}
+
+/// Fills the buffer from `words`.
+#[inline(never)]
+fn memory_to_buffer(registers: &impl Registers, words: &[AtomicU32]) {
+    let put = |word: &AtomicU32| {
+        registers.set(BUFFER, u32::from_le(word.load(Ordering::Relaxed)));
+    };
+    for four in words.chunks_exact(4) {
+        let [a, b, c, d] = four else { return };
+        put(a);
+        put(b);
+        put(c);
+        put(d);
     }
 }
 
