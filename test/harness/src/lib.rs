@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod artefacts;
+pub mod gdb;
 pub mod machine;
 pub mod paths;
 pub mod qemu;

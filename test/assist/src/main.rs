@@ -1,0 +1,256 @@
+//! Does what would kill the test suite: any system call, any access, any fault.
+//!
+//! This task uses `unsafe` freely: breaking the rules is what it is for, and what it must not be able to do is what
+//! the suite proves.
+
+#![no_std]
+#![no_main]
+
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU32, Ordering};
+use test_api::{WORDS, assist, message, words};
+use userlib::{RecvMessage, Sysnum, TaskId, hl};
+use userlib::{
+    sys_borrow_info, sys_borrow_read, sys_borrow_write, sys_post, sys_recv_open, sys_reply,
+    sys_send,
+};
+
+/// Longest message, in bytes.
+const BUFFER: usize = 64;
+
+/// Initialised data: 7 after each start.
+static DATA: AtomicU32 = AtomicU32::new(7);
+/// Zeroed data: 0 after each start.
+static ZEROED: AtomicU32 = AtomicU32::new(0);
+/// Survives a restart.
+#[unsafe(link_section = ".uninit")]
+static mut UNINIT: MaybeUninit<u32> = MaybeUninit::uninit();
+
+/// For messages and tables that the suite puts together here.
+static SCRATCH: [AtomicU32; 16] = [const { AtomicU32::new(0) }; 16];
+
+/// What the last call-back brought: code, length, first word.
+static CALLED_BACK: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
+
+#[unsafe(export_name = "main")]
+fn main() -> ! {
+    loop {
+        let mut buffer = [0; BUFFER];
+        let received = sys_recv_open(&mut buffer, 0);
+        let length = received.message_len.min(buffer.len());
+        serve(&received, buffer.get(..length).unwrap_or(&[]));
+    }
+}
+
+fn serve(received: &RecvMessage, bytes: &[u8]) {
+    let caller = received.sender;
+    let arguments = words(bytes);
+    let [a, b, c, d, ..] = arguments;
+    match received.operation as u16 {
+        assist::ECHO => sys_reply(caller, 0, bytes),
+        assist::CODE => sys_reply(caller, a, &[]),
+        assist::DESCRIBE => answer(
+            caller,
+            [
+                received.operation,
+                received.message_len as u32,
+                received.response_capacity as u32,
+                received.lease_count as u32,
+            ],
+        ),
+        assist::SYSTEM_CALL => {
+            let mut block = [0; 8];
+            block.copy_from_slice(arguments.get(..8).unwrap_or(&[0; 8]));
+            // SAFETY: the block is ours. What the system call does is up to the suite, and the kernel defends the rest.
+            unsafe { system_call(&mut block) };
+            answer(caller, block);
+        }
+        assist::READ => {
+            // SAFETY: none. The suite chooses the address, and expects a fault or a value.
+            let value = unsafe { (a as *const u32).read_volatile() };
+            answer(caller, [value]);
+        }
+        assist::WRITE => {
+            // SAFETY: none, as above.
+            unsafe { (a as *mut u32).write_volatile(b) };
+            answer(caller, [a]);
+        }
+        assist::EXECUTE => {
+            // SAFETY: none, as above.
+            let function: extern "C" fn() = unsafe { core::mem::transmute(a as *const ()) };
+            function();
+            answer(caller, [a]);
+        }
+        assist::OVERFLOW => answer(caller, [recurse(a)]),
+        assist::PANIC => panic!(),
+        assist::UNDEFINED => {
+            // SAFETY: the instruction faults this task and does nothing else.
+            unsafe { core::arch::asm!("udf #0") };
+            sys_reply(caller, 0, &[]);
+        }
+        assist::CALL_BACK => call_back(caller, TaskId(a as u16), b as u16, c as usize, d),
+        assist::CALLED_BACK => {
+            answer(
+                caller,
+                [0, 1, 2].map(|i: usize| {
+                    CALLED_BACK
+                        .get(i)
+                        .map_or(0, |word| word.load(Ordering::Relaxed))
+                }),
+            );
+        }
+        assist::REPLY_BYTES => {
+            sys_reply(caller, 0, [0x5a; BUFFER].get(..a as usize).unwrap_or(&[]))
+        }
+        assist::BORROW_READ => {
+            let mut out = [0; BUFFER];
+            let (code, length) = sys_borrow_read(
+                caller,
+                a as usize,
+                b as usize,
+                out.get_mut(..c as usize).unwrap_or(&mut []),
+            );
+            let [first, ..] = words(&out);
+            answer(caller, [code, length as u32, first]);
+        }
+        assist::BORROW_WRITE => {
+            let mut bytes = [0; BUFFER];
+            for (value, byte) in (1..).zip(&mut bytes) {
+                *byte = value;
+            }
+            let (code, length) = sys_borrow_write(
+                caller,
+                a as usize,
+                b as usize,
+                bytes.get(..c as usize).unwrap_or(&[]),
+            );
+            answer(caller, [code, length as u32]);
+        }
+        assist::BORROW_INFO => match sys_borrow_info(caller, a as usize) {
+            Some(info) => answer(caller, [1, info.attributes.bits(), info.len as u32]),
+            None => answer(caller, [0]),
+        },
+        assist::POST_CALLER => answer(caller, [sys_post(caller, a)]),
+        assist::CLOBBER_FLOAT => {
+            clobber_float(a);
+            sys_reply(caller, 0, &[]);
+        }
+        assist::PLACES => {
+            let local = 0_u32;
+            answer(
+                caller,
+                [
+                    (&raw const DATA).addr() as u32,
+                    (&raw const ZEROED).addr() as u32,
+                    (main as fn() -> !) as usize as u32 & !1,
+                    (&raw const local).addr() as u32,
+                    (&raw const SCRATCH).addr() as u32,
+                ],
+            );
+        }
+        assist::MARK => {
+            let data = DATA.fetch_add(1, Ordering::Relaxed) + 1;
+            let zeroed = ZEROED.fetch_add(1, Ordering::Relaxed) + 1;
+            let uninit = &raw mut UNINIT;
+            // SAFETY: the task has one thread, so nobody else uses the static. It lies in DRAM, which holds some value
+            // even before the first write, and a u32 may have any.
+            let uninit = unsafe {
+                let value = uninit.cast::<u32>().read_volatile().wrapping_add(1);
+                uninit.cast::<u32>().write_volatile(value);
+                value
+            };
+            answer(caller, [data, zeroed, uninit]);
+        }
+        assist::NAP => {
+            hl::sleep_for(u64::from(a));
+            sys_reply(caller, 0, &[]);
+        }
+        _ => sys_reply(caller, u32::MAX >> 1, &[]),
+    }
+}
+
+fn answer<const N: usize>(caller: TaskId, words: [u32; N]) {
+    sys_reply(caller, 0, message(words).as_flattened());
+}
+
+/// Lets the caller go, then calls it (or someone else) with one word and remembers the answer. The answer goes to
+/// address `elsewhere` if that is not 0.
+fn call_back(caller: TaskId, target: TaskId, operation: u16, capacity: usize, elsewhere: u32) {
+    sys_reply(caller, 0, &[]);
+    let outgoing = message([0xca11_bacc]);
+    let mut reply = [0; BUFFER];
+    let (code, length) = if elsewhere == 0 {
+        let reply = reply.get_mut(..capacity).unwrap_or(&mut []);
+        sys_send(target, operation, outgoing.as_flattened(), reply, &[])
+    } else {
+        let outgoing = (&raw const outgoing).addr() as u32;
+        let place = u32::from(target.0) << 16 | u32::from(operation);
+        let mut block = [
+            Sysnum::Send as u32,
+            place,
+            outgoing,
+            4,
+            elsewhere,
+            capacity as u32,
+            0,
+            0,
+        ];
+        // SAFETY: the block is ours; whether the kernel writes to that address is what the suite wants to know.
+        unsafe { system_call(&mut block) };
+        (block[1], block[2] as usize)
+    };
+    let [first, ..] = words(&reply);
+    for (place, value) in CALLED_BACK.iter().zip([code, length as u32, first]) {
+        place.store(value, Ordering::Relaxed);
+    }
+}
+
+/// Uses 64 bytes of stack and more for each level.
+#[inline(never)]
+fn recurse(depth: u32) -> u32 {
+    let frame = [depth; WORDS];
+    let frame = core::hint::black_box(&frame);
+    if depth == u32::MAX {
+        return 0;
+    }
+    recurse(depth + 1).wrapping_add(frame.iter().sum())
+}
+
+/// Fills d0..d15 with a word.
+fn clobber_float(word: u32) {
+    macro_rules! fill {
+        ($($register:literal)*) => {
+            // SAFETY: only floating-point registers change, and all of them are declared.
+            unsafe {
+                core::arch::asm!(
+                    $(concat!("vmov ", $register, ", {0}, {0}"),)*
+                    in(reg) word,
+                    out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _, out("d6") _,
+                    out("d7") _, out("d8") _, out("d9") _, out("d10") _, out("d11") _, out("d12") _, out("d13") _,
+                    out("d14") _, out("d15") _,
+                    options(nomem, nostack),
+                );
+            }
+        };
+    }
+    fill!("d0" "d1" "d2" "d3" "d4" "d5" "d6" "d7" "d8" "d9" "d10" "d11" "d12" "d13" "d14" "d15");
+}
+
+/// Makes a system call: number and r4..r10 come from the block, r4..r10 go back to it after the number.
+///
+/// # Safety
+/// `block` is valid for reads and writes; the system call keeps Rust's promises about this task's memory.
+#[unsafe(naked)]
+unsafe extern "C" fn system_call(block: &mut [u32; 8]) {
+    core::arch::naked_asm!(
+        "push {{r4-r11, lr}}",
+        "push {{r0}}",
+        "ldr r11, [r0], #4",
+        "ldm r0, {{r4-r10}}",
+        "svc #0",
+        "pop {{r0}}",
+        "add r0, #4",
+        "stm r0, {{r4-r10}}",
+        "pop {{r4-r11, pc}}",
+    )
+}

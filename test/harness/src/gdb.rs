@@ -1,0 +1,199 @@
+//! QEMU's debugger stub: break at an address, look at registers and memory.
+//!
+//! The few packets of GDB's remote protocol that are needed here. While a debugger is connected the machine is
+//! stopped, until [`Debugger::run_until_break`] lets it go. Addresses are virtual, which in our machine is the same as
+//! physical wherever something is mapped.
+
+use anyhow::{Context, Result, bail};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long the stub may take to answer anything but a run.
+const REPLY: Duration = Duration::from_secs(20);
+
+/// A connection to the stub.
+pub struct Debugger {
+    stream: UnixStream,
+    buffer: Vec<u8>,
+}
+
+impl Debugger {
+    /// Connects to the socket of a machine that was started with [`debugger`](crate::machine::Config::debugger).
+    pub fn connect(socket: &Path) -> Result<Self> {
+        let stream = UnixStream::connect(socket).context("cannot connect to the debugger stub")?;
+        stream
+            .set_read_timeout(Some(Duration::from_millis(20)))
+            .context("cannot bound reads from the debugger stub")?;
+        let mut debugger = Self {
+            stream,
+            buffer: Vec::new(),
+        };
+        debugger.ask("qSupported:swbreak+;hwbreak+")?;
+        debugger.ask("?")?;
+        Ok(debugger)
+    }
+
+    /// Stops at the instruction at `address` from now on.
+    pub fn set_break(&mut self, address: u32) -> Result<()> {
+        self.ok(&format!("Z1,{:x},2", address & !1))
+    }
+
+    /// Forgets a breakpoint.
+    pub fn clear_break(&mut self, address: u32) -> Result<()> {
+        self.ok(&format!("z1,{:x},2", address & !1))
+    }
+
+    /// Lets the machine run until it stops at a breakpoint.
+    pub fn run_until_break(&mut self, limit: Duration) -> Result<()> {
+        self.send("c")?;
+        let reply = self
+            .receive(limit)
+            .context("the machine did not reach the breakpoint")?;
+        if reply.starts_with('T') || reply.starts_with('S') {
+            Ok(())
+        } else {
+            bail!("the debugger stub answered `{reply}` to a run")
+        }
+    }
+
+    /// Runs one instruction of the first processor.
+    pub fn step(&mut self) -> Result<()> {
+        self.send("vCont;s:p1.1").map(drop)?;
+        self.receive(REPLY).map(drop)
+    }
+
+    /// r0..r12, sp, lr, pc of the first processor.
+    pub fn registers(&mut self) -> Result<[u32; 16]> {
+        self.ok("Hgp1.1")?;
+        let bytes = unhex(&self.ask("g")?)?;
+        let mut registers = [0; 16];
+        for (register, word) in registers.iter_mut().zip(bytes.chunks_exact(4)) {
+            *register = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+        }
+        Ok(registers)
+    }
+
+    /// Bytes of memory as the stopped processor sees it.
+    pub fn memory(&mut self, address: u32, length: u32) -> Result<Vec<u8>> {
+        let reply = self.ask(&format!("m{address:x},{length:x}"))?;
+        unhex(&reply).with_context(|| format!("memory at {address:#x} cannot be read: {reply}"))
+    }
+
+    /// Lets the machine run on its own and hangs up.
+    pub fn detach(mut self) -> Result<()> {
+        self.ok("D;1")
+    }
+
+    fn ok(&mut self, packet: &str) -> Result<()> {
+        match self.ask(packet)?.as_str() {
+            "OK" => Ok(()),
+            reply => bail!("the debugger stub answered `{reply}` to `{packet}`"),
+        }
+    }
+
+    fn ask(&mut self, packet: &str) -> Result<String> {
+        self.send(packet)?;
+        self.receive(REPLY)
+            .with_context(|| format!("no answer to `{packet}`"))
+    }
+
+    fn send(&mut self, packet: &str) -> Result<()> {
+        let sum = packet.bytes().fold(0_u8, u8::wrapping_add);
+        write!(self.stream, "${packet}#{sum:02x}").context("cannot write to the debugger stub")
+    }
+
+    /// The next packet; acknowledgements before it are dropped, and it is acknowledged.
+    fn receive(&mut self, limit: Duration) -> Result<String> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(packet) = take_packet(&mut self.buffer) {
+                self.stream
+                    .write_all(b"+")
+                    .context("cannot write to the debugger stub")?;
+                return Ok(packet);
+            }
+            if Instant::now() > deadline {
+                bail!("the debugger stub said nothing for {limit:?}");
+            }
+            let mut chunk = [0; 4096];
+            match self.stream.read(&mut chunk) {
+                Ok(0) => bail!("the debugger stub hung up"),
+                Ok(count) => self.buffer.extend_from_slice(&chunk[..count]),
+                Err(cause)
+                    if matches!(
+                        cause.kind(),
+                        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                    ) => {}
+                Err(cause) => return Err(cause).context("cannot read from the debugger stub"),
+            }
+        }
+    }
+}
+
+/// Takes the first whole packet out of `buffer`.
+fn take_packet(buffer: &mut Vec<u8>) -> Option<String> {
+    let start = buffer.iter().position(|&byte| byte == b'$')?;
+    let end = start + buffer[start..].iter().position(|&byte| byte == b'#')?;
+    if buffer.len() < end + 3 {
+        return None;
+    }
+    let packet = String::from_utf8_lossy(&buffer[start + 1..end]).into_owned();
+    buffer.drain(..end + 3);
+    Some(expand(&packet))
+}
+
+/// Undoes the protocol's run-length coding: `0*"` is five zeros.
+fn expand(packet: &str) -> String {
+    let mut out = String::new();
+    let mut chars = packet.chars();
+    while let Some(c) = chars.next() {
+        match (c, out.chars().last()) {
+            ('*', Some(last)) => {
+                let count = chars
+                    .next()
+                    .map_or(0, |count| (count as usize).saturating_sub(29));
+                out.extend(std::iter::repeat_n(last, count));
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+fn unhex(text: &str) -> Result<Vec<u8>> {
+    text.as_bytes()
+        .chunks(2)
+        .map(|pair| {
+            let pair = std::str::from_utf8(pair).context("not text")?;
+            // Registers that the stub does not know are written as x.
+            if pair == "xx" {
+                Ok(0)
+            } else {
+                u8::from_str_radix(pair, 16).with_context(|| format!("`{pair}` is no byte"))
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_cut_out_of_what_came() {
+        let mut buffer = b"+$OK#9a+$T05th".to_vec();
+        assert_eq!(take_packet(&mut buffer).as_deref(), Some("OK"));
+        assert_eq!(take_packet(&mut buffer), None);
+        buffer.extend_from_slice(b"read:01;#00");
+        assert_eq!(take_packet(&mut buffer).as_deref(), Some("T05thread:01;"));
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn runs_are_expanded() {
+        assert_eq!(expand("0* 1"), "00001");
+        assert_eq!(unhex("00001080").expect("hex"), [0, 0, 0x10, 0x80]);
+    }
+}

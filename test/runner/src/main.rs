@@ -1,0 +1,212 @@
+//! Supervisor of the kernel's test image: sees every fault, prints the results.
+//!
+//! Each case begins with fresh assists. A case ends when the suite says that it passed, when the suite faults, or when
+//! its time is up; the last two are failures, and the suite is restarted and asks for the next case. The lines that
+//! the harness reads:
+//!
+//! ```text
+//! case NAME: ok
+//! case NAME: FAILED: WHY
+//! finished: N cases
+//! ```
+//!
+//! The one `unsafe` block claims the UART.
+
+#![no_std]
+#![no_main]
+
+use core::fmt::Write;
+use drv_ast2600_uart::{UART5_ADDRESS, Uart};
+use hubris_num_tasks::Task;
+use test_api::{REPORT, encode_report, message, runner, words};
+use userlib::{FaultInfo, PANIC_MESSAGE_MAX_LEN, RecvMessage, TaskId, TaskState, kipc};
+use userlib::{set_timer_relative, sys_recv_open, sys_reply, sys_set_timer};
+
+// By index: a supervisor sends to nobody, so it has no task slots.
+const SUITE: usize = Task::suite as usize;
+const FIRST: usize = Task::assist as usize;
+const SECOND: usize = Task::second as usize;
+
+/// How long a case may take, in milliseconds.
+const LIMIT: u32 = 10_000;
+
+/// Longest name of a case.
+const NAME_MAX: usize = 64;
+
+/// What is known about an assist's faults in this case.
+#[derive(Copy, Clone, Default)]
+struct Faults {
+    count: u32,
+    last: Option<FaultInfo>,
+}
+
+struct Runner {
+    uart: Uart,
+    name: [u8; NAME_MAX],
+    name_len: usize,
+    running: bool,
+    next: u32,
+    hold: bool,
+    first: Faults,
+    second: Faults,
+}
+
+#[unsafe(export_name = "main")]
+fn main() -> ! {
+    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only place that takes it.
+    let mut uart = unsafe { Uart::new(UART5_ADDRESS) };
+    uart.configure(115_200);
+    let mut runner = Runner {
+        uart,
+        name: [0; NAME_MAX],
+        name_len: 0,
+        running: false,
+        next: 0,
+        hold: false,
+        first: Faults::default(),
+        second: Faults::default(),
+    };
+    let mask = notifications::FAULT_MASK | notifications::TIMER_MASK;
+    loop {
+        let mut buffer = [0; NAME_MAX];
+        let received = sys_recv_open(&mut buffer, mask);
+        if received.sender == TaskId::KERNEL {
+            if received.operation & notifications::FAULT_MASK != 0 {
+                runner.look_for_faults();
+            }
+            if received.operation & notifications::TIMER_MASK != 0 {
+                runner.fail(format_args!("did not end within {LIMIT} ms"));
+            }
+        } else {
+            let length = received.message_len.min(buffer.len());
+            runner.answer(&received, buffer.get(..length).unwrap_or(&[]));
+        }
+    }
+}
+
+impl Runner {
+    fn answer(&mut self, received: &RecvMessage, bytes: &[u8]) {
+        let [a, b, ..] = words(bytes);
+        let mut reply = [0; REPORT];
+        let mut length = 0;
+        let mut put = |bytes: &[u8]| {
+            length = bytes.len().min(received.response_capacity);
+            if let (Some(to), Some(from)) = (reply.get_mut(..length), bytes.get(..length)) {
+                to.copy_from_slice(from);
+            }
+        };
+        match received.operation as u16 {
+            runner::NEXT => put(message([self.next]).as_flattened()),
+            runner::BEGIN => self.begin(bytes),
+            runner::PASSED => self.passed(),
+            runner::FINISHED => self.say(format_args!("finished: {} cases", self.next)),
+            runner::LAST_FAULT => {
+                let faults = if a as usize == SECOND {
+                    self.second
+                } else {
+                    self.first
+                };
+                put(&encode_report(faults.count, faults.last));
+            }
+            runner::HOLD => self.hold = a != 0,
+            runner::SOFTWARE_IRQ => kipc::software_irq(a as usize, b),
+            runner::REGISTERS => {
+                let [.., r11, _, sp, lr, pc, psr] = kipc::read_task_registers(a as usize);
+                put(message([r11, sp, lr, pc, psr]).as_flattened());
+            }
+            _ => {
+                sys_reply(received.sender, 1, &[]);
+                return;
+            }
+        }
+        sys_reply(received.sender, 0, reply.get(..length).unwrap_or(&[]));
+    }
+
+    fn begin(&mut self, name: &[u8]) {
+        for (to, from) in self.name.iter_mut().zip(name) {
+            *to = *from;
+        }
+        self.name_len = name.len();
+        self.running = true;
+        self.hold = false;
+        for assist in [FIRST, SECOND] {
+            kipc::reinit_task(assist, true);
+        }
+        self.first = Faults::default();
+        self.second = Faults::default();
+        set_timer_relative(LIMIT, notifications::TIMER_MASK);
+    }
+
+    fn passed(&mut self) {
+        if self.running {
+            self.end(format_args!("ok"));
+        }
+    }
+
+    fn fail(&mut self, why: core::fmt::Arguments<'_>) {
+        if self.running {
+            self.end(format_args!("FAILED: {why}"));
+        } else {
+            self.say(format_args!("the suite failed outside a case: {why}"));
+        }
+        kipc::reinit_task(SUITE, true);
+    }
+
+    fn end(&mut self, result: core::fmt::Arguments<'_>) {
+        sys_set_timer(None, notifications::TIMER_MASK);
+        self.running = false;
+        self.next += 1;
+        let name = self.name;
+        let name = name.get(..self.name_len).unwrap_or(&[]);
+        self.say(format_args!(
+            "case {}: {result}",
+            core::str::from_utf8(name).unwrap_or("?")
+        ));
+    }
+
+    fn look_for_faults(&mut self) {
+        let mut from = 1;
+        while let Some(task) = kipc::find_faulted_task(from) {
+            let task = task.get();
+            from = task + 1;
+            let TaskState::Faulted { fault, .. } = kipc::read_task_status(task) else {
+                continue;
+            };
+            if task == SUITE {
+                let mut buffer = [0; PANIC_MESSAGE_MAX_LEN];
+                match kipc::read_panic_message(task, &mut buffer) {
+                    Ok(mut chunks) => self.fail(format_args!(
+                        "{}",
+                        chunks.next().map_or("", |chunk| chunk.valid())
+                    )),
+                    Err(_) => self.fail(format_args!("{fault:?}")),
+                }
+                continue;
+            }
+            let faults = if task == FIRST {
+                &mut self.first
+            } else if task == SECOND {
+                &mut self.second
+            } else {
+                self.fail(format_args!("task {task}: {fault:?}"));
+                continue;
+            };
+            // A task on hold is found again at each fault of another one.
+            if self.hold && faults.last.is_some() {
+                continue;
+            }
+            faults.count += 1;
+            faults.last = Some(fault);
+            if !self.hold {
+                kipc::reinit_task(task, true);
+            }
+        }
+    }
+
+    /// A line that cannot be printed is a line that the harness misses, and says so.
+    fn say(&mut self, text: core::fmt::Arguments<'_>) {
+        let _ = self.uart.write_fmt(format_args!("{text}\n"));
+    }
+}
+
+include!(concat!(env!("OUT_DIR"), "/notifications.rs"));

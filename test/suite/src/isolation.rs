@@ -1,0 +1,129 @@
+//! A task that touches what it was not given is faulted, with the right fault, and nothing else happens.
+
+use crate::Case;
+use crate::faults::access;
+use crate::support::{address, assist, faults, second};
+use core::sync::atomic::{AtomicU32, Ordering};
+use test_api::{ask, assist};
+use userlib::FaultInfo;
+
+pub const CASES: &[Case] = &[
+    ("isolation: kernel text", kernel_text),
+    ("isolation: kernel data", kernel_data),
+    ("isolation: another task's data", other_data),
+    ("isolation: another task's stack", other_stack),
+    ("isolation: another task's text", other_text),
+    ("isolation: the SDHCI controller", sdhci),
+    ("isolation: other devices", devices),
+    ("isolation: the retained region", retained),
+    ("isolation: its own text cannot be written", own_text),
+    ("isolation: its own data cannot be executed", own_data),
+    ("isolation: nothing else can be executed", execute_elsewhere),
+];
+
+/// First words of the kernel's share of flash and RAM (chips/ast2600/memory.toml: the kernel comes first).
+const KERNEL_TEXT: u32 = 0x8010_0000;
+const KERNEL_DATA: u32 = 0x8080_0000;
+/// First and last page of the retained region.
+const RETAINED: [u32; 2] = [0x80c0_0000, 0x80cf_f000];
+/// The controller's global registers and the slot's.
+const SDHCI: [u32; 2] = [0x1e75_0000, 0x1e75_0100];
+
+/// A word of this task's that nobody else may change.
+static CANARY: AtomicU32 = AtomicU32::new(CALM);
+const CALM: u32 = 0x600d_cafe;
+
+/// Neither reading nor writing works at this address.
+fn closed(at: u32) {
+    faults(assist::READ, [at], access(at));
+    faults(assist::WRITE, [at, 0xbad_bad], access(at));
+}
+
+fn kernel_text() {
+    closed(KERNEL_TEXT);
+    closed(KERNEL_TEXT + 0x1000);
+}
+
+fn kernel_data() {
+    for offset in [0, 0x1000, 0x2000, 0xfffc] {
+        closed(KERNEL_DATA + offset);
+    }
+}
+
+fn other_data() {
+    closed(address(&CANARY));
+    assert_eq!(CANARY.load(Ordering::Relaxed), CALM);
+}
+
+fn other_stack() {
+    let local = AtomicU32::new(CALM);
+    closed(address(&local));
+    assert_eq!(local.load(Ordering::Relaxed), CALM);
+}
+
+fn other_text() {
+    let text = other_text as fn() as usize as u32 & !3;
+    closed(text);
+    // Two tasks of one crate have two texts.
+    let (_, [_, _, text, ..]) = ask(second(), assist::PLACES, []);
+    closed(text & !3);
+}
+
+fn sdhci() {
+    for page in SDHCI {
+        closed(page);
+    }
+    closed(0x1e74_0100);
+}
+
+fn devices() {
+    // Interrupt controller, watchdog, system control unit, both UARTs.
+    for page in [
+        0x4046_1000,
+        0x4046_2000,
+        0x1e78_5000,
+        0x1e6e_2000,
+        0x1e78_3000,
+        0x1e78_4000,
+    ] {
+        closed(page);
+    }
+}
+
+fn retained() {
+    for page in RETAINED {
+        closed(page);
+    }
+}
+
+fn own_text() {
+    let [_, _, text, ..] = assist(assist::PLACES, []);
+    let text = text & !3;
+    let [before, ..] = assist(assist::READ, [text]);
+    faults(assist::WRITE, [text, !before], access(text));
+    assert_eq!(assist(assist::READ, [text])[0], before);
+}
+
+fn own_data() {
+    // `bx lr`, twice: the assist would come back.
+    const RETURN: u32 = 0x4770_4770;
+    let [data, zeroed, _, stack, scratch, ..] = assist(assist::PLACES, []);
+    for at in [data, zeroed, scratch, (stack - 0x200) & !3] {
+        assist(assist::WRITE, [at, RETURN]);
+        faults(assist::EXECUTE, [at | 1], FaultInfo::IllegalText);
+    }
+}
+
+fn execute_elsewhere() {
+    let text = execute_elsewhere as fn() as usize as u32;
+    for at in [
+        KERNEL_TEXT | 1,
+        text | 1,
+        1,
+        SDHCI[0] | 1,
+        RETAINED[0] | 1,
+        0x4800_0001,
+    ] {
+        faults(assist::EXECUTE, [at], FaultInfo::IllegalText);
+    }
+}

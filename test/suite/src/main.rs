@@ -1,0 +1,63 @@
+//! The cases of the kernel's test image.
+//!
+//! A case is a function that panics if the kernel does not do what its interface says. Numbers in the comments are
+//! sections of the interface description (hubris-interface). Cases are run one at a time, each with fresh assists; see
+//! [`test_api`] for who does what.
+//!
+//! `unsafe` is used where a case looks at registers, and for addresses that are handed to an assist.
+
+#![no_std]
+#![no_main]
+
+mod faults;
+mod isolation;
+mod kipc;
+mod leases;
+mod messages;
+mod notes;
+mod support;
+
+use test_api::runner;
+use userlib::{sys_recv_notification, sys_send, task_slot};
+
+task_slot!(RUNNER, runner);
+task_slot!(ASSIST, assist);
+task_slot!(SECOND, second);
+task_slot!(SUITE, suite);
+
+/// A case and its name.
+type Case = (&'static str, fn());
+
+#[unsafe(export_name = "main")]
+fn main() -> ! {
+    let groups: [&[Case]; 6] = [
+        messages::CASES,
+        leases::CASES,
+        notes::CASES,
+        kipc::CASES,
+        faults::CASES,
+        isolation::CASES,
+    ];
+    loop {
+        let [next, ..] = support::supervisor(runner::NEXT, []);
+        match groups.iter().copied().flatten().nth(next as usize) {
+            Some((name, case)) => {
+                sys_send(
+                    RUNNER.get_task_id(),
+                    runner::BEGIN,
+                    name.as_bytes(),
+                    &mut [],
+                    &[],
+                );
+                case();
+                support::supervisor(runner::PASSED, []);
+            }
+            None => {
+                support::supervisor(runner::FINISHED, []);
+                sys_recv_notification(0);
+            }
+        }
+    }
+}
+
+include!(concat!(env!("OUT_DIR"), "/notifications.rs"));

@@ -1,0 +1,437 @@
+//! SEND, RECV, REPLY, REPLY_FAULT: sections 2.2 to 2.6.
+
+use crate::support::{
+    address, assist, faults, first, id, last_fault, myself, second, system_call, usage,
+};
+use crate::{Case, RUNNER, SUITE};
+use core::arch::asm;
+use test_api::{ask, assist};
+use userlib::{
+    FaultInfo, FaultSource, ReplyFaultReason, Sysnum, TaskId, UsageError, dead_response_code,
+};
+use userlib::{
+    Generation, Lease, sys_recv, sys_recv_closed, sys_recv_open, sys_reply, sys_reply_fault,
+    sys_send,
+};
+
+pub const CASES: &[Case] = &[
+    ("messages: an answer comes back", answer),
+    ("messages: lengths are exact", lengths),
+    ("messages: codes are passed on", codes),
+    (
+        "messages: operation, capacity and leases are described",
+        description,
+    ),
+    ("messages: send to a past generation", send_to_the_past),
+    ("messages: send to no task", send_to_nobody),
+    ("messages: send of slices that wrap", send_wrapping),
+    ("messages: send of memory that is not mine", send_foreign),
+    ("messages: an empty slice is never looked at", send_empty),
+    ("messages: receive into slices that wrap", receive_wrapping),
+    ("messages: receive closed on no task", receive_from_nobody),
+    (
+        "messages: receive closed on a past generation",
+        receive_from_the_past,
+    ),
+    (
+        "messages: a long message is cut and its length told",
+        receive_long,
+    ),
+    ("messages: important senders come first", receive_order),
+    (
+        "messages: a closed receive takes only that sender",
+        receive_closed,
+    ),
+    (
+        "messages: a reply to nobody who waits is ignored",
+        reply_ignored,
+    ),
+    ("messages: a reply to no task", reply_to_nobody),
+    (
+        "messages: a reply that is too big faults the replier",
+        reply_too_big,
+    ),
+    (
+        "messages: a reply buffer that is not mine faults me",
+        reply_buffer_foreign,
+    ),
+    ("messages: reply faults carry their reason", reply_faults),
+    (
+        "messages: an unknown reply fault faults the replier",
+        reply_fault_unknown,
+    ),
+    ("messages: unknown system calls", unknown_system_calls),
+    (
+        "messages: registers survive a system call",
+        registers_survive,
+    ),
+    (
+        "messages: floating-point registers are a task's own",
+        float_survives,
+    ),
+];
+
+fn answer() {
+    assert_eq!(assist(assist::ECHO, [1, 2, 3, 4])[..5], [1, 2, 3, 4, 0]);
+}
+
+fn lengths() {
+    for length in 0..=32 {
+        let mut sent = [0; 32];
+        for (value, byte) in (1..).zip(&mut sent) {
+            *byte = value;
+        }
+        let sent = &sent[..length];
+        let mut got = [0xee; 40];
+        assert_eq!(
+            sys_send(first(), assist::ECHO, sent, &mut got, &[]),
+            (0, length)
+        );
+        assert_eq!(&got[..length], sent);
+        assert!(
+            got[length..].iter().all(|&byte| byte == 0xee),
+            "bytes beyond the reply changed"
+        );
+    }
+}
+
+fn codes() {
+    for code in [0, 1, 0xff, 0x8000_0000, 0xffff_feff] {
+        assert_eq!(ask(first(), assist::CODE, [code]).0, code);
+    }
+}
+
+fn description() {
+    let lease = [0; 4];
+    let leases = [
+        Lease::read_only(&lease),
+        Lease::read_only(&lease),
+        Lease::read_only(&lease),
+    ];
+    let mut reply = [0; 16];
+    assert_eq!(
+        sys_send(first(), assist::DESCRIBE, &[0; 5], &mut reply, &leases),
+        (0, 16)
+    );
+    let [operation, length, capacity, leases, ..] = test_api::words(&reply);
+    assert_eq!(
+        (operation, length, capacity, leases),
+        (u32::from(assist::DESCRIBE), 5, 16, 3)
+    );
+}
+
+/// A dead code carries the generation that lives now.
+fn send_to_the_past() {
+    let now = first();
+    let past = TaskId::for_index_and_gen(
+        now.index(),
+        Generation::from(u8::from(now.generation()).wrapping_sub(1) & 0x3f),
+    );
+    assert_eq!(
+        ask(past, assist::ECHO, [1]).0,
+        dead_response_code(now.generation())
+    );
+}
+
+fn send_to_nobody() {
+    // Index 5 is the first beyond the last task of this image; 0x3fe is an unbound task slot.
+    for index in [5, 0x100, 0x3fe] {
+        usage(
+            Sysnum::Send,
+            [index << 16, 0, 0, 0, 0, 0, 0],
+            UsageError::TaskOutOfRange,
+        );
+    }
+}
+
+fn send_wrapping() {
+    let target = id(RUNNER.get_task_id()) << 16;
+    let (bad, long) = (0xffff_fff0, 0x20);
+    usage(
+        Sysnum::Send,
+        [target, bad, long, 0, 0, 0, 0],
+        UsageError::InvalidSlice,
+    );
+    usage(
+        Sysnum::Send,
+        [target, 0, 0, bad, long, 0, 0],
+        UsageError::InvalidSlice,
+    );
+    usage(
+        Sysnum::Send,
+        [target, 0, 0, 0, 0, bad & !3, 3],
+        UsageError::InvalidSlice,
+    );
+    // A lease table is made of words.
+    usage(
+        Sysnum::Send,
+        [target, 0, 0, 0, 0, 0x8080_0002, 1],
+        UsageError::InvalidSlice,
+    );
+}
+
+fn send_foreign() {
+    let secret = [1, 2, 3, 4];
+    let at = address(&secret);
+    let target = id(RUNNER.get_task_id()) << 16;
+    for at in [at, 0, 0x8010_0000, 0x1e75_0000] {
+        let fault = FaultInfo::MemoryAccess {
+            address: Some(at),
+            source: FaultSource::Kernel,
+        };
+        crate::support::system_call_faults(Sysnum::Send as u32, [target, at, 4, 0, 0, 0, 0], fault);
+    }
+}
+
+fn send_empty() {
+    // Operation 0 of the runner is unknown: it answers 1.
+    let target = id(RUNNER.get_task_id()) << 16;
+    let [code, length, ..] = system_call(
+        Sysnum::Send,
+        [target, 0x1234_5678, 0, 0xdead_bee0, 0, 0xdead_bee0, 0],
+    );
+    assert_eq!((code, length), (1, 0));
+}
+
+fn receive_wrapping() {
+    usage(
+        Sysnum::Recv,
+        [0xffff_fff0, 0x20, 0, 0, 0, 0, 0],
+        UsageError::InvalidSlice,
+    );
+}
+
+fn receive_from_nobody() {
+    usage(
+        Sysnum::Recv,
+        [0, 0, 0, 0x8000_0000 | 5, 0, 0, 0],
+        UsageError::TaskOutOfRange,
+    );
+}
+
+fn receive_from_the_past() {
+    let now = first();
+    let past = TaskId::for_index_and_gen(
+        now.index(),
+        Generation::from(u8::from(now.generation()).wrapping_sub(1) & 0x3f),
+    );
+    assert_eq!(
+        sys_recv(&mut [], 0, Some(past)).err(),
+        Some(dead_response_code(now.generation()))
+    );
+}
+
+/// Our deliberate difference from upstream's code: RECV tells the length that was sent.
+fn receive_long() {
+    call_back(first(), 8);
+    let mut buffer = [0; 2];
+    let received = sys_recv_open(&mut buffer, 0);
+    assert_eq!(
+        (
+            received.message_len,
+            received.operation,
+            received.response_capacity
+        ),
+        (4, 0x55, 8)
+    );
+    assert_eq!(buffer, [0xcc, 0xba]);
+    sys_reply(received.sender, 0, &[]);
+}
+
+/// Has an assist send to this task: one word, operation 0x55.
+fn call_back(task: TaskId, capacity: u32) {
+    assert_eq!(
+        ask(task, assist::CALL_BACK, [id(myself()), 0x55, capacity]).0,
+        0
+    );
+}
+
+/// Code, length and first word of what the first assist's call brought it.
+fn called_back() -> (u32, u32, u32) {
+    let [code, length, word, ..] = assist(assist::CALLED_BACK, []);
+    (code, length, word)
+}
+
+fn receive_order() {
+    // The first assist calls first, but the second is more important.
+    call_back(first(), 4);
+    call_back(second(), 4);
+    for sender in [second(), first()] {
+        let received = sys_recv_open(&mut [0; 8], 0);
+        assert_eq!(received.sender, sender);
+        sys_reply(received.sender, 7, &[1, 0, 0, 0]);
+    }
+    assert_eq!(called_back(), (7, 4, 1));
+}
+
+fn receive_closed() {
+    call_back(second(), 4);
+    call_back(first(), 4);
+    for sender in [first(), second()] {
+        let received = sys_recv_closed(&mut [0; 8], 0, sender)
+            .unwrap_or_else(|_| panic!("the sender is alive"));
+        assert_eq!(received.sender, sender);
+        sys_reply(received.sender, 0, &[]);
+    }
+}
+
+fn reply_ignored() {
+    // Alive but not waiting for us; ourselves; a past generation.
+    sys_reply(first(), 0, &[1]);
+    sys_reply(myself(), 0, &[1]);
+    sys_reply(
+        TaskId::for_index_and_gen(SUITE.get_task_id().index(), Generation::from(63)),
+        0,
+        &[1],
+    );
+    sys_reply_fault(first(), ReplyFaultReason::BadLeases);
+    assert_eq!(assist(assist::ECHO, [9])[0], 9);
+    assert_eq!(last_fault(first().index()).0, 0);
+}
+
+fn reply_to_nobody() {
+    usage(
+        Sysnum::Reply,
+        [5, 0, 0, 0, 0, 0, 0],
+        UsageError::TaskOutOfRange,
+    );
+    usage(
+        Sysnum::ReplyFault,
+        [5, 0, 0, 0, 0, 0, 0],
+        UsageError::TaskOutOfRange,
+    );
+}
+
+fn reply_too_big() {
+    // Our buffer takes 36 bytes.
+    assert_eq!(ask(first(), assist::REPLY_BYTES, [36]).0, 0);
+    faults(
+        assist::REPLY_BYTES,
+        [37],
+        FaultInfo::SyscallUsage(UsageError::ReplyTooBig),
+    );
+}
+
+/// The assist waits with a reply buffer in the kernel's text: our reply faults it and not us.
+fn reply_buffer_foreign() {
+    const TEXT: u32 = 0x8010_0000;
+    let caller = first();
+    assert_eq!(
+        ask(caller, assist::CALL_BACK, [id(myself()), 0x55, 8, TEXT]).0,
+        0
+    );
+    let received = sys_recv_open(&mut [0; 8], 0);
+    assert_eq!(received.sender, caller);
+    sys_reply(received.sender, 0, &[0; 8]);
+    let fault = FaultInfo::MemoryAccess {
+        address: Some(TEXT),
+        source: FaultSource::Kernel,
+    };
+    assert_eq!(last_fault(caller.index()), (1, Some(fault)));
+}
+
+fn reply_faults() {
+    let reasons = [
+        ReplyFaultReason::UndefinedOperation,
+        ReplyFaultReason::BadMessageSize,
+        ReplyFaultReason::BadMessageContents,
+        ReplyFaultReason::BadLeases,
+        ReplyFaultReason::ReplyBufferTooSmall,
+        ReplyFaultReason::AccessViolation,
+    ];
+    for reason in reasons {
+        let caller = first();
+        call_back(caller, 4);
+        let received = sys_recv_open(&mut [0; 8], 0);
+        assert_eq!(received.sender, caller);
+        sys_reply_fault(caller, reason);
+        // The runner is more important than we are: it has seen the fault when the call returns.
+        assert_eq!(
+            last_fault(caller.index()).1,
+            Some(FaultInfo::FromServer(myself(), reason))
+        );
+        assert_eq!(first(), caller.next_generation());
+    }
+}
+
+fn reply_fault_unknown() {
+    // The reason is checked before the task.
+    usage(
+        Sysnum::ReplyFault,
+        [5, 6, 0, 0, 0, 0, 0],
+        UsageError::BadReplyFaultReason,
+    );
+}
+
+fn unknown_system_calls() {
+    for number in [14, 15, 0x100, u32::MAX] {
+        crate::support::system_call_faults(
+            number,
+            [0; 7],
+            FaultInfo::SyscallUsage(UsageError::BadSyscallNumber),
+        );
+    }
+}
+
+/// Everything but the registers that are results stays: GET_TIMER has six results, POST one and a zero.
+fn registers_survive() {
+    let [code, zero, rest @ ..] = system_call(Sysnum::Post, [id(first()), 0, 3, 4, 5, 6, 7]);
+    assert_eq!((code, zero), (0, 0));
+    assert_eq!(rest, [3, 4, 5, 6, 7]);
+    // r0 to r3, r12 and lr are not the kernel's to change either.
+    let (r0, r1, r2, r3, r12): (u32, u32, u32, u32, u32);
+    // SAFETY: SET_TIMER with these arguments clears this task's timer, which no case relies on. Registers that are used
+    // are declared; r6 and r7 cannot be and are saved around.
+    unsafe {
+        asm!(
+            "push {{r6, r7}}",
+            "svc #0",
+            "pop {{r6, r7}}",
+            inout("r0") 0x1000_u32 => r0,
+            inout("r1") 0x1001_u32 => r1,
+            inout("r2") 0x1002_u32 => r2,
+            inout("r3") 0x1003_u32 => r3,
+            inout("r12") 0x100c_u32 => r12,
+            in("r4") 0,
+            in("r5") 0,
+            in("r11") Sysnum::SetTimer as u32,
+        );
+    }
+    assert_eq!(
+        [r0, r1, r2, r3, r12],
+        [0x1000, 0x1001, 0x1002, 0x1003, 0x100c]
+    );
+}
+
+fn float_survives() {
+    let mine = 0x4048_f5c3_u32;
+    let (low, high): (u32, u32);
+    let target = id(first()) << 16 | u32::from(assist::CLOBBER_FLOAT);
+    let word = 0xdead_beef_u32.to_le_bytes();
+    // SAFETY: a SEND whose message is `word` and nothing else; the registers that it uses are declared or saved.
+    unsafe {
+        asm!(
+            "vmov d0, {mine}, {mine}",
+            "vmov d15, {mine}, {mine}",
+            "push {{r6, r7, r8, r9, r10, r11}}",
+            "mov r6, #4",
+            "mov r7, #0",
+            "mov r8, #0",
+            "mov r9, #0",
+            "mov r10, #0",
+            "mov r11, #0",
+            "svc #0",
+            "pop {{r6, r7, r8, r9, r10, r11}}",
+            "vmov {low}, s0",
+            "vmov {high}, s31",
+            mine = in(reg) mine,
+            low = lateout(reg) low,
+            high = lateout(reg) high,
+            inout("r4") target => _,
+            inout("r5") word.as_ptr() => _,
+            out("d0") _,
+            out("d15") _,
+        );
+    }
+    assert_eq!((low, high), (mine, mine));
+}

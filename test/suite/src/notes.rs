@@ -1,0 +1,189 @@
+//! Notifications, timers and interrupts: sections 2.8 to 2.10.
+
+use crate::Case;
+use crate::notifications::{NOTE_MASK, OTHER_MASK, TEST_IRQ_MASK, TIMER_MASK};
+use crate::support::{assist, first, id, myself, supervisor, system_call, usage};
+use test_api::{assist, runner};
+use userlib::{Generation, IrqStatus, Sysnum, TaskId, UsageError, dead_response_code, hl};
+use userlib::{
+    sys_get_timer, sys_irq_control, sys_irq_control_clear_pending, sys_irq_status, sys_post,
+};
+use userlib::{sys_recv_notification, sys_recv_open, sys_set_timer};
+
+pub const CASES: &[Case] = &[
+    ("notifications: bits come together and once", accumulate),
+    ("notifications: only bits of the mask come", masked),
+    ("notifications: they come before messages", before_messages),
+    ("notifications: another task's post wakes", from_another),
+    ("notifications: post to the past and to nobody", dead_posts),
+    ("timer: it fires at its time", fires),
+    ("timer: a deadline in the past fires at once", past_deadline),
+    ("timer: cleared, it does not fire", cleared),
+    ("timer: it can be read back", read_back),
+    ("timer: a sleep lets others work", sleep),
+    (
+        "interrupts: a software interrupt is posted once",
+        software_interrupt,
+    ),
+    ("interrupts: disabled ones stay pending", disabled_interrupt),
+    ("interrupts: a wrong mask", wrong_mask),
+];
+
+/// Takes what has been posted of `mask`, without waiting for it.
+fn posted(mask: u32) -> u32 {
+    sys_post(myself(), TIMER_MASK);
+    sys_recv_notification(mask | TIMER_MASK).get_raw_bits() & !TIMER_MASK
+}
+
+fn accumulate() {
+    assert_eq!(sys_post(myself(), NOTE_MASK), 0);
+    assert_eq!(sys_post(myself(), OTHER_MASK), 0);
+    assert_eq!(sys_post(myself(), OTHER_MASK), 0);
+    assert_eq!(posted(NOTE_MASK | OTHER_MASK), NOTE_MASK | OTHER_MASK);
+    assert_eq!(posted(NOTE_MASK | OTHER_MASK), 0);
+}
+
+fn masked() {
+    sys_post(myself(), NOTE_MASK | OTHER_MASK | 1 << 30);
+    assert_eq!(posted(OTHER_MASK), OTHER_MASK);
+    assert_eq!(posted(NOTE_MASK | 1 << 30), NOTE_MASK | 1 << 30);
+}
+
+fn before_messages() {
+    assert_eq!(
+        test_api::ask(first(), assist::CALL_BACK, [id(myself()), 0x55, 0]).0,
+        0
+    );
+    sys_post(myself(), NOTE_MASK);
+    let received = sys_recv_open(&mut [0; 4], NOTE_MASK);
+    assert_eq!(
+        (received.sender, received.operation),
+        (TaskId::KERNEL, NOTE_MASK)
+    );
+    assert_eq!(
+        (
+            received.message_len,
+            received.response_capacity,
+            received.lease_count
+        ),
+        (0, 0, 0)
+    );
+    let received = sys_recv_open(&mut [0; 4], NOTE_MASK);
+    assert_eq!((received.sender, received.operation), (first(), 0x55));
+    userlib::sys_reply(received.sender, 0, &[]);
+}
+
+fn from_another() {
+    assert_eq!(assist(assist::POST_CALLER, [OTHER_MASK])[0], 0);
+    assert_eq!(
+        sys_recv_notification(NOTE_MASK | OTHER_MASK).get_raw_bits(),
+        OTHER_MASK
+    );
+}
+
+fn dead_posts() {
+    let now = first();
+    let past = TaskId::for_index_and_gen(
+        now.index(),
+        Generation::from(u8::from(now.generation()).wrapping_sub(1) & 0x3f),
+    );
+    assert_eq!(sys_post(past, 1), dead_response_code(now.generation()));
+    usage(
+        Sysnum::Post,
+        [5, 0, 0, 0, 0, 0, 0],
+        UsageError::TaskOutOfRange,
+    );
+    usage(
+        Sysnum::RefreshTaskId,
+        [5, 0, 0, 0, 0, 0, 0],
+        UsageError::TaskOutOfRange,
+    );
+    // Refreshing ignores the generation and what is above 16 bits.
+    let [refreshed, ..] = system_call(Sysnum::RefreshTaskId, [id(past), 0, 0, 0, 0, 0, 0]);
+    assert_eq!(refreshed, id(first()));
+}
+
+fn fires() {
+    let begun = sys_get_timer().now;
+    sys_set_timer(Some(begun + 20), NOTE_MASK);
+    assert_eq!(sys_recv_notification(NOTE_MASK).get_raw_bits(), NOTE_MASK);
+    let timer = sys_get_timer();
+    assert!(
+        (begun + 20..begun + 40).contains(&timer.now),
+        "20 ms took {}",
+        timer.now - begun
+    );
+    assert_eq!(timer.deadline, None);
+}
+
+fn past_deadline() {
+    let now = sys_get_timer().now;
+    for deadline in [0, now] {
+        sys_set_timer(Some(deadline), NOTE_MASK);
+        assert_eq!(posted(NOTE_MASK), NOTE_MASK);
+        assert_eq!(sys_get_timer().deadline, None);
+    }
+}
+
+fn cleared() {
+    sys_set_timer(Some(sys_get_timer().now + 5), NOTE_MASK);
+    sys_set_timer(None, NOTE_MASK);
+    hl::sleep_for(15);
+    assert_eq!(posted(NOTE_MASK), 0);
+}
+
+fn read_back() {
+    sys_set_timer(Some(0x1_2345_6789), OTHER_MASK);
+    let timer = sys_get_timer();
+    assert_eq!(
+        (timer.deadline, timer.on_dl),
+        (Some(0x1_2345_6789), OTHER_MASK)
+    );
+    sys_set_timer(None, 0);
+    assert_eq!(sys_get_timer().deadline, None);
+}
+
+fn sleep() {
+    let begun = sys_get_timer().now;
+    assist(assist::NAP, [10]);
+    let took = sys_get_timer().now - begun;
+    assert!((10..30).contains(&took), "10 ms took {took}");
+}
+
+fn software_interrupt() {
+    sys_irq_control_clear_pending(TEST_IRQ_MASK, true);
+    assert_eq!(sys_irq_status(TEST_IRQ_MASK), IrqStatus::ENABLED);
+    supervisor(
+        runner::SOFTWARE_IRQ,
+        [myself().index() as u32, TEST_IRQ_MASK],
+    );
+    // Posted, and masked by the kernel until we enable it again.
+    assert!(sys_irq_status(TEST_IRQ_MASK).contains(IrqStatus::POSTED));
+    assert!(!sys_irq_status(TEST_IRQ_MASK).contains(IrqStatus::ENABLED));
+    assert_eq!(
+        sys_recv_notification(TEST_IRQ_MASK).get_raw_bits(),
+        TEST_IRQ_MASK
+    );
+    sys_irq_control_clear_pending(TEST_IRQ_MASK, true);
+    assert_eq!(posted(TEST_IRQ_MASK), 0);
+}
+
+fn disabled_interrupt() {
+    sys_irq_control(TEST_IRQ_MASK, false);
+    supervisor(
+        runner::SOFTWARE_IRQ,
+        [myself().index() as u32, TEST_IRQ_MASK],
+    );
+    assert_eq!(sys_irq_status(TEST_IRQ_MASK), IrqStatus::PENDING);
+    assert_eq!(posted(TEST_IRQ_MASK), 0);
+    sys_irq_control(TEST_IRQ_MASK, true);
+    assert_eq!(posted(TEST_IRQ_MASK), TEST_IRQ_MASK);
+    sys_irq_control_clear_pending(TEST_IRQ_MASK, false);
+}
+
+fn wrong_mask() {
+    // The assist has no interrupt; and control bits beyond the two are unknown.
+    usage(Sysnum::IrqControl, [1, 1, 0, 0, 0, 0, 0], UsageError::NoIrq);
+    usage(Sysnum::IrqControl, [1, 4, 0, 0, 0, 0, 0], UsageError::NoIrq);
+    usage(Sysnum::IrqStatus, [1, 0, 0, 0, 0, 0, 0], UsageError::NoIrq);
+}

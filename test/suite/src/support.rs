@@ -1,0 +1,106 @@
+//! What the cases are written with.
+
+use crate::{ASSIST, RUNNER, SECOND, SUITE};
+use test_api::{REPORT, WORDS, ask, assist, decode_report, message, runner};
+use userlib::{
+    FaultInfo, Sysnum, TaskId, UsageError, extract_new_generation, sys_refresh_task_id, sys_send,
+};
+
+/// Asks the supervisor for something.
+pub fn supervisor<const N: usize>(operation: u16, arguments: [u32; N]) -> [u32; WORDS] {
+    let (code, reply) = ask(RUNNER.get_task_id(), operation, arguments);
+    assert_eq!(code, 0, "runner, operation {operation}");
+    reply
+}
+
+/// The first assist, as it lives now.
+pub fn first() -> TaskId {
+    sys_refresh_task_id(ASSIST.get_task_id())
+}
+
+/// The second assist, which is more important than the first.
+pub fn second() -> TaskId {
+    sys_refresh_task_id(SECOND.get_task_id())
+}
+
+/// This task.
+pub fn myself() -> TaskId {
+    sys_refresh_task_id(SUITE.get_task_id())
+}
+
+/// Asks the first assist for something that succeeds.
+pub fn assist<const N: usize>(operation: u16, arguments: [u32; N]) -> [u32; WORDS] {
+    let (code, reply) = ask(first(), operation, arguments);
+    assert_eq!(code, 0, "assist, operation {operation}");
+    reply
+}
+
+/// Has the first assist make a system call that returns; r4 to r10 after it.
+pub fn system_call(number: Sysnum, arguments: [u32; 7]) -> [u32; 7] {
+    let [a, b, c, d, e, f, g] = arguments;
+    let [_, a, b, c, d, e, f, g, ..] =
+        assist(assist::SYSTEM_CALL, [number as u32, a, b, c, d, e, f, g]);
+    [a, b, c, d, e, f, g]
+}
+
+/// How often the task with this index faulted in this case, and how last.
+pub fn last_fault(index: usize) -> (u32, Option<FaultInfo>) {
+    let mut report = [0; REPORT];
+    let (code, length) = sys_send(
+        RUNNER.get_task_id(),
+        runner::LAST_FAULT,
+        message([index as u32]).as_flattened(),
+        &mut report,
+        &[],
+    );
+    assert_eq!((code, length), (0, REPORT));
+    decode_report(&report).unwrap_or_else(|| panic!("the runner's report does not decode"))
+}
+
+/// Asks the first assist for something that must fault it, once, in this way; it dies and lives again meanwhile.
+pub fn faults<const N: usize>(operation: u16, arguments: [u32; N], expected: FaultInfo) {
+    let before = first();
+    let (count_before, _) = last_fault(before.index());
+    let (code, _) = ask(before, operation, arguments);
+    let (count, fault) = last_fault(before.index());
+    assert_eq!(fault, Some(expected), "answer {code:#x}");
+    assert_eq!(count, count_before + 1, "faults");
+    assert_eq!(
+        extract_new_generation(code),
+        Some(before.next_generation().generation())
+    );
+    assert_eq!(first(), before.next_generation());
+    // It is well again, and nobody else was touched.
+    assert_eq!(assist(assist::ECHO, [1, 2, 3])[..3], [1, 2, 3]);
+    assert_eq!(last_fault(second().index()).0, 0);
+}
+
+/// Has the first assist make a system call that must fault it in this way.
+pub fn system_call_faults(number: u32, arguments: [u32; 7], expected: FaultInfo) {
+    let [a, b, c, d, e, f, g] = arguments;
+    faults(assist::SYSTEM_CALL, [number, a, b, c, d, e, f, g], expected);
+}
+
+/// [`system_call_faults`] for a wrong use.
+pub fn usage(number: Sysnum, arguments: [u32; 7], expected: UsageError) {
+    system_call_faults(number as u32, arguments, FaultInfo::SyscallUsage(expected));
+}
+
+/// A task id as system calls take it.
+pub fn id(task: TaskId) -> u32 {
+    u32::from(task.0)
+}
+
+/// The address of something, as an assist takes it.
+pub fn address<T: ?Sized>(of: *const T) -> u32 {
+    of.addr() as u32
+}
+
+/// Puts words where the first assist may hand them to the kernel, and returns their address. A restart clears them.
+pub fn scratch<const N: usize>(words: [u32; N]) -> u32 {
+    let [_, _, _, _, scratch, ..] = assist(assist::PLACES, []);
+    for (address, word) in (scratch..).step_by(4).zip(words) {
+        assist(assist::WRITE, [address, word]);
+    }
+    scratch
+}

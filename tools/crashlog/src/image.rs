@@ -1,0 +1,200 @@
+//! A card or its image: a file or a device made of 512-byte blocks.
+//!
+//! Everything is read and written block by block at explicit positions, so one [`Image`] serves readers of any kind.
+//! It is also a [`BlockDevice`], for the code that the target runs too; on the host every operation is complete when it
+//! returns.
+
+use crate::problem::{Code, Problem};
+use block_device::{BLOCK_LEN, Block, BlockDevice};
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::path::{Path, PathBuf};
+
+/// An open card or image, or a part of it.
+pub struct Image {
+    path: PathBuf,
+    file: File,
+    /// Where block 0 of this view is, and how many blocks it has.
+    first: u64,
+    blocks: u64,
+    device: bool,
+}
+
+impl Image {
+    /// Opens `path` for reading, and for writing if `write`.
+    pub fn open(path: &Path, write: bool) -> Result<Self, Problem> {
+        let mut file = File::options()
+            .read(true)
+            .write(write)
+            .open(path)
+            .map_err(|cause| match cause.kind() {
+                io::ErrorKind::NotFound => Problem::new(
+                    Code::Io,
+                    format!(
+                        "{}: there is no such file; `crashlog format` makes one",
+                        path.display()
+                    ),
+                ),
+                _ => Problem::io(path, "open it", &cause),
+            })?;
+        let kind = file
+            .metadata()
+            .map_err(|cause| Problem::io(path, "look at it", &cause))?
+            .file_type();
+        if kind.is_dir() {
+            return Err(Problem::new(
+                Code::Usage,
+                format!("{}: is a directory, not a card or an image", path.display()),
+            ));
+        }
+        if !kind.is_file() && !kind.is_block_device() {
+            return Err(Problem::new(
+                Code::Usage,
+                format!("{}: is neither a file nor a block device", path.display()),
+            ));
+        }
+        // The length of a block device is only known by seeking.
+        let bytes = file
+            .seek(SeekFrom::End(0))
+            .map_err(|cause| Problem::io(path, "find its size", &cause))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            first: 0,
+            blocks: bytes / BLOCK_LEN as u64,
+            device: kind.is_block_device(),
+        })
+    }
+
+    /// A view of `blocks` blocks from `first` on; what lies beyond the end of this view is cut off.
+    pub fn part(&self, first: u64, blocks: u64) -> Result<Self, Problem> {
+        let file = self
+            .file
+            .try_clone()
+            .map_err(|cause| Problem::io(&self.path, "open it again", &cause))?;
+        let start = first.min(self.blocks);
+        Ok(Self {
+            path: self.path.clone(),
+            file,
+            first: self.first + start,
+            blocks: blocks.min(self.blocks - start),
+            device: self.device,
+        })
+    }
+
+    /// The name it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its size in blocks; a last, incomplete block does not count.
+    pub fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// Its size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.blocks * BLOCK_LEN as u64
+    }
+
+    /// Whether it is a device rather than a file.
+    pub fn is_device(&self) -> bool {
+        self.device
+    }
+
+    /// Reads blocks from `first` on into `buffer`, whose length is a multiple of the block length.
+    pub fn read_at(&self, first: u64, buffer: &mut [u8]) -> Result<(), Problem> {
+        let count = (buffer.len() / BLOCK_LEN) as u64;
+        if first.checked_add(count).is_none_or(|end| end > self.blocks) {
+            return Err(Problem::new(
+                Code::NotOurs,
+                format!(
+                    "{}: is truncated: block {first} is beyond its end",
+                    self.path.display()
+                ),
+            ));
+        }
+        self.file
+            .read_exact_at(buffer, (self.first + first) * BLOCK_LEN as u64)
+            .map_err(|cause| Problem::io(&self.path, &format!("read block {first}"), &cause))
+    }
+
+    /// Writes whole blocks from `first` on.
+    pub fn write_at(&self, first: u64, bytes: &[u8]) -> Result<(), Problem> {
+        self.file
+            .write_all_at(bytes, (self.first + first) * BLOCK_LEN as u64)
+            .map_err(|cause| Problem::io(&self.path, &format!("write block {first}"), &cause))
+    }
+
+    /// Waits until everything written is on the medium.
+    pub fn sync(&self) -> Result<(), Problem> {
+        self.file
+            .sync_all()
+            .map_err(|cause| Problem::io(&self.path, "flush it", &cause))
+    }
+
+    /// The file itself, for a library that wants one.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+/// Why a transfer between the image and memory failed.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum TransferError {
+    /// The blocks are not all inside the image.
+    OutOfRange,
+    /// The operating system refused.
+    Io(io::ErrorKind),
+}
+
+impl Image {
+    fn check(&self, first: u64, count: usize) -> Result<u64, TransferError> {
+        match first.checked_add(count as u64) {
+            Some(end) if end <= self.blocks => Ok((self.first + first) * BLOCK_LEN as u64),
+            _ => Err(TransferError::OutOfRange),
+        }
+    }
+}
+
+impl BlockDevice for Image {
+    type Error = TransferError;
+
+    fn block_count(&self) -> u64 {
+        self.blocks
+    }
+
+    async fn read(&mut self, first: u64, blocks: &[Block]) -> Result<(), TransferError> {
+        let offset = self.check(first, blocks.len())?;
+        let mut bytes = vec![0; blocks.len() * BLOCK_LEN];
+        self.file
+            .read_exact_at(&mut bytes, offset)
+            .map_err(|cause| TransferError::Io(cause.kind()))?;
+        for (block, bytes) in blocks.iter().zip(bytes.chunks_exact(BLOCK_LEN)) {
+            block.copy_from(0, bytes);
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, first: u64, blocks: &[Block]) -> Result<(), TransferError> {
+        let offset = self.check(first, blocks.len())?;
+        let mut bytes = vec![0; blocks.len() * BLOCK_LEN];
+        for (block, bytes) in blocks.iter().zip(bytes.chunks_exact_mut(BLOCK_LEN)) {
+            block.copy_to(0, bytes);
+        }
+        self.file
+            .write_all_at(&bytes, offset)
+            .map_err(|cause| TransferError::Io(cause.kind()))
+    }
+
+    async fn write_reliable(&mut self, block: u64, data: &Block) -> Result<(), TransferError> {
+        self.write(block, core::slice::from_ref(data)).await
+    }
+
+    async fn flush(&mut self) -> Result<(), TransferError> {
+        self.file
+            .sync_data()
+            .map_err(|cause| TransferError::Io(cause.kind()))
+    }
+}

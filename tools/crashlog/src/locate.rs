@@ -1,0 +1,219 @@
+//! Finds our partition in an image, or says in one line why there is none.
+//!
+//! The input may be a whole card with a GPT, or the partition alone. Nothing in it is trusted: the table counts only if
+//! its checksums match, and if the primary one is damaged the backup at the end of the card is used, as on the target.
+
+use crate::image::Image;
+use crate::problem::{Code, Problem};
+use block_device::BLOCK_LEN;
+use crashlog_format::crc::Crc32;
+use crashlog_format::gpt::{CRASHLOG_TYPE, ENTRY_LEN, Entry, Header, PRIMARY};
+use crashlog_format::{
+    CheckError, FormatId, Geometry, PARTITION_NAME, Superblock, SuperblockError,
+};
+use zerocopy::FromBytes;
+
+/// What identifies a partition of ours.
+pub struct Located {
+    /// The blocks of the partition alone.
+    pub partition: Image,
+    /// The partition's first block on the card; 0 if the input is the partition alone.
+    pub first: u64,
+    pub format: FormatId,
+    pub geometry: Geometry,
+    /// What is damaged although its copy is not.
+    pub damaged: Vec<String>,
+}
+
+/// What a look at the partition table found.
+pub enum Table {
+    /// There is none, or it is damaged beyond use.
+    None,
+    /// There is one without a partition of ours.
+    Foreign,
+    /// Our partition: first block, number of blocks.
+    Ours(u64, u64),
+    /// Our partition reaches beyond the end of the image. The card had so many blocks.
+    Truncated(u64),
+}
+
+/// Finds the partition and checks its superblock.
+pub fn locate(image: &Image) -> Result<Located, Problem> {
+    let name = image.path().display();
+    if image.blocks() == 0 {
+        return Err(not_ours(format!(
+            "{name}: is empty; `crashlog format` makes a card"
+        )));
+    }
+    let mut damaged = Vec::new();
+    let (first, blocks) = match table(image, &mut damaged)? {
+        Table::Ours(first, blocks) => (first, blocks),
+        Table::Truncated(blocks) => {
+            return Err(not_ours(format!(
+                "{name}: is truncated: the card had {blocks} blocks, here are {}; copy the whole card",
+                image.blocks()
+            )));
+        }
+        Table::Foreign => {
+            return Err(not_ours(format!(
+                "{name}: has no partition named \"{PARTITION_NAME}\"; `crashlog format --keep` adds one"
+            )));
+        }
+        Table::None => {
+            let [magic, ..] = words(&read(image, 0)?);
+            if magic != Superblock::MAGIC {
+                return Err(not_ours(format!(
+                    "{name}: is not a card of the flight recorder: there is neither a partition table nor a \
+                     superblock; `crashlog format` makes one"
+                )));
+            }
+            (0, image.blocks())
+        }
+    };
+    let partition = image.part(first, blocks)?;
+    let (format, geometry) = superblock(&partition, first == 0, &mut damaged)?;
+    Ok(Located {
+        partition,
+        first,
+        format,
+        geometry,
+        damaged,
+    })
+}
+
+/// Looks for our partition in the primary table, then in the backup.
+pub fn table(image: &Image, damaged: &mut Vec<String>) -> Result<Table, Problem> {
+    let last = image.blocks().saturating_sub(1);
+    let mut found = Table::None;
+    for lba in [PRIMARY, last] {
+        if lba == 0 || lba > last {
+            continue;
+        }
+        let what = if lba == PRIMARY { "primary" } else { "backup" };
+        let Some((header, entries)) = entries(image, lba)? else {
+            damaged.push(format!("the {what} partition table is damaged"));
+            continue;
+        };
+        if !matches!(found, Table::None) {
+            continue;
+        }
+        let ours = entries.iter().find(|entry| {
+            entry.partition_type_guid == CRASHLOG_TYPE && entry.is_named(PARTITION_NAME)
+        });
+        found = match ours.map(|entry| entry.range(image.blocks())) {
+            Some(Some((first, blocks))) => Table::Ours(first, blocks),
+            Some(None) => Table::Truncated(header.alternate_lba.get().saturating_add(1)),
+            None => Table::Foreign,
+        };
+    }
+    // A cut image has lost the backup, even if the partition itself is whole.
+    if let Table::Ours(..) = found
+        && let Some((header, _)) = entries(image, PRIMARY)?
+        && header.alternate_lba.get() > last
+    {
+        return Ok(Table::Truncated(
+            header.alternate_lba.get().saturating_add(1),
+        ));
+    }
+    if matches!(found, Table::None) {
+        damaged.clear();
+    }
+    Ok(found)
+}
+
+/// A table with right checksums whose header is block `lba`.
+fn entries(image: &Image, lba: u64) -> Result<Option<(Header, Vec<Entry>)>, Problem> {
+    let Some(header) = Header::parse(&read(image, lba)?, lba, image.blocks()) else {
+        return Ok(None);
+    };
+    let length = header.number_of_partition_entries.get() as usize * ENTRY_LEN as usize;
+    let mut bytes = vec![0; length.next_multiple_of(BLOCK_LEN)];
+    image.read_at(header.partition_entry_lba.get(), &mut bytes)?;
+    bytes.truncate(length);
+    if Crc32::new().bytes(&bytes).value() != header.partition_entry_array_crc32.get() {
+        return Ok(None);
+    }
+    let entries = bytes
+        .chunks_exact(ENTRY_LEN as usize)
+        .filter_map(|entry| Entry::read_from_bytes(entry).ok());
+    Ok(Some((header, entries.collect())))
+}
+
+/// Checks both superblocks and takes the first that is sound.
+fn superblock(
+    partition: &Image,
+    alone: bool,
+    damaged: &mut Vec<String>,
+) -> Result<(FormatId, Geometry), Problem> {
+    let mut sound = None;
+    let mut broken = Vec::new();
+    for block in [0, partition.blocks().saturating_sub(1)] {
+        match Superblock::parse(&read(partition, block)?, partition.blocks()) {
+            Ok(parsed) => sound = sound.or(Some(parsed)),
+            Err(error) => broken.push((block, error)),
+        }
+    }
+    match (sound, broken.first()) {
+        (Some(sound), _) => {
+            damaged.extend(
+                broken
+                    .iter()
+                    .map(|(block, error)| format!("block {block} of the partition: {error}")),
+            );
+            Ok(sound)
+        }
+        (None, broken) => Err(refused(partition, alone, broken.map(|(_, error)| *error))),
+    }
+}
+
+/// Why a partition without a sound superblock is not read.
+fn refused(partition: &Image, alone: bool, error: Option<SuperblockError>) -> Problem {
+    let name = partition.path().display();
+    not_ours(match error {
+        Some(SuperblockError::Check(CheckError::Version(version))) => format!(
+            "{name}: is of format version {version}; this program knows version {}: use the one that belongs to the \
+             firmware",
+            crashlog_format::VERSION
+        ),
+        Some(SuperblockError::Check(CheckError::Magic(0))) => {
+            format!(
+                "{name}: its partition \"{PARTITION_NAME}\" was never formatted; `crashlog format` does it"
+            )
+        }
+        Some(SuperblockError::Check(CheckError::Magic(_))) => {
+            format!(
+                "{name}: its partition \"{PARTITION_NAME}\" holds something else; `crashlog format --force` replaces it"
+            )
+        }
+        Some(SuperblockError::Blocks(stated))
+            if alone && u64::from(stated) > partition.blocks() =>
+        {
+            format!(
+                "{name}: is truncated: the partition had {stated} blocks, here are {}; copy the whole partition",
+                partition.blocks()
+            )
+        }
+        Some(error) => format!("{name}: {error}"),
+        None => format!("{name}: has no superblock"),
+    })
+}
+
+/// One block.
+pub fn read(image: &Image, block: u64) -> Result<[u8; BLOCK_LEN], Problem> {
+    let mut bytes = [0; BLOCK_LEN];
+    image.read_at(block, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The block as little-endian words.
+fn words(block: &[u8; BLOCK_LEN]) -> [u32; BLOCK_LEN / 4] {
+    let mut words = [0; BLOCK_LEN / 4];
+    for (word, bytes) in words.iter_mut().zip(block.chunks_exact(4)) {
+        *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    }
+    words
+}
+
+fn not_ours(text: String) -> Problem {
+    Problem::new(Code::NotOurs, text)
+}

@@ -1,0 +1,211 @@
+//! `crashlog log`: what was logged, oldest first.
+
+use crate::archive::{self, Archive};
+use crate::card::Card;
+use crate::cli::{LevelName, Log, StreamName};
+use crate::describe::Names;
+use crate::logbook::{Item, Logbook};
+use crate::problem::{Code, Problem};
+use crate::terminal::{BAD, FAINT, Output, WARN};
+use crate::text::{console_line, count, hex, printable, seconds};
+use anstyle::Style;
+use crashlog_format::page::LogRecord;
+use crashlog_format::{Level, Stream};
+use serde_json::{Value, json};
+use std::io::{BufWriter, Write};
+
+pub fn run(args: &Log, out: &mut Output) -> Result<(), Problem> {
+    let archive = args.archive.as_deref().map(Archive::open).transpose()?;
+    let names = archive::names(archive.as_ref());
+    let filter = Filter::new(args, names)?;
+    let card = Card::open(&args.image, false)?;
+    let logbook = Logbook::open(&card)?;
+    // Raw bytes go around everything that would change them.
+    let mut raw = BufWriter::new(std::io::stdout().lock());
+    logbook.each(|item| {
+        match item {
+            Item::Record(record) if !filter.accepts(&record) => {}
+            Item::Record(record) if args.raw => raw.write_all(record.payload)?,
+            Item::Record(record) if args.json => writeln!(out, "{}", value(&record, names))?,
+            Item::Record(record) => line(&record, names, out)?,
+            Item::Missing { boot, .. } if args.boot.is_some_and(|wanted| wanted != boot) => {}
+            Item::Missing { .. } if args.raw => {}
+            Item::Missing { boot, count } if args.json => {
+                writeln!(out, "{}", json!({ "boot": boot, "missing": count }))?;
+            }
+            Item::Missing {
+                boot,
+                count: missing,
+            } => {
+                writeln!(
+                    out,
+                    "{WARN}{boot:>4}  {} missing here{WARN:#}",
+                    count(missing.into(), "record")
+                )?;
+            }
+        }
+        Ok(())
+    })?;
+    raw.flush()?;
+    Ok(())
+}
+
+/// Which records are wanted.
+struct Filter {
+    stream: Option<Stream>,
+    boot: Option<u32>,
+    task: Option<u16>,
+    level: Option<Level>,
+}
+
+impl Filter {
+    fn new(args: &Log, names: &dyn Names) -> Result<Self, Problem> {
+        let task = args.task.as_ref().map(|task| match task.parse() {
+            Ok(index) => Ok(index),
+            Err(_) if args.archive.is_none() => Err(Problem::new(
+                Code::Usage,
+                format!("--task {task}: the card does not know the names of tasks; give its index, or --archive as well"),
+            )),
+            Err(_) => (0..0x3ff).find(|index| names.task(*index).as_ref() == Some(task)).ok_or_else(|| {
+                Problem::new(Code::Usage, format!("--task {task}: the archive has no task of that name"))
+            }),
+        });
+        Ok(Self {
+            stream: args.stream.map(stream),
+            boot: args.boot,
+            task: task.transpose()?,
+            level: args.level.map(level),
+        })
+    }
+
+    fn accepts(&self, record: &LogRecord<'_>) -> bool {
+        let header = &record.header;
+        self.stream.is_none_or(|stream| header.stream == stream)
+            && self.boot.is_none_or(|boot| record.boot == boot)
+            && self.task.is_none_or(|task| header.task == task)
+            && self.level.is_none_or(|level| header.level <= level)
+    }
+}
+
+/// One record as one line (or, after a loss, two).
+pub fn line(record: &LogRecord<'_>, names: &dyn Names, out: &mut Output) -> Result<(), Problem> {
+    let header = &record.header;
+    if header.lost > 0 {
+        writeln!(
+            out,
+            "{WARN}{:>4}  {} of {} lost here{WARN:#}",
+            record.boot,
+            count(header.lost.into(), "record"),
+            names.task_or_number(header.task),
+        )?;
+    }
+    let style = style(header.level);
+    writeln!(
+        out,
+        "{FAINT}{:>4} {:>10}{FAINT:#}  {:<10} {FAINT}{:<7}{FAINT:#} {style}{}{style:#}",
+        record.boot,
+        seconds(header.time),
+        names.task_or_number(header.task),
+        header.stream.name(),
+        text(record),
+    )?;
+    Ok(())
+}
+
+/// The payload for people.
+fn text(record: &LogRecord<'_>) -> String {
+    match Payload::of(record) {
+        Payload::Console(bytes) => console_line(bytes),
+        Payload::Text(bytes) => printable(bytes),
+        Payload::Event { name, bytes } => format!("{} {}", printable(name), hex(bytes)),
+        Payload::Other(bytes) => hex(bytes),
+    }
+}
+
+/// One record as JSON.
+pub fn value(record: &LogRecord<'_>, names: &dyn Names) -> Value {
+    let header = &record.header;
+    let mut value = json!({
+        "boot": record.boot,
+        "sequence": record.sequence,
+        "time_ms": header.time,
+        "task_index": header.task,
+        "stream": header.stream.name(),
+        "level": header.level.name(),
+        "lost": header.lost,
+    });
+    if let Some(task) = names.task(header.task) {
+        value["task"] = task.into();
+    }
+    match Payload::of(record) {
+        Payload::Console(bytes) | Payload::Text(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => value["text"] = text.into(),
+            Err(_) => value["hex"] = hex(bytes).into(),
+        },
+        Payload::Event { name, bytes } => {
+            value["type"] = String::from_utf8_lossy(name).into();
+            value["hex"] = hex(bytes).into();
+        }
+        Payload::Other(bytes) => value["hex"] = hex(bytes).into(),
+    }
+    value
+}
+
+/// How a payload is read; see `task/crashlog-api`.
+enum Payload<'a> {
+    /// A line, or a piece of one, as it came.
+    Console(&'a [u8]),
+    /// A line of a task's own.
+    Text(&'a [u8]),
+    /// A typed record: the name of its type, and its encoding.
+    Event { name: &'a [u8], bytes: &'a [u8] },
+    /// What does not hold together, and streams without a form of their own.
+    Other(&'a [u8]),
+}
+
+impl<'a> Payload<'a> {
+    fn of(record: &LogRecord<'a>) -> Self {
+        let payload = record.payload;
+        match record.header.stream {
+            Stream::Console => Self::Console(payload),
+            Stream::Event => match payload.split_first() {
+                Some((0, text)) => Self::Text(text),
+                Some((&length, rest)) => match rest.split_at_checked(length.into()) {
+                    Some((name, bytes)) => Self::Event { name, bytes },
+                    None => Self::Other(payload),
+                },
+                None => Self::Other(payload),
+            },
+            Stream::Fault => Self::Text(payload),
+            Stream::Trace => Self::Other(payload),
+        }
+    }
+}
+
+fn style(level: Level) -> Style {
+    match level {
+        Level::Error => BAD,
+        Level::Warn => WARN,
+        Level::Info => Style::new(),
+        Level::Debug | Level::Trace => FAINT,
+    }
+}
+
+fn stream(name: StreamName) -> Stream {
+    match name {
+        StreamName::Console => Stream::Console,
+        StreamName::Event => Stream::Event,
+        StreamName::Fault => Stream::Fault,
+        StreamName::Trace => Stream::Trace,
+    }
+}
+
+fn level(name: LevelName) -> Level {
+    match name {
+        LevelName::Error => Level::Error,
+        LevelName::Warn => Level::Warn,
+        LevelName::Info => Level::Info,
+        LevelName::Debug => Level::Debug,
+        LevelName::Trace => Level::Trace,
+    }
+}

@@ -1,0 +1,143 @@
+//! The log of a card as one sequence of records, oldest first.
+//!
+//! The stream ring is looked at once to learn which pages there are, and read again in their order. A record that was
+//! written twice (the emergency path wrote a page, and the restarted recorder wrote what it still had) is given once;
+//! records that are missing between two others are counted.
+
+use crate::card::Card;
+use crate::problem::Problem;
+use crate::terminal::Progress;
+use block_device::BLOCK_LEN;
+use crashlog_format::page::{LogRecord, Page};
+use std::collections::HashMap;
+
+/// What is given of the log, in order.
+pub enum Item<'a> {
+    /// A record.
+    Record(LogRecord<'a>),
+    /// So many records of this boot should be here and are not.
+    Missing { boot: u32, count: u32 },
+}
+
+/// The pages of a card, in order.
+pub struct Logbook<'a> {
+    card: &'a Card,
+    /// Number and block of each page, ascending.
+    pages: Vec<(u32, u32)>,
+}
+
+impl<'a> Logbook<'a> {
+    /// Looks for the pages.
+    pub fn open(card: &'a Card) -> Result<Self, Problem> {
+        let mut progress = Progress::new("reading the log", card.geometry.ring_pages().into());
+        let mut pages = Vec::new();
+        card.scan(
+            |done| progress.at(done),
+            |page| {
+                pages.push((
+                    page.header.sequence(),
+                    card.geometry.page(page.header.sequence()),
+                ))
+            },
+            |_, _| {},
+        )?;
+        pages.sort_unstable();
+        // What is a lap behind the newest page was to be overwritten and is no part of the log.
+        if let Some(&(newest, _)) = pages.last() {
+            let oldest = newest.saturating_sub(card.geometry.ring_pages() - 1);
+            pages.retain(|(sequence, _)| *sequence >= oldest);
+        }
+        Ok(Self { card, pages })
+    }
+
+    /// Hands each record to `each`, oldest first.
+    pub fn each(
+        &self,
+        mut each: impl FnMut(Item<'_>) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        self.run(&self.pages, &mut each)
+    }
+
+    /// Hands the last records before number `end` of boot `boot` to `each`: at least `count` if there are so many.
+    pub fn before(
+        &self,
+        boot: u32,
+        end: u32,
+        count: usize,
+        mut each: impl FnMut(Item<'_>) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        // Going back page by page until enough records were seen.
+        let mut found = 0;
+        let mut start = self.pages.len();
+        for (index, &(_, block)) in self.pages.iter().enumerate().rev() {
+            let mut bytes = [0; BLOCK_LEN];
+            self.card.partition.read_at(block.into(), &mut bytes)?;
+            let Ok(page) = Page::parse(&bytes, self.card.format) else {
+                continue;
+            };
+            if page.header.boot() > boot {
+                continue;
+            }
+            if page.header.boot() < boot || found >= count {
+                break;
+            }
+            found += page
+                .records()
+                .filter(|record| record.sequence <= end)
+                .count();
+            start = index;
+        }
+        self.run(
+            self.pages.get(start..).unwrap_or(&[]),
+            &mut |item| match &item {
+                Item::Record(record) if record.boot != boot || record.sequence > end => Ok(()),
+                Item::Missing { boot: missing, .. } if *missing != boot => Ok(()),
+                _ => each(item),
+            },
+        )
+    }
+
+    fn run(
+        &self,
+        pages: &[(u32, u32)],
+        each: &mut dyn FnMut(Item<'_>) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        const CHUNK: usize = 256;
+        let mut next: HashMap<u32, u32> = HashMap::new();
+        let mut bytes = vec![0; CHUNK * BLOCK_LEN];
+        let mut rest = pages;
+        while let Some(&(_, first)) = rest.first() {
+            // As many as lie one behind the other are read at once.
+            let run = (first..)
+                .zip(rest)
+                .take(CHUNK)
+                .take_while(|(block, (_, page))| block == page)
+                .count();
+            let (now, later) = rest.split_at(run);
+            rest = later;
+            let chunk = bytes.get_mut(..now.len() * BLOCK_LEN).unwrap_or(&mut []);
+            self.card.partition.read_at(first.into(), chunk)?;
+            for block in chunk.chunks_exact(BLOCK_LEN) {
+                let Ok(page) = Page::parse(block, self.card.format) else {
+                    continue;
+                };
+                for record in page.records() {
+                    let expected = next.get(&record.boot).copied();
+                    match expected {
+                        Some(expected) if record.sequence < expected => continue,
+                        Some(expected) if record.sequence > expected => {
+                            each(Item::Missing {
+                                boot: record.boot,
+                                count: record.sequence - expected,
+                            })?;
+                        }
+                        _ => {}
+                    }
+                    next.insert(record.boot, record.sequence.wrapping_add(1));
+                    each(Item::Record(record))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! What can go wrong, as one line for people and an exit code for scripts.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// Exit codes, documented in `crashlog --help`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Code {
+    /// Something on the card is damaged, or what was asked for is not there.
+    Found = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// The input is not a card of ours, or not in a version that this program knows.
+    NotOurs = 3,
+    /// A file could not be opened, read or written.
+    Io = 4,
+}
+
+/// A reason to stop: what, which rule, what to do, in one line.
+#[derive(Debug)]
+pub struct Problem {
+    code: Code,
+    text: String,
+    closed_pipe: bool,
+}
+
+impl Problem {
+    /// A problem with its exit code.
+    pub fn new(code: Code, text: impl Into<String>) -> Self {
+        Self {
+            code,
+            text: text.into(),
+            closed_pipe: false,
+        }
+    }
+
+    /// The operating system refused something on `path`.
+    pub fn io(path: &Path, doing: &str, cause: &io::Error) -> Self {
+        Self::new(
+            Code::Io,
+            format!("{}: cannot {doing}: {}", path.display(), reason(cause)),
+        )
+    }
+
+    /// The exit code that tells scripts about it.
+    pub fn code(&self) -> u8 {
+        self.code as u8
+    }
+
+    /// Whether nobody reads our output any more, as when piped into `head`: no problem at all.
+    pub fn is_closed_pipe(&self) -> bool {
+        self.closed_pipe
+    }
+}
+
+/// Writing the output failed. Everything else that fails with an [`io::Error`] names its file by [`Problem::io`].
+impl From<io::Error> for Problem {
+    fn from(cause: io::Error) -> Self {
+        Self {
+            code: Code::Io,
+            text: format!("cannot write the output: {}", reason(&cause)),
+            closed_pipe: cause.kind() == io::ErrorKind::BrokenPipe,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The operating system's words without its number.
+fn reason(cause: &io::Error) -> String {
+    let text = cause.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}

@@ -1,0 +1,72 @@
+//! What people see: colours where they are wanted, a progress bar where it takes longer than a second.
+
+use crate::cli::Color;
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{BufWriter, StdoutLock};
+use std::time::{Duration, Instant};
+
+/// Headings and names.
+pub const STRONG: Style = Style::new().bold();
+/// What is less important.
+pub const FAINT: Style = Style::new().dimmed();
+/// Crashes and damage.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+/// What deserves a look.
+pub const WARN: Style = AnsiColor::Yellow.on_default();
+/// What is well.
+pub const GOOD: Style = AnsiColor::Green.on_default();
+
+/// Standard output, buffered; styles are removed where they are not wanted.
+pub type Output = BufWriter<AutoStream<StdoutLock<'static>>>;
+
+/// Opens standard output.
+pub fn output(color: Color) -> Output {
+    let stdout = std::io::stdout();
+    let choice = match color {
+        Color::Auto => AutoStream::choice(&stdout),
+        Color::Always => ColorChoice::Always,
+        Color::Never => ColorChoice::Never,
+    };
+    BufWriter::new(AutoStream::new(stdout.lock(), choice))
+}
+
+/// A progress bar on standard error that appears only if the work is still going on after a second, and only on a
+/// terminal.
+pub struct Progress {
+    bar: ProgressBar,
+    begun: Instant,
+    shown: bool,
+}
+
+impl Progress {
+    /// Work of `total` blocks.
+    pub fn new(doing: &'static str, total: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+        if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:40}] {percent}% {eta}") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_message(doing);
+        Self {
+            bar,
+            begun: Instant::now(),
+            shown: false,
+        }
+    }
+
+    /// So much is done.
+    pub fn at(&mut self, done: u64) {
+        if !self.shown && self.begun.elapsed() >= Duration::from_secs(1) {
+            self.shown = true;
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.set_position(done);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

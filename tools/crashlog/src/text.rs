@@ -1,0 +1,129 @@
+//! Bytes and numbers for people.
+
+use std::fmt::Write;
+
+/// Text that a terminal can be trusted with: control characters and what is not UTF-8 become `\xNN`.
+pub fn printable(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' => out.push_str("\\\\"),
+                '\t' => out.push('\t'),
+                '\r' => out.push_str("\\r"),
+                '\n' => out.push_str("\\n"),
+                c if c.is_control() => {
+                    let mut bytes = [0; 4];
+                    escape(&mut out, c.encode_utf8(&mut bytes).as_bytes());
+                }
+                // Characters that change the direction of what follows them.
+                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                    let mut bytes = [0; 4];
+                    escape(&mut out, c.encode_utf8(&mut bytes).as_bytes());
+                }
+                c => out.push(c),
+            }
+        }
+        escape(&mut out, chunk.invalid());
+    }
+    out
+}
+
+fn escape(out: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        // Writing to a string does not fail.
+        let _ = write!(out, "\\x{byte:02x}");
+    }
+}
+
+/// A line of a console: without its end; a piece of a line that has none ends in a backslash.
+pub fn console_line(bytes: &[u8]) -> String {
+    match bytes.strip_suffix(b"\n") {
+        Some(line) => printable(line.strip_suffix(b"\r").unwrap_or(line)),
+        None => printable(bytes) + "\\",
+    }
+}
+
+/// Milliseconds as seconds.
+pub fn seconds(milliseconds: u64) -> String {
+    format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000)
+}
+
+/// Bytes as two hexadecimal digits each.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
+}
+
+/// Lines of sixteen bytes: address, words, characters.
+pub fn dump(address: u32, bytes: &[u8]) -> Vec<String> {
+    let lines = (address..).step_by(16).zip(bytes.chunks(16));
+    lines
+        .map(|(address, line)| {
+            let mut out = format!("{address:08x} ");
+            for word in line.chunks(4) {
+                let value = word
+                    .iter()
+                    .rev()
+                    .fold(0_u32, |value, &byte| value << 8 | u32::from(byte));
+                let _ = write!(out, " {value:0width$x}", width = word.len() * 2);
+            }
+            let characters: String = line
+                .iter()
+                .map(|&byte| {
+                    if (b' '..=b'~').contains(&byte) {
+                        byte as char
+                    } else {
+                        '.'
+                    }
+                })
+                .collect();
+            format!("{out:<46} {characters}")
+        })
+        .collect()
+}
+
+/// `1 page`, `2 pages`.
+pub fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_reaches_the_terminal_that_it_would_act_on() {
+        assert_eq!(
+            printable(b"a\tb\\ \x1b[31m\x00\xff\xc3\xa4\x7f"),
+            "a\tb\\\\ \\x1b[31m\\x00\\xff\u{e4}\\x7f"
+        );
+        assert_eq!(
+            printable("\u{202e}x\u{85}".as_bytes()),
+            "\\xe2\\x80\\xaex\\xc2\\x85"
+        );
+    }
+
+    #[test]
+    fn a_piece_of_a_line_is_marked() {
+        assert_eq!(console_line(b"whole\r\n"), "whole");
+        assert_eq!(console_line(b"piece"), "piece\\");
+        assert_eq!(console_line(b"\n"), "");
+    }
+
+    #[test]
+    fn dumps_are_in_words() {
+        let lines = dump(0x1000, &(0..18).collect::<Vec<u8>>());
+        assert_eq!(
+            lines[0],
+            "00001000  03020100 07060504 0b0a0908 0f0e0d0c  ................"
+        );
+        assert_eq!(
+            lines[1].trim_end(),
+            "00001010  1110                                 .."
+        );
+    }
+}
