@@ -30,7 +30,7 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
     }
 
     let counters = card.ledger.counters();
-    let crashes = [counters.oops, counters.panic, counters.kernel]
+    let crashes: u64 = [counters.oops, counters.panic, counters.kernel]
         .into_iter()
         .map(|count| u64::from(count.get()))
         .sum();
