@@ -38,6 +38,9 @@ mod region;
 mod ring;
 mod words;
 
+#[cfg(test)]
+mod testing;
+
 pub use block_device::Block;
 pub use context::{ContextWriter, CrashContext, Excerpt, StoredContext};
 /// What the crate needs of `crashlog-format`, re-exported: `page` has the layout of log records.

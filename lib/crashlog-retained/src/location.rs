@@ -159,3 +159,57 @@ fn halves(value: u64) -> [u32; 2] {
 fn whole(low: u32, high: u32) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{FORMAT, copy, memory};
+    use proptest::prelude::*;
+
+    fn location() -> Location {
+        Location {
+            first: 0x1_0000_0800,
+            geometry: Geometry::new(4096, 4, 16).unwrap(),
+            format: FORMAT,
+            keep_first: 2,
+            card: core::array::from_fn(|index| index as u8),
+        }
+    }
+
+    #[test]
+    fn is_kept_until_it_is_forgotten() {
+        let block = Block::zeroed();
+        let cache = LocationCache::new(&block);
+        assert_eq!((cache.load(), cache.next_page()), (None, None));
+        cache.store(&location(), 9);
+        assert_eq!(
+            (cache.load(), cache.next_page()),
+            (Some(location()), Some(9))
+        );
+        for page in 10..20 {
+            cache.set_next_page(page);
+            assert_eq!(cache.next_page(), Some(page));
+        }
+        cache.invalidate();
+        assert_eq!(cache.load(), None);
+    }
+
+    proptest! {
+        /// A next page that is half written, or damaged, leaves the one before it.
+        #[test]
+        fn damage_is_noticed(damage in proptest::collection::vec((0usize..40, any::<u32>()), 1..3)) {
+            let original = memory();
+            let cache = LocationCache::new(&original[0]);
+            cache.store(&location(), 9);
+            cache.set_next_page(10);
+            cache.set_next_page(11);
+            let memory = copy(&original[..1]);
+            for (word, value) in damage {
+                memory[0].set_word(word, value);
+            }
+            let cache = LocationCache::new(&memory[0]);
+            prop_assert!(cache.load().is_none() || cache.load() == Some(location()));
+            prop_assert!(matches!(cache.next_page(), None | Some(10 | 11)));
+        }
+    }
+}
