@@ -61,7 +61,7 @@ pub(crate) fn generate(iface: &Interface, generator: &Generator) -> TokenStream 
         .ops
         .iter()
         .map(|(op, operation)| method(iface, op, operation, counting.as_ref()));
-    let doc = format!("Client of `{name}`: where its server is.");
+    let doc = format!(" Client of `{name}`: where its server is.");
     quote! {
         #operations
         #counters
@@ -142,13 +142,17 @@ fn method(
         );
     };
     let death = on_death(op, operation, counting);
+    let refused = on_error(op, operation, counting);
     let finish = finish(iface, op, operation, counting);
     let exchange = quote! {
         let __server = self.current_id.get();
         #send
-        if let ::core::option::Option::Some(generation) = userlib::extract_new_generation(__code) {
-            self.current_id.set(userlib::TaskId::for_index_and_gen(__server.index(), generation));
-            #death
+        if __code != 0 {
+            if let ::core::option::Option::Some(generation) = userlib::extract_new_generation(__code) {
+                self.current_id.set(userlib::TaskId::for_index_and_gen(__server.index(), generation));
+                #death
+            }
+            #refused
         }
         #finish
     };
@@ -159,7 +163,7 @@ fn method(
     };
     quote! {
         #[doc = #doc]
-        #[allow(clippy::too_many_arguments, clippy::let_unit_value, clippy::unit_arg)]
+        #[allow(clippy::collapsible_if, clippy::let_unit_value, clippy::too_many_arguments, clippy::unit_arg)]
         pub fn #op(&self #(, #args)* #(, #lease_args)*) -> #result {
             #encode
             #(#limits)*
@@ -244,15 +248,38 @@ fn reply_size(operation: &Operation) -> TokenStream {
     }
 }
 
-/// Statements for a server that was restarted meanwhile; the new id is stored already.
+/// Statements for a server that was restarted meanwhile; the new id is stored already. What is an error like any other
+/// is left to [`on_error`].
 fn on_death(op: &Ident, operation: &Operation, counting: Option<&Counting>) -> TokenStream {
     let error = match &operation.reply {
         _ if operation.idempotent => return quote! { continue; },
         Reply::Simple(_)
         | Reply::Result {
+            err: Error::CLike(_),
+            ..
+        } => return TokenStream::new(),
+        Reply::Result {
             err: Error::ServerDeath,
             ..
         } => quote! { idol_runtime::ServerDeath },
+        Reply::Result {
+            err: Error::Complex(ty),
+            ..
+        } => {
+            quote! { <#ty as ::core::convert::From<idol_runtime::ServerDeath>>::from(idol_runtime::ServerDeath) }
+        }
+    };
+    failed(op, operation, counting, &error)
+}
+
+/// Statements for a response code that is not 0. Nothing where the interface foresees no error.
+fn on_error(op: &Ident, operation: &Operation, counting: Option<&Counting>) -> TokenStream {
+    let error = match &operation.reply {
+        Reply::Simple(_)
+        | Reply::Result {
+            err: Error::ServerDeath,
+            ..
+        } => return TokenStream::new(),
         Reply::Result {
             err: Error::CLike(ty),
             ..
@@ -262,12 +289,9 @@ fn on_death(op: &Ident, operation: &Operation, counting: Option<&Counting>) -> T
         Reply::Result {
             err: Error::Complex(ty),
             ..
-        } => {
-            quote! { <#ty as ::core::convert::From<idol_runtime::ServerDeath>>::from(idol_runtime::ServerDeath) }
-        }
+        } => decode(Encoding::Hubpack, ty),
     };
-    let failed = failed(op, operation, counting, &error);
-    quote! { #failed }
+    failed(op, operation, counting, &error)
 }
 
 /// Statements that return an error.
@@ -277,7 +301,7 @@ fn failed(
     counting: Option<&Counting>,
     error: &TokenStream,
 ) -> TokenStream {
-    let count = counting.map(|counting| counting.err(op, operation, &quote! { error }));
+    let count = counting.map(|counting| counting.err(op, operation, &quote! { &error }));
     quote! {
         let error = #error;
         #count
@@ -285,34 +309,13 @@ fn failed(
     }
 }
 
-/// Statements that take a reply apart and return it.
+/// Statements that take a successful reply apart and return it.
 fn finish(
     iface: &Interface,
     op: &Ident,
     operation: &Operation,
     counting: Option<&Counting>,
 ) -> TokenStream {
-    let error = match &operation.reply {
-        Reply::Simple(_)
-        | Reply::Result {
-            err: Error::ServerDeath,
-            ..
-        } => None,
-        Reply::Result {
-            err: Error::CLike(ty),
-            ..
-        } => Some(
-            quote! { userlib::UnwrapLite::unwrap_lite(<#ty as ::core::convert::TryFrom<u32>>::try_from(__code)) },
-        ),
-        Reply::Result {
-            err: Error::Complex(ty),
-            ..
-        } => Some(decode(Encoding::Hubpack, ty)),
-    };
-    let on_error = error.map(|error| {
-        let failed = failed(op, operation, counting, &error);
-        quote! { if __code != 0 { #failed } }
-    });
     let ok = ok_value(iface, op, operation);
     let count = counting.map(|counting| counting.ok(op, operation));
     let value = match &operation.reply {
@@ -325,7 +328,6 @@ fn finish(
         value
     };
     quote! {
-        #on_error
         let value = #ok;
         #count
         #value

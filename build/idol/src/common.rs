@@ -14,7 +14,7 @@ pub fn generate_op_enum(iface: &Interface) -> TokenStream {
 pub(crate) fn generate_op_enum_with_derives(iface: &Interface, derives: &[Path]) -> TokenStream {
     let name = operation_enum(iface);
     let doc = format!(
-        "The operations of `{}`, with their numbers in messages.",
+        " The operations of `{}`, with their numbers in messages.",
         iface.name
     );
     let variants = iface
@@ -39,9 +39,9 @@ pub(crate) fn generate_op_enum_with_derives(iface: &Interface, derives: &[Path])
 /// What generated items say about an operation.
 pub(crate) fn op_doc(op: &Ident, operation: &Operation) -> String {
     if operation.doc.is_empty() {
-        format!("Operation `{op}`.")
+        format!(" Operation `{op}`.")
     } else {
-        operation.doc.clone()
+        format!(" {}", operation.doc)
     }
 }
 
@@ -110,8 +110,11 @@ pub(crate) fn max_hubpack_size(ty: &Type) -> TokenStream {
 impl Operation {
     /// Expression for the most bytes the arguments take on the wire.
     pub(crate) fn message_size(&self) -> TokenStream {
-        let sizes = self.args.values().map(|arg| arg.max_size(self.encoding));
-        quote! { 0 #(+ #sizes)* }
+        let mut sizes = self.args.values().map(|arg| arg.max_size(self.encoding));
+        match sizes.next() {
+            Some(first) => quote! { #first #(+ #sizes)* },
+            None => quote! { 0 },
+        }
     }
 
     /// Expression for the most bytes the reply takes if all is well.

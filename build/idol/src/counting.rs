@@ -145,7 +145,7 @@ impl Counting {
                 }
             });
         let doc = format!(
-            "An operation of `{}` and its outcome, as they are counted.",
+            " An operation of `{}` and its outcome, as they are counted.",
             iface.name
         );
         quote! {
@@ -167,7 +167,7 @@ impl Counting {
         quote! { counters::Count::count(&(), &#counters.#op #field); }
     }
 
-    /// Statement that counts the error in the variable `error`. Nothing if errors are not counted.
+    /// Statement that counts an error, given an expression for a reference to it. Nothing if errors are not counted.
     pub(crate) fn err(
         &self,
         op: &Ident,
@@ -182,9 +182,9 @@ impl Counting {
                 Side::Client {
                     combine_errors: true,
                 },
-            ) => quote! { () },
+            ) => quote! { &() },
             (Some(_), _) => error.clone(),
         };
-        quote! { counters::Count::count(&#error, &#counters.#op.Err); }
+        quote! { counters::Count::count(#error, &#counters.#op.Err); }
     }
 }

@@ -137,8 +137,8 @@ fn sizes(iface: &Interface) -> TokenStream {
     let sizes = iface.ops.iter().map(|(op, operation)| {
         let (message, reply) = (message_size(op), reply_size(op));
         let (message_doc, reply_doc) = (
-            format!("Longest message of `{op}`, in bytes."),
-            format!("Longest reply of `{op}`, in bytes."),
+            format!(" Longest message of `{op}`, in bytes."),
+            format!(" Longest reply of `{op}`, in bytes."),
         );
         let (message_value, reply_value) = (operation.message_size(), operation.ok_size());
         quote! {
@@ -157,7 +157,11 @@ fn sizes(iface: &Interface) -> TokenStream {
         #[allow(dead_code)]
         pub const INCOMING_SIZE: usize = {
             let mut longest = 0;
-            #(if #messages > longest { longest = #messages; })*
+            let mut sizes: &[usize] = &[#(#messages),*];
+            while let [size, rest @ ..] = sizes {
+                longest = if *size > longest { *size } else { longest };
+                sizes = rest;
+            }
             longest
         };
     }
@@ -167,8 +171,8 @@ fn sizes(iface: &Interface) -> TokenStream {
 fn message(iface: &Interface, op: &Ident, operation: &Operation) -> TokenStream {
     let args = args_struct(iface, op);
     let read = read_message(op);
-    let args_doc = format!("Arguments of `{op}`.");
-    let read_doc = format!("Reads the arguments of `{op}`; `None` if they do not decode.");
+    let args_doc = format!(" Arguments of `{op}`.");
+    let read_doc = format!(" Reads the arguments of `{op}`; `None` if they do not decode.");
     match operation.encoding {
         Encoding::Zerocopy => {
             let fields = operation.args.iter().map(|(name, arg)| {
@@ -275,7 +279,7 @@ fn accessor(name: &Ident, arg: &AttributedTy) -> Option<TokenStream> {
             (quote! { #ty }, quote! { #function(self.#field) })
         }
     };
-    let doc = format!("The argument `{name}`, of what has arrived.");
+    let doc = format!(" The argument `{name}`, of what has arrived.");
     Some(quote! {
         #[doc = #doc]
         #[inline(always)]
@@ -293,7 +297,7 @@ fn reply_type(iface: &Interface, op: &Ident, operation: &Operation) -> Option<To
     let reply = reply_struct(iface, op);
     let name = format_ident!("{}_{}_REPLY", upper(&iface.name), upper(op));
     let ty = ok.wire_type();
-    let doc = format!("Reply of `{op}`.");
+    let doc = format!(" Reply of `{op}`.");
     Some(quote! {
         #[doc = #doc]
         #[allow(dead_code, missing_docs, nonstandard_style)]
@@ -398,7 +402,7 @@ fn parameters(operation: &Operation) -> impl Iterator<Item = TokenStream> {
 fn server_trait(iface: &Interface) -> TokenStream {
     let name = trait_name(iface);
     let doc = format!(
-        "What a server of `{}` does, one operation after the other.",
+        " What a server of `{}` does, one operation after the other.",
         iface.name
     );
     let methods = iface.ops.iter().map(|(op, operation)| {
@@ -613,7 +617,7 @@ fn reply(op: &Ident, operation: &Operation, counting: Option<&Counting>) -> Toke
     let count = counting.map(|counting| {
         let (ok, err) = (
             counting.ok(op, operation),
-            counting.err(op, operation, &quote! { *error }),
+            counting.err(op, operation, &quote! { error }),
         );
         quote! {
             match &result {
@@ -681,7 +685,7 @@ fn fail_server(iface: &Interface, wanted: ErrorServer) -> Result<Option<TokenStr
         }
     });
     let doc = format!(
-        "A server of `{}` that answers everything with the same error.",
+        " A server of `{}` that answers everything with the same error.",
         iface.name
     );
     Ok(Some(quote! {

@@ -70,6 +70,10 @@ pub struct AttributedTy {
 }
 
 /// How a value is made of what arrives.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are a few of them, in a build script"
+)]
 #[derive(Clone, Debug)]
 pub enum RecvStrategy {
     /// The bytes are the value (`bool`: one byte, true if not zero).
@@ -94,6 +98,10 @@ pub struct Lease {
 }
 
 /// What comes back.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are a few of them, in a build script"
+)]
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// A value; the operation cannot fail.

@@ -25,6 +25,10 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::declare_interior_mutable_const,
+    reason = "each use of such a constant makes new counters, which is its purpose"
+)]
 
 use core::convert::Infallible;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -38,10 +42,6 @@ pub trait Count {
     type Counters;
 
     /// Counters that have counted nothing: what a static of that type starts with.
-    #[allow(
-        clippy::declare_interior_mutable_const,
-        reason = "each use makes new counters, which is the purpose"
-    )]
     const NEW_COUNTERS: Self::Counters;
 
     /// Counts this event.

@@ -87,9 +87,11 @@ fn generic_events_count_their_parameter() {
 #[test]
 fn references_count_as_what_they_refer_to() {
     let counters = <&Result<(), Infallible>>::NEW_COUNTERS;
-    (&Ok::<(), Infallible>(())).count(&counters);
+    let result = &Ok::<(), Infallible>(());
+    result.count(&counters);
     assert_eq!(get(&counters.Ok), 1);
     let counters = <&Option<bool>>::NEW_COUNTERS;
-    (&Some(false)).count(&counters);
+    let option = &Some(false);
+    option.count(&counters);
     assert_eq!(get(&counters.Some.r#false), 1);
 }

@@ -44,7 +44,8 @@ pub struct Leased<A: Attribute, T: ?Sized> {
     index: usize,
     /// Number of elements; 1 if sized.
     len: usize,
-    marker: PhantomData<(A, fn(&T))>,
+    attribute: PhantomData<A>,
+    content: PhantomData<fn(&T)>,
 }
 
 impl<A: Attribute, T: ?Sized> Leased<A, T> {
@@ -64,7 +65,8 @@ impl<A: Attribute, T: ?Sized> Leased<A, T> {
             lender,
             index,
             len,
-            marker: PhantomData,
+            attribute: PhantomData,
+            content: PhantomData,
         }
     }
 }

@@ -83,6 +83,7 @@ macro_rules! ringbuf_entry {
 }
 
 /// As [`ringbuf_entry!`], in a ring buffer that was declared at the top of the crate.
+#[allow(clippy::crate_in_macro_def, reason = "the calling crate is meant")]
 #[macro_export]
 macro_rules! ringbuf_entry_root {
     ($name:ident, $payload:expr $(,)?) => {

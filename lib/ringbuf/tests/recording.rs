@@ -12,8 +12,11 @@ enum Trace {
 
 type Cell<C, const N: usize> = StaticCell<Ringbuf<Trace, C, N>>;
 
-/// Every slot: line, generation, payload, count.
-fn slots<const N: usize>(cell: &Cell<u16, N>) -> (Option<usize>, Vec<(u16, u16, Trace, u16)>) {
+/// Line, generation, payload, count.
+type Slot = (u16, u16, Trace, u16);
+
+/// The last slot used, and every slot.
+fn slots<const N: usize>(cell: &Cell<u16, N>) -> (Option<usize>, Vec<Slot>) {
     let ring = cell.borrow_mut();
     (
         ring.last,
