@@ -13,8 +13,8 @@
 //! (which is why the fields below are all `u32`). Its clock is 1 MHz, so one
 //! count is one microsecond.
 //!
-//! This crate uses `unsafe` in one place, to turn the block's fixed address
-//! into a reference.
+//! This crate uses `unsafe` to turn the block's fixed address into a reference,
+//! and to let that one reference move.
 
 #![cfg_attr(target_os = "none", no_std)]
 
@@ -64,6 +64,10 @@ register_structs! {
 pub struct Watchdog {
     registers: &'static Registers,
 }
+
+// SAFETY: the reference is the only one (the caller of `wdt0` has promised it),
+// and the registers are the same from wherever they are accessed.
+unsafe impl Send for Watchdog {}
 
 impl Watchdog {
     /// Takes WDT0.

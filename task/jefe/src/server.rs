@@ -1,0 +1,139 @@
+//! What tasks can ask the supervisor for: `idl/jefe.idol`.
+
+use core::convert::Infallible;
+
+use hubris_num_tasks::NUM_TASKS;
+use idol_runtime::{Leased, RequestError, W};
+use ringbuf::ringbuf_entry_root;
+use task_jefe_api::{DumpAgentError, DumpArea, ResetReason};
+use userlib::{RecvMessage, kipc, sys_get_timer};
+
+use crate::{Server, Trace, config, idl, post_all};
+
+impl idl::InOrderJefeImpl for Server {
+    fn get_state(&mut self, _: &RecvMessage) -> Result<u32, RequestError<Infallible>> {
+        Ok(self.state)
+    }
+
+    fn set_state(&mut self, _: &RecvMessage, state: u32) -> Result<(), RequestError<Infallible>> {
+        if self.state != state {
+            self.state = state;
+            ringbuf_entry_root!(Trace::State(state));
+            post_all(config::ON_STATE_CHANGE);
+        }
+        Ok(())
+    }
+
+    fn request_reset(&mut self, message: &RecvMessage) -> Result<(), RequestError<Infallible>> {
+        ringbuf_entry_root!(Trace::ResetRequested {
+            task: message.sender.index()
+        });
+        kipc::system_restart()
+    }
+
+    fn get_reset_reason(
+        &mut self,
+        _: &RecvMessage,
+    ) -> Result<ResetReason, RequestError<Infallible>> {
+        Ok(self.reset_reason)
+    }
+
+    fn set_reset_reason(
+        &mut self,
+        _: &RecvMessage,
+        reason: ResetReason,
+    ) -> Result<(), RequestError<Infallible>> {
+        self.reset_reason = reason;
+        Ok(())
+    }
+
+    // Dump areas are the `dump` feature of a supervisor; a supervisor built
+    // without it says so (hubris-interface section 10.1). Crashes of this
+    // system are kept by the flight recorder.
+
+    fn reinitialize_dump_areas(
+        &mut self,
+        _: &RecvMessage,
+    ) -> Result<(), RequestError<DumpAgentError>> {
+        Err(DumpAgentError::DumpAgentUnsupported.into())
+    }
+
+    fn get_dump_area(
+        &mut self,
+        _: &RecvMessage,
+        _index: u8,
+    ) -> Result<DumpArea, RequestError<DumpAgentError>> {
+        Err(DumpAgentError::DumpAgentUnsupported.into())
+    }
+
+    fn claim_dump_area(
+        &mut self,
+        _: &RecvMessage,
+    ) -> Result<DumpArea, RequestError<DumpAgentError>> {
+        Err(DumpAgentError::DumpAgentUnsupported.into())
+    }
+
+    fn dump_task(
+        &mut self,
+        _: &RecvMessage,
+        _task_index: u32,
+    ) -> Result<u8, RequestError<DumpAgentError>> {
+        Err(DumpAgentError::DumpAgentUnsupported.into())
+    }
+
+    fn dump_task_region(
+        &mut self,
+        _: &RecvMessage,
+        _task_index: u32,
+        _address: u32,
+        _length: u32,
+    ) -> Result<u8, RequestError<DumpAgentError>> {
+        Err(DumpAgentError::DumpAgentUnsupported.into())
+    }
+
+    fn reinitialize_dump_from(
+        &mut self,
+        _: &RecvMessage,
+        _index: u8,
+    ) -> Result<(), RequestError<DumpAgentError>> {
+        Err(DumpAgentError::DumpAgentUnsupported.into())
+    }
+
+    fn restart_me_raw(&mut self, message: &RecvMessage) -> Result<(), RequestError<Infallible>> {
+        let task = message.sender.index();
+        ringbuf_entry_root!(Trace::RestartMe { task });
+        // The answer then goes to a life that is over, where the kernel drops it.
+        self.restart(task, sys_get_timer().now);
+        Ok(())
+    }
+
+    #[cfg(feature = "fault-notification")]
+    fn read_fault_counts(
+        &mut self,
+        _: &RecvMessage,
+        data: Leased<W, [usize; NUM_TASKS]>,
+    ) -> Result<(), RequestError<Infallible>> {
+        data.write(self.fault_counts)
+            .map_err(|()| idol_runtime::ClientError::WentAway.fail())
+    }
+
+    #[cfg(not(feature = "fault-notification"))]
+    fn read_fault_counts(
+        &mut self,
+        _: &RecvMessage,
+        _data: Leased<W, [usize; NUM_TASKS]>,
+    ) -> Result<(), RequestError<Infallible>> {
+        Err(idol_runtime::ClientError::UnknownOperation.fail())
+    }
+
+    fn emergency_done(
+        &mut self,
+        message: &RecvMessage,
+        outcome: u32,
+    ) -> Result<(), RequestError<Infallible>> {
+        ringbuf_entry_root!(Trace::EmergencyDone { outcome });
+        // Does not return if this ends an emergency.
+        self.crash.done(message.sender.index());
+        Ok(())
+    }
+}
