@@ -124,3 +124,98 @@ pub fn check_caps(config: &Config, needs: &IndexMap<String, Needs>) -> Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Files;
+
+    fn needs(list: &[(&str, u32, u32)]) -> IndexMap<String, Needs> {
+        let of = |flash, ram| Needs::from([("flash".to_string(), flash), ("ram".to_string(), ram)]);
+        list.iter()
+            .map(|(name, flash, ram)| (name.to_string(), of(*flash, *ram)))
+            .collect()
+    }
+
+    #[test]
+    fn everything_follows_the_kernel_in_granules() {
+        let config = Files::good().load().expect("good");
+        let needs = needs(&[("jefe", 4097, 1), ("net", 100, 4096), ("idle", 92, 256)]);
+        let allocation = allocate(&config, "default", &needs).expect("fits");
+        let piece = |task, output| allocation.of_task(task, output).expect("a piece");
+        assert_eq!(
+            allocation.of_kernel("flash").expect("a piece"),
+            Range {
+                base: 0x0800_0000,
+                size: 0x8000
+            }
+        );
+        assert_eq!(
+            piece("jefe", "flash"),
+            Range {
+                base: 0x0800_8000,
+                size: 0x2000
+            }
+        );
+        assert_eq!(
+            piece("net", "flash"),
+            Range {
+                base: 0x0800_a000,
+                size: 0x1000
+            }
+        );
+        assert_eq!(
+            piece("jefe", "ram"),
+            Range {
+                base: 0x2000_2000,
+                size: 0x1000
+            }
+        );
+        assert_eq!(
+            piece("net", "ram"),
+            Range {
+                base: 0x2000_3000,
+                size: 0x1000
+            }
+        );
+        assert_eq!(
+            piece("idle", "ram"),
+            Range {
+                base: 0x2000_4000,
+                size: 0x1000
+            }
+        );
+    }
+
+    #[test]
+    fn too_much_is_named() {
+        let config = Files::good().load().expect("good");
+        let needs = needs(&[("jefe", 0x6000, 1), ("net", 0x2001, 1)]);
+        let error = allocate(&config, "default", &needs)
+            .expect_err("does not fit")
+            .to_string();
+        assert!(
+            error.ends_with("memory.toml:1: flash: image `default` needs 69632 bytes of this memory, there are 65536"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn caps_are_kept() {
+        let mut files = Files::good();
+        files.app = files
+            .app
+            .replace("priority = 2", "priority = 2\nmax-sizes = { flash = 8192 }");
+        let config = files.load().expect("good");
+        assert!(check_caps(&config, &needs(&[("net", 8192, 1)])).is_ok());
+        let error = check_caps(&config, &needs(&[("net", 8193, 1)]))
+            .expect_err("too large")
+            .to_string();
+        assert!(
+            error.ends_with(
+                "app.toml:21: tasks.net.max-sizes.flash: is 8192, but the task needs 8193 bytes"
+            ),
+            "{error}"
+        );
+    }
+}

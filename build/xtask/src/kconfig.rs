@@ -149,3 +149,80 @@ fn attributes_of(output: &Output) -> RegionAttributes {
         special_role: output.dma.then_some(SpecialRole::Dma),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::allocate::{Needs, allocate};
+    use crate::testing::Files;
+    use indexmap::IndexMap;
+
+    #[test]
+    fn tells_the_kernel_where_everything_is() {
+        let config = Files::good().load().expect("good");
+        let of = |task: &str| {
+            Needs::from([
+                ("flash".into(), 100),
+                ("ram".into(), if task == "net" { 5000 } else { 1024 }),
+            ])
+        };
+        let needs: IndexMap<String, Needs> = ["jefe", "net", "idle"]
+            .iter()
+            .map(|name| (name.to_string(), of(name)))
+            .collect();
+        let allocation = allocate(&config, "default", &needs).expect("fits");
+        let entries = needs.keys().map(|name| {
+            (
+                name.clone(),
+                allocation.of_task(name, "flash").expect("a piece").base,
+            )
+        });
+        let kernel = make(&config, "default", &allocation, &entries.collect()).expect("made");
+
+        let net = &kernel.tasks[1];
+        assert_eq!(net.owned_regions["ram"].base, 0x2000_3000);
+        assert_eq!(net.owned_regions["ram"].sizes, [0x2000]);
+        assert_eq!(
+            net.entry_point,
+            OwnedAddress {
+                region_name: "flash".into(),
+                offset: 0
+            }
+        );
+        assert_eq!(
+            net.initial_stack,
+            OwnedAddress {
+                region_name: "ram".into(),
+                offset: 2048
+            }
+        );
+        assert_eq!((net.priority, net.start_at_boot), (2, false));
+        assert_eq!(net.shared_regions, BTreeSet::from(["eth".to_string()]));
+        assert_eq!(
+            kernel.irqs[&61],
+            InterruptConfig {
+                task_index: 1,
+                notification: 0b10
+            }
+        );
+        assert_eq!(
+            kernel.shared_regions.keys().collect::<Vec<_>>(),
+            ["crash", "eth"]
+        );
+        assert_eq!(
+            kernel.shared_regions["eth"].attributes.special_role,
+            Some(SpecialRole::Device)
+        );
+        assert_eq!(
+            kernel.shared_regions["crash"].attributes.special_role,
+            Some(SpecialRole::Dma)
+        );
+        assert!(net.owned_regions["flash"].attributes.execute);
+
+        let text = ron::to_string(&kernel).expect("RON");
+        assert_eq!(
+            ron::from_str::<KernelConfig>(&text).expect("reads back"),
+            kernel
+        );
+    }
+}

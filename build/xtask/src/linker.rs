@@ -113,7 +113,6 @@ pub fn kernel_memory(
     script.push_str("}\n");
     script.push_str("_stack_base = ORIGIN(STACK);\n");
     script.push_str("_stack_start = ORIGIN(STACK) + LENGTH(STACK);\n");
-    script.push_str("__eheap = ORIGIN(RAM) + LENGTH(RAM);\n");
     script.push_str("_HUBRIS_IMAGE_HEADER_ALIGN = 4;\n");
     writeln!(
         script,

@@ -20,6 +20,8 @@ mod progress;
 mod slots;
 mod stack;
 mod stamp;
+#[cfg(test)]
+mod testing;
 mod thumb;
 mod toolchain;
 mod tree;

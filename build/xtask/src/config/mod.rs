@@ -8,6 +8,8 @@ mod de;
 mod error;
 mod inherit;
 pub mod suggest;
+#[cfg(test)]
+mod tests;
 
 pub use error::{Problem, Sources};
 

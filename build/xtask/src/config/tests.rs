@@ -1,0 +1,257 @@
+//! What a mistake in a configuration file is answered with.
+
+use crate::testing::Files;
+
+/// Replaces `from`, which must be there, by `to` in `app.toml`, and returns the error.
+fn app(from: &str, to: &str) -> String {
+    let mut files = Files::good();
+    assert!(files.app.contains(from), "{from}");
+    files.app = files.app.replacen(from, to, 1);
+    files.error()
+}
+
+fn memory(from: &str, to: &str) -> String {
+    let mut files = Files::good();
+    assert!(files.memory.contains(from), "{from}");
+    files.memory = files.memory.replacen(from, to, 1);
+    files.error()
+}
+
+#[test]
+fn a_good_application_is_accepted() {
+    assert_eq!(Files::good().error(), "no error");
+}
+
+#[test]
+fn keys_and_values() {
+    let cases = [
+        (
+            "priority = 2",
+            "priorty = 2",
+            "app.toml:20: tasks.net.priorty: unknown key; did you mean `priority`?",
+        ),
+        (
+            "priority = 2",
+            "",
+            "app.toml:18: tasks.net.priority: missing",
+        ),
+        (
+            "priority = 2",
+            "priority = 256",
+            "app.toml:20: tasks.net.priority: is integer `256`, must be a number from 0 to 255",
+        ),
+        (
+            "stacksize = 2048",
+            "stacksize = '2k'",
+            "app.toml:21: tasks.net.stacksize: is string \"2k\", must be a number from 0 to 0xffff_ffff",
+        ),
+        (
+            "board = \"bench\"",
+            "board = \"bensh\"",
+            "app.toml:3: board: no file boards/bensh.toml; did you mean `bench`?",
+        ),
+        (
+            "target",
+            "targt",
+            "app.toml:2: targt: unknown key; did you mean `target`?",
+        ),
+        ("board = \"bench\"", "board = bench", "app.toml:3: "),
+        (
+            "chip = \"chip\"",
+            "chip = \"chips\"",
+            "app.toml:4: chip: cannot read chips/chip.toml: No such file or directory (os error 2)",
+        ),
+        (
+            "stacksize = 1024",
+            "caboose = { }",
+            "app.toml:5: caboose: not supported: an image that is loaded as an ELF file has no caboose; remove it",
+        ),
+    ];
+    for (from, to, expected) in cases {
+        let error = app(from, to);
+        assert!(error.starts_with(expected), "{error}\n{expected}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn priorities() {
+    let cases = [
+        (
+            "priority = 0",
+            "priority = 1",
+            "app.toml:13: tasks.jefe.priority: is 1; the first task is the supervisor and must have priority 0",
+        ),
+        (
+            "priority = 2",
+            "priority = 0",
+            "app.toml:20: tasks.net.priority: is 0, which is for the supervisor, `jefe`, alone",
+        ),
+        (
+            "priority = 2",
+            "priority = 5",
+            "app.toml:20: tasks.net.priority: is 5, must be more important (less) than that of `idle`, 5",
+        ),
+        (
+            "[tasks.idle]",
+            "[tasks.lazy]",
+            "app.toml: tasks: no task is named `idle`; the kernel needs one that can always run",
+        ),
+    ];
+    for (from, to, expected) in cases {
+        let error = app(from, to);
+        // The line of `tasks` itself is that of the first table in it.
+        let error = error.replace("app.toml:11: tasks:", "app.toml: tasks:");
+        assert_eq!(error, expected);
+    }
+}
+
+#[test]
+fn tasks_send_uphill_only() {
+    assert_eq!(
+        app("[\"jefe\"]", "[\"jeff\"]"),
+        "app.toml:25: tasks.net.task-slots: slot `jeff`: `jeff` is not a task; did you mean `jefe`?"
+    );
+    assert_eq!(
+        app("[\"jefe\"]", "[{ peer = \"idle\" }]"),
+        "app.toml:25: tasks.net.task-slots: slot `peer`: `idle` (priority 5) must be more important than `net` (priority 2); \
+         tasks send uphill only"
+    );
+    assert_eq!(app("[\"jefe\"]", "[{ self = \"net\" }]"), "no error");
+}
+
+#[test]
+fn notifications_and_interrupts() {
+    let cases = [
+        (
+            "\"eth.irq\" =",
+            "\"eth\" =",
+            "app.toml:23: tasks.net.interrupts.eth: must be \"peripheral.interrupt\"",
+        ),
+        (
+            "\"eth.irq\" =",
+            "\"etc.irq\" =",
+            "app.toml:23: tasks.net.interrupts.\"etc.irq\": `etc` is not a peripheral of the chip; did you mean `eth`?",
+        ),
+        (
+            "\"eth.irq\" =",
+            "\"eth.tx\" =",
+            "app.toml:23: tasks.net.interrupts.\"eth.tx\": `eth` has no interrupt `tx`; known are irq",
+        ),
+        (
+            "= \"eth-irq\" }",
+            "= \"eth-rq\" }",
+            "app.toml:23: tasks.net.interrupts.\"eth.irq\": `eth-rq` is not among the task's notifications; did you mean `eth-irq`?",
+        ),
+        (
+            "= \"eth-irq\" }",
+            "= \"timer\" }",
+            "app.toml:23: tasks.net.interrupts.\"eth.irq\": `timer` is posted by an interrupt, so its name must end in `-irq`",
+        ),
+        (
+            "[\"timer\", \"eth-irq\"]",
+            "[\"timer\", \"timer\"]",
+            "app.toml:24: tasks.net.notifications: `timer` is named twice",
+        ),
+        (
+            "[\"fault\", \"timer\"]",
+            "[\"timer\"]",
+            "app.toml:15: tasks.jefe.notifications: the first must be \"fault\": it is the bit that the kernel posts",
+        ),
+    ];
+    for (from, to, expected) in cases {
+        assert_eq!(app(from, to), expected);
+    }
+    let mut files = Files::good();
+    files.app = files.app.replace(
+        "stacksize = 256",
+        "stacksize = 256\nnotifications = ['x-irq']\ninterrupts = { 'eth.irq' = 'x-irq' }",
+    );
+    assert_eq!(
+        files.error(),
+        "app.toml:32: tasks.idle.interrupts.\"eth.irq\": interrupt 61 belongs to task `net` already"
+    );
+}
+
+#[test]
+fn regions() {
+    let cases = [
+        (
+            "[\"eth\"]",
+            "[\"ethernet\"]",
+            "app.toml:22: tasks.net.uses: `ethernet` is neither a peripheral nor extra text; known are eth, uart",
+        ),
+        (
+            "[\"crash\"]",
+            "[\"crsh\"]",
+            "app.toml:16: tasks.jefe.extern-regions: `crsh` is not a memory output; did you mean `crash`?",
+        ),
+        (
+            "[\"crash\"]",
+            "[\"ram\"]",
+            "app.toml:16: tasks.jefe.extern-regions: `ram` is divided among the tasks, so none can have it as a whole",
+        ),
+        (
+            "name = \"kern\"",
+            "name = \"kern\"\nextern-regions = [{ region = \"crash\" }]",
+            "app.toml:17: tasks.jefe.extern-regions: `crash` is the kernel's; its entry there needs `shared = true`",
+        ),
+        (
+            "requires = { flash",
+            "requires = { flesh",
+            "app.toml:9: kernel.requires.flesh: is not a memory output; did you mean `flash`?",
+        ),
+        (
+            "stacksize = 2048",
+            "stacksize = 2047",
+            "app.toml:21: tasks.net.stacksize: is 2047, must be a multiple of 8 and not 0",
+        ),
+    ];
+    for (from, to, expected) in cases {
+        assert_eq!(app(from, to), expected);
+    }
+    let mut files = Files::good();
+    let names: Vec<String> = (0..6).map(|i| format!("p{i}")).collect();
+    for (i, name) in names.iter().enumerate() {
+        files.chip.push_str(&format!(
+            "[{name}]\naddress = {}\nsize = 4096\n",
+            0x5000_0000 + i * 4096
+        ));
+    }
+    files.app = files
+        .app
+        .replace("uses = [\"eth\"]", &format!("uses = {names:?}"));
+    assert_eq!(
+        files.error(),
+        "app.toml:22: tasks.net.uses: the task needs 8 regions (2 of its own, 0 extern-regions, 6 peripherals); there are 7"
+    );
+}
+
+#[test]
+fn other_files() {
+    assert_eq!(
+        memory("[[crash]]\nname = \"default\"", "[[crash]]\nname = \"b\""),
+        "memory.toml:15: crash: has 0 entries for image `default`, must have one"
+            .replace("memory", "chip/memory")
+    );
+    assert_eq!(
+        memory("0x2001_0000", "0x2000_7000"),
+        "chip/memory.toml:15: crash: overlaps `ram` in image `default`"
+    );
+    assert_eq!(
+        memory("size = 0x8000", "size = 0x8010"),
+        "chip/memory.toml:8: ram: address 0x20000000 and size 0x8010 must be multiples of the board's region-granule, 0x1000"
+    );
+    let mut files = Files::good();
+    files.chip = files.chip.replace("size = 0x1000", "size = 0x800");
+    assert_eq!(
+        files.error(),
+        "chip/chip.toml:3: eth.size: is 0x800, must be a multiple of the board's region-granule, 0x1000"
+    );
+    let mut files = Files::good();
+    files.board = files.board.replace("kernel-target", "kernel_target");
+    assert_eq!(
+        files.error(),
+        "boards/bench.toml:2: substrate.kernel_target: unknown key; did you mean `kernel-target`?"
+    );
+}
