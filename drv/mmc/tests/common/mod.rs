@@ -1,0 +1,145 @@
+//! A simulated slot with both drivers, and data to move.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use block_device::Block;
+use drv_mmc::polled::Settings;
+use drv_mmc::{Card, CardLocation, Kind, polled};
+use drv_sdhci::interrupt::Controller;
+use drv_sdhci_sim::{Board, Buffer, Card as SimulatedCard, Model, Simulator, Ticks};
+
+/// Every kind of card, with a capacity for it.
+pub const MODELS: [(Model, u32); 5] = [
+    (Model::EmmcByte, 128 * 1024),
+    (Model::EmmcSector, 8 * 1024 * 1024),
+    (Model::SdVersion1, 64 * 1024),
+    (Model::SdStandard, 128 * 1024),
+    (Model::SdHighCapacity, 16 * 1024 * 1024),
+];
+
+pub const SETTINGS: Settings = Settings {
+    first: Kind::Emmc,
+    prepare_ms: 600,
+    write_ms: 1000,
+    complete_ms: 300,
+    polls_without_time: 1 << 18,
+};
+
+pub type Normal = Card<'static, Controller<'static, Simulator, Board, Ticks>>;
+pub type Emergency<'a> = polled::Card<'a, Simulator, Board, Ticks>;
+
+/// A slot, and buffers that its DMA can reach.
+pub struct Bench {
+    pub sim: Simulator,
+    pub table: Buffer,
+    pub scratch: Buffer,
+    pub data: Buffer,
+    pub back: Buffer,
+    pub lines: u8,
+}
+
+impl Bench {
+    pub fn new(card: SimulatedCard) -> Self {
+        let sim = Simulator::new(card);
+        let [table, scratch] = [sim.buffer(1), sim.buffer(1)];
+        let [data, back] = [sim.buffer(200), sim.buffer(200)];
+        Self {
+            sim,
+            table,
+            scratch,
+            data,
+            back,
+            lines: 8,
+        }
+    }
+
+    pub fn of(model: Model, blocks: u32) -> Self {
+        Self::new(SimulatedCard::new(model, blocks))
+    }
+
+    pub fn emmc() -> Self {
+        Self::of(Model::EmmcSector, 8 * 1024 * 1024)
+    }
+
+    /// The driver of normal operation.
+    pub fn card(&self, dma: bool) -> Card<'_, Controller<'_, Simulator, Board, Ticks>> {
+        self.card_with_cache(dma, false)
+    }
+
+    pub fn card_with_cache(
+        &self,
+        dma: bool,
+        cache: bool,
+    ) -> Card<'_, Controller<'_, Simulator, Board, Ticks>> {
+        let table = dma.then_some(&self.table[0]);
+        let board = self.sim.board(self.lines);
+        let host = Controller::new(self.sim.clone(), board, self.sim.ticks(), table, 4);
+        Card::new(host, &self.scratch[0], Kind::Emmc, cache)
+    }
+
+    /// The driver of the emergency.
+    pub fn emergency(&self, dma: bool) -> Emergency<'_> {
+        self.emergency_with(dma, SETTINGS)
+    }
+
+    pub fn emergency_with(&self, dma: bool, settings: Settings) -> Emergency<'_> {
+        let memory = (dma.then_some(&self.table[0]), &self.scratch[0]);
+        let board = self.sim.board(self.lines);
+        polled::Card::new(self.sim.clone(), board, self.sim.ticks(), memory, settings)
+    }
+
+    /// Identifies the card as normal operation would; what is left is its location.
+    pub fn identified(&self) -> CardLocation {
+        let mut card = self.card(true);
+        self.sim
+            .block_on(card.identify())
+            .expect("the card is identified");
+        *card.location()
+    }
+
+    /// Fills the first `blocks` blocks of the data with something that depends on `seed`.
+    pub fn fill(&self, seed: u32, blocks: usize) {
+        for (number, block) in self.data[..blocks].iter().enumerate() {
+            for word in 0..128 {
+                block.set_word(word, pattern(seed, number, word));
+            }
+        }
+    }
+
+    /// Whether the card holds the data at `first`.
+    pub fn holds(&self, first: u32, blocks: usize) -> bool {
+        let card = self.sim.card();
+        self.data[..blocks]
+            .iter()
+            .zip(first..)
+            .all(|(block, number)| {
+                let stored = card.block(number);
+                (0..128).all(|word| block.word(word) == stored[word])
+            })
+    }
+
+    /// Whether `back` is the data.
+    pub fn same(&self, blocks: usize) -> bool {
+        let pairs = self.data[..blocks].iter().zip(&self.back[..blocks]);
+        pairs
+            .into_iter()
+            .all(|(a, b)| (0..128).all(|word| a.word(word) == b.word(word)))
+    }
+
+    pub fn wipe(&self) {
+        self.back.iter().for_each(|block| block.fill(0xDEAD_DEAD));
+    }
+
+    /// The driver did nothing that the hardware forbids.
+    pub fn assert_clean(&self) {
+        assert_eq!(self.sim.violations(), Vec::<String>::new());
+    }
+}
+
+fn pattern(seed: u32, number: usize, word: usize) -> u32 {
+    let number = u32::try_from(number).expect("few blocks");
+    let word = u32::try_from(word).expect("few words");
+    seed.wrapping_mul(0x9E37_79B9) ^ number << 16 ^ word
+}
+
+/// A block outside every buffer that DMA can reach.
+pub static UNREACHABLE: Block = Block::zeroed();

@@ -1,0 +1,96 @@
+//! The driver's surroundings: platform hooks and time.
+
+use crate::{ClockFault, Simulator};
+use block_device::Block;
+use drv_sdhci::Platform;
+use drv_sdhci::interrupt::Wait;
+use drv_sdhci::polled::Clock;
+use std::task::Poll;
+
+/// The board that the simulated slot is on.
+#[derive(Clone, Debug)]
+pub struct Board {
+    simulator: Simulator,
+    lines: u8,
+    has_card_detect: bool,
+}
+
+/// The simulated time, as a time source for either driver.
+#[derive(Clone, Debug)]
+pub struct Ticks(Simulator);
+
+impl Simulator {
+    /// A board with so many data lines wired.
+    #[must_use]
+    pub fn board(&self, lines: u8) -> Board {
+        Board {
+            simulator: self.clone(),
+            lines,
+            has_card_detect: true,
+        }
+    }
+
+    /// The time source.
+    #[must_use]
+    pub fn ticks(&self) -> Ticks {
+        Ticks(self.clone())
+    }
+}
+
+impl Board {
+    /// A board without a card detect signal.
+    #[must_use]
+    pub fn without_card_detect(mut self) -> Self {
+        self.has_card_detect = false;
+        self
+    }
+}
+
+impl Platform for Board {
+    fn data_lines(&self) -> u8 {
+        self.lines
+    }
+
+    fn has_card_detect(&self) -> bool {
+        self.has_card_detect
+    }
+
+    fn bus_address(&self, block: &Block) -> Option<u32> {
+        self.simulator
+            .controller()
+            .memory
+            .bus_address(block.address())
+    }
+
+    fn power(&self, on: bool) {
+        self.simulator.controller().set_power(on);
+    }
+}
+
+impl Clock for Ticks {
+    fn now(&self) -> Option<u64> {
+        match self.0.0.clock.get() {
+            ClockFault::None => Some(self.0.now_us() / 1000),
+            ClockFault::Dead => None,
+            ClockFault::Frozen(time) => Some(time),
+        }
+    }
+}
+
+impl Wait for Ticks {
+    fn now(&self) -> u64 {
+        self.0.now_us() / 1000
+    }
+
+    /// Sleeps once; [`Simulator::block_on`] wakes the driver by the interrupt or at the deadline.
+    fn interrupt(&self, deadline: u64) -> impl Future<Output = ()> {
+        let mut asleep = false;
+        std::future::poll_fn(move |_| {
+            if std::mem::replace(&mut asleep, true) {
+                return Poll::Ready(());
+            }
+            self.0.0.deadline.set(Some(deadline.saturating_mul(1000)));
+            Poll::Pending
+        })
+    }
+}

@@ -1,0 +1,418 @@
+//! The card: states, commands, memory.
+
+mod command;
+mod identity;
+
+use crate::controller::Answer;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// Kinds of cards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Model {
+    /// eMMC up to 2 GiB, addressed by byte.
+    EmmcByte,
+    /// eMMC above 2 GiB, addressed by sector.
+    EmmcSector,
+    /// SD card of version 1, which does not know CMD8.
+    SdVersion1,
+    /// SD card of version 2, standard capacity.
+    SdStandard,
+    /// SD card of version 2, high capacity.
+    SdHighCapacity,
+}
+
+/// States of a card, by the numbers of CURRENT_STATE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// idle
+    Idle = 0,
+    /// ready
+    Ready = 1,
+    /// ident
+    Ident = 2,
+    /// stby
+    Standby = 3,
+    /// tran
+    Transfer = 4,
+    /// data
+    Sending = 5,
+    /// rcv
+    Receiving = 6,
+    /// prg
+    Programming = 7,
+    /// dis
+    Disconnected = 8,
+    /// slp
+    Sleep = 10,
+    /// Does not answer until its power has been off: inactive, or hung.
+    Mute = 15,
+}
+
+/// What the blocks of a transfer are.
+#[derive(Clone, Debug)]
+enum Source {
+    /// Blocks of the memory, from here on.
+    Memory(u32),
+    /// A register.
+    Register(Vec<u32>),
+}
+
+/// A transfer of the card's.
+#[derive(Clone, Debug)]
+struct Transfer {
+    source: Source,
+    /// Blocks until it ends by itself; open-ended if `None`.
+    left: Option<u32>,
+    reliable: bool,
+}
+
+/// What the card says to a command.
+pub(crate) struct Reply {
+    pub(crate) response: Option<Answer>,
+    /// A data phase follows.
+    pub(crate) data: bool,
+}
+
+/// A simulated card.
+#[derive(Clone, Debug)]
+pub struct Card {
+    model: Model,
+    serial: u32,
+    blocks: u32,
+    state: State,
+    rca: u16,
+    /// Error bits for the next answer.
+    errors: u32,
+    application: bool,
+    power_up_asked: u32,
+    block_len: u32,
+    announced: Option<u32>,
+    transfer: Option<Transfer>,
+    busy_until: u64,
+    next_busy: Option<u64>,
+    lines: u8,
+    high_speed: bool,
+    ext_csd: Vec<u8>,
+    memory: BTreeMap<u32, Vec<u32>>,
+    /// Blocks that are in the cache only.
+    cached: BTreeMap<u32, Vec<u32>>,
+    /// Blocks that were written by reliable write, ever.
+    reliable: BTreeSet<u32>,
+    last_written: Option<u32>,
+
+    /// How often the card says that its power-up has not finished.
+    pub power_up_polls: u32,
+    /// Programming time of a block, microseconds.
+    pub program_us: u64,
+    /// Blocks that cannot be written.
+    pub protected: Vec<Range<u32>>,
+    /// The operating conditions it tells: voltages.
+    pub voltages: u32,
+    /// Lines over which data arrive in order; a wider bus gives CRC errors.
+    pub working_lines: u8,
+    /// Whether data arrive in order with high-speed timing.
+    pub high_speed_works: bool,
+    /// A high-priority interrupt ends programming.
+    pub interrupt_works: bool,
+}
+
+impl Card {
+    /// A card of `blocks` blocks: a multiple of 1024, or up to 2 GiB a multiple of 512.
+    #[must_use]
+    pub fn new(model: Model, blocks: u32) -> Self {
+        let mut card = Self {
+            model,
+            serial: 0x1234_5678,
+            blocks,
+            state: State::Idle,
+            rca: 0,
+            errors: 0,
+            application: false,
+            power_up_asked: 0,
+            block_len: 512,
+            announced: None,
+            transfer: None,
+            busy_until: 0,
+            next_busy: None,
+            lines: 1,
+            high_speed: false,
+            ext_csd: identity::ext_csd(blocks),
+            memory: BTreeMap::new(),
+            cached: BTreeMap::new(),
+            reliable: BTreeSet::new(),
+            last_written: None,
+            power_up_polls: 3,
+            program_us: 200,
+            protected: Vec::new(),
+            voltages: 0x00FF_8000,
+            working_lines: 8,
+            high_speed_works: true,
+            interrupt_works: true,
+        };
+        card.power_on();
+        card
+    }
+
+    /// Another serial number: another card.
+    #[must_use]
+    pub fn with_serial(mut self, serial: u32) -> Self {
+        self.serial = serial;
+        self
+    }
+
+    /// With a volatile cache of so many KiB.
+    #[must_use]
+    pub fn with_cache(mut self, kib: u16) -> Self {
+        self.ext_csd[249..251].copy_from_slice(&kib.to_le_bytes());
+        self
+    }
+
+    /// With high-priority interrupt, by CMD12 or by CMD13.
+    #[must_use]
+    pub fn with_interrupt(mut self, by_cmd12: bool) -> Self {
+        self.ext_csd[503] = if by_cmd12 { 3 } else { 1 };
+        self
+    }
+
+    /// One byte of EXT_CSD changed.
+    #[must_use]
+    pub fn with_ext_csd(mut self, index: usize, value: u8) -> Self {
+        self.ext_csd[index] = value;
+        self
+    }
+
+    /// The state it is in.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Puts it into a state, as a test that wants to find it there.
+    pub fn set_state(&mut self, state: State) {
+        self.state = state;
+        self.transfer = None;
+        match state {
+            State::Idle => self.forget(),
+            State::Sending | State::Receiving => {
+                self.transfer = Some(Transfer {
+                    source: Source::Memory(0),
+                    left: None,
+                    reliable: false,
+                });
+            }
+            State::Programming | State::Disconnected => self.busy_until = u64::MAX,
+            _ => {}
+        }
+    }
+
+    /// When programming ends, if it is going on: `u64::MAX` is never.
+    pub fn set_busy_until(&mut self, us: u64) {
+        self.busy_until = us;
+    }
+
+    /// A block as it would be read.
+    #[must_use]
+    pub fn block(&self, number: u32) -> Vec<u32> {
+        let stored = self
+            .cached
+            .get(&number)
+            .or_else(|| self.memory.get(&number));
+        stored.cloned().unwrap_or_else(|| vec![0; 128])
+    }
+
+    /// Whether the block has been written by reliable write.
+    #[must_use]
+    pub fn was_reliable(&self, number: u32) -> bool {
+        self.reliable.contains(&number)
+    }
+
+    /// Blocks that a power cut would lose.
+    #[must_use]
+    pub fn volatile_blocks(&self) -> usize {
+        self.cached.len()
+    }
+
+    /// Byte of EXT_CSD.
+    #[must_use]
+    pub fn ext_csd(&self, index: usize) -> u8 {
+        self.ext_csd[index]
+    }
+
+    /// Removes the power: what is in the cache only is lost.
+    pub fn power_off(&mut self) {
+        self.cached.clear();
+        self.state = State::Mute;
+    }
+
+    /// Gives it power.
+    pub fn power_on(&mut self) {
+        self.forget();
+        self.power_up_asked = 0;
+    }
+
+    /// Back to idle, as after CMD0 or a dip of the supply.
+    pub fn forget(&mut self) {
+        self.state = State::Idle;
+        self.rca = if self.is_emmc() { 1 } else { 0 };
+        self.errors = 0;
+        self.application = false;
+        self.block_len = 512;
+        self.announced = None;
+        self.transfer = None;
+        self.busy_until = 0;
+        self.lines = 1;
+        self.high_speed = false;
+        for volatile in [33, 161, 183, 185] {
+            self.ext_csd[volatile] = 0;
+        }
+        self.cached.clear();
+    }
+
+    pub(crate) fn refuse_next(&mut self, bits: u32) {
+        self.errors |= bits;
+    }
+
+    pub(crate) fn busy_next(&mut self, us: u64) {
+        self.next_busy = Some(us);
+    }
+
+    pub(crate) fn is_emmc(&self) -> bool {
+        matches!(self.model, Model::EmmcByte | Model::EmmcSector)
+    }
+
+    fn by_sector(&self) -> bool {
+        matches!(self.model, Model::EmmcSector | Model::SdHighCapacity)
+    }
+
+    /// The highest clock in its present timing, Hz.
+    pub(crate) fn highest_clock(&self) -> u64 {
+        match (self.is_emmc(), self.high_speed) {
+            (true, false) => 26_000_000,
+            (true, true) => 52_000_000,
+            (false, false) => 25_000_000,
+            (false, true) => 50_000_000,
+        }
+    }
+
+    /// Whether data arrive in order if the host uses the bus like this.
+    pub(crate) fn is_bus_equal(&self, lines: u8, high_speed: bool) -> bool {
+        lines == self.lines
+            && lines <= self.working_lines
+            && (!high_speed || self.high_speed)
+            && (!self.high_speed || self.high_speed_works)
+    }
+
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self.state, State::Programming | State::Disconnected)
+    }
+
+    pub(crate) fn busy_until(&self) -> Option<u64> {
+        self.is_busy().then_some(self.busy_until)
+    }
+
+    pub(crate) fn update(&mut self, now: u64) {
+        if now < self.busy_until {
+            return;
+        }
+        match self.state {
+            State::Programming => self.state = State::Transfer,
+            State::Disconnected => self.state = State::Standby,
+            _ => {}
+        }
+    }
+
+    fn program(&mut self, now: u64, us: u64) {
+        self.state = State::Programming;
+        self.busy_until = now.saturating_add(self.next_busy.take().unwrap_or(us));
+    }
+
+    /// Whether a block is one that can be transferred; notes the error if not.
+    fn check(&mut self, block: u32, write: bool) -> bool {
+        if block >= self.blocks {
+            self.errors |= 1 << 31;
+            return false;
+        }
+        if write && self.protected.iter().any(|range| range.contains(&block)) {
+            self.errors |= 1 << 26;
+            return false;
+        }
+        true
+    }
+
+    /// The next block of a read; `None` if none comes.
+    pub(crate) fn send_block(&mut self, _: u64) -> Option<Vec<u32>> {
+        if self.state != State::Sending {
+            return None;
+        }
+        let mut transfer = self.transfer.take()?;
+        let words = match &mut transfer.source {
+            Source::Register(words) => words.clone(),
+            Source::Memory(next) => {
+                let block = *next;
+                if !self.check(block, false) {
+                    self.transfer = Some(transfer);
+                    return None;
+                }
+                *next += 1;
+                self.block(block)
+            }
+        };
+        match &mut transfer.left {
+            Some(1) => self.state = State::Transfer,
+            Some(left) => {
+                *left -= 1;
+                self.transfer = Some(transfer);
+            }
+            None => self.transfer = Some(transfer),
+        }
+        Some(words)
+    }
+
+    /// The next block of a write, undamaged.
+    pub(crate) fn receive_block(&mut self, now: u64, words: &[u32]) {
+        if self.state != State::Receiving {
+            return;
+        }
+        let Some(mut transfer) = self.transfer.take() else {
+            return;
+        };
+        let Source::Memory(next) = &mut transfer.source else {
+            return;
+        };
+        let block = *next;
+        *next += 1;
+        if self.check(block, true) {
+            self.store(block, words, transfer.reliable);
+        }
+        let us = self.program_us;
+        match &mut transfer.left {
+            Some(1) => self.program(now, us),
+            Some(left) => {
+                *left -= 1;
+                self.transfer = Some(transfer);
+            }
+            None => self.transfer = Some(transfer),
+        }
+    }
+
+    fn store(&mut self, block: u32, words: &[u32], reliable: bool) {
+        self.last_written = Some(block);
+        if reliable {
+            self.reliable.insert(block);
+        }
+        let volatile = self.ext_csd[33] & 1 != 0 && !reliable;
+        if volatile {
+            self.cached.insert(block, words.to_vec());
+        } else {
+            self.cached.remove(&block);
+            self.memory.insert(block, words.to_vec());
+        }
+    }
+
+    fn flush(&mut self) {
+        let mut cached = std::mem::take(&mut self.cached);
+        self.memory.append(&mut cached);
+    }
+}

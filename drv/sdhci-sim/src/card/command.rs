@@ -1,0 +1,286 @@
+//! What a card does at each command (SD 4.7 and 4.8, JESD84-B51 6.6 to 6.10).
+
+use super::{Card, Model, Reply, Source, State, Transfer};
+use crate::controller::Answer;
+
+const ILLEGAL: u32 = 1 << 22;
+const READY_FOR_DATA: u32 = 1 << 8;
+const APP_CMD: u32 = 1 << 5;
+const SWITCH_ERROR: u32 = 1 << 7;
+
+/// Error bits that forbid a data phase.
+const REFUSALS: u32 = 0xFFF8_0000 & !(ILLEGAL | 1 << 23);
+
+const SILENCE: Reply = Reply {
+    response: None,
+    data: false,
+};
+
+impl Card {
+    /// A command with its argument.
+    pub(crate) fn command(&mut self, now: u64, index: u8, argument: u32) -> Reply {
+        self.update(now);
+        let application = std::mem::take(&mut self.application);
+        let announced = self.announced.take();
+        if self.state == State::Mute {
+            return SILENCE;
+        }
+        if index == 0 {
+            // The cache of a card that is reset has not been promised to anybody.
+            self.forget();
+            return SILENCE;
+        }
+        let addressed = (argument >> 16) as u16 == self.rca;
+        match (index, self.state) {
+            (1, State::Idle) if self.is_emmc() => self.operating_conditions(argument),
+            (8, State::Idle) if self.knows_cmd8() => short(argument & 0xFFF),
+            (55, State::Idle) => self.app_command(argument == 0),
+            (55, _) => self.app_command(addressed),
+            (41, State::Idle) if application => self.operating_conditions(argument),
+            (2, State::Ready) => {
+                self.state = State::Ident;
+                long(self.cid())
+            }
+            (3, State::Ident) => self.relative_address(argument),
+            (3, State::Standby) if !self.is_emmc() => self.relative_address(argument),
+            (9, State::Standby) if addressed => long(self.csd()),
+            (10, State::Standby) if addressed => long(self.cid()),
+            (7, _) => self.select(addressed),
+            (12, State::Sending | State::Receiving) => self.stop(now),
+            (12, State::Programming) if argument & 1 != 0 && addressed => self.interrupt(now, 12),
+            (13, State::Idle | State::Ready | State::Ident | State::Sleep) => self.illegal(),
+            (13, State::Programming) if argument & 1 != 0 && addressed => self.interrupt(now, 13),
+            (13, _) if addressed => self.r1(),
+            (13, _) => SILENCE,
+            (6, State::Transfer) if application => self.set_bus_width(argument),
+            (6, State::Transfer) if self.is_emmc() => self.switch(now, argument),
+            (6, State::Transfer) => self.switch_function(argument),
+            (8, State::Transfer) if self.is_emmc() => self.send_register(self.ext_csd_words()),
+            (16, State::Transfer) => {
+                self.block_len = argument;
+                self.r1()
+            }
+            (17 | 18, State::Transfer) => self.start(index, argument, announced),
+            (24 | 25, State::Transfer) => self.start(index, argument, announced),
+            (23, State::Transfer) if self.is_emmc() => {
+                self.announced = Some(argument);
+                self.r1()
+            }
+            (35 | 36, State::Transfer) => self.r1(),
+            (38, State::Transfer) => {
+                let reply = self.r1();
+                self.program(now, 5_000);
+                reply
+            }
+            _ => self.illegal(),
+        }
+    }
+
+    fn knows_cmd8(&self) -> bool {
+        matches!(self.model, Model::SdStandard | Model::SdHighCapacity)
+    }
+
+    fn illegal(&mut self) -> Reply {
+        self.errors |= ILLEGAL;
+        SILENCE
+    }
+
+    /// The status before the command, with the errors since the last.
+    fn r1(&mut self) -> Reply {
+        let ready = matches!(self.state, State::Transfer);
+        let status = std::mem::take(&mut self.errors)
+            | (self.state as u32) << 9
+            | if ready { READY_FOR_DATA } else { 0 };
+        short(status)
+    }
+
+    fn app_command(&mut self, addressed: bool) -> Reply {
+        if self.is_emmc() || !addressed {
+            return self.illegal();
+        }
+        self.application = true;
+        self.errors |= APP_CMD;
+        self.r1()
+    }
+
+    fn operating_conditions(&mut self, argument: u32) -> Reply {
+        let mut conditions = self.voltages;
+        if argument & 0x00FF_FF80 == 0 {
+            return short(conditions);
+        }
+        self.power_up_asked += 1;
+        if self.power_up_asked > self.power_up_polls {
+            conditions |= 1 << 31;
+            let host_knows = argument & (1 << 30) != 0;
+            if self.by_sector() && host_knows {
+                conditions |= 1 << 30;
+            }
+            // A card of high capacity stays busy for a host that does not know such cards.
+            if self.by_sector() && !host_knows {
+                return short(self.voltages);
+            }
+            self.state = State::Ready;
+        }
+        short(conditions)
+    }
+
+    fn relative_address(&mut self, argument: u32) -> Reply {
+        if self.is_emmc() {
+            self.rca = (argument >> 16) as u16;
+            let reply = self.r1();
+            self.state = State::Standby;
+            return reply;
+        }
+        self.rca = self.rca.wrapping_add(0x1234);
+        let status = (self.state as u32) << 9 | READY_FOR_DATA;
+        self.state = State::Standby;
+        short(u32::from(self.rca) << 16 | status)
+    }
+
+    fn select(&mut self, addressed: bool) -> Reply {
+        let next = match (self.state, addressed) {
+            (State::Standby, true) => State::Transfer,
+            (State::Disconnected, true) => State::Programming,
+            (State::Transfer | State::Sending, false) => State::Standby,
+            (State::Programming, false) => State::Disconnected,
+            (_, false) => return SILENCE,
+            _ => return self.illegal(),
+        };
+        let reply = self.r1();
+        self.state = next;
+        self.transfer = None;
+        if addressed { reply } else { SILENCE }
+    }
+
+    fn stop(&mut self, now: u64) -> Reply {
+        let reply = self.r1();
+        self.transfer = None;
+        if self.state == State::Receiving {
+            let us = self.program_us;
+            self.program(now, us);
+        } else {
+            self.state = State::Transfer;
+        }
+        reply
+    }
+
+    fn interrupt(&mut self, now: u64, command: u8) -> Reply {
+        let by = if self.ext_csd[503] & 2 != 0 { 12 } else { 13 };
+        let enabled = self.ext_csd[503] & 1 != 0 && self.ext_csd[161] & 1 != 0;
+        if enabled && by == command && self.interrupt_works {
+            self.busy_until = self.busy_until.min(now.saturating_add(100));
+        }
+        self.r1()
+    }
+
+    fn set_bus_width(&mut self, argument: u32) -> Reply {
+        self.lines = if argument & 3 == 2 { 4 } else { 1 };
+        self.r1()
+    }
+
+    fn switch(&mut self, now: u64, argument: u32) -> Reply {
+        let reply = self.r1();
+        let index = (argument >> 16 & 0xFF) as usize;
+        let value = (argument >> 8 & 0xFF) as u8;
+        let is_write = argument >> 24 & 3 == 3;
+        let known = match index {
+            32 => {
+                self.flush();
+                true
+            }
+            33 => self.ext_csd[249] != 0 || self.ext_csd[250] != 0,
+            161 => self.ext_csd[503] & 1 != 0,
+            183 => value <= 2,
+            185 => value <= 1,
+            _ => false,
+        };
+        if !is_write || !known {
+            self.errors |= SWITCH_ERROR;
+        } else if index != 32 {
+            self.ext_csd[index] = value;
+            self.high_speed = self.ext_csd[185] == 1;
+            self.lines = match self.ext_csd[183] {
+                0 => 1,
+                1 => 4,
+                _ => 8,
+            };
+        }
+        self.program(now, 500);
+        reply
+    }
+
+    fn switch_function(&mut self, argument: u32) -> Reply {
+        let wants = argument & 0xF == 1;
+        if argument >> 31 != 0 && wants {
+            self.high_speed = true;
+        }
+        self.send_register(Self::switch_status(wants))
+    }
+
+    fn send_register(&mut self, words: Vec<u32>) -> Reply {
+        let reply = self.r1();
+        let source = Source::Register(words);
+        self.transfer = Some(Transfer {
+            source,
+            left: Some(1),
+            reliable: false,
+        });
+        self.state = State::Sending;
+        Reply {
+            data: true,
+            ..reply
+        }
+    }
+
+    fn start(&mut self, index: u8, argument: u32, announced: Option<u32>) -> Reply {
+        let write = index >= 24;
+        let multiple = index == 18 || index == 25;
+        let block = if self.by_sector() {
+            argument
+        } else {
+            argument / 512
+        };
+        if !self.by_sector() && !argument.is_multiple_of(512) {
+            self.errors |= 1 << 30;
+        }
+        self.check(block, write);
+        if self.errors & REFUSALS != 0 {
+            return self.r1();
+        }
+        let reply = self.r1();
+        let left = if multiple {
+            announced.map(|word| word & 0xFFFF)
+        } else {
+            Some(1)
+        };
+        let reliable = announced.is_some_and(|word| word >> 31 != 0);
+        self.transfer = Some(Transfer {
+            source: Source::Memory(block),
+            left,
+            reliable,
+        });
+        self.state = if write {
+            State::Receiving
+        } else {
+            State::Sending
+        };
+        Reply {
+            data: true,
+            ..reply
+        }
+    }
+}
+
+fn short(word: u32) -> Reply {
+    Reply {
+        response: Some(Answer::Short(word)),
+        data: false,
+    }
+}
+
+fn long(words: [u32; 4]) -> Reply {
+    Reply {
+        response: Some(Answer::Long(words)),
+        data: false,
+    }
+}

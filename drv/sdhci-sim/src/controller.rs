@@ -1,0 +1,277 @@
+//! The controller: registers, the command circuit, and the passing of time.
+
+mod command;
+mod data;
+mod registers;
+
+use crate::card::Card;
+use crate::fault::Plan;
+use crate::memory::Memory;
+use data::DataPhase;
+use drv_sdhci::registers::{ClockControl, HostControl, Interrupt};
+
+/// How long things take, microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// A register access.
+    pub access_us: u64,
+    /// From a command to the end of its response.
+    pub response_us: u64,
+    /// A block on the bus.
+    pub block_us: u64,
+    /// A software reset.
+    pub reset_us: u64,
+    /// The internal clock becoming stable.
+    pub clock_us: u64,
+    /// The time-out of the data lines.
+    pub data_timeout_us: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            access_us: 1,
+            response_us: 20,
+            block_us: 30,
+            reset_us: 5,
+            clock_us: 10,
+            data_timeout_us: 300_000,
+        }
+    }
+}
+
+/// A command on its way.
+struct Pending {
+    due: u64,
+    /// Error bits that come instead of the completion.
+    error: u32,
+    response: Option<Answer>,
+    /// Busy follows, and its end is to be reported.
+    busy: bool,
+    data: Option<DataPhase>,
+}
+
+/// A response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Short(u32),
+    Long([u32; 4]),
+}
+
+/// The controller of one slot.
+pub struct Controller {
+    /// Simulated time, microseconds.
+    pub(crate) now: u64,
+    pub(crate) card: Option<Card>,
+    pub(crate) memory: Memory,
+    pub(crate) plans: Vec<Plan>,
+    pub(crate) log: Vec<(u8, u32)>,
+    pub(crate) violations: Vec<String>,
+    /// How long things take.
+    pub timing: Timing,
+    /// Capabilities register.
+    pub capabilities: u32,
+    /// Version of the specification: 1 is 2.00, 2 is 3.00.
+    pub version: u8,
+    /// Software resets that hang from now on: each needs another write.
+    pub stuck_resets: u32,
+    /// The internal clock never becomes stable.
+    pub unstable_clock: bool,
+    /// The controller's power control reaches the card.
+    pub powers_card: bool,
+
+    argument_2: u32,
+    blocks: u32,
+    argument: u32,
+    transfer: u32,
+    response: [u32; 4],
+    host_control: u32,
+    clock_control: u32,
+    clock_stable_at: u64,
+    reset_done_at: u64,
+    status: u32,
+    status_enable: u32,
+    signal_enable: u32,
+    adma_error: u32,
+    adma_address: u32,
+    powered: bool,
+
+    pending: Option<Pending>,
+    data: Option<DataPhase>,
+    /// The end of the card's busy is to be reported as the end of the transfer.
+    busy: bool,
+    hung_command: bool,
+    hung_data: bool,
+}
+
+/// Status bits that are errors.
+const ERRORS: u32 = 0xFFFF_0000;
+
+impl Controller {
+    pub(crate) fn new(card: Card) -> Self {
+        Self {
+            now: 0,
+            card: Some(card),
+            memory: Memory::default(),
+            plans: Vec::new(),
+            log: Vec::new(),
+            violations: Vec::new(),
+            timing: Timing::default(),
+            // 3.3 V, ADMA2, high speed, eight lines, base clock 100 MHz (six bits allow 63).
+            capabilities: 1 << 24 | 1 << 19 | 1 << 18 | 1 << 21 | 50 << 8,
+            version: 1,
+            stuck_resets: 0,
+            unstable_clock: false,
+            powers_card: true,
+            argument_2: 0,
+            blocks: 0,
+            argument: 0,
+            transfer: 0,
+            response: [0; 4],
+            host_control: 0,
+            clock_control: 0,
+            clock_stable_at: 0,
+            reset_done_at: 0,
+            status: 0,
+            status_enable: 0,
+            signal_enable: 0,
+            adma_error: 0,
+            adma_address: 0,
+            powered: true,
+            pending: None,
+            data: None,
+            busy: false,
+            hung_command: false,
+            hung_data: false,
+        }
+    }
+
+    /// Sets bits of the interrupt status, as a test that wants stale ones.
+    pub fn force_status(&mut self, bits: u32) {
+        self.status |= bits;
+    }
+
+    /// Hangs the command and the data circuit until they are reset.
+    pub fn hang(&mut self) {
+        self.hung_command = true;
+        self.hung_data = true;
+    }
+
+    /// Whether an interrupt signal is enabled at all.
+    #[must_use]
+    pub fn signals_enabled(&self) -> bool {
+        self.signal_enable != 0
+    }
+
+    pub(crate) fn set_power(&mut self, on: bool) {
+        if self.powered == on {
+            return;
+        }
+        self.powered = on;
+        if let Some(card) = &mut self.card {
+            if on {
+                card.power_on()
+            } else {
+                card.power_off()
+            }
+        }
+    }
+
+    fn violation(&mut self, what: String) {
+        let now = self.now;
+        self.violations.push(format!("{now} us: {what}"));
+    }
+
+    fn raise(&mut self, bits: u32) {
+        self.status |= bits & self.status_enable;
+    }
+
+    fn clock_is_stable(&self) -> bool {
+        self.clock_control & ClockControl::INTERNAL_CLOCK_ENABLE::SET.value != 0
+            && !self.unstable_clock
+            && self.now >= self.clock_stable_at
+    }
+
+    fn card_is_clocked(&self) -> bool {
+        self.clock_is_stable() && self.clock_control & ClockControl::SD_CLOCK_ENABLE::SET.value != 0
+    }
+
+    fn lines(&self) -> u8 {
+        if self.host_control & HostControl::EIGHT_LINES::SET.value != 0 {
+            8
+        } else if self.host_control & HostControl::FOUR_LINES::SET.value != 0 {
+            4
+        } else {
+            1
+        }
+    }
+
+    fn high_speed(&self) -> bool {
+        self.host_control & HostControl::HIGH_SPEED::SET.value != 0
+    }
+
+    /// Whether the interrupt line is asserted.
+    fn interrupts(&self) -> bool {
+        self.status & self.signal_enable != 0
+    }
+
+    pub(crate) fn pass(&mut self, us: u64) {
+        let end = self.now.saturating_add(us);
+        while let Some(due) = self.next_event().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.step();
+        }
+        self.now = end;
+        self.step();
+    }
+
+    /// Skips to the interrupt, at most to `deadline`.
+    pub(crate) fn sleep_until(&mut self, deadline: u64) {
+        self.step();
+        while !self.interrupts() && self.now < deadline {
+            let next = self
+                .next_event()
+                .unwrap_or(deadline)
+                .clamp(self.now + 1, deadline);
+            self.now = next;
+            self.step();
+        }
+    }
+
+    fn next_event(&self) -> Option<u64> {
+        let pending = self.pending.as_ref().map(|pending| pending.due);
+        let data = self.data.as_ref().and_then(DataPhase::due);
+        let busy = self
+            .card
+            .as_ref()
+            .filter(|_| self.busy)
+            .and_then(Card::busy_until);
+        [pending, data, busy]
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|due| *due > self.now)
+    }
+
+    /// Does what is due.
+    fn step(&mut self) {
+        let now = self.now;
+        if let Some(card) = &mut self.card {
+            card.update(now);
+        }
+        if self
+            .pending
+            .as_ref()
+            .is_some_and(|pending| pending.due <= now)
+            && let Some(pending) = self.pending.take()
+        {
+            self.complete(pending);
+        }
+        while self.data_step() {}
+        let still_busy = self.card.as_ref().is_some_and(Card::is_busy);
+        if self.busy && !still_busy {
+            self.busy = false;
+            self.raise(Interrupt::TRANSFER_COMPLETE::SET.value);
+        }
+    }
+}

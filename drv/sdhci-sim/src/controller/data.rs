@@ -1,0 +1,324 @@
+//! The data circuit: blocks between the card and the buffer port or memory.
+
+use super::{Answer, Controller};
+use crate::fault::Fault;
+use drv_sdhci::registers::Interrupt;
+
+/// What the data circuit is doing.
+enum Step {
+    /// A block is on the bus, or about to be, until this time.
+    Bus(u64),
+    /// The processor has to move the block through the buffer port.
+    Buffer,
+    /// The data time-out ends the wait.
+    Timeout(u64),
+    /// Nothing happens any more.
+    Stalled,
+    /// The last block has gone.
+    Ending,
+}
+
+/// A data phase.
+pub(super) struct DataPhase {
+    read: bool,
+    dma: bool,
+    auto_cmd12: bool,
+    block_words: usize,
+    /// Blocks that have not been moved.
+    left: u16,
+    /// The block that is being moved, from 0.
+    number: u16,
+    step: Step,
+    words: Vec<u32>,
+    /// Next word in the buffer.
+    position: usize,
+    /// Where the next descriptor is.
+    descriptor: u32,
+    /// What is left of the present one: address and bytes.
+    run: (u32, u32),
+    /// The present one is marked as the last.
+    last_descriptor: bool,
+    faults: Vec<Fault>,
+    /// Both sides use the bus in the same way.
+    bus_fits: bool,
+}
+
+impl DataPhase {
+    pub(super) fn new(
+        transfer: u32,
+        blocks: u32,
+        descriptor: u32,
+        due: u64,
+        faults: Vec<Fault>,
+        bus_fits: bool,
+    ) -> Self {
+        let counted = transfer & (1 << 1) != 0;
+        let multiple = transfer & (1 << 5) != 0;
+        Self {
+            read: transfer & (1 << 4) != 0,
+            dma: transfer & 1 != 0,
+            auto_cmd12: transfer >> 2 & 3 == 1,
+            block_words: (blocks & 0xFFF) as usize / 4,
+            left: if multiple && counted {
+                (blocks >> 16) as u16
+            } else {
+                1
+            },
+            number: 0,
+            step: Step::Bus(due),
+            words: Vec::new(),
+            position: 0,
+            descriptor,
+            run: (0, 0),
+            last_descriptor: false,
+            faults,
+            bus_fits,
+        }
+    }
+
+    /// The card refused: the phase never begins.
+    pub(super) fn never(mut self) -> Self {
+        self.step = Step::Stalled;
+        self
+    }
+
+    pub(super) fn is_read(&self) -> bool {
+        self.read
+    }
+
+    pub(super) fn is_buffer_ready(&self) -> bool {
+        matches!(self.step, Step::Buffer)
+    }
+
+    pub(super) fn due(&self) -> Option<u64> {
+        match self.step {
+            Step::Bus(due) | Step::Timeout(due) => Some(due),
+            _ => None,
+        }
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
+    }
+}
+
+impl Controller {
+    pub(super) fn blocks_register(&self) -> u32 {
+        match &self.data {
+            Some(data) => self.blocks & 0xFFFF | u32::from(data.left) << 16,
+            None => self.blocks,
+        }
+    }
+
+    /// Does the next thing that is due; false if there is none.
+    pub(super) fn data_step(&mut self) -> bool {
+        let Some(mut data) = self.data.take() else {
+            return false;
+        };
+        let again = match data.step {
+            Step::Bus(due) if due <= self.now => self.bus_step(&mut data),
+            Step::Timeout(due) if due <= self.now => Err(Interrupt::DATA_TIMEOUT::SET.value),
+            Step::Ending => {
+                self.end(&data);
+                return true;
+            }
+            _ => Ok(false),
+        };
+        match again {
+            Ok(again) => {
+                self.data = Some(data);
+                again
+            }
+            Err(error) => {
+                self.raise(error);
+                data.step = Step::Stalled;
+                self.data = Some(data);
+                false
+            }
+        }
+    }
+
+    /// A block may cross the bus now. `Ok(true)` if it did, an error bit if that went wrong.
+    fn bus_step(&mut self, data: &mut DataPhase) -> Result<bool, u32> {
+        let number = data.number;
+        if data.has(Fault::DataStall(number)) {
+            data.step = Step::Stalled;
+            return Ok(false);
+        }
+        if data.has(Fault::DataTimeout(number)) {
+            data.step = Step::Timeout(self.now + self.timing.data_timeout_us);
+            return Ok(false);
+        }
+        if data.has(Fault::Adma(number)) && data.dma {
+            return Err(Interrupt::ADMA::SET.value);
+        }
+        if data.read {
+            self.read_step(data)
+        } else {
+            self.write_step(data)
+        }
+    }
+
+    /// The error of a block that arrives in a bad state.
+    fn damage(data: &DataPhase) -> Result<(), u32> {
+        if data.has(Fault::DataCrc(data.number)) || !data.bus_fits {
+            return Err(Interrupt::DATA_CRC::SET.value);
+        }
+        if data.has(Fault::DataEndBit(data.number)) {
+            return Err(Interrupt::DATA_END_BIT::SET.value);
+        }
+        Ok(())
+    }
+
+    fn read_step(&mut self, data: &mut DataPhase) -> Result<bool, u32> {
+        let Some(card) = &mut self.card else {
+            data.step = Step::Stalled;
+            return Ok(false);
+        };
+        let Some(words) = card.send_block(self.now) else {
+            data.step = Step::Timeout(self.now + self.timing.data_timeout_us);
+            return Ok(false);
+        };
+        Self::damage(data)?;
+        data.words = words;
+        data.words.resize(data.block_words, 0);
+        data.position = 0;
+        if !data.dma {
+            data.step = Step::Buffer;
+            self.raise(Interrupt::BUFFER_READ_READY::SET.value);
+            return Ok(true);
+        }
+        for word in std::mem::take(&mut data.words) {
+            let address = self.next_address(data)?;
+            self.memory
+                .write(address, word)
+                .ok_or(Interrupt::ADMA::SET.value)?;
+        }
+        self.next_block(data);
+        Ok(true)
+    }
+
+    fn write_step(&mut self, data: &mut DataPhase) -> Result<bool, u32> {
+        if data.words.is_empty() {
+            if !data.dma {
+                data.step = Step::Buffer;
+                self.raise(Interrupt::BUFFER_WRITE_READY::SET.value);
+                return Ok(true);
+            }
+            for _ in 0..data.block_words {
+                let address = self.next_address(data)?;
+                data.words.push(
+                    self.memory
+                        .read(address)
+                        .ok_or(Interrupt::ADMA::SET.value)?,
+                );
+            }
+            data.step = Step::Bus(self.now + self.timing.block_us);
+            return Ok(true);
+        }
+        let damage = Self::damage(data);
+        let words = std::mem::take(&mut data.words);
+        let now = self.now;
+        match &mut self.card {
+            Some(card) if damage.is_ok() => card.receive_block(now, &words),
+            _ => {}
+        }
+        damage?;
+        self.next_block(data);
+        Ok(true)
+    }
+
+    fn next_block(&mut self, data: &mut DataPhase) {
+        data.left -= 1;
+        data.number += 1;
+        data.position = 0;
+        data.step = if data.left == 0 {
+            Step::Ending
+        } else {
+            Step::Bus(self.now + self.timing.block_us)
+        };
+    }
+
+    fn end(&mut self, data: &DataPhase) {
+        self.blocks &= 0xFFFF;
+        if data.auto_cmd12 {
+            self.log.push((12, 0));
+            let now = self.now;
+            let answer = self
+                .card
+                .as_mut()
+                .and_then(|card| card.command(now, 12, 0).response);
+            match answer {
+                Some(Answer::Short(word)) if !data.has(Fault::AutoCommand) => {
+                    self.response[3] = word;
+                }
+                _ => return self.raise(Interrupt::AUTO_COMMAND::SET.value),
+            }
+        }
+        if data.read {
+            self.raise(Interrupt::TRANSFER_COMPLETE::SET.value);
+        } else {
+            self.busy = true;
+        }
+    }
+
+    /// The address of the next word, from the descriptors.
+    fn next_address(&mut self, data: &mut DataPhase) -> Result<u32, u32> {
+        let error = Interrupt::ADMA::SET.value;
+        if data.run.1 == 0 {
+            let attributes = self.memory.read(data.descriptor).ok_or(error)?;
+            let address = self.memory.read(data.descriptor + 4).ok_or(error)?;
+            // Valid, and "transfer data" as the action.
+            if attributes & 0x31 != 0x21 || data.last_descriptor {
+                self.adma_error = 1;
+                return Err(error);
+            }
+            data.last_descriptor = attributes & 2 != 0;
+            let bytes = match attributes >> 16 {
+                0 => 0x1_0000,
+                bytes => bytes,
+            };
+            data.run = (address, bytes);
+            data.descriptor += 8;
+        }
+        let (address, bytes) = data.run;
+        data.run = (address + 4, bytes - 4);
+        Ok(address)
+    }
+
+    pub(super) fn read_buffer(&mut self) -> u32 {
+        let Some(mut data) = self.data.take() else {
+            self.violation("the buffer port is read without a transfer".into());
+            return 0;
+        };
+        let mut word = 0;
+        if data.read && data.is_buffer_ready() {
+            word = data.words.get(data.position).copied().unwrap_or(0);
+            data.position += 1;
+            if data.position >= data.block_words {
+                data.words.clear();
+                self.next_block(&mut data);
+            }
+        } else {
+            self.violation("the buffer port is read while it is empty".into());
+        }
+        self.data = Some(data);
+        while self.data_step() {}
+        word
+    }
+
+    pub(super) fn write_buffer(&mut self, word: u32) {
+        let Some(mut data) = self.data.take() else {
+            return self.violation("the buffer port is written without a transfer".into());
+        };
+        if !data.read && data.is_buffer_ready() {
+            data.words.push(word);
+            if data.words.len() >= data.block_words {
+                data.step = Step::Bus(self.now + self.timing.block_us);
+            }
+        } else {
+            self.violation("the buffer port is written while it is full".into());
+        }
+        self.data = Some(data);
+    }
+}

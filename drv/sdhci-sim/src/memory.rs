@@ -1,0 +1,70 @@
+//! Memory that the simulated controller can reach.
+
+use crate::Simulator;
+use block_device::Block;
+use std::rc::Rc;
+
+/// Blocks that DMA can reach, with a bus address of their own.
+pub type Buffer = Rc<[Block]>;
+
+/// Bus addresses of buffers are this far apart: more than a request can be long.
+const STRIDE: u32 = 0x0100_0000;
+
+/// Where the first buffer is. Addresses below, among them 0, lead nowhere.
+const BASE: u32 = 0x8000_0000;
+
+/// The map from bus addresses to buffers.
+#[derive(Default)]
+pub(crate) struct Memory {
+    buffers: Vec<Buffer>,
+}
+
+impl Memory {
+    pub(crate) fn add(&mut self, buffer: &Buffer) {
+        self.buffers.push(Rc::clone(buffer));
+    }
+
+    /// The bus address of a block at a host address.
+    pub(crate) fn bus_address(&self, host_address: usize) -> Option<u32> {
+        self.buffers
+            .iter()
+            .zip(0u32..)
+            .find_map(|(buffer, number)| {
+                let first = buffer.first()?.address();
+                let offset = host_address.checked_sub(first)?;
+                let inside = offset < size_of_val::<[Block]>(buffer);
+                inside.then(|| BASE + number * STRIDE + offset as u32)
+            })
+    }
+
+    /// Reads the word at a bus address.
+    pub(crate) fn read(&self, address: u32) -> Option<u32> {
+        let (block, word) = self.locate(address)?;
+        Some(block.word(word))
+    }
+
+    /// Writes the word at a bus address.
+    pub(crate) fn write(&self, address: u32, value: u32) -> Option<()> {
+        let (block, word) = self.locate(address)?;
+        block.set_word(word, value);
+        Some(())
+    }
+
+    fn locate(&self, address: u32) -> Option<(&Block, usize)> {
+        let offset = address.checked_sub(BASE)?;
+        let buffer = self.buffers.get((offset / STRIDE) as usize)?;
+        let offset = (offset % STRIDE) as usize;
+        (offset.is_multiple_of(4)).then_some(())?;
+        Some((buffer.get(offset / 512)?, offset % 512 / 4))
+    }
+}
+
+impl Simulator {
+    /// Makes blocks that DMA can reach.
+    #[must_use]
+    pub fn buffer(&self, blocks: usize) -> Buffer {
+        let buffer: Buffer = (0..blocks).map(|_| Block::zeroed()).collect();
+        self.controller().memory.add(&buffer);
+        buffer
+    }
+}

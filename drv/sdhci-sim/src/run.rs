@@ -1,0 +1,40 @@
+//! Running an asynchronous driver.
+
+use crate::Simulator;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+impl Simulator {
+    /// Runs a future to its end. When it sleeps, time skips to the interrupt, or to the deadline it asked for.
+    ///
+    /// # Panics
+    /// If the future waits for something else than this simulator.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        loop {
+            if let Poll::Ready(output) = self.poll(&mut future) {
+                return output;
+            }
+            assert!(
+                self.wake(),
+                "the future waits for something that never comes"
+            );
+        }
+    }
+
+    /// Polls a future once.
+    pub fn poll<F: Future>(&self, future: &mut Pin<&mut F>) -> Poll<F::Output> {
+        future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// Lets time pass until the driver that sleeps is to be woken; false if none sleeps.
+    pub fn wake(&self) -> bool {
+        let Some(deadline) = self.0.deadline.take() else {
+            return false;
+        };
+        self.controller().sleep_until(deadline);
+        true
+    }
+}
