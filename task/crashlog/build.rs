@@ -21,6 +21,10 @@ struct Config {
     data_lines: u8,
     /// Is the slot's card-detect signal wired? An eMMC that is soldered down may have none.
     card_detect: bool,
+    /// Is the card an eMMC or an SD card? The other kind works too, but is looked for second.
+    card: Card,
+    /// Is the volatile cache of the card to be used, where it has one?
+    card_cache: bool,
     /// Name of the GPT partition.
     partition: String,
     /// Bytes of the log ring that one client may hold.
@@ -34,6 +38,14 @@ struct Config {
     /// Who may call which operation; operations that are not named are open to all.
     #[serde(default)]
     allowed_callers: BTreeMap<String, Vec<String>>,
+}
+
+/// A family of cards.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Card {
+    Emmc,
+    Sd,
 }
 
 /// A memory output that is mapped into the task as a whole.
@@ -55,6 +67,11 @@ fn main() -> Result<()> {
         );
     };
 
+    let name = build_util::task_name();
+    let Some(index) = build_util::task_ids().get(&name) else {
+        bail!("{name} is not a task")
+    };
+
     let source = format!(
         "/// Address of the controller's standard registers.\n\
          pub const CONTROLLER: usize = {:#x};\n\
@@ -66,6 +83,10 @@ fn main() -> Result<()> {
          pub const DATA_LINES: u8 = {};\n\
          /// Is the card-detect signal wired?\n\
          pub const CARD_DETECT: bool = {};\n\
+         /// The kind of card that is looked for first.\n\
+         pub const CARD: drv_mmc::Kind = drv_mmc::Kind::{:?};\n\
+         /// Is the card's volatile cache to be used?\n\
+         pub const CARD_CACHE: bool = {};\n\
          /// Name of the GPT partition.\n\
          pub const PARTITION: &str = {:?};\n\
          /// Bytes of the log ring that one client may hold.\n\
@@ -79,12 +100,16 @@ fn main() -> Result<()> {
          /// Address of the retained region.\n\
          pub const CRASH_ADDRESS: usize = {:#x};\n\
          /// Size of the retained region in bytes.\n\
-         pub const CRASH_SIZE: usize = {:#x};\n",
+         pub const CRASH_SIZE: usize = {:#x};\n\
+         /// Index of this task.\n\
+         pub const TASK_INDEX: usize = {index};\n",
         config.controller,
         config.base_clock_khz,
         config.max_clock_khz,
         config.data_lines,
         config.card_detect,
+        config.card,
+        config.card_cache,
         config.partition,
         config.quota,
         config.write_after_ms,

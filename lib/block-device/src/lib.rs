@@ -65,6 +65,31 @@ pub trait BlockDevice {
     fn flush(&mut self) -> impl Future<Output = Result<(), Self::Error>>;
 }
 
+/// A borrowed device, for whoever wants it back.
+impl<D: BlockDevice> BlockDevice for &mut D {
+    type Error = D::Error;
+
+    fn block_count(&self) -> u64 {
+        D::block_count(self)
+    }
+
+    async fn read(&mut self, first: u64, blocks: &[Block]) -> Result<(), D::Error> {
+        D::read(self, first, blocks).await
+    }
+
+    async fn write(&mut self, first: u64, blocks: &[Block]) -> Result<(), D::Error> {
+        D::write(self, first, blocks).await
+    }
+
+    async fn write_reliable(&mut self, block: u64, data: &Block) -> Result<(), D::Error> {
+        D::write_reliable(self, block, data).await
+    }
+
+    async fn flush(&mut self) -> Result<(), D::Error> {
+        D::flush(self).await
+    }
+}
+
 /// The synchronous twin of [`BlockDevice`], for the emergency path: every call returns within the device's own time
 /// limit, polled, without interrupts.
 pub trait PolledDevice {

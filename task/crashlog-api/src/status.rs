@@ -31,8 +31,12 @@ pub enum UnsavedReason {
     NotFormatted,
     /// The partition has a format of this version, which this recorder does not know.
     UnknownVersion(u32),
-    /// The format's geometry breaks a rule.
+    /// The format's geometry breaks a rule, or does not fit the partition.
     BadGeometry,
+    /// So much on the partition is damaged that the end of the log cannot be found.
+    Damaged,
+    /// Every number that a page of the log can have was used.
+    Exhausted,
     /// The card failed while the log on it was being located, or since.
     CardFailed(Failure),
 }

@@ -49,6 +49,13 @@ impl<const TASKS: usize> Quotas<TASKS> {
         }
     }
 
+    /// Nobody holds anything any more.
+    pub fn clear(&self) {
+        for held in &self.held {
+            held.set(0);
+        }
+    }
+
     /// Relieves client `task` of `bytes`.
     #[inline]
     pub fn release(&self, task: usize, bytes: u32) {

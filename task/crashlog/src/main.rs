@@ -1,2 +1,112 @@
-//! Placeholder.
-fn main() {}
+//! The flight recorder.
+//!
+//! # What it does
+//!
+//! The one owner of the SD host controller. It accepts log records from all tasks into retained RAM, writes them to the
+//! card in the background, writes crash records, and lets both be read back.
+//!
+//! # Two entries at one address
+//!
+//! The supervisor calls this task by restarting it: whatever it was doing, even crashing, it begins again here with an
+//! empty stack. If the mailbox in retained RAM is armed with a crash of this very boot, it is an emergency and
+//! [`emergency::run`] takes over, a path of its own that shares no code with normal operation but pure functions.
+//! Otherwise it is a start, or a restart after a fault of this task, and [`normal`] operation begins. Nothing happens
+//! before that decision: no hardware is touched and no memory but the retained region read.
+//!
+//! # Normal operation
+//!
+//! Two activities share one thread:
+//!
+//! * [`server`] answers requests. It never waits: what needs the card is put down for the other activity and answered
+//!   later.
+//! * [`background`] works on the card, one step at a time, as one future. It is polled when an interrupt, the timer or a
+//!   request gives it something to do; where it has to wait for the card it returns, and requests are served again.
+//!
+//! What both see is in [`recorder::Recorder`], behind shared references and without locks: neither can be in the middle
+//! of anything while the other runs.
+//!
+//! # Memory
+//!
+//! Everything that must survive, and everything the controller reads or writes, is in the retained region, which the
+//! supervisor shares. Apart from that there is the stack and a few words of statics: `_start` zeroes them, and in an
+//! emergency every instruction counts.
+
+#![no_std]
+#![no_main]
+
+mod background;
+mod card;
+mod config;
+mod emergency;
+mod events;
+mod recorder;
+mod reply;
+mod retained;
+mod server;
+mod trace;
+
+use core::future::Future;
+use core::pin::pin;
+use core::task::{Context, Waker};
+
+use crashlog_retained::{MailboxState, Region};
+
+use card::Memory;
+use recorder::Recorder;
+use server::Server;
+use trace::Trace;
+use userlib::{Generation, TaskId, sys_refresh_task_id};
+
+include!(concat!(env!("OUT_DIR"), "/notifications.rs"));
+
+ringbuf::counted_ringbuf!(Trace, 16, Trace::None);
+
+#[unsafe(export_name = "main")]
+fn main() -> ! {
+    let region = retained::claim();
+    let minimal = match region.mailbox().state() {
+        MailboxState::Armed => false,
+        MailboxState::ArmedMinimal => true,
+        MailboxState::Empty | MailboxState::Done | MailboxState::Failed => normal(region),
+    };
+    if is_of_this_boot(&region) {
+        emergency::run(&region, minimal)
+    } else {
+        normal(region)
+    }
+}
+
+/// Is the crash in the mailbox one that has just happened, rather than one that an earlier boot did not get written?
+fn is_of_this_boot(region: &Region<'_>) -> bool {
+    match region.mailbox().crash() {
+        Some(crash) => crash.context.boot == region.boot(),
+        // Damaged, so it does not tell. It was armed before this boot if this is the first life of the task in it.
+        None => {
+            let me = TaskId::for_index_and_gen(config::TASK_INDEX, Generation::ZERO);
+            sys_refresh_task_id(me).generation() != Generation::ZERO
+        }
+    }
+}
+
+/// Normal operation.
+fn normal(region: Region<'static>) -> ! {
+    let recorder = Recorder::new(region);
+    let Some(memory) = Memory::of(&region) else {
+        userlib::sys_panic(b"retained region")
+    };
+    let mut server = Server::new(&recorder);
+    let mut background = pin!(background::run(&recorder, &memory));
+    let mut context = Context::from_waker(Waker::noop());
+    let mut buffer = Message([0; server::INCOMING_SIZE]);
+    loop {
+        if recorder.events.is_due() {
+            // It never ends.
+            let _ = background.as_mut().poll(&mut context);
+        }
+        idol_runtime::dispatch(&mut buffer.0, &mut server);
+    }
+}
+
+/// Room for one message.
+#[repr(C, align(4))]
+struct Message([u8; server::INCOMING_SIZE]);

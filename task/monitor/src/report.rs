@@ -119,6 +119,8 @@ impl Display for Why {
             UnsavedReason::BadGeometry => {
                 f.write_str("the partition's superblock describes an impossible geometry")
             }
+            UnsavedReason::Damaged => f.write_str("too much of the log on the card is damaged"),
+            UnsavedReason::Exhausted => f.write_str("the format has no page number left"),
             UnsavedReason::CardFailed(failure) => {
                 write!(f, "the card failed: {}", Failed(failure))
             }

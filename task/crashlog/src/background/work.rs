@@ -1,0 +1,211 @@
+//! The rest of a session: writing the log and the crash records, serving readers.
+
+use core::convert::Infallible;
+
+use crashlog_core::agenda::{Agenda, Pending, Step};
+use crashlog_format::{LateReason, Outcome, Phase};
+use crashlog_retained::{MAX_RUN, MailboxState, StoredContext};
+use crashlog_store::{Body, RecordError, WriteError};
+use drv_sdhci::interrupt::Wait;
+use ringbuf::ringbuf_entry_root;
+use task_crashlog_api::{Failure, FailureStep};
+
+use super::{Log, failed, requests};
+use crate::card::Memory;
+use crate::config;
+use crate::recorder::{Card, Recorder, Wanted};
+use crate::reply;
+use crate::trace::Trace;
+
+/// Works until the card fails.
+pub async fn run(
+    recorder: &Recorder,
+    log: &mut Log<'_, '_>,
+    memory: &Memory<'_>,
+) -> Result<Infallible, Failure> {
+    note_card(recorder, log);
+    late_crash(recorder, log).await?;
+    let mut agenda = Agenda::new(config::WRITE_AFTER_MS, config::WRITE_AFTER_PAGES as usize);
+    loop {
+        match agenda.next(&pending(recorder), recorder.events.now()) {
+            Step::Fault => {
+                write_pages(recorder, log, true).await?;
+                fault(recorder, log).await?;
+            }
+            Step::AllPages => write_pages(recorder, log, true).await?,
+            Step::FullPages => write_pages(recorder, log, false).await?,
+            Step::Request => {
+                if let Some(request) = recorder.waiting.take(|request| !is_flush(&request.wanted)) {
+                    requests::serve(recorder, log, memory, request).await?;
+                }
+            }
+            Step::Sleep(until) => recorder.events.wait_for_work(until).await,
+        }
+    }
+}
+
+fn is_flush(wanted: &Wanted) -> bool {
+    matches!(wanted, Wanted::Flush { .. })
+}
+
+/// What there is to do.
+fn pending(recorder: &Recorder) -> Pending {
+    Pending {
+        faults: recorder.region.mailbox().oops().is_some(),
+        full_pages: recorder.ring.closed_pages() as usize,
+        oldest: recorder.oldest.get(),
+        flush: recorder.waiting.any(|request| is_flush(&request.wanted)),
+        request: recorder.waiting.any(|request| !is_flush(&request.wanted)),
+    }
+}
+
+/// Takes note of what is on the card now, for `status`.
+pub fn note_card(recorder: &Recorder, log: &Log<'_, '_>) {
+    let counters = log.counters();
+    recorder.card.set(Card {
+        records: log.record_count(),
+        newest_record: log.newest_record(),
+        oopses: counters.oops.get(),
+        panics: counters.panic.get(),
+        next_page: log.next_page(),
+    });
+}
+
+/// Writes the pages that are full now, and, if `all`, the one that is not; then answers who waited for them.
+async fn write_pages(recorder: &Recorder, log: &mut Log<'_, '_>, all: bool) -> Result<(), Failure> {
+    let ring = &recorder.ring;
+    let began = recorder.events.now();
+    if all {
+        ring.close();
+    }
+    // Not more than there are now: new ones are for the next time, or a busy client could keep us here.
+    let mut left = ring.closed_pages() as usize;
+    while left > 0 {
+        let numbering = log.numbering(recorder.region.boot_offset());
+        let Some(run) = ring.next_run(&numbering, left.min(MAX_RUN)) else {
+            break;
+        };
+        log.write_pages(run.blocks)
+            .await
+            .map_err(|error| match error {
+                WriteError::Device(error) => failed(recorder, FailureStep::WritePages, error),
+                // The ring numbers pages as the store wants them.
+                WriteError::TooMany | WriteError::OutOfOrder => failed(
+                    recorder,
+                    FailureStep::WritePages,
+                    block_device::WindowError::OutOfWindow,
+                ),
+            })?;
+        let count = run.blocks.len();
+        recorder.region.location().set_next_page(log.next_page());
+        ring.mark_durable(count, |task, bytes| {
+            recorder.quotas.release(task.into(), bytes as u32)
+        });
+        left = left.saturating_sub(count);
+
+        let count = count as u32;
+        recorder
+            .pages_written
+            .set(recorder.pages_written.get().saturating_add(count));
+        recorder.card.set(Card {
+            next_page: log.next_page(),
+            ..recorder.card.get()
+        });
+        ringbuf_entry_root!(Trace::Wrote {
+            first_page: run.first_page,
+            count
+        });
+    }
+    // What is left was accepted meanwhile, or is in the open page that was not asked for.
+    recorder.oldest.set(match recorder.oldest.get() {
+        _ if !recorder.has_unwritten() => None,
+        Some(oldest) if !all => Some(oldest),
+        _ => Some(began),
+    });
+    let durable = ring.durable();
+    let fulfilled =
+        |wanted: &Wanted| matches!(wanted, Wanted::Flush { record } if *record <= durable);
+    while let Some(request) = recorder.waiting.take(|request| fulfilled(&request.wanted)) {
+        reply::number(request.client, Ok(durable));
+    }
+    Ok(())
+}
+
+/// Records the crash of an earlier boot that is still in the mailbox, if there is one [X3].
+async fn late_crash(recorder: &Recorder, log: &mut Log<'_, '_>) -> Result<(), Failure> {
+    let mailbox = recorder.region.mailbox();
+    let outcome = mailbox.outcome();
+    let late = match mailbox.state() {
+        MailboxState::Empty | MailboxState::Done => return Ok(()),
+        MailboxState::Failed => LateReason::Failed,
+        MailboxState::Armed | MailboxState::ArmedMinimal => match &outcome {
+            Some(outcome) if outcome.phase() != Phase::None => LateReason::Interrupted,
+            _ => LateReason::NotAttempted,
+        },
+    };
+    let Some(crash) = mailbox.crash() else {
+        ringbuf_entry_root!(Trace::CrashDamaged);
+        mailbox.clear();
+        return Ok(());
+    };
+    // The lines that led to it come first.
+    write_pages(recorder, log, true).await?;
+    if let Some(sequence) = record(
+        recorder,
+        log,
+        &crash,
+        Some(late),
+        outcome.unwrap_or_default(),
+    )
+    .await?
+    {
+        ringbuf_entry_root!(Trace::RecordedLate { sequence });
+        recorder.late_record.set(Some(sequence));
+    }
+    mailbox.clear();
+    Ok(())
+}
+
+/// Records the fault of a single task that has waited longest.
+async fn fault(recorder: &Recorder, log: &mut Log<'_, '_>) -> Result<(), Failure> {
+    let Some(oops) = recorder.region.mailbox().oops() else {
+        return Ok(());
+    };
+    let of_this_boot = oops.stored.context.boot == recorder.region.boot();
+    let late = (!of_this_boot).then_some(LateReason::Restarted);
+    if let Some(sequence) = record(recorder, log, &oops.stored, late, Outcome::default()).await? {
+        ringbuf_entry_root!(Trace::Recorded { sequence });
+    }
+    oops.clear();
+    Ok(())
+}
+
+/// Writes the record of a crash; `None` if the format has no number left for it.
+async fn record(
+    recorder: &Recorder,
+    log: &mut Log<'_, '_>,
+    crash: &StoredContext<'_>,
+    late: Option<LateReason>,
+    outcome: Outcome,
+) -> Result<Option<u32>, Failure> {
+    let of_this_boot = crash.context.boot == recorder.region.boot();
+    let body = Body {
+        stored: crash,
+        late,
+        outcome,
+        boot_offset: recorder.region.boot_offset(),
+        log_record: if of_this_boot {
+            recorder.ring.accepted()
+        } else {
+            0
+        },
+        extra: &[],
+    };
+    let result = log.write_record(&body).await;
+    note_card(recorder, log);
+    match result {
+        Ok(sequence) => Ok(Some(sequence)),
+        Err(RecordError::Device(error)) => Err(failed(recorder, FailureStep::WriteRecord, error)),
+        Err(RecordError::Exhausted | RecordError::NoSuchRecord) => Ok(None),
+    }
+}

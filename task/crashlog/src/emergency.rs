@@ -1,0 +1,152 @@
+//! The emergency entry.
+//!
+//! The system has crashed, perhaps in this very task. Nothing that normal operation has set up is used or believed: the
+//! stack is empty, the statics are as at the start, the controller and the card are in whatever state they were left in.
+//! What is known is in the retained region, each part with its own check.
+//!
+//! The path is straight: bring controller and card back (prepare), write (log tail, record, commit: see
+//! [`crashlog_store::emergency`]), complete, report. It polls. It enables no interrupt, receives no message and waits
+//! for nobody; each phase is bounded by the clock and, should that be dead, by a number of polls. How far it came is
+//! noted in the mailbox before each step that could hang, for the record if there is one, and for the next boot if not.
+//!
+//! There is one call to the supervisor at the end, which does not come back.
+
+use crashlog_format::{Failure, Outcome, Phase, Step};
+use crashlog_retained::{CARD_LOCATION_LEN, Region};
+use crashlog_store::emergency::{self, Error, Request};
+use crashlog_store::{MountError, PartitionError};
+use drv_mmc::{CardLocation, Found, found, polled};
+use drv_sdhci::ErrorKind;
+use task_jefe_api::Jefe;
+use userlib::{sys_get_timer, sys_recv_notification, task_slot};
+use zerocopy::IntoBytes;
+
+use crate::card::{self, Memory};
+use crate::config;
+
+task_slot!(JEFE, jefe);
+
+/// Writes log tail and crash record, reports, and never returns. `minimal` is the second try: no DMA, no segments
+/// beside message and stack.
+pub fn run(region: &Region<'static>, minimal: bool) -> ! {
+    let mailbox = region.mailbox();
+    let began = sys_get_timer().now;
+    let mut outcome = Outcome::default();
+    outcome.set_minimal(minimal);
+    let result = match Memory::of(region) {
+        Some(memory) => write(region, &memory, minimal, &mut outcome),
+        None => Err(Failure::Recorder),
+    };
+    if let Err(failure) = result {
+        outcome.fail(failure);
+    }
+    let took = sys_get_timer().now.saturating_sub(began);
+    outcome.milliseconds = u32::try_from(took).unwrap_or(u32::MAX).into();
+    mailbox.set_outcome(&outcome);
+    mailbox.conclude(result.is_ok());
+    Jefe::from(JEFE.get_task_id()).emergency_done(outcome.failure() as u32);
+    // The supervisor resets the system instead of answering.
+    loop {
+        sys_recv_notification(0);
+    }
+}
+
+fn write(
+    region: &Region<'static>,
+    memory: &Memory<'_>,
+    minimal: bool,
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
+    outcome.enter(Phase::Prepare);
+    region.mailbox().set_outcome(outcome);
+    let mut card = card::emergency(memory, minimal);
+    let prepared = card.prepare(&known_card(region));
+    note(outcome, &card);
+    prepared.map_err(|failure| not_ready(failure.error))?;
+
+    let location = card_bytes(card.location());
+    let request = Request {
+        region,
+        partition: config::PARTITION,
+        keep_first: config::KEEP_FIRST,
+        card: &location,
+        extra: &[],
+    };
+    let written = emergency::write(&mut card, &request, outcome);
+    note(outcome, &card);
+    written.map_err(not_written)?;
+
+    // The record is durable: what follows is for the card's sake and cannot take that away.
+    let _ = card.complete();
+    note(outcome, &card);
+    Ok(())
+}
+
+/// What normal operation knew about the card; a location of no card if it knew nothing.
+fn known_card(region: &Region<'_>) -> CardLocation {
+    let mut card = CardLocation::default();
+    if let Some(location) = region.location().load() {
+        for (to, from) in card.as_mut_bytes().iter_mut().zip(location.card) {
+            *to = from;
+        }
+    }
+    card
+}
+
+/// What the next emergency is to know about the card.
+fn card_bytes(location: &CardLocation) -> [u8; CARD_LOCATION_LEN] {
+    let mut bytes = [0; CARD_LOCATION_LEN];
+    for (to, from) in bytes.iter_mut().zip(location.as_bytes()) {
+        *to = *from;
+    }
+    bytes
+}
+
+/// Takes over what the driver has found and done.
+fn note(outcome: &mut Outcome, card: &card::Emergency<'_>) {
+    let Found {
+        controller,
+        card_state,
+        steps,
+        retries,
+        last_error,
+        ..
+    } = card.found();
+    outcome.controller = controller;
+    outcome.card = card_state;
+    outcome.retries = retries.into();
+    outcome.error = last_error.into();
+    if steps & found::step::PREPARED != 0 {
+        outcome.finish(Step::ControllerReset);
+        outcome.finish(Step::CardReady);
+    }
+}
+
+fn not_ready(error: drv_mmc::Error) -> Failure {
+    match error {
+        drv_mmc::Error::NoCard => Failure::NoCard,
+        drv_mmc::Error::Deadline => Failure::Timeout,
+        drv_mmc::Error::Host(error) => match error.kind {
+            ErrorKind::CardGone => Failure::NoCard,
+            ErrorKind::ResetStuck | ErrorKind::ClockUnstable => Failure::Controller,
+            _ => Failure::Card,
+        },
+        _ => Failure::Card,
+    }
+}
+
+fn not_written(error: Error<polled::Failure>) -> Failure {
+    match error {
+        Error::Device(failure)
+        | Error::Partition(PartitionError::Device(failure))
+        | Error::Mount(MountError::Device(failure)) => match failure.error {
+            drv_mmc::Error::Deadline => Failure::Timeout,
+            _ => Failure::Device,
+        },
+        Error::Partition(_) => Failure::NoPartition,
+        Error::Mount(MountError::Exhausted) | Error::Exhausted => Failure::Exhausted,
+        Error::Mount(MountError::Superblock(_) | MountError::Damaged) => Failure::OtherFormat,
+        Error::Context => Failure::Context,
+        Error::OutOfPartition => Failure::Recorder,
+    }
+}

@@ -1,0 +1,27 @@
+//! The retained region, as this task gets it from the kernel.
+
+use crashlog_retained::Region;
+
+use crate::config::{CRASH_ADDRESS, CRASH_SIZE};
+
+const _: () = assert!(
+    CRASH_SIZE >= Region::MIN_LEN,
+    "the memory output `crash` is too small"
+);
+const _: () = assert!(
+    CRASH_ADDRESS % 4 == 0,
+    "the memory output `crash` is not aligned to 4 bytes"
+);
+
+/// The region. To be called once.
+pub fn claim() -> Region<'static> {
+    // SAFETY: address and size are those of the memory output `crash`, which app.toml maps into this task and the
+    // supervisor, readable and writable, for good; nothing is linked into it. This function is called once, by `main`,
+    // and everything else gets copies of its result.
+    let region = unsafe { Region::claim(CRASH_ADDRESS, CRASH_SIZE) };
+    match region {
+        Some(region) => region,
+        // Excluded at compile time by the assertions above.
+        None => userlib::sys_panic(b"retained region"),
+    }
+}

@@ -1,0 +1,217 @@
+//! The activity that answers requests.
+//!
+//! No operation waits. What needs the card is put down in [`Recorder::waiting`] and answered by the background; the
+//! caller stays blocked in its call until then, and its leases stay valid.
+
+use crashlog_retained::RecordHeader;
+use crashlog_retained::page::record_len;
+use idol_runtime::{ClientError, Leased, LenLimit, NotificationHandler, R, RequestError};
+use ringbuf::ringbuf_entry_root;
+use task_crashlog_api::{CrashLogError, Level, RECORD_MAX, RecordInfo, State, Status, Stream};
+use userlib::{NotificationBits, RecvMessage, sys_get_timer};
+
+use crate::events;
+use crate::recorder::{Out, Recorder, Request, Wanted};
+use crate::trace::Trace;
+
+/// Not in place yet: the answer comes later.
+fn later<T>() -> Result<T, RequestError<CrashLogError>> {
+    Err(ClientError::WentAway.fail())
+}
+
+fn refuse<T>(error: CrashLogError) -> Result<T, RequestError<CrashLogError>> {
+    ringbuf_entry_root!(Trace::Refused(error));
+    Err(error.into())
+}
+
+/// Room for the payload of one record, aligned so that it is copied by words.
+#[repr(C, align(4))]
+struct Payload([u8; RECORD_MAX]);
+
+/// The server.
+pub struct Server<'a> {
+    recorder: &'a Recorder,
+    payload: Payload,
+}
+
+impl<'a> Server<'a> {
+    /// The server of `recorder`.
+    pub fn new(recorder: &'a Recorder) -> Self {
+        Self {
+            recorder,
+            payload: Payload([0; RECORD_MAX]),
+        }
+    }
+
+    /// Puts a request down for the background.
+    fn put<T>(
+        &mut self,
+        msg: &RecvMessage,
+        wanted: Wanted,
+    ) -> Result<T, RequestError<CrashLogError>> {
+        let request = Request {
+            client: msg.sender,
+            wanted,
+        };
+        if matches!(self.recorder.state.get(), State::RamOnly(_)) {
+            return refuse(CrashLogError::NotSaving);
+        }
+        // The kernel knows every sender, so it has a row.
+        match self.recorder.waiting.put(msg.sender.index(), request) {
+            Ok(()) => {
+                self.recorder.events.work();
+                later()
+            }
+            Err(_) => refuse(CrashLogError::Busy),
+        }
+    }
+}
+
+impl NotificationHandler for Server<'_> {
+    fn current_notification_mask(&self) -> u32 {
+        events::MASK
+    }
+
+    fn handle_notification(&mut self, bits: NotificationBits) {
+        self.recorder.events.notified(bits);
+    }
+}
+
+impl InOrderCrashLogImpl for Server<'_> {
+    fn append(
+        &mut self,
+        msg: &RecvMessage,
+        stream: Stream,
+        level: Level,
+        lost: u16,
+        data: LenLimit<Leased<R, [u8]>, RECORD_MAX>,
+    ) -> Result<u32, RequestError<CrashLogError>> {
+        let recorder = self.recorder;
+        let task = msg.sender.index();
+        let bytes = record_len(data.len()) as u32;
+        if recorder.quotas.check(task, bytes).is_err() {
+            return refuse(CrashLogError::Full);
+        }
+        let Some(payload) = self.payload.0.get_mut(..data.len()) else {
+            return refuse(CrashLogError::BadLease);
+        };
+        if data.read_range(0..data.len(), payload).is_err() {
+            return refuse(CrashLogError::BadLease);
+        }
+        let now = sys_get_timer().now;
+        let header = RecordHeader {
+            stream: on_card(stream),
+            level: level_on_card(level),
+            // The kernel's task indices have 10 bits.
+            task: task as u16,
+            lost,
+            time: now,
+        };
+        let opens_page = !recorder.ring.has_open();
+        let closed = recorder.ring.closed_pages();
+        let Ok(sequence) = recorder.ring.append(&header, payload) else {
+            return refuse(CrashLogError::Full);
+        };
+        recorder.quotas.charge(task, bytes);
+        if lost != 0 {
+            recorder
+                .lost
+                .set(recorder.lost.get().saturating_add(lost.into()));
+        }
+        if recorder.oldest.get().is_none() {
+            recorder.oldest.set(Some(now));
+        }
+        if opens_page || closed != recorder.ring.closed_pages() {
+            recorder.events.work();
+        }
+        Ok(sequence)
+    }
+
+    fn flush(&mut self, msg: &RecvMessage) -> Result<u32, RequestError<CrashLogError>> {
+        let ring = &self.recorder.ring;
+        let record = ring.accepted();
+        if !self.recorder.has_unwritten() {
+            return Ok(ring.durable());
+        }
+        self.put(msg, Wanted::Flush { record })
+    }
+
+    fn status(&mut self, _: &RecvMessage) -> Result<Status, RequestError<CrashLogError>> {
+        Ok(self.recorder.status())
+    }
+
+    fn record_info(
+        &mut self,
+        msg: &RecvMessage,
+        index: u32,
+    ) -> Result<RecordInfo, RequestError<CrashLogError>> {
+        self.put(msg, Wanted::RecordInfo { index })
+    }
+
+    fn read_record(
+        &mut self,
+        msg: &RecvMessage,
+        sequence: u32,
+        segment: u32,
+        offset: u32,
+        out: Out,
+    ) -> Result<u32, RequestError<CrashLogError>> {
+        self.put(
+            msg,
+            Wanted::ReadRecord {
+                sequence,
+                segment,
+                offset,
+                out,
+            },
+        )
+    }
+
+    fn erase_record(
+        &mut self,
+        msg: &RecvMessage,
+        sequence: u32,
+    ) -> Result<(), RequestError<CrashLogError>> {
+        self.put(msg, Wanted::EraseRecord { sequence })
+    }
+
+    fn read_page(
+        &mut self,
+        msg: &RecvMessage,
+        page: u32,
+        out: Out,
+    ) -> Result<(), RequestError<CrashLogError>> {
+        self.put(msg, Wanted::ReadPage { page, out })
+    }
+}
+
+/// The stream by its name on the card; the two enumerations have the same numbers.
+fn on_card(stream: Stream) -> crashlog_retained::Stream {
+    match stream {
+        Stream::Console => crashlog_retained::Stream::Console,
+        Stream::Event => crashlog_retained::Stream::Event,
+        Stream::Fault => crashlog_retained::Stream::Fault,
+        Stream::Trace => crashlog_retained::Stream::Trace,
+    }
+}
+
+/// The level by its name on the card.
+fn level_on_card(level: Level) -> crashlog_retained::Level {
+    match level {
+        Level::Error => crashlog_retained::Level::Error,
+        Level::Warn => crashlog_retained::Level::Warn,
+        Level::Info => crashlog_retained::Level::Info,
+        Level::Debug => crashlog_retained::Level::Debug,
+        Level::Trace => crashlog_retained::Level::Trace,
+    }
+}
+
+pub use generated::INCOMING_SIZE;
+use generated::InOrderCrashLogImpl;
+
+#[allow(missing_docs, reason = "generated from idl/crashlog.idol")]
+mod generated {
+    use super::*;
+
+    include!(concat!(env!("OUT_DIR"), "/server_stub.rs"));
+}
