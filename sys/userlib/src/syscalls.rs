@@ -11,6 +11,7 @@ use crate::message::{
 use abi::{
     IrqControlArg, IrqStatus, LeaseAttributes, ReplyFaultReason, TaskId, extract_new_generation,
 };
+use core::mem::MaybeUninit;
 
 /// Arguments of SEND in the order of r4..r10.
 #[repr(C)]
@@ -206,9 +207,13 @@ pub fn set_timer_relative(interval: u32, notifications: u32) -> u64 {
 /// Reads the time and the task's timer.
 #[inline(always)]
 pub fn sys_get_timer() -> TimerState {
-    let mut words = [0u32; 6];
+    // Not zeroed first: that would cost more than the call.
+    let mut words = MaybeUninit::<[u32; 6]>::uninit();
     // SAFETY: the stub writes the six words and nothing else.
-    unsafe { crate::sys_get_timer_stub(&raw mut words) };
+    let words = unsafe {
+        crate::sys_get_timer_stub(words.as_mut_ptr());
+        words.assume_init()
+    };
     let [
         now_low,
         now_high,
@@ -272,9 +277,12 @@ pub fn sys_borrow_write(lender: TaskId, index: usize, offset: usize, src: &[u8])
 /// lease is at fault. An index beyond the last faults the caller of this function.
 #[inline(always)]
 pub fn sys_borrow_info(lender: TaskId, index: usize) -> Option<BorrowInfo> {
-    let mut words = [0u32; 3];
+    let mut words = MaybeUninit::<[u32; 3]>::uninit();
     // SAFETY: the stub writes the three words and nothing else.
-    unsafe { crate::sys_borrow_info_stub(lender.0.into(), index, &raw mut words) };
+    let words = unsafe {
+        crate::sys_borrow_info_stub(lender.0.into(), index, words.as_mut_ptr());
+        words.assume_init()
+    };
     let [code, attributes, length] = words;
     if code != 0 {
         return None;
