@@ -159,3 +159,117 @@ fn server_death_variant(data: &DataEnum) -> Result<Option<&Ident>> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::expand;
+    use syn::parse_quote;
+
+    #[track_caller]
+    fn refused(input: syn::DeriveInput, expected: &str) {
+        let message = expand(&input)
+            .expect_err("this is no Idol error")
+            .to_string();
+        assert!(
+            message.contains(expected),
+            "{message:?} does not say {expected:?}"
+        );
+    }
+
+    #[test]
+    fn numbers_are_16_bits_and_not_zero() {
+        refused(
+            parse_quote!(
+                enum E {
+                    A,
+                }
+            ),
+            "0 means success",
+        );
+        refused(
+            parse_quote!(
+                enum E {
+                    A = 1,
+                    B = 0,
+                }
+            ),
+            "0 means success",
+        );
+        refused(
+            parse_quote!(
+                enum E {
+                    A = 0x1_0000,
+                }
+            ),
+            "at most 0xffff",
+        );
+        refused(
+            parse_quote!(
+                enum E {
+                    A = 0xffff,
+                    B,
+                }
+            ),
+            "at most 0xffff",
+        );
+        assert!(
+            expand(&parse_quote!(
+                enum E {
+                    A = 1,
+                    B = 0xffff,
+                }
+            ))
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn only_plain_enums() {
+        refused(
+            parse_quote!(
+                struct S;
+            ),
+            "enums only",
+        );
+        refused(
+            parse_quote!(
+                enum E {
+                    A(u8) = 1,
+                }
+            ),
+            "carries no data",
+        );
+        refused(
+            parse_quote!(
+                enum E<T> {
+                    A = 1,
+                }
+            ),
+            "no generic parameters",
+        );
+    }
+
+    #[test]
+    fn one_variant_is_the_servers_death() {
+        refused(
+            parse_quote!(
+                enum E {
+                    #[idol(server_death)]
+                    A = 1,
+                    #[idol(server_death)]
+                    B,
+                }
+            ),
+            "only one variant",
+        );
+        refused(
+            parse_quote!(
+                enum E {
+                    #[idol(server_birth)]
+                    A = 1,
+                }
+            ),
+            "expected `#[idol(server_death)]`",
+        );
+    }
+}

@@ -164,3 +164,79 @@ fn has_option(attributes: &[Attribute], option: &str) -> Result<bool> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::expand;
+    use syn::parse_quote;
+
+    #[track_caller]
+    fn refused(input: syn::DeriveInput, expected: &str) {
+        let message = expand(&input)
+            .expect_err("this cannot be counted")
+            .to_string();
+        assert!(
+            message.contains(expected),
+            "{message:?} does not say {expected:?}"
+        );
+    }
+
+    #[test]
+    fn only_enums_with_something_to_count() {
+        refused(
+            parse_quote!(
+                struct S {
+                    a: u8,
+                }
+            ),
+            "enums only",
+        );
+        refused(
+            parse_quote!(
+                enum E {
+                    #[count(skip)]
+                    A,
+                }
+            ),
+            "no variant of this enum is counted",
+        );
+    }
+
+    #[test]
+    fn attributes_go_where_they_belong() {
+        refused(
+            parse_quote!(
+                enum E {
+                    #[count(children)]
+                    A(u8),
+                }
+            ),
+            "expected `#[count(skip)]` here",
+        );
+        refused(
+            parse_quote!(
+                enum E {
+                    A(#[count(skip)] u8),
+                }
+            ),
+            "expected `#[count(children)]` here",
+        );
+        refused(
+            parse_quote!(
+                enum E {
+                    A(#[count(children)] bool, #[count(children)] bool),
+                }
+            ),
+            "goes on one field",
+        );
+        refused(
+            parse_quote!(
+                enum E {
+                    #[count(skip)]
+                    A(#[count(children)] bool),
+                }
+            ),
+            "goes on one field",
+        );
+    }
+}
