@@ -19,6 +19,7 @@ use crate::procedure::{Action, Procedure, Reply};
 use crate::proto;
 use crate::state::{CardState, is_ready};
 use block_device::Block;
+use drv_sdhci::ErrorKind;
 
 /// Milliseconds of programming after which a high-priority interrupt is sent. Most writes end well before.
 const PATIENCE: u16 = 40;
@@ -114,6 +115,7 @@ impl Procedure for Recovery {
         }
         match reply {
             Ok([card_status, ..]) => self.judge(card_status),
+            Err(error) if error.kind == ErrorKind::CardGone => Err(error.into()),
             // The card may have missed it while its lines were in disorder.
             Err(_) => {
                 self.asked = true;

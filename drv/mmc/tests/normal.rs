@@ -1,11 +1,22 @@
-//! Normal operation: identification and transfers of every kind of card.
+//! Normal operation: identification and transfers of every kind of card, and what can go wrong with them.
 
 mod common;
 
-use block_device::{Block, BlockDevice};
-use common::{Bench, MODELS, UNREACHABLE};
+use block_device::BlockDevice;
+use common::{Bench, MODELS};
+use drv_mmc::state::Fault as CardFault;
 use drv_mmc::{Error, Kind, flag};
-use drv_sdhci_sim::{Card as SimulatedCard, Model, State};
+use drv_sdhci::ErrorKind;
+use drv_sdhci_sim::{Card as SimulatedCard, Fault, Model, Plan, State};
+use std::pin::pin;
+
+fn host(kind: ErrorKind, command: u8) -> Error {
+    Error::Host(drv_sdhci::Error { kind, command })
+}
+
+fn emmc() -> SimulatedCard {
+    SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024)
+}
 
 /// REQ: M10 (eMMC and SD card, byte and sector addressing)
 #[test]
@@ -33,17 +44,15 @@ fn every_kind_of_card_is_identified_and_used() {
                     "{what}"
                 );
                 assert!(location.has(flag::HIGH_SPEED), "{what}");
-                for (seed, (first, len)) in [
+                let places = [
                     (0, 1),
                     (7, 2),
                     (1000, 130),
                     (blocks - 1, 1),
                     (blocks - 40, 40),
-                ]
-                .into_iter()
-                .enumerate()
-                {
-                    bench.fill(seed as u32, len);
+                ];
+                for (seed, (first, len)) in (0..).zip(places) {
+                    bench.fill(seed, len);
                     let write = card.write(u64::from(first), &bench.data[..len]);
                     assert_eq!(bench.sim.block_on(write), Ok(()), "{what}");
                     assert!(bench.holds(first, len), "{what} {first}+{len}");
@@ -58,4 +67,421 @@ fn every_kind_of_card_is_identified_and_used() {
             }
         }
     }
+}
+
+#[test]
+fn several_blocks_go_by_cmd23_or_cmd12_as_both_sides_can() {
+    for (version, expected) in [(1, [25, 12, 13].as_slice()), (2, &[23, 25, 13])] {
+        let bench = Bench::emmc();
+        bench.sim.controller().version = version;
+        let mut card = bench.card(true);
+        bench
+            .sim
+            .block_on(card.identify())
+            .expect("the card is healthy");
+        let _ = bench.sim.commands();
+        bench
+            .sim
+            .block_on(card.write(8, &bench.data[..3]))
+            .expect("the card is healthy");
+        let sent: Vec<u8> = bench
+            .sim
+            .commands()
+            .iter()
+            .map(|(index, _)| *index)
+            .collect();
+        assert_eq!(sent, expected, "version {version}");
+    }
+    let bench = Bench::emmc();
+    let mut card = bench.card(true);
+    bench
+        .sim
+        .block_on(card.identify())
+        .expect("the card is healthy");
+    let _ = bench.sim.commands();
+    bench
+        .sim
+        .block_on(card.write_reliable(8, &bench.data[0]))
+        .expect("the card is healthy");
+    let sent = bench.sim.commands();
+    assert_eq!(sent[0], (23, 0x8000_0001));
+    assert!(bench.sim.card().was_reliable(8));
+}
+
+#[test]
+fn a_card_without_reliable_write_gets_a_plain_one() {
+    let bench = Bench::new(emmc().with_ext_csd(222, 0));
+    let mut card = bench.card(true);
+    bench
+        .sim
+        .block_on(card.identify())
+        .expect("the card is healthy");
+    bench
+        .sim
+        .block_on(card.write_reliable(8, &bench.data[0]))
+        .expect("the card is healthy");
+    assert!(!bench.sim.card().was_reliable(8));
+    assert!(bench.holds(8, 1));
+}
+
+#[test]
+fn blocks_beyond_the_card_are_never_sent() {
+    let bench = Bench::emmc();
+    let mut card = bench.card(true);
+    let early = bench.sim.block_on(card.read(0, &bench.data[..1]));
+    assert_eq!(early, Err(Error::NotReady));
+    assert_eq!(bench.sim.block_on(card.flush()), Err(Error::NotReady));
+    bench
+        .sim
+        .block_on(card.identify())
+        .expect("the card is healthy");
+    let _ = bench.sim.commands();
+    let end = card.block_count();
+    for first in [end, end - 1, u64::MAX] {
+        let result = bench.sim.block_on(card.write(first, &bench.data[..2]));
+        assert_eq!(result, Err(Error::OutOfBounds));
+    }
+    assert_eq!(bench.sim.commands(), []);
+    assert_eq!(
+        bench.sim.block_on(card.read(end, &[])),
+        Ok(()),
+        "no blocks are always there"
+    );
+}
+
+#[test]
+fn a_cache_is_used_only_if_wanted_and_then_flushed() {
+    for wanted in [false, true] {
+        let bench = Bench::new(emmc().with_cache(512));
+        let mut card = bench.card_with_cache(true, wanted);
+        bench
+            .sim
+            .block_on(card.identify())
+            .expect("the card is healthy");
+        assert_eq!(card.location().has(flag::CACHE), wanted);
+        bench
+            .sim
+            .block_on(card.write(8, &bench.data[..3]))
+            .expect("the card is healthy");
+        assert_eq!(
+            bench.sim.card().volatile_blocks(),
+            if wanted { 3 } else { 0 }
+        );
+        bench
+            .sim
+            .block_on(card.flush())
+            .expect("the card is healthy");
+        assert_eq!(bench.sim.card().volatile_blocks(), 0);
+    }
+}
+
+/// Neither a bus that is too wide for the wiring nor a timing that does not work keeps the card from being used.
+#[test]
+fn a_bus_that_does_not_work_is_left_alone() {
+    for (model, blocks) in MODELS {
+        for (working_lines, high_speed_works) in [(8, false), (1, true), (1, false)] {
+            let bench = Bench::of(model, blocks);
+            bench.sim.card().working_lines = working_lines;
+            bench.sim.card().high_speed_works = high_speed_works;
+            let mut card = bench.card(true);
+            let what = format!("{model:?} {working_lines} {high_speed_works}");
+            assert_eq!(bench.sim.block_on(card.identify()), Ok(()), "{what}");
+            bench.fill(4, 5);
+            let write = bench.sim.block_on(card.write(8, &bench.data[..5]));
+            assert_eq!(write, Ok(()), "{what}");
+            assert!(bench.holds(8, 5), "{what}");
+            let location = card.location();
+            assert_eq!(
+                (location.lines, location.has(flag::HIGH_SPEED)),
+                (1, false),
+                "{what}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_prevents_identification_is_named() {
+    let identify = |bench: &Bench| {
+        let mut card = bench.card(true);
+        let result = bench.sim.block_on(card.identify());
+        assert_eq!(card.health().last_error, result.err());
+        assert_eq!(card.block_count() == 0, result.is_err());
+        result
+    };
+    let bench = Bench::emmc();
+    bench.sim.card().set_state(State::Mute);
+    bench.sim.controller().powers_card = false;
+    assert_eq!(identify(&bench), Err(Error::NoCard));
+    bench.sim.eject();
+    assert_eq!(identify(&bench), Err(host(ErrorKind::CardGone, 0)));
+
+    let bench = Bench::emmc();
+    bench.sim.card().voltages = 0;
+    assert_eq!(identify(&bench), Err(Error::Voltage));
+
+    let bench = Bench::emmc();
+    bench.sim.card().power_up_polls = u32::MAX;
+    assert_eq!(identify(&bench), Err(Error::PowerUp));
+
+    let bench = Bench::new(emmc().with_ext_csd(192, 0xFF));
+    assert_eq!(identify(&bench), Err(Error::ExtCsd));
+
+    let bench = Bench::emmc();
+    bench.sim.controller().stuck_resets = 1;
+    assert_eq!(identify(&bench), Err(host(ErrorKind::ResetStuck, 0)));
+    assert_eq!(identify(&bench), Ok(()), "the next try succeeds");
+
+    let bench = Bench::emmc();
+    bench.sim.controller().unstable_clock = true;
+    assert_eq!(identify(&bench), Err(host(ErrorKind::ClockUnstable, 0)));
+}
+
+#[test]
+fn a_slow_card_is_waited_for() {
+    let bench = Bench::emmc();
+    bench.sim.card().power_up_polls = 300;
+    bench.sim.card().program_us = 400_000;
+    let mut card = bench.card(true);
+    bench
+        .sim
+        .block_on(card.identify())
+        .expect("it is only slow");
+    bench
+        .sim
+        .block_on(card.write(0, &bench.data[..4]))
+        .expect("it is only slow");
+    assert_eq!(card.health().last_error, None);
+}
+
+/// Every fault that passes is repaired, and named in the health.
+#[test]
+fn faults_that_pass_are_repaired() {
+    let faults = [
+        (Fault::NoResponse, ErrorKind::CommandTimeout),
+        (Fault::ResponseLost, ErrorKind::CommandTimeout),
+        (Fault::ResponseCrc, ErrorKind::CommandCrc),
+        (Fault::ResponseEndBit, ErrorKind::CommandEndBit),
+        (Fault::ResponseIndex, ErrorKind::CommandIndex),
+        (Fault::Ignored, ErrorKind::NoCompletion),
+        (Fault::DataCrc(0), ErrorKind::DataCrc),
+        (Fault::DataCrc(2), ErrorKind::DataCrc),
+        (Fault::DataEndBit(4), ErrorKind::DataEndBit),
+        (Fault::DataTimeout(1), ErrorKind::DataTimeout),
+        (Fault::DataStall(0), ErrorKind::DataStalled),
+        (Fault::DataStall(4), ErrorKind::DataStalled),
+        (Fault::Adma(3), ErrorKind::Adma),
+        (Fault::AutoCommand, ErrorKind::AutoCommand),
+    ];
+    for (model, blocks) in MODELS {
+        for (fault, kind) in faults {
+            for (command, dma) in [(18, true), (18, false), (25, true), (25, false)] {
+                if !dma && matches!(fault, Fault::Adma(_)) {
+                    continue;
+                }
+                let bench = Bench::of(model, blocks);
+                let mut card = bench.card(dma);
+                bench
+                    .sim
+                    .block_on(card.identify())
+                    .expect("the card is healthy");
+                bench.fill(11, 5);
+                let what = format!("{model:?} CMD{command} {fault:?} dma {dma}");
+                if command == 25 {
+                    bench.sim.fault(Plan::next(command, fault));
+                    let write = bench.sim.block_on(card.write(8, &bench.data[..5]));
+                    assert_eq!(write, Ok(()), "{what}");
+                } else {
+                    bench
+                        .sim
+                        .block_on(card.write(8, &bench.data[..5]))
+                        .expect("healthy");
+                    bench.sim.fault(Plan::next(command, fault));
+                    bench.wipe();
+                    let read = bench.sim.block_on(card.read(8, &bench.back[..5]));
+                    assert_eq!(read, Ok(()), "{what}");
+                    assert!(bench.same(5), "{what}");
+                }
+                assert!(bench.holds(8, 5), "{what}");
+                let health = card.health();
+                assert_eq!(health.last_error, Some(host(kind, command)), "{what}");
+                assert_eq!((health.retries, health.failures), (1, 0), "{what}");
+                bench.assert_clean();
+            }
+        }
+    }
+}
+
+#[test]
+fn faults_that_stay_are_reported_after_three_attempts() {
+    for fault in [Fault::DataCrc(1), Fault::NoResponse, Fault::DataStall(1)] {
+        let bench = Bench::emmc();
+        let mut card = bench.card(true);
+        bench
+            .sim
+            .block_on(card.identify())
+            .expect("the card is healthy");
+        bench.sim.fault(Plan::always(25, fault));
+        let start = bench.sim.now_us();
+        let result = bench.sim.block_on(card.write(8, &bench.data[..4]));
+        assert!(
+            matches!(result, Err(Error::Host(error)) if error.command == 25),
+            "{fault:?}"
+        );
+        assert!(bench.sim.now_us() - start < 10_000_000, "{fault:?}");
+        assert_eq!(card.health().retries, 2);
+        assert_eq!(card.health().failures, 1);
+        bench.sim.no_faults();
+        bench
+            .sim
+            .block_on(card.write(8, &bench.data[..4]))
+            .expect("the fault has gone");
+    }
+}
+
+#[test]
+fn refusals_are_named_and_not_repeated() {
+    for dma in [true, false] {
+        let bench = Bench::emmc();
+        bench.sim.card().protected = Some(1000..1100);
+        let mut card = bench.card(dma);
+        bench
+            .sim
+            .block_on(card.identify())
+            .expect("the card is healthy");
+        for (first, len, command) in [(1000, 1, 24), (1050, 4, 25), (998, 4, 25)] {
+            let result = bench.sim.block_on(card.write(first, &bench.data[..len]));
+            let fault = CardFault::WriteProtected;
+            assert_eq!(
+                result,
+                Err(Error::Card { fault, command }),
+                "{first}+{len} dma {dma}"
+            );
+        }
+        assert_eq!(card.health().retries, 0);
+        bench
+            .sim
+            .block_on(card.write(2000, &bench.data[..4]))
+            .expect("it is still usable");
+        bench.assert_clean();
+    }
+}
+
+#[test]
+fn a_card_that_is_taken_out_is_an_error_at_once() {
+    let bench = Bench::emmc();
+    let mut card = bench.card(true);
+    bench
+        .sim
+        .block_on(card.identify())
+        .expect("the card is healthy");
+    bench.sim.fault(Plan::next(25, Fault::Removed));
+    let start = bench.sim.now_us();
+    let result = bench.sim.block_on(card.write(8, &bench.data[..4]));
+    assert_eq!(result, Err(host(ErrorKind::CardGone, 25)));
+    assert!(bench.sim.now_us() - start < 100_000);
+    let result = bench.sim.block_on(card.read(8, &bench.back[..4]));
+    assert_eq!(result, Err(host(ErrorKind::CardGone, 13)));
+}
+
+/// A request whose future was dropped at any point leaves the card usable.
+#[test]
+fn a_dropped_request_is_ended_by_the_next() {
+    for dma in [true, false] {
+        for write in [true, false] {
+            for polls in 1..40 {
+                let bench = Bench::emmc();
+                let mut card = bench.card(dma);
+                bench
+                    .sim
+                    .block_on(card.identify())
+                    .expect("the card is healthy");
+                bench.fill(5, 20);
+                let ended = if write {
+                    poll_some(&bench, card.write(100, &bench.data[..8]), polls)
+                } else {
+                    poll_some(&bench, card.read(100, &bench.back[..8]), polls)
+                };
+                let result = bench.sim.block_on(card.write(300, &bench.data[..20]));
+                assert_eq!(
+                    result,
+                    Ok(()),
+                    "dma {dma} write {write} dropped after {polls}"
+                );
+                assert!(bench.holds(300, 20));
+                bench.assert_clean();
+                if ended {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn poll_some<F: Future>(bench: &Bench, future: F, polls: u32) -> bool {
+    let mut future = pin!(future);
+    for _ in 0..polls {
+        if bench.sim.poll(&mut future).is_ready() {
+            return true;
+        }
+        bench.sim.wake();
+    }
+    false
+}
+
+#[test]
+fn any_request_resumes_a_suspended_card() {
+    for (model, blocks) in MODELS {
+        let bench = Bench::of(model, blocks);
+        let mut card = bench.card(true);
+        bench
+            .sim
+            .block_on(card.identify())
+            .expect("the card is healthy");
+        bench
+            .sim
+            .block_on(card.suspend())
+            .expect("the card is healthy");
+        assert!(card.is_suspended());
+        bench
+            .sim
+            .block_on(card.write(8, &bench.data[..4]))
+            .expect("the card is healthy");
+        assert!(!card.is_suspended());
+        assert_eq!(card.health().retries, 0);
+        bench.assert_clean();
+    }
+}
+
+/// The card forgot everything while it was suspended, or after a dip of its supply.
+#[test]
+fn a_card_that_lost_its_state_is_identified_again() {
+    let bench = Bench::emmc();
+    let mut card = bench.card(true);
+    bench
+        .sim
+        .block_on(card.identify())
+        .expect("the card is healthy");
+    bench.sim.card().forget();
+    bench.fill(6, 4);
+    bench
+        .sim
+        .block_on(card.write(8, &bench.data[..4]))
+        .expect("it is identified again");
+    assert!(bench.holds(8, 4));
+    assert_eq!(card.health().identifications, 2);
+    // With data in a cache it is an error: they may be gone.
+    let bench = Bench::new(emmc().with_cache(64));
+    let mut card = bench.card_with_cache(true, true);
+    bench
+        .sim
+        .block_on(card.identify())
+        .expect("the card is healthy");
+    bench
+        .sim
+        .block_on(card.write(8, &bench.data[..4]))
+        .expect("the card is healthy");
+    bench.sim.card().forget();
+    let result = bench.sim.block_on(card.write(20, &bench.data[..4]));
+    assert_eq!(result, Err(Error::Lost));
 }

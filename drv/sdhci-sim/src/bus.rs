@@ -63,7 +63,7 @@ impl Platform for Board {
     }
 
     fn power(&self, on: bool) {
-        self.simulator.controller().set_power(on);
+        self.simulator.controller().set_platform_power(on);
     }
 }
 

@@ -107,7 +107,7 @@ pub struct Card {
     /// Programming time of a block, microseconds.
     pub program_us: u64,
     /// Blocks that cannot be written.
-    pub protected: Vec<Range<u32>>,
+    pub protected: Option<Range<u32>>,
     /// The operating conditions it tells: voltages.
     pub voltages: u32,
     /// Lines over which data arrive in order; a wider bus gives CRC errors.
@@ -145,7 +145,7 @@ impl Card {
             last_written: None,
             power_up_polls: 3,
             program_us: 200,
-            protected: Vec::new(),
+            protected: None,
             voltages: 0x00FF_8000,
             working_lines: 8,
             high_speed_works: true,
@@ -334,7 +334,12 @@ impl Card {
             self.errors |= 1 << 31;
             return false;
         }
-        if write && self.protected.iter().any(|range| range.contains(&block)) {
+        if write
+            && self
+                .protected
+                .as_ref()
+                .is_some_and(|range| range.contains(&block))
+        {
             self.errors |= 1 << 26;
             return false;
         }

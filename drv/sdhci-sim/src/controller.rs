@@ -79,6 +79,9 @@ pub struct Controller {
     pub unstable_clock: bool,
     /// The controller's power control reaches the card.
     pub powers_card: bool,
+    /// How long the supply holds its voltage when it is switched off, microseconds: a controller that is reset lets go of
+    /// it for a moment.
+    pub supply_holds_us: u64,
 
     argument_2: u32,
     blocks: u32,
@@ -94,7 +97,9 @@ pub struct Controller {
     signal_enable: u32,
     adma_error: u32,
     adma_address: u32,
-    powered: bool,
+    platform_power: bool,
+    /// When the card's supply was switched off.
+    unpowered_since: Option<u64>,
 
     pending: Option<Pending>,
     data: Option<DataPhase>,
@@ -123,6 +128,7 @@ impl Controller {
             stuck_resets: 0,
             unstable_clock: false,
             powers_card: true,
+            supply_holds_us: 100,
             argument_2: 0,
             blocks: 0,
             argument: 0,
@@ -137,7 +143,8 @@ impl Controller {
             signal_enable: 0,
             adma_error: 0,
             adma_address: 0,
-            powered: true,
+            platform_power: true,
+            unpowered_since: None,
             pending: None,
             data: None,
             busy: false,
@@ -157,23 +164,40 @@ impl Controller {
         self.hung_data = true;
     }
 
+    /// Whether there is a card in the slot.
+    #[must_use]
+    pub fn has_card(&self) -> bool {
+        self.card.is_some()
+    }
+
     /// Whether an interrupt signal is enabled at all.
     #[must_use]
     pub fn signals_enabled(&self) -> bool {
         self.signal_enable != 0
     }
 
-    pub(crate) fn set_power(&mut self, on: bool) {
-        if self.powered == on {
-            return;
-        }
-        self.powered = on;
-        if let Some(card) = &mut self.card {
-            if on {
-                card.power_on()
-            } else {
-                card.power_off()
+    /// The platform's switch in the card's supply.
+    pub(crate) fn set_platform_power(&mut self, on: bool) {
+        self.platform_power = on;
+        self.update_power();
+    }
+
+    /// Follows the two switches in the card's supply.
+    fn update_power(&mut self) {
+        let controller_power = self.host_control & HostControl::BUS_POWER::SET.value != 0;
+        let on = self.platform_power && (controller_power || !self.powers_card);
+        match (on, self.unpowered_since) {
+            (false, None) => self.unpowered_since = Some(self.now),
+            (true, Some(since)) => {
+                self.unpowered_since = None;
+                if self.now - since > self.supply_holds_us
+                    && let Some(card) = &mut self.card
+                {
+                    card.power_off();
+                    card.power_on();
+                }
             }
+            _ => {}
         }
     }
 

@@ -1,11 +1,12 @@
 //! A simulated slot with both drivers, and data to move.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use block_device::Block;
-use drv_mmc::polled::Settings;
-use drv_mmc::{Card, CardLocation, Kind, polled};
+use block_device::PolledDevice;
+use drv_mmc::polled::{Failure, Settings};
+use drv_mmc::{Card, CardLocation, Error, Found, Kind, polled};
+use drv_sdhci::ErrorKind;
 use drv_sdhci::interrupt::Controller;
-use drv_sdhci_sim::{Board, Buffer, Card as SimulatedCard, Model, Simulator, Ticks};
+use drv_sdhci_sim::{Board, Buffer, Card as SimulatedCard, Model, Simulator, State, Ticks};
 
 /// Every kind of card, with a capacity for it.
 pub const MODELS: [(Model, u32); 5] = [
@@ -141,5 +142,47 @@ fn pattern(seed: u32, number: usize, word: usize) -> u32 {
     seed.wrapping_mul(0x9E37_79B9) ^ number << 16 ^ word
 }
 
-/// A block outside every buffer that DMA can reach.
-pub static UNREACHABLE: Block = Block::zeroed();
+/// An error of the controller.
+pub fn host(kind: ErrorKind, command: u8) -> Error {
+    Error::Host(drv_sdhci::Error { kind, command })
+}
+
+/// A record as the recorder writes it: log tail, header and body, commit.
+pub fn write_record(card: &mut Emergency<'_>, bench: &Bench) -> Result<Found, Failure> {
+    card.write(400, &bench.data[..9])?;
+    card.flush()?;
+    card.write(500, &bench.data[9..11])?;
+    card.flush()?;
+    card.write_reliable(600, &bench.data[11])?;
+    card.complete()
+}
+
+pub fn record_is_there(bench: &Bench) -> bool {
+    let card = bench.sim.card();
+    let places = (400..409).chain(500..502).chain([600]);
+    card.volatile_blocks() == 0
+        && bench.data.iter().zip(places).all(|(block, place)| {
+            let stored = card.block(place);
+            (0..128).all(|word| block.word(word) == stored[word])
+        })
+}
+
+/// Takes over and writes a record; both must succeed, within the time that the settings allow.
+pub fn rescue(bench: &Bench, location: &CardLocation, dma: bool, what: &str) -> Found {
+    bench.fill(0xC0FFEE, 12);
+    let start = bench.sim.now_us();
+    let mut card = bench.emergency(dma);
+    let prepared = card.prepare(location);
+    assert!(prepared.is_ok(), "{what}: {prepared:?} {:?}", card.found());
+    let written = write_record(&mut card, bench);
+    assert!(written.is_ok(), "{what}: {written:?} {:?}", card.found());
+    assert!(record_is_there(bench), "{what}: {:?}", card.found());
+    assert_eq!(bench.sim.card().state(), State::Transfer, "{what}");
+    assert!(
+        !bench.sim.controller().signals_enabled(),
+        "{what}: an interrupt signal is enabled"
+    );
+    let took_ms = (bench.sim.now_us() - start) / 1000;
+    assert!(took_ms < 1900, "{what}: took {took_ms} ms");
+    card.found()
+}

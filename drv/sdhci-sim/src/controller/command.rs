@@ -48,7 +48,10 @@ impl Controller {
         if has(Fault::Removed) {
             self.card = None;
         }
-        if has(Fault::Ignored) || self.card.is_none() {
+        let dark = self
+            .unpowered_since
+            .is_some_and(|since| self.now - since > self.supply_holds_us);
+        if has(Fault::Ignored) || self.card.is_none() || dark {
             return;
         }
         self.check_clock(index);
@@ -115,8 +118,12 @@ impl Controller {
         self.pending = Some(pending);
     }
 
-    /// Whether the card's clock is one that it may be run at.
+    /// Whether the card's clock is one that it may be run at. CMD13 is what a driver asks a card with that it believes to
+    /// be identified; it cannot know better.
     fn check_clock(&mut self, index: u8) {
+        if index == 13 {
+            return;
+        }
         let base = u64::from(self.capabilities >> 8 & 0xFF) * 1_000_000;
         let divisor =
             u64::from(self.clock_control >> 8 & 0xFF | (self.clock_control >> 6 & 3) << 8);

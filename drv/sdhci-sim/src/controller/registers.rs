@@ -1,7 +1,7 @@
 //! Register accesses.
 
 use super::{Controller, ERRORS};
-use drv_sdhci::registers::{ClockControl, HostControl, Interrupt, PresentState};
+use drv_sdhci::registers::{ClockControl, Interrupt, PresentState};
 
 impl Controller {
     pub(crate) fn load(&mut self, offset: u8) -> u32 {
@@ -117,9 +117,7 @@ impl Controller {
 
     fn write_host_control(&mut self, value: u32) {
         self.host_control = value;
-        if self.powers_card {
-            self.set_power(value & HostControl::BUS_POWER::SET.value != 0);
-        }
+        self.update_power();
     }
 
     fn write_clock_control(&mut self, value: u32) {

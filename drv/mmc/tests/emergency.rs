@@ -1,0 +1,375 @@
+//! The emergency path: from every state of controller and card.
+
+mod common;
+
+use block_device::PolledDevice;
+use common::{Bench, MODELS, SETTINGS, host, record_is_there, rescue, write_record};
+use drv_mmc::found::{ControllerState, NO_ANSWER, NOT_ASKED, step};
+use drv_mmc::polled::{Failure, Phase};
+use drv_mmc::{CardLocation, Error, Found, flag};
+use drv_sdhci::ErrorKind;
+use drv_sdhci_sim::{Card as SimulatedCard, ClockFault, Fault, Model, Plan, State};
+
+/// REQ: M3 (idle; what was found is recorded)
+#[test]
+fn a_healthy_card_is_taken_over_without_identification() {
+    for (model, blocks) in MODELS {
+        for dma in [true, false] {
+            let bench = Bench::of(model, blocks);
+            let location = bench.identified();
+            let _ = bench.sim.commands();
+            let found = rescue(&bench, &location, dma, "healthy");
+            assert_eq!(found.steps, step::PREPARED | step::COMPLETED, "{model:?}");
+            assert_eq!(found.card_state, State::Transfer as u8);
+            assert_eq!((found.retries, found.last_error), (0, 0));
+            let commands = bench.sim.commands();
+            assert!(!commands.iter().any(|(index, _)| *index == 0), "{model:?}");
+            assert_eq!(
+                bench.sim.card().was_reliable(600),
+                location.has(flag::RELIABLE_WRITE)
+            );
+            bench.assert_clean();
+        }
+    }
+}
+
+/// REQ: M3 (initialisation not begun), P8 for the part of the card
+#[test]
+fn a_card_that_nobody_has_identified_is_identified() {
+    for (model, blocks) in MODELS {
+        let bench = Bench::of(model, blocks);
+        let found = rescue(&bench, &CardLocation::default(), true, "cold");
+        assert_eq!(found.controller, ControllerState::Off as u8);
+        assert_eq!(found.card_state, NOT_ASKED);
+        assert_ne!(found.steps & step::IDENTIFIED, 0);
+        bench.assert_clean();
+    }
+}
+
+/// REQ: M2 (from every state of the card)
+#[test]
+fn every_state_of_the_card_is_left_for_transfer_state() {
+    let known = [
+        (State::Standby, step::SELECTED),
+        (State::Transfer, 0),
+        (State::Sending, step::STOPPED),
+        (State::Receiving, step::STOPPED | step::WAITED),
+        (State::Programming, step::WAITED),
+        (State::Disconnected, step::SELECTED),
+    ];
+    for (model, blocks) in MODELS {
+        for (state, steps) in known {
+            let bench = Bench::of(model, blocks);
+            let location = bench.identified();
+            bench.sim.card().program_us = 2_000;
+            bench.sim.card().set_state(state);
+            let busy_until = bench.sim.now_us() + 20_000;
+            bench.sim.card().set_busy_until(busy_until);
+            let what = format!("{model:?} {state:?}");
+            let found = rescue(&bench, &location, true, &what);
+            assert_eq!(found.card_state, state as u8, "{what}");
+            let ours = step::PREPARED | step::COMPLETED;
+            let expected = if state == State::Disconnected {
+                steps | step::WAITED
+            } else {
+                steps
+            };
+            assert!(
+                found.steps & !ours == expected || found.steps & !ours == steps,
+                "{what}: {:#x}",
+                found.steps
+            );
+        }
+        for state in [
+            State::Idle,
+            State::Ready,
+            State::Ident,
+            State::Sleep,
+            State::Mute,
+        ] {
+            let bench = Bench::of(model, blocks);
+            let location = bench.identified();
+            bench.sim.card().set_state(state);
+            let what = format!("{model:?} {state:?}");
+            let found = rescue(&bench, &location, true, &what);
+            assert_eq!(found.card_state, NO_ANSWER, "{what}");
+            assert_ne!(found.steps & step::IDENTIFIED, 0, "{what}");
+            assert_eq!(found.steps & step::OTHER_CARD, 0, "{what}");
+            let cycled = found.steps & step::POWER_CYCLED != 0;
+            assert_eq!(cycled, state == State::Mute, "{what}");
+        }
+    }
+}
+
+/// REQ: M4 (card without power)
+#[test]
+fn a_card_that_hangs_until_its_power_is_off_is_power_cycled() {
+    let bench = Bench::emmc();
+    let location = bench.identified();
+    // The supply is switched by the platform, not by the controller.
+    bench.sim.controller().powers_card = false;
+    bench.sim.card().set_state(State::Mute);
+    let found = rescue(&bench, &location, true, "mute");
+    assert_ne!(found.steps & step::POWER_CYCLED, 0);
+}
+
+/// REQ: M3 (wedged controller)
+#[test]
+fn a_wedged_controller_is_reset() {
+    let bench = Bench::emmc();
+    let location = bench.identified();
+    bench.sim.controller().hang();
+    bench.sim.controller().force_status(0x0010_8003);
+    let found = rescue(&bench, &location, true, "wedged");
+    assert_eq!(found.controller, ControllerState::Command as u8);
+    assert_eq!(found.interrupt_status & 0x8003, 0x8003);
+
+    let bench = Bench::emmc();
+    let location = bench.identified();
+    bench.sim.controller().stuck_resets = 1;
+    let found = rescue(&bench, &location, true, "reset hangs once");
+    assert_ne!(found.steps & step::RESET_AGAIN, 0);
+}
+
+fn prepare_fails(bench: &Bench, location: &CardLocation, limit_ms: u64) -> (Failure, Found) {
+    let start = bench.sim.now_us();
+    let mut card = bench.emergency(true);
+    let failure = card.prepare(location).expect_err("it cannot succeed");
+    let took_ms = (bench.sim.now_us() - start) / 1000;
+    assert!(took_ms <= limit_ms, "{failure:?} took {took_ms} ms");
+    let found = card.found();
+    let refused = card.write(0, &bench.data[..1]);
+    assert_eq!(
+        refused.map_err(|failure| failure.error),
+        Err(Error::NotReady)
+    );
+    (failure, found)
+}
+
+/// REQ: K1 (errors of the first phase)
+#[test]
+fn what_prevents_preparing_is_named() {
+    let bench = Bench::emmc();
+    let location = bench.identified();
+    bench.sim.controller().stuck_resets = u32::MAX;
+    let (failure, found) = prepare_fails(&bench, &location, 250);
+    assert_eq!(
+        failure,
+        Failure {
+            phase: Phase::Prepare,
+            error: host(ErrorKind::ResetStuck, 0)
+        }
+    );
+    assert_eq!(found.last_error, failure.error.code());
+
+    let bench = Bench::emmc();
+    let location = bench.identified();
+    bench.sim.controller().unstable_clock = true;
+    let (failure, _) = prepare_fails(&bench, &location, 250);
+    assert_eq!(failure.error, host(ErrorKind::ClockUnstable, 0));
+
+    let bench = Bench::emmc();
+    let location = bench.identified();
+    bench.sim.eject();
+    let (failure, found) = prepare_fails(&bench, &location, 50);
+    assert_eq!(failure.error, host(ErrorKind::CardGone, 0));
+    assert_eq!(found.controller, ControllerState::NoCard as u8);
+
+    let bench = Bench::emmc();
+    bench.sim.card().voltages = 0;
+    let (failure, _) = prepare_fails(&bench, &CardLocation::default(), 200);
+    assert_eq!(failure.error, Error::Voltage);
+
+    let bench = Bench::emmc();
+    bench.sim.card().power_up_polls = u32::MAX;
+    let (failure, _) = prepare_fails(&bench, &CardLocation::default(), 700);
+    assert_eq!(failure.error, Error::Deadline);
+}
+
+/// REQ: M5 (every wait has its own bound), X1
+#[test]
+fn a_slot_that_ignores_commands_costs_bounded_time() {
+    for command in [None, Some(13), Some(0), Some(1), Some(8)] {
+        let bench = Bench::emmc();
+        let location = bench.identified();
+        let fault = Plan {
+            command,
+            after: 0,
+            times: u32::MAX,
+            fault: Fault::Ignored,
+        };
+        bench.sim.fault(fault);
+        bench.fill(1, 12);
+        let start = bench.sim.now_us();
+        let mut card = bench.emergency(true);
+        let result = card
+            .prepare(&location)
+            .and_then(|_| write_record(&mut card, &bench));
+        let took_ms = (bench.sim.now_us() - start) / 1000;
+        assert!(
+            result.is_ok() || took_ms <= 1_950,
+            "{command:?}: {took_ms} ms"
+        );
+        match command {
+            None => assert!(result.is_err()),
+            Some(0 | 1) => assert_eq!(result.map(|found| found.steps & step::IDENTIFIED), Ok(0)),
+            _ => {}
+        }
+    }
+}
+
+/// REQ: X1 (a dead time source)
+#[test]
+fn without_a_clock_a_healthy_card_is_used_and_a_hung_one_given_up() {
+    for fault in [ClockFault::Dead, ClockFault::Frozen(77)] {
+        let bench = Bench::emmc();
+        let location = bench.identified();
+        bench.sim.set_clock_fault(fault);
+        let found = rescue(&bench, &location, true, "no clock");
+        assert_eq!(found.retries, 0);
+        rescue(&bench, &CardLocation::default(), true, "no clock, cold");
+
+        for plan in [
+            Plan {
+                command: None,
+                after: 0,
+                times: u32::MAX,
+                fault: Fault::Ignored,
+            },
+            Plan::always(25, Fault::DataStall(0)),
+            Plan::always(25, Fault::Busy(u64::MAX / 2)),
+        ] {
+            bench.sim.no_faults();
+            bench.sim.fault(plan);
+            let before = bench.sim.accesses();
+            let mut card = bench.emergency(true);
+            let result = card
+                .prepare(&location)
+                .and_then(|_| write_record(&mut card, &bench));
+            assert!(result.is_err(), "{fault:?} {plan:?}");
+            let accesses = bench.sim.accesses() - before;
+            let bound = 3 * u64::from(SETTINGS.polls_without_time) + 100_000;
+            assert!(
+                accesses < bound,
+                "{fault:?} {plan:?}: {accesses} register accesses"
+            );
+            bench.sim.card().power_on();
+        }
+    }
+}
+
+/// REQ: K2 (draining is bounded and its outcome recorded)
+#[test]
+fn a_card_that_never_ends_programming_is_identified_anew() {
+    let bench = Bench::emmc();
+    let location = bench.identified();
+    bench.sim.card().set_state(State::Programming);
+    bench.sim.controller().powers_card = false;
+    let mut settings = SETTINGS;
+    settings.prepare_ms = 2_500;
+    bench.fill(3, 12);
+    let mut card = bench.emergency_with(true, settings);
+    let found = card.prepare(&location).expect("CMD0 ends everything");
+    assert_eq!(found.card_state, State::Programming as u8);
+    let expected = step::WAITED | step::IDENTIFIED;
+    assert_eq!(found.steps & expected, expected);
+    assert_eq!(found.last_error, Error::Busy.code());
+    assert!(write_record(&mut card, &bench).is_ok());
+}
+
+/// REQ: M2 (HPI where the card has it)
+#[test]
+fn a_high_priority_interrupt_ends_programming() {
+    for by_cmd12 in [true, false] {
+        let card = SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024);
+        let bench = Bench::new(card.with_interrupt(by_cmd12));
+        bench.sim.controller().powers_card = false;
+        let location = bench.identified();
+        assert!(location.has(flag::HPI));
+        assert_eq!(location.has(flag::HPI_BY_CMD12), by_cmd12);
+        bench.sim.card().set_state(State::Programming);
+        let found = rescue(&bench, &location, true, "programming");
+        assert_ne!(found.steps & step::INTERRUPTED, 0);
+        assert_eq!(found.steps & step::IDENTIFIED, 0);
+    }
+}
+
+#[test]
+fn another_card_in_the_slot_is_noticed() {
+    let bench = Bench::emmc();
+    let location = bench.identified();
+    bench.sim.eject();
+    let other = SimulatedCard::new(Model::SdHighCapacity, 4 * 1024 * 1024).with_serial(99);
+    bench.sim.insert(other);
+    let found = rescue(&bench, &location, true, "another card");
+    assert_ne!(found.steps & step::OTHER_CARD, 0);
+    let mut card = bench.emergency(true);
+    card.prepare(&location).expect("the other card works");
+    assert_eq!(card.block_count(), 4 * 1024 * 1024);
+}
+
+#[test]
+fn a_wrong_location_costs_an_identification() {
+    let bench = Bench::emmc();
+    let mut location = bench.identified();
+    location.rca = 77;
+    let found = rescue(&bench, &location, true, "wrong address");
+    assert_eq!(found.card_state, NO_ANSWER);
+    assert_eq!(
+        found.steps & (step::IDENTIFIED | step::OTHER_CARD),
+        step::IDENTIFIED
+    );
+    // Wrong about the bus: data do not arrive, and the card is identified in the end.
+    let mut location = bench.identified();
+    location.lines = 1;
+    let found = rescue(&bench, &location, true, "wrong width");
+    assert_eq!(found.retries, 2);
+    assert_ne!(found.steps & step::IDENTIFIED, 0);
+}
+
+#[test]
+fn a_cache_that_is_on_is_flushed() {
+    let card = SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(512);
+    let bench = Bench::new(card);
+    let mut normal = bench.card_with_cache(true, true);
+    bench
+        .sim
+        .block_on(normal.identify())
+        .expect("the card is healthy");
+    let location = *normal.location();
+    assert!(location.has(flag::CACHE));
+    bench.fill(9, 12);
+    bench.sim.controller().powers_card = false;
+    let mut card = bench.emergency(true);
+    card.prepare(&location).expect("the card is healthy");
+    card.write(400, &bench.data[..9])
+        .expect("the card is healthy");
+    assert_eq!(bench.sim.card().volatile_blocks(), 9);
+    card.flush().expect("the card is healthy");
+    assert_eq!(bench.sim.card().volatile_blocks(), 0);
+    write_record(&mut card, &bench).expect("the card is healthy");
+    assert!(record_is_there(&bench));
+}
+
+/// A card with a cache that had to be identified again may have lost what was not flushed: that must not go unsaid.
+#[test]
+fn a_cache_that_was_lost_is_not_reported_flushed() {
+    let card = SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(512);
+    let bench = Bench::new(card);
+    let mut normal = bench.card_with_cache(true, true);
+    bench
+        .sim
+        .block_on(normal.identify())
+        .expect("the card is healthy");
+    let location = *normal.location();
+    bench.sim.controller().powers_card = false;
+    let mut card = bench.emergency(true);
+    card.prepare(&location).expect("the card is healthy");
+    card.write(400, &bench.data[..9])
+        .expect("the card is healthy");
+    bench.sim.fault(Plan::next(25, Fault::Forgets));
+    let failure = card
+        .write(500, &bench.data[..2])
+        .expect_err("the cache is lost");
+    assert_eq!(failure.error, Error::Lost);
+}

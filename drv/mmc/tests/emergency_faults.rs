@@ -1,0 +1,216 @@
+//! The emergency path with faults on its own way.
+
+mod common;
+
+use block_device::PolledDevice;
+use common::{Bench, MODELS, host, rescue};
+use drv_mmc::Error;
+use drv_mmc::found::step;
+use drv_mmc::polled::{Failure, Phase};
+use drv_sdhci::ErrorKind;
+use drv_sdhci_sim::{Fault, Plan};
+
+/// REQ: K3, M5 (PIO as fallback)
+#[test]
+fn a_fault_that_passes_is_repaired() {
+    let faults = [
+        (Fault::NoResponse, ErrorKind::CommandTimeout),
+        (Fault::ResponseLost, ErrorKind::CommandTimeout),
+        (Fault::ResponseCrc, ErrorKind::CommandCrc),
+        (Fault::ResponseEndBit, ErrorKind::CommandEndBit),
+        (Fault::ResponseIndex, ErrorKind::CommandIndex),
+        (Fault::Ignored, ErrorKind::NoCompletion),
+        (Fault::DataCrc(0), ErrorKind::DataCrc),
+        (Fault::DataCrc(4), ErrorKind::DataCrc),
+        (Fault::DataCrc(8), ErrorKind::DataCrc),
+        (Fault::DataEndBit(0), ErrorKind::DataEndBit),
+        (Fault::DataTimeout(0), ErrorKind::DataTimeout),
+        (Fault::DataTimeout(8), ErrorKind::DataTimeout),
+        (Fault::DataStall(3), ErrorKind::DataStalled),
+        (Fault::Adma(0), ErrorKind::Adma),
+        (Fault::Adma(5), ErrorKind::Adma),
+        (Fault::AutoCommand, ErrorKind::AutoCommand),
+        (Fault::HangsData, ErrorKind::DataStalled),
+    ];
+    for (model, blocks) in MODELS {
+        for (fault, kind) in faults {
+            for dma in [true, false] {
+                if !dma && matches!(fault, Fault::Adma(_)) {
+                    continue;
+                }
+                let bench = Bench::of(model, blocks);
+                let location = bench.identified();
+                bench.sim.fault(Plan::next(25, fault));
+                let what = format!("{model:?} {fault:?} dma {dma}");
+                if fault == Fault::HangsData {
+                    // The transfer ends, the circuit stays in use: the next request finds it so.
+                    let found = rescue(&bench, &location, dma, &what);
+                    assert_eq!(found.retries, 1, "{what}");
+                    continue;
+                }
+                let found = rescue(&bench, &location, dma, &what);
+                assert_eq!(found.retries, 1, "{what}");
+                assert_eq!(found.last_error, host(kind, 25).code(), "{what}");
+                assert_eq!(found.steps & step::DMA_GIVEN_UP != 0, dma, "{what}");
+                bench.assert_clean();
+            }
+        }
+    }
+}
+
+/// REQ: K3 (a bounded number of times; the last error is recorded)
+#[test]
+fn a_fault_that_stays_ends_in_an_error_that_names_it() {
+    for (fault, kind) in [
+        (Fault::DataCrc(2), ErrorKind::DataCrc),
+        (Fault::NoResponse, ErrorKind::CommandTimeout),
+        (Fault::DataStall(0), ErrorKind::DataStalled),
+    ] {
+        let bench = Bench::emmc();
+        let location = bench.identified();
+        bench.sim.fault(Plan::always(25, fault));
+        let mut card = bench.emergency(true);
+        card.prepare(&location).expect("the card answers");
+        let _ = bench.sim.commands();
+        let failure = card
+            .write(400, &bench.data[..9])
+            .expect_err("it cannot succeed");
+        let expected = if fault == Fault::DataStall(0) {
+            // Two stalls use up the time of the phase.
+            Error::Deadline
+        } else {
+            host(kind, 25)
+        };
+        assert_eq!(
+            failure,
+            Failure {
+                phase: Phase::Write,
+                error: expected
+            }
+        );
+        let tries = bench
+            .sim
+            .commands()
+            .iter()
+            .filter(|(index, _)| *index == 25)
+            .count();
+        assert!(tries <= 3, "{fault:?}: {tries}");
+        assert!(card.found().retries <= 2);
+    }
+}
+
+/// REQ: M7 (for the card: no command is sent for a block that it does not have)
+#[test]
+fn addresses_beyond_the_card_are_never_sent() {
+    for (model, blocks) in MODELS {
+        let bench = Bench::of(model, blocks);
+        let location = bench.identified();
+        let mut card = bench.emergency(true);
+        card.prepare(&location).expect("the card is healthy");
+        let _ = bench.sim.commands();
+        let blocks = u64::from(blocks);
+        for first in [blocks, blocks - 1, u64::MAX, u64::MAX - 1] {
+            let write = card
+                .write(first, &bench.data[..2])
+                .map_err(|failure| failure.error);
+            assert_eq!(write, Err(Error::OutOfBounds));
+            let read = card
+                .read(first, &bench.data[..2])
+                .map_err(|failure| failure.error);
+            assert_eq!(read, Err(Error::OutOfBounds));
+        }
+        assert_eq!(bench.sim.commands(), []);
+    }
+}
+
+#[test]
+fn a_refusal_is_named_and_not_repeated() {
+    use drv_mmc::state::Fault as CardFault;
+    for dma in [true, false] {
+        let bench = Bench::emmc();
+        bench.sim.card().protected = Some(1000..1100);
+        let mut location = bench.identified();
+        let mut card = bench.emergency(dma);
+        card.prepare(&location).expect("the card is healthy");
+        for (first, len, command) in [(1000, 1, 24), (1050, 4, 25), (998, 4, 25)] {
+            let _ = bench.sim.commands();
+            let failure = card
+                .write(first, &bench.data[..len])
+                .expect_err("protected");
+            let error = Error::Card {
+                fault: CardFault::WriteProtected,
+                command,
+            };
+            assert_eq!(failure.error, error, "{first}+{len}");
+            let sent = bench.sim.commands();
+            let tries = sent.iter().filter(|(index, _)| *index == command).count();
+            assert_eq!(tries, 1, "{first}+{len}");
+        }
+        card.write(2000, &bench.data[..3])
+            .expect("the card is usable after a refusal");
+
+        location.blocks += 100;
+        let mut card = bench.emergency(dma);
+        card.prepare(&location).expect("the card is healthy");
+        let end = u64::from(location.blocks - 100);
+        for (first, len, command) in [(end, 1, 24), (end, 4, 25), (end - 2, 4, 25)] {
+            let failure = card
+                .write(first, &bench.data[..len])
+                .expect_err("beyond the end");
+            let error = Error::Card {
+                fault: CardFault::OutOfRange,
+                command,
+            };
+            assert_eq!(failure.error, error, "{first}+{len}");
+        }
+        let failure = card
+            .read(end, &bench.data[..1])
+            .expect_err("beyond the end");
+        let error = Error::Card {
+            fault: CardFault::OutOfRange,
+            command: 17,
+        };
+        assert_eq!(failure.error, error);
+        card.write(end - 4, &bench.data[..4])
+            .expect("the last blocks are there");
+        card.read(end - 4, &bench.back[..4])
+            .expect("the last blocks are there");
+        assert!(bench.same(4));
+    }
+}
+
+/// REQ: K1 (each phase has its own deadline and error code)
+#[test]
+fn phases_have_their_own_deadlines_and_codes() {
+    let bench = Bench::emmc();
+    let location = bench.identified();
+    let mut card = bench.emergency(true);
+    card.prepare(&location).expect("the card is healthy");
+    bench.sim.card().program_us = 400_000;
+    bench.fill(1, 12);
+    let start = bench.sim.now_us();
+    let mut failure = None;
+    for block in 0..10 {
+        if let Err(error) = card.write(block, &bench.data[..1]) {
+            failure = Some(error);
+            break;
+        }
+    }
+    let failure = failure.expect("ten slow writes do not fit");
+    assert_eq!(
+        failure,
+        Failure {
+            phase: Phase::Write,
+            error: Error::Deadline
+        }
+    );
+    assert_eq!(failure.code() >> 24, 2);
+    let took_ms = (bench.sim.now_us() - start) / 1000;
+    assert!((990..=1_050).contains(&took_ms), "{took_ms} ms");
+    bench.sim.card().program_us = 200;
+    let card_state = card.complete();
+    assert!(
+        card_state.is_ok(),
+        "the last phase has time of its own: {card_state:?}"
+    );
+}
