@@ -1,18 +1,16 @@
 //! The panic handler, one of three by feature.
 
-use core::panic::PanicInfo;
-
 /// Says only that there was a panic; nothing is formatted.
 #[cfg(not(any(feature = "panic-messages", feature = "no-panic")))]
 #[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     crate::sys_panic(b"PANIC")
 }
 
 /// Refers to a function that does not exist: a task in which any panic is left does not link.
 #[cfg(feature = "no-panic")]
 #[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     unsafe extern "C" {
         safe fn this_task_has_feature_no_panic_but_can_panic() -> !;
     }
