@@ -63,11 +63,12 @@ async fn search<D: BlockDevice>(
     name: &str,
     scratch: &[Block],
 ) -> Result<Found<D::Error>, D::Error> {
-    let (Some(block), blocks) = (scratch.get(..1), device.block_count()) else {
+    let blocks = device.block_count();
+    let (Some(first), true) = (scratch.get(..1), lba < blocks) else {
         return Ok(None);
     };
-    device.read(lba, block).await?;
-    let Some(header) = read_header(block, lba, blocks) else {
+    device.read(lba, first).await?;
+    let Some(header) = read_header(first, lba, blocks) else {
         return Ok(None);
     };
     let mut remaining = header.number_of_partition_entries.get();
@@ -75,12 +76,11 @@ async fn search<D: BlockDevice>(
     let mut crc = Crc32::new();
     let mut found = None;
     while remaining > 0 {
-        device.read(at, block).await?;
-        for index in 0..remaining.min(PER_BLOCK) {
-            let mut bytes = [0; gpt::ENTRY_LEN as usize];
-            if let [block] = block {
-                block.copy_to(index.saturating_mul(gpt::ENTRY_LEN) as usize, &mut bytes);
-            }
+        let count = remaining.div_ceil(PER_BLOCK) as usize;
+        let table = scratch.get(..count).unwrap_or(scratch);
+        device.read(at, table).await?;
+        for index in 0..remaining.min((table.len() as u32).saturating_mul(PER_BLOCK)) {
+            let bytes = entry_in(table, index);
             crc = crc.bytes(&bytes);
             if let Ok(entry) = Entry::read_from_bytes(&bytes)
                 && found.is_none()
@@ -89,13 +89,24 @@ async fn search<D: BlockDevice>(
                 found = Some(examine(&entry, blocks));
             }
         }
-        remaining = remaining.saturating_sub(PER_BLOCK);
-        at = at.saturating_add(1);
+        remaining = remaining.saturating_sub((table.len() as u32).saturating_mul(PER_BLOCK));
+        at = at.saturating_add(table.len() as u64);
     }
     if crc.value() != header.partition_entry_array_crc32.get() {
         return Ok(None);
     }
     Ok(Some(found.unwrap_or(Err(PartitionError::NotFound))))
+}
+
+fn entry_in(table: &[Block], index: u32) -> [u8; gpt::ENTRY_LEN as usize] {
+    let mut bytes = [0; gpt::ENTRY_LEN as usize];
+    if let Some(block) = table.get((index / PER_BLOCK) as usize) {
+        block.copy_to(
+            (index % PER_BLOCK).saturating_mul(gpt::ENTRY_LEN) as usize,
+            &mut bytes,
+        );
+    }
+    bytes
 }
 
 fn read_header(block: &[Block], lba: u64, blocks: u64) -> Option<Header> {
