@@ -1,1 +1,217 @@
+//! Damage: flipped bits, unreadable blocks, lost ledgers.
 
+use super::card::mix;
+use super::recorder::*;
+use crate::*;
+use crashlog_retained::Region;
+
+/// A card with `pages` pages and some records, and what was written to it.
+fn used(pages: u32) -> (super::card::Card, Oracle) {
+    let card = card(320, 16, 8);
+    let mut oracle = Oracle::default();
+    let memory = blocks(Region::MIN_LEN / 512);
+    let mut recorder = Recorder::start(&card, &memory, true).unwrap();
+    while recorder.store.next_page() < pages {
+        recorder.append(&mut oracle).unwrap();
+        if recorder.ring.closed_pages() >= 2 {
+            recorder.flush(&mut oracle).unwrap();
+        }
+    }
+    for place in 0..3 {
+        recorder.oops(&mut oracle, place).unwrap();
+    }
+    recorder.oops(&mut oracle, 1).unwrap();
+    (card, oracle)
+}
+
+/// REQ: X5
+/// A bit that is read wrong once, at whatever read of a mount it happens, changes nothing.
+#[test]
+fn a_flipped_bit_on_the_way_changes_nothing() {
+    for pages in [3, 60, 131, 500] {
+        let (card, oracle) = used(pages);
+        let end = content(&card).next_page;
+        for read in 0..60 {
+            for bit in [0, 37, 70, 100, 131, 300, 2000] {
+                card.flip(read, bit);
+                let scratch = blocks(16);
+                let store = mount(&card, &scratch).unwrap();
+                assert_eq!(
+                    (store.next_page(), store.record_count()),
+                    (end, 3),
+                    "read {read} bit {bit}"
+                );
+            }
+        }
+        card.flip(usize::MAX, 0);
+        oracle.check(&content(&card));
+    }
+}
+
+/// REQ: X5
+/// Whichever block of the stream is damaged or cannot be read, writing goes on behind the newest page that is there; no
+/// other page is touched, and the damage is shown.
+#[test]
+fn any_damaged_page_is_passed() {
+    for pages in [1, 2, 20, 70, 129, 200, 400] {
+        let (card, _) = used(pages);
+        let whole = content(&card);
+        let ring_first = 2048 + 16 + 16 * 8;
+        for position in 0..whole.ring_pages {
+            let block = u64::from(ring_first + position);
+            let card = card.duplicate();
+            let unreadable = mix(block) % 2 == 0;
+            let in_header = mix(block) % 3 == 0;
+            if unreadable {
+                card.set_unreadable(block, true);
+            } else {
+                card.poke(block, |bytes| bytes[if in_header { 14 } else { 60 }] ^= 4);
+            }
+            let last = (whole.next_page - 1) % whole.ring_pages == position;
+            let scratch = blocks(16);
+            let memory = blocks(Region::MIN_LEN / 512);
+            let end = mount(&card, &scratch).unwrap().next_page();
+            // The newest page itself, if nothing is left of it, is no loss to write over.
+            let expected = if last && !unreadable && in_header {
+                end.max(whole.next_page - 1)
+            } else {
+                end.max(whole.next_page)
+            };
+            assert_eq!(end, expected, "{pages} pages, position {position}");
+            assert!(end <= whole.next_page + 1);
+
+            let mut oracle = Oracle {
+                clock: 1 << 32,
+                ..Oracle::default()
+            };
+            let mut recorder = Recorder::start(&card, &memory, true).unwrap();
+            recorder.append(&mut oracle).unwrap();
+            let before: Vec<_> = (0..whole.ring_pages)
+                .map(|at| card.peek(u64::from(ring_first + at)))
+                .collect();
+            if recorder.flush(&mut oracle).is_err() {
+                continue;
+            }
+            let written = recorder.store.next_page() - 1;
+            for (at, before) in (0..whole.ring_pages).zip(before) {
+                let changed = card.peek(u64::from(ring_first + at)) != before;
+                assert_eq!(changed, at == written % whole.ring_pages);
+            }
+            if !unreadable {
+                let after = content(&card);
+                let key = *oracle.durable.keys().next().unwrap();
+                assert!(after.log.iter().any(|(found, _)| *found == key));
+                assert!(key.0 > 1, "no number of a boot is used twice");
+            }
+        }
+    }
+}
+
+/// REQ: P9
+/// REQ: P3
+/// A damaged copy of the ledger costs at most the last change of a counter or an acknowledgement, never a record, and
+/// never makes a number be used twice.
+#[test]
+fn a_damaged_ledger_loses_no_record() {
+    for copy in [0u32, 1] {
+        for byte in [0, 4, 8, 12, 20, 90, 391] {
+            let (card, oracle) = used(10);
+            let scratch = blocks(16);
+            let block = 2048 + u64::from(mount(&card, &scratch).unwrap().geometry().ledger(copy));
+            card.poke(block, |bytes| bytes[byte] ^= 0x40);
+            let mut found = content(&card);
+            assert_eq!(found.records.len(), 3);
+            assert!(found.oops >= 3);
+            // The last change, a repetition, may have been in the damaged copy.
+            found.oops = 4;
+            oracle.check(&found);
+
+            let mut oracle = oracle.clone();
+            oracle.power_cut();
+            let memory = blocks(Region::MIN_LEN / 512);
+            let mut recorder = Recorder::start(&card, &memory, true).unwrap();
+            assert_eq!(recorder.oops(&mut oracle, 7).unwrap(), 4);
+            drop(recorder);
+            assert_eq!(content(&card).records.len(), 4);
+        }
+    }
+}
+
+/// Both copies are gone: every record is found in its slot, counters are those of the last one.
+#[test]
+fn without_any_ledger_records_are_found_in_their_slots() {
+    let (card, oracle) = used(10);
+    for copy in [0, 1] {
+        let scratch = blocks(16);
+        let block = mount(&card, &scratch).unwrap().geometry().ledger(copy);
+        card.poke(2048 + u64::from(block), |bytes| bytes[77] ^= 1);
+    }
+    let mut found = content(&card);
+    assert_eq!((found.records.len(), found.oops), (3, 3));
+    found.oops = 4;
+    oracle.check(&found);
+    let memory = blocks(Region::MIN_LEN / 512);
+    let mut recorder = Recorder::start(&card, &memory, true).unwrap();
+    assert_eq!(recorder.oops(&mut oracle.clone(), 7).unwrap(), 4);
+    assert_eq!(recorder.store.newest_record(), Some(4));
+}
+
+/// A record whose slot was damaged says so, and the others can be read.
+#[test]
+fn a_damaged_record_is_said_to_be() {
+    let (card, _) = used(10);
+    let scratch = blocks(16);
+    let mut store = mount(&card, &scratch).unwrap();
+    let slot = 2048 + u64::from(store.geometry().slot(0).unwrap());
+    card.poke(slot, |bytes| bytes[30] ^= 1);
+    assert!(matches!(
+        now(store.open_record(1)),
+        Err(ReadError::Header(_))
+    ));
+    card.poke(slot, |bytes| bytes[30] ^= 1);
+    card.poke(slot + 2, |bytes| bytes[3] ^= 1);
+    let record = now(store.open_record(1)).unwrap();
+    assert_eq!(now(record.check(&mut store, 0)), Ok(true));
+    assert_eq!(now(record.check(&mut store, 1)), Ok(false));
+    assert!(now(store.open_record(2)).is_ok());
+    assert!(matches!(
+        now(store.open_record(9)),
+        Err(ReadError::NoSuchRecord)
+    ));
+}
+
+/// Whatever stands on a card, it is read without a panic and without end.
+#[test]
+fn hostile_cards_are_harmless() {
+    for seed in 0..300 {
+        let (card, _) = used(20);
+        for hit in 0..1 + seed % 40 {
+            let draw = mix(seed * 1000 + hit);
+            // Anywhere in the partition, a whole byte.
+            card.poke(2048 + draw % 320, |bytes| {
+                bytes[(draw >> 32) as usize % 512] = (draw >> 24) as u8
+            });
+        }
+        let scratch = blocks(16);
+        let Ok(mut store) = mount(&card, &scratch) else {
+            continue;
+        };
+        let buffer = blocks(3);
+        let mut reader = LogReader::new(&store, &buffer);
+        let mut items = 0;
+        while let Some(item) = now(reader.next(&mut store)).unwrap() {
+            items += usize::from(matches!(item, LogItem::Record { .. }));
+        }
+        assert!(items < 200);
+        for index in 0..store.record_count() {
+            let tally = store.tally(index).unwrap();
+            if let Ok(record) = now(store.open_record(tally.sequence)) {
+                for segment in 0..record.segments().len() {
+                    let _ = now(record.check(&mut store, segment)).unwrap();
+                    let mut out = [0; 512];
+                    let _ = now(record.read(&mut store, segment, 3, &mut out)).unwrap();
+                }
+            }
+        }
+    }
+}

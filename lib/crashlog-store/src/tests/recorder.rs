@@ -88,9 +88,9 @@ pub struct Oracle {
     /// What was reported durable, and the page it was put into (`u32::MAX` if that is not known).
     pub durable: BTreeMap<Key, u32>,
     /// The page each record was put into when a write of it was begun.
-    placed: BTreeMap<Key, u32>,
+    pub placed: BTreeMap<Key, u32>,
     /// Number behind the newest page whose write was begun.
-    begun: u32,
+    pub begun: u32,
     /// Crashes whose record was begun, by their time, which is unique here.
     pub crashes: BTreeSet<u64>,
     /// Those that were reported durable, with the number of the record.
@@ -164,6 +164,7 @@ impl Oracle {
                 "record {number} was durable and is gone"
             );
         }
+        assert_eq!(content.damaged_segments, 0);
         let counted = content.oops + content.panic;
         assert!(
             counted as usize >= self.recorded.len(),
@@ -263,9 +264,9 @@ impl<'m> Recorder<'m> {
     }
 
     /// A crash that is like no other if `place` is not. Fills in the mailbox.
-    pub fn crash_context(&self, oracle: &mut Oracle, place: u32) -> CrashContext {
+    fn crash_context(&self, oracle: &mut Oracle, reason: Reason, place: u32) -> CrashContext {
         oracle.clock += 1;
-        let mut context = CrashContext::new(Reason::Oops, 5, "worker", &[0, 1, 4, 0, 0, 0, 0]);
+        let mut context = CrashContext::new(reason, 5, "worker", &[0, 1, 4, 0, 0, 0, 0]);
         context.time = oracle.clock;
         context.boot = self.region.boot();
         context.registers[15] = place;
@@ -274,7 +275,7 @@ impl<'m> Recorder<'m> {
 
     /// Records the fault of a single task. `place` is what tells it from others.
     pub fn oops(&mut self, oracle: &mut Oracle, place: u32) -> Result<u32, Failed> {
-        let context = self.crash_context(oracle, place);
+        let context = self.crash_context(oracle, Reason::Oops, place);
         let mut writer = self.region.mailbox().write_oops().unwrap();
         writer.message(b"oops");
         writer.stack_at(0x8080_0000, 64);
@@ -350,7 +351,7 @@ impl<'m> Recorder<'m> {
 
     /// Fills in the mailbox for an emergency write and arms it.
     pub fn panic(&self, oracle: &mut Oracle, place: u32) -> u64 {
-        let context = self.crash_context(oracle, place);
+        let context = self.crash_context(oracle, Reason::Panic, place);
         let mut writer = self.region.mailbox().write_crash().unwrap();
         writer.message(b"panic");
         writer.stack_at(0x8080_0000, 300);
@@ -365,7 +366,6 @@ impl<'m> Recorder<'m> {
 /// The emergency write, as the recorder does it when it is entered with an armed mailbox.
 pub fn emergency(card: &Card, memory: &[Block]) -> (Result<(), emergency::Error<Fault>>, Outcome) {
     let region = Region::over(memory).unwrap();
-    assert_ne!(region.mailbox().state(), MailboxState::Empty);
     let mut outcome = Outcome::default();
     let request = Request {
         region: &region,
@@ -385,6 +385,7 @@ pub fn emergency(card: &Card, memory: &[Block]) -> (Result<(), emergency::Error<
 pub struct Content {
     pub log: Vec<(Key, Vec<u8>)>,
     pub damaged: Vec<u32>,
+    pub damaged_segments: usize,
     /// By time of the crash: number of the record and repetitions.
     pub records: BTreeMap<u64, (u32, u32)>,
     pub oops: u32,
@@ -420,7 +421,8 @@ pub fn content(card: &Card) -> Content {
         let tally = store.tally(index).unwrap();
         let record = now(store.open_record(tally.sequence)).unwrap();
         for segment in 0..record.segments().len() {
-            assert!(now(record.check(&mut store, segment)).unwrap());
+            let whole = now(record.check(&mut store, segment)).unwrap();
+            content.damaged_segments += usize::from(!whole);
         }
         content
             .records
