@@ -5,7 +5,6 @@
 
 use build_kconfig::{KernelConfig, RegionAttributes, SpecialRole};
 use kerncore::arm_a::tables::{PAGE, SECTION};
-use kerncore::order::{self, Rank};
 use kerncore::region::{self, RegionAttributes as Bits};
 use kerncore::slice::Span;
 use std::collections::{BTreeMap, BTreeSet};
@@ -223,7 +222,11 @@ impl Tables {
              [const {{ MaybeUninit::uninit() }}; {count}];"
         )?;
 
-        emit_order(config, out)?;
+        let priorities: Vec<u8> = config.tasks.iter().map(|task| task.priority).collect();
+        writeln!(
+            out,
+            "/// Priorities of the tasks, by index.\npub const PRIORITIES: [u8; {count}] = {priorities:?};"
+        )?;
         emit_interrupts(config, out)?;
 
         writeln!(
@@ -313,32 +316,6 @@ fn attributes(from: &RegionAttributes) -> Bits {
     bits.set(Bits::DEVICE, from.special_role == Some(SpecialRole::Device));
     bits.set(Bits::DMA, from.special_role == Some(SpecialRole::Dma));
     bits
-}
-
-fn emit_order(config: &KernelConfig, out: &mut String) -> Result<(), Box<dyn Error>> {
-    let priorities: Vec<u8> = config.tasks.iter().map(|task| task.priority).collect();
-    let count = priorities.len();
-    let mut sorted = vec![
-        Rank {
-            task: 0,
-            class_end: 0
-        };
-        count
-    ];
-    let mut ranks = vec![0; count];
-    order::sort(&priorities, &mut sorted, &mut ranks);
-    writeln!(
-        out,
-        "/// The tasks, most important first.\npub static ORDER: [Rank; {count}] = ["
-    )?;
-    for Rank { task, class_end } in sorted {
-        writeln!(out, "    Rank {{ task: {task}, class_end: {class_end} }},")?;
-    }
-    writeln!(
-        out,
-        "];\n/// Rank of each task.\npub static RANKS: [u16; {count}] = {ranks:?};"
-    )?;
-    Ok(())
 }
 
 fn emit_interrupts(config: &KernelConfig, out: &mut String) -> Result<(), Box<dyn Error>> {

@@ -7,7 +7,6 @@ use crate::task::Task;
 use abi::{InterruptNum, InterruptOwner};
 use bitflags::bitflags;
 use core::mem::MaybeUninit;
-use kerncore::order::Rank;
 use kerncore::region::Region;
 pub use kerncore::region::RegionAttributes;
 use kerncore::slice::Span;

@@ -30,17 +30,26 @@ pub(crate) unsafe fn with_kernel(
             let id = kernel.id(current);
             kernel.pick(id)
         }
-        Err(Stop::Code(code)) => {
+        Err(stop) => stopped(&mut kernel, current, stop),
+    };
+    next.entry()
+}
+
+/// The call did not end with its ordinary results.
+#[cold]
+#[inline(never)]
+fn stopped(kernel: &mut Kernel, current: TaskHandle, stop: Stop) -> TaskHandle {
+    match stop {
+        Stop::Code(code) => {
             kernel[current].save.set_response(code, 0);
             current
         }
-        Err(Stop::Fault(fault)) => {
+        Stop::Fault(fault) => {
             kernel.fault(current, fault);
             let id = kernel.id(current);
             kernel.pick(id)
         }
-    };
-    next.entry()
+    }
 }
 
 /// An interrupt. A task that has become runnable preempts the running one if it is strictly more important.

@@ -30,8 +30,7 @@ pub(crate) fn send(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop
     {
         return match deliver(kernel, caller, callee) {
             Ok(()) => {
-                kernel.block(caller, SchedState::InReply(target));
-                kernel.wake(callee);
+                kernel.hand_over(caller, callee);
                 Ok(Next::Switch(callee))
             }
             Err(blame) => refuse(kernel, caller, callee, blame),
@@ -202,7 +201,7 @@ pub(crate) fn reply(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Sto
     match umem::copy(kernel, caller, message, client, buffer) {
         Ok(copied) => {
             kernel[client].save.set_response(code, copied);
-            kernel.wake(client);
+            kernel.replied(client);
             Ok(Next::Stay)
         }
         Err(Blame {

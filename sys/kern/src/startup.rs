@@ -7,7 +7,7 @@
 
 use crate::descs::{HUBRIS_TASK_COUNT, HUBRIS_TASK_DESCS, HUBRIS_TASK_TABLE_SPACE};
 use crate::platform::{self, Platform};
-use crate::table::{Kernel, NOBODY, TaskHandle};
+use crate::table::{self, Kernel, NOBODY, TaskHandle};
 use crate::task::Task;
 use crate::time::CLOCK_FREQ_KHZ;
 use crate::{arch, fail};
@@ -53,7 +53,7 @@ pub unsafe fn start_kernel(tick_divisor: u32, platform: &'static Platform) -> ! 
 
 fn init_task_table(table: &mut [MaybeUninit<Task>; HUBRIS_TASK_COUNT]) {
     for (entry, descriptor) in table.iter_mut().zip(&HUBRIS_TASK_DESCS) {
-        entry.write(Task::new(descriptor));
+        entry.write(Task::new(descriptor, table::member(descriptor.index)));
     }
 }
 

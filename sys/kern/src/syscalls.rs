@@ -1,32 +1,70 @@
 //! The system calls: which number is which, and those that are too short for a module of their own.
 //!
 //! Each call is a function from the kernel's state and the caller to who runs next, or to why the call stops
-//! ([`Stop`]). Arguments are read from, and results written to, the caller's saved registers.
+//! ([`Stop`]). Arguments are read from, and results written to, the caller's saved registers. The exception entry goes
+//! through [`KERNEL_CALLS`], so that each call has a stack frame of its own size.
 
+use crate::entry::with_kernel;
+use crate::message::{self, lease};
 use crate::table::{Kernel, Next, Stop, TaskHandle};
-use crate::{interrupts, message, message::lease, time};
+use crate::task::Task;
+use crate::{interrupts, time};
 use abi::{FaultInfo, Sysnum, TaskId, UsageError};
+use core::ptr::NonNull;
 
-/// Carries out the system call whose number and arguments are in the caller's saved registers.
-#[inline(always)]
-pub(crate) fn call(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
-    match Sysnum::try_from(kernel[caller].save.call_number()) {
-        Ok(Sysnum::Send) => message::send(kernel, caller),
-        Ok(Sysnum::Recv) => message::recv(kernel, caller),
-        Ok(Sysnum::Reply) => message::reply(kernel, caller),
-        Ok(Sysnum::SetTimer) => time::set_timer(kernel, caller),
-        Ok(Sysnum::BorrowRead) => lease::borrow_read(kernel, caller),
-        Ok(Sysnum::BorrowWrite) => lease::borrow_write(kernel, caller),
-        Ok(Sysnum::BorrowInfo) => lease::borrow_info(kernel, caller),
-        Ok(Sysnum::IrqControl) => interrupts::irq_control(kernel, caller),
-        Ok(Sysnum::Panic) => Err(Stop::Fault(FaultInfo::Panic)),
-        Ok(Sysnum::GetTimer) => time::get_timer(kernel, caller),
-        Ok(Sysnum::RefreshTaskId) => refresh_task_id(kernel, caller),
-        Ok(Sysnum::Post) => post(kernel, caller),
-        Ok(Sysnum::ReplyFault) => message::reply_fault(kernel, caller),
-        Ok(Sysnum::IrqStatus) => interrupts::irq_status(kernel, caller),
-        Err(()) => Err(UsageError::BadSyscallNumber.into()),
-    }
+/// What the exception entry calls with the running task; returns the task to run next.
+///
+/// # Safety
+///
+/// Called from there only.
+pub(crate) type Handler = unsafe extern "C" fn(NonNull<Task>) -> NonNull<Task>;
+
+/// Number of system calls.
+pub(crate) const COUNT: usize = 14;
+
+macro_rules! table {
+    ($($number:ident => $call:expr,)*) => {
+        /// The system calls by number; after the last, what happens to all other numbers.
+        #[unsafe(no_mangle)]
+        pub(crate) static KERNEL_CALLS: [Handler; COUNT + 1] = {
+            let numbers = [$(Sysnum::$number as usize),*];
+            let mut i = 0;
+            while i < COUNT {
+                assert!(numbers[i] == i, "calls must be listed in the order of their numbers");
+                i += 1;
+            }
+            [$({
+                unsafe extern "C" fn handler(task: NonNull<Task>) -> NonNull<Task> {
+                    // SAFETY: a new kernel entry, see `Handler`.
+                    unsafe { with_kernel(task, $call) }
+                }
+                handler
+            },)* {
+                unsafe extern "C" fn handler(task: NonNull<Task>) -> NonNull<Task> {
+                    // SAFETY: as above.
+                    unsafe { with_kernel(task, |_, _| Err(UsageError::BadSyscallNumber.into())) }
+                }
+                handler
+            }]
+        };
+    };
+}
+
+table! {
+    Send => message::send,
+    Recv => message::recv,
+    Reply => message::reply,
+    SetTimer => time::set_timer,
+    BorrowRead => lease::borrow_read,
+    BorrowWrite => lease::borrow_write,
+    BorrowInfo => lease::borrow_info,
+    IrqControl => interrupts::irq_control,
+    Panic => |_, _| Err(Stop::Fault(FaultInfo::Panic)),
+    GetTimer => time::get_timer,
+    RefreshTaskId => refresh_task_id,
+    Post => post,
+    ReplyFault => message::reply_fault,
+    IrqStatus => interrupts::irq_status,
 }
 
 /// REFRESH_TASK_ID: the present name of the task that a name, of whatever generation, belongs to.

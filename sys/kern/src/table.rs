@@ -5,7 +5,7 @@
 //! methods here change any of the three, and they change them together.
 
 use crate::arch;
-use crate::descs::{HUBRIS_TASK_COUNT, HUBRIS_TASK_TABLE_SPACE, ORDER};
+use crate::descs::{HUBRIS_TASK_COUNT, HUBRIS_TASK_TABLE_SPACE, PRIORITIES};
 use crate::fail;
 use crate::interrupts;
 use crate::task::{Task, Tasks};
@@ -13,6 +13,7 @@ use abi::{FaultInfo, Generation, SchedState, TaskId, TaskState, UsageError, dead
 use core::marker::PhantomData;
 use core::ops::{Index, IndexMut};
 use core::ptr::NonNull;
+use kerncore::order::{self, Member, Rank};
 
 /// Notification that the supervisor gets when a task faults.
 const FAULT_NOTIFICATION: u32 = 1;
@@ -22,10 +23,47 @@ const FAULT_NOTIFICATION: u32 = 1;
 #[repr(transparent)]
 pub(crate) struct TaskHandle(NonNull<Task>);
 
+// SAFETY: it is an address; what is there is reached only with a `Kernel`, of which there is one at a time.
+unsafe impl Sync for TaskHandle {}
+
+/// The tasks, most important first.
+static ORDER: [Rank<TaskHandle>; HUBRIS_TASK_COUNT] = {
+    let sorted = order::sort(&PRIORITIES);
+    let mut order = [const {
+        Rank {
+            task: TaskHandle::supervisor(),
+            index: 0,
+            equals: 0,
+        }
+    }; HUBRIS_TASK_COUNT];
+    let mut rank = 0;
+    while rank < HUBRIS_TASK_COUNT {
+        let Rank { index, equals, .. } = sorted[rank];
+        // SAFETY: sorting yields indices of tasks.
+        let task = unsafe { TaskHandle::unchecked(index as usize) };
+        order[rank] = Rank {
+            task,
+            index,
+            equals,
+        };
+        rank += 1;
+    }
+    order
+};
+
+/// Where a task's bit is in every set.
+pub(crate) fn member(index: u16) -> Member {
+    let rank = ORDER
+        .iter()
+        .position(|rank| rank.index == index)
+        .unwrap_or_default();
+    Member::new(rank as u16)
+}
+
 impl TaskHandle {
     /// The supervisor.
     #[inline(always)]
-    pub(crate) fn supervisor() -> Self {
+    pub(crate) const fn supervisor() -> Self {
         const { assert!(HUBRIS_TASK_COUNT > 0) };
         // SAFETY: the table has an element 0, as just asserted.
         unsafe { Self::unchecked(0) }
@@ -47,7 +85,7 @@ impl TaskHandle {
     ///
     /// `index` is less than [`HUBRIS_TASK_COUNT`].
     #[inline(always)]
-    unsafe fn unchecked(index: usize) -> Self {
+    const unsafe fn unchecked(index: usize) -> Self {
         let table = (&raw mut HUBRIS_TASK_TABLE_SPACE).cast::<Task>();
         // SAFETY: inside the table by the caller's promise, hence neither out of bounds nor null.
         unsafe { Self(NonNull::new_unchecked(table.add(index))) }
@@ -191,14 +229,34 @@ impl Kernel {
     /// Stops the running task, or another runnable one, until something happens to it.
     #[inline(always)]
     pub(crate) fn block(&mut self, task: TaskHandle, state: SchedState) {
-        let rank = self[task].rank;
-        self.sets().runnable.remove(rank);
+        let member = self[task].member;
+        self.sets().runnable.remove(member);
         self[task].state = TaskState::Healthy(state);
         if let SchedState::InSend(to) = state
             && let Some(to) = TaskHandle::new(to.index())
         {
-            self[to].senders.insert(rank);
+            self[to].senders.insert(member);
         }
+    }
+
+    /// The message of the running task has been received by a task that was in RECV: the two change places.
+    #[inline(always)]
+    pub(crate) fn hand_over(&mut self, sender: TaskHandle, receiver: TaskHandle) {
+        let (from, to) = (self[sender].member, self[receiver].member);
+        let runnable = &mut self.sets().runnable;
+        runnable.remove(from);
+        runnable.insert(to);
+        let id = self[receiver].id;
+        self[sender].state = TaskState::Healthy(SchedState::InReply(id));
+        self[receiver].state = TaskState::Healthy(SchedState::Runnable);
+    }
+
+    /// A task that was in InReply has its reply.
+    #[inline(always)]
+    pub(crate) fn replied(&mut self, task: TaskHandle) {
+        self[task].state = TaskState::Healthy(SchedState::Runnable);
+        let member = self[task].member;
+        self.sets().runnable.insert(member);
     }
 
     /// Makes a healthy task runnable.
@@ -206,28 +264,28 @@ impl Kernel {
     pub(crate) fn wake(&mut self, task: TaskHandle) {
         self.withdraw(task);
         self[task].state = TaskState::Healthy(SchedState::Runnable);
-        let rank = self[task].rank;
-        self.sets().runnable.insert(rank);
+        let member = self[task].member;
+        self.sets().runnable.insert(member);
     }
 
     /// Moves a task whose message has just been received from InSend to InReply.
     #[inline(always)]
     pub(crate) fn received(&mut self, sender: TaskHandle, receiver: TaskHandle) {
-        let rank = self[sender].rank;
+        let member = self[sender].member;
         let id = self[receiver].id;
-        self[receiver].senders.remove(rank);
+        self[receiver].senders.remove(member);
         self[sender].state = TaskState::Healthy(SchedState::InReply(id));
     }
 
     /// Takes a task out of the sets that its state has put it in.
     #[inline(always)]
     fn withdraw(&mut self, task: TaskHandle) {
-        let rank = self[task].rank;
+        let member = self[task].member;
         match self[task].state {
-            TaskState::Healthy(SchedState::Runnable) => self.sets().runnable.remove(rank),
+            TaskState::Healthy(SchedState::Runnable) => self.sets().runnable.remove(member),
             TaskState::Healthy(SchedState::InSend(to)) => {
                 if let Some(to) = TaskHandle::new(to.index()) {
-                    self[to].senders.remove(rank);
+                    self[to].senders.remove(member);
                 }
             }
             _ => {}
@@ -289,8 +347,7 @@ impl Kernel {
     /// Does not return if there is none: a system without a runnable idle task is broken.
     #[inline(always)]
     pub(crate) fn pick(&mut self, current: TaskId) -> TaskHandle {
-        let picked = self.sets().runnable.pick(&ORDER, current.index());
-        match picked.and_then(|task| TaskHandle::new(usize::from(task))) {
+        match self.sets().runnable.pick(&ORDER, current.index()) {
             Some(task) => task,
             None => fail::die(format_args!("no runnable task")),
         }
@@ -300,8 +357,7 @@ impl Kernel {
     #[inline(always)]
     pub(crate) fn pick_sender(&self, receiver: TaskHandle) -> Option<TaskHandle> {
         let receiver = &self[receiver];
-        let sender = receiver.senders.pick(&ORDER, receiver.id.index())?;
-        TaskHandle::new(usize::from(sender))
+        receiver.senders.pick(&ORDER, receiver.id.index())
     }
 
     /// Begins a task anew: registers, stack, timer, notifications, interrupts; not the rest of its memory.

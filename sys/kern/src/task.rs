@@ -3,9 +3,9 @@
 //! Debuggers find [`Task`] and its fields by name. Fields that only this kernel has come last.
 
 use crate::arch;
-use crate::descs::{HUBRIS_TASK_COUNT, RANKS, RegionAttributes, TaskDesc, TaskFlags};
+use crate::descs::{HUBRIS_TASK_COUNT, RegionAttributes, TaskDesc, TaskFlags};
 use abi::{Generation, SchedState, TaskId, TaskState};
-use kerncore::order::{self, TaskSet};
+use kerncore::order::{self, Member, TaskSet};
 use kerncore::slice::{UserSlice, covered};
 
 /// A set over all tasks of this system.
@@ -33,15 +33,15 @@ pub struct Task {
     pub(crate) descriptor: &'static TaskDesc,
     /// Its name in its present life.
     pub(crate) id: TaskId,
-    /// Its place in the order of importance.
-    pub(crate) rank: u16,
+    /// Its place in every set of tasks.
+    pub(crate) member: Member,
     /// The tasks that are in InSend to it.
     pub(crate) senders: Tasks,
 }
 
 impl Task {
     /// The task of `descriptor`, before its first start.
-    pub(crate) fn new(descriptor: &'static TaskDesc) -> Self {
+    pub(crate) fn new(descriptor: &'static TaskDesc, member: Member) -> Self {
         let index = usize::from(descriptor.index);
         Self {
             save: arch::SavedState::default(),
@@ -53,7 +53,7 @@ impl Task {
             notifications: 0,
             descriptor,
             id: TaskId::for_index_and_gen(index, Generation::ZERO),
-            rank: RANKS.get(index).copied().unwrap_or_default(),
+            member,
             senders: Tasks::EMPTY,
         }
     }

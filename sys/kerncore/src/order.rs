@@ -13,13 +13,22 @@
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct TaskSet<const W: usize>([u32; W]);
 
-/// One entry of the order: which task has this rank.
+/// Where a task's bit is in every set.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub struct Rank {
-    /// Index in the task table.
-    pub task: u16,
-    /// First rank after the class of tasks with the same priority.
-    pub class_end: u16,
+pub struct Member {
+    mask: u32,
+    word: u16,
+}
+
+/// One entry of the order: which task has this rank. `T` is what the caller knows a task by.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Rank<T> {
+    /// The task.
+    pub task: T,
+    /// Its index in the task table.
+    pub index: u16,
+    /// How many tasks of the same priority have a higher rank.
+    pub equals: u16,
 }
 
 /// Words needed for a set over `tasks` tasks.
@@ -27,45 +36,51 @@ pub const fn words(tasks: usize) -> usize {
     tasks.div_ceil(u32::BITS as usize)
 }
 
-const fn mask(rank: u16) -> u32 {
-    0x8000_0000 >> (rank & 31)
+impl Member {
+    /// The bit of the task with this rank.
+    pub const fn new(rank: u16) -> Self {
+        Self {
+            mask: 0x8000_0000 >> (rank & 31),
+            word: rank >> 5,
+        }
+    }
 }
 
 impl<const W: usize> TaskSet<W> {
     /// The set without members.
     pub const EMPTY: Self = Self([0; W]);
 
-    /// Adds the task of rank `rank`. Ranks beyond the set's size are ignored.
+    /// Adds a task. One beyond the set's size is ignored.
     #[inline(always)]
-    pub fn insert(&mut self, rank: u16) {
-        if let Some(word) = self.word(rank) {
-            *word |= mask(rank);
+    pub fn insert(&mut self, member: Member) {
+        if let Some(word) = self.word(member) {
+            *word |= member.mask;
         }
     }
 
-    /// Removes the task of rank `rank`.
+    /// Removes a task.
     #[inline(always)]
-    pub fn remove(&mut self, rank: u16) {
-        if let Some(word) = self.word(rank) {
-            *word &= !mask(rank);
+    pub fn remove(&mut self, member: Member) {
+        if let Some(word) = self.word(member) {
+            *word &= !member.mask;
         }
     }
 
-    /// Is the task of rank `rank` a member?
+    /// Is the task a member?
     #[inline(always)]
-    pub fn contains(&self, rank: u16) -> bool {
+    pub fn contains(&self, member: Member) -> bool {
         self.0
-            .get(usize::from(rank >> 5))
-            .is_some_and(|word| word & mask(rank) != 0)
+            .get(usize::from(member.word))
+            .is_some_and(|word| word & member.mask != 0)
     }
 
     /// The lowest rank in the set: its most important member.
     #[inline(always)]
-    pub fn first(&self) -> Option<u16> {
+    pub fn first(&self) -> Option<usize> {
         let mut base = 0;
         for word in self.0 {
             if word != 0 {
-                return Some(base + word.leading_zeros() as u16);
+                return Some(base + word.leading_zeros() as usize);
             }
             base += 32;
         }
@@ -73,11 +88,11 @@ impl<const W: usize> TaskSet<W> {
     }
 
     #[inline(always)]
-    fn word(&mut self, rank: u16) -> Option<&mut u32> {
+    fn word(&mut self, member: Member) -> Option<&mut u32> {
         if W == 1 {
             self.0.first_mut()
         } else {
-            self.0.get_mut(usize::from(rank >> 5))
+            self.0.get_mut(usize::from(member.word))
         }
     }
 
@@ -85,42 +100,65 @@ impl<const W: usize> TaskSet<W> {
     ///
     /// `order` must be the one the set's ranks belong to.
     #[inline(always)]
-    pub fn pick(&self, order: &[Rank], after: usize) -> Option<u16> {
+    pub fn pick<T: Copy>(&self, order: &[Rank<T>], after: usize) -> Option<T> {
         let first = self.first()?;
-        let entry = order.get(usize::from(first))?;
-        if entry.class_end == first + 1 {
+        let entry = order.get(first)?;
+        if entry.equals == 0 {
             return Some(entry.task);
         }
-        Some(self.pick_among_equals(order, first, *entry, after))
+        Some(self.pick_among_equals(order, first, entry, after))
     }
 
+    #[cold]
     #[inline(never)]
-    fn pick_among_equals(&self, order: &[Rank], first: u16, entry: Rank, after: usize) -> u16 {
-        (first..entry.class_end)
-            .filter(|&rank| self.contains(rank))
-            .filter_map(|rank| order.get(usize::from(rank)))
-            .map(|rank| rank.task)
-            .find(|&task| usize::from(task) > after)
-            .unwrap_or(entry.task)
+    fn pick_among_equals<T: Copy>(
+        &self,
+        order: &[Rank<T>],
+        first: usize,
+        entry: &Rank<T>,
+        after: usize,
+    ) -> T {
+        order
+            .iter()
+            .enumerate()
+            .skip(first)
+            .take(usize::from(entry.equals) + 1)
+            .filter(|(rank, _)| self.contains(Member::new(*rank as u16)))
+            .map(|(_, entry)| entry)
+            .find(|entry| usize::from(entry.index) > after)
+            .unwrap_or(entry)
+            .task
     }
 }
 
-/// Sorts tasks into ranks: `order` and `ranks` have one entry per task, and receive the task of each rank and the rank of
-/// each task. Used when the kernel's tables are generated, not in the kernel.
-pub fn sort(priorities: &[u8], order: &mut [Rank], ranks: &mut [u16]) {
-    for (task, &priority) in priorities.iter().enumerate() {
-        let rank = priorities
-            .iter()
-            .enumerate()
-            .filter(|&(other, &p)| (p, other) < (priority, task))
-            .count();
-        let class_end = priorities.iter().filter(|&&p| p <= priority).count();
+/// Sorts tasks into ranks, most important first: the index of the task of each rank, and how many equals follow it.
+pub const fn sort<const N: usize>(priorities: &[u8; N]) -> [Rank<()>; N] {
+    let mut order = [Rank {
+        task: (),
+        index: 0,
+        equals: 0,
+    }; N];
+    let mut task = 0;
+    while task < N {
+        let (mut rank, mut equals, mut other) = (0, 0, 0);
+        while other < N {
+            let (theirs, ours) = (priorities[other], priorities[task]);
+            if theirs < ours || theirs == ours && other < task {
+                rank += 1;
+            }
+            if theirs == ours && other > task {
+                equals += 1;
+            }
+            other += 1;
+        }
         order[rank] = Rank {
-            task: task as u16,
-            class_end: class_end as u16,
+            task: (),
+            index: task as u16,
+            equals,
         };
-        ranks[task] = rank as u16;
+        task += 1;
     }
+    order
 }
 
 #[cfg(test)]
@@ -143,31 +181,35 @@ mod tests {
         best.map(|task| task as u16)
     }
 
-    fn check<const W: usize>(priorities: &[u8], members: &[bool]) {
-        let n = priorities.len();
-        let mut order = vec![
-            Rank {
-                task: 0,
-                class_end: 0
-            };
-            n
-        ];
-        let mut ranks = vec![0; n];
-        sort(priorities, &mut order, &mut ranks);
+    fn check<const N: usize, const W: usize>(priorities: &[u8; N], members: &[bool; N]) {
+        let order = sort(priorities);
+        let order = order.map(|rank| Rank {
+            task: rank.index,
+            index: rank.index,
+            equals: rank.equals,
+        });
+        let member = |task| {
+            let rank = order
+                .iter()
+                .position(|rank| rank.task == task as u16)
+                .unwrap();
+            Member::new(rank as u16)
+        };
         let mut set = TaskSet::<W>::EMPTY;
-        for task in (0..n).filter(|&task| members[task]) {
-            set.insert(ranks[task]);
-            assert!(set.contains(ranks[task]));
+        for task in (0..N).filter(|&task| members[task]) {
+            set.insert(member(task));
+            assert!(set.contains(member(task)));
         }
-        for after in 0..n {
+        for after in 0..N {
+            let expected = by_scan(priorities, members, after);
             assert_eq!(
                 set.pick(&order, after),
-                by_scan(priorities, members, after),
+                expected,
                 "{priorities:?} {members:?} {after}"
             );
         }
-        for &rank in &ranks {
-            set.remove(rank);
+        for task in 0..N {
+            set.remove(member(task));
         }
         assert_eq!(set, TaskSet::EMPTY);
     }
@@ -175,10 +217,9 @@ mod tests {
     #[test]
     fn picks_as_a_scan_would_for_all_small_systems() {
         for code in 0..3u32.pow(5) {
-            let priorities: Vec<u8> = (0..5).map(|i| (code / 3u32.pow(i) % 3) as u8).collect();
+            let priorities = std::array::from_fn(|i| (code / 3u32.pow(i as u32) % 3) as u8);
             for bits in 0..32 {
-                let members: Vec<bool> = (0..5).map(|i| bits >> i & 1 != 0).collect();
-                check::<1>(&priorities, &members);
+                check::<5, 1>(&priorities, &std::array::from_fn(|i| bits >> i & 1 != 0));
             }
         }
     }
@@ -191,15 +232,15 @@ mod tests {
             random >> 16
         };
         for _ in 0..200 {
-            let priorities: Vec<u8> = (0..70).map(|_| (next() % 9) as u8).collect();
-            let members: Vec<bool> = (0..70).map(|_| next() % 5 == 0).collect();
-            check::<{ words(70) }>(&priorities, &members);
+            let priorities = std::array::from_fn(|_| (next() % 9) as u8);
+            let members = std::array::from_fn(|_| next() % 5 == 0);
+            check::<70, { words(70) }>(&priorities, &members);
         }
     }
 
     #[test]
     fn an_empty_set_has_nobody() {
         assert_eq!(TaskSet::<2>::EMPTY.first(), None);
-        assert_eq!(TaskSet::<2>::EMPTY.pick(&[], 0), None);
+        assert_eq!(TaskSet::<2>::EMPTY.pick::<u16>(&[], 0), None);
     }
 }

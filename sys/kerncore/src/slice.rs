@@ -54,19 +54,17 @@ impl<T: Element> UserSlice<T> {
         if base & (T::ALIGN - 1) != 0 {
             return Err(UsageError::InvalidSlice);
         }
-        let length = if T::SIZE == 1 {
-            Some(count)
-        } else {
-            count.checked_mul(T::SIZE)
-        };
-        match length.and_then(|length| base.checked_add(length)) {
-            Some(_) => Ok(Self {
-                base,
-                count,
-                element: PhantomData,
-            }),
-            None => Err(UsageError::InvalidSlice),
+        // No elements, no end to speak of; for types whose size takes a multiplication this is also the common case.
+        let fits = T::SIZE != 1 && count == 0
+            || count <= u32::MAX / T::SIZE && base.checked_add(count * T::SIZE).is_some();
+        if !fits {
+            return Err(UsageError::InvalidSlice);
         }
+        Ok(Self {
+            base,
+            count,
+            element: PhantomData,
+        })
     }
 
     /// Address of the first byte.

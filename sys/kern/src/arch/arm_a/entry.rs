@@ -110,7 +110,13 @@ kernel_vectors:
     .thumb_func
 supervisor_call:
     enter
-7:  bl      {syscall}
+7:  ldr     r1, [r0, #{number}]
+    movw    r2, #:lower16:KERNEL_CALLS
+    movt    r2, #:upper16:KERNEL_CALLS
+    cmp     r1, #{calls}
+    bhs     9f
+    ldr     r2, [r2, r1, lsl #2]
+    blx     r2
 
     @ The way out: r0 is the task to run, the kernel stack is empty.
     .thumb_func
@@ -143,6 +149,9 @@ leave:
     ldmia   r1, {{r0, r1, r2, r3, r12}}
     rfeia   sp!
 8:  detour
+9:  ldr     r2, [r2, #{calls} * 4]      @ no such call
+    blx     r2
+    b       leave
 
     .thumb_func
 interrupt:
@@ -200,7 +209,8 @@ kernel_failure:
     undefined_cause = const Cause::Undefined as u32,
     unexpected_cause = const Cause::Unexpected as u32,
     no_room = sym no_room,
-    syscall = sym syscall,
+    number = const offset_of!(Task, save) + offset_of!(frame::SavedState, r11),
+    calls = const syscalls::COUNT,
     interrupt = sym interrupt,
     data_abort = sym data_abort,
     prefetch_abort = sym prefetch_abort,
@@ -209,8 +219,8 @@ kernel_failure:
 );
 
 unsafe extern "C" {
-    /// The way out, with the first task.
-    fn leave(task: NonNull<Task>) -> !;
+    /// The way out. Not a function in Rust's terms: the task is in r0 and the stack is empty.
+    fn leave();
 }
 
 // What the assembly relies on.
@@ -237,29 +247,21 @@ enum Cause {
     Unexpected = 3,
 }
 
-/// SVC.
+/// IRQ.
 ///
 /// # Safety
 ///
 /// Called from the exception entry only, with the running task.
-unsafe extern "C" fn syscall(task: NonNull<Task>) -> NonNull<Task> {
-    // SAFETY: a new kernel entry, see above.
-    unsafe { entry::with_kernel(task, syscalls::call) }
-}
-
-/// # Safety
-///
-/// As for [`syscall`].
 unsafe extern "C" fn interrupt(task: NonNull<Task>) -> NonNull<Task> {
-    // SAFETY: as for `syscall`.
+    // SAFETY: a new kernel entry, see above.
     unsafe { entry::with_kernel(task, entry::interrupt) }
 }
 
 /// # Safety
 ///
-/// As for [`syscall`].
+/// As for [`interrupt`].
 unsafe extern "C" fn data_abort(task: NonNull<Task>) -> NonNull<Task> {
-    // SAFETY: as for `syscall`.
+    // SAFETY: as for `interrupt`.
     unsafe {
         entry::with_kernel(task, |kernel, task| {
             Err(faults::data_abort(&kernel[task]).into())
@@ -269,17 +271,17 @@ unsafe extern "C" fn data_abort(task: NonNull<Task>) -> NonNull<Task> {
 
 /// # Safety
 ///
-/// As for [`syscall`].
+/// As for [`interrupt`].
 unsafe extern "C" fn prefetch_abort(task: NonNull<Task>) -> NonNull<Task> {
-    // SAFETY: as for `syscall`.
+    // SAFETY: as for `interrupt`.
     unsafe { entry::with_kernel(task, |_, _| Err(faults::prefetch_abort().into())) }
 }
 
 /// # Safety
 ///
-/// As for [`syscall`].
+/// As for [`interrupt`].
 unsafe extern "C" fn undefined(task: NonNull<Task>) -> NonNull<Task> {
-    // SAFETY: as for `syscall`.
+    // SAFETY: as for `interrupt`.
     unsafe { entry::with_kernel(task, fpu::undefined_instruction) }
 }
 
@@ -290,14 +292,14 @@ unsafe extern "C" fn undefined(task: NonNull<Task>) -> NonNull<Task> {
 ///
 /// # Safety
 ///
-/// As for [`syscall`]; `words` are on the kernel's stack.
+/// As for [`interrupt`]; `words` are on the kernel's stack.
 unsafe extern "C" fn no_room(
     task: NonNull<Task>,
     frame: u32,
     words: &[u32; 8],
 ) -> Option<NonNull<Task>> {
     let mut stored = false;
-    // SAFETY: as for `syscall`. If this returns null, it has only touched the task's frame, and the next function called with
+    // SAFETY: as for `interrupt`. If this returns null, it has only touched the task's frame, and the next function called with
     // the task is what counts as the kernel entry.
     let next = unsafe {
         entry::with_kernel(task, |kernel, task| {

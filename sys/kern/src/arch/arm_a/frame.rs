@@ -78,11 +78,6 @@ impl ArchState {
 
 /// System call arguments and results. Which register is which is ABI: arguments and results from r4 on, the number in r11.
 impl SavedState {
-    /// Number of the system call.
-    #[inline(always)]
-    pub(crate) fn call_number(&self) -> u32 {
-        self.r11
-    }
 
     /// Arguments 0 to 6.
     #[inline(always)]

@@ -14,7 +14,7 @@ use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
 use core::mem::MaybeUninit;
 use kerncore::arm_a::tables::{Builder, FirstLevel, PAGE, Page, SecondLevel};
-use kerncore::region::{self, Region};
+use kerncore::region;
 
 use super::frame::FRAME_BYTES;
 
