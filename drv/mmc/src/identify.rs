@@ -69,13 +69,18 @@ enum Step {
     Finished,
 }
 
-/// The bytes of EXT_CSD that are switched, in this order.
+/// The bytes of EXT_CSD that are switched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Switch {
     Timing,
     Width,
     Interrupt,
     Cache,
+}
+
+impl Switch {
+    /// Timing before width: a wide bus is tried with the timing it will be used with.
+    const ORDER: [Self; 4] = [Self::Timing, Self::Width, Self::Interrupt, Self::Cache];
 }
 
 /// The procedure, and at its end the card's location.
@@ -248,13 +253,11 @@ impl Identification {
             return Err(Error::ExtCsd);
         };
         let options = &self.options;
-        let all = [
-            Switch::Timing,
-            Switch::Width,
-            Switch::Interrupt,
-            Switch::Cache,
-        ];
-        for what in all.into_iter().skip_while(|other| *other != what) {
+        for what in Switch::ORDER
+            .iter()
+            .copied()
+            .skip_while(|other| *other != what)
+        {
             let (wanted, index, value) = match what {
                 Switch::Timing => (options.fast && card.timings & 3 != 0, ext_csd::HS_TIMING, 1),
                 Switch::Width => (

@@ -95,9 +95,8 @@ impl Fault {
     #[must_use]
     pub fn decode(card_status: u32, mask: u32) -> Option<Self> {
         let bits = card_status & mask;
-        Self::ALL
-            .into_iter()
-            .find(|fault| bits.wrapping_shr(*fault as u32) & 1 != 0)
+        let is_set = |fault: &&Self| bits.wrapping_shr(**fault as u32) & 1 != 0;
+        Self::ALL.iter().find(is_set).copied()
     }
 }
 

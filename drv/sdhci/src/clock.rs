@@ -84,7 +84,9 @@ pub fn divisor(base_hz: u32, target_hz: u32, ten_bits: bool) -> u32 {
     if base_hz <= target_hz {
         return 0;
     }
-    let n = base_hz.div_ceil(target_hz).div_ceil(2);
+    // Rounded up, twice. `div_ceil` would do, but brings an overflow check that the emergency path must not have.
+    let divisor = (base_hz.wrapping_sub(1) / target_hz).wrapping_add(1);
+    let n = (divisor >> 1).wrapping_add(divisor & 1);
     let n = if ten_bits {
         n
     } else {

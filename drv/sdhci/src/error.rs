@@ -97,23 +97,31 @@ impl Error {
     /// Where several bits are set, the one that explains the others is named: a bad descriptor before the data error
     /// it causes, and the command before the data.
     pub(crate) fn decode(status: LocalRegisterCopy<u32, Interrupt::Register>, command: u8) -> Self {
-        let causes = [
-            (Interrupt::COMMAND_TIMEOUT::SET, ErrorKind::CommandTimeout),
-            (Interrupt::COMMAND_CRC::SET, ErrorKind::CommandCrc),
-            (Interrupt::COMMAND_END_BIT::SET, ErrorKind::CommandEndBit),
-            (Interrupt::COMMAND_INDEX::SET, ErrorKind::CommandIndex),
-            (Interrupt::ADMA::SET, ErrorKind::Adma),
-            (Interrupt::DATA_TIMEOUT::SET, ErrorKind::DataTimeout),
-            (Interrupt::DATA_CRC::SET, ErrorKind::DataCrc),
-            (Interrupt::DATA_END_BIT::SET, ErrorKind::DataEndBit),
-            (Interrupt::AUTO_COMMAND::SET, ErrorKind::AutoCommand),
-            (Interrupt::CURRENT_LIMIT::SET, ErrorKind::CurrentLimit),
-        ];
-        for (bit, kind) in causes {
-            if status.any_matching_bits_set(bit) {
-                return Self::new(kind, command);
+        for (bit, kind) in &CAUSES {
+            if status.get() & bit != 0 {
+                return Self::new(*kind, command);
             }
         }
         Self::new(ErrorKind::Unknown, command)
     }
 }
+
+/// Error bits, each with what it means; where several are set, the first tells the cause.
+const CAUSES: [(u32, ErrorKind); 10] = [
+    (
+        Interrupt::COMMAND_TIMEOUT::SET.value,
+        ErrorKind::CommandTimeout,
+    ),
+    (Interrupt::COMMAND_CRC::SET.value, ErrorKind::CommandCrc),
+    (
+        Interrupt::COMMAND_END_BIT::SET.value,
+        ErrorKind::CommandEndBit,
+    ),
+    (Interrupt::COMMAND_INDEX::SET.value, ErrorKind::CommandIndex),
+    (Interrupt::ADMA::SET.value, ErrorKind::Adma),
+    (Interrupt::DATA_TIMEOUT::SET.value, ErrorKind::DataTimeout),
+    (Interrupt::DATA_CRC::SET.value, ErrorKind::DataCrc),
+    (Interrupt::DATA_END_BIT::SET.value, ErrorKind::DataEndBit),
+    (Interrupt::AUTO_COMMAND::SET.value, ErrorKind::AutoCommand),
+    (Interrupt::CURRENT_LIMIT::SET.value, ErrorKind::CurrentLimit),
+];

@@ -184,15 +184,13 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
     /// [`ErrorKind::ResetStuck`].
     pub fn reset_lines(&mut self) -> Result<(), Error> {
         let clock = self.registers.read(CLOCK_CONTROL).get();
-        let mut result = Ok(());
         // One at a time: a controller may take only one of the bits from each write.
-        for line in [
-            ClockControl::RESET_COMMAND::SET,
-            ClockControl::RESET_DATA::SET,
-        ] {
-            self.registers.set(CLOCK_CONTROL, line.modify(clock));
-            result = result.and(self.wait_reset());
-        }
+        let command_line = ClockControl::RESET_COMMAND::SET.modify(clock);
+        self.registers.set(CLOCK_CONTROL, command_line);
+        let result = self.wait_reset();
+        let data_lines = ClockControl::RESET_DATA::SET.modify(clock);
+        self.registers.set(CLOCK_CONTROL, data_lines);
+        let result = result.and(self.wait_reset());
         self.registers.set(INTERRUPT_STATUS, !0);
         result
     }
