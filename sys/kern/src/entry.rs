@@ -4,12 +4,12 @@
 //! gets back whom to resume. For each there is exactly one [`Kernel`], which is the proof that nothing else is looking at the
 //! kernel's state.
 
-use crate::table::{Kernel, Next, Stop, TaskHandle};
+use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
 use crate::{arch, interrupts, time};
 use core::ptr::NonNull;
 
-/// Calls `work` with the kernel's state and the running task, and does what it decides.
+/// Calls `work` with the kernel's state and the running task. Returns the task to run next.
 ///
 /// # Safety
 ///
@@ -17,43 +17,17 @@ use core::ptr::NonNull;
 #[inline(always)]
 pub(crate) unsafe fn with_kernel(
     current: NonNull<Task>,
-    work: impl FnOnce(&mut Kernel, TaskHandle) -> Result<Next, Stop>,
+    work: impl FnOnce(&mut Kernel, TaskHandle) -> TaskHandle,
 ) -> NonNull<Task> {
     // SAFETY: the caller's promise: a new entry, so there is no other `Kernel`.
     let mut kernel = unsafe { Kernel::enter() };
     // SAFETY: the running task is an element of the table.
     let current = unsafe { TaskHandle::from_entry(current) };
-    let next = match work(&mut kernel, current) {
-        Ok(Next::Stay) => current,
-        Ok(Next::Switch(task)) => task,
-        Ok(Next::Pick) => {
-            let id = kernel.id(current);
-            kernel.pick(id)
-        }
-        Err(stop) => stopped(&mut kernel, current, stop),
-    };
-    next.entry()
-}
-
-/// The call did not end with its ordinary results.
-#[cold]
-#[inline(never)]
-fn stopped(kernel: &mut Kernel, current: TaskHandle, stop: Stop) -> TaskHandle {
-    match stop {
-        Stop::Code(code) => {
-            kernel[current].save.set_response(code, 0);
-            current
-        }
-        Stop::Fault(fault) => {
-            kernel.fault(current, fault);
-            let id = kernel.id(current);
-            kernel.pick(id)
-        }
-    }
+    work(&mut kernel, current).entry()
 }
 
 /// An interrupt. A task that has become runnable preempts the running one if it is strictly more important.
-pub(crate) fn interrupt(kernel: &mut Kernel, current: TaskHandle) -> Result<Next, Stop> {
+pub(crate) fn interrupt(kernel: &mut Kernel, current: TaskHandle) -> TaskHandle {
     match arch::gic::take() {
         arch::gic::Taken::Timer => {
             let ticks = arch::timer::acknowledge();
@@ -66,13 +40,12 @@ pub(crate) fn interrupt(kernel: &mut Kernel, current: TaskHandle) -> Result<Next
         }
         arch::gic::Taken::Spurious => {}
     }
-    let id = kernel.id(current);
-    let best = kernel.pick(id);
+    let best = kernel.pick(current);
     if kernel[best]
         .priority
         .is_more_important_than(kernel[current].priority)
     {
-        return Ok(Next::Switch(best));
+        return best;
     }
-    Ok(Next::Stay)
+    current
 }

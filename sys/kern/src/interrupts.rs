@@ -7,7 +7,7 @@
 use crate::arch::gic;
 use crate::descs::{HUBRIS_IRQ_TASK_LOOKUP, HUBRIS_TASK_IRQ_LOOKUP};
 use crate::fail;
-use crate::table::{Kernel, Next, Stop, TaskHandle};
+use crate::table::{Kernel, Outcome, TaskHandle};
 use abi::{InterruptNum, InterruptOwner, IrqControlArg, IrqStatus, UsageError};
 
 /// A device interrupt was taken: masks it and tells its owner.
@@ -46,7 +46,7 @@ pub(crate) fn mask_all_of(task: usize) {
 }
 
 /// IRQ_CONTROL.
-pub(crate) fn irq_control(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+pub(crate) fn irq_control(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     let [mask, control, ..] = kernel[caller].save.arguments();
     let control = IrqControlArg::from_bits(control).ok_or(UsageError::NoIrq)?;
     let irqs = behind(kernel[caller].id.index(), mask)?;
@@ -64,11 +64,11 @@ pub(crate) fn irq_control(kernel: &mut Kernel, caller: TaskHandle) -> Result<Nex
             }
         }
     }
-    Ok(Next::Stay)
+    Ok(caller)
 }
 
 /// IRQ_STATUS.
-pub(crate) fn irq_status(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+pub(crate) fn irq_status(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     let [mask, ..] = kernel[caller].save.arguments();
     let irqs = behind(kernel[caller].id.index(), mask)?;
     let mut status = IrqStatus::empty();
@@ -84,5 +84,5 @@ pub(crate) fn irq_status(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next
     }
     status.set(IrqStatus::POSTED, kernel[caller].notifications & mask != 0);
     kernel[caller].save.set_irq_status(status);
-    Ok(Next::Stay)
+    Ok(caller)
 }

@@ -6,7 +6,7 @@
 
 use crate::arch;
 use crate::descs::HUBRIS_TASK_COUNT;
-use crate::table::{Kernel, Next, Stop, TaskHandle};
+use crate::table::{Kernel, Outcome, Stop, TaskHandle};
 use crate::umem::{self, Blame};
 use crate::{fail, header, interrupts};
 use abi::{FaultInfo, Kipcnum, ReadPanicMessageError, TaskState, UsageError};
@@ -21,7 +21,7 @@ const LONGEST_RESPONSE: usize = 68;
 
 /// Carries out the operation whose number and arguments are in the caller's saved registers.
 #[inline(never)]
-pub(crate) fn handle(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+pub(crate) fn handle(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     let operation = kernel[caller].save.arguments()[0] as u16;
     match Kipcnum::try_from(operation) {
         Ok(Kipcnum::ReadTaskStatus) => read_task_status(kernel, caller),
@@ -61,7 +61,7 @@ fn response_buffer(kernel: &Kernel, caller: TaskHandle) -> Result<UserSlice<u8>,
 }
 
 /// Encodes `value` into the caller's response buffer. If that is too small, the caller gets code 0 and a length that tells.
-fn respond<T: Serialize>(kernel: &mut Kernel, caller: TaskHandle, value: &T) -> Result<Next, Stop> {
+fn respond<T: Serialize>(kernel: &mut Kernel, caller: TaskHandle, value: &T) -> Outcome {
     let destination = response_buffer(kernel, caller)?;
     let mut buffer = [0; LONGEST_RESPONSE];
     // Every response type fits the buffer; if one did not, the caller would learn that nothing was written.
@@ -76,7 +76,7 @@ fn respond<T: Serialize>(kernel: &mut Kernel, caller: TaskHandle, value: &T) -> 
         _ => size_of::<T>(),
     };
     kernel[caller].save.set_response(0, len as u32);
-    Ok(Next::Stay)
+    Ok(caller)
 }
 
 /// Success without data.
@@ -96,25 +96,25 @@ fn supervisor_only(caller: TaskHandle) -> Result<(), Stop> {
     }
 }
 
-fn read_task_status(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+fn read_task_status(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     let index = request::<u32>(kernel, caller)?;
     let state = kernel[task(index)?].state;
     respond(kernel, caller, &state)
 }
 
-fn reinit_task(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+fn reinit_task(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     let (index, start) = request::<(u32, bool)>(kernel, caller)?;
     let target = task(index)?;
     kernel.restart(target, start);
     if target == caller {
         // The call this would return from belongs to the previous life.
-        return Ok(if start { Next::Stay } else { Next::Pick });
+        return Ok(if start { caller } else { kernel.pick(caller) });
     }
     done(kernel, caller);
-    Ok(Next::Stay)
+    Ok(caller)
 }
 
-fn fault_task(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+fn fault_task(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     let index = request::<u32>(kernel, caller)?;
     let target = task(index)?;
     if target == caller || target == TaskHandle::supervisor() {
@@ -123,20 +123,20 @@ fn fault_task(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
     done(kernel, caller);
     let culprit = kernel.id(caller);
     let woken = kernel.fault(target, FaultInfo::Injected(culprit));
-    Ok(Next::pick_if(woken))
+    Ok(kernel.pick_if(woken, caller))
 }
 
-fn software_irq(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+fn software_irq(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     supervisor_only(caller)?;
     let (index, mask) = request::<(u32, u32)>(kernel, caller)?;
     for &irq in interrupts::behind(index as usize, mask)? {
         arch::gic::set_pending(irq);
     }
     done(kernel, caller);
-    Ok(Next::Stay)
+    Ok(caller)
 }
 
-fn find_faulted_task(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+fn find_faulted_task(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     let start = request::<u32>(kernel, caller)? as usize;
     if start > HUBRIS_TASK_COUNT {
         return Err(UsageError::TaskOutOfRange.into());
@@ -150,7 +150,7 @@ fn find_faulted_task(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, St
     respond(kernel, caller, &(found as u32))
 }
 
-fn read_panic_message(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+fn read_panic_message(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     let index = request::<u32>(kernel, caller)?;
     let target = task(index)?;
     let buffer = response_buffer(kernel, caller)?;
@@ -171,7 +171,7 @@ fn read_panic_message(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, S
     match umem::copy(kernel, target, message, caller, buffer) {
         Ok(copied) => {
             kernel[caller].save.set_response(0, copied);
-            Ok(Next::Stay)
+            Ok(caller)
         }
         Err(Blame {
             to: Some(fault), ..
@@ -181,7 +181,7 @@ fn read_panic_message(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, S
 }
 
 /// Ours, not upstream's: r0 to r12, sp, lr, pc, psr of any task but the caller, as it stopped.
-fn read_task_registers(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+fn read_task_registers(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     supervisor_only(caller)?;
     let index = request::<u32>(kernel, caller)?;
     let registers = arch::registers(&kernel[task(index)?]);
@@ -194,7 +194,7 @@ mod dump {
 
     use super::{request, respond, response_buffer, supervisor_only, task};
     use crate::descs::RegionAttributes;
-    use crate::table::{Kernel, Next, Stop, TaskHandle};
+    use crate::table::{Kernel, Outcome, TaskHandle};
     use crate::task::Task;
     use crate::umem;
     use abi::{TaskDumpRegion, UsageError};
@@ -208,10 +208,7 @@ mod dump {
         }
     }
 
-    pub(super) fn get_task_dump_region(
-        kernel: &mut Kernel,
-        caller: TaskHandle,
-    ) -> Result<Next, Stop> {
+    pub(super) fn get_task_dump_region(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
         let (index, n) = request::<(u32, u32)>(kernel, caller)?;
         let target = task(index)?;
         let region = match n.checked_sub(1) {
@@ -228,10 +225,7 @@ mod dump {
         respond(kernel, caller, &region)
     }
 
-    pub(super) fn read_task_dump_region(
-        kernel: &mut Kernel,
-        caller: TaskHandle,
-    ) -> Result<Next, Stop> {
+    pub(super) fn read_task_dump_region(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
         supervisor_only(caller)?;
         let (index, region) = request::<(u32, TaskDumpRegion)>(kernel, caller)?;
         let target = task(index)?;
@@ -250,7 +244,7 @@ mod dump {
         // retained region, which is DMA memory, and the destination is not.
         unsafe { umem::copy_out(source.base(), &kernel[caller], destination, count)? };
         kernel[caller].save.set_response(0, count);
-        Ok(Next::Stay)
+        Ok(caller)
     }
 
     fn in_entry(task: TaskHandle, slice: &UserSlice<u8>) -> bool {

@@ -11,14 +11,14 @@
 pub(crate) mod lease;
 
 use crate::kipc;
-use crate::table::{Kernel, Next, Stop, TaskHandle};
+use crate::table::{CallFault, Kernel, Outcome, Stop, TaskHandle};
 use crate::umem::{self, Blame};
 use abi::{FaultInfo, ReplyFaultReason, SchedState, TaskId, TaskState, ULease, UsageError};
 use kerncore::slice::UserSlice;
 
 /// SEND.
 #[inline(always)]
-pub(crate) fn send(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+pub(crate) fn send(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     let target = TaskId((kernel[caller].save.arguments()[0] >> 16) as u16);
     if target == TaskId::KERNEL {
         return kipc::handle(kernel, caller);
@@ -31,25 +31,20 @@ pub(crate) fn send(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop
         return match deliver(kernel, caller, callee) {
             Ok(()) => {
                 kernel.hand_over(caller, callee);
-                Ok(Next::Switch(callee))
+                Ok(callee)
             }
             Err(blame) => refuse(kernel, caller, callee, blame),
         };
     }
     kernel.block(caller, SchedState::InSend(target));
-    Ok(Next::Pick)
+    Ok(kernel.pick(caller))
 }
 
 /// The message could not be delivered to a waiting receiver. A sender that is not to blame waits for the receiver's
 /// restart.
 #[cold]
 #[inline(never)]
-fn refuse(
-    kernel: &mut Kernel,
-    caller: TaskHandle,
-    callee: TaskHandle,
-    blame: Blame,
-) -> Result<Next, Stop> {
+fn refuse(kernel: &mut Kernel, caller: TaskHandle, callee: TaskHandle, blame: Blame) -> Outcome {
     if let Some(fault) = blame.to {
         kernel.fault(callee, fault);
     }
@@ -58,18 +53,18 @@ fn refuse(
     }
     let target = kernel.id(callee);
     kernel.block(caller, SchedState::InSend(target));
-    Ok(Next::Pick)
+    Ok(kernel.pick(caller))
 }
 
 /// RECV.
 #[inline(always)]
-pub(crate) fn recv(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+pub(crate) fn recv(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     /// Argument 3: only from the task in the low half.
     const CLOSED: u32 = 1 << 31;
 
     let [_, _, mask, source, ..] = kernel[caller].save.arguments();
     if kernel.take_notifications(caller, mask) {
-        return Ok(Next::Stay);
+        return Ok(caller);
     }
     if source & CLOSED != 0 {
         return recv_closed(kernel, caller, TaskId(source as u16));
@@ -78,23 +73,20 @@ pub(crate) fn recv(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop
         return recv_from_queue(kernel, caller, sender);
     }
     kernel.block(caller, SchedState::InRecv(None));
-    Ok(Next::Pick)
+    Ok(kernel.pick(caller))
 }
 
 /// Receives from the first of the waiting senders whose slices are in order. Each that is not is faulted, and no longer
 /// waits: so this ends.
-fn recv_from_queue(
-    kernel: &mut Kernel,
-    caller: TaskHandle,
-    first: TaskHandle,
-) -> Result<Next, Stop> {
+#[inline(never)]
+fn recv_from_queue(kernel: &mut Kernel, caller: TaskHandle, first: TaskHandle) -> Outcome {
     let mut woken = false;
     let mut candidate = Some(first);
     while let Some(sender) = candidate {
         match deliver(kernel, sender, caller) {
             Ok(()) => {
                 kernel.received(sender, caller);
-                return Ok(Next::pick_if(woken));
+                return Ok(kernel.pick_if(woken, caller));
             }
             Err(blame) => {
                 if let Some(fault) = blame.from {
@@ -108,18 +100,19 @@ fn recv_from_queue(
         candidate = kernel.pick_sender(caller);
     }
     kernel.block(caller, SchedState::InRecv(None));
-    Ok(Next::Pick)
+    Ok(kernel.pick(caller))
 }
 
 /// RECV from one task only, or from the kernel only: notifications.
-fn recv_closed(kernel: &mut Kernel, caller: TaskHandle, source: TaskId) -> Result<Next, Stop> {
+#[inline(never)]
+fn recv_closed(kernel: &mut Kernel, caller: TaskHandle, source: TaskId) -> Outcome {
     if source != TaskId::KERNEL {
         let sender = kernel.lookup(source)?;
         if kernel[sender].state.is_sending_to(kernel[caller].id) {
             match deliver(kernel, sender, caller) {
                 Ok(()) => {
                     kernel.received(sender, caller);
-                    return Ok(Next::Stay);
+                    return Ok(caller);
                 }
                 Err(blame) => {
                     if let Some(fault) = blame.from {
@@ -133,7 +126,7 @@ fn recv_closed(kernel: &mut Kernel, caller: TaskHandle, source: TaskId) -> Resul
         }
     }
     kernel.block(caller, SchedState::InRecv(Some(source)));
-    Ok(Next::Pick)
+    Ok(kernel.pick(caller))
 }
 
 /// Copies the message of `sender`, which is in SEND, to `receiver`, which is in RECV, and gives the receiver its results.
@@ -184,16 +177,16 @@ fn client(kernel: &Kernel, caller: TaskHandle) -> Result<Option<TaskHandle>, Sto
 
 /// REPLY.
 #[inline(always)]
-pub(crate) fn reply(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+pub(crate) fn reply(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     let Some(client) = client(kernel, caller)? else {
-        return Ok(Next::Stay);
+        return Ok(caller);
     };
     let [_, code, message, message_len, ..] = kernel[caller].save.arguments();
     let message = UserSlice::<u8>::new(message, message_len)?;
     let [_, _, _, buffer, buffer_len, ..] = kernel[client].save.arguments();
     let buffer = match UserSlice::<u8>::new(buffer, buffer_len) {
         Ok(buffer) => buffer,
-        Err(error) => return blame_client(kernel, client, error.into(), None),
+        Err(error) => return blame_client(kernel, caller, client, error.into(), None),
     };
     if message.count() > buffer.count() {
         return Err(UsageError::ReplyTooBig.into());
@@ -202,13 +195,13 @@ pub(crate) fn reply(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Sto
         Ok(copied) => {
             kernel[client].save.set_response(code, copied);
             kernel.replied(client);
-            Ok(Next::Stay)
+            Ok(caller)
         }
         Err(Blame {
             from,
             to: Some(fault),
-        }) => blame_client(kernel, client, fault, from),
-        Err(Blame { from, to: None }) => from.map_or(Ok(Next::Stay), |fault| Err(fault.into())),
+        }) => blame_client(kernel, caller, client, fault, from),
+        Err(Blame { from, to: None }) => from.map_or(Ok(caller), |fault| Err(fault.into())),
     }
 }
 
@@ -216,16 +209,17 @@ pub(crate) fn reply(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Sto
 #[inline(never)]
 fn blame_client(
     kernel: &mut Kernel,
+    caller: TaskHandle,
     client: TaskHandle,
-    fault: FaultInfo,
-    own: Option<FaultInfo>,
-) -> Result<Next, Stop> {
+    fault: CallFault,
+    own: Option<CallFault>,
+) -> Outcome {
     kernel.fault(client, fault);
-    own.map_or(Ok(Next::Stay), |fault| Err(fault.into()))
+    own.map_or(Ok(caller), |fault| Err(fault.into()))
 }
 
 /// REPLY_FAULT.
-pub(crate) fn reply_fault(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+pub(crate) fn reply_fault(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     let reason = kernel[caller].save.arguments()[1];
     let reason =
         ReplyFaultReason::try_from(reason).map_err(|()| UsageError::BadReplyFaultReason)?;
@@ -233,5 +227,5 @@ pub(crate) fn reply_fault(kernel: &mut Kernel, caller: TaskHandle) -> Result<Nex
         let server = kernel.id(caller);
         kernel.fault(client, FaultInfo::FromServer(server, reason));
     }
-    Ok(Next::Stay)
+    Ok(caller)
 }

@@ -7,7 +7,7 @@
 
 use crate::descs::{HUBRIS_TASK_COUNT, HUBRIS_TASK_DESCS, HUBRIS_TASK_TABLE_SPACE};
 use crate::platform::{self, Platform};
-use crate::table::{self, Kernel, NOBODY, TaskHandle};
+use crate::table::{self, Kernel, TaskHandle};
 use crate::task::Task;
 use crate::time::CLOCK_FREQ_KHZ;
 use crate::{arch, fail};
@@ -46,7 +46,7 @@ pub unsafe fn start_kernel(tick_divisor: u32, platform: &'static Platform) -> ! 
     arch::gic::init(platform);
     arch::timer::init(platform, tick_divisor);
 
-    let first = kernel.pick(NOBODY);
+    let first = kernel.pick_first();
     // SAFETY: the task is ready to run and everything it needs has just been set up. `kernel` is not used any more.
     unsafe { arch::start_first_task(first.entry()) }
 }

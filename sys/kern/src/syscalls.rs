@@ -6,10 +6,10 @@
 
 use crate::entry::with_kernel;
 use crate::message::{self, lease};
-use crate::table::{Kernel, Next, Stop, TaskHandle};
+use crate::table::{CallFault, Kernel, Outcome, Stop, TaskHandle};
 use crate::task::Task;
 use crate::{interrupts, time};
-use abi::{FaultInfo, Sysnum, TaskId, UsageError};
+use abi::{Sysnum, TaskId, UsageError};
 use core::ptr::NonNull;
 
 /// What the exception entry calls with the running task; returns the task to run next.
@@ -36,13 +36,17 @@ macro_rules! table {
             [$({
                 unsafe extern "C" fn handler(task: NonNull<Task>) -> NonNull<Task> {
                     // SAFETY: a new kernel entry, see `Handler`.
-                    unsafe { with_kernel(task, $call) }
+                    unsafe { with_kernel(task, |kernel, caller| settle(kernel, caller, $call)) }
                 }
                 handler
             },)* {
                 unsafe extern "C" fn handler(task: NonNull<Task>) -> NonNull<Task> {
                     // SAFETY: as above.
-                    unsafe { with_kernel(task, |_, _| Err(UsageError::BadSyscallNumber.into())) }
+                    unsafe {
+                        with_kernel(task, |kernel, caller| {
+                            kernel.fault_current(caller, UsageError::BadSyscallNumber)
+                        })
+                    }
                 }
                 handler
             }]
@@ -59,7 +63,7 @@ table! {
     BorrowWrite => lease::borrow_write,
     BorrowInfo => lease::borrow_info,
     IrqControl => interrupts::irq_control,
-    Panic => |_, _| Err(Stop::Fault(FaultInfo::Panic)),
+    Panic => |_, _| Err(CallFault::Panic.into()),
     GetTimer => time::get_timer,
     RefreshTaskId => refresh_task_id,
     Post => post,
@@ -67,17 +71,34 @@ table! {
     IrqStatus => interrupts::irq_status,
 }
 
+/// Makes a call and sees to it that it ends as it says.
+#[inline(always)]
+fn settle(
+    kernel: &mut Kernel,
+    caller: TaskHandle,
+    call: impl FnOnce(&mut Kernel, TaskHandle) -> Outcome,
+) -> TaskHandle {
+    match call(kernel, caller) {
+        Ok(next) => next,
+        Err(Stop::Code(code)) => {
+            kernel[caller].save.set_response(code, 0);
+            caller
+        }
+        Err(Stop::Fault(fault)) => kernel.fault_current(caller, fault),
+    }
+}
+
 /// REFRESH_TASK_ID: the present name of the task that a name, of whatever generation, belongs to.
-fn refresh_task_id(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+fn refresh_task_id(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     let id = TaskId(kernel[caller].save.arguments()[0] as u16);
     let task = TaskHandle::new(id.index()).ok_or(UsageError::TaskOutOfRange)?;
     let current = kernel[task].id;
     kernel[caller].save.set_refreshed(current);
-    Ok(Next::Stay)
+    Ok(caller)
 }
 
 /// POST: notification bits for any task. Goes straight to the target if that wakes it and it is more important.
-fn post(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+fn post(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     let [id, bits, ..] = kernel[caller].save.arguments();
     let target = kernel.lookup(TaskId(id as u16))?;
     kernel[caller].save.set_response(0, 0);
@@ -87,7 +108,7 @@ fn post(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
             .priority
             .is_more_important_than(kernel[caller].priority)
     {
-        return Ok(Next::Switch(target));
+        return Ok(target);
     }
-    Ok(Next::Stay)
+    Ok(caller)
 }

@@ -9,7 +9,7 @@ use crate::descs::{HUBRIS_TASK_COUNT, HUBRIS_TASK_TABLE_SPACE, PRIORITIES};
 use crate::fail;
 use crate::interrupts;
 use crate::task::{Task, Tasks};
-use abi::{FaultInfo, Generation, SchedState, TaskId, TaskState, UsageError, dead_response_code};
+use abi::{FaultInfo, FaultSource, SchedState, TaskId, TaskState, UsageError, dead_response_code};
 use core::marker::PhantomData;
 use core::ops::{Index, IndexMut};
 use core::ptr::NonNull;
@@ -108,46 +108,69 @@ impl TaskHandle {
     }
 }
 
+/// What a system call comes to: who runs next, or why it does not end with its ordinary results.
+///
+/// Two registers, which is why [`CallFault`] is not a [`FaultInfo`].
+pub(crate) type Outcome = Result<TaskHandle, Stop>;
+
 /// Why a system call does not end with its ordinary results.
 #[derive(Copy, Clone, Debug)]
 pub(crate) enum Stop {
-    /// The caller is faulted.
-    Fault(FaultInfo),
     /// The caller gets this code, with length 0.
     Code(u32),
+    /// The caller is faulted.
+    Fault(CallFault),
+}
+
+/// What a task can do wrong in a system call.
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum CallFault {
+    /// It broke a rule.
+    Usage(UsageError),
+    /// It named memory that it does not own, from this address on.
+    Memory(u32),
+    /// It gave up.
+    Panic,
+}
+
+impl From<CallFault> for FaultInfo {
+    fn from(fault: CallFault) -> Self {
+        match fault {
+            CallFault::Usage(error) => Self::SyscallUsage(error),
+            CallFault::Memory(base) => Self::MemoryAccess {
+                address: Some(base),
+                source: FaultSource::Kernel,
+            },
+            CallFault::Panic => Self::Panic,
+        }
+    }
+}
+
+impl From<UsageError> for CallFault {
+    #[inline(always)]
+    fn from(error: UsageError) -> Self {
+        Self::Usage(error)
+    }
 }
 
 impl From<UsageError> for Stop {
     #[inline(always)]
     fn from(error: UsageError) -> Self {
-        Self::Fault(FaultInfo::SyscallUsage(error))
+        Self::Fault(CallFault::Usage(error))
     }
 }
 
-impl From<FaultInfo> for Stop {
+impl From<CallFault> for Stop {
     #[inline(always)]
-    fn from(fault: FaultInfo) -> Self {
+    fn from(fault: CallFault) -> Self {
         Self::Fault(fault)
     }
 }
 
-/// Who runs when the kernel is left.
-#[derive(Copy, Clone, Debug)]
-pub(crate) enum Next {
-    /// Who ran before.
-    Stay,
-    /// This task, without a look at the others.
-    Switch(TaskHandle),
-    /// The most important runnable task.
-    Pick,
-}
-
-impl Next {
-    /// [`Next::Pick`] if a more important task may have become runnable.
-    pub(crate) fn pick_if(woken: bool) -> Self {
-        if woken { Self::Pick } else { Self::Stay }
-    }
-}
+const _: () = assert!(
+    size_of::<Outcome>() == 8,
+    "an outcome is returned in registers"
+);
 
 /// What the kernel knows beside the task table.
 struct Sets {
@@ -298,7 +321,8 @@ impl Kernel {
     /// task is the supervisor: without it nobody restarts anything, so the system is restarted.
     #[cold]
     #[inline(never)]
-    pub(crate) fn fault(&mut self, task: TaskHandle, fault: FaultInfo) -> bool {
+    pub(crate) fn fault(&mut self, task: TaskHandle, fault: impl Into<FaultInfo>) -> bool {
+        let fault = fault.into();
         if task == TaskHandle::supervisor() {
             fail::die(format_args!("supervisor fault: {fault:?}"));
         }
@@ -312,6 +336,18 @@ impl Kernel {
             original_state,
         };
         self.post(TaskHandle::supervisor(), FAULT_NOTIFICATION)
+    }
+
+    /// The running task did something wrong: faults it and picks who runs instead.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn fault_current(
+        &mut self,
+        current: TaskHandle,
+        fault: impl Into<FaultInfo>,
+    ) -> TaskHandle {
+        self.fault(current, fault);
+        self.pick(current)
     }
 
     /// Posts notification bits. Returns whether that woke the task.
@@ -346,8 +382,25 @@ impl Kernel {
     ///
     /// Does not return if there is none: a system without a runnable idle task is broken.
     #[inline(always)]
-    pub(crate) fn pick(&mut self, current: TaskId) -> TaskHandle {
-        match self.sets().runnable.pick(&ORDER, current.index()) {
+    pub(crate) fn pick(&mut self, current: TaskHandle) -> TaskHandle {
+        let index = self[current].id.index();
+        self.pick_after(index)
+    }
+
+    /// The first task to run: the most important runnable one; among equals, the first in table order.
+    pub(crate) fn pick_first(&mut self) -> TaskHandle {
+        self.pick_after(HUBRIS_TASK_COUNT)
+    }
+
+    /// Who runs on: `current`, unless a task that may be more important was woken.
+    #[inline(always)]
+    pub(crate) fn pick_if(&mut self, woken: bool, current: TaskHandle) -> TaskHandle {
+        if woken { self.pick(current) } else { current }
+    }
+
+    #[inline(always)]
+    fn pick_after(&mut self, index: usize) -> TaskHandle {
+        match self.sets().runnable.pick(&ORDER, index) {
             Some(task) => task,
             None => fail::die(format_args!("no runnable task")),
         }
@@ -398,7 +451,3 @@ impl Kernel {
         self[task].id
     }
 }
-
-/// A task index that no task has: the starting point of the first choice.
-pub(crate) const NOBODY: TaskId =
-    TaskId::for_index_and_gen(TaskId::INDEX_MASK as usize, Generation::ZERO);

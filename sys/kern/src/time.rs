@@ -3,7 +3,7 @@
 //! A tick is one millisecond, counted in 64 bits from boot. Each task has one timer. Only a tick that some timer may be due
 //! at looks at the timers at all: the kernel keeps a lower bound of the next deadline.
 
-use crate::table::{Kernel, Next, Stop, TaskHandle};
+use crate::table::{Kernel, Outcome, TaskHandle};
 use crate::task::{NotificationSet, TimerState, Timestamp};
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -54,7 +54,7 @@ pub(crate) fn advance(kernel: &mut Kernel, ticks: u32) {
 }
 
 /// SET_TIMER. A deadline that has passed disables the timer and posts at once.
-pub(crate) fn set_timer(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+pub(crate) fn set_timer(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     let [enable, low, high, bits, ..] = kernel[caller].save.arguments();
     let deadline = u64::from(low) | u64::from(high) << 32;
     let mut timer = TimerState {
@@ -71,15 +71,15 @@ pub(crate) fn set_timer(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next,
         }
     }
     kernel[caller].timer = timer;
-    Ok(Next::Stay)
+    Ok(caller)
 }
 
 /// GET_TIMER.
-pub(crate) fn get_timer(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+pub(crate) fn get_timer(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     let timer = kernel[caller].timer;
     let deadline = timer.deadline.map(|Timestamp(deadline)| deadline);
     kernel[caller]
         .save
         .set_time(now(), deadline, timer.to_post.0);
-    Ok(Next::Stay)
+    Ok(caller)
 }

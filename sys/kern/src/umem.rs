@@ -4,18 +4,18 @@
 //! it through the kernel's own mapping: every page of every task is mapped for the kernel in all translation tables.
 
 use crate::arch;
-use crate::table::{Kernel, TaskHandle};
+use crate::table::{CallFault, Kernel, TaskHandle};
 use crate::task::Task;
-use abi::{FaultInfo, FaultSource, LeaseAttributes, ULease, UsageError};
+use abi::{LeaseAttributes, ULease, UsageError};
 use kerncore::slice::{Element, UserSlice, overlap};
 
 /// Which sides of a refused copy are to blame, and for what. At least one is.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Blame {
     /// Fault of the task that was to be read from.
-    pub(crate) from: Option<FaultInfo>,
+    pub(crate) from: Option<CallFault>,
     /// Fault of the task that was to be written to.
-    pub(crate) to: Option<FaultInfo>,
+    pub(crate) to: Option<CallFault>,
 }
 
 impl Blame {
@@ -40,11 +40,8 @@ impl Blame {
 
 /// The fault of naming memory that one does not own.
 #[cold]
-pub(crate) fn not_accessible<T: Element>(slice: &UserSlice<T>) -> FaultInfo {
-    FaultInfo::MemoryAccess {
-        address: Some(slice.base()),
-        source: FaultSource::Kernel,
-    }
+pub(crate) fn not_accessible<T: Element>(slice: &UserSlice<T>) -> CallFault {
+    CallFault::Memory(slice.base())
 }
 
 /// Copies as much as both slices hold, and returns how much that is.
@@ -105,7 +102,7 @@ pub(crate) fn read(
     task: &Task,
     source: UserSlice<u8>,
     buffer: &mut [u8],
-) -> Result<usize, FaultInfo> {
+) -> Result<usize, CallFault> {
     let count = (source.count() as usize).min(buffer.len());
     if count == 0 {
         return Ok(0);
@@ -128,7 +125,7 @@ pub(crate) fn write(
     task: &Task,
     destination: UserSlice<u8>,
     bytes: &[u8],
-) -> Result<(), FaultInfo> {
+) -> Result<(), CallFault> {
     let count = (destination.count() as usize).min(bytes.len());
     if count == 0 {
         return Ok(());
@@ -152,7 +149,7 @@ pub(crate) unsafe fn copy_out(
     task: &Task,
     destination: UserSlice<u8>,
     count: u32,
-) -> Result<(), FaultInfo> {
+) -> Result<(), CallFault> {
     if count == 0 {
         return Ok(());
     }
@@ -174,7 +171,7 @@ pub(crate) fn read_lease(
     task: &Task,
     table: UserSlice<ULease>,
     index: u32,
-) -> Result<Option<ULease>, FaultInfo> {
+) -> Result<Option<ULease>, CallFault> {
     if !table.is_empty() && !task.can_read(&table) {
         return Err(not_accessible(&table));
     }

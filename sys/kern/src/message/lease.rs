@@ -4,9 +4,9 @@
 //! again at each call. What is wrong with the table or the memory it names is the lender's fault, and the borrower gets
 //! DEFECT; what is wrong with the borrower's own arguments is its own fault.
 
-use crate::table::{Kernel, Next, Stop, TaskHandle};
+use crate::table::{CallFault, Kernel, Outcome, Stop, TaskHandle};
 use crate::umem::{self, Blame};
-use abi::{DEFECT, FaultInfo, LeaseAttributes, SchedState, TaskId, TaskState, ULease, UsageError};
+use abi::{DEFECT, LeaseAttributes, SchedState, TaskId, TaskState, ULease, UsageError};
 use kerncore::slice::UserSlice;
 
 /// A lease that was found.
@@ -20,7 +20,7 @@ enum Missing {
     /// The caller's call ends like this.
     Stop(Stop),
     /// The lender is faulted, and the caller gets DEFECT.
-    Lender(TaskHandle, FaultInfo),
+    Lender(TaskHandle, CallFault),
 }
 
 impl<T: Into<Stop>> From<T> for Missing {
@@ -30,7 +30,7 @@ impl<T: Into<Stop>> From<T> for Missing {
 }
 
 /// BORROW_READ: from the lease into the caller's buffer.
-pub(crate) fn borrow_read(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+pub(crate) fn borrow_read(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     let result = own_buffer(kernel, caller).and_then(|buffer| {
         let (lender, leased) = leased_memory(kernel, caller, LeaseAttributes::READ)?;
         umem::copy(kernel, lender, leased, caller, buffer)
@@ -40,7 +40,7 @@ pub(crate) fn borrow_read(kernel: &mut Kernel, caller: TaskHandle) -> Result<Nex
 }
 
 /// BORROW_WRITE: from the caller's buffer into the lease.
-pub(crate) fn borrow_write(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+pub(crate) fn borrow_write(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     let result = own_buffer(kernel, caller).and_then(|buffer| {
         let (lender, leased) = leased_memory(kernel, caller, LeaseAttributes::WRITE)?;
         umem::copy(kernel, caller, buffer, lender, leased)
@@ -50,13 +50,13 @@ pub(crate) fn borrow_write(kernel: &mut Kernel, caller: TaskHandle) -> Result<Ne
 }
 
 /// BORROW_INFO: attributes and length of the lease.
-pub(crate) fn borrow_info(kernel: &mut Kernel, caller: TaskHandle) -> Result<Next, Stop> {
+pub(crate) fn borrow_info(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     match find(kernel, caller) {
         Ok(Found { lease, .. }) => {
             kernel[caller]
                 .save
                 .set_borrow_info(lease.attributes.bits(), lease.length);
-            Ok(Next::Stay)
+            Ok(caller)
         }
         Err(missing) => fail(kernel, caller, missing),
     }
@@ -117,8 +117,8 @@ fn leased_memory(
 fn blame(
     kernel: &mut Kernel,
     lender: TaskHandle,
-    lenders: Option<FaultInfo>,
-    own: Option<FaultInfo>,
+    lenders: Option<CallFault>,
+    own: Option<CallFault>,
 ) -> Missing {
     match (lenders, own) {
         (Some(fault), None) => Missing::Lender(lender, fault),
@@ -133,15 +133,11 @@ fn blame(
 }
 
 #[inline(always)]
-fn finish(
-    kernel: &mut Kernel,
-    caller: TaskHandle,
-    result: Result<u32, Missing>,
-) -> Result<Next, Stop> {
+fn finish(kernel: &mut Kernel, caller: TaskHandle, result: Result<u32, Missing>) -> Outcome {
     match result {
         Ok(copied) => {
             kernel[caller].save.set_response(0, copied);
-            Ok(Next::Stay)
+            Ok(caller)
         }
         Err(missing) => fail(kernel, caller, missing),
     }
@@ -149,13 +145,13 @@ fn finish(
 
 #[cold]
 #[inline(never)]
-fn fail(kernel: &mut Kernel, caller: TaskHandle, missing: Missing) -> Result<Next, Stop> {
+fn fail(kernel: &mut Kernel, caller: TaskHandle, missing: Missing) -> Outcome {
     match missing {
         Missing::Stop(stop) => Err(stop),
         Missing::Lender(lender, fault) => {
             kernel[caller].save.set_response(DEFECT, 0);
             let woken = kernel.fault(lender, fault);
-            Ok(Next::pick_if(woken))
+            Ok(kernel.pick_if(woken, caller))
         }
     }
 }

@@ -264,7 +264,8 @@ unsafe extern "C" fn data_abort(task: NonNull<Task>) -> NonNull<Task> {
     // SAFETY: as for `interrupt`.
     unsafe {
         entry::with_kernel(task, |kernel, task| {
-            Err(faults::data_abort(&kernel[task]).into())
+            let fault = faults::data_abort(&kernel[task]);
+            kernel.fault_current(task, fault)
         })
     }
 }
@@ -274,7 +275,11 @@ unsafe extern "C" fn data_abort(task: NonNull<Task>) -> NonNull<Task> {
 /// As for [`interrupt`].
 unsafe extern "C" fn prefetch_abort(task: NonNull<Task>) -> NonNull<Task> {
     // SAFETY: as for `interrupt`.
-    unsafe { entry::with_kernel(task, |_, _| Err(faults::prefetch_abort().into())) }
+    unsafe {
+        entry::with_kernel(task, |kernel, task| {
+            kernel.fault_current(task, faults::prefetch_abort())
+        })
+    }
 }
 
 /// # Safety
@@ -306,9 +311,9 @@ unsafe extern "C" fn no_room(
             match frame::store_elsewhere(&mut kernel[task], frame, words) {
                 Ok(()) => {
                     stored = true;
-                    Ok(crate::table::Next::Stay)
+                    task
                 }
-                Err(fault) => Err(fault.into()),
+                Err(fault) => kernel.fault_current(task, fault),
             }
         })
     };

@@ -6,7 +6,7 @@
 //!
 //! The compiler does not use floating point in the kernel: it is built for a soft-float target.
 
-use crate::table::{Kernel, Next, Stop, TaskHandle};
+use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
 use abi::FaultInfo;
 use core::arch::global_asm;
@@ -76,9 +76,9 @@ unsafe extern "C" {
 }
 
 /// The task tried an instruction that the processor does not know, or that needs the registers of another task.
-pub(crate) fn undefined_instruction(kernel: &mut Kernel, task: TaskHandle) -> Result<Next, Stop> {
+pub(crate) fn undefined_instruction(kernel: &mut Kernel, task: TaskHandle) -> TaskHandle {
     if kernel[task].arch.fpexc == ENABLED {
-        return Err(FaultInfo::IllegalInstruction.into());
+        return kernel.fault_current(task, FaultInfo::IllegalInstruction);
     }
     // SAFETY: the kernel has no floating-point state of its own; enabling first is what makes the other two defined. The owner
     // is a task (see `OWNER`), its registers are those in the processor, and those of `task` are in its save area.
@@ -93,7 +93,7 @@ pub(crate) fn undefined_instruction(kernel: &mut Kernel, task: TaskHandle) -> Re
     }
     kernel[task].arch.fpexc = ENABLED;
     OWNER.store(task.entry().as_ptr(), Ordering::Relaxed);
-    Ok(Next::Stay)
+    task
 }
 
 /// The task begins a new life: what it had in the registers is dropped.

@@ -78,7 +78,6 @@ impl ArchState {
 
 /// System call arguments and results. Which register is which is ABI: arguments and results from r4 on, the number in r11.
 impl SavedState {
-
     /// Arguments 0 to 6.
     #[inline(always)]
     pub(crate) fn arguments(&self) -> [u32; 7] {
