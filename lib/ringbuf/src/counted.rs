@@ -3,6 +3,7 @@
 use crate::RecordEntry;
 #[cfg(not(feature = "disabled"))]
 use crate::{Ringbuf, StaticCell};
+#[cfg(feature = "disabled")]
 use core::marker::PhantomData;
 use counters::Count;
 
@@ -13,7 +14,9 @@ pub struct CountedRingbuf<T: Count + Copy, C, const N: usize> {
     pub ringbuf: StaticCell<Ringbuf<T, C, N>>,
     /// How many there were of each kind.
     pub counters: T::Counters,
-    _count: PhantomData<fn(C)>,
+    /// Keeps the parameter where there is no ring buffer that has it. Absent otherwise: debuggers read the members.
+    #[cfg(feature = "disabled")]
+    unused: PhantomData<fn(C)>,
 }
 
 impl<T: Count + Copy, C: Copy, const N: usize> CountedRingbuf<T, C, N> {
@@ -25,7 +28,8 @@ impl<T: Count + Copy, C: Copy, const N: usize> CountedRingbuf<T, C, N> {
             #[cfg(not(feature = "disabled"))]
             ringbuf: StaticCell::new(Ringbuf::new(payload, count)),
             counters: T::NEW_COUNTERS,
-            _count: PhantomData,
+            #[cfg(feature = "disabled")]
+            unused: PhantomData,
         }
     }
 }
