@@ -79,6 +79,8 @@ pub mod assist {
     pub const MARK: u16 = 20;
     /// Answers after so many milliseconds.
     pub const NAP: u16 = 21;
+    /// Answers first, then makes the system call (number, seven arguments).
+    pub const SYSTEM_CALL_AFTER: u16 = 22;
 }
 
 /// Packs words into a message; use with `as_flattened`.

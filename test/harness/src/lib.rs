@@ -8,9 +8,15 @@
 #![forbid(unsafe_code)]
 
 pub mod artefacts;
+pub mod build;
+pub mod console_text;
+pub mod demo;
+pub mod flight;
 pub mod gdb;
 pub mod machine;
 pub mod paths;
 pub mod qemu;
 pub mod qmp;
 pub mod serial;
+pub mod suite;
+pub mod tool;

@@ -1,2 +1,70 @@
-//! The harness' command line.
-fn main() {}
+//! The harness' command line; see the library for what it does.
+
+#![forbid(unsafe_code)]
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use harness::{demo, suite};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Runs the firmware in QEMU.
+#[derive(Parser)]
+#[command(name = "harness")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build, crash, restart, and read the crash back.
+    Demo {
+        /// Plays this file into the recorded console, instead of a log of this machine.
+        #[arg(long, value_name = "FILE")]
+        console: Option<PathBuf>,
+    },
+    /// Run the tests, on the host and in QEMU.
+    Test {
+        /// Also run what takes long.
+        #[arg(long)]
+        all: bool,
+        /// List the tests and do not run them.
+        #[arg(long)]
+        list: bool,
+        /// How many tests run at a time.
+        #[arg(long, value_name = "N")]
+        threads: Option<usize>,
+        /// Only tests whose name contains this.
+        filter: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does it; says whether all is well.
+fn run(command: Command) -> Result<bool> {
+    match command {
+        Command::Demo { console } => demo::run(console.as_deref()).map(|()| true),
+        Command::Test {
+            all,
+            list,
+            threads,
+            filter,
+        } => suite::run(&suite::Selection {
+            all,
+            list,
+            threads,
+            filter,
+        }),
+    }
+}

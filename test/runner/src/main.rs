@@ -99,7 +99,10 @@ impl Runner {
             runner::NEXT => put(message([self.next]).as_flattened()),
             runner::BEGIN => self.begin(bytes),
             runner::PASSED => self.passed(),
-            runner::FINISHED => self.say(format_args!("finished: {} cases", self.next)),
+            runner::FINISHED => {
+                let cases = self.next;
+                self.say(format_args!("finished: {cases} cases"));
+            }
             runner::LAST_FAULT => {
                 let faults = if a as usize == SECOND {
                     self.second
@@ -203,9 +206,25 @@ impl Runner {
         }
     }
 
-    /// A line that cannot be printed is a line that the harness misses, and says so.
+    /// Prints one line. What cannot be printed is missed by the harness, which says so.
     fn say(&mut self, text: core::fmt::Arguments<'_>) {
-        let _ = self.uart.write_fmt(format_args!("{text}\n"));
+        let _ = OneLine(&mut self.uart).write_fmt(text);
+        let _ = self.uart.write_str("\n");
+    }
+}
+
+/// Text without line ends: a panic's message has some.
+struct OneLine<'a>(&'a mut Uart);
+
+impl Write for OneLine<'_> {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        for part in text.split_inclusive('\n') {
+            match part.strip_suffix('\n') {
+                Some(line) => write!(self.0, "{line} ")?,
+                None => self.0.write_str(part)?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -101,7 +101,7 @@ fn unknown() {
             UsageError::BadKernelMessage,
         );
     }
-    for operation in [1, 2, 3, 8, 9, 10] {
+    for operation in [1, 2, 3, 9, 10] {
         usage(
             Sysnum::Send,
             [kernel(operation), 0, 0, 0, 0, 0, 0],

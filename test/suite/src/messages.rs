@@ -28,6 +28,10 @@ pub const CASES: &[Case] = &[
     ("messages: send of memory that is not mine", send_foreign),
     ("messages: an empty slice is never looked at", send_empty),
     ("messages: receive into slices that wrap", receive_wrapping),
+    (
+        "messages: receive into memory that is not mine",
+        receive_foreign,
+    ),
     ("messages: receive closed on no task", receive_from_nobody),
     (
         "messages: receive closed on a past generation",
@@ -120,6 +124,9 @@ fn description() {
     );
 }
 
+/// Memory of the kernel: no task may read or write it.
+const KERNEL_TEXT: u32 = 0x8010_0000;
+
 /// A dead code carries the generation that lives now.
 fn send_to_the_past() {
     let now = first();
@@ -193,12 +200,32 @@ fn send_empty() {
     assert_eq!((code, length), (1, 0));
 }
 
+/// A receiver's buffer is looked at when there is something to put into it.
 fn receive_wrapping() {
-    usage(
-        Sysnum::Recv,
-        [0xffff_fff0, 0x20, 0, 0, 0, 0, 0],
-        UsageError::InvalidSlice,
+    let fault = FaultInfo::SyscallUsage(UsageError::InvalidSlice);
+    receive_badly(0xffff_fff0, 0x20, fault);
+}
+
+fn receive_foreign() {
+    let fault = FaultInfo::MemoryAccess {
+        address: Some(KERNEL_TEXT),
+        source: FaultSource::Kernel,
+    };
+    receive_badly(KERNEL_TEXT, 4, fault);
+}
+
+/// The assist waits with that buffer, and we send to it.
+fn receive_badly(buffer: u32, length: u32, fault: FaultInfo) {
+    let task = first();
+    let number = Sysnum::Recv as u32;
+    let arguments = [number, buffer, length, 0, 0, 0, 0, 0];
+    assert_eq!(ask(task, assist::SYSTEM_CALL_AFTER, arguments).0, 0);
+    let (code, _) = ask(task, assist::ECHO, [1]);
+    assert_eq!(
+        code,
+        dead_response_code(task.next_generation().generation())
     );
+    assert_eq!(last_fault(task.index()), (1, Some(fault)));
 }
 
 fn receive_from_nobody() {
@@ -314,17 +341,21 @@ fn reply_too_big() {
 
 /// The assist waits with a reply buffer in the kernel's text: our reply faults it and not us.
 fn reply_buffer_foreign() {
-    const TEXT: u32 = 0x8010_0000;
     let caller = first();
     assert_eq!(
-        ask(caller, assist::CALL_BACK, [id(myself()), 0x55, 8, TEXT]).0,
+        ask(
+            caller,
+            assist::CALL_BACK,
+            [id(myself()), 0x55, 8, KERNEL_TEXT]
+        )
+        .0,
         0
     );
     let received = sys_recv_open(&mut [0; 8], 0);
     assert_eq!(received.sender, caller);
     sys_reply(received.sender, 0, &[0; 8]);
     let fault = FaultInfo::MemoryAccess {
-        address: Some(TEXT),
+        address: Some(KERNEL_TEXT),
         source: FaultSource::Kernel,
     };
     assert_eq!(last_fault(caller.index()), (1, Some(fault)));

@@ -1,0 +1,183 @@
+//! The tests: on the host, and in QEMU.
+//!
+//! A test here is one run of something that may itself consist of many cases: `cargo test` of a crate, a machine that
+//! runs a suite of its own. The last line counts the cases.
+
+mod card;
+mod console;
+mod host;
+mod power;
+mod target;
+
+use crate::artefacts::Artefacts;
+use crate::build::{self, Image};
+use crate::qemu::Qemu;
+use crate::tool::Tool;
+use anyhow::{Result, anyhow};
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What to run.
+pub struct Selection {
+    /// Also what takes long.
+    pub all: bool,
+    /// List instead of running.
+    pub list: bool,
+    /// How many at a time.
+    pub threads: Option<usize>,
+    /// Only names that contain this.
+    pub filter: Option<String>,
+}
+
+/// Runs the selected tests; says whether all passed.
+pub fn run(selection: &Selection) -> Result<bool> {
+    let bench = Arc::new(Bench::default());
+    let mut trials = host::trials(&bench)?;
+    trials.extend(console::trials(&bench));
+    trials.extend(card::trials(&bench));
+    trials.extend(power::trials(&bench, selection.all));
+    trials.extend(target::trials(&bench));
+
+    let arguments = Arguments {
+        list: selection.list,
+        filter: selection.filter.clone(),
+        test_threads: selection.threads,
+        ..Arguments::default()
+    };
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !selection.list {
+        let [passed, failed] =
+            [&bench.passed, &bench.failed].map(|count| count.load(Ordering::Relaxed));
+        println!("{passed} passed, {failed} failed");
+    }
+    Ok(!conclusion.has_failed())
+}
+
+/// What the tests share: things that are built when the first test needs them, and the count of cases.
+#[derive(Default)]
+struct Bench {
+    passed: AtomicUsize,
+    failed: AtomicUsize,
+    built: Mutex<Built>,
+}
+
+#[derive(Default)]
+struct Built {
+    qemu: Option<Qemu>,
+    tool: Option<Tool>,
+    images: HashMap<String, Image>,
+}
+
+/// What a test in QEMU works with.
+struct Rig {
+    qemu: Qemu,
+    tool: Tool,
+    image: Image,
+    artefacts: Artefacts,
+}
+
+/// The cases of a test that ran to its end: how many passed, and what those that did not say.
+#[derive(Default)]
+struct Cases {
+    passed: usize,
+    failed: Vec<String>,
+}
+
+impl Bench {
+    /// A test in QEMU with the image of an application.
+    fn trial(
+        self: &Arc<Self>,
+        name: impl Into<String>,
+        app: &'static str,
+        run: impl FnOnce(&Rig) -> Result<Cases> + Send + 'static,
+    ) -> Trial {
+        let bench = self.clone();
+        let name = name.into();
+        Trial::test(name.clone(), move || {
+            let outcome = bench.rig(app, &name).and_then(|rig| {
+                let outcome = run(&rig);
+                let well = outcome.as_ref().is_ok_and(|cases| cases.failed.is_empty());
+                let dir = rig.artefacts.dir().display().to_string();
+                if well {
+                    rig.artefacts.discard();
+                }
+                outcome
+                    .map_err(|cause| anyhow!("{cause:#}\neverything that the run left is in {dir}"))
+                    .map(|mut cases| {
+                        if !well {
+                            cases
+                                .failed
+                                .push(format!("everything that the run left is in {dir}"));
+                        }
+                        cases
+                    })
+            });
+            bench.count(outcome)
+        })
+    }
+
+    /// Counts the cases of a test.
+    fn count(&self, outcome: Result<Cases>) -> Result<(), Failed> {
+        match outcome {
+            Ok(cases) => {
+                self.passed.fetch_add(cases.passed, Ordering::Relaxed);
+                self.failed.fetch_add(
+                    cases
+                        .failed
+                        .iter()
+                        .filter(|text| !text.starts_with("everything"))
+                        .count(),
+                    Ordering::Relaxed,
+                );
+                if cases.failed.is_empty() {
+                    Ok(())
+                } else {
+                    Err(cases.failed.join("\n").into())
+                }
+            }
+            Err(cause) => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                Err(format!("{cause:#}").into())
+            }
+        }
+    }
+
+    fn rig(&self, app: &str, name: &str) -> Result<Rig> {
+        // Whoever comes first builds; the others wait for it.
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let qemu = match &built.qemu {
+            Some(qemu) => qemu.clone(),
+            None => built.qemu.insert(Qemu::find()?).clone(),
+        };
+        let tool = match &built.tool {
+            Some(tool) => tool.clone(),
+            None => built.tool.insert(Tool::build()?).clone(),
+        };
+        let image = match built.images.get(app) {
+            Some(image) => image.clone(),
+            None => {
+                let image = build::dist(app)?;
+                built.images.insert(app.to_owned(), image.clone());
+                image
+            }
+        };
+        Ok(Rig {
+            qemu,
+            tool,
+            image,
+            artefacts: Artefacts::new(name)?,
+        })
+    }
+}
+
+impl Cases {
+    /// A test that is one case, and passed.
+    fn one() -> Self {
+        Self {
+            passed: 1,
+            failed: Vec::new(),
+        }
+    }
+}
