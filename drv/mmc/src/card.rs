@@ -33,8 +33,9 @@ use drv_sdhci::{AutoCommand, Bus, Data, Direction, ErrorKind};
 /// How often a request is tried.
 const ATTEMPTS: u8 = 3;
 
-/// Milliseconds that a card may stay busy after the controller has seen the end of busy: none, by the specification.
-const SETTLE_MS: u16 = 1_000;
+/// Milliseconds that a card may stay busy when the controller no longer watches: twice the longest time that the
+/// specifications give a write.
+const SETTLE_MS: u32 = 1_000;
 
 /// What has gone wrong so far, for whoever watches the system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -174,7 +175,7 @@ impl<'a, H: Host> Card<'a, H> {
     /// Brings the card back to transfer state without losing what it knows.
     async fn recover(&mut self) -> Result<(), Error> {
         self.host.reset_lines().await?;
-        let mut recovery = Recovery::new(&self.location);
+        let mut recovery = Recovery::new(&self.location, SETTLE_MS / 2);
         self.run(&mut recovery).await
     }
 
@@ -308,7 +309,7 @@ impl<'a, H: Host> Card<'a, H> {
     /// Asks until the card has finished what `command` made it do.
     async fn settle(&mut self, command: u8) -> Result<(), Error> {
         let ask = proto::send_status(self.location.rca);
-        let mut waited = 0;
+        let mut waited: u32 = 0;
         loop {
             let card_status = self.host.command(&ask).await?;
             if let Some(fault) = Fault::decode(card_status, status::TRANSFER_ERRORS) {
@@ -323,7 +324,7 @@ impl<'a, H: Host> Card<'a, H> {
                 _ => return Err(Error::Lost),
             }
             self.host.delay(1).await;
-            waited += 1;
+            waited = waited.saturating_add(1);
         }
     }
 

@@ -172,11 +172,15 @@ impl<'a, R: Registers, P: Platform, C: Clock> Card<'a, R, P, C> {
 
     fn begin(&mut self, phase: Phase) {
         self.phase = phase;
-        self.controller.begin(match phase {
+        self.controller.begin(self.phase_ms());
+    }
+
+    fn phase_ms(&self) -> u32 {
+        match self.phase {
             Phase::Prepare => self.settings.prepare_ms,
             Phase::Write => self.settings.write_ms,
             Phase::Complete => self.settings.complete_ms,
-        });
+        }
     }
 
     fn note(&mut self, error: Error) -> Error {
@@ -230,7 +234,9 @@ impl<'a, R: Registers, P: Platform, C: Clock> Card<'a, R, P, C> {
 
     /// Brings the card back to transfer state without losing what it knows.
     fn recover(&mut self, first: bool) -> Result<(), Error> {
-        let mut recovery = Recovery::new(&self.location);
+        // Half of the time at most: the rest is for what comes if the card stays busy.
+        let most_waits = self.phase_ms() / 4;
+        let mut recovery = Recovery::new(&self.location, most_waits);
         let result = self.run(&mut recovery);
         self.found.steps |= recovery.steps;
         if first {

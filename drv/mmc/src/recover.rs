@@ -21,10 +21,8 @@ use crate::state::{CardState, is_ready};
 use block_device::Block;
 use drv_sdhci::ErrorKind;
 
-/// Milliseconds of programming after which a high-priority interrupt is sent. Most writes end well before.
-const PATIENCE: u16 = 40;
-/// Milliseconds of programming after which the card counts as hung: twice the longest time a write may take.
-const LONGEST_BUSY: u16 = 1_000;
+/// Waits for the end of programming after which a high-priority interrupt is sent. Most writes end well before.
+const PATIENCE: u32 = 20;
 /// Commands without an answer, or without effect, before the card counts as lost.
 const ATTEMPTS: u8 = 4;
 
@@ -34,7 +32,9 @@ pub struct Recovery {
     location: CardLocation,
     /// The last action was CMD13.
     asked: bool,
-    waited_ms: u16,
+    waited: u32,
+    /// Waits for the end of programming after which the card counts as hung.
+    most_waits: u32,
     attempts: u8,
     /// State at the first answer.
     pub(crate) first_state: Option<CardState>,
@@ -43,13 +43,14 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// For a card that was at `location` before.
+    /// For a card that was at `location` before. While it is busy it is asked `most_waits` times, 1 to 2 ms apart.
     #[must_use]
-    pub fn new(location: &CardLocation) -> Self {
+    pub fn new(location: &CardLocation, most_waits: u32) -> Self {
         Self {
             location: *location,
             asked: false,
-            waited_ms: 0,
+            waited: 0,
+            most_waits,
             attempts: 0,
             first_state: None,
             steps: 0,
@@ -73,14 +74,12 @@ impl Recovery {
 
     fn wait(&mut self) -> Result<Action, Error> {
         self.steps |= step::WAITED;
-        self.waited_ms = self.waited_ms.saturating_add(1);
-        if self.waited_ms > LONGEST_BUSY {
+        self.waited = self.waited.saturating_add(1);
+        if self.waited > self.most_waits {
             return Err(Error::Busy);
         }
         let location = &self.location;
-        if self.waited_ms > PATIENCE
-            && location.has(flag::HPI)
-            && self.steps & step::INTERRUPTED == 0
+        if self.waited > PATIENCE && location.has(flag::HPI) && self.steps & step::INTERRUPTED == 0
         {
             self.steps |= step::INTERRUPTED;
             let by_cmd12 = location.has(flag::HPI_BY_CMD12);

@@ -265,10 +265,8 @@ fn a_card_that_never_ends_programming_is_identified_anew() {
     let location = bench.identified();
     bench.sim.card().set_state(State::Programming);
     bench.sim.controller().powers_card = false;
-    let mut settings = SETTINGS;
-    settings.prepare_ms = 2_500;
     bench.fill(3, 12);
-    let mut card = bench.emergency_with(true, settings);
+    let mut card = bench.emergency(true);
     let found = card.prepare(&location).expect("CMD0 ends everything");
     assert_eq!(found.card_state, State::Programming as u8);
     let expected = step::WAITED | step::IDENTIFIED;

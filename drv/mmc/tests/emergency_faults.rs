@@ -207,7 +207,8 @@ fn phases_have_their_own_deadlines_and_codes() {
     assert_eq!(failure.code() >> 24, 2);
     let took_ms = (bench.sim.now_us() - start) / 1000;
     assert!((990..=1_050).contains(&took_ms), "{took_ms} ms");
-    bench.sim.card().program_us = 200;
+    let soon = bench.sim.now_us() + 100_000;
+    bench.sim.card().set_busy_until(soon);
     let card_state = card.complete();
     assert!(
         card_state.is_ok(),

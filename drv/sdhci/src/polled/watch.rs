@@ -1,7 +1,7 @@
 //! Bounds on waiting that hold even if time stands still.
 //!
-//! A phase has a deadline. Each wait in it has a limit of its own, so that one step that hangs leaves time to try
-//! something else. Time comes from a clock that may be dead (it never answers, or always the same): if it has not moved
+//! A phase has a deadline. Each wait in it has a limit of its own, and at most half of the phase, so that one step that
+//! hangs leaves time to try something else. Time comes from a clock that may be dead (it never answers, or always the same): if it has not moved
 //! during a given number of polls, time is over as well. Both bounds together make every phase end, and so everything
 //! that consists of phases.
 
@@ -31,6 +31,8 @@ pub(crate) struct Watch<C> {
     clock: C,
     /// When the phase ends.
     deadline: u64,
+    /// The longest that one wait in it may take.
+    half_ms: u32,
     /// The clock at the last look.
     seen: u64,
     /// Polls in this phase since the clock last moved.
@@ -44,6 +46,8 @@ pub(crate) struct Watch<C> {
 pub struct Patience {
     limit_ms: u32,
     polls: u32,
+    /// Of these, since the clock last moved.
+    stalled: u32,
     end: Option<u64>,
 }
 
@@ -54,6 +58,7 @@ impl Patience {
         Self {
             limit_ms,
             polls: 0,
+            stalled: 0,
             end: None,
         }
     }
@@ -65,6 +70,7 @@ impl<C: Clock> Watch<C> {
         Self {
             clock,
             deadline: 0,
+            half_ms: 0,
             seen: 0,
             stalled: 0,
             limit,
@@ -75,6 +81,7 @@ impl<C: Clock> Watch<C> {
     pub(crate) fn begin(&mut self, ms: u32) {
         self.seen = self.clock.now().unwrap_or(0);
         self.deadline = self.seen.saturating_add(ms.into());
+        self.half_ms = ms / 2;
         self.stalled = 0;
     }
 
@@ -92,12 +99,18 @@ impl<C: Clock> Watch<C> {
             Some(now) if now != self.seen => {
                 self.seen = now;
                 self.stalled = 0;
+                patience.stalled = 0;
             }
-            _ => self.stalled = self.stalled.saturating_add(POLLS_PER_LOOK),
+            _ => {
+                self.stalled = self.stalled.saturating_add(POLLS_PER_LOOK);
+                patience.stalled = patience.stalled.saturating_add(POLLS_PER_LOOK);
+            }
         }
-        let limit = u64::from(patience.limit_ms);
-        let end = *patience.end.get_or_insert(self.seen.saturating_add(limit));
-        self.seen >= end || self.is_late()
+        let limit = patience.limit_ms.min(self.half_ms);
+        let end = *patience
+            .end
+            .get_or_insert(self.seen.saturating_add(limit.into()));
+        self.seen >= end || patience.stalled >= self.limit / 2 || self.is_late()
     }
 
     /// Whether the phase was over at the last look.
@@ -159,17 +172,20 @@ mod tests {
     }
 
     #[test]
-    fn a_step_ends_at_its_own_limit_and_at_the_phase() {
+    fn a_step_ends_at_its_own_limit_at_half_of_the_phase_and_with_the_phase() {
         let clock = Ticking {
             looks: Cell::new(0),
             looks_per_ms: 2,
         };
         let mut watch = Watch::new(clock, u32::MAX);
         watch.begin(100);
-        let step = polls(&mut watch, 10);
-        assert!((19 * 256..=22 * 256).contains(&step), "{step}");
+        let own = polls(&mut watch, 10);
+        assert!((19 * 256..=22 * 256).contains(&own), "{own}");
+        let half = polls(&mut watch, 1000);
+        assert!((98 * 256..=102 * 256).contains(&half), "{half}");
         let rest = polls(&mut watch, 1000);
-        assert!((170 * 256..=182 * 256).contains(&rest), "{rest}");
+        assert!((70 * 256..=82 * 256).contains(&rest), "{rest}");
+        assert!(watch.is_late());
         assert!(polls(&mut watch, 1000) < 256, "the phase is over");
     }
 
@@ -178,16 +194,22 @@ mod tests {
     fn a_dead_clock_ends_every_step_of_the_phase() {
         let mut watch = Watch::new(Dead, 10_000);
         watch.begin(100);
-        assert!(polls(&mut watch, 10) <= 10_240);
+        assert!(polls(&mut watch, 10) <= 5_120);
+        assert!(
+            !watch.is_late(),
+            "half of the polls are left for something else"
+        );
+        assert!(polls(&mut watch, 10) <= 5_120);
+        assert!(watch.is_late());
         assert!(
             polls(&mut watch, 10) < 256,
             "the polls of the phase are used up"
         );
         watch.begin(100);
-        assert!(polls(&mut watch, 10) > 9_000, "the next phase has its own");
+        assert!(polls(&mut watch, 10) > 4_000, "the next phase has its own");
         let mut watch = Watch::new(Frozen, 10_000);
         watch.begin(100);
-        assert!(polls(&mut watch, 10) <= 10_240);
+        assert!(polls(&mut watch, 10) <= 5_120);
     }
 
     #[test]
