@@ -1,0 +1,317 @@
+//! Both drivers, against the simulated controller, with a card that is in transfer state.
+
+use block_device::Block;
+use drv_sdhci::adma2::MAX_BLOCKS;
+use drv_sdhci::{
+    AutoCommand, Bus, Command, Data, Direction, Error, ErrorKind, Response, interrupt, polled,
+};
+use drv_sdhci_sim::{Board, Buffer, Card, Fault, Model, Plan, Simulator, State, Ticks};
+
+const BUS: Bus = Bus {
+    clock_hz: 25_000_000,
+    lines: 1,
+    high_speed: false,
+};
+const REFUSAL: u32 = 0xFC00_0000;
+
+fn command(index: u8, argument: u32) -> Command {
+    let refusal = if matches!(index, 17 | 18 | 24 | 25) {
+        REFUSAL
+    } else {
+        0
+    };
+    Command {
+        index,
+        argument,
+        response: Response::R1,
+        refusal,
+    }
+}
+
+/// A slot with a card that waits for data commands.
+struct Slot {
+    sim: Simulator,
+    board: Board,
+    table: Buffer,
+}
+
+enum Either<'a> {
+    Interrupt(interrupt::Controller<'a, Simulator, Board, Ticks>),
+    Polled(polled::Controller<'a, Simulator, Board, Ticks>),
+}
+
+/// One of the two drivers, behind one face for these tests.
+struct Driver<'a> {
+    sim: Simulator,
+    either: Either<'a>,
+}
+
+impl Slot {
+    fn new() -> Self {
+        let sim = Simulator::new(Card::new(Model::EmmcSector, 8 * 1024 * 1024));
+        let board = sim.board(1);
+        let table = sim.buffer(1);
+        Self { sim, board, table }
+    }
+
+    fn drivers(&self, dma: bool) -> [Driver<'_>; 2] {
+        let table = dma.then_some(&self.table[0]);
+        let (sim, board, ticks) = (&self.sim, &self.board, self.sim.ticks());
+        let normal =
+            interrupt::Controller::new(sim.clone(), board.clone(), ticks.clone(), table, 2);
+        let emergency = polled::Controller::new(sim.clone(), board.clone(), ticks, table, 1 << 20);
+        [Either::Interrupt(normal), Either::Polled(emergency)].map(|either| Driver {
+            sim: sim.clone(),
+            either,
+        })
+    }
+}
+
+impl Driver<'_> {
+    /// Resets the controller; the card, which may have lost its power meanwhile, is in transfer state afterwards.
+    fn reset(&mut self) -> Result<(), Error> {
+        let result = match &mut self.either {
+            Either::Interrupt(controller) => self.sim.block_on(controller.reset(BUS)),
+            Either::Polled(controller) => {
+                controller.begin(10_000);
+                controller.reset(BUS)
+            }
+        };
+        if self.sim.controller().has_card() {
+            self.sim.card().set_state(State::Transfer);
+        }
+        result
+    }
+
+    fn command(&mut self, command: &Command) -> Result<u32, Error> {
+        match &mut self.either {
+            Either::Interrupt(controller) => self.sim.block_on(controller.command(command)),
+            Either::Polled(controller) => controller.command(command),
+        }
+    }
+
+    fn transfer(&mut self, command: &Command, data: &Data<'_>) -> Result<u32, Error> {
+        match &mut self.either {
+            Either::Interrupt(controller) => self.sim.block_on(controller.transfer(command, data)),
+            Either::Polled(controller) => controller.transfer(command, data),
+        }
+    }
+
+    fn reset_lines(&mut self) -> Result<(), Error> {
+        match &mut self.either {
+            Either::Interrupt(controller) => self.sim.block_on(controller.reset_lines()),
+            Either::Polled(controller) => controller.reset_lines(),
+        }
+    }
+}
+
+fn multiple(direction: Direction, blocks: &[Block]) -> Data<'_> {
+    let auto = AutoCommand::Cmd12(REFUSAL);
+    Data {
+        direction,
+        blocks,
+        block_len: 512,
+        multiple: true,
+        auto,
+    }
+}
+
+fn number(blocks: &[Block], seed: u32) {
+    for (block, number) in blocks.iter().zip(0u32..) {
+        block.fill(seed << 16 | number);
+    }
+}
+
+#[test]
+fn transfers_of_every_length_arrive() {
+    for dma in [true, false] {
+        let slot = Slot::new();
+        let (data, back) = (slot.sim.buffer(MAX_BLOCKS), slot.sim.buffer(MAX_BLOCKS));
+        for (mut driver, seed) in slot.drivers(dma).into_iter().zip(1..) {
+            driver.reset().expect("the slot is healthy");
+            let lengths = if dma {
+                [1, 63, 64, 65, 129, MAX_BLOCKS]
+            } else {
+                [1, 2, 3, 4, 5, 70]
+            };
+            for len in lengths {
+                number(&data[..len], seed);
+                let write = multiple(Direction::Write, &data[..len]);
+                driver
+                    .transfer(&command(25, 1000), &write)
+                    .expect("the slot is healthy");
+                while driver.command(&command(13, 1 << 16)).expect("healthy") >> 9 & 0xF != 4 {}
+                back.iter().for_each(|block| block.fill(0));
+                let read = multiple(Direction::Read, &back[..len]);
+                driver
+                    .transfer(&command(18, 1000), &read)
+                    .expect("the slot is healthy");
+                for (block, number) in back[..len].iter().zip(0u32..) {
+                    assert_eq!(
+                        block.word(0),
+                        seed << 16 | number,
+                        "{len} blocks, dma {dma}"
+                    );
+                    assert_eq!(block.word(127), seed << 16 | number);
+                }
+            }
+            assert!(!slot.sim.controller().signals_enabled());
+        }
+        assert_eq!(slot.sim.violations(), Vec::<String>::new());
+    }
+}
+
+/// REQ: M5 (PIO where DMA cannot go)
+#[test]
+fn blocks_that_dma_cannot_reach_go_through_the_buffer_port() {
+    let slot = Slot::new();
+    let blocks: Vec<Block> = (0..3).map(|_| Block::zeroed()).collect();
+    for mut driver in slot.drivers(true) {
+        driver.reset().expect("the slot is healthy");
+        number(&blocks, 9);
+        let write = multiple(Direction::Write, &blocks);
+        driver
+            .transfer(&command(25, 50), &write)
+            .expect("the slot is healthy");
+        assert_eq!(slot.sim.card().block(52)[5], 9 << 16 | 2);
+        slot.sim.pass_us(10_000);
+    }
+}
+
+#[test]
+fn requests_that_cannot_be_described_are_not_sent() {
+    let slot = Slot::new();
+    let data = slot.sim.buffer(MAX_BLOCKS + 1);
+    for mut driver in slot.drivers(true) {
+        driver.reset().expect("the slot is healthy");
+        let _ = slot.sim.commands();
+        for blocks in [&data[..0], &data[..]] {
+            let error = driver.transfer(&command(25, 0), &multiple(Direction::Write, blocks));
+            assert_eq!(
+                error,
+                Err(Error {
+                    kind: ErrorKind::BadRequest,
+                    command: 25
+                })
+            );
+        }
+        assert_eq!(slot.sim.commands(), []);
+    }
+}
+
+#[test]
+fn every_fault_is_named_by_both_drivers() {
+    let cases = [
+        (Fault::Ignored, ErrorKind::NoCompletion),
+        (Fault::NoResponse, ErrorKind::CommandTimeout),
+        (Fault::ResponseCrc, ErrorKind::CommandCrc),
+        (Fault::ResponseEndBit, ErrorKind::CommandEndBit),
+        (Fault::ResponseIndex, ErrorKind::CommandIndex),
+        (Fault::Refused(1 << 26), ErrorKind::Refused),
+        (Fault::DataCrc(2), ErrorKind::DataCrc),
+        (Fault::DataEndBit(0), ErrorKind::DataEndBit),
+        (Fault::DataTimeout(1), ErrorKind::DataTimeout),
+        (Fault::DataStall(3), ErrorKind::DataStalled),
+        (Fault::Adma(3), ErrorKind::Adma),
+        (Fault::AutoCommand, ErrorKind::AutoCommand),
+        (Fault::Removed, ErrorKind::CardGone),
+        (Fault::HangsCommand, ErrorKind::InhibitStuck),
+        (Fault::HangsData, ErrorKind::InhibitStuck),
+    ];
+    for (fault, kind) in cases {
+        for direction in [Direction::Read, Direction::Write] {
+            for which in [0, 1] {
+                let slot = Slot::new();
+                let data = slot.sim.buffer(4);
+                let [interrupt, polled] = slot.drivers(true);
+                let mut driver = if which == 0 { interrupt } else { polled };
+                driver.reset().expect("the slot is healthy");
+                let index = if direction == Direction::Read { 18 } else { 25 };
+                slot.sim.fault(Plan::next(index, fault));
+                let request = multiple(direction, &data);
+                let mut result = driver.transfer(&command(index, 8), &request);
+                if kind == ErrorKind::InhibitStuck && result.is_ok() {
+                    result = driver.transfer(&command(index, 8), &request);
+                }
+                let what = format!("{fault:?} {direction:?} driver {which}");
+                assert_eq!(
+                    result,
+                    Err(Error {
+                        kind,
+                        command: index
+                    }),
+                    "{what}"
+                );
+                if fault != Fault::Removed {
+                    assert_eq!(driver.reset_lines(), Ok(()), "{what}");
+                    slot.sim.card().set_state(State::Transfer);
+                    slot.sim.pass_us(1_000_000);
+                    assert!(
+                        driver.transfer(&command(index, 8), &request).is_ok(),
+                        "{what}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn busy_after_a_command_is_waited_for() {
+    let slot = Slot::new();
+    for mut driver in slot.drivers(true) {
+        driver.reset().expect("the slot is healthy");
+        slot.sim.fault(Plan::next(6, Fault::Busy(150_000)));
+        let start = slot.sim.now_us();
+        let switch = Command {
+            response: Response::R1b,
+            ..command(6, 0x03B9_0100)
+        };
+        driver.command(&switch).expect("the card is only busy");
+        assert!(slot.sim.now_us() - start >= 150_000);
+        slot.sim.fault(Plan::next(6, Fault::Busy(u64::MAX / 2)));
+        let error = driver.command(&switch);
+        assert_eq!(
+            error,
+            Err(Error {
+                kind: ErrorKind::BusyStuck,
+                command: 6
+            })
+        );
+        slot.sim.card().set_state(State::Transfer);
+    }
+}
+
+#[test]
+fn without_card_detect_a_slot_that_looks_empty_is_tried() {
+    let mut slot = Slot::new();
+    slot.board = slot.sim.board(1).without_card_detect();
+    let card = slot.sim.eject().expect("there was one");
+    for mut driver in slot.drivers(true) {
+        assert_eq!(driver.reset(), Ok(()));
+        let error = driver.command(&command(13, 1 << 16));
+        assert_eq!(
+            error,
+            Err(Error {
+                kind: ErrorKind::NoCompletion,
+                command: 13
+            })
+        );
+    }
+    slot.sim.insert(card);
+}
+
+#[test]
+fn errors_that_nobody_cleared_do_not_disturb() {
+    let slot = Slot::new();
+    for mut driver in slot.drivers(true) {
+        driver.reset().expect("the slot is healthy");
+        slot.sim.controller().force_status(0x03FF_0003);
+        assert_eq!(
+            driver
+                .command(&command(13, 1 << 16))
+                .map(|status| status >> 9 & 0xF),
+            Ok(4)
+        );
+    }
+}
