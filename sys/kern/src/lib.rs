@@ -33,8 +33,7 @@
 //! * [`startup::start_kernel`] takes a [`Platform`] beside the tick divisor; there are no profiling hooks; the epitaph is
 //!   always there (no feature `nano`).
 //! * Because the processor is an ARMv7-A: division by zero does not trap; misaligned LDRD and LDM are `InvalidOperation`
-//!   with the DFSR in place of the CFSR; a switch to A32 state is not trapped, the task goes on in Thumb state after its
-//!   next kernel entry. A stack that cannot take the frame is a `StackOverflow`, as on ARMv7-M.
+//!   with the DFSR in place of the CFSR; a switch to A32 state faults the task a little later than INVSTATE would. A stack that cannot take the frame is a `StackOverflow`, as on ARMv7-M.
 //!
 //! # Unsafe code
 //!

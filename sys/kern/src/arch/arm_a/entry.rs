@@ -17,7 +17,12 @@
 //! `leave` gets the task to run. If it is another than before, translation table, ASID and FPU access are switched: first to an
 //! ASID that no task has, so that nothing is ever looked up in one task's table and remembered under another's ASID
 //! (DDI 0406C, B3.10.4). The PSR of the frame is in the task's hands, so all of it but flags and IT state is replaced: USR mode,
-//! Thumb state, little-endian, no exceptions masked.
+//! Thumb state, little-endian, no exceptions masked. The exclusive monitor is cleared, as an exception return of ARMv7-M does.
+//!
+//! # A32 state
+//!
+//! An ARMv7-M has only Thumb state, and a branch to an even address is a fault (INVSTATE). Here it is a branch to A32 code, which
+//! cannot be trapped; but at the next undefined instruction, and at the next interrupt at the latest, the task gets that same fault.
 //!
 //! # Exceptions in the kernel
 //!
@@ -71,8 +76,9 @@ kernel_vectors:
     mov     r8, r12
     mrs     r9, lr_usr
     mrs     r1, sp_usr
-    bfc     r11, #0, #10                @ psr becomes an xPSR: no mode, no masks,
-    orr     r11, r11, #0x01000000       @   T where it is there
+    lsrs    r2, r11, #5                 @ psr becomes an xPSR: no mode, no masks,
+    bfc     r11, #0, #10
+    bfi     r11, r2, #24, #1            @   T where it is there
     subs    r1, r1, #{frame}
     bic     r1, r1, #3
     ldrd    r2, r3, [r0, #{stack}]
@@ -121,6 +127,7 @@ supervisor_call:
     @ The way out: r0 is the task to run, the kernel stack is empty.
     .thumb_func
 leave:
+    clrex
     ldr     r1, [sp]
     cmp     r0, r1
     beq     1f
@@ -134,7 +141,6 @@ leave:
     isb
     mcr     p15, 0, r2, c13, c0, 1      @ CONTEXTIDR: the task's
     vmsr    fpexc, r3
-    clrex
 1:  ldr     r1, [r0, #{psp}]
     ldmia   r0, {{r4-r11}}
     ldrd    r2, r3, [r1, #24]           @ pc, xpsr
@@ -182,7 +188,13 @@ prefetch_abort:
     .thumb_func
 undefined_instruction:
     from_user {undefined_cause}
-    sub     lr, lr, #2
+    push    {{r0}}
+    mrs     r0, spsr
+    tst     r0, #0x20                   @ lr is one instruction on, whatever its length in Thumb state
+    ite     ne
+    subne   lr, lr, #2
+    subeq   lr, lr, #4
+    pop     {{r0}}
     enter
 7:  bl      {undefined}
     b.w     leave
@@ -254,7 +266,15 @@ enum Cause {
 /// Called from the exception entry only, with the running task.
 unsafe extern "C" fn interrupt(task: NonNull<Task>) -> NonNull<Task> {
     // SAFETY: a new kernel entry, see above.
-    unsafe { entry::with_kernel(task, entry::interrupt) }
+    unsafe {
+        entry::with_kernel(task, |kernel, task| {
+            let next = entry::interrupt(kernel, task);
+            if frame::is_thumb(&kernel[task]) {
+                return next;
+            }
+            kernel.fault_current(task, faults::INVALID_STATE)
+        })
+    }
 }
 
 /// # Safety

@@ -5,6 +5,9 @@ use crate::task::Task;
 use abi::FaultInfo;
 use kerncore::arm_a::status::{self, Stack};
 
+/// The task is in A32 state, which an ARMv7-M does not have. UFSR.INVSTATE, where a CFSR has it.
+pub(crate) const INVALID_STATE: FaultInfo = FaultInfo::InvalidOperation(1 << 17);
+
 /// The fault behind a data abort that was just taken from the task.
 pub(crate) fn data_abort(task: &Task) -> FaultInfo {
     let stack = Stack {

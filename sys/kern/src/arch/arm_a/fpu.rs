@@ -6,6 +6,7 @@
 //!
 //! The compiler does not use floating point in the kernel: it is built for a soft-float target.
 
+use super::{faults, frame};
 use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
 use abi::FaultInfo;
@@ -77,6 +78,9 @@ unsafe extern "C" {
 
 /// The task tried an instruction that the processor does not know, or that needs the registers of another task.
 pub(crate) fn undefined_instruction(kernel: &mut Kernel, task: TaskHandle) -> TaskHandle {
+    if !frame::is_thumb(&kernel[task]) {
+        return kernel.fault_current(task, faults::INVALID_STATE);
+    }
     if kernel[task].arch.fpexc == ENABLED {
         return kernel.fault_current(task, FaultInfo::IllegalInstruction);
     }

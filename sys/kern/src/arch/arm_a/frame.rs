@@ -220,6 +220,12 @@ pub(crate) fn registers(task: &Task) -> [u32; TASK_REGISTERS] {
     ]
 }
 
+/// Was the task in Thumb state?
+pub(crate) fn is_thumb(task: &Task) -> bool {
+    let [.., psr] = memory::load(task.save.psp);
+    psr & XPSR_T != 0
+}
+
 /// A stopped task's stack pointer.
 pub(crate) fn stack_pointer(task: &Task) -> u32 {
     match task.arch.lost_stack_pointer {

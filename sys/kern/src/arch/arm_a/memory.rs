@@ -110,17 +110,17 @@ pub(crate) fn enable(kernel: &mut Kernel, platform: &Platform) {
     for &device in platform.devices {
         map(device, Page::for_kernel(memory | RegionAttributes::DEVICE));
     }
-    for &region in &KERNEL_EXTERN_REGIONS {
-        map(region, Page::for_kernel(memory | RegionAttributes::DMA));
-    }
     for region in HUBRIS_REGION_DESCS
         .iter()
         .filter(|region| is_memory(region.attributes))
     {
         map(
             (region.base, region.size),
-            Page::for_kernel(region.attributes),
+            Page::for_kernel(for_kernel(region.attributes)),
         );
+    }
+    for &region in &KERNEL_EXTERN_REGIONS {
+        map(region, Page::for_kernel(memory | RegionAttributes::DMA));
     }
 
     for (task, table) in TaskHandle::all().zip(&mut tables.tasks) {
@@ -144,6 +144,14 @@ pub(crate) fn enable(kernel: &mut Kernel, platform: &Platform) {
     let table = (&raw const tables.kernel) as u32 | WALK;
     // SAFETY: the tables map everything the kernel uses at the address it has already.
     unsafe { turn_on(table) };
+}
+
+/// What the kernel may do with a task's memory. It never copies to DMA memory.
+fn for_kernel(attributes: RegionAttributes) -> RegionAttributes {
+    if attributes.contains(RegionAttributes::DMA) {
+        return attributes - RegionAttributes::WRITE;
+    }
+    attributes
 }
 
 /// Memory that tasks own is mapped for the kernel too; devices are not.
