@@ -19,72 +19,27 @@
 //! No interrupt, no lock, no heap, no recursion, no panic; every wait is bounded (see [`drv_sdhci::polled`]). From the
 //! driver of normal operation it shares the pure parts: constants, procedures, the planning of requests.
 
+mod phase;
+mod take_over;
+
+pub use phase::{Failure, Phase, Settings};
+
 use crate::error::Error;
 use crate::found::{ControllerState, Found, step};
-use crate::identify::{Identification, Options};
-use crate::location::{CardLocation, Kind, flag};
-use crate::procedure::{Action, Procedure};
+use crate::location::{CardLocation, flag};
 use crate::proto::{self, ext_csd, status};
-use crate::recover::Recovery;
 use crate::request::{self, Request};
 use crate::state::{CardState, Fault, is_ready};
 use block_device::{Block, PolledDevice};
 use drv_sdhci::adma2::MAX_BLOCKS;
 use drv_sdhci::polled::{Clock, Controller, Patience};
-use drv_sdhci::{AutoCommand, Data, Direction, Platform, Registers};
+use drv_sdhci::{Data, Direction, Platform, Registers};
 
 /// How often a request is tried.
 const ATTEMPTS: u8 = 3;
 
 /// Milliseconds that a card may be busy after a write.
 const SETTLE_MS: u32 = 500;
-
-/// Milliseconds without power that make every card forget.
-const POWER_OFF_MS: u32 = 5;
-
-/// The limits of the emergency path, and what it cannot find out by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// The family to try first when nothing is known of the card.
-    pub first: Kind,
-    /// Time for [`Card::prepare`], milliseconds.
-    pub prepare_ms: u32,
-    /// Time for all reading and writing, milliseconds.
-    pub write_ms: u32,
-    /// Time for [`Card::complete`], milliseconds.
-    pub complete_ms: u32,
-    /// Polls of a phase without movement of the clock after which it counts as dead.
-    pub polls_without_time: u32,
-}
-
-/// The phases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Phase {
-    /// Reset, recovery, identification.
-    Prepare = 1,
-    /// Reading and writing.
-    Write = 2,
-    /// The last flush.
-    Complete = 3,
-}
-
-/// Why the emergency path failed, and where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The phase.
-    pub phase: Phase,
-    /// The error.
-    pub error: Error,
-}
-
-impl Failure {
-    /// As one number for crash records: the phase in bits 31:24, [`Error::code`] below.
-    #[must_use]
-    pub const fn code(self) -> u32 {
-        (self.phase as u32) << 24 | self.error.code()
-    }
-}
 
 /// A card in the hands of the emergency path.
 #[derive(Debug)]
@@ -193,131 +148,6 @@ impl<'a, R: Registers, P: Platform, C: Clock> Card<'a, R, P, C> {
             phase: self.phase,
             error: self.note(error),
         }
-    }
-
-    fn take_over(&mut self) -> Result<(), Error> {
-        let known = self.location.kind().is_some();
-        self.reset()?;
-        if known {
-            match self.recover(true) {
-                Ok(()) => return Ok(()),
-                Err(error) => self.survive(error)?,
-            }
-        }
-        // Identification turns the cache off. What it held was never reported durable.
-        self.unflushed = false;
-        self.identify()
-    }
-
-    /// Resets the controller, twice if need be.
-    fn reset(&mut self) -> Result<(), Error> {
-        let bus = self.location.bus();
-        if let Err(error) = self.controller.reset(bus) {
-            self.survive(error.into())?;
-            self.found.steps |= step::RESET_AGAIN;
-            self.controller.reset(bus)?;
-        }
-        Ok(())
-    }
-
-    /// Takes note of an error and goes on, unless nothing that could follow would help.
-    fn survive(&mut self, error: Error) -> Result<(), Error> {
-        self.note(error);
-        if self.controller.is_late() {
-            Err(Error::Deadline)
-        } else if error.is_transient() {
-            Ok(())
-        } else {
-            Err(error)
-        }
-    }
-
-    /// Brings the card back to transfer state without losing what it knows.
-    fn recover(&mut self, first: bool) -> Result<(), Error> {
-        // Half of the time at most: the rest is for what comes if the card stays busy.
-        let most_waits = self.phase_ms() / 4;
-        let mut recovery = Recovery::new(&self.location, most_waits);
-        let result = self.run(&mut recovery);
-        self.found.steps |= recovery.steps;
-        if first {
-            self.found.saw(recovery.first_state);
-        }
-        result
-    }
-
-    /// Identifies the card anew; if it does not answer, once more after its power was off.
-    fn identify(&mut self) -> Result<(), Error> {
-        let before = self.location;
-        if let Err(error) = self.identify_once(&before) {
-            match error {
-                Error::NoCard | Error::PowerUp => self.note(error),
-                error => {
-                    self.survive(error)?;
-                    error
-                }
-            };
-            self.found.steps |= step::POWER_CYCLED;
-            self.controller.power_off();
-            self.controller.delay(POWER_OFF_MS);
-            self.location = CardLocation::default();
-            self.reset()?;
-            self.identify_once(&before)?;
-        }
-        self.found.steps |= step::IDENTIFIED;
-        if before.kind().is_some() && before.cid != self.location.cid {
-            self.found.steps |= step::OTHER_CARD;
-        }
-        Ok(())
-    }
-
-    fn identify_once(&mut self, before: &CardLocation) -> Result<(), Error> {
-        let options = Options {
-            first: before.kind().unwrap_or(self.settings.first),
-            lines: 1,
-            fast: false,
-            cache: false,
-        };
-        let mut identification = Identification::new(options);
-        self.run(&mut identification)?;
-        self.location = *identification.location();
-        Ok(())
-    }
-
-    fn run(&mut self, procedure: &mut impl Procedure) -> Result<(), Error> {
-        let mut reply = Ok([0; 4]);
-        loop {
-            let result = match procedure.next(reply, self.scratch)? {
-                Action::Command(command) => self.controller.command(&command).map(|_| ()),
-                Action::Read(command, block_len) => {
-                    let data = Data {
-                        direction: Direction::Read,
-                        blocks: core::slice::from_ref(self.scratch),
-                        block_len,
-                        multiple: false,
-                        auto: AutoCommand::None,
-                    };
-                    self.controller.transfer(&command, &data).map(|_| ())
-                }
-                Action::Bus(bus) => self.controller.set_bus(bus),
-                Action::Delay(ms) => {
-                    self.controller.delay(ms);
-                    Ok(())
-                }
-                Action::Done => return Ok(()),
-            };
-            if result.is_err() {
-                self.reset_lines()?;
-            }
-            if self.controller.is_late() {
-                return Err(Error::Deadline);
-            }
-            reply = result.map(|()| self.controller.response());
-        }
-    }
-
-    fn reset_lines(&mut self) -> Result<(), Error> {
-        self.found.steps |= step::LINES_RESET;
-        Ok(self.controller.reset_lines()?)
     }
 
     /// Prepares another attempt at a request that failed.

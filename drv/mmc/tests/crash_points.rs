@@ -147,7 +147,7 @@ fn a_crash_anywhere_in_a_reliable_write_or_a_flush_is_survived() {
     sweep(Doing::Flushing, true, 1);
 }
 
-/// REQ: M4 (clock off), K4 for the part of the clock
+/// REQ: M4, K4 (suspend and resume)
 #[test]
 fn a_crash_anywhere_in_suspend_and_resume_is_survived() {
     sweep(Doing::Suspending, true, 1);

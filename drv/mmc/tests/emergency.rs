@@ -33,7 +33,7 @@ fn a_healthy_card_is_taken_over_without_identification() {
     }
 }
 
-/// REQ: M3 (initialisation not begun), P8 for the part of the card
+/// REQ: M3 (initialisation not begun)
 #[test]
 fn a_card_that_nobody_has_identified_is_identified() {
     for (model, blocks) in MODELS {

@@ -2,6 +2,7 @@
 
 mod command;
 mod identity;
+mod transfer;
 
 use crate::controller::Answer;
 use std::collections::{BTreeMap, BTreeSet};
@@ -321,103 +322,5 @@ impl Card {
             State::Disconnected => self.state = State::Standby,
             _ => {}
         }
-    }
-
-    fn program(&mut self, now: u64, us: u64) {
-        self.state = State::Programming;
-        self.busy_until = now.saturating_add(self.next_busy.take().unwrap_or(us));
-    }
-
-    /// Whether a block is one that can be transferred; notes the error if not.
-    fn check(&mut self, block: u32, write: bool) -> bool {
-        if block >= self.blocks {
-            self.errors |= 1 << 31;
-            return false;
-        }
-        if write
-            && self
-                .protected
-                .as_ref()
-                .is_some_and(|range| range.contains(&block))
-        {
-            self.errors |= 1 << 26;
-            return false;
-        }
-        true
-    }
-
-    /// The next block of a read; `None` if none comes.
-    pub(crate) fn send_block(&mut self, _: u64) -> Option<Vec<u32>> {
-        if self.state != State::Sending {
-            return None;
-        }
-        let mut transfer = self.transfer.take()?;
-        let words = match &mut transfer.source {
-            Source::Register(words) => words.clone(),
-            Source::Memory(next) => {
-                let block = *next;
-                if !self.check(block, false) {
-                    self.transfer = Some(transfer);
-                    return None;
-                }
-                *next += 1;
-                self.block(block)
-            }
-        };
-        match &mut transfer.left {
-            Some(1) => self.state = State::Transfer,
-            Some(left) => {
-                *left -= 1;
-                self.transfer = Some(transfer);
-            }
-            None => self.transfer = Some(transfer),
-        }
-        Some(words)
-    }
-
-    /// The next block of a write, undamaged.
-    pub(crate) fn receive_block(&mut self, now: u64, words: &[u32]) {
-        if self.state != State::Receiving {
-            return;
-        }
-        let Some(mut transfer) = self.transfer.take() else {
-            return;
-        };
-        let Source::Memory(next) = &mut transfer.source else {
-            return;
-        };
-        let block = *next;
-        *next += 1;
-        if self.check(block, true) {
-            self.store(block, words, transfer.reliable);
-        }
-        let us = self.program_us;
-        match &mut transfer.left {
-            Some(1) => self.program(now, us),
-            Some(left) => {
-                *left -= 1;
-                self.transfer = Some(transfer);
-            }
-            None => self.transfer = Some(transfer),
-        }
-    }
-
-    fn store(&mut self, block: u32, words: &[u32], reliable: bool) {
-        self.last_written = Some(block);
-        if reliable {
-            self.reliable.insert(block);
-        }
-        let volatile = self.ext_csd[33] & 1 != 0 && !reliable;
-        if volatile {
-            self.cached.insert(block, words.to_vec());
-        } else {
-            self.cached.remove(&block);
-            self.memory.insert(block, words.to_vec());
-        }
-    }
-
-    fn flush(&mut self) {
-        let mut cached = std::mem::take(&mut self.cached);
-        self.memory.append(&mut cached);
     }
 }

@@ -12,20 +12,24 @@
 //! command and data circuits, and then goes on; the state of the *card* is for the caller to repair. The emergency
 //! driver can take the slot over at any point.
 
+mod buffer;
+mod patience;
+
 use crate::adma2;
 use crate::clock::Abilities;
 use crate::command::{AutoCommand, Command, Data, Direction, Response};
 use crate::error::{Error, ErrorKind};
 use crate::platform::{Bus, Platform};
 use crate::registers::{
-    ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, BUFFER, Blocks, CAPABILITIES, CLOCK_CONTROL,
-    COMMAND, ClockControl, HOST_CONTROL, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS,
-    INTERRUPT_STATUS_ENABLE, Interrupt, PRESENT_STATE, PresentState, RESPONSE_0, RESPONSE_1,
-    RESPONSE_2, RESPONSE_3, Registers, VERSION,
+    ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, Blocks, CAPABILITIES, CLOCK_CONTROL, COMMAND,
+    ClockControl, HOST_CONTROL, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS, INTERRUPT_STATUS_ENABLE,
+    Interrupt, PRESENT_STATE, PresentState, RESPONSE_0, RESPONSE_1, RESPONSE_2, RESPONSE_3,
+    Registers, VERSION,
 };
 use block_device::Block;
 use core::future::Future;
-use core::sync::atomic::{AtomicU32, Ordering, fence};
+use core::sync::atomic::{Ordering, fence};
+use patience::Patience;
 use tock_registers::LocalRegisterCopy;
 use tock_registers::fields::FieldValue;
 
@@ -324,9 +328,9 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
                 continue;
             };
             if read {
-                buffer_to_memory(&self.registers, words);
+                buffer::to_memory(&self.registers, words);
             } else {
-                memory_to_buffer(&self.registers, words);
+                buffer::from_memory(&self.registers, words);
             }
         }
         Ok(())
@@ -422,59 +426,5 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
         let end = patience.end(now)?;
         self.wait.interrupt(end.min(now.saturating_add(1))).await;
         Some(())
-    }
-}
-
-/// Empties the buffer into `words`. Unrolled by hand: of all loops here, only these two are long.
-#[inline(never)]
-fn buffer_to_memory(registers: &impl Registers, words: &[AtomicU32]) {
-    let take = |word: &AtomicU32| {
-        word.store(registers.read(BUFFER).get().to_le(), Ordering::Relaxed);
-    };
-    for four in words.chunks_exact(4) {
-        let [a, b, c, d] = four else { return };
-        take(a);
-        take(b);
-        take(c);
-        take(d);
-    }
-}
-
-/// Fills the buffer from `words`.
-#[inline(never)]
-fn memory_to_buffer(registers: &impl Registers, words: &[AtomicU32]) {
-    let put = |word: &AtomicU32| {
-        registers.set(BUFFER, u32::from_le(word.load(Ordering::Relaxed)));
-    };
-    for four in words.chunks_exact(4) {
-        let [a, b, c, d] = four else { return };
-        put(a);
-        put(b);
-        put(c);
-        put(d);
-    }
-}
-
-/// How long one wait may take. Time is read only when it turns out not to be short.
-struct Patience {
-    limit: u64,
-    looks: u32,
-    end: Option<u64>,
-}
-
-impl Patience {
-    fn new(limit: u64) -> Self {
-        Self {
-            limit,
-            looks: 0,
-            end: None,
-        }
-    }
-
-    /// When the wait ends; `None` if that is past.
-    fn end(&mut self, now: u64) -> Option<u64> {
-        let limit = self.limit;
-        let end = *self.end.get_or_insert(now.saturating_add(limit));
-        (now < end).then_some(end)
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! On a healthy card every wait ends at its first poll or soon after, and a request costs about ten register accesses.
 
+mod buffer;
 mod watch;
 
 pub use watch::{Clock, Patience};
@@ -19,13 +20,13 @@ use crate::command::{AutoCommand, Command, Data, Direction, Response};
 use crate::error::{Error, ErrorKind};
 use crate::platform::{Bus, Platform};
 use crate::registers::{
-    ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, BUFFER, Blocks, CAPABILITIES, CLOCK_CONTROL,
-    COMMAND, ClockControl, HOST_CONTROL, HostControl, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS,
+    ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, Blocks, CAPABILITIES, CLOCK_CONTROL, COMMAND,
+    ClockControl, HOST_CONTROL, HostControl, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS,
     INTERRUPT_STATUS_ENABLE, Interrupt, PRESENT_STATE, PresentState, RESPONSE_0, RESPONSE_1,
     RESPONSE_2, RESPONSE_3, Registers, VERSION,
 };
 use block_device::Block;
-use core::sync::atomic::{AtomicU32, Ordering, fence};
+use core::sync::atomic::{Ordering, fence};
 use tock_registers::LocalRegisterCopy;
 use tock_registers::fields::FieldValue;
 use watch::Watch;
@@ -310,9 +311,9 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
                 continue;
             };
             if read {
-                buffer_to_memory(&self.registers, words);
+                buffer::to_memory(&self.registers, words);
             } else {
-                memory_to_buffer(&self.registers, words);
+                buffer::from_memory(&self.registers, words);
             }
         }
         Ok(())
@@ -411,35 +412,5 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
                 return Err(Error::new(late, command.index));
             }
         }
-    }
-}
-
-/// Empties the buffer into `words`. Unrolled by hand: of all loops here, only these two are long.
-#[inline(never)]
-fn buffer_to_memory(registers: &impl Registers, words: &[AtomicU32]) {
-    let take = |word: &AtomicU32| {
-        word.store(registers.read(BUFFER).get().to_le(), Ordering::Relaxed);
-    };
-    for four in words.chunks_exact(4) {
-        let [a, b, c, d] = four else { return };
-        take(a);
-        take(b);
-        take(c);
-        take(d);
-    }
-}
-
-/// Fills the buffer from `words`.
-#[inline(never)]
-fn memory_to_buffer(registers: &impl Registers, words: &[AtomicU32]) {
-    let put = |word: &AtomicU32| {
-        registers.set(BUFFER, u32::from_le(word.load(Ordering::Relaxed)));
-    };
-    for four in words.chunks_exact(4) {
-        let [a, b, c, d] = four else { return };
-        put(a);
-        put(b);
-        put(c);
-        put(d);
     }
 }

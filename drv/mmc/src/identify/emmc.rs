@@ -1,0 +1,102 @@
+//! What is particular to eMMC: EXT_CSD, and switching its bytes.
+
+use super::{Identification, Step};
+use crate::error::Error;
+use crate::ext_csd::ExtCsd;
+use crate::location::flag;
+use crate::procedure::Action;
+use crate::proto::{self, ext_csd};
+use block_device::Block;
+
+/// The bytes of EXT_CSD that are switched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Switch {
+    Timing,
+    Width,
+    Interrupt,
+    Cache,
+}
+
+impl Switch {
+    /// Timing before width: a wide bus is tried with the timing it will be used with.
+    const ORDER: [Self; 4] = [Self::Timing, Self::Width, Self::Interrupt, Self::Cache];
+}
+
+impl Identification {
+    pub(super) fn take_ext_csd(&mut self, buffer: &Block) -> Result<Action, Error> {
+        let ext_csd = ExtCsd::parse(buffer).ok_or(Error::ExtCsd)?;
+        if self.location.has(flag::SECTOR_ADDRESSING) {
+            self.location.blocks = ext_csd.sectors;
+        }
+        self.location
+            .set(flag::RELIABLE_WRITE, ext_csd.reliable_write);
+        self.location.set(
+            flag::CACHE,
+            ext_csd.cache_kib != 0 && ExtCsd::is_cache_on(buffer),
+        );
+        self.location.set(flag::HPI_BY_CMD12, ext_csd.hpi == 3);
+        self.ext_csd = Some(ext_csd);
+        self.switch(Switch::Timing)
+    }
+
+    /// Switches `what`, or if that is not wanted what comes after it.
+    pub(super) fn switch(&mut self, what: Switch) -> Result<Action, Error> {
+        let Some(card) = self.ext_csd else {
+            return Err(Error::ExtCsd);
+        };
+        let options = &self.options;
+        for what in Switch::ORDER
+            .iter()
+            .copied()
+            .skip_while(|other| *other != what)
+        {
+            let (wanted, index, value) = match what {
+                Switch::Timing => (options.fast && card.timings & 3 != 0, ext_csd::HS_TIMING, 1),
+                Switch::Width => (
+                    options.fast && options.lines >= 4,
+                    ext_csd::BUS_WIDTH,
+                    if options.lines >= 8 { 2 } else { 1 },
+                ),
+                Switch::Interrupt => (card.hpi & 1 != 0, ext_csd::HPI_MGMT, 1),
+                Switch::Cache => (options.cache && card.cache_kib != 0, ext_csd::CACHE_CTRL, 1),
+            };
+            if wanted {
+                return self.send(Step::Switched(what), proto::switch(index, value));
+            }
+        }
+        self.verify()
+    }
+
+    /// The bus has to be as it is said to be; the rest can be done without.
+    pub(super) fn not_switched(&mut self, what: Switch, error: Error) -> Result<Action, Error> {
+        match what {
+            Switch::Timing | Switch::Width => self.retreat(error),
+            Switch::Interrupt => self.switch(Switch::Cache),
+            Switch::Cache => self.verify(),
+        }
+    }
+
+    pub(super) fn switched(&mut self, what: Switch) -> Result<Action, Error> {
+        match what {
+            Switch::Timing => self.location.set(flag::HIGH_SPEED, true),
+            Switch::Width => self.location.lines = if self.options.lines >= 8 { 8 } else { 4 },
+            Switch::Interrupt => {
+                self.location.set(flag::HPI, true);
+                return self.switch(Switch::Cache);
+            }
+            Switch::Cache => {
+                self.location.set(flag::CACHE, true);
+                return self.verify();
+            }
+        }
+        self.then(Step::AppliedBus, Action::Bus(self.location.bus()))
+    }
+
+    /// What changed the bus must be seen to work.
+    fn verify(&mut self) -> Result<Action, Error> {
+        if self.location.lines > 1 || self.location.has(flag::HIGH_SPEED) {
+            return self.then(Step::Verified, Action::Read(proto::send_ext_csd(), 512));
+        }
+        self.finish()
+    }
+}

@@ -1,0 +1,141 @@
+//! Bringing controller and card, in whatever state they are, to where requests work.
+
+use super::Card;
+use crate::error::Error;
+use crate::found::step;
+use crate::identify::{Identification, Options};
+use crate::location::CardLocation;
+use crate::procedure::{Action, Procedure};
+use crate::recover::Recovery;
+use drv_sdhci::polled::Clock;
+use drv_sdhci::{AutoCommand, Data, Direction, Platform, Registers};
+
+/// Milliseconds without power that make every card forget.
+const POWER_OFF_MS: u32 = 5;
+
+impl<R: Registers, P: Platform, C: Clock> Card<'_, R, P, C> {
+    pub(super) fn take_over(&mut self) -> Result<(), Error> {
+        let known = self.location.kind().is_some();
+        self.reset()?;
+        if known {
+            match self.recover(true) {
+                Ok(()) => return Ok(()),
+                Err(error) => self.survive(error)?,
+            }
+        }
+        // Identification turns the cache off. What it held was never reported durable.
+        self.unflushed = false;
+        self.identify()
+    }
+
+    /// Resets the controller, twice if need be.
+    pub(super) fn reset(&mut self) -> Result<(), Error> {
+        let bus = self.location.bus();
+        if let Err(error) = self.controller.reset(bus) {
+            self.survive(error.into())?;
+            self.found.steps |= step::RESET_AGAIN;
+            self.controller.reset(bus)?;
+        }
+        Ok(())
+    }
+
+    /// Takes note of an error and goes on, unless nothing that could follow would help.
+    pub(super) fn survive(&mut self, error: Error) -> Result<(), Error> {
+        self.note(error);
+        if self.controller.is_late() {
+            Err(Error::Deadline)
+        } else if error.is_transient() {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    }
+
+    /// Brings the card back to transfer state without losing what it knows.
+    pub(super) fn recover(&mut self, first: bool) -> Result<(), Error> {
+        // Half of the time at most: the rest is for what comes if the card stays busy.
+        let most_waits = self.phase_ms() / 4;
+        let mut recovery = Recovery::new(&self.location, most_waits);
+        let result = self.run(&mut recovery);
+        self.found.steps |= recovery.steps;
+        if first {
+            self.found.saw(recovery.first_state);
+        }
+        result
+    }
+
+    /// Identifies the card anew; if it does not answer, once more after its power was off.
+    pub(super) fn identify(&mut self) -> Result<(), Error> {
+        let before = self.location;
+        if let Err(error) = self.identify_once(&before) {
+            match error {
+                Error::NoCard | Error::PowerUp => self.note(error),
+                error => {
+                    self.survive(error)?;
+                    error
+                }
+            };
+            self.found.steps |= step::POWER_CYCLED;
+            self.controller.power_off();
+            self.controller.delay(POWER_OFF_MS);
+            self.location = CardLocation::default();
+            self.reset()?;
+            self.identify_once(&before)?;
+        }
+        self.found.steps |= step::IDENTIFIED;
+        if before.kind().is_some() && before.cid != self.location.cid {
+            self.found.steps |= step::OTHER_CARD;
+        }
+        Ok(())
+    }
+
+    fn identify_once(&mut self, before: &CardLocation) -> Result<(), Error> {
+        let options = Options {
+            first: before.kind().unwrap_or(self.settings.first),
+            lines: 1,
+            fast: false,
+            cache: false,
+        };
+        let mut identification = Identification::new(options);
+        self.run(&mut identification)?;
+        self.location = *identification.location();
+        Ok(())
+    }
+
+    fn run(&mut self, procedure: &mut impl Procedure) -> Result<(), Error> {
+        let mut reply = Ok([0; 4]);
+        loop {
+            let result = match procedure.next(reply, self.scratch)? {
+                Action::Command(command) => self.controller.command(&command).map(|_| ()),
+                Action::Read(command, block_len) => {
+                    let data = Data {
+                        direction: Direction::Read,
+                        blocks: core::slice::from_ref(self.scratch),
+                        block_len,
+                        multiple: false,
+                        auto: AutoCommand::None,
+                    };
+                    self.controller.transfer(&command, &data).map(|_| ())
+                }
+                Action::Bus(bus) => self.controller.set_bus(bus),
+                Action::Delay(ms) => {
+                    self.controller.delay(ms);
+                    Ok(())
+                }
+                Action::Done => return Ok(()),
+            };
+            if result.is_err() {
+                self.reset_lines()?;
+            }
+            if self.controller.is_late() {
+                return Err(Error::Deadline);
+            }
+            reply = result.map(|()| self.controller.response());
+        }
+    }
+
+    pub(super) fn reset_lines(&mut self) -> Result<(), Error> {
+        self.found.steps |= step::LINES_RESET;
+        Ok(self.controller.reset_lines()?)
+    }
+}
