@@ -8,11 +8,11 @@ use crate::location::Kind;
 pub struct Settings {
     /// The family to try first when nothing is known of the card.
     pub first: Kind,
-    /// Time for [`Card::prepare`], milliseconds.
+    /// Time for [`super::Card::prepare`], milliseconds.
     pub prepare_ms: u32,
     /// Time for all reading and writing, milliseconds.
     pub write_ms: u32,
-    /// Time for [`Card::complete`], milliseconds.
+    /// Time for [`super::Card::complete`], milliseconds.
     pub complete_ms: u32,
     /// Polls of a phase without movement of the clock after which it counts as dead.
     pub polls_without_time: u32,
