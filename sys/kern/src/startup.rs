@@ -27,9 +27,9 @@ pub unsafe fn start_kernel(tick_divisor: u32, platform: &'static Platform) -> ! 
     platform::set(platform);
     CLOCK_FREQ_KHZ.store(tick_divisor, Ordering::Relaxed);
 
+    let table = &raw mut HUBRIS_TASK_TABLE_SPACE;
     // SAFETY: nothing else refers to the table yet.
-    let table = unsafe { &mut *(&raw mut HUBRIS_TASK_TABLE_SPACE) };
-    init_task_table(table);
+    init_task_table(unsafe { &mut *table });
 
     // SAFETY: the table is initialised, and this is the only code that runs.
     let mut kernel = unsafe { Kernel::enter() };

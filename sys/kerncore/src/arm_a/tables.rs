@@ -165,7 +165,7 @@ impl<'a> Builder<'a> {
                 .private(table, shared, section)
                 .ok_or(MapError::PoolExhausted)?;
             if let Some(entry) = slot.0.get_mut(number as usize % 256) {
-                *entry = page.at(number * PAGE);
+                *entry = page.at(number.wrapping_mul(PAGE));
             }
         }
         Ok(())

@@ -39,7 +39,7 @@ pub(crate) fn acknowledge() -> u32 {
     let ticks = if late < divisor {
         1
     } else {
-        late / divisor + 1
+        (late / divisor).wrapping_add(1)
     };
     cp15::set_cntp_cval(due.wrapping_add(ticks.wrapping_mul(divisor)));
     u32::try_from(ticks).unwrap_or(u32::MAX)
