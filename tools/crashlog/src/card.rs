@@ -37,6 +37,9 @@ pub struct Record {
     segments: Vec<Segment>,
 }
 
+/// A record that the ledger names: its content, or its entry and why it cannot be read.
+pub type Found = Result<Record, (Entry, String)>;
+
 /// A segment with its bytes; `sound` says whether they match their checksum.
 pub struct Body {
     pub segment: Segment,
@@ -68,19 +71,10 @@ impl Card {
                         newest = Some(ledger);
                     }
                 }
-                // The copy of odd generations is not written before the first change.
-                Err(CheckError::Magic(0)) if generation == 1 => {}
                 Err(error) => {
                     damaged.push(format!("block {block} of the partition: ledger: {error}"))
                 }
             }
-        }
-        // A ledger that never was, of a format before this one, is only known to be no damage if the other is new.
-        if newest
-            .as_ref()
-            .is_some_and(|newest| newest.generation() == 0)
-        {
-            damaged.retain(|text| !text.starts_with(&format!("block {} ", geometry.ledger(1))));
         }
         let ledger = match newest {
             Some(ledger) => ledger,
@@ -102,8 +96,8 @@ impl Card {
         })
     }
 
-    /// The records, oldest first; for each that cannot be read, its entry and why.
-    pub fn records(&self) -> Result<Vec<Result<Record, (Entry, String)>>, Problem> {
+    /// The records, oldest first.
+    pub fn records(&self) -> Result<Vec<Found>, Problem> {
         (0..)
             .map_while(|index| self.ledger.by_age(index))
             .map(|(slot, entry)| self.record(slot, entry))
@@ -140,7 +134,7 @@ impl Card {
         })
     }
 
-    fn record(&self, slot: u32, entry: &Entry) -> Result<Result<Record, (Entry, String)>, Problem> {
+    fn record(&self, slot: u32, entry: &Entry) -> Result<Found, Problem> {
         let Some(block) = self.geometry.slot(slot) else {
             return Ok(Err((*entry, format!("there is no slot {slot}"))));
         };

@@ -1,36 +1,30 @@
 //! `crashlog format`: makes a card of ours, and is careful about what was there.
 //!
-//! What is written: a partition table where there is none (or `--keep` adds to the one there is), two superblocks, one
-//! ledger. The log and the record slots are not cleared: the new, random format number makes whatever they hold count
+//! What is written: a partition table where there is none (or `--keep` adds to the one there is), two superblocks, two
+//! ledgers. The log and the record slots are not cleared: the new, random format number makes whatever they hold count
 //! for nothing.
 
 use crate::card::Card;
 use crate::cli::Format;
-use crate::image::Image;
+use crate::image::{Image, TransferError};
 use crate::locate::{self, Table, read};
 use crate::problem::{Code, Problem};
 use crate::size;
-use crate::table::{self, Identity};
+use crate::table;
 use crate::terminal::Output;
-use block_device::BLOCK_LEN;
-use crashlog_format::gpt::CRASHLOG_TYPE;
-use crashlog_format::ledger::Ledger;
-use crashlog_format::{FormatId, Geometry, PARTITION_NAME, Superblock};
+use block_device::{BLOCK_LEN, now_or_never};
+use crashlog_format::gpt::Guid;
+use crashlog_format::{FormatId, Geometry, PARTITION_NAME};
+use crashlog_store::{FormatError, FormatOptions, TableOptions, format_partition, write_table};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use uuid::Uuid;
-use zerocopy::IntoBytes;
 
 /// Size of a new image: QEMU takes it, and it holds a long log.
 const DEFAULT_SIZE: u64 = 64 << 20;
 /// Smallest image: partition tables, alignment, slots and the shortest log fit.
 const MIN_SIZE: u64 = 4 << 20;
-const DEFAULT_SLOTS: u32 = 16;
-/// Largest slot that is chosen without being asked for.
-const DEFAULT_SLOT_BLOCKS: u64 = 2048;
-/// The slots take this part of the partition, unless asked for otherwise.
-const SLOTS_SHARE: u64 = 4;
 
 pub fn run(args: &Format, out: &mut Output) -> Result<(), Problem> {
     let path = &args.image;
@@ -63,27 +57,17 @@ fn fill(args: &Format, existed: bool, out: &mut Output) -> Result<(), Problem> {
     if !args.force {
         protect(&image, args, alone)?;
     }
-    let partition = if alone {
-        image.part(0, image.blocks())?
-    } else {
-        let identity = Identity {
-            name: PARTITION_NAME,
-            kind: Uuid::from_bytes_le(CRASHLOG_TYPE.0),
-        };
-        match locate::table(&image, &mut Vec::new())? {
-            Table::Ours(first, blocks) => image.part(first, blocks)?,
-            Table::Foreign if args.keep => {
-                let place = table::add(&image, &identity)?;
-                image.part(place.first, place.blocks)?
-            }
-            _ => {
-                let place = table::create(&image, &identity)?;
-                image.part(place.first, place.blocks)?
-            }
-        }
+    let mut partition = place(args, &image, alone)?;
+    let options = FormatOptions {
+        format: FormatId::new(Uuid::new_v4().as_u64_pair().0),
+        slots: args.slots,
+        slot_blocks: args.slot_size.map(slot_blocks).transpose()?,
     };
-    let geometry = geometry(path, args, partition.blocks())?;
-    write(&partition, &geometry)?;
+    let geometry = ready(
+        path,
+        now_or_never(format_partition(&mut partition, &options)),
+    )?;
+    partition.sync()?;
     writeln!(
         out,
         "{}: partition \"{PARTITION_NAME}\" of {}: {} record slots of {}, {} of log",
@@ -94,6 +78,76 @@ fn fill(args: &Format, existed: bool, out: &mut Output) -> Result<(), Problem> {
         size::show(u64::from(geometry.ring_pages()) * BLOCK_LEN as u64),
     )?;
     Ok(())
+}
+
+/// Where our partition is; makes one if there is none.
+fn place(args: &Format, image: &Image, alone: bool) -> Result<Image, Problem> {
+    if alone {
+        return image.part(0, image.blocks());
+    }
+    if let Table::Ours(first, blocks) = locate::table(image, &mut Vec::new())? {
+        return image.part(first, blocks);
+    }
+    // A division that is impossible is refused before the table is written.
+    let (slots, blocks) = Geometry::recommended(image.blocks());
+    let (slots, blocks) = (
+        args.slots.unwrap_or(slots),
+        args.slot_size
+            .map(slot_blocks)
+            .transpose()?
+            .unwrap_or(blocks),
+    );
+    Geometry::new(image.blocks(), slots, blocks)
+        .map_err(|error| usage(format!("{}: {error}", image.path().display())))?;
+    if args.keep && table::exists(image) {
+        let (first, blocks) = table::add(image)?;
+        return image.part(first, blocks);
+    }
+    let random = || Guid(*Uuid::new_v4().as_bytes());
+    let options = TableOptions {
+        name: PARTITION_NAME,
+        disk: random(),
+        partition: random(),
+    };
+    let mut whole = image.part(0, image.blocks())?;
+    let partition = ready(
+        image.path(),
+        now_or_never(write_table(&mut whole, &options)),
+    )?;
+    image.part(partition.first, partition.blocks)
+}
+
+/// A slot's length in blocks.
+fn slot_blocks(bytes: u64) -> Result<u32, Problem> {
+    if !bytes.is_multiple_of(BLOCK_LEN as u64) {
+        return Err(usage(format!(
+            "--slot-size {bytes}: must be a multiple of {BLOCK_LEN} bytes, the length of a block"
+        )));
+    }
+    Ok(u32::try_from(bytes / BLOCK_LEN as u64).unwrap_or(u32::MAX))
+}
+
+/// The result of an operation on an image, which is always complete when it returns.
+fn ready<T>(
+    path: &Path,
+    result: Option<Result<T, FormatError<TransferError>>>,
+) -> Result<T, Problem> {
+    let name = path.display();
+    result
+        .unwrap_or(Err(FormatError::Device(TransferError::OutOfRange)))
+        .map_err(|error| match error {
+            FormatError::Geometry(error) => usage(format!("{name}: {error}")),
+            FormatError::TooSmall(blocks) => {
+                usage(format!("{name}: {blocks} blocks are too few for a card"))
+            }
+            FormatError::Device(TransferError::Io(kind)) => {
+                Problem::new(Code::Io, format!("{name}: cannot write it: {kind}"))
+            }
+            FormatError::Device(TransferError::OutOfRange) => Problem::new(
+                Code::Io,
+                format!("{name}: a block beyond its end was asked for"),
+            ),
+        })
 }
 
 /// Makes an image file of zeros, which takes no room on the disk yet.
@@ -210,41 +264,6 @@ fn is_partition(path: &Path) -> bool {
             .join("partition")
             .exists()
     })
-}
-
-fn geometry(path: &Path, args: &Format, blocks: u64) -> Result<Geometry, Problem> {
-    let slots = args.slots.unwrap_or(DEFAULT_SLOTS);
-    let slot_blocks = match args.slot_size {
-        Some(bytes) if !bytes.is_multiple_of(BLOCK_LEN as u64) => {
-            return Err(usage(format!(
-                "--slot-size {bytes}: must be a multiple of {BLOCK_LEN} bytes, the length of a block"
-            )));
-        }
-        Some(bytes) => bytes / BLOCK_LEN as u64,
-        None => {
-            (blocks / SLOTS_SHARE / u64::from(slots.max(1)) / 8 * 8).clamp(8, DEFAULT_SLOT_BLOCKS)
-        }
-    };
-    Geometry::new(
-        blocks,
-        slots,
-        u32::try_from(slot_blocks).unwrap_or(u32::MAX),
-    )
-    .map_err(|error| usage(format!("{}: {error}", path.display())))
-}
-
-/// Superblocks last: until they are there, there is no card of ours.
-fn write(partition: &Image, geometry: &Geometry) -> Result<(), Problem> {
-    let format = FormatId::new(Uuid::new_v4().as_u64_pair().0);
-    let ledger = Ledger::new(format, geometry);
-    partition.write_at(geometry.ledger(1).into(), &[0; BLOCK_LEN])?;
-    partition.write_at(geometry.ledger(0).into(), ledger.as_bytes())?;
-    partition.sync()?;
-    let superblock = Superblock::new(format, geometry).to_block();
-    for block in geometry.superblocks() {
-        partition.write_at(block.into(), &superblock)?;
-    }
-    partition.sync()
 }
 
 fn usage(text: String) -> Problem {

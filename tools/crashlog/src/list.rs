@@ -57,8 +57,8 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
     }
     writeln!(
         out,
-        "{STRONG}{:>4}  {:<8} {:>5} {:>12}  {:<16} {:<40} {}{STRONG:#}",
-        "nr", "what", "boot", "time", "task", "fault", "again"
+        "{STRONG}{:>4}  {:<8} {:>5} {:>12}  {:<16} {:<40} again{STRONG:#}",
+        "nr", "what", "boot", "time", "task", "fault"
     )?;
     for record in &records {
         match record {

@@ -1,0 +1,231 @@
+//! Wrong input: one line that names it, says the rule and what to do, and the documented exit code.
+
+mod common;
+
+use common::{Bench, Partition, crashlog, fails, ok};
+use std::fs;
+
+const READING: [&[&str]; 4] = [&["list"], &["show"], &["log"], &["verify"]];
+
+/// Runs every reading command on `path` and expects this code and these words.
+fn all_fail(code: i32, path: &std::path::Path, words: &[&str]) {
+    for command in READING {
+        let line = fails(
+            code,
+            command
+                .iter()
+                .map(std::ffi::OsStr::new)
+                .chain([path.as_os_str()]),
+        );
+        assert!(line.contains(path.to_str().expect("path")), "{line}");
+        for word in words {
+            assert!(line.contains(word), "{word}: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_image() {
+    let bench = Bench::new();
+    all_fail(4, &bench.path("none.img"), &["no such file"]);
+}
+
+#[test]
+fn a_folder() {
+    let bench = Bench::new();
+    all_fail(2, &bench.path(""), &["is a directory"]);
+}
+
+#[test]
+fn an_empty_file() {
+    let bench = Bench::new();
+    all_fail(3, &bench.zeros("empty.img", 0), &["is empty"]);
+    all_fail(3, &bench.zeros("less.img", 100), &["is empty"]);
+}
+
+#[test]
+fn something_else() {
+    let bench = Bench::new();
+    all_fail(
+        3,
+        &bench.zeros("zeros.img", 1 << 20),
+        &["not a card of the flight recorder"],
+    );
+    let path = bench.path("noise.img");
+    let noise: Vec<u8> = (0..2_000_000_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    fs::write(&path, noise).expect("write");
+    all_fail(3, &path, &["not a card of the flight recorder"]);
+}
+
+#[test]
+fn a_truncated_image() {
+    let bench = Bench::new();
+    for left in [1 << 20, 2 << 20, (8 << 20) - 512] {
+        let path = bench.formatted();
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.set_len(left))
+            .expect("cut");
+        all_fail(3, &path, &["is truncated", "16384 blocks"]);
+        fs::remove_file(path).expect("remove");
+    }
+}
+
+#[test]
+fn a_truncated_partition() {
+    let bench = Bench::new();
+    let whole = fs::read(bench.formatted()).expect("read");
+    let path = bench.path("partition.img");
+    fs::write(&path, &whole[1 << 20..3 << 20]).expect("write");
+    all_fail(3, &path, &["is truncated"]);
+}
+
+#[test]
+fn a_card_without_our_partition() {
+    let bench = Bench::new();
+    let path = bench.zeros("other.img", 8 << 20);
+    let disk = gpt::GptConfig::new().writable(true);
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .expect("open");
+    let mut disk = disk.create_from_device(file, None).expect("table");
+    disk.add_partition("rootfs", 1 << 20, gpt::partition_types::LINUX_FS, 0, None)
+        .expect("partition");
+    disk.write().expect("write");
+    all_fail(3, &path, &["no partition named \"crashlog\"", "--keep"]);
+}
+
+#[test]
+fn a_partition_that_was_never_formatted() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let partition = Partition::open(&path);
+    for block in partition.geometry.superblocks() {
+        partition.write(block, &[0; 512]);
+    }
+    all_fail(3, &path, &["never formatted"]);
+    for block in partition.geometry.superblocks() {
+        partition.write(block, &[0x77; 512]);
+    }
+    all_fail(3, &path, &["holds something else"]);
+}
+
+#[test]
+fn an_unknown_version() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let partition = Partition::open(&path);
+    for block in partition.geometry.superblocks() {
+        let mut bytes = partition.read(block);
+        bytes[8] = 9;
+        partition.write(block, &bytes);
+    }
+    all_fail(3, &path, &["format version 9", "knows version 0"]);
+}
+
+#[test]
+fn sizes_that_qemu_refuses() {
+    let bench = Bench::new();
+    let path = bench.path("card.img");
+    let path = path.to_str().expect("path");
+    let line = fails(2, ["format", "--size", "100M", path]);
+    assert!(
+        line.contains("power of two") && line.contains("64 MiB") && line.contains("128 MiB"),
+        "{line}"
+    );
+    assert!(fails(2, ["format", "--size", "64K", path]).contains("too small"));
+    assert!(fails(2, ["format", "--size", "8388609", path]).contains("multiple of 512"));
+    assert!(
+        !std::path::Path::new(path).exists(),
+        "nothing is left behind"
+    );
+    ok(["format", "--size", "100M", "--any-size", path]);
+    let odd = bench.zeros("odd.img", 5 << 20);
+    assert!(fails(2, ["format".as_ref(), odd.as_os_str()]).contains("power of two"));
+}
+
+#[test]
+fn divisions_that_break_a_rule() {
+    let bench = Bench::new();
+    let path = bench.path("card.img");
+    let path = path.to_str().expect("path");
+    for (arguments, words) in [
+        (["--slots", "2"], "2 record slots: must be 3 to 22"),
+        (["--slots", "23"], "23 record slots: must be 3 to 22"),
+        (["--slot-size", "1000"], "multiple of 512"),
+        (["--slot-size", "6K"], "must be a multiple of 8"),
+        (
+            ["--slot-size", "1M"],
+            "left for the stream ring: must be 128 or more",
+        ),
+    ] {
+        let line = fails(
+            2,
+            ["format", "--size", "8M", path]
+                .into_iter()
+                .chain(arguments),
+        );
+        assert!(line.contains(words), "{line}");
+        assert!(
+            !std::path::Path::new(path).exists(),
+            "nothing is left behind"
+        );
+    }
+}
+
+#[test]
+fn a_size_for_a_file_that_is_there() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let line = fails(2, ["format", "--size", "16M", path.to_str().expect("path")]);
+    assert!(line.contains("--size does not apply"), "{line}");
+}
+
+#[test]
+fn places_that_cannot_be_written() {
+    let bench = Bench::new();
+    let path = bench.path("no/such/folder/card.img");
+    assert!(fails(4, ["format".as_ref(), path.as_os_str()]).contains("cannot create it"));
+    assert!(fails(4, ["format", "/dev/no-such-device"]).contains("no such device"));
+}
+
+#[test]
+fn records_that_are_not_there() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let path = path.to_str().expect("path");
+    assert!(fails(1, ["show", path]).contains("no crash record"));
+    assert!(fails(1, ["show", path, "7"]).contains("no record 7"));
+    assert!(fails(1, ["erase", path, "7"]).contains("no record 7"));
+}
+
+#[test]
+fn archives_that_are_none() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let path = path.to_str().expect("path");
+    assert!(fails(4, ["log", path, "--archive", "/no/such.zip"]).contains("cannot open it"));
+    assert!(fails(2, ["log", path, "--archive", path]).contains("no Hubris build archive"));
+    assert!(fails(2, ["log", path, "--task", "worker"]).contains("--archive"));
+}
+
+#[test]
+fn command_lines_that_make_no_sense() {
+    for arguments in [
+        &[][..],
+        &["frobnicate"],
+        &["list"],
+        &["log", "x", "--raw", "--json"],
+        &["log", "x", "--stream", "nil"],
+    ] {
+        let output = crashlog(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty());
+    }
+    assert!(ok(["--help"]).contains("Exit codes:"));
+}

@@ -1,0 +1,278 @@
+//! Cards to try the tool on, and the tool itself.
+//!
+//! The cards are put together from the format's structures alone, not by the store, so that what the tool reads is what
+//! the format says.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use crashlog_format::ledger::{Crash, Ledger};
+use crashlog_format::page::{CAPACITY, HEADER_LEN, PageHeader, RecordHeader};
+use crashlog_format::record::{CrashHeader, Name, Segment, SegmentKind, signature};
+use crashlog_format::{
+    BLOCK_LEN, Crc32c, FormatId, Geometry, Level, Outcome, Phase, Reason, Step, Stream, Superblock,
+};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+use zerocopy::IntoBytes;
+
+/// A folder for one test.
+pub struct Bench {
+    dir: TempDir,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().expect("temporary folder"),
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A file of zeros.
+    pub fn zeros(&self, name: &str, bytes: u64) -> PathBuf {
+        let path = self.path(name);
+        File::create(&path)
+            .and_then(|file| file.set_len(bytes))
+            .expect("file of zeros");
+        path
+    }
+
+    /// A card that the tool formatted.
+    pub fn formatted(&self) -> PathBuf {
+        let path = self.path("card.img");
+        ok(["format", "--size", "8M", path.to_str().expect("path")]);
+        path
+    }
+}
+
+/// Runs the tool.
+pub fn crashlog<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_crashlog"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .env_remove("NO_COLOR")
+        .output()
+        .expect("the tool runs")
+}
+
+/// Runs the tool, which must succeed; what it printed.
+pub fn ok<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> String {
+    let output = crashlog(arguments);
+    let (text, said) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{:?}: {said}{text}", output.status);
+    assert_eq!(said, "", "a success says nothing on standard error");
+    text.into_owned()
+}
+
+/// Runs the tool, which must fail with this code and one line; that line.
+pub fn fails<S: AsRef<OsStr>>(code: i32, arguments: impl IntoIterator<Item = S>) -> String {
+    let output = crashlog(arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert_eq!(said.lines().count(), 1, "one line: {said}");
+    assert!(
+        said.starts_with("crashlog: ") && !said.contains("panicked") && !said.contains("os error"),
+        "{said}"
+    );
+    said
+}
+
+/// The partition of a card, opened to be changed.
+pub struct Partition {
+    file: File,
+    first: u64,
+    pub format: FormatId,
+    pub geometry: Geometry,
+    pub ledger: Ledger,
+    next_page: u32,
+    next_record: [u32; 8],
+}
+
+impl Partition {
+    /// Opens the partition of a card that the tool made: it begins at 1 MiB.
+    pub fn open(path: &Path) -> Self {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(path)
+            .expect("card");
+        let first = 2048;
+        let card = file.metadata().expect("length").len() / BLOCK_LEN as u64;
+        let mut block = [0; BLOCK_LEN];
+        file.read_exact_at(&mut block, first * BLOCK_LEN as u64)
+            .expect("superblock");
+        let (format, geometry) = (1..64)
+            .find_map(|tail| Superblock::parse(&block, card - first - tail).ok())
+            .expect("the card is sound");
+        let ledger = Ledger::new(format, &geometry);
+        Self {
+            file,
+            first,
+            format,
+            geometry,
+            ledger,
+            next_page: 0,
+            next_record: [1; 8],
+        }
+    }
+
+    pub fn read(&self, block: u32) -> [u8; BLOCK_LEN] {
+        let mut bytes = [0; BLOCK_LEN];
+        self.file
+            .read_exact_at(
+                &mut bytes,
+                (self.first + u64::from(block)) * BLOCK_LEN as u64,
+            )
+            .expect("read");
+        bytes
+    }
+
+    pub fn write(&self, block: u32, bytes: &[u8]) {
+        self.file
+            .write_all_at(bytes, (self.first + u64::from(block)) * BLOCK_LEN as u64)
+            .expect("write");
+    }
+
+    /// Changes one bit of a block.
+    pub fn damage(&self, block: u32, byte: usize) {
+        let mut bytes = self.read(block);
+        bytes[byte] ^= 0x10;
+        self.write(block, &bytes);
+    }
+
+    /// Writes one page with these payloads as records of a boot; returns its block.
+    pub fn page(&mut self, boot: u32, records: &[(RecordHeader, &[u8])]) -> u32 {
+        let mut body = Vec::new();
+        for (header, payload) in records {
+            body.extend(header.to_bytes(payload.len() as u16));
+            body.extend(*payload);
+            body.resize(body.len().next_multiple_of(4), 0);
+        }
+        assert!(body.len() <= CAPACITY);
+        let first = &mut self.next_record[boot as usize];
+        let crc = Crc32c::new().bytes(&body).value();
+        let header = PageHeader::new(
+            self.format,
+            self.next_page,
+            boot,
+            *first,
+            body.len() as u16,
+            crc,
+        );
+        *first += records.len() as u32;
+        let block = self.geometry.page(self.next_page);
+        self.next_page += 1;
+        let mut bytes = header.as_bytes().to_vec();
+        assert_eq!(bytes.len(), HEADER_LEN);
+        bytes.extend(body);
+        bytes.resize(BLOCK_LEN, 0);
+        self.write(block, &bytes);
+        block
+    }
+
+    /// Leaves out numbers, as if records were lost.
+    pub fn skip_records(&mut self, boot: u32, count: u32) {
+        self.next_record[boot as usize] += count;
+    }
+
+    /// Writes a crash record of task `worker` with a panic message and a stack, and commits it. Returns its block.
+    pub fn crash(&mut self, boot: u32, fault: &[u8], name: &str) -> u32 {
+        let message: &[u8] = b"index out of bounds: the len is 4 but the index is 7";
+        let stack: Vec<u8> = (0..64).collect();
+        let registers = core::array::from_fn(|n| 0x8080_0000 + 4 * n as u32);
+        let signature = signature(6, fault, &registers, boot);
+        let crash = Crash {
+            reason: Reason::Panic,
+            late: false,
+            signature,
+            boot,
+            time: 3_012,
+        };
+        let plan = self.ledger.plan(&crash, 4).expect("a number is left");
+        let sequence = self.ledger.commit(plan, &crash);
+        self.ledger.seal(self.format);
+
+        let mut header = CrashHeader::new(Reason::Panic, None, fault);
+        header.sequence = sequence.into();
+        header.boot = boot.into();
+        header.task = 6.into();
+        header.time = 3_012.into();
+        header.name = Name::new(name);
+        header.registers = registers.map(Into::into);
+        header.signature = signature.into();
+        header.counters = *self.ledger.counters();
+        header.log_record = (self.next_record[boot as usize] - 1).into();
+        let mut outcome = Outcome::default();
+        outcome.enter(Phase::Write);
+        outcome.finish(Step::ControllerReset);
+        outcome.finish(Step::CardReady);
+        header.outcome = outcome;
+        let segments = [
+            Segment::new(
+                SegmentKind::Message,
+                1,
+                message.len() as u32,
+                80,
+                0,
+                Crc32c::new().bytes(message).value(),
+            ),
+            Segment::new(
+                SegmentKind::Stack,
+                2,
+                64,
+                64,
+                0x8082_0100,
+                Crc32c::new().bytes(&stack).value(),
+            ),
+        ];
+        header.set_segments(segments.len());
+        let (slot, _) = self.ledger.by_sequence(sequence).expect("committed");
+        let block = self.geometry.slot(slot).expect("slot");
+        let mut bytes = header.as_bytes().to_vec();
+        bytes.extend(segments.as_bytes());
+        // Magic and checksum are the two words that the checksum does not cover.
+        let words = bytes[8..].chunks(4).map(|word| {
+            word.iter()
+                .rev()
+                .fold(0, |value, &byte| value << 8 | u32::from(byte))
+        });
+        let crc = CrashHeader::checksum_of(self.format, words);
+        bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+        bytes.resize(BLOCK_LEN, 0);
+        self.write(block, &bytes);
+        for (offset, body) in [(1, message), (2, &stack)] {
+            let mut bytes = body.to_vec();
+            bytes.resize(BLOCK_LEN, 0);
+            self.write(block + offset, &bytes);
+        }
+        self.write(
+            self.geometry.ledger(self.ledger.generation()),
+            self.ledger.as_bytes(),
+        );
+        block
+    }
+}
+
+/// The header of a record.
+pub fn header(stream: Stream, level: Level, task: u16, time: u64) -> RecordHeader {
+    RecordHeader {
+        stream,
+        level,
+        task,
+        lost: 0,
+        time,
+    }
+}
+
+/// A write to 0xdeadbee0 that the MMU stopped, as the kernel reports it.
+pub const STRAY_WRITE: &[u8] = &[0, 1, 0xe0, 0xbe, 0xad, 0xde, 0];

@@ -1,0 +1,157 @@
+//! Making cards, and being careful with what was there.
+
+mod common;
+
+use common::{Bench, Partition, STRAY_WRITE, fails, ok};
+use std::fs;
+use std::path::Path;
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("path")
+}
+
+/// A card with a partition of somebody else, whose first block says so.
+fn foreign(bench: &Bench) -> (std::path::PathBuf, u64) {
+    let path = bench.zeros("other.img", 16 << 20);
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .expect("open");
+    let mut disk = gpt::GptConfig::new()
+        .writable(true)
+        .create_from_device(file, None)
+        .expect("table");
+    disk.add_partition(
+        "rootfs",
+        4 << 20,
+        gpt::partition_types::LINUX_FS,
+        0,
+        Some(2048),
+    )
+    .expect("partition");
+    let first = disk.partitions()[&1].first_lba;
+    disk.write().expect("write");
+    let mut bytes = fs::read(&path).expect("read");
+    let start = first as usize * 512;
+    bytes[start..start + 6].copy_from_slice(b"theirs");
+    fs::write(&path, bytes).expect("write");
+    (path, first)
+}
+
+#[test]
+fn a_new_card_is_empty_and_sound() {
+    let bench = Bench::new();
+    let path = bench.path("card.img");
+    assert!(ok(["format", text(&path)]).contains("partition \"crashlog\""));
+    assert_eq!(fs::metadata(&path).expect("card").len(), 64 << 20);
+    assert!(ok(["list", text(&path)]).contains("no crash records"));
+    assert_eq!(ok(["log", text(&path)]), "");
+    assert!(ok(["verify", text(&path)]).contains("everything is sound"));
+}
+
+#[test]
+fn the_table_is_one_that_others_read() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let disk = gpt::GptConfig::new()
+        .only_valid_headers(true)
+        .open(&path)
+        .expect("both headers are valid");
+    let partitions: Vec<_> = disk
+        .partitions()
+        .values()
+        .filter(|partition| partition.is_used())
+        .collect();
+    assert_eq!(partitions.len(), 1);
+    assert_eq!(partitions[0].name, "crashlog");
+    assert_eq!(partitions[0].first_lba % 2048, 0);
+}
+
+#[test]
+fn an_empty_card_of_ours_can_be_formatted_again() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    ok(["format", text(&path)]);
+    ok(["format", "--slots", "5", text(&path)]);
+    assert!(ok(["list", text(&path)]).contains("5 record slots"));
+}
+
+#[test]
+fn crash_records_are_not_lost_by_accident() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    Partition::open(&path).crash(1, STRAY_WRITE, "worker");
+    let line = fails(3, ["format", text(&path)]);
+    assert!(
+        line.contains("holds 1 crash record") && line.contains("--force"),
+        "{line}"
+    );
+    assert!(ok(["list", text(&path)]).contains("worker"));
+    ok(["format", "--force", text(&path)]);
+    assert!(ok(["list", text(&path)]).contains("no crash records"));
+    assert!(
+        ok(["verify", text(&path)]).contains("everything is sound"),
+        "nothing of the format before counts"
+    );
+}
+
+#[test]
+fn what_is_not_ours_is_kept() {
+    let bench = Bench::new();
+    let path = bench.zeros("data.img", 8 << 20);
+    let mut bytes = fs::read(&path).expect("read");
+    bytes[1080] = 0x53;
+    fs::write(&path, &bytes).expect("write");
+    let line = fails(3, ["format", text(&path)]);
+    assert!(
+        line.contains("not empty") && line.contains("--force"),
+        "{line}"
+    );
+    assert!(fs::read(&path).expect("read") == bytes);
+    ok(["format", "--force", text(&path)]);
+    assert!(ok(["verify", text(&path)]).contains("everything is sound"));
+}
+
+#[test]
+fn a_partition_is_added_between_those_of_others() {
+    let bench = Bench::new();
+    let (path, first) = foreign(&bench);
+    let line = fails(3, ["format", text(&path)]);
+    assert!(line.contains("--keep"), "{line}");
+    ok(["format", "--keep", text(&path)]);
+    assert!(ok(["verify", text(&path)]).contains("everything is sound"));
+    let disk = gpt::GptConfig::new()
+        .only_valid_headers(true)
+        .open(&path)
+        .expect("both headers are valid");
+    let names: Vec<_> = disk
+        .partitions()
+        .values()
+        .filter(|partition| partition.is_used())
+        .map(|partition| &partition.name)
+        .collect();
+    assert_eq!(names, ["rootfs", "crashlog"]);
+    let bytes = fs::read(&path).expect("read");
+    assert_eq!(&bytes[first as usize * 512..][..6], b"theirs");
+    // The second time there is one of ours.
+    ok(["format", text(&path)]);
+}
+
+#[test]
+fn a_disk_of_others_is_replaced_only_by_force() {
+    let bench = Bench::new();
+    let (path, _) = foreign(&bench);
+    ok(["format", "--force", text(&path)]);
+    let disk = gpt::GptConfig::new()
+        .only_valid_headers(true)
+        .open(&path)
+        .expect("both headers are valid");
+    assert_eq!(
+        disk.partitions()
+            .values()
+            .filter(|partition| partition.is_used())
+            .count(),
+        1
+    );
+}
