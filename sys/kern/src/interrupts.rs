@@ -7,7 +7,8 @@
 use crate::arch::gic;
 use crate::descs::{HUBRIS_IRQ_TASK_LOOKUP, HUBRIS_TASK_IRQ_LOOKUP};
 use crate::fail;
-use crate::table::{Kernel, Outcome, TaskHandle};
+use crate::outcome::Outcome;
+use crate::table::{Kernel, TaskHandle};
 use abi::{InterruptNum, InterruptOwner, IrqControlArg, IrqStatus, UsageError};
 
 /// A device interrupt was taken: masks it and tells its owner.

@@ -6,7 +6,8 @@
 
 use crate::arch;
 use crate::descs::HUBRIS_TASK_COUNT;
-use crate::table::{Kernel, Outcome, Stop, TaskHandle};
+use crate::outcome::{Outcome, Stop};
+use crate::table::{Kernel, TaskHandle};
 use crate::umem::{self, Blame};
 use crate::{fail, header, interrupts};
 use abi::{FaultInfo, Kipcnum, ReadPanicMessageError, TaskState, UsageError};
@@ -194,7 +195,8 @@ mod dump {
 
     use super::{request, respond, response_buffer, supervisor_only, task};
     use crate::descs::RegionAttributes;
-    use crate::table::{Kernel, Outcome, TaskHandle};
+    use crate::outcome::Outcome;
+    use crate::table::{Kernel, TaskHandle};
     use crate::task::Task;
     use crate::umem;
     use abi::{TaskDumpRegion, UsageError};

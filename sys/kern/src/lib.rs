@@ -51,6 +51,7 @@ pub mod header;
 mod interrupts;
 mod kipc;
 mod message;
+mod outcome;
 pub mod platform;
 pub mod startup;
 mod syscalls;

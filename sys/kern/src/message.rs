@@ -11,7 +11,8 @@
 pub(crate) mod lease;
 
 use crate::kipc;
-use crate::table::{CallFault, Kernel, Outcome, Stop, TaskHandle};
+use crate::outcome::{CallFault, Outcome, Stop};
+use crate::table::{Kernel, TaskHandle};
 use crate::umem::{self, Blame};
 use abi::{FaultInfo, ReplyFaultReason, SchedState, TaskId, TaskState, ULease, UsageError};
 use kerncore::slice::UserSlice;

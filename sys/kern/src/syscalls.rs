@@ -6,7 +6,8 @@
 
 use crate::entry::with_kernel;
 use crate::message::{self, lease};
-use crate::table::{CallFault, Kernel, Outcome, Stop, TaskHandle};
+use crate::outcome::{CallFault, Outcome, Stop};
+use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
 use crate::{interrupts, time};
 use abi::{Sysnum, TaskId, UsageError};

@@ -8,8 +8,9 @@ use crate::arch;
 use crate::descs::{HUBRIS_TASK_COUNT, HUBRIS_TASK_TABLE_SPACE, PRIORITIES};
 use crate::fail;
 use crate::interrupts;
+use crate::outcome::Stop;
 use crate::task::{Task, Tasks};
-use abi::{FaultInfo, FaultSource, SchedState, TaskId, TaskState, UsageError, dead_response_code};
+use abi::{FaultInfo, SchedState, TaskId, TaskState, UsageError, dead_response_code};
 use core::marker::PhantomData;
 use core::ops::{Index, IndexMut};
 use core::ptr::NonNull;
@@ -107,70 +108,6 @@ impl TaskHandle {
         self.0
     }
 }
-
-/// What a system call comes to: who runs next, or why it does not end with its ordinary results.
-///
-/// Two registers, which is why [`CallFault`] is not a [`FaultInfo`].
-pub(crate) type Outcome = Result<TaskHandle, Stop>;
-
-/// Why a system call does not end with its ordinary results.
-#[derive(Copy, Clone, Debug)]
-pub(crate) enum Stop {
-    /// The caller gets this code, with length 0.
-    Code(u32),
-    /// The caller is faulted.
-    Fault(CallFault),
-}
-
-/// What a task can do wrong in a system call.
-#[derive(Copy, Clone, Debug)]
-pub(crate) enum CallFault {
-    /// It broke a rule.
-    Usage(UsageError),
-    /// It named memory that it does not own, from this address on.
-    Memory(u32),
-    /// It gave up.
-    Panic,
-}
-
-impl From<CallFault> for FaultInfo {
-    fn from(fault: CallFault) -> Self {
-        match fault {
-            CallFault::Usage(error) => Self::SyscallUsage(error),
-            CallFault::Memory(base) => Self::MemoryAccess {
-                address: Some(base),
-                source: FaultSource::Kernel,
-            },
-            CallFault::Panic => Self::Panic,
-        }
-    }
-}
-
-impl From<UsageError> for CallFault {
-    #[inline(always)]
-    fn from(error: UsageError) -> Self {
-        Self::Usage(error)
-    }
-}
-
-impl From<UsageError> for Stop {
-    #[inline(always)]
-    fn from(error: UsageError) -> Self {
-        Self::Fault(CallFault::Usage(error))
-    }
-}
-
-impl From<CallFault> for Stop {
-    #[inline(always)]
-    fn from(fault: CallFault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-const _: () = assert!(
-    size_of::<Outcome>() == 8,
-    "an outcome is returned in registers"
-);
 
 /// What the kernel knows beside the task table.
 struct Sets {

@@ -3,7 +3,8 @@
 //! A tick is one millisecond, counted in 64 bits from boot. Each task has one timer. Only a tick that some timer may be due
 //! at looks at the timers at all: the kernel keeps a lower bound of the next deadline.
 
-use crate::table::{Kernel, Outcome, TaskHandle};
+use crate::outcome::Outcome;
+use crate::table::{Kernel, TaskHandle};
 use crate::task::{NotificationSet, TimerState, Timestamp};
 use core::sync::atomic::{AtomicU32, Ordering};
 

@@ -4,7 +4,8 @@
 //! it through the kernel's own mapping: every page of every task is mapped for the kernel in all translation tables.
 
 use crate::arch;
-use crate::table::{CallFault, Kernel, TaskHandle};
+use crate::outcome::CallFault;
+use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
 use abi::{LeaseAttributes, ULease, UsageError};
 use kerncore::slice::{Element, UserSlice, overlap};

@@ -4,7 +4,8 @@
 //! again at each call. What is wrong with the table or the memory it names is the lender's fault, and the borrower gets
 //! DEFECT; what is wrong with the borrower's own arguments is its own fault.
 
-use crate::table::{CallFault, Kernel, Outcome, Stop, TaskHandle};
+use crate::outcome::{CallFault, Outcome, Stop};
+use crate::table::{Kernel, TaskHandle};
 use crate::umem::{self, Blame};
 use abi::{DEFECT, LeaseAttributes, SchedState, TaskId, TaskState, ULease, UsageError};
 use kerncore::slice::UserSlice;
