@@ -144,9 +144,13 @@ impl<'a, R: Registers, P: Platform, C: Clock> Card<'a, R, P, C> {
     }
 
     fn fail(&mut self, error: Error) -> Failure {
+        // What used up the time says more than that it is used up.
+        if error != Error::Deadline || self.found.last_error == 0 {
+            self.note(error);
+        }
         Failure {
             phase: self.phase,
-            error: self.note(error),
+            error,
         }
     }
 

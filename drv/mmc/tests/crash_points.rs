@@ -168,3 +168,27 @@ fn a_suspended_card_is_resumed() {
         assert_eq!(found.steps, step::PREPARED | step::COMPLETED);
     }
 }
+
+/// REQ: M5 (DMA only after this path's reset)
+#[test]
+fn a_transfer_that_was_cut_off_touches_no_memory_after_the_reset() {
+    for (model, blocks) in MODELS {
+        let location = location_before(model, blocks);
+        let (first, last) = accesses(model, blocks, true, Doing::Reading(100));
+        for n in first..last {
+            let bench = Bench::of(model, blocks);
+            assert!(crash(&bench, true, Doing::Reading(100), n));
+            let mut card = bench.emergency(true);
+            card.prepare(&location).expect("the card is healthy");
+            bench.wipe();
+            bench.sim.pass_us(1_000_000);
+            assert!(bench.back.iter().all(|block| block.word(0) == 0xDEAD_DEAD));
+            assert!(
+                bench
+                    .back
+                    .iter()
+                    .all(|block| block.word(127) == 0xDEAD_DEAD)
+            );
+        }
+    }
+}
