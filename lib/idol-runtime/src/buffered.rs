@@ -1,29 +1,131 @@
 //! Byte by byte through a lease, without a system call for each byte.
 
 use crate::{AttributeRead, AttributeWrite, Leased};
+use core::ops::Range;
 
-/// Reads a lease byte by byte, `N` bytes for each system call.
+/// The next bytes of something that is read in pieces of up to `N`.
 #[derive(Debug)]
-pub struct LeaseBufReader<A: AttributeRead, const N: usize> {
-    lease: Leased<A, [u8]>,
+struct ReadBuffer<const N: usize> {
     buffer: [u8; N],
-    /// Bytes of the lease that have been handed out.
+    /// Bytes that have been handed out.
     position: usize,
-    /// Bytes of the lease that have been fetched; the last of them are in `buffer`, from its start on.
+    /// Bytes that have been fetched; the last of them are in `buffer`, from its start on.
     fetched: usize,
     /// Bytes in `buffer`.
     filled: usize,
 }
 
-impl<A: AttributeRead, const N: usize> From<Leased<A, [u8]>> for LeaseBufReader<A, N> {
-    fn from(lease: Leased<A, [u8]>) -> Self {
+impl<const N: usize> ReadBuffer<N> {
+    const fn new() -> Self {
         const { assert!(N > 0, "a buffer needs room for a byte") };
         Self {
-            lease,
             buffer: [0; N],
             position: 0,
             fetched: 0,
             filled: 0,
+        }
+    }
+
+    /// How many of `len` bytes have not been handed out.
+    fn remaining(&self, len: usize) -> usize {
+        len.saturating_sub(self.position)
+    }
+
+    /// Fetches the next of `len` bytes if those in the buffer are used up.
+    fn refill(
+        &mut self,
+        len: usize,
+        fetch: impl FnOnce(Range<usize>, &mut [u8]) -> Result<(), ()>,
+    ) -> Option<()> {
+        if self.position < self.fetched {
+            return Some(());
+        }
+        let length = self.remaining(len).min(N);
+        let dest = self
+            .buffer
+            .get_mut(..length)
+            .filter(|dest| !dest.is_empty())?;
+        let end = self.position.checked_add(length)?;
+        fetch(self.position..end, dest).ok()?;
+        self.fetched = end;
+        self.filled = length;
+        Some(())
+    }
+
+    /// Hands out a byte of the buffer; `None` if it is used up.
+    fn take(&mut self) -> Option<u8> {
+        let ahead = self.fetched.checked_sub(self.position)?;
+        let byte = *self
+            .buffer
+            .get(..self.filled)?
+            .get(self.filled.checked_sub(ahead)?)?;
+        self.position = self.position.checked_add(1)?;
+        Some(byte)
+    }
+}
+
+/// The last bytes of something that is written in pieces of up to `N`.
+#[derive(Debug)]
+struct WriteBuffer<const N: usize> {
+    buffer: [u8; N],
+    /// Bytes in `buffer`.
+    filled: usize,
+    /// Bytes that have been stored.
+    written: usize,
+}
+
+impl<const N: usize> WriteBuffer<N> {
+    const fn new() -> Self {
+        const { assert!(N > 0, "a buffer needs room for a byte") };
+        Self {
+            buffer: [0; N],
+            filled: 0,
+            written: 0,
+        }
+    }
+
+    /// For how many bytes there is room in `len`.
+    fn remaining(&self, len: usize) -> usize {
+        len.saturating_sub(self.written).saturating_sub(self.filled)
+    }
+
+    /// Adds a byte; true if the buffer must be flushed now.
+    fn put(&mut self, len: usize, byte: u8) -> Result<bool, ()> {
+        if self.remaining(len) == 0 {
+            return Err(());
+        }
+        *self.buffer.get_mut(self.filled).ok_or(())? = byte;
+        self.filled = self.filled.saturating_add(1);
+        Ok(self.filled == N || self.remaining(len) == 0)
+    }
+
+    /// Stores what is in the buffer. It is empty afterwards in any case: an error means that nobody is there to store
+    /// it any more.
+    fn flush(
+        &mut self,
+        store: impl FnOnce(Range<usize>, &[u8]) -> Result<(), ()>,
+    ) -> Result<(), ()> {
+        let length = core::mem::take(&mut self.filled);
+        let src = self.buffer.get(..length).ok_or(())?;
+        let end = self.written.checked_add(length).ok_or(())?;
+        store(self.written..end, src)?;
+        self.written = end;
+        Ok(())
+    }
+}
+
+/// Reads a lease byte by byte, `N` bytes for each system call.
+#[derive(Debug)]
+pub struct LeaseBufReader<A: AttributeRead, const N: usize> {
+    lease: Leased<A, [u8]>,
+    buffer: ReadBuffer<N>,
+}
+
+impl<A: AttributeRead, const N: usize> From<Leased<A, [u8]>> for LeaseBufReader<A, N> {
+    fn from(lease: Leased<A, [u8]>) -> Self {
+        Self {
+            lease,
+            buffer: ReadBuffer::new(),
         }
     }
 }
@@ -31,38 +133,19 @@ impl<A: AttributeRead, const N: usize> From<Leased<A, [u8]>> for LeaseBufReader<
 impl<A: AttributeRead, const N: usize> LeaseBufReader<A, N> {
     /// Has all of the lease been read?
     pub fn is_eof(&self) -> bool {
-        self.position >= self.lease.len()
-    }
-
-    /// How many bytes have not been read.
-    fn remaining(&self) -> usize {
-        self.lease.len().saturating_sub(self.position)
+        self.buffer.remaining(self.lease.len()) == 0
     }
 
     /// Fetches the next bytes if the buffer is used up. `None` at the end of the lease, or if the lender is gone.
     pub fn refill(&mut self) -> Option<()> {
-        if self.position < self.fetched {
-            return Some(());
-        }
-        let length = self.remaining().min(N);
-        let dest = self
-            .buffer
-            .get_mut(..length)
-            .filter(|dest| !dest.is_empty())?;
-        let end = self.position.checked_add(length)?;
-        self.lease.read_range(self.position..end, dest).ok()?;
-        self.fetched = end;
-        self.filled = length;
-        Some(())
+        let Self { lease, buffer } = self;
+        buffer.refill(lease.len(), |range, dest| lease.read_range(range, dest))
     }
 
     /// The next byte. `None` at the end of the lease, or if the lender is gone.
     pub fn read(&mut self) -> Option<u8> {
         self.refill()?;
-        let ahead = self.fetched.checked_sub(self.position)?;
-        let byte = *self.buffer.get(self.filled.checked_sub(ahead)?)?;
-        self.position = self.position.checked_add(1)?;
-        Some(byte)
+        self.buffer.take()
     }
 }
 
@@ -72,21 +155,14 @@ impl<A: AttributeRead, const N: usize> LeaseBufReader<A, N> {
 #[derive(Debug)]
 pub struct LeaseBufWriter<A: AttributeWrite, const N: usize> {
     lease: Leased<A, [u8]>,
-    buffer: [u8; N],
-    /// Bytes in `buffer`.
-    filled: usize,
-    /// Bytes of the lease that have been written.
-    written: usize,
+    buffer: WriteBuffer<N>,
 }
 
 impl<A: AttributeWrite, const N: usize> From<Leased<A, [u8]>> for LeaseBufWriter<A, N> {
     fn from(lease: Leased<A, [u8]>) -> Self {
-        const { assert!(N > 0, "a buffer needs room for a byte") };
         Self {
             lease,
-            buffer: [0; N],
-            filled: 0,
-            written: 0,
+            buffer: WriteBuffer::new(),
         }
     }
 }
@@ -94,15 +170,7 @@ impl<A: AttributeWrite, const N: usize> From<Leased<A, [u8]>> for LeaseBufWriter
 impl<A: AttributeWrite, const N: usize> LeaseBufWriter<A, N> {
     /// Has all of the lease been written?
     pub fn is_eof(&self) -> bool {
-        self.remaining() == 0
-    }
-
-    /// How many bytes there is room for.
-    fn remaining(&self) -> usize {
-        self.lease
-            .len()
-            .saturating_sub(self.written)
-            .saturating_sub(self.filled)
+        self.buffer.remaining(self.lease.len()) == 0
     }
 
     /// Adds a byte.
@@ -112,32 +180,22 @@ impl<A: AttributeWrite, const N: usize> LeaseBufWriter<A, N> {
     /// If the lease is full, or the lender is gone.
     #[allow(clippy::result_unit_err, reason = "the interface")]
     pub fn write(&mut self, byte: u8) -> Result<(), ()> {
-        if self.is_eof() {
-            return Err(());
-        }
-        *self.buffer.get_mut(self.filled).ok_or(())? = byte;
-        self.filled = self.filled.saturating_add(1);
-        if self.filled == N || self.is_eof() {
+        if self.buffer.put(self.lease.len(), byte)? {
             self.flush()
         } else {
             Ok(())
         }
     }
 
-    /// Writes what is in the buffer. It is empty afterwards in any case: an error means a lender that is gone.
     fn flush(&mut self) -> Result<(), ()> {
-        let length = core::mem::take(&mut self.filled);
-        let src = self.buffer.get(..length).ok_or(())?;
-        let end = self.written.checked_add(length).ok_or(())?;
-        self.lease.write_range(self.written..end, src)?;
-        self.written = end;
-        Ok(())
+        let Self { lease, buffer } = self;
+        buffer.flush(|range, src| lease.write_range(range, src))
     }
 }
 
 impl<A: AttributeWrite, const N: usize> Drop for LeaseBufWriter<A, N> {
     fn drop(&mut self) {
-        if self.filled != 0 {
+        if self.buffer.filled != 0 {
             // Nobody to tell; a lender that is gone does not miss it.
             let _ = self.flush();
         }
@@ -155,7 +213,7 @@ pub trait BufReader<'a> {
 
 impl<A: AttributeRead, const N: usize> BufReader<'_> for LeaseBufReader<A, N> {
     fn remaining_size(&self) -> usize {
-        self.remaining()
+        self.buffer.remaining(self.lease.len())
     }
 
     fn read(&mut self) -> Option<u8> {
@@ -191,7 +249,7 @@ pub trait BufWriter<'a> {
 
 impl<A: AttributeWrite, const N: usize> BufWriter<'_> for LeaseBufWriter<A, N> {
     fn remaining_size(&self) -> usize {
-        self.remaining()
+        self.buffer.remaining(self.lease.len())
     }
 
     fn write(&mut self, byte: u8) -> Result<(), ()> {
@@ -232,5 +290,72 @@ mod tests {
         assert_eq!(BufWriter::write(&mut writer, 8), Ok(()));
         assert_eq!(BufWriter::write(&mut writer, 9), Err(()));
         assert_eq!(memory, [7, 8]);
+    }
+
+    #[test]
+    fn bytes_are_fetched_in_pieces_and_handed_out_in_order() {
+        let content = [1, 2, 3, 4, 5];
+        let mut pieces = Vec::new();
+        let mut buffer = ReadBuffer::<2>::new();
+        let mut read = Vec::new();
+        loop {
+            let fetched = buffer.refill(content.len(), |range, dest| {
+                pieces.push(range.clone());
+                dest.copy_from_slice(&content[range]);
+                Ok(())
+            });
+            match fetched.and_then(|()| buffer.take()) {
+                Some(byte) => read.push(byte),
+                None => break,
+            }
+        }
+        assert_eq!(read, content);
+        assert_eq!(pieces, [0..2, 2..4, 4..5]);
+        assert_eq!(buffer.remaining(content.len()), 0);
+    }
+
+    #[test]
+    fn failed_fetch_hands_out_nothing_and_can_be_repeated() {
+        let mut buffer = ReadBuffer::<4>::new();
+        assert_eq!(buffer.refill(1, |_, _| Err(())), None);
+        assert_eq!(buffer.take(), None);
+        assert_eq!(buffer.remaining(1), 1);
+        let fetched = buffer.refill(1, |_, dest| {
+            dest.fill(9);
+            Ok(())
+        });
+        assert_eq!(
+            (fetched, buffer.take(), buffer.take()),
+            (Some(()), Some(9), None)
+        );
+    }
+
+    #[test]
+    fn bytes_are_stored_in_pieces() {
+        let mut stored = Vec::new();
+        let mut buffer = WriteBuffer::<2>::new();
+        for byte in 1..=5 {
+            if buffer.put(5, byte).unwrap() {
+                let store = |range, src: &[u8]| {
+                    stored.push((range, src.to_vec()));
+                    Ok(())
+                };
+                buffer.flush(store).unwrap();
+            }
+        }
+        assert_eq!(
+            stored,
+            [(0..2, vec![1, 2]), (2..4, vec![3, 4]), (4..5, vec![5])]
+        );
+        assert_eq!(buffer.put(5, 6), Err(()));
+    }
+
+    #[test]
+    fn lost_bytes_are_not_stored_again() {
+        let mut buffer = WriteBuffer::<2>::new();
+        assert_eq!(buffer.put(4, 1), Ok(false));
+        assert_eq!(buffer.put(4, 2), Ok(true));
+        assert_eq!(buffer.flush(|_, _| Err(())), Err(()));
+        assert_eq!((buffer.filled, buffer.written), (0, 0));
     }
 }
