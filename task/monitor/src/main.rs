@@ -77,7 +77,13 @@ struct Known {
     last_failure: Option<Failure>,
     late_record: Option<u32>,
     unsaved: bool,
+    /// Polls in a row for which an emergency write was not possible.
+    defenceless: u32,
 }
+
+/// Polls after which it is no longer a passing condition that an emergency
+/// write is not possible.
+const DEFENCELESS_POLLS: u32 = 4;
 
 struct Monitor {
     uart: Uart,
@@ -122,6 +128,7 @@ impl Monitor {
             ringbuf_entry!(Trace::State(state));
             report::state(&mut self.uart, status)?;
         }
+        self.defence(state, status.emergency_ready)?;
         if status.unsaved.is_some() != self.known.unsaved {
             self.known.unsaved = status.unsaved.is_some();
             report::unsaved(&mut self.uart, status.unsaved)?;
@@ -161,6 +168,25 @@ impl Monitor {
             )?;
             self.known.lost = status.lost;
             self.known.lost_at = now;
+        }
+        Ok(())
+    }
+
+    /// Says when crashes cannot be written although the log can, and when that is over.
+    fn defence(&mut self, state: State, ready: bool) -> core::fmt::Result {
+        if ready || state != State::Ready {
+            if self.known.defenceless >= DEFENCELESS_POLLS && ready {
+                writeln!(self.uart, "crashlog: an emergency write is possible again")?;
+            }
+            self.known.defenceless = 0;
+        } else {
+            self.known.defenceless = self.known.defenceless.saturating_add(1);
+            if self.known.defenceless == DEFENCELESS_POLLS {
+                writeln!(
+                    self.uart,
+                    "crashlog: an emergency write is not possible now; a crash would stay in retained RAM"
+                )?;
+            }
         }
         Ok(())
     }

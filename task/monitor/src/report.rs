@@ -7,27 +7,23 @@ use task_crashlog_api::{
     Failure, FailureStep, Reason, RecordInfo, State, Status, Unsaved, UnsavedReason,
 };
 
+/// Generated from `[tasks.crashlog.config]`.
+mod recorder {
+    include!(concat!(env!("OUT_DIR"), "/recorder.rs"));
+}
+
 /// Whether crashes are being saved, and why not.
 pub fn state(out: &mut impl Write, status: &Status) -> fmt::Result {
     match status.state {
         State::Starting => writeln!(out, "crashlog: starting again"),
-        State::Ready | State::Suspended => {
-            writeln!(
-                out,
-                "crashlog: ready; boot {}, {} on the card, {} oopses and {} panics since it was formatted",
-                status.boot,
-                Records(status.records),
-                status.oopses,
-                status.panics
-            )?;
-            if !status.emergency_ready {
-                writeln!(
-                    out,
-                    "crashlog: an emergency write is not possible now; a crash would stay in retained RAM"
-                )?;
-            }
-            Ok(())
-        }
+        State::Ready | State::Suspended => writeln!(
+            out,
+            "crashlog: ready; boot {}, {} on the card, {} oopses and {} panics since it was formatted",
+            status.boot,
+            Records(status.records),
+            status.oopses,
+            status.panics
+        ),
         State::RamOnly(reason) => {
             writeln!(out, "crashlog: nothing is being saved: {}", Why(reason))
         }
@@ -109,9 +105,19 @@ impl Display for Why {
             UnsavedReason::NoPartitionTable => {
                 f.write_str("the card has no valid GPT partition table")
             }
-            UnsavedReason::NoPartition => f.write_str("the card has no partition for the recorder"),
+            UnsavedReason::NoPartition => {
+                write!(
+                    f,
+                    "the card has no partition named `{}`",
+                    recorder::PARTITION
+                )
+            }
             UnsavedReason::NotFormatted => {
-                f.write_str("the recorder's partition is not formatted; use `crashlog format`")
+                write!(
+                    f,
+                    "the partition `{}` is not formatted; use `crashlog format`",
+                    recorder::PARTITION
+                )
             }
             UnsavedReason::UnknownVersion(version) => {
                 write!(f, "the partition has the unknown format version {version}")
