@@ -103,9 +103,11 @@ async fn find_again<D: BlockDevice>(
 }
 
 impl<D: BlockDevice> Store<'_, D> {
-    /// Makes sure that [`Store::ledger`] is the newest on the card before it is changed.
+    /// Makes sure that [`Store::ledger`] is the newest on the card before it is changed. If a write of it failed, what
+    /// came of that is made durable first: it may be all that has to be done.
     pub(crate) async fn settle_ledger(&mut self) -> Result<(), D::Error> {
         if self.uncertain {
+            self.device.flush().await?;
             let (format, keep_first) = (self.format, self.keep_first);
             self.ledger = read_newest(
                 &mut self.device,

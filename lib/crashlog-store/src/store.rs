@@ -56,6 +56,9 @@ impl<'s, D: BlockDevice> Store<'s, D> {
         scratch: &'s [Block],
     ) -> Result<Self, MountError<D::Error>> {
         let (format, geometry) = read_superblock(&mut device, scratch).await?;
+        // What is found may have been written before a reset that the card did not notice. From here on it counts as
+        // durable, so it has to be.
+        device.flush().await.map_err(MountError::Device)?;
         let ledger =
             journal::read_newest(&mut device, format, &geometry, options.keep_first, scratch)
                 .await

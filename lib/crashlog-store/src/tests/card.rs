@@ -14,6 +14,8 @@ pub enum Fault {
     PowerLost,
     /// This block cannot be read.
     Unreadable,
+    /// A write or a flush failed, this once.
+    Failed,
     /// There is no such block.
     OutOfRange,
 }
@@ -91,6 +93,8 @@ struct State {
     background: Option<Background>,
     /// Block writes and flushes that are still possible.
     power: Option<usize>,
+    /// The block write or flush, counted from now, that fails; whether the block is written all the same.
+    failure: Option<(usize, bool)>,
     /// Does a flush not make anything durable?
     lies: bool,
     unreadable: BTreeSet<u64>,
@@ -124,6 +128,7 @@ impl Card {
             cache: Vec::new(),
             background: None,
             power: None,
+            failure: None,
             lies: false,
             unreadable: BTreeSet::new(),
             flip: None,
@@ -145,9 +150,14 @@ impl Card {
         self.0.borrow_mut().power = Some(steps);
     }
 
-    /// Did it lose power?
-    pub fn is_cut(&self) -> bool {
-        self.0.borrow().power == Some(0)
+    /// Fails once, after so many block writes and flushes; what was to be written is there if `written`.
+    pub fn fail_after(&self, steps: usize, written: bool) {
+        self.0.borrow_mut().failure = Some((steps, written));
+    }
+
+    /// Has it failed as it was told to?
+    pub fn has_failed(&self) -> bool {
+        self.0.borrow().failure.is_none()
     }
 
     pub fn lie(&self) {
@@ -193,6 +203,7 @@ impl Card {
             durable,
             cache: Vec::new(),
             power: None,
+            failure: None,
             counts: Counts::default(),
             ..state.clone()
         };
@@ -240,15 +251,23 @@ impl State {
             .unwrap_or([0; BLOCK_LEN])
     }
 
-    fn spend(&mut self) -> Result<(), Fault> {
+    /// Is the next step done? And does it seem so?
+    fn spend(&mut self) -> (bool, Result<(), Fault>) {
         match &mut self.power {
-            Some(0) => Err(Fault::PowerLost),
-            Some(power) => {
-                *power -= 1;
-                Ok(())
-            }
-            None => Ok(()),
+            Some(0) => return (false, Err(Fault::PowerLost)),
+            Some(power) => *power -= 1,
+            None => {}
         }
+        match &mut self.failure {
+            Some((0, written)) => {
+                let written = *written;
+                self.failure = None;
+                return (written, Err(Fault::Failed));
+            }
+            Some((steps, _)) => *steps -= 1,
+            None => {}
+        }
+        (true, Ok(()))
     }
 
     fn check(&self, first: u64, blocks: usize) -> Result<(), Fault> {
@@ -298,11 +317,14 @@ impl PolledDevice for Card {
         let mut state = self.0.borrow_mut();
         state.check(first, blocks.len())?;
         for (address, block) in (first..).zip(blocks) {
-            state.spend()?;
-            state.counts.written += 1;
-            let mut bytes = [0; BLOCK_LEN];
-            block.copy_to(0, &mut bytes);
-            state.cache.push((address, bytes));
+            let (done, result) = state.spend();
+            if done {
+                state.counts.written += 1;
+                let mut bytes = [0; BLOCK_LEN];
+                block.copy_to(0, &mut bytes);
+                state.cache.push((address, bytes));
+            }
+            result?;
         }
         Ok(())
     }
@@ -313,13 +335,15 @@ impl PolledDevice for Card {
 
     fn flush(&mut self) -> Result<(), Fault> {
         let mut state = self.0.borrow_mut();
-        state.spend()?;
-        state.counts.flushes += 1;
-        if !state.lies {
-            let cache = std::mem::take(&mut state.cache);
-            state.durable.extend(cache);
+        let (done, result) = state.spend();
+        if done {
+            state.counts.flushes += 1;
+            if !state.lies {
+                let cache = std::mem::take(&mut state.cache);
+                state.durable.extend(cache);
+            }
         }
-        Ok(())
+        result
     }
 }
 

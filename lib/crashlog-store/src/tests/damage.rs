@@ -137,6 +137,43 @@ fn a_damaged_ledger_loses_no_record() {
     }
 }
 
+/// REQ: X5
+/// A new record was the last change, and the copy of the ledger that says so is damaged: the record is found in its
+/// slot, at the next start and by an emergency write.
+#[test]
+fn a_record_that_only_a_damaged_ledger_names_is_found() {
+    for in_emergency in [false, true] {
+        for (more, byte) in [(0, 30), (1, 30), (0, 12), (1, 13), (0, 0)] {
+            let (card, mut oracle) = used(10);
+            let memory = blocks(Region::MIN_LEN / 512);
+            let mut recorder = Recorder::start(&card, &memory, true).unwrap();
+            for place in 0..=more {
+                recorder.oops(&mut oracle, 20 + place).unwrap();
+            }
+            recorder.panic(&mut oracle, 30);
+            let newest = [0, 1]
+                .map(|copy| 2048 + u64::from(recorder.store.geometry().ledger(copy)))
+                .into_iter()
+                .max_by_key(|block| card.peek(*block)[12])
+                .unwrap();
+            card.poke(newest, |bytes| bytes[byte] ^= 4);
+            let records = 3 + more as usize + 1;
+            if in_emergency {
+                let (result, outcome) = emergency(&card, &memory);
+                assert_eq!((result, outcome.record.get()), (Ok(()), records as u32 + 1));
+                oracle
+                    .recorded
+                    .insert(*oracle.crashes.last().unwrap(), outcome.record.get());
+                oracle.check(&content(&card));
+                assert_eq!(content(&card).records.len(), records + 1);
+            } else {
+                oracle.check(&content(&card));
+                assert_eq!(content(&card).records.len(), records);
+            }
+        }
+    }
+}
+
 /// Both copies are gone: every record is found in its slot, counters are those of the last one.
 #[test]
 fn without_any_ledger_records_are_found_in_their_slots() {

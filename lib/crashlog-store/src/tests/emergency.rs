@@ -113,8 +113,9 @@ fn an_interrupted_emergency_write_can_be_done_again() {
                 }
                 let mut recorder = Recorder::start(&card, &memory, true).unwrap();
                 recorder.record_late(&mut oracle).unwrap();
+                oracle.check(&content(&card.after_cut(Survivors::None)));
                 recorder.flush(&mut oracle).unwrap();
-                let found = content(&card);
+                let found = content(&card.after_cut(Survivors::None));
                 oracle.check(&found);
                 assert_eq!((found.records.len(), found.panic), (2, 1));
                 assert_eq!(found.damaged, []);

@@ -84,7 +84,7 @@ fn a_mount_of_a_gibibyte_reads_at_most_40_blocks() {
             if end == 0 { 3 } else { 4 + (end - 1) / 1000 }
         );
         let counts = card.take_counts();
-        assert_eq!((counts.written, counts.flushes), (0, 0));
+        assert_eq!(counts.written, 0);
         most.read = most.read.max(counts.read);
         most.read_commands = most.read_commands.max(counts.read_commands);
     }
@@ -212,6 +212,7 @@ fn either_copy_is_enough() {
         let scratch = blocks(16);
         assert_eq!(mount(&card, &scratch).map(|store| store.next_page()), Ok(0));
         card.poke(second, |bytes| bytes[20] ^= 1);
+        card.take_counts();
         assert!(mount(&card, &scratch).is_err());
         untouched(&card);
         let card = small_card();

@@ -1,6 +1,6 @@
 //! Power cuts: at every possible write, with everything that can survive one.
 
-use super::card::{Card, Survivors, mix};
+use super::card::{Card, Fault, Survivors, mix};
 use super::recorder::*;
 use crate::*;
 use crashlog_retained::Region;
@@ -74,6 +74,70 @@ fn every_cut_of_a_small_life() {
             }
         }
         assert!(cuts > 150, "{cuts}");
+    }
+}
+
+/// As [`life`], trying everything again that fails and is not for want of power.
+fn stubborn_life(card: &Card, oracle: &mut Oracle, give_up: bool) -> Result<(), Failed> {
+    fn again<T>(mut action: impl FnMut() -> Result<T, Failed>) -> Result<T, Failed> {
+        match action() {
+            Err(Failed::Device(Fault::Failed)) => action(),
+            result => result,
+        }
+    }
+    let memory = blocks(Region::MIN_LEN / 512);
+    let mut recorder = Recorder::start(card, &memory, true)?;
+    for _ in 0..6 {
+        recorder.append(oracle).unwrap();
+    }
+    again(|| recorder.flush(oracle))?;
+    let mut numbers = Vec::new();
+    for place in [1, 2, 1, 3] {
+        let number = match recorder.oops(oracle, place) {
+            Err(Failed::Device(Fault::Failed)) if give_up => {
+                // Another crash takes its place.
+                recorder.region.mailbox().oops().unwrap().clear();
+                recorder.oops(oracle, 10 + place)
+            }
+            Err(Failed::Device(Fault::Failed)) => {
+                recorder.record_oopses(oracle).map(Option::unwrap)
+            }
+            result => result,
+        };
+        numbers.push(number?);
+    }
+    again(|| recorder.erase(oracle, numbers[0]))?;
+    recorder.append(oracle).unwrap();
+    again(|| recorder.flush(oracle))
+}
+
+/// REQ: X5
+/// REQ: K3
+/// Any one write or flush fails, done or not, and is tried again; then power is cut at any of the next writes. The
+/// recorder never takes for granted what it does not know.
+#[test]
+fn a_failed_write_and_then_a_cut() {
+    let (card, before) = used_card(20);
+    for (failure, written, give_up) in (0..).flat_map(|failure| {
+        [(false, false), (false, true), (true, false), (true, true)].map(|(a, b)| (failure, a, b))
+    }) {
+        let mut failed = false;
+        for steps in failure..failure + 12 {
+            let card = card.duplicate();
+            let mut oracle = before.clone();
+            card.fail_after(failure, written);
+            card.cut_after(steps);
+            let _ = stubborn_life(&card, &mut oracle, give_up);
+            failed |= card.has_failed();
+            oracle.power_cut();
+            for survivors in Survivors::each(card.unflushed()) {
+                oracle.check(&content(&card.after_cut(survivors)));
+            }
+        }
+        if !failed {
+            assert!(failure > 20);
+            break;
+        }
     }
 }
 

@@ -286,7 +286,7 @@ impl<'m> Recorder<'m> {
     }
 
     /// Records what waits in the mailbox. Returns the number of the last record.
-    fn record_oopses(&mut self, oracle: &mut Oracle) -> Result<Option<u32>, Failed> {
+    pub fn record_oopses(&mut self, oracle: &mut Oracle) -> Result<Option<u32>, Failed> {
         let mut last = None;
         while let Some(oops) = self.region.mailbox().oops() {
             last = Some(self.record(&oops.stored, None, oracle)?);
