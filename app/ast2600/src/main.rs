@@ -1,7 +1,7 @@
 //! The kernel on an ASPEED AST2600: what the chip's addresses are, and how it is reset.
 //!
-//! There is no other code here. The chip has no register that tells why it was reset, so nothing is read at start; a warm
-//! start is recognised by what is found in retained memory.
+//! There is no other code here. The chip has no register that tells why it was reset, so nothing is read at start; a
+//! warm start is recognised by what is found in retained memory.
 
 #![no_std]
 #![no_main]

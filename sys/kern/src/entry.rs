@@ -1,8 +1,8 @@
 //! What happens between the processor's exception entry and its return.
 //!
-//! The assembly in `arch` has saved the running task and calls one of these functions with its entry in the task table; it
-//! gets back whom to resume. For each there is exactly one [`Kernel`], which is the proof that nothing else is looking at the
-//! kernel's state.
+//! The assembly in `arch` has saved the running task and calls one of these functions with its entry in the task
+//! table; it gets back whom to resume. For each there is exactly one [`Kernel`], which is the proof that nothing else
+//! is looking at the kernel's state.
 
 use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;

@@ -1,8 +1,9 @@
 //! When the kernel itself fails.
 //!
-//! A panic, a processor exception in the kernel, a system without a runnable task, and a fault of the supervisor all end
-//! here. The epitaph is written to where debuggers look for it, the application's hook gets a chance to leave a record in
-//! retained memory, and the system restarts. A second failure on the way skips to the restart: this path ends in any case.
+//! A panic, a processor exception in the kernel, a system without a runnable task, and a fault of the supervisor all
+//! end here. The epitaph is written to where debuggers look for it, the application's hook gets a chance to leave a
+//! record in retained memory, and the system restarts. A second failure on the way skips to the restart: this path
+//! ends in any case.
 
 use crate::{arch, platform};
 use core::fmt::{self, Write};

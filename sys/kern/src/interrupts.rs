@@ -1,8 +1,8 @@
 //! Interrupts as notifications: routing, IRQ_CONTROL, IRQ_STATUS.
 //!
-//! An interrupt masks itself when it is taken and posts a notification to its owner, which enables it again when it has dealt
-//! with the cause. A task knows its interrupts only as notification masks; the generated tables say which interrupts are
-//! behind one.
+//! An interrupt masks itself when it is taken and posts a notification to its owner, which enables it again when it
+//! has dealt with the cause. A task knows its interrupts only as notification masks; the generated tables say which
+//! interrupts are behind one.
 
 use crate::arch::gic;
 use crate::descs::{HUBRIS_IRQ_TASK_LOOKUP, HUBRIS_TASK_IRQ_LOOKUP};

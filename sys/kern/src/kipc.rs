@@ -1,8 +1,8 @@
 //! Kernel IPC: a SEND to task id 0xFFFF.
 //!
-//! Answered at once, while the caller keeps the processor. Requests and responses are ssmarshal. Leases are ignored. The order
-//! of checks is that of a conversation with a server: is there such an operation, can the message be read, does it decode, are
-//! its values in range, may the caller do this, can the answer be written.
+//! Answered at once, while the caller keeps the processor. Requests and responses are ssmarshal. Leases are ignored.
+//! The order of checks is that of a conversation with a server: is there such an operation, can the message be read,
+//! does it decode, are its values in range, may the caller do this, can the answer be written.
 
 use crate::arch;
 use crate::descs::HUBRIS_TASK_COUNT;
@@ -61,7 +61,8 @@ fn response_buffer(kernel: &Kernel, caller: TaskHandle) -> Result<UserSlice<u8>,
     Ok(UserSlice::new(buffer, len)?)
 }
 
-/// Encodes `value` into the caller's response buffer. If that is too small, the caller gets code 0 and a length that tells.
+/// Encodes `value` into the caller's response buffer. If that is too small, the caller gets code 0 and a length that
+/// tells.
 fn respond<T: Serialize>(kernel: &mut Kernel, caller: TaskHandle, value: &T) -> Outcome {
     let destination = response_buffer(kernel, caller)?;
     let mut buffer = [0; LONGEST_RESPONSE];
@@ -241,9 +242,9 @@ mod dump {
             return Err(umem::not_accessible(&source).into());
         }
         let count = source.count().min(destination.count());
-        // SAFETY: the source lies in the task table, which is not among the caller's memory, or in memory of the target
-        // that is not a device; either is mapped for the kernel. The target is not the caller. They share no memory but a
-        // retained region, which is DMA memory, and the destination is not.
+        // SAFETY: the source lies in the task table, which is not among the caller's memory, or in memory of the
+        // target that is not a device; either is mapped for the kernel. The target is not the caller. They share no
+        // memory but a retained region, which is DMA memory, and the destination is not.
         unsafe { umem::copy_out(source.base(), &kernel[caller], destination, count)? };
         kernel[caller].save.set_response(0, count);
         Ok(caller)

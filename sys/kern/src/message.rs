@@ -1,12 +1,12 @@
 //! Messages: SEND, RECV, REPLY, REPLY_FAULT.
 //!
-//! A message is copied once, from the sender's memory to the receiver's, at the moment both are ready. Whoever arrives
-//! first waits, with the arguments of its call still in its saved registers; whoever arrives second does the delivery, and
-//! is blamed, as the first is, for exactly its own slices: the sender for message, reply buffer and lease table, the
-//! receiver for its buffer.
+//! A message is copied once, from the sender's memory to the receiver's, at the moment both are ready. Whoever
+//! arrives first waits, with the arguments of its call still in its saved registers; whoever arrives second does the
+//! delivery, and is blamed, as the first is, for exactly its own slices: the sender for message, reply buffer and
+//! lease table, the receiver for its buffer.
 //!
-//! A SEND to a task that is waiting for it goes straight to that task, past the scheduler: the receiver is more important
-//! than the sender in any system that obeys the uphill rule. A REPLY never switches, for the same reason.
+//! A SEND to a task that is waiting for it goes straight to that task, past the scheduler: the receiver is more
+//! important than the sender in any system that obeys the uphill rule. A REPLY never switches, for the same reason.
 
 pub(crate) mod lease;
 
@@ -130,8 +130,8 @@ fn recv_closed(kernel: &mut Kernel, caller: TaskHandle, source: TaskId) -> Outco
     Ok(kernel.pick(caller))
 }
 
-/// Copies the message of `sender`, which is in SEND, to `receiver`, which is in RECV, and gives the receiver its results.
-/// The states are the caller's business.
+/// Copies the message of `sender`, which is in SEND, to `receiver`, which is in RECV, and gives the receiver its
+/// results. The states are the caller's business.
 #[inline(always)]
 fn deliver(kernel: &mut Kernel, sender: TaskHandle, receiver: TaskHandle) -> Result<(), Blame> {
     let [

@@ -1,7 +1,7 @@
 //! What a system call comes to.
 //!
-//! Every system call is a function to an [`Outcome`], two registers wide: that is what keeps the path of a message short,
-//! and why [`CallFault`] is not simply a [`FaultInfo`].
+//! Every system call is a function to an [`Outcome`], two registers wide: that is what keeps the path of a message
+//! short, and why [`CallFault`] is not simply a [`FaultInfo`].
 
 use crate::table::TaskHandle;
 use abi::{FaultInfo, FaultSource, UsageError};

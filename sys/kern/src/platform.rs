@@ -13,13 +13,13 @@ pub struct Platform {
     pub gic_cpu_interface: u32,
     /// INTID of the generic timer's secure physical timer.
     pub timer_interrupt: u32,
-    /// Device pages that the kernel maps for itself: base and size, multiples of 4 KiB. They hold the two above and whatever
-    /// `reset` and `on_failure` need.
+    /// Device pages that the kernel maps for itself: base and size, multiples of 4 KiB. They hold the two above and
+    /// whatever `reset` and `on_failure` need.
     pub devices: &'static [(u32, u32)],
     /// Restarts the system at once. May return if that takes a moment.
     pub reset: fn(),
-    /// Called once when the kernel has failed, with the epitaph, before `reset`: the place to leave a record in retained
-    /// memory. It must not rely on any kernel state, and must return in bounded time.
+    /// Called once when the kernel has failed, with the epitaph, before `reset`: the place to leave a record in
+    /// retained memory. It must not rely on any kernel state, and must return in bounded time.
     pub on_failure: fn(epitaph: &[u8]),
 }
 

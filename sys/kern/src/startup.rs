@@ -1,7 +1,7 @@
 //! From reset to the first task.
 //!
-//! The processor-dependent entry has parked the second processor, cleared `.bss`, copied `.data` and set up stacks; the MMU is
-//! still off. From here: task table, checks, translation tables, interrupts, time, first task.
+//! The processor-dependent entry has parked the second processor, cleared `.bss`, copied `.data` and set up stacks;
+//! the MMU is still off. From here: task table, checks, translation tables, interrupts, time, first task.
 //!
 //! A warm reset must come up as a cold start does: nothing is assumed about what RAM holds.
 

@@ -1,8 +1,8 @@
 //! The kernel's state, and the transitions that keep it consistent.
 //!
-//! Three things say the same in different ways: each task's [`TaskState`], the set of runnable tasks, and for each task the
-//! set of those that are in InSend to it. The sets exist so that nothing is searched on the path of a message. Only the
-//! methods here change any of the three, and they change them together.
+//! Three things say the same in different ways: each task's [`TaskState`], the set of runnable tasks, and for each
+//! task the set of those that are in InSend to it. The sets exist so that nothing is searched on the path of a
+//! message. Only the methods here change any of the three, and they change them together.
 
 use crate::arch;
 use crate::descs::{HUBRIS_TASK_COUNT, HUBRIS_TASK_TABLE_SPACE, PRIORITIES};
@@ -134,8 +134,8 @@ impl Index<TaskHandle> for Kernel {
 
     #[inline(always)]
     fn index(&self, task: TaskHandle) -> &Task {
-        // SAFETY: a handle points to an element of the table, which is initialised before the first `Kernel` exists (see
-        // `enter`), and `&self` keeps out whoever would change it.
+        // SAFETY: a handle points to an element of the table, which is initialised before the first `Kernel` exists
+        // (see `enter`), and `&self` keeps out whoever would change it.
         unsafe { task.0.as_ref() }
     }
 }

@@ -1,7 +1,7 @@
 //! Time: the tick, SET_TIMER, GET_TIMER.
 //!
-//! A tick is one millisecond, counted in 64 bits from boot. Each task has one timer. Only a tick that some timer may be due
-//! at looks at the timers at all: the kernel keeps a lower bound of the next deadline.
+//! A tick is one millisecond, counted in 64 bits from boot. Each task has one timer. Only a tick that some timer may
+//! be due at looks at the timers at all: the kernel keeps a lower bound of the next deadline.
 
 use crate::outcome::Outcome;
 use crate::table::{Kernel, TaskHandle};

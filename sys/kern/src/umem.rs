@@ -1,7 +1,8 @@
 //! Access to user memory. Nothing else in the kernel turns a number from a task into a pointer.
 //!
-//! Every function checks first that the task owns what it named, as plain memory (neither device nor DMA), and then accesses
-//! it through the kernel's own mapping: every page of every task is mapped for the kernel in all translation tables.
+//! Every function checks first that the task owns what it named, as plain memory (neither device nor DMA), and then
+//! accesses it through the kernel's own mapping: every page of every task is mapped for the kernel in all translation
+//! tables.
 
 use crate::arch;
 use crate::outcome::CallFault;
@@ -71,8 +72,8 @@ pub(crate) fn copy(
     {
         return Err(refused(kernel, from, &source, to, &destination));
     }
-    // SAFETY: `source` is readable and `destination` writable memory of tasks, all of which is mapped for the kernel, none of
-    // which Rust knows as objects of the kernel, and they do not overlap. `count` is within both.
+    // SAFETY: `source` is readable and `destination` writable memory of tasks, all of which is mapped for the kernel,
+    // none of which Rust knows as objects of the kernel, and they do not overlap. `count` is within both.
     unsafe { arch::copy(source.base(), destination.base(), count) };
     Ok(count)
 }
@@ -111,8 +112,8 @@ pub(crate) fn read(
     if !task.can_read(&source) {
         return Err(not_accessible(&source));
     }
-    // SAFETY: the source is mapped memory of a task, the destination a buffer of the kernel at least as long as `count`;
-    // kernel and task memory are disjoint, as checked at start.
+    // SAFETY: the source is mapped memory of a task, the destination a buffer of the kernel at least as long as
+    // `count`; kernel and task memory are disjoint, as checked at start.
     unsafe { arch::copy(source.base(), buffer.as_mut_ptr() as u32, count as u32) };
     Ok(count)
 }
@@ -143,7 +144,8 @@ pub(crate) fn write(
 ///
 /// # Safety
 ///
-/// `[source, source + count)` is mapped for the kernel and may be read without effects, and does not overlap `destination`.
+/// `[source, source + count)` is mapped for the kernel and may be read without effects, and does not overlap
+/// `destination`.
 #[cfg(feature = "dump")]
 pub(crate) unsafe fn copy_out(
     source: u32,
@@ -180,8 +182,8 @@ pub(crate) fn read_lease(
         return Ok(None);
     };
     let words = entry.base() as *const [u32; 3];
-    // SAFETY: inside a table that is mapped memory of a task, aligned as `UserSlice<ULease>` proves, and every bit pattern
-    // is valid. Volatile, because it is not the kernel's own memory.
+    // SAFETY: inside a table that is mapped memory of a task, aligned as `UserSlice<ULease>` proves, and every bit
+    // pattern is valid. Volatile, because it is not the kernel's own memory.
     let [attributes, base_address, length] = unsafe { words.read_volatile() };
     let attributes = LeaseAttributes::from_bits_retain(attributes);
     Ok(Some(ULease {

@@ -1,13 +1,13 @@
 //! Sets of tasks, most important first.
 //!
-//! Who runs next, and whose message is received next, is the same question: of a set of tasks, the most important; among
-//! equals, the first in table order after a given task, going round. Both answers must not cost more in a system with
-//! more tasks.
+//! Who runs next, and whose message is received next, is the same question: of a set of tasks, the most important;
+//! among equals, the first in table order after a given task, going round. Both answers must not cost more in a
+//! system with more tasks.
 //!
-//! Priorities never change, so the build sorts the tasks once, by priority and then by index. The position in that order
-//! is the task's *rank*, and a set is a bit map over ranks: the most important member is one count-leading-zeros away.
-//! Tasks of equal priority have adjacent ranks, their *class*; only where the class of the most important member has
-//! more than one task is there anything left to decide.
+//! Priorities never change, so the build sorts the tasks once, by priority and then by index. The position in that
+//! order is the task's *rank*, and a set is a bit map over ranks: the most important member is one
+//! count-leading-zeros away. Tasks of equal priority have adjacent ranks, their *class*; only where the class of the
+//! most important member has more than one task is there anything left to decide.
 
 /// A set of tasks, one bit per rank, in `W` words. The bit of rank 0 is the most significant of the first word.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -165,8 +165,8 @@ pub const fn sort<const N: usize>(priorities: &[u8; N]) -> [Rank<()>; N] {
 mod tests {
     use super::*;
 
-    /// The rule as the system call reference states it: scan all tasks from `after + 1` round to `after`, keep the first of
-    /// the best priority.
+    /// The rule as the system call reference states it: scan all tasks from `after + 1` round to `after`, keep the
+    /// first of the best priority.
     fn by_scan(priorities: &[u8], members: &[bool], after: usize) -> Option<u16> {
         let n = priorities.len();
         let mut best: Option<usize> = None;

@@ -38,8 +38,8 @@ use core::ptr::NonNull;
 ///
 /// # Safety
 ///
-/// `task` is an initialised element of the task table, nothing of the kernel's state is borrowed, and translation, interrupts
-/// and timer are set up.
+/// `task` is an initialised element of the task table, nothing of the kernel's state is borrowed, and translation,
+/// interrupts and timer are set up.
 pub(crate) unsafe fn start_first_task(task: NonNull<Task>) -> ! {
     // SAFETY: passed on.
     unsafe { entry::leave_kernel(task) }

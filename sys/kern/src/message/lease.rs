@@ -1,8 +1,8 @@
 //! Leases: BORROW_READ, BORROW_WRITE, BORROW_INFO.
 //!
-//! A lease lives as long as its lender waits for the borrower's reply, and only in the lender's memory: the table is read
-//! again at each call. What is wrong with the table or the memory it names is the lender's fault, and the borrower gets
-//! DEFECT; what is wrong with the borrower's own arguments is its own fault.
+//! A lease lives as long as its lender waits for the borrower's reply, and only in the lender's memory: the table is
+//! read again at each call. What is wrong with the table or the memory it names is the lender's fault, and the
+//! borrower gets DEFECT; what is wrong with the borrower's own arguments is its own fault.
 
 use crate::outcome::{CallFault, Outcome, Stop};
 use crate::table::{Kernel, TaskHandle};
@@ -111,8 +111,8 @@ fn leased_memory(
     Ok((lender, leased))
 }
 
-/// Sorts out who is to blame for a copy that was refused. The lender is faulted in any case if it has a part in it; if both
-/// have, the caller does not get as far as DEFECT.
+/// Sorts out who is to blame for a copy that was refused. The lender is faulted in any case if it has a part in it;
+/// if both have, the caller does not get as far as DEFECT.
 #[cold]
 #[inline(never)]
 fn blame(

@@ -1,13 +1,14 @@
 //! Short-descriptor translation tables, used as a protection unit.
 //!
-//! Virtual and physical addresses are equal everywhere, the granule is the 4 KiB small page, and tables are written once,
-//! at start. There is one first-level table per task, and one that maps what the kernel needs and nothing for tasks:
+//! Virtual and physical addresses are equal everywhere, the granule is the 4 KiB small page, and tables are written
+//! once, at start. There is one first-level table per task, and one that maps what the kernel needs and nothing for
+//! tasks:
 //!
 //! * the kernel's own pages are *global*: the same in every table, so that they stay in the TLB over a switch;
 //! * a task's pages are *not global*: the TLB tags them with the task's ASID.
 //!
-//! Where a task owns a page, its table has the task's entry in place of the kernel's. Every task page is also mapped, for
-//! the kernel alone, in all other tables: that is how a message is copied between two tasks under either's table.
+//! Where a task owns a page, its table has the task's entry in place of the kernel's. Every task page is also mapped,
+//! for the kernel alone, in all other tables: that is how a message is copied between two tasks under either's table.
 //!
 //! A second-level table covers one MiB. Tables that hold a task's pages belong to that task; all others are shared.
 //! References are to DDI 0406C, section B3.5.

@@ -1,9 +1,9 @@
 //! From reset to `kernel_main`, before there is memory that Rust could use.
 //!
-//! Both processors start here, in Secure SVC mode with MMU and caches off, after power-on and after every reset. The second
-//! one says that it has arrived and sleeps for good; the first one waits for that, so that from then on every instruction
-//! counted is its own. The word for it lies in the loaded image, beside the vectors: RAM would still hold the answer of the
-//! boot before, while the image is loaded afresh each time.
+//! Both processors start here, in Secure SVC mode with MMU and caches off, after power-on and after every reset. The
+//! second one says that it has arrived and sleeps for good; the first one waits for that, so that from then on every
+//! instruction counted is its own. The word for it lies in the loaded image, beside the vectors: RAM would still hold
+//! the answer of the boot before, while the image is loaded afresh each time.
 
 use core::arch::global_asm;
 

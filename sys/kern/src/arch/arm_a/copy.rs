@@ -47,8 +47,8 @@ unsafe extern "C" {
 ///
 /// # Safety
 ///
-/// Both ranges are mapped normal memory, the destination writable for the kernel and not memory that Rust knows as borrowed, and
-/// they do not overlap.
+/// Both ranges are mapped normal memory, the destination writable for the kernel and not memory that Rust knows as
+/// borrowed, and they do not overlap.
 #[inline(always)]
 pub(crate) unsafe fn copy(from: u32, to: u32, count: u32) {
     // SAFETY: the caller's promise.

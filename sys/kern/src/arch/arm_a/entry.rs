@@ -2,32 +2,34 @@
 //!
 //! # In
 //!
-//! Every exception that a task causes or suffers runs the same sequence, `enter`. It ends with the task's registers where
-//! debuggers look for them (`frame`), in SVC mode on an empty kernel stack, and calls a function of this module with the
-//! task. Interrupts stay masked.
+//! Every exception that a task causes or suffers runs the same sequence, `enter`. It ends with the task's registers
+//! where debuggers look for them (`frame`), in SVC mode on an empty kernel stack, and calls a function of this module
+//! with the task. Interrupts stay masked.
 //!
-//! The word that the empty kernel stack points at is not part of it: it is [`CURRENT_TASK_PTR`], which the linker script puts
-//! there, so that finding and changing the running task take one instruction each.
+//! The word that the empty kernel stack points at is not part of it: it is [`CURRENT_TASK_PTR`], which the linker
+//! script puts there, so that finding and changing the running task take one instruction each.
 //!
-//! A frame that does not fit where the task's stack pointer is takes a detour ([`no_room`]): either the stack is somewhere
-//! else that the task may write, or the task is faulted, whatever it was that it wanted.
+//! A frame that does not fit where the task's stack pointer is takes a detour ([`no_room`]): either the stack is
+//! somewhere else that the task may write, or the task is faulted, whatever it was that it wanted.
 //!
 //! # Out
 //!
-//! `leave` gets the task to run. If it is another than before, translation table, ASID and FPU access are switched: first to an
-//! ASID that no task has, so that nothing is ever looked up in one task's table and remembered under another's ASID
-//! (DDI 0406C, B3.10.4). The PSR of the frame is in the task's hands, so all of it but flags and IT state is replaced: USR mode,
-//! Thumb state, little-endian, no exceptions masked. The exclusive monitor is cleared, as an exception return of ARMv7-M does.
+//! `leave` gets the task to run. If it is another than before, translation table, ASID and FPU access are switched:
+//! first to an ASID that no task has, so that nothing is ever looked up in one task's table and remembered under
+//! another's ASID (DDI 0406C, B3.10.4). The PSR of the frame is in the task's hands, so all of it but flags and IT
+//! state is replaced: USR mode, Thumb state, little-endian, no exceptions masked. The exclusive monitor is cleared,
+//! as an exception return of ARMv7-M does.
 //!
 //! # A32 state
 //!
-//! An ARMv7-M has only Thumb state, and a branch to an even address is a fault (INVSTATE). Here it is a branch to A32 code, which
-//! cannot be trapped; but at the next undefined instruction, and at the next interrupt at the latest, the task gets that same fault.
+//! An ARMv7-M has only Thumb state, and a branch to an even address is a fault (INVSTATE). Here it is a branch to A32
+//! code, which cannot be trapped; but at the next undefined instruction, and at the next interrupt at the latest, the
+//! task gets that same fault.
 //!
 //! # Exceptions in the kernel
 //!
-//! An abort or undefined instruction in any mode but USR is a kernel failure. It is handled on a stack of its own, in the mode
-//! that the exception was taken to.
+//! An abort or undefined instruction in any mode but USR is a kernel failure. It is handled on a stack of its own, in
+//! the mode that the exception was taken to.
 
 use super::{faults, fpu, frame};
 use crate::task::Task;
@@ -312,8 +314,8 @@ unsafe extern "C" fn undefined(task: NonNull<Task>) -> NonNull<Task> {
 
 /// The frame of the running task does not fit into its stack region at `frame`. Its eight words are in `words`.
 ///
-/// Returns null if the task may write there all the same: the frame has been stored, and the exception is handled as if nothing
-/// had happened. Otherwise the task is faulted, and the one to run instead is returned.
+/// Returns null if the task may write there all the same: the frame has been stored, and the exception is handled as
+/// if nothing had happened. Otherwise the task is faulted, and the one to run instead is returned.
 ///
 /// # Safety
 ///
@@ -324,8 +326,8 @@ unsafe extern "C" fn no_room(
     words: &[u32; 8],
 ) -> Option<NonNull<Task>> {
     let mut stored = false;
-    // SAFETY: as for `interrupt`. If this returns null, it has only touched the task's frame, and the next function called with
-    // the task is what counts as the kernel entry.
+    // SAFETY: as for `interrupt`. If this returns null, it has only touched the task's frame, and the next function
+    // called with the task is what counts as the kernel entry.
     let next = unsafe {
         entry::with_kernel(task, |kernel, task| {
             match frame::store_elsewhere(&mut kernel[task], frame, words) {
@@ -364,8 +366,8 @@ extern "C" fn kernel_failure(cause: u32, address: u32) -> ! {
 ///
 /// # Safety
 ///
-/// `task` is an initialised element of the task table, nothing of the kernel's state is borrowed, and everything that a running
-/// task needs is set up.
+/// `task` is an initialised element of the task table, nothing of the kernel's state is borrowed, and everything that
+/// a running task needs is set up.
 pub(crate) unsafe fn leave_kernel(task: NonNull<Task>) -> ! {
     // The way out expects an empty kernel stack: it finds the running task, none so far, right above.
     // SAFETY: nothing on the stack is used again; the rest is the caller's promise.

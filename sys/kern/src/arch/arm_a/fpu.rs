@@ -1,8 +1,9 @@
 //! Whose floating-point registers they are.
 //!
-//! Most tasks never use them, so they are not saved and loaded with the others. They belong to the task that used them last,
-//! whichever runs; for every other task the unit is disabled. Its first floating-point instruction is then undefined, and the kernel
-//! exchanges the registers and lets it try again. An instruction that is still undefined really is.
+//! Most tasks never use them, so they are not saved and loaded with the others. They belong to the task that used
+//! them last, whichever runs; for every other task the unit is disabled. Its first floating-point instruction is then
+//! undefined, and the kernel exchanges the registers and lets it try again. An instruction that is still undefined
+//! really is.
 //!
 //! The compiler does not use floating point in the kernel: it is built for a soft-float target.
 
@@ -20,8 +21,8 @@ const ENABLED: u32 = 1 << 30;
 /// The task whose registers are in the processor, if any.
 static OWNER: AtomicPtr<Task> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Floating-point registers of a task, while they are not in the processor. ARMv7-M would have s0 to s15 and FPSCR in the
-/// frame; here only their place is reserved there, because they are saved at another time than the frame.
+/// Floating-point registers of a task, while they are not in the processor. ARMv7-M would have s0 to s15 and FPSCR in
+/// the frame; here only their place is reserved there, because they are saved at another time than the frame.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Registers {
@@ -84,8 +85,9 @@ pub(crate) fn undefined_instruction(kernel: &mut Kernel, task: TaskHandle) -> Ta
     if kernel[task].arch.fpexc == ENABLED {
         return kernel.fault_current(task, FaultInfo::IllegalInstruction);
     }
-    // SAFETY: the kernel has no floating-point state of its own; enabling first is what makes the other two defined. The owner
-    // is a task (see `OWNER`), its registers are those in the processor, and those of `task` are in its save area.
+    // SAFETY: the kernel has no floating-point state of its own; enabling first is what makes the other two defined.
+    // The owner is a task (see `OWNER`), its registers are those in the processor, and those of `task` are in its
+    // save area.
     unsafe {
         kernel_fpu_access(ENABLED);
         let owner = core::ptr::NonNull::new(OWNER.load(Ordering::Relaxed));

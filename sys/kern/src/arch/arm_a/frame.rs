@@ -1,15 +1,17 @@
 //! Where a stopped task's registers are: exactly where they would be on an ARMv7-M with floating point.
 //!
-//! r4 to r11 and the stack pointer are in the task table; r0 to r3, r12, lr, pc and the PSR are in an *extended exception frame*
-//! of 26 words on the task's own stack, of which the last 18 are reserved for s0 to s15 and FPSCR. Stock debuggers know no other
-//! layout, and there is no moment at which a stopped task does not have it: the exception entry writes it before the kernel does
-//! anything else.
+//! r4 to r11 and the stack pointer are in the task table; r0 to r3, r12, lr, pc and the PSR are in an *extended
+//! exception frame* of 26 words on the task's own stack, of which the last 18 are reserved for s0 to s15 and FPSCR.
+//! Stock debuggers know no other layout, and there is no moment at which a stopped task does not have it: the
+//! exception entry writes it before the kernel does anything else.
 //!
-//! The frame is written with the kernel's rights, so it is checked first that it lies inside the task's stack region, or
-//! elsewhere in plain memory that the task may write. If it does not, the task is faulted with StackOverflow, and the frame goes
-//! to the very bottom of its stack region, where debuggers can read it: the true stack pointer is kept beside it.
+//! The frame is written with the kernel's rights, so it is checked first that it lies inside the task's stack region,
+//! or elsewhere in plain memory that the task may write. If it does not, the task is faulted with StackOverflow, and
+//! the frame goes to the very bottom of its stack region, where debuggers can read it: the true stack pointer is kept
+//! beside it.
 //!
-//! Floating-point registers stay in the processor until another task wants it (`fpu`); then they are saved in the task table.
+//! Floating-point registers stay in the processor until another task wants it (`fpu`); then they are saved in the
+//! task table.
 
 use super::{fpu, memory};
 use crate::descs::RegionAttributes;
@@ -70,13 +72,15 @@ impl ArchState {
     /// Does `[base, end)` lie in the region of the stack? It is plain memory that the task may read and write.
     #[inline(always)]
     pub(crate) fn in_stack_region(&self, base: u32, end: u32) -> bool {
-        // `stack_room` is at most 2^32 - 1 - 104 - `stack_low`, as the region does not wrap; neither does `[base, end)`.
+        // `stack_room` is at most 2^32 - 1 - 104 - `stack_low`, as the region does not wrap; neither does `[base,
+        // end)`.
         base >= self.stack_low
             && end.wrapping_sub(self.stack_low) <= self.stack_room.wrapping_add(FRAME_BYTES)
     }
 }
 
-/// System call arguments and results. Which register is which is ABI: arguments and results from r4 on, the number in r11.
+/// System call arguments and results. Which register is which is ABI: arguments and results from r4 on, the number in
+/// r11.
 impl SavedState {
     /// Arguments 0 to 6.
     #[inline(always)]

@@ -1,7 +1,9 @@
-//! Memory protection: one translation table per task, written once at start. The format is in [`kerncore::arm_a::tables`].
+//! Memory protection: one translation table per task, written once at start. The format is in
+//! [`kerncore::arm_a::tables`].
 //!
-//! The tables take 16 KiB per task, and 1 KiB for each MiB that a task has a page in. They lie at the end of the kernel's RAM,
-//! beyond what a memory dump needs. Nothing changes them later, so after start there is no TLB maintenance at all.
+//! The tables take 16 KiB per task, and 1 KiB for each MiB that a task has a page in. They lie at the end of the
+//! kernel's RAM, beyond what a memory dump needs. Nothing changes them later, so after start there is no TLB
+//! maintenance at all.
 
 use super::cp15;
 use crate::descs::{
@@ -34,8 +36,8 @@ impl RegionDescExt {
     }
 }
 
-/// TTBR0: tables are in normal memory, write back, write allocate, not shared (DDI 0406C, B4.1.154, with the multiprocessing
-/// extensions).
+/// TTBR0: tables are in normal memory, write back, write allocate, not shared (DDI 0406C, B4.1.154, with the
+/// multiprocessing extensions).
 const WALK: u32 = 1 << 6 | 1 << 3;
 
 // SCTLR bits.
@@ -192,8 +194,8 @@ unsafe fn turn_on(table: u32) {
     cp15::isb();
 }
 
-/// Invalidates all data and unified caches up to the point of coherency: after a reset their content is not defined. They have not
-/// been on since, so nothing in them is newer than memory. (DDI 0406C, B2.2.7.)
+/// Invalidates all data and unified caches up to the point of coherency: after a reset their content is not defined.
+/// They have not been on since, so nothing in them is newer than memory. (DDI 0406C, B2.2.7.)
 fn invalidate_data_caches() {
     let clidr = cp15::clidr();
     let levels = clidr >> 24 & 7;
@@ -225,14 +227,16 @@ pub(crate) fn fill(start: u32, end: u32, word: u32) {
     let words = end.saturating_sub(start) / 4;
     let start = start as *mut u32;
     for i in 0..words {
-        // SAFETY: memory of a task, aligned to words (checked at start), mapped for the kernel, and no object of the kernel.
+        // SAFETY: memory of a task, aligned to words (checked at start), mapped for the kernel, and no object of the
+        // kernel.
         unsafe { start.add(i as usize).write_volatile(word) };
     }
 }
 
 /// Stores the words that the kernel keeps in an exception frame. The place has been checked.
 pub(crate) fn store(frame: u32, words: &[u32; 8]) {
-    // SAFETY: aligned to words (the entry and `reinitialize` see to that), inside memory of a task, mapped for the kernel.
+    // SAFETY: aligned to words (the entry and `reinitialize` see to that), inside memory of a task, mapped for the
+    // kernel.
     unsafe { (frame as *mut [u32; 8]).write_volatile(*words) };
 }
 

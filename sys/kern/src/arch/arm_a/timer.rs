@@ -1,7 +1,7 @@
 //! The tick: the Secure physical timer of the generic timer (DDI 0406C, chapter B8).
 //!
-//! The compare value moves on by exactly one tick each time, so that ticks do not drift with the time it takes to handle them. If
-//! the processor did not get to it for several ticks, they are counted all at once.
+//! The compare value moves on by exactly one tick each time, so that ticks do not drift with the time it takes to
+//! handle them. If the processor did not get to it for several ticks, they are counted all at once.
 
 use super::cp15;
 use crate::platform::Platform;
@@ -14,8 +14,8 @@ const ENABLE: u32 = 1;
 /// Starts ticking, every `divisor` counts.
 pub(crate) fn init(_platform: &Platform, divisor: u32) {
     cp15::set_cntp_cval(cp15::cntpct().wrapping_add(u64::from(divisor)));
-    // SAFETY: neither register changes how memory is accessed. USR mode gets no access to the timers, and to the cycle counter
-    // only for benchmarks.
+    // SAFETY: neither register changes how memory is accessed. USR mode gets no access to the timers, and to the
+    // cycle counter only for benchmarks.
     unsafe {
         cp15::set_cntkctl(0);
         cp15::set_pmuserenr(u32::from(cfg!(feature = "bench")));
