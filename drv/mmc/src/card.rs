@@ -8,8 +8,8 @@
 //! 2. It is sent, and the card's answers before and after the data are looked at.
 //! 3. After a write the card is asked for its status until it is back in transfer state, so that errors of programming
 //!    are found and belong to the write that caused them.
-//! 4. If something failed that may not fail again, the card is brought back to transfer state and the request repeated:
-//!    first as it was, then after a new identification over a slow bus. More than that is not tried.
+//! 4. If something failed that may not fail again, the request is repeated: once after the card was brought back to
+//!    transfer state, and once after a new identification, over a slow bus. More than that is not tried.
 //!
 //! # Cancellation
 //!
@@ -136,14 +136,16 @@ impl<'a, H: Host> Card<'a, H> {
             fast,
             cache: self.cache,
         };
-        let mut identification = Identification::new(options);
-        self.run(&mut identification).await?;
+        let mut procedure = Procedure::Identify(Identification::new(options));
+        self.run(&mut procedure).await?;
         self.health.identifications = self.health.identifications.saturating_add(1);
-        self.location = *identification.location();
+        if let Procedure::Identify(identification) = &procedure {
+            self.location = *identification.location();
+        }
         Ok(())
     }
 
-    async fn run(&mut self, procedure: &mut impl Procedure) -> Result<(), Error> {
+    async fn run(&mut self, procedure: &mut Procedure) -> Result<(), Error> {
         let mut reply = Ok([0; 4]);
         loop {
             let result = match procedure.next(reply, self.scratch)? {
@@ -172,51 +174,19 @@ impl<'a, H: Host> Card<'a, H> {
         }
     }
 
-    /// Brings the card back to transfer state without losing what it knows.
-    async fn recover(&mut self) -> Result<(), Error> {
-        self.host.reset_lines().await?;
-        let mut recovery = Recovery::new(&self.location, SETTLE_MS / 2);
-        self.run(&mut recovery).await
-    }
-
-    /// Before a request: the bus runs, and no request of before is under way.
+    /// Before a request: the bus runs, and the card is in transfer state. If a request before has not ended well, or its
+    /// future was dropped, it is brought back there.
     async fn begin(&mut self) -> Result<(), Error> {
-        if self.location.kind().is_none() {
-            return Err(Error::NotReady);
-        }
         if self.suspended {
             self.host.set_bus(self.location.bus()).await?;
             self.suspended = false;
         }
         if core::mem::replace(&mut self.in_flight, true) {
-            self.recover().await?;
+            self.host.reset_lines().await?;
+            let recovery = Recovery::new(&self.location, SETTLE_MS / 2);
+            self.run(&mut Procedure::Recover(recovery)).await?;
         }
         Ok(())
-    }
-
-    /// Prepares another attempt at a request that failed.
-    async fn repair(&mut self, attempt: u8, error: Error) -> Result<(), Error> {
-        self.health.retries = self.health.retries.saturating_add(1);
-        if matches!(
-            error,
-            Error::Host(drv_sdhci::Error {
-                kind: ErrorKind::Adma,
-                ..
-            })
-        ) {
-            self.host.give_up_dma();
-        }
-        if attempt == 1 && self.recover().await.is_ok() {
-            return Ok(());
-        }
-        self.start_over(false).await?;
-        self.in_flight = true;
-        // What was in the cache may be gone: a later flush must not say otherwise.
-        if core::mem::take(&mut self.unflushed) {
-            Err(Error::Lost)
-        } else {
-            Ok(())
-        }
     }
 
     async fn transfer(
@@ -232,39 +202,21 @@ impl<'a, H: Host> Card<'a, H> {
         if self.location.address(first, blocks.len()).is_none() {
             return Err(Error::OutOfBounds);
         }
-        let result = self.transfer_all(direction, first, blocks, reliable).await;
-        self.note(result);
-        result
-    }
-
-    fn note(&mut self, result: Result<(), Error>) {
-        if let Err(error) = result {
-            self.health.failures = self.health.failures.saturating_add(1);
-            self.health.last_error = Some(error);
-        }
-    }
-
-    async fn transfer_all(
-        &mut self,
-        direction: Direction,
-        first: u64,
-        blocks: &[Block],
-        reliable: bool,
-    ) -> Result<(), Error> {
         let mut first = first;
         for part in blocks.chunks(MAX_BLOCKS) {
             let mut attempt = 1;
-            loop {
-                let result = match self.begin().await {
-                    Ok(()) => self.transfer_part(direction, first, part, reliable).await,
-                    Err(error) => Err(error),
-                };
-                let Err(error) = result else { break };
-                self.health.last_error = Some(error);
+            while let Err(error) = self
+                .attempt(attempt, direction, first, part, reliable)
+                .await
+            {
                 if !error.is_transient() || attempt >= ATTEMPTS {
-                    return Err(error);
+                    return self.fail(error);
                 }
-                self.repair(attempt, error).await?;
+                self.health.last_error = Some(error);
+                self.health.retries = self.health.retries.saturating_add(1);
+                if matches!(error, Error::Host(error) if error.kind == ErrorKind::Adma) {
+                    self.host.give_up_dma();
+                }
                 attempt = attempt.saturating_add(1);
             }
             first = first.saturating_add(part.len() as u64);
@@ -272,13 +224,28 @@ impl<'a, H: Host> Card<'a, H> {
         Ok(())
     }
 
-    async fn transfer_part(
+    fn fail(&mut self, error: Error) -> Result<(), Error> {
+        self.health.failures = self.health.failures.saturating_add(1);
+        self.health.last_error = Some(error);
+        Err(error)
+    }
+
+    async fn attempt(
         &mut self,
+        attempt: u8,
         direction: Direction,
         first: u64,
         blocks: &[Block],
         reliable: bool,
     ) -> Result<(), Error> {
+        if attempt == ATTEMPTS {
+            self.start_over(false).await?;
+            // What was in the cache may be gone: a later flush must not say otherwise.
+            if core::mem::take(&mut self.unflushed) {
+                return Err(Error::Lost);
+            }
+        }
+        self.begin().await?;
         let card = &self.location;
         let address = card
             .address(first, blocks.len())
@@ -369,8 +336,9 @@ impl<H: Host> BlockDevice for Card<'_, H> {
             return Ok(());
         }
         // A card that had to be identified again may have lost its cache: no retry.
-        let result = self.flush_cache().await;
-        self.note(result);
-        result
+        match self.flush_cache().await {
+            Ok(()) => Ok(()),
+            Err(error) => self.fail(error),
+        }
     }
 }

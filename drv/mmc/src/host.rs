@@ -34,28 +34,32 @@ pub trait Host {
 }
 
 impl<R: Registers, P: Platform, W: Wait> Host for Controller<'_, R, P, W> {
-    async fn reset(&mut self, bus: Bus) -> Result<(), Error> {
-        Controller::reset(self, bus).await
+    fn reset(&mut self, bus: Bus) -> impl Future<Output = Result<(), Error>> {
+        Controller::reset(self, bus)
     }
 
-    async fn set_bus(&mut self, bus: Bus) -> Result<(), Error> {
-        Controller::set_bus(self, bus).await
+    fn set_bus(&mut self, bus: Bus) -> impl Future<Output = Result<(), Error>> {
+        Controller::set_bus(self, bus)
     }
 
-    async fn reset_lines(&mut self) -> Result<(), Error> {
-        Controller::reset_lines(self).await
+    fn reset_lines(&mut self) -> impl Future<Output = Result<(), Error>> {
+        Controller::reset_lines(self)
     }
 
-    async fn command(&mut self, command: &Command) -> Result<u32, Error> {
-        Controller::command(self, command).await
+    fn command(&mut self, command: &Command) -> impl Future<Output = Result<u32, Error>> {
+        Controller::command(self, command)
     }
 
-    async fn transfer(&mut self, command: &Command, data: &Data<'_>) -> Result<u32, Error> {
-        Controller::transfer(self, command, data).await
+    fn transfer(
+        &mut self,
+        command: &Command,
+        data: &Data<'_>,
+    ) -> impl Future<Output = Result<u32, Error>> {
+        Controller::transfer(self, command, data)
     }
 
-    async fn delay(&mut self, ms: u32) {
-        Controller::delay(self, ms).await;
+    fn delay(&mut self, ms: u32) -> impl Future<Output = ()> {
+        Controller::delay(self, ms)
     }
 
     fn response(&self) -> [u32; 4] {

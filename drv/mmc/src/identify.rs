@@ -19,7 +19,7 @@ use crate::csd::Csd;
 use crate::error::Error;
 use crate::ext_csd::ExtCsd;
 use crate::location::{CardLocation, Kind, flag};
-use crate::procedure::{Action, Procedure, Reply};
+use crate::procedure::{Action, Reply};
 use crate::proto::{self, ocr, status};
 use crate::state::{Fault, is_ready};
 use block_device::Block;
@@ -225,8 +225,8 @@ impl Identification {
     }
 }
 
-impl Procedure for Identification {
-    fn next(&mut self, reply: Reply, buffer: &Block) -> Result<Action, Error> {
+impl Identification {
+    pub(crate) fn next(&mut self, reply: Reply, buffer: &Block) -> Result<Action, Error> {
         match self.step {
             Step::Start => self.then(Step::BusStarted, Action::Bus(Bus::IDENTIFICATION)),
             Step::BusStarted => {

@@ -6,6 +6,8 @@
 //! either driver carries out.
 
 use crate::error::Error;
+use crate::identify::Identification;
+use crate::recover::Recovery;
 use block_device::Block;
 use drv_sdhci::{Bus, Command};
 
@@ -31,10 +33,23 @@ pub type Reply = Result<[u32; 4], drv_sdhci::Error>;
 ///
 /// After an error the driver resets the command and data circuits before it asks for the next action. Every procedure
 /// ends after a bounded number of actions, whatever the replies are.
-pub trait Procedure {
+#[derive(Debug)]
+pub enum Procedure {
+    /// From power-on to transfer state.
+    Identify(Identification),
+    /// From any state back to transfer state.
+    Recover(Recovery),
+}
+
+impl Procedure {
     /// Takes the outcome of the last action (any good one at the beginning) and returns the next.
     ///
     /// # Errors
     /// The procedure has failed.
-    fn next(&mut self, reply: Reply, buffer: &Block) -> Result<Action, Error>;
+    pub fn next(&mut self, reply: Reply, buffer: &Block) -> Result<Action, Error> {
+        match self {
+            Self::Identify(identification) => identification.next(reply, buffer),
+            Self::Recover(recovery) => recovery.next(reply),
+        }
+    }
 }

@@ -15,10 +15,9 @@
 use crate::error::Error;
 use crate::found::step;
 use crate::location::{CardLocation, flag};
-use crate::procedure::{Action, Procedure, Reply};
+use crate::procedure::{Action, Reply};
 use crate::proto;
 use crate::state::{CardState, is_ready};
-use block_device::Block;
 use drv_sdhci::ErrorKind;
 
 /// Waits for the end of programming after which a high-priority interrupt is sent. Most writes end well before.
@@ -107,8 +106,8 @@ impl Recovery {
     }
 }
 
-impl Procedure for Recovery {
-    fn next(&mut self, reply: Reply, _: &Block) -> Result<Action, Error> {
+impl Recovery {
+    pub(crate) fn next(&mut self, reply: Reply) -> Result<Action, Error> {
         if !core::mem::take(&mut self.asked) {
             return self.ask();
         }

@@ -374,14 +374,17 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
         Ok(response)
     }
 
-    async fn wait_complete(&mut self, command: &Command, late: ErrorKind) -> Result<(), Error> {
+    fn wait_complete(
+        &mut self,
+        command: &Command,
+        late: ErrorKind,
+    ) -> impl Future<Output = Result<(), Error>> {
         self.wait_for(
             Interrupt::TRANSFER_COMPLETE::SET,
             command,
             late,
             limit::DATA,
         )
-        .await
     }
 
     /// Waits for a status bit. Without it in time the error is `late`, unless the card has gone.

@@ -55,11 +55,13 @@ impl<R: Registers, P: Platform, C: Clock> Card<'_, R, P, C> {
     pub(super) fn recover(&mut self, first: bool) -> Result<(), Error> {
         // Half of the time at most: the rest is for what comes if the card stays busy.
         let most_waits = self.phase_ms() / 4;
-        let mut recovery = Recovery::new(&self.location, most_waits);
-        let result = self.run(&mut recovery);
-        self.found.steps |= recovery.steps;
-        if first {
-            self.found.saw(recovery.first_state);
+        let mut procedure = Procedure::Recover(Recovery::new(&self.location, most_waits));
+        let result = self.run(&mut procedure);
+        if let Procedure::Recover(recovery) = &procedure {
+            self.found.steps |= recovery.steps;
+            if first {
+                self.found.saw(recovery.first_state);
+            }
         }
         result
     }
@@ -96,13 +98,15 @@ impl<R: Registers, P: Platform, C: Clock> Card<'_, R, P, C> {
             fast: false,
             cache: false,
         };
-        let mut identification = Identification::new(options);
-        self.run(&mut identification)?;
-        self.location = *identification.location();
+        let mut procedure = Procedure::Identify(Identification::new(options));
+        self.run(&mut procedure)?;
+        if let Procedure::Identify(identification) = &procedure {
+            self.location = *identification.location();
+        }
         Ok(())
     }
 
-    fn run(&mut self, procedure: &mut impl Procedure) -> Result<(), Error> {
+    fn run(&mut self, procedure: &mut Procedure) -> Result<(), Error> {
         let mut reply = Ok([0; 4]);
         loop {
             let result = match procedure.next(reply, self.scratch)? {
