@@ -41,6 +41,8 @@ pub struct Request<'a> {
     pub card: &'a [u8; CARD_LOCATION_LEN],
     /// Segments beside message and stack; none in the minimal mode.
     pub extra: &'a [Extra<'a>],
+    /// Memory that the device may transfer to and from and nobody else uses meanwhile: three blocks or more.
+    pub scratch: &'a [Block],
 }
 
 /// Why the record is not durable.
@@ -84,7 +86,7 @@ pub fn write<D: PolledDevice>(
     region.mailbox().set_outcome(outcome);
     let ring = LogRing::resume(region);
     let mut ledger = Ledger::new_zeroed();
-    let place = match locate(device, region, &ring, &mut ledger)? {
+    let place = match locate(device, request, &ring, &mut ledger)? {
         Some(place) => place,
         None => search(device, request, &ring, &mut ledger)?,
     };
@@ -122,7 +124,7 @@ pub fn write<D: PolledDevice>(
 
     outcome.record = ledger.commit(prepared.plan, &prepared.crash).into();
     if !matches!(prepared.plan, Plan::Known { .. })
-        && let [block, ..] = region.scratch()
+        && let [block, ..] = request.scratch
     {
         ledger.seal(format);
         block.copy_from(0, ledger.covered());
@@ -148,11 +150,11 @@ fn failed<E>(error: WindowError<E>) -> Error<E> {
 #[inline(never)]
 fn locate<D: PolledDevice>(
     device: &mut D,
-    region: &Region<'_>,
+    request: &Request<'_>,
     ring: &LogRing<'_>,
     ledger: &mut Ledger,
 ) -> Result<Option<Place>, Error<D::Error>> {
-    let cache = region.location();
+    let cache = request.region.location();
     let (Some(location), Some(next_page)) = (cache.load(), cache.next_page()) else {
         return Ok(None);
     };
@@ -163,7 +165,7 @@ fn locate<D: PolledDevice>(
         keep_first,
         ..
     } = location;
-    let [even, odd, page, ..] = region.scratch() else {
+    let [even, odd, page, ..] = request.scratch else {
         return Ok(None);
     };
     let Some(mut window) = Window::new_polled(Polled(device), first, geometry.blocks().into())
@@ -234,7 +236,7 @@ fn search<D: PolledDevice>(
     ledger: &mut Ledger,
 ) -> Result<Place, Error<D::Error>> {
     let region = request.region;
-    let scratch = region.scratch();
+    let scratch = request.scratch;
     let search = async {
         let mut device = Polled(device);
         let partition = find_partition(&mut device, request.partition, scratch)

@@ -71,6 +71,7 @@ fn write(
         keep_first: config::KEEP_FIRST,
         card: &location,
         extra: &[],
+        scratch: memory.store,
     };
     let written = emergency::write(&mut card, &request, outcome);
     note(outcome, &card);

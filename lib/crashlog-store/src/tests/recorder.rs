@@ -373,6 +373,7 @@ pub fn emergency(card: &Card, memory: &[Block]) -> (Result<(), emergency::Error<
         keep_first: KEEP_FIRST,
         card: &CARD,
         extra: &[],
+        scratch: region.scratch(),
     };
     let result = emergency::write(&mut card.clone(), &request, &mut outcome);
     region.mailbox().set_outcome(&outcome);
