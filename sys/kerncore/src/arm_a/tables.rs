@@ -185,12 +185,18 @@ impl<'a> Builder<'a> {
             .copied()
             .unwrap_or(0);
         if *entry == original && (*entry == 0 || shared.is_some()) {
-            let content = match self.index(original) {
-                Some(index) => *self.pool.get(index)?,
-                None => SecondLevel([0; 256]),
-            };
-            *self.pool.get_mut(self.used)? = content;
-            *entry = self.address.wrapping_add(self.used as u32 * 1024) | TABLE;
+            // In place: a table is too large for the kernel's stack.
+            let copied = self.index(original);
+            let new = self.pool.get_mut(self.used)?;
+            match copied {
+                None => new.0.fill(0),
+                Some(index) if index < self.used => self.pool.copy_within(index..=index, self.used),
+                Some(_) => return None,
+            }
+            *entry = self
+                .address
+                .wrapping_add((self.used as u32).wrapping_mul(1024))
+                | TABLE;
             self.used += 1;
         }
         let index = self.index(*entry)?;
