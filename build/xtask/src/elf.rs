@@ -134,26 +134,19 @@ impl Elf {
     /// An error if one of `strings` occurs anywhere in the file.
     pub fn forbid(&self, strings: &[String]) -> Result<()> {
         for string in strings {
-            let needle = string.as_bytes();
-            let mut rest = &self.data[..];
-            // The first byte is found fast; comparing at every position would take seconds on debug information.
-            while let Some(at) = rest.iter().position(|byte| *byte == needle[0]) {
-                rest = &rest[at..];
-                if rest.starts_with(needle) {
-                    let tail: Vec<u8> = rest
-                        .iter()
-                        .copied()
-                        .take(120)
-                        .take_while(|byte| (32..127).contains(byte))
-                        .collect();
-                    bail!(
-                        "{}: holds a path of this machine, {}; add a remap or pass --dangerously-skip-path-check",
-                        self.path.display(),
-                        String::from_utf8_lossy(&tail)
-                    );
-                }
-                rest = &rest[1..];
-            }
+            let Some(at) = memchr::memmem::find(&self.data, string.as_bytes()) else {
+                continue;
+            };
+            let printable = self.data[at..]
+                .iter()
+                .take(120)
+                .take_while(|byte| (32..127).contains(*byte));
+            let found: Vec<u8> = printable.copied().collect();
+            bail!(
+                "{}: holds a path of this machine, {}; remap it or pass --dangerously-skip-path-check",
+                self.path.display(),
+                String::from_utf8_lossy(&found)
+            );
         }
         Ok(())
     }

@@ -154,9 +154,10 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Build { tasks, app } => compile::build(&Build::open(&app)?, &tasks),
         Verb::Clippy { tasks, app } => compile::clippy(&built(&app)?.0, &tasks),
         Verb::Sizes { app, stack } => {
-            let (build, product) = built(&app)?;
+            let build = Build::open(&app)?;
+            let product = build.first_product()?;
             match stack {
-                Some(task) => sizes::print_chain(&product, &task),
+                Some(task) => sizes::print_chain(&build, &product, &task),
                 None => sizes::print(&build, &product),
             }
         }

@@ -110,11 +110,17 @@ impl Sources {
             }
         }
         match best {
-            Some((0, _, path)) => anyhow::anyhow!("{}: {problem}", path.display()),
-            Some((_, line, path)) => anyhow::anyhow!("{}:{line}: {problem}", path.display()),
+            Some((0, _, path)) => anyhow::anyhow!("{}: {problem}", shown(path)),
+            Some((_, line, path)) => anyhow::anyhow!("{}:{line}: {problem}", shown(path)),
             None => anyhow::anyhow!("{problem}"),
         }
     }
+}
+
+/// A path as someone in the current directory would write it.
+fn shown(path: &Path) -> std::path::Display<'_> {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).display()
 }
 
 /// How many steps of `path` exist in the document, and where the last of them begins in its text.

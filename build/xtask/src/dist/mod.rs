@@ -10,7 +10,7 @@ mod finish;
 mod kernel;
 mod tasks;
 
-use crate::allocate::{Allocation, allocate, check_caps};
+use crate::allocate::{Allocation, Needs, allocate, check_caps};
 use crate::config::Config;
 use crate::elf::Elf;
 use crate::firmware::Compiler;
@@ -21,6 +21,7 @@ use anyhow::{Context, Result};
 use indexmap::IndexMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use tasks::Objects;
 
 /// An application, and what it is built with.
 pub struct Build {
@@ -85,6 +86,17 @@ impl Build {
         }
     }
 
+    /// Where the outputs of the first image go.
+    pub fn first_product(&self) -> Result<Product> {
+        let image = self
+            .config
+            .app
+            .image_names
+            .first()
+            .context("the application has no image")?;
+        Ok(self.product(image))
+    }
+
     /// Makes every image.
     pub fn dist(&self) -> Result<Vec<Product>> {
         let images = &self.config.app.image_names;
@@ -104,15 +116,25 @@ impl Build {
 
     /// Everything up to the kernel.
     fn linked(&self, product: &Product, progress: &mut Progress) -> Result<Linked> {
-        let objects = product.directory.join("objects");
-        fs::create_dir_all(&objects)
-            .with_context(|| format!("cannot make {}", objects.display()))?;
-        let objects = self.compile_tasks(product, progress)?;
-        let needs = self.measure(product, &objects)?;
+        let (objects, needs) = self.measured(product, progress)?;
         check_caps(&self.config, &needs)?;
         let allocation = allocate(&self.config, &product.image, &needs)?;
         let tasks = self.link_tasks(product, &objects, &allocation)?;
         Ok(Linked { allocation, tasks })
+    }
+
+    /// The tasks without their places, and what they need.
+    pub fn measured(
+        &self,
+        product: &Product,
+        progress: &mut Progress,
+    ) -> Result<(Objects, IndexMap<String, Needs>)> {
+        let directory = product.directory.join("objects");
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        let objects = self.compile_tasks(product, progress)?;
+        let needs = self.measure(product, &objects)?;
+        Ok((objects, needs))
     }
 
     /// Strings that must not be in a finished program.

@@ -14,9 +14,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Functions of the deepest chain that an error names.
-const CHAIN_SHOWN: usize = 3;
-
 /// The relocatable object of each task.
 pub type Objects = IndexMap<String, PathBuf>;
 
@@ -83,7 +80,7 @@ impl Build {
     }
 
     /// What the trial link of a task uses of each output.
-    pub fn needs(&self, product: &Product, name: &str) -> Result<Needs> {
+    fn needs(&self, product: &Product, name: &str) -> Result<Needs> {
         let task = self.task(name)?;
         let trial = Elf::read(&product.trial(name))?;
         let mut needs = Needs::new();
@@ -140,18 +137,11 @@ impl Build {
         if bound.direct <= available {
             return Ok(());
         }
-        let mut largest = bound.chain;
-        largest.sort_by_key(|(_, frame)| std::cmp::Reverse(*frame));
-        let largest: Vec<String> = largest
-            .iter()
-            .take(CHAIN_SHOWN)
-            .map(|(function, frame)| format!("{} {frame}", rustc_demangle::demangle(function)))
-            .collect();
         let message = format!(
-            "is {available}, but `{name}` needs {} bytes ({} of them for an interrupt); the largest frames are {}",
+            "is {available}, but `{name}` needs {} bytes ({} of them for an interrupt); \
+             `cargo xtask sizes --stack {name}` shows the calls",
             bound.direct,
             stack::EXCEPTION_FRAME,
-            largest.join(", ")
         );
         Err(self
             .config
@@ -212,7 +202,7 @@ impl Product {
     }
 
     /// The trial link of a task.
-    fn trial(&self, task: &str) -> PathBuf {
+    pub fn trial(&self, task: &str) -> PathBuf {
         self.directory.join(format!("{task}.tmp"))
     }
 

@@ -1,7 +1,7 @@
 //! `build` and `clippy`: crates of the application one by one, without making an image.
 
 use crate::config::suggest::hint;
-use crate::dist::{Build, Product};
+use crate::dist::Build;
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -11,7 +11,7 @@ const KERNEL: &str = "kernel";
 
 /// Compiles the named tasks, or all. The kernel cannot be named: it needs the places of all tasks, which is `dist`.
 pub fn build(build: &Build, names: &[String]) -> Result<()> {
-    let product = first_product(build)?;
+    let product = build.first_product()?;
     let objects = product.directory.join("objects");
     fs::create_dir_all(&objects).with_context(|| format!("cannot make {}", objects.display()))?;
     let names = chosen(build, names, false)?;
@@ -29,7 +29,7 @@ pub fn build(build: &Build, names: &[String]) -> Result<()> {
 /// Runs clippy over the named tasks, or all and the kernel. Expects that `dist` has been done, because the kernel's
 /// tables come from there.
 pub fn clippy(build: &Build, names: &[String]) -> Result<()> {
-    let product = first_product(build)?;
+    let product = build.first_product()?;
     let names = chosen(build, names, true)?;
     let mut progress = Progress::new(names.len());
     for name in names {
@@ -42,16 +42,6 @@ pub fn clippy(build: &Build, names: &[String]) -> Result<()> {
         build.compiler().clippy(&unit, &mut progress)?;
     }
     Ok(())
-}
-
-fn first_product(build: &Build) -> Result<Product> {
-    let image = build
-        .config
-        .app
-        .image_names
-        .first()
-        .context("the application has no image")?;
-    Ok(build.product(image))
 }
 
 /// The tasks that are meant: those named, or all, and then the kernel too if it may be.

@@ -1,25 +1,35 @@
 //! `sizes`: what each task takes of flash and RAM, and how deep its stack can get.
 
+use crate::allocate::Needs;
+use crate::config::suggest::hint;
 use crate::dist::{Build, Product};
 use crate::elf::Elf;
+use crate::progress::Progress;
 use crate::stack;
-use anyhow::Result;
+use anyhow::{Result, bail};
+use indexmap::IndexMap;
 
 const HEADING: [&str; 6] = ["task", "flash", "ram", "stack", "direct", "indirect"];
 
-/// Prints a table for one image, which must have been built.
+/// Prints a table.
 ///
 /// `flash` and `ram` are what the task uses, `ram` with its stack; `stack` is what it has, `direct` what the deepest
 /// chain of direct calls takes of it, `indirect` the same if every call through a register could call any function
 /// whose address is taken.
 pub fn print(build: &Build, product: &Product) -> Result<()> {
+    let needs = measured(build, product)?;
     let mut rows = vec![HEADING.map(String::from)];
     let mut notes = Vec::new();
     let (mut flash, mut ram) = (0, 0);
     for (name, task) in &build.config.app.tasks {
-        let needs = build.needs(product, name)?;
-        let bound = stack::bound(&Elf::read(&product.task(name))?)?;
-        let of = |output: &str| needs.get(output).copied().unwrap_or_default();
+        let bound = stack::bound(&Elf::read(&product.trial(name))?)?;
+        let of = |output: &str| {
+            needs
+                .get(name)
+                .and_then(|needs| needs.get(output))
+                .copied()
+                .unwrap_or_default()
+        };
         flash += of("flash");
         ram += of(build.config.ram_of(task));
         rows.push([
@@ -31,19 +41,21 @@ pub fn print(build: &Build, product: &Product) -> Result<()> {
             bound.with_indirect.to_string(),
         ]);
         if !bound.recursive.is_empty() {
+            let names: Vec<String> = bound.recursive.iter().map(|name| short(name)).collect();
             notes.push(format!(
                 "{name}: counted once, but may recurse: {}",
-                bound.recursive.join(", ")
+                names.join(", ")
             ));
         }
     }
+    let none = String::new;
     rows.push([
         "total".into(),
         flash.to_string(),
         ram.to_string(),
-        String::new(),
-        String::new(),
-        String::new(),
+        none(),
+        none(),
+        none(),
     ]);
     print!("{}", table(&rows));
     for note in notes {
@@ -53,14 +65,50 @@ pub fn print(build: &Build, product: &Product) -> Result<()> {
 }
 
 /// Prints the deepest chain of direct calls of one task.
-pub fn print_chain(product: &Product, task: &str) -> Result<()> {
-    let bound = stack::bound(&Elf::read(&product.task(task))?)?;
+pub fn print_chain(build: &Build, product: &Product, task: &str) -> Result<()> {
+    if build.config.index_of(task).is_none() {
+        let hint = hint(task, build.config.app.tasks.keys().map(String::as_str));
+        bail!(
+            "{}: tasks: no task `{task}`{hint}",
+            build.config.path.display()
+        );
+    }
+    measured(build, product)?;
+    let bound = stack::bound(&Elf::read(&product.trial(task))?)?;
     for (name, frame) in &bound.chain {
-        println!("{frame:6}  {}", rustc_demangle::demangle(name));
+        println!("{frame:6}  {}", short(name));
     }
     println!("{:6}  frame of an interrupt", stack::EXCEPTION_FRAME);
     println!("{:6}  together", bound.direct);
     Ok(())
+}
+
+fn measured(build: &Build, product: &Product) -> Result<IndexMap<String, Needs>> {
+    let mut progress = Progress::new(build.config.app.tasks.len());
+    Ok(build.measured(product, &mut progress)?.1)
+}
+
+/// A function's path, without hashes and the arguments of generics.
+fn short(symbol: &str) -> String {
+    let full = format!("{:#}", rustc_demangle::demangle(symbol));
+    let mut path = String::new();
+    let mut depth = 0;
+    for c in full.chars() {
+        match c {
+            '<' => depth += 1,
+            '>' if depth > 0 => depth -= 1,
+            _ if depth == 0 => path.push(c),
+            _ => {}
+        }
+    }
+    // What is left of `<Type as Trait>::method` and `name::<Argument>`.
+    let path = path.replace("::::", "::");
+    let path = path.trim_end_matches("::");
+    if path.starts_with("::") {
+        full
+    } else {
+        path.to_string()
+    }
 }
 
 /// First column to the left, numbers to the right.
@@ -97,5 +145,12 @@ mod tests {
             table(&rows),
             "task      flash\nidle         92\ncrashlog  30000\n"
         );
+    }
+
+    #[test]
+    fn shortens_names() {
+        assert_eq!(short("_RNvNtCs1234_7mycrate3foo3bar"), "mycrate::foo::bar");
+        assert_eq!(short("_RINvCs1234_4core4copymE"), "core::copy");
+        assert_eq!(short("memcpy"), "memcpy");
     }
 }
