@@ -123,7 +123,8 @@ fn decide(log: &Logger) -> Plan {
 /// The work: a buffer of pseudo-random words (xorshift32), summed up (Fletcher's way).
 fn job(number: u32) -> u32 {
     let mut words = [0_u32; JOB_WORDS];
-    let mut state = number | 1;
+    // An odd number that differs for each job (2^32 over the golden ratio).
+    let mut state = number.wrapping_mul(0x9e37_79b9) | 1;
     for word in &mut words {
         state ^= state << 13;
         state ^= state >> 17;
