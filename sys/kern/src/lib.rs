@@ -18,7 +18,7 @@
 //!   maps in order of importance, so that neither a message nor a switch costs more in a system with more tasks.
 //!   (`kerncore::order`)
 //! * A pointer from a task is two numbers until its slice is known to be well formed and inside that task's memory
-//!   (`kerncore::slice`, [`umem`]). Nothing that a task passes can make the kernel panic.
+//!   (`kerncore::slice`, `umem`). Nothing that a task passes can make the kernel panic.
 //! * If the kernel fails all the same, or the supervisor faults, the system restarts; it never carries on and never
 //!   spins ([`fail`]).
 //!
@@ -40,7 +40,7 @@
 //! # Unsafe code
 //!
 //! Needed for the processor (`arch`), for the one place that takes references to the kernel's state (`entry`), and for
-//! copying user memory ([`umem`]). On a host the crate is empty.
+//! copying user memory (`umem`). On a host the crate is empty.
 
 #![cfg(target_os = "none")]
 #![no_std]
@@ -60,6 +60,6 @@ mod syscalls;
 mod table;
 pub mod task;
 mod time;
-pub mod umem;
+mod umem;
 
 pub use platform::Platform;

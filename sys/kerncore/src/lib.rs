@@ -5,7 +5,7 @@
 //! pure functions without `unsafe`, so that they are tested on the host, exhaustively where that is possible; `kern`
 //! adds the instructions that only a processor has.
 //!
-//! * [`slice`]: well-formed user slices, and whether a memory map covers them;
+//! * [`slice`](mod@slice): well-formed user slices, and whether a memory map covers them;
 //! * [`order`]: sets of tasks ordered by priority, and the choice of the next one in constant time;
 //! * [`region`]: attributes of memory regions, and the rules every task's map must obey;
 //! * [`arm_a`]: ARMv7-A short descriptors and fault status codes.

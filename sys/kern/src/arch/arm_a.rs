@@ -10,7 +10,7 @@
 //! | [`memory`] | translation tables, caches |
 //! | [`gic`] | interrupt controller |
 //! | [`timer`] | the tick |
-//! | [`copy`](mod@copy) | copying user memory by words |
+//! | [`copy`](mod@copy) | copying and filling user memory by words |
 //! | [`cp15`] | system control coprocessor registers by name |
 //!
 //! The kernel runs in SVC mode, tasks in USR mode; all exceptions are taken to Thumb state. Kernel code is built for a

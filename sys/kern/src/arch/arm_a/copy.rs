@@ -1,4 +1,5 @@
-//! Copying user memory: 32 bytes at a time where both ends are word-aligned, by words otherwise, by bytes at the end.
+//! Copying and filling user memory: 32 bytes at a time where both ends are word-aligned, by words otherwise, by bytes at
+//! the end.
 //!
 //! This is the inner loop of every message. Words need not be aligned: the memory is normal memory, and SCTLR.A is 0.
 
@@ -36,11 +37,37 @@ kernel_copy:                            @ r0: from, r1: to, r2: count
     subs    r2, #1
     bne     5b
 6:  bx      lr
+
+    .thumb_func
+kernel_fill:                            @ r0: from, r1: to, r2: word
+    subs    r1, r1, r0                  @ bytes
+    bls     4f
+    push    {{r4-r9}}
+    mov     r3, r2
+    mov     r4, r2
+    mov     r5, r2
+    mov     r6, r2
+    mov     r7, r2
+    mov     r8, r2
+    mov     r9, r2
+    subs    r1, #32
+    blo     2f
+1:  stmia   r0!, {{r2-r9}}
+    subs    r1, #32
+    bhs     1b
+2:  pop     {{r4-r9}}
+    adds    r1, #32                     @ what is left
+    beq     4f
+3:  str     r2, [r0], #4
+    subs    r1, #4
+    bhi     3b
+4:  bx      lr
     "#
 );
 
 unsafe extern "C" {
     fn kernel_copy(from: u32, to: u32, count: u32);
+    fn kernel_fill(start: u32, end: u32, word: u32);
 }
 
 /// Copies `count` bytes, less than 2^31.
@@ -53,4 +80,15 @@ unsafe extern "C" {
 pub(crate) unsafe fn copy(from: u32, to: u32, count: u32) {
     // SAFETY: the caller's promise.
     unsafe { kernel_copy(from, to, count) }
+}
+
+/// Sets all words of `[start, end)`; nothing if that is empty.
+///
+/// # Safety
+///
+/// The range consists of aligned words that are mapped normal memory, writable for the kernel and not memory that Rust
+/// knows as borrowed.
+pub(crate) unsafe fn fill(start: u32, end: u32, word: u32) {
+    // SAFETY: the caller's promise.
+    unsafe { kernel_fill(start, end, word) }
 }

@@ -224,13 +224,8 @@ fn invalidate_data_caches() {
 
 /// Sets the words of `[start, end)`, part of a task's stack.
 pub(crate) fn fill(start: u32, end: u32, word: u32) {
-    let words = end.saturating_sub(start) / 4;
-    let start = start as *mut u32;
-    for i in 0..words {
-        // SAFETY: memory of a task, aligned to words (checked at start), mapped for the kernel, and no object of the
-        // kernel.
-        unsafe { start.add(i as usize).write_volatile(word) };
-    }
+    // SAFETY: memory of a task, aligned to words (checked at start), mapped for the kernel, and no object of the kernel.
+    unsafe { super::copy::fill(start, end, word) };
 }
 
 /// Stores the words that the kernel keeps in an exception frame. The place has been checked.
