@@ -8,8 +8,10 @@
 #![forbid(unsafe_code)]
 
 pub mod artefacts;
+pub mod bench;
 pub mod build;
 pub mod console_text;
+pub mod count;
 pub mod demo;
 pub mod flight;
 pub mod gdb;
@@ -19,4 +21,5 @@ pub mod qemu;
 pub mod qmp;
 pub mod serial;
 pub mod suite;
+pub mod symbols;
 pub mod tool;

@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use harness::{demo, suite};
+use harness::{bench, demo, suite};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -38,6 +38,12 @@ enum Command {
         /// Only tests whose name contains this.
         filter: Option<String>,
     },
+    /// Count instructions beside the budgets, and write doc/numbers.md.
+    Bench {
+        /// Also show in which functions they are.
+        #[arg(long)]
+        profile: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -66,5 +72,6 @@ fn run(command: Command) -> Result<bool> {
             threads,
             filter,
         }),
+        Command::Bench { profile } => bench::run(profile).map(|()| true),
     }
 }

@@ -67,7 +67,8 @@ struct Bench {
 struct Built {
     qemu: Option<Qemu>,
     tool: Option<Tool>,
-    images: HashMap<String, Image>,
+    /// A failure to build is remembered, so that it is not tried for each test again.
+    images: HashMap<String, Result<Image, String>>,
 }
 
 /// What a test in QEMU works with.
@@ -158,11 +159,12 @@ impl Bench {
         let image = match built.images.get(app) {
             Some(image) => image.clone(),
             None => {
-                let image = build::dist(app)?;
+                let image = build::dist(app).map_err(|cause| format!("{cause:#}"));
                 built.images.insert(app.to_owned(), image.clone());
                 image
             }
         };
+        let image = image.map_err(|cause| anyhow!(cause))?;
         Ok(Rig {
             qemu,
             tool,

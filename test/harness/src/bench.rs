@@ -1,0 +1,313 @@
+//! Counts what the budgets name, and writes `doc/numbers.md`.
+
+use crate::artefacts::Artefacts;
+use crate::build;
+use crate::count::{Count, Counter};
+use crate::paths;
+use crate::qemu::Qemu;
+use crate::tool::Tool;
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+
+/// What a row may cost, where the design gives a budget; and what comparable systems need for it.
+const BUDGETS: [(&str, u64, &str); 8] = [
+    ("IPC round trip, 0 B", 400, "Hubris on Cortex-M4: 978"),
+    (
+        "IPC round trip, 4 B both ways",
+        600,
+        "Hubris on Cortex-M4: 1 512",
+    ),
+    (
+        "IPC round trip, 32 B both ways",
+        650,
+        "Hubris on Cortex-M4: 1 592; Linux pipe ping-pong: 8 700 to 11 600",
+    ),
+    (
+        "IPC round trip, 512 B read lease",
+        1_200,
+        "Hubris on Cortex-M4: 2 426",
+    ),
+    (
+        "append of 64 B",
+        1_200,
+        "Linux, 64 B to /dev/kmsg without console: 4 700 to 5 350",
+    ),
+    (
+        "flush of one 64-byte record",
+        12_000,
+        "Linux ext4, append of 64 B and fdatasync: 100 000 to 125 000",
+    ),
+    (
+        DURABLE,
+        25_000,
+        "Linux O_DIRECT, O_SYNC write of 4 KiB, no reset, no checksum: 19 000 to 25 800",
+    ),
+    (
+        RESTART,
+        40_000,
+        "Linux sysrq-c to restart routine, nothing saved: 66 000 to 284 000",
+    ),
+];
+
+const DURABLE: &str = "emergency write, 4 KiB log tail: fault to durable";
+const RESTART: &str = "emergency write, 4 KiB log tail: fault to restart request";
+const EMPTY: &str = "nothing";
+
+/// A counted row: every run of it.
+type Rows = Vec<(String, Vec<Count>)>;
+
+/// Counts everything, prints it and writes the document. With `profile`, also the functions in which the instructions
+/// of each row are.
+pub fn run(profile: bool) -> Result<()> {
+    let qemu = Qemu::find()?;
+    let tool = Tool::build()?;
+    let mut rows = Rows::new();
+    let mut eight = Rows::new();
+    for (app, rows) in [
+        ("test/bench/ipc-4.toml", &mut rows),
+        ("test/bench/ipc-8.toml", &mut eight),
+    ] {
+        let image = build::dist(app)?;
+        let artefacts = Artefacts::new("bench/ipc")?;
+        let mut counter = Counter::start(&qemu, &image, None, &artefacts)?;
+        count_rows(&mut counter, rows)?;
+        artefacts.discard();
+    }
+
+    let image = build::dist("test/bench/recorder.toml")?;
+    let artefacts = Artefacts::new("bench/recorder")?;
+    let card = artefacts.path("card.img");
+    tool.bytes(
+        ["format", "--size", "1G"]
+            .map(AsRef::as_ref)
+            .into_iter()
+            .chain([card.as_os_str()]),
+    )?;
+    let mut counter = Counter::start(&qemu, &image, Some(&card), &artefacts)?;
+    let at_fault = count_rows(&mut counter, &mut rows)?;
+    ensure!(at_fault, "the client did not crash");
+    let crash = counter.count_to_reset()?;
+    rows.push((DURABLE.to_owned(), vec![until_durable(&crash)?]));
+    rows.push((RESTART.to_owned(), vec![crash]));
+    tool.verify(&card)?;
+    let records = tool.records(&card)?;
+    ensure!(
+        records.len() == 1 && records[0]["late"].is_null(),
+        "the emergency write did not succeed: {records:?}"
+    );
+    let mount = Counter::start(&qemu, &image, Some(&card), &artefacts)?;
+    let finish = mount.symbols.address("bench", "bench_finish")?;
+    let mount = mount_reads(mount, finish)?;
+    artefacts.discard();
+
+    let document = document(&rows, &eight, mount);
+    print!("{document}");
+    if profile {
+        print!("{}", profiles(&rows));
+    }
+    let path = paths::root().join("doc/numbers.md");
+    fs::write(&path, document).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Counts each row of the stopped machine's client; says whether it ended in the crash instead of at the end.
+fn count_rows(counter: &mut Counter, rows: &mut Rows) -> Result<bool> {
+    let symbol = |counter: &Counter, name: &str| counter.symbols.address("bench", name);
+    let (begin, end) = (
+        symbol(counter, "bench_begin")?,
+        symbol(counter, "bench_end")?,
+    );
+    let finish = symbol(counter, "bench_finish")?;
+    let fault = symbol(counter, "bench_fault").ok();
+    loop {
+        let stops: Vec<u32> = [begin, finish].into_iter().chain(fault).collect();
+        let at = counter.run_to(&stops)?;
+        if at != begin {
+            return Ok(Some(at) == fault);
+        }
+        let name = counter.text_argument()?;
+        let count = counter.count_to(end)?;
+        match rows.iter_mut().find(|(row, _)| *row == name) {
+            Some((_, counts)) => counts.push(count),
+            None => rows.push((name, vec![count])),
+        }
+    }
+}
+
+/// The part of an emergency write up to the last command, which is the one that finds the card done with programming.
+fn until_durable(crash: &Count) -> Result<Count> {
+    let (total, _) = crash
+        .commands
+        .last()
+        .context("the crash sent no command to the card")?;
+    Ok(Count {
+        total: *total,
+        ..crash.clone()
+    })
+}
+
+/// Blocks that were read from the card until the client found the recorder ready.
+fn mount_reads(mut counter: Counter, finish: u32) -> Result<u64> {
+    Ok(counter.count_to(finish)?.blocks.0)
+}
+
+/// The undisturbed count of a row, without what counting itself costs.
+fn net(rows: &Rows, name: &str) -> Option<u64> {
+    let least = |name: &str| {
+        let (_, counts) = rows.iter().find(|(row, _)| row == name)?;
+        counts.iter().map(|count| count.total).min()
+    };
+    // What runs from a crash on has no end marker.
+    let empty = if [DURABLE, RESTART].contains(&name) {
+        0
+    } else {
+        least(EMPTY).unwrap_or(0)
+    };
+    Some(least(name)?.saturating_sub(empty))
+}
+
+fn document(rows: &Rows, eight: &Rows, mount: u64) -> String {
+    let mut text = String::from(
+        "# Numbers\n\n\
+         Made by `./x bench`; do not edit. Guest instructions, each one counted: QEMU logs every instruction that it\n\
+         executes between two breakpoints, of all tasks and the kernel. A run is exactly repeatable (`-icount`); of five\n\
+         runs of a row the smallest counts, as a tick may fall into one. Four tasks unless it says otherwise.\n\n\
+         | what | budget | counted | for comparison |\n|---|---:|---:|---|\n",
+    );
+    for (name, budget, reference) in BUDGETS {
+        let counted = net(rows, name).map_or_else(|| "-".to_owned(), grouped);
+        let _ = writeln!(
+            text,
+            "| {name} | {} | {counted} | {reference} |",
+            grouped(budget)
+        );
+    }
+    for (name, _) in eight.iter().filter(|(name, _)| name != EMPTY) {
+        let (Some(four), Some(eight)) = (net(rows, name), net(eight, name)) else {
+            continue;
+        };
+        let more = eight.abs_diff(four) / 4;
+        let _ = writeln!(
+            text,
+            "| {name}: each further task | 0 | {} | Hubris: +34 |",
+            grouped(more)
+        );
+    }
+    let _ = writeln!(
+        text,
+        "| mount of a 1 GiB partition, blocks read | 40 | {mount} | pstore/blk: every zone |"
+    );
+
+    text.push_str("\n## Where the instructions are\n\n| what | ");
+    let named: Vec<_> = BUDGETS
+        .iter()
+        .filter_map(|(name, ..)| rows.iter().find(|(row, _)| row == name))
+        .collect();
+    let mut programs: Vec<&str> = named
+        .iter()
+        .flat_map(|(_, counts)| counts.iter().flat_map(|count| count.programs.keys()))
+        .map(String::as_str)
+        .collect();
+    programs.sort_unstable();
+    programs.dedup();
+    let _ = writeln!(
+        text,
+        "{} | commands to the card | blocks written |",
+        programs.join(" | ")
+    );
+    let _ = writeln!(text, "|---|{}---:|---:|", "---:|".repeat(programs.len()));
+    for (name, counts) in named.iter().filter(|(name, _)| name != DURABLE) {
+        let Some(count) = counts.iter().min_by_key(|count| count.total) else {
+            continue;
+        };
+        let numbers: Vec<_> = programs
+            .iter()
+            .map(|program| grouped(count.programs.get(*program).copied().unwrap_or(0)))
+            .collect();
+        let _ = writeln!(
+            text,
+            "| {name} | {} | {} | {} |",
+            numbers.join(" | "),
+            count.commands.len(),
+            count.blocks.1
+        );
+    }
+    text
+}
+
+/// The functions with the most instructions, for each row.
+fn profiles(rows: &Rows) -> String {
+    let mut text = String::new();
+    for (name, counts) in rows
+        .iter()
+        .filter(|(name, _)| name != EMPTY && name != DURABLE)
+    {
+        let Some(count) = counts.iter().min_by_key(|count| count.total) else {
+            continue;
+        };
+        let _ = writeln!(text, "\n{name}: {}", count.total);
+        for (at, command) in &count.commands {
+            let _ = writeln!(text, "    {at:>8}  {command}");
+        }
+        let mut functions: Vec<_> = count
+            .functions
+            .iter()
+            .collect::<BTreeMap<_, _>>()
+            .into_iter()
+            .collect();
+        functions.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        for ((program, function), count) in functions.into_iter().take(40) {
+            let _ = writeln!(text, "    {count:>8}  {program:<10} {function}");
+        }
+    }
+    text
+}
+
+/// `12 345`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1 000"),
+            (1_234_567, "1 234 567"),
+        ] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn the_empty_row_is_taken_off_and_the_smallest_run_counts() {
+        let counts = |totals: &[u64]| {
+            totals
+                .iter()
+                .map(|total| Count {
+                    total: *total,
+                    ..Count::default()
+                })
+                .collect()
+        };
+        let rows = vec![
+            (EMPTY.to_owned(), counts(&[7, 5])),
+            ("row".to_owned(), counts(&[300, 105, 110])),
+        ];
+        assert_eq!((net(&rows, "row"), net(&rows, "none")), (Some(100), None));
+    }
+}

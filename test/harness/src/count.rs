@@ -1,0 +1,220 @@
+//! Counts instructions: QEMU logs every one that it executes.
+//!
+//! With one instruction per translation block and no chaining, the execution log has one line per instruction; and time
+//! is counted in instructions, so that a run is the same each time. Between a breakpoint and the next the log is exactly
+//! what ran there, of all programs: the count of lines is the count of instructions, and each line's address says whose
+//! it was. What the controller is told is logged in between by trace events of QEMU's models.
+
+use crate::artefacts::Artefacts;
+use crate::build::Image;
+use crate::gdb::Debugger;
+use crate::machine::{Config, Machine, OnReset, Time};
+use crate::qemu::Qemu;
+use crate::symbols::Symbols;
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Real time for anything that is counted: a fraction of a second on an idle machine.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A machine whose instructions are logged, stopped at a breakpoint or before its first instruction.
+pub struct Counter {
+    machine: Machine,
+    debugger: Debugger,
+    /// Where the functions are.
+    pub symbols: Symbols,
+    log: PathBuf,
+}
+
+/// What ran between two breakpoints.
+#[derive(Clone, Debug, Default)]
+pub struct Count {
+    /// Instructions.
+    pub total: u64,
+    /// Of these, in each program.
+    pub programs: BTreeMap<String, u64>,
+    /// Of these, in each function.
+    pub functions: BTreeMap<(String, String), u64>,
+    /// Instructions before each command that the card was sent, and the command.
+    pub commands: Vec<(u64, String)>,
+    /// Blocks that were read from the card, and written to it.
+    pub blocks: (u64, u64),
+}
+
+impl Counter {
+    /// Starts a machine with this card, stopped.
+    pub fn start(
+        qemu: &Qemu,
+        image: &Image,
+        card: Option<&Path>,
+        artefacts: &Artefacts,
+    ) -> Result<Self> {
+        let mut config = Config::new(&image.elf, card);
+        config.time = Time::Counted;
+        config.on_reset = OnReset::Pause;
+        config.debugger = true;
+        config.extra = ["-accel", "tcg,one-insn-per-tb=on"].map(Into::into).into();
+        let machine = Machine::start(qemu, &config, artefacts)?;
+        let debugger = Debugger::connect(&machine.debugger_socket())?;
+        let symbols = Symbols::read(image)?;
+        let mut counter = Self {
+            machine,
+            debugger,
+            symbols,
+            log: artefacts.path("execution.log"),
+        };
+        for event in [
+            "sdhci_send_command",
+            "sdcard_read_block",
+            "sdcard_write_block",
+        ] {
+            counter
+                .machine
+                .qmp
+                .human(&format!("trace-event {event} on"))?;
+        }
+        Ok(counter)
+    }
+
+    /// Lets the machine run, uncounted, to one of these addresses; which.
+    pub fn run_to(&mut self, addresses: &[u32]) -> Result<u32> {
+        for address in addresses {
+            self.debugger.set_break(*address)?;
+        }
+        self.debugger.run_until_break(LIMIT)?;
+        for address in addresses {
+            self.debugger.clear_break(*address)?;
+        }
+        let [.., pc] = self.debugger.registers()?;
+        Ok(pc)
+    }
+
+    /// r0 and r1 of the stopped machine, as the address and length of a text.
+    pub fn text_argument(&mut self) -> Result<String> {
+        let [address, length, ..] = self.debugger.registers()?;
+        let bytes = self.debugger.memory(address, length.min(256))?;
+        String::from_utf8(bytes).context("the name of a row is not text")
+    }
+
+    /// Counts what runs from here to an address.
+    pub fn count_to(&mut self, address: u32) -> Result<Count> {
+        self.start_log()?;
+        self.run_to(&[address])?;
+        self.finish_log()
+    }
+
+    /// Counts what runs from here until the system asks for its reset.
+    pub fn count_to_reset(mut self) -> Result<Count> {
+        self.start_log()?;
+        self.debugger.detach()?;
+        self.machine.run()?;
+        self.machine
+            .qmp
+            .wait_event("SHUTDOWN", LIMIT)
+            .context("the system did not ask for a reset")?;
+        self.machine.qmp.human("log none")?;
+        // Quitting is what makes QEMU write out the last lines.
+        let (log, symbols) = (self.log, self.symbols);
+        self.machine.quit()?;
+        read(&log, &symbols)
+    }
+
+    /// Counts without instructions what the card is asked until a line with this text comes.
+    pub fn card_until(mut self, text: &str) -> Result<Count> {
+        let _ = fs::remove_file(&self.log);
+        self.machine
+            .qmp
+            .human(&format!("logfile {}", self.log.display()))?;
+        self.debugger.detach()?;
+        self.machine.run()?;
+        self.machine.uart5.wait_for(text, LIMIT)?;
+        let (log, symbols) = (self.log, self.symbols);
+        self.machine.quit()?;
+        read(&log, &symbols)
+    }
+
+    fn start_log(&mut self) -> Result<()> {
+        let _ = fs::remove_file(&self.log);
+        self.machine
+            .qmp
+            .human(&format!("logfile {}", self.log.display()))?;
+        self.machine.qmp.human("log exec,nochain").map(drop)
+    }
+
+    fn finish_log(&mut self) -> Result<Count> {
+        self.machine.qmp.human("log none")?;
+        // Another log file closes this one, so that it is complete.
+        self.machine.qmp.human("logfile /dev/null")?;
+        read(&self.log, &self.symbols)
+    }
+}
+
+/// Reads an execution log.
+fn read(log: &Path, symbols: &Symbols) -> Result<Count> {
+    let bytes = fs::read(log).with_context(|| format!("QEMU left no log at {}", log.display()))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut count = Count::default();
+    let mut last = None;
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("Trace 0: ") {
+            let address = rest
+                .split('/')
+                .nth(1)
+                .and_then(|address| u32::from_str_radix(address.trim_start_matches("0x"), 16).ok());
+            let address =
+                address.with_context(|| format!("a line of QEMU's log makes no sense: {line}"))?;
+            last = symbols.at(address);
+            add(&mut count, last, 1);
+        } else if line.starts_with("Stopped execution") {
+            // The block that was logged before this line was not run after all.
+            add(&mut count, last, -1);
+        } else if let Some(command) = line.strip_prefix("sdhci_send_command ") {
+            count.commands.push((count.total, command.to_owned()));
+        } else if line.starts_with("sdcard_read_block") {
+            count.blocks.0 += 1;
+        } else if line.starts_with("sdcard_write_block") {
+            count.blocks.1 += 1;
+        }
+    }
+    Ok(count)
+}
+
+fn add(count: &mut Count, function: Option<&crate::symbols::Function>, change: i64) {
+    let (program, name) =
+        function.map_or(("?", "?"), |function| (&*function.program, &*function.name));
+    let change = |number: &mut u64| *number = number.saturating_add_signed(change);
+    change(&mut count.total);
+    change(count.programs.entry(program.to_owned()).or_default());
+    change(
+        count
+            .functions
+            .entry((program.to_owned(), name.to_owned()))
+            .or_default(),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_counted() {
+        let log = "Trace 0: 0x7f [00800000/0000000080100038/00000070/ff022201] \n\
+                   sdhci_send_command CMD13 ARG[0x00020000]\n\
+                   Trace 1: 0x7f [00800000/0000000080100000/00000070/ff022201] \n\
+                   Trace 0: 0x7f [00800000/000000008010003a/00000070/ff022201] \n\
+                   Stopped execution of TB chain before 0x7f [000000008010003a] \n\
+                   Trace 0: 0x7f [00800000/000000008010003a/00000070/ff022201] \n\
+                   sdcard_write_block addr 0x506800 size 0x200\n";
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("log");
+        fs::write(&path, log).expect("write");
+        let symbols = Symbols::none();
+        let count = read(&path, &symbols).expect("count");
+        assert_eq!((count.total, count.blocks), (2, (0, 1)));
+        assert_eq!(count.commands, [(1, "CMD13 ARG[0x00020000]".to_owned())]);
+    }
+}

@@ -1,0 +1,98 @@
+//! Where the functions of an image are.
+
+use crate::build::Image;
+use anyhow::{Context, Result};
+use object::{Object, ObjectSymbol, SymbolKind};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use zip::ZipArchive;
+
+/// A function of a program of the image.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// `kernel`, or the name of the task.
+    pub program: String,
+    /// The demangled name.
+    pub name: String,
+}
+
+/// All functions of an image, by address.
+pub struct Symbols {
+    functions: BTreeMap<u32, Function>,
+}
+
+impl Symbols {
+    /// Reads the ELF files of the image's archive.
+    pub fn read(image: &Image) -> Result<Self> {
+        let file = File::open(&image.archive)
+            .with_context(|| format!("cannot open {}", image.archive.display()))?;
+        let mut zip = ZipArchive::new(file).context("the archive is no zip file")?;
+        let mut functions = BTreeMap::new();
+        for index in 0..zip.len() {
+            let mut member = zip.by_index(index).context("the archive is damaged")?;
+            let name = member
+                .name()
+                .context("the archive is damaged")?
+                .into_owned();
+            let Some(program) = name
+                .strip_prefix("elf/task/")
+                .or_else(|| name.strip_prefix("elf/"))
+            else {
+                continue;
+            };
+            let mut bytes = Vec::new();
+            member
+                .read_to_end(&mut bytes)
+                .context("the archive is damaged")?;
+            let elf =
+                object::File::parse(&*bytes).with_context(|| format!("{name} is no ELF file"))?;
+            for symbol in elf
+                .symbols()
+                .filter(|symbol| symbol.kind() == SymbolKind::Text)
+            {
+                let Ok(mangled) = symbol.name() else { continue };
+                if mangled.starts_with('$') || mangled.is_empty() {
+                    continue;
+                }
+                let address = (symbol.address() & !1) as u32;
+                let name = format!("{:#}", rustc_demangle::demangle(mangled));
+                functions.insert(
+                    address,
+                    Function {
+                        program: program.to_owned(),
+                        name,
+                    },
+                );
+            }
+        }
+        Ok(Self { functions })
+    }
+
+    /// The function that the instruction belongs to.
+    pub fn at(&self, address: u32) -> Option<&Function> {
+        self.functions
+            .range(..=address)
+            .next_back()
+            .map(|(_, function)| function)
+    }
+
+    /// The address of a function of a program.
+    pub fn address(&self, program: &str, name: &str) -> Result<u32> {
+        self.functions
+            .iter()
+            .find(|(_, function)| function.program == program && function.name == name)
+            .map(|(address, _)| *address)
+            .with_context(|| format!("{program} has no function {name}"))
+    }
+}
+
+#[cfg(test)]
+impl Symbols {
+    /// An image without functions.
+    pub fn none() -> Self {
+        Self {
+            functions: BTreeMap::new(),
+        }
+    }
+}
