@@ -1,0 +1,82 @@
+//! Sends the recorder what no client should.
+//!
+//! The suite says what to send. It is answered before that, as this task may not survive it: the recorder's answer to
+//! most of this is a reply fault. If the task lives, operation 2 answers code, length and first word of what came back.
+//!
+//! `unsafe` makes a lease of memory that is not this task's.
+
+#![no_std]
+#![no_main]
+
+use test_api::{message, words};
+use userlib::{Lease, TaskId, sys_recv_open, sys_reply, sys_send, task_slot};
+
+task_slot!(CRASHLOG, crashlog);
+
+/// The kernel's text: nobody may lend it.
+const FOREIGN: usize = 0x8010_0000;
+/// Longest message and lease, in bytes.
+const BUFFER: usize = 512;
+
+#[unsafe(export_name = "main")]
+fn main() -> ! {
+    let mut result = [u32::MAX; 3];
+    loop {
+        let mut buffer = [0; 64];
+        let received = sys_recv_open(&mut buffer, 0);
+        let words = words(buffer.get(..received.message_len).unwrap_or(&[]));
+        if received.operation == 1 {
+            sys_reply(received.sender, 0, &[]);
+            result = send(CRASHLOG.get_task_id(), &words);
+        } else {
+            sys_reply(received.sender, 0, message(result).as_flattened());
+        }
+    }
+}
+
+/// Sends a message: operation, length, reply capacity, number of leases, length and kind of the leases (0 to read, 1 to
+/// write, 2 not ours), first word of the message.
+fn send(
+    target: TaskId,
+    [
+        operation,
+        length,
+        capacity,
+        leases,
+        lease_length,
+        kind,
+        first,
+        ..,
+    ]: &[u32; 9],
+) -> [u32; 3] {
+    let mut outgoing = [0; BUFFER];
+    for (to, from) in outgoing.iter_mut().zip(first.to_le_bytes()) {
+        *to = from;
+    }
+    let outgoing = outgoing.get(..*length as usize).unwrap_or(&[]);
+    let mut incoming = [0; BUFFER];
+    let lent = [b'm'; BUFFER];
+    let mut lent_to_write = [0; BUFFER];
+    let lease_length = (*lease_length as usize).min(BUFFER);
+    let lease = match kind {
+        0 => Lease::read_only(lent.get(..lease_length).unwrap_or(&[])),
+        1 => Lease::write_only(lent_to_write.get_mut(..lease_length).unwrap_or(&mut [])),
+        _ => {
+            // SAFETY: the slice is never read here; the kernel looks at it when the recorder borrows, and objects.
+            Lease::read_only(unsafe {
+                core::slice::from_raw_parts(FOREIGN as *const u8, lease_length)
+            })
+        }
+    };
+    let empty = Lease::read_only(&[]);
+    let table = [lease, empty];
+    let (code, count) = sys_send(
+        target,
+        *operation as u16,
+        outgoing,
+        incoming.get_mut(..*capacity as usize).unwrap_or(&mut []),
+        table.get(..*leases as usize).unwrap_or(&[]),
+    );
+    let [first, ..] = words(incoming.get(..count.min(4)).unwrap_or(&[]));
+    [code, count as u32, first]
+}

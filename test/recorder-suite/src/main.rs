@@ -1,0 +1,77 @@
+//! The cases of the recorder's test image: its operations, and what happens to clients that misuse them.
+//!
+//! Prints what the harness reads: `case NAME: ok`, `case NAME: FAILED: WHY`, at the end `finished: N cases`. The card is
+//! written only on `flush` (see the image's `app.toml`), so that what is in RAM and what is on the card is known.
+//!
+//! The one `unsafe` block claims the UART.
+
+#![no_std]
+#![no_main]
+
+mod misuse;
+mod operations;
+
+use core::fmt::Write;
+use drv_ast2600_uart::{UART5_ADDRESS, Uart};
+use task_crashlog_api::{CrashLog, State};
+use userlib::{TaskId, hl, sys_recv_notification, sys_refresh_task_id, task_slot};
+
+task_slot!(CRASHLOG, crashlog);
+task_slot!(MISUSER, misuser);
+
+/// What a case found wrong: the line, and what was expected there.
+struct Wrong(u32, &'static str);
+
+/// Ends the case if the condition does not hold.
+#[macro_export]
+macro_rules! expect {
+    ($condition:expr) => {
+        if !$condition {
+            return Err($crate::Wrong(line!(), stringify!($condition)));
+        }
+    };
+}
+
+/// A name, and what it runs.
+type Case = (&'static str, fn(&CrashLog) -> Result<(), Wrong>);
+
+#[unsafe(export_name = "main")]
+fn main() -> ! {
+    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only place that takes it.
+    let mut uart = unsafe { Uart::new(UART5_ADDRESS) };
+    uart.configure(115_200);
+    let recorder = CrashLog::from(CRASHLOG.get_task_id());
+    let groups: [&[Case]; 2] = [operations::CASES, misuse::CASES];
+    let mut count = 0;
+    let first: Case = ("recorder: it finds its card", starts);
+    for (name, case) in core::iter::once(&first).chain(groups.into_iter().flatten()) {
+        count += 1;
+        // What cannot be printed is missed by the harness, which says so.
+        let _ = match case(&recorder) {
+            Ok(()) => writeln!(uart, "case {name}: ok"),
+            Err(Wrong(line, what)) => writeln!(uart, "case {name}: FAILED: line {line}: {what}"),
+        };
+    }
+    let _ = writeln!(uart, "finished: {count} cases");
+    loop {
+        sys_recv_notification(0);
+    }
+}
+
+fn starts(recorder: &CrashLog) -> Result<(), Wrong> {
+    for _ in 0..500 {
+        if recorder
+            .status()
+            .is_ok_and(|status| status.state == State::Ready)
+        {
+            return Ok(());
+        }
+        hl::sleep_for(10);
+    }
+    Err(Wrong(line!(), "the recorder is ready within five seconds"))
+}
+
+/// The recorder as it lives now: another generation is another life.
+fn generation() -> TaskId {
+    sys_refresh_task_id(CRASHLOG.get_task_id())
+}

@@ -1,0 +1,139 @@
+//! What the operations promise.
+
+use crate::{Case, Wrong, expect};
+use task_crashlog_api::{CrashLog, CrashLogError, Level, PAGE_LEN, RECORD_MAX, Stream};
+use userlib::sys_get_timer;
+
+pub const CASES: &[Case] = &[
+    ("recorder: append numbers its records", numbers),
+    ("recorder: records of every length are accepted", lengths),
+    ("recorder: flush makes durable", flush),
+    ("recorder: flush of nothing answers at once", flush_nothing),
+    ("recorder: a durable record can be read back", read_back),
+    ("recorder: pages that are not there", no_such_page),
+    ("recorder: crash records that are not there", no_such_record),
+    ("recorder: a client's share is bounded", quota),
+    ("recorder: nothing waits for the card", never_waits),
+];
+
+fn append(recorder: &CrashLog, data: &[u8]) -> Result<u32, CrashLogError> {
+    recorder.append(Stream::Event, Level::Info, 0, data)
+}
+
+fn numbers(recorder: &CrashLog) -> Result<(), Wrong> {
+    let first = append(recorder, b"\0one");
+    expect!(first.is_ok());
+    let first = first.unwrap_or_default();
+    for further in 1..4 {
+        expect!(append(recorder, b"\0more") == Ok(first + further));
+    }
+    expect!(
+        recorder
+            .status()
+            .is_ok_and(|status| status.accepted == first + 3)
+    );
+    Ok(())
+}
+
+fn lengths(recorder: &CrashLog) -> Result<(), Wrong> {
+    let bytes = [b'l'; RECORD_MAX];
+    for length in [0, 1, 2, 3, 4, 5, 63, 64, 255, RECORD_MAX] {
+        expect!(recorder.flush().is_ok());
+        expect!(append(recorder, bytes.get(..length).unwrap_or(&[])).is_ok());
+    }
+    Ok(())
+}
+
+fn flush(recorder: &CrashLog) -> Result<(), Wrong> {
+    let accepted = append(recorder, b"\0to be durable");
+    let durable = recorder.status().map(|status| status.durable);
+    expect!(durable.ok() < accepted.ok());
+    expect!(recorder.flush().ok() >= accepted.ok());
+    expect!(
+        recorder
+            .status()
+            .is_ok_and(|status| Ok(status.durable) >= accepted && status.ring_used == 0)
+    );
+    Ok(())
+}
+
+fn flush_nothing(recorder: &CrashLog) -> Result<(), Wrong> {
+    let durable = recorder.flush();
+    let written = recorder.status().map(|status| status.pages_written);
+    expect!(recorder.flush() == durable);
+    expect!(recorder.status().map(|status| status.pages_written) == written);
+    Ok(())
+}
+
+fn read_back(recorder: &CrashLog) -> Result<(), Wrong> {
+    let text = b"\0this very line";
+    expect!(append(recorder, text).is_ok());
+    expect!(recorder.flush().is_ok());
+    let newest = recorder.status().ok().and_then(|status| status.newest_page);
+    expect!(newest.is_some());
+    let mut page = [0; PAGE_LEN];
+    expect!(recorder.read_page(newest.unwrap_or_default(), &mut page) == Ok(()));
+    expect!(page.windows(text.len()).any(|window| window == text));
+    Ok(())
+}
+
+fn no_such_page(recorder: &CrashLog) -> Result<(), Wrong> {
+    let newest = recorder
+        .status()
+        .ok()
+        .and_then(|status| status.newest_page)
+        .unwrap_or_default();
+    let mut page = [0; PAGE_LEN];
+    for page_number in [newest + 1, u32::MAX] {
+        expect!(recorder.read_page(page_number, &mut page) == Err(CrashLogError::NoSuchPage));
+    }
+    Ok(())
+}
+
+fn no_such_record(recorder: &CrashLog) -> Result<(), Wrong> {
+    expect!(recorder.status().is_ok_and(|status| status.records == 0));
+    expect!(recorder.record_info(0).err() == Some(CrashLogError::NoSuchRecord));
+    expect!(recorder.record_info(u32::MAX).err() == Some(CrashLogError::NoSuchRecord));
+    expect!(recorder.read_record(1, 0, 0, &mut [0; 16]) == Err(CrashLogError::NoSuchRecord));
+    // This task may erase; there is only nothing to erase.
+    expect!(recorder.erase_record(1) == Err(CrashLogError::NoSuchRecord));
+    Ok(())
+}
+
+/// REQ: X7: who has used up his share is told so at once, loses nothing that was accepted, and others are not affected.
+fn quota(recorder: &CrashLog) -> Result<(), Wrong> {
+    expect!(recorder.flush().is_ok());
+    let bytes = [b'q'; RECORD_MAX];
+    let mut last = 0;
+    let mut refused = None;
+    for _ in 0..32 {
+        match append(recorder, &bytes) {
+            Ok(sequence) => last = sequence,
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        }
+    }
+    expect!(refused == Some(CrashLogError::Full));
+    expect!(append(recorder, &[]).is_err() || append(recorder, &bytes) == Err(CrashLogError::Full));
+    // The other client has a share of its own.
+    expect!(crate::misuse::another_client_appends());
+    expect!(recorder.flush().is_ok_and(|durable| durable >= last));
+    expect!(append(recorder, &bytes).is_ok());
+    Ok(())
+}
+
+/// REQ: C2: accepting is a matter of microseconds, also for many records.
+fn never_waits(recorder: &CrashLog) -> Result<(), Wrong> {
+    for _ in 0..3 {
+        expect!(recorder.flush().is_ok());
+        let begun = sys_get_timer().now;
+        for _ in 0..3 {
+            expect!(append(recorder, b"\0quick").is_ok());
+        }
+        // A tick or two may pass by chance, and a host that is busy adds some.
+        expect!(sys_get_timer().now - begun < 50);
+    }
+    Ok(())
+}
