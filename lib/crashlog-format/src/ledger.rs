@@ -21,7 +21,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian::U32}
 
 const SLOTS: usize = Geometry::MAX_SLOTS as usize;
 /// Bytes before the entries.
-const HEADER_LEN: usize = BLOCK_LEN - SLOTS * size_of::<Entry>();
+const HEADER_LEN: usize = BLOCK_LEN - SLOTS * ENTRY_LEN;
+const ENTRY_LEN: usize = size_of::<Entry>();
+/// Where the header says how many entries there are.
+const USED_AT: usize = core::mem::offset_of!(Ledger, used);
 /// The checksum covers what follows it.
 const COVERED_FROM: usize = 8;
 
@@ -33,7 +36,9 @@ pub struct Ledger {
     crc: U32,
     version: u8,
     slots: u8,
-    reserved: [u8; 2],
+    /// Entries behind this many are free slots, whatever the block holds there.
+    used: u8,
+    reserved: u8,
     generation: U32,
     next_record: U32,
     /// One bit for each slot whose record was acknowledged.
@@ -182,7 +187,8 @@ impl Ledger {
             crc: 0.into(),
             version: VERSION,
             slots: 0,
-            reserved: [0; 2],
+            used: 0,
+            reserved: 0,
             generation: 0.into(),
             next_record: 0.into(),
             acknowledged: 0.into(),
@@ -202,7 +208,6 @@ impl Ledger {
         if self.magic.get() != Self::MAGIC {
             return Err(CheckError::Magic(self.magic.get()));
         }
-        // The checksum covers as much as there are slots: the expected number is the right one.
         if u32::from(self.slots) != geometry.slots() {
             return Err(CheckError::Field);
         }
@@ -229,22 +234,28 @@ impl Ledger {
             .map_or(0, |bytes| format.crc().bytes(bytes).value())
     }
 
-    /// The bytes that carry something; the rest of the block is zero and not looked at.
+    /// Takes a ledger from where it is: `read` copies bytes from an offset of its block. Only what carries something is
+    /// copied.
+    pub fn load(&mut self, read: impl Fn(usize, &mut [u8])) {
+        let Some((header, entries)) = self.as_mut_bytes().split_at_mut_checked(HEADER_LEN) else {
+            return;
+        };
+        read(0, header);
+        let used = header.get(USED_AT).copied().unwrap_or(0);
+        if let Some(entries) = entries.get_mut(..usize::from(used).saturating_mul(ENTRY_LEN)) {
+            read(HEADER_LEN, entries);
+        }
+    }
+
+    /// The bytes that carry something; the rest of the block is not looked at.
     #[must_use]
     pub fn covered(&self) -> &[u8] {
-        let length = Self::covered_len(self.slots.into());
+        let length = HEADER_LEN.saturating_add(self.used().saturating_mul(ENTRY_LEN));
         self.as_bytes().get(..length).unwrap_or(&[])
     }
 
-    /// How many bytes of the ledger of a partition with `slots` slots carry something.
-    #[must_use]
-    pub const fn covered_len(slots: u32) -> usize {
-        let slots = if slots < Geometry::MAX_SLOTS {
-            slots
-        } else {
-            Geometry::MAX_SLOTS
-        };
-        HEADER_LEN.saturating_add((slots as usize).saturating_mul(size_of::<Entry>()))
+    fn used(&self) -> usize {
+        usize::from(self.used.min(self.slots)).min(SLOTS)
     }
 
     /// Number of this state; one more with each change. Wraps.
@@ -287,7 +298,7 @@ impl Ledger {
     /// Number of records.
     #[must_use]
     pub fn len(&self) -> u32 {
-        self.live().count() as u32
+        count(self.live())
     }
 
     /// Is there no record?
@@ -308,9 +319,10 @@ impl Ledger {
     #[must_use]
     pub fn by_age(&self, index: u32) -> Option<(u32, &Entry)> {
         let older = |sequence: u32| {
-            self.live()
-                .filter(|(_, entry)| entry.sequence.get() < sequence)
-                .count() as u32
+            count(
+                self.live()
+                    .filter(|(_, entry)| entry.sequence.get() < sequence),
+            )
         };
         self.live()
             .find(|(_, entry)| older(entry.sequence.get()) == index)
@@ -401,9 +413,23 @@ impl Ledger {
     /// Puts a record into a slot, and moves the next sequence number behind it. For [`Ledger::commit`], and for finding
     /// records again whose ledger was lost.
     pub fn insert(&mut self, slot: u32, entry: &Entry) {
-        if let Some(to) = self.slot_mut(slot) {
-            *to = *entry;
+        let used = self.used();
+        let slots = usize::from(self.slots);
+        let Some(entries) = self.entries.get_mut(..slots) else {
+            return;
+        };
+        let Some((to, before)) = entries
+            .get_mut(..=slot as usize)
+            .and_then(<[_]>::split_last_mut)
+        else {
+            return;
+        };
+        for skipped in before.iter_mut().skip(used) {
+            *skipped = Entry::default();
         }
+        *to = *entry;
+        let end = u8::try_from(before.len().saturating_add(1)).unwrap_or(self.slots);
+        self.used = self.used.min(self.slots).max(end);
         self.acknowledged = (self.acknowledged.get() & !bit(slot)).into();
         let next = entry.sequence.get().saturating_add(1);
         self.next_record = self.next_record().max(next).into();
@@ -465,6 +491,10 @@ impl Ledger {
             *entry = Entry::default();
         }
         self.acknowledged = (self.acknowledged.get() & !bit(slot)).into();
+        let last = self.live().map(|(slot, _)| slot).max();
+        self.used = last.map_or(0, |slot| {
+            u8::try_from(slot).unwrap_or(self.slots).saturating_add(1)
+        });
     }
 
     /// The record that has to go: the oldest acknowledged one, else the oldest after the first `keep_first`.
@@ -482,31 +512,39 @@ impl Ledger {
     }
 
     fn free(&self) -> Option<u32> {
-        self.slots()
+        let used = self.used() as u32;
+        let gap = self
+            .entries()
             .find(|(_, entry)| entry.sequence.get() == 0)
-            .map(|(slot, _)| slot)
+            .map(|(slot, _)| slot);
+        gap.or((used < self.slots.into()).then_some(used))
     }
 
     fn live(&self) -> impl Iterator<Item = (u32, &Entry)> {
-        self.slots().filter(|(_, entry)| entry.sequence.get() != 0)
+        self.entries()
+            .filter(|(_, entry)| entry.sequence.get() != 0)
     }
 
-    fn slots(&self) -> impl Iterator<Item = (u32, &Entry)> {
-        (0..u32::from(self.slots)).zip(&self.entries)
+    fn entries(&self) -> impl Iterator<Item = (u32, &Entry)> {
+        (0..self.used() as u32).zip(&self.entries)
     }
 
     fn slot_mut(&mut self, slot: u32) -> Option<&mut Entry> {
-        let slots = usize::from(self.slots);
-        self.entries.get_mut(..slots)?.get_mut(slot as usize)
+        let used = self.used();
+        self.entries.get_mut(..used)?.get_mut(slot as usize)
     }
+}
+
+/// How many there are; at most as many as slots.
+fn count(items: impl Iterator) -> u32 {
+    items.fold(0, |count: u32, _| count.wrapping_add(1))
 }
 
 const fn bit(slot: u32) -> u32 {
     1u32.wrapping_shl(slot)
 }
 
-const _: () =
-    assert!(size_of::<Ledger>() == BLOCK_LEN && size_of::<Entry>() == 20 && HEADER_LEN == 72);
+const _: () = assert!(size_of::<Ledger>() == BLOCK_LEN && ENTRY_LEN == 20 && HEADER_LEN == 72);
 
 #[cfg(test)]
 mod tests;

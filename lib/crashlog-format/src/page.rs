@@ -53,20 +53,43 @@ impl PageHeader {
         length: u16,
         records_crc: u32,
     ) -> Self {
-        let mut header = Self {
-            magic: Self::MAGIC.into(),
-            crc: 0.into(),
-            version: VERSION,
-            reserved: 0,
-            length: length.into(),
-            sequence: sequence.into(),
-            boot: boot.into(),
-            first_record: first_record.into(),
-            records_crc: records_crc.into(),
-            reserved_word: 0.into(),
-        };
-        header.crc = header.checksum(format).into();
-        header
+        let words = Self::words(
+            format.crc(),
+            sequence,
+            boot,
+            first_record,
+            length,
+            records_crc,
+        );
+        zerocopy::transmute!(words.map(U32::new))
+    }
+
+    /// The words of such a header; `seed` is [`FormatId::crc`], which a writer of many pages computes once.
+    #[must_use]
+    #[inline]
+    pub fn words(
+        seed: Crc32c,
+        sequence: u32,
+        boot: u32,
+        first_record: u32,
+        length: u16,
+        records_crc: u32,
+    ) -> [u32; HEADER_LEN / 4] {
+        let version_and_length = u32::from(VERSION) | u32::from(length) << 16;
+        let covered = [
+            version_and_length,
+            sequence,
+            boot,
+            first_record,
+            records_crc,
+            0,
+        ];
+        let crc = covered
+            .iter()
+            .fold(seed, |crc, word| crc.word(*word))
+            .value();
+        let [a, b, c, d, e, f] = covered;
+        [Self::MAGIC, crc, a, b, c, d, e, f]
     }
 
     /// Checks the header alone, not the records.

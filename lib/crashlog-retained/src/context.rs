@@ -2,6 +2,7 @@
 
 use crate::words::{check, load, publish, store, words};
 use block_device::{BLOCK_LEN, Block};
+use core::mem::offset_of;
 use core::sync::atomic::AtomicU32;
 use crashlog_format::record::Name;
 use crashlog_format::{Crc32c, Fault, Reason};
@@ -51,6 +52,8 @@ struct Stored {
     stack: Extent,
 }
 
+/// Word of the block at which it begins.
+const STORED: usize = 2;
 const STORED_WORDS: usize = size_of::<Stored>() / 4;
 
 impl CrashContext {
@@ -106,7 +109,7 @@ impl<'a> ContextSlot<'a> {
     }
 
     fn stored(&self) -> &'a [AtomicU32] {
-        words(self.control, 2, STORED_WORDS)
+        words(self.control, STORED, STORED_WORDS)
     }
 
     fn check_word(&self) -> &'a AtomicU32 {
@@ -140,14 +143,24 @@ impl<'a> ContextSlot<'a> {
         if !self.is_complete() || load(self.check_word()) != check(COMPLETE, self.stored()) {
             return None;
         }
-        let mut stored = Stored::new_zeroed();
-        self.control.copy_to(8, stored.as_mut_bytes());
-        Some(StoredContext {
+        let mut found = StoredContext {
             slot: self,
-            context: stored.context,
-            message: stored.message,
-            stack: stored.stack,
-        })
+            context: CrashContext::new_zeroed(),
+            message: Extent::EMPTY,
+            stack: Extent::EMPTY,
+        };
+        let at = |offset: usize| offset.saturating_add(STORED * 4);
+        self.control.copy_to(
+            at(offset_of!(Stored, context)),
+            found.context.as_mut_bytes(),
+        );
+        self.control.copy_to(
+            at(offset_of!(Stored, message)),
+            found.message.as_mut_bytes(),
+        );
+        self.control
+            .copy_to(at(offset_of!(Stored, stack)), found.stack.as_mut_bytes());
+        Some(found)
     }
 }
 
@@ -216,7 +229,7 @@ impl ContextWriter<'_> {
             message: self.message,
             stack: self.stack,
         };
-        self.slot.control.copy_from(8, stored.as_bytes());
+        self.slot.control.copy_from(STORED * 4, stored.as_bytes());
         store(self.slot.check_word(), check(COMPLETE, self.slot.stored()));
         publish(self.slot.state(), COMPLETE);
     }

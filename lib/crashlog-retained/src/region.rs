@@ -206,13 +206,17 @@ impl<'a> Region<'a> {
         }
     }
 
+    /// The newest copy that passes its check.
     fn read(&self) -> Option<Header> {
-        let [first, second] = [0, 1].map(|copy| read_copy(words(self.header, copy * COPY, COPY)));
-        match (first, second) {
-            (Some(first), Some(second)) if second.revision > first.revision => Some(second),
-            (Some(first), _) => Some(first),
-            (None, second) => second,
-        }
+        let copies = [0, 1].map(|copy| words(self.header, copy * COPY, COPY));
+        let revision = |copy: &[AtomicU32]| copy.get(1).map_or(0, load);
+        let [first, second] = copies;
+        let (newer, older) = if revision(second) > revision(first) {
+            (second, first)
+        } else {
+            (first, second)
+        };
+        read_copy(newer).or_else(|| read_copy(older))
     }
 
     /// Writes the header over the older copy.

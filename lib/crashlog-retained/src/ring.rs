@@ -29,10 +29,11 @@ use block_device::Block;
 use core::cell::Cell;
 use core::convert::Infallible;
 use core::ops::ControlFlow;
-use crashlog_format::page::{self, CAPACITY, HEADER_LEN, MAX_PAYLOAD, PageHeader, RecordHeader};
+use crashlog_format::page::{
+    self, CAPACITY, HEADER_LEN, MAX_PAYLOAD, PageHeader, RECORD_HEADER_LEN, RecordHeader,
+};
 use crashlog_format::{Crc32c, FormatId};
 use entry::{Entry, Extent, State};
-use zerocopy::IntoBytes;
 
 pub use recover::Recovery;
 
@@ -42,6 +43,8 @@ pub const MAX_RUN: usize = 16;
 
 /// First word of a page's records.
 const RECORDS: usize = HEADER_LEN / 4;
+/// Words of a record's header.
+const RECORD_HEADER: usize = RECORD_HEADER_LEN / 4;
 
 /// The log ring. Made anew after every restart of the recorder; what it holds beside the region only repeats what is
 /// there.
@@ -150,25 +153,29 @@ impl<'a> LogRing<'a> {
         };
 
         let first = RECORDS.saturating_add(used(open) / 4);
-        let mut words = block.words().get(first..).unwrap_or(&[]).iter();
-        let mut crc = Crc32c::resume(open.extent.crc);
-        let mut put = |word| {
-            crc = crc.word(word);
-            if let Some(to) = words.next() {
-                store(to, word);
-            }
-            step()
-        };
-        // Bounded by MAX_PAYLOAD above.
-        for word in header.to_words(payload.len() as u16) {
-            put(word)?;
-        }
+        let words = block.words().get(first..).unwrap_or(&[]);
+        // What was checked above makes both splits possible.
+        let (to_header, to_payload) = words.split_at_checked(RECORD_HEADER).unwrap_or_default();
         let (whole, rest) = payload.as_chunks::<4>();
-        for bytes in whole {
-            put(u32::from_le_bytes(*bytes))?;
+        let (to_whole, to_rest) = to_payload.split_at_checked(whole.len()).unwrap_or_default();
+        let mut crc = Crc32c::resume(open.extent.crc);
+        // Bounded by MAX_PAYLOAD above.
+        for (to, word) in to_header.iter().zip(header.to_words(payload.len() as u16)) {
+            crc = crc.word(word);
+            store(to, word);
+            step()?;
         }
-        if !rest.is_empty() {
-            put(padded(rest))?;
+        for (to, bytes) in to_whole.iter().zip(whole) {
+            let word = u32::from_le_bytes(*bytes);
+            crc = crc.word(word);
+            store(to, word);
+            step()?;
+        }
+        if let ([_, ..], [to, ..]) = (rest, to_rest) {
+            let word = padded(rest);
+            crc = crc.word(word);
+            store(to, word);
+            step()?;
         }
 
         let extent = Extent {
@@ -217,12 +224,16 @@ impl<'a> LogRing<'a> {
         let (tail, head) = (self.tail.get(), self.head.get());
         let first = self.index(tail);
         let max = max.min(MAX_RUN).min(head.wrapping_sub(tail) as usize);
+        let seed = numbering.format.crc();
         let mut count = 0usize;
         for (block, order) in self.region.pages.get(first..)?.iter().zip(tail..).take(max) {
             let entry = self.entry(order)?;
             let number = numbering.next_page.checked_add(count as u32)?;
             match entry.state() {
-                State::Closed | State::Numbered => self.number(entry, block, number, numbering),
+                State::Closed | State::Numbered => {
+                    let boot = entry.boot().wrapping_add(numbering.boot_offset);
+                    put_header(entry, block, seed, number, boot);
+                }
                 State::Open | State::Free => break,
             }
             count = count.saturating_add(1);
@@ -232,21 +243,6 @@ impl<'a> LogRing<'a> {
             blocks,
             first_page: numbering.next_page,
         })
-    }
-
-    fn number(&self, entry: Entry<'_>, block: &Block, number: u32, numbering: &Numbering) {
-        let extent = entry.extent();
-        let header = PageHeader::new(
-            numbering.format,
-            number,
-            entry.boot().wrapping_add(numbering.boot_offset),
-            entry.first_record(),
-            extent.length,
-            extent.crc,
-        );
-        block.copy_from(0, header.as_bytes());
-        entry.set_number(number);
-        entry.set_state(State::Numbered);
     }
 
     /// The oldest `count` pages are durable: releases them. Calls `released` with the task and the bytes in the ring of
@@ -267,21 +263,25 @@ impl<'a> LogRing<'a> {
 
     /// As [`Self::mark_durable`], for those who keep no accounts.
     pub fn release(&self, count: usize) {
-        for _ in 0..count {
-            self.skip_free();
-            let tail = self.tail.get();
-            if tail == self.head.get() {
+        let mut tail = self.tail.get();
+        let mut left = count;
+        while tail != self.head.get() {
+            let Some(entry) = self.entry(tail) else {
                 return;
-            }
-            if let Some(entry) = self.entry(tail) {
+            };
+            if entry.state() != State::Free {
+                if left == 0 {
+                    break;
+                }
+                left = left.wrapping_sub(1);
                 if entry.boot() == self.boot {
                     self.durable.set(entry.next_record().wrapping_sub(1));
                 }
                 entry.set_state(State::Free);
             }
-            self.set_tail(tail.wrapping_add(1));
+            tail = tail.wrapping_add(1);
         }
-        self.skip_free();
+        self.set_tail(tail);
     }
 
     /// The oldest page that is closed and not durable.
@@ -324,6 +324,12 @@ impl<'a> LogRing<'a> {
             each(task, bytes);
             at = at.saturating_add(bytes);
         }
+    }
+
+    /// The boot, as counted here, in which the recorder runs.
+    #[must_use]
+    pub const fn boot(&self) -> u32 {
+        self.boot
     }
 
     /// Number of the newest record of this boot that was accepted; 0 if none was.
@@ -391,18 +397,7 @@ impl<'a> LogRing<'a> {
 
     /// Passes over pages at the tail that were dropped because they did not pass their check.
     fn skip_free(&self) {
-        let head = self.head.get();
-        for _ in 0..self.pages() {
-            let tail = self.tail.get();
-            if tail == head
-                || self
-                    .entry(tail)
-                    .is_some_and(|entry| entry.state() != State::Free)
-            {
-                break;
-            }
-            self.set_tail(tail.wrapping_add(1));
-        }
+        self.release(0);
     }
 
     fn set_tail(&self, tail: u32) {
@@ -429,6 +424,17 @@ impl<'a> LogRing<'a> {
     fn entry(&self, order: u32) -> Option<Entry<'a>> {
         Entry::of(self.region.entries, self.index(order))
     }
+}
+
+/// Gives a page its number and header.
+fn put_header(entry: Entry<'_>, block: &Block, seed: Crc32c, number: u32, boot: u32) {
+    let Extent { crc, length, .. } = entry.extent();
+    let header = PageHeader::words(seed, number, boot, entry.first_record(), length, crc);
+    for (to, word) in block.words().iter().zip(header) {
+        store(to, word);
+    }
+    entry.set_number(number);
+    entry.set_state(State::Numbered);
 }
 
 /// Zeros what a page holds behind its records: what an earlier page left there is nobody's business.

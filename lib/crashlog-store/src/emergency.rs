@@ -26,7 +26,7 @@ use block_device::{Block, PolledDevice, Window, WindowError, now_or_never};
 use crashlog_format::ledger::{Ledger, Plan};
 use crashlog_format::{FormatId, Geometry, Outcome, Phase, Step};
 use crashlog_retained::{CARD_LOCATION_LEN, Location, LogRing, Numbering, Pending, Region};
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::FromZeros;
 
 /// What is to be written, and where.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +61,9 @@ pub enum Error<E> {
     /// An address lies outside the partition: a structure was damaged after it was checked.
     OutOfPartition,
 }
+
+/// The partition on the card: every address is checked before the device sees it [M7].
+type Partition<'d, D> = Window<Polled<'d, D>>;
 
 /// Where things are on the card, as far as writing needs it.
 struct Place {
@@ -98,41 +101,25 @@ pub fn write<D: PolledDevice>(
     outcome.finish(Step::LogTail);
     region.mailbox().set_outcome(outcome);
 
-    let stored = region.mailbox().crash().ok_or(Error::Context)?;
-    let in_this_boot = stored.context.boot == region.boot();
-    let body = Body {
-        stored: &stored,
-        late: None,
-        outcome: *outcome,
-        boot_offset: region.boot_offset(),
-        log_record: if in_this_boot { ring.accepted() } else { 0 },
-        extra: request.extra,
-    };
-    let (format, geometry) = (place.format, &place.geometry);
-    let prepared = body
-        .prepare(&ledger, place.keep_first, format, geometry, next_page)
-        .map_err(|_| Error::Exhausted)?;
-    if let Plan::New { slot, .. } = prepared.plan {
-        let first = geometry.slot(slot).ok_or(Error::OutOfPartition)?;
-        let base = stored
-            .record_blocks()
-            .get(..prepared.base_blocks)
-            .unwrap_or(&[]);
-        write_body(&mut device, geometry, first, base, request.extra, outcome).map_err(failed)?;
-    }
+    let changed = write_record(
+        &mut device,
+        request,
+        &place,
+        next_page,
+        &ring,
+        &mut ledger,
+        outcome,
+    )?;
     outcome.finish(Step::Record);
 
-    outcome.record = ledger.commit(prepared.plan, &prepared.crash).into();
-    if !matches!(prepared.plan, Plan::Known { .. })
-        && let [block, ..] = request.scratch
-    {
-        ledger.seal(format);
+    if let ([block, ..], true) = (request.scratch, changed) {
+        let to = place.geometry.ledger(ledger.generation());
+        ledger.seal(place.format);
         block.copy_from(0, ledger.covered());
-        let to = geometry.ledger(ledger.generation());
         device.write_reliable(to.into(), block).map_err(failed)?;
         count_blocks(outcome, 1);
     }
-    // Also for a record that is there already: the try that wrote it may not have come to this.
+    // Also if the record was there already: the try that wrote it may not have come to this.
     device.flush().map_err(failed)?;
     outcome.finish(Step::Commit);
     outcome.enter(Phase::Complete);
@@ -188,10 +175,7 @@ fn locate<D: PolledDevice>(
         -1 => (even, odd),
         _ => return Ok(None),
     };
-    let length = Ledger::covered_len(geometry.slots());
-    if let Some(bytes) = ledger.as_mut_bytes().get_mut(..length) {
-        newest.copy_to(0, bytes);
-    }
+    ledger.load(|offset, out| newest.copy_to(offset, out));
     if other.word(0) != Ledger::MAGIC || ledger.check(format, &geometry).is_err() {
         return Ok(None);
     }
@@ -317,6 +301,52 @@ fn write_tail<D: PolledDevice>(
         outcome.pages = outcome.pages.get().saturating_add(count as u16).into();
     }
     Ok(next_page)
+}
+
+/// Writes header and segments, unless the crash is a repetition, and enters it into the ledger. `false` if it was there
+/// already: then the ledger is as it was, and must not be written over itself.
+#[inline(never)]
+fn write_record<D: PolledDevice>(
+    device: &mut Partition<'_, D>,
+    request: &Request<'_>,
+    place: &Place,
+    log_page: u32,
+    ring: &LogRing<'_>,
+    ledger: &mut Ledger,
+    outcome: &mut Outcome,
+) -> Result<bool, Error<D::Error>> {
+    let region = request.region;
+    let Some(stored) = region.mailbox().crash() else {
+        return Err(Error::Context);
+    };
+    let in_this_boot = stored.context.boot == ring.boot();
+    let body = Body {
+        stored: &stored,
+        late: None,
+        outcome: *outcome,
+        boot_offset: region.boot_offset(),
+        log_record: if in_this_boot { ring.accepted() } else { 0 },
+        extra: request.extra,
+    };
+    let Place {
+        geometry,
+        format,
+        keep_first,
+        ..
+    } = place;
+    let Ok(prepared) = body.prepare(ledger, *keep_first, *format, geometry, log_page) else {
+        return Err(Error::Exhausted);
+    };
+    if let Plan::New { slot, .. } = prepared.plan {
+        let first = geometry.slot(slot).ok_or(Error::OutOfPartition)?;
+        let base = stored
+            .record_blocks()
+            .get(..prepared.base_blocks)
+            .unwrap_or(&[]);
+        write_body(device, geometry, first, base, request.extra, outcome).map_err(failed)?;
+    }
+    outcome.record = ledger.commit(prepared.plan, &prepared.crash).into();
+    Ok(!matches!(prepared.plan, Plan::Known { .. }))
 }
 
 #[inline(never)]

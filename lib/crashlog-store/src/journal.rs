@@ -48,7 +48,7 @@ async fn read_copy<D: BlockDevice>(
     for _ in 0..READS {
         let block = read_one(device, scratch, geometry.ledger(parity)).await?;
         let mut ledger = Ledger::new_zeroed();
-        block.copy_to(0, ledger.as_mut_bytes());
+        ledger.load(|offset, out| block.copy_to(offset, out));
         if ledger.check(format, geometry).is_ok() && ledger.generation() % 2 == parity {
             return Ok(Some(ledger));
         }

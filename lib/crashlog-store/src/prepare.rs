@@ -1,6 +1,6 @@
 //! From a crash to the blocks of its record.
 
-use block_device::{BLOCK_LEN, Block};
+use block_device::{BLOCK_LEN, BLOCK_WORDS, Block};
 use core::sync::atomic::Ordering;
 use crashlog_format::ledger::{Crash, Exhausted, Ledger, Plan};
 use crashlog_format::record::{self, CrashHeader, Segment, SegmentKind};
@@ -119,7 +119,6 @@ impl Body<'_> {
         header.outcome = self.outcome;
 
         let [block, ..] = self.stored.record_blocks();
-        block.fill(0);
         let mut table = Table { block, count: 0 };
         let mut base_blocks = 1;
         let base = [
@@ -154,6 +153,9 @@ impl Body<'_> {
         }
         header.set_segments(table.count);
         block.copy_from(0, header.as_bytes());
+        for word in Table::offset(table.count) / 4..BLOCK_WORDS {
+            block.set_word(word, 0);
+        }
         let covered = Table::offset(table.count) / 4 - (CrashHeader::CRC_WORD + 1);
         let words = (CrashHeader::CRC_WORD + 1..)
             .take(covered)
