@@ -7,7 +7,7 @@ use crate::paths;
 use crate::qemu::Qemu;
 use crate::tool::Tool;
 use anyhow::{Context, Result, ensure};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 
@@ -89,7 +89,18 @@ pub fn run(profile: bool) -> Result<()> {
     let at_fault = count_rows(&mut counter, &mut rows)?;
     ensure!(at_fault, "the client did not crash");
     let crash = counter.count_to_reset()?;
-    rows.push((DURABLE.to_owned(), vec![until_durable(&crash)?]));
+    // The last command is the one that finds the card done with programming.
+    let (durable, _) = crash
+        .commands
+        .last()
+        .context("the crash sent no command to the card")?;
+    rows.push((
+        DURABLE.to_owned(),
+        vec![Count {
+            total: *durable,
+            ..Count::default()
+        }],
+    ));
     rows.push((RESTART.to_owned(), vec![crash]));
     tool.verify(&card)?;
     let records = tool.records(&card)?;
@@ -135,36 +146,20 @@ fn count_rows(counter: &mut Counter, rows: &mut Rows) -> Result<bool> {
     }
 }
 
-/// The part of an emergency write up to the last command, which is the one that finds the card done with programming.
-fn until_durable(crash: &Count) -> Result<Count> {
-    let (total, _) = crash
-        .commands
-        .last()
-        .context("the crash sent no command to the card")?;
-    Ok(Count {
-        total: *total,
-        ..crash.clone()
-    })
-}
-
 /// Blocks that were read from the card until the client found the recorder ready.
 fn mount_reads(mut counter: Counter, finish: u32) -> Result<u64> {
     Ok(counter.count_to(finish)?.blocks.0)
 }
 
 /// The undisturbed count of a row, without what counting itself costs.
-fn net(rows: &Rows, name: &str) -> Option<u64> {
+fn net(rows: &Rows, name: &str) -> Option<Count> {
     let least = |name: &str| {
         let (_, counts) = rows.iter().find(|(row, _)| row == name)?;
-        counts.iter().map(|count| count.total).min()
+        counts.iter().min_by_key(|count| count.total)
     };
-    // What runs from a crash on has no end marker.
-    let empty = if [DURABLE, RESTART].contains(&name) {
-        0
-    } else {
-        least(EMPTY).unwrap_or(0)
-    };
-    Some(least(name)?.saturating_sub(empty))
+    let empty = least(EMPTY).cloned().unwrap_or_default();
+    // What runs from a crash on begins at a breakpoint, but has no mark.
+    Some(least(name)?.without(&empty, ![DURABLE, RESTART].contains(&name)))
 }
 
 fn document(rows: &Rows, eight: &Rows, mount: u64) -> String {
@@ -176,7 +171,7 @@ fn document(rows: &Rows, eight: &Rows, mount: u64) -> String {
          | what | budget | counted | for comparison |\n|---|---:|---:|---|\n",
     );
     for (name, budget, reference) in BUDGETS {
-        let counted = net(rows, name).map_or_else(|| "-".to_owned(), grouped);
+        let counted = net(rows, name).map_or_else(|| "-".to_owned(), |count| grouped(count.total));
         let _ = writeln!(
             text,
             "| {name} | {} | {counted} | {reference} |",
@@ -187,7 +182,7 @@ fn document(rows: &Rows, eight: &Rows, mount: u64) -> String {
         let (Some(four), Some(eight)) = (net(rows, name), net(eight, name)) else {
             continue;
         };
-        let more = eight.abs_diff(four) / 4;
+        let more = eight.total.abs_diff(four.total).div_ceil(4);
         let _ = writeln!(
             text,
             "| {name}: each further task | 0 | {} | Hubris: +34 |",
@@ -199,28 +194,24 @@ fn document(rows: &Rows, eight: &Rows, mount: u64) -> String {
         "| mount of a 1 GiB partition, blocks read | 40 | {mount} | pstore/blk: every zone |"
     );
 
-    text.push_str("\n## Where the instructions are\n\n| what | ");
-    let named: Vec<_> = BUDGETS
+    text.push_str("\n## Where the instructions are\n\n");
+    let counts: Vec<_> = BUDGETS
         .iter()
-        .filter_map(|(name, ..)| rows.iter().find(|(row, _)| row == name))
+        .filter(|(name, ..)| *name != DURABLE)
+        .filter_map(|(name, ..)| Some((name, net(rows, name)?)))
         .collect();
-    let mut programs: Vec<&str> = named
+    let programs: BTreeSet<_> = counts
         .iter()
-        .flat_map(|(_, counts)| counts.iter().flat_map(|count| count.programs.keys()))
-        .map(String::as_str)
+        .flat_map(|(_, count)| count.programs.keys())
         .collect();
-    programs.sort_unstable();
-    programs.dedup();
+    let names: Vec<_> = programs.iter().map(|program| program.as_str()).collect();
     let _ = writeln!(
         text,
-        "{} | commands to the card | blocks written |",
-        programs.join(" | ")
+        "| what | {} | commands to the card | blocks written |",
+        names.join(" | ")
     );
     let _ = writeln!(text, "|---|{}---:|---:|", "---:|".repeat(programs.len()));
-    for (name, counts) in named.iter().filter(|(name, _)| name != DURABLE) {
-        let Some(count) = counts.iter().min_by_key(|count| count.total) else {
-            continue;
-        };
+    for (name, count) in &counts {
         let numbers: Vec<_> = programs
             .iter()
             .map(|program| grouped(count.programs.get(*program).copied().unwrap_or(0)))
@@ -250,12 +241,7 @@ fn profiles(rows: &Rows) -> String {
         for (at, command) in &count.commands {
             let _ = writeln!(text, "    {at:>8}  {command}");
         }
-        let mut functions: Vec<_> = count
-            .functions
-            .iter()
-            .collect::<BTreeMap<_, _>>()
-            .into_iter()
-            .collect();
+        let mut functions: Vec<_> = count.functions.iter().collect();
         functions.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
         for ((program, function), count) in functions.into_iter().take(40) {
             let _ = writeln!(text, "    {count:>8}  {program:<10} {function}");
@@ -295,19 +281,20 @@ mod tests {
 
     #[test]
     fn the_empty_row_is_taken_off_and_the_smallest_run_counts() {
-        let counts = |totals: &[u64]| {
-            totals
-                .iter()
-                .map(|total| Count {
-                    total: *total,
-                    ..Count::default()
-                })
-                .collect()
+        let count = |kernel: u64, bench: u64| Count {
+            total: kernel + bench,
+            programs: [("kernel".to_owned(), kernel), ("bench".to_owned(), bench)].into(),
+            ..Count::default()
         };
         let rows = vec![
-            (EMPTY.to_owned(), counts(&[7, 5])),
-            ("row".to_owned(), counts(&[300, 105, 110])),
+            (EMPTY.to_owned(), vec![count(130, 7), count(120, 5)]),
+            ("row".to_owned(), vec![count(900, 25), count(500, 25)]),
+            (RESTART.to_owned(), vec![count(1_000, 1)]),
         ];
-        assert_eq!((net(&rows, "row"), net(&rows, "none")), (Some(100), None));
+        let total = |name| net(&rows, name).map(|count| count.total);
+        assert_eq!(
+            (total("row"), total(RESTART), total("none")),
+            (Some(400), Some(881), None)
+        );
     }
 }

@@ -157,7 +157,7 @@ fn read(log: &Path, symbols: &Symbols) -> Result<Count> {
     let bytes = fs::read(log).with_context(|| format!("QEMU left no log at {}", log.display()))?;
     let text = String::from_utf8_lossy(&bytes);
     let mut count = Count::default();
-    let mut last = None;
+    let mut last = ("?", "?");
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("Trace 0: ") {
             let address = rest
@@ -182,9 +182,7 @@ fn read(log: &Path, symbols: &Symbols) -> Result<Count> {
     Ok(count)
 }
 
-fn add(count: &mut Count, function: Option<&crate::symbols::Function>, change: i64) {
-    let (program, name) =
-        function.map_or(("?", "?"), |function| (&*function.program, &*function.name));
+fn add(count: &mut Count, (program, name): (&str, &str), change: i64) {
     let change = |number: &mut u64| *number = number.saturating_add_signed(change);
     change(&mut count.total);
     change(count.programs.entry(program.to_owned()).or_default());
@@ -194,6 +192,27 @@ fn add(count: &mut Count, function: Option<&crate::symbols::Function>, change: i
             .entry((program.to_owned(), name.to_owned()))
             .or_default(),
     );
+}
+
+impl Count {
+    /// Without what counting itself costs, which an empty row shows: the two calls that mark begin and end, and the one
+    /// tick that comes when the machine goes on after a breakpoint, as time then jumps to the next timer. A count that
+    /// does not end with a mark costs only the tick, which is the kernel's.
+    pub fn without(&self, empty: &Self, marked: bool) -> Self {
+        let mut net = self.clone();
+        for (program, cost) in empty
+            .programs
+            .iter()
+            .filter(|(program, _)| marked || *program == "kernel")
+        {
+            net.total = net.total.saturating_sub(*cost);
+            if let Some(number) = net.programs.get_mut(program) {
+                *number = number.saturating_sub(*cost);
+            }
+        }
+        net.programs.retain(|_, number| *number > 0);
+        net
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::build::Image;
 use anyhow::{Context, Result};
-use object::{Object, ObjectSymbol, SymbolKind};
+use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -20,6 +20,8 @@ pub struct Function {
 /// All functions of an image, by address.
 pub struct Symbols {
     functions: BTreeMap<u32, Function>,
+    /// First address behind the text of each program, by its first address.
+    texts: BTreeMap<u32, (u32, String)>,
 }
 
 impl Symbols {
@@ -29,6 +31,7 @@ impl Symbols {
             .with_context(|| format!("cannot open {}", image.archive.display()))?;
         let mut zip = ZipArchive::new(file).context("the archive is no zip file")?;
         let mut functions = BTreeMap::new();
+        let mut texts = BTreeMap::new();
         for index in 0..zip.len() {
             let mut member = zip.by_index(index).context("the archive is damaged")?;
             let name = member
@@ -47,6 +50,13 @@ impl Symbols {
                 .context("the archive is damaged")?;
             let elf =
                 object::File::parse(&*bytes).with_context(|| format!("{name} is no ELF file"))?;
+            for section in elf
+                .sections()
+                .filter(|section| section.kind() == SectionKind::Text)
+            {
+                let start = section.address() as u32;
+                texts.insert(start, (start + section.size() as u32, program.to_owned()));
+            }
             for symbol in elf
                 .symbols()
                 .filter(|symbol| symbol.kind() == SymbolKind::Text)
@@ -66,15 +76,20 @@ impl Symbols {
                 );
             }
         }
-        Ok(Self { functions })
+        Ok(Self { functions, texts })
     }
 
-    /// The function that the instruction belongs to.
-    pub fn at(&self, address: u32) -> Option<&Function> {
-        self.functions
-            .range(..=address)
-            .next_back()
-            .map(|(_, function)| function)
+    /// The program and the function that the instruction belongs to; a function without a name is called `?`.
+    pub fn at(&self, address: u32) -> (&str, &str) {
+        let text = self.texts.range(..=address).next_back();
+        let Some((start, (_, program))) = text.filter(|(_, (end, _))| address < *end) else {
+            return ("?", "?");
+        };
+        let function = self.functions.range(start..=&address).next_back();
+        (
+            program,
+            function.map_or("?", |(_, function)| &function.name),
+        )
     }
 
     /// The address of a function of a program.
@@ -93,6 +108,7 @@ impl Symbols {
     pub fn none() -> Self {
         Self {
             functions: BTreeMap::new(),
+            texts: BTreeMap::new(),
         }
     }
 }
