@@ -52,7 +52,7 @@ fn flush(recorder: &CrashLog) -> Result<(), Wrong> {
     expect!(
         recorder
             .status()
-            .is_ok_and(|status| Ok(status.durable) >= accepted && status.ring_used == 0)
+            .is_ok_and(|status| Some(status.durable) >= accepted.ok() && status.ring_used == 0)
     );
     Ok(())
 }
