@@ -1,8 +1,9 @@
 //! 16550 UART of the AST2600: interrupt-driven receive, polled transmit.
 //!
-//! Receive works with the 16-byte FIFO and its trigger: the interrupt comes
-//! when [`RECEIVE_TRIGGER`] bytes are waiting, or when some are waiting and
-//! nothing has arrived for four character times. The driver does not wait for
+//! Receive works with the 16-byte FIFO and its trigger, where its owner switches
+//! it on: the interrupt comes when [`RECEIVE_TRIGGER`] bytes are waiting, or when
+//! some are waiting and nothing has arrived for four character times. Without
+//! the FIFO it comes with each byte. The driver does not wait for
 //! bytes: the owner of the interrupt calls [`Uart::receive`] until it answers
 //! `None`, or stops earlier. Not reading is how the owner holds the sender
 //! back where the line has flow control, and the interrupt stays pending, so
@@ -128,14 +129,10 @@ impl Uart {
     }
 
     /// Sets 8 data bits, no parity, one stop bit and the nearest possible rate to
-    /// `baud`, switches the FIFOs on and leaves interrupts off.
+    /// `baud`, and leaves interrupts off.
     ///
     /// A `baud` of 0 or above the clock's sixteenth (115 384) means the fastest
-    /// rate.
-    ///
-    /// Where the FIFOs are on already, as after a restart of the task alone,
-    /// what is in them stays. Switching them on clears them: who wants the byte
-    /// that may be waiting calls [`receive`](Self::receive) first.
+    /// rate. The FIFOs stay as they are, and so does what waits in the receiver.
     pub fn configure(&mut self, baud: u32) {
         let divisor = divisor(baud);
         let registers = self.registers;
@@ -148,7 +145,15 @@ impl Uart {
         registers
             .line_control
             .write(LineControl::WORD_LENGTH::Eight);
-        registers
+    }
+
+    /// Switches the FIFOs on.
+    ///
+    /// Where they are on already, as after a restart of the task alone, what is
+    /// in them stays. Switching them on clears them, and with them a byte that
+    /// is waiting; there is no way to keep one that comes in at that moment.
+    pub fn enable_fifos(&mut self) {
+        self.registers
             .fifo_control
             .write(FifoControl::ENABLE::SET + FifoControl::TRIGGER::Eight);
     }
@@ -258,11 +263,13 @@ mod tests {
     }
 
     #[test]
-    fn configuring_ends_with_the_latch_closed_and_the_fifo_on() {
+    fn configuring_ends_with_the_latch_closed_and_leaves_the_fifos() {
         let mut uart = memory(0);
         uart.configure(9_600);
         assert_eq!(uart.registers.data.get(), 12);
         assert_eq!(uart.registers.line_control.get(), 0x03);
+        assert_eq!(uart.registers.fifo_control.get(), 0);
+        uart.enable_fifos();
         assert_eq!(uart.registers.fifo_control.get(), 0x81);
         uart.enable_receive_interrupt();
         assert_eq!(uart.registers.interrupt_enable.get(), 0x05);

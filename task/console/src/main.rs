@@ -18,8 +18,10 @@
 //!
 //! # Restart
 //!
-//! The FIFO keeps its bytes over a restart of the task. The byte that came in
-//! before the FIFO was on is taken before it is switched on.
+//! The UART keeps its bytes over a restart of the task. Switching the FIFO on
+//! clears it, and a byte that comes in at that moment is gone. Where the line
+//! has flow control nothing is gained by the FIFO, so `fifo` is off there and
+//! no byte is lost, whenever the sender begins; a line without needs it on.
 
 #![no_std]
 #![no_main]
@@ -36,6 +38,7 @@ task_config::task_config! {
     baud: u32,
     silence_ms: u32,
     retry_ms: u32,
+    fifo: bool,
 }
 
 /// Bytes taken off the line for one notification. The interrupt is a level: if
@@ -77,8 +80,10 @@ fn main() -> ! {
         held: false,
     };
     ringbuf_entry!(Trace::Started);
-    console.drain(FIFO_DEPTH);
     console.uart.configure(TASK_CONFIG.baud);
+    if TASK_CONFIG.fifo {
+        console.uart.enable_fifos();
+    }
     console.uart.enable_receive_interrupt();
 
     loop {
