@@ -38,7 +38,7 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
             unsaved(
                 rig,
                 Some(&card),
-                "the card has no partition for the recorder",
+                "the card has no partition named `crashlog`",
             )
         }),
         bench.trial("card::not-formatted", DEMO, |rig| {
