@@ -148,11 +148,10 @@ impl Compiler<'_> {
     /// Directories of this machine and what they are called in debug information and panic messages, so that the same
     /// sources make the same image anywhere.
     fn private_paths(&self) -> Vec<(PathBuf, &'static str)> {
-        let mut paths = vec![
-            (self.toolchain.library_source(), "/rust"),
-            (self.tree.root.clone(), "/crashlog"),
-            (self.tree.target.clone(), "/target"),
-        ];
+        let libraries = self.toolchain.library_sources().into_iter();
+        let mut paths: Vec<_> = libraries.map(|path| (path, "/rust")).collect();
+        paths.push((self.tree.root.clone(), "/crashlog"));
+        paths.push((self.tree.target.clone(), "/target"));
         if let Some(cargo) = cargo_home() {
             paths.push((cargo.join("registry/src"), "/crates.io"));
             paths.push((cargo.join("git/checkouts"), "/git"));
@@ -165,9 +164,12 @@ impl Compiler<'_> {
         let home = env::var_os("HOME")
             .map(PathBuf::from)
             .filter(|home| home.components().count() > 1);
-        let private = self.private_paths().into_iter().map(|(path, _)| path);
-        // The compiler's own directory is the same on every machine with the same packages.
-        let ours = private.skip(1).chain(home);
+        // The compiler's own directory may be there: it is the same on every machine with the same packages.
+        let private = self
+            .private_paths()
+            .into_iter()
+            .filter(|(_, name)| *name != "/rust");
+        let ours = private.map(|(path, _)| path).chain(home);
         ours.map(|path| format!("{}/", path.display())).collect()
     }
 

@@ -73,11 +73,12 @@ impl Toolchain {
         &self.version
     }
 
-    /// Directory of the library's source, as it appears in debug information.
-    pub fn library_source(&self) -> PathBuf {
+    /// Directories of the library's source, as they appear in debug information: Debian's is a link, and both ends
+    /// of it do.
+    pub fn library_sources(&self) -> Vec<PathBuf> {
         let path = self.sysroot.join("lib/rustlib/src/rust");
-        // Debian's is a link.
-        path.canonicalize().unwrap_or(path)
+        let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+        vec![path, real]
     }
 
     /// A command that runs this toolchain's `program`: `cargo`, or a Cargo subcommand such as `cargo-clippy`.

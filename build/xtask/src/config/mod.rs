@@ -302,6 +302,34 @@ impl Config {
     pub fn index_of(&self, task: &str) -> Option<usize> {
         self.app.tasks.get_index_of(task)
     }
+
+    /// The memory outputs that `task` gets a piece of: flash, its RAM, and those of its additional sections.
+    pub fn outputs_of<'a>(&'a self, task: &'a Task) -> Vec<&'a str> {
+        let mut outputs = vec!["flash", self.ram_of(task)];
+        for output in task.sections.values() {
+            if !outputs.contains(&output.as_str()) {
+                outputs.push(output);
+            }
+        }
+        outputs
+    }
+
+    /// The memory outputs that are divided among kernel and tasks.
+    pub fn allocated(&self) -> impl Iterator<Item = &str> {
+        let kernel = self.app.kernel.requires.keys().map(String::as_str);
+        let tasks = self
+            .app
+            .tasks
+            .values()
+            .flat_map(|task| self.outputs_of(task));
+        kernel.chain(tasks)
+    }
+
+    /// The number of the interrupt that `"peripheral.interrupt"` names.
+    pub fn irq_number(&self, source: &str) -> Option<u32> {
+        let (peripheral, irq) = source.split_once('.')?;
+        self.chip.get(peripheral)?.interrupts.get(irq).copied()
+    }
 }
 
 /// Reads a whole file's table.

@@ -1,0 +1,80 @@
+//! The rules that a configuration has to follow beyond its schema.
+//!
+//! They are checked before anything is built. Most guard the system at run time: the uphill rule makes deadlock by
+//! SEND impossible, the notification names keep an interrupt from looking like a timer, and a task that needs more
+//! regions than there are would fault at its first access.
+
+mod machine;
+mod tasks;
+
+use super::error::Step;
+use super::{App, Config, Problem};
+use anyhow::Result;
+
+/// Checks every rule; the first that is broken is the error.
+pub fn check(config: &Config) -> Result<()> {
+    let app = |problem| config.files.app.locate(&problem);
+    refused(&config.app).map_err(app)?;
+    machine::board(config).map_err(|problem| config.files.board.locate(&problem))?;
+    machine::memory(config).map_err(|problem| config.files.memory.locate(&problem))?;
+    machine::chip(config).map_err(|problem| config.files.chip.locate(&problem))?;
+    machine::kernel(config).map_err(app)?;
+    tasks::priorities(&config.app.tasks).map_err(app)?;
+    for (name, task) in &config.app.tasks {
+        let inside = |problem: Problem| app(under_task(problem, name));
+        tasks::stack(config, task).map_err(inside)?;
+        tasks::notifications(task).map_err(inside)?;
+        tasks::slots(&config.app.tasks, name, task).map_err(inside)?;
+        tasks::interrupts(config, task).map_err(inside)?;
+        tasks::regions(config, task).map_err(inside)?;
+    }
+    tasks::shared_interrupts(config).map_err(app)
+}
+
+/// A problem of a task, seen from the top of the file.
+fn under_task(problem: Problem, name: &str) -> Problem {
+    problem
+        .under(Step::Key(name.to_string()))
+        .under(Step::Key("tasks".to_string()))
+}
+
+/// Parts of upstream's schema that need hardware which no board here has.
+fn refused(app: &App) -> Result<(), Problem> {
+    let parts = [
+        (
+            "mmio",
+            app.mmio.is_some(),
+            "no board here has an FPGA with memory-mapped registers",
+        ),
+        (
+            "auxflash",
+            app.auxflash.is_some(),
+            "no board here has an auxiliary flash",
+        ),
+        (
+            "caboose",
+            app.caboose.is_some(),
+            "an image that is loaded as an ELF file has no caboose",
+        ),
+        (
+            "signing",
+            app.signing.is_some(),
+            "no chip here verifies signatures",
+        ),
+    ];
+    for (key, present, why) in parts {
+        if present {
+            return Err(Problem::at(
+                &[key],
+                format!("not supported: {why}; remove it"),
+            ));
+        }
+    }
+    if app.image_names.is_empty() {
+        return Err(Problem::at(
+            &["image-names"],
+            "is empty; name at least one image",
+        ));
+    }
+    Ok(())
+}
