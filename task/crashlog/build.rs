@@ -159,7 +159,7 @@ fn check(config: &Config) -> Result<()> {
             config.data_lines
         );
     }
-    if config.controller % 4 != 0 {
+    if !config.controller.is_multiple_of(4) {
         bail!(
             "{}controller: {:#x} is not aligned to 4 bytes",
             prefix(),

@@ -106,7 +106,7 @@ fn generate() -> Result<()> {
     ensure!(
         region.size as usize >= crashlog_retained::Region::MIN_LEN
             && region.address != 0
-            && region.address % 4 == 0,
+            && region.address.is_multiple_of(4),
         "memory output {RETAINED:?} has {} bytes at {:#x}: must be aligned to 4 and have {} or more",
         region.size,
         region.address,

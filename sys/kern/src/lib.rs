@@ -9,7 +9,7 @@
 //!   interrupts stay masked from entry to exit. All kernel state is therefore exclusive to the code that is running,
 //!   and every kernel entry is short and bounded. (`arch::arm_a::entry` is the way in and out, `entry` what happens
 //!   between.)
-//! * All tables about the application are constants, generated from its configuration by the build script ([`descs`]).
+//! * All tables about the application are constants, generated from its configuration by the build script (`descs`).
 //!   Nothing is allocated or registered at run time; the set of tasks is fixed.
 //! * A task's registers are saved on every entry where debuggers look for them on ARMv7-M: r4 to r11 in the task table,
 //!   the rest in an exception frame on the task's own stack. There is no moment in which a stopped task's state is
@@ -20,7 +20,7 @@
 //! * A pointer from a task is two numbers until its slice is known to be well formed and inside that task's memory
 //!   (`kerncore::slice`, `umem`). Nothing that a task passes can make the kernel panic.
 //! * If the kernel fails all the same, or the supervisor faults, the system restarts; it never carries on and never
-//!   spins ([`fail`]).
+//!   spins (`fail`).
 //!
 //! # Differences from upstream, all deliberate
 //!
@@ -31,7 +31,7 @@
 //! * A task that an interrupt wakes preempts the running one only if it is strictly more important. Tasks of equal
 //!   priority take turns only where the running one blocks.
 //! * Kernel IPC 0x100, `read_task_registers`, for the supervisor.
-//! * [`startup::start_kernel`] takes a [`Platform`] beside the tick divisor; there are no profiling hooks; the
+//! * `startup::start_kernel` takes a `Platform` beside the tick divisor; there are no profiling hooks; the
 //!   epitaph is always there (no feature `nano`).
 //! * Because the processor is an ARMv7-A: division by zero does not trap; misaligned LDRD and LDM are
 //!   `InvalidOperation` with the DFSR in place of the CFSR; a switch to A32 state faults the task a little later than

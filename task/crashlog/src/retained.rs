@@ -9,7 +9,7 @@ const _: () = assert!(
     "the memory output `crash` is too small"
 );
 const _: () = assert!(
-    CRASH_ADDRESS % 4 == 0,
+    CRASH_ADDRESS.is_multiple_of(4),
     "the memory output `crash` is not aligned to 4 bytes"
 );
 

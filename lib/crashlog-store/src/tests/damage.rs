@@ -60,8 +60,8 @@ fn any_damaged_page_is_passed() {
         for position in 0..whole.ring_pages {
             let block = u64::from(ring_first + position);
             let card = card.duplicate();
-            let unreadable = mix(block) % 2 == 0;
-            let in_header = mix(block) % 3 == 0;
+            let unreadable = mix(block).is_multiple_of(2);
+            let in_header = mix(block).is_multiple_of(3);
             if unreadable {
                 card.set_unreadable(block, true);
             } else {
