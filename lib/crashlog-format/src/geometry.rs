@@ -29,7 +29,7 @@ pub struct Geometry {
     slot_blocks: u32,
 }
 
-/// What a geometry must obey [P1].
+/// What a geometry must obey (P1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// A partition has at most 2^32 - 1 blocks (2 TiB).

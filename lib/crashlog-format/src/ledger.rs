@@ -10,11 +10,11 @@
 //! always free: the ledger that names a new record in the last free slot also releases another. So nothing that is
 //! durable is touched before the new record is.
 //!
-//! # What is kept [X6]
+//! # What is kept (X6)
 //!
 //! * A crash like one that is already there (same task, fault and place) is counted there.
 //! * The first N records that nobody has acknowledged stay. Of the rest the oldest goes, acknowledged ones first.
-//! * Erasing a record releases its slot; its number is never used again [P9].
+//! * Erasing a record releases its slot; its number is never used again (P9).
 
 use crate::{BLOCK_LEN, CheckError, FormatId, Geometry, Reason, VERSION};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian::U32};
@@ -68,7 +68,7 @@ pub struct Entry {
     pub last_time: U32,
 }
 
-/// Crashes since the partition was formatted [P3], repetitions included.
+/// Crashes since the partition was formatted (P3), repetitions included.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
 )]

@@ -6,7 +6,7 @@ use zerocopy::{
     little_endian::{U16, U32},
 };
 
-/// The three phases of an emergency write [K1]. Each has its own deadline.
+/// The three phases of an emergency write (K1). Each has its own deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Phase {

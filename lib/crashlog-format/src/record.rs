@@ -53,7 +53,7 @@ impl TryFrom<u8> for Reason {
     }
 }
 
-/// Why a record was written after the restart instead of before it [X3].
+/// Why a record was written after the restart instead of before it (X3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum LateReason {
@@ -157,7 +157,7 @@ pub struct Segment {
     block: U32,
     /// Bytes.
     length: U32,
-    /// Bytes that there were before anything was cut [P10].
+    /// Bytes that there were before anything was cut (P10).
     original: U32,
     /// Where the bytes were in memory, if they were memory.
     address: U32,
@@ -449,7 +449,7 @@ impl CrashHeader {
     }
 }
 
-/// Task, fault and place of a crash as one number: equal numbers mean the same crash again [X6].
+/// Task, fault and place of a crash as one number: equal numbers mean the same crash again (X6).
 ///
 /// The place is the program counter; for a fault raised in a system call it is the caller, as all calls share their
 /// stub. The address that was accessed is left out: a stray pointer seldom goes astray twice to the same place. Of a

@@ -26,7 +26,7 @@
 //!
 //! Boots are counted here, from 1 at power-on. On the card they are counted since it was formatted. What is added to get
 //! from one to the other becomes known when the card is mounted ([`Region::rebase`]), and is applied when something
-//! is written: records made before the card was found come out right, too [P7].
+//! is written: records made before the card was found come out right, too (P7).
 #![cfg_attr(not(test), no_std)]
 // The one exception is `Region::claim`, which turns an address range into blocks.
 #![deny(unsafe_code)]

@@ -5,9 +5,9 @@
 //! 1. **Locate.** The location cache says where the log is; the card has to agree. Both copies of the ledger are read and
 //!    must be successive states of the expected format, and the page that is next must not be there yet (or be the one
 //!    that was on its way). A card that disagrees is searched from its partition table on; one without our partition is
-//!    never written [M8].
+//!    never written (M8).
 //! 2. **Log tail**, at most 16 pages at a time, flushed: the newest lines come first, as they do not depend on anything
-//!    else [P11]. Pages whose write was interrupted by the crash have their numbers already and are written again, bit
+//!    else (P11). Pages whose write was interrupted by the crash have their numbers already and are written again, bit
 //!    for bit the same.
 //! 3. **Record**, header and segments, into a slot that is free by the newest ledger, flushed.
 //! 4. **Commit**: the next ledger over the older copy, flushed. Until then there is no record, afterwards it is whole.
@@ -62,7 +62,7 @@ pub enum Error<E> {
     OutOfPartition,
 }
 
-/// The partition on the card: every address is checked before the device sees it [M7].
+/// The partition on the card: every address is checked before the device sees it (M7).
 type Partition<'d, D> = Window<Polled<'d, D>>;
 
 /// Where things are on the card, as far as writing needs it.

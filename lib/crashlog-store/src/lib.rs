@@ -8,7 +8,7 @@
 //! part that a crash needs once more, synchronously over [`PolledDevice`](block_device::PolledDevice), straight from
 //! the retained region to the card.
 //!
-//! # What is promised [X5]
+//! # What is promised (X5)
 //!
 //! Blocks are written whole or not at all (a torn block is one that fails its check), in any order between two flushes.
 //!

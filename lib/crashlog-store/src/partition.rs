@@ -14,7 +14,7 @@ pub struct Partition {
     pub blocks: u64,
 }
 
-/// Why there is no partition to use [M8].
+/// Why there is no partition to use (M8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartitionError<E> {
     /// The card failed.

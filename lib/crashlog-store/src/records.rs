@@ -129,7 +129,7 @@ impl<D: BlockDevice> Store<'_, D> {
             .map(|(slot, entry)| self.tally_of(slot, entry))
     }
 
-    /// Sequence number of the newest record [P4].
+    /// Sequence number of the newest record (P4).
     #[must_use]
     pub fn newest_record(&self) -> Option<u32> {
         let index = self.record_count().checked_sub(1)?;
@@ -177,7 +177,7 @@ impl<D: BlockDevice> Store<'_, D> {
         })
     }
 
-    /// Acknowledges and erases a record: its slot is free, its number is never used again [P9].
+    /// Acknowledges and erases a record: its slot is free, its number is never used again (P9).
     ///
     /// # Errors
     /// See [`RecordError`].

@@ -46,7 +46,7 @@ pub enum MountError<E> {
 
 impl<'s, D: BlockDevice> Store<'s, D> {
     /// Finds out everything about a partition. Reads at most 40 blocks, however large it is (unless something is
-    /// damaged), and writes nothing [P8].
+    /// damaged), and writes nothing (P8).
     ///
     /// # Errors
     /// See [`MountError`].
@@ -126,7 +126,7 @@ impl<'s, D: BlockDevice> Store<'s, D> {
         self.next_page.saturating_sub(self.geometry.ring_pages())
     }
 
-    /// Crashes since the partition was formatted [P3].
+    /// Crashes since the partition was formatted (P3).
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         self.ledger.counters()

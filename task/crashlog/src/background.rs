@@ -8,7 +8,7 @@
 //! Between any two steps, and in the middle of each, the task may be restarted at its emergency entry. What that needs to
 //! know is in retained RAM at every moment: the log ring itself, the location of the log, the number of the next page.
 //!
-//! Nothing is written to a card before everything on it is located [P8].
+//! Nothing is written to a card before everything on it is located (P8).
 
 mod mount;
 mod requests;

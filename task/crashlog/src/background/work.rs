@@ -131,7 +131,7 @@ async fn write_pages(recorder: &Recorder, log: &mut Log<'_, '_>, all: bool) -> R
     Ok(())
 }
 
-/// Records the crash of an earlier boot that is still in the mailbox, if there is one [X3].
+/// Records the crash of an earlier boot that is still in the mailbox, if there is one (X3).
 async fn late_crash(recorder: &Recorder, log: &mut Log<'_, '_>) -> Result<(), Failure> {
     let mailbox = recorder.region.mailbox();
     let outcome = mailbox.outcome();
