@@ -7,7 +7,7 @@ pub const PANIC_MESSAGE_MAX: usize = 128;
 
 /// What the sequence of an emergency asks of the system around it.
 ///
-/// On the target it is [`Kipc`](crate::Kipc); tests have one that plays a
+/// On the target it is `Kipc`; tests have one that plays a
 /// system and notes what was done to it.
 ///
 /// No call waits for a task. All but [`reset`](Self::reset) return.

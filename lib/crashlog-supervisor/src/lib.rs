@@ -40,7 +40,7 @@
 //!
 //! # Portability
 //!
-//! The crate asks the system for what [`Kernel`] says. [`Kipc`] answers with
+//! The crate asks the system for what [`Kernel`] says. `Kipc` answers with
 //! kernel IPC and the chip's watchdog. Without the features `registers` and
 //! `memory` it uses only what every Hubris kernel has; the record then has no
 //! registers and no stack.
