@@ -5,9 +5,12 @@
 
 use crate::describe::Names;
 use crate::problem::{Code, Problem};
+use crate::typed::{self, Shape};
 use addr2line::Context;
 use gimli::{Dwarf, EndianArcSlice, LittleEndian};
 use object::{Object, ObjectSection};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
@@ -23,6 +26,8 @@ const ELF_MAX: u64 = 64 << 20;
 pub struct Archive {
     path: PathBuf,
     tasks: Vec<Task>,
+    /// Shapes of the types of events, by task and name, that were looked for already.
+    shapes: RefCell<HashMap<(u16, String), Option<Shape>>>,
 }
 
 struct Task {
@@ -58,6 +63,7 @@ impl Archive {
         Ok(Self {
             path: path.to_owned(),
             tasks,
+            shapes: RefCell::default(),
         })
     }
 
@@ -104,6 +110,15 @@ fn tasks(zip: &mut ZipArchive<impl Read + Seek>) -> zip::result::ZipResult<Vec<T
 }
 
 impl Names for Archive {
+    fn event(&self, task: u16, name: &str, bytes: &[u8]) -> Option<String> {
+        let mut shapes = self.shapes.borrow_mut();
+        let shape = shapes.entry((task, name.to_owned())).or_insert_with(|| {
+            let program = Program::load(&self.tasks.get(usize::from(task))?.elf)?;
+            typed::find(&program.dwarf, name)
+        });
+        typed::show(shape.as_ref()?, bytes)
+    }
+
     fn task(&self, index: u16) -> Option<String> {
         self.tasks
             .get(usize::from(index))
@@ -134,6 +149,7 @@ pub type Slice = EndianArcSlice<LittleEndian>;
 /// A task's program with what its debug information says.
 pub struct Program {
     context: Context<Slice>,
+    dwarf: Arc<Dwarf<Slice>>,
     /// The call frame information.
     pub frames: Slice,
     /// First and last address of the text.
@@ -149,10 +165,11 @@ impl Program {
                 .and_then(|section| section.uncompressed_data().ok());
             Slice::new(Arc::from(data.unwrap_or_default().as_ref()), LittleEndian)
         };
-        let dwarf = Dwarf::load(|id| Ok::<_, gimli::Error>(section(id.name()))).ok()?;
+        let dwarf = Arc::new(Dwarf::load(|id| Ok::<_, gimli::Error>(section(id.name()))).ok()?);
         let text = file.section_by_name(".text")?;
         Some(Self {
-            context: Context::from_dwarf(dwarf).ok()?,
+            context: Context::from_arc_dwarf(dwarf.clone()).ok()?,
+            dwarf,
             frames: section(".debug_frame"),
             text: (text.address(), text.address() + text.size()),
         })

@@ -162,7 +162,7 @@ pub struct Log {
     #[arg(long, conflicts_with = "json")]
     pub raw: bool,
 
-    /// Build archive of the firmware: gives the names of the tasks.
+    /// Build archive of the firmware: gives the names of the tasks, and shows typed events as values.
     #[arg(long, value_name = "ZIP")]
     pub archive: Option<PathBuf>,
 

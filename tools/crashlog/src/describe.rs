@@ -8,6 +8,11 @@ pub trait Names {
     /// The name of the task with this index.
     fn task(&self, index: u16) -> Option<String>;
 
+    /// A typed event of the task with this index in words: the name of its type, its encoding.
+    fn event(&self, _task: u16, _name: &str, _bytes: &[u8]) -> Option<String> {
+        None
+    }
+
     /// The name, or `task 3`.
     fn task_or_number(&self, index: u16) -> String {
         self.task(index).unwrap_or_else(|| format!("task {index}"))

@@ -107,19 +107,26 @@ pub fn line(record: &LogRecord<'_>, names: &dyn Names, out: &mut Output) -> Resu
         seconds(header.time),
         names.task_or_number(header.task),
         header.stream.name(),
-        text(record),
+        text(record, names),
     )?;
     Ok(())
 }
 
 /// The payload for people.
-fn text(record: &LogRecord<'_>) -> String {
+fn text(record: &LogRecord<'_>, names: &dyn Names) -> String {
     match Payload::of(record) {
         Payload::Console(bytes) => console_line(bytes),
         Payload::Text(bytes) => printable(bytes),
-        Payload::Event { name, bytes } => format!("{} {}", printable(name), hex(bytes)),
+        Payload::Event { name, bytes } => event(record, name, bytes, names)
+            .unwrap_or_else(|| format!("{} {}", printable(name), hex(bytes))),
         Payload::Other(bytes) => hex(bytes),
     }
+}
+
+/// A typed event in words, if the archive tells its type.
+fn event(record: &LogRecord<'_>, name: &[u8], bytes: &[u8], names: &dyn Names) -> Option<String> {
+    let text = names.event(record.header.task, std::str::from_utf8(name).ok()?, bytes)?;
+    Some(printable(text.as_bytes()))
 }
 
 /// One record as JSON.
@@ -145,6 +152,9 @@ pub fn value(record: &LogRecord<'_>, names: &dyn Names) -> Value {
         Payload::Event { name, bytes } => {
             value["type"] = String::from_utf8_lossy(name).into();
             value["hex"] = hex(bytes).into();
+            if let Some(text) = event(record, name, bytes, names) {
+                value["text"] = text.into();
+            }
         }
         Payload::Other(bytes) => value["hex"] = hex(bytes).into(),
     }

@@ -23,6 +23,7 @@ mod size;
 mod table;
 mod terminal;
 mod text;
+mod typed;
 mod unwind;
 mod verify;
 
