@@ -9,7 +9,11 @@ const CASTAGNOLI: u32 = 0x82F6_3B78;
 /// CRC-32 (IEEE 802.3) polynomial, reflected; used by the GPT.
 const IEEE: u32 = 0xEDB8_8320;
 
-static TABLES: [[u32; 256]; 4] = tables();
+/// Table `n` is for a byte that has `n` bytes behind it. Four statics, as each then has a register in the inner loop.
+static TABLE_0: [u32; 256] = table(0);
+static TABLE_1: [u32; 256] = table(1);
+static TABLE_2: [u32; 256] = table(2);
+static TABLE_3: [u32; 256] = table(3);
 static NIBBLES: [u32; 16] = nibbles();
 
 /// A CRC-32C in progress.
@@ -40,8 +44,7 @@ impl Crc32c {
     #[inline]
     pub fn word(self, word: u32) -> Self {
         let [a, b, c, d] = (self.0 ^ word).to_le_bytes();
-        let [t0, t1, t2, t3] = &TABLES;
-        Self(look(t3, a) ^ look(t2, b) ^ look(t1, c) ^ look(t0, d))
+        Self(look(&TABLE_3, a) ^ look(&TABLE_2, b) ^ look(&TABLE_1, c) ^ look(&TABLE_0, d))
     }
 
     /// With one more byte.
@@ -49,8 +52,7 @@ impl Crc32c {
     #[inline]
     pub fn byte(self, byte: u8) -> Self {
         let [low, ..] = self.0.to_le_bytes();
-        let [table, ..] = &TABLES;
-        Self(look(table, low ^ byte) ^ (self.0 >> 8))
+        Self(look(&TABLE_0, low ^ byte) ^ (self.0 >> 8))
     }
 
     /// With more bytes.
@@ -129,20 +131,14 @@ const fn shift(mut value: u32, polynomial: u32, bits: u32) -> u32 {
     value
 }
 
-const fn tables() -> [[u32; 256]; 4] {
-    let mut tables = [[0; 256]; 4];
+const fn table(bytes_behind: u32) -> [u32; 256] {
+    let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
-        let mut value = byte as u32;
-        let mut table = 0;
-        while table < 4 {
-            value = shift(value, CASTAGNOLI, 8);
-            tables[table][byte] = value;
-            table += 1;
-        }
+        table[byte] = shift(byte as u32, CASTAGNOLI, 8 * (bytes_behind + 1));
         byte += 1;
     }
-    tables
+    table
 }
 
 const fn nibbles() -> [u32; 16] {
