@@ -545,6 +545,3 @@ const fn bit(slot: u32) -> u32 {
 }
 
 const _: () = assert!(size_of::<Ledger>() == BLOCK_LEN && ENTRY_LEN == 20 && HEADER_LEN == 72);
-
-#[cfg(test)]
-mod tests;

@@ -335,6 +335,3 @@ impl<'a> Iterator for Records<'a> {
 }
 
 const _: () = assert!(HEADER_LEN == 32 && RECORD_HEADER_LEN == 16);
-
-#[cfg(test)]
-mod tests;
