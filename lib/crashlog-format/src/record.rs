@@ -449,67 +449,6 @@ impl CrashHeader {
     }
 }
 
-/// What a header says, for those who write it where it is to be instead of building a [`CrashHeader`] first.
-#[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "the fields are those of `CrashHeader`")]
-pub struct HeaderFields<'a> {
-    pub reason: Reason,
-    pub late: Option<LateReason>,
-    pub segments: usize,
-    pub sequence: u32,
-    pub boot: u32,
-    pub task: u16,
-    pub time: u64,
-    pub restarts: u32,
-    pub name: &'a Name,
-    pub fault: &'a [u8; Fault::MAX_LEN],
-    pub registers: &'a [u32; 17],
-    pub signature: u32,
-    pub counters: &'a Counters,
-    pub log_record: u32,
-    pub log_page: u32,
-    pub outcome: &'a Outcome,
-}
-
-impl HeaderFields<'_> {
-    /// Puts the words of the header in order: those behind magic number and checksum.
-    pub fn emit(&self, mut put: impl FnMut(u32)) {
-        let late = self.late.map_or(0, |late| late as u8);
-        let segments = self.segments.min(CrashHeader::MAX_SEGMENTS) as u8;
-        put(u32::from_le_bytes([
-            VERSION,
-            self.reason as u8,
-            late,
-            segments,
-        ]));
-        put(self.sequence);
-        put(self.boot);
-        put(self.task.into());
-        put(self.time as u32);
-        put((self.time >> 32) as u32);
-        put(self.restarts);
-        emit_bytes(self.name.as_bytes(), &mut put);
-        emit_bytes(self.fault, &mut put);
-        for register in self.registers {
-            put(*register);
-        }
-        put(self.signature);
-        emit_bytes(self.counters.as_bytes(), &mut put);
-        put(self.log_record);
-        put(self.log_page);
-        emit_bytes(self.outcome.as_bytes(), &mut put);
-        put(0);
-        put(0);
-    }
-}
-
-fn emit_bytes(bytes: &[u8], put: &mut impl FnMut(u32)) {
-    let (words, _) = bytes.as_chunks();
-    for word in words {
-        put(u32::from_le_bytes(*word));
-    }
-}
-
 /// Task, fault and place of a crash as one number: equal numbers mean the same crash again (X6).
 ///
 /// The place is the program counter; for a fault raised in a system call it is the caller, as all calls share their
