@@ -163,7 +163,7 @@ impl Machine {
 
     /// Ends QEMU in the regular way.
     pub fn quit(mut self) -> Result<()> {
-        self.qmp.execute("quit", Value::Null)?;
+        self.qmp.quit()?;
         let deadline = Instant::now() + Duration::from_secs(10);
         while Instant::now() < deadline {
             if self

@@ -51,9 +51,7 @@ impl Qmp {
         if !arguments.is_null() {
             message["arguments"] = arguments;
         }
-        note(&self.log, "->", &message.to_string());
-        writeln!(self.stream, "{message}")
-            .with_context(|| format!("cannot send `{command}` to QEMU"))?;
+        self.send(command, &message)?;
         let reply = self
             .replies
             .recv_timeout(REPLY)
@@ -72,6 +70,26 @@ impl Qmp {
             ),
             None => Ok(reply["return"].clone()),
         }
+    }
+
+    /// Tells QEMU to end. QEMU may hang up before it answers, so the end of the connection is as good as an answer.
+    pub fn quit(&mut self) -> Result<()> {
+        self.send("quit", &json!({ "execute": "quit" }))?;
+        match self.replies.recv_timeout(REPLY) {
+            Ok(_) | Err(RecvTimeoutError::Disconnected) => Ok(()),
+            Err(RecvTimeoutError::Timeout) => {
+                bail!("QEMU did not answer `quit` within {REPLY:?}")
+            }
+        }
+    }
+
+    /// Sends one message in one write: QEMU acts on a command when its last brace is there and may be gone before a
+    /// line feed that comes after it.
+    fn send(&mut self, command: &str, message: &Value) -> Result<()> {
+        note(&self.log, "->", &message.to_string());
+        self.stream
+            .write_all(format!("{message}\n").as_bytes())
+            .with_context(|| format!("cannot send `{command}` to QEMU"))
     }
 
     /// Runs a command of the human monitor, for the few things that QMP has no command for.
@@ -134,5 +152,39 @@ fn read(stream: UnixStream, log: &Mutex<File>, replies: &Sender<Value>, events: 
 fn note(log: &Mutex<File>, direction: &str, text: &str) {
     if let Ok(mut log) = log.lock() {
         let _ = writeln!(log, "{direction} {text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    /// A QEMU that ends as soon as it understands `quit`, without an answer.
+    fn hasty(mut stream: UnixStream) {
+        let mut said = Vec::new();
+        let mut byte = [0];
+        while stream.read(&mut byte).is_ok_and(|n| n == 1) {
+            said.push(byte[0]);
+            if let Ok(message) = serde_json::from_slice::<Value>(&said) {
+                if message["execute"] == "quit" {
+                    return;
+                }
+                said.clear();
+                let _ = stream.write_all(b"{\"return\": {}}\n");
+            }
+        }
+    }
+
+    #[test]
+    fn a_qemu_that_ends_before_it_answers_has_been_told_to_quit() {
+        for _ in 0..100 {
+            let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+            let qemu = std::thread::spawn(move || hasty(theirs));
+            let log = tempfile::tempfile().expect("a file for the log");
+            let mut qmp = Qmp::new(ours, log).expect("a connection");
+            qmp.quit().expect("it quits");
+            qemu.join().expect("the other side ends");
+        }
     }
 }
