@@ -121,16 +121,15 @@ impl<A: Attribute, T> Leased<A, [T]> {
         index.wrapping_mul(size_of::<T>())
     }
 
-    /// Byte offset of `range`, if the buffer of `len` elements has room for it.
+    /// Byte offset of `range`.
     ///
     /// # Panics
     ///
-    /// If not all of the range lies within the lease, or it has another length than the buffer.
+    /// If not all of the range lies within the lease.
     #[inline(always)]
     #[track_caller]
-    fn offset_of_range(&self, range: &Range<usize>, len: usize) -> usize {
+    fn offset_of_range(&self, range: &Range<usize>) -> usize {
         assert!(range.start <= range.end && range.end <= self.len);
-        assert!(range.len() == len);
         range.start.wrapping_mul(size_of::<T>())
     }
 }
@@ -262,7 +261,7 @@ impl<A: AttributeRead, T: FromBytes + IntoBytes> Leased<A, [T]> {
         read_bytes(self.lender, self.index, offset, value.as_mut_bytes()).then_some(value)
     }
 
-    /// Reads the elements in `range` to `dest`.
+    /// Reads the elements in `range` to the start of `dest`.
     ///
     /// # Errors
     ///
@@ -270,7 +269,7 @@ impl<A: AttributeRead, T: FromBytes + IntoBytes> Leased<A, [T]> {
     ///
     /// # Panics
     ///
-    /// If not all of the range lies within the lease, or it is not as long as `dest`.
+    /// If not all of the range lies within the lease, or it is longer than `dest`.
     #[inline(always)]
     #[track_caller]
     #[allow(
@@ -278,7 +277,10 @@ impl<A: AttributeRead, T: FromBytes + IntoBytes> Leased<A, [T]> {
         reason = "the interface; there is one reason only"
     )]
     pub fn read_range(&self, range: Range<usize>, dest: &mut [T]) -> Result<(), ()> {
-        let offset = self.offset_of_range(&range, dest.len());
+        let offset = self.offset_of_range(&range);
+        let Some(dest) = dest.get_mut(..range.len()) else {
+            panic!()
+        };
         if read_bytes(self.lender, self.index, offset, dest.as_mut_bytes()) {
             Ok(())
         } else {
@@ -312,7 +314,7 @@ impl<A: AttributeWrite, T: IntoBytes + Immutable> Leased<A, [T]> {
         )
     }
 
-    /// Writes `src` to the elements in `range`.
+    /// Writes the start of `src` to the elements in `range`.
     ///
     /// # Errors
     ///
@@ -320,7 +322,7 @@ impl<A: AttributeWrite, T: IntoBytes + Immutable> Leased<A, [T]> {
     ///
     /// # Panics
     ///
-    /// If not all of the range lies within the lease, or it is not as long as `src`.
+    /// If not all of the range lies within the lease, or it is longer than `src`.
     #[inline(always)]
     #[track_caller]
     #[allow(
@@ -328,7 +330,10 @@ impl<A: AttributeWrite, T: IntoBytes + Immutable> Leased<A, [T]> {
         reason = "the interface; there is one reason only"
     )]
     pub fn write_range(&self, range: Range<usize>, src: &[T]) -> Result<(), ()> {
-        let offset = self.offset_of_range(&range, src.len());
+        let offset = self.offset_of_range(&range);
+        let Some(src) = src.get(..range.len()) else {
+            panic!()
+        };
         write_bytes(self.lender, self.index, offset, src.as_bytes())
     }
 }

@@ -5,12 +5,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 macro_rules! unit {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Copy, Clone, Debug, PartialEq, PartialOrd, FromBytes, IntoBytes, Immutable, KnownLayout)]
+        #[derive(Copy, Clone, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+        #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
         #[repr(transparent)]
         pub struct $name(pub f32);
     };
@@ -39,14 +41,38 @@ unit!(
 
 /// Speed of rotation in turns per minute.
 #[derive(
-    Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, FromBytes, IntoBytes, Immutable, KnownLayout,
+    Copy,
+    Clone,
+    Debug,
+    Eq,
+    PartialEq,
+    Ord,
+    PartialOrd,
+    Serialize,
+    Deserialize,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
 )]
 #[repr(transparent)]
 pub struct Rpm(pub u16);
 
 /// Duty cycle of a pulse-width modulated signal in percent, 0 to 100 when made by [`TryFrom`].
 #[derive(
-    Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, FromBytes, IntoBytes, Immutable, KnownLayout,
+    Copy,
+    Clone,
+    Debug,
+    Eq,
+    PartialEq,
+    Ord,
+    PartialOrd,
+    Serialize,
+    Deserialize,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
 )]
 #[repr(transparent)]
 pub struct PWMDuty(pub u8);

@@ -41,7 +41,6 @@
 #[cfg(all(feature = "panic-messages", feature = "no-panic"))]
 compile_error!("features \"panic-messages\" and \"no-panic\" exclude each other");
 
-pub mod armv6m_atomic_hack;
 #[cfg(feature = "critical-section")]
 pub mod critical_section;
 pub mod hl;
@@ -54,9 +53,9 @@ mod panic;
 mod start;
 mod syscalls;
 pub mod task_slot;
-mod volatile_const;
 
 pub use abi::*;
+pub use armv6m_atomic_hack;
 pub use message::{
     BorrowInfo, ClosedRecvError, Lease, NotificationBits, PANIC_MESSAGE_MAX_LEN, RecvMessage,
     TimerState,

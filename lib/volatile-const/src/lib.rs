@@ -1,4 +1,10 @@
 //! A constant that the build system fills in after the compiler is done.
+//!
+//! This crate needs `unsafe` for the volatile read.
+//!
+//! Interface: hubris-interface section 6.
+
+#![no_std]
 
 use core::ptr;
 

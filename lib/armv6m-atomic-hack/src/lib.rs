@@ -3,6 +3,11 @@
 //! Bring the traits into scope where code must also build for such a processor; elsewhere the methods of the atomic
 //! types themselves win. Each is a load and a store: enough within a task, which is one thread that nothing of its
 //! own interrupts, and nowhere else.
+//!
+//! Interface: hubris-interface section 6.
+
+#![no_std]
+#![forbid(unsafe_code)]
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
