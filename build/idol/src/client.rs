@@ -163,7 +163,13 @@ fn method(
     };
     quote! {
         #[doc = #doc]
-        #[allow(clippy::collapsible_if, clippy::let_unit_value, clippy::too_many_arguments, clippy::unit_arg)]
+        #[allow(
+            clippy::collapsible_if,
+            clippy::let_unit_value,
+            clippy::too_many_arguments,
+            clippy::unit_arg,
+            clippy::unused_unit
+        )]
         pub fn #op(&self #(, #args)* #(, #lease_args)*) -> #result {
             #encode
             #(#limits)*

@@ -16,6 +16,9 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
         bench.trial("target::kernel", "test/kernel/app.toml", |rig| {
             run(rig, false)
         }),
+        bench.trial("target::foreign", "test/foreign/app.toml", |rig| {
+            run(rig, false)
+        }),
         bench.trial("target::recorder", "test/recorder/app.toml", |rig| {
             run(rig, true)
         }),

@@ -1,0 +1,129 @@
+//! A server without Idol, on `hl::recv`, as older drivers are.
+
+#![no_std]
+#![no_main]
+
+use ringbuf::{ringbuf, ringbuf_entry};
+use userlib::*;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+// A slot to oneself: the only one whose target is not more important.
+task_slot!(ME, me);
+
+#[derive(Copy, Clone, FromPrimitive)]
+enum Op {
+    Set = 1,
+    Get = 2,
+    Fill = 3,
+    Sum = 4,
+    Notes = 5,
+    Trespass = 6,
+}
+
+#[repr(u32)]
+enum ResponseCode {
+    BadArg = 2,
+}
+
+impl From<ResponseCode> for u32 {
+    fn from(code: ResponseCode) -> Self {
+        code as u32
+    }
+}
+
+#[derive(Copy, Clone, PartialEq)]
+enum Trace {
+    None,
+    Set(u32),
+    Notified(u32),
+}
+
+ringbuf!(EXPANDER_RINGBUF, Trace, 8, Trace::None);
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct FillArgs {
+    value: u8,
+    pad: [u8; 3],
+    count: u32,
+}
+
+/// An operation of the thermal server that only the supervisor may call.
+const SECRET: u16 = 10;
+
+#[export_name = "main"]
+fn main() -> ! {
+    let mut pins = 0_u32;
+    let mut notes = 0_u32;
+    // A note to oneself is there at the first receive.
+    let me = ME.get_task_id();
+    assert_eq!(usize::from(ME.get_task_index()), me.index());
+    sys_post(me, notifications::NOTE_MASK);
+    let mut buffer = [0_u32; 4];
+    loop {
+        hl::recv(
+            buffer.as_mut_bytes(),
+            notifications::NOTE_MASK,
+            (&mut pins, &mut notes),
+            |(_, notes), bits| {
+                ringbuf_entry!(EXPANDER_RINGBUF, Trace::Notified(bits));
+                *notes += 1;
+            },
+            |(pins, notes), op, msg| -> Result<(), ResponseCode> {
+                match op {
+                    Op::Set => {
+                        let (value, caller) =
+                            msg.fixed::<u32, u32>().ok_or(ResponseCode::BadArg)?;
+                        ringbuf_entry!(EXPANDER_RINGBUF, Trace::Set(*value));
+                        let before = core::mem::replace(pins, *value);
+                        caller.reply(before);
+                    }
+                    Op::Get => {
+                        let (_, caller) = msg.fixed::<(), u32>().ok_or(ResponseCode::BadArg)?;
+                        caller.reply(*pins);
+                    }
+                    Op::Fill => {
+                        let (args, caller) = msg
+                            .fixed_with_leases::<FillArgs, ()>(1)
+                            .ok_or(ResponseCode::BadArg)?;
+                        let borrow = caller.borrow(0);
+                        let info = borrow.info().ok_or(ResponseCode::BadArg)?;
+                        if !info.attributes.contains(LeaseAttributes::WRITE) {
+                            return Err(ResponseCode::BadArg);
+                        }
+                        for at in 0..info.len.min(args.count as usize) {
+                            borrow
+                                .write_at(at, args.value)
+                                .ok_or(ResponseCode::BadArg)?;
+                        }
+                        caller.reply(());
+                    }
+                    Op::Sum => {
+                        let (_, caller) = msg
+                            .fixed_with_leases::<(), u32>(1)
+                            .ok_or(ResponseCode::BadArg)?;
+                        let mut words = [0_u8; 8];
+                        caller
+                            .borrow(0)
+                            .read_fully_at(0, &mut words)
+                            .ok_or(ResponseCode::BadArg)?;
+                        caller.reply(words.iter().map(|&byte| u32::from(byte)).sum());
+                    }
+                    Op::Trespass => {
+                        let (&id, caller) = msg.fixed::<u32, ()>().ok_or(ResponseCode::BadArg)?;
+                        caller.reply(());
+                        // Answered first: this is expected to fault.
+                        sys_send(TaskId(id as u16), SECRET, &[], &mut [], &[]);
+                    }
+                    Op::Notes => {
+                        let (_, caller) = msg.fixed::<(), u32>().ok_or(ResponseCode::BadArg)?;
+                        caller.reply(*notes);
+                    }
+                }
+                Ok(())
+            },
+        );
+    }
+}
+
+include!(concat!(env!("OUT_DIR"), "/notifications.rs"));
