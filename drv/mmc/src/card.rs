@@ -16,6 +16,15 @@
 //! Dropping the future of a request leaves it running in the hardware, and its blocks must not go away before the next
 //! request on the card, which first brings the card back to transfer state, or the next reset of the controller. The
 //! blocks may or may not have been transferred.
+//!
+//! # Another card
+//!
+//! Whoever uses a card has found its partition on it. If a new identification in the middle of a request, or on
+//! resuming, finds another card, the request fails and so does every one after it, until [`Card::identify`] is called.
+
+mod power;
+
+pub use power::Suspended;
 
 use crate::error::Error;
 use crate::host::Host;
@@ -62,7 +71,9 @@ pub struct Card<'a, H> {
     health: Health,
     /// A request was begun and has not ended: its future was dropped.
     in_flight: bool,
-    suspended: bool,
+    /// The card has lost its state, or its power, and is to be identified before it is used.
+    lost: bool,
+    suspended: Option<Suspended>,
     /// Data are in the card's volatile cache.
     unflushed: bool,
 }
@@ -81,7 +92,8 @@ impl<'a, H: Host> Card<'a, H> {
             location: CardLocation::default(),
             health: Health::default(),
             in_flight: false,
-            suspended: false,
+            lost: false,
+            suspended: None,
             unflushed: false,
         }
     }
@@ -91,6 +103,7 @@ impl<'a, H: Host> Card<'a, H> {
     /// # Errors
     /// Those of the controller's reset, [`Error::NoCard`], and every error of a step that cannot be left out.
     pub async fn identify(&mut self) -> Result<(), Error> {
+        self.unflushed = false;
         let result = self.start_over(true).await;
         if let Err(error) = result {
             self.health.last_error = Some(error);
@@ -108,39 +121,50 @@ impl<'a, H: Host> Card<'a, H> {
         self.health
     }
 
-    /// Stops the clocks, after a flush; the card stays powered and keeps its state. Any request resumes.
-    ///
-    /// # Errors
-    /// Those of [`BlockDevice::flush`]; then the clocks go on.
-    pub async fn suspend(&mut self) -> Result<(), Error> {
-        self.flush().await?;
-        self.suspended = true;
-        self.host.suspend();
-        Ok(())
-    }
-
-    /// Whether the clocks are stopped.
-    pub fn is_suspended(&self) -> bool {
-        self.suspended
-    }
-
+    /// Identifies the card from power-on.
     async fn start_over(&mut self, fast: bool) -> Result<(), Error> {
-        self.location = CardLocation::default();
-        self.suspended = false;
+        let result = self.identify_anew(fast).await;
+        self.suspended = None;
         self.in_flight = false;
+        self.lost = false;
+        self.location = result.unwrap_or_default();
+        result.map(|_| ())
+    }
+
+    async fn identify_anew(&mut self, fast: bool) -> Result<CardLocation, Error> {
         self.host.reset(Bus::IDENTIFICATION).await?;
-        let lines = self.host.data_lines();
         let options = Options {
             first: self.first,
-            lines,
+            lines: self.host.data_lines(),
             fast,
             cache: self.cache,
+            sleep: self.host.card_wakes(),
+            power_off_notification: self.host.may_cut_power(),
         };
         let mut procedure = Procedure::Identify(Identification::new(options));
         self.run(&mut procedure).await?;
         self.health.identifications = self.health.identifications.saturating_add(1);
-        if let Procedure::Identify(identification) = &procedure {
-            self.location = *identification.location();
+        match &procedure {
+            Procedure::Identify(identification) => Ok(*identification.location()),
+            Procedure::Recover(_) => Err(Error::Lost),
+        }
+    }
+
+    /// Identifies the card that was used before; another one is not used.
+    async fn identify_again(&mut self, fast: bool) -> Result<(), Error> {
+        let before = self.location;
+        if let Err(error) = self.start_over(fast).await {
+            self.location = before;
+            self.lost = true;
+            return Err(error);
+        }
+        if self.location.cid != before.cid {
+            self.location = CardLocation::default();
+            return Err(Error::OtherCard);
+        }
+        // A later flush must not say that they are durable.
+        if core::mem::take(&mut self.unflushed) {
+            return Err(Error::CacheLost);
         }
         Ok(())
     }
@@ -177,16 +201,23 @@ impl<'a, H: Host> Card<'a, H> {
     /// Before a request: the bus runs, and the card is in transfer state. If a request before has not ended well, or its
     /// future was dropped, it is brought back there.
     async fn begin(&mut self) -> Result<(), Error> {
-        if self.suspended {
-            self.host.set_bus(self.location.bus()).await?;
-            self.suspended = false;
+        if let Some(how) = self.suspended {
+            self.resume(how).await?;
+        }
+        if self.lost {
+            self.identify_again(true).await?;
         }
         if core::mem::replace(&mut self.in_flight, true) {
             self.host.reset_lines().await?;
-            let recovery = Recovery::new(&self.location, SETTLE_MS / 2);
-            self.run(&mut Procedure::Recover(recovery)).await?;
+            self.recover().await?;
         }
         Ok(())
+    }
+
+    /// Brings the card back to transfer state.
+    async fn recover(&mut self) -> Result<(), Error> {
+        let recovery = Recovery::new(&self.location, SETTLE_MS / 2);
+        self.run(&mut Procedure::Recover(recovery)).await
     }
 
     async fn transfer(
@@ -239,11 +270,7 @@ impl<'a, H: Host> Card<'a, H> {
         reliable: bool,
     ) -> Result<(), Error> {
         if attempt == ATTEMPTS {
-            self.start_over(false).await?;
-            // What was in the cache may be gone: a later flush must not say otherwise.
-            if core::mem::take(&mut self.unflushed) {
-                return Err(Error::Lost);
-            }
+            self.identify_again(false).await?;
         }
         self.begin().await?;
         let card = &self.location;

@@ -35,6 +35,10 @@ pub enum Error {
     NotReady,
     /// The time of the phase is over.
     Deadline,
+    /// The slot has another card in it than before; nothing was sent to it but identification.
+    OtherCard,
+    /// The card had to be identified again while its cache held data that were not flushed: they may be gone.
+    CacheLost,
 }
 
 impl Error {
@@ -44,7 +48,7 @@ impl Error {
     /// |---|---|
     /// | 1 | host error ([`ErrorKind`]) |
     /// | 2 | card fault, bit number of the card status ([`Fault`]) |
-    /// | 3 .. 12 | the other variants in their order, no detail |
+    /// | 3 .. 14 | the other variants in their order, no detail |
     #[must_use]
     pub const fn code(self) -> u32 {
         let (kind, detail, command) = match self {
@@ -60,6 +64,8 @@ impl Error {
             Self::OutOfBounds => (10, 0, 0),
             Self::NotReady => (11, 0, 0),
             Self::Deadline => (12, 0, 0),
+            Self::OtherCard => (13, 0, 0),
+            Self::CacheLost => (14, 0, 0),
         };
         kind << 16 | detail << 8 | command as u32
     }
@@ -91,6 +97,8 @@ impl Error {
             10 => Self::OutOfBounds,
             11 => Self::NotReady,
             12 => Self::Deadline,
+            13 => Self::OtherCard,
+            14 => Self::CacheLost,
             _ => return None,
         };
         (rest == 0 && error.code() == code).then_some(error)
@@ -137,6 +145,8 @@ mod tests {
             Error::OutOfBounds,
             Error::NotReady,
             Error::Deadline,
+            Error::OtherCard,
+            Error::CacheLost,
         ];
         for command in [0, 24, 63] {
             let host = |kind| Error::Host(drv_sdhci::Error { kind, command });
@@ -165,7 +175,7 @@ mod tests {
             0x1_FF00,
             0x2_0800,
             0x3_0001,
-            0xD_0000,
+            0xF_0000,
             0x0103_0000,
             u32::MAX,
         ] {

@@ -18,6 +18,8 @@ pub struct ExtCsd {
     pub cache_kib: u32,
     /// High-priority interrupt: bit 0 says that it is there, bit 1 that it goes by CMD12.
     pub hpi: u8,
+    /// The card has a sleep state (CMD5).
+    pub sleep: bool,
 }
 
 impl ExtCsd {
@@ -32,8 +34,14 @@ impl ExtCsd {
             reliable_write: byte(block, ext_csd::REL_WR_SEC_C) != 0,
             cache_kib: word(block, ext_csd::CACHE_SIZE),
             hpi: byte(block, ext_csd::HPI_FEATURES) & 3,
+            sleep: matches!(byte(block, ext_csd::S_A_TIMEOUT), 1..=0x17),
         };
         (parsed.revision <= 0x3F).then_some(parsed)
+    }
+
+    /// Whether the card can be told that its power is about to be cut: eMMC 4.5 and later.
+    pub(crate) const fn has_power_off_notification(&self) -> bool {
+        self.revision >= 6
     }
 
     /// Whether the cache is on now.

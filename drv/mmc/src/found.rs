@@ -1,8 +1,9 @@
 //! What the emergency path found, did and saw, as plain data for the crash record.
 
+use crate::polled::Phase;
 use crate::state::CardState;
-use drv_sdhci::polled::Observation;
-use drv_sdhci::registers::{Blocks, ClockControl, PresentState};
+use drv_sdhci::polled::{Observation, Spent};
+use drv_sdhci::registers::{Blocks, ClockControl, HostControl, PresentState, Transfer};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// State of the controller when the emergency path took it over. The numbers are recorded and never change.
@@ -13,15 +14,15 @@ pub enum ControllerState {
     Unknown = 0,
     /// Clocked, and doing nothing.
     Idle = 1,
-    /// The card was not clocked: never initialised, or suspended.
-    Off = 2,
+    /// The card has power and no clock: suspended, or the bus was being changed.
+    ClockOff = 2,
     /// No card in the slot.
     NoCard = 3,
-    /// A command without data was in flight.
+    /// A command was in flight, its data phase not begun if it has one.
     Command = 4,
-    /// The data phase of a read was going on.
+    /// The data phase of a read was going on; [`Found::mode`] and [`Found::blocks_left`] say which.
     Reading = 5,
-    /// The data phase of a write was going on.
+    /// The data phase of a write was going on; [`Found::mode`] and [`Found::blocks_left`] say which.
     Writing = 6,
     /// The card was busy, or the data circuit hung.
     Busy = 7,
@@ -29,22 +30,34 @@ pub enum ControllerState {
     StaleStatus = 8,
     /// In the middle of a reset.
     Resetting = 9,
+    /// The card has no power: suspended.
+    PowerOff = 10,
+    /// No driver has set it up since its last reset.
+    NeverInitialised = 11,
+    /// Doing nothing between two commands of an identification.
+    Identifying = 12,
 }
 
 impl ControllerState {
-    /// What the registers tell.
+    /// What the registers tell. Without `has_card_detect` an empty slot looks like any other.
     #[must_use]
-    pub fn of(seen: &Observation) -> Self {
+    pub fn of(seen: &Observation, has_card_detect: bool) -> Self {
         let present = seen.present_state;
         let resets = ClockControl::RESET_ALL::SET
             + ClockControl::RESET_COMMAND::SET
             + ClockControl::RESET_DATA::SET;
         if seen.clock_control.any_matching_bits_set(resets) {
             Self::Resetting
-        } else if !present.is_set(PresentState::CARD_INSERTED) {
+        } else if has_card_detect && !present.is_set(PresentState::CARD_INSERTED) {
             Self::NoCard
+        } else if !seen.host_control.is_set(HostControl::BUS_POWER) {
+            if seen.status_enable.get() == 0 {
+                Self::NeverInitialised
+            } else {
+                Self::PowerOff
+            }
         } else if !seen.clock_control.is_set(ClockControl::SD_CLOCK_ENABLE) {
-            Self::Off
+            Self::ClockOff
         } else if present.is_set(PresentState::READ_ACTIVE) {
             Self::Reading
         } else if present.is_set(PresentState::WRITE_ACTIVE) {
@@ -55,10 +68,19 @@ impl ControllerState {
             Self::Busy
         } else if seen.interrupt_status.get() != 0 {
             Self::StaleStatus
+        } else if is_identification(seen) {
+            Self::Identifying
         } else {
             Self::Idle
         }
     }
+}
+
+/// Whether the last command was one that an identified card never gets.
+fn is_identification(seen: &Observation) -> bool {
+    // CMD0 to CMD3, CMD8 and CMD9, CMD16, ACMD41, CMD55; after a reset the register is 0.
+    const COMMANDS: u64 = 1 << 55 | 1 << 41 | 1 << 16 | 3 << 8 | 0xF;
+    COMMANDS.wrapping_shr(seen.request.read(Transfer::INDEX)) & 1 != 0
 }
 
 /// Steps that were needed beside the reset, as bits of [`Found::steps`].
@@ -87,6 +109,36 @@ pub mod step {
     pub const PREPARED: u16 = 1 << 10;
     /// Completing has ended well.
     pub const COMPLETED: u16 = 1 << 11;
+    /// CMD5 was sent, to wake the card.
+    pub const AWOKEN: u16 = 1 << 12;
+}
+
+/// Bits of [`Found::mode`]: those of the Transfer Mode register.
+pub mod mode {
+    /// Data moved by ADMA2, otherwise through the buffer port.
+    pub const DMA: u8 = 1 << 0;
+    /// From the card, otherwise to it.
+    pub const READ: u8 = 1 << 4;
+    /// Several blocks.
+    pub const MULTIPLE: u8 = 1 << 5;
+}
+
+/// How what the card was doing came to its end (K2). The numbers are recorded and never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Drain {
+    /// It was doing nothing.
+    NotNeeded = 0,
+    /// It ended by itself and was waited for.
+    Waited = 1,
+    /// CMD12 ended a transfer.
+    Stopped = 2,
+    /// A high-priority interrupt ended it.
+    Interrupted = 3,
+    /// It did not end, or the card did not answer: the card was identified anew, and what it was doing is lost.
+    Abandoned = 4,
+    /// Nothing helped: the card is in an unknown state.
+    Failed = 5,
 }
 
 /// [`Found::card_state`] of a card that did not answer.
@@ -104,12 +156,24 @@ pub struct Found {
     pub controller: u8,
     /// [`CardState`] at the first answer, or [`NO_ANSWER`], or [`NOT_ASKED`].
     pub card_state: u8,
+    /// The last command that the controller was given, 0 to 63; 0 also if none.
+    pub command: u8,
+    /// How its data moved, if it had any: bits of [`mode`].
+    pub mode: u8,
     /// Bits of [`step`].
     pub steps: u16,
     /// Requests that were tried again.
     pub retries: u16,
     /// Blocks that were left of a transfer that was cut off.
     pub blocks_left: u16,
+    /// Milliseconds of the three phases, as far as the clock could tell; 65535 is that or more.
+    pub phase_ms: [u16; 3],
+    /// Polls of the three phases that found nothing yet, in units of 256; 65535 is that or more.
+    pub phase_polls: [u16; 3],
+    /// [`Drain`], at the end of the first phase.
+    pub drain: u8,
+    /// Not used; 0.
+    pub reserved: u8,
     /// [`crate::Error::code`] of the last error, whether or not it could be repaired; 0 is none.
     pub last_error: u32,
     /// Present State register before anything was touched.
@@ -119,10 +183,12 @@ pub struct Found {
 }
 
 impl Found {
-    pub(crate) fn of(seen: &Observation) -> Self {
+    pub(crate) fn of(seen: &Observation, has_card_detect: bool) -> Self {
         Self {
-            controller: ControllerState::of(seen) as u8,
+            controller: ControllerState::of(seen, has_card_detect) as u8,
             card_state: NOT_ASKED,
+            command: seen.request.read(Transfer::INDEX) as u8,
+            mode: seen.request.get() as u8,
             blocks_left: seen.blocks.read(Blocks::COUNT) as u16,
             present_state: seen.present_state.get(),
             interrupt_status: seen.interrupt_status.get(),
@@ -132,5 +198,38 @@ impl Found {
 
     pub(crate) fn saw(&mut self, state: Option<CardState>) {
         self.card_state = state.map_or(NO_ANSWER, |state| state as u8);
+    }
+
+    pub(crate) fn spend(&mut self, phase: Phase, spent: Spent) {
+        let index = (phase as usize).wrapping_sub(1);
+        let limited = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
+        if let (Some(ms), Some(polls)) = (
+            self.phase_ms.get_mut(index),
+            self.phase_polls.get_mut(index),
+        ) {
+            *ms = limited(spent.ms);
+            *polls = limited(spent.polls / 256);
+        }
+    }
+
+    /// Notes how what the card was doing came to its end.
+    pub(crate) fn drained(&mut self) {
+        let did = |step: u16| self.steps & step != 0;
+        let drain = if !did(step::PREPARED) {
+            Drain::Failed
+        } else if self.card_state == NOT_ASKED {
+            Drain::NotNeeded
+        } else if did(step::IDENTIFIED) {
+            Drain::Abandoned
+        } else if did(step::INTERRUPTED) {
+            Drain::Interrupted
+        } else if did(step::STOPPED) {
+            Drain::Stopped
+        } else if did(step::WAITED) {
+            Drain::Waited
+        } else {
+            Drain::NotNeeded
+        };
+        self.drain = drain as u8;
     }
 }

@@ -31,6 +31,12 @@ pub trait Host {
     fn give_up_dma(&mut self);
     /// Stops the card's clock.
     fn suspend(&mut self);
+    /// Stops the card's clock and takes its power; [`Host::reset`] gives it back.
+    fn power_off(&mut self);
+    /// Whether [`Host::power_off`] is allowed.
+    fn may_cut_power(&self) -> bool;
+    /// Whether a card that was put to sleep wakes again.
+    fn card_wakes(&self) -> bool;
 }
 
 impl<R: Registers, P: Platform, W: Wait> Host for Controller<'_, R, P, W> {
@@ -80,5 +86,17 @@ impl<R: Registers, P: Platform, W: Wait> Host for Controller<'_, R, P, W> {
 
     fn suspend(&mut self) {
         Controller::suspend(self);
+    }
+
+    fn power_off(&mut self) {
+        Controller::power_off(self);
+    }
+
+    fn may_cut_power(&self) -> bool {
+        self.platform().may_cut_power()
+    }
+
+    fn card_wakes(&self) -> bool {
+        self.platform().card_wakes()
     }
 }

@@ -41,6 +41,10 @@ pub struct Options {
     pub fast: bool,
     /// Turn on a volatile cache if the card has one.
     pub cache: bool,
+    /// Note whether the card can sleep.
+    pub sleep: bool,
+    /// Promise the card to be told before its power is cut.
+    pub power_off_notification: bool,
 }
 
 /// What the last action was.

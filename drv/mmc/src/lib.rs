@@ -35,7 +35,7 @@ pub mod recover;
 mod request;
 pub mod state;
 
-pub use card::{Card, Health};
+pub use card::{Card, Health, Suspended};
 pub use error::Error;
 pub use found::Found;
 pub use host::Host;

@@ -57,6 +57,10 @@ pub mod flag {
     pub const HPI_BY_CMD12: u16 = 1 << 6;
     /// The card is write-protected as a whole (CSD).
     pub const READ_ONLY: u16 = 1 << 7;
+    /// The card may be asleep: it has that state, and the platform says that it wakes again.
+    pub const SLEEP: u16 = 1 << 8;
+    /// The card wants to be told before its power is cut.
+    pub const POWER_OFF_NOTIFICATION: u16 = 1 << 9;
 }
 
 impl CardLocation {

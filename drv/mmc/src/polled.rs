@@ -25,7 +25,7 @@ mod take_over;
 pub use phase::{Failure, Phase, Settings};
 
 use crate::error::Error;
-use crate::found::{ControllerState, Found, step};
+use crate::found::{Found, step};
 use crate::location::{CardLocation, flag};
 use crate::proto::{self, ext_csd, status};
 use crate::request::{self, Request};
@@ -88,19 +88,19 @@ impl<'a, R: Registers, P: Platform, C: Clock> Card<'a, R, P, C> {
     /// [`Phase::Prepare`], and the error of the last thing that was tried.
     pub fn prepare(&mut self, location: &CardLocation) -> Result<Found, Failure> {
         let seen = self.controller.observe();
-        self.found = Found::of(&seen);
-        if !self.controller.platform().has_card_detect()
-            && self.found.controller == ControllerState::NoCard as u8
-        {
-            self.found.controller = ControllerState::Unknown as u8;
-        }
+        let has_card_detect = self.controller.platform().has_card_detect();
+        self.found = Found::of(&seen, has_card_detect);
         self.location = *location;
         self.unflushed = location.has(flag::CACHE);
         self.begin(Phase::Prepare);
-        self.take_over().map_err(|error| self.fail(error))?;
-        self.found.steps |= step::PREPARED;
+        let result = self.take_over().map_err(|error| self.fail(error));
+        if result.is_ok() {
+            self.found.steps |= step::PREPARED;
+        }
+        self.found.drained();
+        result?;
         self.begin(Phase::Write);
-        Ok(self.found)
+        Ok(self.found())
     }
 
     /// Last phase: makes everything durable and leaves the card idle.
@@ -112,12 +112,14 @@ impl<'a, R: Registers, P: Platform, C: Clock> Card<'a, R, P, C> {
         self.flush_all().map_err(|error| self.fail(error))?;
         self.settle(13).map_err(|error| self.fail(error))?;
         self.found.steps |= step::COMPLETED;
-        Ok(self.found)
+        Ok(self.found())
     }
 
     /// What was found, done and seen up to now.
     pub fn found(&self) -> Found {
-        self.found
+        let mut found = self.found;
+        found.spend(self.phase, self.controller.spent());
+        found
     }
 
     /// The card, as identified by this path if it was.
@@ -126,8 +128,9 @@ impl<'a, R: Registers, P: Platform, C: Clock> Card<'a, R, P, C> {
     }
 
     fn begin(&mut self, phase: Phase) {
-        self.phase = phase;
-        self.controller.begin(self.phase_ms());
+        let before = core::mem::replace(&mut self.phase, phase);
+        let spent = self.controller.begin(self.phase_ms());
+        self.found.spend(before, spent);
     }
 
     fn phase_ms(&self) -> u32 {
@@ -171,12 +174,18 @@ impl<'a, R: Registers, P: Platform, C: Clock> Card<'a, R, P, C> {
                 Err(error) => self.survive(error)?,
             }
         }
+        let before = self.location.cid;
         self.location.lines = 1;
         self.reset()?;
         self.identify()?;
+        // What is being written belongs on the card that was there when this path began.
+        if self.location.cid != before {
+            self.found.steps &= !step::PREPARED;
+            return Err(Error::OtherCard);
+        }
         // What was in the cache may be gone: success of a later flush must not say otherwise.
         if self.unflushed {
-            Err(Error::Lost)
+            Err(Error::CacheLost)
         } else {
             Ok(())
         }

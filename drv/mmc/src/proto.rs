@@ -73,6 +73,8 @@ pub mod ext_csd {
     pub const FLUSH_CACHE: u8 = 32;
     /// Turns the cache on and off.
     pub const CACHE_CTRL: u8 = 33;
+    /// What the card is told about its power; see [`super::power_off`].
+    pub const POWER_OFF_NOTIFICATION: u8 = 34;
     /// Allows high-priority interrupts.
     pub const HPI_MGMT: u8 = 161;
     /// Bus width.
@@ -85,12 +87,22 @@ pub mod ext_csd {
     pub const DEVICE_TYPE: usize = 196;
     /// Number of sectors, 4 bytes.
     pub const SEC_COUNT: usize = 212;
+    /// Longest time of falling asleep and of waking, 100 ns * 2^n; 0 is not defined, above 0x17 reserved.
+    pub const S_A_TIMEOUT: usize = 217;
     /// Blocks in a reliable write.
     pub const REL_WR_SEC_C: usize = 222;
     /// Size of the cache, KiB, 4 bytes.
     pub const CACHE_SIZE: usize = 249;
     /// High-priority interrupt: supported, and by which command.
     pub const HPI_FEATURES: usize = 503;
+}
+
+/// Values of the byte POWER_OFF_NOTIFICATION (eMMC 7.4).
+pub mod power_off {
+    /// The host will say so before it cuts the power.
+    pub const POWERED_ON: u8 = 1;
+    /// It is about to, and the card gets ready within the time of any SWITCH.
+    pub const POWER_OFF_SHORT: u8 = 2;
 }
 
 /// RCA given to an eMMC. Any number but 0 (nobody) and 1 (the power-on value) would do.
@@ -163,6 +175,19 @@ pub const fn switch_to_high_speed() -> Command {
 #[must_use]
 pub const fn select_card(rca: u16) -> Command {
     addressed(7, rca, Response::R1)
+}
+
+/// CMD7 to nobody: tran to stby, prg to dis. No card answers it.
+#[must_use]
+pub const fn deselect_cards() -> Command {
+    command(7, 0, Response::None)
+}
+
+/// CMD5, SLEEP_AWAKE (eMMC 6.6): stby to slp, or slp to stby.
+#[must_use]
+pub const fn sleep_awake(rca: u16, sleep: bool) -> Command {
+    let argument = (rca as u32) << 16 | (sleep as u32) << 15;
+    command(5, argument, Response::R1b)
 }
 
 /// CMD8, SEND_IF_COND (SD): 2.7 V to 3.6 V, check pattern 0xAA.

@@ -7,6 +7,7 @@
 //! data, rcv   CMD12 ends the transfer
 //! prg         it ends by itself; after a while HPI makes it, where the card has that
 //! stby, dis   CMD7 selects the card
+//! no answer   slp, if the card was allowed to sleep: CMD5 wakes it
 //! others      the card has lost its address: it must be identified again
 //! ```
 //!
@@ -25,12 +26,21 @@ const PATIENCE: u32 = 20;
 /// Commands without an answer, or without effect, before the card counts as lost.
 const ATTEMPTS: u8 = 4;
 
+/// The last action, as far as its reply matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    /// CMD13.
+    Asked,
+    /// CMD5.
+    Woke,
+    Other,
+}
+
 /// The procedure, and afterwards what was found.
 #[derive(Debug)]
 pub struct Recovery {
     location: CardLocation,
-    /// The last action was CMD13.
-    asked: bool,
+    last: Last,
     waited: u32,
     /// Waits for the end of programming after which the card counts as hung.
     most_waits: u32,
@@ -47,7 +57,7 @@ impl Recovery {
     pub fn new(location: &CardLocation, most_waits: u32) -> Self {
         Self {
             location: *location,
-            asked: false,
+            last: Last::Other,
             waited: 0,
             most_waits,
             attempts: 0,
@@ -57,7 +67,7 @@ impl Recovery {
     }
 
     fn ask(&mut self) -> Result<Action, Error> {
-        self.asked = true;
+        self.last = Last::Asked;
         Ok(Action::Command(proto::send_status(self.location.rca)))
     }
 
@@ -108,18 +118,31 @@ impl Recovery {
 
 impl Recovery {
     pub(crate) fn next(&mut self, reply: Reply) -> Result<Action, Error> {
-        if !core::mem::take(&mut self.asked) {
-            return self.ask();
-        }
-        match reply {
-            Ok([card_status, ..]) => self.judge(card_status),
-            Err(error) if error.kind == ErrorKind::CardGone => Err(error.into()),
-            // The card may have missed it while its lines were in disorder.
-            Err(_) => {
-                self.asked = true;
-                self.attempt(proto::send_status(self.location.rca))
-                    .map_err(|_| Error::Lost)
+        match core::mem::replace(&mut self.last, Last::Other) {
+            Last::Other => self.ask(),
+            Last::Woke => {
+                if reply.is_ok() {
+                    self.first_state.get_or_insert(CardState::Sleep);
+                }
+                self.ask()
             }
+            Last::Asked => match reply {
+                Ok([card_status, ..]) => self.judge(card_status),
+                Err(error) if error.kind == ErrorKind::CardGone => Err(error.into()),
+                Err(_) => self.no_answer(),
+            },
         }
+    }
+
+    /// The card sleeps, or has missed the command while its lines were in disorder, or has lost its state.
+    fn no_answer(&mut self) -> Result<Action, Error> {
+        let rca = self.location.rca;
+        if self.location.has(flag::SLEEP) && self.steps & step::AWOKEN == 0 {
+            self.steps |= step::AWOKEN;
+            self.last = Last::Woke;
+            return self.attempt(proto::sleep_awake(rca, false));
+        }
+        self.last = Last::Asked;
+        self.attempt(proto::send_status(rca))
     }
 }

@@ -38,7 +38,9 @@ async fn operate(bench: &Bench, dma: bool, doing: Doing, prepare: bool) {
             card.write(1000, &bench.back[..2]).await.expect("healthy");
             card.flush().await.expect("healthy");
         }
-        Doing::Suspending => card.suspend().await.expect("healthy"),
+        Doing::Suspending => {
+            card.suspend().await.expect("healthy");
+        }
         Doing::Resuming => {
             card.suspend().await.expect("healthy");
             card.read(1000, &bench.back[..1]).await.expect("healthy");
@@ -164,7 +166,7 @@ fn a_suspended_card_is_resumed() {
             .block_on(operate(&bench, true, Doing::Suspending, true));
         let location = location_before(model, blocks);
         let found = rescue(&bench, &location, true, "suspended");
-        assert_eq!(found.controller, ControllerState::Off as u8);
+        assert_eq!(found.controller, ControllerState::ClockOff as u8);
         assert_eq!(found.steps, step::PREPARED | step::COMPLETED);
     }
 }

@@ -39,7 +39,7 @@ fn a_card_that_nobody_has_identified_is_identified() {
     for (model, blocks) in MODELS {
         let bench = Bench::of(model, blocks);
         let found = rescue(&bench, &CardLocation::default(), true, "cold");
-        assert_eq!(found.controller, ControllerState::Off as u8);
+        assert_eq!(found.controller, ControllerState::NeverInitialised as u8);
         assert_eq!(found.card_state, NOT_ASKED);
         assert_ne!(found.steps & step::IDENTIFIED, 0);
         bench.assert_clean();
@@ -369,5 +369,5 @@ fn a_cache_that_was_lost_is_not_reported_flushed() {
     let failure = card
         .write(500, &bench.data[..2])
         .expect_err("the cache is lost");
-    assert_eq!(failure.error, Error::Lost);
+    assert_eq!(failure.error, Error::CacheLost);
 }

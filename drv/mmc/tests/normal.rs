@@ -5,7 +5,7 @@ mod common;
 use block_device::BlockDevice;
 use common::{Bench, MODELS, host};
 use drv_mmc::state::Fault as CardFault;
-use drv_mmc::{Error, flag};
+use drv_mmc::{Error, Suspended, flag};
 use drv_sdhci::ErrorKind;
 use drv_sdhci_sim::{Card as SimulatedCard, Fault, Model, Plan};
 use std::pin::pin;
@@ -308,12 +308,12 @@ fn any_request_resumes_a_suspended_card() {
             .sim
             .block_on(card.suspend())
             .expect("the card is healthy");
-        assert!(card.is_suspended());
+        assert_eq!(card.suspended(), Some(Suspended::ClockOff));
         bench
             .sim
             .block_on(card.write(8, &bench.data[..4]))
             .expect("the card is healthy");
-        assert!(!card.is_suspended());
+        assert_eq!(card.suspended(), None);
         assert_eq!(card.health().retries, 0);
         bench.assert_clean();
     }
@@ -349,5 +349,5 @@ fn a_card_that_lost_its_state_is_identified_again() {
         .expect("the card is healthy");
     bench.sim.card().forget();
     let result = bench.sim.block_on(card.write(20, &bench.data[..4]));
-    assert_eq!(result, Err(Error::Lost));
+    assert_eq!(result, Err(Error::CacheLost));
 }

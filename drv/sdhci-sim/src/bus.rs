@@ -13,6 +13,8 @@ pub struct Board {
     simulator: Simulator,
     lines: u8,
     has_card_detect: bool,
+    may_cut_power: bool,
+    card_wakes: bool,
 }
 
 /// The simulated time, as a time source for either driver.
@@ -27,6 +29,8 @@ impl Simulator {
             simulator: self.clone(),
             lines,
             has_card_detect: true,
+            may_cut_power: false,
+            card_wakes: false,
         }
     }
 
@@ -42,6 +46,20 @@ impl Board {
     #[must_use]
     pub fn without_card_detect(mut self) -> Self {
         self.has_card_detect = false;
+        self
+    }
+
+    /// A board that lets a suspended card be without power.
+    #[must_use]
+    pub fn with_power_cut(mut self) -> Self {
+        self.may_cut_power = true;
+        self
+    }
+
+    /// A board whose card wakes from sleep.
+    #[must_use]
+    pub fn with_sleep(mut self) -> Self {
+        self.card_wakes = true;
         self
     }
 }
@@ -60,6 +78,14 @@ impl Platform for Board {
             .controller()
             .memory
             .bus_address(block.address())
+    }
+
+    fn may_cut_power(&self) -> bool {
+        self.may_cut_power
+    }
+
+    fn card_wakes(&self) -> bool {
+        self.card_wakes
     }
 
     fn power(&self, on: bool) {

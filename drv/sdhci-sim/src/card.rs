@@ -93,6 +93,8 @@ pub struct Card {
     transfer: Option<Transfer>,
     busy_until: u64,
     next_busy: Option<u64>,
+    /// Asleep, and waking.
+    waking: bool,
     lines: u8,
     high_speed: bool,
     ext_csd: Vec<u8>,
@@ -117,6 +119,12 @@ pub struct Card {
     pub high_speed_works: bool,
     /// A high-priority interrupt ends programming.
     pub interrupt_works: bool,
+    /// Time of falling asleep, and of waking, microseconds.
+    pub sleep_us: u64,
+    /// CMD5 wakes it.
+    pub wakes: bool,
+    /// How often its power was cut although it had been promised a notice.
+    pub sudden_power_cuts: u32,
 }
 
 impl Card {
@@ -137,6 +145,7 @@ impl Card {
             transfer: None,
             busy_until: 0,
             next_busy: None,
+            waking: false,
             lines: 1,
             high_speed: false,
             ext_csd: identity::ext_csd(blocks),
@@ -151,6 +160,9 @@ impl Card {
             working_lines: 8,
             high_speed_works: true,
             interrupt_works: true,
+            sleep_us: 800,
+            wakes: true,
+            sudden_power_cuts: 0,
         };
         card.power_on();
         card
@@ -175,6 +187,12 @@ impl Card {
     pub fn with_interrupt(mut self, by_cmd12: bool) -> Self {
         self.ext_csd[503] = if by_cmd12 { 3 } else { 1 };
         self
+    }
+
+    /// With a sleep state.
+    #[must_use]
+    pub fn with_sleep(self) -> Self {
+        self.with_ext_csd(217, 0x11)
     }
 
     /// One byte of EXT_CSD changed.
@@ -204,6 +222,7 @@ impl Card {
                 });
             }
             State::Programming | State::Disconnected => self.busy_until = u64::MAX,
+            State::Sleep => self.busy_until = 0,
             _ => {}
         }
     }
@@ -229,6 +248,12 @@ impl Card {
         self.reliable.contains(&number)
     }
 
+    /// The block that was written last, if any ever was.
+    #[must_use]
+    pub fn last_written(&self) -> Option<u32> {
+        self.last_written
+    }
+
     /// Blocks that a power cut would lose.
     #[must_use]
     pub fn volatile_blocks(&self) -> usize {
@@ -243,6 +268,9 @@ impl Card {
 
     /// Removes the power: what is in the cache only is lost.
     pub fn power_off(&mut self) {
+        if self.ext_csd[34] == 1 {
+            self.sudden_power_cuts += 1;
+        }
         self.cached.clear();
         self.state = State::Mute;
     }
@@ -263,9 +291,10 @@ impl Card {
         self.announced = None;
         self.transfer = None;
         self.busy_until = 0;
+        self.waking = false;
         self.lines = 1;
         self.high_speed = false;
-        for volatile in [33, 161, 183, 185] {
+        for volatile in [33, 34, 161, 183, 185] {
             self.ext_csd[volatile] = 0;
         }
         self.cached.clear();
@@ -305,8 +334,13 @@ impl Card {
             && (!self.high_speed || self.high_speed_works)
     }
 
+    /// Whether it holds DAT0.
     pub(crate) fn is_busy(&self) -> bool {
-        matches!(self.state, State::Programming | State::Disconnected)
+        match self.state {
+            State::Programming | State::Disconnected => true,
+            State::Sleep => self.busy_until != 0,
+            _ => false,
+        }
     }
 
     pub(crate) fn busy_until(&self) -> Option<u64> {
@@ -320,6 +354,12 @@ impl Card {
         match self.state {
             State::Programming => self.state = State::Transfer,
             State::Disconnected => self.state = State::Standby,
+            State::Sleep => {
+                self.busy_until = 0;
+                if std::mem::take(&mut self.waking) {
+                    self.state = State::Standby;
+                }
+            }
             _ => {}
         }
     }

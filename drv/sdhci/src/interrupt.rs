@@ -22,9 +22,9 @@ use crate::error::{Error, ErrorKind};
 use crate::platform::{Bus, Platform};
 use crate::registers::{
     ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, Blocks, CAPABILITIES, CLOCK_CONTROL, COMMAND,
-    ClockControl, HOST_CONTROL, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS, INTERRUPT_STATUS_ENABLE,
-    Interrupt, PRESENT_STATE, PresentState, RESPONSE_0, RESPONSE_1, RESPONSE_2, RESPONSE_3,
-    Registers, VERSION,
+    ClockControl, HOST_CONTROL, HostControl, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS,
+    INTERRUPT_STATUS_ENABLE, Interrupt, PRESENT_STATE, PresentState, RESPONSE_0, RESPONSE_1,
+    RESPONSE_2, RESPONSE_3, Registers, VERSION,
 };
 use block_device::Block;
 use core::future::Future;
@@ -173,6 +173,14 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
     pub fn suspend(&mut self) {
         self.registers
             .write(CLOCK_CONTROL, ClockControl::SD_CLOCK_ENABLE::CLEAR);
+    }
+
+    /// Stops all clocks and takes the power from the card, where it can be taken. [`Controller::reset`] gives it back.
+    pub fn power_off(&mut self) {
+        self.suspend();
+        self.registers
+            .write(HOST_CONTROL, HostControl::BUS_POWER::CLEAR);
+        self.platform.power(false);
     }
 
     /// Resets the command and the data circuit, after an error.

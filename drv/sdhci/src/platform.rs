@@ -62,6 +62,18 @@ pub trait Platform {
     fn power(&self, on: bool) {
         let _ = on;
     }
+
+    /// Whether the card may be without power while it is suspended: the controller's power control or
+    /// [`Platform::power`] reaches it, and nothing else on its supply minds.
+    fn may_cut_power(&self) -> bool {
+        false
+    }
+
+    /// Whether a card that was put to sleep (CMD5, eMMC alone) is known to wake again on this system. Some do not, and
+    /// then answer nothing but CMD0.
+    fn card_wakes(&self) -> bool {
+        false
+    }
 }
 
 impl<T: Platform + ?Sized> Platform for &T {
@@ -86,5 +98,11 @@ impl<T: Platform + ?Sized> Platform for &T {
     }
     fn power(&self, on: bool) {
         (**self).power(on);
+    }
+    fn may_cut_power(&self) -> bool {
+        (**self).may_cut_power()
+    }
+    fn card_wakes(&self) -> bool {
+        (**self).card_wakes()
     }
 }

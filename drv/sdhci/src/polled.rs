@@ -12,7 +12,7 @@
 mod buffer;
 mod watch;
 
-pub use watch::{Clock, Patience};
+pub use watch::{Clock, Patience, Spent};
 
 use crate::adma2;
 use crate::clock::Abilities;
@@ -23,7 +23,7 @@ use crate::registers::{
     ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, Blocks, CAPABILITIES, CLOCK_CONTROL, COMMAND,
     ClockControl, HOST_CONTROL, HostControl, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS,
     INTERRUPT_STATUS_ENABLE, Interrupt, PRESENT_STATE, PresentState, RESPONSE_0, RESPONSE_1,
-    RESPONSE_2, RESPONSE_3, Registers, VERSION,
+    RESPONSE_2, RESPONSE_3, Registers, Transfer, VERSION,
 };
 use block_device::Block;
 use core::sync::atomic::{Ordering, fence};
@@ -55,6 +55,12 @@ pub struct Observation {
     pub clock_control: LocalRegisterCopy<u32, ClockControl::Register>,
     /// Block Size and Block Count: what was left of a transfer.
     pub blocks: LocalRegisterCopy<u32, Blocks::Register>,
+    /// Transfer Mode and Command: the last request.
+    pub request: LocalRegisterCopy<u32, Transfer::Register>,
+    /// Host Control, Power Control.
+    pub host_control: LocalRegisterCopy<u32, HostControl::Register>,
+    /// Normal and Error Interrupt Status Enable: 0 until a driver has set the controller up.
+    pub status_enable: LocalRegisterCopy<u32, Interrupt::Register>,
 }
 
 /// One slot of a controller, in the hands of the emergency path.
@@ -90,9 +96,14 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
         }
     }
 
-    /// Starts a phase that must end within `ms` milliseconds.
-    pub fn begin(&mut self, ms: u32) {
-        self.watch.begin(ms);
+    /// Starts a phase that must end within `ms` milliseconds; returns what the one before has taken.
+    pub fn begin(&mut self, ms: u32) -> Spent {
+        self.watch.begin(ms)
+    }
+
+    /// What the phase has taken, up to the last look at the clock.
+    pub fn spent(&self) -> Spent {
+        self.watch.spent()
     }
 
     /// The platform's decisions.
@@ -108,6 +119,9 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
             interrupt_status: registers.read(INTERRUPT_STATUS),
             clock_control: registers.read(CLOCK_CONTROL),
             blocks: registers.read(BLOCKS),
+            request: registers.read(COMMAND),
+            host_control: registers.read(HOST_CONTROL),
+            status_enable: registers.read(INTERRUPT_STATUS_ENABLE),
         }
     }
 

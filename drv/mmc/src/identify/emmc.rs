@@ -15,11 +15,18 @@ pub(super) enum Switch {
     Width,
     Interrupt,
     Cache,
+    PowerOff,
 }
 
 impl Switch {
     /// Timing before width: a wide bus is tried with the timing it will be used with.
-    const ORDER: [Self; 4] = [Self::Timing, Self::Width, Self::Interrupt, Self::Cache];
+    const ORDER: [Self; 5] = [
+        Self::Timing,
+        Self::Width,
+        Self::Interrupt,
+        Self::Cache,
+        Self::PowerOff,
+    ];
 }
 
 impl Identification {
@@ -35,6 +42,8 @@ impl Identification {
             ext_csd.cache_kib != 0 && ExtCsd::is_cache_on(buffer),
         );
         self.location.set(flag::HPI_BY_CMD12, ext_csd.hpi == 3);
+        self.location
+            .set(flag::SLEEP, self.options.sleep && ext_csd.sleep);
         self.ext_csd = Some(ext_csd);
         self.switch(Switch::Timing)
     }
@@ -59,6 +68,11 @@ impl Identification {
                 ),
                 Switch::Interrupt => (card.hpi & 1 != 0, ext_csd::HPI_MGMT, 1),
                 Switch::Cache => (options.cache && card.cache_kib != 0, ext_csd::CACHE_CTRL, 1),
+                Switch::PowerOff => (
+                    options.power_off_notification && card.has_power_off_notification(),
+                    ext_csd::POWER_OFF_NOTIFICATION,
+                    proto::power_off::POWERED_ON,
+                ),
             };
             if wanted {
                 return self.send(Step::Switched(what), proto::switch(index, value));
@@ -72,7 +86,8 @@ impl Identification {
         match what {
             Switch::Timing | Switch::Width => self.retreat(error),
             Switch::Interrupt => self.switch(Switch::Cache),
-            Switch::Cache => self.verify(),
+            Switch::Cache => self.switch(Switch::PowerOff),
+            Switch::PowerOff => self.verify(),
         }
     }
 
@@ -86,6 +101,10 @@ impl Identification {
             }
             Switch::Cache => {
                 self.location.set(flag::CACHE, true);
+                return self.switch(Switch::PowerOff);
+            }
+            Switch::PowerOff => {
+                self.location.set(flag::POWER_OFF_NOTIFICATION, true);
                 return self.verify();
             }
         }

@@ -2,7 +2,7 @@
 
 use super::Card;
 use crate::error::Error;
-use crate::found::step;
+use crate::found::{ControllerState, step};
 use crate::identify::{Identification, Options};
 use crate::location::CardLocation;
 use crate::procedure::{Action, Procedure};
@@ -16,6 +16,10 @@ const POWER_OFF_MS: u32 = 5;
 impl<R: Registers, P: Platform, C: Clock> Card<'_, R, P, C> {
     pub(super) fn take_over(&mut self) -> Result<(), Error> {
         let known = self.location.kind().is_some();
+        if self.found.controller == ControllerState::PowerOff as u8 {
+            // It may have been switched off just now: give the card no half voltage.
+            self.controller.delay(POWER_OFF_MS);
+        }
         self.reset()?;
         if known {
             match self.recover(true) {
@@ -97,6 +101,8 @@ impl<R: Registers, P: Platform, C: Clock> Card<'_, R, P, C> {
             lines: 1,
             fast: false,
             cache: false,
+            sleep: false,
+            power_off_notification: false,
         };
         let mut procedure = Procedure::Identify(Identification::new(options));
         self.run(&mut procedure)?;

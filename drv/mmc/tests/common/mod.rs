@@ -3,7 +3,7 @@
 
 use block_device::PolledDevice;
 use drv_mmc::polled::{Failure, Settings};
-use drv_mmc::{Card, CardLocation, Error, Found, Kind, polled};
+use drv_mmc::{Card, CardLocation, Error, Found, Kind, Suspended, polled};
 use drv_sdhci::ErrorKind;
 use drv_sdhci::interrupt::Controller;
 use drv_sdhci_sim::{Board, Buffer, Card as SimulatedCard, Model, Simulator, State, Ticks};
@@ -25,7 +25,7 @@ pub const SETTINGS: Settings = Settings {
     polls_without_time: 1 << 18,
 };
 
-pub type Normal = Card<'static, Controller<'static, Simulator, Board, Ticks>>;
+pub type Normal<'a> = Card<'a, Controller<'a, Simulator, Board, Ticks>>;
 pub type Emergency<'a> = polled::Card<'a, Simulator, Board, Ticks>;
 
 /// A slot, and buffers that its DMA can reach.
@@ -36,6 +36,8 @@ pub struct Bench {
     pub data: Buffer,
     pub back: Buffer,
     pub lines: u8,
+    /// The deepest rest that the board allows.
+    pub rest: Suspended,
 }
 
 impl Bench {
@@ -50,6 +52,7 @@ impl Bench {
             data,
             back,
             lines: 8,
+            rest: Suspended::ClockOff,
         }
     }
 
@@ -61,18 +64,23 @@ impl Bench {
         Self::of(Model::EmmcSector, 8 * 1024 * 1024)
     }
 
+    pub fn board(&self) -> Board {
+        let board = self.sim.board(self.lines);
+        match self.rest {
+            Suspended::ClockOff => board,
+            Suspended::Asleep => board.with_sleep(),
+            Suspended::PowerOff => board.with_power_cut(),
+        }
+    }
+
     /// The driver of normal operation.
-    pub fn card(&self, dma: bool) -> Card<'_, Controller<'_, Simulator, Board, Ticks>> {
+    pub fn card(&self, dma: bool) -> Normal<'_> {
         self.card_with_cache(dma, false)
     }
 
-    pub fn card_with_cache(
-        &self,
-        dma: bool,
-        cache: bool,
-    ) -> Card<'_, Controller<'_, Simulator, Board, Ticks>> {
+    pub fn card_with_cache(&self, dma: bool, cache: bool) -> Normal<'_> {
         let table = dma.then_some(&self.table[0]);
-        let board = self.sim.board(self.lines);
+        let board = self.board();
         let host = Controller::new(self.sim.clone(), board, self.sim.ticks(), table, 4);
         Card::new(host, &self.scratch[0], Kind::Emmc, cache)
     }
@@ -84,7 +92,7 @@ impl Bench {
 
     pub fn emergency_with(&self, dma: bool, settings: Settings) -> Emergency<'_> {
         let memory = (dma.then_some(&self.table[0]), &self.scratch[0]);
-        let board = self.sim.board(self.lines);
+        let board = self.board();
         polled::Card::new(self.sim.clone(), board, self.sim.ticks(), memory, settings)
     }
 

@@ -31,6 +31,13 @@ impl Card {
             return SILENCE;
         }
         let addressed = (argument >> 16) as u16 == self.rca;
+        if self.state == State::Sleep {
+            return self.asleep(now, index == 5 && addressed && argument & 1 << 15 == 0);
+        }
+        if index != 13 && self.ext_csd[34] > 1 {
+            // Whoever goes on using it has changed their mind.
+            self.ext_csd[34] = 1;
+        }
         match (index, self.state) {
             (1, State::Idle) if self.is_emmc() => self.operating_conditions(argument),
             (8, State::Idle) if self.knows_cmd8() => short(argument & 0xFFF),
@@ -45,6 +52,7 @@ impl Card {
             (3, State::Standby) if !self.is_emmc() => self.relative_address(argument),
             (9, State::Standby) if addressed => long(self.csd()),
             (10, State::Standby) if addressed => long(self.cid()),
+            (5, State::Standby) if addressed && argument & 1 << 15 != 0 => self.fall_asleep(now),
             (7, _) => self.select(addressed),
             (12, State::Sending | State::Receiving) => self.stop(now),
             (12, State::Programming) if argument & 1 != 0 && addressed => self.interrupt(now, 12),
@@ -173,6 +181,27 @@ impl Card {
         self.r1()
     }
 
+    fn fall_asleep(&mut self, now: u64) -> Reply {
+        if !self.is_emmc() || self.ext_csd[217] == 0 {
+            return self.illegal();
+        }
+        let reply = self.r1();
+        self.state = State::Sleep;
+        self.busy_until = now + self.sleep_us;
+        reply
+    }
+
+    /// A command to a card that sleeps, or is about to, or is waking.
+    fn asleep(&mut self, now: u64, wakes: bool) -> Reply {
+        if !wakes || !self.wakes || self.is_busy() {
+            return SILENCE;
+        }
+        let reply = self.r1();
+        self.waking = true;
+        self.busy_until = now + self.sleep_us;
+        reply
+    }
+
     fn set_bus_width(&mut self, argument: u32) -> Reply {
         self.lines = if argument & 3 == 2 { 4 } else { 1 };
         self.r1()
@@ -188,6 +217,7 @@ impl Card {
                 self.flush();
                 true
             }
+            34 => (1..=3).contains(&value),
             33 => self.ext_csd[249] != 0 || self.ext_csd[250] != 0,
             161 => self.ext_csd[503] & 1 != 0,
             183 => value <= 2,

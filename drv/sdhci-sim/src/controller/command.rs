@@ -119,9 +119,9 @@ impl Controller {
     }
 
     /// Whether the card's clock is one that it may be run at. CMD13 is what a driver asks a card with that it believes to
-    /// be identified; it cannot know better.
+    /// be identified, and CMD5 what it wakes one with that does not answer; it cannot know better.
     fn check_clock(&mut self, index: u8) {
-        if index == 13 {
+        if matches!(index, 5 | 13) {
             return;
         }
         let base = u64::from(self.capabilities >> 8 & 0xFF) * 1_000_000;

@@ -1,0 +1,255 @@
+//! Suspending and resuming, as deep as board and card allow; and a crash anywhere in it.
+
+mod common;
+
+use block_device::BlockDevice;
+use common::{Bench, MODELS, rescue};
+use drv_mmc::found::{ControllerState, step};
+use drv_mmc::state::CardState;
+use drv_mmc::{CardLocation, Error, Suspended, flag};
+use drv_sdhci_sim::{Card as SimulatedCard, Fault, Model, Plan, State};
+use std::pin::pin;
+
+const RESTS: [Suspended; 3] = [Suspended::ClockOff, Suspended::Asleep, Suspended::PowerOff];
+
+fn card(model: Model, blocks: u32) -> SimulatedCard {
+    SimulatedCard::new(model, blocks).with_sleep()
+}
+
+fn bench(card: SimulatedCard, rest: Suspended) -> Bench {
+    let mut bench = Bench::new(card);
+    bench.rest = rest;
+    bench
+}
+
+/// What a suspended card is, on a board that allows `rest`.
+fn expected(model: Model, rest: Suspended) -> Suspended {
+    let emmc = matches!(model, Model::EmmcByte | Model::EmmcSector);
+    match rest {
+        Suspended::Asleep if !emmc => Suspended::ClockOff,
+        rest => rest,
+    }
+}
+
+/// Every kind of card on every kind of board.
+fn everywhere(mut test: impl FnMut(Bench, Suspended, &str)) {
+    for (model, blocks) in MODELS {
+        for rest in RESTS {
+            let what = format!("{model:?} {rest:?}");
+            test(
+                bench(card(model, blocks), rest),
+                expected(model, rest),
+                &what,
+            );
+        }
+    }
+}
+
+/// REQ: M4, K4 (suspend and resume by the normal path)
+#[test]
+fn a_card_is_suspended_as_deep_as_possible_and_any_request_resumes_it() {
+    everywhere(|bench, how, what| {
+        let mut card = bench.card(true);
+        let sim = &bench.sim;
+        sim.block_on(card.identify()).expect(what);
+        let before = *card.location();
+        bench.fill(5, 4);
+        sim.block_on(card.write(8, &bench.data[..4])).expect(what);
+        let _ = sim.commands();
+        assert_eq!(sim.block_on(card.suspend()), Ok(how), "{what}");
+        assert_eq!(sim.block_on(card.suspend()), Ok(how), "{what}");
+        assert_eq!(card.suspended(), Some(how), "{what}");
+        let sent: Vec<u8> = sim.commands().iter().map(|(index, _)| *index).collect();
+        let told = card.location().has(flag::POWER_OFF_NOTIFICATION);
+        match how {
+            Suspended::ClockOff => assert_eq!(sent, [], "{what}"),
+            Suspended::Asleep => assert_eq!(sent, [7, 5], "{what}"),
+            Suspended::PowerOff => assert_eq!(told, sent.contains(&6), "{what}"),
+        }
+        if how == Suspended::Asleep {
+            assert_eq!(sim.card().state(), State::Sleep, "{what}");
+        }
+        sim.pass_us(1_000_000);
+        bench.wipe();
+        sim.block_on(card.read(8, &bench.back[..4])).expect(what);
+        assert!(bench.same(4), "{what}");
+        assert_eq!(card.suspended(), None, "{what}");
+        assert_eq!(card.health().retries, 0, "{what}");
+        assert_eq!(
+            *card.location(),
+            CardLocation {
+                rca: card.location().rca,
+                ..before
+            },
+            "{what}"
+        );
+        let identified = 1 + u32::from(how == Suspended::PowerOff);
+        assert_eq!(card.health().identifications, identified, "{what}");
+        assert_eq!(sim.card().sudden_power_cuts, 0, "{what}");
+        bench.assert_clean();
+    });
+}
+
+#[test]
+fn a_cache_is_flushed_before_the_power_is_cut() {
+    for rest in RESTS {
+        let card = card(Model::EmmcSector, 8 * 1024 * 1024).with_cache(64);
+        let bench = bench(card, rest);
+        let mut card = bench.card_with_cache(true, true);
+        bench.sim.block_on(card.identify()).expect("healthy");
+        bench.fill(5, 4);
+        let write = card.write(8, &bench.data[..4]);
+        bench.sim.block_on(write).expect("healthy");
+        assert_eq!(bench.sim.card().volatile_blocks(), 4);
+        bench.sim.block_on(card.suspend()).expect("healthy");
+        assert_eq!(bench.sim.card().volatile_blocks(), 0, "{rest:?}");
+        let read = card.read(8, &bench.back[..4]);
+        bench.sim.block_on(read).expect("healthy");
+        assert!(bench.same(4), "{rest:?}");
+    }
+}
+
+#[test]
+fn a_card_that_does_not_wake_is_identified_again() {
+    for state in [None, Some(State::Idle), Some(State::Mute)] {
+        let bench = bench(card(Model::EmmcSector, 8 * 1024 * 1024), Suspended::Asleep);
+        let mut card = bench.card(true);
+        bench.sim.block_on(card.identify()).expect("healthy");
+        bench.sim.block_on(card.suspend()).expect("healthy");
+        match state {
+            None => bench.sim.card().wakes = false,
+            Some(state) => bench.sim.card().set_state(state),
+        }
+        let result = bench.sim.block_on(card.write(8, &bench.data[..4]));
+        if state == Some(State::Mute) {
+            assert_eq!(result, Err(Error::NoCard));
+        } else {
+            assert_eq!(result, Ok(()), "{state:?}");
+            assert_eq!(card.health().identifications, 2);
+        }
+    }
+}
+
+#[test]
+fn another_card_is_not_used_until_it_is_identified_on_purpose() {
+    everywhere(|bench, _, what| {
+        let mut card = bench.card(true);
+        let sim = &bench.sim;
+        sim.block_on(card.identify()).expect(what);
+        sim.block_on(card.suspend()).expect(what);
+        sim.eject();
+        sim.insert(SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_serial(7));
+        let result = sim.block_on(card.write(8, &bench.data[..4]));
+        assert_eq!(result, Err(Error::OtherCard), "{what}");
+        let result = sim.block_on(card.write(8, &bench.data[..4]));
+        assert_eq!(result, Err(Error::NotReady), "{what}");
+        assert_eq!(sim.card().last_written(), None, "{what}");
+        sim.block_on(card.identify()).expect(what);
+        sim.block_on(card.write(8, &bench.data[..4])).expect(what);
+    });
+}
+
+/// A card that cannot be put to rest stays in use.
+#[test]
+fn a_suspend_that_fails_leaves_the_card_usable() {
+    for (rest, command) in [(Suspended::Asleep, 5), (Suspended::PowerOff, 6)] {
+        for fault in [Fault::NoResponse, Fault::ResponseCrc, Fault::Ignored] {
+            let what = format!("{rest:?} {fault:?}");
+            let bench = bench(card(Model::EmmcSector, 8 * 1024 * 1024), rest);
+            let mut card = bench.card(true);
+            bench.sim.block_on(card.identify()).expect(&what);
+            bench.sim.fault(Plan::next(command, fault));
+            let result = bench.sim.block_on(card.suspend());
+            assert!(result.is_err(), "{what}");
+            assert_eq!(card.suspended(), None, "{what}");
+            bench.fill(6, 4);
+            let write = card.write(8, &bench.data[..4]);
+            assert_eq!(bench.sim.block_on(write), Ok(()), "{what}");
+            assert!(bench.holds(8, 4), "{what}");
+        }
+    }
+}
+
+/// Suspends and resumes; the future is dropped after `polls` polls, unless it ends before.
+fn drop_after(bench: &Bench, card: &mut common::Normal<'_>, polls: u32) -> bool {
+    let mut future = pin!(async {
+        let _ = card.suspend().await;
+        let _ = card.read(8, &bench.back[..1]).await;
+    });
+    for _ in 0..polls {
+        if bench.sim.poll(&mut future).is_ready() {
+            return true;
+        }
+        bench.sim.wake();
+    }
+    false
+}
+
+#[test]
+fn a_dropped_suspend_or_resume_is_repaired_by_the_next_request() {
+    for (model, blocks) in MODELS {
+        for rest in RESTS {
+            for polls in 1.. {
+                let what = format!("{model:?} {rest:?} dropped after {polls} polls");
+                let bench = bench(card(model, blocks), rest);
+                let mut card = bench.card(true);
+                bench.sim.block_on(card.identify()).expect(&what);
+                let ended = drop_after(&bench, &mut card, polls);
+                bench.fill(polls, 4);
+                let write = card.write(8, &bench.data[..4]);
+                bench.sim.block_on(write).expect(&what);
+                assert!(bench.holds(8, 4), "{what}");
+                if ended {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// REQ: M4, K4 (by the emergency path: clock off, asleep, power off)
+#[test]
+fn the_emergency_path_finds_what_rests_and_brings_it_back() {
+    everywhere(|bench, how, what| {
+        let mut card = bench.card(true);
+        bench.sim.block_on(card.identify()).expect(what);
+        let location = *card.location();
+        bench.sim.block_on(card.suspend()).expect(what);
+        let found = rescue(&bench, &location, true, what);
+        let (controller, steps) = match how {
+            Suspended::ClockOff => (ControllerState::ClockOff, 0),
+            Suspended::Asleep => (
+                ControllerState::ClockOff,
+                step::AWOKEN | step::SELECTED | step::LINES_RESET,
+            ),
+            Suspended::PowerOff => (
+                ControllerState::PowerOff,
+                step::IDENTIFIED | step::LINES_RESET,
+            ),
+        };
+        assert_eq!(found.controller, controller as u8, "{what}");
+        let ours = step::PREPARED | step::COMPLETED;
+        assert_eq!(found.steps, ours | steps, "{what}");
+        if how == Suspended::Asleep {
+            assert_eq!(found.card_state, CardState::Sleep as u8, "{what}");
+        }
+        assert_eq!(bench.sim.card().sudden_power_cuts, 0, "{what}");
+        bench.assert_clean();
+    });
+}
+
+/// A board whose card never wakes: it is not put to sleep, and an emergency does not try to wake it.
+#[test]
+fn without_leave_of_the_board_nothing_sleeps_and_nothing_is_woken() {
+    let bench = bench(
+        card(Model::EmmcSector, 8 * 1024 * 1024),
+        Suspended::ClockOff,
+    );
+    let location = bench.identified();
+    assert!(!location.has(flag::SLEEP | flag::POWER_OFF_NOTIFICATION));
+    bench.sim.card().set_state(State::Sleep);
+    let _ = bench.sim.commands();
+    let found = rescue(&bench, &location, true, "asleep");
+    assert_ne!(found.steps & step::IDENTIFIED, 0);
+    assert!(!bench.sim.commands().iter().any(|(index, _)| *index == 5));
+}
