@@ -9,12 +9,14 @@ mod archive;
 mod config;
 mod dist;
 mod elf;
+mod emergency;
 mod environment;
 mod firmware;
 mod hash;
 mod image;
 mod kconfig;
 mod linker;
+mod names;
 mod process;
 mod progress;
 mod slots;
@@ -81,6 +83,11 @@ enum Verb {
         /// Show the deepest chain of calls of this task instead
         #[arg(long)]
         stack: Option<String>,
+    },
+    /// Prove from the binary what the recorder's emergency path does not do
+    CheckEmergency {
+        #[arg(default_value = DEFAULT_APP)]
+        app: PathBuf,
     },
     /// Which task each slot is bound to
     TaskSlots {
@@ -160,6 +167,10 @@ fn run(verb: Verb) -> Result<()> {
                 Some(task) => sizes::print_chain(&build, &product, &task),
                 None => sizes::print(&build, &product),
             }
+        }
+        Verb::CheckEmergency { app } => {
+            let (build, product) = built(&app)?;
+            emergency::run(&build, &product)
         }
         Verb::TaskSlots { app } => {
             let (build, product) = built(&app)?;

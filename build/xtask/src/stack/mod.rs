@@ -146,6 +146,12 @@ fn read(elf: &Elf) -> Result<(Functions, BTreeSet<u32>)> {
     Ok((functions, stored))
 }
 
+/// The frame of each function, by its address.
+pub fn frames(elf: &Elf) -> Result<BTreeMap<u32, u32>> {
+    let (functions, _) = read(elf)?;
+    Ok(functions.iter().map(|(a, f)| (*a, f.frame)).collect())
+}
+
 /// `.stack_sizes`: address, then size as ULEB128, back to back.
 fn stack_sizes(mut table: &[u8]) -> Result<BTreeMap<u32, u32>> {
     let mut sizes = BTreeMap::new();
@@ -169,7 +175,7 @@ fn stack_sizes(mut table: &[u8]) -> Result<BTreeMap<u32, u32>> {
 }
 
 /// The parts of the code that are constants: from each mapping symbol `$d` to the next mapping symbol.
-fn data_ranges<'a>(file: &impl Object<'a>, end: u32) -> Vec<std::ops::Range<u32>> {
+pub fn data_ranges<'a>(file: &impl Object<'a>, end: u32) -> Vec<std::ops::Range<u32>> {
     let mut marks = BTreeMap::new();
     for symbol in file.symbols() {
         let name = symbol.name().unwrap_or_default();

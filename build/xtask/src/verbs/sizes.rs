@@ -4,6 +4,7 @@ use crate::allocate::Needs;
 use crate::config::suggest::hint;
 use crate::dist::{Build, Product};
 use crate::elf::Elf;
+use crate::names::short;
 use crate::progress::Progress;
 use crate::stack;
 use anyhow::{Result, bail};
@@ -88,29 +89,6 @@ fn measured(build: &Build, product: &Product) -> Result<IndexMap<String, Needs>>
     Ok(build.measured(product, &mut progress)?.1)
 }
 
-/// A function's path, without hashes and the arguments of generics.
-fn short(symbol: &str) -> String {
-    let full = format!("{:#}", rustc_demangle::demangle(symbol));
-    let mut path = String::new();
-    let mut depth = 0;
-    for c in full.chars() {
-        match c {
-            '<' => depth += 1,
-            '>' if depth > 0 => depth -= 1,
-            _ if depth == 0 => path.push(c),
-            _ => {}
-        }
-    }
-    // What is left of `<Type as Trait>::method` and `name::<Argument>`.
-    let path = path.replace("::::", "::");
-    let path = path.trim_end_matches("::");
-    if path.starts_with("::") {
-        full
-    } else {
-        path.to_string()
-    }
-}
-
 /// First column to the left, numbers to the right.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let widths: Vec<usize> = (0..N)
@@ -145,12 +123,5 @@ mod tests {
             table(&rows),
             "task      flash\nidle         92\ncrashlog  30000\n"
         );
-    }
-
-    #[test]
-    fn shortens_names() {
-        assert_eq!(short("_RNvNtCs1234_7mycrate3foo3bar"), "mycrate::foo::bar");
-        assert_eq!(short("_RINvCs1234_4core4copymE"), "core::copy");
-        assert_eq!(short("memcpy"), "memcpy");
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Encodings: ARMv7-M Architecture Reference Manual, section A7.7, under the names given.
 
+pub mod flow;
+
 /// What an instruction does, as far as the stack is concerned.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
