@@ -526,7 +526,16 @@ impl Ledger {
     }
 
     fn entries(&self) -> impl Iterator<Item = (u32, &Entry)> {
-        (0..self.used() as u32).zip(&self.entries)
+        // Not `zip` with a range: that would check for an overflow that cannot be, and panic.
+        self.entries
+            .get(..self.used())
+            .unwrap_or(&[])
+            .iter()
+            .scan(0u32, |next, entry| {
+                let slot = *next;
+                *next = slot.wrapping_add(1);
+                Some((slot, entry))
+            })
     }
 
     fn slot_mut(&mut self, slot: u32) -> Option<&mut Entry> {

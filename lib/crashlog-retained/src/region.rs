@@ -208,7 +208,7 @@ impl<'a> Region<'a> {
 
     /// The newest copy that passes its check.
     fn read(&self) -> Option<Header> {
-        let copies = [0, 1].map(|copy| words(self.header, copy * COPY, COPY));
+        let copies = [0, COPY].map(|first| words(self.header, first, COPY));
         let revision = |copy: &[AtomicU32]| copy.get(1).map_or(0, load);
         let [first, second] = copies;
         let (newer, older) = if revision(second) > revision(first) {

@@ -226,8 +226,8 @@ impl<'a> LogRing<'a> {
         let max = max.min(MAX_RUN).min(head.wrapping_sub(tail) as usize);
         let seed = numbering.format.crc();
         let mut count = 0usize;
-        for (block, order) in self.region.pages.get(first..)?.iter().zip(tail..).take(max) {
-            let entry = self.entry(order)?;
+        for block in self.region.pages.get(first..)?.iter().take(max) {
+            let entry = self.entry(tail.wrapping_add(count as u32))?;
             let number = numbering.next_page.checked_add(count as u32)?;
             match entry.state() {
                 State::Closed | State::Numbered => {

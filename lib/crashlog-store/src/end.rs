@@ -127,10 +127,12 @@ async fn behind_window<D: BlockDevice>(
         };
         match result {
             Ok(()) => {
-                let found = blocks.iter().zip(sequence..);
-                let found =
-                    found.filter_map(|(block, least)| page_number(block, store.format, least));
-                behind = behind.max(found.max().map(|page| page.saturating_add(1)));
+                let mut least = sequence;
+                for block in blocks {
+                    let found = page_number(block, store.format, least);
+                    behind = behind.max(found.map(|page| page.saturating_add(1)));
+                    least = least.saturating_add(1);
+                }
             }
             Err(error) if unreadable == offset => {
                 unreadable = unreadable.saturating_add(1);

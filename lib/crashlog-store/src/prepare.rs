@@ -122,10 +122,10 @@ impl Body<'_> {
         let mut table = Table { block, count: 0 };
         let mut base_blocks = 1;
         let base = [
-            (SegmentKind::Message, self.stored.message()),
-            (SegmentKind::Stack, self.stored.stack()),
+            (1, SegmentKind::Message, self.stored.message()),
+            (2, SegmentKind::Stack, self.stored.stack()),
         ];
-        for ((kind, excerpt), at) in base.into_iter().zip(1u32..) {
+        for (at, kind, excerpt) in base {
             let Excerpt {
                 length,
                 original,
@@ -134,7 +134,7 @@ impl Body<'_> {
             } = excerpt;
             if length > 0 {
                 table.push(&Segment::new(kind, at, length, original, address, crc));
-                base_blocks = at as usize + 1;
+                base_blocks = (at as usize).saturating_add(1);
             }
         }
         let mut at = BASE_BLOCKS;
@@ -209,14 +209,15 @@ impl Extra<'_> {
     }
 
     fn crc(&self, length: u32) -> u32 {
-        let words = self
-            .blocks
-            .iter()
-            .flat_map(|block| block.words())
-            .take(length as usize / 4);
-        let crc = words.fold(Crc32c::new(), |crc, word| {
-            crc.word(u32::from_le(word.load(Ordering::Relaxed)))
-        });
+        let mut crc = Crc32c::new();
+        let mut left = length as usize / 4;
+        for block in self.blocks {
+            let words = block.words();
+            for word in words.get(..left).unwrap_or(words) {
+                crc = crc.word(u32::from_le(word.load(Ordering::Relaxed)));
+            }
+            left = left.saturating_sub(BLOCK_WORDS);
+        }
         let mut rest = [0; 4];
         let rest = rest.get_mut(..length as usize % 4).unwrap_or(&mut []);
         if let Some(block) = self.blocks.get(length as usize / BLOCK_LEN) {

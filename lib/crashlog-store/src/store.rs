@@ -160,7 +160,7 @@ async fn read_superblock<D: BlockDevice>(
     let blocks = device.block_count();
     let last = u32::try_from(blocks.saturating_sub(1)).unwrap_or(u32::MAX);
     let mut failure = MountError::Superblock(SuperblockError::Check(CheckError::Field));
-    for (attempt, block) in [0, last].into_iter().enumerate() {
+    for block in [0, last] {
         let error = match read_one(device, scratch, block).await {
             Ok(block) => {
                 let mut bytes = [0; BLOCK_LEN];
@@ -172,7 +172,7 @@ async fn read_superblock<D: BlockDevice>(
             }
             Err(error) => MountError::Device(error),
         };
-        if attempt == 0 {
+        if block == 0 {
             failure = error;
         }
     }

@@ -18,7 +18,7 @@ use crashlog_store::{MountError, PartitionError};
 use drv_mmc::{CardLocation, Found, found, polled};
 use drv_sdhci::ErrorKind;
 use task_jefe_api::Jefe;
-use userlib::{sys_get_timer, sys_recv_notification, task_slot};
+use userlib::{sys_get_timer, task_slot};
 use zerocopy::IntoBytes;
 
 use crate::card::{self, Memory};
@@ -44,10 +44,10 @@ pub fn run(region: &Region<'static>, minimal: bool) -> ! {
     outcome.milliseconds = u32::try_from(took).unwrap_or(u32::MAX).into();
     mailbox.set_outcome(&outcome);
     mailbox.conclude(result.is_ok());
-    Jefe::from(JEFE.get_task_id()).emergency_done(outcome.failure() as u32);
-    // The supervisor resets the system instead of answering.
+    // The supervisor resets the system instead of answering, or enters this task again. Nothing is left to do but to
+    // say it again until then, or until the watchdog has had enough.
     loop {
-        sys_recv_notification(0);
+        Jefe::from(JEFE.get_task_id()).emergency_done(outcome.failure() as u32);
     }
 }
 

@@ -77,6 +77,8 @@ fn main() -> ! {
 }
 
 /// Is the crash in the mailbox one that has just happened, rather than one that an earlier boot did not get written?
+// Apart, so that its memory is not on the stack of the emergency.
+#[inline(never)]
 fn is_of_this_boot(region: &Region<'_>) -> bool {
     match region.mailbox().crash() {
         Some(crash) => crash.context.boot == region.boot(),
@@ -88,7 +90,8 @@ fn is_of_this_boot(region: &Region<'_>) -> bool {
     }
 }
 
-/// Normal operation.
+/// Normal operation. A function of its own: `./x check-emergency` proves that nothing of it is on the other path.
+#[inline(never)]
 fn normal(region: Region<'static>) -> ! {
     let recorder = Recorder::new(region);
     let Some(memory) = Memory::of(&region) else {

@@ -7,6 +7,7 @@ mod card;
 mod console;
 mod host;
 mod power;
+mod proof;
 mod target;
 
 use crate::artefacts::Artefacts;
@@ -38,6 +39,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(console::trials(&bench));
     trials.extend(card::trials(&bench));
     trials.extend(power::trials(&bench, selection.all));
+    trials.extend(proof::trials(&bench));
     trials.extend(target::trials(&bench));
 
     let arguments = Arguments {
@@ -69,6 +71,21 @@ struct Built {
     tool: Option<Tool>,
     /// A failure to build is remembered, so that it is not tried for each test again.
     images: HashMap<String, Result<Image, String>>,
+}
+
+impl Built {
+    /// The image of an application.
+    fn image(&mut self, app: &str) -> Result<Image> {
+        let image = match self.images.get(app) {
+            Some(image) => image.clone(),
+            None => {
+                let image = build::dist(app).map_err(|cause| format!("{cause:#}"));
+                self.images.insert(app.to_owned(), image.clone());
+                image
+            }
+        };
+        image.map_err(|cause| anyhow!(cause))
+    }
 }
 
 /// What a test in QEMU works with.
@@ -145,6 +162,13 @@ impl Bench {
         }
     }
 
+    /// Does something with the image of an application while nothing is built.
+    fn with_image<T>(&self, app: &str, run: impl FnOnce(&Image) -> Result<T>) -> Result<T> {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let image = built.image(app)?;
+        run(&image)
+    }
+
     fn rig(&self, app: &str, name: &str) -> Result<Rig> {
         // Whoever comes first builds; the others wait for it.
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,15 +180,7 @@ impl Bench {
             Some(tool) => tool.clone(),
             None => built.tool.insert(Tool::build()?).clone(),
         };
-        let image = match built.images.get(app) {
-            Some(image) => image.clone(),
-            None => {
-                let image = build::dist(app).map_err(|cause| format!("{cause:#}"));
-                built.images.insert(app.to_owned(), image.clone());
-                image
-            }
-        };
-        let image = image.map_err(|cause| anyhow!(cause))?;
+        let image = built.image(app)?;
         Ok(Rig {
             qemu,
             tool,
