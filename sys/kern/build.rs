@@ -236,16 +236,20 @@ impl Tables {
         )?;
         writeln!(
             out,
-            "/// Memory outputs that the kernel itself uses: base and size.\n\
-             pub static KERNEL_EXTERN_REGIONS: [(u32, u32); {}] = [",
+            "/// Memory outputs that the kernel itself uses.\n\
+             pub static KERNEL_EXTERN_REGIONS: [ExternRegion; {}] = [",
             config.extern_regions.len()
         )?;
-        for range in config.extern_regions.values() {
+        for (name, range) in &config.extern_regions {
             let size = range
                 .end
                 .checked_sub(range.start)
                 .ok_or("extern region ends before it starts")?;
-            writeln!(out, "    ({:#x}, {size:#x}),", range.start)?;
+            writeln!(
+                out,
+                "    ExternRegion {{ name: {name:?}, base: {:#x}, size: {size:#x} }},",
+                range.start
+            )?;
         }
         writeln!(out, "];")?;
         Ok(())

@@ -32,6 +32,7 @@ pub mod page;
 pub mod record;
 mod stream;
 mod superblock;
+mod tasks;
 
 pub use crc::Crc32c;
 pub use fault::{Fault, ReplyFault, Source, Usage};
@@ -40,6 +41,7 @@ pub use outcome::{Failure, Outcome, Phase, Step};
 pub use record::{LateReason, Reason};
 pub use stream::{Level, Stream};
 pub use superblock::{Superblock, SuperblockError};
+pub use tasks::{Activity, TaskEntry};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian};
 

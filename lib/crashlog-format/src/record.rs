@@ -110,6 +110,8 @@ pub enum SegmentKind {
     Epitaph = 5,
     /// Names of registered regions, and what did not fit.
     Directory = 6,
+    /// What every task was doing, as [`crate::TaskEntry`]s.
+    Tasks = 7,
 }
 
 impl SegmentKind {
@@ -123,6 +125,7 @@ impl SegmentKind {
             Self::Memory => "memory",
             Self::Epitaph => "epitaph",
             Self::Directory => "directory",
+            Self::Tasks => "tasks",
         }
     }
 }
@@ -138,6 +141,7 @@ impl TryFrom<u8> for SegmentKind {
             4 => Ok(Self::Memory),
             5 => Ok(Self::Epitaph),
             6 => Ok(Self::Directory),
+            7 => Ok(Self::Tasks),
             other => Err(other),
         }
     }

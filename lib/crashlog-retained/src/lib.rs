@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | header | supervisor | number of the boot; how cold and warm starts are told apart |
 //! | [`Mailbox`] | both | the crash being recorded, its outcome, and faults of single tasks that wait |
+//! | [`FailureSlot`] | kernel | a failure of the kernel or the supervisor that waits to be recorded |
 //! | [`LocationCache`] | recorder | where on the card the log is |
 //! | [`LogRing`] | recorder | log records accepted and not yet durable |
 //! | scratch | recorder | blocks for data on the way to or from the card |
@@ -32,6 +33,7 @@
 #![deny(unsafe_code)]
 
 mod context;
+mod failure;
 mod location;
 mod mailbox;
 mod region;
@@ -45,7 +47,9 @@ pub use block_device::Block;
 pub use context::{ContextWriter, CrashContext, Excerpt, StoredContext};
 /// What the crate needs of `crashlog-format`, re-exported: `page` has the layout of log records.
 pub use crashlog_format::page::{self, RecordHeader};
+pub use crashlog_format::{Activity, TaskEntry};
 pub use crashlog_format::{Failure, Level, Outcome, Phase, Reason, Step, Stream};
+pub use failure::{FailureSlot, FailureWriter, StoredFailure};
 pub use location::{CARD_LOCATION_LEN, Location, LocationCache};
 pub use mailbox::{Mailbox, MailboxState, Oops};
 pub use region::{Region, Start};

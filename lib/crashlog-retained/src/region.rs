@@ -1,19 +1,19 @@
 //! The region as a whole: its parts, its header, and the number of the boot.
 
 use crate::words::{check_values, load, publish, store, words};
-use crate::{LocationCache, Mailbox};
+use crate::{FailureSlot, LocationCache, Mailbox};
 use block_device::{BLOCK_LEN, Block};
 use core::sync::atomic::AtomicU32;
 use crashlog_format::FormatId;
 
 /// Begins the header: `CRSH`, then the version of the layout of the region.
 const MAGIC: u32 = u32::from_le_bytes(*b"CRSH");
-const LAYOUT_VERSION: u32 = 0;
+const LAYOUT_VERSION: u32 = 1;
 
 /// Words of one copy of the header.
 const COPY: usize = 8;
 /// Blocks before the entries of the log ring.
-const FIXED: usize = 3 + Mailbox::BLOCKS;
+const FIXED: usize = 3 + Mailbox::BLOCKS + FailureSlot::BLOCKS;
 /// Log pages whose entries share a block.
 const ENTRIES_PER_BLOCK: usize = 8;
 const SCRATCH: usize = 16;
@@ -27,6 +27,7 @@ const LARGE: usize = 1024;
 pub struct Region<'a> {
     header: &'a Block,
     mailbox: &'a [Block],
+    failure: &'a [Block],
     location: &'a Block,
     pub(crate) ring: &'a Block,
     pub(crate) entries: &'a [Block],
@@ -93,6 +94,7 @@ impl<'a> Region<'a> {
         };
         let (header, rest) = blocks.split_first()?;
         let (mailbox, rest) = rest.split_at_checked(Mailbox::BLOCKS)?;
+        let (failure, rest) = rest.split_at_checked(FailureSlot::BLOCKS)?;
         let (location, rest) = rest.split_first()?;
         let (ring, rest) = rest.split_first()?;
         let (entries, rest) = rest.split_at_checked(pages / ENTRIES_PER_BLOCK)?;
@@ -101,6 +103,7 @@ impl<'a> Region<'a> {
         Some(Self {
             header,
             mailbox,
+            failure,
             location,
             ring,
             entries,
@@ -160,7 +163,8 @@ impl<'a> Region<'a> {
         }
         let oldest = oldest
             .min(header.boot)
-            .min(self.mailbox().oldest_boot().unwrap_or(oldest));
+            .min(self.mailbox().oldest_boot().unwrap_or(oldest))
+            .min(self.failure().boot().unwrap_or(oldest));
         let offset = if oldest > last {
             0
         } else {
@@ -177,6 +181,12 @@ impl<'a> Region<'a> {
     #[must_use]
     pub const fn mailbox(&self) -> Mailbox<'a> {
         Mailbox::new(self.mailbox)
+    }
+
+    /// The place for a failure of the kernel or the supervisor.
+    #[must_use]
+    pub const fn failure(&self) -> FailureSlot<'a> {
+        FailureSlot::new(self.failure)
     }
 
     /// The location cache.
@@ -199,7 +209,11 @@ impl<'a> Region<'a> {
 
     /// Empties every part but the header, so that nothing left over passes for one of ours.
     fn clear(&self) {
-        let parts = [self.mailbox, core::slice::from_ref(self.location)];
+        let parts = [
+            self.mailbox,
+            self.failure,
+            core::slice::from_ref(self.location),
+        ];
         let ring = [core::slice::from_ref(self.ring), self.entries];
         for block in parts.into_iter().chain(ring).flatten() {
             block.fill(0);

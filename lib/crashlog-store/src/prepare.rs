@@ -4,7 +4,7 @@ use block_device::{BLOCK_LEN, BLOCK_WORDS, Block};
 use core::sync::atomic::Ordering;
 use crashlog_format::ledger::{Crash, Exhausted, Ledger, Plan};
 use crashlog_format::record::{self, CrashHeader, Segment, SegmentKind};
-use crashlog_format::{Crc32c, FormatId, Geometry, LateReason, Outcome};
+use crashlog_format::{Crc32c, FormatId, Geometry, LateReason, Outcome, Reason};
 use crashlog_retained::{Excerpt, StoredContext};
 use zerocopy::IntoBytes;
 
@@ -121,8 +121,12 @@ impl Body<'_> {
         let [block, ..] = self.stored.record_blocks();
         let mut table = Table { block, count: 0 };
         let mut base_blocks = 1;
+        let text = match crash.reason {
+            Reason::Kernel => SegmentKind::Epitaph,
+            Reason::Oops | Reason::Panic => SegmentKind::Message,
+        };
         let base = [
-            (1, SegmentKind::Message, self.stored.message()),
+            (1, text, self.stored.message()),
             (2, SegmentKind::Stack, self.stored.stack()),
         ];
         for (at, kind, excerpt) in base {

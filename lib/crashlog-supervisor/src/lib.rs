@@ -56,6 +56,7 @@ extern crate std;
 mod capture;
 mod config;
 mod emergency;
+pub mod failure;
 mod fault;
 mod kernel;
 #[cfg(feature = "kipc")]

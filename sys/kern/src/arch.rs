@@ -3,7 +3,11 @@
 mod arm_a;
 
 pub(crate) use arm_a::copy::copy;
+pub(crate) use arm_a::entry::CURRENT_TASK_PTR;
+pub(crate) use arm_a::frame::FRAME_BYTES;
 pub use arm_a::frame::{ArchState, SavedState};
-pub(crate) use arm_a::frame::{registers, reinitialize};
+pub(crate) use arm_a::frame::{place, registers, reinitialize};
 pub use arm_a::memory::RegionDescExt;
-pub(crate) use arm_a::{gic, mask_interrupts, memory, start_first_task, timer, wait_for_reset};
+pub(crate) use arm_a::{
+    capture, gic, mask_interrupts, memory, start_first_task, timer, wait_for_reset,
+};

@@ -94,6 +94,25 @@ impl Region for RegionDesc {
     }
 }
 
+/// A memory output that the kernel uses as a whole (`kernel.extern-regions`). It is mapped readable, writable and not
+/// cached.
+#[derive(Debug)]
+pub struct ExternRegion {
+    /// Its name.
+    pub name: &'static str,
+    /// Address of the first byte.
+    pub base: u32,
+    /// Length in bytes.
+    pub size: u32,
+}
+
+/// The memory output of this name, if the kernel has it.
+pub fn extern_region(name: &str) -> Option<&'static ExternRegion> {
+    KERNEL_EXTERN_REGIONS
+        .iter()
+        .find(|region| region.name == name)
+}
+
 /// A constant map, searched by bisection.
 pub struct SortedMap<K: 'static, V: 'static>(pub &'static [(K, V)]);
 

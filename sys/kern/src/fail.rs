@@ -2,16 +2,25 @@
 //!
 //! A panic, a processor exception in the kernel, a system without a runnable task, and a fault of the supervisor all
 //! end here. The epitaph is written to where debuggers look for it, the application's hook gets a chance to leave a
-//! record in retained memory, and the system restarts. A second failure on the way skips to the restart: this path
-//! ends in any case.
+//! record in retained memory ([`Failure`] is what it is told), and the system restarts. A second failure on the way
+//! skips to the restart: this path ends in any case.
 
-use crate::{arch, platform};
+pub mod snapshot;
+
+use crate::task::Task;
+use crate::{arch, platform, time, umem};
+use abi::{FaultInfo, TASK_REGISTERS};
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use kerncore::slice::UserSlice;
+use snapshot::Stack;
 
 /// Length of the epitaph, terminating zero included.
 pub const EPITAPH_LEN: usize = 128;
+
+/// Longest panic message of the supervisor that is kept, in bytes.
+const MESSAGE_LEN: usize = 128;
 
 /// Set when the kernel has failed.
 #[unsafe(no_mangle)]
@@ -23,27 +32,96 @@ pub static KERNEL_HAS_FAILED: AtomicBool = AtomicBool::new(false);
 #[used]
 pub static KERNEL_EPITAPH: [AtomicU8; EPITAPH_LEN] = [const { AtomicU8::new(0) }; EPITAPH_LEN];
 
+/// What has failed, for the application's hook. The tasks' states are in [`snapshot::tasks`].
+pub struct Failure<'a> {
+    /// Why, in a sentence.
+    pub epitaph: &'a [u8],
+    /// What the supervisor panicked with, if it did.
+    pub message: &'a [u8],
+    /// The fault of the supervisor; `None` if it was the kernel that failed.
+    pub fault: Option<FaultInfo>,
+    /// Milliseconds since boot.
+    pub time: u64,
+    /// r0 to r12, sp, lr, pc, psr of the kernel, or of the supervisor.
+    pub registers: [u32; TASK_REGISTERS],
+    /// Its stack, from its stack pointer on.
+    pub stack: Stack,
+}
+
 /// Records `reason` and restarts the system.
 #[cold]
 #[inline(never)]
 pub fn die(reason: fmt::Arguments<'_>) -> ! {
-    arch::mask_interrupts();
-    if !KERNEL_HAS_FAILED.swap(true, Ordering::Relaxed) {
-        // Writing to the epitaph does not fail; a formatter that does still leaves what came before.
-        let _ = Epitaph { written: 0 }.write_fmt(reason);
-        if let Some(platform) = platform::get() {
-            let mut text = [0; EPITAPH_LEN];
-            for (byte, source) in text.iter_mut().zip(&KERNEL_EPITAPH) {
-                *byte = source.load(Ordering::Relaxed);
-            }
-            let len = text
-                .iter()
-                .position(|&byte| byte == 0)
-                .unwrap_or(EPITAPH_LEN);
-            (platform.on_failure)(text.get(..len).unwrap_or_default());
-        }
+    let registers = arch::capture();
+    fail_of_kernel(reason, &registers)
+}
+
+/// An exception of the processor, taken in the kernel with these registers.
+#[cold]
+pub(crate) fn fail_of_kernel(reason: fmt::Arguments<'_>, registers: &[u32; TASK_REGISTERS]) -> ! {
+    if begin(reason) {
+        let [.., sp, _lr, _pc, _psr] = *registers;
+        tell(&[], None, registers, Stack::of_kernel(sp));
     }
     restart()
+}
+
+/// The supervisor has faulted, and nobody is left to restart anything.
+#[cold]
+#[inline(never)]
+pub(crate) fn fail_of_supervisor(task: &Task, fault: FaultInfo) -> ! {
+    if begin(format_args!("supervisor fault: {fault:?}")) {
+        let mut message = [0; MESSAGE_LEN];
+        let mut length = 0;
+        if let FaultInfo::Panic = fault {
+            let [address, count, ..] = task.save.arguments();
+            if let Ok(text) = UserSlice::new(address, count) {
+                length = umem::read(task, text, &mut message).unwrap_or(0);
+            }
+        }
+        let registers = arch::registers(task);
+        let [.., sp, _lr, _pc, _psr] = registers;
+        tell(
+            message.get(..length).unwrap_or_default(),
+            Some(fault),
+            &registers,
+            Stack::of_supervisor(sp),
+        );
+    }
+    restart()
+}
+
+/// Writes the epitaph. `false` if the kernel is failing already: whatever it was doing about that does not work.
+fn begin(reason: fmt::Arguments<'_>) -> bool {
+    arch::mask_interrupts();
+    if KERNEL_HAS_FAILED.swap(true, Ordering::Relaxed) {
+        return false;
+    }
+    // Writing to the epitaph does not fail; a formatter that does still leaves what came before.
+    let _ = Epitaph { written: 0 }.write_fmt(reason);
+    true
+}
+
+/// Calls the application's hook.
+fn tell(message: &[u8], fault: Option<FaultInfo>, registers: &[u32; TASK_REGISTERS], stack: Stack) {
+    let Some(platform) = platform::get() else {
+        return;
+    };
+    let mut text = [0; EPITAPH_LEN];
+    for (byte, source) in text.iter_mut().zip(&KERNEL_EPITAPH) {
+        *byte = source.load(Ordering::Relaxed);
+    }
+    let length = text.iter().position(|&byte| byte == 0);
+    (platform.on_failure)(&Failure {
+        epitaph: text
+            .get(..length.unwrap_or(EPITAPH_LEN))
+            .unwrap_or_default(),
+        message,
+        fault,
+        time: time::now(),
+        registers: *registers,
+        stack,
+    });
 }
 
 /// Restarts the system.

@@ -3,6 +3,7 @@
 //! The application crate fills a [`Platform`] in and passes it to
 //! [`start_kernel`](crate::startup::start_kernel). Nothing else in the kernel knows an address of a device.
 
+use crate::fail::Failure;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// The chip, and what the application wants done when the kernel fails.
@@ -18,9 +19,10 @@ pub struct Platform {
     pub devices: &'static [(u32, u32)],
     /// Restarts the system at once. May return if that takes a moment.
     pub reset: fn(),
-    /// Called once when the kernel has failed, with the epitaph, before `reset`: the place to leave a record in
-    /// retained memory. It must not rely on any kernel state, and must return in bounded time.
-    pub on_failure: fn(epitaph: &[u8]),
+    /// Called once when the kernel has failed, before `reset`: the place to leave a record in retained memory. It must
+    /// not rely on any kernel state but what it is told and [`crate::fail::snapshot`] says, and must return in bounded
+    /// time.
+    pub on_failure: fn(failure: &Failure<'_>),
 }
 
 static PLATFORM: AtomicPtr<Platform> = AtomicPtr::new(core::ptr::null_mut());

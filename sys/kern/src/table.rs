@@ -261,7 +261,7 @@ impl Kernel {
     pub(crate) fn fault(&mut self, task: TaskHandle, fault: impl Into<FaultInfo>) -> bool {
         let fault = fault.into();
         if task == TaskHandle::supervisor() {
-            fail::die(format_args!("supervisor fault: {fault:?}"));
+            fail::fail_of_supervisor(&self[task], fault);
         }
         self.withdraw(task);
         let original_state = match self[task].state {

@@ -20,6 +20,8 @@ pub enum Trace {
     Recorded { sequence: u32 },
     /// A record of a crash that was found in retained RAM was written.
     RecordedLate { sequence: u32 },
+    /// Failures of the kernel came so fast after one another that these were not kept.
+    FailuresNotKept { count: u32 },
     /// A crash found in retained RAM does not pass its check and is lost.
     CrashDamaged,
     /// The card or the controller failed.

@@ -26,6 +26,7 @@ const ELF_MAX: u64 = 64 << 20;
 pub struct Archive {
     path: PathBuf,
     tasks: Vec<Task>,
+    kernel: Option<Vec<u8>>,
     /// Shapes of the types of events, by task and name, that were looked for already.
     shapes: RefCell<HashMap<(u16, String), Option<Shape>>>,
 }
@@ -60,11 +61,18 @@ impl Archive {
         if tasks.is_empty() {
             return Err(refused("it has no tasks"));
         }
+        let kernel = kernel(&mut zip);
         Ok(Self {
             path: path.to_owned(),
             tasks,
+            kernel,
             shapes: RefCell::default(),
         })
+    }
+
+    /// The kernel, if the archive has it.
+    pub fn kernel(&self) -> Option<Program> {
+        Program::load(self.kernel.as_deref()?)
     }
 
     /// The task of the crash, if the archive's task of that index has that name.
@@ -86,6 +94,14 @@ impl Archive {
             )
         })
     }
+}
+
+/// The member `elf/kernel`.
+fn kernel(zip: &mut ZipArchive<impl Read + Seek>) -> Option<Vec<u8>> {
+    let mut elf = Vec::new();
+    let member = zip.by_name("elf/kernel").ok()?;
+    member.take(ELF_MAX).read_to_end(&mut elf).ok()?;
+    Some(elf)
 }
 
 /// Every member of a folder `task`, in order.

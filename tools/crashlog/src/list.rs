@@ -75,9 +75,13 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
 fn line(record: &Record, out: &mut Output) -> Result<(), Problem> {
     let header = &record.header;
     let what = header.reason().map_or("unknown", |reason| reason.name());
-    let fault = header
-        .fault()
-        .map_or_else(|| "unknown".to_owned(), |fault| fault.to_string());
+    let fault = header.fault().map_or_else(
+        || {
+            let kernel = header.task.get() == crate::show::KERNEL;
+            if kernel { "" } else { "unknown" }.to_owned()
+        },
+        |fault| fault.to_string(),
+    );
     let again = match record.entry.repeats.get() {
         0 => String::new(),
         repeats => format!("{repeats} times, last in boot {}", record.entry.last_boot),

@@ -21,6 +21,7 @@ mod problem;
 mod show;
 mod size;
 mod table;
+mod tasks;
 mod terminal;
 mod text;
 mod typed;

@@ -9,12 +9,15 @@ use crate::problem::Problem;
 use crate::terminal::{BAD, FAINT, Output, STRONG, WARN};
 use crate::text::{count, dump, hex, printable, seconds};
 use crate::unwind::{self, Stack};
-use crate::{list, log};
+use crate::{list, log, tasks};
 use crashlog_format::Step;
 use crashlog_format::record::{REGISTER_NAMES, SegmentKind};
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
 use std::io::Write;
+
+/// Where a record has the index of a task: it was the kernel.
+pub const KERNEL: u16 = u16::MAX;
 
 /// Lines of a stack or memory dump that are shown; `--json` has it all.
 const DUMP_LINES: usize = 32;
@@ -26,6 +29,7 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
     let record = card.find(args.sequence)?;
     let bodies = card.bodies(&record)?;
     let program = match &archive {
+        Some(archive) if record.header.task.get() == KERNEL => archive.kernel(),
         Some(archive) => {
             Some(archive.program(record.header.task.get(), record.header.name.as_str())?)
         }
@@ -57,7 +61,11 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
         }
     }
     for body in &bodies {
-        segment(body, out)?;
+        if body.segment.kind() == Ok(SegmentKind::Tasks) && body.sound {
+            tasks::show(body, names, out)?;
+        } else {
+            segment(body, out)?;
+        }
     }
     log_before(args, &card, &record, names, out)
 }
@@ -66,6 +74,17 @@ fn headline(record: &Record, names: &dyn Names, out: &mut Output) -> Result<(), 
     let header = &record.header;
     let name = printable(header.name.as_str().as_bytes());
     let fault = describe::fault(header.fault(), header.fault_bytes(), names);
+    if header.task.get() == KERNEL {
+        writeln!(
+            out,
+            "{STRONG}Record {}{STRONG:#}: {BAD}the kernel failed{BAD:#}, and the system was restarted, {} s after the start of \
+             boot {}.\n",
+            header.sequence,
+            seconds(header.time.get()),
+            header.boot,
+        )?;
+        return Ok(());
+    }
     writeln!(
         out,
         "{STRONG}Record {}{STRONG:#}: task {STRONG}{name}{STRONG:#} (index {}) {BAD}{fault}{BAD:#};\n{}, {} s after the \
@@ -94,10 +113,12 @@ fn facts(card: &Card, record: &Record, out: &mut Output) -> Result<(), Problem> 
     if !steps.is_empty() {
         fact("steps", steps.join(", "))?;
     }
-    fact(
-        "restarts",
-        format!("{} of this task in that boot before", header.restarts),
-    )?;
+    if header.task.get() != KERNEL {
+        fact(
+            "restarts",
+            format!("{} of this task in that boot before", header.restarts),
+        )?;
+    }
     match record.entry.repeats.get() {
         0 => {}
         repeats => fact(
@@ -240,6 +261,7 @@ fn title(kind: Result<SegmentKind, u8>) -> String {
         Ok(SegmentKind::Memory) => "Memory".to_owned(),
         Ok(SegmentKind::Epitaph) => "What the kernel said".to_owned(),
         Ok(SegmentKind::Directory) => "Registered regions".to_owned(),
+        Ok(SegmentKind::Tasks) => "What every task was doing".to_owned(),
         Err(number) => format!("Segment of kind {number}, which this program does not know"),
     }
 }
@@ -307,7 +329,11 @@ fn json(
 ) -> Result<(), Problem> {
     let header = &record.header;
     let mut value = list::summary(record);
-    value["description"] = describe::fault(header.fault(), header.fault_bytes(), names).into();
+    value["description"] = if header.task.get() == KERNEL {
+        "failed".into()
+    } else {
+        describe::fault(header.fault(), header.fault_bytes(), names).into()
+    };
     let registers: Map<String, Value> = REGISTER_NAMES
         .iter()
         .zip(header.registers)
@@ -343,6 +369,8 @@ fn json(
             });
             if body.is_text() {
                 value["text"] = String::from_utf8_lossy(&body.bytes).into();
+            } else if body.segment.kind() == Ok(SegmentKind::Tasks) {
+                value["tasks"] = tasks::json(&body.bytes, names);
             } else {
                 value["hex"] = hex(&body.bytes).into();
             }

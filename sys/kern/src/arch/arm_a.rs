@@ -31,6 +31,7 @@ pub(crate) mod memory;
 pub(crate) mod timer;
 
 use crate::task::Task;
+use abi::TASK_REGISTERS;
 use core::arch::asm;
 use core::ptr::NonNull;
 
@@ -43,6 +44,28 @@ use core::ptr::NonNull;
 pub(crate) unsafe fn start_first_task(task: NonNull<Task>) -> ! {
     // SAFETY: passed on.
     unsafe { entry::leave_kernel(task) }
+}
+
+/// r0 to r12, sp, lr, pc, psr here and now, as good as an ABI leaves them.
+#[inline(always)]
+pub(crate) fn capture() -> [u32; TASK_REGISTERS] {
+    let mut registers = [0; TASK_REGISTERS];
+    // SAFETY: stores 17 words to an array of as many.
+    unsafe {
+        asm!(
+            "stm {base}, {{r0-r12}}",
+            "str sp, [{base}, #52]",
+            "str lr, [{base}, #56]",
+            "mov {word}, pc",
+            "str {word}, [{base}, #60]",
+            "mrs {word}, cpsr",
+            "str {word}, [{base}, #64]",
+            base = in(reg) registers.as_mut_ptr(),
+            word = out(reg) _,
+            options(nostack, preserves_flags)
+        );
+    }
+    registers
 }
 
 /// Masks interrupts for good. They are masked in the kernel anyway, except for what a failing kernel may have done.

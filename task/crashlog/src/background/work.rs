@@ -3,9 +3,10 @@
 use core::convert::Infallible;
 
 use crashlog_core::agenda::{Agenda, Pending, Step};
+use crashlog_format::record::SegmentKind;
 use crashlog_format::{LateReason, Outcome, Phase};
 use crashlog_retained::{MAX_RUN, MailboxState, StoredContext};
-use crashlog_store::{Body, RecordError, WriteError};
+use crashlog_store::{Body, Extra, RecordError, WriteError};
 use drv_sdhci::interrupt::Wait;
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{Failure, FailureStep};
@@ -25,6 +26,7 @@ pub async fn run(
 ) -> Result<Infallible, Failure> {
     note_card(recorder, log);
     late_crash(recorder, log).await?;
+    failure(recorder, log).await?;
     let mut agenda = Agenda::new(config::WRITE_AFTER_MS, config::WRITE_AFTER_PAGES as usize);
     loop {
         match agenda.next(&pending(recorder), recorder.events.now()) {
@@ -156,6 +158,7 @@ async fn late_crash(recorder: &Recorder, log: &mut Log<'_, '_>) -> Result<(), Fa
         &crash,
         Some(late),
         outcome.unwrap_or_default(),
+        &[],
     )
     .await?
     {
@@ -166,6 +169,35 @@ async fn late_crash(recorder: &Recorder, log: &mut Log<'_, '_>) -> Result<(), Fa
     Ok(())
 }
 
+/// Records the failure of the kernel, or of the supervisor, that is in retained RAM, if there is one (X4).
+async fn failure(recorder: &Recorder, log: &mut Log<'_, '_>) -> Result<(), Failure> {
+    let place = recorder.region.failure();
+    let Some(failure) = place.read() else {
+        return Ok(());
+    };
+    let tasks = Extra {
+        kind: SegmentKind::Tasks,
+        address: 0,
+        length: failure.task_bytes(),
+        blocks: failure.task_blocks(),
+    };
+    // The lines that led to it come first.
+    write_pages(recorder, log, true).await?;
+    let late = Some(LateReason::NotAttempted);
+    let outcome = Outcome::default();
+    if let Some(sequence) = record(recorder, log, &failure.stored, late, outcome, &[tasks]).await? {
+        ringbuf_entry_root!(Trace::RecordedLate { sequence });
+        recorder.late_record.set(Some(sequence));
+    }
+    if failure.dropped > 0 {
+        ringbuf_entry_root!(Trace::FailuresNotKept {
+            count: failure.dropped
+        });
+    }
+    place.clear();
+    Ok(())
+}
+
 /// Records the fault of a single task that has waited longest.
 async fn fault(recorder: &Recorder, log: &mut Log<'_, '_>) -> Result<(), Failure> {
     let Some(oops) = recorder.region.mailbox().oops() else {
@@ -173,7 +205,8 @@ async fn fault(recorder: &Recorder, log: &mut Log<'_, '_>) -> Result<(), Failure
     };
     let of_this_boot = oops.stored.context.boot == recorder.region.boot();
     let late = (!of_this_boot).then_some(LateReason::Restarted);
-    if let Some(sequence) = record(recorder, log, &oops.stored, late, Outcome::default()).await? {
+    let outcome = Outcome::default();
+    if let Some(sequence) = record(recorder, log, &oops.stored, late, outcome, &[]).await? {
         ringbuf_entry_root!(Trace::Recorded { sequence });
     }
     oops.clear();
@@ -187,6 +220,7 @@ async fn record(
     crash: &StoredContext<'_>,
     late: Option<LateReason>,
     outcome: Outcome,
+    extra: &[Extra<'_>],
 ) -> Result<Option<u32>, Failure> {
     let of_this_boot = crash.context.boot == recorder.region.boot();
     let body = Body {
@@ -199,7 +233,7 @@ async fn record(
         } else {
             0
         },
-        extra: &[],
+        extra,
     };
     let result = log.write_record(&body).await;
     note_card(recorder, log);

@@ -8,7 +8,7 @@
 use core::arch::global_asm;
 
 /// Words of the stack for exceptions that the kernel itself causes; see `entry`.
-pub(crate) const FAIL_STACK_WORDS: usize = 512;
+pub(crate) const FAIL_STACK_WORDS: usize = 1024;
 
 /// Where the kernel dies: its ordinary stack may be what killed it.
 #[unsafe(no_mangle)]

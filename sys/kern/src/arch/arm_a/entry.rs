@@ -34,6 +34,7 @@
 use super::{faults, fpu, frame};
 use crate::task::Task;
 use crate::{entry, fail, syscalls};
+use abi::TASK_REGISTERS;
 use core::arch::global_asm;
 use core::mem::offset_of;
 use core::ptr::NonNull;
@@ -207,9 +208,20 @@ unexpected:
     push    {{r0}}
     movs    r0, #{unexpected_cause}
     .thumb_func
-kernel_failure:
-    mov     r1, lr
-    sub     sp, #4                      @ a multiple of 8 again
+kernel_failure:                         @ r0: cause; its own value has been pushed
+    sub     sp, #76                     @ a multiple of 8 again: registers, and the cause
+    str     r0, [sp, #72]
+    add     r0, sp, #4
+    stmia   r0!, {{r1-r12}}
+    ldr     r1, [sp, #76]
+    str     r1, [sp]
+    mrs     r2, sp_svc                  @ the kernel runs in no other mode
+    mrs     r3, lr_svc
+    mov     r4, lr
+    mrs     r5, spsr
+    stmia   r0!, {{r2-r5}}
+    ldr     r0, [sp, #72]
+    mov     r1, sp
     bl      {kernel_failure}
     udf     #0
     "#,
@@ -342,23 +354,38 @@ unsafe extern "C" fn no_room(
     if stored { None } else { Some(next) }
 }
 
-/// The processor took an exception that was not a task's.
-extern "C" fn kernel_failure(cause: u32, address: u32) -> ! {
+/// The processor took an exception that was not a task's, with these registers; the pc among them is the exception's
+/// link register.
+extern "C" fn kernel_failure(cause: u32, registers: &mut [u32; TASK_REGISTERS]) -> ! {
     use super::cp15;
+    let [.., pc, _psr] = registers;
+    // DDI 0406C, table B1-7; the kernel is in Thumb state.
+    let ahead = match cause {
+        c if c == Cause::DataAbort as u32 => 8,
+        c if c == Cause::PrefetchAbort as u32 => 4,
+        c if c == Cause::Undefined as u32 => 2,
+        _ => 0,
+    };
+    *pc = pc.wrapping_sub(ahead);
+    let at = *pc;
     match cause {
-        c if c == Cause::DataAbort as u32 => fail::die(format_args!(
-            "kernel data abort near {address:#x}: address {:#x}, DFSR {:#x}",
-            cp15::dfar(),
-            cp15::dfsr()
-        )),
-        c if c == Cause::PrefetchAbort as u32 => fail::die(format_args!(
-            "kernel prefetch abort near {address:#x}: IFSR {:#x}",
-            cp15::ifsr()
-        )),
-        c if c == Cause::Undefined as u32 => fail::die(format_args!(
-            "kernel undefined instruction near {address:#x}"
-        )),
-        _ => fail::die(format_args!("unexpected exception near {address:#x}")),
+        c if c == Cause::DataAbort as u32 => fail::fail_of_kernel(
+            format_args!(
+                "kernel data abort at {at:#x}: address {:#x}, DFSR {:#x}",
+                cp15::dfar(),
+                cp15::dfsr()
+            ),
+            registers,
+        ),
+        c if c == Cause::PrefetchAbort as u32 => fail::fail_of_kernel(
+            format_args!("kernel prefetch abort at {at:#x}: IFSR {:#x}", cp15::ifsr()),
+            registers,
+        ),
+        c if c == Cause::Undefined as u32 => fail::fail_of_kernel(
+            format_args!("kernel undefined instruction at {at:#x}"),
+            registers,
+        ),
+        _ => fail::fail_of_kernel(format_args!("unexpected exception near {at:#x}"), registers),
     }
 }
 

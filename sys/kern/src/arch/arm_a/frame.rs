@@ -224,6 +224,17 @@ pub(crate) fn registers(task: &Task) -> [u32; TASK_REGISTERS] {
     ]
 }
 
+/// Program counter and stack pointer of a task whose frame is at `psp` and can be read; `lost` is its
+/// [`ArchState::lost_stack_pointer`].
+pub(crate) fn place(psp: u32, lost: u32) -> (u32, u32) {
+    let [.., pc, _psr] = memory::load(psp);
+    let sp = match lost {
+        0 => psp.wrapping_add(FRAME_BYTES),
+        pointer => pointer,
+    };
+    (pc, sp)
+}
+
 /// Was the task in Thumb state?
 pub(crate) fn is_thumb(task: &Task) -> bool {
     let [.., psr] = memory::load(task.save.psp);

@@ -65,6 +65,16 @@ unsafe extern "C" {
     static __kernel_flash_end: u8;
     static __kernel_ram_start: u8;
     static __kernel_ram_end: u8;
+    static _stack_base: u8;
+    static _stack_start: u8;
+}
+
+/// The kernel's own stack: its lowest address, and the one above it.
+pub(crate) fn kernel_stack() -> (u32, u32) {
+    (
+        &raw const _stack_base as u32,
+        &raw const _stack_start as u32,
+    )
 }
 
 /// The kernel's own flash and RAM, as (base, size), rounded to pages.
@@ -121,8 +131,11 @@ pub(crate) fn enable(kernel: &mut Kernel, platform: &Platform) {
             Page::for_kernel(for_kernel(region.attributes)),
         );
     }
-    for &region in &KERNEL_EXTERN_REGIONS {
-        map(region, Page::for_kernel(memory | RegionAttributes::DMA));
+    for region in &KERNEL_EXTERN_REGIONS {
+        map(
+            (region.base, region.size),
+            Page::for_kernel(memory | RegionAttributes::DMA),
+        );
     }
 
     for (task, table) in TaskHandle::all().zip(&mut tables.tasks) {

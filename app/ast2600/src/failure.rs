@@ -1,0 +1,51 @@
+//! What is kept of a failure of the kernel, and how soon the system restarts.
+
+use crashlog_retained::Region;
+use crashlog_supervisor::failure::{self, TaskSnapshot};
+use kern::descs;
+use kern::fail::{Failure, snapshot};
+
+/// The memory output that supervisor and recorder share.
+const RETAINED: &str = "crash";
+
+/// Name of the first task, as the build tells every crate.
+fn supervisor() -> &'static str {
+    option_env!("HUBRIS_TASKS")
+        .and_then(|tasks| tasks.split(',').next())
+        .unwrap_or_default()
+}
+
+/// Describes the failure in retained RAM, if the application gives the kernel that memory.
+pub fn record(failure: &Failure<'_>) {
+    let Some(memory) = descs::extern_region(RETAINED) else {
+        return;
+    };
+    // SAFETY: a memory output of its own, which the kernel maps for itself, uncached, and in which no value of this
+    // program lives. No task runs any more. This is called once.
+    let Some(region) = (unsafe { Region::claim(memory.base as usize, memory.size as usize) })
+    else {
+        return;
+    };
+    let tasks = snapshot::tasks().map(|task| TaskSnapshot {
+        state: task.state,
+        current: task.current,
+        restarts: task.restarts,
+        notifications: task.notifications,
+        priority: task.priority,
+        place: task.place,
+    });
+    failure::record(
+        &region,
+        failure::Failure {
+            epitaph: failure.epitaph,
+            message: failure.message,
+            fault: failure.fault,
+            supervisor: supervisor(),
+            time: failure.time,
+            registers: failure.registers,
+            stack_bytes: failure.stack.bytes(),
+            stack: failure.stack.words(),
+            tasks,
+        },
+    );
+}
