@@ -81,6 +81,22 @@ impl Debugger {
         unhex(&reply).with_context(|| format!("memory at {address:#x} cannot be read: {reply}"))
     }
 
+    /// Sets a register of the first processor, by its number: 0 to 15.
+    pub fn set_register(&mut self, number: u32, value: u32) -> Result<()> {
+        self.ok("Hgp1.1")?;
+        self.ok(&format!("P{number:x}={:08x}", value.swap_bytes()))
+    }
+
+    /// Writes memory as the stopped processor sees it.
+    pub fn set_memory(&mut self, address: u32, bytes: &[u8]) -> Result<()> {
+        use std::fmt::Write as _;
+        let mut packet = format!("M{address:x},{:x}:", bytes.len());
+        for byte in bytes {
+            let _ = write!(packet, "{byte:02x}");
+        }
+        self.ok(&packet)
+    }
+
     /// Lets the machine run on its own and hangs up.
     pub fn detach(mut self) -> Result<()> {
         self.ok("D;1")

@@ -1,7 +1,7 @@
 //! Where the functions of an image are.
 
 use crate::build::Image;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,9 +17,11 @@ pub struct Function {
     pub name: String,
 }
 
-/// All functions of an image, by address.
+/// All functions and variables of an image, by address.
 pub struct Symbols {
     functions: BTreeMap<u32, Function>,
+    /// Address and size of variables, by program and demangled name.
+    variables: BTreeMap<(String, String), (u32, u32)>,
     /// First address behind the text of each program, by its first address.
     texts: BTreeMap<u32, (u32, String)>,
 }
@@ -31,6 +33,7 @@ impl Symbols {
             .with_context(|| format!("cannot open {}", image.archive.display()))?;
         let mut zip = ZipArchive::new(file).context("the archive is no zip file")?;
         let mut functions = BTreeMap::new();
+        let mut variables = BTreeMap::new();
         let mut texts = BTreeMap::new();
         for index in 0..zip.len() {
             let mut member = zip.by_index(index).context("the archive is damaged")?;
@@ -59,6 +62,15 @@ impl Symbols {
             }
             for symbol in elf
                 .symbols()
+                .filter(|symbol| symbol.kind() == SymbolKind::Data)
+            {
+                let Ok(mangled) = symbol.name() else { continue };
+                let name = format!("{:#}", rustc_demangle::demangle(mangled));
+                let place = (symbol.address() as u32, symbol.size() as u32);
+                variables.insert((program.to_owned(), name), place);
+            }
+            for symbol in elf
+                .symbols()
                 .filter(|symbol| symbol.kind() == SymbolKind::Text)
             {
                 let Ok(mangled) = symbol.name() else { continue };
@@ -76,7 +88,11 @@ impl Symbols {
                 );
             }
         }
-        Ok(Self { functions, texts })
+        Ok(Self {
+            functions,
+            variables,
+            texts,
+        })
     }
 
     /// The program and the function that the instruction belongs to; a function without a name is called `?`.
@@ -100,6 +116,23 @@ impl Symbols {
             .map(|(address, _)| *address)
             .with_context(|| format!("{program} has no function {name}"))
     }
+
+    /// Address and size of a variable of a program; of each of its parts, if the compiler has taken it apart.
+    pub fn variable(&self, program: &str, name: &str) -> Result<Vec<(u32, u32)>> {
+        let parts: Vec<_> = self
+            .variables
+            .iter()
+            .filter(|((of, full), _)| {
+                let rest = full.strip_prefix(name);
+                of == program && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            })
+            .map(|(_, place)| *place)
+            .collect();
+        if parts.is_empty() {
+            bail!("{program} has no variable {name}");
+        }
+        Ok(parts)
+    }
 }
 
 #[cfg(test)]
@@ -108,6 +141,7 @@ impl Symbols {
     pub fn none() -> Self {
         Self {
             functions: BTreeMap::new(),
+            variables: BTreeMap::new(),
             texts: BTreeMap::new(),
         }
     }

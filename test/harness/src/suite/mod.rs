@@ -5,6 +5,7 @@
 
 mod card;
 mod console;
+mod failure;
 mod host;
 mod power;
 mod proof;
@@ -37,6 +38,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     let bench = Arc::new(Bench::default());
     let mut trials = host::trials(&bench)?;
     trials.extend(console::trials(&bench));
+    trials.extend(failure::trials(&bench));
     trials.extend(card::trials(&bench));
     trials.extend(power::trials(&bench, selection.all));
     trials.extend(proof::trials(&bench));
