@@ -26,8 +26,8 @@ const LARGE: usize = 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct Region<'a> {
     header: &'a Block,
+    /// Mailbox and failure: together, because a copy of this is on the stack of the emergency path.
     mailbox: &'a [Block],
-    failure: &'a [Block],
     location: &'a Block,
     pub(crate) ring: &'a Block,
     pub(crate) entries: &'a [Block],
@@ -93,8 +93,7 @@ impl<'a> Region<'a> {
             MANY_PAGES
         };
         let (header, rest) = blocks.split_first()?;
-        let (mailbox, rest) = rest.split_at_checked(Mailbox::BLOCKS)?;
-        let (failure, rest) = rest.split_at_checked(FailureSlot::BLOCKS)?;
+        let (mailbox, rest) = rest.split_at_checked(Mailbox::BLOCKS + FailureSlot::BLOCKS)?;
         let (location, rest) = rest.split_first()?;
         let (ring, rest) = rest.split_first()?;
         let (entries, rest) = rest.split_at_checked(pages / ENTRIES_PER_BLOCK)?;
@@ -103,7 +102,6 @@ impl<'a> Region<'a> {
         Some(Self {
             header,
             mailbox,
-            failure,
             location,
             ring,
             entries,
@@ -180,13 +178,17 @@ impl<'a> Region<'a> {
     /// The mailbox.
     #[must_use]
     pub const fn mailbox(&self) -> Mailbox<'a> {
+        // Nothing of the mailbox reaches beyond its blocks.
         Mailbox::new(self.mailbox)
     }
 
     /// The place for a failure of the kernel or the supervisor.
     #[must_use]
     pub const fn failure(&self) -> FailureSlot<'a> {
-        FailureSlot::new(self.failure)
+        match self.mailbox.split_at_checked(Mailbox::BLOCKS) {
+            Some((_, failure)) => FailureSlot::new(failure),
+            None => FailureSlot::new(&[]),
+        }
     }
 
     /// The location cache.
@@ -209,11 +211,7 @@ impl<'a> Region<'a> {
 
     /// Empties every part but the header, so that nothing left over passes for one of ours.
     fn clear(&self) {
-        let parts = [
-            self.mailbox,
-            self.failure,
-            core::slice::from_ref(self.location),
-        ];
+        let parts = [self.mailbox, core::slice::from_ref(self.location)];
         let ring = [core::slice::from_ref(self.ring), self.entries];
         for block in parts.into_iter().chain(ring).flatten() {
             block.fill(0);

@@ -222,7 +222,7 @@ fn kernel_jumps_nowhere(rig: &Rig, function: &str) -> Result<Cases> {
 /// The kernel finds that something is wrong with its tables: no task is left that could run.
 fn kernel_gives_up(rig: &Rig) -> Result<Cases> {
     let mut stopped = Stopped::ready(rig)?;
-    stopped.run_to("kernel", IN_A_SYSTEM_CALL)?;
+    stopped.run_to("kernel", IN_AN_INTERRUPT)?;
     for (address, size) in stopped.symbols.variable("kernel", "kern::table::SETS")? {
         stopped
             .debugger
@@ -232,7 +232,8 @@ fn kernel_gives_up(rig: &Rig) -> Result<Cases> {
     let epitaph = epitaph(&record)?;
     ensure!(epitaph == "no runnable task", "the epitaph is {epitaph:?}");
     check_tasks(&record)?;
-    // Where it was is known by function and line.
+    // Tasks that are woken still run, but when they wait again there is no idle task. Where that was is known by
+    // function and line.
     let chain = record["chain"].to_string();
     ensure!(
         chain.contains("kern::fail::die") && chain.contains("kern::table::Kernel>::pick"),
