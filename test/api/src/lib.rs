@@ -33,6 +33,8 @@ pub mod runner {
     pub const SOFTWARE_IRQ: u16 = 7;
     /// Read the registers of a task (by index) as the supervisor may; answers r11, sp, lr, pc and psr.
     pub const REGISTERS: u16 = 8;
+    /// Read memory of a task (index, address, length) as the supervisor may; answers the first bytes.
+    pub const READ_DUMP: u16 = 9;
 }
 
 /// Operations of an assist.
@@ -79,8 +81,13 @@ pub mod assist {
     pub const MARK: u16 = 20;
     /// Answers after so many milliseconds.
     pub const NAP: u16 = 21;
-    /// Answers first, then makes the system call (number, seven arguments).
+    /// Answers first, then makes the system call (number, seven arguments); r4 to r6 after it can be asked for as what
+    /// the last call-back brought.
     pub const SYSTEM_CALL_AFTER: u16 = 22;
+    /// Sets the stack pointer to this address and makes a system call.
+    pub const STACK: u16 = 23;
+    /// Answers first, then sends a word to a task (id) and receives into a buffer (address, length).
+    pub const SEND_THEN_RECEIVE: u16 = 24;
 }
 
 /// Packs words into a message; use with `as_flattened`.

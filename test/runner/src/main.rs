@@ -19,13 +19,16 @@ use core::fmt::Write;
 use drv_ast2600_uart::{UART5_ADDRESS, Uart};
 use hubris_num_tasks::Task;
 use test_api::{REPORT, encode_report, message, runner, words};
-use userlib::{FaultInfo, PANIC_MESSAGE_MAX_LEN, RecvMessage, TaskId, TaskState, kipc};
+use userlib::{
+    FaultInfo, PANIC_MESSAGE_MAX_LEN, RecvMessage, TaskDumpRegion, TaskId, TaskState, kipc,
+};
 use userlib::{set_timer_relative, sys_recv_open, sys_reply, sys_set_timer};
 
 // By index: a supervisor sends to nobody, so it has no task slots.
 const SUITE: usize = Task::suite as usize;
 const FIRST: usize = Task::assist as usize;
 const SECOND: usize = Task::second as usize;
+const THIRD: usize = Task::third as usize;
 
 /// How long a case may take, in milliseconds.
 const LIMIT: u32 = 10_000;
@@ -40,6 +43,13 @@ struct Faults {
     last: Option<FaultInfo>,
 }
 
+/// Which of the assists the task with this index is.
+fn assist(index: usize) -> Option<usize> {
+    [FIRST, SECOND, THIRD]
+        .iter()
+        .position(|&task| task == index)
+}
+
 struct Runner {
     uart: Uart,
     name: [u8; NAME_MAX],
@@ -47,8 +57,8 @@ struct Runner {
     running: bool,
     next: u32,
     hold: bool,
-    first: Faults,
-    second: Faults,
+    /// Of the three assists.
+    faults: [Faults; 3],
 }
 
 #[unsafe(export_name = "main")]
@@ -63,8 +73,7 @@ fn main() -> ! {
         running: false,
         next: 0,
         hold: false,
-        first: Faults::default(),
-        second: Faults::default(),
+        faults: [Faults::default(); 3],
     };
     let mask = notifications::FAULT_MASK | notifications::TIMER_MASK;
     loop {
@@ -86,7 +95,7 @@ fn main() -> ! {
 
 impl Runner {
     fn answer(&mut self, received: &RecvMessage, bytes: &[u8]) {
-        let [a, b, ..] = words(bytes);
+        let [a, b, c, ..] = words(bytes);
         let mut reply = [0; REPORT];
         let mut length = 0;
         let mut put = |bytes: &[u8]| {
@@ -104,11 +113,8 @@ impl Runner {
                 self.say(format_args!("finished: {cases} cases"));
             }
             runner::LAST_FAULT => {
-                let faults = if a as usize == SECOND {
-                    self.second
-                } else {
-                    self.first
-                };
+                let faults = assist(a as usize).and_then(|assist| self.faults.get(assist));
+                let faults = faults.copied().unwrap_or_default();
                 put(&encode_report(faults.count, faults.last));
             }
             runner::HOLD => self.hold = a != 0,
@@ -116,6 +122,12 @@ impl Runner {
             runner::REGISTERS => {
                 let [.., r11, _, sp, lr, pc, psr] = kipc::read_task_registers(a as usize);
                 put(message([r11, sp, lr, pc, psr]).as_flattened());
+            }
+            runner::READ_DUMP => {
+                let mut bytes = [0; REPORT];
+                let region = TaskDumpRegion { base: b, size: c };
+                let length = kipc::read_task_dump_region(a as usize, region, &mut bytes);
+                put(bytes.get(..length).unwrap_or(&bytes));
             }
             _ => {
                 sys_reply(received.sender, 1, &[]);
@@ -135,8 +147,8 @@ impl Runner {
         for assist in [FIRST, SECOND] {
             kipc::reinit_task(assist, true);
         }
-        self.first = Faults::default();
-        self.second = Faults::default();
+        kipc::reinit_task(THIRD, false);
+        self.faults = [Faults::default(); 3];
         set_timer_relative(LIMIT, notifications::TIMER_MASK);
     }
 
@@ -186,11 +198,7 @@ impl Runner {
                 }
                 continue;
             }
-            let faults = if task == FIRST {
-                &mut self.first
-            } else if task == SECOND {
-                &mut self.second
-            } else {
+            let Some(faults) = assist(task).and_then(|assist| self.faults.get_mut(assist)) else {
                 self.fail(format_args!("task {task}: {fault:?}"));
                 continue;
             };
@@ -209,7 +217,8 @@ impl Runner {
     /// Prints one line. What cannot be printed is missed by the harness, which says so.
     fn say(&mut self, text: core::fmt::Arguments<'_>) {
         let _ = OneLine(&mut self.uart).write_fmt(text);
-        let _ = self.uart.write_str("\n");
+        put(&mut self.uart, b'\r');
+        put(&mut self.uart, b'\n');
     }
 }
 
@@ -218,13 +227,20 @@ struct OneLine<'a>(&'a mut Uart);
 
 impl Write for OneLine<'_> {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        for part in text.split_inclusive('\n') {
-            match part.strip_suffix('\n') {
-                Some(line) => write!(self.0, "{line} ")?,
-                None => self.0.write_str(part)?,
-            }
+        for byte in text.bytes() {
+            put(self.0, if byte == b'\n' { b' ' } else { byte });
         }
         Ok(())
+    }
+}
+
+/// Sends a byte. Where instructions are counted the machine's time says nothing about how fast the harness reads, so
+/// this is more patient than the driver.
+fn put(uart: &mut Uart, byte: u8) {
+    for _ in 0..1_000 {
+        if uart.transmit(byte).is_ok() {
+            return;
+        }
     }
 }
 

@@ -6,24 +6,15 @@ use test_api::{ask, assist};
 use userlib::{FaultInfo, FaultSource, extract_new_generation};
 
 pub const CASES: &[Case] = &[
-    ("faults: an undefined instruction", undefined),
-    ("faults: a panic", panic),
-    ("faults: a stack overflow", overflow),
-    ("faults: a null pointer", null),
-    ("faults: a hole in the address space", hole),
-    ("faults: the end of the address space", end),
-    (
-        "faults: unaligned access to ordinary memory is none",
-        unaligned,
-    ),
-    (
-        "faults: generations go round after 64 restarts",
-        generations,
-    ),
-    (
-        "faults: one task's fault does not disturb another",
-        undisturbed,
-    ),
+    ("s2_11_undefined_instruction", undefined),
+    ("s2_2_panic", panic),
+    ("s2_11_stack_overflow", overflow),
+    ("s2_11_null_pointer", null),
+    ("s2_11_hole_in_the_address_space", hole),
+    ("s2_11_end_of_the_address_space", end),
+    ("s2_11_unaligned_access_is_no_fault", unaligned),
+    ("s1_1_generations_go_round", generations),
+    ("s3_5_a_fault_does_not_disturb_another_task", undisturbed),
 ];
 
 /// What an access of the task itself faults with.

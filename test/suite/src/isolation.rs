@@ -8,17 +8,17 @@ use test_api::{ask, assist};
 use userlib::FaultInfo;
 
 pub const CASES: &[Case] = &[
-    ("isolation: kernel text", kernel_text),
-    ("isolation: kernel data", kernel_data),
-    ("isolation: another task's data", other_data),
-    ("isolation: another task's stack", other_stack),
-    ("isolation: another task's text", other_text),
-    ("isolation: the SDHCI controller", sdhci),
-    ("isolation: other devices", devices),
-    ("isolation: the retained region", retained),
-    ("isolation: its own text cannot be written", own_text),
-    ("isolation: its own data cannot be executed", own_data),
-    ("isolation: nothing else can be executed", execute_elsewhere),
+    ("s5_3_isolation_kernel_text", kernel_text),
+    ("s5_3_isolation_kernel_data", kernel_data),
+    ("s5_3_isolation_other_data", other_data),
+    ("s5_3_isolation_other_stack", other_stack),
+    ("s5_3_isolation_other_text", other_text),
+    ("s5_3_isolation_sdhci", sdhci),
+    ("s5_3_isolation_devices", devices),
+    ("s5_3_isolation_retained_region", retained),
+    ("s5_3_own_text_cannot_be_written", own_text),
+    ("s5_3_own_data_cannot_be_executed", own_data),
+    ("s5_3_nothing_else_can_be_executed", execute_elsewhere),
 ];
 
 /// First words of the kernel's share of flash and RAM (chips/ast2600/memory.toml: the kernel comes first).

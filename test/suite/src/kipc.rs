@@ -2,7 +2,8 @@
 
 use crate::Case;
 use crate::support::{
-    assist, first, id, last_fault, myself, scratch, second, supervisor, system_call_faults, usage,
+    NOBODY, assist, first, id, last_fault, myself, scratch, second, supervisor, system_call_faults,
+    usage,
 };
 use test_api::{ask, assist, runner};
 use userlib::{
@@ -11,25 +12,22 @@ use userlib::{
 use userlib::{PANIC_MESSAGE_MAX_LEN, extract_new_generation, kipc, sys_send};
 
 pub const CASES: &[Case] = &[
-    ("kipc: states of tasks", states),
-    ("kipc: a state's encoding", encoding),
-    ("kipc: no such task", no_such_task),
-    ("kipc: unknown operations and short messages", unknown),
-    ("kipc: a small response buffer", small_buffer),
-    ("kipc: restarting a task", restart),
-    ("kipc: a restart that does not start", restart_stopped),
-    ("kipc: a restart tells who waits", restart_tells),
-    ("kipc: faulting a task", fault_task),
-    (
-        "kipc: neither the supervisor nor oneself can be faulted",
-        fault_refused,
-    ),
-    ("kipc: finding faulted tasks", find_faulted),
-    ("kipc: panic messages", panic_messages),
-    ("kipc: the image's number", image_id),
-    ("kipc: dump regions", dump_regions),
-    ("kipc: what only the supervisor may do", supervisor_only),
-    ("kipc: registers of a waiting task", registers),
+    ("s4_kipc1_states_of_tasks", states),
+    ("s4_kipc1_encoding_of_a_receiver", encoding),
+    ("s4_task_out_of_range", no_such_task),
+    ("s4_1_unknown_numbers_and_short_requests", unknown),
+    ("s4_1_small_response_buffer", small_buffer),
+    ("s4_kipc2_restart_and_memory", restart),
+    ("s4_kipc2_restart_without_start", restart_stopped),
+    ("s4_kipc2_senders_get_the_dead_code", restart_tells),
+    ("s4_kipc3_fault_is_injected", fault_task),
+    ("s4_kipc3_illegal_task", fault_refused),
+    ("s4_kipc9_find_faulted_task", find_faulted),
+    ("s4_kipc10_panic_message", panic_messages),
+    ("s4_kipc4_image_id", image_id),
+    ("s4_kipc6_dump_regions", dump_regions),
+    ("s4_supervisor_only", supervisor_only),
+    ("s4_kipc256_registers_ours", registers),
 ];
 
 /// The kernel as SEND takes it, with an operation.
@@ -82,7 +80,7 @@ fn encoding() {
 fn no_such_task() {
     for operation in [1, 2, 3, 10] {
         // Five bytes are enough for the longest of these requests.
-        let place = scratch([5]);
+        let place = scratch([NOBODY]);
         usage(
             Sysnum::Send,
             [kernel(operation), place, 5, 0, 0, 0, 0],
@@ -90,7 +88,7 @@ fn no_such_task() {
         );
     }
     // A search may begin at the end, not beyond.
-    assert_eq!(kipc::find_faulted_task(5), None);
+    assert_eq!(kipc::find_faulted_task(NOBODY as usize), None);
 }
 
 fn unknown() {
@@ -267,7 +265,10 @@ fn image_id() {
 fn dump_regions() {
     let task = first().index();
     let record = kipc::get_task_desc_region(task);
-    assert!(record.size >= 100 && record.base % 4 == 0, "{record:?}");
+    assert!(
+        record.size >= 100 && record.base.is_multiple_of(4),
+        "{record:?}"
+    );
     let [data, _, _, stack, ..] = assist(assist::PLACES, []);
     let mut covered = [false; 2];
     let mut last = 0;

@@ -1,44 +1,31 @@
 //! Leases and the three BORROW calls: section 2.7.
 
 use crate::Case;
-use crate::support::{faults, first, id, last_fault, myself, scratch, second, system_call, usage};
+use crate::support::{
+    NOBODY, faults, first, id, last_fault, myself, scratch, second, system_call, usage,
+};
 use test_api::{WORDS, assist, message, words};
 use userlib::{DEFECT, FaultInfo, FaultSource, Lease, LeaseAttributes, Sysnum, UsageError};
 use userlib::{dead_response_code, extract_new_generation, sys_send};
 
 pub const CASES: &[Case] = &[
-    ("leases: attributes and length are told", information),
-    ("leases: reading copies what there is", read),
-    ("leases: writing copies what fits", write),
-    ("leases: the end is a legal offset", end),
-    ("leases: reading needs the attribute", read_attribute),
-    ("leases: writing needs the attribute", write_attribute),
-    (
-        "leases: an index beyond the table faults the borrower",
-        index,
-    ),
-    (
-        "leases: an offset beyond the end faults the borrower",
-        offset,
-    ),
-    (
-        "leases: nothing is borrowed from who does not wait",
-        not_waiting,
-    ),
-    ("leases: a past lender is dead", past),
-    ("leases: no such lender", nobody),
-    (
-        "leases: foreign memory in a lease faults the lender",
-        foreign,
-    ),
-    (
-        "leases: a lease table that is not mine faults the lender",
-        table_foreign,
-    ),
+    ("s2_7_info_tells_attributes_and_length", information),
+    ("s2_7_read_copies_what_there_is", read),
+    ("s2_7_write_copies_what_fits", write),
+    ("s2_7_the_end_is_a_legal_offset", end),
+    ("s2_7_read_needs_the_attribute", read_attribute),
+    ("s2_7_write_needs_the_attribute", write_attribute),
+    ("s2_2_borrow_lease_out_of_range", index),
+    ("s2_2_borrow_offset_out_of_range", offset),
+    ("s2_7_lender_must_wait_for_the_borrower", not_waiting),
+    ("s2_2_borrow_stale_generation_gets_dead_code", past),
+    ("s2_2_borrow_task_out_of_range", nobody),
+    ("s2_7_foreign_memory_faults_the_lender", foreign),
+    ("s2_7_foreign_table_faults_the_lender", table_foreign),
 ];
 
 /// Asks the first assist to do something with leases of ours.
-fn with<const N: usize>(
+pub fn with<const N: usize>(
     operation: u16,
     arguments: [u32; N],
     leases: &[Lease<'_>],
@@ -195,7 +182,7 @@ fn past() {
 
 fn nobody() {
     for call in [Sysnum::BorrowRead, Sysnum::BorrowWrite, Sysnum::BorrowInfo] {
-        usage(call, [5, 0, 0, 0, 0, 0, 0], UsageError::TaskOutOfRange);
+        usage(call, [NOBODY, 0, 0, 0, 0, 0, 0], UsageError::TaskOutOfRange);
     }
 }
 

@@ -9,12 +9,16 @@
 #![no_std]
 #![no_main]
 
+mod encodings;
+mod exchange;
 mod faults;
 mod isolation;
 mod kipc;
 mod leases;
+mod lives;
 mod messages;
 mod notes;
+mod slices;
 mod support;
 
 use test_api::runner;
@@ -23,6 +27,7 @@ use userlib::{sys_recv_notification, sys_send, task_slot};
 task_slot!(RUNNER, runner);
 task_slot!(ASSIST, assist);
 task_slot!(SECOND, second);
+task_slot!(THIRD, third);
 task_slot!(SUITE, suite);
 
 /// A case and its name.
@@ -30,13 +35,17 @@ type Case = (&'static str, fn());
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    let groups: [&[Case]; 6] = [
+    let groups: [&[Case]; 10] = [
         messages::CASES,
         leases::CASES,
         notes::CASES,
         kipc::CASES,
         faults::CASES,
         isolation::CASES,
+        slices::CASES,
+        exchange::CASES,
+        lives::CASES,
+        encodings::CASES,
     ];
     loop {
         let [next, ..] = support::supervisor(runner::NEXT, []);

@@ -1,7 +1,7 @@
 //! SEND, RECV, REPLY, REPLY_FAULT: sections 2.2 to 2.6.
 
 use crate::support::{
-    address, assist, faults, first, id, last_fault, myself, second, system_call, usage,
+    NOBODY, address, assist, faults, first, id, last_fault, myself, second, system_call, usage,
 };
 use crate::{Case, RUNNER, SUITE};
 use core::arch::asm;
@@ -15,62 +15,47 @@ use userlib::{
 };
 
 pub const CASES: &[Case] = &[
-    ("messages: an answer comes back", answer),
-    ("messages: lengths are exact", lengths),
-    ("messages: codes are passed on", codes),
+    ("s2_4_an_answer_comes_back", answer),
+    ("s2_6_lengths_are_exact", lengths),
+    ("s2_6_codes_are_passed_on", codes),
+    ("s2_5_operation_capacity_and_leases_are_told", description),
     (
-        "messages: operation, capacity and leases are described",
-        description,
+        "s2_4_send_stale_generation_gets_dead_code",
+        send_to_the_past,
     ),
-    ("messages: send to a past generation", send_to_the_past),
-    ("messages: send to no task", send_to_nobody),
-    ("messages: send of slices that wrap", send_wrapping),
-    ("messages: send of memory that is not mine", send_foreign),
-    ("messages: an empty slice is never looked at", send_empty),
-    ("messages: receive into slices that wrap", receive_wrapping),
+    ("s2_2_send_task_out_of_range", send_to_nobody),
+    ("s2_2_send_invalid_slices", send_wrapping),
+    ("s2_2_send_foreign_memory", send_foreign),
+    ("s2_3_empty_slices_are_not_looked_at", send_empty),
+    ("s2_2_recv_invalid_slice", receive_wrapping),
+    ("s2_2_recv_foreign_memory", receive_foreign),
+    ("s2_2_recv_closed_task_out_of_range", receive_from_nobody),
     (
-        "messages: receive into memory that is not mine",
-        receive_foreign,
-    ),
-    ("messages: receive closed on no task", receive_from_nobody),
-    (
-        "messages: receive closed on a past generation",
+        "s2_2_recv_closed_stale_generation_gets_dead_code",
         receive_from_the_past,
     ),
     (
-        "messages: a long message is cut and its length told",
+        "s2_5_long_message_is_cut_true_length_is_told_deliberate",
         receive_long,
     ),
-    ("messages: important senders come first", receive_order),
+    ("s2_5_important_senders_come_first", receive_order),
+    ("s2_5_closed_receive_takes_only_that_sender", receive_closed),
+    ("s2_6_reply_to_who_does_not_wait_is_ignored", reply_ignored),
+    ("s2_2_reply_task_out_of_range", reply_to_nobody),
+    ("s2_6_reply_too_big_faults_the_replier", reply_too_big),
     (
-        "messages: a closed receive takes only that sender",
-        receive_closed,
-    ),
-    (
-        "messages: a reply to nobody who waits is ignored",
-        reply_ignored,
-    ),
-    ("messages: a reply to no task", reply_to_nobody),
-    (
-        "messages: a reply that is too big faults the replier",
-        reply_too_big,
-    ),
-    (
-        "messages: a reply buffer that is not mine faults me",
+        "s2_6_bad_reply_buffer_faults_the_client",
         reply_buffer_foreign,
     ),
-    ("messages: reply faults carry their reason", reply_faults),
+    ("s2_6_reply_faults_carry_their_reason", reply_faults),
     (
-        "messages: an unknown reply fault faults the replier",
+        "s2_2_reply_fault_reason_is_checked_first",
         reply_fault_unknown,
     ),
-    ("messages: unknown system calls", unknown_system_calls),
+    ("s2_2_unknown_system_calls", unknown_system_calls),
+    ("s2_1_other_registers_keep_their_values", registers_survive),
     (
-        "messages: registers survive a system call",
-        registers_survive,
-    ),
-    (
-        "messages: floating-point registers are a task's own",
+        "s2_1_floating_point_registers_are_a_tasks_own",
         float_survives,
     ),
 ];
@@ -141,8 +126,8 @@ fn send_to_the_past() {
 }
 
 fn send_to_nobody() {
-    // Index 5 is the first beyond the last task of this image; 0x3fe is an unbound task slot.
-    for index in [5, 0x100, 0x3fe] {
+    // The first beyond the last task of this image; 0x3fe is an unbound task slot.
+    for index in [NOBODY, 0x100, 0x3fe] {
         usage(
             Sysnum::Send,
             [index << 16, 0, 0, 0, 0, 0, 0],
@@ -231,7 +216,7 @@ fn receive_badly(buffer: u32, length: u32, fault: FaultInfo) {
 fn receive_from_nobody() {
     usage(
         Sysnum::Recv,
-        [0, 0, 0, 0x8000_0000 | 5, 0, 0, 0],
+        [0, 0, 0, 0x8000_0000 | NOBODY, 0, 0, 0],
         UsageError::TaskOutOfRange,
     );
 }
@@ -319,12 +304,12 @@ fn reply_ignored() {
 fn reply_to_nobody() {
     usage(
         Sysnum::Reply,
-        [5, 0, 0, 0, 0, 0, 0],
+        [NOBODY, 0, 0, 0, 0, 0, 0],
         UsageError::TaskOutOfRange,
     );
     usage(
         Sysnum::ReplyFault,
-        [5, 0, 0, 0, 0, 0, 0],
+        [NOBODY, 0, 0, 0, 0, 0, 0],
         UsageError::TaskOutOfRange,
     );
 }
@@ -389,7 +374,7 @@ fn reply_fault_unknown() {
     // The reason is checked before the task.
     usage(
         Sysnum::ReplyFault,
-        [5, 6, 0, 0, 0, 0, 0],
+        [NOBODY, 6, 0, 0, 0, 0, 0],
         UsageError::BadReplyFaultReason,
     );
 }

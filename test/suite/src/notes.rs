@@ -2,7 +2,7 @@
 
 use crate::Case;
 use crate::notifications::{NOTE_MASK, OTHER_MASK, TEST_IRQ_MASK, TIMER_MASK};
-use crate::support::{assist, first, id, myself, supervisor, system_call, usage};
+use crate::support::{NOBODY, assist, first, id, myself, supervisor, system_call, usage};
 use test_api::{assist, runner};
 use userlib::{Generation, IrqStatus, Sysnum, TaskId, UsageError, dead_response_code, hl};
 use userlib::{
@@ -11,22 +11,22 @@ use userlib::{
 use userlib::{sys_recv_notification, sys_recv_open, sys_set_timer};
 
 pub const CASES: &[Case] = &[
-    ("notifications: bits come together and once", accumulate),
-    ("notifications: only bits of the mask come", masked),
-    ("notifications: they come before messages", before_messages),
-    ("notifications: another task's post wakes", from_another),
-    ("notifications: post to the past and to nobody", dead_posts),
-    ("timer: it fires at its time", fires),
-    ("timer: a deadline in the past fires at once", past_deadline),
-    ("timer: cleared, it does not fire", cleared),
-    ("timer: it can be read back", read_back),
-    ("timer: a sleep lets others work", sleep),
+    ("s2_8_bits_accumulate_and_come_once", accumulate),
+    ("s2_8_only_bits_of_the_mask_come", masked),
+    ("s2_5_notifications_come_before_messages", before_messages),
+    ("s2_8_another_tasks_post_is_received", from_another),
+    ("s2_2_post_and_refresh_stale_and_out_of_range", dead_posts),
+    ("s2_9_it_fires_at_its_time", fires),
+    ("s2_9_a_past_deadline_fires_at_once", past_deadline),
+    ("s2_9_cleared_it_does_not_fire", cleared),
+    ("s2_9_it_can_be_read_back", read_back),
+    ("s6_a_sleep_lets_others_work", sleep),
     (
-        "interrupts: a software interrupt is posted once",
+        "s2_10_an_interrupt_is_posted_once_and_masked",
         software_interrupt,
     ),
-    ("interrupts: disabled ones stay pending", disabled_interrupt),
-    ("interrupts: a wrong mask", wrong_mask),
+    ("s2_10_disabled_interrupts_stay_pending", disabled_interrupt),
+    ("s2_2_irq_calls_without_interrupt", wrong_mask),
 ];
 
 /// Takes what has been posted of `mask`, without waiting for it.
@@ -90,12 +90,12 @@ fn dead_posts() {
     assert_eq!(sys_post(past, 1), dead_response_code(now.generation()));
     usage(
         Sysnum::Post,
-        [5, 0, 0, 0, 0, 0, 0],
+        [NOBODY, 0, 0, 0, 0, 0, 0],
         UsageError::TaskOutOfRange,
     );
     usage(
         Sysnum::RefreshTaskId,
-        [5, 0, 0, 0, 0, 0, 0],
+        [NOBODY, 0, 0, 0, 0, 0, 0],
         UsageError::TaskOutOfRange,
     );
     // Refreshing ignores the generation and what is above 16 bits.

@@ -1,10 +1,17 @@
 //! What the cases are written with.
 
-use crate::{ASSIST, RUNNER, SECOND, SUITE};
+use crate::{ASSIST, RUNNER, SECOND, SUITE, THIRD};
 use test_api::{REPORT, WORDS, ask, assist, decode_report, message, runner};
 use userlib::{
-    FaultInfo, Sysnum, TaskId, UsageError, extract_new_generation, sys_refresh_task_id, sys_send,
+    FaultInfo, FaultSource, Sysnum, TaskId, UsageError, extract_new_generation,
+    sys_refresh_task_id, sys_send,
 };
+
+/// The first index that is no task of this image.
+pub const NOBODY: u32 = 6;
+
+/// An address that no task may touch: the kernel's text.
+pub const KERNEL_TEXT: u32 = 0x8010_0000;
 
 /// Asks the supervisor for something.
 pub fn supervisor<const N: usize>(operation: u16, arguments: [u32; N]) -> [u32; WORDS] {
@@ -21,6 +28,11 @@ pub fn first() -> TaskId {
 /// The second assist, which is more important than the first.
 pub fn second() -> TaskId {
     sys_refresh_task_id(SECOND.get_task_id())
+}
+
+/// The third assist, as important as the first and after the second in the task table. Each case begins with it stopped.
+pub fn third() -> TaskId {
+    sys_refresh_task_id(THIRD.get_task_id())
 }
 
 /// This task.
@@ -73,6 +85,39 @@ pub fn faults<const N: usize>(operation: u16, arguments: [u32; N], expected: Fau
     // It is well again, and nobody else was touched.
     assert_eq!(assist(assist::ECHO, [1, 2, 3])[..3], [1, 2, 3]);
     assert_eq!(last_fault(second().index()).0, 0);
+}
+
+/// What the kernel faults a task for that names foreign memory.
+pub fn foreign(address: u32) -> FaultInfo {
+    FaultInfo::MemoryAccess {
+        address: Some(address),
+        source: FaultSource::Kernel,
+    }
+}
+
+/// Has a task make a system call after it has answered; what it brings is there for [`brought`].
+pub fn call_after(task: TaskId, number: Sysnum, arguments: [u32; 7]) {
+    let [a, b, c, d, e, f, g] = arguments;
+    let message = [number as u32, a, b, c, d, e, f, g];
+    assert_eq!(ask(task, assist::SYSTEM_CALL_AFTER, message).0, 0);
+}
+
+/// Has a task send one word to another (operation 0x55 of this task, any of an assist), with room for `capacity` bytes.
+pub fn call_back(task: TaskId, target: TaskId, operation: u16, capacity: u32) {
+    let message = [id(target), u32::from(operation), capacity];
+    assert_eq!(ask(task, assist::CALL_BACK, message).0, 0);
+}
+
+/// What the last call-back or late system call of a task brought it: r4 (code), r5 (length) and the first word or r6.
+pub fn brought(task: TaskId) -> (u32, u32, u32) {
+    let (code, [a, b, c, ..]) = ask(task, assist::CALLED_BACK, []);
+    assert_eq!(code, 0);
+    (a, b, c)
+}
+
+/// From now on the supervisor leaves faulted assists as they are.
+pub fn hold() {
+    supervisor(runner::HOLD, [1]);
 }
 
 /// Has the first assist make a system call that must fault it in this way.

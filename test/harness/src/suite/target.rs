@@ -1,9 +1,12 @@
 //! Suites that run on the target and print their results on the first serial port.
 
 use super::{Bench, Cases, Rig};
-use crate::machine::{Config, Machine};
-use anyhow::{Result, bail};
+use crate::machine::{Config, Machine, Time};
+use crate::paths;
+use anyhow::{Context, Result, bail};
 use libtest_mimic::Trial;
+use std::collections::BTreeSet;
+use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,25 +16,27 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// The suites; each is an application of its own.
 pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
     vec![
+        // What depends on who runs when is the same each time, however busy this machine is.
         bench.trial("target::kernel", "test/kernel/app.toml", |rig| {
-            run(rig, false)
+            run(rig, false, Time::Counted).and_then(listed)
         }),
         bench.trial("target::foreign", "test/foreign/app.toml", |rig| {
-            run(rig, false)
+            run(rig, false, Time::Host)
         }),
         bench.trial("target::recorder", "test/recorder/app.toml", |rig| {
-            run(rig, true)
+            run(rig, true, Time::Host)
         }),
     ]
 }
 
 /// Runs a suite: lines `case NAME: ok`, `case NAME: FAILED: WHY`, and at the end `finished: N cases`.
-fn run(rig: &Rig, with_card: bool) -> Result<Cases> {
+fn run(rig: &Rig, with_card: bool, time: Time) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
     if with_card {
         rig.tool.format(&card)?;
     }
-    let config = Config::new(&rig.image.elf, with_card.then_some(card.as_path()));
+    let mut config = Config::new(&rig.image.elf, with_card.then_some(card.as_path()));
+    config.time = time;
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
     let deadline = Instant::now() + LIMIT;
@@ -62,4 +67,43 @@ fn run(rig: &Rig, with_card: bool) -> Result<Cases> {
         cases.passed,
         cases.failed
     )
+}
+
+/// The kernel's cases and the list of them in the suite's README are the same.
+fn listed(mut cases: Cases) -> Result<Cases> {
+    let folder = paths::root().join("test/suite");
+    let mut sources = BTreeSet::new();
+    for file in fs::read_dir(folder.join("src")).context("cannot list the suite's sources")? {
+        let path = file.context("cannot list the suite's sources")?.path();
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        sources.extend(names(&text, '"'));
+    }
+    let readme = folder.join("README.md");
+    let text =
+        fs::read_to_string(&readme).with_context(|| format!("cannot read {}", readme.display()))?;
+    let readme: BTreeSet<_> = names(&text, '`').collect();
+    let differ = sources.symmetric_difference(&readme);
+    cases.failed.extend(
+        differ
+            .map(|name| format!("{name}: in one of test/suite/README.md and test/suite/src only")),
+    );
+    if sources.len() != cases.passed + cases.failed.len() {
+        let ran = cases.passed + cases.failed.len();
+        cases
+            .failed
+            .push(format!("{ran} cases ran, there are {}", sources.len()));
+    }
+    Ok(cases)
+}
+
+/// Names of cases, `s2_4_…`, between two quotes of this kind.
+fn names(text: &str, quote: char) -> impl Iterator<Item = String> {
+    let words = text.split(quote).filter(|word| {
+        let mut chars = word.chars();
+        chars.next() == Some('s')
+            && chars.next().is_some_and(|c| c.is_ascii_digit())
+            && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+    });
+    words.map(str::to_owned)
 }
