@@ -362,10 +362,17 @@ impl<H: Host> BlockDevice for Card<'_, H> {
         if !self.unflushed {
             return Ok(());
         }
-        // A card that had to be identified again may have lost its cache: no retry.
-        match self.flush_cache().await {
-            Ok(()) => Ok(()),
-            Err(error) => self.fail(error),
+        let mut attempt: u8 = 1;
+        while let Err(error) = self.flush_cache().await {
+            // The next attempt brings the card back to transfer state. To identify it again, as for the last attempt at
+            // a transfer, would lose the cache.
+            attempt = attempt.saturating_add(1);
+            if !error.is_transient() || attempt >= ATTEMPTS {
+                return self.fail(error);
+            }
+            self.health.last_error = Some(error);
+            self.health.retries = self.health.retries.saturating_add(1);
         }
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use crate::polled::Phase;
 use crate::state::CardState;
 use drv_sdhci::polled::{Observation, Spent};
-use drv_sdhci::registers::{Blocks, ClockControl, HostControl, PresentState, Transfer};
+use drv_sdhci::registers::{Blocks, ClockControl, HostControl, Interrupt, PresentState, Transfer};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// State of the controller when the emergency path took it over. The numbers are recorded and never change.
@@ -26,7 +26,7 @@ pub enum ControllerState {
     Writing = 6,
     /// The card was busy, or the data circuit hung.
     Busy = 7,
-    /// Doing nothing, with a status that nobody had cleared.
+    /// Doing nothing, with an error in its status that nobody had cleared.
     StaleStatus = 8,
     /// In the middle of a reset.
     Resetting = 9,
@@ -66,7 +66,7 @@ impl ControllerState {
             Self::Command
         } else if present.is_set(PresentState::DATA_INHIBIT) {
             Self::Busy
-        } else if seen.interrupt_status.get() != 0 {
+        } else if seen.interrupt_status.is_set(Interrupt::ERROR) {
             Self::StaleStatus
         } else if is_identification(seen) {
             Self::Identifying

@@ -11,7 +11,7 @@
 //!    not come back, it is identified from power-on ([`crate::identify`]), over a slow and narrow bus.
 //! 2. Writing (and reading, where the caller has to find its place first). Each request is one command with its data by
 //!    ADMA2, then CMD13 until the card is back in transfer state. A request that fails is tried again through the buffer
-//!    port, after recovery; then once more after a new identification; then not again.
+//!    port, after recovery; then twice more, each after a new identification; then not again.
 //! 3. [`Card::complete`]. The cache is flushed if there is one, and the card says for the last time that it is idle.
 //!
 //! [`Card::found`] tells at any time what was found and done.
@@ -35,8 +35,9 @@ use drv_sdhci::adma2::MAX_BLOCKS;
 use drv_sdhci::polled::{Clock, Controller, Patience};
 use drv_sdhci::{Data, Direction, Platform, Registers};
 
-/// How often a request is tried.
-const ATTEMPTS: u8 = 3;
+/// How often a request is tried: as it is, after recovery, and twice after a new identification. A card that had not
+/// been identified to the end when normal operation crashed needs one of them to work at all.
+const ATTEMPTS: u8 = 4;
 
 /// Milliseconds that a card may be busy after a write.
 const SETTLE_MS: u32 = 500;
@@ -110,7 +111,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> Card<'a, R, P, C> {
     pub fn complete(&mut self) -> Result<Found, Failure> {
         self.begin(Phase::Complete);
         self.flush_all().map_err(|error| self.fail(error))?;
-        self.settle(13).map_err(|error| self.fail(error))?;
+        self.take_leave().map_err(|error| self.fail(error))?;
         self.found.steps |= step::COMPLETED;
         Ok(self.found())
     }
@@ -291,11 +292,35 @@ impl<'a, R: Registers, P: Platform, C: Clock> Card<'a, R, P, C> {
         if !self.unflushed {
             return Ok(());
         }
-        // A card that had to be identified again may have lost its cache: no retry.
+        let mut attempt: u8 = 1;
+        while let Err(error) = self.flush_once() {
+            self.survive(error)?;
+            if attempt >= ATTEMPTS {
+                return Err(error);
+            }
+            attempt = attempt.saturating_add(1);
+            self.found.retries = self.found.retries.saturating_add(1);
+            // A card that has to be identified again has lost its cache: not that.
+            self.reset_lines()?;
+            self.recover(false)?;
+        }
+        self.unflushed = false;
+        Ok(())
+    }
+
+    fn flush_once(&mut self) -> Result<(), Error> {
         self.controller
             .command(&proto::switch(ext_csd::FLUSH_CACHE, 1))?;
-        self.settle(6)?;
-        self.unflushed = false;
+        self.settle(6)
+    }
+
+    /// The card's last word: in transfer state, without an error.
+    fn take_leave(&mut self) -> Result<(), Error> {
+        if let Err(error) = self.settle(13) {
+            self.survive(error)?;
+            self.reset_lines()?;
+            self.recover(false)?;
+        }
         Ok(())
     }
 }

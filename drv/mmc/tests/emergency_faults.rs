@@ -94,8 +94,8 @@ fn a_fault_that_stays_ends_in_an_error_that_names_it() {
             .iter()
             .filter(|(index, _)| *index == 25)
             .count();
-        assert!(tries <= 3, "{fault:?}: {tries}");
-        assert!(card.found().retries <= 2);
+        assert!(tries <= 4, "{fault:?}: {tries}");
+        assert!(card.found().retries <= 3);
     }
 }
 

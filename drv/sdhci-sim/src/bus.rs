@@ -95,10 +95,17 @@ impl Platform for Board {
 
 impl Clock for Ticks {
     fn now(&self) -> Option<u64> {
-        match self.0.0.clock.get() {
-            ClockFault::None => Some(self.0.now_us() / 1000),
+        let world = &self.0.0;
+        let look = world.looks.get();
+        world.looks.set(look + 1);
+        let ms = self.0.now_us() / 1000;
+        match world.clock.get() {
+            ClockFault::None => Some(ms),
             ClockFault::Dead => None,
             ClockFault::Frozen(time) => Some(time),
+            ClockFault::Leaping(by) => Some(ms + look % 2 * by),
+            ClockFault::Backwards => Some(u64::MAX / 2 - ms),
+            ClockFault::Slow(factor) => look.is_multiple_of(2).then_some(ms / factor),
         }
     }
 }

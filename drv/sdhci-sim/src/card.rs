@@ -175,6 +175,21 @@ impl Card {
         self
     }
 
+    /// An empty card of the same kind, just put in.
+    #[must_use]
+    pub fn another(&self, serial: u32) -> Self {
+        let mut other = Self::new(self.model, self.blocks).with_serial(serial);
+        other.ext_csd.clone_from(&self.ext_csd);
+        other.forget();
+        other
+    }
+
+    /// The serial number.
+    #[must_use]
+    pub fn serial(&self) -> u32 {
+        self.serial
+    }
+
     /// With a volatile cache of so many KiB.
     #[must_use]
     pub fn with_cache(mut self, kib: u16) -> Self {
@@ -240,6 +255,19 @@ impl Card {
             .get(&number)
             .or_else(|| self.memory.get(&number));
         stored.cloned().unwrap_or_else(|| vec![0; 128])
+    }
+
+    /// Puts content into a block.
+    pub fn preset(&mut self, block: u32, words: &[u32]) {
+        self.memory.insert(block, words.to_vec());
+    }
+
+    /// Every block that was ever written, as it would be read.
+    #[must_use]
+    pub fn contents(&self) -> BTreeMap<u32, Vec<u32>> {
+        let mut all = self.memory.clone();
+        all.extend(self.cached.clone());
+        all
     }
 
     /// Whether the block has been written by reliable write.

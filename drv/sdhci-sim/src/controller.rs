@@ -40,7 +40,38 @@ impl Default for Timing {
     }
 }
 
+/// What a controller is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// It is being reset.
+    Resetting,
+    /// There is no card.
+    NoCard,
+    /// The card has no power.
+    NoPower,
+    /// The card has no clock.
+    NoClock,
+    /// Nothing.
+    Idle,
+    /// It waits for a response.
+    Command,
+    /// It waits for the card to be no longer busy.
+    Busy,
+    /// It moves data.
+    Data {
+        /// From the card.
+        read: bool,
+        /// By several blocks.
+        multiple: bool,
+        /// By ADMA2.
+        dma: bool,
+        /// Blocks that have not been moved.
+        left: u16,
+    },
+}
+
 /// A command on its way.
+#[derive(Clone)]
 struct Pending {
     due: u64,
     /// Error bits that come instead of the completion.
@@ -59,6 +90,7 @@ pub(crate) enum Answer {
 }
 
 /// The controller of one slot.
+#[derive(Clone)]
 pub struct Controller {
     /// Simulated time, microseconds.
     pub(crate) now: u64,
@@ -75,6 +107,10 @@ pub struct Controller {
     pub version: u8,
     /// Software resets that hang from now on: each needs another write.
     pub stuck_resets: u32,
+    /// The command circuit says for ever that it is in use.
+    pub command_inhibit: bool,
+    /// The data circuit says for ever that it is in use.
+    pub data_inhibit: bool,
     /// The internal clock never becomes stable.
     pub unstable_clock: bool,
     /// The controller's power control reaches the card.
@@ -126,6 +162,8 @@ impl Controller {
             capabilities: 1 << 24 | 1 << 19 | 1 << 18 | 1 << 21 | 50 << 8,
             version: 1,
             stuck_resets: 0,
+            command_inhibit: false,
+            data_inhibit: false,
             unstable_clock: false,
             powers_card: true,
             supply_holds_us: 100,
@@ -150,6 +188,28 @@ impl Controller {
             busy: false,
             hung_command: false,
             hung_data: false,
+        }
+    }
+
+    /// What the controller is doing, from its inside.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        if self.now < self.reset_done_at {
+            Activity::Resetting
+        } else if self.card.is_none() {
+            Activity::NoCard
+        } else if self.host_control & HostControl::BUS_POWER::SET.value == 0 {
+            Activity::NoPower
+        } else if self.clock_control & ClockControl::SD_CLOCK_ENABLE::SET.value == 0 {
+            Activity::NoClock
+        } else if let Some(data) = &self.data {
+            data.activity()
+        } else if self.pending.is_some() || self.hung_command {
+            Activity::Command
+        } else if self.busy || self.hung_data {
+            Activity::Busy
+        } else {
+            Activity::Idle
         }
     }
 

@@ -35,6 +35,8 @@ pub enum Fault {
     Forgets,
     /// The card is taken out before the command.
     Removed,
+    /// Before the command the card is taken out and another one put in, of the same kind and with this serial number.
+    Swapped(u32),
     /// The command circuit hangs after the command until it is reset.
     HangsCommand,
     /// The data circuit hangs after the command until it is reset.
@@ -75,6 +77,12 @@ impl Plan {
             times: u32::MAX,
             fault,
         }
+    }
+
+    /// Whether it has begun to go wrong, if it was to go wrong `times` times.
+    #[must_use]
+    pub const fn has_struck(&self, times: u32) -> bool {
+        self.times < times
     }
 
     /// Counts a command; the fault if it is its turn.

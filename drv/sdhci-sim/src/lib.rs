@@ -33,7 +33,7 @@ mod run;
 
 pub use bus::{Board, Ticks};
 pub use card::{Card, Model, State};
-pub use controller::{Controller, Timing};
+pub use controller::{Activity, Controller, Timing};
 pub use crash::Crashed;
 pub use fault::{Fault, Plan};
 pub use memory::Buffer;
@@ -42,15 +42,35 @@ use drv_sdhci::Registers;
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 
+/// What is called before each register access.
+type Watcher = Box<dyn FnMut(&Simulator)>;
+
 /// What is shared by all handles.
 struct World {
     controller: RefCell<Controller>,
     /// Register accesses until the driver crashes.
     fuse: Cell<Option<u64>>,
     accesses: Cell<u64>,
+    watcher: RefCell<Option<Watcher>>,
     clock: Cell<ClockFault>,
+    /// Looks at the clock.
+    looks: Cell<u64>,
     /// What a sleeping driver waits for.
     deadline: Cell<Option<u64>>,
+}
+
+impl World {
+    fn new(controller: Controller) -> Self {
+        Self {
+            controller: RefCell::new(controller),
+            fuse: Cell::new(None),
+            accesses: Cell::new(0),
+            watcher: RefCell::new(None),
+            clock: Cell::new(ClockFault::None),
+            looks: Cell::new(0),
+            deadline: Cell::new(None),
+        }
+    }
 }
 
 /// How the time source of the drivers fails.
@@ -62,6 +82,12 @@ pub enum ClockFault {
     Dead,
     /// It always gives this time.
     Frozen(u64),
+    /// It leaps by this many milliseconds at every look, in turn forwards and backwards.
+    Leaping(u64),
+    /// It goes backwards.
+    Backwards,
+    /// So much slower than time, in turn not answering.
+    Slow(u64),
 }
 
 /// A handle to a simulated slot.
@@ -72,13 +98,7 @@ impl Simulator {
     /// A slot with a card in it.
     #[must_use]
     pub fn new(card: Card) -> Self {
-        Self(Rc::new(World {
-            controller: RefCell::new(Controller::new(card)),
-            fuse: Cell::new(None),
-            accesses: Cell::new(0),
-            clock: Cell::new(ClockFault::None),
-            deadline: Cell::new(None),
-        }))
+        Self(Rc::new(World::new(Controller::new(card))))
     }
 
     /// The controller, for a look or a switch. Not to be held while a driver runs.
@@ -112,6 +132,12 @@ impl Simulator {
     /// Plans a fault.
     pub fn fault(&self, plan: Plan) {
         self.controller().plans.push(plan);
+    }
+
+    /// The plans, as far as they have not been carried out.
+    #[must_use]
+    pub fn plans(&self) -> Vec<Plan> {
+        self.controller().plans.clone()
     }
 
     /// Drops all planned faults.
@@ -148,12 +174,37 @@ impl Simulator {
         self.0.accesses.get()
     }
 
+    /// Another world in the same state: controller, card, buffers, time. What a driver does in one is not seen in the
+    /// other.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let fork = Self(Rc::new(World::new(self.controller().clone())));
+        fork.0.clock.set(self.0.clock.get());
+        fork
+    }
+
+    /// Calls `watcher` before each register access, until `None` is given. It may fork the simulator, and not touch it.
+    pub fn watch(&self, watcher: Option<Watcher>) {
+        *self.0.watcher.borrow_mut() = watcher;
+    }
+
     /// Makes the drivers' time source fail.
     pub fn set_clock_fault(&self, fault: ClockFault) {
         self.0.clock.set(fault);
     }
 
+    /// How it fails.
+    #[must_use]
+    pub fn clock_fault(&self) -> ClockFault {
+        self.0.clock.get()
+    }
+
     fn access(&self) -> RefMut<'_, Controller> {
+        let watcher = self.0.watcher.borrow_mut().take();
+        if let Some(mut watcher) = watcher {
+            watcher(self);
+            *self.0.watcher.borrow_mut() = Some(watcher);
+        }
         self.0.accesses.set(self.0.accesses.get() + 1);
         self.burn_fuse();
         let mut controller = self.controller();

@@ -3,6 +3,7 @@
 use crate::Simulator;
 use block_device::Block;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 /// Blocks that DMA can reach, with a bus address of their own.
 pub type Buffer = Rc<[Block]>;
@@ -17,6 +18,24 @@ const BASE: u32 = 0x8000_0000;
 #[derive(Default)]
 pub(crate) struct Memory {
     buffers: Vec<Buffer>,
+}
+
+/// Other buffers with the same content, at the same bus addresses.
+impl Clone for Memory {
+    fn clone(&self) -> Self {
+        let copy = |buffer: &Buffer| buffer.iter().map(copy).collect();
+        Self {
+            buffers: self.buffers.iter().map(copy).collect(),
+        }
+    }
+}
+
+fn copy(block: &Block) -> Block {
+    let copy = Block::zeroed();
+    for (index, word) in block.words().iter().enumerate() {
+        copy.set_word(index, word.load(Ordering::Relaxed));
+    }
+    copy
 }
 
 impl Memory {
@@ -60,6 +79,15 @@ impl Memory {
 }
 
 impl Simulator {
+    /// The `index`-th buffer that was made, in a fork its copy.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    #[must_use]
+    pub fn buffer_at(&self, index: usize) -> Buffer {
+        Rc::clone(&self.controller().memory.buffers[index])
+    }
+
     /// Makes blocks that DMA can reach.
     #[must_use]
     pub fn buffer(&self, blocks: usize) -> Buffer {

@@ -142,6 +142,8 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
     /// [`ErrorKind::CardGone`], [`ErrorKind::ResetStuck`], [`ErrorKind::ClockUnstable`].
     pub fn reset(&mut self, bus: Bus) -> Result<(), Error> {
         self.platform.prepare();
+        // The reset would do that, if it works.
+        self.registers.set(INTERRUPT_SIGNAL_ENABLE, 0);
         self.registers
             .write(CLOCK_CONTROL, ClockControl::RESET_ALL::SET);
         self.wait_reset()?;
@@ -149,7 +151,6 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
         self.platform.power(true);
         // Card insertion and removal are seen in Present State when they matter.
         self.registers.set(INTERRUPT_STATUS_ENABLE, !0);
-        self.registers.set(INTERRUPT_SIGNAL_ENABLE, 0);
         self.set_bus(bus)?;
         self.check_card(self.present(), 0)
     }

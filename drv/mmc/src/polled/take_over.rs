@@ -10,6 +10,9 @@ use crate::recover::Recovery;
 use drv_sdhci::polled::Clock;
 use drv_sdhci::{AutoCommand, Data, Direction, Platform, Registers};
 
+/// How often identification is tried.
+const IDENTIFICATIONS: u8 = 3;
+
 /// Milliseconds without power that make every card forget.
 const POWER_OFF_MS: u32 = 5;
 
@@ -45,7 +48,10 @@ impl<R: Registers, P: Platform, C: Clock> Card<'_, R, P, C> {
 
     /// Takes note of an error and goes on, unless nothing that could follow would help.
     pub(super) fn survive(&mut self, error: Error) -> Result<(), Error> {
-        self.note(error);
+        // What used up the time says more than that it is used up.
+        if error != Error::Deadline {
+            self.note(error);
+        }
         if self.controller.is_late() {
             Err(Error::Deadline)
         } else if error.is_transient() {
@@ -70,23 +76,26 @@ impl<R: Registers, P: Platform, C: Clock> Card<'_, R, P, C> {
         result
     }
 
-    /// Identifies the card anew; if it does not answer, once more after its power was off.
+    /// Identifies the card anew; if it does not answer, or wrongly, again after its power was off.
     pub(super) fn identify(&mut self) -> Result<(), Error> {
         let before = self.location;
-        if let Err(error) = self.identify_once(&before) {
+        let mut attempt: u8 = 1;
+        while let Err(error) = self.identify_once(&before) {
             match error {
-                Error::NoCard | Error::PowerUp => self.note(error),
-                error => {
-                    self.survive(error)?;
-                    error
+                Error::NoCard | Error::PowerUp => {
+                    self.note(error);
                 }
-            };
+                error => self.survive(error)?,
+            }
+            if attempt >= IDENTIFICATIONS {
+                return Err(error);
+            }
+            attempt = attempt.saturating_add(1);
             self.found.steps |= step::POWER_CYCLED;
             self.controller.power_off();
             self.controller.delay(POWER_OFF_MS);
             self.location = CardLocation::default();
             self.reset()?;
-            self.identify_once(&before)?;
         }
         self.found.steps |= step::IDENTIFIED;
         if before.kind().is_some() && before.cid != self.location.cid {
@@ -138,6 +147,9 @@ impl<R: Registers, P: Platform, C: Clock> Card<'_, R, P, C> {
                 self.reset_lines()?;
             }
             if self.controller.is_late() {
+                if let Err(error) = result {
+                    self.note(error.into());
+                }
                 return Err(Error::Deadline);
             }
             reply = result.map(|()| self.controller.response());

@@ -48,6 +48,11 @@ impl Controller {
         if has(Fault::Removed) {
             self.card = None;
         }
+        for fault in &faults {
+            if let (Fault::Swapped(serial), Some(card)) = (fault, &mut self.card) {
+                *card = card.another(*serial);
+            }
+        }
         let dark = self
             .unpowered_since
             .is_some_and(|since| self.now - since > self.supply_holds_us);

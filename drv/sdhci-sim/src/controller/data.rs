@@ -1,10 +1,11 @@
 //! The data circuit: blocks between the card and the buffer port or memory.
 
-use super::{Answer, Controller};
+use super::{Activity, Answer, Controller};
 use crate::fault::Fault;
 use drv_sdhci::registers::Interrupt;
 
 /// What the data circuit is doing.
+#[derive(Clone)]
 enum Step {
     /// A block is on the bus, or about to be, until this time.
     Bus(u64),
@@ -19,9 +20,11 @@ enum Step {
 }
 
 /// A data phase.
+#[derive(Clone)]
 pub(super) struct DataPhase {
     read: bool,
     dma: bool,
+    multiple: bool,
     auto_cmd12: bool,
     block_words: usize,
     /// Blocks that have not been moved.
@@ -57,6 +60,7 @@ impl DataPhase {
         Self {
             read: transfer & (1 << 4) != 0,
             dma: transfer & 1 != 0,
+            multiple,
             auto_cmd12: transfer >> 2 & 3 == 1,
             block_words: (blocks & 0xFFF) as usize / 4,
             left: if multiple && counted {
@@ -84,6 +88,15 @@ impl DataPhase {
 
     pub(super) fn is_read(&self) -> bool {
         self.read
+    }
+
+    pub(super) fn activity(&self) -> Activity {
+        Activity::Data {
+            read: self.read,
+            multiple: self.multiple,
+            dma: self.dma,
+            left: self.left,
+        }
     }
 
     pub(super) fn is_buffer_ready(&self) -> bool {

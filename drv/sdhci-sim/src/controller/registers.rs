@@ -59,12 +59,12 @@ impl Controller {
                 value |= bit;
             }
         };
-        let command = self.pending.is_some() || self.hung_command;
+        let command = self.pending.is_some() || self.hung_command || self.command_inhibit;
         let (reading, writing) = match &self.data {
             Some(data) => (data.is_read(), !data.is_read()),
             None => (false, false),
         };
-        let busy = self.busy || self.hung_data;
+        let busy = self.busy || self.hung_data || self.data_inhibit;
         let buffer = self
             .data
             .as_ref()

@@ -1,0 +1,437 @@
+//! The rows: what normal operation was doing, by what is broken.
+
+use crate::Row;
+use crate::broken::Broken;
+use crate::point::{Doing, visit_each};
+use crate::slot::{MOST_ACCESSES_UNBROKEN, Setup, Slot, Truth};
+use drv_mmc::found::ControllerState;
+use drv_mmc::{CardLocation, Suspended};
+use drv_sdhci_sim::{Fault, Model, State};
+
+const MODELS: [(&str, Model); 5] = [
+    ("emmc-byte", Model::EmmcByte),
+    ("emmc-sector", Model::EmmcSector),
+    ("sd-v1", Model::SdVersion1),
+    ("sd-standard", Model::SdStandard),
+    ("sd-high-capacity", Model::SdHighCapacity),
+];
+
+const BASE: Setup = Setup {
+    model: Model::EmmcSector,
+    dma: true,
+    rest: Suspended::ClockOff,
+    cache: false,
+    card_detect: true,
+};
+
+/// Microseconds that the hardware goes on before the supervisor has restarted the recorder.
+const DELAYS: [u64; 2] = [0, 37];
+
+/// A state of controller and card: name, description, how it comes about.
+struct Situation {
+    name: &'static str,
+    text: &'static str,
+    doing: Doing,
+    setup: Setup,
+}
+
+fn states() -> Vec<Situation> {
+    let pio = Setup { dma: false, ..BASE };
+    let cache = Setup {
+        cache: true,
+        ..BASE
+    };
+    let asleep = Setup {
+        rest: Suspended::Asleep,
+        ..BASE
+    };
+    let power = Setup {
+        rest: Suspended::PowerOff,
+        ..BASE
+    };
+    let state = |name, text, doing, setup| Situation {
+        name,
+        text,
+        doing,
+        setup,
+    };
+    vec![
+        state(
+            "never-initialised",
+            "never initialised",
+            Doing::Nothing,
+            BASE,
+        ),
+        state(
+            "identification",
+            "identification and bus switch, card not known",
+            Doing::Identifying(false),
+            BASE,
+        ),
+        state(
+            "identification-again",
+            "identification and bus switch, card known from before",
+            Doing::Identifying(true),
+            BASE,
+        ),
+        state("idle", "idle", Doing::Resting, BASE),
+        state(
+            "read-one-adma2",
+            "reading one block by ADMA2",
+            Doing::Reading(1),
+            BASE,
+        ),
+        state(
+            "read-one-pio",
+            "reading one block by PIO",
+            Doing::Reading(1),
+            pio,
+        ),
+        state(
+            "read-many-adma2",
+            "reading 8 blocks by ADMA2",
+            Doing::Reading(8),
+            BASE,
+        ),
+        state(
+            "read-many-pio",
+            "reading 8 blocks by PIO",
+            Doing::Reading(8),
+            pio,
+        ),
+        state(
+            "write-one-adma2",
+            "writing one block by ADMA2",
+            Doing::Writing(1),
+            BASE,
+        ),
+        state(
+            "write-one-pio",
+            "writing one block by PIO",
+            Doing::Writing(1),
+            pio,
+        ),
+        state(
+            "write-many-adma2",
+            "writing 8 blocks by ADMA2",
+            Doing::Writing(8),
+            BASE,
+        ),
+        state(
+            "write-many-pio",
+            "writing 8 blocks by PIO",
+            Doing::Writing(8),
+            pio,
+        ),
+        state(
+            "write-reliable",
+            "writing one block reliably",
+            Doing::WritingReliably,
+            BASE,
+        ),
+        state(
+            "programming",
+            "writing to a card that programs for 5 ms",
+            Doing::WritingSlowly,
+            BASE,
+        ),
+        state(
+            "cache-flush",
+            "flushing the card's cache",
+            Doing::Flushing,
+            cache,
+        ),
+        state("erase", "erasing", Doing::Erasing, BASE),
+        state(
+            "repair",
+            "repairing a write after a CRC error",
+            Doing::Repairing,
+            BASE,
+        ),
+        state(
+            "suspending-clock",
+            "stopping the clock",
+            Doing::Suspending,
+            BASE,
+        ),
+        state(
+            "suspended-clock",
+            "suspended, clock off",
+            Doing::Suspended,
+            BASE,
+        ),
+        state(
+            "resuming-clock",
+            "resuming, clock off",
+            Doing::Resuming,
+            BASE,
+        ),
+        state(
+            "suspending-sleep",
+            "putting the card to sleep",
+            Doing::Suspending,
+            asleep,
+        ),
+        state(
+            "suspended-sleep",
+            "suspended, card asleep",
+            Doing::Suspended,
+            asleep,
+        ),
+        state(
+            "resuming-sleep",
+            "resuming, card asleep",
+            Doing::Resuming,
+            asleep,
+        ),
+        state(
+            "suspending-power",
+            "cutting the power",
+            Doing::Suspending,
+            power,
+        ),
+        state(
+            "suspended-power",
+            "suspended, power off",
+            Doing::Suspended,
+            power,
+        ),
+        state(
+            "resuming-power",
+            "resuming, power off",
+            Doing::Resuming,
+            power,
+        ),
+        state(
+            "card-stby",
+            "card in stby",
+            Doing::InState(State::Standby),
+            BASE,
+        ),
+        state(
+            "card-data",
+            "card in data",
+            Doing::InState(State::Sending),
+            BASE,
+        ),
+        state(
+            "card-rcv",
+            "card in rcv",
+            Doing::InState(State::Receiving),
+            BASE,
+        ),
+        state(
+            "card-prg",
+            "card in prg",
+            Doing::InState(State::Programming),
+            BASE,
+        ),
+        state(
+            "card-dis",
+            "card in dis",
+            Doing::InState(State::Disconnected),
+            BASE,
+        ),
+        state(
+            "card-slp",
+            "card in slp, and never wakes",
+            Doing::InState(State::Sleep),
+            BASE,
+        ),
+        state(
+            "card-idle",
+            "card in idle",
+            Doing::InState(State::Idle),
+            BASE,
+        ),
+        state(
+            "card-mute",
+            "card hung until its power is off",
+            Doing::InState(State::Mute),
+            BASE,
+        ),
+    ]
+}
+
+/// Every row.
+#[must_use]
+pub fn all() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for state in states() {
+        for (model_name, model) in MODELS {
+            let emmc = matches!(model, Model::EmmcByte | Model::EmmcSector);
+            if emmc || !state.setup.cache {
+                rows.push(unbroken(&state, model_name, model));
+            }
+        }
+        for (broken_name, broken) in Broken::all().into_iter().skip(1) {
+            if state.doing.knows_card() || !broken.needs_known_card() {
+                rows.push(with(&state, broken_name, broken));
+            }
+        }
+    }
+    rows.push(without_card_detect());
+    rows
+}
+
+/// What a row proves by the state it begins in.
+///
+/// * REQ: M2 (a transfer in flight is terminated by the card's own protocol, or CMD0)
+/// * REQ: M3 (whoever holds the controller, and what was found is recorded)
+/// * REQ: M4 (from clock off, power off, card asleep, by polling)
+/// * REQ: K4 (a crash at any point of suspend and resume)
+const fn of_state(doing: Doing) -> &'static str {
+    match doing {
+        Doing::Nothing | Doing::Identifying(_) | Doing::Resting => "M3",
+        Doing::Suspending | Doing::Suspended | Doing::Resuming => "M3 M4 K4",
+        _ => "M2 M3",
+    }
+}
+
+/// What a row proves by what is broken in it.
+///
+/// * REQ: M5 (PIO when DMA fails; DMA after the reset alone; no interrupt is enabled)
+/// * REQ: M8 (another card is not written)
+/// * REQ: K1 (each phase has its deadline)
+/// * REQ: K2 (draining is bounded)
+/// * REQ: K3 (a failed command is retried a bounded number of times, the last error is recorded)
+/// * REQ: X1 (bounded in register accesses and time, also with a dead clock)
+const fn of_broken(broken: Broken) -> &'static str {
+    match broken {
+        Broken::Replaced | Broken::Once(Fault::Swapped(_)) => "M8",
+        Broken::Once(Fault::Adma(_)) => "M5 K3",
+        Broken::Once(_) => "K3",
+        Broken::From(_) => "K1 K2 K3 X1",
+        Broken::WriteProtected | Broken::OutOfRange => "K3",
+        _ => "K1 X1",
+    }
+}
+
+/// Nothing is broken, for each kind of card: at every register access.
+fn unbroken(state: &Situation, model_name: &str, model: Model) -> Row {
+    let setup = Setup {
+        model,
+        ..state.setup
+    };
+    let doing = state.doing;
+    Row {
+        id: format!("drv::{}::nothing::{model_name}", state.name),
+        state: format!("{}, {model_name}", state.text),
+        broken: "nothing".to_owned(),
+        outcome: "record whole, report names the state, no other block changed, register accesses bounded, normal \
+                  operation works again",
+        requirements: format!("{} M5 M10 K2", of_state(doing)),
+        run: Box::new(move || {
+            DELAYS
+                .into_iter()
+                .map(|delay| {
+                    visit_each(setup, doing, 1, move |slot, location, point| {
+                        let what = format!("{doing:?} {setup:?} point {point} + {delay} us");
+                        slot.sim.pass_us(delay);
+                        check_unbroken(slot, location, doing, &what);
+                    })
+                })
+                .sum()
+        }),
+    }
+}
+
+fn check_unbroken(slot: &Slot, location: &CardLocation, doing: Doing, what: &str) {
+    let before = Truth::of(&slot.sim);
+    let later = slot.sim.fork();
+    // While the emergency looks, the hardware goes on.
+    later.pass_us(4);
+    let during = Truth::of(&later);
+    later.pass_us(60);
+    let after = Truth::of(&later);
+    let ended = slot.rescue(location, what);
+    Broken::Nothing.expected(false).check(slot, &ended, what);
+    let found = &ended.found;
+    assert!(
+        [before, during, after]
+            .iter()
+            .any(|truth| truth.names_controller(found)),
+        "{what}: {before:?} is called {found:?}"
+    );
+    let asked = doing.knows_card();
+    assert!(
+        !asked
+            || [before, during, after]
+                .iter()
+                .any(|truth| truth.names_card(found)),
+        "{what}: {before:?} is called {found:?}"
+    );
+    let expected = match (doing, slot.setup.rest) {
+        (Doing::Nothing, _) => Some(ControllerState::NeverInitialised),
+        (Doing::Resting, _) => Some(ControllerState::Idle),
+        (Doing::Suspended, Suspended::PowerOff) => Some(ControllerState::PowerOff),
+        (Doing::Suspended, _) => Some(ControllerState::ClockOff),
+        _ => None,
+    };
+    if let Some(state) = expected {
+        assert_eq!(found.controller, state as u8, "{what}");
+    }
+    assert!(
+        ended.accesses <= MOST_ACCESSES_UNBROKEN,
+        "{what}: {} register accesses",
+        ended.accesses
+    );
+    slot.check_normal(what);
+}
+
+/// Something is broken: at some points, and where it happens at a command at each command.
+fn with(state: &Situation, broken_name: &str, broken: Broken) -> Row {
+    let (setup, doing) = (state.setup, state.doing);
+    let stride = if broken.takes_long() { 97 } else { 13 };
+    Row {
+        id: format!("drv::{}::{broken_name}", state.name),
+        state: state.text.to_owned(),
+        broken: broken_name.replace('-', " "),
+        outcome: "record whole or the error told, no other block and no other card written, register accesses and time \
+                  bounded, normal operation works again where it can",
+        requirements: format!("{} {}", of_state(doing), of_broken(broken)),
+        run: Box::new(move || {
+            visit_each(setup, doing, stride, move |slot, location, point| {
+                for command in 0..500 {
+                    let slot = Slot::over(slot.sim.fork(), setup);
+                    let what = format!("{doing:?} point {point}, {broken:?} at command {command}");
+                    // Slow registers: what takes long takes fewer of them.
+                    slot.sim.controller().timing.access_us = 10;
+                    broken.apply(&slot, command);
+                    let ended = slot.rescue(location, &what);
+                    broken.expected(setup.cache).check(&slot, &ended, &what);
+                    let happened = broken.has_happened(&slot.sim);
+                    if broken.can_be_repaired() {
+                        slot.check_normal(&what);
+                    }
+                    if !broken.is_swept() || !happened {
+                        return;
+                    }
+                }
+                panic!("{doing:?}, {broken:?}: 500 commands are not enough");
+            })
+        }),
+    }
+}
+
+/// A board without a card detect signal: an empty slot is told by silence.
+fn without_card_detect() -> Row {
+    let setup = Setup {
+        card_detect: false,
+        ..BASE
+    };
+    Row {
+        id: "drv::idle::card-gone::no-card-detect".to_owned(),
+        state: "idle, no card detect signal".to_owned(),
+        broken: "card gone".to_owned(),
+        outcome: "error told, register accesses and time bounded",
+        requirements: "M3 X1".to_owned(),
+        run: Box::new(move || {
+            visit_each(setup, Doing::Resting, 1, |slot, location, _| {
+                Broken::Gone.apply(slot, 0);
+                let ended = slot.rescue(location, "no card detect");
+                assert!(matches!(ended.result, Some(Err(_))), "{:?}", ended.result);
+            })
+        }),
+    }
+}
