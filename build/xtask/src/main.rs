@@ -6,6 +6,7 @@
 
 mod allocate;
 mod archive;
+mod check;
 mod config;
 mod dist;
 mod elf;
@@ -88,6 +89,14 @@ enum Verb {
     CheckEmergency {
         #[arg(default_value = DEFAULT_APP)]
         app: PathBuf,
+    },
+    /// Check that a build archive is as Humility needs it
+    CheckArchive {
+        #[arg(default_value = DEFAULT_APP)]
+        app: PathBuf,
+        /// Check this archive instead of building one
+        #[arg(long)]
+        archive: Option<PathBuf>,
     },
     /// Which task each slot is bound to
     TaskSlots {
@@ -172,6 +181,10 @@ fn run(verb: Verb) -> Result<()> {
             let (build, product) = built(&app)?;
             emergency::run(&build, &product)
         }
+        Verb::CheckArchive { app, archive } => match archive {
+            Some(archive) => check::run(&archive),
+            None => check::run(&built(&app)?.1.archive),
+        },
         Verb::TaskSlots { app } => {
             let (build, product) = built(&app)?;
             print::task_slots(&build, &product)

@@ -3,7 +3,7 @@
 use abi::FaultInfo;
 use crashlog_retained::{ContextWriter, CrashContext, Reason};
 
-use crate::config::Task;
+use crate::config::TaskPolicy;
 use crate::fault::Encoded;
 use crate::{Kernel, PANIC_MESSAGE_MAX};
 
@@ -38,7 +38,12 @@ pub struct Crash {
 
 /// Describes a crash: everything the kernel knows about the task goes straight
 /// into `writer`, in retained RAM.
-pub fn capture(kernel: &mut impl Kernel, task: &Task, crash: Crash, mut writer: ContextWriter<'_>) {
+pub fn capture(
+    kernel: &mut impl Kernel,
+    task: &TaskPolicy,
+    crash: Crash,
+    mut writer: ContextWriter<'_>,
+) {
     let fault = kernel.fault(crash.task);
     let encoded = Encoded::from(fault);
     let mut context = CrashContext::new(

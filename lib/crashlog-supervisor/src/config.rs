@@ -11,7 +11,7 @@ pub enum Disposition {
 
 /// What has to be known about one task when it crashes.
 #[derive(Copy, Clone, Debug)]
-pub struct Task {
+pub struct TaskPolicy {
     /// Its name.
     pub name: &'static str,
     /// What its fault means.
@@ -21,7 +21,7 @@ pub struct Task {
     pub stack: u32,
 }
 
-impl Task {
+impl TaskPolicy {
     /// A task that the build did not know: restarting it is the careful choice.
     const UNKNOWN: Self = Self {
         name: "",
@@ -43,13 +43,13 @@ pub struct Config {
     /// The hardware watchdog's budget for a whole emergency, in milliseconds.
     pub budget_ms: u32,
     /// The tasks, by index.
-    pub tasks: &'static [Task],
+    pub tasks: &'static [TaskPolicy],
 }
 
 impl Config {
     /// The entry of `task`.
     #[must_use]
-    pub fn task(&self, task: usize) -> &Task {
-        self.tasks.get(task).unwrap_or(&Task::UNKNOWN)
+    pub fn task(&self, task: usize) -> &TaskPolicy {
+        self.tasks.get(task).unwrap_or(&TaskPolicy::UNKNOWN)
     }
 }

@@ -68,7 +68,7 @@ mod supervisor;
 pub mod tables;
 
 pub use capture::STACK_EXCERPT;
-pub use config::{Config, Disposition, Task};
+pub use config::{Config, Disposition, TaskPolicy};
 pub use emergency::{Emergency, Mode, Phase, Step};
 pub use kernel::{Kernel, PANIC_MESSAGE_MAX};
 #[cfg(feature = "kipc")]

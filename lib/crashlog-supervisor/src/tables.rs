@@ -245,7 +245,7 @@ impl Tables {
             .iter()
             .map(|(name, disposition, stack)| {
                 format!(
-                    "        crashlog_supervisor::Task {{ name: {name:?}, \
+                    "        crashlog_supervisor::TaskPolicy {{ name: {name:?}, \
                      disposition: crashlog_supervisor::Disposition::{disposition:?}, \
                      stack: {stack} }},\n"
                 )

@@ -5,16 +5,16 @@ use abi::{FaultInfo, FaultSource};
 use crashlog_retained::{Block, Failure, MailboxState, Outcome, Reason, Region};
 
 use crate::machine::{Deed, Machine};
-use crate::{Config, Disposition, Mode, Phase, Supervisor, Task};
+use crate::{Config, Disposition, Mode, Phase, Supervisor, TaskPolicy};
 
 const RECORDER: usize = 1;
 const CONSOLE: usize = 2;
 const WORKER: usize = 3;
 const BUDGET: u32 = 2_000;
 
-const TASKS: [Task; 4] = {
-    const fn task(name: &'static str, disposition: Disposition) -> Task {
-        Task {
+const TASKS: [TaskPolicy; 4] = {
+    const fn task(name: &'static str, disposition: Disposition) -> TaskPolicy {
+        TaskPolicy {
             name,
             disposition,
             stack: 0x400,

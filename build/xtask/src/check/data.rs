@@ -1,0 +1,303 @@
+//! Trace ring buffers, counters, Idol interfaces and hiffy (humility.md, sections 7 to 9).
+
+use super::Report;
+use super::container::Archive;
+use super::dwarf::{Debug, Struct, Type};
+use super::program::Program;
+use idol::syntax::{Interface, Reply};
+use object::{Object, ObjectSection};
+use std::collections::BTreeMap;
+
+/// What Humility's `hiffy` and `manifest` look for, each of 4 bytes.
+const HIFFY_WORDS: [&str; 7] = [
+    "HIFFY_READY",
+    "HIFFY_KICK",
+    "HIFFY_REQUESTS",
+    "HIFFY_ERRORS",
+    "HIFFY_VERSION_MAJOR",
+    "HIFFY_VERSION_MINOR",
+    "HIFFY_VERSION_PATCH",
+];
+
+/// The same, of any size.
+const HIFFY_BUFFERS: [&str; 4] = ["HIFFY_TEXT", "HIFFY_DATA", "HIFFY_RSTACK", "HIFFY_FAILURE"];
+
+/// Checks the data of all programs.
+pub fn check(_: &Archive, objects: &[Program], debugs: &[Debug], report: &mut Report) {
+    let mut interfaces: BTreeMap<String, String> = BTreeMap::new();
+    for (program, debug) in objects.iter().zip(debugs) {
+        for variable in &debug.variables {
+            let name = debug
+                .structure(variable.ty)
+                .map_or("", |it| it.name.as_str());
+            if name.contains("Ringbuf")
+                && let Err(what) = ring_variable(debug, variable.ty)
+            {
+                report.add(
+                    &program.member,
+                    "7",
+                    format!("ring buffer `{}`: {what}", variable.name),
+                );
+            }
+            if (name.contains("Counts") || name.contains("CountedRingbuf"))
+                && let Err(what) = counters_variable(debug, variable.ty)
+            {
+                report.add(
+                    &program.member,
+                    "8",
+                    format!("counters `{}`: {what}", variable.name),
+                );
+            }
+        }
+        if let Some(interface) = interface(program, debug, report)
+            && let Some(other) = interfaces.insert(interface.clone(), program.name.clone())
+        {
+            report.add(
+                &program.member,
+                "9",
+                format!("serves interface `{interface}`, as `{other}` does; names must be unique over all tasks"),
+            );
+        }
+        if program.name == "hiffy" {
+            hiffy(program, debug, report);
+        }
+    }
+}
+
+/// A static that is a ring buffer.
+fn ring_variable(debug: &Debug, at: usize) -> Result<(), String> {
+    let it = debug.structure(at).ok_or("is no structure")?;
+    if it.name.starts_with("CountedRingbuf") {
+        if it.member("counters").is_none() {
+            return Err("a counted one needs a member `counters`".into());
+        }
+        return it
+            .member("ringbuf")
+            .map_or(Ok(()), |ring| in_cell(debug, ring.ty));
+    }
+    if it.name.starts_with("StaticCell") {
+        return in_cell(debug, at);
+    }
+    ring(debug, it)
+}
+
+/// `StaticCell { cell: UnsafeCell { value } }`
+fn in_cell(debug: &Debug, at: usize) -> Result<(), String> {
+    let named = |at: usize, name: &str| {
+        debug
+            .structure(at)
+            .filter(|it| it.name.split('<').next() == Some(name))
+            .ok_or(format!("`{}` should be a `{name}`", debug.describe(at)))
+    };
+    let cell = named(at, "StaticCell")?
+        .member("cell")
+        .ok_or("`StaticCell` needs a member `cell`")?;
+    let value = named(cell.ty, "UnsafeCell")?
+        .member("value")
+        .ok_or("`UnsafeCell` needs a member `value`")?;
+    ring(
+        debug,
+        debug
+            .structure(value.ty)
+            .ok_or("the cell holds no structure")?,
+    )
+}
+
+fn ring(debug: &Debug, it: &Struct) -> Result<(), String> {
+    let last = it.member("last").ok_or("has no member `last`")?;
+    let last = debug.structure(last.ty).ok_or("`last` is no Option")?;
+    let index = last
+        .variants
+        .iter()
+        .find(|variant| variant.name == "Some")
+        .and_then(|some| debug.structure(some.ty)?.member("__0"))
+        .ok_or("`last` is no Option")?;
+    if !matches!(debug.ty(index.ty), Some(Type::Base { size: 4, .. })) {
+        return Err("`last` must be an Option of a number of 4 bytes".into());
+    }
+    let buffer = it.member("buffer").ok_or("has no member `buffer`")?;
+    let Some(Type::Array { element, .. }) = debug.ty(buffer.ty) else {
+        return Err("`buffer` is no array".into());
+    };
+    let entry = debug
+        .structure(*element)
+        .ok_or("`buffer` is no array of structures")?;
+    for name in ["line", "generation"] {
+        let sound = entry
+            .member(name)
+            .is_some_and(|it| matches!(debug.ty(it.ty), Some(Type::Base { size: 2, .. })));
+        if !sound {
+            return Err(format!("`{name}` of an entry must be a u16"));
+        }
+    }
+    let count = entry.member("count").ok_or("an entry has no `count`")?;
+    if !matches!(debug.ty(count.ty), Some(Type::Base { .. })) {
+        return Err("`count` of an entry must be a number or nothing".into());
+    }
+    let payload = entry.member("payload").ok_or("an entry has no `payload`")?;
+    debug.unreadable(payload.ty).map_or(Ok(()), |what| {
+        Err(format!(
+            "its payload holds {what}, which Humility cannot read; record something else"
+        ))
+    })
+}
+
+fn counters_variable(debug: &Debug, at: usize) -> Result<(), String> {
+    let it = debug.structure(at).ok_or("is no structure")?;
+    if it.name.starts_with("CountedRingbuf") {
+        let counters = it.member("counters").ok_or("has no member `counters`")?;
+        return counters_of(debug, counters.ty);
+    }
+    counters_of(debug, at)
+}
+
+fn counters_of(debug: &Debug, at: usize) -> Result<(), String> {
+    let what = debug.describe(at);
+    let it = debug
+        .structure(at)
+        .ok_or(format!("`{what}` is no structure"))?;
+    if it.members.is_empty() || it.is_tuple() {
+        return Err(format!("`{what}` has no members with names"));
+    }
+    for member in &it.members {
+        match debug.ty(member.ty) {
+            Some(Type::Base { size: 0, .. }) => {}
+            Some(Type::Struct(counter)) if counter.name.starts_with("AtomicU32") => {
+                let value = counter
+                    .member("v")
+                    .and_then(|v| debug.structure(v.ty)?.member("value"))
+                    .map(|value| value.ty);
+                if !value.is_some_and(|ty| matches!(debug.ty(ty), Some(Type::Base { size: 4, .. })))
+                {
+                    return Err(format!(
+                        "`{}` is no AtomicU32 {{ v: UnsafeCell {{ value }} }}",
+                        member.name
+                    ));
+                }
+            }
+            Some(Type::Struct(_)) => counters_of(debug, member.ty)?,
+            _ => {
+                return Err(format!(
+                    "`{}` is neither a counter nor counters",
+                    member.name
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks the interface that a program serves; returns its name.
+fn interface(program: &Program, debug: &Debug, report: &mut Report) -> Option<String> {
+    let file = program.file().ok()?;
+    let data = file.section_by_name(".idolatry")?.data().ok()?.to_vec();
+    if data.is_empty() {
+        return None;
+    }
+    let mut add = |what: String| report.add(&program.member, "9", what);
+    let Ok(text) = std::str::from_utf8(&data) else {
+        add("section .idolatry is no UTF-8".into());
+        return None;
+    };
+    let interface: Interface = match text.parse() {
+        Ok(interface) => interface,
+        Err(cause) => {
+            add(format!("section .idolatry: {cause}"));
+            return None;
+        }
+    };
+    let name = interface.name.to_string();
+    for (op, operation) in &interface.ops {
+        let op = op.to_string();
+        let arguments = format!("{name}_{op}_ARGS");
+        if !operation.args.is_empty() {
+            let found = debug.structs(&arguments);
+            let names: Vec<String> = operation.args.keys().map(ToString::to_string).collect();
+            let whole = found.iter().any(|it| {
+                names.iter().all(|name| {
+                    it.member(name).is_some() || it.member(&format!("raw_{name}")).is_some()
+                })
+            });
+            if !whole {
+                add(format!(
+                    "operation `{op}` needs a structure `{arguments}` with members {names:?} in the debug information, \
+                     or Humility cannot call it"
+                ));
+            }
+        }
+        if let Some(what) = reply(debug, &name, &op, &operation.reply) {
+            add(what);
+        }
+    }
+    Some(name)
+}
+
+/// What keeps Humility from decoding a reply.
+fn reply(debug: &Debug, interface: &str, op: &str, reply: &Reply) -> Option<String> {
+    use quote::ToTokens;
+    let plain = |ty: &syn::Type| {
+        let text = ty.to_token_stream().to_string().replace(' ', "");
+        text.rsplit("::").next().unwrap_or_default().to_string()
+    };
+    let ok = plain(&reply.ok().ty);
+    let named = format!("{interface}_{op}_REPLY");
+    if ok != "()" && !debug.has_type(&ok) && !debug.has_type(&named) {
+        return Some(format!(
+            "operation `{op}`: neither `{ok}` nor `{named}` is in the debug information, so Humility cannot show a reply"
+        ));
+    }
+    None
+}
+
+fn hiffy(program: &Program, debug: &Debug, report: &mut Report) {
+    let size = |name: &str| {
+        let variable = debug.variable(name)?;
+        Some(program.symbol(&variable.linkage)?.size)
+    };
+    for name in HIFFY_WORDS {
+        if size(name) != Some(4) {
+            report.add(
+                &program.member,
+                "9",
+                format!("variable `{name}` must be there, with 4 bytes"),
+            );
+        }
+    }
+    for name in HIFFY_BUFFERS {
+        if size(name).is_none() {
+            report.add(
+                &program.member,
+                "9",
+                format!("variable `{name}` must be there"),
+            );
+        }
+    }
+    let functions = debug.variable("HIFFY_FUNCTIONS").and_then(|variable| {
+        let option = debug.structure(variable.ty)?;
+        let some = option
+            .variants
+            .iter()
+            .find(|variant| variant.name == "Some")?;
+        let pointer = debug.structure(some.ty)?.member("__0")?;
+        match debug.ty(pointer.ty)? {
+            Type::Pointer { to: Some(to) } => debug.structure(*to),
+            _ => None,
+        }
+    });
+    let pairs = functions.is_some_and(|it| {
+        !it.variants.is_empty()
+            && it.variants.iter().all(|variant| {
+                debug
+                    .structure(variant.ty)
+                    .is_some_and(|it| it.is_tuple() && it.members.len() == 2)
+            })
+    });
+    if !pairs {
+        report.add(
+            &program.member,
+            "9",
+            "variable `HIFFY_FUNCTIONS` must be an Option of a pointer to an enum whose variants are pairs of arguments \
+             and error",
+        );
+    }
+}

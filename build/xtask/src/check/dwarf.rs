@@ -1,0 +1,560 @@
+//! The types and variables of one program, read from its DWARF as Humility reads them.
+//!
+//! What Humility would refuse, or not understand, is reported while reading (humility.md, section 3.1).
+
+use super::Report;
+use anyhow::Result;
+use gimli::{AttributeValue, DwAt, DwTag, EndianSlice, LittleEndian, Section, constants as dw};
+use object::{Object, ObjectSection};
+use std::collections::{BTreeMap, BTreeSet};
+
+type Slice<'a> = EndianSlice<'a, LittleEndian>;
+type Entry<'a> = gimli::DebuggingInformationEntry<Slice<'a>>;
+type Unit<'a> = gimli::Unit<Slice<'a>>;
+type Dwarf<'a> = gimli::Dwarf<Slice<'a>>;
+
+/// A type. References are offsets into `.debug_info`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// A number.
+    Base {
+        name: String,
+        size: u64,
+        readable: bool,
+    },
+    /// A structure, a tuple or an enum with data.
+    Struct(Struct),
+    /// A union.
+    Union { name: String, members: Vec<Member> },
+    /// An enum without data.
+    Enum {
+        name: String,
+        size: u64,
+        variants: Vec<String>,
+    },
+    /// An array.
+    Array { element: usize, count: u64 },
+    /// A pointer or reference.
+    Pointer { to: Option<usize> },
+    /// Something that Humility does not model.
+    Other { tag: String },
+}
+
+/// A structure.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Struct {
+    pub name: String,
+    /// With the names of the modules that it is in.
+    pub path: String,
+    pub size: u64,
+    pub members: Vec<Member>,
+    /// Of an enum with data: the names and types of its variants.
+    pub variants: Vec<Member>,
+}
+
+/// A member of a structure or union, or a variant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    pub name: String,
+    pub offset: u64,
+    pub ty: usize,
+}
+
+/// A variable with name and type.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    pub name: String,
+    /// What the symbol is called.
+    pub linkage: String,
+    pub ty: usize,
+}
+
+/// Types and variables of a program.
+#[derive(Debug, Default)]
+pub struct Debug {
+    pub types: BTreeMap<usize, Type>,
+    pub variables: Vec<Variable>,
+}
+
+impl Debug {
+    /// Reads the program; what is wrong goes to `report`, under `object`.
+    pub fn read<'a>(file: &impl Object<'a>, object: &str, report: &mut Report) -> Result<Self> {
+        let section = |id: gimli::SectionId| -> Result<Slice<'a>> {
+            let section = file.section_by_name(id.name());
+            let data = section.map(|section| section.data()).transpose()?;
+            Ok(EndianSlice::new(data.unwrap_or(&[]), LittleEndian))
+        };
+        let dwarf = Dwarf::load(section)?;
+        let mut reader = Reader {
+            dwarf: &dwarf,
+            object,
+            report,
+            debug: Self::default(),
+        };
+        reader.versions(dwarf.debug_info.reader().slice());
+        if let Err(cause) = reader.units() {
+            reader.broken(format!("its debug information cannot be read: {cause:#}"));
+        }
+        Ok(reader.debug)
+    }
+
+    /// The structures of this name, qualified or not.
+    pub fn structs(&self, name: &str) -> Vec<&Struct> {
+        let all = self.types.values();
+        all.filter_map(|ty| match ty {
+            Type::Struct(it) if it.name == name || it.path == name => Some(it),
+            _ => None,
+        })
+        .collect()
+    }
+
+    /// Is there a base type, an enum or a structure of this name?
+    pub fn has_type(&self, wanted: &str) -> bool {
+        self.types.values().any(|ty| match ty {
+            Type::Base { name, .. } | Type::Enum { name, .. } => name == wanted,
+            Type::Struct(it) => it.name == wanted || it.path == wanted,
+            _ => false,
+        })
+    }
+
+    /// The first variable of this name.
+    pub fn variable(&self, name: &str) -> Option<&Variable> {
+        self.variables.iter().find(|variable| variable.name == name)
+    }
+
+    /// The type at an offset.
+    pub fn ty(&self, at: usize) -> Option<&Type> {
+        self.types.get(&at)
+    }
+
+    /// The structure at an offset.
+    pub fn structure(&self, at: usize) -> Option<&Struct> {
+        match self.types.get(&at)? {
+            Type::Struct(it) => Some(it),
+            _ => None,
+        }
+    }
+
+    /// Size in bytes.
+    pub fn size(&self, at: usize) -> Option<u64> {
+        Some(match self.types.get(&at)? {
+            Type::Base { size, .. } | Type::Enum { size, .. } => *size,
+            Type::Struct(it) => it.size,
+            Type::Array { element, count } => self.size(*element)?.checked_mul(*count)?,
+            Type::Pointer { .. } => 4,
+            Type::Union { .. } | Type::Other { .. } => return None,
+        })
+    }
+
+    /// How a type is called in a report.
+    pub fn describe(&self, at: usize) -> String {
+        match self.types.get(&at) {
+            Some(Type::Base { name, .. } | Type::Enum { name, .. } | Type::Union { name, .. }) => {
+                name.clone()
+            }
+            Some(Type::Struct(it)) => it.name.clone(),
+            Some(Type::Array { element, count }) => {
+                format!("[{}; {count}]", self.describe(*element))
+            }
+            Some(Type::Pointer { to }) => match to {
+                Some(to) => format!("&{}", self.describe(*to)),
+                None => "&?".into(),
+            },
+            Some(Type::Other { tag }) => tag.clone(),
+            None => format!("a type at {at:#x} that is not there"),
+        }
+    }
+
+    /// What keeps Humility from reading a value of a type; `None` if nothing does.
+    pub fn unreadable(&self, at: usize) -> Option<String> {
+        self.unreadable_in(at, &mut BTreeSet::new())
+    }
+
+    fn unreadable_in(&self, at: usize, seen: &mut BTreeSet<usize>) -> Option<String> {
+        if !seen.insert(at) {
+            return None;
+        }
+        match self.types.get(&at) {
+            Some(Type::Base { readable, .. }) if *readable => None,
+            Some(Type::Enum { .. } | Type::Pointer { .. }) => None,
+            Some(Type::Array { element, .. }) => self.unreadable_in(*element, seen),
+            Some(Type::Struct(it)) => it
+                .members
+                .iter()
+                .chain(&it.variants)
+                .find_map(|member| self.unreadable_in(member.ty, seen)),
+            Some(Type::Union { name, members }) => {
+                let value = members.iter().find(|member| member.name == "value");
+                match value.filter(|_| name.contains("MaybeUninit")) {
+                    Some(value) => self.unreadable_in(value.ty, seen),
+                    None => Some(format!("union `{name}`")),
+                }
+            }
+            _ => Some(format!("`{}`", self.describe(at))),
+        }
+    }
+
+    /// The type behind structures that have but one member with a size, such as `NotificationSet`.
+    pub fn inside(&self, at: usize) -> usize {
+        match self.structure(at) {
+            Some(it) if it.members.len() == 1 && it.variants.is_empty() => {
+                self.inside(it.members[0].ty)
+            }
+            _ => at,
+        }
+    }
+}
+
+impl Struct {
+    /// The member of this name.
+    pub fn member(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|member| member.name == name)
+    }
+
+    /// Does Humility take it for a tuple: are all of its members `__0`, `__1`, ...?
+    pub fn is_tuple(&self) -> bool {
+        self.variants.is_empty()
+            && self.members.iter().all(|member| {
+                member.name.strip_prefix("__").is_some_and(|rest| {
+                    !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit())
+                })
+            })
+    }
+}
+
+/// An entry that is open while its children are read.
+struct Open {
+    depth: isize,
+    tag: DwTag,
+    /// Its offset, if it is a type.
+    at: usize,
+    name: String,
+}
+
+struct Reader<'r, 'a> {
+    dwarf: &'r Dwarf<'a>,
+    object: &'r str,
+    report: &'r mut Report,
+    debug: Debug,
+}
+
+impl<'a> Reader<'_, 'a> {
+    /// Units are one behind the other, each with its length and version (DWARF 4, section 7.5.1).
+    fn versions(&mut self, mut units: &[u8]) {
+        while let [a, b, c, d, e, f, ..] = units {
+            let version = u16::from_le_bytes([*e, *f]);
+            if version > 4 {
+                self.broken(format!(
+                    "a compile unit has DWARF version {version}, and Humility reads names of version 4; build with \
+                     -Cdwarf-version=4"
+                ));
+            }
+            let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
+            units = units.get(length.saturating_add(4)..).unwrap_or(&[]);
+        }
+    }
+
+    fn units(&mut self) -> Result<()> {
+        let dwarf = self.dwarf;
+        let mut headers = dwarf.units();
+        while let Some(header) = headers.next()? {
+            self.unit(&dwarf.unit(header)?)?;
+        }
+        Ok(())
+    }
+
+    fn unit(&mut self, unit: &Unit<'a>) -> Result<()> {
+        let files = unit
+            .line_program
+            .as_ref()
+            .map_or(0, |program| program.header().file_names().len() as u64);
+        let mut open: Vec<Open> = Vec::new();
+        let mut entries = unit.entries();
+        while let Some(entry) = entries.next_dfs()? {
+            let depth = entry.depth();
+            open.retain(|outer| outer.depth < depth);
+            self.forms(unit, entry, files);
+            self.entry(unit, entry, &open)?;
+            open.push(Open {
+                depth,
+                tag: entry.tag(),
+                at: offset(unit, entry),
+                name: self.name(unit, entry).unwrap_or_default(),
+            });
+        }
+        Ok(())
+    }
+
+    fn broken(&mut self, what: String) {
+        self.report.add(self.object, "3.1", what);
+    }
+
+    /// Rules about how attributes are written.
+    fn forms(&mut self, unit: &Unit<'a>, entry: &Entry<'a>, files: u64) {
+        let at = offset(unit, entry);
+        let is_unit = entry.tag() == dw::DW_TAG_compile_unit;
+        let raw = |name: DwAt| entry.attr_value_raw(name);
+        // The assembler writes names of its own units in line; nobody looks for these.
+        if let Some(name) = raw(dw::DW_AT_name)
+            && !is_unit
+            && entry.tag() != dw::DW_TAG_label
+            && !matches!(name, AttributeValue::DebugStrRef(_))
+        {
+            self.broken(format!(
+                "{} at {at:#x}: its name is not in form strp, so Humility does not see it; build with -Cdwarf-version=4",
+                entry.tag()
+            ));
+        }
+        if let Some(low) = raw(dw::DW_AT_low_pc)
+            && !matches!(low, AttributeValue::Addr(_))
+        {
+            self.broken(format!("{} at {at:#x}: low_pc is no address", entry.tag()));
+        }
+        if let Some(high) = raw(dw::DW_AT_high_pc)
+            && !matches!(
+                high,
+                AttributeValue::Data1(_)
+                    | AttributeValue::Data2(_)
+                    | AttributeValue::Data4(_)
+                    | AttributeValue::Data8(_)
+                    | AttributeValue::Udata(_)
+            )
+            && !is_unit
+        {
+            self.broken(format!(
+                "{} at {at:#x}: high_pc is no constant",
+                entry.tag()
+            ));
+        }
+        if let Some(ranges) = raw(dw::DW_AT_ranges)
+            && !matches!(
+                ranges,
+                AttributeValue::SecOffset(_) | AttributeValue::RangeListsRef(_)
+            )
+        {
+            self.broken(format!("{} at {at:#x}: ranges is no offset", entry.tag()));
+        }
+        if let Some(file) = raw(dw::DW_AT_decl_file).and_then(|value| value.udata_value())
+            && file > files
+        {
+            self.broken(format!(
+                "{} at {at:#x}: decl_file {file} is not in the unit's line table, which has {files} files",
+                entry.tag()
+            ));
+        }
+        if entry.tag() == dw::DW_TAG_inlined_subroutine {
+            let has = |name| entry.attr(name).is_some();
+            let place = has(dw::DW_AT_ranges) || has(dw::DW_AT_low_pc) && has(dw::DW_AT_high_pc);
+            if !has(dw::DW_AT_abstract_origin) || !place {
+                self.broken(format!(
+                    "inlined subroutine at {at:#x}: it needs an origin, and low and high address or ranges"
+                ));
+            }
+        }
+    }
+
+    /// Takes up a type, a member or a variable.
+    fn entry(&mut self, unit: &Unit<'a>, entry: &Entry<'a>, open: &[Open]) -> Result<()> {
+        let at = offset(unit, entry);
+        let name = self.name(unit, entry);
+        let size = number(entry, dw::DW_AT_byte_size);
+        let ty = reference(unit, entry, dw::DW_AT_type);
+        // A declaration stands for a type elsewhere.
+        if entry.attr(dw::DW_AT_declaration).is_some() && entry.tag() != dw::DW_TAG_variable {
+            return Ok(());
+        }
+        match entry.tag() {
+            dw::DW_TAG_base_type => {
+                let encoding = match entry.attr_value(dw::DW_AT_encoding) {
+                    Some(AttributeValue::Encoding(encoding)) => Some(encoding),
+                    _ => None,
+                };
+                let size = size.unwrap_or_default();
+                let readable = matches!(
+                    encoding,
+                    Some(
+                        dw::DW_ATE_signed
+                            | dw::DW_ATE_unsigned
+                            | dw::DW_ATE_float
+                            | dw::DW_ATE_boolean
+                            | dw::DW_ATE_signed_char
+                            | dw::DW_ATE_unsigned_char
+                    )
+                );
+                let name = name.unwrap_or_default();
+                self.insert(
+                    at,
+                    Type::Base {
+                        name,
+                        size,
+                        readable,
+                    },
+                );
+            }
+            dw::DW_TAG_structure_type | dw::DW_TAG_class_type => {
+                let (Some(name), Some(size)) = (name, size) else {
+                    self.incomplete("structure", at, "a name and a size");
+                    return Ok(());
+                };
+                let spaces = open
+                    .iter()
+                    .filter(|outer| outer.tag == dw::DW_TAG_namespace);
+                let mut path: Vec<&str> = spaces.map(|outer| outer.name.as_str()).collect();
+                path.push(&name);
+                let path = path.join("::");
+                self.insert(
+                    at,
+                    Type::Struct(Struct {
+                        name,
+                        path,
+                        size,
+                        ..Struct::default()
+                    }),
+                );
+            }
+            dw::DW_TAG_union_type => {
+                if name.is_none() || size.is_none() {
+                    self.incomplete("union", at, "a name and a size");
+                }
+                let name = name.unwrap_or_default();
+                self.insert(
+                    at,
+                    Type::Union {
+                        name,
+                        members: Vec::new(),
+                    },
+                );
+            }
+            dw::DW_TAG_enumeration_type => {
+                let (Some(name), Some(size), Some(_)) = (name, size, ty) else {
+                    self.incomplete("enum", at, "a name, a size and a type");
+                    return Ok(());
+                };
+                self.insert(
+                    at,
+                    Type::Enum {
+                        name,
+                        size,
+                        variants: Vec::new(),
+                    },
+                );
+            }
+            dw::DW_TAG_enumerator => {
+                if let Some(outer) = open.last()
+                    && let Some(Type::Enum { variants, .. }) = self.debug.types.get_mut(&outer.at)
+                {
+                    variants.push(name.unwrap_or_default());
+                }
+            }
+            dw::DW_TAG_array_type => {
+                let element = ty.unwrap_or_default();
+                self.insert(at, Type::Array { element, count: 0 });
+            }
+            dw::DW_TAG_subrange_type => {
+                let found = number(entry, dw::DW_AT_count);
+                if let Some(outer) = open.last()
+                    && let Some(Type::Array { count, .. }) = self.debug.types.get_mut(&outer.at)
+                {
+                    *count = found.unwrap_or_default();
+                }
+                if found.is_none() {
+                    self.incomplete("array", at, "a count");
+                }
+            }
+            dw::DW_TAG_pointer_type | dw::DW_TAG_reference_type => {
+                if ty.is_none() {
+                    self.incomplete("pointer", at, "a type");
+                }
+                self.insert(at, Type::Pointer { to: ty });
+            }
+            dw::DW_TAG_member => self.member(entry, open, at, name, ty),
+            dw::DW_TAG_variable => {
+                let linkage = self.string(unit, entry, dw::DW_AT_linkage_name);
+                let external = entry.attr(dw::DW_AT_external).is_some() || linkage.is_some();
+                if let (Some(name), Some(ty), true) = (name, ty, external) {
+                    let linkage = linkage.unwrap_or_else(|| name.clone());
+                    self.debug.variables.push(Variable { name, linkage, ty });
+                }
+            }
+            dw::DW_TAG_typedef
+            | dw::DW_TAG_const_type
+            | dw::DW_TAG_volatile_type
+            | dw::DW_TAG_subroutine_type => {
+                let tag = entry.tag().to_string();
+                self.insert(at, Type::Other { tag });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn member(
+        &mut self,
+        entry: &Entry<'a>,
+        open: &[Open],
+        at: usize,
+        name: Option<String>,
+        ty: Option<usize>,
+    ) {
+        let Some(outer) = open.last() else { return };
+        // What tells the variants apart has no name, and belongs to none of them.
+        if outer.tag == dw::DW_TAG_variant_part {
+            return;
+        }
+        let offset = number(entry, dw::DW_AT_data_member_location);
+        let (Some(name), Some(offset), Some(ty)) = (name, offset, ty) else {
+            self.incomplete("member", at, "a name, a constant place and a type");
+            return;
+        };
+        let member = Member { name, offset, ty };
+        let owner = open.iter().rev().find(|outer| {
+            outer.tag == dw::DW_TAG_structure_type || outer.tag == dw::DW_TAG_union_type
+        });
+        match owner.and_then(|owner| self.debug.types.get_mut(&owner.at)) {
+            Some(Type::Struct(it)) if outer.tag == dw::DW_TAG_variant => it.variants.push(member),
+            Some(Type::Struct(it)) => it.members.push(member),
+            Some(Type::Union { members, .. }) => members.push(member),
+            _ => {}
+        }
+    }
+
+    fn insert(&mut self, at: usize, ty: Type) {
+        self.debug.types.insert(at, ty);
+    }
+
+    fn incomplete(&mut self, what: &str, at: usize, needs: &str) {
+        self.broken(format!(
+            "{what} at {at:#x} needs {needs}; Humility refuses the file"
+        ));
+    }
+
+    fn name(&self, unit: &Unit<'a>, entry: &Entry<'a>) -> Option<String> {
+        self.string(unit, entry, dw::DW_AT_name)
+    }
+
+    fn string(&self, unit: &Unit<'a>, entry: &Entry<'a>, name: DwAt) -> Option<String> {
+        let value = entry.attr_value(name)?;
+        let text = self.dwarf.attr_string(unit, value).ok()?;
+        Some(String::from_utf8_lossy(text.slice()).into_owned())
+    }
+}
+
+/// Offset in `.debug_info`.
+fn offset(unit: &Unit<'_>, entry: &Entry<'_>) -> usize {
+    entry
+        .offset()
+        .to_debug_info_offset(&unit.header)
+        .map_or(0, |offset| offset.0)
+}
+
+fn number(entry: &Entry<'_>, name: DwAt) -> Option<u64> {
+    entry.attr_value(name)?.udata_value()
+}
+
+fn reference(unit: &Unit<'_>, entry: &Entry<'_>, name: DwAt) -> Option<usize> {
+    match entry.attr_value(name)? {
+        AttributeValue::UnitRef(at) => at.to_debug_info_offset(&unit.header).map(|offset| offset.0),
+        AttributeValue::DebugInfoRef(at) => Some(at.0),
+        _ => None,
+    }
+}

@@ -1,0 +1,341 @@
+//! One ELF file, kernel or task (humility.md, section 3), and how its stacks are unwound (section 4.3).
+
+use super::Report;
+use super::container::Archive;
+use crate::thumb::flow::{Flow, flow, is_wide};
+use anyhow::{Result, anyhow};
+use gimli::{
+    BaseAddresses, CfaRule, CieOrFde, DebugFrame, EndianSlice, LittleEndian as Little,
+    RegisterRule, UnwindContext, UnwindSection,
+};
+use object::elf::{EM_ARM, SHF_ALLOC, SHF_COMPRESSED, SHN_ABS};
+use object::read::elf::{ElfFile32, FileHeader, SectionHeader, Sym};
+use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SymbolKind};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A program of the archive.
+#[derive(Debug)]
+pub struct Program {
+    /// Member of the archive.
+    pub member: String,
+    /// Name of the task, or `kernel`.
+    pub name: String,
+    pub data: Vec<u8>,
+    pub symbols: Vec<Symbol>,
+    /// Address of `.text`, and the one behind it.
+    pub text: (u32, u32),
+}
+
+/// A symbol with a name.
+#[derive(Clone, Debug)]
+pub struct Symbol {
+    pub name: String,
+    pub address: u32,
+    pub size: u32,
+    pub function: bool,
+    pub absolute: bool,
+    /// Name of its section, if that is allocated.
+    pub section: Option<String>,
+    /// Its section has bytes in the file.
+    pub bytes: bool,
+}
+
+impl Program {
+    /// Reads a member and checks it; `None` if it is not a program at all.
+    pub fn read(archive: &Archive, member: &str, report: &mut Report) -> Result<Option<Self>> {
+        let data = archive.get(member).unwrap_or(&[]).to_vec();
+        let Ok(file) = ElfFile32::<LittleEndian>::parse(&*data) else {
+            report.add(
+                member,
+                "1",
+                "is no 32-bit ELF file; Humility refuses the archive",
+            );
+            return Ok(None);
+        };
+        let symbols = symbols(&file)?;
+        let text = file.section_by_name(".text").map(|section| {
+            let start = section.address() as u32;
+            (start, start + section.size() as u32)
+        });
+        check_sections(&file, member, report)?;
+        let name = member.rsplit('/').next().unwrap_or_default().to_string();
+        let mut program = Self {
+            member: member.into(),
+            name,
+            data: Vec::new(),
+            symbols,
+            text: text.unwrap_or_default(),
+        };
+        let stubs = check_functions(&program, &file, report)?;
+        check_frames(&program, &file, &stubs, report)?;
+        program.data = data;
+        Ok(Some(program))
+    }
+
+    /// The parsed file.
+    pub fn file(&self) -> Result<ElfFile32<'_, LittleEndian>> {
+        ElfFile32::parse(&*self.data).map_err(|cause| anyhow!("{}: {cause}", self.member))
+    }
+
+    /// The symbol of this name.
+    pub fn symbol(&self, name: &str) -> Option<&Symbol> {
+        self.symbols.iter().find(|symbol| symbol.name == name)
+    }
+}
+
+fn symbols(file: &ElfFile32<'_, LittleEndian>) -> Result<Vec<Symbol>> {
+    let endian = LittleEndian;
+    let mut symbols = Vec::new();
+    for symbol in file.symbols() {
+        let name = symbol.name().unwrap_or_default().to_string();
+        if name.is_empty() {
+            continue;
+        }
+        let section = match symbol.section_index() {
+            Some(index) => Some(file.section_by_index(index)?),
+            None => None,
+        };
+        let header = section.as_ref().map(|section| section.elf_section_header());
+        let allocated = header.is_some_and(|it| it.sh_flags(endian).contains(SHF_ALLOC));
+        let function = symbol.kind() == SymbolKind::Text;
+        let address = symbol.address() as u32;
+        symbols.push(Symbol {
+            name,
+            address: if function { address & !1 } else { address },
+            size: symbol.size() as u32,
+            function,
+            absolute: symbol.elf_symbol().st_shndx(endian) == SHN_ABS,
+            bytes: section.as_ref().is_some_and(|it| it.file_range().is_some()),
+            section: section
+                .filter(|_| allocated)
+                .and_then(|it| it.name().ok().map(String::from)),
+        });
+    }
+    Ok(symbols)
+}
+
+fn check_sections(
+    file: &ElfFile32<'_, LittleEndian>,
+    member: &str,
+    report: &mut Report,
+) -> Result<()> {
+    let endian = LittleEndian;
+    let mut add = |what: String| report.add(member, "3", what);
+    if file.elf_header().e_machine(endian) != EM_ARM {
+        add("its machine is not EM_ARM; Humility refuses it".into());
+    }
+    for needed in [".text", ".debug_frame"] {
+        if file.section_by_name(needed).is_none() {
+            add(format!("has no section {needed}; Humility refuses it"));
+        }
+    }
+    if file.section_by_name(".debug_info").is_some() {
+        for needed in [".debug_abbrev", ".debug_line", ".debug_str"] {
+            if file.section_by_name(needed).is_none() {
+                add(format!(
+                    "has .debug_info but no {needed}, to which that refers"
+                ));
+            }
+        }
+    }
+    if file.symbol_table().is_none() {
+        add("has no .symtab; do not strip it".into());
+    }
+    for section in file.sections() {
+        let name = section.name()?;
+        let flags = section.elf_section_header().sh_flags(endian);
+        if name.starts_with(".zdebug")
+            || name.starts_with(".debug") && flags.contains(SHF_COMPRESSED)
+        {
+            add(format!(
+                "section {name} is compressed; link without --compress-debug-sections"
+            ));
+        }
+        if name == ".idolatry" && flags.contains(SHF_ALLOC) {
+            add("section .idolatry is loaded; it must be an INFO section".into());
+        }
+    }
+    Ok(())
+}
+
+/// Functions are disassembled from `.text` when an archive is loaded. Returns the addresses of those with an SVC.
+fn check_functions(
+    program: &Program,
+    file: &ElfFile32<'_, LittleEndian>,
+    report: &mut Report,
+) -> Result<BTreeSet<u32>> {
+    let text = file.section_by_name(".text");
+    let code = text
+        .as_ref()
+        .map(|text| text.data())
+        .transpose()?
+        .unwrap_or(&[]);
+    let (start, end) = program.text;
+    let mut stubs = BTreeSet::new();
+    for symbol in &program.symbols {
+        let Some(section) = &symbol.section else {
+            continue;
+        };
+        if !symbol.function || symbol.size == 0 {
+            continue;
+        }
+        let name = &symbol.name;
+        let mut add = |section, what: String| report.add(&program.member, section, what);
+        if section != ".text" || symbol.address < start || symbol.address + symbol.size > end {
+            add(
+                "3",
+                format!(
+                    "function `{name}` is in {section} and not in .text; give it another type, no size, or another section"
+                ),
+            );
+            continue;
+        }
+        if symbol.size % 2 != 0 {
+            add(
+                "3",
+                format!("function `{name}` has the odd size {}", symbol.size),
+            );
+        }
+        let at = (symbol.address - start) as usize;
+        let body = code.get(at..at + symbol.size as usize).unwrap_or(&[]);
+        if program.name != "kernel" && check_stub(name, symbol.address, body, &mut add) {
+            stubs.insert(symbol.address);
+        }
+    }
+    Ok(stubs)
+}
+
+/// Is it a stub for a system call? Then everything it pushes is pushed before the SVC, in the same function.
+fn check_stub(
+    name: &str,
+    address: u32,
+    body: &[u8],
+    add: &mut impl FnMut(&'static str, String),
+) -> bool {
+    let halfwords: Vec<u16> = body
+        .chunks_exact(2)
+        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
+        .collect();
+    let mut at = 0;
+    let mut called = false;
+    let mut pushed_behind = false;
+    while at < halfwords.len() {
+        let (first, second) = (halfwords[at], halfwords.get(at + 1).copied().unwrap_or(0));
+        let push = first & 0xfe00 == 0xb400 || first == 0xe92d;
+        match flow(address + 2 * at as u32, first, second) {
+            Flow::SystemCall => called = true,
+            _ if called && push => pushed_behind = true,
+            _ => {}
+        }
+        // What lies behind the return is not code.
+        if called && matches!(flow(0, first, second), Flow::Return | Flow::Trap) {
+            break;
+        }
+        at += if is_wide(first) { 2 } else { 1 };
+    }
+    if called && pushed_behind {
+        add(
+            "4.3",
+            format!(
+                "function `{name}` pushes behind its SVC; Humility unwinds by what is pushed before it, in the same function"
+            ),
+        );
+    }
+    called
+}
+
+/// Frames: of every function, by rules that Humility knows.
+fn check_frames(
+    program: &Program,
+    file: &ElfFile32<'_, LittleEndian>,
+    stubs: &BTreeSet<u32>,
+    report: &mut Report,
+) -> Result<()> {
+    let Some(section) = file.section_by_name(".debug_frame") else {
+        return Ok(());
+    };
+    let mut frames = DebugFrame::new(section.data()?, Little);
+    frames.set_address_size(4);
+    let bases = BaseAddresses::default();
+    let mut covered: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut entries = frames.entries(&bases);
+    let mut context = UnwindContext::new();
+    while let Some(entry) = entries.next()? {
+        let CieOrFde::Fde(partial) = entry else {
+            continue;
+        };
+        let fde = partial.parse(|_: &DebugFrame<EndianSlice<'_, Little>>, bases, at| {
+            frames.cie_from_offset(bases, at)
+        })?;
+        let first = fde.initial_address() as u32 & !1;
+        covered.insert(first, first.wrapping_add(fde.len() as u32));
+        let mut rows = fde.rows(&frames, &bases, &mut context)?;
+        while let Some(row) = rows.next_row()? {
+            let known = match row.cfa() {
+                CfaRule::RegisterAndOffset { register, .. } => register.0 < 16,
+                CfaRule::Expression(_) => false,
+            };
+            if !known {
+                report.add(
+                    &program.member,
+                    "4.3",
+                    format!("the frame at {first:#x} has a CFA that is not a register plus a number; Humility panics"),
+                );
+            }
+            for (register, rule) in row.registers() {
+                let known = matches!(
+                    rule,
+                    RegisterRule::Offset(_) | RegisterRule::Undefined | RegisterRule::SameValue
+                );
+                if !known {
+                    report.add(
+                        &program.member,
+                        "4.3",
+                        format!("the frame at {first:#x} saves register {} other than at CFA plus a number", register.0),
+                    );
+                }
+            }
+        }
+    }
+    if program.name == "kernel" {
+        return Ok(());
+    }
+    // Stubs are unwound by what they push; behind the first instruction there is no frame. The compiler's own arithmetic
+    // has none either, on any target: a task never waits in it.
+    let without = |symbol: &Symbol| {
+        symbol.name == "_start"
+            || stubs.contains(&symbol.address)
+            || symbol.name.starts_with("__aeabi_")
+    };
+    for symbol in program.symbols.iter().filter(|s| s.function && s.size > 0) {
+        let range = covered.range(..=symbol.address).next_back();
+        let inside = range.is_some_and(|(_, end)| symbol.address < *end);
+        let demangled = format!("{:#}", rustc_demangle::demangle(&symbol.name));
+        let named = Symbol {
+            name: demangled.clone(),
+            ..symbol.clone()
+        };
+        if !inside && !without(&named) {
+            report.add(
+                &program.member,
+                "4.3",
+                format!("function `{demangled}` has no frame in .debug_frame; stacks through it cannot be unwound"),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Rules about all programs together.
+pub fn check_all(programs: &[Program], report: &mut Report) {
+    let mut places: BTreeMap<u32, &str> = BTreeMap::new();
+    for program in programs {
+        if let Some(other) = places.insert(program.text.0, &program.name) {
+            report.add(
+                &program.member,
+                "3",
+                format!("its .text is where that of {other} is; the archive must hold the placed programs"),
+            );
+        }
+    }
+}
