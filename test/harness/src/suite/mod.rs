@@ -7,6 +7,7 @@ mod card;
 mod console;
 mod failure;
 mod host;
+mod model;
 mod power;
 mod proof;
 mod target;
@@ -43,6 +44,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(power::trials(&bench, selection.all));
     trials.extend(proof::trials(&bench));
     trials.extend(target::trials(&bench));
+    trials.extend(model::trials(&bench, selection.all));
 
     let arguments = Arguments {
         list: selection.list,
