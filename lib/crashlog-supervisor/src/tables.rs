@@ -43,6 +43,10 @@ pub struct Crash {
     pub record_oops: bool,
     /// The hardware watchdog's budget for a whole emergency, in milliseconds.
     pub budget_ms: u32,
+    /// Tasks that may be more important than the recorder all the same. Only
+    /// for tests: such a task can hold up an emergency.
+    #[serde(default)]
+    pub above_recorder: Vec<String>,
 }
 
 /// One task of the application.
@@ -177,6 +181,7 @@ impl Crash {
             .tasks
             .iter()
             .enumerate()
+            .filter(|(_, task)| !self.above_recorder.contains(&task.name))
             .find(|&(i, task)| i != 0 && i != index && task.priority <= priority);
         if let Some((_, rival)) = rival {
             return refuse(format!(
@@ -324,6 +329,7 @@ mod tests {
             disposition: BTreeMap::from([("worker".to_string(), "reset".to_string())]),
             record_oops: true,
             budget_ms: 2_000,
+            above_recorder: Vec::new(),
         }
     }
 
@@ -354,6 +360,18 @@ mod tests {
             .insert("crashlog".to_string(), "restart".to_string());
         let tables = crash.check(&app()).unwrap();
         assert_eq!(tables.tasks[1].1, Disposition::Restart);
+    }
+
+    #[test]
+    fn only_a_task_that_is_named_may_be_above_the_recorder() {
+        let mut app = app();
+        app.tasks[2].priority = 1;
+        assert!(crash().check(&app).is_err());
+        let mut crash = crash();
+        crash.above_recorder = vec!["idle".to_string()];
+        assert!(crash.check(&app).is_err());
+        crash.above_recorder = vec!["worker".to_string()];
+        assert!(crash.check(&app).is_ok());
     }
 
     #[test]

@@ -255,11 +255,15 @@ impl Server {
 
     /// Wakes for whatever is next.
     fn arm_timer(&self) {
-        let restarts = self.tasks.iter().filter_map(Health::restart_at);
-        let deadline = restarts
-            .chain(self.crash.deadline())
-            .fold(self.next_look, u64::min);
-        sys_set_timer(Some(deadline), notifications::TIMER_MASK);
+        let deadline = if self.crash.in_emergency() {
+            // No task is restarted now. The time of a restart that has passed would fire again and again, and the
+            // recorder, which is less important than this task, would never run.
+            self.crash.deadline()
+        } else {
+            let restarts = self.tasks.iter().filter_map(Health::restart_at);
+            Some(restarts.fold(self.next_look, u64::min))
+        };
+        sys_set_timer(deadline, notifications::TIMER_MASK);
     }
 }
 

@@ -97,6 +97,23 @@ impl Debugger {
         self.ok(&packet)
     }
 
+    /// From now on addresses of memory are physical ones, those of devices too.
+    pub fn use_physical_addresses(&mut self) -> Result<()> {
+        self.ok("Qqemu.PhyMemMode:1")
+    }
+
+    /// One word of memory, or one register of a device.
+    pub fn word(&mut self, address: u32) -> Result<u32> {
+        let bytes = self.memory(address, 4)?;
+        let word = bytes.first_chunk().context("less than a word came back")?;
+        Ok(u32::from_le_bytes(*word))
+    }
+
+    /// [`Debugger::set_memory`] of one word, or one register of a device.
+    pub fn set_word(&mut self, address: u32, value: u32) -> Result<()> {
+        self.set_memory(address, &value.to_le_bytes())
+    }
+
     /// Lets the machine run on its own and hangs up.
     pub fn detach(mut self) -> Result<()> {
         self.ok("D;1")

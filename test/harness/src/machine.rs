@@ -36,6 +36,9 @@ pub enum Time {
     Host,
     /// One nanosecond per instruction and none while idle: runs are repeatable and instructions can be counted.
     Counted,
+    /// The same with 32 nanoseconds per instruction: an instruction then takes longer than a tick of the SoC's timers,
+    /// so that an interrupt of theirs can come at any of them.
+    Slow,
 }
 
 /// What machine to start.
@@ -230,8 +233,14 @@ fn arguments(config: &Config, sockets: &Path) -> Vec<OsString> {
         drive.push(escaped(card));
         list.extend(["-drive".into(), drive]);
     }
-    if config.time == Time::Counted {
-        list.extend(["-icount", "shift=0,align=off,sleep=off"].map(OsString::from));
+    let shift = match config.time {
+        Time::Host => None,
+        Time::Counted => Some(0),
+        Time::Slow => Some(5),
+    };
+    if let Some(shift) = shift {
+        list.push("-icount".into());
+        list.push(format!("shift={shift},align=off,sleep=off").into());
     }
     if config.on_reset == OnReset::Pause {
         list.extend(["-action", "reboot=shutdown,shutdown=pause"].map(OsString::from));

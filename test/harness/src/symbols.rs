@@ -117,6 +117,17 @@ impl Symbols {
             .with_context(|| format!("{program} has no function {name}"))
     }
 
+    /// The address of the first function of a program whose name contains all of these parts.
+    pub fn like(&self, program: &str, parts: &[&str]) -> Result<u32> {
+        self.functions
+            .iter()
+            .find(|(_, function)| {
+                function.program == program && parts.iter().all(|part| function.name.contains(part))
+            })
+            .map(|(address, _)| *address)
+            .with_context(|| format!("{program} has no function with {parts:?} in its name"))
+    }
+
     /// Address and size of a variable of a program; of each of its parts, if the compiler has taken it apart.
     pub fn variable(&self, program: &str, name: &str) -> Result<Vec<(u32, u32)>> {
         let parts: Vec<_> = self

@@ -10,6 +10,7 @@ mod host;
 mod model;
 mod power;
 mod proof;
+mod sweep;
 mod target;
 
 use crate::artefacts::Artefacts;
@@ -43,6 +44,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(card::trials(&bench));
     trials.extend(power::trials(&bench, selection.all));
     trials.extend(proof::trials(&bench));
+    trials.extend(sweep::trials(&bench, selection.all));
     trials.extend(target::trials(&bench));
     trials.extend(model::trials(&bench, selection.all));
 

@@ -1,0 +1,368 @@
+//! The application `test/saboteur`, driven from outside: it does what we say, and is struck when and where we say.
+//!
+//! The machine stops in four places, at breakpoints, and each time the debugger may look at it and change anything:
+//!
+//! * [`Stop::Start`]: a boot has begun; the recorder has not run yet.
+//! * [`Stop::Ready`]: the recorder is up, has accepted a record and made it durable (if there is a card to write to).
+//!   Here [`System::work`] says what comes next, and when the saboteur strikes.
+//! * [`Stop::Struck`]: the moment has come; the saboteur is about to do its deed.
+//! * [`Stop::Done`]: the work is done, and no crash came.
+//!
+//! Time is counted in instructions, so the same plan leads to the same moment in each run.
+
+use crate::artefacts::Artefacts;
+use crate::build::Image;
+use crate::gdb::Debugger;
+use crate::machine::{Config, Machine, Time};
+use crate::qemu::Qemu;
+use crate::symbols::Symbols;
+use anyhow::{Context, Result, bail, ensure};
+use std::path::Path;
+use std::time::Duration;
+
+/// The application, which is restarted when its recorder fails.
+pub const APP: &str = "test/saboteur/app.toml";
+
+/// Real time from one stop to the next. Far more than anything takes: guest time is not host time here, and a guest that
+/// hangs is reset by its watchdog.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// The SoC's clock selection, and its value after a reset with the bus clock of the timers at 100 MHz instead of 37.5: a
+/// tick is then a whole number of nanoseconds. Of one that is not, QEMU's model may forget the interrupt.
+const CLOCK_SELECTION: u32 = 0x1e6e_2300;
+const BUS_CLOCK: u32 = 0xf394_0000 & !(7 << 23) | 2 << 23;
+
+/// First register of the SoC's first timer: its count; its start follows.
+const TIMER: u32 = 0x1e78_2000;
+
+/// Indices of tasks of the application.
+pub mod task {
+    /// The flight recorder.
+    pub const CRASHLOG: u32 = 1;
+    /// The task that strikes.
+    pub const SABOTEUR: u32 = 2;
+    /// A task that is restarted when it fails.
+    pub const VICTIM: u32 = 3;
+    /// A task whose failure takes the system down.
+    pub const FATAL: u32 = 4;
+}
+
+/// Where the machine has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// A boot has begun.
+    Start,
+    /// The recorder is up.
+    Ready,
+    /// The saboteur is about to strike.
+    Struck,
+    /// The work is done.
+    Done,
+    /// At an address that was asked for with [`System::stop_at`].
+    At(u32),
+}
+
+/// What the client of the recorder does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Appends so many records of 64 bytes, and waits until a page of them is on the card.
+    Append(u32),
+    /// Appends so many, then flushes; time runs from the flush on.
+    Flush(u32),
+    /// Has a task fail: `victim`, which is restarted, or `fatal`.
+    Fail {
+        /// `fatal` or `victim`?
+        fatal: bool,
+        /// How.
+        how: Failing,
+    },
+    /// Reads the first crash record and the newest page of the log.
+    Read,
+    /// Erases the crash record with this number.
+    Erase(u32),
+    /// Sleeps for so many milliseconds.
+    Sleep(u32),
+}
+
+/// How a task fails: operation of the task `assist`, and its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failing(pub u32, pub [u32; 3]);
+
+impl Failing {
+    /// A store to an address where nothing is mapped for the task.
+    pub const STORE: Self = Self(6, [0xdead_bee0, 1, 0]);
+    /// A load from address 0.
+    pub const NULL: Self = Self(5, [0, 0, 0]);
+    /// A call of an address that may not be executed.
+    pub const TEXT: Self = Self(7, [0x8080_0001, 0, 0]);
+    /// Endless recursion.
+    pub const STACK: Self = Self(8, [0, 0, 0]);
+    /// `panic!`.
+    pub const PANIC: Self = Self(9, [0, 0, 0]);
+    /// An undefined instruction.
+    pub const UNDEFINED: Self = Self(10, [0, 0, 0]);
+    /// A system call that does not exist.
+    pub const SYSTEM_CALL: Self = Self(4, [99, 0, 0]);
+    /// The same, but the client is answered before: it does not have to wait until the task is restarted.
+    pub const AFTER: Self = Self(22, [99, 0, 0]);
+    /// A message to the recorder with an operation that it does not have.
+    pub const REPLY_FAULT: Self = Self(11, [task::CRASHLOG, 0x7fff, 0]);
+}
+
+/// What the saboteur does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// Nothing; we do it.
+    Nothing,
+    /// Stores to this address, where nothing is mapped for it.
+    Store(u32),
+    /// Jumps to this address, where nothing is mapped for it. Each address is another crash to the recorder.
+    Jump(u32),
+    /// Faults the task with this index.
+    Fault(u32),
+    /// Faults that task, then itself.
+    FaultBoth(u32),
+    /// Panics.
+    Panic,
+}
+
+/// What the client has seen of the recorder in this boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Number of the last record that was accepted.
+    pub accepted: u32,
+    /// Number up to which all are durable.
+    pub durable: u32,
+    /// State of the recorder.
+    pub state: State,
+    /// Crash records on the card.
+    pub records: u32,
+    /// Code of the client's last error; 0 is none.
+    pub error: u32,
+}
+
+/// State of the recorder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It has not said.
+    Unknown,
+    /// It looks for its card.
+    Starting,
+    /// It writes to the card.
+    Ready,
+    /// It keeps everything in RAM.
+    RamOnly,
+    /// Card and controller are asleep.
+    Suspended,
+}
+
+/// Addresses in the image.
+struct Places {
+    stops: [(u32, Stop); 4],
+    load_plan: u32,
+    load_seen: u32,
+    saboteur_plan: u32,
+}
+
+/// The machine with the application.
+pub struct System {
+    /// The machine.
+    pub machine: Machine,
+    /// Its debugger, with physical addresses.
+    pub debugger: Debugger,
+    /// Where the functions are.
+    pub symbols: Symbols,
+    places: Places,
+    extra: Vec<u32>,
+    /// The address where the machine stands.
+    at: Option<u32>,
+}
+
+impl System {
+    /// Switches on with this card; the machine stands before its first instruction.
+    pub fn start(
+        qemu: &Qemu,
+        image: &Image,
+        card: Option<&Path>,
+        artefacts: &Artefacts,
+    ) -> Result<Self> {
+        let mut config = Config::new(&image.elf, card);
+        config.time = Time::Slow;
+        config.debugger = true;
+        let machine = Machine::start(qemu, &config, artefacts)?;
+        let mut debugger = Debugger::connect(&machine.debugger_socket())?;
+        debugger.use_physical_addresses()?;
+        let symbols = Symbols::read(image)?;
+        let places = Places {
+            stops: [
+                (symbols.address("saboteur", "saboteur_start")?, Stop::Start),
+                (symbols.address("load", "load_ready")?, Stop::Ready),
+                (
+                    symbols.address("saboteur", "saboteur_strike")?,
+                    Stop::Struck,
+                ),
+                (symbols.address("load", "load_done")?, Stop::Done),
+            ],
+            load_plan: variable(&symbols, "load", "LOAD_PLAN")?,
+            load_seen: variable(&symbols, "load", "LOAD_SEEN")?,
+            saboteur_plan: variable(&symbols, "saboteur", "SABOTEUR_PLAN")?,
+        };
+        for (address, _) in places.stops {
+            debugger.set_break(address)?;
+        }
+        Ok(Self {
+            machine,
+            debugger,
+            symbols,
+            places,
+            extra: Vec::new(),
+            at: None,
+        })
+    }
+
+    /// Lets the machine run to the next stop.
+    pub fn go(&mut self) -> Result<Stop> {
+        // The stub does not step over a breakpoint where the machine stands.
+        if let Some(at) = self.at.take().filter(|at| self.is_break(*at)) {
+            self.debugger.clear_break(at)?;
+            self.debugger.step()?;
+            self.debugger.set_break(at)?;
+        }
+        self.debugger.run_until_break(LIMIT)?;
+        let [.., pc] = self.debugger.registers()?;
+        self.at = Some(pc);
+        let stop = self.places.stops.iter().find(|(address, _)| *address == pc);
+        match stop {
+            Some((_, Stop::Start)) => {
+                self.debugger.set_word(CLOCK_SELECTION, BUS_CLOCK)?;
+                // The client clears its words when it starts, which is later.
+                self.debugger.set_memory(self.places.load_seen, &[0; 20])?;
+                Ok(Stop::Start)
+            }
+            Some((_, stop)) => Ok(*stop),
+            None if self.extra.contains(&pc) => Ok(Stop::At(pc)),
+            None => bail!("the machine stopped at {pc:#x}, where nobody wanted it to"),
+        }
+    }
+
+    fn is_break(&self, address: u32) -> bool {
+        self.extra.contains(&address) || self.places.stops.iter().any(|(stop, _)| *stop == address)
+    }
+
+    /// [`System::go`] to a stop that must be this one.
+    pub fn go_to(&mut self, wanted: Stop) -> Result<()> {
+        let stop = self.go()?;
+        ensure!(stop == wanted, "wanted {wanted:?}, but came to {stop:?}");
+        Ok(())
+    }
+
+    /// Runs through a start of the system up to [`Stop::Ready`].
+    pub fn boot(&mut self) -> Result<Seen> {
+        self.go_to(Stop::Start)?;
+        self.go_to(Stop::Ready)?;
+        self.seen()
+    }
+
+    /// Stops at this address too, or no longer.
+    pub fn stop_at(&mut self, address: u32, stop: bool) -> Result<()> {
+        self.extra.retain(|extra| *extra != address);
+        if stop {
+            self.extra.push(address);
+            self.debugger.set_break(address)
+        } else {
+            self.debugger.clear_break(address)
+        }
+    }
+
+    /// Says at [`Stop::Ready`] what the client does, and after how many ticks of its timer the saboteur strikes, and how;
+    /// 0 is never.
+    pub fn work(&mut self, work: Work, ticks: u32, deed: Deed) -> Result<()> {
+        let words = match work {
+            Work::Append(count) => [1, ticks, count, 0, 0, 0, 0],
+            Work::Flush(count) => [2, ticks, count, 0, 0, 0, 0],
+            Work::Fail {
+                fatal,
+                how: Failing(operation, [a, b, c]),
+            } => [3, ticks, fatal.into(), operation, a, b, c],
+            Work::Read => [4, ticks, 0, 0, 0, 0, 0],
+            Work::Erase(sequence) => [5, ticks, sequence, 0, 0, 0, 0],
+            Work::Sleep(milliseconds) => [6, ticks, milliseconds, 0, 0, 0, 0],
+        };
+        self.debugger.set_memory(
+            self.places.load_plan,
+            words.map(u32::to_le_bytes).as_flattened(),
+        )?;
+        self.deed(deed)
+    }
+
+    /// Says what the saboteur does when it strikes.
+    pub fn deed(&mut self, deed: Deed) -> Result<()> {
+        let words = match deed {
+            Deed::Nothing => [0, 0],
+            Deed::Store(address) => [1, address],
+            Deed::Fault(task) => [2, task],
+            Deed::FaultBoth(task) => [3, task],
+            Deed::Panic => [4, 0],
+            Deed::Jump(address) => [5, address | 1],
+        };
+        self.debugger.set_memory(
+            self.places.saboteur_plan + 4,
+            words.map(u32::to_le_bytes).as_flattened(),
+        )
+    }
+
+    /// Says at [`Stop::Start`] after how many ticks of its timer the saboteur strikes.
+    pub fn strike_after_start(&mut self, ticks: u32, deed: Deed) -> Result<()> {
+        self.debugger.set_word(self.places.saboteur_plan, ticks)?;
+        self.deed(deed)
+    }
+
+    /// Ticks of the saboteur's timer since it was started.
+    pub fn ticks(&mut self) -> Result<u32> {
+        let [count, reload] = [self.debugger.word(TIMER)?, self.debugger.word(TIMER + 4)?];
+        Ok(reload.saturating_sub(count))
+    }
+
+    /// Resets the machine from outside at [`Stop::Ready`], and stops it at the next start.
+    pub fn reset(&mut self) -> Result<()> {
+        self.work(Work::Sleep(10_000), 0, Deed::Nothing)?;
+        self.machine
+            .qmp
+            .execute("system_reset", serde_json::Value::Null)?;
+        self.go_to(Stop::Start)
+    }
+
+    /// What the client has seen in this boot.
+    pub fn seen(&mut self) -> Result<Seen> {
+        let bytes = self.debugger.memory(self.places.load_seen, 20)?;
+        let word = |index: usize| {
+            bytes
+                .chunks_exact(4)
+                .nth(index)
+                .and_then(|word| Some(u32::from_le_bytes(word.try_into().ok()?)))
+                .context("the client's words cannot be read")
+        };
+        Ok(Seen {
+            accepted: word(0)?,
+            durable: word(1)?,
+            state: match word(2)? {
+                1 => State::Starting,
+                2 => State::Ready,
+                3 => State::RamOnly,
+                4 => State::Suspended,
+                _ => State::Unknown,
+            },
+            records: word(3)?,
+            error: word(4)?,
+        })
+    }
+}
+
+/// Where a variable is.
+fn variable(symbols: &Symbols, program: &str, name: &str) -> Result<u32> {
+    let parts = symbols.variable(program, name)?;
+    let [(address, _)] = *parts else {
+        bail!("the compiler has taken {name} apart");
+    };
+    Ok(address)
+}

@@ -1,0 +1,224 @@
+//! A client of the recorder that does what the harness says.
+//!
+//! After each start it waits until the recorder knows what it can do, appends a record and makes it durable: so each boot
+//! shows that logging goes on. Then it calls [`load_ready`], where the harness has a breakpoint, looks at the system and
+//! writes the words of [`LOAD_PLAN`]; does that, calls [`load_done`], and begins again.
+//!
+//! What the recorder has accepted is in [`LOAD_SEEN`]: the harness looks there in the moment of a crash, and on the card
+//! after it.
+//!
+//! `unsafe` is used to export what the harness looks for.
+
+#![no_std]
+#![no_main]
+
+use core::hint::black_box;
+use core::sync::atomic::{AtomicU32, Ordering};
+use task_crashlog_api::{CrashLog, CrashLogError, Level, PAGE_LEN, State, Status, Stream};
+use test_api::ask;
+use userlib::{hl, sys_send, task_slot};
+
+task_slot!(CRASHLOG, crashlog);
+task_slot!(SABOTEUR, saboteur);
+task_slot!(VICTIM, victim);
+task_slot!(FATAL, fatal);
+
+/// What the harness says: the work, ticks until the saboteur strikes (0 is never), and what the work needs.
+#[unsafe(no_mangle)]
+static LOAD_PLAN: [AtomicU32; 8] = [const { AtomicU32::new(0) }; 8];
+
+/// What was seen: number of the last record accepted in this boot; number up to which all are durable; state of the
+/// recorder (see [`state`]); records on the card; code of the last error, or 0.
+#[unsafe(no_mangle)]
+static LOAD_SEEN: [AtomicU32; 5] = [const { AtomicU32::new(0) }; 5];
+
+/// Questions to the recorder without a pause in between.
+const PATIENCE: u32 = 50;
+
+/// Payload of a record.
+const RECORD: usize = 64;
+
+/// Nothing.
+const IDLE: u32 = 0;
+/// Appends (how many) records, and waits until a page of them is on the card.
+const APPEND: u32 = 1;
+/// Appends (how many) records, then flushes; the strike is in the flush.
+const FLUSH: u32 = 2;
+/// Faults a task (0 `victim`, 1 `fatal`) by (operation, three arguments), and waits for the record of an oops.
+const FAULT: u32 = 3;
+/// Reads the description of the first record, its begin, and the newest page of the log.
+const READ: u32 = 4;
+/// Erases the record (number).
+const ERASE: u32 = 5;
+/// Sleeps (milliseconds).
+const SLEEP: u32 = 6;
+
+/// The recorder is up; what next?
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn load_ready() {
+    black_box(1);
+}
+
+/// The work is done, and no crash came.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn load_done() {
+    // Two functions that do the same would be made one.
+    black_box(2);
+}
+
+#[unsafe(export_name = "main")]
+fn main() -> ! {
+    let client = Client(CrashLog::from(CRASHLOG.get_task_id()));
+    client.wait(|status| status.state != State::Starting);
+    client.append();
+    client.flush();
+    loop {
+        client.look();
+        load_ready();
+        client.work();
+        client.look();
+        load_done();
+    }
+}
+
+fn plan(index: usize) -> u32 {
+    LOAD_PLAN
+        .get(index)
+        .map_or(0, |word| word.load(Ordering::Relaxed))
+}
+
+fn seen(index: usize, value: u32) {
+    if let Some(word) = LOAD_SEEN.get(index) {
+        word.store(value, Ordering::Relaxed);
+    }
+}
+
+/// Tells the saboteur when to strike.
+fn arm() {
+    sys_send(
+        SABOTEUR.get_task_id(),
+        1,
+        &plan(1).to_le_bytes(),
+        &mut [],
+        &[],
+    );
+}
+
+struct Client(CrashLog);
+
+impl Client {
+    fn work(&self) {
+        match plan(0) {
+            IDLE => {}
+            APPEND => {
+                let before = self.0.status().map_or(0, |status| status.pages_written);
+                arm();
+                for _ in 0..plan(2) {
+                    self.append();
+                }
+                self.wait(|status| status.pages_written != before || is_ram_only(status));
+            }
+            FLUSH => {
+                for _ in 0..plan(2) {
+                    self.append();
+                }
+                arm();
+                self.flush();
+            }
+            FAULT => {
+                let before = self.0.status().map_or(0, |status| status.oopses);
+                let task = if plan(2) == 0 { &VICTIM } else { &FATAL };
+                arm();
+                ask(
+                    task.get_task_id(),
+                    plan(3) as u16,
+                    [plan(4), plan(5), plan(6), 0, 0, 0, 0, 0],
+                );
+                self.wait(|status| status.oopses != before || is_ram_only(status));
+            }
+            READ => {
+                arm();
+                let mut page = [0; PAGE_LEN];
+                let first = self.0.record_info(0);
+                let sequence = first.map_or(0, |info| info.sequence);
+                note(self.0.read_record(sequence, 0, 0, &mut page).err());
+                let newest = self.0.status().ok().and_then(|status| status.newest_page);
+                note(self.0.read_page(newest.unwrap_or(0), &mut page).err());
+            }
+            ERASE => {
+                arm();
+                note(self.0.erase_record(plan(2)).err());
+            }
+            SLEEP => {
+                arm();
+                hl::sleep_for(plan(2).into());
+            }
+            _ => userlib::sys_panic(b"the load does not know this work"),
+        }
+    }
+
+    /// Appends one record whose bytes follow from its number.
+    fn append(&self) {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.load(Ordering::Relaxed) + 1;
+        COUNT.store(number, Ordering::Relaxed);
+        let mut payload = [b'x'; RECORD];
+        for (digit, byte) in (0..8).zip(&mut payload) {
+            *byte = b'a' + (number >> (4 * digit) & 15) as u8;
+        }
+        match self.0.append(Stream::Console, Level::Info, 0, &payload) {
+            Ok(sequence) => seen(0, sequence),
+            Err(error) => note(Some(error)),
+        }
+    }
+
+    fn flush(&self) {
+        match self.0.flush() {
+            Ok(durable) => seen(1, durable),
+            Err(error) => note(Some(error)),
+        }
+    }
+
+    /// Waits until the recorder says so. It is asked without a pause at first, so that little of the time that a strike can
+    /// hit is idle.
+    fn wait(&self, done: impl Fn(&Status) -> bool) {
+        for tries in 0.. {
+            if self.0.status().is_ok_and(|status| done(&status)) {
+                return;
+            }
+            if tries > PATIENCE {
+                hl::sleep_for(1);
+            }
+        }
+    }
+
+    /// Takes down what the recorder says.
+    fn look(&self) {
+        if let Ok(status) = self.0.status() {
+            seen(2, state(&status.state));
+            seen(3, status.records);
+        }
+    }
+}
+
+fn is_ram_only(status: &Status) -> bool {
+    matches!(status.state, State::RamOnly(_))
+}
+
+/// The state as a number that the harness knows.
+fn state(state: &State) -> u32 {
+    match state {
+        State::Starting => 1,
+        State::Ready => 2,
+        State::RamOnly(_) => 3,
+        State::Suspended => 4,
+    }
+}
+
+fn note(error: Option<CrashLogError>) {
+    if let Some(error) = error {
+        seen(4, error as u32);
+    }
+}
