@@ -142,6 +142,18 @@ impl Broken {
             )
     }
 
+    /// Whether nobody can repair it, and so no later boot writes anything.
+    #[must_use]
+    pub const fn is_permanent(self) -> bool {
+        !self.can_be_repaired()
+    }
+
+    /// Whether what was in the card's cache may be gone.
+    #[must_use]
+    pub const fn may_lose_cache(self) -> bool {
+        matches!(self, Self::Once(_))
+    }
+
     /// Whether it makes sense if the emergency does not know which card there was.
     #[must_use]
     pub fn needs_known_card(self) -> bool {
@@ -150,7 +162,11 @@ impl Broken {
 
     /// Breaks it, if it is swept at the `command`-th command.
     pub fn apply(self, slot: &Slot, command: u32) {
-        let sim = &slot.sim;
+        self.apply_to(&slot.sim, command);
+    }
+
+    /// As [`Self::apply`].
+    pub fn apply_to(self, sim: &Simulator, command: u32) {
         match self {
             Self::Nothing => {}
             Self::Gone => drop(sim.eject()),

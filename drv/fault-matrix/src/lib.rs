@@ -9,12 +9,21 @@
 //! * [`broken`]: what else is broken then;
 //! * [`slot`]: a controller with its card, the memory of the drivers, and what every emergency has to keep to;
 //! * [`rows`]: one row for each combination that makes sense. A row is a test; its name does not change.
+//!
+//! The same again with the recorder's store on top, where not blocks are checked but what was promised to those who log:
+//!
+//! * [`recorder`]: the recorder in the small, and what it has to answer for;
+//! * [`image`]: what is on a card, read without its driver;
+//! * [`store_rows`]: the rows.
 #![forbid(unsafe_code)]
 
 pub mod broken;
+pub mod image;
 pub mod point;
+pub mod recorder;
 pub mod rows;
 pub mod slot;
+pub mod store_rows;
 
 use libtest_mimic::{Failed, Trial};
 use std::sync::{Arc, Mutex};

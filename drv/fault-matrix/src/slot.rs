@@ -111,6 +111,24 @@ impl Setup {
     }
 }
 
+impl Setup {
+    /// The board.
+    #[must_use]
+    pub fn board(&self, sim: &Simulator) -> Board {
+        let board = sim.board(8);
+        let board = match self.rest {
+            Suspended::ClockOff => board,
+            Suspended::Asleep => board.with_sleep(),
+            Suspended::PowerOff => board.with_power_cut(),
+        };
+        if self.card_detect {
+            board
+        } else {
+            board.without_card_detect()
+        }
+    }
+}
+
 impl Slot {
     /// A slot with a new card, full of numbers.
     #[must_use]
@@ -141,17 +159,7 @@ impl Slot {
     }
 
     fn board(&self) -> Board {
-        let board = self.sim.board(8);
-        let board = match self.setup.rest {
-            Suspended::ClockOff => board,
-            Suspended::Asleep => board.with_sleep(),
-            Suspended::PowerOff => board.with_power_cut(),
-        };
-        if self.setup.card_detect {
-            board
-        } else {
-            board.without_card_detect()
-        }
+        self.setup.board(&self.sim)
     }
 
     fn table(&self) -> Option<&Block> {

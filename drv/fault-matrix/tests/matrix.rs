@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     let table = Table::default();
     let trials = drv_fault_matrix::rows::all()
         .into_iter()
+        .chain(drv_fault_matrix::store_rows::all())
         .map(|row| row.into_trial(table.clone()))
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -1,0 +1,151 @@
+//! What is on a card, read without its driver.
+
+use block_device::{Block, BlockDevice, Window, now_or_never};
+use crashlog_format::FormatId;
+use crashlog_format::gpt::Guid;
+use crashlog_store::{
+    FormatOptions, LogItem, LogReader, Options, Store, TableOptions, find_partition,
+    format_partition, write_table,
+};
+use std::collections::BTreeMap;
+
+/// Name of the partition.
+pub const PARTITION: &str = "crashlog";
+
+/// How the partition is used.
+pub const OPTIONS: Options = Options { keep_first: 2 };
+
+/// The blocks of a card, in memory.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Capacity.
+    pub blocks: u64,
+    /// Blocks that were ever written.
+    pub content: BTreeMap<u32, Vec<u32>>,
+}
+
+/// An image does not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Never {}
+
+/// What a reader finds on a card.
+#[derive(Debug, Default)]
+pub struct Content {
+    /// Log records: boot, number, payload.
+    pub log: BTreeMap<(u32, u32), Vec<u8>>,
+    /// Pages that do not hold together.
+    pub damaged: Vec<u32>,
+    /// Crash records: time of the crash, and whether every segment matches its checksum.
+    pub records: BTreeMap<u64, bool>,
+}
+
+impl BlockDevice for Image {
+    type Error = Never;
+
+    fn block_count(&self) -> u64 {
+        self.blocks
+    }
+
+    async fn read(&mut self, first: u64, blocks: &[Block]) -> Result<(), Never> {
+        for (number, block) in (first..).zip(blocks) {
+            let words = u32::try_from(number)
+                .ok()
+                .and_then(|number| self.content.get(&number));
+            for word in 0..128 {
+                block.set_word(word, words.map_or(0, |words| words[word]));
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, first: u64, blocks: &[Block]) -> Result<(), Never> {
+        for (number, block) in (first..).zip(blocks) {
+            let words = (0..128).map(|word| block.word(word)).collect();
+            self.content
+                .insert(u32::try_from(number).expect("a block of a card"), words);
+        }
+        Ok(())
+    }
+
+    async fn write_reliable(&mut self, block: u64, data: &Block) -> Result<(), Never> {
+        self.write(block, core::slice::from_ref(data)).await
+    }
+
+    async fn flush(&mut self) -> Result<(), Never> {
+        Ok(())
+    }
+}
+
+impl Image {
+    /// A card with an empty partition of ours.
+    ///
+    /// # Panics
+    /// If it has no room for it.
+    #[must_use]
+    pub fn formatted(blocks: u64) -> Self {
+        let mut image = Self {
+            blocks,
+            content: BTreeMap::new(),
+        };
+        let table = TableOptions {
+            name: PARTITION,
+            disk: Guid::new(1),
+            partition: Guid::new(2),
+        };
+        let made = now_or_never(write_table(&mut image, &table));
+        let partition = made.expect("ready").expect("room for a table");
+        let options = FormatOptions {
+            format: FormatId::new(0xF0),
+            slots: None,
+            slot_blocks: None,
+        };
+        let window = Window::new(image, partition.first, partition.blocks);
+        let mut window = window.expect("a partition on the card");
+        let formatted = now_or_never(format_partition(&mut window, &options));
+        formatted.expect("ready").expect("room for a partition");
+        window.into_inner()
+    }
+
+    /// Reads everything.
+    ///
+    /// # Panics
+    /// If there is no log.
+    #[must_use]
+    pub fn read_all(mut self) -> Content {
+        let scratch: Vec<Block> = (0..16).map(|_| Block::zeroed()).collect();
+        let buffer: Vec<Block> = (0..16).map(|_| Block::zeroed()).collect();
+        let read = async {
+            let partition = find_partition(&mut self, PARTITION, &scratch)
+                .await
+                .expect("the partition is there");
+            let window = Window::new(self, partition.first, partition.blocks);
+            let mut store = Store::mount(window.expect("on the card"), OPTIONS, &scratch)
+                .await
+                .expect("the log can be mounted");
+            let mut content = Content::default();
+            let mut reader = LogReader::new(&store, &buffer);
+            while let Ok(Some(item)) = reader.next(&mut store).await {
+                match item {
+                    LogItem::Record { record, .. } => {
+                        let key = (record.boot, record.sequence);
+                        let before = content.log.insert(key, record.payload.to_vec());
+                        assert_eq!(before, None, "{key:?} is there twice");
+                    }
+                    LogItem::Damaged { page, .. } => content.damaged.push(page),
+                }
+            }
+            for index in 0..store.record_count() {
+                let tally = store.tally(index).expect("a record");
+                let record = store.open_record(tally.sequence).await;
+                let record = record.expect("a record that can be read");
+                let mut whole = true;
+                for segment in 0..record.segments().len() {
+                    whole &= record.check(&mut store, segment).await == Ok(true);
+                }
+                content.records.insert(record.header.time.get(), whole);
+            }
+            content
+        };
+        now_or_never(read).expect("ready")
+    }
+}

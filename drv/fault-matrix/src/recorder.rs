@@ -1,0 +1,319 @@
+//! The recorder in the small: the store over the real card driver over a simulated card.
+//!
+//! It does what the server does, and no more: mount, append, write pages, and in an emergency what the recorder's
+//! emergency entry does.
+
+use crate::image::{Content, Image, OPTIONS, PARTITION};
+use crate::slot::{Emergency, Normal, SETTINGS, Setup};
+use block_device::{Block, BlockDevice, Window};
+use crashlog_format::{LateReason, Level, Outcome, Reason, Stream};
+use crashlog_retained::{
+    CARD_LOCATION_LEN, CrashContext, Location, LogRing, MailboxState, RecordHeader, Region,
+};
+use crashlog_store::emergency::{self, Request};
+use crashlog_store::{Body, MAX_RUN, Store, find_partition};
+use drv_mmc::{Card, CardLocation, Found, Kind, polled};
+use drv_sdhci::interrupt::Controller;
+use drv_sdhci_sim::{Buffer, Simulator};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use zerocopy::IntoBytes;
+
+/// A log record: boot as on the card, number, payload.
+pub type Accepted = BTreeMap<(u32, u32), Vec<u8>>;
+
+/// A system: hardware, retained memory, and what was promised.
+pub struct System {
+    /// The hardware.
+    pub sim: Simulator,
+    setup: Setup,
+    /// The retained region.
+    memory: Buffer,
+    /// What was accepted.
+    pub accepted: Rc<RefCell<Accepted>>,
+}
+
+/// The recorder in normal operation.
+pub struct Recorder<'m> {
+    region: Region<'m>,
+    ring: LogRing<'m>,
+    card: Normal<'m>,
+    accepted: Rc<RefCell<Accepted>>,
+}
+
+/// Why a step of normal operation failed. The step is told by the test.
+#[derive(Debug)]
+pub struct Failed(#[allow(dead_code, reason = "shown when a test fails")] String);
+
+impl System {
+    /// A new card with an empty log, and memory as after power-on.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let mut card = setup.card();
+        for (block, words) in Image::formatted(setup.blocks().into()).content {
+            card.preset(block, &words);
+        }
+        let sim = Simulator::new(card);
+        let _ = sim.buffer(Region::MIN_LEN / 512);
+        Self::over(sim, setup, Rc::default())
+    }
+
+    /// The system of a fork.
+    #[must_use]
+    pub fn over(sim: Simulator, setup: Setup, accepted: Rc<RefCell<Accepted>>) -> Self {
+        let memory = sim.buffer_at(0);
+        Self {
+            sim,
+            setup,
+            memory,
+            accepted,
+        }
+    }
+
+    /// A copy, in which time goes on separately.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let accepted = Rc::new(RefCell::new(self.accepted.borrow().clone()));
+        Self::over(self.sim.fork(), self.setup, accepted)
+    }
+
+    fn region(&self) -> Region<'_> {
+        Region::over(&self.memory).expect("a region is long enough")
+    }
+
+    /// Descriptors, registers of the card, and the rest of the scratch blocks.
+    fn scratch(&self) -> (&Block, &Block, &[Block]) {
+        match self.region().scratch() {
+            [table, card, _, store @ ..] => (table, card, store),
+            _ => panic!("a region has scratch blocks"),
+        }
+    }
+
+    /// The recorder of a new boot, which has done nothing yet.
+    #[must_use]
+    pub fn boot(&self) -> Recorder<'_> {
+        let region = self.region();
+        region.begin_boot();
+        let (ring, _) = LogRing::recover(&region);
+        let (table, scratch, _) = self.scratch();
+        let board = self.setup.board(&self.sim);
+        let table = self.setup.dma.then_some(table);
+        let host = Controller::new(self.sim.clone(), board, self.sim.ticks(), table, 4);
+        Recorder {
+            region,
+            ring,
+            card: Card::new(host, scratch, Kind::Emmc, self.setup.cache),
+            accepted: Rc::clone(&self.accepted),
+        }
+    }
+
+    /// A task crashes at `time`: what the supervisor does. The time tells one crash from another.
+    pub fn crash(&self, time: u64) {
+        let region = self.region();
+        let mut context = CrashContext::new(Reason::Panic, 5, "worker", &[0, 1, 4, 0, 0, 0, 0]);
+        context.time = time;
+        context.boot = region.boot();
+        context.registers[15] = time as u32;
+        let mut writer = region.mailbox().write_crash().expect("a mailbox");
+        writer.message(b"panic");
+        writer.stack_at(0x8080_0000, 300);
+        writer.stack(&[time as u8; 300]);
+        writer.finish(&context);
+        region.mailbox().arm();
+    }
+
+    /// The emergency entry of the recorder. Whether the record was reported durable, and the driver's report.
+    #[must_use]
+    pub fn emergency(&self) -> (bool, Found) {
+        let region = self.region();
+        let (table, scratch, store) = self.scratch();
+        let memory = (self.setup.dma.then_some(table), scratch);
+        let board = self.setup.board(&self.sim);
+        let mut card: Emergency<'_> =
+            polled::Card::new(self.sim.clone(), board, self.sim.ticks(), memory, SETTINGS);
+        let mut outcome = Outcome::default();
+        let mut known = CardLocation::default();
+        if let Some(location) = region.location().load() {
+            let length = size_of::<CardLocation>();
+            known
+                .as_mut_bytes()
+                .copy_from_slice(&location.card[..length]);
+        }
+        let saved = match card.prepare(&known) {
+            Ok(_) => {
+                let bytes = card_bytes(card.location());
+                let request = Request {
+                    region: &region,
+                    partition: PARTITION,
+                    keep_first: OPTIONS.keep_first,
+                    card: &bytes,
+                    extra: &[],
+                    scratch: store,
+                };
+                let saved = emergency::write(&mut card, &request, &mut outcome).is_ok();
+                let _ = card.complete();
+                saved
+            }
+            Err(_) => false,
+        };
+        region.mailbox().set_outcome(&outcome);
+        region.mailbox().conclude(saved);
+        (saved, card.found())
+    }
+
+    /// What is on the card.
+    #[must_use]
+    pub fn content(&self) -> Content {
+        let image = Image {
+            blocks: self.setup.blocks().into(),
+            content: self.sim.card().contents(),
+        };
+        image.read_all()
+    }
+
+    /// Everything that was accepted is on the card, and nothing that was not.
+    ///
+    /// # Panics
+    /// If it is not so.
+    pub fn check_log(&self, content: &Content, what: &str) {
+        assert_eq!(content.log, *self.accepted.borrow(), "{what}");
+        assert_eq!(content.damaged, [], "{what}");
+        assert!(
+            content.records.values().all(|whole| *whole),
+            "{what}: a record is damaged"
+        );
+    }
+}
+
+impl Recorder<'_> {
+    /// Identifies the card, finds the log, notes where it is.
+    ///
+    /// # Errors
+    /// What failed.
+    pub async fn mount(&mut self) -> Result<(), Failed> {
+        self.card.identify().await.map_err(failed)?;
+        let location = card_bytes(self.card.location());
+        let scratch = scratch(&self.region);
+        let partition = find_partition(&mut self.card, PARTITION, scratch)
+            .await
+            .map_err(failed)?;
+        let window = Window::new(&mut self.card, partition.first, partition.blocks);
+        let window = window.ok_or_else(|| Failed("partition".to_owned()))?;
+        let mut store = Store::mount(window, OPTIONS, scratch)
+            .await
+            .map_err(failed)?;
+        let region = &self.region;
+        region.rebase(store.format(), store.last_boot(), self.ring.oldest_boot());
+        let location = Location {
+            first: partition.first,
+            geometry: *store.geometry(),
+            format: store.format(),
+            keep_first: OPTIONS.keep_first,
+            card: location,
+        };
+        region.location().store(&location, store.next_page());
+        store.reconcile(&self.ring).await.map_err(failed)?;
+        Ok(())
+    }
+
+    /// Accepts `count` records.
+    pub fn append(&self, count: u32) {
+        let boot = self.region.boot() + self.region.boot_offset();
+        for _ in 0..count {
+            let mut accepted = self.accepted.borrow_mut();
+            let number = accepted.len();
+            let mut payload = format!("{number:08}").into_bytes();
+            payload.resize(8 + number * 37 % 240, b'.');
+            let header = RecordHeader {
+                stream: Stream::Console,
+                level: Level::Info,
+                task: 3,
+                lost: 0,
+                time: number as u64,
+            };
+            let sequence = self
+                .ring
+                .append(&header, &payload)
+                .expect("room in the ring");
+            accepted.insert((boot, sequence), payload);
+        }
+    }
+
+    /// Mounts, writes everything that was accepted, then what an emergency has left in the mailbox.
+    ///
+    /// # Errors
+    /// What failed.
+    pub async fn write(&mut self, append_between: u32) -> Result<(), Failed> {
+        let region = self.region;
+        let place = region
+            .location()
+            .load()
+            .ok_or_else(|| Failed("location".to_owned()))?;
+        let blocks = place.geometry.blocks().into();
+        let window = Window::new(&mut self.card, place.first, blocks);
+        let window = window.ok_or_else(|| Failed("window".to_owned()))?;
+        let mut store = Store::mount(window, OPTIONS, scratch(&region))
+            .await
+            .map_err(failed)?;
+        self.ring.close();
+        while let Some(run) = self
+            .ring
+            .next_run(&store.numbering(region.boot_offset()), MAX_RUN)
+        {
+            store.write_pages(run.blocks).await.map_err(failed)?;
+            region.location().set_next_page(store.next_page());
+            self.ring.mark_durable(run.blocks.len(), |_, _| {});
+        }
+        let mailbox = region.mailbox();
+        if mailbox.state() == MailboxState::Failed
+            && let Some(stored) = mailbox.crash()
+        {
+            let body = Body {
+                stored: &stored,
+                late: Some(LateReason::Failed),
+                outcome: mailbox.outcome().unwrap_or_default(),
+                boot_offset: region.boot_offset(),
+                log_record: 0,
+                extra: &[],
+            };
+            store.write_record(&body).await.map_err(failed)?;
+        }
+        mailbox.clear();
+        self.append(append_between);
+        Ok(())
+    }
+
+    /// Puts the card to rest.
+    ///
+    /// # Errors
+    /// What failed.
+    pub async fn suspend(&mut self) -> Result<(), Failed> {
+        self.card.suspend().await.map(|_| ()).map_err(failed)
+    }
+
+    /// Reads something, which resumes a card that rests.
+    ///
+    /// # Errors
+    /// What failed.
+    pub async fn resume(&mut self) -> Result<(), Failed> {
+        self.card
+            .read(1, &scratch(&self.region)[..1])
+            .await
+            .map_err(failed)
+    }
+}
+
+fn scratch<'m>(region: &Region<'m>) -> &'m [Block] {
+    region.scratch().get(3..).unwrap_or_default()
+}
+
+fn failed(error: impl core::fmt::Debug) -> Failed {
+    Failed(format!("{error:?}"))
+}
+
+fn card_bytes(location: &CardLocation) -> [u8; CARD_LOCATION_LEN] {
+    let mut bytes = [0; CARD_LOCATION_LEN];
+    bytes[..size_of::<CardLocation>()].copy_from_slice(location.as_bytes());
+    bytes
+}
