@@ -49,22 +49,20 @@ impl Block {
         let Some(words) = self.0.get(offset / 4..) else {
             return;
         };
-        let mut words = words.iter();
-        let (head, rest) = split(bytes, head_len(offset));
-        if !head.is_empty()
-            && let Some(word) = words.next()
-        {
-            merge(word, offset % 4, head);
-        }
-        let whole = rest.chunks_exact(4);
-        let tail = whole.remainder();
-        for chunk in whole {
-            let Some(word) = words.next() else { return };
-            if let Ok(chunk) = chunk.try_into() {
-                store(word, u32::from_le_bytes(chunk));
+        let (words, rest) = match head_len(offset) {
+            0 => (words, bytes),
+            head_len => {
+                let (head, rest) = split(bytes, head_len);
+                let [first, words @ ..] = words else { return };
+                merge(first, offset % 4, head);
+                (words, rest)
             }
+        };
+        let (whole, tail) = rest.as_chunks::<4>();
+        for (word, chunk) in words.iter().zip(whole) {
+            store(word, u32::from_le_bytes(*chunk));
         }
-        if let Some(word) = words.next() {
+        if let ([_, ..], Some(word)) = (tail, words.get(whole.len())) {
             merge(word, 0, tail);
         }
     }
@@ -74,23 +72,23 @@ impl Block {
         let Some(words) = self.0.get(offset / 4..) else {
             return;
         };
-        let mut words = words.iter();
-        let head_len = head_len(offset).min(out.len());
-        let Some((head, rest)) = out.split_at_mut_checked(head_len) else {
-            return;
+        let (words, rest) = match head_len(offset).min(out.len()) {
+            0 => (words, out),
+            head_len => {
+                let Some((head, rest)) = out.split_at_mut_checked(head_len) else {
+                    return;
+                };
+                let [first, words @ ..] = words else { return };
+                extract(first, offset % 4, head);
+                (words, rest)
+            }
         };
-        if !head.is_empty()
-            && let Some(word) = words.next()
-        {
-            extract(word, offset % 4, head);
+        let (whole, tail) = rest.as_chunks_mut::<4>();
+        for (word, chunk) in words.iter().zip(whole.iter_mut()) {
+            *chunk = load(word).to_le_bytes();
         }
-        let mut whole = rest.chunks_exact_mut(4);
-        for chunk in &mut whole {
-            let Some(word) = words.next() else { return };
-            chunk.copy_from_slice(&load(word).to_le_bytes());
-        }
-        if let Some(word) = words.next() {
-            extract(word, 0, whole.into_remainder());
+        if let ([_, ..], Some(word)) = (&*tail, words.get(whole.len())) {
+            extract(word, 0, tail);
         }
     }
 

@@ -25,20 +25,26 @@ use crate::{MAX_RUN, MountError, Options, PartitionError, Polled, Store, find_pa
 use block_device::{Block, PolledDevice, Window, WindowError, now_or_never};
 use crashlog_format::ledger::{Ledger, Plan};
 use crashlog_format::{FormatId, Geometry, Outcome, Phase, Step};
-use crashlog_retained::{CARD_LOCATION_LEN, Location, LogRing, Numbering, Pending, Region};
+use crashlog_retained::{
+    CARD_LOCATION_LEN, Location, LogRing, Numbering, Pending, Region, StoredContext,
+};
 use zerocopy::FromZeros;
 
 /// What is to be written, and where.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// The retained region: crash context, log tail, location.
+    /// The retained region: log tail, location.
     pub region: &'a Region<'a>,
+    /// The crash in its mailbox; `None` if that does not pass its check.
+    pub crash: Option<&'a StoredContext<'a>>,
+    /// What its location cache holds.
+    pub location: Option<&'a Location>,
     /// Name of the partition, if it has to be searched for.
     pub partition: &'a str,
     /// How many unacknowledged records are never overwritten, if the partition has to be searched for.
     pub keep_first: u32,
-    /// What the card driver wants to know next time.
-    pub card: &'a [u8; CARD_LOCATION_LEN],
+    /// What the card driver wants to know next time; the first [`CARD_LOCATION_LEN`] bytes of it are kept.
+    pub card: &'a [u8],
     /// Segments beside message and stack; none in the minimal mode.
     pub extra: &'a [Extra<'a>],
     /// Memory that the device may transfer to and from and nobody else uses meanwhile: three blocks or more.
@@ -141,8 +147,8 @@ fn locate<D: PolledDevice>(
     ring: &LogRing<'_>,
     ledger: &mut Ledger,
 ) -> Result<Option<Place>, Error<D::Error>> {
-    let cache = request.region.location();
-    let (Some(location), Some(next_page)) = (cache.load(), cache.next_page()) else {
+    let next_page = request.region.location().next_page();
+    let (Some(location), Some(next_page)) = (request.location, next_page) else {
         return Ok(None);
     };
     let Location {
@@ -151,7 +157,7 @@ fn locate<D: PolledDevice>(
         format,
         keep_first,
         ..
-    } = location;
+    } = *location;
     let [even, odd, page, ..] = request.scratch else {
         return Ok(None);
     };
@@ -240,7 +246,7 @@ fn search<D: PolledDevice>(
             geometry: *store.geometry(),
             format: store.format(),
             keep_first: request.keep_first,
-            card: *request.card,
+            card: kept(request.card),
         };
         region.location().store(&location, store.next_page());
         store.reconcile(ring).await.map_err(failed)?;
@@ -255,6 +261,15 @@ fn search<D: PolledDevice>(
     };
     // Ready at once: no future of a polled device ever waits.
     now_or_never(search).unwrap_or(Err(Error::OutOfPartition))
+}
+
+/// What is kept of `card`.
+fn kept(card: &[u8]) -> [u8; CARD_LOCATION_LEN] {
+    let mut kept = [0; CARD_LOCATION_LEN];
+    for (to, from) in kept.iter_mut().zip(card) {
+        *to = *from;
+    }
+    kept
 }
 
 fn not_mounted<E>(error: MountError<WindowError<E>>) -> Error<E> {
@@ -316,12 +331,10 @@ fn write_record<D: PolledDevice>(
     outcome: &mut Outcome,
 ) -> Result<bool, Error<D::Error>> {
     let region = request.region;
-    let Some(stored) = region.mailbox().crash() else {
-        return Err(Error::Context);
-    };
+    let stored = request.crash.ok_or(Error::Context)?;
     let in_this_boot = stored.context.boot == ring.boot();
     let body = Body {
-        stored: &stored,
+        stored,
         late: None,
         outcome: *outcome,
         boot_offset: region.boot_offset(),

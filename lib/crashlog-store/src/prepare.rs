@@ -157,17 +157,17 @@ impl Body<'_> {
         }
         header.set_segments(table.count);
         block.copy_from(0, header.as_bytes());
-        for word in Table::offset(table.count) / 4..BLOCK_WORDS {
-            block.set_word(word, 0);
+        let end = Table::offset(table.count) / 4;
+        for word in block.words().get(end..).unwrap_or(&[]) {
+            word.store(0, Ordering::Relaxed);
         }
-        let covered = Table::offset(table.count) / 4 - (CrashHeader::CRC_WORD + 1);
-        let words = (CrashHeader::CRC_WORD + 1..)
-            .take(covered)
-            .map(|word| block.word(word));
-        block.set_word(
-            CrashHeader::CRC_WORD,
-            CrashHeader::checksum_of(format, words),
+        let covered = block.words().get(CrashHeader::CRC_WORD + 1..end);
+        let covered = covered.unwrap_or(&[]).iter();
+        let crc = CrashHeader::checksum_of(
+            format,
+            covered.map(|word| u32::from_le(word.load(Ordering::Relaxed))),
         );
+        block.set_word(CrashHeader::CRC_WORD, crc);
         base_blocks
     }
 }

@@ -10,8 +10,8 @@ unsafe extern "Rust" {
     fn main() -> !;
 }
 
-/// Copies `.data` and zeroes `.bss`, then calls `main`. The linker script aligns both to words; `.bss` is zeroed by
-/// eight words at a time, because the recorder's emergency entry pays for it.
+/// Copies `.data` and zeroes `.bss`, then calls `main`. The linker script aligns both to words; they go by eight
+/// words at a time, because the recorder's emergency entry pays for it.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.start")]
@@ -24,11 +24,17 @@ unsafe extern "C" fn _start() -> ! {
         movt    r1, #:upper16:__edata
         movw    r2, #:lower16:__sidata
         movt    r2, #:upper16:__sidata
-    0:  cmp     r0, r1
+        sub     r11, r1, #32
+    0:  cmp     r0, r11
+        bhi     5f
+        ldm     r2!, {{r3-r10}}
+        stm     r0!, {{r3-r10}}
+        b       0b
+    5:  cmp     r0, r1
         beq     1f
         ldr     r3, [r2], #4
         str     r3, [r0], #4
-        b       0b
+        b       5b
 
     1:  movw    r0, #:lower16:__sbss
         movt    r0, #:upper16:__sbss

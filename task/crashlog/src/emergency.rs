@@ -12,29 +12,29 @@
 //! There is one call to the supervisor at the end, which does not come back.
 
 use crashlog_format::{Failure, Outcome, Phase, Step};
-use crashlog_retained::{CARD_LOCATION_LEN, Region};
+use crashlog_retained::{Location, Region, StoredContext};
 use crashlog_store::emergency::{self, Error, Request};
 use crashlog_store::{MountError, PartitionError};
 use drv_mmc::{CardLocation, Found, found, polled};
 use drv_sdhci::ErrorKind;
 use task_jefe_api::Jefe;
 use userlib::{sys_get_timer, task_slot};
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::card::{self, Memory};
 use crate::config;
 
 task_slot!(JEFE, jefe);
 
-/// Writes log tail and crash record, reports, and never returns. `minimal` is the second try: no DMA, no segments
-/// beside message and stack.
-pub fn run(region: &Region<'static>, minimal: bool) -> ! {
+/// Writes log tail and the record of `crash` (`None` if the mailbox's does not pass its check), reports, and never
+/// returns. `minimal` is the second try: no DMA, no segments beside message and stack.
+pub fn run(region: &Region<'static>, crash: Option<&StoredContext<'_>>, minimal: bool) -> ! {
     let mailbox = region.mailbox();
     let began = sys_get_timer().now;
     let mut outcome = Outcome::default();
     outcome.set_minimal(minimal);
     let result = match Memory::of(region) {
-        Some(memory) => write(region, &memory, minimal, &mut outcome),
+        Some(memory) => write(region, crash, &memory, minimal, &mut outcome),
         None => Err(Failure::Recorder),
     };
     if let Err(failure) = result {
@@ -53,23 +53,27 @@ pub fn run(region: &Region<'static>, minimal: bool) -> ! {
 
 fn write(
     region: &Region<'static>,
+    crash: Option<&StoredContext<'_>>,
     memory: &Memory<'_>,
     minimal: bool,
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
     outcome.enter(Phase::Prepare);
     region.mailbox().set_outcome(outcome);
+    let location = region.location().load();
     let mut card = card::emergency(memory, minimal);
-    let prepared = card.prepare(&known_card(region));
+    let prepared = card.prepare(&known_card(location.as_ref()));
     note(outcome, &card);
     prepared.map_err(|failure| not_ready(failure.error))?;
 
-    let location = card_bytes(card.location());
+    let identified = *card.location();
     let request = Request {
         region,
+        crash,
+        location: location.as_ref(),
         partition: config::PARTITION,
         keep_first: config::KEEP_FIRST,
-        card: &location,
+        card: identified.as_bytes(),
         extra: &[],
         scratch: memory.store,
     };
@@ -84,23 +88,11 @@ fn write(
 }
 
 /// What normal operation knew about the card; a location of no card if it knew nothing.
-fn known_card(region: &Region<'_>) -> CardLocation {
-    let mut card = CardLocation::default();
-    if let Some(location) = region.location().load() {
-        for (to, from) in card.as_mut_bytes().iter_mut().zip(location.card) {
-            *to = from;
-        }
-    }
-    card
-}
-
-/// What the next emergency is to know about the card.
-fn card_bytes(location: &CardLocation) -> [u8; CARD_LOCATION_LEN] {
-    let mut bytes = [0; CARD_LOCATION_LEN];
-    for (to, from) in bytes.iter_mut().zip(location.as_bytes()) {
-        *to = *from;
-    }
-    bytes
+fn known_card(location: Option<&Location>) -> CardLocation {
+    location
+        .and_then(|location| CardLocation::read_from_prefix(&location.card).ok())
+        .map(|(card, _)| card)
+        .unwrap_or_default()
 }
 
 /// Takes over what the driver has found and done.

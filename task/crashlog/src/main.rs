@@ -49,7 +49,7 @@ use core::future::Future;
 use core::pin::pin;
 use core::task::{Context, Waker};
 
-use crashlog_retained::{MailboxState, Region};
+use crashlog_retained::{MailboxState, Region, StoredContext};
 
 use card::Memory;
 use recorder::Recorder;
@@ -69,18 +69,17 @@ fn main() -> ! {
         MailboxState::ArmedMinimal => true,
         MailboxState::Empty | MailboxState::Done | MailboxState::Failed => normal(region),
     };
-    if is_of_this_boot(&region) {
-        emergency::run(&region, minimal)
+    let crash = region.mailbox().crash();
+    if is_of_this_boot(&region, crash.as_ref()) {
+        emergency::run(&region, crash.as_ref(), minimal)
     } else {
         normal(region)
     }
 }
 
 /// Is the crash in the mailbox one that has just happened, rather than one that an earlier boot did not get written?
-// Apart, so that its memory is not on the stack of the emergency.
-#[inline(never)]
-fn is_of_this_boot(region: &Region<'_>) -> bool {
-    match region.mailbox().crash() {
+fn is_of_this_boot(region: &Region<'_>, crash: Option<&StoredContext<'_>>) -> bool {
+    match crash {
         Some(crash) => crash.context.boot == region.boot(),
         // Damaged, so it does not tell. It was armed before this boot if this is the first life of the task in it.
         None => {

@@ -4,6 +4,7 @@ use crate::artefacts::Artefacts;
 use crate::build;
 use crate::count::{Count, Counter};
 use crate::paths;
+use crate::profile;
 use crate::qemu::Qemu;
 use crate::tool::Tool;
 use anyhow::{Context, Result, ensure};
@@ -58,9 +59,9 @@ const EMPTY: &str = "nothing";
 /// A counted row: every run of it.
 type Rows = Vec<(String, Vec<Count>)>;
 
-/// Counts everything, prints it and writes the document. With `profile`, also the functions in which the instructions
-/// of each row are.
-pub fn run(profile: bool) -> Result<()> {
+/// Counts everything, prints it and writes the document. With `profile`, shows instead in which functions the
+/// instructions are of every row whose name contains it.
+pub fn run(profile: Option<&str>) -> Result<()> {
     let qemu = Qemu::find()?;
     let tool = Tool::build()?;
     let mut rows = Rows::new();
@@ -69,6 +70,9 @@ pub fn run(profile: bool) -> Result<()> {
         ("test/bench/ipc-4.toml", &mut rows),
         ("test/bench/ipc-8.toml", &mut eight),
     ] {
+        if profile.is_some_and(|row| !"IPC round trip".contains(row)) {
+            break;
+        }
         let image = build::dist(app)?;
         let artefacts = Artefacts::new("bench/ipc")?;
         let mut counter = Counter::start(&qemu, &image, None, &artefacts)?;
@@ -108,6 +112,10 @@ pub fn run(profile: bool) -> Result<()> {
         records.len() == 1 && records[0]["late"].is_null(),
         "the emergency write did not succeed: {records:?}"
     );
+    if let Some(row) = profile {
+        print!("{}", profiles(&rows, row));
+        return Ok(());
+    }
     let mount = Counter::start(&qemu, &image, Some(&card), &artefacts)?;
     let finish = mount.symbols.address("bench", "bench_finish")?;
     let mount = mount_reads(mount, finish)?;
@@ -115,9 +123,6 @@ pub fn run(profile: bool) -> Result<()> {
 
     let document = document(&rows, &eight, mount);
     print!("{document}");
-    if profile {
-        print!("{}", profiles(&rows));
-    }
     let path = paths::root().join("doc/numbers.md");
     fs::write(&path, document).with_context(|| format!("cannot write {}", path.display()))
 }
@@ -227,27 +232,15 @@ fn document(rows: &Rows, eight: &Rows, mount: u64) -> String {
     text
 }
 
-/// The functions with the most instructions, for each row.
-fn profiles(rows: &Rows) -> String {
-    let mut text = String::new();
-    for (name, counts) in rows
-        .iter()
-        .filter(|(name, _)| name != EMPTY && name != DURABLE)
-    {
-        let Some(count) = counts.iter().min_by_key(|count| count.total) else {
-            continue;
-        };
-        let _ = writeln!(text, "\n{name}: {}", count.total);
-        for (at, command) in &count.commands {
-            let _ = writeln!(text, "    {at:>8}  {command}");
-        }
-        let mut functions: Vec<_> = count.functions.iter().collect();
-        functions.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        for ((program, function), count) in functions.into_iter().take(40) {
-            let _ = writeln!(text, "    {count:>8}  {program:<10} {function}");
-        }
-    }
-    text
+/// The profiles of the rows whose name contains `wanted`, of the shortest run of each.
+fn profiles(rows: &Rows, wanted: &str) -> String {
+    rows.iter()
+        .filter(|(name, _)| name.contains(wanted) && name != EMPTY && name != DURABLE)
+        .filter_map(|(name, counts)| {
+            let count = counts.iter().min_by_key(|count| count.total)?;
+            Some(profile::text(name, count))
+        })
+        .collect()
 }
 
 /// `12 345`.

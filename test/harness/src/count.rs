@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Real time for anything that is counted: a fraction of a second on an idle machine.
@@ -25,19 +26,21 @@ pub struct Counter {
     machine: Machine,
     debugger: Debugger,
     /// Where the functions are.
-    pub symbols: Symbols,
+    pub symbols: Rc<Symbols>,
     log: PathBuf,
 }
 
 /// What ran between two breakpoints.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Count {
     /// Instructions.
     pub total: u64,
     /// Of these, in each program.
     pub programs: BTreeMap<String, u64>,
-    /// Of these, in each function.
-    pub functions: BTreeMap<(String, String), u64>,
+    /// Of these, at each address; see [`crate::profile`].
+    pub addresses: BTreeMap<u32, u64>,
+    /// What is at the addresses.
+    pub symbols: Option<Rc<Symbols>>,
     /// Instructions before each command that the card was sent, and the command.
     pub commands: Vec<(u64, String)>,
     /// Blocks that were read from the card, and written to it.
@@ -59,7 +62,7 @@ impl Counter {
         config.extra = ["-accel", "tcg,one-insn-per-tb=on"].map(Into::into).into();
         let machine = Machine::start(qemu, &config, artefacts)?;
         let debugger = Debugger::connect(&machine.debugger_socket())?;
-        let symbols = Symbols::read(image)?;
+        let symbols = Rc::new(Symbols::read(image)?);
         let mut counter = Self {
             machine,
             debugger,
@@ -153,24 +156,26 @@ impl Counter {
 }
 
 /// Reads an execution log.
-fn read(log: &Path, symbols: &Symbols) -> Result<Count> {
+fn read(log: &Path, symbols: &Rc<Symbols>) -> Result<Count> {
     let bytes = fs::read(log).with_context(|| format!("QEMU left no log at {}", log.display()))?;
     let text = String::from_utf8_lossy(&bytes);
-    let mut count = Count::default();
-    let mut last = ("?", "?");
+    let mut count = Count {
+        symbols: Some(symbols.clone()),
+        ..Count::default()
+    };
+    let mut last = 0;
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("Trace 0: ") {
             let address = rest
                 .split('/')
                 .nth(1)
                 .and_then(|address| u32::from_str_radix(address.trim_start_matches("0x"), 16).ok());
-            let address =
+            last =
                 address.with_context(|| format!("a line of QEMU's log makes no sense: {line}"))?;
-            last = symbols.at(address);
-            add(&mut count, last, 1);
+            add(&mut count, symbols, last, 1);
         } else if line.starts_with("Stopped execution") {
             // The block that was logged before this line was not run after all.
-            add(&mut count, last, -1);
+            add(&mut count, symbols, last, -1);
         } else if let Some(command) = line.strip_prefix("sdhci_send_command ") {
             count.commands.push((count.total, command.to_owned()));
         } else if line.starts_with("sdcard_read_block") {
@@ -182,16 +187,12 @@ fn read(log: &Path, symbols: &Symbols) -> Result<Count> {
     Ok(count)
 }
 
-fn add(count: &mut Count, (program, name): (&str, &str), change: i64) {
+fn add(count: &mut Count, symbols: &Symbols, address: u32, change: i64) {
+    let (program, _) = symbols.at(address);
     let change = |number: &mut u64| *number = number.saturating_add_signed(change);
     change(&mut count.total);
     change(count.programs.entry(program.to_owned()).or_default());
-    change(
-        count
-            .functions
-            .entry((program.to_owned(), name.to_owned()))
-            .or_default(),
-    );
+    change(count.addresses.entry(address).or_default());
 }
 
 impl Count {
@@ -231,7 +232,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("folder");
         let path = dir.path().join("log");
         fs::write(&path, log).expect("write");
-        let symbols = Symbols::none();
+        let symbols = Rc::new(Symbols::none());
         let count = read(&path, &symbols).expect("count");
         assert_eq!((count.total, count.blocks), (2, (0, 1)));
         assert_eq!(count.commands, [(1, "CMD13 ARG[0x00020000]".to_owned())]);

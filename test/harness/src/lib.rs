@@ -18,6 +18,7 @@ pub mod flight;
 pub mod gdb;
 pub mod machine;
 pub mod paths;
+pub mod profile;
 pub mod qemu;
 pub mod qmp;
 pub mod sabotage;

@@ -40,9 +40,9 @@ enum Command {
     },
     /// Count instructions beside the budgets, and write doc/numbers.md.
     Bench {
-        /// Also show in which functions they are.
-        #[arg(long)]
-        profile: bool,
+        /// Show instead in which functions they are, of the rows whose name contains ROW.
+        #[arg(long, value_name = "ROW")]
+        profile: Option<String>,
     },
 }
 
@@ -72,6 +72,6 @@ fn run(command: Command) -> Result<bool> {
             threads,
             filter,
         }),
-        Command::Bench { profile } => bench::run(profile).map(|()| true),
+        Command::Bench { profile } => bench::run(profile.as_deref()).map(|()| true),
     }
 }

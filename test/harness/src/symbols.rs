@@ -2,10 +2,12 @@
 
 use crate::build::Image;
 use anyhow::{Context, Result, bail};
+use gimli::{Dwarf, EndianRcSlice, LittleEndian};
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
+use std::rc::Rc;
 use zip::ZipArchive;
 
 /// A function of a program of the image.
@@ -24,6 +26,32 @@ pub struct Symbols {
     variables: BTreeMap<(String, String), (u32, u32)>,
     /// First address behind the text of each program, by its first address.
     texts: BTreeMap<u32, (u32, String)>,
+    /// The ELF file of each program.
+    elves: BTreeMap<String, Vec<u8>>,
+}
+
+/// What the debug information of a program says about its addresses.
+pub struct Lines(addr2line::Context<EndianRcSlice<LittleEndian>>);
+
+impl Lines {
+    /// The functions that the instruction belongs to, innermost (inlined) first.
+    pub fn functions(&self, address: u32) -> Vec<String> {
+        let mut names = Vec::new();
+        let Ok(mut frames) = self.0.find_frames(address.into()).skip_all_loads() else {
+            return names;
+        };
+        while let Ok(Some(frame)) = frames.next() {
+            let name = frame
+                .function
+                .as_ref()
+                .and_then(|name| name.raw_name().ok());
+            names.push(name.map_or_else(
+                || "?".to_owned(),
+                |name| format!("{:#}", rustc_demangle::demangle(&name)),
+            ));
+        }
+        names
+    }
 }
 
 impl Symbols {
@@ -35,6 +63,7 @@ impl Symbols {
         let mut functions = BTreeMap::new();
         let mut variables = BTreeMap::new();
         let mut texts = BTreeMap::new();
+        let mut elves = BTreeMap::new();
         for index in 0..zip.len() {
             let mut member = zip.by_index(index).context("the archive is damaged")?;
             let name = member
@@ -87,11 +116,13 @@ impl Symbols {
                     },
                 );
             }
+            elves.insert(program.to_owned(), bytes);
         }
         Ok(Self {
             functions,
             variables,
             texts,
+            elves,
         })
     }
 
@@ -106,6 +137,19 @@ impl Symbols {
             program,
             function.map_or("?", |(_, function)| &function.name),
         )
+    }
+
+    /// The debug information of a program, if it has any.
+    pub fn lines(&self, program: &str) -> Option<Lines> {
+        let elf = object::File::parse(&**self.elves.get(program)?).ok()?;
+        let section = |name: &str| -> EndianRcSlice<LittleEndian> {
+            let data = elf
+                .section_by_name(name)
+                .and_then(|section| section.uncompressed_data().ok());
+            EndianRcSlice::new(Rc::from(data.unwrap_or_default().as_ref()), LittleEndian)
+        };
+        let dwarf = Dwarf::load(|id| Ok::<_, gimli::Error>(section(id.name()))).ok()?;
+        addr2line::Context::from_dwarf(dwarf).ok().map(Lines)
     }
 
     /// The address of a function of a program.
@@ -154,6 +198,7 @@ impl Symbols {
             functions: BTreeMap::new(),
             variables: BTreeMap::new(),
             texts: BTreeMap::new(),
+            elves: BTreeMap::new(),
         }
     }
 }

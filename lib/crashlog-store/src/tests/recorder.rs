@@ -367,8 +367,11 @@ impl<'m> Recorder<'m> {
 pub fn emergency(card: &Card, memory: &[Block]) -> (Result<(), emergency::Error<Fault>>, Outcome) {
     let region = Region::over(memory).unwrap();
     let mut outcome = Outcome::default();
+    let (crash, location) = (region.mailbox().crash(), region.location().load());
     let request = Request {
         region: &region,
+        crash: crash.as_ref(),
+        location: location.as_ref(),
         partition: "crashlog",
         keep_first: KEEP_FIRST,
         card: &CARD,
