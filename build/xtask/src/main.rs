@@ -9,6 +9,7 @@ mod archive;
 mod check;
 mod config;
 mod dist;
+mod dump;
 mod elf;
 mod emergency;
 mod environment;
@@ -89,6 +90,19 @@ enum Verb {
     CheckEmergency {
         #[arg(default_value = DEFAULT_APP)]
         app: PathBuf,
+    },
+    /// Write the memory of a running QEMU to a file that Humility opens
+    Dump {
+        /// The file; default: the first hubris.core.N that is free
+        output: Option<PathBuf>,
+        #[arg(long, default_value = DEFAULT_APP)]
+        app: PathBuf,
+        /// The machine's QMP socket; default: that of `qemu`
+        #[arg(long)]
+        qmp: Option<PathBuf>,
+        /// The archive of what runs there; default: that of the application, as it was built last
+        #[arg(long)]
+        archive: Option<PathBuf>,
     },
     /// Check that a build archive is as Humility needs it
     CheckArchive {
@@ -180,6 +194,19 @@ fn run(verb: Verb) -> Result<()> {
         Verb::CheckEmergency { app } => {
             let (build, product) = built(&app)?;
             emergency::run(&build, &product)
+        }
+        Verb::Dump {
+            output,
+            app,
+            qmp,
+            archive,
+        } => {
+            let product = Build::open(&app)?.first_product()?;
+            let archive = archive.unwrap_or_else(|| product.archive.clone());
+            let qmp = qmp.unwrap_or_else(|| dump::socket(&product));
+            let output = dump::run(&archive, &qmp, output.as_deref())?;
+            println!("{}", output.display());
+            Ok(())
         }
         Verb::CheckArchive { app, archive } => match archive {
             Some(archive) => check::run(&archive),

@@ -10,11 +10,11 @@
 //! * [`kernel`]: what is read of the kernel, and of a task's stack (sections 4 and 6),
 //! * [`data`]: trace ring buffers, counters, interfaces and hiffy (sections 7 to 9).
 
-mod container;
+pub mod container;
 mod data;
-mod dwarf;
+pub mod dwarf;
 mod kernel;
-mod program;
+pub mod program;
 
 use anyhow::{Result, bail};
 use container::Archive;

@@ -1,6 +1,7 @@
 //! `qemu`: boots an image, with its serial line on this terminal.
 
 use crate::dist::{Build, Product};
+use crate::dump;
 use crate::process::find_in_path;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -38,6 +39,19 @@ pub fn run(
         // A comma ends the value unless doubled.
         drive.push(image.to_string_lossy().replace(',', ",,"));
         command.arg("-drive").arg(drive);
+    }
+    // For ./x dump. A socket's name is limited to about a hundred bytes.
+    let socket = dump::socket(product);
+    if socket.as_os_str().len() < 100 {
+        let mut option = OsString::from("unix:");
+        option.push(socket.to_string_lossy().replace(',', ",,"));
+        option.push(",server=on,wait=off");
+        command.arg("-qmp").arg(option);
+    } else {
+        eprintln!(
+            "{}: too long a name for a socket, so ./x dump will not find this machine",
+            socket.display()
+        );
     }
     command.args(extra);
     eprintln!("Ctrl-A X ends QEMU");

@@ -5,6 +5,7 @@
 
 mod card;
 mod console;
+mod dump;
 mod failure;
 mod host;
 mod model;
@@ -45,6 +46,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(power::trials(&bench, selection.all));
     trials.extend(proof::trials(&bench));
     trials.extend(sweep::trials(&bench, selection.all));
+    trials.extend(dump::trials(&bench));
     trials.extend(target::trials(&bench));
     trials.extend(model::trials(&bench, selection.all));
 

@@ -159,6 +159,15 @@ pub fn run(archive: &Path) -> Result<Cases> {
     Ok(cases)
 }
 
+/// Writes the archive with another image id, of which `id` are the bytes.
+pub fn change_image(archive: &Path, id: &[u8], to: &Path) -> Result<()> {
+    let mut archive = Archive::read(archive)?;
+    let image = archive.bytes("img/final.elf")?;
+    let at = image.windows(id.len()).position(|window| window == id);
+    image[at.context("the image id is not in the image")?] ^= 1;
+    archive.write(to)
+}
+
 impl Archive {
     fn read(path: &Path) -> Result<Self> {
         let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;

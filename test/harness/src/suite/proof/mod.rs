@@ -1,6 +1,6 @@
 //! What is proved from the built image alone, without running it.
 
-mod damage;
+pub mod damage;
 
 use super::{Bench, Cases};
 use crate::build::{DEMO, Image, cargo};

@@ -1,0 +1,152 @@
+//! The registers of the ARMv7-A core under the numbers of an M-profile core.
+//!
+//! Humility knows no other numbers: those of the selector of DCRSR (ARMv7-M Architecture Reference Manual, C1.6.3). A task
+//! runs in USR mode, whose stack pointer is therefore PSP; every other mode is the kernel's, whose stack pointer is MSP.
+
+use anyhow::{Context, Result};
+
+/// What the monitor tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Core {
+    /// r0 to r15.
+    pub general: [u32; 16],
+    /// Current program status.
+    pub cpsr: u32,
+}
+
+/// Stack pointers that the core does not show in the mode that it is in.
+#[derive(Copy, Clone, Debug)]
+pub struct Hidden {
+    /// The kernel's, between two entries: the begin of its stack.
+    pub kernel: u32,
+    /// The current task's, as saved at the last entry into the kernel.
+    pub task: u32,
+}
+
+/// Modes of the core (ARMv7-A Architecture Reference Manual, B1.3.1), and the number of the exception that brings an
+/// M-profile core to the same place: SVCall, the first interrupt, MemManage, UsageFault.
+const EXCEPTIONS: [(u32, u32); 5] = [(0x13, 11), (0x12, 16), (0x11, 16), (0x17, 4), (0x1b, 6)];
+const USER: u32 = 0x10;
+
+impl Core {
+    /// Reads what `info registers` prints: `R00=... R01=...`, and `PSR=...`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let value = |name: &str| -> Result<u32> {
+            let at = text
+                .split_whitespace()
+                .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+                .with_context(|| format!("QEMU's `info registers` shows no {name}"))?;
+            u32::from_str_radix(at, 16)
+                .with_context(|| format!("QEMU's `info registers` shows {name}={at}"))
+        };
+        let mut general = [0; 16];
+        for (number, register) in general.iter_mut().enumerate() {
+            *register = value(&format!("R{number:02}"))?;
+        }
+        Ok(Self {
+            general,
+            cpsr: value("PSR")?,
+        })
+    }
+
+    /// Is a task running, not the kernel?
+    pub fn is_task(&self) -> bool {
+        self.cpsr & 0x1f == USER
+    }
+
+    /// The next instruction.
+    pub fn pc(&self) -> u32 {
+        self.general[15]
+    }
+
+    /// Number and value of each register that stock Humility writes: 0 to 18, and 20.
+    pub fn numbered(&self, hidden: Hidden) -> Vec<(u32, u32)> {
+        let sp = self.general[13];
+        let (msp, psp) = if self.is_task() {
+            (hidden.kernel, sp)
+        } else {
+            (sp, hidden.task)
+        };
+        let mut list: Vec<(u32, u32)> = (0..).zip(self.general).collect();
+        list.extend([
+            (16, self.xpsr()),
+            (17, msp),
+            (18, psp),
+            (20, self.special()),
+        ]);
+        list
+    }
+
+    /// Condition flags and IT state are where they are in CPSR; T is bit 24, and the lowest bits say which exception.
+    fn xpsr(&self) -> u32 {
+        let same = self.cpsr & 0xfe0f_fc00;
+        let thumb = (self.cpsr >> 5 & 1) << 24;
+        let mode = self.cpsr & 0x1f;
+        let exception = EXCEPTIONS
+            .iter()
+            .find(|it| it.0 == mode)
+            .map_or(0, |it| it.1);
+        same & !(1 << 24) | thumb | exception
+    }
+
+    /// CONTROL in the highest byte (unprivileged, on PSP), PRIMASK in the lowest.
+    fn special(&self) -> u32 {
+        if self.is_task() {
+            3 << 24
+        } else {
+            self.cpsr >> 7 & 1
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "R00=00000000 R01=00000001 R02=808498f0 R03=00000005\r\n\
+        R04=5f0900ae R05=deadbee0 R06=808495d4 R07=808495a8\r\n\
+        R08=808496dc R09=808496d4 R10=00000000 R11=00000000\r\n\
+        R12=808498e4 R13=80849590 R14=8012c117 R15=8012c116\r\n\
+        PSR=60000030 -ZC- T S usr32\r\nFPSCR: 00000000\r\n";
+
+    const HIDDEN: Hidden = Hidden {
+        kernel: 0x8080_1000,
+        task: 0x8084_0000,
+    };
+
+    fn number(list: &[(u32, u32)], wanted: u32) -> u32 {
+        list.iter().find(|it| it.0 == wanted).expect("is there").1
+    }
+
+    #[test]
+    fn a_task() {
+        let core = Core::parse(TEXT).expect("whole");
+        assert!(core.is_task());
+        assert_eq!(core.pc(), 0x8012_c116);
+        let list = core.numbered(HIDDEN);
+        let numbers: Vec<u32> = list.iter().map(|it| it.0).collect();
+        assert_eq!(numbers, (0..=18).chain([20]).collect::<Vec<_>>());
+        assert_eq!(number(&list, 13), 0x8084_9590);
+        assert_eq!(number(&list, 16), 0x6100_0000);
+        assert_eq!(number(&list, 17), 0x8080_1000);
+        assert_eq!(number(&list, 18), 0x8084_9590);
+        assert_eq!(number(&list, 20), 0x0300_0000);
+    }
+
+    #[test]
+    fn the_kernel() {
+        let text = TEXT.replace("PSR=60000030", "PSR=600001b3");
+        let list = Core::parse(&text).expect("whole").numbered(HIDDEN);
+        assert_eq!(number(&list, 16), 0x6100_000b);
+        assert_eq!(number(&list, 17), 0x8084_9590);
+        assert_eq!(number(&list, 18), 0x8084_0000);
+        assert_eq!(number(&list, 20), 1);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let text = TEXT.replace("R13", "R_3");
+        let error = Core::parse(&text).expect_err("no R13");
+        assert!(error.to_string().contains("no R13"), "{error}");
+    }
+}
