@@ -78,6 +78,9 @@ impl Debugger {
     /// Bytes of memory as the stopped processor sees it.
     pub fn memory(&mut self, address: u32, length: u32) -> Result<Vec<u8>> {
         let reply = self.ask(&format!("m{address:x},{length:x}"))?;
+        if reply.len() == 3 && reply.starts_with('E') {
+            bail!("memory at {address:#x} cannot be read: {reply}");
+        }
         unhex(&reply).with_context(|| format!("memory at {address:#x} cannot be read: {reply}"))
     }
 

@@ -7,6 +7,7 @@ mod card;
 mod console;
 mod dump;
 mod failure;
+mod hiffy;
 mod host;
 mod model;
 mod power;
@@ -49,6 +50,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(dump::trials(&bench));
     trials.extend(target::trials(&bench));
     trials.extend(model::trials(&bench, selection.all));
+    trials.extend(hiffy::trials(&bench));
 
     let arguments = Arguments {
         list: selection.list,
