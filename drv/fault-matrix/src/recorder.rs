@@ -134,7 +134,8 @@ impl System {
             polled::Card::new(self.sim.clone(), board, self.sim.ticks(), memory, SETTINGS);
         let mut outcome = Outcome::default();
         let mut known = CardLocation::default();
-        if let Some(location) = region.location().load() {
+        let location = region.location().load();
+        if let Some(location) = &location {
             let length = size_of::<CardLocation>();
             known
                 .as_mut_bytes()
@@ -143,8 +144,11 @@ impl System {
         let saved = match card.prepare(&known) {
             Ok(_) => {
                 let bytes = card_bytes(card.location());
+                let crash = region.mailbox().crash();
                 let request = Request {
                     region: &region,
+                    crash: crash.as_ref(),
+                    location: location.as_ref(),
                     partition: PARTITION,
                     keep_first: OPTIONS.keep_first,
                     card: &bytes,
