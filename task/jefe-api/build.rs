@@ -1,6 +1,12 @@
 //! Generates the IPC client from the interface definition.
 
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    idol::Generator::new().build_client_stub("../../idl/jefe.idol", "client_stub.rs")?;
+    // One counter for all errors of an operation: what can go wrong with dumps would be most of a client's counters.
+    let counters = idol::CounterSettings::default()
+        .with_server_counters(false)
+        .combine_client_errors(true);
+    idol::Generator::new()
+        .with_counters(counters)
+        .build_client_stub("../../idl/jefe.idol", "client_stub.rs")?;
     Ok(())
 }

@@ -87,6 +87,7 @@ fn generate() -> Result<()> {
         .remap_allowed_caller_names_to_ids(&callers)
         .with_context(|| place("allowed-callers"))?;
     idol::Generator::new()
+        .with_counters(idol::CounterSettings::default().with_client_counters(false))
         .build_restricted_server_support(
             "../../idl/jefe.idol",
             "server_stub.rs",

@@ -18,11 +18,11 @@ pub fn state(out: &mut impl Write, status: &Status) -> fmt::Result {
         State::Starting => writeln!(out, "crashlog: starting again"),
         State::Ready | State::Suspended => writeln!(
             out,
-            "crashlog: ready; boot {}, {} on the card, {} oopses and {} panics since it was formatted",
+            "crashlog: ready; boot {}, {} on the card, {} and {} since it was formatted",
             status.boot,
             Records(status.records),
-            status.oopses,
-            status.panics
+            Count(status.oopses, ["oops", "oopses"]),
+            Count(status.panics, ["panic", "panics"]),
         ),
         State::RamOnly(reason) => {
             writeln!(out, "crashlog: nothing is being saved: {}", Why(reason))
@@ -148,6 +148,16 @@ impl Display for Failed {
             FailureStep::Emergency => "the emergency write of the boot before",
         };
         write!(f, "{step}, error {:#x}", self.0.code)
+    }
+}
+
+/// A number, and what there are so many of: one, several.
+struct Count(u32, [&'static str; 2]);
+
+impl Display for Count {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self(count, [one, several]) = *self;
+        write!(f, "{count} {}", if count == 1 { one } else { several })
     }
 }
 
