@@ -24,6 +24,7 @@
 
 pub mod crc;
 mod fault;
+pub mod found;
 mod geometry;
 pub mod gpt;
 pub mod ledger;

@@ -93,7 +93,19 @@ pub struct Outcome {
     pub record: U32,
     /// Milliseconds it took, as far as the time source could tell.
     pub milliseconds: U32,
-    reserved: [U32; 2],
+    /// What had to be done beside the reset; bits, see [`crate::found::repairs`].
+    pub repairs: U16,
+    /// Blocks that were left of the transfer that was cut off.
+    pub blocks_left: U16,
+    /// Milliseconds of the three phases up to the moment of this outcome; 65535 is that or more.
+    pub phase_milliseconds: [U16; 3],
+    /// How what the card was doing came to its end (K2); a code, see [`crate::found::drain`].
+    pub drain: u8,
+    /// The last command that the controller was given before.
+    pub command: u8,
+    /// How its data moved; bits of the Transfer Mode register.
+    pub mode: u8,
+    reserved: [u8; 3],
 }
 
 impl Outcome {
@@ -202,4 +214,4 @@ impl Step {
     }
 }
 
-const _: () = assert!(size_of::<Outcome>() == 32);
+const _: () = assert!(size_of::<Outcome>() == 40);

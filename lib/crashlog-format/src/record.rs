@@ -321,7 +321,6 @@ pub struct CrashHeader {
     pub log_page: U32,
     /// What the emergency write found, up to the moment this header was written.
     pub outcome: Outcome,
-    more: [U32; 2],
 }
 
 impl CrashHeader {
@@ -356,7 +355,6 @@ impl CrashHeader {
             log_record: 0.into(),
             log_page: 0.into(),
             outcome: Outcome::default(),
-            more: [U32::ZERO; 2],
         };
         for (to, from) in header.fault.iter_mut().zip(fault) {
             *to = *from;

@@ -103,12 +103,23 @@ fn note(outcome: &mut Outcome, card: &card::Emergency<'_>) {
         steps,
         retries,
         last_error,
+        command,
+        mode,
+        blocks_left,
+        phase_ms,
+        drain,
         ..
     } = card.found();
     outcome.controller = controller;
     outcome.card = card_state;
     outcome.retries = retries.into();
     outcome.error = last_error.into();
+    outcome.repairs = steps.into();
+    outcome.blocks_left = blocks_left.into();
+    outcome.phase_milliseconds = phase_ms.map(Into::into);
+    outcome.drain = drain;
+    outcome.command = command;
+    outcome.mode = mode;
     if steps & found::step::PREPARED != 0 {
         outcome.finish(Step::ControllerReset);
         outcome.finish(Step::CardReady);

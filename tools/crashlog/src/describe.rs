@@ -1,6 +1,7 @@
 //! Crashes in words.
 
-use crate::text::seconds;
+use crate::text::{count, seconds};
+use crashlog_format::found;
 use crashlog_format::{Fault, LateReason, Outcome, Phase, Reason, ReplyFault, Source, Step, Usage};
 
 /// Who the tasks are; without a build archive only their numbers are known.
@@ -136,6 +137,60 @@ pub fn written(late: Option<LateReason>, outcome: &Outcome) -> String {
     }
 }
 
+/// In which state the emergency path found controller and card, and what it did about that: facts with their names.
+pub fn found(outcome: &Outcome) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    let Some(controller) = found::controller(outcome.controller) else {
+        return facts;
+    };
+    let mut text = format!("controller {controller}");
+    if matches!(outcome.controller, READING | WRITING) {
+        let by = if outcome.mode & found::MODE_DMA != 0 {
+            "ADMA2"
+        } else {
+            "PIO"
+        };
+        text += &format!(
+            " (CMD{} by {by}, {} left)",
+            outcome.command,
+            count(outcome.blocks_left.get().into(), "block")
+        );
+    }
+    match found::card(outcome.card) {
+        Some(card) => text += &format!("; card {card}"),
+        None => text += &format!("; card in state {}", outcome.card),
+    }
+    if let Some(drain) = found::drain(outcome.drain) {
+        text += &format!("; {drain}");
+    }
+    facts.push(("found", text));
+    let mut effort: Vec<_> = found::repairs(outcome.repairs.get())
+        .map(str::to_owned)
+        .collect();
+    if outcome.retries.get() > 0 {
+        effort.push(count(outcome.retries.get().into(), "more try"));
+    }
+    if outcome.error.get() != 0 {
+        effort.push(format!("last device error {:#x}", outcome.error));
+    }
+    if !effort.is_empty() {
+        facts.push(("repairs", effort.join(", ")));
+    }
+    let phases = outcome.phase_milliseconds.map(|ms| ms.get());
+    if phases.iter().any(|ms| *ms > 0) {
+        let [prepare, write, complete] = phases;
+        facts.push((
+            "took",
+            format!("{prepare} ms to prepare, {write} ms to write, {complete} ms to complete"),
+        ));
+    }
+    facts
+}
+
+/// Codes of the controller's state in which data were moving.
+const READING: u8 = 5;
+const WRITING: u8 = 6;
+
 /// The last step that was done.
 pub fn steps(outcome: &Outcome) -> String {
     let done = Step::ALL.into_iter().rfind(|step| outcome.finished(*step));
@@ -151,12 +206,6 @@ fn effort(outcome: &Outcome) -> String {
     }
     if outcome.milliseconds.get() > 0 {
         parts.push(format!("{} s", seconds(outcome.milliseconds.get().into())));
-    }
-    if outcome.retries.get() > 0 {
-        parts.push(format!("{} tries more", outcome.retries));
-    }
-    if outcome.error.get() != 0 {
-        parts.push(format!("last device error {:#x}", outcome.error));
     }
     if parts.is_empty() {
         String::new()

@@ -10,8 +10,8 @@ use crate::terminal::{BAD, FAINT, Output, STRONG, WARN};
 use crate::text::{count, dump, hex, printable, seconds};
 use crate::unwind::{self, Stack};
 use crate::{list, log, tasks};
-use crashlog_format::Step;
 use crashlog_format::record::{REGISTER_NAMES, SegmentKind};
+use crashlog_format::{Step, found};
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
 use std::io::Write;
@@ -112,6 +112,9 @@ fn facts(card: &Card, record: &Record, out: &mut Output) -> Result<(), Problem> 
         .collect();
     if !steps.is_empty() {
         fact("steps", steps.join(", "))?;
+    }
+    for (name, text) in describe::found(&header.outcome) {
+        fact(name, text)?;
     }
     if header.task.get() != KERNEL {
         fact(
@@ -351,6 +354,12 @@ fn json(
         "steps": Step::ALL.into_iter().filter(|step| outcome.finished(*step)).map(Step::name).collect::<Vec<_>>(),
         "controller": outcome.controller,
         "card": outcome.card,
+        "command": outcome.command,
+        "dma": outcome.mode & found::MODE_DMA != 0,
+        "blocks_left": outcome.blocks_left.get(),
+        "drain": found::drain(outcome.drain),
+        "repairs": found::repairs(outcome.repairs.get()).collect::<Vec<_>>(),
+        "phase_ms": outcome.phase_milliseconds.map(|ms| ms.get()),
         "retries": outcome.retries.get(),
         "error": outcome.error.get(),
         "pages": outcome.pages.get(),

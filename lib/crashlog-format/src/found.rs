@@ -1,0 +1,87 @@
+//! Names of what an emergency write found and did: the codes of controller and card in an [`Outcome`](crate::Outcome).
+//!
+//! The driver has the numbers (`drv_mmc::found`); here is what they are called in a report. A test holds the two
+//! together.
+
+/// What the controller was doing when it was found.
+#[must_use]
+pub const fn controller(code: u8) -> Option<&'static str> {
+    Some(match code {
+        1 => "idle",
+        2 => "clock off",
+        3 => "no card",
+        4 => "command in flight",
+        5 => "reading",
+        6 => "writing",
+        7 => "waiting for a busy card",
+        8 => "idle, with a status that nobody had cleared",
+        9 => "in reset",
+        10 => "card without power",
+        11 => "never initialised",
+        12 => "identifying the card",
+        _ => return None,
+    })
+}
+
+/// The state in which the card was found, by the name of the specification (eMMC 6.13, SD 4.10.1).
+#[must_use]
+pub const fn card(code: u8) -> Option<&'static str> {
+    Some(match code {
+        0 => "idle",
+        1 => "ready",
+        2 => "ident",
+        3 => "stby",
+        4 => "tran",
+        5 => "data",
+        6 => "rcv",
+        7 => "prg",
+        8 => "dis",
+        9 => "btst",
+        10 => "slp",
+        0xFE => "not asked, as it had never been identified",
+        0xFF => "no answer",
+        _ => return None,
+    })
+}
+
+/// How what the card was doing came to its end; `None` if it was doing nothing.
+#[must_use]
+pub const fn drain(code: u8) -> Option<&'static str> {
+    Some(match code {
+        1 => "waited until it was done",
+        2 => "ended by CMD12",
+        3 => "ended by a high-priority interrupt",
+        4 => "abandoned, the card was identified anew",
+        5 => "it could not be ended",
+        _ => return None,
+    })
+}
+
+/// What had to be done, by bit. What always happens has no name.
+const REPAIRS: [Option<&str>; 13] = [
+    Some("second reset"),
+    Some("CMD12"),
+    Some("card selected"),
+    Some("waited for a busy card"),
+    Some("high-priority interrupt"),
+    Some("card identified anew"),
+    Some("power off and on"),
+    Some("another card than before"),
+    Some("lines reset"),
+    Some("PIO instead of DMA"),
+    None,
+    None,
+    Some("card woken"),
+];
+
+/// The names of everything that had to be done beside the reset.
+pub fn repairs(bits: u16) -> impl Iterator<Item = &'static str> {
+    REPAIRS
+        .iter()
+        .enumerate()
+        .filter(move |(bit, _)| bits & 1 << bit != 0)
+        .filter_map(|(_, name)| *name)
+}
+
+/// Bit of [`Outcome::mode`](crate::Outcome): the data moved by ADMA2, otherwise through the buffer port.
+pub const MODE_DMA: u8 = 1 << 0;
