@@ -35,6 +35,14 @@ struct Config {
     write_after_pages: u32,
     /// Records that are never overwritten before they are acknowledged.
     keep_first: u32,
+    /// Milliseconds without anything to do after which the card is suspended; it never is if this is left out.
+    suspend_after_ms: Option<u32>,
+    /// May a suspended card be without power? The controller's power control has to reach it and nothing else.
+    #[serde(default)]
+    cut_power: bool,
+    /// Does an eMMC that was put to sleep (CMD5) wake again on this board? Some do not.
+    #[serde(default)]
+    card_wakes: bool,
     /// Who may call which operation; operations that are not named are open to all.
     #[serde(default)]
     allowed_callers: BTreeMap<String, Vec<String>>,
@@ -97,6 +105,12 @@ fn main() -> Result<()> {
          pub const WRITE_AFTER_PAGES: u32 = {};\n\
          /// Records that are never overwritten before they are acknowledged.\n\
          pub const KEEP_FIRST: u32 = {};\n\
+         /// Milliseconds without anything to do after which the card is suspended.\n\
+         pub const SUSPEND_AFTER_MS: Option<u32> = {:?};\n\
+         /// May a suspended card be without power?\n\
+         pub const CUT_POWER: bool = {};\n\
+         /// Does a sleeping card wake?\n\
+         pub const CARD_WAKES: bool = {};\n\
          /// Address of the retained region.\n\
          pub const CRASH_ADDRESS: usize = {:#x};\n\
          /// Size of the retained region in bytes.\n\
@@ -115,6 +129,9 @@ fn main() -> Result<()> {
         config.write_after_ms,
         config.write_after_pages,
         config.keep_first,
+        config.suspend_after_ms,
+        config.cut_power,
+        config.card_wakes,
         crash.address,
         crash.size,
     );
@@ -142,6 +159,9 @@ fn check(config: &Config) -> Result<()> {
     in_range("base-clock-khz", config.base_clock_khz, 0..=4_000_000)?;
     in_range("max-clock-khz", config.max_clock_khz, 400..=200_000)?;
     in_range("keep-first", config.keep_first, 0..=1 << 16)?;
+    if let Some(after) = config.suspend_after_ms {
+        in_range("suspend-after-ms", after, 10..=86_400_000)?;
+    }
     let partition = &config.partition;
     if partition.is_empty()
         || partition.len() > 36

@@ -1,7 +1,12 @@
 //! Holds the worked hex dumps of `doc/format.md` against the code.
 
+use crashlog_format::ledger::{Crash, Ledger, Plan};
 use crashlog_format::page::{Page, PageHeader, RecordHeader};
-use crashlog_format::{Crc32c, FormatId, Geometry, Level, Stream, Superblock};
+use crashlog_format::record::{CrashHeader, Name, Segment, SegmentKind, signature};
+use crashlog_format::{
+    Crc32c, Failure, FormatId, Geometry, Level, Outcome, Phase, Reason, Step, Stream, Superblock,
+};
+use zerocopy::IntoBytes;
 
 const DOCUMENT: &str = include_str!("../../../doc/format.md");
 const FORMAT: FormatId = FormatId::new(0x0123_4567_89ab_cdef);
@@ -45,7 +50,6 @@ fn the_superblock_is_as_documented() {
 
 #[test]
 fn a_page_is_as_documented() {
-    use zerocopy::IntoBytes;
     let payload = b"hello\n";
     let header = RecordHeader {
         stream: Stream::Console,
@@ -67,4 +71,106 @@ fn a_page_is_as_documented() {
     block.resize(512, 0);
     let page = Page::parse(&block, FORMAT).expect("what is documented is accepted");
     assert_eq!(page.records().count(), 1);
+}
+
+/// The crash of the worked dumps: task 5, `worker`, touched 0xdeadbee0 after 3.014 s of boot 1.
+fn crash(registers: &[u32; 17]) -> Crash {
+    Crash {
+        reason: Reason::Panic,
+        late: false,
+        signature: signature(5, &FAULT, registers, 0),
+        boot: 1,
+        time: 3_014,
+    }
+}
+
+/// `FaultInfo::MemoryAccess` at 0xdeadbee0, by the task itself.
+const FAULT: [u8; 7] = [0, 1, 0xe0, 0xbe, 0xad, 0xde, 0];
+
+fn registers() -> [u32; 17] {
+    let mut registers = core::array::from_fn(|register| register as u32);
+    registers[13..].copy_from_slice(&[0x8084_9590, 0x8012_c117, 0x8012_c116, 0x4100_0000]);
+    registers
+}
+
+#[test]
+fn a_record_is_as_documented() {
+    let registers = registers();
+    let crash = crash(&registers);
+    let mut outcome = Outcome::default();
+    outcome.enter(Phase::Write);
+    outcome.fail(Failure::None);
+    for step in [
+        Step::ControllerReset,
+        Step::CardReady,
+        Step::Located,
+        Step::LogTail,
+    ] {
+        outcome.finish(step);
+    }
+    outcome.controller = 6;
+    outcome.card = 6;
+    outcome.retries = 1.into();
+    outcome.error = 0x0002_1901.into();
+    outcome.pages = 9.into();
+    outcome.blocks = 9.into();
+    outcome.repairs = (1 << 1 | 1 << 9 | 1 << 10).into();
+    outcome.blocks_left = 3.into();
+    outcome.phase_milliseconds = [2.into(), 12.into(), 0.into()];
+    outcome.drain = 2;
+    outcome.command = 25;
+    outcome.mode = 0x27;
+
+    let mut header = CrashHeader::new(Reason::Panic, None, &FAULT);
+    header.sequence = 1.into();
+    header.boot = 1.into();
+    header.task = 5.into();
+    header.time = 3_014.into();
+    header.name = Name::new("worker");
+    header.registers = registers.map(Into::into);
+    header.signature = crash.signature.into();
+    header.counters = header.counters.with(&crash);
+    header.log_record = 842.into();
+    header.log_page = 140.into();
+    header.outcome = outcome;
+    header.set_segments(1);
+    let segment = Segment::new(SegmentKind::Stack, 2, 512, 624, 0x8084_9590, 0x1234_5678);
+
+    let mut bytes = [header.as_bytes(), segment.as_bytes()].concat();
+    let words = bytes[8..].chunks_exact(4);
+    let words = words.map(|word| u32::from_le_bytes(word.try_into().unwrap()));
+    let crc = CrashHeader::checksum_of(FORMAT, words);
+    bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+    assert_eq!(hex(&bytes), hex(&dump("record")));
+
+    bytes.resize(512, 0);
+    let (parsed, segments) = CrashHeader::parse(&bytes, FORMAT, 512).expect("it is accepted");
+    assert_eq!((parsed.outcome, segments[0]), (outcome, segment));
+    assert_eq!(parsed.registers, header.registers);
+    assert!(segments[0].is_truncated());
+}
+
+#[test]
+fn a_ledger_is_as_documented() {
+    let geometry = Geometry::new(131_072, 16, 512).unwrap();
+    let crash = crash(&registers());
+    let mut ledger = Ledger::new(FORMAT, &geometry);
+    let plan = ledger.plan(&crash, 4).unwrap();
+    assert_eq!(
+        plan,
+        Plan::New {
+            slot: 0,
+            release: None
+        }
+    );
+    assert_eq!(ledger.commit(plan, &crash), 1);
+    ledger.seal(FORMAT);
+    assert_eq!(hex(ledger.covered()), hex(&dump("ledger")));
+
+    let mut block = dump("ledger");
+    block.resize(512, 0xff);
+    let mut read = Ledger::rebuilt(FORMAT, 16, 9);
+    read.load(|offset, out| out.copy_from_slice(&block[offset..offset + out.len()]));
+    assert_eq!(read.check(FORMAT, &geometry), Ok(()));
+    assert_eq!(read.by_sequence(1).map(|(slot, _)| slot), Some(0));
 }

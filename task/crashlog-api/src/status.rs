@@ -58,6 +58,8 @@ pub enum FailureStep {
     Erase,
     /// The emergency write of the previous boot.
     Emergency,
+    /// Suspending the card, or resuming it.
+    Suspend,
 }
 
 /// A failure of the card or the controller.

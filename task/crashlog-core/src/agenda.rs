@@ -6,7 +6,8 @@
 //! * who waits for `flush` waits for the card, not for a page to fill or grow old;
 //! * the log is written when its oldest unwritten record has reached a certain age, or when enough pages are full to
 //!   be worth a command. It is safe from a crash before; only a loss of power could take it;
-//! * readers and writers of pages take turns: neither can starve the other.
+//! * readers and writers of pages take turns: neither can starve the other;
+//! * a card that has had nothing to do for a while is suspended, once, until there is something to do again.
 
 /// What there is to do, as it is now.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -34,6 +35,8 @@ pub enum Step {
     FullPages,
     /// Serve one reader.
     Request,
+    /// Suspend the card.
+    Suspend,
     /// Nothing, until something changes or this time has come (milliseconds since boot).
     Sleep(Option<u64>),
 }
@@ -43,23 +46,70 @@ pub enum Step {
 pub struct Agenda {
     write_after: u64,
     enough_pages: usize,
+    suspend_after: Option<u64>,
     readers_turn: bool,
+    idle: Idle,
+}
+
+/// How long there has been nothing to do for the card.
+#[derive(Debug)]
+enum Idle {
+    /// There was something to do the last time.
+    No,
+    /// Since this time (milliseconds since boot).
+    Since(u64),
+    /// So long that the card is suspended.
+    Suspended,
 }
 
 impl Agenda {
     /// The log is written at the latest when its oldest record is `write_after` milliseconds old, or when
-    /// `enough_pages` are full.
+    /// `enough_pages` are full. The card is suspended after `suspend_after` idle milliseconds, if at all.
     #[must_use]
-    pub const fn new(write_after: u32, enough_pages: usize) -> Self {
+    pub const fn new(write_after: u32, enough_pages: usize, suspend_after: Option<u32>) -> Self {
+        let suspend_after = match suspend_after {
+            Some(after) => Some(after as u64),
+            None => None,
+        };
         Self {
             write_after: write_after as u64,
             enough_pages,
+            suspend_after,
             readers_turn: false,
+            idle: Idle::No,
         }
     }
 
     /// The next step, at time `now` (milliseconds since boot).
     pub fn next(&mut self, pending: &Pending, now: u64) -> Step {
+        match self.work(pending, now) {
+            Step::Sleep(due) => self.rest(due, now),
+            work => {
+                self.idle = Idle::No;
+                work
+            }
+        }
+    }
+
+    /// What to do when there is nothing to do until `due`.
+    fn rest(&mut self, due: Option<u64>, now: u64) -> Step {
+        let (Some(after), Idle::No | Idle::Since(_)) = (self.suspend_after, &self.idle) else {
+            return Step::Sleep(due);
+        };
+        let since = match self.idle {
+            Idle::Since(since) => since,
+            Idle::No | Idle::Suspended => now,
+        };
+        let suspend = since.saturating_add(after);
+        if suspend <= now {
+            self.idle = Idle::Suspended;
+            return Step::Suspend;
+        }
+        self.idle = Idle::Since(since);
+        Step::Sleep(Some(due.map_or(suspend, |due| due.min(suspend))))
+    }
+
+    fn work(&mut self, pending: &Pending, now: u64) -> Step {
         if pending.faults {
             return Step::Fault;
         }
@@ -92,7 +142,38 @@ mod tests {
     use super::*;
 
     fn agenda() -> Agenda {
-        Agenda::new(200, 2)
+        Agenda::new(200, 2, None)
+    }
+
+    #[test]
+    fn an_idle_card_is_suspended_once_until_there_is_something_to_do() {
+        let mut agenda = Agenda::new(200, 2, Some(50));
+        let nothing = Pending::default();
+        assert_eq!(agenda.next(&nothing, 1000), Step::Sleep(Some(1050)));
+        assert_eq!(agenda.next(&nothing, 1049), Step::Sleep(Some(1050)));
+        assert_eq!(agenda.next(&nothing, 1050), Step::Suspend);
+        assert_eq!(agenda.next(&nothing, 1051), Step::Sleep(None));
+        // A record that waits in RAM does not wake the card before its time.
+        let young = Pending {
+            oldest: Some(1100),
+            ..nothing
+        };
+        assert_eq!(agenda.next(&young, 1200), Step::Sleep(Some(1300)));
+        assert_eq!(agenda.next(&young, 1300), Step::AllPages);
+        assert_eq!(agenda.next(&nothing, 1310), Step::Sleep(Some(1360)));
+        let fault = Pending {
+            faults: true,
+            ..nothing
+        };
+        assert_eq!(agenda.next(&fault, 1360), Step::Fault);
+        assert_eq!(agenda.next(&young, 1361), Step::AllPages);
+        let later = Pending {
+            oldest: Some(1390),
+            ..nothing
+        };
+        assert_eq!(agenda.next(&later, 1400), Step::Sleep(Some(1450)));
+        assert_eq!(agenda.next(&later, 1450), Step::Suspend);
+        assert_eq!(agenda.next(&later, 1451), Step::Sleep(Some(1590)));
     }
 
     #[test]

@@ -78,6 +78,14 @@ impl Platform for Board {
     fn has_card_detect(&self) -> bool {
         config::CARD_DETECT
     }
+
+    fn may_cut_power(&self) -> bool {
+        config::CUT_POWER
+    }
+
+    fn card_wakes(&self) -> bool {
+        config::CARD_WAKES
+    }
 }
 
 /// The kernel's clock.

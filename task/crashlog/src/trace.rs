@@ -26,6 +26,10 @@ pub enum Trace {
     CrashDamaged,
     /// The card or the controller failed.
     Failed(Failure),
+    /// Card and controller were suspended: 1 clock off, 2 card asleep, 3 power off.
+    Suspended { how: u8 },
+    /// There is something to do again.
+    Resumed,
     /// A client was refused.
     Refused(#[count(children)] CrashLogError),
 }

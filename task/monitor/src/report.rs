@@ -146,6 +146,7 @@ impl Display for Failed {
             FailureStep::Read => "reading",
             FailureStep::Erase => "erasing a record",
             FailureStep::Emergency => "the emergency write of the boot before",
+            FailureStep::Suspend => "suspending it",
         };
         write!(f, "{step}, error {:#x}", self.0.code)
     }

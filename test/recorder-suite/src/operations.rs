@@ -1,8 +1,8 @@
 //! What the operations promise.
 
 use crate::{Case, Wrong, expect};
-use task_crashlog_api::{CrashLog, CrashLogError, Level, PAGE_LEN, RECORD_MAX, Stream};
-use userlib::sys_get_timer;
+use task_crashlog_api::{CrashLog, CrashLogError, Level, PAGE_LEN, RECORD_MAX, State, Stream};
+use userlib::{hl, sys_get_timer};
 
 pub const CASES: &[Case] = &[
     ("recorder: append numbers its records", numbers),
@@ -14,10 +14,52 @@ pub const CASES: &[Case] = &[
     ("recorder: crash records that are not there", no_such_record),
     ("recorder: a client's share is bounded", quota),
     ("recorder: nothing waits for the card", never_waits),
+    ("recorder: an idle card is suspended and resumes", suspend),
 ];
 
 fn append(recorder: &CrashLog, data: &[u8]) -> Result<u32, CrashLogError> {
     recorder.append(Stream::Event, Level::Info, 0, data)
+}
+
+/// What the recorder says that it is doing.
+fn state(recorder: &CrashLog) -> Option<State> {
+    recorder.status().ok().map(|status| status.state)
+}
+
+/// Waits until the card is suspended.
+fn suspended(recorder: &CrashLog) -> bool {
+    (0..200).any(|_| {
+        hl::sleep_for(10);
+        state(recorder) == Some(State::Suspended)
+    })
+}
+
+/// REQ: K4 (suspend and resume in the server)
+fn suspend(recorder: &CrashLog) -> Result<(), Wrong> {
+    expect!(recorder.flush().is_ok());
+    expect!(suspended(recorder));
+    // A record goes into RAM: it needs no card.
+    let text = b"\0accepted while the card was suspended";
+    let accepted = append(recorder, text);
+    expect!(accepted.is_ok());
+    hl::sleep_for(50);
+    expect!(state(recorder) == Some(State::Suspended));
+    // Whatever needs the card resumes it.
+    expect!(recorder.flush().ok() >= accepted.ok());
+    expect!(state(recorder) == Some(State::Ready));
+    expect!(suspended(recorder));
+    let newest = recorder.status().ok().and_then(|status| status.newest_page);
+    let mut page = [0; PAGE_LEN];
+    expect!(recorder.read_page(newest.unwrap_or_default(), &mut page) == Ok(()));
+    expect!(page.windows(text.len()).any(|window| window == text));
+    expect!(state(recorder) == Some(State::Ready));
+    expect!(suspended(recorder));
+    expect!(
+        recorder
+            .status()
+            .is_ok_and(|status| status.last_failure.is_none() && status.emergency_ready)
+    );
+    Ok(())
 }
 
 fn numbers(recorder: &CrashLog) -> Result<(), Wrong> {

@@ -9,7 +9,7 @@ use crashlog_retained::{MAX_RUN, MailboxState, StoredContext};
 use crashlog_store::{Body, Extra, RecordError, WriteError};
 use drv_sdhci::interrupt::Wait;
 use ringbuf::ringbuf_entry_root;
-use task_crashlog_api::{Failure, FailureStep};
+use task_crashlog_api::{Failure, FailureStep, State};
 
 use super::{Log, failed, requests};
 use crate::card::Memory;
@@ -27,9 +27,22 @@ pub async fn run(
     note_card(recorder, log);
     late_crash(recorder, log).await?;
     failure(recorder, log).await?;
-    let mut agenda = Agenda::new(config::WRITE_AFTER_MS, config::WRITE_AFTER_PAGES as usize);
+    let mut agenda = Agenda::new(
+        config::WRITE_AFTER_MS,
+        config::WRITE_AFTER_PAGES as usize,
+        config::SUSPEND_AFTER_MS,
+    );
     loop {
-        match agenda.next(&pending(recorder), recorder.events.now()) {
+        let step = agenda.next(&pending(recorder), recorder.events.now());
+        if !matches!(step, Step::Sleep(_) | Step::Suspend)
+            && recorder.state.get() == State::Suspended
+        {
+            // The card resumes by itself, with the first request to it.
+            recorder.state.set(State::Ready);
+            ringbuf_entry_root!(Trace::Resumed);
+        }
+        match step {
+            Step::Suspend => suspend(recorder, log).await,
             Step::Fault => {
                 write_pages(recorder, log, true).await?;
                 fault(recorder, log).await?;
@@ -42,6 +55,20 @@ pub async fn run(
                 }
             }
             Step::Sleep(until) => recorder.events.wait_for_work(until).await,
+        }
+    }
+}
+
+/// Puts card and controller to rest. If that fails they go on as they are until there has been something to do again.
+async fn suspend(recorder: &Recorder, log: &mut Log<'_, '_>) {
+    match log.device().device().suspend().await {
+        Ok(how) => {
+            recorder.state.set(State::Suspended);
+            ringbuf_entry_root!(Trace::Suspended { how: how as u8 });
+        }
+        Err(error) => {
+            let error = block_device::WindowError::Device(error);
+            failed(recorder, FailureStep::Suspend, error);
         }
     }
 }
