@@ -188,6 +188,9 @@ impl Slot {
     }
 
     /// Runs an emergency and checks what holds for every one of them, whatever is broken.
+    ///
+    /// REQ: K6 (nothing is erased)
+    ///
     #[must_use]
     pub fn rescue(&self, location: &CardLocation, what: &str) -> Ended {
         for (number, block) in (0..).zip(self.data.iter()) {
@@ -196,6 +199,7 @@ impl Slot {
         }
         let before = self.contents();
         let sim = &self.sim;
+        let _ = sim.commands();
         let (start, accesses) = (sim.now_us(), sim.accesses());
         let mut card = self.emergency();
         let result = match card.prepare(location) {
@@ -250,6 +254,8 @@ impl Slot {
             }
             None => {}
         }
+        let erases = |(index, _): &(u8, u32)| matches!(index, 32..=38);
+        assert!(!sim.commands().iter().any(erases), "{what}: it erases");
         let failed = found.drain == Drain::Failed as u8;
         assert_eq!(failed, !prepared && !is_other(&result), "{what}: {found:?}");
         Ended {

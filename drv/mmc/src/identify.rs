@@ -278,7 +278,8 @@ impl Identification {
                 match self.kind {
                     Kind::Sd => self.send(Step::GotAddress, proto::send_relative_addr()),
                     Kind::Emmc => {
-                        self.send(Step::GotAddress, proto::set_relative_addr(proto::EMMC_RCA))
+                        let rca = proto::emmc_rca(self.location.cid);
+                        self.send(Step::GotAddress, proto::set_relative_addr(rca))
                     }
                 }
             }
@@ -286,7 +287,7 @@ impl Identification {
                 let [answer, ..] = reply?;
                 self.location.rca = match self.kind {
                     Kind::Sd => (answer >> 16) as u16,
-                    Kind::Emmc => proto::EMMC_RCA,
+                    Kind::Emmc => proto::emmc_rca(self.location.cid),
                 };
                 self.send(Step::ReadCsd, proto::send_csd(self.location.rca))
             }

@@ -15,9 +15,9 @@ pub enum Kind {
 
 /// What identification found out about a card, as plain data.
 ///
-/// It is kept in retained memory, so that the emergency path can go on with a card that normal operation identified. It
-/// is a hint there: whatever it says, the worst that a wrong one causes is that the card has to be identified again. All
-/// zeros is the location of no card.
+/// It is kept in retained memory, with a check, so that the emergency path can go on with a card that normal operation
+/// identified. If it is of another card than the one in the slot, that card does not answer to the address and has to
+/// be identified; what is in the slot is told by what is found on it. All zeros is the location of no card.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]

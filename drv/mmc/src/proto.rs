@@ -105,8 +105,15 @@ pub mod power_off {
     pub const POWER_OFF_SHORT: u8 = 2;
 }
 
-/// RCA given to an eMMC. Any number but 0 (nobody) and 1 (the power-on value) would do.
-pub const EMMC_RCA: u16 = 2;
+/// RCA given to an eMMC: one that another card most likely does not have, so that a card that took the place of this one
+/// does not answer to it. 0 is nobody, and 1 the power-on value.
+#[must_use]
+pub const fn emmc_rca(cid: [u32; 4]) -> u16 {
+    let [a, b, c, d] = cid;
+    let word = a ^ b.rotate_left(8) ^ c ^ d;
+    let rca = (word ^ word >> 16) as u16;
+    if rca < 2 { rca | 2 } else { rca }
+}
 
 /// CMD23: the write is a reliable one (eMMC 6.6.9).
 pub const RELIABLE_WRITE: u32 = 1 << 31;

@@ -306,6 +306,31 @@ fn another_card_in_the_slot_is_noticed() {
     assert_eq!(card.block_count(), 4 * 1024 * 1024);
 }
 
+/// REQ: M8 (a card that is not ours is noticed, also if normal operation has identified it)
+#[test]
+fn another_card_that_normal_operation_has_identified_is_noticed() {
+    for (model, blocks) in MODELS {
+        let bench = Bench::of(model, blocks);
+        let location = bench.identified();
+        for serial in [0, 1, 0x1234_5679, u32::MAX] {
+            bench.sim.eject();
+            bench
+                .sim
+                .insert(SimulatedCard::new(model, blocks).with_serial(serial));
+            let other = bench.identified();
+            if other.rca == location.rca {
+                // SD cards choose for themselves, and these ones always the same.
+                assert_eq!(other.kind, drv_mmc::Kind::Sd as u8);
+                continue;
+            }
+            let found = bench.emergency(true).prepare(&location);
+            let steps = found.expect("the other card works").steps;
+            assert_ne!(steps & step::OTHER_CARD, 0, "{model:?} {serial:#x}");
+            assert_eq!(bench.sim.card().last_written(), None);
+        }
+    }
+}
+
 #[test]
 fn a_wrong_location_costs_an_identification() {
     let bench = Bench::emmc();
