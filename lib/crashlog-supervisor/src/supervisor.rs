@@ -33,7 +33,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
     /// the recorder if it is an oops.
     ///
     /// Call it once for each fault, with what the fault means (normally
-    /// [`Task::disposition`](crate::Task)) and how often the task was restarted
+    /// [`TaskPolicy::disposition`](crate::TaskPolicy)) and how often the task was restarted
     /// before; then [`settle`](Self::settle), when there is no more. If there
     /// is an emergency afterwards, restart no task: the fault was a panic, or
     /// the recorder's in an emergency, or happened beside a panic.
