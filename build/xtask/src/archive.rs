@@ -33,6 +33,8 @@ pub struct Contents<'a> {
     pub tasks: &'a IndexMap<String, Elf>,
     pub final_elf: &'a [u8],
     pub final_bin: &'a [u8],
+    /// What tasks want to have in it: task, name and bytes of each file.
+    pub files: &'a [(String, String, Vec<u8>)],
 }
 
 /// Writes the archive to `path`.
@@ -57,6 +59,9 @@ pub fn write(config: &Config, contents: &Contents<'_>, path: &Path) -> Result<()
     zip.add("img/final.elf", contents.final_elf)?;
     zip.add("img/final.bin", contents.final_bin)?;
     zip.add("img/flash.ron", flash_ron(config).as_bytes())?;
+    for (task, name, bytes) in contents.files {
+        zip.add(&format!("task/{task}/{name}"), bytes)?;
+    }
     let chip = config
         .path
         .parent()

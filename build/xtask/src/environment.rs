@@ -51,6 +51,11 @@ pub fn task(
     Ok(env)
 }
 
+/// The variable with the path of a binary that a task embeds.
+pub fn bindep(name: &str) -> String {
+    format!("XTASK_BIN_FILE_{}", name.to_uppercase().replace('-', "_"))
+}
+
 /// `[tasks]` as it was written.
 fn all(config: &Config) -> Result<Table> {
     match config.manifest.get("tasks") {
@@ -68,4 +73,12 @@ fn table(config: &Config, name: &str) -> Result<Value> {
 
 fn to_toml<T: serde::Serialize>(value: &T) -> Result<String> {
     toml::to_string(value).context("cannot write a part of app.toml as TOML")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn embedded_binaries() {
+        assert_eq!(super::bindep("rot-boot"), "XTASK_BIN_FILE_ROT_BOOT");
+    }
 }

@@ -22,6 +22,8 @@ pub struct Unit {
     pub label: String,
     /// Name of package and binary.
     pub package: String,
+    /// Folder of the crate, if that is outside of this workspace.
+    pub directory: Option<PathBuf>,
     /// Target triple.
     pub target: String,
     pub features: Vec<String>,
@@ -46,7 +48,19 @@ pub enum Outcome {
 pub struct Compiler<'a> {
     pub tree: &'a Tree,
     pub toolchain: &'a Toolchain,
+    /// Folders outside of the tree that crates of the application are in.
+    pub outside: Vec<PathBuf>,
 }
+
+/// The profile `release` of this workspace, for crates that have one of their own.
+const PROFILE: [(&str, &str); 6] = [
+    ("CODEGEN_UNITS", "1"),
+    ("DEBUG", "2"),
+    ("LTO", "fat"),
+    ("OPT_LEVEL", "z"),
+    ("OVERFLOW_CHECKS", "true"),
+    ("PANIC", "abort"),
+];
 
 impl Compiler<'_> {
     /// Makes `output` from `unit`, unless it is up to date.
@@ -68,7 +82,7 @@ impl Compiler<'_> {
         fs::copy(&made, output)
             .with_context(|| format!("cannot copy {} to {}", made.display(), output.display()))?;
         let dep_info = directory.join(format!("{}.d", unit.package));
-        let sources = stamp::sources(&dep_info, &self.tree.root);
+        let sources = stamp::sources(&dep_info, self.directory(unit));
         stamp::write(output, &key, &sources)
             .with_context(|| format!("cannot write beside {}", output.display()))?;
         Ok(Outcome::Built)
@@ -86,7 +100,7 @@ impl Compiler<'_> {
     /// Arguments and environment that every use of Cargo for a unit has.
     fn common_args(&self, command: &mut Command, unit: &Unit, progress: &Progress) {
         command
-            .current_dir(&self.tree.root)
+            .current_dir(self.directory(unit))
             .args(["--package", &unit.package])
             .args(self.toolchain.target_args(&unit.target))
             .arg("--target-dir")
@@ -105,8 +119,18 @@ impl Compiler<'_> {
         if unit.no_default_features {
             command.arg("--no-default-features");
         }
+        if unit.directory.is_some() {
+            let profile = PROFILE.iter();
+            command
+                .envs(profile.map(|(key, value)| (format!("CARGO_PROFILE_RELEASE_{key}"), value)));
+        }
         command.env("CARGO_ENCODED_RUSTFLAGS", self.flags().join("\x1f"));
         command.envs(unit.env.iter().map(|(name, value)| (name, value)));
+    }
+
+    /// Where Cargo finds the unit's workspace.
+    fn directory<'u>(&'u self, unit: &'u Unit) -> &'u Path {
+        unit.directory.as_deref().unwrap_or(&self.tree.root)
     }
 
     /// Runs Cargo; what it says is shown whether it succeeds or not.
@@ -150,6 +174,7 @@ impl Compiler<'_> {
     fn private_paths(&self) -> Vec<(PathBuf, &'static str)> {
         let libraries = self.toolchain.library_sources().into_iter();
         let mut paths: Vec<_> = libraries.map(|path| (path, "/rust")).collect();
+        paths.extend(self.outside.iter().map(|path| (path.clone(), "/app")));
         paths.push((self.tree.root.clone(), "/crashlog"));
         paths.push((self.tree.target.clone(), "/target"));
         if let Some(cargo) = cargo_home() {

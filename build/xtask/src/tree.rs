@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use std::env;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The directories that every verb needs.
 #[derive(Clone, Debug)]
@@ -38,6 +39,24 @@ impl Tree {
     /// Cargo's target directory for firmware, which all tasks share so that what they depend on is compiled once.
     pub fn firmware(&self) -> PathBuf {
         self.target.join("firmware")
+    }
+
+    /// Folder of a crate of the workspace.
+    pub fn package(&self, name: &str) -> Result<PathBuf> {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let output = Command::new(cargo)
+            .args(["metadata", "--no-deps", "--format-version", "1"])
+            .current_dir(&self.root)
+            .output()
+            .context("cannot run cargo")?;
+        let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        let packages = metadata["packages"].as_array().into_iter().flatten();
+        let manifest = packages
+            .filter(|package| package["name"] == name)
+            .find_map(|package| Path::new(package["manifest_path"].as_str()?).parent());
+        manifest
+            .map(Path::to_path_buf)
+            .with_context(|| format!("the workspace has no crate `{name}`"))
     }
 
     /// Where the outputs of an application go.

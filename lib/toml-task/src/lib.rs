@@ -17,6 +17,9 @@ use std::fmt;
 pub struct Task<T> {
     /// Name of the crate, and of the binary in it, that the task runs. Several tasks may run the same crate.
     pub name: String,
+    /// Folder of the crate, relative to app.toml. Default: a crate of the workspace of the tools. Ours, not upstream's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Scheduling priority: 0 is the most important, and is for task 0 alone.
     pub priority: u8,
     /// Bytes of stack, a multiple of 8. Default: the application's `stacksize`.

@@ -247,14 +247,18 @@ impl Config {
         })?;
         files.memory = sources;
 
+        // An application may bring boards of its own.
         let boards = root.join("boards");
-        let board_path = boards.join(format!("{}.toml", app.board));
-        if !board_path.is_file() {
+        let own = path.parent().unwrap_or(Path::new("")).join("boards");
+        let file = format!("{}.toml", app.board);
+        let board_path = [&own, &boards].map(|folder| folder.join(&file));
+        let board_path = board_path.into_iter().find(|path| path.is_file());
+        let Some(board_path) = board_path else {
             let known = toml_stems(&boards);
             let hint = suggest::hint(&app.board, known.iter().map(String::as_str));
             let message = format!("no file boards/{}.toml{hint}", app.board);
             return Err(files.app.locate(&Problem::at(&["board"], message)));
-        }
+        };
         let (board, sources) = inherit::load(&board_path)?;
         files.board = sources;
 
@@ -296,6 +300,13 @@ impl Config {
     /// Bytes of stack of `task`. [`check`] made sure that there is a number.
     pub fn stack_of(&self, task: &Task) -> u32 {
         task.stacksize.or(self.app.stacksize).unwrap_or_default()
+    }
+
+    /// Folder of the crate of `task`, if `path` names one.
+    pub fn directory_of(&self, task: &Task) -> Option<PathBuf> {
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let path = folder.join(task.path.as_ref()?);
+        Some(path.canonicalize().unwrap_or(path))
     }
 
     /// Name and index of the tasks, in order.

@@ -255,3 +255,77 @@ fn other_files() {
         "boards/bench.toml:2: substrate.kernel_target: unknown key; did you mean `kernel-target`?"
     );
 }
+
+#[test]
+fn crates_elsewhere() {
+    assert_eq!(
+        app(
+            "name = \"task-net\"",
+            "name = \"task-net\"\npath = \"../net\""
+        ),
+        "app.toml:20: tasks.net.path: `../net` has no Cargo.toml; it is relative to app.toml"
+    );
+    let itself = "bindeps = [{ name = \"task-net\", target = \"thumbv7em-none-eabihf\" }]";
+    assert_eq!(
+        app(
+            "name = \"task-net\"",
+            &format!("name = \"task-net\"\n{itself}")
+        ),
+        "app.toml:20: tasks.net.bindeps: a task cannot embed itself"
+    );
+}
+
+/// Every key of upstream's schema that has no meaning for a single task here is refused by name, none is passed over.
+#[test]
+fn what_needs_other_hardware_is_refused() {
+    let cases = [
+        (
+            "mmio = { peripheral-region = \"fpga\", register-map = \"map.json\" }",
+            "mmio",
+        ),
+        ("auxflash = { blobs = [] }", "auxflash"),
+        (
+            "caboose = { tasks = [\"net\"], region = \"flash\", size = 256 }",
+            "caboose",
+        ),
+        ("signing = { certs = {} }", "signing"),
+    ];
+    for (line, key) in cases {
+        let error = app("stacksize = 1024", &format!("stacksize = 1024\n{line}"));
+        let begin = format!("app.toml:6: {key}: not supported: ");
+        assert!(
+            error.starts_with(&begin) && error.ends_with("; remove it"),
+            "{error}"
+        );
+    }
+}
+
+/// All the other keys are taken.
+#[test]
+fn every_other_key_is_accepted() {
+    let mut files = Files::good();
+    files.app = files.app.replacen(
+        "stacksize = 1024",
+        "stacksize = 1024\nmemory = \"memory.toml\"\ndefault-ram = \"ram\"\nimage-names = [\"default\"]\nepoch = 1\nversion = 2\n\
+         config = { anything = [1, 2] }\nextratext = { rom = { address = 0x0900_0000, size = 0x1000 } }",
+        1,
+    );
+    files.app = files.app.replacen(
+        "name = \"kern\"",
+        "name = \"kern\"\nstacksize = 2048\nfeatures = [\"dump\"]\nno-default-features = true\ndefault-ram = \"ram\"\n\
+         extern-regions = [{ region = \"crash\", shared = true }]",
+        1,
+    );
+    files.app = files.app.replacen(
+        "priority = 2",
+        "priority = 2\nstart = true\nfeatures = [\"a\"]\nno-default-features = true\ndefault-ram = \"ram\"\n\
+         max-sizes = { flash = 0x4000 }\nsections = { extra = \"ram\" }\ncopy-to-archive = [\"files\"]\n\
+         config = { files = \"*.txt\" }\n\
+         bindeps = [{ name = \"other\", target = \"thumbv7em-none-eabihf\", features = [\"x\"] }]",
+        1,
+    );
+    files.app = files
+        .app
+        .replacen("uses = [\"eth\"]", "uses = [\"eth\", \"rom\"]", 1);
+    assert_eq!(files.error(), "no error");
+}

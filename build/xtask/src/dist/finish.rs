@@ -2,6 +2,7 @@
 
 use super::{Build, Product};
 use crate::archive::{self, Contents};
+use crate::config::Problem;
 use crate::elf::Elf;
 use crate::image::{self, Flash};
 use crate::stamp;
@@ -49,6 +50,7 @@ impl Build {
         write(&directory.join("final.elf"), &final_elf)?;
         write(&directory.join("final.bin"), &image.bytes)?;
         write(&product.qemu_elf, &image::qemu_elf(&image, entry)?)?;
+        let files = self.files_for_archive()?;
         let contents = Contents {
             image: &product.image,
             git_revision: &revision,
@@ -56,6 +58,7 @@ impl Build {
             tasks,
             final_elf: &final_elf,
             final_bin: &image.bytes,
+            files: &files,
         };
         archive::write(&self.config, &contents, &product.archive)?;
         let mut sources: BTreeSet<PathBuf> = tasks.keys().map(|name| product.task(name)).collect();
@@ -71,6 +74,46 @@ impl Build {
         );
         stamp::write(&product.archive, &key, &sources)?;
         Ok(())
+    }
+}
+
+impl Build {
+    /// What `copy-to-archive` names: each is a key of the task's `config`, whose value is a pattern of file names in the
+    /// folder of its crate.
+    fn files_for_archive(&self) -> Result<Vec<(String, String, Vec<u8>)>> {
+        let mut files = Vec::new();
+        for (name, task) in &self.config.app.tasks {
+            for key in &task.copy_to_archive {
+                let problem = |message: String| {
+                    let at = ["tasks", name, "copy-to-archive"];
+                    self.config.files.app.locate(&Problem::at(&at, message))
+                };
+                let config = task.config.as_ref();
+                let pattern = config.and_then(|config| config.get(key)?.as_str());
+                let pattern = pattern
+                    .ok_or_else(|| problem(format!("`{key}` is no string in the task's config")))?;
+                let folder = match self.config.directory_of(task) {
+                    Some(folder) => folder,
+                    None => self.tree.package(&task.name)?,
+                };
+                let whole = folder.join(pattern);
+                let mut found = 0;
+                let matches = glob::glob(&whole.to_string_lossy())
+                    .map_err(|cause| problem(format!("`{pattern}`: {cause}")))?;
+                for path in matches {
+                    let path = path?;
+                    let bytes = fs::read(&path)
+                        .with_context(|| format!("cannot read {}", path.display()))?;
+                    let file = path.strip_prefix(&folder).unwrap_or(&path);
+                    files.push((name.clone(), file.display().to_string(), bytes));
+                    found += 1;
+                }
+                if found == 0 {
+                    return Err(problem(format!("no file is like {}", whole.display())));
+                }
+            }
+        }
+        Ok(files)
     }
 }
 

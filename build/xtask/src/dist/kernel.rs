@@ -61,6 +61,7 @@ impl Build {
         Ok(Unit {
             label: "kernel".into(),
             package: kernel.name.clone(),
+            directory: None,
             target: self.config.board.substrate.kernel_target.clone(),
             features: kernel.features.clone(),
             no_default_features: kernel.no_default_features,

@@ -57,7 +57,10 @@ impl Build {
             std::path::absolute(app).with_context(|| format!("{}: not a path", app.display()))?;
         let config = Config::load(&tree.root, &path)?;
         let kernel_target = &config.board.substrate.kernel_target;
-        let toolchain = Toolchain::find(&[&config.app.target, kernel_target], &tree.firmware())?;
+        let bindeps = config.app.tasks.values().flat_map(|task| &task.bindeps);
+        let mut targets = vec![config.app.target.as_str(), kernel_target.as_str()];
+        targets.extend(bindeps.map(|binary| binary.target.as_str()));
+        let toolchain = Toolchain::find(&targets, &tree.firmware())?;
         Ok(Self {
             tree,
             config,
@@ -68,9 +71,14 @@ impl Build {
 
     /// The compiler for this application.
     pub fn compiler(&self) -> Compiler<'_> {
+        let crates = self.config.app.tasks.values();
         Compiler {
             tree: &self.tree,
             toolchain: &self.toolchain,
+            outside: crates
+                .filter_map(|task| self.config.directory_of(task))
+                .filter(|path| !path.starts_with(&self.tree.root))
+                .collect(),
         }
     }
 

@@ -13,6 +13,7 @@ use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use toml_task::BinDep;
 
 /// The relocatable object of each task.
 pub type Objects = IndexMap<String, PathBuf>;
@@ -21,13 +22,22 @@ impl Build {
     /// How the crate of a task is built.
     pub fn task_unit(&self, name: &str, image: &str) -> Result<Unit> {
         let task = self.task(name)?;
+        let mut env = environment::task(&self.config, name, task, image)?;
+        for binary in &task.bindeps {
+            let path = self.product(image).bindep(name, &binary.name);
+            env.push((
+                environment::bindep(&binary.name),
+                path.display().to_string(),
+            ));
+        }
         Ok(Unit {
             label: name.to_string(),
             package: task.name.clone(),
+            directory: self.config.directory_of(task),
             target: self.config.app.target.clone(),
             features: task.features.clone(),
             no_default_features: task.no_default_features,
-            env: environment::task(&self.config, name, task, image)?,
+            env,
             // What is not used goes in the final link, which knows.
             rustc_args: vec!["-Clink-arg=-r".into(), "-Clink-arg=--no-gc-sections".into()],
         })
@@ -42,6 +52,20 @@ impl Build {
             .with_context(|| format!("`{name}` is not a task"))
     }
 
+    /// How a binary that a task embeds is built: in the workspace of the task, as a program of its own.
+    fn bindep_unit(&self, name: &str, binary: &BinDep) -> Result<Unit> {
+        Ok(Unit {
+            label: name.to_string(),
+            package: binary.name.clone(),
+            directory: self.config.directory_of(self.task(name)?),
+            target: binary.target.clone(),
+            features: binary.features.clone(),
+            no_default_features: false,
+            env: environment::common(&self.config)?,
+            rustc_args: Vec::new(),
+        })
+    }
+
     /// Compiles all tasks to relocatable objects.
     pub(super) fn compile_tasks(
         &self,
@@ -53,6 +77,11 @@ impl Build {
             let unit = self.task_unit(name, &product.image)?;
             let object = product.object(name);
             progress.step(&format!("building {name}"));
+            for binary in &self.task(name)?.bindeps {
+                let unit = self.bindep_unit(name, binary)?;
+                let output = product.bindep(name, &binary.name);
+                self.compiler().build(&unit, &output, progress)?;
+            }
             self.compiler().build(&unit, &object, progress)?;
             objects.insert(name.clone(), object);
         }
@@ -199,6 +228,13 @@ impl Product {
     /// The relocatable object of a task.
     pub fn object(&self, task: &str) -> PathBuf {
         self.directory.join("objects").join(format!("{task}.o"))
+    }
+
+    /// A binary that a task embeds.
+    pub fn bindep(&self, task: &str, name: &str) -> PathBuf {
+        self.directory
+            .join("objects")
+            .join(format!("{task}.{name}"))
     }
 
     /// The trial link of a task.

@@ -6,6 +6,7 @@
 mod card;
 mod console;
 mod dump;
+mod example;
 mod failure;
 mod hiffy;
 mod host;
@@ -48,6 +49,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(proof::trials(&bench));
     trials.extend(sweep::trials(&bench, selection.all));
     trials.extend(dump::trials(&bench));
+    trials.extend(example::trials(&bench));
     trials.extend(target::trials(&bench));
     trials.extend(model::trials(&bench, selection.all));
     trials.extend(hiffy::trials(&bench));

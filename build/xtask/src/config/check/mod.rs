@@ -22,6 +22,7 @@ pub fn check(config: &Config) -> Result<()> {
     tasks::priorities(&config.app.tasks).map_err(app)?;
     for (name, task) in &config.app.tasks {
         let inside = |problem: Problem| app(under_task(problem, name));
+        tasks::sources(config, task).map_err(inside)?;
         tasks::stack(config, task).map_err(inside)?;
         tasks::notifications(task).map_err(inside)?;
         tasks::slots(&config.app.tasks, name, task).map_err(inside)?;

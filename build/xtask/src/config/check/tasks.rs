@@ -5,6 +5,20 @@ use crate::config::{Config, Problem, Task};
 use indexmap::IndexMap;
 use std::collections::BTreeMap;
 
+/// The folder of a crate outside of the workspace.
+pub fn sources(config: &Config, task: &Task) -> Result<(), Problem> {
+    if let (Some(path), Some(folder)) = (&task.path, config.directory_of(task))
+        && !folder.join("Cargo.toml").is_file()
+    {
+        let message = format!("`{path}` has no Cargo.toml; it is relative to app.toml");
+        return Err(Problem::at(&["path"], message));
+    }
+    if task.bindeps.iter().any(|binary| binary.name == task.name) {
+        return Err(Problem::at(&["bindeps"], "a task cannot embed itself"));
+    }
+    Ok(())
+}
+
 /// Regions that a task can have: the kernel keeps eight per task, and one is the null region.
 const MAX_REGIONS: usize = 7;
 

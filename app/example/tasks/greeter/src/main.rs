@@ -1,0 +1,55 @@
+//! A client: asks the adder, says what came back on the serial line, and has it recorded.
+
+#![no_std]
+#![no_main]
+
+use adder_api::Adder;
+use core::fmt::Write;
+use drv_ast2600_uart::{UART5_ADDRESS, Uart};
+use task_crashlog_api::{Logger, info, warn};
+use userlib::{set_timer_relative, sys_recv_notification, task_slot};
+
+task_slot!(ADDER, adder);
+task_slot!(CRASHLOG, crashlog);
+
+task_config::task_config! {
+    period_ms: u32,
+}
+
+/// The program of `bindeps`.
+static HELPER: &[u8] = include_bytes!(env!("XTASK_BIN_FILE_HELPER"));
+
+#[unsafe(export_name = "main")]
+fn main() -> ! {
+    // SAFETY: app.toml maps UART5's page into this task and no other, and this is the only place that makes a `Uart`.
+    let mut uart = unsafe { Uart::new(UART5_ADDRESS) };
+    uart.configure(115_200);
+    let adder = Adder::from(ADDER.get_task_id());
+    let log = Logger::new(CRASHLOG.get_task_id());
+    // What is on the serial line matters to nobody but a reader, so a stuck line is no reason to stop.
+    let _ = writeln!(uart, "greeter: {}", include_str!("../greetings.txt").trim());
+    let _ = writeln!(
+        uart,
+        "greeter: helper begins with {:02x?}",
+        HELPER.get(1..4)
+    );
+    let mut number = 1;
+    loop {
+        match adder.add(number, number) {
+            Ok(sum) => {
+                info!(log, "{} and {} are {}", number, number, sum);
+                let _ = writeln!(uart, "greeter: {number} and {number} are {sum}");
+                number = sum;
+            }
+            Err(error) => {
+                warn!(log, "{} is as far as it goes: {:?}", number, error);
+                let _ = writeln!(uart, "greeter: {number} is as far as it goes: {error:?}");
+                number = 1;
+            }
+        }
+        set_timer_relative(TASK_CONFIG.period_ms, notifications::TIMER_MASK);
+        sys_recv_notification(notifications::TIMER_MASK);
+    }
+}
+
+include!(concat!(env!("OUT_DIR"), "/notifications.rs"));
