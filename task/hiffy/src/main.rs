@@ -19,6 +19,10 @@
 #![no_std]
 #![no_main]
 
+#[cfg(not(feature = "testsuite"))]
+mod functions;
+#[cfg(feature = "testsuite")]
+#[path = "tests.rs"]
 mod functions;
 
 use core::hint::black_box;

@@ -23,6 +23,12 @@ const RESTARTS: u32 = 2;
 /// For what reason did a server fault this task (by index) last? The reason's number and 1, or 0.
 const REFUSAL: u32 = 3;
 
+/// The case that a debugger asked for has passed.
+const TEST_COMPLETE: u32 = 0xfffe;
+
+/// How did it end: 0 failed, 1 passed, 3 not yet?
+const TEST_RESULT: u32 = 0xffff;
+
 #[export_name = "main"]
 fn main() -> ! {
     const { assert!(NUM_TASKS == TASK_NAMES.len() && MAX_TASK_NAME >= "supervisor".len()) };
@@ -34,6 +40,7 @@ fn main() -> ! {
     let mut cases = 0;
     let mut restarts = [0_u32; NUM_TASKS];
     let mut refusals = [0_u32; NUM_TASKS];
+    let mut result = 3_u32;
     set_timer_relative(LIMIT, notifications::TIMER_MASK);
     loop {
         let mut buffer = [0; 64];
@@ -53,6 +60,7 @@ fn main() -> ! {
                 if index == Task::client as usize {
                     // Left as it is, for whoever looks.
                     sys_set_timer(None, 0);
+                    result = 0;
                     let mut text = [0; PANIC_MESSAGE_MAX_LEN];
                     let why = kipc::read_panic_message(index, &mut text)
                         .ok()
@@ -105,6 +113,14 @@ fn main() -> ! {
                     .copied()
                     .unwrap_or(u32::MAX);
                 sys_reply(msg.sender, 0, &count.to_le_bytes());
+            }
+            TEST_COMPLETE => {
+                result = 1;
+                sys_reply(msg.sender, 0, &[]);
+            }
+            TEST_RESULT => {
+                let result = core::mem::replace(&mut result, 3);
+                sys_reply(msg.sender, 0, &result.to_le_bytes());
             }
             _ => sys_reply_fault(msg.sender, ReplyFaultReason::UndefinedOperation),
         }

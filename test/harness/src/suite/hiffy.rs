@@ -38,7 +38,14 @@ const SEND_LEASE_WRITE: u8 = 4;
 
 /// REQ: C6: an interface is called through the executor as Humility does it.
 pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
-    vec![bench.trial("target::hiffy", DEMO, run)]
+    vec![
+        bench.trial("target::hiffy", DEMO, run),
+        bench.trial(
+            "target::hiffy-runs-tests",
+            "test/foreign/app.toml",
+            run_tests,
+        ),
+    ]
 }
 
 /// What a function returned.
@@ -135,6 +142,29 @@ fn run(rig: &Rig) -> Result<Cases> {
         state == [Ok(vec![0; 4])],
         "Jefe.get_state afterwards: {state:?}"
     );
+    machine.quit()?;
+    Ok(Cases::one())
+}
+
+/// A test image: its executor has one function, which runs a case and tells how it ended.
+fn run_tests(rig: &Rig) -> Result<Cases> {
+    let mut config = Config::new(&rig.image.elf, None);
+    config.debugger = true;
+    let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
+    machine.run()?;
+    machine.uart5.wait_for("finished:", LIMIT)?;
+    let executor = Executor {
+        machine: &machine,
+        variables: variables(rig)?,
+    };
+    // The third case passes; there is no case 99, and the suite dies of it.
+    for (case, result) in [(2, 1_u32), (99, 0)] {
+        let ended = executor.call(&[4, case, 1, 0], &[])?;
+        ensure!(
+            ended == [Ok(result.to_le_bytes().to_vec())],
+            "RunTest({case}): {ended:?}"
+        );
+    }
     machine.quit()?;
     Ok(Cases::one())
 }
