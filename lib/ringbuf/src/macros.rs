@@ -61,8 +61,8 @@ macro_rules! counted_ringbuf {
     };
 }
 
-/// As [`ringbuf!`]: counters are disabled.
-#[cfg(all(feature = "counters", feature = "counters-disabled"))]
+/// As [`ringbuf!`]: there are no counters, or they are disabled.
+#[cfg(any(not(feature = "counters"), feature = "counters-disabled"))]
 #[macro_export]
 macro_rules! counted_ringbuf {
     ($($arguments:tt)*) => {

@@ -41,14 +41,14 @@
 #[cfg(all(feature = "panic-messages", feature = "no-panic"))]
 compile_error!("features \"panic-messages\" and \"no-panic\" exclude each other");
 
-#[cfg(feature = "critical-section")]
-pub mod critical_section;
 pub mod hl;
 pub mod kipc;
 pub mod macros;
 mod message;
 #[cfg(target_os = "none")]
 mod panic;
+#[cfg(all(feature = "critical-section", target_os = "none"))]
+mod single_thread;
 #[cfg(all(target_arch = "arm", target_os = "none"))]
 mod start;
 mod syscalls;
@@ -56,6 +56,9 @@ pub mod task_slot;
 
 pub use abi::*;
 pub use armv6m_atomic_hack;
+// The crate itself: a task that imports everything from here and uses the crate too names one thing.
+#[cfg(feature = "critical-section")]
+pub use critical_section;
 pub use message::{
     BorrowInfo, ClosedRecvError, Lease, NotificationBits, PANIC_MESSAGE_MAX_LEN, RecvMessage,
     TimerState,

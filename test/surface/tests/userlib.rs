@@ -103,6 +103,13 @@ fn s6_re_exports() {
         value.unwrap_lite()
     }
     assert_eq!(through(Some(1)), 1);
+    // The crate and what userlib exports under its name are one, whoever is asked.
+    fn same(
+        section: userlib::critical_section::CriticalSection<'_>,
+    ) -> critical_section::CriticalSection<'_> {
+        section
+    }
+    let _: fn(_) -> _ = same;
     #[allow(unused_imports)]
     use userlib::{critical_section as _, hl as _, kipc as _, macros as _, task_slot as _};
 }

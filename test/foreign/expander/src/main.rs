@@ -3,6 +3,8 @@
 #![no_std]
 #![no_main]
 
+use core::cell::Cell;
+use critical_section::Mutex;
 use ringbuf::{ringbuf, ringbuf_entry};
 use userlib::*;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -48,13 +50,15 @@ struct FillArgs {
     count: u32,
 }
 
+/// Shared by way of critical sections, as many crates do it; userlib provides them.
+static NOTES: Mutex<Cell<u32>> = Mutex::new(Cell::new(0));
+
 /// An operation of the thermal server that only the supervisor may call.
 const SECRET: u16 = 10;
 
 #[export_name = "main"]
 fn main() -> ! {
     let mut pins = 0_u32;
-    let mut notes = 0_u32;
     // A note to oneself is there at the first receive.
     let me = ME.get_task_id();
     assert_eq!(usize::from(ME.get_task_index()), me.index());
@@ -64,12 +68,15 @@ fn main() -> ! {
         hl::recv(
             buffer.as_mut_bytes(),
             notifications::NOTE_MASK,
-            (&mut pins, &mut notes),
-            |(_, notes), bits| {
+            &mut pins,
+            |_, bits| {
                 ringbuf_entry!(EXPANDER_RINGBUF, Trace::Notified(bits));
-                *notes += 1;
+                critical_section::with(|cs| {
+                    let notes = NOTES.borrow(cs);
+                    notes.set(notes.get() + 1);
+                });
             },
-            |(pins, notes), op, msg| -> Result<(), ResponseCode> {
+            |pins, op, msg| -> Result<(), ResponseCode> {
                 match op {
                     Op::Set => {
                         let (value, caller) =
@@ -117,7 +124,7 @@ fn main() -> ! {
                     }
                     Op::Notes => {
                         let (_, caller) = msg.fixed::<(), u32>().ok_or(ResponseCode::BadArg)?;
-                        caller.reply(*notes);
+                        caller.reply(critical_section::with(|cs| NOTES.borrow(cs).get()));
                     }
                 }
                 Ok(())
