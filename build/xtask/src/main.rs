@@ -151,6 +151,11 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Run every row of the fault matrix, and write doc/fault-matrix.md
+    FaultMatrix {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Count instructions
     Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -231,6 +236,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Lint => lint::lint(&built(Path::new(DEFAULT_APP))?.0),
         Verb::Demo { arguments } => harness("demo", &arguments),
         Verb::Test { arguments } => harness("test", &arguments),
+        Verb::FaultMatrix { arguments } => harness("fault-matrix", &arguments),
         Verb::Bench { arguments } => harness("bench", &arguments),
     }
 }

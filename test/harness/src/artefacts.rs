@@ -3,6 +3,7 @@
 //! `target/test/<name>/` holds the card image, each serial port's bytes, the QMP dialogue, QEMU's own messages and the
 //! command line. A failed test says where they are; a test that passed leaves nothing.
 
+use crate::paths;
 use anyhow::{Context, Result};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -15,13 +16,13 @@ pub struct Artefacts {
 impl Artefacts {
     /// Makes an empty folder for the run called `name`, replacing what an earlier run of that name left.
     pub fn new(name: &str) -> Result<Self> {
-        let dir = crate::paths::target()
-            .join("test")
-            .join(name.replace("::", "/"));
+        let dir = paths::target().join("test").join(name.replace("::", "/"));
         if dir.exists() {
-            fs::remove_dir_all(&dir).with_context(|| format!("cannot clear {}", dir.display()))?;
+            fs::remove_dir_all(&dir)
+                .with_context(|| format!("cannot clear {}", paths::shown(&dir)))?;
         }
-        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        fs::create_dir_all(&dir)
+            .with_context(|| format!("cannot create {}", paths::shown(&dir)))?;
         Ok(Self { dir })
     }
 
@@ -42,13 +43,14 @@ impl Artefacts {
             .create(true)
             .append(true)
             .open(&path)
-            .with_context(|| format!("cannot open {}", path.display()))
+            .with_context(|| format!("cannot open {}", paths::shown(&path)))
     }
 
     /// Writes a whole file.
     pub fn write(&self, file: &str, contents: &[u8]) -> Result<PathBuf> {
         let path = self.path(file);
-        fs::write(&path, contents).with_context(|| format!("cannot write {}", path.display()))?;
+        fs::write(&path, contents)
+            .with_context(|| format!("cannot write {}", paths::shown(&path)))?;
         Ok(path)
     }
 

@@ -202,7 +202,7 @@ impl Evidence {
             ),
             None => {
                 ensure!(
-                    listed["repeats"] == 0,
+                    listed["repeats"].as_u64() == Some(crash.times - 1),
                     "new, but counted {}",
                     listed["repeats"]
                 );

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long the stub may take to answer anything but a run.
-const REPLY: Duration = Duration::from_secs(20);
+const REPLY: Duration = Duration::from_secs(60);
 
 /// A connection to the stub.
 pub struct Debugger {
@@ -43,6 +43,12 @@ impl Debugger {
     /// Forgets a breakpoint.
     pub fn clear_break(&mut self, address: u32) -> Result<()> {
         self.ok(&format!("z1,{:x},2", address & !1))
+    }
+
+    /// Stops behind each instruction that writes to these addresses from now on, or no longer.
+    pub fn watch(&mut self, address: u32, length: u32, watch: bool) -> Result<()> {
+        let packet = if watch { 'Z' } else { 'z' };
+        self.ok(&format!("{packet}2,{address:x},{length:x}"))
     }
 
     /// Lets the machine run until it stops at a breakpoint.

@@ -20,6 +20,9 @@ use tempfile::TempDir;
 /// How long QEMU may take from its start to connecting its sockets.
 const START: Duration = Duration::from_secs(60);
 
+/// How long QEMU may take to end when it is told to: it writes out what it has logged.
+const END: Duration = Duration::from_secs(60);
+
 /// What QEMU does when the guest resets itself.
 #[derive(Copy, Clone, PartialEq, Eq)]
 pub enum OnReset {
@@ -167,7 +170,7 @@ impl Machine {
     /// Ends QEMU in the regular way.
     pub fn quit(mut self) -> Result<()> {
         self.qmp.quit()?;
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + END;
         while Instant::now() < deadline {
             if self
                 .child
@@ -179,7 +182,7 @@ impl Machine {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        bail!("QEMU did not end within 10 s of being told to")
+        bail!("QEMU did not end within {END:?} of being told to")
     }
 
     /// Kills QEMU where it stands: the power cut.

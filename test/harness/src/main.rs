@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use harness::{bench, demo, suite};
+use harness::{bench, demo, matrix, suite};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,6 +37,12 @@ enum Command {
         threads: Option<usize>,
         /// Only tests whose name contains this.
         filter: Option<String>,
+    },
+    /// Run every row of the fault matrix, and write doc/fault-matrix.md.
+    FaultMatrix {
+        /// Run nothing; write it from what the rows left that were run last.
+        #[arg(long)]
+        only_write: bool,
     },
     /// Count instructions beside the budgets, and write doc/numbers.md.
     Bench {
@@ -72,6 +78,7 @@ fn run(command: Command) -> Result<bool> {
             threads,
             filter,
         }),
+        Command::FaultMatrix { only_write } => matrix::run(only_write),
         Command::Bench { profile } => bench::run(profile.as_deref()).map(|()| true),
     }
 }

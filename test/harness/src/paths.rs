@@ -17,3 +17,26 @@ pub fn target() -> PathBuf {
             .join("target"),
     }
 }
+
+/// A path as people read it: relative to the root of the repository, if it is in there.
+pub fn shown(path: &Path) -> String {
+    let inside = root()
+        .canonicalize()
+        .ok()
+        .and_then(|root| Some(path.strip_prefix(root).ok()?.to_owned()))
+        .or_else(|| Some(path.strip_prefix(root()).ok()?.to_owned()));
+    inside.as_deref().unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_in_the_repository_are_shown_without_it() {
+        assert_eq!(shown(&root().join("doc/numbers.md")), "doc/numbers.md");
+        let whole = root().canonicalize().expect("the repository").join("doc");
+        assert_eq!(shown(&whole), "doc");
+        assert_eq!(shown(Path::new("/elsewhere/file")), "/elsewhere/file");
+    }
+}

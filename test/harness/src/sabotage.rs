@@ -12,6 +12,7 @@
 
 use crate::artefacts::Artefacts;
 use crate::build::Image;
+use crate::controller::SLOT;
 use crate::gdb::Debugger;
 use crate::machine::{Config, Machine, Time};
 use crate::qemu::Qemu;
@@ -60,6 +61,8 @@ pub enum Stop {
     Done,
     /// At an address that was asked for with [`System::stop_at`].
     At(u32),
+    /// A command was sent to the card; see [`System::stop_at_commands`].
+    Command,
 }
 
 /// What the client of the recorder does.
@@ -174,6 +177,8 @@ pub struct System {
     pub symbols: Symbols,
     places: Places,
     extra: Vec<u32>,
+    /// Whether to stop at commands.
+    commands: bool,
     /// The address where the machine stands.
     at: Option<u32>,
 }
@@ -216,6 +221,7 @@ impl System {
             symbols,
             places,
             extra: Vec::new(),
+            commands: false,
             at: None,
         })
     }
@@ -241,6 +247,7 @@ impl System {
             }
             Some((_, stop)) => Ok(*stop),
             None if self.extra.contains(&pc) => Ok(Stop::At(pc)),
+            None if self.commands => Ok(Stop::Command),
             None => bail!("the machine stopped at {pc:#x}, where nobody wanted it to"),
         }
     }
@@ -272,6 +279,21 @@ impl System {
         } else {
             self.debugger.clear_break(address)
         }
+    }
+
+    /// Stops behind each instruction that sends a command to the card, whoever does, or no longer.
+    pub fn stop_at_commands(&mut self, stop: bool) -> Result<()> {
+        self.commands = stop;
+        self.debugger.watch(SLOT + 0x0e, 2, stop)
+    }
+
+    /// Runs until the Nth command from here on was sent.
+    pub fn go_to_command(&mut self, number: u32) -> Result<()> {
+        self.stop_at_commands(true)?;
+        for _ in 0..number {
+            self.go_to(Stop::Command)?;
+        }
+        self.stop_at_commands(false)
     }
 
     /// Says at [`Stop::Ready`] what the client does, and after how many ticks of its timer the saboteur strikes, and how;

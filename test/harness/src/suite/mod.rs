@@ -5,11 +5,13 @@
 
 mod card;
 mod console;
+mod crash_loop;
 mod dump;
 mod example;
 mod failure;
 mod hiffy;
 mod host;
+mod matrix;
 mod model;
 mod power;
 mod proof;
@@ -18,11 +20,13 @@ mod target;
 
 use crate::artefacts::Artefacts;
 use crate::build::{self, Image};
+use crate::paths;
 use crate::qemu::Qemu;
 use crate::tool::Tool;
 use anyhow::{Result, anyhow};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,6 +51,8 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(card::trials(&bench));
     trials.extend(power::trials(&bench, selection.all));
     trials.extend(proof::trials(&bench));
+    trials.extend(matrix::trials(&bench));
+    trials.extend(crash_loop::trials(&bench, selection.all));
     trials.extend(sweep::trials(&bench, selection.all));
     trials.extend(dump::trials(&bench));
     trials.extend(example::trials(&bench));
@@ -67,6 +73,13 @@ pub fn run(selection: &Selection) -> Result<bool> {
         println!("{passed} passed, {failed} failed");
     }
     Ok(!conclusion.has_failed())
+}
+
+/// Runs the rows of the fault matrix alone, which leave their lines in a folder; says whether all passed.
+pub fn run_matrix(folder: &Path) -> bool {
+    let bench = Arc::new(Bench::default());
+    let rows = matrix::rows_as_trials(&bench, Some(folder.to_owned()));
+    !libtest_mimic::run(&Arguments::default(), rows).has_failed()
 }
 
 /// What the tests share: things that are built when the first test needs them, and the count of cases.
@@ -129,7 +142,7 @@ impl Bench {
             let outcome = bench.rig(app, &name).and_then(|rig| {
                 let outcome = run(&rig);
                 let well = outcome.as_ref().is_ok_and(|cases| cases.failed.is_empty());
-                let dir = rig.artefacts.dir().display().to_string();
+                let dir = paths::shown(rig.artefacts.dir());
                 if well {
                     rig.artefacts.discard();
                 }

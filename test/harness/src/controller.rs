@@ -1,0 +1,221 @@
+//! States of controller and card, and how a driver gets there: for crashes in any of them.
+
+use crate::gdb::Debugger;
+use anyhow::Result;
+
+/// Registers of the eMMC's slot.
+pub const SLOT: u32 = 0x1e75_0100;
+/// A block that belongs to nobody: behind the partition table, before our partition. In bytes, as the card has no more
+/// than 2 GiB.
+const NOBODYS: u32 = 1_000 * 512;
+
+/// Something done to the controller.
+#[derive(Clone, Copy)]
+pub enum Do {
+    /// A register of so many bytes.
+    Set(u32, usize, u32),
+    /// A command without data: index, argument, response (low byte of the command register).
+    Command(u32, u32, u32),
+    /// A command with data: index, argument, blocks; by PIO.
+    Read(u32, u32, u32),
+    /// The same, to the card.
+    Write(u32, u32, u32),
+    /// Takes so many words out of the buffer.
+    Take(u32),
+    /// Puts so many words into the buffer.
+    Put(u32),
+}
+
+use Do::{Command, Put, Read, Set, Take, Write};
+
+const R1: u32 = 0x1a;
+const R2: u32 = 0x09;
+const R3: u32 = 0x02;
+const NONE: u32 = 0;
+
+/// What CMD1 is asked for: 1.7 to 3.6 V, sectors if the card wants them.
+const OCR: u32 = 0x40ff_8080;
+
+/// A name, a state, and how to get there.
+pub const STATES: &[(&str, &str, &[Do])] = &[
+    ("clock-off", "clock off", &[Set(0x2c, 2, 0)]),
+    (
+        "power-off",
+        "clock and bus power off",
+        &[Set(0x2c, 2, 0), Set(0x29, 1, 0)],
+    ),
+    ("card-idle", "card in idle state", &[Command(0, 0, NONE)]),
+    (
+        "card-ready",
+        "card in ready state, half way through identification",
+        &[Command(0, 0, NONE), Command(1, OCR, R3)],
+    ),
+    (
+        "card-ident",
+        "card in identification state",
+        &[Command(0, 0, NONE), Command(1, OCR, R3), Command(2, 0, R2)],
+    ),
+    (
+        "card-standby",
+        "card in stand-by state, with an address that nobody knows",
+        &[
+            Command(0, 0, NONE),
+            Command(1, OCR, R3),
+            Command(2, 0, R2),
+            Command(3, 77 << 16, R1),
+        ],
+    ),
+    ("card-deselected", "card deselected", &[Command(7, 0, NONE)]),
+    (
+        "read-begin",
+        "reading one block, at its begin",
+        &[Read(17, NOBODYS, 1)],
+    ),
+    (
+        "read-middle",
+        "reading one block, in its middle",
+        &[Read(17, NOBODYS, 1), Take(64)],
+    ),
+    (
+        "read-end",
+        "reading one block, before its last word",
+        &[Read(17, NOBODYS, 1), Take(127)],
+    ),
+    (
+        "read-many-begin",
+        "reading eight blocks, at their begin",
+        &[Read(18, NOBODYS, 8)],
+    ),
+    (
+        "read-many-middle",
+        "reading eight blocks, in the middle of the fourth",
+        &[Read(18, NOBODYS, 8), Take(3 * 128 + 50)],
+    ),
+    (
+        "read-many-end",
+        "reading eight blocks, before the last word",
+        &[Read(18, NOBODYS, 8), Take(8 * 128 - 1)],
+    ),
+    (
+        "read-done",
+        "all eight blocks read, but the card not stopped",
+        &[Read(18, NOBODYS, 8), Take(8 * 128)],
+    ),
+    (
+        "write-begin",
+        "writing one block, at its begin",
+        &[Write(24, NOBODYS, 1)],
+    ),
+    (
+        "write-middle",
+        "writing one block, in its middle",
+        &[Write(24, NOBODYS, 1), Put(64)],
+    ),
+    (
+        "write-end",
+        "writing one block, before its last word",
+        &[Write(24, NOBODYS, 1), Put(127)],
+    ),
+    (
+        "write-many-begin",
+        "writing eight blocks, at their begin",
+        &[Write(25, NOBODYS, 8)],
+    ),
+    (
+        "write-many-middle",
+        "writing eight blocks, in the middle of the fourth",
+        &[Write(25, NOBODYS, 8), Put(3 * 128 + 50)],
+    ),
+    (
+        "write-many-end",
+        "writing eight blocks, before the last word",
+        &[Write(25, NOBODYS, 8), Put(8 * 128 - 1)],
+    ),
+    (
+        "write-done",
+        "all eight blocks written, but the card not stopped",
+        &[Write(25, NOBODYS, 8), Put(8 * 128)],
+    ),
+    (
+        "erase-begin",
+        "the begin of an erase is set",
+        &[Command(35, NOBODYS, R1)],
+    ),
+    (
+        "erase-end",
+        "begin and end of an erase are set",
+        &[Command(35, NOBODYS, R1), Command(36, NOBODYS, R1)],
+    ),
+    (
+        "erased",
+        "an erase was just begun",
+        &[
+            Command(35, NOBODYS, R1),
+            Command(36, NOBODYS, R1),
+            Command(38, 0, R1 | 1),
+        ],
+    ),
+    (
+        "dead-dma",
+        "reading eight blocks by ADMA2 with descriptors that lie where there is no memory",
+        &[
+            Set(0x28, 1, 0x10),
+            Set(0x58, 4, 0x4800_0000),
+            Set(0x04, 4, 8 << 16 | 512),
+            Set(0x08, 4, NOBODYS),
+            Set(0x0c, 4, (18 << 8 | R1 | 0x20) << 16 | 0x33),
+        ],
+    ),
+    (
+        "status-set",
+        "every error interrupt status set, and nobody cleared them",
+        &[Set(0x34, 4, u32::MAX), Set(0x52, 2, 0x03ff)],
+    ),
+    (
+        "command-illegal",
+        "the last command was one that the card does not know",
+        &[Command(60, 0, R1)],
+    ),
+];
+
+/// Brings controller and card into a state, from the one in which they are idle. The debugger's addresses are physical.
+pub fn bring(debugger: &mut Debugger, steps: &[Do]) -> Result<()> {
+    steps.iter().try_for_each(|step| step.carry_out(debugger))
+}
+
+impl Do {
+    fn carry_out(self, debugger: &mut Debugger) -> Result<()> {
+        /// Command with data; direction, multiple, count.
+        fn data(
+            debugger: &mut Debugger,
+            index: u32,
+            argument: u32,
+            blocks: u32,
+            mode: u32,
+        ) -> Result<()> {
+            let multiple = if blocks > 1 { 0x22 } else { 0 };
+            debugger.set_word(SLOT + 0x04, blocks << 16 | 512)?;
+            debugger.set_word(SLOT + 0x08, argument)?;
+            debugger.set_word(
+                SLOT + 0x0c,
+                (index << 8 | R1 | 0x20) << 16 | mode | multiple,
+            )
+        }
+        match self {
+            Set(register, bytes, value) => debugger.set_memory(
+                SLOT + register,
+                value.to_le_bytes().get(..bytes).unwrap_or(&[]),
+            ),
+            Command(index, argument, response) => {
+                debugger.set_word(SLOT + 0x08, argument)?;
+                debugger.set_word(SLOT + 0x0c, (index << 8 | response) << 16)
+            }
+            Read(index, argument, blocks) => data(debugger, index, argument, blocks, 0x10),
+            Write(index, argument, blocks) => data(debugger, index, argument, blocks, 0),
+            Take(words) => (0..words).try_for_each(|_| debugger.word(SLOT + 0x20).map(drop)),
+            Put(words) => {
+                (0..words).try_for_each(|word| debugger.set_word(SLOT + 0x20, 0xa5a5_0000 | word))
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The same crash over and over: counted, not stored; the first records stay, and the card is worn no more than it must.
+
+use super::{Bench, Cases, Rig};
+use crate::evidence::{Crash, Evidence};
+use crate::sabotage::{APP, Deed, Failing, State, Stop, System, Work};
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Crashes that came before the loop, each another one: as many as are always kept.
+const FIRST: u32 = 4;
+/// Blocks that a cycle may write: in the emergency the log tail (one page) and two copies of the ledger at most; in the boot
+/// one page for what is logged, one when the recorder starts, and one for each of what the client appends and flushes.
+const BLOCKS: u64 = 8;
+
+/// REQ: X6, K5: after N crashes by the same fault the count is right, the first records are as they were, every record
+/// that was reported as written is read back whole, and the blocks written in a cycle are bounded.
+pub fn trials(bench: &Arc<Bench>, all: bool) -> Vec<Trial> {
+    let cycles = if all { 1_000 } else { 50 };
+    vec![
+        bench.trial(format!("crash-loop::{cycles}-panics"), APP, move |rig| {
+            panics(rig, cycles)
+        }),
+        bench.trial(
+            format!("crash-loop::{}-oopses", cycles / 10),
+            APP,
+            move |rig| oopses(rig, cycles / 10),
+        ),
+    ]
+}
+
+/// A card with the first records, and a system that is ready to fail.
+fn begin(rig: &Rig, card: &Path) -> Result<(System, Evidence)> {
+    rig.tool.format(card)?;
+    let mut system = System::start(&rig.qemu, &rig.image, Some(card), &rig.artefacts)?;
+    system.boot()?;
+    let mut evidence = Evidence::take(&rig.tool, card)?;
+    for crash in 0..FIRST {
+        system.work(Work::Sleep(100), 100_000, Deed::Jump(0x100 + 4 * crash))?;
+        system.go_to(Stop::Struck)?;
+        let accepted = system.seen()?.accepted;
+        system.boot()?;
+        (evidence, _) = evidence.after(&rig.tool, card, &[Crash::panic("saboteur")], accepted)?;
+    }
+    system
+        .machine
+        .qmp
+        .human("trace-event sdcard_write_block on")?;
+    Ok((system, evidence))
+}
+
+fn panics(rig: &Rig, cycles: u32) -> Result<Cases> {
+    let card = rig.artefacts.path("card.img");
+    let (mut system, mut evidence) = begin(rig, &card)?;
+    let mut writes = Writes::open(&rig.artefacts.path("qemu.log"))?;
+    let mut most = 0;
+    for cycle in 1..=cycles {
+        let (fatal, how) = (true, Failing::STORE);
+        system.work(Work::Fail { fatal, how }, 0, Deed::Nothing)?;
+        let seen = system.boot()?;
+        ensure!(
+            seen.state == State::Ready && seen.durable >= 1 && seen.error == 0,
+            "after crash {cycle} logging does not go on: {seen:?}"
+        );
+        let crash = [Crash::panic("fatal")];
+        (evidence, _) = evidence
+            .after(&rig.tool, &card, &crash, 1)
+            .with_context(|| format!("after crash {cycle}"))?;
+        most = most.max(writes.since_last()?);
+    }
+    ensure!(most > 0, "no write was counted");
+    ensure!(
+        most <= BLOCKS,
+        "a cycle wrote {most} blocks, and may write {BLOCKS}"
+    );
+    finish(&evidence, cycles, "fatal")
+}
+
+fn oopses(rig: &Rig, cycles: u32) -> Result<Cases> {
+    let card = rig.artefacts.path("card.img");
+    let (mut system, mut evidence) = begin(rig, &card)?;
+    for cycle in 1..=cycles {
+        let (fatal, how) = (false, Failing::STORE);
+        system.work(Work::Fail { fatal, how }, 0, Deed::Nothing)?;
+        system
+            .go_to(Stop::Done)
+            .with_context(|| format!("after oops {cycle}"))?;
+        (evidence, _) = evidence
+            .after(&rig.tool, &card, &[Crash::oops("victim")], 0)
+            .with_context(|| format!("after oops {cycle}"))?;
+        system.go_to(Stop::Ready)?;
+    }
+    finish(&evidence, cycles, "victim")
+}
+
+/// The first records are there, and one for the crash of the loop.
+fn finish(evidence: &Evidence, cycles: u32, task: &str) -> Result<Cases> {
+    let (looped, first) = evidence
+        .records
+        .split_last()
+        .context("there are no records")?;
+    ensure!(
+        first.len() == FIRST as usize && first.iter().all(|record| record["task"] == "saboteur"),
+        "the first records are not what is left: {first:#?}"
+    );
+    ensure!(
+        looped["task"] == task && looped["repeats"] == cycles - 1,
+        "{cycles} crashes of {task}, but the last record is {looped}"
+    );
+    Ok(Cases {
+        passed: cycles as usize,
+        failed: Vec::new(),
+    })
+}
+
+/// Counts the lines that QEMU writes for each block.
+struct Writes(BufReader<File>);
+
+impl Writes {
+    fn open(log: &Path) -> Result<Self> {
+        let file = File::open(log).context("QEMU has no log")?;
+        let mut writes = Self(BufReader::new(file));
+        writes.since_last()?;
+        Ok(writes)
+    }
+
+    /// Lines since the last time.
+    fn since_last(&mut self) -> Result<u64> {
+        let mut count = 0;
+        let mut line = String::new();
+        while self.0.read_line(&mut line)? > 0 {
+            count += u64::from(line.starts_with("sdcard_write_block"));
+            line.clear();
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,441 @@
+//! A client fails, and something else is broken: the card, what is on it, retained RAM, the transfers.
+
+use super::scene::{NOWHERE, SOON, Scene};
+use super::{IDLE, RECORDED, Row};
+use crate::controller::SLOT;
+use crate::evidence::{Crash, Evidence};
+use crate::sabotage::{Deed, Failing, State, Stop, Work};
+use anyhow::{Context, Result, ensure};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// The retained region.
+const RETAINED: u32 = 0x80c0_0000;
+/// Its blocks that are damaged one by one: header, mailbox, location cache, log ring, and the first of what the ring's
+/// pages are found by.
+const RETAINED_BLOCKS: u32 = 24;
+/// The emergency entry.
+const EMERGENCY: &[&str] = &["task_crashlog::emergency::run"];
+/// Length of a block.
+const BLOCK: u64 = 512;
+/// Blocks of a card of 64 MiB.
+const BLOCKS: u64 = (64 << 20) / BLOCK;
+
+/// Error interrupt status bits that are forced (SD Host Controller, section 2.2.18).
+const FORCED: [(&str, &str, u16); 6] = [
+    (
+        "command-timeout",
+        "a command time-out is forced on the Nth command of the emergency, for N from 1 to 10",
+        0x0001,
+    ),
+    (
+        "command-crc",
+        "a CRC error of the response is forced on the Nth command of the emergency, for N from 1 to 10",
+        0x0002,
+    ),
+    (
+        "command-index",
+        "an index error of the response is forced on the Nth command of the emergency, for N from 1 to 10",
+        0x0008,
+    ),
+    (
+        "data-timeout",
+        "a data time-out is forced on the Nth command of the emergency, for N from 1 to 10",
+        0x0010,
+    ),
+    (
+        "data-crc",
+        "a CRC error of the data is forced on the Nth command of the emergency, for N from 1 to 10",
+        0x0020,
+    ),
+    (
+        "adma",
+        "an ADMA error is forced on the Nth command of the emergency, for N from 1 to 10",
+        0x0200,
+    ),
+];
+
+/// REQ: M8, P6, P8, X3, X6: what cannot be written stays in retained RAM and is written late; what is not ours is not
+/// written; what is repairable is repaired.
+pub fn rows() -> Vec<Row> {
+    let row = |id: &str, broken, outcome, requirements, run: fn(Scene<'_>) -> Result<()>| Row {
+        id: id.to_owned(),
+        who: "a client".to_owned(),
+        state: IDLE.to_owned(),
+        broken,
+        outcome,
+        requirements,
+        run: Box::new(move |rig| run(Scene::ready(rig)?)),
+    };
+    let mut rows = vec![
+        row(
+            "card-gone",
+            "the card is taken out in the moment of the crash, and comes back later",
+            "kept in retained RAM; recorded late, without a restart, when the card is back",
+            "P6 X3",
+            gone,
+        ),
+        row(
+            "card-replaced-blank",
+            "the card is replaced by a blank one in the moment of the crash",
+            "the blank card is not written; recorded late on the right one",
+            "M8 P6 X3",
+            replaced_by_blank,
+        ),
+        row(
+            "card-replaced-ours",
+            "the card is replaced by another one of ours in the moment of the crash",
+            "recorded before the restart, on the other card",
+            "P8 M8",
+            replaced_by_ours,
+        ),
+        row(
+            "card-smaller",
+            "the card is replaced by a copy that is cut in half, so that the log's place does not exist",
+            "recorded late, on the whole one",
+            "M7 X3",
+            smaller,
+        ),
+        row(
+            "no-table",
+            "the partition table is gone since the start",
+            "recorded before the restart, by the location cache",
+            "P8",
+            |scene| {
+                damaged(
+                    scene,
+                    &[(0, 34), (BLOCKS - 33, 33)],
+                    &Crash::panic("saboteur"),
+                )
+            },
+        ),
+        row(
+            "superblock-first",
+            "the first copy of the superblock is damaged",
+            RECORDED,
+            "P8",
+            |scene| damaged(scene, &[(2048, 1)], &Crash::panic("saboteur")),
+        ),
+        row(
+            "retained-damaged",
+            "one block of the retained region is overwritten in the moment of the crash; each of the first 24 in turn",
+            "recorded, in time or late",
+            "X3 P8",
+            retained,
+        ),
+        row(
+            "write-protected",
+            "every write protect group of the card is protected",
+            "recorded late, after the restart, when the protection is gone",
+            "X3 P6",
+            protected,
+        ),
+        row(
+            "clock-dead",
+            "the recorder's time source stands still",
+            RECORDED,
+            "X1 K1",
+            |mut scene| {
+                let seen = scene.strike_idle()?;
+                stop_clock(&mut scene)?;
+                scene
+                    .recovers(&[Crash::panic("saboteur")], seen.accepted)
+                    .map(drop)
+            },
+        ),
+        row(
+            "clock-dead-card-gone",
+            "the recorder's time source stands still, and the card is taken out",
+            "the system restarts within the budget; recorded late, when the card is back",
+            "X1 P6 X3",
+            |mut scene| {
+                let seen = scene.strike_idle()?;
+                stop_clock(&mut scene)?;
+                scene.eject()?;
+                scene.system.boot()?;
+                is_ram_only(&mut scene)?;
+                with_the_right_card(&mut scene, Crash::panic("saboteur").late(), seen.accepted)
+            },
+        ),
+        row(
+            "slots-full",
+            "every record slot is used",
+            "the first four records are kept, and the newest",
+            "X6 P10",
+            full,
+        ),
+        row(
+            "errors-for-good",
+            "each command of the emergency ends with a CRC error",
+            "recorded late, with the reason",
+            "K3 X3",
+            forced_always,
+        ),
+    ];
+    rows.push(Row {
+        id: "no-partition".to_owned(),
+        who: "a client".to_owned(),
+        state: IDLE.to_owned(),
+        broken: "the card has no partition of ours, until it is replaced",
+        outcome: "the card is not written; kept in retained RAM; recorded late, with the log lines, on the right card",
+        requirements: "M8 P6 P7 X3",
+        run: Box::new(|rig| no_partition(Scene::set(rig)?)),
+    });
+    for (id, broken, bits) in FORCED {
+        rows.push(Row {
+            id: format!("forced-{id}"),
+            who: "a client".to_owned(),
+            state: IDLE.to_owned(),
+            broken,
+            outcome: RECORDED,
+            requirements: "K3 M2",
+            run: Box::new(move |rig| forced(Scene::ready(rig)?, bits)),
+        });
+    }
+    rows
+}
+
+fn is_ram_only(scene: &mut Scene<'_>) -> Result<()> {
+    let seen = scene.system.seen()?;
+    ensure!(
+        seen.state == State::RamOnly,
+        "the recorder should keep everything in RAM, but says {:?}",
+        seen.state
+    );
+    Ok(())
+}
+
+fn gone(mut scene: Scene<'_>) -> Result<()> {
+    let seen = scene.strike_idle()?;
+    scene.eject()?;
+    scene.system.boot()?;
+    is_ram_only(&mut scene)?;
+    let card = scene.card.clone();
+    scene.insert(&card)?;
+    // It looks for a card every five seconds.
+    scene.system.work(Work::Sleep(6_000), 0, Deed::Nothing)?;
+    scene.system.go_to(Stop::Done)?;
+    scene.has(&[Crash::panic("saboteur").late()], seen.accepted)?;
+    scene.system.go_to(Stop::Ready)?;
+    scene.system.work(Work::Flush(3), 0, Deed::Nothing)?;
+    scene.system.go_to(Stop::Done)?;
+    let seen = scene.system.seen()?;
+    ensure!(
+        seen.durable == seen.accepted,
+        "logging does not go on: {seen:?}"
+    );
+    Ok(())
+}
+
+/// Boots with the right card in the slot again.
+fn with_the_right_card(scene: &mut Scene<'_>, crash: Crash<'_>, accepted: u32) -> Result<()> {
+    let card = scene.card.clone();
+    scene.insert(&card)?;
+    scene.system.reset()?;
+    scene.system.go_to(Stop::Ready)?;
+    super::scene::is_logging(&scene.system.seen()?)?;
+    scene.has(&[crash], accepted).map(drop)
+}
+
+fn replaced_by_blank(mut scene: Scene<'_>) -> Result<()> {
+    let seen = scene.strike_idle()?;
+    let blank = scene.blank()?;
+    scene.insert(&blank)?;
+    scene.system.boot()?;
+    is_ram_only(&mut scene)?;
+    is_blank(&blank)?;
+    with_the_right_card(&mut scene, Crash::panic("saboteur").late(), seen.accepted)
+}
+
+fn no_partition(mut scene: Scene<'_>) -> Result<()> {
+    let blank = scene.blank()?;
+    scene.insert(&blank)?;
+    scene.system.boot()?;
+    is_ram_only(&mut scene)?;
+    let seen = scene.strike_idle()?;
+    scene.system.boot()?;
+    is_ram_only(&mut scene)?;
+    is_blank(&blank)?;
+    with_the_right_card(&mut scene, Crash::panic("saboteur").late(), seen.accepted)
+}
+
+fn is_blank(card: &Path) -> Result<()> {
+    let bytes = fs::read(card).context("cannot read the blank card")?;
+    ensure!(
+        bytes.iter().all(|byte| *byte == 0),
+        "a card that is not ours was written"
+    );
+    Ok(())
+}
+
+fn replaced_by_ours(mut scene: Scene<'_>) -> Result<()> {
+    scene.strike_idle()?;
+    let other = scene.rig.artefacts.path("other.img");
+    scene.rig.tool.format(&other)?;
+    let before = fs::read(&scene.card)?;
+    scene.insert(&other)?;
+    scene.boot()?;
+    ensure!(
+        fs::read(&scene.card)? == before,
+        "the card that was taken out was written"
+    );
+    let now = Evidence::take(&scene.rig.tool, &other)?;
+    let [record] = &*now.records else {
+        anyhow::bail!("the other card has {} records", now.records.len());
+    };
+    ensure!(
+        record["task"] == "saboteur" && record["late"].is_null(),
+        "the record is not as it should be: {record}"
+    );
+    Ok(())
+}
+
+fn smaller(mut scene: Scene<'_>) -> Result<()> {
+    let seen = scene.strike_idle()?;
+    let half = scene.rig.artefacts.path("half.img");
+    fs::copy(&scene.card, &half)?;
+    File::options()
+        .write(true)
+        .open(&half)?
+        .set_len(BLOCKS * BLOCK / 2)?;
+    scene.insert(&half)?;
+    scene.system.boot()?;
+    is_ram_only(&mut scene)?;
+    with_the_right_card(&mut scene, Crash::panic("saboteur").late(), seen.accepted)
+}
+
+/// Zeroes blocks of the card (first, how many) while the system is up, and puts them back after the crash.
+fn damaged(mut scene: Scene<'_>, places: &[(u64, usize)], crash: &Crash<'_>) -> Result<()> {
+    let seen = scene.strike_idle()?;
+    let card = File::options().read(true).write(true).open(&scene.card)?;
+    let mut saved = Vec::new();
+    for (start, count) in places {
+        let mut bytes = vec![0; count * BLOCK as usize];
+        card.read_exact_at(&mut bytes, start * BLOCK)?;
+        card.write_all_at(&vec![0; bytes.len()], start * BLOCK)?;
+        saved.push((start, bytes));
+    }
+    scene.system.go_to(Stop::Start)?;
+    for (start, bytes) in saved {
+        card.write_all_at(&bytes, start * BLOCK)?;
+    }
+    scene.system.go_to(Stop::Ready)?;
+    super::scene::is_logging(&scene.system.seen()?)?;
+    scene.has(&[*crash], seen.accepted).map(drop)
+}
+
+fn retained(mut scene: Scene<'_>) -> Result<()> {
+    for block in 0..RETAINED_BLOCKS {
+        scene.strike(Work::Sleep(10_000), SOON, Deed::Jump(NOWHERE + 4 * block))?;
+        let noise: Vec<u8> = (0..128_u32)
+            .flat_map(|word| (word.wrapping_mul(0x9e37_79b9) ^ block << 16).to_le_bytes())
+            .collect();
+        scene
+            .system
+            .debugger
+            .set_memory(RETAINED + block * BLOCK as u32, &noise)?;
+        // What was only in RAM may have been in that block.
+        scene
+            .recovers(&[Crash::panic("saboteur").whenever()], 0)
+            .with_context(|| format!("block {block} of the retained region was overwritten"))?;
+    }
+    Ok(())
+}
+
+/// Makes GET_TIMER, as the recorder calls it, answer zero; the reset loads the image anew.
+fn stop_clock(scene: &mut Scene<'_>) -> Result<()> {
+    /// `movs r4, #0; movs r5, #0; movs r6, #0`: what the system call would have returned.
+    const ZERO: [u8; 6] = [0, 0x24, 0, 0x25, 0, 0x26];
+    /// `svc #0`
+    const CALL: [u8; 2] = [0, 0xdf];
+    let stub = scene
+        .system
+        .symbols
+        .address("crashlog", "userlib::sys_get_timer_stub")?;
+    let code = scene.system.debugger.memory(stub, 10)?;
+    ensure!(
+        code.get(8..) == Some(&CALL),
+        "the stub of GET_TIMER is not what it was: {code:x?}"
+    );
+    scene.system.debugger.set_memory(stub + 4, &ZERO)
+}
+
+fn protected(mut scene: Scene<'_>) -> Result<()> {
+    let seen = scene.strike_idle()?;
+    // SET_WRITE_PROT, CMD28 with R1b, for each group of 2 MiB. A reset of the machine takes it back in QEMU's model.
+    for group in 0..32_u32 {
+        let debugger = &mut scene.system.debugger;
+        debugger.set_word(SLOT + 0x08, group * (2 << 20))?;
+        debugger.set_word(SLOT + 0x0c, (28 << 8 | 0x1b) << 16)?;
+    }
+    scene
+        .recovers(&[Crash::panic("saboteur").late()], seen.accepted)
+        .map(drop)
+}
+
+fn full(mut scene: Scene<'_>) -> Result<()> {
+    for crash in 0..20 {
+        let seen = scene.strike(Work::Sleep(1_000), SOON, Deed::Jump(NOWHERE + 4 * crash))?;
+        scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
+    }
+    let sequences: Vec<_> = scene
+        .evidence
+        .records
+        .iter()
+        .filter_map(|record| record["sequence"].as_u64())
+        .collect();
+    ensure!(
+        sequences.starts_with(&[1, 2, 3, 4]) && sequences.ends_with(&[19, 20]),
+        "the records that are left are {sequences:?}"
+    );
+    Ok(())
+}
+
+fn fail(scene: &mut Scene<'_>, place: u32) -> Result<()> {
+    let how = Failing(Failing::TEXT.0, [0x1_0001 + 4 * place, 0, 0]);
+    scene
+        .system
+        .work(Work::Fail { fatal: true, how }, 0, Deed::Nothing)
+}
+
+fn force(scene: &mut Scene<'_>, bits: u16) -> Result<()> {
+    scene
+        .system
+        .debugger
+        .set_memory(SLOT + 0x52, &bits.to_le_bytes())
+}
+
+/// Forces an error when the Nth command of the emergency was sent.
+fn forced(mut scene: Scene<'_>, bits: u16) -> Result<()> {
+    for number in 1..=10 {
+        fail(&mut scene, number)?;
+        scene.go_into(EMERGENCY)?;
+        scene.system.go_to_command(number)?;
+        force(&mut scene, bits)?;
+        scene
+            .recovers(&[Crash::panic("fatal")], 1)
+            .with_context(|| format!("error forced on command {number}"))?;
+    }
+    Ok(())
+}
+
+fn forced_always(mut scene: Scene<'_>) -> Result<()> {
+    fail(&mut scene, 0)?;
+    scene.go_into(EMERGENCY)?;
+    scene.system.stop_at_commands(true)?;
+    while scene.system.go()? == Stop::Command {
+        force(&mut scene, 0x0002)?;
+    }
+    scene.system.stop_at_commands(false)?;
+    scene.system.go_to(Stop::Ready)?;
+    super::scene::is_logging(&scene.system.seen()?)?;
+    let records = scene.has(&[Crash::panic("fatal").late()], 1)?;
+    ensure!(
+        records
+            .first()
+            .is_some_and(|record| record["emergency"]["failure"] != "no failure"),
+        "the record does not say why it is late"
+    );
+    Ok(())
+}

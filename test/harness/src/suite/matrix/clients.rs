@@ -1,0 +1,159 @@
+//! A task fails, in every way that a task of this machine can.
+
+use super::scene::Scene;
+use super::{IDLE, NOTHING, Row};
+use crate::evidence::Crash;
+use crate::sabotage::{Deed, Failing, Stop, Work, task};
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+/// A name, how it is described, how it is done, and how the record calls it. Division by zero and invalid operations do
+/// not exist on this processor, and what it reports as a bus error needs memory that is not there.
+const WAYS: [(&str, &str, Failing, &str); 8] = [
+    (
+        "store",
+        "by a forbidden store",
+        Failing::STORE,
+        "MemoryAccess",
+    ),
+    (
+        "null",
+        "by a load from address 0",
+        Failing::NULL,
+        "MemoryAccess",
+    ),
+    (
+        "stack",
+        "by a stack overflow",
+        Failing::STACK,
+        "StackOverflow",
+    ),
+    ("text", "by a jump into data", Failing::TEXT, "IllegalText"),
+    (
+        "instruction",
+        "by an undefined instruction",
+        Failing::UNDEFINED,
+        "IllegalInstruction",
+    ),
+    ("panic", "by a panic", Failing::PANIC, "Panic"),
+    (
+        "system-call",
+        "by a system call that does not exist",
+        Failing::SYSTEM_CALL,
+        "SyscallUsage",
+    ),
+    (
+        "reply-fault",
+        "by the recorder's reply fault, for a message that it does not know",
+        Failing::REPLY_FAULT,
+        "FromServer",
+    ),
+];
+
+/// REQ: C3, P2, P5: each kind of fault, of a task that is restarted and of one that takes the system down.
+pub fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (name, text, how, fault) in WAYS {
+        rows.push(Row {
+            id: format!("client-{name}-reset"),
+            who: format!("a client, {text}; the system restarts"),
+            state: IDLE.to_owned(),
+            broken: NOTHING,
+            outcome: "the record has the fault and the registers, and was there before the restart",
+            requirements: "C3 P2 X5",
+            run: Box::new(move |rig| panic(Scene::ready(rig)?, how, fault)),
+        });
+        rows.push(Row {
+            id: format!("client-{name}-restart"),
+            who: format!("a client, {text}; it is restarted"),
+            state: IDLE.to_owned(),
+            broken: NOTHING,
+            outcome: "recorded as an oops; the system was not restarted, and the recorder goes on",
+            requirements: "P2 P5 X5",
+            run: Box::new(move |rig| oops(Scene::ready(rig)?, how, fault)),
+        });
+    }
+    for (fatal, id, who) in [
+        (
+            true,
+            "client-injected-reset",
+            "a client, faulted by another task; the system restarts",
+        ),
+        (
+            false,
+            "client-injected-restart",
+            "a client, faulted by another task; it is restarted",
+        ),
+    ] {
+        rows.push(Row {
+            id: id.to_owned(),
+            who: who.to_owned(),
+            state: IDLE.to_owned(),
+            broken: NOTHING,
+            outcome: "the record says who injected the fault",
+            requirements: "P2 X5",
+            run: Box::new(move |rig| injected(Scene::ready(rig)?, fatal)),
+        });
+    }
+    rows
+}
+
+fn panic(mut scene: Scene<'_>, how: Failing, fault: &str) -> Result<()> {
+    scene
+        .system
+        .work(Work::Fail { fatal: true, how }, 0, Deed::Nothing)?;
+    let records = scene.recovers(&[Crash::panic("fatal")], 1)?;
+    check(&records, fault)
+}
+
+fn oops(mut scene: Scene<'_>, how: Failing, fault: &str) -> Result<()> {
+    scene
+        .system
+        .work(Work::Fail { fatal: false, how }, 0, Deed::Nothing)?;
+    scene.system.go_to(Stop::Done)?;
+    let records = scene.has(&[Crash::oops("victim")], 1)?;
+    check(&records, fault)?;
+    goes_on(&mut scene)
+}
+
+fn injected(mut scene: Scene<'_>, fatal: bool) -> Result<()> {
+    let target = if fatal { task::FATAL } else { task::VICTIM };
+    let seen = scene.strike(Work::Sleep(100), super::scene::SOON, Deed::Fault(target))?;
+    let records = if fatal {
+        scene.recovers(&[Crash::panic("fatal")], seen.accepted)?
+    } else {
+        scene.system.go_to(Stop::Done)?;
+        scene.has(&[Crash::oops("victim")], seen.accepted)?
+    };
+    check(&records, "Injected")?;
+    if fatal { Ok(()) } else { goes_on(&mut scene) }
+}
+
+/// The record says what happened, and has registers.
+fn check(records: &[Value], fault: &str) -> Result<()> {
+    for record in records {
+        let said = record["fault"].as_str().unwrap_or_default();
+        ensure!(
+            said.starts_with(fault),
+            "the fault is {said}, and should be {fault}"
+        );
+        ensure!(
+            record["registers"]["pc"].as_u64().is_some(),
+            "the record has no registers"
+        );
+    }
+    Ok(())
+}
+
+/// The recorder writes on, without a restart.
+fn goes_on(scene: &mut Scene<'_>) -> Result<()> {
+    scene.system.go_to(Stop::Ready)?;
+    scene.system.work(Work::Flush(3), 0, Deed::Nothing)?;
+    scene.system.go_to(Stop::Done)?;
+    let seen = scene.system.seen()?;
+    ensure!(
+        seen.error == 0 && seen.durable == seen.accepted,
+        "the recorder does not go on: {seen:?}"
+    );
+    scene.has(&[], 0).map(drop)
+}

@@ -1,0 +1,299 @@
+//! The recorder itself fails: at work, at its start, and in the emergency.
+
+use super::scene::{NOWHERE, SOON, Scene};
+use super::{IDLE, NOTHING, RECORDED, Row};
+use crate::evidence::Crash;
+use crate::sabotage::{Deed, Failing, Stop, Work};
+use anyhow::{Result, ensure};
+
+/// Where the recorder answers a flush.
+const SERVER: &[&str] = &["task_crashlog::server::Server", "put"];
+/// The emergency entry.
+const EMERGENCY: &[&str] = &["task_crashlog::emergency::run"];
+/// Where the recorder fails.
+#[derive(Clone, Copy)]
+enum Place {
+    /// At the begin of the function whose name has these parts.
+    Function(&'static [&'static str]),
+    /// When it has just sent its Nth command to the card.
+    Command(u32),
+}
+
+use Place::{Command, Function};
+
+/// A branch to itself, in Thumb.
+const LOOP: [u8; 2] = [0xfe, 0xe7];
+
+/// REQ: M1, M3, X1, X2, X3: the recorder fails in all its parts, and once more or for good in the emergency.
+pub fn rows() -> Vec<Row> {
+    let recorder = |id: &str,
+                    who: &str,
+                    state: &str,
+                    outcome,
+                    requirements,
+                    run: fn(Scene<'_>) -> Result<()>| Row {
+        id: id.to_owned(),
+        who: who.to_owned(),
+        state: state.to_owned(),
+        broken: NOTHING,
+        outcome,
+        requirements,
+        run: Box::new(move |rig| run(Scene::set(rig)?)),
+    };
+    vec![
+        recorder(
+            "recorder-server",
+            "the recorder, in its server code",
+            IDLE,
+            RECORDED,
+            "X2 M3",
+            |scene| at_work(scene, Function(SERVER)),
+        ),
+        recorder(
+            "recorder-driver",
+            "the recorder, in its driver",
+            "command in flight",
+            RECORDED,
+            "X2 M1 M3",
+            |scene| at_work(scene, Command(1)),
+        ),
+        recorder(
+            "recorder-stack",
+            "the recorder, by a stack overflow",
+            IDLE,
+            "recorded before the restart, as a stack overflow",
+            "X2",
+            stack,
+        ),
+        recorder(
+            "recorder-loop",
+            "a client, while the recorder is in an endless loop",
+            IDLE,
+            RECORDED,
+            "X2",
+            endless,
+        ),
+        recorder(
+            "recorder-recovery",
+            "the recorder, in the recovery at its start",
+            "never initialised",
+            RECORDED,
+            "X2 P8",
+            |scene| at_start(scene, Function(&["LogRing", "recover"])),
+        ),
+        recorder(
+            "recorder-identification",
+            "the recorder, while it identifies the card",
+            "identification",
+            RECORDED,
+            "X2 M3 P8",
+            |scene| at_start(scene, Command(4)),
+        ),
+        recorder(
+            "recorder-mount",
+            "the recorder, while it locates the log",
+            IDLE,
+            RECORDED,
+            "X2 P8",
+            |scene| at_start(scene, Function(&["Region", "rebase"])),
+        ),
+        recorder(
+            "emergency-entry-once",
+            "a client, then the recorder at its emergency entry",
+            IDLE,
+            "recorded before the restart, by the minimal second try; the recorder's failure is recorded late",
+            "X1 X2",
+            |scene| in_emergency(scene, Function(EMERGENCY), 1),
+        ),
+        recorder(
+            "emergency-transfer-once",
+            "a client, then the recorder in the emergency write",
+            "data phase, of the emergency write",
+            "recorded before the restart, by the minimal second try; the recorder's failure is recorded late",
+            "X1 X2",
+            |scene| in_emergency(scene, Command(7), 1),
+        ),
+        recorder(
+            "emergency-entry-twice",
+            "a client, then the recorder at its emergency entry, twice",
+            IDLE,
+            "recorded late, from retained RAM; so are the recorder's own failures",
+            "X1 X2 X3",
+            |scene| in_emergency(scene, Function(EMERGENCY), 2),
+        ),
+        recorder(
+            "emergency-transfer-twice",
+            "a client, then the recorder in the emergency write, twice",
+            "data phase, of the emergency write",
+            "recorded late, from retained RAM; so are the recorder's own failures",
+            "X1 X2 X3",
+            |scene| in_emergency(scene, Command(7), 2),
+        ),
+        recorder(
+            "emergency-hangs-once",
+            "a client, then the recorder hangs in the emergency",
+            IDLE,
+            "recorded before the restart, by the minimal second try",
+            "X1",
+            |scene| hangs(scene, true),
+        ),
+        recorder(
+            "emergency-hangs-twice",
+            "a client, then the recorder hangs in the emergency, twice",
+            IDLE,
+            "the system restarts within the budget; recorded late, from retained RAM, with the reason",
+            "X1 X3",
+            |scene| hangs(scene, false),
+        ),
+        recorder(
+            "emergency-reset",
+            "a client, then the machine is reset from outside in the emergency",
+            "data phase, of the emergency write",
+            "recorded late, from retained RAM",
+            "X3",
+            reset,
+        ),
+    ]
+}
+
+/// Makes the recorder go on at an address where nothing is.
+fn derail(scene: &mut Scene<'_>) -> Result<()> {
+    scene.system.debugger.set_register(15, NOWHERE)
+}
+
+fn go_to(scene: &mut Scene<'_>, place: Place) -> Result<()> {
+    match place {
+        Function(parts) => scene.go_into(parts).map(drop),
+        Command(number) => scene.system.go_to_command(number),
+    }
+}
+
+fn begin(scene: &mut Scene<'_>) -> Result<()> {
+    scene.boot()?;
+    scene.has(&[], 0).map(drop)
+}
+
+fn flush(scene: &mut Scene<'_>, ticks: u32) -> Result<()> {
+    scene
+        .system
+        .work(Work::Flush(5), ticks, Deed::Jump(NOWHERE))
+}
+
+fn panic(scene: &mut Scene<'_>) -> Result<()> {
+    let how = Failing::STORE;
+    scene
+        .system
+        .work(Work::Fail { fatal: true, how }, 0, Deed::Nothing)
+}
+
+fn at_work(mut scene: Scene<'_>, place: Place) -> Result<()> {
+    begin(&mut scene)?;
+    flush(&mut scene, 0)?;
+    go_to(&mut scene, place)?;
+    let seen = scene.system.seen()?;
+    derail(&mut scene)?;
+    scene
+        .recovers(&[Crash::panic("crashlog")], seen.accepted)
+        .map(drop)
+}
+
+fn stack(mut scene: Scene<'_>) -> Result<()> {
+    begin(&mut scene)?;
+    flush(&mut scene, 0)?;
+    scene.go_into(SERVER)?;
+    let seen = scene.system.seen()?;
+    // As deep as no stack of the system is.
+    scene.system.debugger.set_register(13, 0x40)?;
+    let records = scene.recovers(&[Crash::panic("crashlog")], seen.accepted)?;
+    let fault = records.first().map(|record| record["fault"].to_string());
+    ensure!(
+        fault
+            .as_ref()
+            .is_some_and(|fault| fault.contains("StackOverflow")),
+        "the fault is {fault:?}"
+    );
+    Ok(())
+}
+
+fn endless(mut scene: Scene<'_>) -> Result<()> {
+    begin(&mut scene)?;
+    flush(&mut scene, SOON)?;
+    let at = scene.go_into(SERVER)?;
+    let code = scene.system.debugger.memory(at, 2)?;
+    scene.system.debugger.set_memory(at, &LOOP)?;
+    scene.system.go_to(Stop::Struck)?;
+    let seen = scene.system.seen()?;
+    // The emergency passes there too, perhaps.
+    scene.system.debugger.set_memory(at, &code)?;
+    scene
+        .recovers(&[Crash::panic("saboteur")], seen.accepted)
+        .map(drop)
+}
+
+fn at_start(mut scene: Scene<'_>, place: Place) -> Result<()> {
+    scene.system.go_to(Stop::Start)?;
+    go_to(&mut scene, place)?;
+    derail(&mut scene)?;
+    scene.recovers(&[Crash::panic("crashlog")], 0).map(drop)
+}
+
+fn in_emergency(mut scene: Scene<'_>, place: Place, times: u64) -> Result<()> {
+    begin(&mut scene)?;
+    panic(&mut scene)?;
+    for _ in 0..times {
+        // The commands of the emergency alone.
+        if matches!(place, Command(_)) {
+            scene.go_into(EMERGENCY)?;
+        }
+        go_to(&mut scene, place)?;
+        derail(&mut scene)?;
+    }
+    let failed = Crash::panic("fatal");
+    let failed = if times > 1 { failed.late() } else { failed };
+    let records = scene.recovers(&[failed, Crash::panic("crashlog").late().times(times)], 1)?;
+    if let [record, ..] = &*records
+        && times == 1
+    {
+        ensure!(
+            record["emergency"]["minimal"] == true,
+            "it was not the minimal try that wrote the record"
+        );
+    }
+    Ok(())
+}
+
+fn hangs(mut scene: Scene<'_>, once: bool) -> Result<()> {
+    begin(&mut scene)?;
+    panic(&mut scene)?;
+    let at = scene.go_into(EMERGENCY)?;
+    let code = scene.system.debugger.memory(at, 2)?;
+    scene.system.debugger.set_memory(at, &LOOP)?;
+    // The second try passes here.
+    scene.go_into(&["main"])?;
+    if once {
+        scene.system.debugger.set_memory(at, &code)?;
+        let records = scene.recovers(&[Crash::panic("fatal")], 1)?;
+        ensure!(
+            records
+                .first()
+                .is_some_and(|record| record["emergency"]["minimal"] == true),
+            "it was not the minimal try that wrote the record"
+        );
+        return Ok(());
+    }
+    // The reset loads the image anew.
+    scene.recovers(&[Crash::panic("fatal").late()], 1).map(drop)
+}
+
+fn reset(mut scene: Scene<'_>) -> Result<()> {
+    begin(&mut scene)?;
+    panic(&mut scene)?;
+    scene.go_into(EMERGENCY)?;
+    scene.system.go_to_command(7)?;
+    scene
+        .system
+        .machine
+        .qmp
+        .execute("system_reset", serde_json::Value::Null)?;
+    scene.recovers(&[Crash::panic("fatal").late()], 1).map(drop)
+}

@@ -1,0 +1,135 @@
+//! What most rows have in common.
+
+use super::Rig;
+use crate::evidence::{Crash, Evidence};
+use crate::sabotage::{Deed, Seen, State, Stop, System, Work};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Ticks from the begin of a work to the strike, where it does not matter.
+pub const SOON: u32 = 100_000;
+/// Where the saboteur jumps to fail.
+pub const NOWHERE: u32 = 0x100;
+
+/// A system that has started well, and what is on its card.
+pub struct Scene<'r> {
+    pub rig: &'r Rig,
+    pub card: PathBuf,
+    pub system: System,
+    pub evidence: Evidence,
+}
+
+impl<'r> Scene<'r> {
+    /// A formatted card, and the machine before its first instruction.
+    pub fn set(rig: &'r Rig) -> Result<Self> {
+        Self::with_card_of(rig, "64M")
+    }
+
+    /// The same with a card of another size. One of more than 2 GiB is addressed by blocks.
+    pub fn with_card_of(rig: &'r Rig, size: &str) -> Result<Self> {
+        let card = rig.artefacts.path("card.img");
+        let arguments = ["format", "--size", size].map(OsStr::new);
+        rig.tool
+            .bytes(arguments.into_iter().chain([card.as_os_str()]))?;
+        let system = System::start(&rig.qemu, &rig.image, Some(&card), &rig.artefacts)?;
+        let evidence = Evidence::take(&rig.tool, &card)?;
+        Ok(Self {
+            rig,
+            card,
+            system,
+            evidence,
+        })
+    }
+
+    /// The same, up and logging.
+    pub fn ready(rig: &'r Rig) -> Result<Self> {
+        let mut scene = Self::set(rig)?;
+        scene.boot()?;
+        scene.evidence = Evidence::take(&rig.tool, &scene.card)?;
+        Ok(scene)
+    }
+
+    /// Starts up, and sees that logging goes on.
+    pub fn boot(&mut self) -> Result<()> {
+        let seen = self.system.boot()?;
+        is_logging(&seen)
+    }
+
+    /// Lets the recorder alone until the saboteur is about to fail.
+    pub fn strike_idle(&mut self) -> Result<Seen> {
+        self.strike(Work::Sleep(1_000), SOON, Deed::Jump(NOWHERE))
+    }
+
+    /// Works until the saboteur is about to strike.
+    pub fn strike(&mut self, work: Work, ticks: u32, deed: Deed) -> Result<Seen> {
+        self.system.work(work, ticks, deed)?;
+        self.system.go_to(Stop::Struck)?;
+        self.system.seen()
+    }
+
+    /// The system restarts and has everything. Returns the records.
+    pub fn recovers(&mut self, crashes: &[Crash<'_>], accepted: u32) -> Result<Vec<Value>> {
+        self.boot()?;
+        self.has(crashes, accepted)
+    }
+
+    /// Everything is on the card.
+    pub fn has(&mut self, crashes: &[Crash<'_>], accepted: u32) -> Result<Vec<Value>> {
+        let (now, records) = self
+            .evidence
+            .after(&self.rig.tool, &self.card, crashes, accepted)?;
+        self.evidence = now;
+        Ok(records)
+    }
+
+    /// Runs until a function of the recorder, the first whose name has all these parts, is called.
+    pub fn go_into(&mut self, parts: &[&str]) -> Result<u32> {
+        self.go_into_program("crashlog", parts)
+    }
+
+    /// [`Scene::go_into`], in a task or in the kernel.
+    pub fn go_into_program(&mut self, program: &str, parts: &[&str]) -> Result<u32> {
+        let address = self.system.symbols.like(program, parts)?;
+        self.system.stop_at(address, true)?;
+        self.system
+            .go_to(Stop::At(address))
+            .with_context(|| format!("on the way to {parts:?}"))?;
+        self.system.stop_at(address, false)?;
+        Ok(address)
+    }
+
+    /// Takes the card out of its slot.
+    pub fn eject(&mut self) -> Result<()> {
+        self.monitor("eject -f sd2")
+    }
+
+    /// Puts a card into the slot.
+    pub fn insert(&mut self, card: &Path) -> Result<()> {
+        self.monitor(&format!("change sd2 {} raw", card.display()))
+    }
+
+    fn monitor(&mut self, command: &str) -> Result<()> {
+        let said = self.system.machine.qmp.human(command)?;
+        ensure!(said.trim().is_empty(), "QEMU said to `{command}`: {said}");
+        Ok(())
+    }
+
+    /// Another card, that was never formatted.
+    pub fn blank(&self) -> Result<PathBuf> {
+        let path = self.rig.artefacts.path("blank.img");
+        fs::File::create(&path)?.set_len(64 << 20)?;
+        Ok(path)
+    }
+}
+
+/// Whether the recorder writes to its card.
+pub fn is_logging(seen: &Seen) -> Result<()> {
+    ensure!(
+        seen.state == State::Ready && seen.durable >= 1 && seen.error == 0,
+        "logging does not go on: {seen:?}"
+    );
+    Ok(())
+}
