@@ -6,6 +6,7 @@
 use crate::image::{Content, Image, OPTIONS, PARTITION};
 use crate::slot::{Emergency, Normal, SETTINGS, Setup};
 use block_device::{Block, BlockDevice, Window};
+use crashlog_format::ledger::Ledger;
 use crashlog_format::{LateReason, Level, Outcome, Reason, Stream};
 use crashlog_retained::{
     CARD_LOCATION_LEN, CrashContext, Location, LogRing, MailboxState, RecordHeader, Region,
@@ -155,7 +156,9 @@ impl System {
                     extra: &[],
                     scratch: store,
                 };
-                let saved = emergency::write(&mut card, &request, &mut outcome).is_ok();
+                let saved =
+                    emergency::write(&mut card, &request, &mut Ledger::ZERO.clone(), &mut outcome)
+                        .is_ok();
                 let _ = card.complete();
                 saved
             }

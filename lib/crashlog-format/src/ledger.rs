@@ -164,6 +164,37 @@ impl Ledger {
     /// Word of the block that holds the generation.
     pub const GENERATION_WORD: usize = 3;
 
+    /// All zeros: no ledger, but room for one.
+    pub const ZERO: Self = Self {
+        magic: U32::ZERO,
+        crc: U32::ZERO,
+        version: 0,
+        slots: 0,
+        used: 0,
+        reserved: 0,
+        generation: U32::ZERO,
+        next_record: U32::ZERO,
+        acknowledged: U32::ZERO,
+        boot: U32::ZERO,
+        next_page: U32::ZERO,
+        counters: Counters {
+            oops: U32::ZERO,
+            panic: U32::ZERO,
+            kernel: U32::ZERO,
+            late: U32::ZERO,
+        },
+        more: [U32::ZERO; 6],
+        entries: [const {
+            Entry {
+                sequence: U32::ZERO,
+                signature: U32::ZERO,
+                repeats: U32::ZERO,
+                last_boot: U32::ZERO,
+                last_time: U32::ZERO,
+            }
+        }; SLOTS],
+    };
+
     /// The ledger of a new partition; generation 0.
     #[must_use]
     pub fn new(format: FormatId, geometry: &Geometry) -> Self {
@@ -184,19 +215,8 @@ impl Ledger {
     fn new_zeroed_with_magic() -> Self {
         Self {
             magic: Self::MAGIC.into(),
-            crc: 0.into(),
             version: VERSION,
-            slots: 0,
-            used: 0,
-            reserved: 0,
-            generation: 0.into(),
-            next_record: 0.into(),
-            acknowledged: 0.into(),
-            boot: 0.into(),
-            next_page: 0.into(),
-            counters: Counters::default(),
-            more: [U32::ZERO; 6],
-            entries: [Entry::default(); SLOTS],
+            ..Self::ZERO
         }
     }
 

@@ -28,7 +28,6 @@ use crashlog_format::{FormatId, Geometry, Outcome, Phase, Step};
 use crashlog_retained::{
     CARD_LOCATION_LEN, Location, LogRing, Numbering, Pending, Region, StoredContext,
 };
-use zerocopy::FromZeros;
 
 /// What is to be written, and where.
 #[derive(Clone, Copy, Debug)]
@@ -81,23 +80,24 @@ struct Place {
 }
 
 /// Writes log tail and record of the crash in the mailbox. `outcome` is brought up to date on the way, and noted in the
-/// mailbox before each step that can hang.
+/// mailbox before each step that can hang. `ledger` is room for one, [`Ledger::ZERO`]: 512 bytes that need not be on the
+/// stack.
 ///
 /// # Errors
 /// See [`Error`]; what `outcome` says was done is durable all the same.
 pub fn write<D: PolledDevice>(
     device: &mut D,
     request: &Request<'_>,
+    ledger: &mut Ledger,
     outcome: &mut Outcome,
 ) -> Result<(), Error<D::Error>> {
     let region = request.region;
     outcome.enter(Phase::Write);
     region.mailbox().set_outcome(outcome);
     let ring = LogRing::resume(region);
-    let mut ledger = Ledger::new_zeroed();
-    let place = match locate(device, request, &ring, &mut ledger)? {
+    let place = match locate(device, request, &ring, ledger)? {
         Some(place) => place,
-        None => search(device, request, &ring, &mut ledger)?,
+        None => search(device, request, &ring, ledger)?,
     };
     outcome.finish(Step::Located);
 
@@ -113,7 +113,7 @@ pub fn write<D: PolledDevice>(
         &place,
         next_page,
         &ring,
-        &mut ledger,
+        ledger,
         outcome,
     )?;
     outcome.finish(Step::Record);

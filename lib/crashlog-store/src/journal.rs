@@ -10,50 +10,55 @@ use zerocopy::{FromZeros, IntoBytes};
 /// How often a copy that does not pass its check is read: a flipped bit on the way is not one on the card.
 const READS: usize = 2;
 
-/// Reads the newest ledger of a partition, finding again what a damaged one can have named.
+/// Reads the newest ledger of a partition into `ledger`, finding again what a damaged one can have named.
+// Ledgers are handed on by reference: each one returned by an asynchronous function is 512 bytes more in every future
+// on the way.
 pub(crate) async fn read_newest<D: BlockDevice>(
     device: &mut D,
     format: FormatId,
     geometry: &Geometry,
     keep_first: u32,
     scratch: &[Block],
-) -> Result<Ledger, D::Error> {
-    let even = read_copy(device, format, geometry, 0, scratch).await?;
-    let odd = read_copy(device, format, geometry, 1, scratch).await?;
-    match (even, odd) {
-        (Some(even), Some(odd)) => Ok(if odd.is_newer_than(&even) { odd } else { even }),
-        (Some(mut ledger), None) | (None, Some(mut ledger)) => {
-            // The other copy may have been newer by one change. If that was a new record, it is in the slot that this
-            // ledger would choose, whole: the ledger is written after it was flushed.
-            find_again(device, format, geometry, &mut ledger, scratch, true).await?;
-            ledger.make_room(keep_first);
-            Ok(ledger)
-        }
-        (None, None) => {
-            let mut ledger = Ledger::rebuilt(format, geometry.slots(), 0);
-            find_again(device, format, geometry, &mut ledger, scratch, false).await?;
-            ledger.make_room(keep_first);
-            Ok(ledger)
-        }
+    ledger: &mut Ledger,
+) -> Result<(), D::Error> {
+    let mut odd = Ledger::new_zeroed();
+    let is_even = read_copy(device, format, geometry, 0, scratch, ledger).await?;
+    let is_odd = read_copy(device, format, geometry, 1, scratch, &mut odd).await?;
+    if is_odd && !(is_even && ledger.is_newer_than(&odd)) {
+        ledger.clone_from(&odd);
     }
+    if is_even && is_odd {
+        return Ok(());
+    }
+    // If only one is damaged, it may have been newer by one change. If that was a new record, it is in the slot that the
+    // sound ledger would choose, whole: the ledger is written after it was flushed.
+    let next_only = is_even || is_odd;
+    if !next_only {
+        ledger.clone_from(&Ledger::rebuilt(format, geometry.slots(), 0));
+    }
+    find_again(device, format, geometry, ledger, scratch, next_only).await?;
+    ledger.make_room(keep_first);
+    Ok(())
 }
 
+/// Reads one of the copies; says whether it passes its check.
 async fn read_copy<D: BlockDevice>(
     device: &mut D,
     format: FormatId,
     geometry: &Geometry,
     parity: u32,
     scratch: &[Block],
-) -> Result<Option<Ledger>, D::Error> {
+    ledger: &mut Ledger,
+) -> Result<bool, D::Error> {
     for _ in 0..READS {
         let block = read_one(device, scratch, geometry.ledger(parity)).await?;
-        let mut ledger = Ledger::new_zeroed();
+        FromZeros::zero(ledger);
         ledger.load(|offset, out| block.copy_to(offset, out));
         if ledger.check(format, geometry).is_ok() && ledger.generation() % 2 == parity {
-            return Ok(Some(ledger));
+            return Ok(true);
         }
     }
-    Ok(None)
+    Ok(false)
 }
 
 /// Enters whole records into `ledger` that are in slots it takes for free: only the next one, or whatever there is.
@@ -109,21 +114,27 @@ impl<D: BlockDevice> Store<'_, D> {
         if self.uncertain {
             self.device.flush().await?;
             let (format, keep_first) = (self.format, self.keep_first);
-            self.ledger = read_newest(
+            let result = read_newest(
                 &mut self.device,
                 format,
                 &self.geometry,
                 keep_first,
                 self.scratch,
+                &mut self.ledger,
             )
-            .await?;
+            .await;
+            if result.is_err() {
+                // What was read of it is not to be shown to anybody.
+                self.ledger.zero();
+            }
+            result?;
             self.uncertain = false;
         }
         Ok(())
     }
 
     /// Writes `ledger` over the older copy. What it names must be flushed before.
-    pub(crate) async fn write_ledger(&mut self, mut ledger: Ledger) -> Result<(), D::Error> {
+    pub(crate) async fn write_ledger(&mut self, ledger: &mut Ledger) -> Result<(), D::Error> {
         ledger.seal(self.format);
         let Some(block) = self.scratch.first() else {
             return Ok(());
@@ -134,7 +145,7 @@ impl<D: BlockDevice> Store<'_, D> {
         self.device.write_reliable(to.into(), block).await?;
         self.device.flush().await?;
         self.uncertain = false;
-        self.ledger = ledger;
+        self.ledger.clone_from(ledger);
         Ok(())
     }
 }

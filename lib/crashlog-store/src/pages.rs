@@ -75,7 +75,7 @@ impl<'s, D: BlockDevice> Store<'s, D> {
         self.settle_ledger().await?;
         let mut ledger = self.ledger.clone();
         ledger.note_page(self.next_page, self.boot);
-        self.write_ledger(ledger).await
+        self.write_ledger(&mut ledger).await
     }
 
     /// After a restart, settles which pages of the ring are on the card already: a write of them was begun, and nobody

@@ -84,7 +84,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut ledger = self.ledger.clone();
         let sequence = ledger.commit(prepared.plan, &prepared.crash);
         if ledger != self.ledger {
-            self.write_ledger(ledger)
+            self.write_ledger(&mut ledger)
                 .await
                 .map_err(RecordError::Device)?;
         }
@@ -203,7 +203,9 @@ impl<D: BlockDevice> Store<'_, D> {
         if !change(&mut ledger) {
             return Err(RecordError::NoSuchRecord);
         }
-        self.write_ledger(ledger).await.map_err(RecordError::Device)
+        self.write_ledger(&mut ledger)
+            .await
+            .map_err(RecordError::Device)
     }
 }
 

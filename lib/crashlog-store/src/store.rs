@@ -1,10 +1,10 @@
 //! The store: what is known of a mounted partition.
 
 use crate::end::End;
-use crate::journal;
 use block_device::{BLOCK_LEN, Block, BlockDevice};
 use crashlog_format::ledger::{Counters, Ledger};
 use crashlog_format::{CheckError, FormatId, Geometry, Superblock, SuperblockError};
+use zerocopy::FromZeros;
 
 /// How a partition is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,24 +56,22 @@ impl<'s, D: BlockDevice> Store<'s, D> {
         scratch: &'s [Block],
     ) -> Result<Self, MountError<D::Error>> {
         let (format, geometry) = read_superblock(&mut device, scratch).await?;
-        // What is found may have been written before a reset that the card did not notice. From here on it counts as
-        // durable, so it has to be.
-        device.flush().await.map_err(MountError::Device)?;
-        let ledger =
-            journal::read_newest(&mut device, format, &geometry, options.keep_first, scratch)
-                .await
-                .map_err(MountError::Device)?;
         let mut store = Self {
             device,
             scratch,
             format,
             geometry,
             keep_first: options.keep_first,
-            uncertain: false,
-            next_page: ledger.next_page(),
-            boot: ledger.boot(),
-            ledger,
+            uncertain: true,
+            next_page: 0,
+            boot: 0,
+            ledger: Ledger::new_zeroed(),
         };
+        // Flushes first: what is found may have been written before a reset that the card did not notice. From here on
+        // it counts as durable, so it has to be.
+        store.settle_ledger().await.map_err(MountError::Device)?;
+        store.next_page = store.ledger.next_page();
+        store.boot = store.ledger.boot();
         let end = End::find(&mut store).await?;
         store.next_page = end.next_page;
         store.boot = store.boot.max(end.boot);

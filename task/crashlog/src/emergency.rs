@@ -11,12 +11,14 @@
 //!
 //! There is one call to the supervisor at the end, which does not come back.
 
+use crashlog_format::ledger::Ledger;
 use crashlog_format::{Failure, Outcome, Phase, Step};
 use crashlog_retained::{Location, Region, StoredContext};
 use crashlog_store::emergency::{self, Error, Request};
 use crashlog_store::{MountError, PartitionError};
 use drv_mmc::{CardLocation, Found, found, polled};
 use drv_sdhci::ErrorKind;
+use static_cell::StaticCell;
 use task_jefe_api::Jefe;
 use userlib::{sys_get_timer, task_slot};
 use zerocopy::{FromBytes, IntoBytes};
@@ -25,6 +27,9 @@ use crate::card::{self, Memory};
 use crate::config;
 
 task_slot!(JEFE, jefe);
+
+/// Not on the stack: `_start` has zeroed it, faster than anybody else would.
+static LEDGER: StaticCell<Ledger> = StaticCell::new(Ledger::ZERO);
 
 /// Writes log tail and the record of `crash` (`None` if the mailbox's does not pass its check), reports, and never
 /// returns. `minimal` is the second try: no DMA, no segments beside message and stack.
@@ -66,6 +71,7 @@ fn write(
     note(outcome, &card);
     prepared.map_err(|failure| not_ready(failure.error))?;
 
+    let mut ledger = LEDGER.try_borrow_mut().ok_or(Failure::Recorder)?;
     let identified = *card.location();
     let request = Request {
         region,
@@ -77,7 +83,7 @@ fn write(
         extra: &[],
         scratch: memory.store,
     };
-    let written = emergency::write(&mut card, &request, outcome);
+    let written = emergency::write(&mut card, &request, &mut ledger, outcome);
     note(outcome, &card);
     written.map_err(not_written)?;
 

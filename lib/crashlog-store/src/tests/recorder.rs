@@ -5,6 +5,7 @@ use crate::emergency::{self, Request};
 use crate::*;
 use block_device::{Block, Window, WindowError, now_or_never};
 use crashlog_format::gpt::Guid;
+use crashlog_format::ledger::Ledger;
 use crashlog_format::page::Page;
 use crashlog_format::{FormatId, LateReason, Level, Outcome, Reason, Stream};
 use crashlog_retained::{
@@ -378,7 +379,12 @@ pub fn emergency(card: &Card, memory: &[Block]) -> (Result<(), emergency::Error<
         extra: &[],
         scratch: region.scratch(),
     };
-    let result = emergency::write(&mut card.clone(), &request, &mut outcome);
+    let result = emergency::write(
+        &mut card.clone(),
+        &request,
+        &mut Ledger::ZERO.clone(),
+        &mut outcome,
+    );
     region.mailbox().set_outcome(&outcome);
     region.mailbox().conclude(result.is_ok());
     (result, outcome)
