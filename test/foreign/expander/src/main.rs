@@ -50,6 +50,10 @@ struct FillArgs {
     count: u32,
 }
 
+task_config::optional_task_config! {
+    initial: u32,
+}
+
 /// Shared by way of critical sections, as many crates do it; userlib provides them.
 static NOTES: Mutex<Cell<u32>> = Mutex::new(Cell::new(0));
 
@@ -58,7 +62,14 @@ const SECRET: u16 = 10;
 
 #[export_name = "main"]
 fn main() -> ! {
-    let mut pins = 0_u32;
+    // It has no configuration in app.toml.
+    let mut pins = TASK_CONFIG.map_or(0, |config| config.initial);
+    let (scratch,) = mutable_statics::mutable_statics! {
+        static mut SCRATCH: [u8; 64] = [|| 0xff; _];
+    };
+    let mut sizes = fixedmap::FixedMap::<u8, usize, 2>::default();
+    sizes.insert(1, scratch.len());
+    assert_eq!((sizes.get(1), scratch[63]), (Some(64), 0xff));
     // A note to oneself is there at the first receive.
     let me = ME.get_task_id();
     assert_eq!(usize::from(ME.get_task_index()), me.index());
