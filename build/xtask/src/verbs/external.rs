@@ -16,13 +16,39 @@ pub fn humility(product: &Product, arguments: &[OsString]) -> Result<()> {
              humility-bin --locked`"
         );
     };
-    run(
-        Command::new(humility)
-            .arg("-a")
-            .arg(&product.archive)
-            .args(arguments),
-        "humility",
-    )
+    let mut command = Command::new(humility);
+    // A dump has its archive in it, and Humility refuses both together.
+    if !names_source(arguments) {
+        command.arg("-a").arg(&product.archive);
+    }
+    run(command.args(arguments), "humility")
+}
+
+/// Do the arguments say themselves what to look at?
+fn names_source(arguments: &[OsString]) -> bool {
+    let options = ["-d", "--dump", "-a", "--archive"];
+    arguments.iter().any(|argument| {
+        let argument = argument.to_string_lossy();
+        let name = argument.split('=').next().unwrap_or_default();
+        options.contains(&name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dump_needs_no_archive() {
+        let says = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            names_source(&words)
+        };
+        assert!(says(&["-d", "core", "tasks"]));
+        assert!(says(&["--dump=core", "tasks"]));
+        assert!(says(&["--archive", "zip", "map"]));
+        assert!(!says(&["tasks", "-sl"]));
+    }
 }
 
 /// Runs the harness, which boots images in QEMU and looks at what they do.

@@ -15,6 +15,7 @@ mod matrix;
 mod model;
 mod power;
 mod proof;
+mod scripts;
 mod sweep;
 mod target;
 
@@ -56,6 +57,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(sweep::trials(&bench, selection.all));
     trials.extend(dump::trials(&bench));
     trials.extend(example::trials(&bench));
+    trials.extend(scripts::trials(&bench));
     trials.extend(target::trials(&bench));
     trials.extend(model::trials(&bench, selection.all));
     trials.extend(hiffy::trials(&bench));
