@@ -19,6 +19,8 @@ mod image;
 mod kconfig;
 mod linker;
 mod names;
+#[cfg(test)]
+mod portable;
 mod process;
 mod progress;
 mod slots;

@@ -34,6 +34,22 @@ fn names_source(arguments: &[OsString]) -> bool {
     })
 }
 
+/// Runs the harness, which boots images in QEMU and looks at what they do.
+pub fn harness(tree: &Tree, verb: &str, arguments: &[OsString]) -> Result<()> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["run", "--quiet", "--package", "harness", "--", verb])
+        .args(arguments);
+    // The harness and the host tools are looked for from the top of the tree.
+    command.current_dir(&tree.root);
+    let status = command.status()?;
+    if !status.success() {
+        bail!("{verb} failed");
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,20 +65,4 @@ mod tests {
         assert!(says(&["--archive", "zip", "map"]));
         assert!(!says(&["tasks", "-sl"]));
     }
-}
-
-/// Runs the harness, which boots images in QEMU and looks at what they do.
-pub fn harness(tree: &Tree, verb: &str, arguments: &[OsString]) -> Result<()> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command
-        .args(["run", "--quiet", "--package", "harness", "--", verb])
-        .args(arguments);
-    // The harness and the host tools are looked for from the top of the tree.
-    command.current_dir(&tree.root);
-    let status = command.status()?;
-    if !status.success() {
-        bail!("{verb} failed");
-    }
-    Ok(())
 }
