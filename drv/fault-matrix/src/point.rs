@@ -41,6 +41,8 @@ pub enum Doing {
     Erasing,
     /// Nothing: the card is in this state.
     InState(State),
+    /// Nothing: the card programs for half a second.
+    BusyLong,
 }
 
 impl Doing {
@@ -55,7 +57,12 @@ impl Doing {
     pub fn is_one_point(self) -> bool {
         matches!(
             self,
-            Self::Nothing | Self::Resting | Self::Suspended | Self::Erasing | Self::InState(_)
+            Self::Nothing
+                | Self::Resting
+                | Self::Suspended
+                | Self::Erasing
+                | Self::InState(_)
+                | Self::BusyLong
         )
     }
 }
@@ -87,6 +94,11 @@ pub fn visit_each(
             sim.block_on(card.suspend()).expect("the card is healthy");
         }
         Doing::Erasing => erase(&slot, &location),
+        Doing::BusyLong => {
+            sim.card().set_state(State::Programming);
+            let end = sim.now_us() + 500_000;
+            sim.card().set_busy_until(end);
+        }
         Doing::InState(state) => {
             sim.card().program_us = 2_000;
             sim.card().set_state(state);

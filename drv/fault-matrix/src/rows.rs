@@ -4,7 +4,7 @@ use crate::Row;
 use crate::broken::Broken;
 use crate::point::{Doing, visit_each};
 use crate::slot::{MOST_ACCESSES_UNBROKEN, Setup, Slot, Truth};
-use drv_mmc::found::ControllerState;
+use drv_mmc::found::{ControllerState, Drain};
 use drv_mmc::{CardLocation, Suspended};
 use drv_sdhci_sim::{Fault, Model, State};
 
@@ -22,6 +22,7 @@ const BASE: Setup = Setup {
     rest: Suspended::ClockOff,
     cache: false,
     card_detect: true,
+    interrupt: None,
 };
 
 /// Microseconds that the hardware goes on before the supervisor has restarted the recorder.
@@ -227,6 +228,30 @@ fn states() -> Vec<Situation> {
             BASE,
         ),
         state(
+            "card-prg-long",
+            "card in prg for half a second",
+            Doing::BusyLong,
+            BASE,
+        ),
+        state(
+            "card-prg-long-hpi-cmd12",
+            "card in prg for half a second, HPI by CMD12",
+            Doing::BusyLong,
+            Setup {
+                interrupt: Some(true),
+                ..BASE
+            },
+        ),
+        state(
+            "card-prg-long-hpi-cmd13",
+            "card in prg for half a second, HPI by CMD13",
+            Doing::BusyLong,
+            Setup {
+                interrupt: Some(false),
+                ..BASE
+            },
+        ),
+        state(
             "card-dis",
             "card in dis",
             Doing::InState(State::Disconnected),
@@ -260,7 +285,7 @@ pub fn all() -> Vec<Row> {
     for state in states() {
         for (model_name, model) in MODELS {
             let emmc = matches!(model, Model::EmmcByte | Model::EmmcSector);
-            if emmc || !state.setup.cache {
+            if emmc || !(state.setup.cache || state.setup.interrupt.is_some()) {
                 rows.push(unbroken(&state, model_name, model));
             }
         }
@@ -371,12 +396,29 @@ fn check_unbroken(slot: &Slot, location: &CardLocation, doing: Doing, what: &str
     if let Some(state) = expected {
         assert_eq!(found.controller, state as u8, "{what}");
     }
+    if let Some(drain) = expected_drain(doing, &slot.setup) {
+        assert_eq!(found.drain, drain as u8, "{what}: {found:?}");
+    }
     assert!(
-        ended.accesses <= MOST_ACCESSES_UNBROKEN,
+        doing == Doing::BusyLong || ended.accesses <= MOST_ACCESSES_UNBROKEN,
         "{what}: {} register accesses",
         ended.accesses
     );
     slot.check_normal(what);
+}
+
+/// How what the card was doing has to end, where the state says it.
+fn expected_drain(doing: Doing, setup: &Setup) -> Option<Drain> {
+    let emmc = matches!(setup.model, Model::EmmcByte | Model::EmmcSector);
+    match doing {
+        Doing::Nothing | Doing::Resting => Some(Drain::NotNeeded),
+        Doing::InState(State::Sending | State::Receiving) => Some(Drain::Stopped),
+        Doing::InState(State::Programming) | Doing::Erasing => Some(Drain::Waited),
+        Doing::InState(State::Idle | State::Mute | State::Sleep) => Some(Drain::Abandoned),
+        Doing::BusyLong if emmc && setup.interrupt.is_some() => Some(Drain::Interrupted),
+        Doing::BusyLong => Some(Drain::Abandoned),
+        _ => None,
+    }
 }
 
 /// Something is broken: at some points, and where it happens at a command at each command.

@@ -59,6 +59,8 @@ pub struct Setup {
     pub cache: bool,
     /// The slot has a card detect signal.
     pub card_detect: bool,
+    /// The card (eMMC) has high-priority interrupt, by CMD12 (`true`) or CMD13.
+    pub interrupt: Option<bool>,
 }
 
 /// A slot with its card and the drivers' memory.
@@ -103,6 +105,10 @@ impl Setup {
     #[must_use]
     pub fn card(&self) -> SimulatedCard {
         let card = SimulatedCard::new(self.model, self.blocks()).with_sleep();
+        let card = match self.interrupt {
+            Some(by_cmd12) => card.with_interrupt(by_cmd12),
+            None => card,
+        };
         if self.cache {
             card.with_cache(64)
         } else {

@@ -33,6 +33,7 @@ const BASE: Setup = Setup {
     rest: Suspended::ClockOff,
     cache: false,
     card_detect: true,
+    interrupt: None,
 };
 
 /// Time of the crash.

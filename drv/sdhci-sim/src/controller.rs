@@ -35,7 +35,7 @@ impl Default for Timing {
             block_us: 30,
             reset_us: 5,
             clock_us: 10,
-            data_timeout_us: 300_000,
+            data_timeout_us: 100_000,
         }
     }
 }

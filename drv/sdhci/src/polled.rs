@@ -40,8 +40,20 @@ mod limit {
     pub(super) const SETTLE: u32 = 100;
     /// A response: 64 clocks, 160 us at the slowest bus.
     pub(super) const RESPONSE: u32 = 20;
-    /// Data of one request, with the card's programming time (250 to 500 ms in the specifications).
+    /// The next data of a read (100 ms in SD 4.6.2.1).
+    pub(super) const READ: u32 = 150;
+    /// Data of a write, or busy, with the card's programming time (250 to 500 ms in the specifications).
     pub(super) const DATA: u32 = 500;
+}
+
+/// How long data may take: a quarter of a millisecond for each block, as over one line at 25 MHz, beside what the card
+/// needs.
+const fn limit_of(data: &Data<'_>) -> u32 {
+    let card = match data.direction {
+        Direction::Read => limit::READ,
+        Direction::Write => limit::DATA,
+    };
+    card.saturating_add(data.blocks.len() as u32 / 4)
 }
 
 /// What the registers said before this driver touched them.
@@ -240,7 +252,8 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
         self.registers.write(COMMAND, command.encode());
         let response = self.wait_response(command)?;
         if command.response == Response::R1b {
-            self.wait_complete(command, ErrorKind::BusyStuck)?;
+            let complete = Interrupt::TRANSFER_COMPLETE::SET;
+            self.wait_for(complete, command, ErrorKind::BusyStuck, limit::DATA)?;
         }
         Ok(response)
     }
@@ -282,7 +295,9 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
         if !dma {
             self.move_data(command, data)?;
         }
-        self.wait_complete(command, ErrorKind::DataStalled)?;
+        let complete = Interrupt::TRANSFER_COMPLETE::SET;
+        let limit = limit_of(data);
+        self.wait_for(complete, command, ErrorKind::DataStalled, limit)?;
         fence(Ordering::SeqCst);
         if let AutoCommand::Cmd12(refusal) = data.auto
             && self.registers.read(RESPONSE_3).get() & refusal != 0
@@ -320,7 +335,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
         };
         let words = usize::from(data.block_len / 4);
         for block in data.blocks {
-            self.wait_for(ready, command, ErrorKind::DataStalled, limit::DATA)?;
+            self.wait_for(ready, command, ErrorKind::DataStalled, limit_of(data))?;
             self.registers.write(INTERRUPT_STATUS, ready);
             let Some(words) = block.words().get(..words) else {
                 continue;
@@ -394,15 +409,6 @@ impl<'a, R: Registers, P: Platform, C: Clock> Controller<'a, R, P, C> {
             return Err(Error::new(ErrorKind::Refused, command.index));
         }
         Ok(response)
-    }
-
-    fn wait_complete(&mut self, command: &Command, late: ErrorKind) -> Result<(), Error> {
-        self.wait_for(
-            Interrupt::TRANSFER_COMPLETE::SET,
-            command,
-            late,
-            limit::DATA,
-        )
     }
 
     /// Waits for a status bit. Without it in time the error is `late`, unless the card has gone.

@@ -63,10 +63,13 @@ impl<R: Registers, P: Platform, C: Clock> Card<'_, R, P, C> {
 
     /// Brings the card back to transfer state without losing what it knows.
     pub(super) fn recover(&mut self, first: bool) -> Result<(), Error> {
-        // Half of the time at most: the rest is for what comes if the card stays busy.
+        // Half of the time that is left, at most: the rest is for what comes if the card stays busy. The number of waits
+        // is for a clock that is dead.
+        let spent = self.controller.spent().ms;
+        let end = spent.saturating_add(self.phase_ms().saturating_sub(spent) / 2);
         let most_waits = self.phase_ms() / 4;
         let mut procedure = Procedure::Recover(Recovery::new(&self.location, most_waits));
-        let result = self.run(&mut procedure);
+        let result = self.run(&mut procedure, end);
         if let Procedure::Recover(recovery) = &procedure {
             self.found.steps |= recovery.steps;
             if first {
@@ -114,14 +117,15 @@ impl<R: Registers, P: Platform, C: Clock> Card<'_, R, P, C> {
             power_off_notification: false,
         };
         let mut procedure = Procedure::Identify(Identification::new(options));
-        self.run(&mut procedure)?;
+        self.run(&mut procedure, u32::MAX)?;
         if let Procedure::Identify(identification) = &procedure {
             self.location = *identification.location();
         }
         Ok(())
     }
 
-    fn run(&mut self, procedure: &mut Procedure) -> Result<(), Error> {
+    /// Carries out a procedure; the card is busy if it still lets time pass at `end`, milliseconds of the phase.
+    fn run(&mut self, procedure: &mut Procedure, end: u32) -> Result<(), Error> {
         let mut reply = Ok([0; 4]);
         loop {
             let result = match procedure.next(reply, self.scratch)? {
@@ -138,6 +142,9 @@ impl<R: Registers, P: Platform, C: Clock> Card<'_, R, P, C> {
                 }
                 Action::Bus(bus) => self.controller.set_bus(bus),
                 Action::Delay(ms) => {
+                    if self.controller.spent().ms >= end {
+                        return Err(Error::Busy);
+                    }
                     self.controller.delay(ms);
                     Ok(())
                 }
