@@ -176,13 +176,16 @@ pub fn found(outcome: &Outcome) -> Vec<(&'static str, String)> {
     if !effort.is_empty() {
         facts.push(("repairs", effort.join(", ")));
     }
-    let phases = outcome.phase_milliseconds.map(|ms| ms.get());
-    if phases.iter().any(|ms| *ms > 0) {
-        let [prepare, write, complete] = phases;
-        facts.push((
-            "took",
-            format!("{prepare} ms to prepare, {write} ms to write, {complete} ms to complete"),
-        ));
+    // The record is written in the midst of the second phase: what has not begun took no time.
+    let phases: Vec<_> = outcome
+        .phase_milliseconds
+        .iter()
+        .zip(["prepare", "write", "complete"])
+        .filter(|(ms, _)| ms.get() > 0)
+        .map(|(ms, phase)| format!("{ms} ms to {phase}"))
+        .collect();
+    if !phases.is_empty() {
+        facts.push(("took", phases.join(", ") + ", up to this record"));
     }
     facts
 }
