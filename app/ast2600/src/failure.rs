@@ -15,16 +15,17 @@ fn supervisor() -> &'static str {
         .unwrap_or_default()
 }
 
-/// Describes the failure in retained RAM, if the application gives the kernel that memory.
-pub fn record(failure: &Failure<'_>) {
+/// Describes the failure in retained RAM, if the application gives the kernel that memory. Returns how many milliseconds
+/// the reset should wait.
+pub fn record(failure: &Failure<'_>) -> u32 {
     let Some(memory) = descs::extern_region(RETAINED) else {
-        return;
+        return 0;
     };
     // SAFETY: a memory output of its own, which the kernel maps for itself, uncached, and in which no value of this
     // program lives. No task runs any more. This is called once.
     let Some(region) = (unsafe { Region::claim(memory.base as usize, memory.size as usize) })
     else {
-        return;
+        return 0;
     };
     let tasks = snapshot::tasks().map(|task| TaskSnapshot {
         state: task.state,
@@ -47,5 +48,6 @@ pub fn record(failure: &Failure<'_>) {
             stack: failure.stack.words(),
             tasks,
         },
-    );
+    )
+    .delay_ms
 }

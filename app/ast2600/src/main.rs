@@ -8,6 +8,7 @@
 
 mod failure;
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use kern::Platform;
 use kern::fail::Failure;
 
@@ -20,11 +21,20 @@ const WATCHDOG: u32 = 0x1e78_5000;
 const WATCHDOG_SOFTWARE_RESET: (u32, u32) = (0x24, 0xaeed_f123);
 /// What arms it: offset and value of each store, in this order. Stopped, the reload value in microseconds, reloaded,
 /// running with a reset of the system at its end.
-const WATCHDOG_ARM: [(u32, u32); 4] = [(0x0c, 0), (0x04, FAILURE_US), (0x08, 0x4755), (0x0c, 0x13)];
+const fn watchdog_arm(milliseconds: u32) -> [(u32, u32); 4] {
+    [
+        (WATCHDOG_CONTROL, 0),
+        (0x04, milliseconds.saturating_mul(1000)),
+        (0x08, 0x4755),
+        (WATCHDOG_CONTROL, 0x13),
+    ]
+}
 /// Offset of its control register, in which bit 0 says that it runs.
 const WATCHDOG_CONTROL: u32 = 0x0c;
 /// The system is reset so long after a failure of the kernel at the latest, whatever becomes of its record.
-const FAILURE_US: u32 = 1_000_000;
+const FAILURE_MS: u32 = 1_000;
+/// The watchdog resets the system when it is time to, because the kernel fails again and again.
+static DELAYED: AtomicBool = AtomicBool::new(false);
 
 static PLATFORM: Platform = Platform {
     gic_distributor: 0x4046_1000,
@@ -41,6 +51,9 @@ static PLATFORM: Platform = Platform {
 
 /// Resets the whole chip at once, memory excepted.
 fn reset() {
+    if DELAYED.load(Ordering::Relaxed) {
+        return;
+    }
     watchdog(WATCHDOG_SOFTWARE_RESET);
 }
 
@@ -50,10 +63,16 @@ fn on_failure(failure: &Failure<'_>) {
     // SAFETY: a device register that the kernel maps for itself (`PLATFORM.devices`), and reading it has no effects.
     let running = unsafe { control.read_volatile() } & 1 != 0;
     // In an emergency of the supervisor it runs already, and is not to be given more time.
-    if !running {
-        WATCHDOG_ARM.into_iter().for_each(watchdog);
+    if running {
+        failure::record(failure);
+        return;
     }
-    failure::record(failure);
+    watchdog_arm(FAILURE_MS).into_iter().for_each(watchdog);
+    let delay = failure::record(failure);
+    if delay > 0 {
+        watchdog_arm(delay).into_iter().for_each(watchdog);
+        DELAYED.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Stores a value into a register of the watchdog.

@@ -204,6 +204,22 @@ impl ContextWriter<'_> {
         self.message.original = original;
     }
 
+    /// Checksum of the message so far; 0 if there is none.
+    #[must_use]
+    pub const fn message_sum(&self) -> u32 {
+        if self.message.length == 0 {
+            0
+        } else {
+            self.message.crc
+        }
+    }
+
+    /// Checksum that a message has.
+    #[must_use]
+    pub fn sum(message: &[u8]) -> u32 {
+        Crc32c::new().bytes(message).value()
+    }
+
     /// Says where the stack excerpt begins, and how many bytes there are from there to the top of the stack.
     pub fn stack_at(&mut self, address: u32, original: u32) {
         self.stack.address = address;

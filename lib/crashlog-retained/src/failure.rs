@@ -102,8 +102,8 @@ impl<'a> FailureSlot<'a> {
     }
 
     fn parts(&self) -> Option<(ContextSlot<'a>, &'a [Block])> {
-        let (context, tasks) = self.0.split_first_chunk::<CONTEXT_BLOCKS>()?;
-        Some((ContextSlot::new(context), tasks))
+        let (context, rest) = self.0.split_first_chunk::<CONTEXT_BLOCKS>()?;
+        Some((ContextSlot::new(context), rest.get(..TASK_BLOCKS)?))
     }
 
     fn word(&self, index: usize) -> Option<&'a AtomicU32> {

@@ -10,6 +10,7 @@
 //! | header | supervisor | number of the boot; how cold and warm starts are told apart |
 //! | [`Mailbox`] | both | the crash being recorded, its outcome, and faults of single tasks that wait |
 //! | [`FailureSlot`] | kernel | a failure of the kernel or the supervisor that waits to be recorded |
+//! | [`HistorySlot`] | supervisor, kernel | faults that came again and again |
 //! | [`LocationCache`] | recorder | where on the card the log is |
 //! | [`LogRing`] | recorder | log records accepted and not yet durable |
 //! | scratch | recorder | blocks for data on the way to or from the card |
@@ -34,6 +35,7 @@
 
 mod context;
 mod failure;
+mod history;
 mod location;
 mod mailbox;
 mod region;
@@ -47,9 +49,11 @@ pub use block_device::Block;
 pub use context::{ContextWriter, CrashContext, Excerpt, StoredContext};
 /// What the crate needs of `crashlog-format`, re-exported: `page` has the layout of log records.
 pub use crashlog_format::page::{self, RecordHeader};
+pub use crashlog_format::record::signature;
 pub use crashlog_format::{Activity, TaskEntry};
 pub use crashlog_format::{Failure, Level, Outcome, Phase, Reason, Step, Stream};
 pub use failure::{FailureSlot, FailureWriter, StoredFailure};
+pub use history::{History, HistorySlot, Series};
 pub use location::{CARD_LOCATION_LEN, Location, LocationCache};
 pub use mailbox::{Mailbox, MailboxState, Oops};
 pub use region::{Region, Start};

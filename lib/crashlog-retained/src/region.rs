@@ -1,7 +1,7 @@
 //! The region as a whole: its parts, its header, and the number of the boot.
 
 use crate::words::{check_values, load, publish, store, words};
-use crate::{FailureSlot, LocationCache, Mailbox};
+use crate::{FailureSlot, HistorySlot, LocationCache, Mailbox};
 use block_device::{BLOCK_LEN, Block};
 use core::sync::atomic::AtomicU32;
 use crashlog_format::FormatId;
@@ -13,7 +13,9 @@ const LAYOUT_VERSION: u32 = 1;
 /// Words of one copy of the header.
 const COPY: usize = 8;
 /// Blocks before the entries of the log ring.
-const FIXED: usize = 3 + Mailbox::BLOCKS + FailureSlot::BLOCKS;
+const FIXED: usize = 3 + CRASH;
+/// Blocks of mailbox, failure and history.
+const CRASH: usize = Mailbox::BLOCKS + FailureSlot::BLOCKS + HistorySlot::BLOCKS;
 /// Log pages whose entries share a block.
 const ENTRIES_PER_BLOCK: usize = 8;
 const SCRATCH: usize = 16;
@@ -26,7 +28,7 @@ const LARGE: usize = 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct Region<'a> {
     header: &'a Block,
-    /// Mailbox and failure: together, because a copy of this is on the stack of the emergency path.
+    /// Mailbox, failure and history: together, because a copy of this is on the stack of the emergency path.
     mailbox: &'a [Block],
     location: &'a Block,
     pub(crate) ring: &'a Block,
@@ -93,7 +95,7 @@ impl<'a> Region<'a> {
             MANY_PAGES
         };
         let (header, rest) = blocks.split_first()?;
-        let (mailbox, rest) = rest.split_at_checked(Mailbox::BLOCKS + FailureSlot::BLOCKS)?;
+        let (mailbox, rest) = rest.split_at_checked(CRASH)?;
         let (location, rest) = rest.split_first()?;
         let (ring, rest) = rest.split_first()?;
         let (entries, rest) = rest.split_at_checked(pages / ENTRIES_PER_BLOCK)?;
@@ -189,6 +191,12 @@ impl<'a> Region<'a> {
             Some((_, failure)) => FailureSlot::new(failure),
             None => FailureSlot::new(&[]),
         }
+    }
+
+    /// Which faults came again and again.
+    #[must_use]
+    pub const fn history(&self) -> HistorySlot<'a> {
+        HistorySlot::new(self.mailbox.last())
     }
 
     /// The location cache.

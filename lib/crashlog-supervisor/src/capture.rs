@@ -1,7 +1,7 @@
 //! From a faulted task to the context of its crash.
 
 use abi::FaultInfo;
-use crashlog_retained::{ContextWriter, CrashContext, Reason};
+use crashlog_retained::{ContextWriter, CrashContext, Reason, signature};
 
 use crate::config::TaskPolicy;
 use crate::fault::Encoded;
@@ -37,13 +37,13 @@ pub struct Crash {
 }
 
 /// Describes a crash: everything the kernel knows about the task goes straight
-/// into `writer`, in retained RAM.
+/// into `writer`, in retained RAM. Returns the crash's signature.
 pub fn capture(
     kernel: &mut impl Kernel,
     task: &TaskPolicy,
     crash: Crash,
     mut writer: ContextWriter<'_>,
-) {
+) -> u32 {
     let fault = kernel.fault(crash.task);
     let encoded = Encoded::from(fault);
     let mut context = CrashContext::new(
@@ -66,7 +66,35 @@ pub fn capture(
             excerpt(kernel, crash.task, &stack, &mut writer);
         }
     }
+    let message = writer.message_sum();
     writer.finish(&context);
+    signature(
+        context.task,
+        encoded.as_bytes(),
+        &context.registers,
+        message,
+    )
+}
+
+/// The signature of a task's fault, as [`capture`] returns it.
+#[inline(never)]
+pub fn signature_of(kernel: &mut impl Kernel, task: usize) -> u32 {
+    let fault = kernel.fault(task);
+    let mut sum = 0;
+    if let Some(FaultInfo::Panic) = fault {
+        let mut message = [0; PANIC_MESSAGE_MAX];
+        let length = kernel.panic_message(task, &mut message);
+        if let Some(message @ [_, ..]) = message.get(..length) {
+            sum = ContextWriter::sum(message);
+        }
+    }
+    let registers = kernel.registers(task).unwrap_or_default();
+    signature(
+        task as u16,
+        Encoded::from(fault).as_bytes(),
+        &registers,
+        sum,
+    )
 }
 
 // Not inlined, so that its buffer and that of `excerpt` are never on the stack at the same time.

@@ -1,5 +1,7 @@
 //! What the application says about faults.
 
+use crate::loops::Limits;
+
 /// What a fault of a task means.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum Disposition {
@@ -42,6 +44,8 @@ pub struct Config {
     pub record_oops: bool,
     /// The hardware watchdog's budget for a whole emergency, in milliseconds.
     pub budget_ms: u32,
+    /// What is done about crash loops.
+    pub limits: Limits,
     /// The tasks, by index.
     pub tasks: &'static [TaskPolicy],
 }

@@ -10,9 +10,21 @@ use abi::{FaultInfo, SchedState, TASK_REGISTERS, TaskId, TaskState};
 use crashlog_retained::{Activity, CrashContext, FailureSlot, Reason, Region, TaskEntry};
 
 use crate::fault::Encoded;
+use crate::loops::{self, Limits};
 
 /// Bytes of stack that are kept.
 const STACK: usize = 512;
+
+/// The application's limits are the supervisor's, which is not asked here. What has run for a minute does not fail at
+/// once.
+const LIMITS: Limits = Limits {
+    hold_after_restarts: 0,
+    hold_after_resets: 0,
+    loop_window_ms: u32::MAX,
+    healthy_ms: 60_000,
+    backoff_ms: 100,
+    backoff_max_ms: 10_000,
+};
 
 /// Where a record has a fault: none of a task's.
 const NO_FAULT: [u8; 1] = [u8::MAX];
@@ -56,9 +68,17 @@ pub struct TaskSnapshot {
     pub place: Option<(u32, u32)>,
 }
 
-/// Describes the failure in `region`. `false` if an earlier one waits there still: that one stays, and this one is
-/// counted.
-pub fn record<T, S>(region: &Region<'_>, failure: Failure<'_, T, S>) -> bool
+/// What is to be done about it.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Recorded {
+    /// Is it kept? `false` if an earlier failure waits still: that one stays, and this one is counted.
+    pub kept: bool,
+    /// Milliseconds that the reset should wait, because the kernel fails again and again; normally 0.
+    pub delay_ms: u32,
+}
+
+/// Describes the failure in `region`.
+pub fn record<T, S>(region: &Region<'_>, failure: Failure<'_, T, S>) -> Recorded
 where
     T: Iterator<Item = TaskSnapshot>,
     S: Iterator<Item = u32>,
@@ -67,8 +87,12 @@ where
         // Not even the supervisor has run.
         region.begin_boot();
     }
+    let delay_ms = count(region, failure.time);
     let Some(mut writer) = region.failure().write() else {
-        return false;
+        return Recorded {
+            kept: false,
+            delay_ms,
+        };
     };
     let encoded = Encoded::from(failure.fault);
     let (task, name, fault) = match failure.fault {
@@ -96,7 +120,26 @@ where
         writer.task(&entry(&task));
     }
     writer.finish(&context);
-    true
+    Recorded {
+        kept: true,
+        delay_ms,
+    }
+}
+
+/// Counts the failure, whatever it was, and says how long the next boot should wait. The supervisor ends the series when
+/// the system has run for long enough.
+fn count(region: &Region<'_>, now: u64) -> u32 {
+    let place = region.history();
+    let mut history = place.load();
+    let fault = loops::Fault {
+        task: loops::KERNEL,
+        signature: 0,
+        now,
+        started: 0,
+    };
+    let count = LIMITS.note(&mut history, &fault);
+    place.store(&history);
+    loops::backoff(count, LIMITS.backoff_ms, LIMITS.backoff_max_ms)
 }
 
 fn entry(task: &TaskSnapshot) -> TaskEntry {
@@ -192,7 +235,11 @@ mod tests {
     fn a_failure_of_the_kernel_is_kept_with_everything_that_is_known() {
         let region = region();
         region.begin_boot();
-        assert!(record(&region, failure(None)));
+        let first = Recorded {
+            kept: true,
+            delay_ms: 0,
+        };
+        assert_eq!(record(&region, failure(None)), first);
         region.begin_boot();
         let kept = region.failure().read().unwrap();
         let context = &kept.stored.context;
@@ -241,7 +288,7 @@ mod tests {
         region.begin_boot();
         let mut failure = failure(Some(FaultInfo::Panic));
         failure.message = b"index out of bounds";
-        assert!(record(&region, failure));
+        assert!(record(&region, failure).kept);
         let kept = region.failure().read().unwrap();
         let context = &kept.stored.context;
         assert_eq!(
@@ -256,17 +303,33 @@ mod tests {
     #[test]
     fn a_failure_before_the_first_boot_was_begun_is_kept() {
         let region = region();
-        assert!(record(&region, failure(None)));
+        assert!(record(&region, failure(None)).kept);
         region.begin_boot();
         assert!(region.failure().read().is_some());
+    }
+
+    /// REQ: X6
+    #[test]
+    fn a_kernel_that_fails_again_and_again_restarts_later_and_later() {
+        let region = region();
+        let delays: Vec<_> = (0..10)
+            .map(|_| {
+                region.begin_boot();
+                record(&region, failure(None)).delay_ms
+            })
+            .collect();
+        assert_eq!(
+            delays,
+            [0, 100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]
+        );
     }
 
     #[test]
     fn the_first_failure_stays() {
         let region = region();
         region.begin_boot();
-        assert!(record(&region, failure(None)));
-        assert!(!record(&region, failure(Some(FaultInfo::Panic))));
+        assert!(record(&region, failure(None)).kept);
+        assert!(!record(&region, failure(Some(FaultInfo::Panic))).kept);
         let kept = region.failure().read().unwrap();
         assert_eq!((kept.stored.context.task, kept.dropped), (0xffff, 1));
     }

@@ -3,11 +3,13 @@
 //! A supervisor, ours or an upstream `jefe`, owns a [`Supervisor`] and calls it
 //! in five places:
 //!
-//! * at start, [`Supervisor::new`], before the recorder runs;
+//! * at start, [`Supervisor::new`], before the recorder runs, and
+//!   [`Supervisor::start_delay`] for each task;
 //! * for each new fault that the kernel reports, [`Supervisor::fault`], and
 //!   after the last of them [`Supervisor::settle`];
 //! * when its timer fires, [`Supervisor::time`], for which it includes
-//!   [`Supervisor::deadline`] in what it sets the timer to;
+//!   [`Supervisor::deadline`] in what it sets the timer to, and now and then
+//!   [`Supervisor::look_for_health`];
 //! * when the recorder calls `emergency_done`, [`Supervisor::done`].
 //!
 //! # What happens at a fault
@@ -26,6 +28,9 @@
 //! 4. When the recorder says that it is done, the system is reset. If it
 //!    faults instead, or its time is up, it is called once more, for a minimal
 //!    record; and when that ends, in whatever way, the system is reset.
+//!
+//! A fault that comes again and again is not answered in the same way for ever:
+//! see [`loops`].
 //!
 //! What else fails meanwhile, the recorder itself included, becomes a note
 //! beside the crash that came first, and is written in the next boot. So does a
@@ -61,6 +66,7 @@ mod fault;
 mod kernel;
 #[cfg(feature = "kipc")]
 mod kipc;
+pub mod loops;
 #[cfg(test)]
 mod machine;
 mod supervisor;
@@ -73,4 +79,4 @@ pub use emergency::{Emergency, Mode, Phase, Step};
 pub use kernel::{Kernel, PANIC_MESSAGE_MAX};
 #[cfg(feature = "kipc")]
 pub use kipc::{Kipc, WatchdogTimer};
-pub use supervisor::Supervisor;
+pub use supervisor::{Consequence, Supervisor};

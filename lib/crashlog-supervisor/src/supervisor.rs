@@ -1,9 +1,22 @@
 //! The supervisor's side of the flight recorder.
 
-use crashlog_retained::{Failure, Mailbox, MailboxState, Reason, Region, StoredContext};
+use crashlog_retained::{Failure, History, Mailbox, MailboxState, Reason, Region, StoredContext};
 
-use crate::capture::{Crash, capture};
+use crate::capture::{Crash, capture, signature_of};
+use crate::loops::{self, Fault, Limits};
 use crate::{Config, Disposition, Emergency, Kernel, Mode, Phase, Step};
+
+/// What comes of a fault.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[must_use = "the task is restarted, or not, as it says"]
+pub enum Consequence {
+    /// The task is to be restarted.
+    Restart,
+    /// It came too often: the task is to stay as it is.
+    Hold,
+    /// There is an emergency: no task is to be restarted.
+    Emergency,
+}
 
 /// What a supervisor calls; see the description of the crate for when.
 pub struct Supervisor<'a, K> {
@@ -13,6 +26,8 @@ pub struct Supervisor<'a, K> {
     /// The number of this boot, read once.
     boot: u32,
     emergency: Emergency,
+    /// Which faults came again and again, as kept in retained RAM.
+    history: History,
 }
 
 impl<'a, K: Kernel> Supervisor<'a, K> {
@@ -20,7 +35,10 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
     /// runs for the first time.
     pub fn new(config: Config, kernel: K, region: Region<'a>) -> Self {
         region.begin_boot();
+        let mut history = region.history().load();
+        loops::begin_boot(&mut history);
         Self {
+            history,
             boot: region.boot(),
             emergency: Emergency::new(config.budget_ms),
             config,
@@ -33,11 +51,18 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
     /// the recorder if it is an oops.
     ///
     /// Call it once for each fault, with what the fault means (normally
-    /// [`TaskPolicy::disposition`](crate::TaskPolicy)) and how often the task was restarted
-    /// before; then [`settle`](Self::settle), when there is no more. If there
-    /// is an emergency afterwards, restart no task: the fault was a panic, or
-    /// the recorder's in an emergency, or happened beside a panic.
-    pub fn fault(&mut self, task: usize, disposition: Disposition, restarts: u32) {
+    /// [`TaskPolicy::disposition`](crate::TaskPolicy)), how often the task was restarted
+    /// before, and when it was started, in milliseconds since boot; then
+    /// [`settle`](Self::settle), when there is no more. If there is an
+    /// emergency afterwards, restart no task: the fault was a panic, or the
+    /// recorder's in an emergency, or happened beside a panic.
+    pub fn fault(
+        &mut self,
+        task: usize,
+        disposition: Disposition,
+        restarts: u32,
+        started: u64,
+    ) -> Consequence {
         let now = self.kernel.now();
         if self.emergency.is_active() {
             // Whatever else fails is noted beside the crash that came first,
@@ -51,10 +76,14 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
                 };
                 self.take(step, Failure::Recorder);
             }
-            return;
+            return Consequence::Emergency;
         }
         match disposition {
             Disposition::Reset => {
+                if self.is_loop(task, now, started) {
+                    self.report(task, restarts, now);
+                    return Consequence::Hold;
+                }
                 if self.emergency.declare(now) {
                     self.kernel.arm_watchdog(self.config.budget_ms);
                 }
@@ -67,16 +96,58 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
                         boot: self.boot,
                         time: now,
                     };
-                    capture(&mut self.kernel, self.config.task(task), crash, writer);
+                    let signature =
+                        capture(&mut self.kernel, self.config.task(task), crash, writer);
+                    self.count(task, signature, now, started);
                 }
+                Consequence::Emergency
             }
             Disposition::Restart => {
-                if self.config.record_oops {
-                    self.note(task, Reason::Oops, restarts, now);
-                    self.kernel
-                        .post(self.config.recorder, self.config.notification);
+                let limit = self.config.limits.hold_after_restarts;
+                let signature = match self.report(task, restarts, now) {
+                    Some(signature) => signature,
+                    None => signature_of(&mut self.kernel, task),
+                };
+                let count = self.count(task, signature, now, started);
+                if limit != 0 && count > limit {
+                    Consequence::Hold
+                } else {
+                    Consequence::Restart
                 }
             }
+        }
+    }
+
+    /// Ends the series of faults of every task that has run for long enough.
+    /// `started` says when a task was started, in milliseconds since boot;
+    /// `None` if it does not run. To be called now and then.
+    pub fn look_for_health(&mut self, now: u64, started: impl Fn(usize) -> Option<u64>) {
+        let since = |task| match task {
+            loops::KERNEL => Some(0),
+            task => started(usize::from(task)),
+        };
+        let limits = self.config.limits;
+        if limits.end_healthy(&mut self.history, now, since) {
+            self.region.history().store(&self.history);
+        }
+    }
+
+    /// How many milliseconds later than the others a task is to be started in
+    /// this boot, because it took the system down again and again; 0: at once.
+    /// The recorder is always started at once.
+    #[must_use]
+    pub fn start_delay(&self, task: usize) -> u32 {
+        if task == self.config.recorder {
+            return 0;
+        }
+        u16::try_from(task).map_or(0, |task| self.config.limits.delay(&self.history, task))
+    }
+
+    /// Someone released the task: what it did before does not count any more.
+    pub fn forgive(&mut self, task: usize) {
+        if let Ok(task) = u16::try_from(task) {
+            loops::forget(&mut self.history, task);
+            self.region.history().store(&self.history);
         }
     }
 
@@ -154,19 +225,77 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         self.region.mailbox().state() == MailboxState::Done
     }
 
-    /// Leaves a note of a fault for the recorder's normal mode, of this boot
-    /// or the next. If too many wait already, it is counted instead.
-    fn note(&mut self, task: usize, reason: Reason, restarts: u32, time: u64) {
-        if let Some(writer) = self.region.mailbox().write_oops() {
-            let crash = Crash {
-                reason,
-                task,
-                restarts,
-                boot: self.boot,
-                time,
-            };
-            capture(&mut self.kernel, self.config.task(task), crash, writer);
+    /// Has this task taken the system down so often by the same fault that it
+    /// is not to do so again? If so, this time is counted.
+    fn is_loop(&mut self, task: usize, now: u64, started: u64) -> bool {
+        let limit = self.config.limits.hold_after_resets;
+        // Nothing more than this stands between a fault and the watchdog.
+        let Ok(index) = u16::try_from(task) else {
+            return false;
+        };
+        if !Limits::is_near(&self.history, index, limit) {
+            return false;
         }
+        let fault = Fault {
+            task: index,
+            signature: signature_of(&mut self.kernel, task),
+            now,
+            started,
+        };
+        let is_loop = self.config.limits.count(&self.history, &fault) > limit;
+        if is_loop {
+            self.config.limits.note(&mut self.history, &fault);
+            self.region.history().store(&self.history);
+        }
+        is_loop
+    }
+
+    /// Counts a fault; returns how often it came.
+    fn count(&mut self, task: usize, signature: u32, now: u64, started: u64) -> u32 {
+        let Ok(task) = u16::try_from(task) else {
+            return 0;
+        };
+        let fault = Fault {
+            task,
+            signature,
+            now,
+            started,
+        };
+        let count = self.config.limits.note(&mut self.history, &fault);
+        self.region.history().store(&self.history);
+        count
+    }
+
+    /// Reports the fault of a single task to the recorder, where that is
+    /// wanted; returns its signature.
+    fn report(&mut self, task: usize, restarts: u32, now: u64) -> Option<u32> {
+        if !self.config.record_oops {
+            return None;
+        }
+        let signature = self.note(task, Reason::Oops, restarts, now);
+        self.kernel
+            .post(self.config.recorder, self.config.notification);
+        signature
+    }
+
+    /// Leaves a note of a fault for the recorder's normal mode, of this boot
+    /// or the next, and returns its signature. If too many wait already, it is
+    /// counted instead.
+    fn note(&mut self, task: usize, reason: Reason, restarts: u32, time: u64) -> Option<u32> {
+        let writer = self.region.mailbox().write_oops()?;
+        let crash = Crash {
+            reason,
+            task,
+            restarts,
+            boot: self.boot,
+            time,
+        };
+        Some(capture(
+            &mut self.kernel,
+            self.config.task(task),
+            crash,
+            writer,
+        ))
     }
 
     /// A crash of an earlier boot that is in the mailbox still, because no

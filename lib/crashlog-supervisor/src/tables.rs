@@ -21,11 +21,16 @@ use std::{format, vec};
 use serde::Deserialize;
 
 use crate::Disposition;
+use crate::loops::Limits;
 
 /// Least and greatest budget, in milliseconds: below, not even a healthy card
 /// is written in time; above, a system that cannot save itself is down for
 /// longer than a minute.
 pub const BUDGET_MS: core::ops::RangeInclusive<u32> = 100..=60_000;
+
+/// Range of the times about crash loops, in milliseconds: up to a day, so that
+/// their sums never wrap.
+pub const LOOP_MS: core::ops::RangeInclusive<u32> = 0..=86_400_000;
 
 /// The table `[tasks.<supervisor>.config.crash]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -47,6 +52,46 @@ pub struct Crash {
     /// for tests: such a task can hold up an emergency.
     #[serde(default)]
     pub above_recorder: Vec<String>,
+    /// As [`Limits::hold_after_restarts`].
+    #[serde(default = "Crash::hold_after_restarts")]
+    pub hold_after_restarts: u32,
+    /// As [`Limits::hold_after_resets`].
+    #[serde(default = "Crash::hold_after_resets")]
+    pub hold_after_resets: u32,
+    /// As [`Limits::loop_window_ms`].
+    #[serde(default = "Crash::loop_window_ms")]
+    pub loop_window_ms: u32,
+    /// As [`Limits::healthy_ms`].
+    #[serde(default = "Crash::healthy_ms")]
+    pub healthy_ms: u32,
+    /// As [`Limits::backoff_ms`].
+    #[serde(default = "Crash::backoff_ms")]
+    pub backoff_ms: u32,
+    /// As [`Limits::backoff_max_ms`].
+    #[serde(default = "Crash::backoff_max_ms")]
+    pub backoff_max_ms: u32,
+}
+
+/// What goes where the application says nothing.
+impl Crash {
+    const fn hold_after_restarts() -> u32 {
+        100
+    }
+    const fn hold_after_resets() -> u32 {
+        5
+    }
+    const fn loop_window_ms() -> u32 {
+        600_000
+    }
+    const fn healthy_ms() -> u32 {
+        10_000
+    }
+    const fn backoff_ms() -> u32 {
+        500
+    }
+    const fn backoff_max_ms() -> u32 {
+        30_000
+    }
 }
 
 /// One task of the application.
@@ -83,6 +128,8 @@ pub struct Tables {
     pub record_oops: bool,
     /// As in [`Crash`].
     pub budget_ms: u32,
+    /// As in [`Crash`].
+    pub limits: Limits,
     /// Name, disposition and stack size by task index.
     pub tasks: Vec<(String, Disposition, u32)>,
 }
@@ -150,6 +197,7 @@ impl Crash {
                 format!("must be {} to {}", BUDGET_MS.start(), BUDGET_MS.end()),
             ));
         }
+        let limits = self.check_limits(app)?;
         let dispositions = self.check_dispositions(app, recorder)?;
         let tasks = app.tasks.iter().zip(dispositions);
         Ok(Tables {
@@ -157,9 +205,32 @@ impl Crash {
             notification,
             record_oops: self.record_oops,
             budget_ms: self.budget_ms,
+            limits,
             tasks: tasks
                 .map(|(task, disposition)| (task.name.clone(), disposition, task.stack))
                 .collect(),
+        })
+    }
+
+    fn check_limits(&self, app: &App) -> Result<Limits, Refusal> {
+        for (key, value) in [
+            ("loop-window-ms", self.loop_window_ms),
+            ("healthy-ms", self.healthy_ms),
+            ("backoff-ms", self.backoff_ms),
+            ("backoff-max-ms", self.backoff_max_ms),
+        ] {
+            if !LOOP_MS.contains(&value) {
+                let rule = format!("must be {} to {}", LOOP_MS.start(), LOOP_MS.end());
+                return Err(app.refuse(key, value, rule));
+            }
+        }
+        Ok(Limits {
+            hold_after_restarts: self.hold_after_restarts,
+            hold_after_resets: self.hold_after_resets,
+            loop_window_ms: self.loop_window_ms,
+            healthy_ms: self.healthy_ms,
+            backoff_ms: self.backoff_ms,
+            backoff_max_ms: self.backoff_max_ms,
         })
     }
 
@@ -263,9 +334,10 @@ impl Tables {
                  notification: {:#x},\n    \
                  record_oops: {},\n    \
                  budget_ms: {},\n    \
+                 limits: crashlog_supervisor::loops::{:?},\n    \
                  tasks: &[\n{tasks}    ],\n\
              }};\n",
-            self.recorder, self.notification, self.record_oops, self.budget_ms,
+            self.recorder, self.notification, self.record_oops, self.budget_ms, self.limits,
         )
     }
 }
@@ -330,6 +402,12 @@ mod tests {
             record_oops: true,
             budget_ms: 2_000,
             above_recorder: Vec::new(),
+            hold_after_restarts: Crash::hold_after_restarts(),
+            hold_after_resets: Crash::hold_after_resets(),
+            loop_window_ms: Crash::loop_window_ms(),
+            healthy_ms: Crash::healthy_ms(),
+            backoff_ms: Crash::backoff_ms(),
+            backoff_max_ms: Crash::backoff_max_ms(),
         }
     }
 
@@ -401,6 +479,10 @@ mod tests {
         assert_eq!(
             refusal(|crash, _| crash.budget_ms = 99),
             "app.toml: tasks.jefe.config.crash.budget-ms = 99: must be 100 to 60000"
+        );
+        assert_eq!(
+            refusal(|crash, _| crash.healthy_ms = 86_400_001),
+            "app.toml: tasks.jefe.config.crash.healthy-ms = 86400001: must be 0 to 86400000"
         );
     }
 

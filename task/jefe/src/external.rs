@@ -78,7 +78,9 @@ fn carry_out(server: &mut Server, request: u32, task: usize, now: u64) -> Option
         Request::Start => server.restart(task, now),
         Request::Hold => health.hold(),
         Request::Release => {
-            if health.release() {
+            let is_down = health.release();
+            server.crash.forgive(task);
+            if is_down {
                 server.restart(task, now);
             }
         }

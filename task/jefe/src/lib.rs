@@ -21,8 +21,17 @@ pub const MIN_DOWN: u64 = 5;
 /// What the supervisor knows about one task.
 #[derive(Copy, Clone, Debug)]
 pub struct Health {
-    held: bool,
+    held: Option<Hold>,
     state: State,
+}
+
+/// Why a fault leaves a task down.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Hold {
+    /// The application or a debugger asked for it.
+    Asked,
+    /// The same fault came again and again.
+    CrashLoop,
 }
 
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -51,7 +60,7 @@ impl Health {
     #[must_use]
     pub const fn new(held: bool) -> Self {
         Self {
-            held,
+            held: if held { Some(Hold::Asked) } else { None },
             state: State::Running { since: 0 },
         }
     }
@@ -65,7 +74,16 @@ impl Health {
     /// Would a fault leave it down, for a human to look at?
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.held
+        self.held.is_some()
+    }
+
+    /// When it was started, if it is not known to be faulted.
+    #[must_use]
+    pub fn running_since(&self) -> Option<u64> {
+        match self.state {
+            State::Running { since } => Some(since),
+            State::Waiting { .. } | State::Down => None,
+        }
     }
 
     /// Judges a new fault. `observed`: are other tasks told about it?
@@ -76,7 +94,7 @@ impl Health {
         let State::Running { since } = self.state else {
             return Verdict::Leave;
         };
-        if self.held {
+        if self.held.is_some() {
             self.state = State::Down;
             return Verdict::Leave;
         }
@@ -89,6 +107,18 @@ impl Health {
         }
         self.state = State::Waiting { until };
         Verdict::Wait
+    }
+
+    /// Leaves it down, because the same fault came again and again: until it is
+    /// released.
+    pub fn break_loop(&mut self) {
+        self.held = Some(Hold::CrashLoop);
+        self.state = State::Down;
+    }
+
+    /// It was stopped, and is to be started at this time.
+    pub fn start_later(&mut self, until: u64) {
+        self.state = State::Waiting { until };
     }
 
     /// Takes the task out of the policy: it stays down until it is started.
@@ -119,14 +149,14 @@ impl Health {
     /// From now on its faults leave it down. One that waits for its restart is
     /// restarted all the same.
     pub fn hold(&mut self) {
-        self.held = true;
+        self.held = Some(Hold::Asked);
     }
 
     /// From now on its faults restart it. If it is down, that is to be done
     /// now: returns `true`.
     #[must_use]
     pub fn release(&mut self) -> bool {
-        self.held = false;
+        self.held = None;
         self.state == State::Down
     }
 }
@@ -185,6 +215,28 @@ mod tests {
         health.started(2_000);
         assert!(!health.release());
         assert_eq!(health.fault(3_000, false), Verdict::Restart);
+    }
+
+    /// REQ: X6
+    #[test]
+    fn a_crash_loop_ends_when_it_is_broken() {
+        let mut health = Health::new(false);
+        health.break_loop();
+        assert!(health.is_held() && !health.is_running());
+        assert_eq!((health.restart_at(), health.running_since()), (None, None));
+        assert_eq!(health.fault(5, false), Verdict::Leave);
+        assert!(health.release());
+        health.started(7);
+        assert_eq!(health.running_since(), Some(7));
+        assert_eq!(health.fault(5_000, false), Verdict::Restart);
+    }
+
+    #[test]
+    fn a_start_can_be_put_off() {
+        let mut health = Health::new(false);
+        health.start_later(500);
+        assert!(!health.is_due(499) && health.is_due(500));
+        assert_eq!(health.running_since(), None);
     }
 
     #[test]

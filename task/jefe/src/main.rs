@@ -31,7 +31,7 @@ mod server;
 use core::mem::MaybeUninit;
 
 use crashlog_retained::Region;
-use crashlog_supervisor::{Disposition, Kipc, Phase, Supervisor, WatchdogTimer};
+use crashlog_supervisor::{Consequence, Disposition, Kipc, Phase, Supervisor, WatchdogTimer};
 use drv_ast2600_wdt::Watchdog;
 use hubris_num_tasks::NUM_TASKS;
 use idol_runtime::NotificationHandler;
@@ -40,7 +40,8 @@ use static_cell::ClaimOnceCell;
 use task_jefe::{Health, Verdict};
 use task_jefe_api::ResetReason;
 use userlib::{
-    Generation, NotificationBits, TaskId, UnwrapLite, kipc, sys_get_timer, sys_post, sys_set_timer,
+    Generation, NotificationBits, SchedState, TaskId, TaskState, UnwrapLite, kipc, sys_get_timer,
+    sys_post, sys_set_timer,
 };
 
 /// Milliseconds between two looks at the debugger's words.
@@ -54,6 +55,10 @@ enum Trace {
     Fault { task: usize, count: usize },
     /// A task that faulted is left down.
     LeftDown { task: usize },
+    /// The same fault of a task came again and again: it is left down.
+    CrashLoop { task: usize },
+    /// A task that took the system down again and again is started later.
+    StartsLater { task: usize, until: u64 },
     /// A task was restarted.
     Restarted { task: usize },
     /// A task asked to be restarted.
@@ -135,6 +140,7 @@ fn main() -> ! {
         next_look: TIMER_INTERVAL,
     });
     external::set_ready();
+    server.put_off_starts();
     server.arm_timer();
 
     let mut incoming = [0; idl::INCOMING_SIZE];
@@ -158,6 +164,9 @@ impl NotificationHandler for Server {
         if !self.crash.in_emergency() {
             external::check(self, now);
             self.restart_due(now);
+            let tasks = &self.tasks;
+            self.crash
+                .look_for_health(now, |task| tasks.get(task)?.running_since());
         }
         while self.next_look <= now {
             self.next_look += TIMER_INTERVAL;
@@ -167,6 +176,30 @@ impl NotificationHandler for Server {
 }
 
 impl Server {
+    /// Stops the tasks that took the system down again and again, before they
+    /// run for the first time; their timers start them.
+    fn put_off_starts(&mut self) {
+        let now = sys_get_timer().now;
+        for task in 1..NUM_TASKS {
+            let delay = self.crash.start_delay(task);
+            let runs = || {
+                matches!(
+                    kipc::read_task_status(task),
+                    TaskState::Healthy(SchedState::Runnable)
+                )
+            };
+            if delay == 0 || !runs() {
+                continue;
+            }
+            if let Some(health) = self.tasks.get_mut(task) {
+                let until = now.saturating_add(delay.into());
+                kipc::reinit_task(task, false);
+                health.start_later(until);
+                ringbuf_entry!(Trace::StartsLater { task, until });
+            }
+        }
+    }
+
     /// Finds the tasks that have faulted since the last time and does for each
     /// what its fault means.
     fn judge_faults(&mut self, now: u64) {
@@ -209,10 +242,18 @@ impl Server {
         } else {
             config::CRASH.task(task).disposition
         };
-        self.crash.fault(task, disposition, restarts);
-        if self.crash.in_emergency() {
-            health.leave_down();
-            return true;
+        let started = health.running_since().unwrap_or(now);
+        match self.crash.fault(task, disposition, restarts, started) {
+            Consequence::Emergency => {
+                health.leave_down();
+                return true;
+            }
+            Consequence::Hold if !health.is_held() => {
+                health.break_loop();
+                ringbuf_entry!(Trace::CrashLoop { task });
+                return true;
+            }
+            Consequence::Hold | Consequence::Restart => {}
         }
         match health.fault(now, !config::ON_TASK_FAULT.is_empty()) {
             Verdict::Restart => self.restart(task, now),

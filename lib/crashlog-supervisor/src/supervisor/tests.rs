@@ -4,8 +4,9 @@
 use abi::{FaultInfo, FaultSource};
 use crashlog_retained::{Block, Failure, MailboxState, Outcome, Reason, Region};
 
+use crate::loops::Limits;
 use crate::machine::{Deed, Machine};
-use crate::{Config, Disposition, Mode, Phase, Supervisor, TaskPolicy};
+use crate::{Config, Consequence, Disposition, Mode, Phase, Supervisor, TaskPolicy};
 
 const RECORDER: usize = 1;
 const CONSOLE: usize = 2;
@@ -28,11 +29,21 @@ const TASKS: [TaskPolicy; 4] = {
     ]
 };
 
+const LIMITS: Limits = Limits {
+    hold_after_restarts: 5,
+    hold_after_resets: 3,
+    loop_window_ms: 60_000,
+    healthy_ms: 10_000,
+    backoff_ms: 500,
+    backoff_max_ms: 2_000,
+};
+
 const CONFIG: Config = Config {
     recorder: RECORDER,
     notification: 1 << 2,
     record_oops: true,
     budget_ms: BUDGET,
+    limits: LIMITS,
     tasks: &TASKS,
 };
 
@@ -67,7 +78,7 @@ fn crash(supervisor: &mut Supervisor<'static, Machine>, tasks: &[usize]) {
         supervisor.kernel.tasks[task].fault = Some(memory_fault());
     }
     for &task in tasks {
-        supervisor.fault(task, TASKS[task].disposition, 0);
+        let _ = supervisor.fault(task, TASKS[task].disposition, 0, 0);
     }
     supervisor.settle();
 }
@@ -95,7 +106,7 @@ fn the_context_says_who_what_where_and_when() {
     let region = retained();
     let mut supervisor = boot(region);
     supervisor.kernel.tasks[WORKER].fault = Some(memory_fault());
-    supervisor.fault(WORKER, Disposition::Reset, 7);
+    let _ = supervisor.fault(WORKER, Disposition::Reset, 7, 0);
     // Complete, but not handed over before the faults have settled.
     assert_eq!(region.mailbox().state(), MailboxState::Empty);
     let crash = region.mailbox().crash().unwrap();
@@ -126,7 +137,7 @@ fn a_panic_message_is_kept_as_the_task_gave_it() {
     let task = &mut supervisor.kernel.tasks[WORKER];
     task.fault = Some(FaultInfo::Panic);
     task.message = b"no \xff utf-8".to_vec();
-    supervisor.fault(WORKER, Disposition::Reset, 0);
+    let _ = supervisor.fault(WORKER, Disposition::Reset, 0, 0);
     let crash = region.mailbox().crash().unwrap();
     assert_eq!(crash.context.fault()[0], 8);
     let mut bytes = [0; 10];
@@ -327,7 +338,7 @@ fn an_unwritten_crash_of_an_earlier_boot_is_kept() {
     let task = &mut supervisor.kernel.tasks[WORKER];
     task.fault = Some(FaultInfo::Panic);
     task.message = vec![b'x'; 128];
-    supervisor.fault(WORKER, Disposition::Reset, 1);
+    let _ = supervisor.fault(WORKER, Disposition::Reset, 1, 0);
     supervisor.settle();
     region.mailbox().conclude(false);
     let before = region.mailbox().crash().unwrap();
@@ -354,4 +365,118 @@ fn a_written_crash_of_an_earlier_boot_is_not() {
     let mut supervisor = boot(region);
     crash(&mut supervisor, &[WORKER]);
     assert!(region.mailbox().oops().is_none());
+}
+
+/// Faults one task and says what came of it.
+fn fault(supervisor: &mut Supervisor<'static, Machine>, task: usize, started: u64) -> Consequence {
+    supervisor.kernel.tasks[task].fault = Some(memory_fault());
+    let consequence = supervisor.fault(task, TASKS[task].disposition, 0, started);
+    supervisor.settle();
+    consequence
+}
+
+/// REQ: X6
+#[test]
+fn a_task_that_takes_the_system_down_again_and_again_is_held() {
+    let region = retained();
+    let mut delays = Vec::new();
+    for _ in 0..3 {
+        let mut supervisor = boot(region);
+        delays.push(supervisor.start_delay(WORKER));
+        assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
+        region.mailbox().conclude(true);
+        supervisor.done(RECORDER);
+        assert_eq!(supervisor.kernel.deeds.last(), Some(&Deed::Reset));
+    }
+    assert_eq!(delays, [0, 0, 500]);
+    // Enough: from now on it stays down, whatever resets the system meanwhile.
+    for _ in 0..3 {
+        let mut supervisor = boot(region);
+        assert!(supervisor.start_delay(WORKER) >= 1_000);
+        assert_eq!(supervisor.start_delay(CONSOLE), 0);
+        assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Hold);
+        assert!(!supervisor.in_emergency());
+        // It is recorded all the same.
+        assert_eq!(supervisor.kernel.deeds, [Deed::Posted(RECORDER, 1 << 2)]);
+        region.mailbox().oops().unwrap().clear();
+    }
+    // Another fault of the same task is another matter.
+    let mut supervisor = boot(region);
+    supervisor.kernel.tasks[WORKER].registers[15] = 0xc0de_1111;
+    assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
+}
+
+/// REQ: X6
+#[test]
+fn a_healthy_run_or_a_human_ends_a_series() {
+    for human in [false, true] {
+        let region = retained();
+        for _ in 0..3 {
+            let mut supervisor = boot(region);
+            assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
+        }
+        let mut supervisor = boot(region);
+        supervisor.look_for_health(9_999, |_| Some(0));
+        supervisor.look_for_health(99_999, |_| None);
+        assert_eq!(supervisor.start_delay(WORKER), 1_000);
+        if human {
+            supervisor.forgive(WORKER);
+        } else {
+            supervisor.look_for_health(10_000, |_| Some(0));
+        }
+        assert_eq!(supervisor.start_delay(WORKER), 0);
+        let mut supervisor = boot(region);
+        assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
+    }
+}
+
+/// REQ: X6
+#[test]
+fn a_task_that_is_restarted_again_and_again_is_held() {
+    for record_oops in [true, false] {
+        let region = retained();
+        let mut supervisor = boot(region);
+        supervisor.config.record_oops = record_oops;
+        for _ in 0..5 {
+            assert_eq!(fault(&mut supervisor, CONSOLE, 0), Consequence::Restart);
+        }
+        assert_eq!(fault(&mut supervisor, CONSOLE, 0), Consequence::Hold);
+        // It had run well before: that is no loop.
+        supervisor.kernel.now = 30_000;
+        assert_eq!(
+            fault(&mut supervisor, CONSOLE, 20_000),
+            Consequence::Restart
+        );
+    }
+}
+
+#[test]
+fn zero_means_never() {
+    let region = retained();
+    for _ in 0..50 {
+        let mut supervisor = boot(region);
+        supervisor.config.limits.hold_after_resets = 0;
+        supervisor.config.limits.hold_after_restarts = 0;
+        assert_eq!(fault(&mut supervisor, CONSOLE, 0), Consequence::Restart);
+        assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
+    }
+}
+
+/// A recorder that crashes at its start in every boot is held in the end, and the system runs without it.
+#[test]
+fn even_the_recorder_is_held() {
+    let region = retained();
+    for _ in 0..3 {
+        let mut supervisor = boot(region);
+        assert_eq!(supervisor.start_delay(RECORDER), 0);
+        assert_eq!(fault(&mut supervisor, RECORDER, 0), Consequence::Emergency);
+    }
+    let mut supervisor = boot(region);
+    assert_eq!(fault(&mut supervisor, RECORDER, 0), Consequence::Hold);
+    // Another task's panic calls it all the same.
+    assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
+    assert_eq!(
+        supervisor.kernel.deeds.last(),
+        Some(&Deed::Restarted(RECORDER))
+    );
 }

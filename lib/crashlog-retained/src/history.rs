@@ -1,0 +1,199 @@
+//! Which faults came again and again, over restarts of the system.
+//!
+//! Two copies, each with its check, written in turn: a write that is cut short leaves the state before it. What it means
+//! is the supervisor's business; here it is only kept.
+
+use crate::words::{check_values, load, publish, store, words};
+use block_device::Block;
+use core::sync::atomic::AtomicU32;
+
+const MAGIC: u32 = u32::from_le_bytes(*b"HIST");
+/// Check, revision, two times, four words for each series.
+const COPY: usize = 4 + Series::WORDS * History::SERIES;
+
+/// The same fault, again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Series {
+    /// How often it came; 0: there is no series.
+    pub count: u32,
+    /// The task, by index; 65535 for the kernel.
+    pub task: u16,
+    /// Which fault.
+    pub signature: u32,
+    /// When it came first, as [`History::total`] counts.
+    pub first: u32,
+}
+
+impl Series {
+    const WORDS: usize = 4;
+}
+
+/// What came again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// Milliseconds that the system ran before this boot, as far as it is known. Wraps.
+    pub before: u32,
+    /// Milliseconds that the system had run when the last fault was noted. Wraps.
+    pub last: u32,
+    /// The series, in no order.
+    pub series: [Series; Self::SERIES],
+}
+
+impl History {
+    /// Series that are remembered at a time.
+    pub const SERIES: usize = 4;
+
+    /// Milliseconds that the system has run, `now` milliseconds after the start of this boot. Wraps.
+    #[must_use]
+    pub const fn total(&self, now: u64) -> u32 {
+        self.before.wrapping_add(now as u32)
+    }
+
+    fn to_words(self, revision: u32) -> [u32; COPY - 1] {
+        let mut values = [0; COPY - 1];
+        let (head, series) = values.split_at_mut(3);
+        for (to, from) in head.iter_mut().zip([revision, self.before, self.last]) {
+            *to = from;
+        }
+        for (to, from) in series.as_chunks_mut().0.iter_mut().zip(self.series) {
+            *to = [from.count, from.task.into(), from.signature, from.first];
+        }
+        values
+    }
+
+    fn from_words(values: &[u32; COPY - 1]) -> Self {
+        let [_, before, last, series @ ..] = values;
+        let mut history = Self {
+            before: *before,
+            last: *last,
+            series: [Series::default(); Self::SERIES],
+        };
+        for (to, from) in history.series.iter_mut().zip(series.as_chunks().0) {
+            let [count, task, signature, first] = *from;
+            *to = Series {
+                count,
+                task: task as u16,
+                signature,
+                first,
+            };
+        }
+        history
+    }
+}
+
+/// Where it is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct HistorySlot<'a>(Option<&'a Block>);
+
+impl<'a> HistorySlot<'a> {
+    pub(crate) const BLOCKS: usize = 1;
+
+    pub(crate) const fn new(block: Option<&'a Block>) -> Self {
+        Self(block)
+    }
+
+    /// What is kept; an empty history if nothing passes its check.
+    #[must_use]
+    pub fn load(&self) -> History {
+        self.newest()
+            .map(|(_, history)| history)
+            .unwrap_or_default()
+    }
+
+    /// Keeps it.
+    pub fn store(&self, history: &History) {
+        let revision = self
+            .newest()
+            .map_or(0, |(revision, _)| revision)
+            .wrapping_add(1);
+        let values = history.to_words(revision);
+        let Some([check, rest @ ..]) = self.copy(revision % 2) else {
+            return;
+        };
+        store(check, 0);
+        for (word, value) in rest.iter().zip(values) {
+            store(word, value);
+        }
+        publish(check, check_values(MAGIC, &values));
+    }
+
+    fn newest(&self) -> Option<(u32, History)> {
+        let [first, second] = [0, 1].map(|copy| self.read(copy));
+        match (first, second) {
+            (Some(first), Some(second)) => {
+                let ahead = second.0.wrapping_sub(first.0);
+                Some(if ahead < 1 << 31 { second } else { first })
+            }
+            (first, second) => first.or(second),
+        }
+    }
+
+    fn read(&self, copy: u32) -> Option<(u32, History)> {
+        let [expected, rest @ ..] = self.copy(copy)? else {
+            return None;
+        };
+        let rest: &[AtomicU32; COPY - 1] = rest.try_into().ok()?;
+        let values = rest.each_ref().map(load);
+        let [revision, ..] = values;
+        (load(expected) == check_values(MAGIC, &values))
+            .then(|| (revision, History::from_words(&values)))
+    }
+
+    fn copy(&self, copy: u32) -> Option<&'a [AtomicU32]> {
+        Some(words(self.0?, copy as usize * COPY, COPY))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Region;
+    use crate::testing::{copy, memory};
+    use proptest::prelude::*;
+
+    fn history(count: u32) -> History {
+        History {
+            before: 7,
+            last: 9,
+            series: core::array::from_fn(|index| Series {
+                count,
+                task: index as u16 + 3,
+                signature: 0xdead_0000 + index as u32,
+                first: 5,
+            }),
+        }
+    }
+
+    #[test]
+    fn is_kept_over_boots() {
+        let memory = memory();
+        let region = Region::over(&memory).unwrap();
+        region.begin_boot();
+        assert_eq!(region.history().load(), History::default());
+        for count in 1..9 {
+            region.history().store(&history(count));
+            region.begin_boot();
+            assert_eq!(region.history().load(), history(count));
+        }
+    }
+
+    proptest! {
+        /// Damage leaves the state before, or none; never another.
+        #[test]
+        fn damage_is_noticed(damage in proptest::collection::vec((0usize..128, any::<u32>()), 1..3)) {
+            let original = memory();
+            let region = Region::over(&original).unwrap();
+            region.begin_boot();
+            region.history().store(&history(1));
+            region.history().store(&history(2));
+            let copied = copy(&original);
+            let region = Region::over(&copied).unwrap();
+            let block = region.history().0.unwrap();
+            for (word, value) in damage {
+                block.set_word(word, value);
+            }
+            let found = region.history().load();
+            prop_assert!([History::default(), history(1), history(2)].contains(&found));
+        }
+    }
+}
