@@ -166,10 +166,7 @@ fn check_tasks(record: &Value) -> Result<()> {
         .filter_map(|task| task["task"].as_str())
         .collect();
     ensure!(
-        names
-            == [
-                "jefe", "crashlog", "console", "sensor", "monitor", "worker", "idle"
-            ],
+        names.len() == tasks.len() && matches!(names[..], ["jefe", "crashlog", .., "idle"]),
         "the tasks are {names:?}"
     );
     ensure!(

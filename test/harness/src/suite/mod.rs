@@ -5,9 +5,10 @@
 
 mod card;
 mod console;
-mod crash_loop;
+mod broken_loop;
 mod dump;
 mod example;
+mod crash_loop;
 mod failure;
 mod hiffy;
 mod host;
@@ -48,6 +49,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     let bench = Arc::new(Bench::default());
     let mut trials = host::trials(&bench)?;
     trials.extend(console::trials(&bench));
+    trials.extend(broken_loop::trials(&bench));
     trials.extend(failure::trials(&bench));
     trials.extend(card::trials(&bench));
     trials.extend(power::trials(&bench, selection.all));

@@ -1,0 +1,95 @@
+//! Tasks that fail again and again in the same way.
+
+use super::{Bench, Cases, Rig};
+use crate::machine::{Config, Machine};
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use serde_json::Value;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(120);
+/// Long enough for many more failures, had the tasks not been held.
+const WATCHED: Duration = Duration::from_secs(2);
+
+/// As the application has it: after so many resets, and so many restarts, the task is held at the next fault.
+const RESETS: u64 = 3;
+const RESTARTS: u64 = 5;
+
+/// REQ: X6: repeats are counted in the first record, the tasks are held, and the system stays up.
+pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+    vec![bench.trial("loop::is-broken", "test/loop/app.toml", is_broken)]
+}
+
+fn is_broken(rig: &Rig) -> Result<Cases> {
+    let card = rig.artefacts.path("card.img");
+    rig.tool.format(&card)?;
+    let config = Config::new(&rig.image.elf, Some(&card));
+    let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
+    machine.run()?;
+    wait_for(rig, &card, [("looper", RESETS), ("stumbler", RESTARTS)])?;
+    let resets = count_resets(&mut machine);
+    ensure!(
+        resets == RESETS,
+        "{resets} resets until both tasks were held, not {RESETS}"
+    );
+    std::thread::sleep(WATCHED);
+    ensure!(
+        count_resets(&mut machine) == 0,
+        "the system was reset by a task that should be held"
+    );
+    machine.quit()?;
+    rig.tool.verify(&card)?;
+    // In each boot after it was held for the first time the stumbler fails once more, and is held at once.
+    let stumbled = repeats(rig, &card, "stumbler")?.unwrap_or(0);
+    ensure!(
+        repeats(rig, &card, "looper")? == Some(RESETS)
+            && (RESTARTS..=RESTARTS + RESETS).contains(&stumbled),
+        "more failures: {:#?}",
+        rig.tool.records(&card)?
+    );
+    let records = rig.tool.records(&card)?;
+    ensure!(records.len() == 2, "two faults, but {records:#?}");
+    ensure!(
+        records.iter().all(|record| record["boot"] == 1),
+        "the first failures are not kept: {records:#?}"
+    );
+    Ok(Cases::one())
+}
+
+/// Resets by the guest since the last look.
+fn count_resets(machine: &mut Machine) -> u64 {
+    let events = machine.qmp.events();
+    events.iter().filter(|event| *event == "RESET").count() as u64
+}
+
+/// Waits until the records of these tasks have been repeated so often.
+fn wait_for(rig: &Rig, card: &Path, wanted: [(&str, u64); 2]) -> Result<()> {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let mut all = true;
+        for (task, count) in wanted {
+            all &= repeats(rig, card, task)? >= Some(count);
+        }
+        if all {
+            return Ok(());
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "within {LIMIT:?} the records came to this only: {:#?}",
+            rig.tool.records(card)?
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// How often the record of a task was repeated; `None` if there is none.
+fn repeats(rig: &Rig, card: &Path, task: &str) -> Result<Option<u64>> {
+    let records: Vec<Value> = rig.tool.records(card)?;
+    records
+        .iter()
+        .find(|record| record["task"] == task)
+        .map(|record| record["repeats"].as_u64().context("no number of repeats"))
+        .transpose()
+}

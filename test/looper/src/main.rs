@@ -1,0 +1,16 @@
+//! A task that always fails in the same way, so many milliseconds after its start.
+
+#![no_std]
+#![no_main]
+
+use userlib::{hl, sys_panic};
+
+task_config::task_config! {
+    run_ms: u64,
+}
+
+#[unsafe(export_name = "main")]
+fn main() -> ! {
+    hl::sleep_for(TASK_CONFIG.run_ms);
+    sys_panic(b"as ever")
+}
