@@ -3,12 +3,12 @@
 //! A test here is one run of something that may itself consist of many cases: `cargo test` of a crate, a machine that
 //! runs a suite of its own. The last line counts the cases.
 
+mod broken_loop;
 mod card;
 mod console;
-mod broken_loop;
+mod crash_loop;
 mod dump;
 mod example;
-mod crash_loop;
 mod failure;
 mod hiffy;
 mod host;
