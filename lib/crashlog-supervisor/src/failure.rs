@@ -6,7 +6,8 @@
 //! It allocates nothing, panics nowhere, calls nobody, and every loop has a bound. The hardware watchdog should run
 //! meanwhile all the same.
 
-use abi::{FaultInfo, SchedState, TASK_REGISTERS, TaskId, TaskState};
+use crate::TASK_REGISTERS;
+use abi::{FaultInfo, SchedState, TaskId, TaskState};
 use crashlog_retained::{Activity, CrashContext, FailureSlot, Reason, Region, TaskEntry};
 
 use crate::fault::Encoded;

@@ -1,6 +1,9 @@
 //! The kernel and the hardware, as far as a supervisor needs them in a crash.
 
-use abi::{FaultInfo, TASK_REGISTERS, TaskDumpRegion};
+use abi::{FaultInfo, TaskDumpRegion};
+
+/// How many registers of a task are recorded: r0 to r12, sp, lr, pc, psr.
+pub const TASK_REGISTERS: usize = 17;
 
 /// Longest panic message, in bytes: what the kernel gives out (hubris-interface section 6).
 pub const PANIC_MESSAGE_MAX: usize = 128;

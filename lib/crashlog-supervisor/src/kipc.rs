@@ -1,6 +1,7 @@
 //! [`Kernel`] on a running system, through kernel IPC.
 
-use abi::{FaultInfo, Generation, TASK_REGISTERS, TaskDumpRegion, TaskId, TaskState};
+use crate::TASK_REGISTERS;
+use abi::{FaultInfo, Generation, TaskDumpRegion, TaskId, TaskState};
 use userlib::{kipc, sys_get_timer, sys_post, sys_refresh_task_id};
 
 use crate::{Kernel, PANIC_MESSAGE_MAX};

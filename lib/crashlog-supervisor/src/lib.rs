@@ -76,7 +76,7 @@ pub mod tables;
 pub use capture::STACK_EXCERPT;
 pub use config::{Config, Disposition, TaskPolicy};
 pub use emergency::{Emergency, Mode, Phase, Step};
-pub use kernel::{Kernel, PANIC_MESSAGE_MAX};
+pub use kernel::{Kernel, PANIC_MESSAGE_MAX, TASK_REGISTERS};
 #[cfg(feature = "kipc")]
 pub use kipc::{Kipc, WatchdogTimer};
 pub use supervisor::{Consequence, Supervisor};

@@ -1,6 +1,7 @@
 //! A system for tests: it does nothing but note what was done to it.
 
-use abi::{FaultInfo, TASK_REGISTERS, TaskDumpRegion};
+use crate::TASK_REGISTERS;
+use abi::{FaultInfo, TaskDumpRegion};
 
 use crate::{Kernel, PANIC_MESSAGE_MAX};
 
