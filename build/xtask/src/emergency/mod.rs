@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 const STACK_BUDGET: u32 = 1536;
 
 /// What the check insists on, bytes. The budget is missed, by what this says; it must not become more.
-const STACK_LIMIT: u32 = 2624;
+const STACK_LIMIT: u32 = 2176;
 
 /// Number of each system call that the path makes: SEND for the report to the supervisor, GET_TIMER for deadlines,
 /// REFRESH_TASK_ID for the supervisor's and the own task id.
