@@ -58,18 +58,21 @@ fn run(rig: &Rig) -> Result<Cases> {
     config.debugger = true;
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
-    machine.uart5.wait_for("crashlog: ready", LIMIT)?;
+    // The demo crashes once, in its first boot; calls before that would race with it.
+    machine.uart5.wait_for("crashlog: ready; boot 2", LIMIT)?;
     let executor = Executor {
         machine: &machine,
         variables: variables(rig)?,
     };
 
+    executor.forget_the_boot_before()?;
     let state = executor.call(&send(SEND, JEFE, GET_STATE, &[], &[4]), &[])?;
     ensure!(state == [Ok(vec![0; 4])], "Jefe.get_state: {state:?}");
 
     let status = executor.status()?;
     ensure!(
-        status.state == State::Ready && status.boot == 1,
+        matches!(status.state, State::Ready | State::Suspended)
+            && (status.boot, status.records) == (2, 1),
         "CrashLog.status: {status:?}"
     );
 
@@ -194,6 +197,14 @@ struct Executor<'a> {
 }
 
 impl Executor<'_> {
+    /// Memory keeps what it held over the reset, so the executor may seem ready before it has begun. It says so anew each
+    /// time it goes to sleep.
+    fn forget_the_boot_before(&self) -> Result<()> {
+        let mut debugger = self.connect()?;
+        debugger.set_word(self.address("HIFFY_READY")?, 0)?;
+        debugger.detach()
+    }
+
     /// Runs a program, to which the end is added; what its functions returned.
     fn call(&self, program: &[u8], data: &[u8]) -> Result<Vec<Returned>> {
         let deadline = Instant::now() + LIMIT;
