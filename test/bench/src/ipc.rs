@@ -1,8 +1,8 @@
-//! Round trips.
+//! Round trips, notifications, and a fault.
 
-use crate::row;
+use crate::{bench_fault, row};
 use core::hint::black_box;
-use userlib::{Lease, sys_send, task_slot};
+use userlib::{Lease, sys_post, sys_send, task_slot};
 
 task_slot!(ECHO, echo);
 
@@ -40,4 +40,14 @@ pub fn run() {
             black_box(sys_send(echo, 2, &[], &mut [], &[Lease::read_only(&lent)]));
         },
     );
+    // This is counted until the other task has received the notification; the harness knows it by its name.
+    row(
+        "context switch: post to a more important task, until it runs",
+        || (),
+        || {
+            sys_post(echo, 1);
+        },
+    );
+    // The server is the supervisor of this image.
+    bench_fault();
 }

@@ -42,6 +42,14 @@ extern "C" fn bench_finish() {
     black_box(2);
 }
 
+/// Crashes.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn bench_fault() {
+    // SAFETY: none. Nothing is mapped at address 0, so the store faults this task and reaches nothing.
+    unsafe { core::ptr::null_mut::<u32>().write_volatile(0) };
+}
+
 /// Counts `what` several times. `before` is run before each and is not counted.
 #[inline(always)]
 fn row(name: &str, mut before: impl FnMut(), mut what: impl FnMut()) {

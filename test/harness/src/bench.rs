@@ -3,6 +3,7 @@
 use crate::artefacts::Artefacts;
 use crate::build;
 use crate::count::{Count, Counter};
+use crate::crashes::{self, Crashes, grouped};
 use crate::paths;
 use crate::profile;
 use crate::qemu::Qemu;
@@ -56,6 +57,10 @@ const DURABLE: &str = "emergency write, 4 KiB log tail: fault to durable";
 const RESTART: &str = "emergency write, 4 KiB log tail: fault to restart request";
 const EMPTY: &str = "nothing";
 
+/// Rows of the kernel that end where another task has received its notification.
+const SWITCH: &str = "context switch: post to a more important task, until it runs";
+const FAULT: &str = "fault of a task, until the supervisor runs";
+
 /// A counted row: every run of it.
 type Rows = Vec<(String, Vec<Count>)>;
 
@@ -76,7 +81,9 @@ pub fn run(profile: Option<&str>) -> Result<()> {
         let image = build::dist(app)?;
         let artefacts = Artefacts::new("bench/ipc")?;
         let mut counter = Counter::start(&qemu, &image, None, &artefacts)?;
-        count_rows(&mut counter, rows)?;
+        ensure!(count_rows(&mut counter, rows)?, "the client did not crash");
+        let notified = counter.symbols.address("echo", "echo_notified")?;
+        rows.push((FAULT.to_owned(), vec![counter.count_to(notified)?]));
         artefacts.discard();
     }
 
@@ -120,11 +127,13 @@ pub fn run(profile: Option<&str>) -> Result<()> {
     let finish = mount.symbols.address("bench", "bench_finish")?;
     let mount = mount_reads(mount, finish)?;
     artefacts.discard();
+    let empty = least(&rows, EMPTY).cloned().unwrap_or_default();
+    let crashes = crashes::count(&qemu, &tool, &image, &empty)?;
 
-    let document = document(&rows, &eight, mount);
+    let document = document(&rows, &eight, mount, &crashes);
     print!("{document}");
     let path = paths::root().join("doc/numbers.md");
-    fs::write(&path, document).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(&path, document).with_context(|| format!("cannot write {}", paths::shown(&path)))
 }
 
 /// Counts each row of the stopped machine's client; says whether it ended in the crash instead of at the end.
@@ -143,7 +152,12 @@ fn count_rows(counter: &mut Counter, rows: &mut Rows) -> Result<bool> {
             return Ok(Some(at) == fault);
         }
         let name = counter.text_argument()?;
-        let count = counter.count_to(end)?;
+        let count = if name == SWITCH {
+            let notified = counter.symbols.address("echo", "echo_notified")?;
+            counter.count_to(notified)?
+        } else {
+            counter.count_to(end)?
+        };
         match rows.iter_mut().find(|(row, _)| *row == name) {
             Some((_, counts)) => counts.push(count),
             None => rows.push((name, vec![count])),
@@ -156,18 +170,22 @@ fn mount_reads(mut counter: Counter, finish: u32) -> Result<u64> {
     Ok(counter.count_to(finish)?.blocks.0)
 }
 
-/// The undisturbed count of a row, without what counting itself costs.
-fn net(rows: &Rows, name: &str) -> Option<Count> {
-    let least = |name: &str| {
-        let (_, counts) = rows.iter().find(|(row, _)| row == name)?;
-        counts.iter().min_by_key(|count| count.total)
-    };
-    let empty = least(EMPTY).cloned().unwrap_or_default();
-    // What runs from a crash on begins at a breakpoint, but has no mark.
-    Some(least(name)?.without(&empty, ![DURABLE, RESTART].contains(&name)))
+/// The undisturbed run of a row.
+fn least<'r>(rows: &'r Rows, name: &str) -> Option<&'r Count> {
+    let (_, counts) = rows.iter().find(|(row, _)| row == name)?;
+    counts.iter().min_by_key(|count| count.total)
 }
 
-fn document(rows: &Rows, eight: &Rows, mount: u64) -> String {
+/// The undisturbed count of a row, without what counting itself costs.
+fn net(rows: &Rows, name: &str) -> Option<Count> {
+    let count = least(rows, name)?;
+    let empty = least(rows, EMPTY).cloned().unwrap_or_default();
+    // These begin or end at a breakpoint that is no mark.
+    let unmarked = [DURABLE, RESTART, SWITCH, FAULT].contains(&name);
+    Some(count.without(&empty, !unmarked))
+}
+
+fn document(rows: &Rows, eight: &Rows, mount: u64, crashes: &Crashes) -> String {
     let mut text = String::from(
         "# Numbers\n\n\
          Made by `./x bench`; do not edit. Guest instructions, each one counted: QEMU logs every instruction that it\n\
@@ -183,7 +201,8 @@ fn document(rows: &Rows, eight: &Rows, mount: u64) -> String {
             grouped(budget)
         );
     }
-    for (name, _) in eight.iter().filter(|(name, _)| name != EMPTY) {
+    let round_trip = |name: &str| name.starts_with("IPC");
+    for (name, _) in eight.iter().filter(|(name, _)| round_trip(name)) {
         let (Some(four), Some(eight)) = (net(rows, name), net(eight, name)) else {
             continue;
         };
@@ -198,6 +217,27 @@ fn document(rows: &Rows, eight: &Rows, mount: u64) -> String {
         text,
         "| mount of a 1 GiB partition, blocks read | 40 | {mount} | pstore/blk: every zone |"
     );
+
+    text.push_str(&crashes.rows());
+
+    text.push_str("\n## Kernel\n\n| what | 4 tasks | 8 tasks |\n|---|---:|---:|\n");
+    let tick = |rows: &Rows| least(rows, EMPTY)?.programs.get("kernel").copied();
+    let _ = writeln!(
+        text,
+        "| tick, nothing due | {} | {} |",
+        shown(tick(rows)),
+        shown(tick(eight))
+    );
+    for name in [SWITCH, FAULT] {
+        let total = |rows| net(rows, name).map(|count| count.total);
+        let _ = writeln!(
+            text,
+            "| {name} | {} | {} |",
+            shown(total(rows)),
+            shown(total(eight))
+        );
+    }
+    text.push_str(&crashes.section());
 
     text.push_str("\n## Where the instructions are\n\n");
     let counts: Vec<_> = BUDGETS
@@ -243,17 +283,9 @@ fn profiles(rows: &Rows, wanted: &str) -> String {
         .collect()
 }
 
-/// `12 345`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
+/// A number, if there is one.
+fn shown(number: Option<u64>) -> String {
+    number.map_or_else(|| "-".to_owned(), grouped)
 }
 
 #[cfg(test)]

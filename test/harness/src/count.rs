@@ -82,6 +82,11 @@ impl Counter {
         Ok(counter)
     }
 
+    /// The debugger of the stopped machine.
+    pub fn debugger(&mut self) -> &mut Debugger {
+        &mut self.debugger
+    }
+
     /// Lets the machine run, uncounted, to one of these addresses; which.
     pub fn run_to(&mut self, addresses: &[u32]) -> Result<u32> {
         for address in addresses {

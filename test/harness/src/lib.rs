@@ -13,6 +13,7 @@ pub mod build;
 pub mod console_text;
 pub mod controller;
 pub mod count;
+pub mod crashes;
 pub mod demo;
 pub mod evidence;
 pub mod flight;
