@@ -361,4 +361,6 @@ fn for_pieces(length: u32, mut each: impl FnMut(usize, usize)) {
 }
 
 #[cfg(test)]
+mod orders;
+#[cfg(test)]
 mod tests;

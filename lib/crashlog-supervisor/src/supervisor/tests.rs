@@ -8,12 +8,12 @@ use crate::loops::Limits;
 use crate::machine::{Deed, Machine};
 use crate::{Config, Consequence, Disposition, Mode, Phase, Supervisor, TaskPolicy};
 
-const RECORDER: usize = 1;
-const CONSOLE: usize = 2;
-const WORKER: usize = 3;
-const BUDGET: u32 = 2_000;
+pub(super) const RECORDER: usize = 1;
+pub(super) const CONSOLE: usize = 2;
+pub(super) const WORKER: usize = 3;
+pub(super) const BUDGET: u32 = 2_000;
 
-const TASKS: [TaskPolicy; 4] = {
+pub(super) const TASKS: [TaskPolicy; 4] = {
     const fn task(name: &'static str, disposition: Disposition) -> TaskPolicy {
         TaskPolicy {
             name,
@@ -48,12 +48,12 @@ const CONFIG: Config = Config {
 };
 
 /// Retained RAM, which outlives the boots that a test makes in it.
-fn retained() -> Region<'static> {
+pub(super) fn retained() -> Region<'static> {
     let blocks: Vec<Block> = (0..600).map(|_| Block::zeroed()).collect();
     Region::over(Box::leak(blocks.into_boxed_slice())).unwrap()
 }
 
-fn boot(region: Region<'static>) -> Supervisor<'static, Machine> {
+pub(super) fn boot(region: Region<'static>) -> Supervisor<'static, Machine> {
     let mut machine = Machine::new(TASKS.len());
     for (index, task) in machine.tasks.iter_mut().enumerate() {
         let base = 0x1000 * (index as u32 + 1);
@@ -73,7 +73,7 @@ fn memory_fault() -> FaultInfo {
 }
 
 /// Faults tasks at once, as a supervisor that finds them does.
-fn crash(supervisor: &mut Supervisor<'static, Machine>, tasks: &[usize]) {
+pub(super) fn crash(supervisor: &mut Supervisor<'static, Machine>, tasks: &[usize]) {
     for &task in tasks {
         supervisor.kernel.tasks[task].fault = Some(memory_fault());
     }
