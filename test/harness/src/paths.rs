@@ -20,11 +20,11 @@ pub fn target() -> PathBuf {
 
 /// A path as people read it: relative to the root of the repository, if it is in there.
 pub fn shown(path: &Path) -> String {
-    let inside = root()
-        .canonicalize()
-        .ok()
-        .and_then(|root| Some(path.strip_prefix(root).ok()?.to_owned()))
-        .or_else(|| Some(path.strip_prefix(root()).ok()?.to_owned()));
+    // First without links and `..` resolved: that root begins with the other one, and names more.
+    let inside = path.strip_prefix(root()).map(Path::to_owned).or_else(|_| {
+        let whole = root().canonicalize().unwrap_or_else(|_| root().to_owned());
+        path.strip_prefix(whole).map(Path::to_owned)
+    });
     inside.as_deref().unwrap_or(path).display().to_string()
 }
 
