@@ -98,6 +98,7 @@ pub(super) fn message(iface: &Interface, op: &Ident, operation: &Operation) -> T
                 }
 
                 #[doc = #read_doc]
+                #[allow(dead_code)]
                 #[inline(always)]
                 pub fn #read(bytes: &[u8]) -> ::core::option::Option<&#args> {
                     zerocopy::FromBytes::ref_from_bytes(bytes).ok()
