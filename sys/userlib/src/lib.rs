@@ -53,6 +53,8 @@ mod single_thread;
 mod start;
 mod syscalls;
 pub mod task_slot;
+#[cfg(all(target_arch = "arm", target_os = "none"))]
+mod words;
 
 pub use abi::*;
 pub use armv6m_atomic_hack;

@@ -50,11 +50,19 @@ kernel_fill:                            @ r0: from, r1: to, r2: word
     mov     r7, r2
     mov     r8, r2
     mov     r9, r2
+    subs    r1, #128
+    blo     1f
+0:  stmia   r0!, {{r2-r9}}
+    stmia   r0!, {{r2-r9}}
+    stmia   r0!, {{r2-r9}}
+    stmia   r0!, {{r2-r9}}
+    subs    r1, #128
+    bhs     0b
+1:  adds    r1, #96                     @ what is left, less one step of 32
+    bmi     2f
+5:  stmia   r0!, {{r2-r9}}
     subs    r1, #32
-    blo     2f
-1:  stmia   r0!, {{r2-r9}}
-    subs    r1, #32
-    bhs     1b
+    bhs     5b
 2:  pop     {{r4-r9}}
     adds    r1, #32                     @ what is left
     beq     4f
