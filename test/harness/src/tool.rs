@@ -1,6 +1,6 @@
 //! The host tool `crashlog`, run as a user runs it.
 
-use crate::build;
+use crate::{build, paths};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -21,9 +21,10 @@ impl Tool {
         })
     }
 
-    /// Runs it and returns everything that it did.
+    /// Runs it in the root of the repository and returns everything that it did.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Output> {
         Command::new(&self.program)
+            .current_dir(paths::root())
             .args(arguments)
             .output()
             .context("cannot run the host tool")
@@ -54,9 +55,9 @@ impl Tool {
         serde_json::from_slice(&self.bytes(arguments)?).context("the host tool printed no JSON")
     }
 
-    /// Makes a card of 64 MiB.
+    /// Makes a card of 64 MiB; returns what the tool said, which names a card in the repository without the way to it.
     pub fn format(&self, card: &Path) -> Result<String> {
-        self.text(["format".as_ref(), card.as_os_str()])
+        self.text(["format", &paths::shown(card)])
     }
 
     /// The console stream of one boot, byte for byte.

@@ -5,7 +5,7 @@ use crate::cli::List;
 use crate::problem::Problem;
 use crate::size;
 use crate::terminal::{BAD, FAINT, Output, STRONG, WARN};
-use crate::text::{count, printable, seconds};
+use crate::text::{printable, seconds};
 use crashlog_format::ledger::Entry;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -36,12 +36,11 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
         .sum();
     writeln!(
         out,
-        "{FAINT}partition of {}, {} record slots of {}; since it was formatted: {}, {} ({} oops, {} panic, {} kernel)\
+        "{FAINT}partition of {}, {} record slots of {}; since it was formatted: {} ({} oops, {} panic, {} kernel)\
          {FAINT:#}",
         size::show(card.partition.bytes()),
         card.geometry.slots(),
         size::show(u64::from(card.geometry.slot_blocks()) * 512),
-        count(card.ledger.boot().into(), "boot"),
         if crashes == 1 {
             "1 crash".to_owned()
         } else {
@@ -118,7 +117,7 @@ pub fn description(card: &Card) -> Value {
         "slots": card.geometry.slots(),
         "slot_bytes": u64::from(card.geometry.slot_blocks()) * 512,
         "log_bytes": u64::from(card.geometry.ring_pages()) * 512,
-        "boots": card.ledger.boot(),
+        "ledger_boot": card.ledger.boot(),
         "crashes": { "oops": counters.oops.get(), "panic": counters.panic.get(), "kernel": counters.kernel.get(), "late": counters.late.get() },
         "damaged": card.damaged,
     })
