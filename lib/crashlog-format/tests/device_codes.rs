@@ -5,7 +5,7 @@ use drv_mmc::found as driver;
 use drv_mmc::found::{ControllerState, Drain, NO_ANSWER, NOT_ASKED, step};
 use drv_mmc::state::CardState;
 
-/// REQ: M3, K2 (what was found is recorded, and can be read)
+/// A code without a name would be a finding that nobody can read.
 #[test]
 fn every_code_of_the_driver_has_its_name() {
     use ControllerState as C;
