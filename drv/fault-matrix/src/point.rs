@@ -43,6 +43,8 @@ pub enum Doing {
     InState(State),
     /// Nothing: the card programs for half a second.
     BusyLong,
+    /// Nothing: somebody else has left the card with blocks of so many bytes (CMD16).
+    BlockLength(u32),
 }
 
 impl Doing {
@@ -63,6 +65,7 @@ impl Doing {
                 | Self::Erasing
                 | Self::InState(_)
                 | Self::BusyLong
+                | Self::BlockLength(_)
         )
     }
 }
@@ -99,6 +102,7 @@ pub fn visit_each(
             let end = sim.now_us() + 500_000;
             sim.card().set_busy_until(end);
         }
+        Doing::BlockLength(bytes) => sim.card().set_block_len(bytes),
         Doing::InState(state) => {
             sim.card().program_us = 2_000;
             sim.card().set_state(state);

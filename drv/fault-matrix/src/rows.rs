@@ -252,6 +252,15 @@ fn states() -> Vec<Situation> {
             },
         ),
         state(
+            "card-block-length",
+            "card left with blocks of one byte by somebody else",
+            Doing::BlockLength(1),
+            Setup {
+                model: Model::EmmcByte,
+                ..BASE
+            },
+        ),
+        state(
             "card-dis",
             "card in dis",
             Doing::InState(State::Disconnected),
@@ -388,7 +397,7 @@ fn check_unbroken(slot: &Slot, location: &CardLocation, doing: Doing, what: &str
     );
     let expected = match (doing, slot.setup.rest) {
         (Doing::Nothing, _) => Some(ControllerState::NeverInitialised),
-        (Doing::Resting, _) => Some(ControllerState::Idle),
+        (Doing::Resting | Doing::BlockLength(_), _) => Some(ControllerState::Idle),
         (Doing::Suspended, Suspended::PowerOff) => Some(ControllerState::PowerOff),
         (Doing::Suspended, _) => Some(ControllerState::ClockOff),
         _ => None,
@@ -411,7 +420,7 @@ fn check_unbroken(slot: &Slot, location: &CardLocation, doing: Doing, what: &str
 fn expected_drain(doing: Doing, setup: &Setup) -> Option<Drain> {
     let emmc = matches!(setup.model, Model::EmmcByte | Model::EmmcSector);
     match doing {
-        Doing::Nothing | Doing::Resting => Some(Drain::NotNeeded),
+        Doing::Nothing | Doing::Resting | Doing::BlockLength(_) => Some(Drain::NotNeeded),
         Doing::InState(State::Sending | State::Receiving) => Some(Drain::Stopped),
         Doing::InState(State::Programming) | Doing::Erasing => Some(Drain::Waited),
         Doing::InState(State::Idle | State::Mute | State::Sleep) => Some(Drain::Abandoned),

@@ -25,6 +25,8 @@ enum Doing {
     Suspending,
     /// Nothing, the card at rest.
     Suspended,
+    /// Nothing; somebody else has left the card with blocks of one byte.
+    BlockLength,
 }
 
 const BASE: Setup = Setup {
@@ -109,6 +111,12 @@ fn situations() -> Vec<(&'static str, &'static str, Doing, Setup)> {
             power,
         ),
         (
+            "block-length",
+            "idle, an SD card left with blocks of one byte by somebody else",
+            Doing::BlockLength,
+            sd,
+        ),
+        (
             "suspended-sleep",
             "suspended, card asleep",
             Doing::Suspended,
@@ -177,12 +185,18 @@ fn sweep(doing: Doing, setup: Setup, broken: Broken) -> u32 {
     if doing == Doing::Suspended {
         sim.block_on(recorder.suspend()).expect(healthy);
     }
+    if doing == Doing::BlockLength {
+        sim.card().set_block_len(1);
+    }
     if doing == Doing::MountingAgain {
         // The system has restarted, and the card has noticed nothing.
         recorder = system.boot();
         recorder.append(5);
     }
-    if matches!(doing, Doing::Resting | Doing::Suspended) {
+    if matches!(
+        doing,
+        Doing::Resting | Doing::Suspended | Doing::BlockLength
+    ) {
         check(&system, broken, &format!("{doing:?} {broken:?}"));
         return 1;
     }

@@ -111,7 +111,11 @@ impl Error {
             Self::Card { fault, .. } => {
                 matches!(
                     fault,
-                    Fault::EccFailed | Fault::ControllerFailed | Fault::General
+                    // Recovery sets the block length.
+                    Fault::BlockLength
+                        | Fault::EccFailed
+                        | Fault::ControllerFailed
+                        | Fault::General
                 )
             }
             Self::Busy | Self::Lost => true,

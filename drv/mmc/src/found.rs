@@ -78,8 +78,8 @@ impl ControllerState {
 
 /// Whether the last command was one that an identified card never gets.
 fn is_identification(seen: &Observation) -> bool {
-    // CMD0 to CMD3, CMD8 and CMD9, CMD16, ACMD41, CMD55; after a reset the register is 0.
-    const COMMANDS: u64 = 1 << 55 | 1 << 41 | 1 << 16 | 3 << 8 | 0xF;
+    // CMD0 to CMD3, CMD8 and CMD9, ACMD41, CMD55; after a reset the register is 0.
+    const COMMANDS: u64 = 1 << 55 | 1 << 41 | 3 << 8 | 0xF;
     COMMANDS.wrapping_shr(seen.request.read(Transfer::INDEX)) & 1 != 0
 }
 

@@ -11,7 +11,9 @@
 //! others      the card has lost its address: it must be identified again
 //! ```
 //!
-//! After each of them the card is asked again. Only its own word that it is in tran and ready for data ends this.
+//! After each of them the card is asked again. Only its own word that it is in tran and ready for data ends this. A card
+//! that is addressed by byte is then told the length of a block (CMD16), which somebody else may have changed, and its
+//! answer to that is the last word.
 
 use crate::error::Error;
 use crate::found::step;
@@ -29,7 +31,7 @@ const ATTEMPTS: u8 = 4;
 /// The last action, as far as its reply matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
-    /// CMD13.
+    /// CMD13, or CMD16: the answer is the card's status.
     Asked,
     /// CMD5.
     Woke,
@@ -45,6 +47,8 @@ pub struct Recovery {
     /// Waits for the end of programming after which the card counts as hung.
     most_waits: u32,
     attempts: u8,
+    /// CMD16 was sent, or is not needed: with sector addressing a block is always 512 bytes (SD 4.3.2, eMMC 6.6.6).
+    is_sized: bool,
     /// State at the first answer.
     pub(crate) first_state: Option<CardState>,
     /// Bits of [`step`].
@@ -61,6 +65,7 @@ impl Recovery {
             waited: 0,
             most_waits,
             attempts: 0,
+            is_sized: location.has(flag::SECTOR_ADDRESSING),
             first_state: None,
             steps: 0,
         }
@@ -97,11 +102,19 @@ impl Recovery {
         Ok(Action::Delay(1))
     }
 
+    fn size(&mut self) -> Result<Action, Error> {
+        if core::mem::replace(&mut self.is_sized, true) {
+            return Ok(Action::Done);
+        }
+        self.last = Last::Asked;
+        Ok(Action::Command(proto::set_blocklen(512)))
+    }
+
     fn judge(&mut self, card_status: u32) -> Result<Action, Error> {
         let state = CardState::of(card_status);
         self.first_state.get_or_insert(state);
         match state {
-            CardState::Transfer if is_ready(card_status) => Ok(Action::Done),
+            CardState::Transfer if is_ready(card_status) => self.size(),
             CardState::Transfer | CardState::Programming => self.wait(),
             CardState::Sending | CardState::Receiving => {
                 self.steps |= step::STOPPED;
@@ -136,6 +149,7 @@ impl Recovery {
 
     /// The card sleeps, or has missed the command while its lines were in disorder, or has lost its state.
     fn no_answer(&mut self) -> Result<Action, Error> {
+        self.is_sized = self.location.has(flag::SECTOR_ADDRESSING);
         let rca = self.location.rca;
         if self.location.has(flag::SLEEP) && self.steps & step::AWOKEN == 0 {
             self.steps |= step::AWOKEN;

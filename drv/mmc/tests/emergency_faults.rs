@@ -2,13 +2,70 @@
 
 mod common;
 
-use block_device::PolledDevice;
-use common::{Bench, MODELS, host, rescue};
-use drv_mmc::Error;
+use block_device::{BlockDevice, PolledDevice};
+use common::{Bench, MODELS, host, record_is_there, rescue, write_record};
 use drv_mmc::found::step;
 use drv_mmc::polled::{Failure, Phase};
+use drv_mmc::{Error, flag};
 use drv_sdhci::ErrorKind;
-use drv_sdhci_sim::{Fault, Plan};
+use drv_sdhci_sim::{Fault, Model, Plan};
+
+/// A card that is addressed by byte reads and writes as many bytes as CMD16 said last, whoever that was.
+///
+/// REQ: M10, M3 (what was left behind by somebody else)
+#[test]
+fn another_block_length_is_put_right() {
+    for (model, blocks) in MODELS {
+        for bytes in [0, 1, 64, 511] {
+            for dma in [true, false] {
+                let bench = Bench::of(model, blocks);
+                let location = bench.identified();
+                bench.sim.card().set_block_len(bytes);
+                let what = format!("{model:?} {bytes}");
+                let mut card = bench.emergency(dma);
+                card.prepare(&location).expect(&what);
+                card.read(1_000, &bench.back[..1]).expect(&what);
+                let found = rescue(&bench, &location, dma, &what);
+                assert_eq!((found.retries, found.last_error), (0, 0), "{what}");
+                let by_sector = location.has(flag::SECTOR_ADDRESSING);
+                let expected = if by_sector { bytes } else { 512 };
+                assert_eq!(bench.sim.card().block_len(), expected, "{what}");
+                bench.assert_clean();
+            }
+        }
+    }
+}
+
+/// The same while a record is being written: it is repaired as any other error is.
+#[test]
+fn a_block_length_that_changes_on_the_way_is_put_right() {
+    for dma in [true, false] {
+        let bench = Bench::of(Model::SdStandard, 128 * 1024);
+        let location = bench.identified();
+        bench.fill(5, 12);
+        let mut card = bench.emergency(dma);
+        card.prepare(&location).expect("the card is healthy");
+        bench.sim.card().set_block_len(1);
+        write_record(&mut card, &bench).expect("it is repaired");
+        assert!(record_is_there(&bench));
+        assert_eq!(card.found().steps & step::IDENTIFIED, 0);
+
+        let mut card = bench.card(dma);
+        bench
+            .sim
+            .block_on(card.identify())
+            .expect("the card is healthy");
+        bench.sim.card().set_block_len(1);
+        let written = bench.sim.block_on(card.write(700, &bench.data[..3]));
+        assert_eq!(written, Ok(()));
+        assert!(bench.holds(700, 3));
+        bench.sim.card().set_block_len(1);
+        let read = bench.sim.block_on(card.read(700, &bench.back[..3]));
+        assert_eq!(read, Ok(()));
+        assert!(bench.same(3));
+        assert_eq!(card.health().identifications, 1);
+    }
+}
 
 /// REQ: K3, M5 (PIO as fallback)
 #[test]

@@ -242,6 +242,26 @@ impl Card {
         }
     }
 
+    /// The length that CMD16 has set, bytes.
+    #[must_use]
+    pub fn block_len(&self) -> u32 {
+        self.block_len
+    }
+
+    /// Leaves it with another block length, as whoever used it before may.
+    pub fn set_block_len(&mut self, bytes: u32) {
+        self.block_len = bytes;
+    }
+
+    /// The bytes of a block of data: what CMD16 has set, unless it is addressed by sector (SD 4.3.2, eMMC 6.6.6).
+    fn bytes_of_block(&self) -> u32 {
+        if self.by_sector() {
+            512
+        } else {
+            self.block_len
+        }
+    }
+
     /// When programming ends, if it is going on: `u64::MAX` is never.
     pub fn set_busy_until(&mut self, us: u64) {
         self.busy_until = us;

@@ -7,6 +7,7 @@ const ILLEGAL: u32 = 1 << 22;
 const READY_FOR_DATA: u32 = 1 << 8;
 const APP_CMD: u32 = 1 << 5;
 const SWITCH_ERROR: u32 = 1 << 7;
+const BLOCK_LEN_ERROR: u32 = 1 << 29;
 
 /// Error bits that forbid a data phase.
 const REFUSALS: u32 = 0xFFF8_0000 & !(ILLEGAL | 1 << 23);
@@ -65,7 +66,11 @@ impl Card {
             (6, State::Transfer) => self.switch_function(argument),
             (8, State::Transfer) if self.is_emmc() => self.send_register(self.ext_csd_words()),
             (16, State::Transfer) => {
-                self.block_len = argument;
+                if argument > 512 {
+                    self.errors |= BLOCK_LEN_ERROR;
+                } else {
+                    self.block_len = argument;
+                }
                 self.r1()
             }
             (17 | 18, State::Transfer) => self.start(index, argument, announced),
@@ -272,6 +277,10 @@ impl Card {
         };
         if !self.by_sector() && !argument.is_multiple_of(512) {
             self.errors |= 1 << 30;
+        }
+        // Reads may be of any length; no card here takes a partial write (WRITE_BL_PARTIAL).
+        if write && self.bytes_of_block() != 512 {
+            self.errors |= BLOCK_LEN_ERROR;
         }
         self.check(block, write);
         if self.errors & REFUSALS != 0 {

@@ -41,7 +41,9 @@ impl Card {
                     return None;
                 }
                 *next += 1;
-                self.block(block)
+                let mut words = self.block(block);
+                words.truncate(self.bytes_of_block() as usize / 4);
+                words
             }
         };
         match &mut transfer.left {

@@ -193,8 +193,12 @@ impl Controller {
             return Ok(false);
         };
         Self::damage(data)?;
+        if words.len() < data.block_words {
+            // The lines are at rest where the controller expects more bits, and the CRC.
+            return Err(Interrupt::DATA_CRC::SET.value);
+        }
         data.words = words;
-        data.words.resize(data.block_words, 0);
+        data.words.truncate(data.block_words);
         data.position = 0;
         if !data.dma {
             data.step = Step::Buffer;
