@@ -11,13 +11,13 @@
 //! others      the card has lost its address: it must be identified again
 //! ```
 //!
-//! After each of them the card is asked again. Only its own word that it is in tran and ready for data ends this. A card
-//! that is addressed by byte is then told the length of a block (CMD16), which somebody else may have changed, and its
-//! answer to that is the last word.
+//! After each of them the card is asked again. Only its own word that it is in tran and ready for data ends this. The card
+//! is then told the length of a block (CMD16), which somebody else may have changed, and its answer to that is the last
+//! word.
 
 use crate::error::Error;
 use crate::found::step;
-use crate::location::{CardLocation, flag};
+use crate::location::{CardLocation, Kind, flag};
 use crate::procedure::{Action, Reply};
 use crate::proto;
 use crate::state::{CardState, is_ready};
@@ -38,6 +38,13 @@ enum Last {
     Other,
 }
 
+/// Whether the length of a block cannot be changed: a card that is addressed by sector has blocks of 512 bytes (SD 4.3.2,
+/// eMMC 6.6.6). For SD cards CMD16 then has a meaning for CMD42 only, but not everything that passes for a card keeps to
+/// that: QEMU's model writes as many bytes as it says.
+fn has_fixed_blocks(location: &CardLocation) -> bool {
+    location.has(flag::SECTOR_ADDRESSING) && location.kind() != Some(Kind::Sd)
+}
+
 /// The procedure, and afterwards what was found.
 #[derive(Debug)]
 pub struct Recovery {
@@ -47,7 +54,7 @@ pub struct Recovery {
     /// Waits for the end of programming after which the card counts as hung.
     most_waits: u32,
     attempts: u8,
-    /// CMD16 was sent, or is not needed: with sector addressing a block is always 512 bytes (SD 4.3.2, eMMC 6.6.6).
+    /// CMD16 was sent, or is not needed.
     is_sized: bool,
     /// State at the first answer.
     pub(crate) first_state: Option<CardState>,
@@ -65,7 +72,7 @@ impl Recovery {
             waited: 0,
             most_waits,
             attempts: 0,
-            is_sized: location.has(flag::SECTOR_ADDRESSING),
+            is_sized: has_fixed_blocks(location),
             first_state: None,
             steps: 0,
         }
@@ -149,7 +156,7 @@ impl Recovery {
 
     /// The card sleeps, or has missed the command while its lines were in disorder, or has lost its state.
     fn no_answer(&mut self) -> Result<Action, Error> {
-        self.is_sized = self.location.has(flag::SECTOR_ADDRESSING);
+        self.is_sized = has_fixed_blocks(&self.location);
         let rca = self.location.rca;
         if self.location.has(flag::SLEEP) && self.steps & step::AWOKEN == 0 {
             self.steps |= step::AWOKEN;

@@ -4,9 +4,9 @@ mod common;
 
 use block_device::{BlockDevice, PolledDevice};
 use common::{Bench, MODELS, host, record_is_there, rescue, write_record};
+use drv_mmc::Error;
 use drv_mmc::found::step;
 use drv_mmc::polled::{Failure, Phase};
-use drv_mmc::{Error, flag};
 use drv_sdhci::ErrorKind;
 use drv_sdhci_sim::{Fault, Model, Plan};
 
@@ -27,8 +27,8 @@ fn another_block_length_is_put_right() {
                 card.read(1_000, &bench.back[..1]).expect(&what);
                 let found = rescue(&bench, &location, dma, &what);
                 assert_eq!((found.retries, found.last_error), (0, 0), "{what}");
-                let by_sector = location.has(flag::SECTOR_ADDRESSING);
-                let expected = if by_sector { bytes } else { 512 };
+                let is_fixed = model == Model::EmmcSector;
+                let expected = if is_fixed { bytes } else { 512 };
                 assert_eq!(bench.sim.card().block_len(), expected, "{what}");
                 bench.assert_clean();
             }

@@ -1,5 +1,6 @@
 //! Builds what is run: images by `cargo xtask dist`, the host tool by cargo.
 
+use crate::controller::{EMMC, SD, Slot};
 use crate::paths;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -13,17 +14,23 @@ pub struct Image {
     pub elf: PathBuf,
     /// The build archive.
     pub archive: PathBuf,
+    /// Where its recorder has its card.
+    pub slot: Slot,
 }
 
 /// The demo's application.
 pub const DEMO: &str = "app.toml";
+
+/// The application whose recorder has an SD card.
+pub const SD_APP: &str = "test/sd/app.toml";
 
 /// Builds the application described by `app`, a path from the root of the repository. Cargo's progress goes to standard
 /// error.
 pub fn dist(app: &str) -> Result<Image> {
     let archive = xtask(&["dist", app])?;
     let elf = xtask(&["print", "qemu-elf", app])?;
-    Ok(Image { elf, archive })
+    let slot = if app == SD_APP { SD } else { EMMC };
+    Ok(Image { elf, archive, slot })
 }
 
 /// Runs xtask and takes the path in the last line that it prints.

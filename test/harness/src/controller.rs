@@ -3,11 +3,30 @@
 use crate::gdb::Debugger;
 use anyhow::Result;
 
-/// Registers of the eMMC's slot.
-pub const SLOT: u32 = 0x1e75_0100;
+/// A slot of the SoC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Address of its registers.
+    pub registers: u32,
+    /// What QEMU counts it as: its drive is `if=sd,index=`, its card `sd`, with this number.
+    pub index: u32,
+}
+
+/// The eMMC's.
+pub const EMMC: Slot = Slot {
+    registers: 0x1e75_0100,
+    index: 2,
+};
+
+/// The first of the two for SD cards.
+pub const SD: Slot = Slot {
+    registers: 0x1e74_0100,
+    index: 0,
+};
+
 /// A block that belongs to nobody: behind the partition table, before our partition. In bytes, as the card has no more
 /// than 2 GiB.
-const NOBODYS: u32 = 1_000 * 512;
+pub const NOBODYS: u32 = 1_000 * 512;
 
 /// Something done to the controller.
 #[derive(Clone, Copy)]
@@ -28,10 +47,14 @@ pub enum Do {
 
 use Do::{Command, Put, Read, Set, Take, Write};
 
-const R1: u32 = 0x1a;
-const R2: u32 = 0x09;
-const R3: u32 = 0x02;
-const NONE: u32 = 0;
+/// The response of most commands.
+pub const R1: u32 = 0x1a;
+/// That of CMD2 and CMD9.
+pub const R2: u32 = 0x09;
+/// That of CMD1 and ACMD41.
+pub const R3: u32 = 0x02;
+/// None.
+pub const NONE: u32 = 0;
 
 /// What CMD1 is asked for: 1.7 to 3.6 V, sectors if the card wants them.
 const OCR: u32 = 0x40ff_8080;
@@ -156,6 +179,11 @@ pub const STATES: &[(&str, &str, &[Do])] = &[
         ],
     ),
     (
+        "block-length",
+        "the card left with blocks of one byte",
+        &[Command(16, 1, R1)],
+    ),
+    (
         "dead-dma",
         "reading eight blocks by ADMA2 with descriptors that lie where there is no memory",
         &[
@@ -179,42 +207,40 @@ pub const STATES: &[(&str, &str, &[Do])] = &[
 ];
 
 /// Brings controller and card into a state, from the one in which they are idle. The debugger's addresses are physical.
-pub fn bring(debugger: &mut Debugger, steps: &[Do]) -> Result<()> {
-    steps.iter().try_for_each(|step| step.carry_out(debugger))
+pub fn bring(debugger: &mut Debugger, slot: Slot, steps: &[Do]) -> Result<()> {
+    steps
+        .iter()
+        .try_for_each(|step| step.carry_out(debugger, slot.registers))
 }
 
 impl Do {
-    fn carry_out(self, debugger: &mut Debugger) -> Result<()> {
-        /// Command with data; direction, multiple, count.
-        fn data(
-            debugger: &mut Debugger,
-            index: u32,
-            argument: u32,
-            blocks: u32,
-            mode: u32,
-        ) -> Result<()> {
+    fn carry_out(self, debugger: &mut Debugger, slot: u32) -> Result<()> {
+        /// The transfer mode of a read.
+        const READING: u32 = 0x10;
+        // Command with data; direction, multiple, count.
+        let data = |debugger: &mut Debugger, index: u32, argument: u32, blocks: u32, mode: u32| {
             let multiple = if blocks > 1 { 0x22 } else { 0 };
-            debugger.set_word(SLOT + 0x04, blocks << 16 | 512)?;
-            debugger.set_word(SLOT + 0x08, argument)?;
+            debugger.set_word(slot + 0x04, blocks << 16 | 512)?;
+            debugger.set_word(slot + 0x08, argument)?;
             debugger.set_word(
-                SLOT + 0x0c,
+                slot + 0x0c,
                 (index << 8 | R1 | 0x20) << 16 | mode | multiple,
             )
-        }
+        };
         match self {
             Set(register, bytes, value) => debugger.set_memory(
-                SLOT + register,
+                slot + register,
                 value.to_le_bytes().get(..bytes).unwrap_or(&[]),
             ),
             Command(index, argument, response) => {
-                debugger.set_word(SLOT + 0x08, argument)?;
-                debugger.set_word(SLOT + 0x0c, (index << 8 | response) << 16)
+                debugger.set_word(slot + 0x08, argument)?;
+                debugger.set_word(slot + 0x0c, (index << 8 | response) << 16)
             }
-            Read(index, argument, blocks) => data(debugger, index, argument, blocks, 0x10),
+            Read(index, argument, blocks) => data(debugger, index, argument, blocks, READING),
             Write(index, argument, blocks) => data(debugger, index, argument, blocks, 0),
-            Take(words) => (0..words).try_for_each(|_| debugger.word(SLOT + 0x20).map(drop)),
+            Take(words) => (0..words).try_for_each(|_| debugger.word(slot + 0x20).map(drop)),
             Put(words) => {
-                (0..words).try_for_each(|word| debugger.set_word(SLOT + 0x20, 0xa5a5_0000 | word))
+                (0..words).try_for_each(|word| debugger.set_word(slot + 0x20, 0xa5a5_0000 | word))
             }
         }
     }

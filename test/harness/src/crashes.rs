@@ -2,7 +2,7 @@
 
 use crate::artefacts::Artefacts;
 use crate::build::Image;
-use crate::controller::{self, Do, STATES};
+use crate::controller::{self, Do, EMMC, STATES};
 use crate::count::{Count, Counter};
 use crate::qemu::Qemu;
 use crate::tool::Tool;
@@ -106,7 +106,7 @@ fn crash(qemu: &Qemu, tool: &Tool, image: &Image, setting: &Setting) -> Result<C
         counter.debugger().set_word(address, setting.records)?;
     }
     counter.run_to(&[symbols.address("bench", "bench_fault")?])?;
-    controller::bring(counter.debugger(), setting.steps)?;
+    controller::bring(counter.debugger(), EMMC, setting.steps)?;
     if setting.minimal {
         // The first try fails at its entry, and the second is counted.
         let entry = symbols.like("crashlog", &["task_crashlog::emergency::run"])?;

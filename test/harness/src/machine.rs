@@ -4,6 +4,7 @@
 //! instruction runs and no byte of the boot is missed; [`Machine::run`] lets it go. Dropping a [`Machine`] kills it.
 
 use crate::artefacts::Artefacts;
+use crate::controller::{EMMC, Slot};
 use crate::qemu::Qemu;
 use crate::qmp::Qmp;
 use crate::serial::Port;
@@ -48,8 +49,10 @@ pub enum Time {
 pub struct Config {
     /// The image: an ELF file with kernel and tasks.
     pub image: PathBuf,
-    /// The eMMC; without one the slot is empty.
+    /// The card; without one the slot is empty.
     pub card: Option<PathBuf>,
+    /// The slot.
+    pub slot: Slot,
     /// How time passes.
     pub time: Time,
     /// What a reset does.
@@ -66,6 +69,7 @@ impl Config {
         Self {
             image: image.to_owned(),
             card: card.map(Path::to_owned),
+            slot: EMMC,
             time: Time::Host,
             on_reset: OnReset::Boot,
             debugger: false,
@@ -232,7 +236,10 @@ fn arguments(config: &Config, sockets: &Path) -> Vec<OsString> {
     }
     list.extend(["-kernel".into(), config.image.clone().into_os_string()]);
     if let Some(card) = &config.card {
-        let mut drive = OsString::from("format=raw,if=sd,index=2,file=");
+        let mut drive = OsString::from(format!(
+            "format=raw,if=sd,index={},file=",
+            config.slot.index
+        ));
         drive.push(escaped(card));
         list.extend(["-drive".into(), drive]);
     }

@@ -12,7 +12,7 @@
 
 use crate::artefacts::Artefacts;
 use crate::build::Image;
-use crate::controller::SLOT;
+use crate::controller::Slot;
 use crate::gdb::Debugger;
 use crate::machine::{Config, Machine, Time};
 use crate::qemu::Qemu;
@@ -142,6 +142,8 @@ pub struct Seen {
     pub records: u32,
     /// Code of the client's last error; 0 is none.
     pub error: u32,
+    /// The recorder says that its slot is empty.
+    pub no_card: bool,
 }
 
 /// State of the recorder.
@@ -175,6 +177,8 @@ pub struct System {
     pub debugger: Debugger,
     /// Where the functions are.
     pub symbols: Symbols,
+    /// The slot of the recorder's card.
+    pub slot: Slot,
     places: Places,
     extra: Vec<u32>,
     /// Whether to stop at commands.
@@ -192,6 +196,7 @@ impl System {
         artefacts: &Artefacts,
     ) -> Result<Self> {
         let mut config = Config::new(&image.elf, card);
+        config.slot = image.slot;
         config.time = Time::Slow;
         config.debugger = true;
         let machine = Machine::start(qemu, &config, artefacts)?;
@@ -219,6 +224,7 @@ impl System {
             machine,
             debugger,
             symbols,
+            slot: image.slot,
             places,
             extra: Vec::new(),
             commands: false,
@@ -242,7 +248,7 @@ impl System {
             Some((_, Stop::Start)) => {
                 self.debugger.set_word(CLOCK_SELECTION, BUS_CLOCK)?;
                 // The client clears its words when it starts, which is later.
-                self.debugger.set_memory(self.places.load_seen, &[0; 20])?;
+                self.debugger.set_memory(self.places.load_seen, &[0; 24])?;
                 Ok(Stop::Start)
             }
             Some((_, stop)) => Ok(*stop),
@@ -284,7 +290,7 @@ impl System {
     /// Stops behind each instruction that sends a command to the card, whoever does, or no longer.
     pub fn stop_at_commands(&mut self, stop: bool) -> Result<()> {
         self.commands = stop;
-        self.debugger.watch(SLOT + 0x0e, 2, stop)
+        self.debugger.watch(self.slot.registers + 0x0e, 2, stop)
     }
 
     /// Runs until the Nth command from here on was sent.
@@ -356,7 +362,7 @@ impl System {
 
     /// What the client has seen in this boot.
     pub fn seen(&mut self) -> Result<Seen> {
-        let bytes = self.debugger.memory(self.places.load_seen, 20)?;
+        let bytes = self.debugger.memory(self.places.load_seen, 24)?;
         let word = |index: usize| {
             bytes
                 .chunks_exact(4)
@@ -376,6 +382,7 @@ impl System {
             },
             records: word(3)?,
             error: word(4)?,
+            no_card: word(5)? == 1,
         })
     }
 }

@@ -14,7 +14,9 @@
 
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU32, Ordering};
-use task_crashlog_api::{CrashLog, CrashLogError, Level, PAGE_LEN, State, Status, Stream};
+use task_crashlog_api::{
+    CrashLog, CrashLogError, Level, PAGE_LEN, State, Status, Stream, UnsavedReason,
+};
 use test_api::ask;
 use userlib::{hl, sys_send, task_slot};
 
@@ -28,9 +30,10 @@ task_slot!(FATAL, fatal);
 static LOAD_PLAN: [AtomicU32; 8] = [const { AtomicU32::new(0) }; 8];
 
 /// What was seen: number of the last record accepted in this boot; number up to which all are durable; state of the
-/// recorder (see [`state`]); records on the card; code of the last error, or 0.
+/// recorder (see [`state`]); records on the card; code of the last error, or 0; 1 if the slot
+/// is empty.
 #[unsafe(no_mangle)]
-static LOAD_SEEN: [AtomicU32; 5] = [const { AtomicU32::new(0) }; 5];
+static LOAD_SEEN: [AtomicU32; 6] = [const { AtomicU32::new(0) }; 6];
 
 /// Questions to the recorder without a pause in between.
 const PATIENCE: u32 = 50;
@@ -199,6 +202,8 @@ impl Client {
         if let Ok(status) = self.0.status() {
             seen(2, state(&status.state));
             seen(3, status.records);
+            let no_card = status.state == State::RamOnly(UnsavedReason::NoCard);
+            seen(5, no_card.into());
         }
     }
 }

@@ -17,6 +17,7 @@ mod model;
 mod power;
 mod proof;
 mod scripts;
+mod sd;
 mod sweep;
 mod target;
 
@@ -56,6 +57,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(proof::trials(&bench));
     trials.extend(matrix::trials(&bench));
     trials.extend(crash_loop::trials(&bench, selection.all));
+    trials.extend(sd::trials(&bench));
     trials.extend(sweep::trials(&bench, selection.all));
     trials.extend(dump::trials(&bench));
     trials.extend(example::trials(&bench));

@@ -2,7 +2,6 @@
 
 use super::scene::{NOWHERE, SOON, Scene};
 use super::{IDLE, RECORDED, Row};
-use crate::controller::SLOT;
 use crate::evidence::{Crash, Evidence};
 use crate::sabotage::{Deed, Failing, State, Stop, Work};
 use anyhow::{Context, Result, ensure};
@@ -365,9 +364,10 @@ fn protected(mut scene: Scene<'_>) -> Result<()> {
     let seen = scene.strike_idle()?;
     // SET_WRITE_PROT, CMD28 with R1b, for each group of 2 MiB. A reset of the machine takes it back in QEMU's model.
     for group in 0..32_u32 {
+        let registers = scene.system.slot.registers;
         let debugger = &mut scene.system.debugger;
-        debugger.set_word(SLOT + 0x08, group * (2 << 20))?;
-        debugger.set_word(SLOT + 0x0c, (28 << 8 | 0x1b) << 16)?;
+        debugger.set_word(registers + 0x08, group * (2 << 20))?;
+        debugger.set_word(registers + 0x0c, (28 << 8 | 0x1b) << 16)?;
     }
     scene
         .recovers(&[Crash::panic("saboteur").late()], seen.accepted)
@@ -400,10 +400,11 @@ fn fail(scene: &mut Scene<'_>, place: u32) -> Result<()> {
 }
 
 fn force(scene: &mut Scene<'_>, bits: u16) -> Result<()> {
+    let registers = scene.system.slot.registers;
     scene
         .system
         .debugger
-        .set_memory(SLOT + 0x52, &bits.to_le_bytes())
+        .set_memory(registers + 0x52, &bits.to_le_bytes())
 }
 
 /// Forces an error when the Nth command of the emergency was sent.

@@ -6,7 +6,7 @@
 mod broken;
 mod clients;
 mod recorder;
-mod scene;
+pub(super) mod scene;
 mod states;
 mod system;
 

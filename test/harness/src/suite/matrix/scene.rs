@@ -103,12 +103,16 @@ impl<'r> Scene<'r> {
 
     /// Takes the card out of its slot.
     pub fn eject(&mut self) -> Result<()> {
-        self.monitor("eject -f sd2")
+        self.monitor(&format!("eject -f sd{}", self.system.slot.index))
     }
 
     /// Puts a card into the slot.
     pub fn insert(&mut self, card: &Path) -> Result<()> {
-        self.monitor(&format!("change sd2 {} raw", card.display()))
+        self.monitor(&format!(
+            "change sd{} {} raw",
+            self.system.slot.index,
+            card.display()
+        ))
     }
 
     fn monitor(&mut self, command: &str) -> Result<()> {

@@ -53,7 +53,7 @@ fn large(mut scene: Scene<'_>) -> Result<()> {
 
 fn struck(mut scene: Scene<'_>, steps: &[controller::Do]) -> Result<()> {
     let seen = scene.strike_idle()?;
-    controller::bring(&mut scene.system.debugger, steps)?;
+    controller::bring(&mut scene.system.debugger, scene.system.slot, steps)?;
     scene
         .recovers(&[Crash::panic("saboteur")], seen.accepted)
         .map(drop)
