@@ -1,20 +1,68 @@
 # shellcheck shell=sh
 # What the scripts share: arguments, messages, and how humility is called.
 
-stop() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+name=${0##*/}
+folder=$(dirname "$0")
+
+stop() { printf '%s: %s\n' "$name" "$*" >&2; exit 1; }
 
 # The comment at the head of the script, without its first line.
-usage() { sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p;}' "$0" >&2; exit 2; }
 
-# open_dump FILE: humility is there, and FILE is a dump, as ./x dump writes it.
-open_dump() {
+# open_target FILE: humility is there, and FILE is a dump, or the archive of a live target that a probe is connected to.
+open_target() {
     command -v humility >/dev/null 2>&1 ||
         stop "humility is not on the PATH; build it from Oxide's humility repository with: cargo install --path humility-bin --locked"
-    dump=$1
-    [ -r "$dump" ] || stop "$dump: no such dump; ./x dump writes one of a running ./x qemu"
-    [ "$(head -c 4 "$dump" | od -An -tx1 | tr -d ' \n')" = 7f454c46 ] ||
-        stop "$dump: no dump; an archive alone does not tell what happened"
+    file=$1
+    [ -f "$file" ] && [ -r "$file" ] ||
+        stop "$file: no such file; name a dump, as ./x dump writes it, or the archive of a live target"
+    case $(head -c 4 "$file" | od -An -tx1 | tr -d ' \n') in
+        7f454c46) source=-d ;;
+        504b0304) source=-a ;;
+        *) stop "$file: neither a dump (an ELF file, as ./x dump writes it) nor an archive (a zip file, as ./x dist makes it)" ;;
+    esac
 }
 
-# ask ARGUMENTS...: humility on the dump.
-ask() { humility -d "$dump" "$@"; }
+# ask ARGUMENTS...: humility on the target; what it says beside its answer is shown only if there is no answer.
+ask() {
+    said=$(mktemp) || stop "no temporary file"
+    if humility "$source" "$file" "$@" 2>"$said"; then
+        rm -f "$said"
+    else
+        sed "s/^/$name: humility $1: /" "$said" | tail -n 5 >&2
+        rm -f "$said"
+        return 1
+    fi
+}
+
+# answer ARGUMENTS...: the same into $answer; no answer ends the script.
+answer() {
+    answer=$(ask "$@") || exit 1
+    [ -n "$answer" ] || stop "$file: humility $1 said nothing"
+}
+
+# Where the retained region is: sets $address and $size, from the archive's memory.toml.
+find_region() {
+    answer extract memory.toml
+    # shellcheck disable=SC2046
+    set -- $(printf '%s\n' "$answer" | awk '
+        /^\[\[/ { inside = ($1 == "[[crash]]") }
+        inside && $1 == "address" { address = $3 }
+        inside && $1 == "size" { size = $3 }
+        END { print address, size }')
+    [ $# -eq 2 ] || stop "$file: its memory.toml has no output \`crash\`, so there is no retained region"
+    address=$1 size=$2
+}
+
+# decode WHAT: the retained region, by retained.awk. Dumps of stock humility leave external memory out; ./x dump does not.
+decode() {
+    answer extract app.toml
+    tasks=$(printf '%s\n' "$answer" | sed -n 's/^\[tasks\.\([^].]*\)\]$/\1/p' | tr '\n' ' ')
+    quota=$(printf '%s\n' "$answer" | awk '
+        /^\[/ { inside = ($1 == "[tasks.crashlog.config]") }
+        inside && $1 == "quota" { print $3 }')
+    memory=$(ask readmem -w "$address" "$(awk -v size="$size" 'BEGIN { most = 337 * 512; print size < most ? size : most }')") ||
+        stop "$file: the retained region at $address is not in it; ./x dump writes it, a dump of stock humility leaves it out, and \`crashlog show\` shows what is on the card"
+    printf '%s\n' "$memory" | awk -v what="$1" -v name="$name" -v file="$file" -v size="$size" \
+        -v tasks="$tasks" -v quota="${quota:-0}" -f "$folder/retained.awk"
+}

@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use harness::{bench, demo, matrix, suite};
+use harness::{bench, demo, matrix, stand_in, suite};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -50,6 +50,12 @@ enum Command {
         #[arg(long, value_name = "ROW")]
         profile: Option<String>,
     },
+    /// Answer as Humility would; for the tests of the scripts.
+    #[command(hide = true)]
+    StandIn {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -79,6 +85,7 @@ fn run(command: Command) -> Result<bool> {
             filter,
         }),
         Command::FaultMatrix { only_write } => matrix::run(only_write),
+        Command::StandIn { arguments } => stand_in::run(&arguments).map(|()| true),
         Command::Bench { profile } => bench::run(profile.as_deref()).map(|()| true),
     }
 }

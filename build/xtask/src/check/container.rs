@@ -109,24 +109,6 @@ impl Archive {
         table
     }
 
-    /// Addresses of the memory that Humility takes for external: what tasks name as extern-regions.
-    pub fn external(&self) -> Vec<u32> {
-        let mut ignored = Report::default();
-        let memory = self.table("memory.toml", &mut ignored).unwrap_or_default();
-        let tasks = self.app.get("tasks").and_then(Value::as_table);
-        let named = tasks
-            .into_iter()
-            .flat_map(Table::values)
-            .filter_map(|task| task.get("extern-regions")?.as_array())
-            .flatten()
-            .filter_map(Value::as_str);
-        named
-            .filter_map(|name| memory.get(name)?.as_array())
-            .flatten()
-            .filter_map(|entry| u32::try_from(entry.get("address")?.as_integer()?).ok())
-            .collect()
-    }
-
     /// What is in flash: every PROGBITS section of the image.
     pub fn flash(&self) -> Vec<Flash<'_>> {
         let endian = LittleEndian;

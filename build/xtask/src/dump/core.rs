@@ -1,7 +1,8 @@
 //! The file: an ELF core with the archive, the registers and memory (humility.md, section 5.1).
 //!
 //! Everything is as stock Humility writes it, to the order of the parts and the fields that nobody reads, so that other
-//! readers of its dumps take it as well.
+//! readers of its dumps take it as well. Behind its notes are some for gdb, one for each task, under another name, which
+//! Humility passes over: gdb knows registers only from `NT_PRSTATUS`, and shows each as a thread.
 
 /// Owner of the notes.
 const OWNER: &[u8] = b"Oxide Computer Company\0";
@@ -9,6 +10,19 @@ const OWNER: &[u8] = b"Oxide Computer Company\0";
 const ARCHIVE: u32 = 0x1de0_0001;
 /// Type of the note with the registers.
 const REGISTERS: u32 = 0x1de0_0002;
+
+/// Owner of the notes for gdb.
+const CORE: &[u8] = b"CORE\0";
+/// Type of the note with the registers of a thread.
+const NT_PRSTATUS: u32 = 1;
+/// Bytes of `struct elf_prstatus` of 32-bit ARM, and where in it are the signal, the number of the thread, r0 to r15 and
+/// the status register (`bfd/elf32-arm.c`, and gdb's `arm-none-tdep.c` for the order of registers).
+const PRSTATUS_LEN: usize = 148;
+const PRSTATUS_SIGNAL: usize = 12;
+const PRSTATUS_THREAD: usize = 24;
+const PRSTATUS_REGISTERS: usize = 72;
+/// What gdb says a thread stopped for; 5 is a breakpoint, which is nearest to being stopped from outside.
+const SIGTRAP: u8 = 5;
 
 const HEADER_LEN: u32 = 52;
 const PROGRAM_LEN: u32 = 32;
@@ -24,14 +38,36 @@ pub struct Segment {
     pub bytes: Vec<u8>,
 }
 
-/// The whole file. Segments must not overlap.
-pub fn write(archive: &[u8], registers: &[(u32, u32)], segments: &[Segment]) -> Vec<u8> {
+/// What one task, or the kernel, was doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thread {
+    /// Its number in gdb, not 0.
+    pub number: u32,
+    /// r0 to r15, then the status register.
+    pub registers: [u32; 17],
+}
+
+/// The whole file. Segments must not overlap; gdb begins with the first thread.
+pub fn write(
+    archive: &[u8],
+    registers: &[(u32, u32)],
+    threads: &[Thread],
+    segments: &[Segment],
+) -> Vec<u8> {
     let pairs: Vec<u8> = registers
         .iter()
         .flat_map(|(number, value)| [number.to_le_bytes(), value.to_le_bytes()])
         .flatten()
         .collect();
-    let notes = [note(REGISTERS, &pairs), note(ARCHIVE, archive)];
+    let mut notes = vec![
+        note(OWNER, REGISTERS, &pairs),
+        note(OWNER, ARCHIVE, archive),
+    ];
+    notes.extend(
+        threads
+            .iter()
+            .map(|it| note(CORE, NT_PRSTATUS, &prstatus(it))),
+    );
     let count = (notes.len() + segments.len()) as u32;
     let mut file = header(count);
     let mut offset = HEADER_LEN + count * PROGRAM_LEN;
@@ -79,12 +115,23 @@ fn program(file: &mut Vec<u8>, [kind, offset, address, in_file, in_memory]: [u32
     }
 }
 
-fn note(kind: u32, content: &[u8]) -> Vec<u8> {
+fn prstatus(thread: &Thread) -> Vec<u8> {
+    let mut status = vec![0; PRSTATUS_LEN];
+    let mut put = |at: usize, bytes: &[u8]| status[at..at + bytes.len()].copy_from_slice(bytes);
+    put(PRSTATUS_SIGNAL, &[SIGTRAP]);
+    put(PRSTATUS_THREAD, &thread.number.to_le_bytes());
+    for (index, value) in thread.registers.iter().enumerate() {
+        put(PRSTATUS_REGISTERS + 4 * index, &value.to_le_bytes());
+    }
+    status
+}
+
+fn note(owner: &[u8], kind: u32, content: &[u8]) -> Vec<u8> {
     let mut note = Vec::new();
-    for word in [OWNER.len() as u32, content.len() as u32, kind] {
+    for word in [owner.len() as u32, content.len() as u32, kind] {
         note.extend(word.to_le_bytes());
     }
-    note.extend(OWNER);
+    note.extend(owner);
     pad(&mut note);
     note.extend(content);
     pad(&mut note);
@@ -113,7 +160,11 @@ mod tests {
                 bytes: vec![9; 8],
             },
         ];
-        let file = write(b"zip", &[(0, 7), (15, 0x8010_0004)], &segments);
+        let thread = Thread {
+            number: 3,
+            registers: std::array::from_fn(|index| index as u32),
+        };
+        let file = write(b"zip", &[(0, 7), (15, 0x8010_0004)], &[thread], &segments);
         let elf = ElfFile32::<LittleEndian>::parse(&*file).expect("an ELF file");
         assert_eq!(elf.kind(), object::ObjectKind::Core);
         let found: Vec<(u64, Vec<u8>)> = elf
@@ -129,17 +180,26 @@ mod tests {
         );
         assert_eq!(file.len() % 4, 0);
 
-        let mut notes = Vec::new();
+        let (mut notes, mut threads) = (Vec::new(), 0);
         for header in elf.elf_program_headers() {
             use object::read::elf::ProgramHeader;
             let Ok(Some(mut list)) = header.notes(LittleEndian, &*file) else {
                 continue;
             };
             while let Some(note) = list.next().expect("a note") {
+                if note.name() == b"CORE" {
+                    let desc = note.desc();
+                    assert_eq!((note.n_type(LittleEndian).0, desc.len()), (1, 148));
+                    assert_eq!(desc[24..28], [3, 0, 0, 0]);
+                    assert_eq!(desc[72 + 15 * 4..72 + 17 * 4], [15, 0, 0, 0, 16, 0, 0, 0]);
+                    threads += 1;
+                    continue;
+                }
                 assert_eq!(note.name(), b"Oxide Computer Company");
                 notes.push((note.n_type(LittleEndian).0, note.desc().to_vec()));
             }
         }
+        assert_eq!(threads, 1);
         let registers = [0, 0, 0, 0, 7, 0, 0, 0, 15, 0, 0, 0, 4, 0, 0x10, 0x80];
         assert_eq!(
             notes,

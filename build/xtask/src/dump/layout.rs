@@ -1,4 +1,8 @@
-//! What belongs into a dump, told by the archive alone (humility.md, section 5.3).
+//! What belongs into a dump, told by the archive alone (humility.md, section 5.3): the kernel's memory, and every region
+//! of every task that is no device.
+//!
+//! Humility's own writer leaves out what a task names in `extern-regions`, too. Readers do not mind it, and the retained
+//! region is what one wants to see after a crash, so it is in the dumps made here.
 
 use crate::check::Report;
 use crate::check::container::Archive;
@@ -19,12 +23,25 @@ pub struct Layout {
     pub texts: Vec<Range<u32>>,
     /// Address of the pointer to the current task.
     pub current_task: u32,
-    /// Where in a task's structure its stack pointer is.
-    pub saved_psp: u32,
+    /// The tasks' structures.
+    pub tasks: Tasks,
     /// The kernel's stack pointer when it is empty.
     pub kernel_stack: u32,
     /// Address and bytes of the image id.
     pub image_id: (u32, Vec<u8>),
+}
+
+/// The kernel's table of tasks.
+#[derive(Debug)]
+pub struct Tasks {
+    /// Its address.
+    pub address: u32,
+    /// Bytes of a task's structure.
+    pub each: u32,
+    /// How many there are.
+    pub count: u32,
+    /// Where in a structure r4 to r11 are saved, and the stack pointer.
+    pub saved: [u32; 9],
 }
 
 impl Layout {
@@ -61,7 +78,8 @@ impl Layout {
             ranges: union(ranges),
             texts,
             current_task: symbol("CURRENT_TASK_PTR")?,
-            saved_psp: saved_psp(&debug).context("the kernel's `Task` has no `save.psp`")?,
+            tasks: tasks(&kernel, &debug)
+                .context("the kernel has no table of `Task`s with a `SavedState`")?,
             kernel_stack: symbol("_stack_start")?,
             image_id: (image_id, id.to_vec()),
         })
@@ -83,7 +101,7 @@ fn kernel_ranges(kernel: &Program) -> Result<Vec<Range<u32>>> {
         .collect())
 }
 
-/// The regions of all tasks that are memory, without the external ones.
+/// The regions of all tasks that are memory.
 fn regions(archive: &Archive, kernel: &Program, debug: &Debug) -> Result<Vec<Range<u32>>> {
     let name = "HUBRIS_REGION_DESCS";
     let variable = debug
@@ -103,7 +121,6 @@ fn regions(archive: &Archive, kernel: &Program, debug: &Debug) -> Result<Vec<Ran
         member.with_context(|| format!("the kernel's RegionDesc has no {name}"))
     };
     let (base, size, attributes) = (offset("base")?, offset("size")?, offset("attributes")?);
-    let external = archive.external();
     let mut ranges = Vec::new();
     for index in 0..*count as u32 {
         let at = symbol.address + index * it.size as u32;
@@ -114,17 +131,32 @@ fn regions(archive: &Archive, kernel: &Program, debug: &Debug) -> Result<Vec<Ran
             Ok(u32::from_le_bytes(bytes.try_into()?))
         };
         let base = word(base)?;
-        if base != 0 && word(attributes)? & DEVICE == 0 && !external.contains(&base) {
+        if base != 0 && word(attributes)? & DEVICE == 0 {
             ranges.push(base..base.saturating_add(word(size)?));
         }
     }
     Ok(ranges)
 }
 
-fn saved_psp(debug: &Debug) -> Option<u32> {
-    let save = debug.structs("Task").first()?.member("save")?;
-    let psp = debug.structure(save.ty)?.member("psp")?;
-    Some((save.offset + psp.offset) as u32)
+fn tasks(kernel: &Program, debug: &Debug) -> Option<Tasks> {
+    let task = *debug.structs("Task").first()?;
+    let save = task.member("save")?;
+    let saved = debug.structure(save.ty)?;
+    let place = |name: &str| Some((save.offset + saved.member(name)?.offset) as u32);
+    let names = ["r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "psp"];
+    let mut offsets = [0; 9];
+    for (offset, name) in offsets.iter_mut().zip(names) {
+        *offset = place(name)?;
+    }
+    let linkage = &debug.variable("HUBRIS_TASK_TABLE_SPACE")?.linkage;
+    let table = kernel.symbol(linkage)?;
+    let each = task.size as u32;
+    Some(Tasks {
+        address: table.address,
+        each,
+        count: table.size.checked_div(each)?,
+        saved: offsets,
+    })
 }
 
 /// The same addresses, each once, in order.

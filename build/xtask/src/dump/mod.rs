@@ -8,10 +8,10 @@ mod layout;
 mod qmp;
 mod registers;
 
-use self::core::Segment;
+use self::core::{Segment, Thread};
 use crate::dist::Product;
 use anyhow::{Context, Result, bail};
-use layout::Layout;
+use layout::{Layout, Tasks};
 use qmp::Machine;
 use registers::{Core, Hidden};
 use std::fs;
@@ -21,6 +21,9 @@ use std::time::Duration;
 
 /// How often the machine may be met where no program is: in the vectors, between two instructions of a kernel entry.
 const TRIES: u32 = 50;
+
+/// The kernel's number in gdb: that of its task id.
+const KERNEL_THREAD: u32 = 0xffff;
 
 /// Where `./x qemu` lets the machine of an image be asked.
 pub fn socket(product: &Product) -> PathBuf {
@@ -66,14 +69,6 @@ fn take(
         bail!("it runs another image than the archive's; the image ids differ");
     }
     let current = word(machine, layout.current_task)?;
-    let task = match current {
-        0 => 0,
-        task => word(machine, task + layout.saved_psp)?,
-    };
-    let hidden = Hidden {
-        kernel: layout.kernel_stack,
-        task,
-    };
     let mut segments = Vec::new();
     for range in &layout.ranges {
         segments.push(Segment {
@@ -81,7 +76,44 @@ fn take(
             bytes: machine.memory(range.start, range.end - range.start, scratch)?,
         });
     }
-    Ok(core::write(archive, &core.numbered(hidden), &segments))
+    let hidden = Hidden {
+        kernel: layout.kernel_stack,
+        task: word_of(&segments, current + layout.tasks.psp()).unwrap_or_default(),
+    };
+    let threads = threads(&core, current, &layout.tasks, &segments);
+    Ok(core::write(
+        archive,
+        &core.numbered(hidden),
+        &threads,
+        &segments,
+    ))
+}
+
+/// What runs, and behind it what each of the other tasks was doing when it ran last: task `n` has number `n + 1`.
+fn threads(core: &Core, current: u32, tasks: &Tasks, segments: &[Segment]) -> Vec<Thread> {
+    let mut threads = Vec::new();
+    for index in 0..tasks.count {
+        let task = tasks.address + index * tasks.each;
+        let number = index + 1;
+        if task == current && core.is_task() {
+            threads.insert(0, core.thread(number));
+        } else if let Some(registers) = registers::saved(task, tasks, |at| word_of(segments, at)) {
+            threads.push(Thread { number, registers });
+        }
+    }
+    if !core.is_task() {
+        threads.insert(0, core.thread(KERNEL_THREAD));
+    }
+    threads
+}
+
+/// A word of what was saved.
+fn word_of(segments: &[Segment], address: u32) -> Option<u32> {
+    segments.iter().find_map(|segment| {
+        let at = address.checked_sub(segment.address)? as usize;
+        let bytes = segment.bytes.get(at..at.checked_add(4)?)?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?))
+    })
 }
 
 /// Stops the machine where Humility takes it: with the program counter in the code of a program.

@@ -3,6 +3,8 @@
 //! Humility knows no other numbers: those of the selector of DCRSR (ARMv7-M Architecture Reference Manual, C1.6.3). A task
 //! runs in USR mode, whose stack pointer is therefore PSP; every other mode is the kernel's, whose stack pointer is MSP.
 
+use super::core::Thread;
+use super::layout::Tasks;
 use anyhow::{Context, Result};
 
 /// What the monitor tells.
@@ -59,6 +61,18 @@ impl Core {
         self.general[15]
     }
 
+    /// What runs, for gdb; of a task the status register is that of an M-profile core, which gdb takes it for.
+    pub fn thread(&self, number: u32) -> Thread {
+        let mut registers = [0; 17];
+        registers[..16].copy_from_slice(&self.general);
+        registers[16] = if self.is_task() {
+            self.xpsr()
+        } else {
+            self.cpsr
+        };
+        Thread { number, registers }
+    }
+
     /// Number and value of each register that stock Humility writes: 0 to 18, and 20.
     pub fn numbered(&self, hidden: Hidden) -> Vec<(u32, u32)> {
         let sp = self.general[13];
@@ -97,6 +111,35 @@ impl Core {
             self.cpsr >> 7 & 1
         }
     }
+}
+
+impl Tasks {
+    /// Where in a task's structure its stack pointer is.
+    pub fn psp(&self) -> u32 {
+        let [.., psp] = self.saved;
+        psp
+    }
+}
+
+/// Bytes of the frame that an M-profile core pushes, with those of the floating point unit (ARMv7-M, B1.5.7).
+const FRAME: u32 = 26 * 4;
+
+/// r0 to r15 and xPSR of a task that does not run, as the kernel saved them (humility.md, section 4.2).
+pub fn saved(task: u32, tasks: &Tasks, word: impl Fn(u32) -> Option<u32>) -> Option<[u32; 17]> {
+    let frame = word(task + tasks.psp())?;
+    let pushed = |index: u32| word(frame.wrapping_add(4 * index));
+    let mut registers = [0; 17];
+    for (register, offset) in registers[4..12].iter_mut().zip(tasks.saved) {
+        *register = word(task + offset)?;
+    }
+    let xpsr = pushed(7)?;
+    for (register, index) in [(0, 0), (1, 1), (2, 2), (3, 3), (12, 4), (14, 5), (15, 6)] {
+        registers[register] = pushed(index)?;
+    }
+    // Bit 9: a word was left out to align the stack.
+    registers[13] = frame.wrapping_add(FRAME + 4 * (xpsr >> 9 & 1));
+    registers[16] = xpsr;
+    Some(registers)
 }
 
 #[cfg(test)]
@@ -141,6 +184,32 @@ mod tests {
         assert_eq!(number(&list, 17), 0x8084_9590);
         assert_eq!(number(&list, 18), 0x8084_0000);
         assert_eq!(number(&list, 20), 1);
+    }
+
+    #[test]
+    fn a_task_that_waits() {
+        let tasks = Tasks {
+            address: 0x1000,
+            each: 0x100,
+            count: 1,
+            saved: [8, 12, 16, 20, 24, 28, 32, 36, 4],
+        };
+        // The stack pointer; r4 to r11; the frame: r0 to r3, r12, lr, pc, xPSR with bit 9.
+        let word = |address: u32| match address {
+            0x1004 => Some(0x2000),
+            0x1008..0x1028 => Some(address - 0x1008),
+            0x201c => Some(0x0100_0200),
+            0x2000..0x201c => Some(address),
+            _ => None,
+        };
+        let registers = saved(0x1000, &tasks, word).expect("is whole");
+        assert_eq!(registers[..4], [0x2000, 0x2004, 0x2008, 0x200c]);
+        assert_eq!(registers[4..12], [0, 4, 8, 12, 16, 20, 24, 28]);
+        assert_eq!(
+            registers[12..],
+            [0x2010, 0x2000 + 26 * 4 + 4, 0x2014, 0x2018, 0x0100_0200]
+        );
+        assert_eq!(saved(0x3000, &tasks, word), None);
     }
 
     #[test]

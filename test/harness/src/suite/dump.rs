@@ -1,8 +1,9 @@
 //! `./x dump`: what it writes, read back by a reader that shares nothing with the writer.
 
 use super::proof::damage;
-use super::{Bench, Cases, Rig};
+use super::{Bench, Cases, Rig, scripts};
 use crate::build::{DEMO, cargo};
+use crate::core_dump::Dump;
 use crate::machine::{Config, Machine};
 use crate::symbols::Symbols;
 use anyhow::{Context, Result, bail, ensure};
@@ -27,13 +28,6 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
 
 /// Bytes of a region's description: the kernel's own word, base, size, attributes.
 const REGION: u32 = 16;
-
-/// A dump, as section 5.1 of the description of Humility has it.
-struct Dump {
-    archive: Vec<u8>,
-    registers: BTreeMap<u32, u32>,
-    segments: Vec<(u32, Vec<u8>)>,
-}
 
 fn read_back(rig: &Rig) -> Result<Cases> {
     let socket = rig.artefacts.path("qmp-of-dump");
@@ -86,6 +80,7 @@ fn read_back(rig: &Rig) -> Result<Cases> {
         );
     }
     machine.kill()?;
+    scripts::ring_of(&second)?;
     Ok(Cases::one())
 }
 
@@ -162,101 +157,6 @@ fn registers(machine: &mut Machine) -> Result<BTreeMap<u32, u32>> {
     Ok(found)
 }
 
-impl Dump {
-    fn read(path: &Path) -> Result<Self> {
-        let file = std::fs::read(path).with_context(|| path.display().to_string())?;
-        let word = |at: usize| -> Result<u32> {
-            let bytes = file.get(at..at + 4).context("the dump is cut short")?;
-            Ok(u32::from_le_bytes(bytes.try_into()?))
-        };
-        let half = |at: usize| word(at).map(|word| word & 0xffff);
-        ensure!(
-            file.starts_with(b"\x7fELF\x01\x01\x01\0"),
-            "not ELF32, little endian"
-        );
-        ensure!(half(16)? == 4 && half(18)? == 40, "not ET_CORE for EM_ARM");
-        ensure!(
-            word(28)? == 52 && half(42)? == 32,
-            "program headers are not behind the header"
-        );
-        let (mut archive, mut registers, mut segments) = (None, None, Vec::new());
-        for index in 0..half(44)? as usize {
-            let at = 52 + 32 * index;
-            let (offset, length) = (word(at + 4)? as usize, word(at + 16)? as usize);
-            let content = file
-                .get(offset..offset + length)
-                .context("content lies outside the file")?;
-            match word(at)? {
-                1 => {
-                    ensure!(
-                        word(at + 16)? == word(at + 20)?,
-                        "a segment has two lengths"
-                    );
-                    segments.push((word(at + 8)?, content.to_vec()));
-                }
-                4 => {
-                    ensure!(
-                        word(offset)? == 23 && content[12..35] == *b"Oxide Computer Company\0",
-                        "a note of somebody else"
-                    );
-                    let length = word(offset + 4)? as usize;
-                    let body = content
-                        .get(36..36 + length)
-                        .context("a note is cut short")?
-                        .to_vec();
-                    let old = match word(offset + 8)? {
-                        0x1de0_0001 => archive.replace(body),
-                        0x1de0_0002 => registers.replace(body),
-                        kind => bail!("a note of the unknown type {kind:#x}"),
-                    };
-                    ensure!(old.is_none(), "a note is there twice");
-                }
-                kind => bail!("a program header of type {kind}"),
-            }
-        }
-        let pairs = registers.context("no registers")?;
-        ensure!(
-            pairs.len() == 160,
-            "20 registers are 160 bytes, not {}",
-            pairs.len()
-        );
-        let mut registers = BTreeMap::new();
-        for pair in pairs.chunks_exact(8) {
-            let [number, value] = [0, 4]
-                .map(|at| u32::from_le_bytes([pair[at], pair[at + 1], pair[at + 2], pair[at + 3]]));
-            ensure!(
-                registers.insert(number, value).is_none(),
-                "register {number} twice"
-            );
-        }
-        Ok(Self {
-            archive: archive.context("no archive")?,
-            registers,
-            segments,
-        })
-    }
-
-    /// Memory, which may go over several segments.
-    fn memory(&self, address: u32, length: u32) -> Result<Vec<u8>> {
-        (address..address + length)
-            .map(|address| {
-                let hit = self
-                    .segments
-                    .iter()
-                    .find_map(|(start, bytes)| bytes.get(address.checked_sub(*start)? as usize));
-                hit.copied()
-                    .with_context(|| format!("{address:#x} is in no segment"))
-            })
-            .collect()
-    }
-
-    fn word(&self, address: u32) -> Result<u32> {
-        Ok(u32::from_le_bytes(
-            self.memory(address, 4)?.as_slice().try_into()?,
-        ))
-    }
-}
-
 /// Sections 5.1 to 5.3.
 fn check(dump: &Dump, rig: &Rig) -> Result<()> {
     ensure!(
@@ -316,28 +216,36 @@ fn check(dump: &Dump, rig: &Rig) -> Result<()> {
     }
     let ticks = dump.word(place("TICKS")?.0)?;
     ensure!(ticks > 0, "no time has passed");
-    // The memory of each task, as its descriptor has it, with the stack at its begin; the retained region is not.
+    // The memory of each task, as its descriptor has it, with the stack at its begin.
     let (regions, length) = place("HUBRIS_REGION_DESCS")?;
-    let mut stacks = 0;
+    let (mut stacks, mut retained) = (0, 0);
     ensure!(length % REGION == 0, "the region table has {length} bytes");
     for at in (regions..regions + length).step_by(REGION as usize) {
         let [base, size, attributes] = [4, 8, 12].map(|field| dump.word(at + field));
         let (base, size, attributes) = (base?, size?, attributes?);
-        let is_memory = base != 0 && attributes & 8 == 0 && attributes & 16 == 0;
+        let is_memory = base != 0 && attributes & 8 == 0;
         if is_memory {
             dump.memory(base, size)
                 .with_context(|| format!("the region at {base:#x} is not whole"))?;
-            stacks += usize::from(attributes & 2 != 0);
+            // The retained region is the one that the controller reaches, too.
+            retained += usize::from(attributes & 16 != 0);
+            stacks += usize::from(attributes & 2 != 0 && attributes & 16 == 0);
         } else if base != 0 {
             ensure!(
                 dump.word(base).is_err(),
-                "{base:#x} is hardware or external, and in the dump"
+                "{base:#x} is hardware, and in the dump"
             );
         }
     }
     ensure!(
         stacks >= tasks as usize,
         "{stacks} writable regions for {tasks} tasks"
+    );
+    ensure!(retained == 1, "the retained region is not in the dump");
+    ensure!(
+        dump.threads.len() == tasks as usize + usize::from(dump.threads[0].0 == 0xffff),
+        "{} threads for {tasks} tasks",
+        dump.threads.len()
     );
     Ok(())
 }

@@ -1,0 +1,58 @@
+# Says what the entries of the recorder's and the supervisor's traces mean; one that it does not know is shown as it is.
+# The names are those of task/crashlog/src/trace.rs. Variable: task.
+
+# The number behind `name: ` in the payload, decimal.
+function number(name,    at, text, value, digit) {
+    at = index(payload, name ": ")
+    if (!at) return "?"
+    text = substr(payload, at + length(name) + 2)
+    sub(/[ ,})].*/, "", text)
+    if (text !~ /^0x/) return text
+    value = 0
+    for (at = 3; at <= length(text); at++)
+        value = value * 16 + index("0123456789abcdef", substr(text, at, 1)) - 1
+    return value
+}
+
+# What is in the brackets of `Name(...)`.
+function inside(    text) {
+    text = payload
+    sub(/^[A-Za-z]*\(/, "", text)
+    sub(/\)$/, "", text)
+    return text
+}
+
+function meaning(kind) {
+    if (task != "crashlog") return payload
+    if (kind == "Started") return "started with " number("pages") " pages of log in retained RAM, " number("damaged") " of them damaged"
+    if (kind == "Mounted") return "located the log on the card; the next page is " number("next_page")
+    if (kind == "RamOnly") return "saves nothing: " inside()
+    if (kind == "Wrote") return "wrote " number("count") " pages, the first is " number("first_page")
+    if (kind == "Recorded") return "wrote record " number("sequence")
+    if (kind == "RecordedLate") return "wrote record " number("sequence") ", of a crash that an earlier boot left in retained RAM"
+    if (kind == "FailuresNotKept") return "found that " number("count") " failures of the kernel were counted and not kept"
+    if (kind == "CrashDamaged") return "found a crash in retained RAM that does not pass its check"
+    if (kind == "Failed") return "the card or the controller failed: " inside()
+    if (kind == "Suspended") return "suspended card and controller (1 clock off, 2 card asleep, 3 power off): " number("how")
+    if (kind == "Resumed") return "resumed card and controller"
+    if (kind == "Refused") return "refused a client: " inside()
+    return payload
+}
+
+BEGIN { print "== " task }
+
+# ADDR NDX LINE GEN COUNT PAYLOAD
+$1 ~ /^0x/ && $2 ~ /^[0-9]+$/ && $3 ~ /^[0-9]+$/ && $4 ~ /^[0-9]+$/ {
+    payload = $0
+    has_count = ($5 ~ /^[0-9]+$/)
+    sub(/^ *0x[0-9a-f]+ +[0-9]+ +[0-9]+ +[0-9]+ +/, "", payload)
+    if (has_count) sub(/^[0-9]+ +/, "", payload)
+    kind = payload
+    sub(/[^A-Za-z].*/, "", kind)
+    # Padded to the widest by humility; a tail of blanks means nothing.
+    sub(/ +$/, "", payload)
+    printf "  %s%s\n", meaning(kind), (has_count && $5 > 1 ? " (" $5 " times)" : "")
+    shown++
+}
+
+END { if (!shown) print "  nothing" }

@@ -1,0 +1,137 @@
+//! A dump of the system, as section 5.1 of the description of Humility has it, read by a reader that shares nothing with
+//! the writer.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A dump.
+pub struct Dump {
+    /// The build archive, byte for byte.
+    pub archive: Vec<u8>,
+    /// Registers under the numbers of an M-profile core.
+    pub registers: BTreeMap<u32, u32>,
+    /// Address and content of each piece of memory.
+    pub segments: Vec<(u32, Vec<u8>)>,
+    /// Of each thread that gdb shows: its number and its program counter.
+    pub threads: Vec<(u32, u32)>,
+}
+
+impl Dump {
+    /// Reads a file; refuses whatever is not as stock Humility writes it, but for the notes for gdb.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = std::fs::read(path).with_context(|| path.display().to_string())?;
+        let word = |at: usize| -> Result<u32> {
+            let bytes = file.get(at..at + 4).context("the dump is cut short")?;
+            Ok(u32::from_le_bytes(bytes.try_into()?))
+        };
+        let half = |at: usize| word(at).map(|word| word & 0xffff);
+        ensure!(
+            file.starts_with(b"\x7fELF\x01\x01\x01\0"),
+            "not ELF32, little endian"
+        );
+        ensure!(half(16)? == 4 && half(18)? == 40, "not ET_CORE for EM_ARM");
+        ensure!(
+            word(28)? == 52 && half(42)? == 32,
+            "program headers are not behind the header"
+        );
+        let (mut archive, mut registers) = (None, None);
+        let (mut segments, mut threads) = (Vec::new(), Vec::new());
+        for index in 0..half(44)? as usize {
+            let at = 52 + 32 * index;
+            let (offset, length) = (word(at + 4)? as usize, word(at + 16)? as usize);
+            let content = file
+                .get(offset..offset + length)
+                .context("content lies outside the file")?;
+            match word(at)? {
+                1 => {
+                    ensure!(
+                        word(at + 16)? == word(at + 20)?,
+                        "a segment has two lengths"
+                    );
+                    segments.push((word(at + 8)?, content.to_vec()));
+                }
+                4 if word(offset)? == 5 => {
+                    let status = content
+                        .get(20..168)
+                        .context("a note for gdb is cut short")?;
+                    ensure!(
+                        content[12..17] == *b"CORE\0"
+                            && word(offset + 8)? == 1
+                            && word(offset + 4)? == 148,
+                        "a note of somebody else"
+                    );
+                    let value = |at: usize| {
+                        u32::from_le_bytes([
+                            status[at],
+                            status[at + 1],
+                            status[at + 2],
+                            status[at + 3],
+                        ])
+                    };
+                    threads.push((value(24), value(72 + 15 * 4)));
+                }
+                4 => {
+                    ensure!(
+                        word(offset)? == 23 && content[12..35] == *b"Oxide Computer Company\0",
+                        "a note of somebody else"
+                    );
+                    let length = word(offset + 4)? as usize;
+                    let body = content
+                        .get(36..36 + length)
+                        .context("a note is cut short")?
+                        .to_vec();
+                    let old = match word(offset + 8)? {
+                        0x1de0_0001 => archive.replace(body),
+                        0x1de0_0002 => registers.replace(body),
+                        kind => bail!("a note of the unknown type {kind:#x}"),
+                    };
+                    ensure!(old.is_none(), "a note is there twice");
+                }
+                kind => bail!("a program header of type {kind}"),
+            }
+        }
+        let pairs = registers.context("no registers")?;
+        ensure!(
+            pairs.len() == 160,
+            "20 registers are 160 bytes, not {}",
+            pairs.len()
+        );
+        let mut registers = BTreeMap::new();
+        for pair in pairs.chunks_exact(8) {
+            let [number, value] = [0, 4]
+                .map(|at| u32::from_le_bytes([pair[at], pair[at + 1], pair[at + 2], pair[at + 3]]));
+            ensure!(
+                registers.insert(number, value).is_none(),
+                "register {number} twice"
+            );
+        }
+        Ok(Self {
+            archive: archive.context("no archive")?,
+            registers,
+            segments,
+            threads,
+        })
+    }
+
+    /// Memory, which may go over several segments.
+    pub fn memory(&self, address: u32, length: u32) -> Result<Vec<u8>> {
+        (address..address + length)
+            .map(|address| {
+                let hit = self
+                    .segments
+                    .iter()
+                    .find_map(|(start, bytes)| bytes.get(address.checked_sub(*start)? as usize));
+                hit.copied()
+                    .with_context(|| format!("{address:#x} is in no segment"))
+            })
+            .collect()
+    }
+
+    /// Four bytes, little endian.
+    pub fn word(&self, address: u32) -> Result<u32> {
+        Ok(u32::from_le_bytes(
+            self.memory(address, 4)?.as_slice().try_into()?,
+        ))
+    }
+}
