@@ -180,7 +180,18 @@ pub fn other_task_full_config_toml(name: &str) -> Result<Task<toml::Value>> {
 
 /// Reads TOML; an error quotes the line it is about.
 pub fn toml_from_str<T: DeserializeOwned>(text: &str) -> Result<T> {
-    toml::from_str(text).map_err(|error| anyhow!("{error}"))
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().and_then(|span| {
+            let begin = text.get(..span.start)?.rfind('\n').map_or(0, |at| at + 1);
+            text.get(begin..)?.lines().next()
+        });
+        // One line: in several, only the first of a build script's error is shown.
+        let message = error.message().replace('\n', ", ");
+        match line {
+            Some(line) => anyhow!("`{line}`: {message}"),
+            None => anyhow!("{message}"),
+        }
+    })
 }
 
 /// Reads TOML from an environment variable.

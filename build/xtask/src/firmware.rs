@@ -6,6 +6,7 @@
 
 use crate::process::capture;
 use crate::progress::Progress;
+use crate::reason::reason;
 use crate::stamp;
 use crate::toolchain::Toolchain;
 use crate::tree::Tree;
@@ -133,7 +134,8 @@ impl Compiler<'_> {
         unit.directory.as_deref().unwrap_or(&self.tree.root)
     }
 
-    /// Runs Cargo; what it says is shown whether it succeeds or not.
+    /// Runs Cargo. What it says is shown whether it succeeds or not, but for mistakes in the configuration, which are one
+    /// line.
     fn run(
         &self,
         command: &mut Command,
@@ -142,10 +144,17 @@ impl Compiler<'_> {
         progress: &Progress,
     ) -> Result<()> {
         let output = capture(command)?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success()
+            && let Some(reason) = reason(&said)
+        {
+            progress.clear();
+            bail!("{}: {} cannot be built: {reason}", unit.label, unit.package);
+        }
         if !output.stderr.is_empty() || !output.stdout.is_empty() {
             progress.clear();
             eprint!("{}", String::from_utf8_lossy(&output.stdout));
-            eprint!("{}", String::from_utf8_lossy(&output.stderr));
+            eprint!("{said}");
         }
         if !output.status.success() {
             bail!(

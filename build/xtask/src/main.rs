@@ -23,6 +23,7 @@ mod names;
 mod portable;
 mod process;
 mod progress;
+mod reason;
 mod slots;
 mod stack;
 mod stamp;

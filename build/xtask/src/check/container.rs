@@ -48,7 +48,8 @@ pub struct Flash<'a> {
 impl Archive {
     /// Unpacks everything.
     pub fn open(bytes: Vec<u8>, report: &mut Report) -> Result<Self> {
-        let mut zip = ZipArchive::new(Cursor::new(bytes)).context("the archive is no zip file")?;
+        let mut zip =
+            ZipArchive::new(Cursor::new(bytes)).context("no zip file, as ./x dist makes it")?;
         let mut archive = Self {
             comment: zip.comment().to_vec(),
             ..Self::default()

@@ -16,7 +16,7 @@ pub mod dwarf;
 mod kernel;
 pub mod program;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use container::Archive;
 use dwarf::Debug;
 use std::path::Path;
@@ -53,7 +53,7 @@ pub fn run(path: &Path) -> Result<()> {
     let bytes = std::fs::read(path)
         .map_err(|cause| anyhow::anyhow!("{}: {cause}; ./x dist makes one", path.display()))?;
     let mut report = Report::default();
-    let seen = check(bytes, &mut report);
+    let seen = check(bytes, &mut report).with_context(|| path.display().to_string());
     if report.broken.is_empty() {
         println!("{}: {}; as Humility needs it", path.display(), seen?);
         return Ok(());

@@ -39,12 +39,14 @@ fn load_once(path: &Path, sources: &mut Sources) -> Result<Table> {
 /// Parses one file; the error is one line that names file and line.
 pub fn parse(path: &Path, text: &str) -> Result<Table> {
     text.parse::<Table>().map_err(|error| {
-        let line = error.span().map_or(1, |span| {
-            text[..span.start.min(text.len())].matches('\n').count() + 1
+        let line = error.span().map_or(0, |span| {
+            text[..span.start.min(text.len())].matches('\n').count()
         });
         anyhow!(
-            "{}:{line}: {}",
+            "{}:{}: `{}`: {}",
             path.display(),
+            line + 1,
+            text.lines().nth(line).unwrap_or_default().trim(),
             error.message().replace('\n', ", ")
         )
     })

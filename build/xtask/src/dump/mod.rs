@@ -32,7 +32,12 @@ pub fn socket(product: &Product) -> PathBuf {
 
 /// Writes a dump to `output`, or to the first `hubris.core.N` that is free. Returns its path.
 pub fn run(archive: &Path, socket: &Path, output: Option<&Path>) -> Result<PathBuf> {
-    let bytes = fs::read(archive).with_context(|| format!("cannot read {}", archive.display()))?;
+    let bytes = fs::read(archive).with_context(|| {
+        format!(
+            "{}: the archive of what runs there cannot be read; ./x dist makes one",
+            archive.display()
+        )
+    })?;
     let layout = Layout::read(bytes.clone()).with_context(|| archive.display().to_string())?;
     let output = match output {
         Some(path) => path.to_path_buf(),

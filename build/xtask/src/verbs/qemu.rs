@@ -5,6 +5,7 @@ use crate::dump;
 use crate::process::find_in_path;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -42,7 +43,9 @@ pub fn run(
     }
     // For ./x dump. A socket's name is limited to about a hundred bytes.
     let socket = dump::socket(product);
-    if socket.as_os_str().len() < 100 {
+    if UnixStream::connect(&socket).is_ok() {
+        eprintln!("another machine runs this image; ./x dump reaches that one and not this");
+    } else if socket.as_os_str().len() < 100 {
         let mut option = OsString::from("unix:");
         option.push(socket.to_string_lossy().replace(',', ",,"));
         option.push(",server=on,wait=off");
