@@ -109,7 +109,15 @@ pub(crate) fn max_hubpack_size(ty: &Type) -> TokenStream {
 
 impl Operation {
     /// Expression for the most bytes the arguments take on the wire.
+    ///
+    /// For ssmarshal it is a guess, as nothing says how long a value becomes: what the arguments take in memory, and a
+    /// byte each for the tag of an enum that has none there (one of a single variant, or with a niche).
     pub(crate) fn message_size(&self) -> TokenStream {
+        if self.encoding == Encoding::Ssmarshal && !self.args.is_empty() {
+            let types = self.args.values().map(|arg| &arg.ty);
+            let tags = Literal::usize_unsuffixed(self.args.len());
+            return quote! { ::core::mem::size_of::<(#(#types,)*)>() + #tags };
+        }
         let mut sizes = self.args.values().map(|arg| arg.max_size(self.encoding));
         match sizes.next() {
             Some(first) => quote! { #first #(+ #sizes)* },

@@ -49,10 +49,14 @@ impl Generator {
         Self::default()
     }
 
-    /// Generated code counts operations and their outcomes.
+    /// Generated code counts operations and their outcomes, as the settings say; with `None` it does not, which is
+    /// how a build script leaves that to a feature of its crate.
     #[must_use]
-    pub fn with_counters(self, counters: CounterSettings) -> Self {
-        Self { counters, ..self }
+    pub fn with_counters(self, counters: impl Into<Option<CounterSettings>>) -> Self {
+        Self {
+            counters: counters.into().unwrap_or(CounterSettings::OFF),
+            ..self
+        }
     }
 
     /// Shall generated code be formatted for a human reader?

@@ -21,7 +21,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Error, Ident, Result, Token, Type};
+use syn::{Attribute, Error, Ident, Result, Token, Type};
 use toml::{Table, Value};
 
 /// Where xtask puts the table of the task that is being built.
@@ -46,10 +46,11 @@ pub fn optional_task_config(input: proc_macro::TokenStream) -> proc_macro::Token
     tokens.unwrap_or_else(Error::into_compile_error).into()
 }
 
-/// `name: Type, …`
+/// `name: Type, …`, each with attributes, which for the most part are documentation.
 struct Fields(Vec<Field>);
 
 struct Field {
+    attributes: Vec<Attribute>,
     name: Ident,
     ty: Type,
 }
@@ -63,9 +64,11 @@ impl Parse for Fields {
 
 impl Parse for Field {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let attributes = input.call(Attribute::parse_outer)?;
         let name = input.parse()?;
         input.parse::<Token![:]>()?;
         Ok(Self {
+            attributes,
             name,
             ty: input.parse()?,
         })
@@ -127,13 +130,19 @@ fn optional(fields: &Fields, config: Option<&Table>) -> Result<TokenStream> {
 
 /// The structure; and a use of the variable that the compiler sees, so that a change of it rebuilds the task.
 fn declaration(fields: &Fields) -> TokenStream {
-    let names = fields.0.iter().map(|field| &field.name);
-    let types = fields.0.iter().map(|field| &field.ty);
+    let fields = fields.0.iter().map(|field| {
+        let Field {
+            attributes,
+            name,
+            ty,
+        } = field;
+        quote! { #(#attributes)* #name: #ty }
+    });
     quote! {
         #[doc = "The task's configuration, from `app.toml`."]
         #[allow(dead_code, missing_docs)]
         struct Config {
-            #(#names: #types,)*
+            #(#fields,)*
         }
         const _: Option<&str> = option_env!(#VARIABLE);
     }
@@ -142,7 +151,7 @@ fn declaration(fields: &Fields) -> TokenStream {
 /// `Config { … }`
 fn value(fields: &Fields, config: &Table) -> Result<TokenStream> {
     let mut values = Vec::new();
-    for Field { name, ty } in &fields.0 {
+    for Field { name, ty, .. } in &fields.0 {
         let key = name.to_string();
         let dashed = key.replace('_', "-");
         let Some(found) = config.get(&key).or_else(|| config.get(&dashed)) else {
@@ -265,6 +274,20 @@ mod tests {
         ];
         for (fields, config, expected) in cases {
             assert_eq!(tokens(fields, config), expected);
+        }
+    }
+
+    #[test]
+    fn fields_keep_their_documentation() {
+        let fields: Fields =
+            syn::parse_str("/// How fast.\nspeed: u32, #[allow(dead_code)] name: &'static str")
+                .expect("fields");
+        let declaration = declaration(&fields).to_string();
+        for field in [
+            "# [doc = \" How fast.\"] speed : u32 ,",
+            "# [allow (dead_code)] name : & 'static str ,",
+        ] {
+            assert!(declaration.contains(field), "{declaration}");
         }
     }
 

@@ -12,6 +12,8 @@ pub const CASES: &[Case] = &[
     ("s2_11_null_pointer", null),
     ("s2_11_hole_in_the_address_space", hole),
     ("s2_11_end_of_the_address_space", end),
+    ("s2_11_private_peripheral_bus", private_bus),
+    ("s2_11_arm_state", arm_state),
     ("s2_11_unaligned_access_is_no_fault", unaligned),
     ("s1_1_generations_go_round", generations),
     ("s3_5_a_fault_does_not_disturb_another_task", undisturbed),
@@ -64,6 +66,31 @@ fn hole() {
 
 fn end() {
     faults(assist::READ, [0xffff_fffc], access(0xffff_fffc));
+}
+
+fn private_bus() {
+    // CFSR, where a Cortex-M has it, and both ends of the bus.
+    for address in [0xe000_ed28, 0xe000_0000, 0xe00f_fffc] {
+        let fault = FaultInfo::BusError {
+            address: Some(address),
+            source: FaultSource::User,
+        };
+        faults(assist::READ, [address], fault);
+        faults(assist::WRITE, [address, 0], fault);
+    }
+    faults(assist::READ, [0xe010_0000], access(0xe010_0000));
+}
+
+fn arm_state() {
+    // An even address leaves Thumb state, wherever it leads: UFSR.INVSTATE.
+    let [data, _, text, ..] = assist(assist::PLACES, []);
+    for address in [0, 0x4800_0000, data & !3, text & !3] {
+        faults(
+            assist::EXECUTE,
+            [address],
+            FaultInfo::InvalidOperation(1 << 17),
+        );
+    }
 }
 
 fn unaligned() {

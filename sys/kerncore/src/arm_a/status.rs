@@ -7,6 +7,7 @@
 //! |---|---|
 //! | data abort: translation, access flag, domain, permission | `MemoryAccess`, or `StackOverflow` just below the stack |
 //! | data abort: alignment, and all other codes | `InvalidOperation` with the DFSR (ARMv7-M: UNALIGNED) |
+//! | data abort in the private peripheral bus of an ARMv7-M, whatever the code | `BusError` |
 //! | data or prefetch abort: external, also during a table walk | `BusError` |
 //! | prefetch abort: translation, access flag, domain, permission | `IllegalText` |
 //! | prefetch abort: debug event (BKPT), and all other codes | `InvalidOperation` with the IFSR |
@@ -21,6 +22,10 @@ const LARGEST_PUSH: u32 = 128;
 
 /// Bytes below a stack that an access must hit to count as its overflow: one page.
 const GUARD: u32 = 4096;
+
+/// System control space and debug registers of an ARMv7-M, DDI 0403E B3.1: an unprivileged access is a bus fault there.
+/// Nothing is mapped here for a task.
+const PRIVATE_PERIPHERAL_BUS: core::ops::Range<u32> = 0xe000_0000..0xe010_0000;
 
 /// Where a task's stack is, and where its stack pointer was when it faulted.
 #[derive(Copy, Clone, Debug)]
@@ -64,6 +69,10 @@ pub fn data_abort(status: u32, address: u32, stack: Stack) -> FaultInfo {
     let source = FaultSource::User;
     match Cause::of(status) {
         Cause::Map if is_overflow(address, stack) => FaultInfo::StackOverflow { address },
+        Cause::Map if PRIVATE_PERIPHERAL_BUS.contains(&address) => FaultInfo::BusError {
+            address: Some(address),
+            source,
+        },
         Cause::Map => FaultInfo::MemoryAccess {
             address: Some(address),
             source,
@@ -139,6 +148,12 @@ mod tests {
             bus(Some(0x4800_0000))
         );
         assert_eq!(data_abort(0x406, 0x4800_0000, STACK), bus(None));
+        for address in [0xe000_0000, 0xe000_ed28, 0xe00f_ffff] {
+            assert_eq!(data_abort(0x005, address, STACK), bus(Some(address)));
+        }
+        for address in [0xdfff_ffff, 0xe010_0000] {
+            assert_eq!(data_abort(0x005, address, STACK), access(address));
+        }
         assert_eq!(data_abort(0x001, 2, STACK), FaultInfo::InvalidOperation(1));
     }
 

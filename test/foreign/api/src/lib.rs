@@ -88,6 +88,20 @@ pub enum Kind {
     },
 }
 
+/// There is only one.
+#[derive(Copy, Clone, Debug, Serialize, Deserialize)]
+pub enum Port {
+    /// The one.
+    Only,
+}
+
+/// What a sensor is connected to.
+#[derive(Copy, Clone, Debug, Serialize, Deserialize)]
+pub enum Bus {
+    /// Two wires, with this number.
+    I2c(u8),
+}
+
 /// Changed in place.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -16,11 +16,12 @@ type Case = (&'static str, fn(&Thermal));
 
 #[export_name = "main"]
 fn main() -> ! {
-    let cases: [Case; 11] = [
+    let cases: [Case; 12] = [
         ("s7_2_zerocopy_arguments_and_replies", zerocopy),
         ("s7_2_clike_errors", clike),
         ("s7_2_hubpack_replies_and_complex_errors", hubpack),
         ("s7_2_ssmarshal", ssmarshal),
+        ("s7_2_ssmarshal_tags_without_memory", ssmarshal_tags),
         ("s7_2_leases", leases),
         ("s7_6_a_reply_from_the_notification_handler", later),
         ("s7_3_a_restarted_server", death),
@@ -113,6 +114,12 @@ fn ssmarshal(thermal: &Thermal) {
     assert_eq!(thermal.range(false), (-40, Some(85)));
 }
 
+fn ssmarshal_tags(thermal: &Thermal) {
+    let address = core::num::NonZeroU8::new(0x4c);
+    assert_eq!(thermal.place(Port::Only, Bus::I2c(3), address), 0x034c);
+    assert_eq!(thermal.place(Port::Only, Bus::I2c(3), None), 0x0300);
+}
+
 fn leases(thermal: &Thermal) {
     let mut out = [0; 3];
     while thermal.history(&mut out) != Ok(3) {
@@ -174,7 +181,7 @@ fn restricted(_: &Thermal) {
         ReplyFaultReason::AccessViolation as u32 + 1
     );
     assert_eq!(ThermalOperation::secret as u16, 10);
-    assert_eq!(ThermalOperation::from_u32(11), None);
+    assert_eq!(ThermalOperation::from_u32(12), None);
 }
 
 fn expander(_: &Thermal) {

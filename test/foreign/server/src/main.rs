@@ -4,7 +4,10 @@
 #![no_main]
 
 use core::convert::Infallible;
-use foreign_thermal_api::{Calibration, DescribeError, Description, Kind, SensorId, ThermalError};
+use core::num::NonZeroU8;
+use foreign_thermal_api::{
+    Bus, Calibration, DescribeError, Description, Kind, Port, SensorId, ThermalError,
+};
 use idol_runtime::{
     ClientError, LeaseBufReader, Leased, LenLimit, NotificationHandler, RequestError, R, RW, W,
 };
@@ -17,6 +20,7 @@ use zerocopy::IntoBytes;
 task_slot!(EXPANDER, expander);
 
 task_config::task_config! {
+    /// Between two samples, in milliseconds.
     period: u32,
     sensors: &'static [(u8, f32)],
     name: &'static str,
@@ -172,6 +176,16 @@ impl idl::InOrderThermalImpl for ServerImpl {
         Ok(if wide { (-273, None) } else { (-40, Some(85)) })
     }
 
+    fn place(
+        &mut self,
+        _: &RecvMessage,
+        Port::Only: Port,
+        Bus::I2c(bus): Bus,
+        address: Option<NonZeroU8>,
+    ) -> Result<u16, RequestError<Infallible>> {
+        Ok(u16::from_be_bytes([bus, address.map_or(0, NonZeroU8::get)]))
+    }
+
     fn history(
         &mut self,
         _: &RecvMessage,
@@ -221,7 +235,7 @@ impl idl::InOrderThermalImpl for ServerImpl {
 }
 
 mod idl {
-    use super::{Calibration, DescribeError, Description, SensorId, ThermalError};
+    use super::{Bus, Calibration, DescribeError, Description, Port, SensorId, ThermalError};
     include!(concat!(env!("OUT_DIR"), "/server_stub.rs"));
 }
 

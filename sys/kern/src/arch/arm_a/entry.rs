@@ -311,7 +311,8 @@ unsafe extern "C" fn prefetch_abort(task: NonNull<Task>) -> NonNull<Task> {
     // SAFETY: as for `interrupt`.
     unsafe {
         entry::with_kernel(task, |kernel, task| {
-            kernel.fault_current(task, faults::prefetch_abort())
+            let fault = faults::prefetch_abort(&kernel[task]);
+            kernel.fault_current(task, fault)
         })
     }
 }

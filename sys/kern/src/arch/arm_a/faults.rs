@@ -10,6 +10,9 @@ pub(crate) const INVALID_STATE: FaultInfo = FaultInfo::InvalidOperation(1 << 17)
 
 /// The fault behind a data abort that was just taken from the task.
 pub(crate) fn data_abort(task: &Task) -> FaultInfo {
+    if !frame::is_thumb(task) {
+        return INVALID_STATE;
+    }
     let stack = Stack {
         low: task.arch.stack_low,
         pointer: frame::stack_pointer(task),
@@ -17,7 +20,10 @@ pub(crate) fn data_abort(task: &Task) -> FaultInfo {
     status::data_abort(cp15::dfsr(), cp15::dfar(), stack)
 }
 
-/// The fault behind a prefetch abort that was just taken.
-pub(crate) fn prefetch_abort() -> FaultInfo {
+/// The fault behind a prefetch abort that was just taken from the task.
+pub(crate) fn prefetch_abort(task: &Task) -> FaultInfo {
+    if !frame::is_thumb(task) {
+        return INVALID_STATE;
+    }
     status::prefetch_abort(cp15::ifsr(), cp15::ifar())
 }
