@@ -17,6 +17,7 @@
 //! After a restart [`LogRing::recover`] takes what passes its check. [`LogRing::resume`], for the emergency path, reads
 //! no page: what is damaged then shows as damaged on the card, where the reader checks the same checksum.
 
+mod append;
 mod entry;
 mod recover;
 
@@ -29,12 +30,11 @@ use block_device::Block;
 use core::cell::Cell;
 use core::convert::Infallible;
 use core::ops::ControlFlow;
-use crashlog_format::page::{
-    self, CAPACITY, HEADER_LEN, MAX_PAYLOAD, PageHeader, RECORD_HEADER_LEN, RecordHeader,
-};
+use crashlog_format::page::{self, HEADER_LEN, PageHeader};
 use crashlog_format::{Crc32c, FormatId};
 use entry::{Entry, Extent, State};
 
+pub use append::AppendError;
 pub use recover::Recovery;
 
 /// Pages that may be on their way to the card between two flushes. Mounting looks this far for pages that a power cut
@@ -43,8 +43,6 @@ pub const MAX_RUN: usize = 16;
 
 /// First word of a page's records.
 const RECORDS: usize = HEADER_LEN / 4;
-/// Words of a record's header.
-const RECORD_HEADER: usize = RECORD_HEADER_LEN / 4;
 
 /// The log ring. Made anew after every restart of the recorder; what it holds beside the region only repeats what is
 /// there.
@@ -56,29 +54,37 @@ pub struct LogRing<'a> {
     tail: Cell<u32>,
     /// Order of the page that is open, or that will be opened next.
     head: Cell<u32>,
-    /// What counts of the open page; `None` if none is open.
-    open: Cell<Option<Open>>,
+    /// The open page; `None` if none is open.
+    open: Cell<Option<Open<'a>>>,
+    /// What counts of the open page.
+    written: Cell<Written>,
     /// Number of the next record of this boot.
     next_record: Cell<u32>,
     /// Number of the newest durable record of this boot; 0 if none.
     durable: Cell<u32>,
 }
 
-/// What is known of the open page.
+/// Where the open page is.
 #[derive(Clone, Copy, Debug)]
-struct Open {
+struct Open<'a> {
+    block: &'a Block,
+    entry: Entry<'a>,
+}
+
+/// What counts of the open page.
+#[derive(Clone, Copy, Debug)]
+struct Written {
     extent: Extent,
     /// The alternate that counts.
     select: bool,
 }
 
-/// Why a record was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AppendError {
-    /// Every page is waiting for the card.
-    Full,
-    /// The payload has more than 256 bytes.
-    TooLong,
+impl Written {
+    /// Nothing.
+    const NOTHING: Self = Self {
+        extent: Extent::EMPTY,
+        select: false,
+    };
 }
 
 /// How pages get their numbers and headers.
@@ -111,90 +117,6 @@ pub struct Pending<'a> {
 }
 
 impl<'a> LogRing<'a> {
-    /// Accepts a record: it is in retained memory when this returns. Returns its number in this boot, from 1.
-    ///
-    /// # Errors
-    /// See [`AppendError`]; the ring is then unchanged, but for an open page that may have been closed.
-    pub fn append(&self, header: &RecordHeader, payload: &[u8]) -> Result<u32, AppendError> {
-        let never_stop = || ControlFlow::<Infallible>::Continue(());
-        match self.append_stepwise(header, payload, never_stop) {
-            ControlFlow::Continue(result) => result,
-        }
-    }
-
-    /// As [`Self::append`], asking `step` after every store whether to go on. For tests of interruption: with a `step`
-    /// that never stops, nothing of it is left in the program.
-    pub fn append_stepwise<B>(
-        &self,
-        header: &RecordHeader,
-        payload: &[u8],
-        mut step: impl FnMut() -> ControlFlow<B>,
-    ) -> ControlFlow<B, Result<u32, AppendError>> {
-        if payload.len() > MAX_PAYLOAD {
-            return ControlFlow::Continue(Err(AppendError::TooLong));
-        }
-        let needed = page::record_len(payload.len());
-        let used = |open: Open| usize::from(open.extent.length);
-        let mut open = self.open.get();
-        if open.is_some_and(|open| used(open).saturating_add(needed) > CAPACITY) {
-            self.close_stepwise(&mut step)?;
-            open = None;
-        }
-        let open = match open {
-            Some(open) => open,
-            None => match self.open_page(&mut step)? {
-                Some(open) => open,
-                None => return ControlFlow::Continue(Err(AppendError::Full)),
-            },
-        };
-        let head = self.head.get();
-        let (Some(block), Some(entry)) = (self.block(head), self.entry(head)) else {
-            return ControlFlow::Continue(Err(AppendError::Full));
-        };
-
-        let first = RECORDS.saturating_add(used(open) / 4);
-        let words = block.words().get(first..).unwrap_or(&[]);
-        // What was checked above makes both splits possible.
-        let (to_header, to_payload) = words.split_at_checked(RECORD_HEADER).unwrap_or_default();
-        let (whole, rest) = payload.as_chunks::<4>();
-        let (to_whole, to_rest) = to_payload.split_at_checked(whole.len()).unwrap_or_default();
-        let mut crc = Crc32c::resume(open.extent.crc);
-        // Bounded by MAX_PAYLOAD above.
-        for (to, word) in to_header.iter().zip(header.to_words(payload.len() as u16)) {
-            crc = crc.word(word);
-            store(to, word);
-            step()?;
-        }
-        for (to, bytes) in to_whole.iter().zip(whole) {
-            let word = u32::from_le_bytes(*bytes);
-            crc = crc.word(word);
-            store(to, word);
-            step()?;
-        }
-        if let ([_, ..], [to, ..]) = (rest, to_rest) {
-            let word = padded(rest);
-            crc = crc.word(word);
-            store(to, word);
-            step()?;
-        }
-
-        let extent = Extent {
-            crc: crc.value(),
-            // At most CAPACITY.
-            length: open.extent.length.wrapping_add(needed as u16),
-            records: open.extent.records.wrapping_add(1),
-        };
-        let select = !open.select;
-        entry.set_alternate(select, extent, &mut step)?;
-        entry.select(select);
-        step()?;
-
-        let record = self.next_record.get();
-        self.next_record.set(record.wrapping_add(1));
-        self.open.set(Some(Open { extent, select }));
-        ControlFlow::Continue(Ok(record))
-    }
-
     /// Closes the open page, so that everything accepted so far can be written. Later records begin a new page.
     pub fn close(&self) {
         let never_stop = || ControlFlow::<Infallible>::Continue(());
@@ -202,15 +124,12 @@ impl<'a> LogRing<'a> {
     }
 
     fn close_stepwise<B>(&self, mut step: impl FnMut() -> ControlFlow<B>) -> ControlFlow<B> {
-        let Some(open) = self.open.take() else {
+        let Some(Open { block, entry }) = self.open.take() else {
             return ControlFlow::Continue(());
         };
-        let head = self.head.get();
-        if let (Some(block), Some(entry)) = (self.block(head), self.entry(head)) {
-            blank(block, open.extent.length);
-            entry.set_state(State::Closed);
-        }
-        self.head.set(head.wrapping_add(1));
+        blank(block, self.written.get().extent.length);
+        entry.set_state(State::Closed);
+        self.head.set(self.head.get().wrapping_add(1));
         step()
     }
 
@@ -362,6 +281,13 @@ impl<'a> LogRing<'a> {
         self.head.get().wrapping_sub(self.tail.get())
     }
 
+    /// Pages that were ever opened, modulo 2^32. It changes when there is a page to be written soon that there was not.
+    #[must_use]
+    #[inline]
+    pub fn opened_pages(&self) -> u32 {
+        self.head.get().wrapping_add(self.has_open().into())
+    }
+
     /// Is there a record in the open page?
     #[must_use]
     pub fn has_open(&self) -> bool {
@@ -378,20 +304,18 @@ impl<'a> LogRing<'a> {
     fn open_page<B>(
         &self,
         mut step: impl FnMut() -> ControlFlow<B>,
-    ) -> ControlFlow<B, Option<Open>> {
+    ) -> ControlFlow<B, Option<Open<'a>>> {
         let head = self.head.get();
         if head.wrapping_sub(self.tail.get()) >= self.pages() {
             return ControlFlow::Continue(None);
         }
-        let Some(entry) = self.entry(head) else {
+        let (Some(block), Some(entry)) = (self.block(head), self.entry(head)) else {
             return ControlFlow::Continue(None);
         };
         entry.open(head, self.boot, self.next_record.get(), &mut step)?;
-        let open = Open {
-            extent: Extent::EMPTY,
-            select: false,
-        };
+        let open = Open { block, entry };
         self.open.set(Some(open));
+        self.written.set(Written::NOTHING);
         ControlFlow::Continue(Some(open))
     }
 
@@ -443,12 +367,4 @@ fn blank(block: &Block, length: u16) {
     for word in block.words().get(first..).unwrap_or(&[]) {
         store(word, 0);
     }
-}
-
-/// One to three bytes as a word.
-fn padded(bytes: &[u8]) -> u32 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |word, byte| word << 8 | u32::from(*byte))
 }

@@ -26,7 +26,6 @@ pub(crate) const COUNT: usize = 14;
 macro_rules! table {
     ($($number:ident => $call:expr,)*) => {
         /// The system calls by number; after the last, what happens to all other numbers.
-        #[unsafe(no_mangle)]
         pub(crate) static KERNEL_CALLS: [Handler; COUNT + 1] = {
             let numbers = [$(Sysnum::$number as usize),*];
             let mut i = 0;

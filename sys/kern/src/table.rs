@@ -52,6 +52,19 @@ static ORDER: [Rank<TaskHandle>; HUBRIS_TASK_COUNT] = {
     order
 };
 
+/// For each rank, the task if no task of its priority comes after it; see [`order::TaskSet::sole`].
+static SOLE: [Option<TaskHandle>; order::entries(HUBRIS_TASK_COUNT)] = {
+    let mut sole = [None; order::entries(HUBRIS_TASK_COUNT)];
+    let mut rank = 0;
+    while rank < HUBRIS_TASK_COUNT {
+        if ORDER[rank].equals == 0 {
+            sole[rank] = Some(ORDER[rank].task);
+        }
+        rank += 1;
+    }
+    sole
+};
+
 /// Where a task's bit is in every set.
 pub(crate) fn member(index: u16) -> Member {
     let rank = ORDER
@@ -320,6 +333,15 @@ impl Kernel {
     /// Does not return if there is none: a system without a runnable idle task is broken.
     #[inline(always)]
     pub(crate) fn pick(&mut self, current: TaskHandle) -> TaskHandle {
+        match self.sets().runnable.sole(&SOLE) {
+            Some(task) => task,
+            None => self.pick_among_equals(current),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pick_among_equals(&mut self, current: TaskHandle) -> TaskHandle {
         let index = self[current].id.index();
         self.pick_after(index)
     }
@@ -335,7 +357,6 @@ impl Kernel {
         if woken { self.pick(current) } else { current }
     }
 
-    #[inline(always)]
     fn pick_after(&mut self, index: usize) -> TaskHandle {
         match self.sets().runnable.pick(&ORDER, index) {
             Some(task) => task,
@@ -347,7 +368,13 @@ impl Kernel {
     #[inline(always)]
     pub(crate) fn pick_sender(&self, receiver: TaskHandle) -> Option<TaskHandle> {
         let receiver = &self[receiver];
-        receiver.senders.pick(&ORDER, receiver.id.index())
+        if receiver.senders.is_empty() {
+            return None;
+        }
+        match receiver.senders.sole(&SOLE) {
+            Some(task) => Some(task),
+            None => pick_sender_among_equals(receiver),
+        }
     }
 
     /// Begins a task anew: registers, stack, timer, notifications, interrupts; not the rest of its memory.
@@ -387,4 +414,10 @@ impl Kernel {
     pub(crate) fn id(&self, task: TaskHandle) -> TaskId {
         self[task].id
     }
+}
+
+#[cold]
+#[inline(never)]
+fn pick_sender_among_equals(receiver: &Task) -> Option<TaskHandle> {
+    receiver.senders.pick(&ORDER, receiver.id.index())
 }

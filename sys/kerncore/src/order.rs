@@ -7,7 +7,8 @@
 //! Priorities never change, so the build sorts the tasks once, by priority and then by index. The position in that
 //! order is the task's *rank*, and a set is a bit map over ranks: the most important member is one
 //! count-leading-zeros away. Tasks of equal priority have adjacent ranks, their *class*; only where the class of the
-//! most important member has more than one task is there anything left to decide.
+//! most important member has more than one task is there anything left to decide. A second table by rank says where
+//! there is not: in all other cases, no member at all among them, its entry is empty.
 
 /// A set of tasks, one bit per rank, in `W` words. The bit of rank 0 is the most significant of the first word.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -29,6 +30,11 @@ pub struct Rank<T> {
     pub index: u16,
     /// How many tasks of the same priority have a higher rank.
     pub equals: u16,
+}
+
+/// Entries of the table for [`TaskSet::sole`] of sets over `tasks` tasks: one for each bit, and one for no bit.
+pub const fn entries(tasks: usize) -> usize {
+    words(tasks) * u32::BITS as usize + 1
 }
 
 /// Words needed for a set over `tasks` tasks.
@@ -74,17 +80,23 @@ impl<const W: usize> TaskSet<W> {
             .is_some_and(|word| word & member.mask != 0)
     }
 
-    /// The lowest rank in the set: its most important member.
+    /// Has it no members?
     #[inline(always)]
-    pub fn first(&self) -> Option<usize> {
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    /// The lowest rank in the set, its most important member; if it has none, the number of its bits.
+    #[inline(always)]
+    pub fn first(&self) -> usize {
         let mut base = 0;
         for word in self.0 {
             if word != 0 {
-                return Some(base + word.leading_zeros() as usize);
+                return base + word.leading_zeros() as usize;
             }
             base += 32;
         }
-        None
+        base
     }
 
     #[inline(always)]
@@ -96,38 +108,28 @@ impl<const W: usize> TaskSet<W> {
         }
     }
 
+    /// The most important member, if it needs no comparison with equals: the entry of its rank in `table`, which has
+    /// [`entries`] entries.
+    #[inline(always)]
+    pub fn sole<T: Copy>(&self, table: &[Option<T>]) -> Option<T> {
+        *table.get(self.first())?
+    }
+
     /// The most important member; among equals, the first whose task index is greater than `after`, else the lowest.
     ///
     /// `order` must be the one the set's ranks belong to.
-    #[inline(always)]
     pub fn pick<T: Copy>(&self, order: &[Rank<T>], after: usize) -> Option<T> {
-        let first = self.first()?;
+        let first = self.first();
         let entry = order.get(first)?;
-        if entry.equals == 0 {
-            return Some(entry.task);
-        }
-        Some(self.pick_among_equals(order, first, entry, after))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn pick_among_equals<T: Copy>(
-        &self,
-        order: &[Rank<T>],
-        first: usize,
-        entry: &Rank<T>,
-        after: usize,
-    ) -> T {
-        order
+        let equals = order
             .iter()
             .enumerate()
             .skip(first)
             .take(usize::from(entry.equals) + 1)
             .filter(|(rank, _)| self.contains(Member::new(*rank as u16)))
             .map(|(_, entry)| entry)
-            .find(|entry| usize::from(entry.index) > after)
-            .unwrap_or(entry)
-            .task
+            .find(|entry| usize::from(entry.index) > after);
+        Some(equals.unwrap_or(entry).task)
     }
 }
 
@@ -188,6 +190,10 @@ mod tests {
             index: rank.index,
             equals: rank.equals,
         });
+        let mut table = vec![None; entries(N)];
+        for (entry, rank) in table.iter_mut().zip(&order) {
+            *entry = (rank.equals == 0).then_some(rank.task);
+        }
         let member = |task| {
             let rank = order
                 .iter()
@@ -202,11 +208,17 @@ mod tests {
         }
         for after in 0..N {
             let expected = by_scan(priorities, members, after);
-            assert_eq!(
-                set.pick(&order, after),
-                expected,
-                "{priorities:?} {members:?} {after}"
-            );
+            let case = format!("{priorities:?} {members:?} {after}");
+            assert_eq!(set.pick(&order, after), expected, "{case}");
+            if let Some(sole) = set.sole(&table) {
+                assert_eq!(Some(sole), expected, "{case}");
+            } else {
+                let rivals = |task: u16| {
+                    let same = |other: &usize| priorities[*other] == priorities[task as usize];
+                    (0..N).filter(same).count()
+                };
+                assert!(expected.is_none_or(|task| rivals(task) > 1), "{case}");
+            }
         }
         for task in 0..N {
             set.remove(member(task));
@@ -240,7 +252,10 @@ mod tests {
 
     #[test]
     fn an_empty_set_has_nobody() {
-        assert_eq!(TaskSet::<2>::EMPTY.first(), None);
-        assert_eq!(TaskSet::<2>::EMPTY.pick::<u16>(&[], 0), None);
+        let empty = TaskSet::<2>::EMPTY;
+        assert!(empty.is_empty());
+        assert_eq!(empty.first(), 64);
+        assert_eq!(empty.pick::<u16>(&[], 0), None);
+        assert_eq!(empty.sole(&[Some(7u16); 64]), None);
     }
 }

@@ -13,6 +13,21 @@ pub trait Element {
     const SIZE: u32;
     /// Alignment in bytes, a power of two.
     const ALIGN: u32;
+
+    /// Can so many elements be counted in bytes? For nearly all counts the upper bits alone say so.
+    #[inline(always)]
+    fn countable(count: u32) -> bool {
+        Self::SIZE == 1
+            || count >> const { (u32::MAX / Self::SIZE).ilog2() } == 0
+            || Self::countable_exactly(count)
+    }
+
+    /// As [`Element::countable`], for all counts.
+    #[cold]
+    #[inline(never)]
+    fn countable_exactly(count: u32) -> bool {
+        count <= u32::MAX / Self::SIZE
+    }
 }
 
 impl Element for u8 {
@@ -56,7 +71,7 @@ impl<T: Element> UserSlice<T> {
         }
         // No elements, no end to speak of; for types whose size takes a multiplication this is also the common case.
         let fits = T::SIZE != 1 && count == 0
-            || count <= u32::MAX / T::SIZE && base.checked_add(count * T::SIZE).is_some();
+            || T::countable(count) && base.checked_add(count.wrapping_mul(T::SIZE)).is_some();
         if !fits {
             return Err(UsageError::InvalidSlice);
         }

@@ -107,8 +107,7 @@ impl InOrderCrashLogImpl for Server<'_> {
             lost,
             time: now,
         };
-        let opens_page = !recorder.ring.has_open();
-        let closed = recorder.ring.closed_pages();
+        let opened = recorder.ring.opened_pages();
         let Ok(sequence) = recorder.ring.append(&header, payload) else {
             return refuse(CrashLogError::Full);
         };
@@ -121,7 +120,7 @@ impl InOrderCrashLogImpl for Server<'_> {
         if recorder.oldest.get().is_none() {
             recorder.oldest.set(Some(now));
         }
-        if opens_page || closed != recorder.ring.closed_pages() {
+        if opened != recorder.ring.opened_pages() {
             recorder.events.work();
         }
         Ok(sequence)

@@ -46,49 +46,36 @@ impl Extent {
     };
 }
 
-/// The entry of one page.
+/// The entry of one page: words of the region, by these numbers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'a> {
-    state: &'a AtomicU32,
-    order: &'a AtomicU32,
-    boot: &'a AtomicU32,
-    first_record: &'a AtomicU32,
-    check: &'a AtomicU32,
-    number: &'a AtomicU32,
-    select: &'a AtomicU32,
-    alternates: &'a [AtomicU32; 4],
-}
+pub(super) struct Entry<'a>(&'a [AtomicU32; WORDS]);
+
+const STATE: usize = 0;
+const ORDER: usize = 1;
+const BOOT: usize = 2;
+const FIRST_RECORD: usize = 3;
+const CHECK: usize = 4;
+const NUMBER: usize = 5;
+const SELECT: usize = 6;
+/// Two alternates of two words.
+const ALTERNATES: usize = 7;
 
 impl<'a> Entry<'a> {
     /// The entry of the page at place `index`.
     pub(super) fn of(entries: &'a [Block], index: usize) -> Option<Self> {
         let per_block = size_of::<Block>() / 4 / WORDS;
         let (in_block, _) = entries.get(index / per_block)?.words().as_chunks::<WORDS>();
-        let [
-            state,
-            order,
-            boot,
-            first_record,
-            check,
-            number,
-            select,
-            rest @ ..,
-        ] = in_block.get(index % per_block)?;
-        let alternates = rest.first_chunk()?;
-        Some(Self {
-            state,
-            order,
-            boot,
-            first_record,
-            check,
-            number,
-            select,
-            alternates,
-        })
+        in_block.get(index % per_block).map(Self)
+    }
+
+    #[inline]
+    fn word<const INDEX: usize>(self) -> &'a AtomicU32 {
+        const { assert!(INDEX < WORDS) };
+        &self.0[INDEX]
     }
 
     pub(super) fn state(self) -> State {
-        match load(self.state) {
+        match load(self.word::<STATE>()) {
             OPEN => State::Open,
             CLOSED => State::Closed,
             NUMBERED => State::Numbered,
@@ -103,22 +90,22 @@ impl<'a> Entry<'a> {
             State::Closed => CLOSED,
             State::Numbered => NUMBERED,
         };
-        publish(self.state, value);
+        publish(self.word::<STATE>(), value);
     }
 
     /// The order number, if the entry passes its check.
     pub(super) fn order(self) -> Option<u32> {
-        let fields = [self.order, self.boot, self.first_record].map(load);
+        let fields = self.fields().map(load);
         let [order, ..] = fields;
-        (load(self.check) == check_values(MAGIC, &fields)).then_some(order)
+        (load(self.word::<CHECK>()) == check_values(MAGIC, &fields)).then_some(order)
     }
 
     pub(super) fn boot(self) -> u32 {
-        load(self.boot)
+        load(self.word::<BOOT>())
     }
 
     pub(super) fn first_record(self) -> u32 {
-        load(self.first_record)
+        load(self.word::<FIRST_RECORD>())
     }
 
     /// Number that follows those of its records.
@@ -128,11 +115,11 @@ impl<'a> Entry<'a> {
     }
 
     pub(super) fn number(self) -> u32 {
-        load(self.number)
+        load(self.word::<NUMBER>())
     }
 
     pub(super) fn set_number(self, number: u32) {
-        store(self.number, number);
+        store(self.word::<NUMBER>(), number);
     }
 
     /// What counts of the page, within bounds even if the entry is damaged.
@@ -142,7 +129,7 @@ impl<'a> Entry<'a> {
 
     /// The alternate that counts; `None` if it is out of bounds.
     pub(super) fn selected(self) -> Option<Extent> {
-        self.alternate(load(self.select) != 0)
+        self.alternate(load(self.word::<SELECT>()) != 0)
     }
 
     pub(super) fn alternate(self, which: bool) -> Option<Extent> {
@@ -179,12 +166,22 @@ impl<'a> Entry<'a> {
 
     /// Makes an alternate count.
     pub(super) fn select(self, which: bool) {
-        publish(self.select, which.into());
+        publish(self.word::<SELECT>(), which.into());
     }
 
     fn alternate_words(self, which: bool) -> [&'a AtomicU32; 2] {
-        let [a, b, c, d] = self.alternates;
-        if which { [c, d] } else { [a, b] }
+        const { assert!(ALTERNATES + 3 < WORDS) };
+        let first = ALTERNATES + 2 * usize::from(which);
+        [&self.0[first], &self.0[first + 1]]
+    }
+
+    /// What the check is over.
+    fn fields(self) -> [&'a AtomicU32; 3] {
+        [
+            self.word::<ORDER>(),
+            self.word::<BOOT>(),
+            self.word::<FIRST_RECORD>(),
+        ]
     }
 
     /// Makes the entry that of an open page without records. The page must be free; it is until the last store.
@@ -197,19 +194,16 @@ impl<'a> Entry<'a> {
     ) -> ControlFlow<B> {
         let fields = [order, boot, first_record];
         // The old check fails from here on, the new one holds when all is in place.
-        store(self.check, !check_values(MAGIC, &fields));
+        store(self.word::<CHECK>(), !check_values(MAGIC, &fields));
         step()?;
         self.set_alternate(false, Extent::EMPTY, &mut step)?;
-        store(self.select, 0);
+        store(self.word::<SELECT>(), 0);
         step()?;
-        for (word, value) in [self.order, self.boot, self.first_record]
-            .into_iter()
-            .zip(fields)
-        {
+        for (word, value) in self.fields().into_iter().zip(fields) {
             store(word, value);
             step()?;
         }
-        publish(self.check, check_values(MAGIC, &fields));
+        publish(self.word::<CHECK>(), check_values(MAGIC, &fields));
         step()?;
         self.set_state(State::Open);
         step()

@@ -1,7 +1,7 @@
 //! The log ring after a restart: taking what passes its check.
 
 use super::entry::{Entry, Extent, State};
-use super::{LogRing, Open, RECORDS};
+use super::{LogRing, Open, RECORDS, Written};
 use crate::Region;
 use crate::words::{load, words};
 use block_device::Block;
@@ -81,15 +81,16 @@ impl<'a> LogRing<'a> {
         let newest = head.wrapping_sub(1);
         ring.head.set(head);
         if count > 0
-            && let Some(entry) = ring.entry(newest)
+            && let (Some(block), Some(entry)) = (ring.block(newest), ring.entry(newest))
             && entry.state() == State::Open
         {
             // Closing it counts it in.
             ring.head.set(newest);
-            ring.open.set(Some(Open {
+            ring.open.set(Some(Open { block, entry }));
+            ring.written.set(Written {
                 extent: entry.extent(),
                 select: false,
-            }));
+            });
             ring.close();
         }
         ring.continue_numbers(newest, |_, _| true);
@@ -103,6 +104,7 @@ impl<'a> LogRing<'a> {
             tail: Cell::new(0),
             head: Cell::new(0),
             open: Cell::new(None),
+            written: Cell::new(Written::NOTHING),
             next_record: Cell::new(1),
             durable: Cell::new(0),
         }

@@ -88,10 +88,16 @@ fn an_interrupted_append_counts_whole_or_not_at_all() {
                 boot: ring.boot,
                 tail: ring.tail.clone(),
                 head: ring.head.clone(),
-                open: ring.open.clone(),
+                open: Cell::new(None),
+                written: ring.written.clone(),
                 next_record: ring.next_record.clone(),
                 durable: ring.durable.clone(),
             };
+            let head = ring.head.get();
+            interrupted.open.set(ring.open.get().map(|_| Open {
+                block: interrupted.block(head).unwrap(),
+                entry: interrupted.entry(head).unwrap(),
+            }));
             let mut steps = 0;
             let result = interrupted.append_stepwise(&header(7, 9), &payload, || {
                 steps += 1;

@@ -6,8 +6,8 @@
 //! where debuggers look for them (`frame`), in SVC mode on an empty kernel stack, and calls a function of this module
 //! with the task. Interrupts stay masked.
 //!
-//! The word that the empty kernel stack points at is not part of it: it is [`CURRENT_TASK_PTR`], which the linker
-//! script puts there, so that finding and changing the running task take one instruction each.
+//! The two words that the empty kernel stack points at are not part of it: [`CURRENT_TASK_PTR`], which the linker
+//! script puts there, so that finding and changing the running task take one instruction each, and [`CALLS`].
 //!
 //! A frame that does not fit where the task's stack pointer is takes a detour ([`no_room`]): either the stack is
 //! somewhere else that the task may write, or the task is faulted, whatever it was that it wanted.
@@ -19,6 +19,10 @@
 //! another's ASID (DDI 0406C, B3.10.4). The PSR of the frame is in the task's hands, so all of it but flags and IT
 //! state is replaced: USR mode, Thumb state, little-endian, no exceptions masked. The exclusive monitor is cleared,
 //! as an exception return of ARMv7-M does.
+//!
+//! A system call that ends with its caller still running takes a shorter way: the kernel touches neither the banked
+//! stack pointer and link register of USR mode nor SPSR_svc, so they are what they were. A task that restarted itself
+//! does not take it: [`frame::reinitialize`] makes it another than the one that was running.
 //!
 //! # A32 state
 //!
@@ -38,13 +42,19 @@ use abi::TASK_REGISTERS;
 use core::arch::global_asm;
 use core::mem::offset_of;
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicPtr;
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// The running task; null until there is one. Lies directly above the kernel stack.
 #[unsafe(no_mangle)]
 #[used]
 #[unsafe(link_section = ".current_task")]
 pub static CURRENT_TASK_PTR: AtomicPtr<Task> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The table of the system calls. Lies directly above [`CURRENT_TASK_PTR`], so that both are loaded at once.
+#[used]
+#[unsafe(link_section = ".current_task.calls")]
+static CALLS: AtomicPtr<[syscalls::Handler; syscalls::COUNT + 1]> =
+    AtomicPtr::new(core::ptr::null_mut());
 
 global_asm!(
     r#"
@@ -67,40 +77,42 @@ kernel_vectors:
 
     .section .text.kernel_entry, "ax", %progbits
 
-    @ From the mode of the exception, with lr the address to go on at: saves the running task and leaves it in r0. Goes to
-    @ label 8 if its frame does not fit.
-    .macro  enter
+    @ From the mode of the exception, with lr the address to go on at: saves the running task and leaves it in r0, and
+    @ KERNEL_CALLS in r2. Goes to label 8 if its frame does not fit.
+    .macro  enter mode
     srsdb   sp!, #0x13                  @ pc and psr to the kernel stack
+    .ifnc   \mode, svc
     cps     #0x13
+    .endif
     push    {{r0-r3}}
-    ldr     r0, [sp, #24]               @ CURRENT_TASK_PTR
+    ldrd    r0, r2, [sp, #24]           @ CURRENT_TASK_PTR, CALLS
     stmia   r0, {{r4-r11}}
     pop     {{r4-r7, r10, r11}}         @ r0 to r3, pc, psr: the kernel stack is empty
     mov     r8, r12
     mrs     r9, lr_usr
     mrs     r1, sp_usr
-    lsrs    r2, r11, #5                 @ psr becomes an xPSR: no mode, no masks,
+    lsr     r12, r11, #5                @ psr becomes an xPSR: no mode, no masks,
     bfc     r11, #0, #10
-    bfi     r11, r2, #24, #1            @   T where it is there
+    bfi     r11, r12, #24, #1           @   T where it is there
     subs    r1, r1, #{frame}
-    bic     r1, r1, #3
-    ldrd    r2, r3, [r0, #{stack}]
-    subs    r2, r1, r2
-    cmp     r2, r3
-    bhi     8f
+    ldrd    r12, r3, [r0, #{stack}]
+    sub     r12, r1, r12
+    cmp     r3, r12, ror #2             @ one that is not aligned is larger than any
+    blo     8f
     stmia   r1, {{r4-r11}}
     str     r1, [r0, #{psp}]
     .endm
 
-    @ The frame does not fit: returns to label 7 with the task in r0 if it was stored all the same.
+    @ The frame does not fit: returns to label 7, as `enter` does, if it was stored all the same.
     .macro  detour
+    bic     r1, r1, #3
     push    {{r4-r11}}
     mov     r2, sp
     bl      {no_room}
     add     sp, #32
     cmp     r0, #0
     bne.w   leave
-    ldr     r0, [sp]
+    ldrd    r0, r2, [sp]
     b       7b
     .endm
 
@@ -118,14 +130,23 @@ kernel_vectors:
     .balign 32
     .thumb_func
 supervisor_call:
-    enter
+    enter   svc
 7:  ldr     r1, [r0, #{number}]
-    movw    r2, #:lower16:KERNEL_CALLS
-    movt    r2, #:upper16:KERNEL_CALLS
     cmp     r1, #{calls}
     bhs     9f
     ldr     r2, [r2, r1, lsl #2]
     blx     r2
+
+    @ The short way out, to the task that called: what the call cannot have changed is still in the banked registers.
+    clrex
+    ldr     r1, [sp]
+    cmp     r0, r1
+    bne     5f
+    ldr     r1, [r0, #{psp}]
+    ldmia   r0, {{r4-r11}}
+    ldr     lr, [r1, #24]               @ pc
+    ldmia   r1, {{r0, r1, r2, r3, r12}}
+    subs    pc, lr, #0
 
     @ The way out: r0 is the task to run, the kernel stack is empty.
     .thumb_func
@@ -134,7 +155,7 @@ leave:
     ldr     r1, [sp]
     cmp     r0, r1
     beq     1f
-    str     r0, [sp]
+5:  str     r0, [sp]
     ldrd    r1, r2, [r0, #{translation}]
     ldr     r3, [r0, #{fpexc}]
     movs    r4, #0
@@ -165,7 +186,7 @@ leave:
     .thumb_func
 interrupt:
     subs    lr, lr, #4
-    enter
+    enter   other
 7:  bl      {interrupt}
     b.w     leave
 8:  detour
@@ -174,7 +195,7 @@ interrupt:
 data_abort:
     from_user {data_abort_cause}
     sub     lr, lr, #8
-    enter
+    enter   other
 7:  bl      {data_abort}
     b.w     leave
 8:  detour
@@ -183,7 +204,7 @@ data_abort:
 prefetch_abort:
     from_user {prefetch_abort_cause}
     sub     lr, lr, #4
-    enter
+    enter   other
 7:  bl      {prefetch_abort}
     b.w     leave
 8:  detour
@@ -198,7 +219,7 @@ undefined_instruction:
     subne   lr, lr, #2
     subeq   lr, lr, #4
     pop     {{r0}}
-    enter
+    enter   other
 7:  bl      {undefined}
     b.w     leave
 8:  detour
@@ -397,6 +418,10 @@ extern "C" fn kernel_failure(cause: u32, registers: &mut [u32; TASK_REGISTERS]) 
 /// `task` is an initialised element of the task table, nothing of the kernel's state is borrowed, and everything that
 /// a running task needs is set up.
 pub(crate) unsafe fn leave_kernel(task: NonNull<Task>) -> ! {
+    CALLS.store(
+        (&raw const syscalls::KERNEL_CALLS).cast_mut(),
+        Ordering::Relaxed,
+    );
     // The way out expects an empty kernel stack: it finds the running task, none so far, right above.
     // SAFETY: nothing on the stack is used again; the rest is the caller's promise.
     unsafe {

@@ -13,10 +13,12 @@
 //! Floating-point registers stay in the processor until another task wants it (`fpu`); then they are saved in the
 //! task table.
 
+use super::entry::CURRENT_TASK_PTR;
 use super::{fpu, memory};
 use crate::descs::RegionAttributes;
 use crate::task::Task;
 use abi::{FaultInfo, IrqStatus, TASK_REGISTERS, TaskId};
+use core::sync::atomic::Ordering;
 use kerncore::region::EXTENDED_FRAME;
 use kerncore::slice::covered;
 
@@ -60,8 +62,10 @@ pub struct ArchState {
     pub(crate) address_space: u32,
     /// Lowest address of the region that the stack is in.
     pub(crate) stack_low: u32,
-    /// Highest offset from there at which a frame fits.
+    /// Highest offset from there at which a frame fits, in words.
     pub(crate) stack_room: u32,
+    /// Size of that region, in bytes.
+    pub(crate) stack_size: u32,
     /// FPEXC: enabled while the floating-point registers are this task's.
     pub(crate) fpexc: u32,
     /// Stack pointer when the frame did not fit; 0 if it did.
@@ -72,10 +76,8 @@ impl ArchState {
     /// Does `[base, end)` lie in the region of the stack? It is plain memory that the task may read and write.
     #[inline(always)]
     pub(crate) fn in_stack_region(&self, base: u32, end: u32) -> bool {
-        // `stack_room` is at most 2^32 - 1 - 104 - `stack_low`, as the region does not wrap; neither does `[base,
-        // end)`.
-        base >= self.stack_low
-            && end.wrapping_sub(self.stack_low) <= self.stack_room.wrapping_add(FRAME_BYTES)
+        // Neither the region wraps nor `[base, end)`.
+        base >= self.stack_low && end.wrapping_sub(self.stack_low) <= self.stack_size
     }
 }
 
@@ -153,6 +155,11 @@ impl SavedState {
 /// Gives a task the registers and the stack it begins its life with.
 pub(crate) fn reinitialize(task: &mut Task) {
     fpu::forget(task);
+    // Nothing of the running task that the processor still has is this one's any more.
+    let running = CURRENT_TASK_PTR.load(Ordering::Relaxed);
+    if core::ptr::eq(running, task) {
+        CURRENT_TASK_PTR.store(core::ptr::null_mut(), Ordering::Relaxed);
+    }
     let descriptor = task.descriptor;
     // Checked at start: the stack region reaches at least a frame below the initial stack pointer.
     let frame = descriptor.initial_stack.wrapping_sub(FRAME_BYTES);

@@ -182,7 +182,8 @@ fn set_stack_bounds(task: &mut Task) {
         fail::die(format_args!("task {} has no stack", descriptor.index));
     };
     task.arch.stack_low = stack.base;
-    task.arch.stack_room = stack.size.saturating_sub(FRAME_BYTES);
+    task.arch.stack_room = stack.size.saturating_sub(FRAME_BYTES) / 4;
+    task.arch.stack_size = stack.size;
 }
 
 /// # Safety
