@@ -279,7 +279,7 @@ impl Recorder<'_> {
             let body = Body {
                 stored: &stored,
                 late: Some(LateReason::Failed),
-                outcome: mailbox.outcome().unwrap_or_default(),
+                outcome: &mailbox.outcome().unwrap_or_default(),
                 boot_offset: region.boot_offset(),
                 log_record: 0,
                 extra: &[],

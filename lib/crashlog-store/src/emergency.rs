@@ -95,22 +95,26 @@ pub fn write<D: PolledDevice>(
     outcome.enter(Phase::Write);
     region.mailbox().set_outcome(outcome);
     let ring = LogRing::resume(region);
-    let place = match locate(device, request, &ring, ledger)? {
-        Some(place) => place,
-        None => search(device, request, &ring, ledger)?,
+    let mut place = None;
+    locate(device, request, &ring, ledger, &mut place)?;
+    if place.is_none() {
+        search(device, request, &ring, ledger, &mut place)?;
+    }
+    let Some(place) = &place else {
+        return Err(Error::OutOfPartition);
     };
     outcome.finish(Step::Located);
 
     let window = Window::new_polled(Polled(device), place.first, place.geometry.blocks().into());
     let mut device = window.ok_or(Error::OutOfPartition)?;
-    let next_page = write_tail(&mut device, &place, region, &ring, outcome).map_err(failed)?;
+    let next_page = write_tail(&mut device, place, region, &ring, outcome).map_err(failed)?;
     outcome.finish(Step::LogTail);
     region.mailbox().set_outcome(outcome);
 
     let changed = write_record(
         &mut device,
         request,
-        &place,
+        place,
         next_page,
         &ring,
         ledger,
@@ -139,17 +143,19 @@ fn failed<E>(error: WindowError<E>) -> Error<E> {
     }
 }
 
-/// Takes the location from the cache, and the ledger from the card. `None` if they do not fit together.
+/// Takes the location from the cache, and the ledger from the card; finds no place if they do not fit together.
+// By reference, as a result of its own would be on the stack to the path's end.
 #[inline(never)]
 fn locate<D: PolledDevice>(
     device: &mut D,
     request: &Request<'_>,
     ring: &LogRing<'_>,
     ledger: &mut Ledger,
-) -> Result<Option<Place>, Error<D::Error>> {
+    place: &mut Option<Place>,
+) -> Result<(), Error<D::Error>> {
     let next_page = request.region.location().next_page();
     let (Some(location), Some(next_page)) = (request.location, next_page) else {
-        return Ok(None);
+        return Ok(());
     };
     let Location {
         first,
@@ -159,11 +165,11 @@ fn locate<D: PolledDevice>(
         ..
     } = *location;
     let [even, odd, page, ..] = request.scratch else {
-        return Ok(None);
+        return Ok(());
     };
     let Some(mut window) = Window::new_polled(Polled(device), first, geometry.blocks().into())
     else {
-        return Ok(None);
+        return Ok(());
     };
     let mut read = |at: u32, to| {
         window
@@ -179,11 +185,11 @@ fn locate<D: PolledDevice>(
     let (newest, other) = match b.wrapping_sub(a).cast_signed() {
         1 => (odd, even),
         -1 => (even, odd),
-        _ => return Ok(None),
+        _ => return Ok(()),
     };
     ledger.load(|offset, out| newest.copy_to(offset, out));
     if other.word(0) != Ledger::MAGIC || ledger.check(format, &geometry).is_err() {
-        return Ok(None);
+        return Ok(());
     }
 
     // The recorder notes pages as durable here first and then in the ring.
@@ -203,13 +209,14 @@ fn locate<D: PolledDevice>(
     let ours = ring.pending().is_some_and(|pending| {
         pending.number == Some(next_page) && header_of(pending.block) == there
     });
-    Ok((!ahead || ours).then_some(Place {
+    *place = (!ahead || ours).then_some(Place {
         first,
         geometry,
         format,
         keep_first,
         next_page,
-    }))
+    });
+    Ok(())
 }
 
 fn is_page(block: &Block, format: FormatId, number: u32) -> bool {
@@ -224,7 +231,8 @@ fn search<D: PolledDevice>(
     request: &Request<'_>,
     ring: &LogRing<'_>,
     ledger: &mut Ledger,
-) -> Result<Place, Error<D::Error>> {
+    place: &mut Option<Place>,
+) -> Result<(), Error<D::Error>> {
     let region = request.region;
     let scratch = request.scratch;
     let search = async {
@@ -251,13 +259,14 @@ fn search<D: PolledDevice>(
         region.location().store(&location, store.next_page());
         store.reconcile(ring).await.map_err(failed)?;
         ledger.clone_from(&store.ledger);
-        Ok(Place {
+        *place = Some(Place {
             first,
             geometry: location.geometry,
             format: location.format,
             keep_first: location.keep_first,
             next_page: store.next_page(),
-        })
+        });
+        Ok(())
     };
     // Ready at once: no future of a polled device ever waits.
     now_or_never(search).unwrap_or(Err(Error::OutOfPartition))
@@ -336,7 +345,7 @@ fn write_record<D: PolledDevice>(
     let body = Body {
         stored,
         late: None,
-        outcome: *outcome,
+        outcome,
         boot_offset: region.boot_offset(),
         log_record: if in_this_boot { ring.accepted() } else { 0 },
         extra: request.extra,

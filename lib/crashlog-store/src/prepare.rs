@@ -19,7 +19,7 @@ pub struct Body<'a> {
     /// Why it is written late, if it is.
     pub late: Option<LateReason>,
     /// How its emergency write went, so far.
-    pub outcome: Outcome,
+    pub outcome: &'a Outcome,
     /// What to add to the number of its boot; see [`crashlog_retained::Region::boot_offset`].
     pub boot_offset: u32,
     /// Number of the last log record before it, in its boot; 0 if not known.
@@ -116,7 +116,7 @@ impl Body<'_> {
         header.counters = ledger.counters().with(crash);
         header.log_record = self.log_record.into();
         header.log_page = log_page.into();
-        header.outcome = self.outcome;
+        header.outcome = *self.outcome;
 
         let [block, ..] = self.stored.record_blocks();
         let mut table = Table { block, count: 0 };

@@ -10,7 +10,11 @@
 //! noted in the mailbox before each step that could hang, for the record if there is one, and for the next boot if not.
 //!
 //! There is one call to the supervisor at the end, which does not come back.
+//!
+//! What the path knows is in statics, so that its stack is what calls need: the driver is called from the middle of a
+//! record. `_start` has zeroed them, faster than anybody else would, and nobody else has borrowed them.
 
+use core::mem::MaybeUninit;
 use crashlog_format::ledger::Ledger;
 use crashlog_format::{Failure, Outcome, Phase, Step};
 use crashlog_retained::{Location, Region, StoredContext};
@@ -28,18 +32,49 @@ use crate::config;
 
 task_slot!(JEFE, jefe);
 
-/// Not on the stack: `_start` has zeroed it, faster than anybody else would.
+/// The crash in the mailbox, for whoever decides whether this is an emergency.
+pub static CRASH: StaticCell<Option<StoredContext<'static>>> = StaticCell::new(None);
+// Without a value, which would not be zeros.
+static CARD: StaticCell<MaybeUninit<card::Emergency<'static>>> =
+    StaticCell::new(MaybeUninit::uninit());
+static LOCATION: StaticCell<Option<Location>> = StaticCell::new(None);
+static IDENTIFIED: StaticCell<MaybeUninit<CardLocation>> = StaticCell::new(MaybeUninit::uninit());
 static LEDGER: StaticCell<Ledger> = StaticCell::new(Ledger::ZERO);
+static OUTCOME: StaticCell<MaybeUninit<Outcome>> = StaticCell::new(MaybeUninit::uninit());
+
+/// Takes the crash out of the mailbox; `None` if it does not pass its check.
+// What it comes by is gone from the stack when the way goes on, as in the two functions like it below.
+#[inline(never)]
+pub fn take_crash(region: &Region<'static>, crash: &mut Option<StoredContext<'static>>) {
+    *crash = region.mailbox().crash();
+}
+
+#[inline(never)]
+fn take_location(region: &Region<'_>, location: &mut Option<Location>) {
+    *location = region.location().load();
+}
+
+#[inline(never)]
+fn take_card<'c>(
+    memory: &Memory<'static>,
+    minimal: bool,
+    card: &'c mut MaybeUninit<card::Emergency<'static>>,
+) -> &'c mut card::Emergency<'static> {
+    card.write(card::emergency(memory, minimal))
+}
 
 /// Writes log tail and the record of `crash` (`None` if the mailbox's does not pass its check), reports, and never
 /// returns. `minimal` is the second try: no DMA, no segments beside message and stack.
 pub fn run(region: &Region<'static>, crash: Option<&StoredContext<'_>>, minimal: bool) -> ! {
     let mailbox = region.mailbox();
     let began = sys_get_timer().now;
-    let mut outcome = Outcome::default();
+    let Some(mut outcome) = OUTCOME.try_borrow_mut() else {
+        report(Failure::Recorder)
+    };
+    let outcome = outcome.write(Outcome::default());
     outcome.set_minimal(minimal);
     let result = match Memory::of(region) {
-        Some(memory) => write(region, crash, &memory, minimal, &mut outcome),
+        Some(memory) => write(region, crash, &memory, minimal, outcome),
         None => Err(Failure::Recorder),
     };
     if let Err(failure) = result {
@@ -47,32 +82,42 @@ pub fn run(region: &Region<'static>, crash: Option<&StoredContext<'_>>, minimal:
     }
     let took = sys_get_timer().now.saturating_sub(began);
     outcome.milliseconds = u32::try_from(took).unwrap_or(u32::MAX).into();
-    mailbox.set_outcome(&outcome);
+    mailbox.set_outcome(outcome);
     mailbox.conclude(result.is_ok());
-    // The supervisor resets the system instead of answering, or enters this task again. Nothing is left to do but to
-    // say it again until then, or until the watchdog has had enough.
+    report(outcome.failure())
+}
+
+/// Tells the supervisor, which resets the system instead of answering, or enters this task again. Nothing is left to do
+/// but to say it again until then, or until the watchdog has had enough.
+#[inline(never)]
+fn report(failure: Failure) -> ! {
     loop {
-        Jefe::from(JEFE.get_task_id()).emergency_done(outcome.failure() as u32);
+        Jefe::from(JEFE.get_task_id()).emergency_done(failure as u32);
     }
 }
 
 fn write(
     region: &Region<'static>,
     crash: Option<&StoredContext<'_>>,
-    memory: &Memory<'_>,
+    memory: &Memory<'static>,
     minimal: bool,
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
     outcome.enter(Phase::Prepare);
     region.mailbox().set_outcome(outcome);
-    let location = region.location().load();
-    let mut card = card::emergency(memory, minimal);
-    let prepared = card.prepare(&known_card(location.as_ref()));
-    note(outcome, &card);
-    prepared.map_err(|failure| not_ready(failure.error))?;
+    let (Some(mut location), Some(mut card), Some(mut identified), Some(mut ledger)) = (
+        LOCATION.try_borrow_mut(),
+        CARD.try_borrow_mut(),
+        IDENTIFIED.try_borrow_mut(),
+        LEDGER.try_borrow_mut(),
+    ) else {
+        return Err(Failure::Recorder);
+    };
+    take_location(region, &mut location);
+    let card = take_card(memory, minimal, &mut card);
+    let identified = identified.write(CardLocation::default());
+    prepare(card, location.as_ref(), identified, outcome)?;
 
-    let mut ledger = LEDGER.try_borrow_mut().ok_or(Failure::Recorder)?;
-    let identified = *card.location();
     let request = Request {
         region,
         crash,
@@ -83,14 +128,29 @@ fn write(
         extra: &[],
         scratch: memory.store,
     };
-    let written = emergency::write(&mut card, &request, &mut ledger, outcome);
-    note(outcome, &card);
+    let written = emergency::write(card, &request, &mut ledger, outcome);
+    note(outcome, card);
     written.map_err(not_written)?;
 
     // The record is durable: what follows is for the card's sake and cannot take that away.
     let _ = card.complete();
-    note(outcome, &card);
+    note(outcome, card);
     Ok(())
+}
+
+#[inline(never)]
+fn prepare(
+    card: &mut card::Emergency<'static>,
+    location: Option<&Location>,
+    identified: &mut CardLocation,
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
+    let prepared = card.prepare(&known_card(location));
+    *identified = *card.location();
+    note(outcome, card);
+    prepared
+        .map(|_| ())
+        .map_err(|failure| not_ready(failure.error))
 }
 
 /// What normal operation knew about the card; a location of no card if it knew nothing.
@@ -102,6 +162,7 @@ fn known_card(location: Option<&Location>) -> CardLocation {
 }
 
 /// Takes over what the driver has found and done.
+#[inline(never)]
 fn note(outcome: &mut Outcome, card: &card::Emergency<'_>) {
     let Found {
         controller,
@@ -145,6 +206,7 @@ fn not_ready(error: drv_mmc::Error) -> Failure {
     }
 }
 
+#[inline(never)]
 fn not_written(error: Error<polled::Failure>) -> Failure {
     match error {
         Error::Device(failure)

@@ -69,12 +69,14 @@ fn main() -> ! {
         MailboxState::ArmedMinimal => true,
         MailboxState::Empty | MailboxState::Done | MailboxState::Failed => normal(region),
     };
-    let crash = region.mailbox().crash();
-    if is_of_this_boot(&region, crash.as_ref()) {
-        emergency::run(&region, crash.as_ref(), minimal)
-    } else {
-        normal(region)
+    // Nobody else borrows it.
+    if let Some(mut crash) = emergency::CRASH.try_borrow_mut() {
+        emergency::take_crash(&region, &mut crash);
+        if is_of_this_boot(&region, crash.as_ref()) {
+            emergency::run(&region, crash.as_ref(), minimal)
+        }
     }
+    normal(region)
 }
 
 /// Is the crash in the mailbox one that has just happened, rather than one that an earlier boot did not get written?

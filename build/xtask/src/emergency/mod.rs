@@ -21,9 +21,6 @@ use std::collections::BTreeSet;
 /// Budget of the emergency stack (doc/design.md), bytes.
 const STACK_BUDGET: u32 = 1536;
 
-/// What the check insists on, bytes. The budget is missed, by what this says; it must not become more.
-const STACK_LIMIT: u32 = 2176;
-
 /// Number of each system call that the path makes: SEND for the report to the supervisor, GET_TIMER for deadlines,
 /// REFRESH_TASK_ID for the supervisor's and the own task id.
 const SYSTEM_CALLS: [(u32, &str); 3] = [(0, "SEND"), (9, "GET_TIMER"), (10, "REFRESH_TASK_ID")];
@@ -59,11 +56,11 @@ const RULES: Rules<'_> = Rules {
     polled_once: &["crashlog_store::", "block_device::"],
     // `main` does not come back to it.
     may_trap: &["_start"],
-    stack: STACK_LIMIT,
+    stack: STACK_BUDGET,
 };
 
-/// The only one that may SEND: the report is the last thing that it does.
-const REPORTER: &str = "task_crashlog::emergency::run";
+/// The only one that may SEND: the path ends there.
+const REPORTER: &str = "task_crashlog::emergency::report";
 
 /// Checks the recorder of an application that was built, and prints what was found.
 pub fn run(build: &Build, product: &Product) -> Result<()> {
@@ -92,7 +89,7 @@ pub fn run(build: &Build, product: &Product) -> Result<()> {
     print(
         &format!("emergency path of task `{task}`"),
         &ready,
-        &format!("budget {STACK_BUDGET}, limit {STACK_LIMIT}, reserved {reserved}"),
+        &format!("budget {STACK_BUDGET}, reserved {reserved}"),
     );
     let reserved = reserved.saturating_sub(EXCEPTION_FRAME);
     let rules = Rules {

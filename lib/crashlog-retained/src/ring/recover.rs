@@ -62,7 +62,9 @@ impl<'a> LogRing<'a> {
 
     /// Takes over the ring for the emergency path, reading only the entries from the oldest page that is not durable on.
     /// An open page is closed.
+    // What it comes by would otherwise be on the emergency path's stack to its end.
     #[must_use]
+    #[inline(never)]
     pub fn resume(region: &Region<'a>) -> Self {
         let ring = Self::empty(region);
         let tail = ring.tail_hint();

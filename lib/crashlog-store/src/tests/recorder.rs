@@ -321,7 +321,7 @@ impl<'m> Recorder<'m> {
         let body = Body {
             stored,
             late,
-            outcome: self.region.mailbox().outcome().unwrap_or_default(),
+            outcome: &self.region.mailbox().outcome().unwrap_or_default(),
             boot_offset: self.region.boot_offset(),
             log_record: self.ring.accepted(),
             extra: &[],

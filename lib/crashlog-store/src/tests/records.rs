@@ -166,7 +166,7 @@ fn a_record_says_everything() {
     let body = Body {
         stored: &oops.stored,
         late: Some(LateReason::Failed),
-        outcome,
+        outcome: &outcome,
         boot_offset: 0,
         log_record: recorder.ring.accepted(),
         extra: &extra,

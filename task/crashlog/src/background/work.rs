@@ -184,7 +184,7 @@ async fn late_crash(recorder: &Recorder, log: &mut Log<'_, '_>) -> Result<(), Fa
         log,
         &crash,
         Some(late),
-        outcome.unwrap_or_default(),
+        &outcome.unwrap_or_default(),
         &[],
     )
     .await?
@@ -211,7 +211,7 @@ async fn failure(recorder: &Recorder, log: &mut Log<'_, '_>) -> Result<(), Failu
     // The lines that led to it come first.
     write_pages(recorder, log, true).await?;
     let late = Some(LateReason::NotAttempted);
-    let outcome = Outcome::default();
+    let outcome = &Outcome::default();
     if let Some(sequence) = record(recorder, log, &failure.stored, late, outcome, &[tasks]).await? {
         ringbuf_entry_root!(Trace::RecordedLate { sequence });
         recorder.late_record.set(Some(sequence));
@@ -232,7 +232,7 @@ async fn fault(recorder: &Recorder, log: &mut Log<'_, '_>) -> Result<(), Failure
     };
     let of_this_boot = oops.stored.context.boot == recorder.region.boot();
     let late = (!of_this_boot).then_some(LateReason::Restarted);
-    let outcome = Outcome::default();
+    let outcome = &Outcome::default();
     if let Some(sequence) = record(recorder, log, &oops.stored, late, outcome, &[]).await? {
         ringbuf_entry_root!(Trace::Recorded { sequence });
     }
@@ -246,7 +246,7 @@ async fn record(
     log: &mut Log<'_, '_>,
     crash: &StoredContext<'_>,
     late: Option<LateReason>,
-    outcome: Outcome,
+    outcome: &Outcome,
     extra: &[Extra<'_>],
 ) -> Result<Option<u32>, Failure> {
     let of_this_boot = crash.context.boot == recorder.region.boot();
