@@ -120,3 +120,22 @@ pub fn git_revision(root: &Path) -> String {
         _ => format!("{commit}-dirty"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::flash_ron;
+    use crate::testing::Files;
+
+    #[test]
+    fn a_probe_is_told_the_chip() {
+        let mut files = Files::good();
+        assert_eq!(flash_ron(&files.load().expect("good")), "(chip: None)");
+        files
+            .board
+            .push_str("[probe-rs]\nchip-name = \"AST2600\"\n");
+        assert_eq!(
+            flash_ron(&files.load().expect("good")),
+            "(chip: Some(\"AST2600\"))"
+        );
+    }
+}

@@ -35,6 +35,33 @@ pub struct Unit {
     pub rustc_args: Vec<String>,
 }
 
+impl Unit {
+    /// What of it clippy looks at: units that are equal here need to be checked once.
+    pub fn what_is_checked(&self) -> (String, Option<PathBuf>, String, Vec<String>, bool) {
+        let mut features = self.features.clone();
+        features.sort();
+        (
+            self.package.clone(),
+            self.directory.clone(),
+            self.target.clone(),
+            features,
+            self.no_default_features,
+        )
+    }
+
+    /// Cargo's arguments for the features.
+    fn feature_args(&self) -> Vec<String> {
+        let mut args = Vec::new();
+        if !self.features.is_empty() {
+            args.push(format!("--features={}", self.features.join(",")));
+        }
+        if self.no_default_features {
+            args.push("--no-default-features".to_string());
+        }
+        args
+    }
+}
+
 /// What [`Compiler::build`] did.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -98,6 +125,15 @@ impl Compiler<'_> {
         self.run(&mut command, unit, "clippy", progress)
     }
 
+    /// Writes the documentation of the unit.
+    pub fn doc(&self, unit: &Unit, progress: &mut Progress) -> Result<()> {
+        let mut command = self.toolchain.command("cargo");
+        command.args(["doc", "--quiet", "--no-deps", "--document-private-items"]);
+        self.common_args(&mut command, unit, progress);
+        command.args(["--release", "--bin", &unit.package]);
+        self.run(&mut command, unit, "documenting", progress)
+    }
+
     /// Arguments and environment that every use of Cargo for a unit has.
     fn common_args(&self, command: &mut Command, unit: &Unit, progress: &Progress) {
         command
@@ -114,12 +150,7 @@ impl Compiler<'_> {
                     "never"
                 },
             ]);
-        if !unit.features.is_empty() {
-            command.args(["--features", &unit.features.join(",")]);
-        }
-        if unit.no_default_features {
-            command.arg("--no-default-features");
-        }
+        command.args(unit.feature_args());
         if unit.directory.is_some() {
             let profile = PROFILE.iter();
             command
@@ -218,4 +249,30 @@ fn cargo_home() -> Option<PathBuf> {
     env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_are_cargos() {
+        let mut unit = Unit {
+            label: "net".into(),
+            package: "task-net".into(),
+            directory: None,
+            target: "thumbv7em-none-eabihf".into(),
+            features: vec!["a".into(), "b".into()],
+            no_default_features: true,
+            env: Vec::new(),
+            rustc_args: Vec::new(),
+        };
+        assert_eq!(
+            unit.feature_args(),
+            ["--features=a,b", "--no-default-features"]
+        );
+        unit.features.clear();
+        unit.no_default_features = false;
+        assert!(unit.feature_args().is_empty());
+    }
 }

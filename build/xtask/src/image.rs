@@ -72,13 +72,21 @@ pub fn write_header(kernel: &mut Elf, image_length: u32, version: u32, epoch: u3
             "the kernel's section .header has {size} bytes; the image header needs {HEADER_SIZE}"
         );
     }
+    kernel.patch(
+        u32::try_from(address)?,
+        &header(image_length, version, epoch),
+    )
+}
+
+/// `ImageHeader` of the ABI.
+fn header(image_length: u32, version: u32, epoch: u32) -> Vec<u8> {
     let mut header = Vec::new();
     header.extend_from_slice(&HEADER_MAGIC.to_le_bytes());
     header.extend_from_slice(&image_length.to_le_bytes());
     header.extend_from_slice(&[0; 64]);
     header.extend_from_slice(&version.to_le_bytes());
     header.extend_from_slice(&epoch.to_le_bytes());
-    kernel.patch(u32::try_from(address)?, &header)
+    header
 }
 
 /// `final.elf`, as upstream's tools expect it: a relocatable file with one section and one segment.
@@ -226,6 +234,14 @@ mod tests {
         );
         flash.0.insert(0x1001, vec![9]);
         assert!(flash.combine().is_err());
+    }
+
+    #[test]
+    fn version_and_epoch_are_in_the_header() {
+        let header = header(0x1_2345, 4, 3);
+        assert_eq!(header.len(), HEADER_SIZE as usize);
+        assert_eq!(header[..8], [0xca, 0xd6, 0xce, 0x64, 0x45, 0x23, 1, 0]);
+        assert_eq!(header[72..], [4, 0, 0, 0, 3, 0, 0, 0]);
     }
 
     #[test]

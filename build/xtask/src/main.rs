@@ -35,12 +35,12 @@ mod tree;
 mod verbs;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use dist::{Build, Product};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use verbs::{compile, external, lint, print, qemu, sizes};
+use verbs::{compile, external, graph, lint, print, qemu, sizes};
 
 /// The application at the top of the tree.
 const DEFAULT_APP: &str = "app.toml";
@@ -69,6 +69,16 @@ enum Verb {
     },
     /// Compile tasks without making an image
     Build {
+        /// The tasks; default: all
+        tasks: Vec<String>,
+        #[arg(long, default_value = DEFAULT_APP)]
+        app: PathBuf,
+        /// List the tasks and compile nothing
+        #[arg(short, long)]
+        list: bool,
+    },
+    /// Document tasks, with what is private in them
+    Doc {
         /// The tasks; default: all
         tasks: Vec<String>,
         #[arg(long, default_value = DEFAULT_APP)]
@@ -120,6 +130,18 @@ enum Verb {
         #[arg(default_value = DEFAULT_APP)]
         app: PathBuf,
     },
+    /// Who sends to whom, for Graphviz
+    Graph {
+        #[arg(default_value = DEFAULT_APP)]
+        app: PathBuf,
+    },
+    /// Run gdb with all symbols, on a dump or on `qemu -- -s`
+    Gdb {
+        /// The dump; without it, the machine at port 1234 of this host
+        dump: Option<PathBuf>,
+        #[arg(long, default_value = DEFAULT_APP)]
+        app: PathBuf,
+    },
     /// A fact about an application
     Print {
         fact: print::Fact,
@@ -164,6 +186,23 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    #[command(hide = true)]
+    Flash(Refused),
+    #[command(hide = true)]
+    Lsp(Refused),
+    #[command(hide = true)]
+    RustAnalyzer(Refused),
+    #[command(hide = true)]
+    GhaPrepareArtifacts(Refused),
+    #[command(hide = true)]
+    I2cCodegen(Refused),
+}
+
+/// Arguments of a verb that is refused whatever they are.
+#[derive(Args)]
+struct Refused {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    _arguments: Vec<OsString>,
 }
 
 fn main() -> ExitCode {
@@ -189,7 +228,19 @@ fn run(verb: Verb) -> Result<()> {
             }
             Ok(())
         }
-        Verb::Build { tasks, app } => compile::build(&Build::open(&app)?, &tasks),
+        Verb::Build { tasks, app, list } => {
+            let build = Build::open(&app)?;
+            if list {
+                compile::list(&build);
+                return Ok(());
+            }
+            compile::build(&build, &tasks)
+        }
+        Verb::Doc { tasks, app } => {
+            let folder = compile::doc(&Build::open(&app)?, &tasks)?;
+            println!("{}", folder.display());
+            Ok(())
+        }
         Verb::Clippy { tasks, app } => compile::clippy(&built(&app)?.0, &tasks),
         Verb::Sizes { app, stack } => {
             let build = Build::open(&app)?;
@@ -224,6 +275,14 @@ fn run(verb: Verb) -> Result<()> {
             let (build, product) = built(&app)?;
             print::task_slots(&build, &product)
         }
+        Verb::Graph { app } => {
+            print!("{}", graph::dot(&Build::open(&app)?.config));
+            Ok(())
+        }
+        Verb::Gdb { dump, app } => {
+            let (build, product) = built(&app)?;
+            external::gdb(&build, &product, dump.as_deref())
+        }
         Verb::Print { fact, app } => print::print(&Build::open(&app)?, fact),
         Verb::Qemu {
             image,
@@ -241,6 +300,11 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Test { arguments } => harness("test", &arguments),
         Verb::FaultMatrix { arguments } => harness("fault-matrix", &arguments),
         Verb::Bench { arguments } => harness("bench", &arguments),
+        Verb::Flash(_) => external::refuse("flash"),
+        Verb::Lsp(_) => external::refuse("lsp"),
+        Verb::RustAnalyzer(_) => external::refuse("rust-analyzer"),
+        Verb::GhaPrepareArtifacts(_) => external::refuse("gha-prepare-artifacts"),
+        Verb::I2cCodegen(_) => external::refuse("i2c-codegen"),
     }
 }
 

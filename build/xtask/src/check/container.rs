@@ -1,4 +1,4 @@
-//! The zip file, its members, the configuration and the image (humility.md, sections 1 and 2).
+//! The zip file, its members and the image (humility.md, section 1).
 
 use super::Report;
 use anyhow::{Context, Result};
@@ -6,7 +6,7 @@ use object::LittleEndian;
 use object::elf::{EM_ARM, ET_REL, FileHeader32, PT_LOAD, SHF_ALLOC, SHF_WRITE, SHT_PROGBITS};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use std::io::{Cursor, Read};
-use toml::{Table, Value};
+use toml::Table;
 use zip::{CompressionMethod, ZipArchive};
 
 /// The newest version that Humility takes.
@@ -101,7 +101,8 @@ impl Archive {
         kernel.into_iter().chain(self.tasks()).collect()
     }
 
-    fn table(&self, name: &str, report: &mut Report) -> Option<Table> {
+    /// A member that is TOML.
+    pub fn table(&self, name: &str, report: &mut Report) -> Option<Table> {
         let text = std::str::from_utf8(self.get(name)?);
         let table = text.ok().and_then(|text| text.parse().ok());
         if table.is_none() {
@@ -141,7 +142,7 @@ impl Archive {
     }
 }
 
-/// Checks everything but the programs.
+/// Checks everything but configuration and programs.
 pub fn check(archive: &Archive, report: &mut Report) {
     comment(archive, report);
     for name in WANTED {
@@ -166,8 +167,6 @@ pub fn check(archive: &Archive, report: &mut Report) {
         }
     }
     final_elf(archive, report);
-    app(archive, report);
-    memory(archive, report);
 }
 
 /// What the debug probe has to know.
@@ -268,168 +267,5 @@ fn final_elf(archive: &Archive, report: &mut Report) {
         .any(|(start, end)| (start..end).contains(&&entry))
     {
         add(format!("its entry {entry:#x} is not in flash"));
-    }
-}
-
-fn is_u32(value: Option<&Value>) -> bool {
-    value
-        .and_then(Value::as_integer)
-        .is_some_and(|number| u32::try_from(number).is_ok())
-}
-
-fn app(archive: &Archive, report: &mut Report) {
-    let app = &archive.app;
-    let mut add = |what: String| report.add("app.toml", "2", what);
-    for key in ["target", "name", "board"] {
-        if !app.get(key).is_some_and(Value::is_str) {
-            add(format!("has no string `{key}`"));
-        }
-    }
-    for key in ["kernel", "tasks"] {
-        if !app.get(key).is_some_and(Value::is_table) {
-            add(format!("has no table `{key}`"));
-        }
-    }
-    let empty = Table::new();
-    let tasks = app.get("tasks").and_then(Value::as_table).unwrap_or(&empty);
-    let members: Vec<String> = archive
-        .tasks()
-        .iter()
-        .filter_map(|name| name.rsplit('/').next().map(String::from))
-        .collect();
-    let named: Vec<&String> = tasks.keys().collect();
-    if members.iter().collect::<Vec<_>>() != named {
-        add(format!(
-            "its tasks are {named:?} and the members {members:?}; they must be the same and in the same order, since \
-             Humility takes a member's position for the task's index"
-        ));
-    }
-    let peripherals = peripherals(archive);
-    for (name, task) in tasks {
-        for problem in task_problems(task, &peripherals) {
-            add(format!("tasks.{name}: {problem}"));
-        }
-    }
-    if let Some(flash) = app.get("config").and_then(|config| config.get("auxflash")) {
-        let known = |key: &String| key == "memory-size" || key == "slot-count";
-        if !flash
-            .as_table()
-            .is_some_and(|table| table.keys().all(known))
-        {
-            add("config.auxflash: only memory-size and slot-count are allowed".into());
-        }
-    }
-    for (name, peripheral) in &peripherals {
-        let irqs = peripheral.get("interrupts").map(Value::as_table);
-        let sound = is_u32(peripheral.get("address"))
-            && is_u32(peripheral.get("size"))
-            && irqs.is_none_or(|irqs| {
-                irqs.is_some_and(|irqs| irqs.values().all(|irq| is_u32(Some(irq))))
-            });
-        if !sound {
-            report.add(
-                "chip.toml",
-                "2",
-                format!("{name} needs address and size, and interrupts as numbers"),
-            );
-        }
-    }
-}
-
-fn peripherals(archive: &Archive) -> Table {
-    if let Some(own) = archive.app.get("peripherals").and_then(Value::as_table) {
-        return own.clone();
-    }
-    let chip = archive
-        .app
-        .get("chip")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let last = chip.rsplit('/').next().unwrap_or_default();
-    let name = if last.ends_with(".toml") {
-        last
-    } else {
-        "chip.toml"
-    };
-    archive
-        .get(name)
-        .and_then(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok())
-        .unwrap_or_default()
-}
-
-/// What is wrong with the table of one task.
-fn task_problems(task: &Value, peripherals: &Table) -> Vec<String> {
-    let mut problems = Vec::new();
-    let strings = |key: &str| -> Option<Vec<&str>> {
-        let Some(list) = task.get(key) else {
-            return Some(Vec::new());
-        };
-        list.as_array()?.iter().map(Value::as_str).collect()
-    };
-    for key in ["features", "extern-regions", "notifications"] {
-        if strings(key).is_none() {
-            problems.push(format!("`{key}` is no list of strings"));
-        }
-    }
-    let notifications = strings("notifications").unwrap_or_default();
-    let irqs = task.get("interrupts").and_then(Value::as_table);
-    for (irq, to) in irqs.into_iter().flatten() {
-        let known = irq.parse::<u32>().is_ok()
-            || irq.split_once('.').is_some_and(|(peripheral, name)| {
-                peripherals
-                    .get(peripheral)
-                    .and_then(|it| it.get("interrupts")?.get(name))
-                    .is_some()
-            });
-        if !known {
-            problems.push(format!(
-                "interrupt `{irq}` is not in chip.toml; Humility refuses the archive"
-            ));
-        }
-        let resolved = match to {
-            Value::Integer(_) => true,
-            Value::String(name) => notifications.contains(&name.as_str()),
-            _ => false,
-        };
-        if !resolved {
-            problems.push(format!(
-                "interrupt `{irq}` is bound to {to}, which is no notification of the task"
-            ));
-        }
-    }
-    problems
-}
-
-fn memory(archive: &Archive, report: &mut Report) {
-    let Some(memory) = archive.table("memory.toml", report) else {
-        return;
-    };
-    for (name, list) in &memory {
-        let sound = list.as_array().is_some_and(|list| {
-            list.iter()
-                .all(|entry| entry.is_table() && is_u32(entry.get("address")))
-        });
-        if !sound {
-            report.add(
-                "memory.toml",
-                "2",
-                format!(
-                    "`{name}` is no list of tables with an address; Humility refuses the archive"
-                ),
-            );
-        }
-    }
-    let tasks = archive.app.get("tasks").and_then(Value::as_table);
-    for (task, table) in tasks.into_iter().flatten() {
-        let regions = table.get("extern-regions").and_then(Value::as_array);
-        for region in regions.into_iter().flatten().filter_map(Value::as_str) {
-            if !memory.contains_key(region) {
-                report.add(
-                    "memory.toml",
-                    "2",
-                    format!("has no `{region}`, which task {task} has as an extern-region"),
-                );
-            }
-        }
     }
 }

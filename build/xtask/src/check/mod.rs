@@ -10,11 +10,14 @@
 //! * [`kernel`]: what is read of the kernel, and of a task's stack (sections 4 and 6),
 //! * [`data`]: trace ring buffers, counters, interfaces and hiffy (sections 7 to 9).
 
+mod configuration;
 pub mod container;
 mod data;
 pub mod dwarf;
 mod kernel;
 pub mod program;
+mod tasks;
+mod types;
 
 use anyhow::{Context, Result, bail};
 use container::Archive;
@@ -77,6 +80,7 @@ pub fn run(path: &Path) -> Result<()> {
 fn check(bytes: Vec<u8>, report: &mut Report) -> Result<String> {
     let archive = Archive::open(bytes, report)?;
     container::check(&archive, report);
+    configuration::check(&archive, report);
     let mut objects = Vec::new();
     for member in archive.programs() {
         if let Some(program) = program::Program::read(&archive, &member, report)? {

@@ -7,6 +7,8 @@ pub mod check;
 mod de;
 mod error;
 mod inherit;
+#[cfg(test)]
+mod keys;
 pub mod suggest;
 #[cfg(test)]
 mod tests;
@@ -65,6 +67,26 @@ pub struct App {
     auxflash: Option<Value>,
     caboose: Option<Value>,
     signing: Option<Value>,
+}
+
+impl App {
+    /// `ram` in `requires` and `max-sizes` means whatever output is the default RAM there.
+    fn name_ram(&mut self) {
+        let rename = |sizes: &mut IndexMap<String, u32>, to: &str| {
+            if to != "ram"
+                && let Some(size) = sizes.shift_remove("ram")
+            {
+                sizes.insert(to.to_string(), size);
+            }
+        };
+        let default = self.default_ram.as_str();
+        let kernels = self.kernel.default_ram.as_deref().unwrap_or(default);
+        rename(&mut self.kernel.requires, kernels);
+        for task in self.tasks.values_mut() {
+            let own = task.default_ram.as_deref().unwrap_or(default);
+            rename(&mut task.max_sizes, own);
+        }
+    }
 }
 
 /// `[kernel]`.
@@ -231,7 +253,8 @@ impl Config {
         let mut files = Files::default();
         let (manifest, sources) = inherit::load(path)?;
         files.app = sources;
-        let app: App = read(manifest.clone(), &files.app)?;
+        let mut app: App = read(manifest.clone(), &files.app)?;
+        app.name_ram();
 
         let chip_dir = path.parent().unwrap_or(Path::new("")).join(&app.chip);
         let (chip, sources) = inherit::load(&chip_dir.join("chip.toml")).map_err(|error| {

@@ -53,7 +53,7 @@ impl Build {
     }
 
     /// How a binary that a task embeds is built: in the workspace of the task, as a program of its own.
-    fn bindep_unit(&self, name: &str, binary: &BinDep) -> Result<Unit> {
+    pub fn bindep_unit(&self, name: &str, binary: &BinDep) -> Result<Unit> {
         Ok(Unit {
             label: name.to_string(),
             package: binary.name.clone(),
@@ -64,6 +64,25 @@ impl Build {
             env: environment::common(&self.config)?,
             rustc_args: Vec::new(),
         })
+    }
+
+    /// Builds what a task embeds, without which its crate is not complete.
+    pub fn build_bindeps(
+        &self,
+        product: &Product,
+        name: &str,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        for binary in &self.task(name)?.bindeps {
+            let unit = self.bindep_unit(name, binary)?;
+            let output = product.bindep(name, &binary.name);
+            if let Some(folder) = output.parent() {
+                fs::create_dir_all(folder)
+                    .with_context(|| format!("cannot make {}", folder.display()))?;
+            }
+            self.compiler().build(&unit, &output, progress)?;
+        }
+        Ok(())
     }
 
     /// Compiles all tasks to relocatable objects.
@@ -77,11 +96,7 @@ impl Build {
             let unit = self.task_unit(name, &product.image)?;
             let object = product.object(name);
             progress.step(&format!("building {name}"));
-            for binary in &self.task(name)?.bindeps {
-                let unit = self.bindep_unit(name, binary)?;
-                let output = product.bindep(name, &binary.name);
-                self.compiler().build(&unit, &output, progress)?;
-            }
+            self.build_bindeps(product, name, progress)?;
             self.compiler().build(&unit, &object, progress)?;
             objects.insert(name.clone(), object);
         }

@@ -1,10 +1,11 @@
-//! `build` and `clippy`: crates of the application one by one, without making an image.
+//! `build`, `clippy` and `doc`: crates of the application one by one, without making an image.
 
 use crate::config::suggest::hint;
 use crate::dist::Build;
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail};
 use std::fs;
+use std::path::PathBuf;
 
 /// The name that stands for the kernel where tasks are named.
 const KERNEL: &str = "kernel";
@@ -19,6 +20,7 @@ pub fn build(build: &Build, names: &[String]) -> Result<()> {
     for name in names {
         let unit = build.task_unit(name, &product.image)?;
         progress.step(&format!("building {name}"));
+        build.build_bindeps(&product, name, &mut progress)?;
         build
             .compiler()
             .build(&unit, &product.object(name), &mut progress)?;
@@ -39,9 +41,34 @@ pub fn clippy(build: &Build, names: &[String]) -> Result<()> {
             build.task_unit(name, &product.image)?
         };
         progress.step(&format!("checking {name}"));
+        if name != KERNEL {
+            build.build_bindeps(&product, name, &mut progress)?;
+        }
         build.compiler().clippy(&unit, &mut progress)?;
     }
     Ok(())
+}
+
+/// Writes the documentation of the named tasks, or of all, with what is private in them; returns the folder.
+pub fn doc(build: &Build, names: &[String]) -> Result<PathBuf> {
+    let product = build.first_product()?;
+    let names = chosen(build, names, false)?;
+    let mut progress = Progress::new(names.len());
+    for name in names {
+        let unit = build.task_unit(name, &product.image)?;
+        progress.step(&format!("documenting {name}"));
+        build.build_bindeps(&product, name, &mut progress)?;
+        build.compiler().doc(&unit, &mut progress)?;
+    }
+    let target = &build.config.app.target;
+    Ok(build.tree.firmware().join(target).join("doc"))
+}
+
+/// The names of the tasks, one a line, in the order of their indices.
+pub fn list(build: &Build) {
+    for name in build.config.app.tasks.keys() {
+        println!("{name}");
+    }
 }
 
 /// The tasks that are meant: those named, or all, and then the kernel too if it may be.

@@ -1,11 +1,12 @@
 //! Verbs that are other programs of this tree, or of elsewhere, called with the right arguments.
 
-use crate::dist::Product;
+use crate::dist::{Build, Product};
 use crate::process::{find_in_path, run};
 use crate::tree::Tree;
 use anyhow::{Result, bail};
 use std::env;
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::Command;
 
 /// Runs `humility` on the archive.
@@ -22,6 +23,43 @@ pub fn humility(product: &Product, arguments: &[OsString]) -> Result<()> {
         command.arg("-a").arg(&product.archive);
     }
     run(command.args(arguments), "humility")
+}
+
+/// Runs gdb with the symbols of kernel and tasks: on a dump, or on a `./x qemu -- -s`.
+pub fn gdb(build: &Build, product: &Product, dump: Option<&Path>) -> Result<()> {
+    let gdb = ["gdb-multiarch", "arm-none-eabi-gdb", "gdb"]
+        .into_iter()
+        .find_map(find_in_path);
+    let Some(gdb) = gdb else {
+        bail!("gdb is not on PATH; install gdb-multiarch");
+    };
+    let target = match dump {
+        None => "target remote :1234".to_string(),
+        Some(dump) if dump.is_file() => format!("core-file {}", dump.display()),
+        Some(dump) => bail!(
+            "{}: no such file; ./x dump writes one of a running ./x qemu",
+            dump.display()
+        ),
+    };
+    let mut command = Command::new(gdb);
+    command.args(["-q", "-ex", "set confirm off"]);
+    command.arg(product.directory.join("kernel"));
+    for name in build.config.app.tasks.keys() {
+        let file = product.task(name);
+        command.args(["-ex", &format!("add-symbol-file {}", file.display())]);
+    }
+    run(command.args(["-ex", &target]), "gdb")
+}
+
+/// Verbs of upstream's that mean nothing here, and why.
+pub fn refuse(verb: &str) -> Result<()> {
+    let why = match verb {
+        "flash" => "the board is QEMU's, which loads the image itself: ./x qemu boots it",
+        "i2c-codegen" => "no board here has an I2C topology to generate code from",
+        "gha-prepare-artifacts" => "./x dist prints the archive, which is the one artefact",
+        _ => "an editor needs the environment of one task; ./x xtask clippy TASK checks it",
+    };
+    bail!("{verb}: there is no such verb here: {why}")
 }
 
 /// Do the arguments say themselves what to look at?

@@ -1,12 +1,15 @@
 //! `lint`: format, clippy and documentation of the whole workspace, warnings being errors.
 
-use super::compile;
 use crate::dist::Build;
 use crate::environment;
+use crate::firmware::Unit;
 use crate::process::capture;
+use crate::progress::Progress;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Checks everything. The application must have been built, because clippy needs what the kernel is told.
@@ -26,7 +29,7 @@ pub fn lint(build: &Build) -> Result<()> {
     finish(build, &mut clippy, "clippy")?;
 
     step("clippy, target");
-    compile::clippy(build, &[])?;
+    target(build)?;
 
     step("rustdoc");
     let mut doc = build.toolchain.command("cargo");
@@ -35,6 +38,75 @@ pub fn lint(build: &Build) -> Result<()> {
     doc.args(["--target-dir"]).arg(&build.tree.target);
     doc.env("RUSTDOCFLAGS", "-Dwarnings");
     finish(build, &mut doc, "rustdoc")
+}
+
+/// Clippy over the programs of every application of the tree, each crate once with the same features. The kernels are
+/// checked with the tables of `build`, which need its tasks.
+fn target(build: &Build) -> Result<()> {
+    let others = applications(&build.tree.root)?
+        .iter()
+        .map(|path| Build::open(path))
+        .collect::<Result<Vec<_>>>()?;
+    let mut seen = BTreeSet::new();
+    let most = others.iter().map(|other| other.config.app.tasks.len() + 1);
+    let mut progress = Progress::new(most.sum());
+    for other in &others {
+        let product = other.first_product()?;
+        for (name, task) in &other.config.app.tasks {
+            let unit = other.task_unit(name, &product.image)?;
+            if seen.insert(unit.what_is_checked()) {
+                progress.step(&format!("checking {name} of {}", other.config.app.name));
+                other.build_bindeps(&product, name, &mut progress)?;
+                other.compiler().clippy(&unit, &mut progress)?;
+            }
+            for binary in &task.bindeps {
+                let unit = other.bindep_unit(name, binary)?;
+                if seen.insert(unit.what_is_checked()) {
+                    other.compiler().clippy(&unit, &mut progress)?;
+                }
+            }
+        }
+    }
+    let whole = build.finished_kernel_unit(&build.first_product()?)?;
+    for other in &others {
+        let kernel = &other.config.app.kernel;
+        let unit = Unit {
+            package: kernel.name.clone(),
+            features: kernel.features.clone(),
+            no_default_features: kernel.no_default_features,
+            ..whole.clone()
+        };
+        if seen.insert(unit.what_is_checked()) {
+            progress.step(&format!("checking the kernel of {}", other.config.app.name));
+            build.compiler().clippy(&unit, &mut progress)?;
+        }
+    }
+    Ok(())
+}
+
+/// The descriptions of applications: at the top, and in `app` and `test`. A file that others inherit from has no name.
+fn applications(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = vec![root.join("app.toml")];
+    let mut folders = vec![root.join("app"), root.join("test")];
+    while let Some(folder) = folders.pop() {
+        let entries =
+            fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "toml") {
+                let text = fs::read_to_string(&path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                let table: toml::Table = text.parse().unwrap_or_default();
+                if table.get("name").is_some_and(toml::Value::is_str) {
+                    found.push(path);
+                }
+            }
+        }
+    }
+    found[1..].sort();
+    Ok(found)
 }
 
 fn step(what: &str) {
@@ -121,5 +193,34 @@ impl Package {
                 std::fs::read_to_string(&target.src_path)
                     .is_ok_and(|source| source.contains("#![no_main]"))
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_application_is_found() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let found = applications(&root).expect("the tree");
+        let names: Vec<String> = found
+            .iter()
+            .filter_map(|path| Some(path.strip_prefix(&root).ok()?.display().to_string()))
+            .collect();
+        for expected in [
+            "app/example/app.toml",
+            "test/kernel/app.toml",
+            "test/bench/ipc-8.toml",
+        ] {
+            assert!(
+                names.iter().any(|name| name == expected),
+                "{expected} is not in {names:?}"
+            );
+        }
+        assert_eq!(names[0], "app.toml");
+        // Nothing but applications.
+        assert!(!names.iter().any(|name| name.ends_with("Cargo.toml")));
+        assert!(!names.contains(&"test/recorder.toml".to_string()));
     }
 }

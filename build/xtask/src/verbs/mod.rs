@@ -2,6 +2,7 @@
 
 pub mod compile;
 pub mod external;
+pub mod graph;
 pub mod lint;
 pub mod print;
 pub mod qemu;

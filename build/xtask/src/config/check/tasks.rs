@@ -161,6 +161,39 @@ pub fn interrupts(config: &Config, task: &Task) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The task that lets dumps be read over the network works only together with the supervisor and the kernel.
+pub fn dump_agent(config: &Config) -> Result<(), Problem> {
+    let tasks = &config.app.tasks;
+    let Some(agent) = tasks.get("dump_agent") else {
+        return Ok(());
+    };
+    let refuse = |key: &str, message: String| {
+        let message = format!("{message}, or `dump_agent` has nothing to read");
+        Err(Problem::at(&["tasks", "dump_agent", key], message))
+    };
+    if agent.extern_regions.is_empty() {
+        return refuse("extern-regions", "must name the memory for dumps".into());
+    }
+    if agent.task_slots.get("jefe").is_none_or(|to| to != "jefe") {
+        return refuse("task-slots", "must have `jefe`".into());
+    }
+    let has_dump = |features: &[String]| features.iter().any(|feature| feature == "dump");
+    let jefe = tasks.get("jefe");
+    if !jefe.is_some_and(|jefe| has_dump(&jefe.features)) {
+        return refuse("name", "needs task `jefe` with the feature `dump`".into());
+    }
+    for region in &agent.extern_regions {
+        if !jefe.is_some_and(|jefe| jefe.extern_regions.contains(region)) {
+            let message = format!("`{region}` must be in those of `jefe` too");
+            return refuse("extern-regions", message);
+        }
+    }
+    if !has_dump(&config.app.kernel.features) {
+        return refuse("name", "needs the kernel's feature `dump`".into());
+    }
+    Ok(())
+}
+
 /// An interrupt has one owner.
 pub fn shared_interrupts(config: &Config) -> Result<(), Problem> {
     let mut owners: BTreeMap<u32, &str> = BTreeMap::new();
