@@ -119,11 +119,24 @@ impl Evidence {
         accepted: u32,
     ) -> Result<(Self, Vec<Value>)> {
         let now = Self::take(tool, card)?;
+        let found = self.leads_to(&now, tool, card, crashes, accepted)?;
+        Ok((now, found))
+    }
+
+    /// [`Evidence::after`], with what was taken already.
+    pub fn leads_to(
+        &self,
+        now: &Self,
+        tool: &Tool,
+        card: &Path,
+        crashes: &[Crash<'_>],
+        accepted: u32,
+    ) -> Result<Vec<Value>> {
         ensure!(
             now.log.starts_with(&self.log),
             "log records that were durable before the crash are not as they were"
         );
-        self.check_older(&now)?;
+        self.check_older(now)?;
         let mut new: Vec<&Value> = now
             .records
             .iter()
@@ -147,7 +160,7 @@ impl Evidence {
             new.is_empty(),
             "there are records of crashes that did not happen: {new:#?}"
         );
-        Ok((now, found))
+        Ok(found)
     }
 
     /// No record but the oldest behind those that are always kept may be gone, and only when there is no room.

@@ -45,7 +45,8 @@ impl Debugger {
         self.ok(&format!("z1,{:x},2", address & !1))
     }
 
-    /// Stops behind each instruction that writes to these addresses from now on, or no longer.
+    /// Stops at each instruction that writes to these addresses from now on, or no longer. With instructions counted it
+    /// stops before the write is done.
     pub fn watch(&mut self, address: u32, length: u32, watch: bool) -> Result<()> {
         let packet = if watch { 'Z' } else { 'z' };
         self.ok(&format!("{packet}2,{address:x},{length:x}"))
@@ -79,6 +80,37 @@ impl Debugger {
             *register = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
         }
         Ok(registers)
+    }
+
+    /// The number of one of the system registers that the stub offers, by its name.
+    pub fn system_register(&mut self, name: &str) -> Result<u32> {
+        let mut text = String::new();
+        loop {
+            let offset = text.len();
+            let packet = format!("qXfer:features:read:system-registers.xml:{offset:x},800");
+            let part = self.ask(&packet)?;
+            let (more, part) = part
+                .split_at_checked(1)
+                .context("the debugger stub does not list the system registers")?;
+            text.push_str(part);
+            match more {
+                "m" => {}
+                "l" => return register_number(&text, name),
+                _ => bail!("the debugger stub answered `{more}{part}` to `{packet}`"),
+            }
+        }
+    }
+
+    /// The value of a register of up to 64 bits of the first processor, by its number.
+    pub fn register(&mut self, number: u32) -> Result<u64> {
+        self.ok("Hgp1.1")?;
+        let bytes = unhex(&self.ask(&format!("p{number:x}"))?)?;
+        let mut value = [0; 8];
+        value
+            .get_mut(..bytes.len())
+            .context("a register with more than 64 bits")?
+            .copy_from_slice(&bytes);
+        Ok(u64::from_le_bytes(value))
     }
 
     /// Bytes of memory as the stopped processor sees it.
@@ -174,6 +206,16 @@ impl Debugger {
     }
 }
 
+/// The number of a register in the stub's list of them.
+fn register_number(list: &str, name: &str) -> Result<u32> {
+    let wanted = format!("name=\"{name}\"");
+    list.split("<reg ")
+        .find(|register| register.contains(&wanted))
+        .and_then(|register| register.split("regnum=\"").nth(1)?.split('"').next())
+        .and_then(|number| number.parse().ok())
+        .with_context(|| format!("the debugger stub does not know the register {name}"))
+}
+
 /// Takes the first whole packet out of `buffer`.
 fn take_packet(buffer: &mut Vec<u8>) -> Option<String> {
     let start = buffer.iter().position(|&byte| byte == b'$')?;
@@ -231,6 +273,15 @@ mod tests {
         buffer.extend_from_slice(b"read:01;#00");
         assert_eq!(take_packet(&mut buffer).as_deref(), Some("T05thread:01;"));
         assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn registers_are_found_by_name() {
+        let list =
+            r#"<feature><reg name="A" bitsize="32" regnum="7"/><reg name="A_S" regnum="9"/>"#;
+        assert_eq!(register_number(list, "A_S").expect("known"), 9);
+        assert_eq!(register_number(list, "A").expect("known"), 7);
+        assert!(register_number(list, "B").is_err());
     }
 
     #[test]

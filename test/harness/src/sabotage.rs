@@ -8,7 +8,8 @@
 //! * [`Stop::Struck`]: the moment has come; the saboteur is about to do its deed.
 //! * [`Stop::Done`]: the work is done, and no crash came.
 //!
-//! Time is counted in instructions, so the same plan leads to the same moment in each run.
+//! Time is counted in instructions, so the same plan leads to the same moment in each run. At each start it is looked at:
+//! from the crash to there no more may have passed than the watchdog allows (X1).
 
 use crate::artefacts::Artefacts;
 use crate::build::Image;
@@ -23,18 +24,31 @@ use std::time::Duration;
 
 /// The application, which is restarted when its recorder fails.
 pub const APP: &str = "test/saboteur/app.toml";
+/// The same, with a card whose clock is off when there is nothing to do for 10 ms.
+pub const CLOCK_OFF: &str = "test/saboteur/clock-off.toml";
+/// The same, with a card that has no power then.
+pub const POWER_OFF: &str = "test/saboteur/power-off.toml";
 
 /// Real time from one stop to the next. Far more than anything takes: guest time is not host time here, and a guest that
 /// hangs is reset by its watchdog.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// Milliseconds of guest time from a crash to the next start: the watchdog's budget (`budget-ms`), and what a boot needs
+/// until the saboteur starts.
+const BUDGET_MS: u64 = 2_000 + 20;
 
 /// The SoC's clock selection, and its value after a reset with the bus clock of the timers at 100 MHz instead of 37.5: a
 /// tick is then a whole number of nanoseconds. Of one that is not, QEMU's model may forget the interrupt.
 const CLOCK_SELECTION: u32 = 0x1e6e_2300;
 const BUS_CLOCK: u32 = 0xf394_0000 & !(7 << 23) | 2 << 23;
 
-/// First register of the SoC's first timer: its count; its start follows.
+/// First register of the SoC's first timer: its count; its start follows, and where it interrupts.
 const TIMER: u32 = 0x1e78_2000;
+/// The timers' control register, and what starts the first one there.
+const TIMER_CONTROL: u32 = TIMER + 0x30;
+const TIMER_START: u32 = 1;
+/// So many ticks are left when it interrupts, as the saboteur has it.
+const TIMER_LEFT: u32 = 1 << 30;
 
 /// Indices of tasks of the application.
 pub mod task {
@@ -61,8 +75,8 @@ pub enum Stop {
     Done,
     /// At an address that was asked for with [`System::stop_at`].
     At(u32),
-    /// A command was sent to the card; see [`System::stop_at_commands`].
-    Command,
+    /// A register of the controller was written; see [`System::stop_at_commands`] and [`System::stop_at_registers`].
+    Register,
 }
 
 /// What the client of the recorder does.
@@ -167,6 +181,8 @@ struct Places {
     load_plan: u32,
     load_seen: u32,
     saboteur_plan: u32,
+    /// Counts in a millisecond of the timer that makes the kernel's ticks.
+    frequency: u32,
 }
 
 /// The machine with the application.
@@ -181,10 +197,14 @@ pub struct System {
     pub slot: Slot,
     places: Places,
     extra: Vec<u32>,
-    /// Whether to stop at commands.
-    commands: bool,
+    /// Registers of the controller (address, length) at whose writes to stop.
+    watched: Option<(u32, u32)>,
     /// The address where the machine stands.
     at: Option<u32>,
+    /// Number of the register that tells the time.
+    clock: u32,
+    /// When it was at a stop that was no start, if there was one since the last start.
+    last: Option<u64>,
 }
 
 impl System {
@@ -216,7 +236,10 @@ impl System {
             load_plan: variable(&symbols, "load", "LOAD_PLAN")?,
             load_seen: variable(&symbols, "load", "LOAD_SEEN")?,
             saboteur_plan: variable(&symbols, "saboteur", "SABOTEUR_PLAN")?,
+            frequency: variable(&symbols, "kernel", "CLOCK_FREQ_KHZ")?,
         };
+        // The kernel's ticks come from the secure physical timer, whose count goes on when the machine is reset.
+        let clock = debugger.system_register("CNTP_CVAL_S")?;
         for (address, _) in places.stops {
             debugger.set_break(address)?;
         }
@@ -227,8 +250,10 @@ impl System {
             slot: image.slot,
             places,
             extra: Vec::new(),
-            commands: false,
+            watched: None,
             at: None,
+            clock,
+            last: None,
         })
     }
 
@@ -244,18 +269,45 @@ impl System {
         let [.., pc] = self.debugger.registers()?;
         self.at = Some(pc);
         let stop = self.places.stops.iter().find(|(address, _)| *address == pc);
-        match stop {
-            Some((_, Stop::Start)) => {
+        match stop.map(|(_, stop)| *stop) {
+            Some(Stop::Start) => {
                 self.debugger.set_word(CLOCK_SELECTION, BUS_CLOCK)?;
                 // The client clears its words when it starts, which is later.
                 self.debugger.set_memory(self.places.load_seen, &[0; 24])?;
+                let now = self.milliseconds()?;
+                if let Some(before) = self.last.take() {
+                    let took = now.saturating_sub(before);
+                    ensure!(
+                        took <= BUDGET_MS,
+                        "the system took {took} ms to restart, and may take {BUDGET_MS}"
+                    );
+                }
                 Ok(Stop::Start)
             }
-            Some((_, stop)) => Ok(*stop),
+            Some(stop) => {
+                self.last = Some(self.milliseconds()?);
+                Ok(stop)
+            }
             None if self.extra.contains(&pc) => Ok(Stop::At(pc)),
-            None if self.commands => Ok(Stop::Command),
+            None if self.watched.is_some() => {
+                self.at = None;
+                // The stub stops at the instruction, before it writes.
+                self.watch(false)?;
+                self.debugger.step()?;
+                self.watch(true)?;
+                Ok(Stop::Register)
+            }
             None => bail!("the machine stopped at {pc:#x}, where nobody wanted it to"),
         }
+    }
+
+    /// Guest time since the machine was switched on, rounded up to the next tick.
+    fn milliseconds(&mut self) -> Result<u64> {
+        let frequency = self.debugger.word(self.places.frequency)?;
+        let next_tick = self.debugger.register(self.clock)?;
+        next_tick
+            .checked_div(frequency.into())
+            .context("the kernel does not know how fast its timer counts")
     }
 
     fn is_break(&self, address: u32) -> bool {
@@ -289,15 +341,33 @@ impl System {
 
     /// Stops behind each instruction that sends a command to the card, whoever does, or no longer.
     pub fn stop_at_commands(&mut self, stop: bool) -> Result<()> {
-        self.commands = stop;
-        self.debugger.watch(self.slot.registers + 0x0e, 2, stop)
+        self.stop_at_writes(self.slot.registers + 0x0e, 2, stop)
+    }
+
+    /// Stops behind each instruction that writes to a register of the controller, whoever does, or no longer.
+    pub fn stop_at_registers(&mut self, stop: bool) -> Result<()> {
+        self.stop_at_writes(self.slot.registers, 0x60, stop)
+    }
+
+    fn stop_at_writes(&mut self, address: u32, length: u32, stop: bool) -> Result<()> {
+        self.watch(false)?;
+        self.watched = stop.then_some((address, length));
+        self.watch(true)
+    }
+
+    /// Sets what is watched, or takes it away for a while.
+    fn watch(&mut self, watch: bool) -> Result<()> {
+        match self.watched {
+            Some((address, length)) => self.debugger.watch(address, length, watch),
+            None => Ok(()),
+        }
     }
 
     /// Runs until the Nth command from here on was sent.
     pub fn go_to_command(&mut self, number: u32) -> Result<()> {
         self.stop_at_commands(true)?;
         for _ in 0..number {
-            self.go_to(Stop::Command)?;
+            self.go_to(Stop::Register)?;
         }
         self.stop_at_commands(false)
     }
@@ -343,6 +413,13 @@ impl System {
     pub fn strike_after_start(&mut self, ticks: u32, deed: Deed) -> Result<()> {
         self.debugger.set_word(self.places.saboteur_plan, ticks)?;
         self.deed(deed)
+    }
+
+    /// Has the saboteur strike so many ticks from now, instead of when it would. It must have been armed.
+    pub fn strike_in(&mut self, ticks: u32) -> Result<()> {
+        self.debugger.set_word(TIMER_CONTROL, 0)?;
+        self.debugger.set_word(TIMER + 4, TIMER_LEFT + ticks)?;
+        self.debugger.set_word(TIMER_CONTROL, TIMER_START)
     }
 
     /// Ticks of the saboteur's timer since it was started.

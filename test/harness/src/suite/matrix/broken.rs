@@ -425,7 +425,7 @@ fn forced_always(mut scene: Scene<'_>) -> Result<()> {
     fail(&mut scene, 0)?;
     scene.go_into(EMERGENCY)?;
     scene.system.stop_at_commands(true)?;
-    while scene.system.go()? == Stop::Command {
+    while scene.system.go()? == Stop::Register {
         force(&mut scene, 0x0002)?;
     }
     scene.system.stop_at_commands(false)?;

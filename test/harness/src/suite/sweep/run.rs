@@ -1,0 +1,201 @@
+//! One machine that is struck again and again in the same operation.
+
+use super::{NEVER, OOPS, Operation, PANIC, Who};
+use crate::evidence::{Crash, Evidence};
+use crate::sabotage::{Deed, Failing, State, Stop, System, Work, task};
+use crate::suite::Rig;
+use anyhow::{Context, Result, bail, ensure};
+use std::path::PathBuf;
+
+/// What came of one strike.
+pub enum Outcome {
+    /// The system crashed, and everything was as it should.
+    Crashed,
+    /// The operation was over before.
+    Over,
+}
+
+/// One run of QEMU.
+pub struct Run<'r> {
+    rig: &'r Rig,
+    operation: Operation,
+    who: Who,
+    card: PathBuf,
+    system: System,
+    evidence: Evidence,
+    /// Strikes on this card.
+    pub crashes: usize,
+    /// The task whose failure is the operation has left a record at an earlier moment: so it must from now on.
+    failed: bool,
+}
+
+impl<'r> Run<'r> {
+    /// Switches on, with a new card.
+    pub fn start(rig: &'r Rig, operation: Operation, who: Who) -> Result<Self> {
+        let card = rig.artefacts.path("card.img");
+        let _ = std::fs::remove_file(&card);
+        rig.tool.format(&card)?;
+        let system = System::start(&rig.qemu, &rig.image, Some(&card), &rig.artefacts)?;
+        let evidence = Evidence::take(&rig.tool, &card)?;
+        let mut run = Self {
+            rig,
+            operation,
+            who,
+            card,
+            system,
+            evidence,
+            crashes: 0,
+            failed: false,
+        };
+        run.boot()?;
+        Ok(run)
+    }
+
+    /// The same with a new card.
+    pub fn with_another_card(self) -> Result<Self> {
+        Ok(Self {
+            failed: self.failed,
+            ..Self::start(self.rig, self.operation, self.who)?
+        })
+    }
+
+    /// Ticks that the operation takes, an eighth more at most: found by strikes that do nothing.
+    pub fn measure(mut self) -> Result<u32> {
+        let (mut less, mut enough) = (0, 1_024);
+        while self.takes_longer(enough)? {
+            less = enough;
+            enough *= 2;
+            ensure!(enough < NEVER, "the operation does not end");
+        }
+        while enough - less > enough / 8 {
+            let middle = less.midpoint(enough);
+            if self.takes_longer(middle)? {
+                less = middle;
+            } else {
+                enough = middle;
+            }
+        }
+        Ok(enough)
+    }
+
+    fn takes_longer(&mut self, ticks: u32) -> Result<bool> {
+        let first = self.begin(ticks, Deed::Nothing)?;
+        let mut stop = first;
+        while stop != Stop::Ready {
+            stop = self.system.go()?;
+        }
+        self.system.reset()?;
+        self.system.go_to(Stop::Ready)?;
+        Ok(first == Stop::Struck)
+    }
+
+    /// Strikes so many ticks after the begin of the operation.
+    pub fn strike(&mut self, ticks: u32) -> Result<Outcome> {
+        let deed = match self.who {
+            // Another address each time, or it would be a repetition of the crash before.
+            Who::Another => Deed::Jump(0x100 + 4 * self.crashes as u32),
+            Who::Recorder => Deed::Fault(task::CRASHLOG),
+        };
+        match self.begin(ticks, deed)? {
+            Stop::Struck => {}
+            // The end of the operation: done, or, if it ends in a restart, the next boot.
+            Stop::Done | Stop::Ready | Stop::Start => return Ok(Outcome::Over),
+            stop => bail!("came to {stop:?}"),
+        }
+        let seen = self.system.seen()?;
+        self.boot()?;
+        self.check(seen.accepted)?;
+        self.crashes += 1;
+        Ok(Outcome::Crashed)
+    }
+
+    /// Begins the operation, and runs to the strike, or to its end.
+    fn begin(&mut self, ticks: u32, deed: Deed) -> Result<Stop> {
+        match self.operation {
+            Operation::Start => {
+                self.system.reset()?;
+                self.system.strike_after_start(ticks, deed)?;
+            }
+            Operation::Work(work) => {
+                let work = self.distinct(work);
+                self.system.work(work, ticks, deed)?;
+            }
+            Operation::Resume(work) => {
+                self.system.work(Work::Sleep(30), 0, Deed::Nothing)?;
+                self.system.go_to(Stop::Done)?;
+                self.system.go_to(Stop::Ready)?;
+                let state = self.system.seen()?.state;
+                ensure!(
+                    state == State::Suspended,
+                    "the card should be at rest, but the recorder says {state:?}"
+                );
+                let work = self.distinct(work);
+                self.system.work(work, ticks, deed)?;
+            }
+        }
+        self.system.go()
+    }
+
+    /// Starts up, and sees that logging goes on.
+    fn boot(&mut self) -> Result<()> {
+        let seen = self.system.boot()?;
+        ensure!(
+            matches!(seen.state, State::Ready | State::Suspended)
+                && seen.durable >= 1
+                && seen.error == 0,
+            "logging does not go on: {seen:?}"
+        );
+        Ok(())
+    }
+
+    /// The same work; a crash that is part of it is at another place each time.
+    fn distinct(&self, work: Work) -> Work {
+        match work {
+            Work::Fail { fatal: true, .. } => Work::Fail {
+                fatal: true,
+                how: Failing(Failing::TEXT.0, [0x1_0001 + 4 * self.crashes as u32, 0, 0]),
+            },
+            work => work,
+        }
+    }
+
+    /// Looks for what must be on the card now.
+    fn check(&mut self, accepted: u32) -> Result<()> {
+        let struck = Crash::panic(match self.who {
+            Who::Another => "saboteur",
+            Who::Recorder => "crashlog",
+        });
+        let is_panic = matches!(
+            self.operation,
+            Operation::Work(PANIC) | Operation::Resume(PANIC)
+        );
+        // What fails in the operation itself, if the strike did not come before.
+        let failing = match self.operation {
+            _ if is_panic => Some(Crash::panic("fatal").whenever()),
+            Operation::Work(OOPS) => Some(Crash::oops("victim").whenever()),
+            _ => None,
+        };
+        let now = Evidence::take(&self.rig.tool, &self.card)?;
+        let has_failed = failing.filter(|crash| {
+            now.records.iter().any(|record| {
+                record["task"] == crash.task && !self.evidence.records.contains(record)
+            })
+        });
+        ensure!(
+            has_failed.is_some() || !self.failed,
+            "a record is missing that was there when the strike came earlier"
+        );
+        self.failed = has_failed.is_some();
+        let crashes: Vec<_> = match has_failed {
+            // The emergency was another's, so the strike was noted and written by the next boot.
+            Some(failed) if is_panic => vec![failed, struck.late()],
+            Some(failed) => vec![struck, failed],
+            None => vec![struck],
+        };
+        self.evidence
+            .leads_to(&now, &self.rig.tool, &self.card, &crashes, accepted)
+            .context("what is on the card is not what should be")?;
+        self.evidence = now;
+        Ok(())
+    }
+}
