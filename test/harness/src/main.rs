@@ -29,6 +29,9 @@ enum Command {
         /// Also run what takes long.
         #[arg(long)]
         all: bool,
+        /// With --all, only every Nth moment of the sweeps, from the Kth on: all N together are the whole.
+        #[arg(long, value_name = "K/N", requires = "all")]
+        shard: Option<suite::Shard>,
         /// List the tests and do not run them.
         #[arg(long)]
         list: bool,
@@ -75,11 +78,13 @@ fn run(command: Command) -> Result<bool> {
         Command::Demo { console } => demo::run(console.as_deref()).map(|()| true),
         Command::Test {
             all,
+            shard,
             list,
             threads,
             filter,
         } => suite::run(&suite::Selection {
             all,
+            shard: shard.unwrap_or_default(),
             list,
             threads,
             filter,

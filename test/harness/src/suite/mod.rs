@@ -26,10 +26,11 @@ use crate::build::{self, Image};
 use crate::paths;
 use crate::qemu::Qemu;
 use crate::tool::Tool;
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::collections::HashMap;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,12 +38,50 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Selection {
     /// Also what takes long.
     pub all: bool,
+    /// Which part of it.
+    pub shard: Shard,
     /// List instead of running.
     pub list: bool,
     /// How many at a time.
     pub threads: Option<usize>,
     /// Only names that contain this.
     pub filter: Option<String>,
+}
+
+/// One of several parts of what takes long, which can run on several machines, or in several nights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Which, from 1 on.
+    pub number: u32,
+    /// How many there are.
+    pub count: u32,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self {
+            number: 1,
+            count: 1,
+        }
+    }
+}
+
+impl FromStr for Shard {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        text.split_once('/')
+            .and_then(|(number, count)| {
+                Some(Self {
+                    number: number.parse().ok()?,
+                    count: count.parse().ok()?,
+                })
+            })
+            .filter(|shard| (1..=shard.count).contains(&shard.number) && shard.count <= 1_000)
+            .with_context(|| {
+                format!("`{text}` is no part of a whole: 2/6 is the second of six, of 1000 at most")
+            })
+    }
 }
 
 /// Runs the selected tests; says whether all passed.
@@ -58,7 +97,10 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(matrix::trials(&bench));
     trials.extend(crash_loop::trials(&bench, selection.all));
     trials.extend(sd::trials(&bench));
-    trials.extend(sweep::trials(&bench, selection.all));
+    trials.extend(sweep::trials(
+        &bench,
+        selection.all.then_some(selection.shard),
+    ));
     trials.extend(dump::trials(&bench));
     trials.extend(example::trials(&bench));
     trials.extend(scripts::trials(&bench));
@@ -227,6 +269,25 @@ impl Cases {
         Self {
             passed: 1,
             failed: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_is_one_of_several() {
+        assert_eq!(
+            "2/6".parse::<Shard>().ok(),
+            Some(Shard {
+                number: 2,
+                count: 6
+            })
+        );
+        for wrong in ["0/6", "7/6", "1/0", "1/1001", "3", "a/b", "1/2/3", ""] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
         }
     }
 }

@@ -6,7 +6,7 @@
 
 mod run;
 
-use super::{Bench, Cases, Rig};
+use super::{Bench, Cases, Rig, Shard};
 use crate::sabotage::{APP, CLOCK_OFF, Failing, POWER_OFF, Work};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -18,8 +18,6 @@ use std::time::{Duration, Instant};
 const CRASHES_ON_A_CARD: usize = 40;
 /// Moments of each operation that `./x test` takes.
 const SAMPLE: u32 = 10;
-/// Moments of each operation that `./x test --all` takes at least.
-const LEAST: u32 = 100;
 /// Ticks between two moments otherwise. An instruction is 16/5 of a tick, so these are nine instructions, and as there is
 /// no common factor, loops are hit in all their instructions.
 const STEP: u32 = 29;
@@ -83,7 +81,9 @@ const OPERATIONS: [(&str, &str, Operation); 10] = [
 /// REQ: M1, M2, M3, M4, K4, X1, X2, X5, P8: at whatever instruction of the recorder's work the system or the recorder
 /// crashes, also when card and controller were suspended, the system restarts in time, the record and all log records that were
 /// accepted are on the card, nothing older is harmed, and logging goes on.
-pub fn trials(bench: &Arc<Bench>, all: bool) -> Vec<Trial> {
+///
+/// Without a `shard` a sample.
+pub fn trials(bench: &Arc<Bench>, shard: Option<Shard>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, app, operation) in OPERATIONS {
         for (who, victim) in [
@@ -98,7 +98,7 @@ pub fn trials(bench: &Arc<Bench>, all: bool) -> Vec<Trial> {
             };
             trials.push(
                 bench.trial(format!("sweep::{name}::{victim}"), sweep.app, move |rig| {
-                    sweep.go(rig, all)
+                    sweep.go(rig, shard)
                 }),
             );
         }
@@ -107,18 +107,17 @@ pub fn trials(bench: &Arc<Bench>, all: bool) -> Vec<Trial> {
 }
 
 impl Sweep {
-    fn go(&self, rig: &Rig, all: bool) -> Result<Cases> {
+    fn go(&self, rig: &Rig, shard: Option<Shard>) -> Result<Cases> {
         let length = Run::start(rig, self.operation, self.who)?.measure()?;
-        let step = if all {
-            STEP.min(length / LEAST)
-        } else {
-            length / SAMPLE
+        let (first, step) = match shard {
+            Some(shard) => (STEP * shard.number - STEP / 2, STEP * shard.count),
+            None => (length / SAMPLE / 2, length / SAMPLE),
         };
-        let step = step.max(1);
+        let (first, step) = (first.max(1), step.max(1));
         let mut progress = Progress::new(self, length / step);
         let mut cases = Cases::default();
         let mut run = Run::start(rig, self.operation, self.who)?;
-        for ticks in (1 + step / 2..length).step_by(step as usize) {
+        for ticks in (first..NEVER).step_by(step as usize) {
             if run.crashes == CRASHES_ON_A_CARD {
                 run = run.with_another_card()?;
             }
@@ -127,7 +126,7 @@ impl Sweep {
                 .with_context(|| format!("struck after {ticks} ticks"))?;
             match outcome {
                 Outcome::Crashed => cases.passed += 1,
-                Outcome::Over => run = run.with_another_card()?,
+                Outcome::Over => break,
             }
             progress.say(cases.passed);
         }
