@@ -1,8 +1,10 @@
 //! Tests on a simulated card.
 
 mod card;
+mod claims;
 mod damage;
 mod emergency;
+mod medium;
 mod mount;
 mod power;
 mod recorder;

@@ -3,7 +3,7 @@
 use super::card::{Card, Fault};
 use crate::emergency::{self, Request};
 use crate::*;
-use block_device::{Block, Window, WindowError, now_or_never};
+use block_device::{Block, PolledDevice, Window, WindowError, now_or_never};
 use crashlog_format::gpt::Guid;
 use crashlog_format::ledger::Ledger;
 use crashlog_format::page::Page;
@@ -367,26 +367,31 @@ impl<'m> Recorder<'m> {
 /// The emergency write, as the recorder does it when it is entered with an armed mailbox.
 pub fn emergency(card: &Card, memory: &[Block]) -> (Result<(), emergency::Error<Fault>>, Outcome) {
     let region = Region::over(memory).unwrap();
+    let (result, outcome) = emergency_with(&mut card.clone(), &region, &[]);
+    region.mailbox().set_outcome(&outcome);
+    region.mailbox().conclude(result.is_ok());
+    (result, outcome)
+}
+
+/// The same on any device, with segments beside message and stack; it leaves the mailbox as it is.
+pub fn emergency_with<D: PolledDevice>(
+    device: &mut D,
+    region: &Region<'_>,
+    extra: &[Extra<'_>],
+) -> (Result<(), emergency::Error<D::Error>>, Outcome) {
     let mut outcome = Outcome::default();
     let (crash, location) = (region.mailbox().crash(), region.location().load());
     let request = Request {
-        region: &region,
+        region,
         crash: crash.as_ref(),
         location: location.as_ref(),
         partition: "crashlog",
         keep_first: KEEP_FIRST,
         card: &CARD,
-        extra: &[],
+        extra,
         scratch: region.scratch(),
     };
-    let result = emergency::write(
-        &mut card.clone(),
-        &request,
-        &mut Ledger::ZERO.clone(),
-        &mut outcome,
-    );
-    region.mailbox().set_outcome(&outcome);
-    region.mailbox().conclude(result.is_ok());
+    let result = emergency::write(device, &request, &mut Ledger::ZERO.clone(), &mut outcome);
     (result, outcome)
 }
 

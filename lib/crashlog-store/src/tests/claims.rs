@@ -1,0 +1,278 @@
+//! What the store promises apart from power cuts: which record is the newest, what comes first if space is short, what
+//! is cut and how that is said.
+
+use super::recorder::*;
+use crate::*;
+use block_device::{BLOCK_LEN, Block, BlockDevice, WindowError};
+use crashlog_format::Step;
+use crashlog_format::record::SegmentKind;
+use crashlog_retained::{AppendError, LogRing, Region};
+
+/// A clock that tells less each time, and nothing of the order.
+fn backwards(turn: u32) -> u64 {
+    (1 << 50) >> (3 * turn)
+}
+
+/// REQ: P4
+/// Every boot has an earlier time than the one before. The newest record is the one with the highest number all the same,
+/// the oldest go first, and the log comes out in the order in which it was accepted.
+#[test]
+fn the_newest_is_told_by_its_number_and_not_by_a_clock() {
+    let card = small_card();
+    let mut oracle = Oracle::default();
+    let mut accepted = Vec::new();
+    for turn in 0..12 {
+        let memory = blocks(Region::MIN_LEN / 512);
+        let mut recorder = Recorder::start(&card, &memory, true).unwrap();
+        oracle.clock = backwards(turn);
+        let sequence = recorder.append(&mut oracle).unwrap();
+        accepted.push((recorder.boot(), sequence));
+        recorder.flush(&mut oracle).unwrap();
+        oracle.clock = backwards(turn) - 10;
+        let number = if turn % 2 == 0 {
+            recorder.oops(&mut oracle, turn).unwrap()
+        } else {
+            recorder.panic(&mut oracle, turn);
+            let (result, outcome) = emergency(&card, &memory);
+            assert_eq!(result, Ok(()));
+            outcome.record.get()
+        };
+        assert_eq!(number, turn + 1);
+
+        let scratch = blocks(16);
+        let mut store = mount(&card, &scratch).unwrap();
+        assert_eq!(store.newest_record(), Some(number));
+        let newest = now(store.open_record(number)).unwrap();
+        assert!(newest.header.time.get() < backwards(turn));
+        // The first two are kept; of the others the one with the lowest number went.
+        let numbers: Vec<u32> = (0..store.record_count())
+            .filter_map(|index| store.tally(index))
+            .map(|tally| tally.sequence)
+            .collect();
+        let kept: Vec<u32> = match number {
+            1..=3 => (1..=number).collect(),
+            _ => vec![1, 2, number],
+        };
+        assert_eq!(numbers, kept);
+        let log = content(&card).log;
+        assert!(log.iter().map(|(key, _)| *key).eq(accepted.clone()));
+    }
+}
+
+/// REQ: P7
+/// Log records and a crash from before there was a card are written when there is one, as of the boot that they are of.
+#[test]
+fn what_was_made_before_the_card_came_is_written_when_it_is_there() {
+    let card = small_card();
+    for _ in 0..3 {
+        let memory = blocks(Region::MIN_LEN / 512);
+        let mut recorder = Recorder::start(&card, &memory, true).unwrap();
+        recorder.append(&mut Oracle::default()).unwrap();
+        recorder.flush(&mut Oracle::default()).unwrap();
+    }
+    let memory = blocks(Region::MIN_LEN / 512);
+    let region = Region::over(&memory).unwrap();
+    region.begin_boot();
+    let (ring, _) = LogRing::recover(&region);
+    let header = crashlog_retained::RecordHeader {
+        stream: crashlog_retained::Stream::Console,
+        level: crashlog_retained::Level::Info,
+        task: 3,
+        lost: 0,
+        time: 1,
+    };
+    for sequence in 1..=40 {
+        assert_eq!(ring.append(&header, &[sequence as u8; 100]), Ok(sequence));
+    }
+    let mut context =
+        crashlog_retained::CrashContext::new(crashlog_retained::Reason::Oops, 5, "early", &[8]);
+    (context.time, context.boot) = (77, region.boot());
+    region.mailbox().write_oops().unwrap().finish(&context);
+
+    let mut recorder = Recorder::start(&card, &memory, false).unwrap();
+    recorder.flush(&mut Oracle::default()).unwrap();
+    let number = recorder.record_oopses(&mut Oracle::default()).unwrap();
+    assert_eq!(number, Some(1));
+    let scratch = blocks(16);
+    let mut store = mount(&card, &scratch).unwrap();
+    let record = now(store.open_record(1)).unwrap().header;
+    assert_eq!((record.boot.get(), record.time.get()), (4, 77));
+    let early: Vec<_> = content(&card)
+        .log
+        .into_iter()
+        .filter(|((boot, _), _)| *boot == 4)
+        .collect();
+    let expected = (1..=40).map(|sequence| ((4, sequence), vec![sequence as u8; 100]));
+    assert!(early.into_iter().eq(expected));
+}
+
+fn dump(length: u32, blocks: &[Block]) -> Extra<'_> {
+    Extra {
+        kind: SegmentKind::Memory,
+        address: 0x8080_0000,
+        length,
+        blocks,
+    }
+}
+
+/// REQ: P10
+/// A request is held against what there is before it is cut to it: an offset behind the end gives nothing, whatever is
+/// stored there, and one that would wrap is not taken for a small one. What was cut says how long it was.
+#[test]
+fn bounds_are_checked_before_sizes_are_cut() {
+    let card = small_card();
+    let memory = blocks(Region::MIN_LEN / 512);
+    let recorder = Recorder::start(&card, &memory, true).unwrap();
+    recorder.panic(&mut Oracle::default(), 1);
+    let words = blocks(20);
+    words.iter().for_each(|block| block.fill(0x5A5A_5A5A));
+    // Room for five blocks: the first gets all it wants, the second what is left, the third nothing.
+    let extra = [dump(600, &words), dump(10_000, &words), dump(4, &words)];
+    let region = recorder.region;
+    drop(recorder);
+    let (result, _) = emergency_with(&mut card.clone(), &region, &extra);
+    assert_eq!(result, Ok(()));
+
+    let scratch = blocks(16);
+    let mut store = mount(&card, &scratch).unwrap();
+    let record = now(store.open_record(1)).unwrap();
+    let sizes: Vec<_> = record.segments()[2..]
+        .iter()
+        .map(|segment| (segment.length(), segment.original(), segment.is_truncated()))
+        .collect();
+    assert_eq!(
+        sizes,
+        [(600, 600, false), (1536, 10_000, true), (0, 4, true)]
+    );
+    let mut out = [0; 700];
+    let mut read = |segment, offset| now(record.read(&mut store, segment, offset, &mut out));
+    assert_eq!(read(2, 600 - 3), Ok(3));
+    // Behind the end, where the block goes on; where there was more; where an end would wrap.
+    for offset in [600, 601, 1024, u32::MAX - 600, u32::MAX] {
+        assert_eq!(read(2, offset), Ok(0), "offset {offset}");
+    }
+    for offset in [1536, 1537, 9_999, 10_000, u32::MAX] {
+        assert_eq!(read(3, offset), Ok(0), "offset {offset}");
+    }
+    assert_eq!(read(4, 0), Ok(0));
+    for segment in [5, usize::MAX] {
+        assert_eq!(read(segment, 0), Err(ReadError::NoSuchRecord));
+    }
+
+    // A request that is partly inside a partition is refused as a whole, and nothing is sent.
+    let mut window = window(&card);
+    let end = BlockDevice::block_count(&window);
+    card.take_counts();
+    for first in [end - 1, end, u64::MAX - 1, u64::MAX] {
+        let written = now(BlockDevice::write(&mut window, first, &words[..2]));
+        assert_eq!(written, Err(WindowError::OutOfWindow));
+        let read = now(BlockDevice::read(&mut window, first, &words[..2]));
+        assert_eq!(read, Err(WindowError::OutOfWindow));
+    }
+    let counts = card.take_counts();
+    assert_eq!((counts.read, counts.written), (0, 0));
+}
+
+/// REQ: P11
+/// Whatever space is short of, the newest log lines and the fault itself are there: the card's ring is full, so is the
+/// ring in memory, every slot is taken, and the slot has no room for what is saved beside.
+#[test]
+fn if_space_is_short_the_newest_lines_and_the_fault_come_first() {
+    let card = small_card();
+    let mut oracle = Oracle::default();
+    let memory = blocks(Region::MIN_LEN / 512);
+    let mut recorder = Recorder::start(&card, &memory, true).unwrap();
+    for place in 0..10 {
+        recorder.oops(&mut oracle, 100 + place).unwrap();
+        for _ in 0..60 {
+            recorder.append(&mut oracle).unwrap();
+            recorder.append(&mut oracle).unwrap();
+            recorder.flush(&mut oracle).unwrap();
+        }
+    }
+    let ring_pages = recorder.store.geometry().ring_pages();
+    assert!(recorder.store.next_page() > 4 * ring_pages);
+    let mut last = None;
+    while let Ok(sequence) = recorder.append(&mut oracle) {
+        last = Some((recorder.boot(), sequence));
+    }
+    assert_eq!(recorder.append(&mut oracle), Err(AppendError::Full));
+    let waiting = oracle.waiting.clone();
+
+    let time = recorder.panic(&mut oracle, 7);
+    let words = blocks(16);
+    let extra = [dump(8192, &words), dump(8192, &words)];
+    let region = recorder.region;
+    drop(recorder);
+    let (result, outcome) = emergency_with(&mut card.clone(), &region, &extra);
+    assert_eq!(result, Ok(()));
+
+    let content = content(&card);
+    let found: Vec<_> = content.log.iter().map(|(key, _)| *key).collect();
+    assert_eq!(found.last().copied(), last);
+    assert!(waiting.iter().all(|key| found.contains(key)));
+    assert_eq!(content.damaged, []);
+    assert_eq!(content.records[&time].0, outcome.record.get());
+    let scratch = blocks(16);
+    let mut store = mount(&card, &scratch).unwrap();
+    let record = now(store.open_record(outcome.record.get())).unwrap();
+    let sizes: Vec<_> = record
+        .segments()
+        .iter()
+        .map(|segment| {
+            (
+                segment.kind().unwrap(),
+                segment.length(),
+                segment.original(),
+            )
+        })
+        .collect();
+    let memory = SegmentKind::Memory;
+    assert_eq!(
+        sizes,
+        [
+            (SegmentKind::Message, 5, 5),
+            (SegmentKind::Stack, 300, 300),
+            (memory, 5 * 512, 8192),
+            (memory, 0, 8192)
+        ]
+    );
+    assert_eq!(now(record.check(&mut store, 1)), Ok(true));
+}
+
+/// REQ: P11
+/// The same if time is short: whatever block the emergency write gets to, the log lines are durable before the record is
+/// begun, and the fault is written before what is saved beside.
+#[test]
+fn if_time_is_short_the_newest_lines_and_the_fault_come_first() {
+    let words = blocks(16);
+    words.iter().for_each(|block| block.fill(0xD00D_D00D));
+    let extra = [dump(512, &words)];
+    for steps in 0.. {
+        let card = small_card();
+        let mut oracle = Oracle::default();
+        let memory = blocks(Region::MIN_LEN / 512);
+        let recorder = Recorder::start(&card, &memory, true).unwrap();
+        for _ in 0..30 {
+            recorder.append(&mut oracle).unwrap();
+        }
+        recorder.panic(&mut oracle, 1);
+        let (region, geometry) = (recorder.region, *recorder.store.geometry());
+        drop(recorder);
+        card.fail_after(steps, false);
+        let (result, outcome) = emergency_with(&mut card.clone(), &region, &extra);
+        let first = u64::from(geometry.slot(0).unwrap()) + 2048;
+        let [header, dumped] = [0, 3].map(|block| card.peek(first + block) != [0; BLOCK_LEN]);
+        assert!(outcome.finished(Step::LogTail) || !header, "step {steps}");
+        assert!(header || !dumped, "step {steps}");
+        if outcome.finished(Step::LogTail) {
+            oracle.all_durable();
+        }
+        let durable = card.after_cut(super::card::Survivors::None);
+        oracle.check(&content(&durable));
+        if result.is_ok() {
+            assert!(steps > 8 && header && dumped);
+            break;
+        }
+    }
+}

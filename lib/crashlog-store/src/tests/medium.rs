@@ -1,0 +1,154 @@
+//! The store over another medium than a card.
+
+use super::card::mix;
+use super::recorder::*;
+use crate::*;
+use block_device::{BLOCK_LEN, Block, PolledDevice, Window};
+use crashlog_format::FormatId;
+use crashlog_format::gpt::Guid;
+use crashlog_retained::{LogRing, Region};
+
+/// Another medium: bytes in memory, which are never busy, never cached, and have no commands.
+struct Bytes(Vec<u8>);
+
+/// What it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Beyond;
+
+impl Bytes {
+    fn range(&self, first: u64, blocks: &[Block]) -> Result<std::ops::Range<usize>, Beyond> {
+        let begin = usize::try_from(first).unwrap().saturating_mul(BLOCK_LEN);
+        let end = begin.saturating_add(blocks.len() * BLOCK_LEN);
+        (end <= self.0.len()).then_some(begin..end).ok_or(Beyond)
+    }
+}
+
+impl PolledDevice for Bytes {
+    type Error = Beyond;
+
+    fn block_count(&self) -> u64 {
+        (self.0.len() / BLOCK_LEN) as u64
+    }
+
+    fn read(&mut self, first: u64, blocks: &[Block]) -> Result<(), Beyond> {
+        let range = self.range(first, blocks)?;
+        for (bytes, block) in self.0[range].chunks(BLOCK_LEN).zip(blocks) {
+            block.copy_from(0, bytes);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, first: u64, blocks: &[Block]) -> Result<(), Beyond> {
+        let range = self.range(first, blocks)?;
+        for (bytes, block) in self.0[range].chunks_mut(BLOCK_LEN).zip(blocks) {
+            block.copy_to(0, bytes);
+        }
+        Ok(())
+    }
+
+    fn write_reliable(&mut self, block: u64, data: &Block) -> Result<(), Beyond> {
+        PolledDevice::write(self, block, core::slice::from_ref(data))
+    }
+
+    fn flush(&mut self) -> Result<(), Beyond> {
+        Ok(())
+    }
+}
+
+/// REQ: M9
+/// The store over another medium, through the traits of `block-device` and nothing else: made, mounted, written, crashed
+/// on with and without a known location, read back.
+#[test]
+fn the_store_works_over_another_medium() {
+    const BLOCKS: usize = 4096;
+    let mut medium = Bytes(vec![0; BLOCKS * BLOCK_LEN]);
+    let table = TableOptions {
+        name: "crashlog",
+        disk: Guid::new(1),
+        partition: Guid::new(2),
+    };
+    let made = now(write_table(&mut Polled(&mut medium), &table)).unwrap();
+    let options = FormatOptions {
+        format: FormatId::new(0xF0),
+        slots: None,
+        slot_blocks: None,
+    };
+    let partition = Window::new(Polled(&mut medium), made.first, made.blocks);
+    now(format_partition(&mut partition.unwrap(), &options)).unwrap();
+
+    let mut crashes = Vec::new();
+    for boot in 1..=4_u32 {
+        let memory = blocks(Region::MIN_LEN / 512);
+        let region = Region::over(&memory).unwrap();
+        region.begin_boot();
+        let (ring, _) = LogRing::recover(&region);
+        let header = crashlog_retained::RecordHeader {
+            stream: crashlog_retained::Stream::Console,
+            level: crashlog_retained::Level::Info,
+            task: 3,
+            lost: 0,
+            time: boot.into(),
+        };
+        // In every other boot nothing was mounted when the crash came: the emergency has to search.
+        if boot % 2 == 0 {
+            for number in 0..20_u64 {
+                ring.append(&header, &mix(number).to_le_bytes()).unwrap();
+            }
+            let mut device = Polled(&mut medium);
+            let found = now(find_partition(&mut device, "crashlog", region.scratch())).unwrap();
+            assert_eq!(found, made);
+            let window = Window::new(device, found.first, found.blocks).unwrap();
+            let mut store = now(Store::mount(window, OPTIONS, region.scratch())).unwrap();
+            region.rebase(store.format(), store.last_boot(), ring.oldest_boot());
+            ring.close();
+            let numbering = store.numbering(region.boot_offset());
+            let run = ring.next_run(&numbering, MAX_RUN).unwrap();
+            now(store.write_pages(run.blocks)).unwrap();
+            ring.mark_durable(run.blocks.len(), |_, _| {});
+            let location = crashlog_retained::Location {
+                first: found.first,
+                geometry: *store.geometry(),
+                format: store.format(),
+                keep_first: KEEP_FIRST,
+                card: CARD,
+            };
+            region.location().store(&location, store.next_page());
+        }
+        ring.append(&header, b"the last words").unwrap();
+        let mut context = crashlog_retained::CrashContext::new(
+            crashlog_retained::Reason::Panic,
+            5,
+            "worker",
+            &[0, 1, 4, 0, 0, 0, 0],
+        );
+        (context.time, context.boot) = (u64::from(boot) * 1000, region.boot());
+        context.registers[15] = boot;
+        region.mailbox().write_crash().unwrap().finish(&context);
+        region.mailbox().arm();
+        let (result, outcome) = emergency_with(&mut medium, &region, &[]);
+        assert_eq!((result, outcome.record.get()), (Ok(()), boot));
+        crashes.push(context.time);
+
+        let scratch = blocks(16);
+        let window = Window::new(Polled(&mut medium), made.first, made.blocks).unwrap();
+        let mut store = now(Store::mount(window, OPTIONS, &scratch)).unwrap();
+        let times = (1..=boot).map(|number| {
+            let record = now(store.open_record(number)).unwrap();
+            record.header.time.get()
+        });
+        assert!(times.eq(crashes.iter().copied()));
+        let buffer = blocks(3);
+        let mut reader = LogReader::new(&store, &buffer);
+        let mut last = None;
+        let mut count = 0;
+        while let Some(item) = now(reader.next(&mut store)).unwrap() {
+            let LogItem::Record { record, .. } = item else {
+                panic!("{item:?}");
+            };
+            last = Some((record.boot, record.payload.to_vec()));
+            count += 1;
+        }
+        assert_eq!(last, Some((boot, b"the last words".to_vec())));
+        assert_eq!(count, boot + boot / 2 * 20);
+    }
+}
