@@ -11,6 +11,9 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 /// Marks a context as complete: `CTX!`.
 const COMPLETE: u32 = u32::from_le_bytes(*b"CTX!");
 
+/// Marks one of which only the note is there yet: `CTXN`.
+const NOTED: u32 = u32::from_le_bytes(*b"CTXN");
+
 /// Who crashed, how, where and when. Message and stack go beside it, see [`ContextWriter`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
@@ -56,6 +59,13 @@ struct Stored {
 const STORED: usize = 2;
 const STORED_WORDS: usize = size_of::<Stored>() / 4;
 
+/// Words of the note: its check, and the context. Apart from the words above, which are written while it counts.
+const NOTE_CHECK: usize = 48;
+const NOTE: usize = NOTE_CHECK + 1;
+const NOTE_WORDS: usize = size_of::<CrashContext>() / 4;
+
+const _: () = assert!(STORED + STORED_WORDS <= NOTE_CHECK && NOTE + NOTE_WORDS <= 120);
+
 impl CrashContext {
     /// The context of a crash of task `task`; `fault` is `FaultInfo` in its wire encoding, cut to 16 bytes. The other
     /// fields are zero.
@@ -65,10 +75,15 @@ impl CrashContext {
         context.reason = reason as u8;
         context.task = task;
         context.name = Name::new(name);
-        for (to, from) in context.fault.iter_mut().zip(fault) {
+        context.set_fault(fault);
+        context
+    }
+
+    /// Says what the fault was: `FaultInfo` in its wire encoding, cut to 16 bytes.
+    pub fn set_fault(&mut self, fault: &[u8]) {
+        for (to, from) in self.fault.iter_mut().zip(fault) {
             *to = *from;
         }
-        context
     }
 
     /// What the crash does to the system.
@@ -112,14 +127,18 @@ impl<'a> ContextSlot<'a> {
         words(self.control, STORED, STORED_WORDS)
     }
 
+    fn note(&self) -> &'a [AtomicU32] {
+        words(self.control, NOTE, NOTE_WORDS)
+    }
+
     fn check_word(&self) -> &'a AtomicU32 {
         let [_, check, ..] = self.control.words();
         check
     }
 
-    /// Is something here that was completed?
+    /// Is something here that was completed, or noted?
     pub(crate) fn is_complete(&self) -> bool {
-        load(self.state()) == COMPLETE
+        matches!(load(self.state()), COMPLETE | NOTED)
     }
 
     pub(crate) fn clear(&self) {
@@ -138,10 +157,14 @@ impl<'a> ContextSlot<'a> {
         }
     }
 
-    /// The context, if it is complete and its check holds.
+    /// The context, if it is complete, or noted, and its check holds.
     pub(crate) fn read(self) -> Option<StoredContext<'a>> {
-        if !self.is_complete() || load(self.check_word()) != check(COMPLETE, self.stored()) {
-            return None;
+        match load(self.state()) {
+            COMPLETE if load(self.check_word()) == check(COMPLETE, self.stored()) => {}
+            NOTED if self.control.word(NOTE_CHECK) == check(NOTED, self.note()) => {
+                return Some(self.read_note());
+            }
+            _ => return None,
         }
         let mut found = StoredContext {
             slot: self,
@@ -161,6 +184,19 @@ impl<'a> ContextSlot<'a> {
         self.control
             .copy_to(at(offset_of!(Stored, stack)), found.stack.as_mut_bytes());
         Some(found)
+    }
+
+    // Rare, and not to weigh on the emergency path.
+    #[inline(never)]
+    fn read_note(self) -> StoredContext<'a> {
+        let mut context = CrashContext::new_zeroed();
+        self.control.copy_to(NOTE * 4, context.as_mut_bytes());
+        StoredContext {
+            slot: self,
+            context,
+            message: Extent::EMPTY,
+            stack: Extent::EMPTY,
+        }
     }
 }
 
@@ -236,6 +272,14 @@ impl ContextWriter<'_> {
     #[must_use]
     pub const fn stack_room(&self) -> usize {
         Self::MAX_LEN.saturating_sub(self.stack.length as usize)
+    }
+
+    /// Keeps what is known up to now: if the writer is never finished, this is the context, without message and stack.
+    pub fn note(&self, context: &CrashContext) {
+        let control = self.slot.control;
+        control.copy_from(NOTE * 4, context.as_bytes());
+        control.set_word(NOTE_CHECK, check(NOTED, self.slot.note()));
+        publish(self.slot.state(), NOTED);
     }
 
     /// Completes the context.

@@ -55,6 +55,6 @@ pub use crashlog_format::{Failure, Level, Outcome, Phase, Reason, Step, Stream};
 pub use failure::{FailureSlot, FailureWriter, StoredFailure};
 pub use history::{History, HistorySlot, Series};
 pub use location::{CARD_LOCATION_LEN, Location, LocationCache};
-pub use mailbox::{Mailbox, MailboxState, Oops};
+pub use mailbox::{Mailbox, MailboxState, Oops, SelfTest};
 pub use region::{Region, Start};
 pub use ring::{AppendError, LogRing, MAX_RUN, Numbering, Pending, Recovery, Run};

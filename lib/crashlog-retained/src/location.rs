@@ -52,6 +52,15 @@ impl<'a> LocationCache<'a> {
             .set_word(CHECK, !check(MAGIC, words(self.0, FIELDS, COVERED)));
     }
 
+    /// Forgets the location unless it is of the card in the slot: `is_there` says so of what was kept of a card.
+    pub fn forget_unless(&self, is_there: impl FnOnce(&[u8; CARD_LOCATION_LEN]) -> bool) {
+        if let Some(location) = self.load()
+            && !is_there(&location.card)
+        {
+            self.invalidate();
+        }
+    }
+
     /// Keeps `location`, and that page `next_page` is the next to be written.
     pub fn store(&self, location: &Location, next_page: u32) {
         self.invalidate();
@@ -191,6 +200,19 @@ mod tests {
             assert_eq!(cache.next_page(), Some(page));
         }
         cache.invalidate();
+        assert_eq!(cache.load(), None);
+    }
+
+    #[test]
+    fn another_card_has_no_location() {
+        let block = Block::zeroed();
+        let cache = LocationCache::new(&block);
+        // There is none, so nobody is asked.
+        cache.forget_unless(|_| panic!("of which card?"));
+        cache.store(&location(), 9);
+        cache.forget_unless(|card| *card == location().card);
+        assert_eq!(cache.load(), Some(location()));
+        cache.forget_unless(|card| card[1] != 1);
         assert_eq!(cache.load(), None);
     }
 

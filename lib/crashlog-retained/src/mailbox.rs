@@ -1,7 +1,10 @@
 //! The mailbox: the crash that is being recorded, and faults of single tasks that wait to be.
 //!
 //! The supervisor fills in the crash and arms the mailbox; a recorder that starts and finds it armed writes the record
-//! before anything else, and leaves how it went. What is still armed, or failed, at the next boot is written late.
+//! before anything else, and leaves how it went. What is still armed, or failed, at the next boot is written late; so is
+//! a crash that was noted and never handed over, because the supervisor itself failed or hung.
+//!
+//! How the recorder's self-test went is kept here, too: it has one in each boot, and may be restarted in the midst of it.
 
 use crate::context::{CONTEXT_BLOCKS, ContextSlot};
 use crate::words::{check, load, publish, store, words};
@@ -9,7 +12,7 @@ use crate::{ContextWriter, StoredContext};
 use block_device::Block;
 use core::sync::atomic::AtomicU32;
 use crashlog_format::Outcome;
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 /// Faults of single tasks that can wait at a time.
 const OOPSES: usize = 4;
@@ -18,6 +21,9 @@ const ARMED: u32 = u32::from_le_bytes(*b"ARM1");
 const ARMED_MINIMAL: u32 = u32::from_le_bytes(*b"ARM2");
 const DONE: u32 = u32::from_le_bytes(*b"DONE");
 const FAILED: u32 = u32::from_le_bytes(*b"FAIL");
+const NOTED: u32 = u32::from_le_bytes(*b"NOTE");
+/// Begins the check of the self-test's outcome.
+const TEST: u32 = u32::from_le_bytes(*b"TEST");
 
 /// Words of the control block.
 const STATE: usize = 0;
@@ -25,6 +31,9 @@ const OUTCOME_CHECK: usize = 1;
 const OUTCOME: usize = 2;
 const OUTCOME_WORDS: usize = size_of::<Outcome>() / 4;
 const DROPPED: usize = OUTCOME + OUTCOME_WORDS;
+const TEST_CHECK: usize = DROPPED + 1;
+const TEST_AT: usize = TEST_CHECK + 1;
+const TEST_WORDS: usize = size_of::<SelfTest>() / 4;
 
 /// The mailbox.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +52,30 @@ pub enum MailboxState {
     Done,
     /// A crash whose record could not be written.
     Failed,
+    /// A crash that the supervisor found, and did not come to handing over.
+    Noted,
+}
+
+/// How far the recorder's self-test of a boot came. The numbers are the recorder's.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
+pub struct SelfTest {
+    /// The boot, as [`crate::Region::boot`] counts.
+    pub boot: u32,
+    /// The step that it came to, or that it failed in.
+    pub step: u32,
+    /// Why it failed; 0 if it did not.
+    pub cause: u32,
+    /// The driver's last error; 0 if there was none.
+    pub error: u32,
+    /// Number of its record.
+    pub record: u32,
+    /// Milliseconds it took.
+    pub milliseconds: u32,
+    /// Commands that had to be tried again.
+    pub retries: u32,
 }
 
 impl<'a> Mailbox<'a> {
@@ -60,15 +93,22 @@ impl<'a> Mailbox<'a> {
             ARMED_MINIMAL => MailboxState::ArmedMinimal,
             DONE => MailboxState::Done,
             FAILED => MailboxState::Failed,
+            NOTED => MailboxState::Noted,
             _ => MailboxState::Empty,
         }
     }
 
-    /// Begins to write a crash; empties the mailbox. `finish` the writer, then [`Mailbox::arm`].
+    /// Begins to write a crash; empties the mailbox. Make a note of it by the writer and [`Mailbox::note`], `finish` the
+    /// writer, then [`Mailbox::arm`].
     #[must_use]
     pub fn write_crash(&self) -> Option<ContextWriter<'a>> {
         self.clear();
         Some(self.slot(0)?.writer())
+    }
+
+    /// Should nothing more come: there is a crash, to be recorded at the next boot.
+    pub fn note(&self) {
+        self.set(NOTED);
     }
 
     /// Hands the crash to the recorder.
@@ -155,6 +195,31 @@ impl<'a> Mailbox<'a> {
             }
         }
         oldest
+    }
+
+    /// Keeps how far the self-test came.
+    pub fn set_self_test(&self, test: &SelfTest) {
+        let Some(block) = self.0.first() else { return };
+        block.copy_from(TEST_AT * 4, test.as_bytes());
+        block.set_word(TEST_CHECK, check(TEST, words(block, TEST_AT, TEST_WORDS)));
+    }
+
+    /// How far the last self-test came; `None` if there was none since power-on.
+    #[must_use]
+    pub fn self_test(&self) -> Option<SelfTest> {
+        let block = self.0.first()?;
+        if block.word(TEST_CHECK) != check(TEST, words(block, TEST_AT, TEST_WORDS)) {
+            return None;
+        }
+        let mut test = SelfTest::new_zeroed();
+        block.copy_to(TEST_AT * 4, test.as_mut_bytes());
+        Some(test)
+    }
+
+    /// Does a crash wait here to be recorded, of the system or of a task?
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        !matches!(self.state(), MailboxState::Empty | MailboxState::Done) || self.oops().is_some()
     }
 
     /// Faults of single tasks that there was no room for, since power-on.
@@ -273,6 +338,101 @@ mod tests {
         assert_eq!(bytes(stack), [1; 512]);
     }
 
+    /// REQ: X1
+    /// A supervisor that stops at any moment after the note leaves the note, whatever it has written beside it.
+    #[test]
+    fn a_crash_that_was_noted_is_there_until_it_is_described() {
+        let memory = memory();
+        let region = Region::over(&memory).unwrap();
+        region.begin_boot();
+        let mailbox = region.mailbox();
+        write(mailbox.write_crash().unwrap(), &context(4, 70));
+        mailbox.arm();
+        mailbox.conclude(true);
+
+        let noted = |task| {
+            let crash = mailbox.crash().unwrap();
+            assert_eq!(mailbox.state(), MailboxState::Noted);
+            assert_eq!(crash.context, context(task, 77));
+            assert_eq!((crash.message().length, crash.stack().length), (0, 0));
+        };
+        let mut writer = mailbox.write_crash().unwrap();
+        assert!(mailbox.crash().is_none());
+        writer.note(&context(5, 77));
+        mailbox.note();
+        noted(5);
+        writer.message(b"index out of bounds");
+        noted(5);
+        writer.stack_at(0x8080_1000, 64);
+        writer.stack(&[1; 64]);
+        noted(5);
+        writer.finish(&context(6, 78));
+        let crash = mailbox.crash().unwrap();
+        assert_eq!(crash.context, context(6, 78));
+        assert_eq!((crash.message().length, crash.stack().length), (19, 64));
+        mailbox.arm();
+        assert_eq!(mailbox.state(), MailboxState::Armed);
+        // The next crash has no use for this one's note.
+        let _ = mailbox.write_crash().unwrap();
+        mailbox.note();
+        assert!(mailbox.crash().is_none());
+    }
+
+    #[test]
+    fn what_waits_is_known() {
+        let memory = memory();
+        let region = Region::over(&memory).unwrap();
+        region.begin_boot();
+        let mailbox = region.mailbox();
+        assert!(!mailbox.is_pending());
+        write(mailbox.write_oops().unwrap(), &context(5, 77));
+        assert!(mailbox.is_pending());
+        mailbox.oops().unwrap().clear();
+        assert!(!mailbox.is_pending());
+        let states = [
+            MailboxState::Noted,
+            MailboxState::Armed,
+            MailboxState::ArmedMinimal,
+            MailboxState::Failed,
+            MailboxState::Done,
+            MailboxState::Empty,
+        ];
+        for state in states {
+            match state {
+                MailboxState::Noted => mailbox.note(),
+                MailboxState::Armed => mailbox.arm(),
+                MailboxState::ArmedMinimal => mailbox.arm_minimal(),
+                MailboxState::Failed => mailbox.conclude(false),
+                MailboxState::Done => mailbox.conclude(true),
+                MailboxState::Empty => mailbox.clear(),
+            }
+            let saved = matches!(state, MailboxState::Done | MailboxState::Empty);
+            assert_eq!((mailbox.state(), mailbox.is_pending()), (state, !saved));
+        }
+    }
+
+    #[test]
+    fn a_self_test_is_known_until_power_off() {
+        let memory = memory();
+        let region = Region::over(&memory).unwrap();
+        region.begin_boot();
+        assert_eq!(region.mailbox().self_test(), None);
+        let test = SelfTest {
+            boot: 1,
+            step: 2,
+            cause: 3,
+            error: 4,
+            record: 5,
+            milliseconds: 6,
+            retries: 7,
+        };
+        region.mailbox().set_self_test(&test);
+        region.begin_boot();
+        assert_eq!(region.mailbox().self_test(), Some(test));
+        memory[1].set_word(TEST_AT, 9);
+        assert_eq!(region.mailbox().self_test(), None);
+    }
+
     #[test]
     fn a_try_does_not_see_the_outcome_of_another() {
         let memory = memory();
@@ -325,6 +485,20 @@ mod tests {
     }
 
     proptest! {
+        /// The same for the note of a crash: its words are the state, and those from 48 on.
+        #[test]
+        fn damage_to_a_note_is_noticed(word in 47usize..83, value: u32) {
+            let memory = memory();
+            let region = Region::over(&memory).unwrap();
+            region.begin_boot();
+            let writer = region.mailbox().write_crash().unwrap();
+            writer.note(&context(5, 77));
+            let word = if word == 47 { 0 } else { word };
+            prop_assume!(memory[2].word(word) != value);
+            memory[2].set_word(word, value);
+            prop_assert!(region.mailbox().crash().is_none());
+        }
+
         /// A context that is damaged in any way is not taken for one; message and stack have checksums of their own.
         #[test]
         fn damage_is_noticed(word in 0usize..44, value: u32) {

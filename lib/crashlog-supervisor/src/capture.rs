@@ -21,6 +21,12 @@ const OVERFLOW_REACH: u32 = 4_096;
 /// task eight at most (hubris-interface section 5.3).
 const REGIONS: usize = 8;
 
+/// Where a context has the fault, while that is not known.
+const NOT_KNOWN: [u8; 1] = [u8::MAX];
+
+/// As [`NOT_KNOWN`], of a task that has no fault.
+const NONE: [u8; 1] = [0];
+
 /// What the caller knows about a crash.
 #[derive(Copy, Clone, Debug)]
 pub struct Crash {
@@ -38,23 +44,31 @@ pub struct Crash {
 
 /// Describes a crash: everything the kernel knows about the task goes straight
 /// into `writer`, in retained RAM. Returns the crash's signature.
+///
+/// Of a panic, a note is made of what is known before the kernel is asked for
+/// anything, and again when the fault is known: should this never end, the
+/// watchdog resets the system, and the next boot records the note (X1).
 pub fn capture(
     kernel: &mut impl Kernel,
     task: &TaskPolicy,
     crash: Crash,
     mut writer: ContextWriter<'_>,
 ) -> u32 {
-    let fault = kernel.fault(crash.task);
-    let encoded = Encoded::from(fault);
-    let mut context = CrashContext::new(
-        crash.reason,
-        crash.task as u16,
-        task.name,
-        encoded.as_bytes(),
-    );
+    let mut context = CrashContext::new(crash.reason, crash.task as u16, task.name, &NOT_KNOWN);
     context.time = crash.time;
     context.boot = crash.boot;
     context.restarts = crash.restarts;
+    let is_panic = crash.reason == Reason::Panic;
+    if is_panic {
+        writer.note(&context);
+    }
+    let fault = kernel.fault(crash.task);
+    let encoded = Encoded::from(fault);
+    context.set_fault(&NONE);
+    context.set_fault(encoded.as_bytes());
+    if is_panic {
+        writer.note(&context);
+    }
 
     if let Some(FaultInfo::Panic) = fault {
         message(kernel, crash.task, &mut writer);

@@ -21,11 +21,14 @@
 //!
 //! 1. The hardware watchdog is armed, once, with the budget of the whole
 //!    emergency. From here on the system restarts, whatever fails.
-//! 2. The crash is described in the mailbox in retained RAM.
-//! 3. The mailbox is armed, by one word, and the recorder restarted, which
+//! 2. A note of the crash is made in the mailbox in retained RAM: who, when, and
+//!    then which fault. Should nothing follow, because the supervisor hangs or
+//!    fails, the watchdog resets the system and the next boot records the note.
+//! 3. The crash is described there in full.
+//! 4. The mailbox is armed, by one word, and the recorder restarted, which
 //!    finds it armed and writes the record by polling. This comes last: until
 //!    then a recorder that starts for another reason sees nothing.
-//! 4. When the recorder says that it is done, the system is reset. If it
+//! 5. When the recorder says that it is done, the system is reset. If it
 //!    faults instead, or its time is up, it is called once more, for a minimal
 //!    record; and when that ends, in whatever way, the system is reset.
 //!

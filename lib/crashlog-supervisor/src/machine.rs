@@ -30,6 +30,8 @@ pub struct Machine {
     pub deeds: Vec<Deed>,
     /// Does the kernel give out registers?
     pub with_registers: bool,
+    /// Calls of the kernel that come back; the one after them never does, which here is a panic.
+    pub calls: Option<usize>,
 }
 
 impl Machine {
@@ -39,6 +41,14 @@ impl Machine {
             tasks: vec![Task::default(); tasks],
             deeds: Vec::new(),
             with_registers: true,
+            calls: None,
+        }
+    }
+
+    /// Another call of the kernel.
+    fn call(&mut self) {
+        if let Some(calls) = &mut self.calls {
+            *calls = calls.checked_sub(1).expect("a call that comes back");
         }
     }
 }
@@ -49,24 +59,29 @@ impl Kernel for Machine {
     }
 
     fn arm_watchdog(&mut self, budget_ms: u32) {
+        self.call();
         self.deeds.push(Deed::Armed(budget_ms));
     }
 
     fn fault(&mut self, task: usize) -> Option<FaultInfo> {
+        self.call();
         self.tasks[task].fault
     }
 
     fn registers(&mut self, task: usize) -> Option<[u32; TASK_REGISTERS]> {
+        self.call();
         self.with_registers.then_some(self.tasks[task].registers)
     }
 
     fn panic_message(&mut self, task: usize, message: &mut [u8; PANIC_MESSAGE_MAX]) -> usize {
+        self.call();
         let text = &self.tasks[task].message;
         message[..text.len()].copy_from_slice(text);
         text.len()
     }
 
     fn memory(&mut self, task: usize, region: usize) -> Option<TaskDumpRegion> {
+        self.call();
         let (base, content) = self.tasks[task].memory.get(region)?;
         Some(TaskDumpRegion {
             base: *base,
@@ -76,6 +91,7 @@ impl Kernel for Machine {
 
     /// Panics where the kernel would fault the supervisor.
     fn read(&mut self, task: usize, address: u32, bytes: &mut [u8]) -> usize {
+        self.call();
         let (base, content) = self.tasks[task]
             .memory
             .iter()
@@ -87,6 +103,7 @@ impl Kernel for Machine {
     }
 
     fn restart(&mut self, task: usize) {
+        self.call();
         self.deeds.push(Deed::Restarted(task));
         self.tasks[task].fault = None;
     }

@@ -89,6 +89,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
                 }
                 self.keep_earlier_crash();
                 if let Some(writer) = self.region.mailbox().write_crash() {
+                    self.region.mailbox().note();
                     let crash = Crash {
                         reason: Reason::Panic,
                         task,
@@ -305,7 +306,10 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         let mailbox = self.region.mailbox();
         match mailbox.state() {
             MailboxState::Empty | MailboxState::Done => {}
-            MailboxState::Armed | MailboxState::ArmedMinimal | MailboxState::Failed => {
+            MailboxState::Noted
+            | MailboxState::Armed
+            | MailboxState::ArmedMinimal
+            | MailboxState::Failed => {
                 if let Some(crash) = mailbox.crash() {
                     copy_to_notes(&mailbox, &crash);
                 }
@@ -323,7 +327,8 @@ fn blame(mailbox: &Mailbox<'_>, failure: Failure) {
             mailbox.set_outcome(&outcome);
             mailbox.conclude(false);
         }
-        MailboxState::Empty | MailboxState::Done | MailboxState::Failed => {}
+        // No reset comes between a note and the call of the recorder.
+        MailboxState::Empty | MailboxState::Noted | MailboxState::Done | MailboxState::Failed => {}
     }
 }
 

@@ -108,7 +108,7 @@ fn the_context_says_who_what_where_and_when() {
     supervisor.kernel.tasks[WORKER].fault = Some(memory_fault());
     let _ = supervisor.fault(WORKER, Disposition::Reset, 7, 0);
     // Complete, but not handed over before the faults have settled.
-    assert_eq!(region.mailbox().state(), MailboxState::Empty);
+    assert_eq!(region.mailbox().state(), MailboxState::Noted);
     let crash = region.mailbox().crash().unwrap();
     let context = crash.context;
     assert_eq!(context.reason(), Reason::Panic);
@@ -128,6 +128,47 @@ fn the_context_says_who_what_where_and_when() {
     crash.record_blocks()[2].copy_to(0, &mut bytes);
     assert_eq!(bytes[..3], [0xc0, 0xc1, 0xc2]);
     assert_eq!(crash.message().length, 0);
+}
+
+/// REQ: X1
+/// Whichever call of the kernel never comes back while a crash is described, the watchdog is armed and the crash is
+/// noted: who and when, and which fault as soon as the kernel has said it.
+#[test]
+fn a_supervisor_that_hangs_leaves_a_note() {
+    let mut calls = 0;
+    loop {
+        let region = retained();
+        let mut supervisor = boot(region);
+        supervisor.kernel.tasks[WORKER].fault = Some(FaultInfo::Panic);
+        supervisor.kernel.tasks[WORKER].message = b"why".to_vec();
+        // The first is the watchdog's, which is no call of the kernel.
+        supervisor.kernel.calls = Some(1 + calls);
+        let described = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _ = supervisor.fault(WORKER, Disposition::Reset, 7, 0);
+            supervisor.settle();
+        }));
+        assert_eq!(supervisor.kernel.deeds[0], Deed::Armed(BUDGET));
+        let mailbox = region.mailbox();
+        let crash = mailbox.crash().expect("the crash is not lost");
+        let context = crash.context;
+        assert_eq!(context.reason(), Reason::Panic);
+        assert_eq!(
+            (context.task, context.name.as_str(), context.time),
+            (WORKER as u16, "worker", 100)
+        );
+        assert_eq!((context.boot, context.restarts), (1, 7));
+        assert_eq!(context.fault()[0], if calls == 0 { u8::MAX } else { 8 });
+        if described.is_ok() {
+            assert_eq!(mailbox.state(), MailboxState::Armed);
+            assert_eq!(crash.message().length, 3);
+            break;
+        }
+        // Only the call of the recorder comes after the mailbox is armed.
+        let called = calls > 0 && mailbox.state() == MailboxState::Armed;
+        assert!(called || mailbox.state() == MailboxState::Noted, "{calls}");
+        calls += 1;
+    }
+    assert!(calls >= 5, "{calls}");
 }
 
 #[test]

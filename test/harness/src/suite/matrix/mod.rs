@@ -8,6 +8,7 @@ mod clients;
 mod recorder;
 pub(super) mod scene;
 mod states;
+mod supervisor;
 mod system;
 
 use super::{Bench, Cases, Rig};
@@ -44,6 +45,7 @@ pub fn rows() -> Vec<Row> {
     let mut rows = clients::rows();
     rows.extend(recorder::rows());
     rows.extend(system::rows());
+    rows.extend(supervisor::rows());
     rows.extend(states::rows());
     rows.extend(broken::rows());
     rows

@@ -70,7 +70,7 @@ pub fn rows() -> Vec<Row> {
             "a client, while the recorder is in an endless loop",
             IDLE,
             RECORDED,
-            "X2",
+            "X1 X2",
             endless,
         ),
         recorder(
