@@ -91,11 +91,16 @@ function header(    copy, best) {
 }
 
 # The crash whose context begins at a block: task and fault.
-function context(block,    fault) {
-    if (word(block, 0) != tag("CTX!") || word(block, 1) != sum(tag("CTX!"), block, 2, 42)) return ""
-    fault = word(block, 29) % 256
-    return sprintf("task `%s`, %s, boot %d after %d.%03d s", text(block, 23, 6), fault in FAULT ? FAULT[fault] : "fault " fault, \
-        word(block, 4) + OFFSET, word(block, 2) / 1000, word(block, 2) % 1000)
+function context(block,    fault, at) {
+    at = 2
+    if (word(block, 0) == tag("CTXN")) {
+        # A note, while the rest is being described.
+        at = 49
+        if (word(block, 48) != sum(tag("CTXN"), block, 49, 34)) return ""
+    } else if (word(block, 0) != tag("CTX!") || word(block, 1) != sum(tag("CTX!"), block, 2, 42)) return ""
+    fault = word(block, at + 27) % 256
+    return sprintf("task `%s`, %s, boot %d after %d.%03d s", text(block, at + 21, 6), fault in FAULT ? FAULT[fault] : "fault " fault, \
+        word(block, at + 2) + OFFSET, word(block, at) / 1000, word(block, at) % 1000)
 }
 
 function mailbox(    state, crash, waiting, at) {
@@ -104,6 +109,7 @@ function mailbox(    state, crash, waiting, at) {
     if (crash == "") crash = "one that does not pass its check"
     if (state == tag("ARM1") || state == tag("ARM2")) print "crash      not recorded yet: " crash
     else if (state == tag("FAIL")) print "crash      could not be recorded and waits: " crash
+    else if (state == tag("NOTE")) print "crash      not handed to the recorder yet: " crash
     else if (state == tag("DONE")) print "crash      on the card: " crash
     else print "crash      none"
     waiting = 0

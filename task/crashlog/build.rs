@@ -43,6 +43,9 @@ struct Config {
     /// Does an eMMC that was put to sleep (CMD5) wake again on this board? Some do not.
     #[serde(default)]
     card_wakes: bool,
+    /// Is the emergency path to be tried at the start of each boot?
+    #[serde(default)]
+    self_test: bool,
     /// Who may call which operation; operations that are not named are open to all.
     #[serde(default)]
     allowed_callers: BTreeMap<String, Vec<String>>,
@@ -116,7 +119,11 @@ fn main() -> Result<()> {
          /// Size of the retained region in bytes.\n\
          pub const CRASH_SIZE: usize = {:#x};\n\
          /// Index of this task.\n\
-         pub const TASK_INDEX: usize = {index};\n",
+         pub const TASK_INDEX: usize = {index};\n\
+         /// Is the emergency path to be tried at the start of each boot?\n\
+         pub const SELF_TEST: bool = {};\n\
+         /// Name of this task.\n\
+         pub const TASK_NAME: &str = {name:?};\n",
         config.controller,
         config.base_clock_khz,
         config.max_clock_khz,
@@ -134,6 +141,7 @@ fn main() -> Result<()> {
         config.card_wakes,
         crash.address,
         crash.size,
+        config.self_test,
     );
     fs::write(build_util::out_dir().join("config.rs"), source)?;
 

@@ -74,6 +74,12 @@ impl CardLocation {
         }
     }
 
+    /// Whether both are of one card: its identification tells, its address does not, as an SD card chooses that itself.
+    #[must_use]
+    pub fn is_of_same_card(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.cid == other.cid
+    }
+
     /// Whether a bit of [`flag`] is set.
     #[must_use]
     pub const fn has(&self, flag: u16) -> bool {
@@ -126,6 +132,27 @@ impl CardLocation {
 #[cfg(test)]
 mod tests {
     use super::{CardLocation, flag};
+
+    #[test]
+    fn a_card_is_told_by_its_identification_alone() {
+        let card = CardLocation {
+            cid: [1, 2, 3, 4],
+            rca: 0x1234,
+            kind: 2,
+            lines: 4,
+            ..CardLocation::default()
+        };
+        let moved = CardLocation {
+            rca: 0x5678,
+            lines: 1,
+            ..card
+        };
+        let mut other = card;
+        other.cid[3] += 1;
+        assert!(card.is_of_same_card(&moved));
+        assert!(!card.is_of_same_card(&other));
+        assert!(!card.is_of_same_card(&CardLocation::default()));
+    }
 
     #[test]
     fn addresses_stay_on_the_card() {

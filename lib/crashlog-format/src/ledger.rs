@@ -15,6 +15,12 @@
 //! * A crash like one that is already there (same task, fault and place) is counted there.
 //! * The first N records that nobody has acknowledged stay. Of the rest the oldest goes, acknowledged ones first.
 //! * Erasing a record releases its slot; its number is never used again (P9).
+//!
+//! # The record of a self-test
+//!
+//! It is no crash, and takes nothing from one: it stands in the last **free** slot, which stays free. The header of the
+//! ledger names it, until the next self-test replaces it or a crash needs its slot. It has a number of its own, and is
+//! in no counter.
 
 use crate::{BLOCK_LEN, CheckError, FormatId, Geometry, Reason, VERSION};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian::U32};
@@ -38,7 +44,8 @@ pub struct Ledger {
     slots: u8,
     /// Entries behind this many are free slots, whatever the block holds there.
     used: u8,
-    reserved: u8,
+    /// Slot of the self-test's record.
+    test_slot: u8,
     generation: U32,
     next_record: U32,
     /// One bit for each slot whose record was acknowledged.
@@ -46,7 +53,9 @@ pub struct Ledger {
     boot: U32,
     next_page: U32,
     counters: Counters,
-    more: [U32; 6],
+    /// The record of the last self-test; sequence number 0 if there is none.
+    test: Entry,
+    more: U32,
     entries: [Entry; SLOTS],
 }
 
@@ -68,6 +77,16 @@ pub struct Entry {
     pub last_time: U32,
 }
 
+impl Entry {
+    const NONE: Self = Self {
+        sequence: U32::ZERO,
+        signature: U32::ZERO,
+        repeats: U32::ZERO,
+        last_boot: U32::ZERO,
+        last_time: U32::ZERO,
+    };
+}
+
 /// Crashes since the partition was formatted (P3), repetitions included.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
@@ -85,7 +104,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// With one more crash counted.
+    /// With one more crash counted. A self-test is none.
     #[must_use]
     pub fn with(mut self, crash: &Crash) -> Self {
         let add = |counter: &mut U32| *counter = counter.get().saturating_add(1).into();
@@ -93,6 +112,7 @@ impl Counters {
             Reason::Oops => &mut self.oops,
             Reason::Panic => &mut self.panic,
             Reason::Kernel => &mut self.kernel,
+            Reason::SelfTest => return self,
         });
         if crash.late {
             add(&mut self.late);
@@ -121,6 +141,11 @@ pub enum Plan {
         /// The slot to release with the same ledger, so that one stays free.
         release: Option<u32>,
     },
+    /// The record of a self-test: write it into `slot`, which stays free.
+    Test {
+        /// A free slot, the last.
+        slot: u32,
+    },
 }
 
 /// A crash, as far as the ledger takes notice of it.
@@ -148,8 +173,20 @@ impl Plan {
     /// The slot of the record.
     #[must_use]
     pub const fn slot(self) -> u32 {
-        let (Self::Known { slot } | Self::Repeat { slot } | Self::New { slot, .. }) = self;
+        let (Self::Known { slot }
+        | Self::Repeat { slot }
+        | Self::New { slot, .. }
+        | Self::Test { slot }) = self;
         slot
+    }
+
+    /// The slot that a record is to be written into, if one is to be written.
+    #[must_use]
+    pub const fn writes(self) -> Option<u32> {
+        match self {
+            Self::New { slot, .. } | Self::Test { slot } => Some(slot),
+            Self::Known { .. } | Self::Repeat { .. } => None,
+        }
     }
 }
 
@@ -171,7 +208,7 @@ impl Ledger {
         version: 0,
         slots: 0,
         used: 0,
-        reserved: 0,
+        test_slot: 0,
         generation: U32::ZERO,
         next_record: U32::ZERO,
         acknowledged: U32::ZERO,
@@ -183,16 +220,9 @@ impl Ledger {
             kernel: U32::ZERO,
             late: U32::ZERO,
         },
-        more: [U32::ZERO; 6],
-        entries: [const {
-            Entry {
-                sequence: U32::ZERO,
-                signature: U32::ZERO,
-                repeats: U32::ZERO,
-                last_boot: U32::ZERO,
-                last_time: U32::ZERO,
-            }
-        }; SLOTS],
+        test: Entry::NONE,
+        more: U32::ZERO,
+        entries: [const { Entry::NONE }; SLOTS],
     };
 
     /// The ledger of a new partition; generation 0.
@@ -355,6 +385,15 @@ impl Ledger {
             .find(|(_, entry)| entry.sequence.get() == sequence)
     }
 
+    /// The record of the last self-test, with its slot, as long as no crash has taken that.
+    #[must_use]
+    pub fn self_test(&self) -> Option<(u32, &Entry)> {
+        let slot = u32::from(self.test_slot);
+        let there =
+            self.test.sequence.get() != 0 && slot < self.slots.into() && self.entry(slot).is_none();
+        there.then_some((slot, &self.test))
+    }
+
     /// Was the record in `slot` acknowledged?
     #[must_use]
     pub const fn is_acknowledged(&self, slot: u32) -> bool {
@@ -366,6 +405,9 @@ impl Ledger {
     /// # Errors
     /// [`Exhausted`] if it needs a sequence number and none is left.
     pub fn plan(&self, crash: &Crash, keep_first: u32) -> Result<Plan, Exhausted> {
+        if crash.reason == Reason::SelfTest {
+            return self.plan_test();
+        }
         let same = |(slot, entry): &(u32, &Entry)| {
             entry.signature.get() == crash.signature && !self.is_acknowledged(*slot)
         };
@@ -392,6 +434,17 @@ impl Ledger {
             self.victim(keep_first)
         };
         Ok(Plan::New { slot, release })
+    }
+
+    /// Says where the record of a self-test goes. As far from the next crash's as there is room: it stays the longer.
+    #[inline(never)]
+    fn plan_test(&self) -> Result<Plan, Exhausted> {
+        if self.next_record() == u32::MAX {
+            return Err(Exhausted);
+        }
+        let mut slots = 0..u32::from(self.slots);
+        let slot = slots.rfind(|slot| self.entry(*slot).is_none());
+        slot.map(|slot| Plan::Test { slot }).ok_or(Exhausted)
     }
 
     /// Carries out a plan and counts the crash; returns the sequence number of the record. The ledger is to be sealed
@@ -423,6 +476,18 @@ impl Ledger {
                     self.release(release);
                 }
             }
+            Plan::Test { slot } => {
+                let entry = Entry {
+                    sequence: self.next_record,
+                    signature: crash.signature.into(),
+                    repeats: 0.into(),
+                    last_boot: boot,
+                    last_time: time,
+                };
+                self.insert_self_test(slot, &entry);
+                self.advance(crash.boot);
+                return entry.sequence.get();
+            }
         }
         self.counters = self.counters.with(crash);
         self.advance(crash.boot);
@@ -451,7 +516,30 @@ impl Ledger {
         let end = u8::try_from(before.len().saturating_add(1)).unwrap_or(self.slots);
         self.used = self.used.min(self.slots).max(end);
         self.acknowledged = (self.acknowledged.get() & !bit(slot)).into();
-        let next = entry.sequence.get().saturating_add(1);
+        if u32::from(self.test_slot) == slot || self.test.sequence == entry.sequence {
+            self.test = Entry::NONE;
+        }
+        self.skip_number(entry.sequence);
+    }
+
+    /// Names the record of a self-test in a free slot, and moves the next sequence number behind it. For
+    /// [`Ledger::commit`], and for finding it again; an older one than the one that is known is not taken, nor one with
+    /// the number of a crash.
+    pub fn insert_self_test(&mut self, slot: u32, entry: &Entry) {
+        let sequence = entry.sequence.get();
+        let Ok(test_slot) = u8::try_from(slot) else {
+            return;
+        };
+        if sequence > self.test.sequence.get() && self.by_sequence(sequence).is_none() {
+            self.test = *entry;
+            self.test_slot = test_slot;
+            self.skip_number(entry.sequence);
+        }
+    }
+
+    /// The next record has a number behind this one.
+    fn skip_number(&mut self, sequence: U32) {
+        let next = sequence.get().saturating_add(1);
         self.next_record = self.next_record().max(next).into();
     }
 
@@ -468,11 +556,23 @@ impl Ledger {
     /// Erases a record. `false` if there is none with that number; the ledger is then unchanged.
     pub fn erase(&mut self, sequence: u32) -> bool {
         let found = self.by_sequence(sequence).map(|(slot, _)| slot);
+        let is_test = self.is_self_test(sequence);
         if let Some(slot) = found {
             self.release(slot);
-            self.advance(0);
+        } else if is_test {
+            self.test = Entry::NONE;
+        } else {
+            return false;
         }
-        found.is_some()
+        self.advance(0);
+        true
+    }
+
+    /// Is this the number of the self-test's record?
+    #[must_use]
+    pub fn is_self_test(&self, sequence: u32) -> bool {
+        self.self_test()
+            .is_some_and(|(_, test)| test.sequence.get() == sequence)
     }
 
     /// Acknowledges a record: it stays until its slot is needed. `false` if there is none with that number.

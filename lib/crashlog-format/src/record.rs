@@ -26,6 +26,8 @@ pub enum Reason {
     Panic = 2,
     /// The kernel or the supervisor failed.
     Kernel = 3,
+    /// Nothing: the recorder tried its emergency path at the start of a boot.
+    SelfTest = 4,
 }
 
 impl Reason {
@@ -36,6 +38,7 @@ impl Reason {
             Self::Oops => "oops",
             Self::Panic => "panic",
             Self::Kernel => "kernel",
+            Self::SelfTest => "self-test",
         }
     }
 }
@@ -48,6 +51,7 @@ impl TryFrom<u8> for Reason {
             1 => Ok(Self::Oops),
             2 => Ok(Self::Panic),
             3 => Ok(Self::Kernel),
+            4 => Ok(Self::SelfTest),
             other => Err(other),
         }
     }
@@ -65,6 +69,8 @@ pub enum LateReason {
     NotAttempted = 3,
     /// One task was restarted, and the system was before its record could be written.
     Restarted = 4,
+    /// The supervisor never came to calling the recorder: it failed, or hung, while it described the crash.
+    Supervisor = 5,
 }
 
 impl LateReason {
@@ -76,6 +82,7 @@ impl LateReason {
             Self::Interrupted => "emergency write interrupted",
             Self::NotAttempted => "no emergency write",
             Self::Restarted => "system restarted first",
+            Self::Supervisor => "supervisor did not call the recorder",
         }
     }
 }
@@ -89,6 +96,7 @@ impl TryFrom<u8> for LateReason {
             2 => Ok(Self::Interrupted),
             3 => Ok(Self::NotAttempted),
             4 => Ok(Self::Restarted),
+            5 => Ok(Self::Supervisor),
             other => Err(other),
         }
     }

@@ -359,7 +359,7 @@ fn write_record<D: PolledDevice>(
     let Ok(prepared) = body.prepare(ledger, *keep_first, *format, geometry, log_page) else {
         return Err(Error::Exhausted);
     };
-    if let Plan::New { slot, .. } = prepared.plan {
+    if let Some(slot) = prepared.plan.writes() {
         let first = geometry.slot(slot).ok_or(Error::OutOfPartition)?;
         let base = stored
             .record_blocks()

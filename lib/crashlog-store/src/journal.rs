@@ -4,7 +4,7 @@ use crate::store::{Store, read_one};
 use block_device::{Block, BlockDevice};
 use crashlog_format::ledger::{Entry, Ledger};
 use crashlog_format::record::CrashHeader;
-use crashlog_format::{FormatId, Geometry};
+use crashlog_format::{FormatId, Geometry, Reason};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// How often a copy that does not pass its check is read: a flipped bit on the way is not one on the card.
@@ -100,7 +100,11 @@ async fn find_again<D: BlockDevice>(
                 last_boot: header.boot,
                 last_time: u32::try_from(header.time.get()).unwrap_or(u32::MAX).into(),
             };
-            ledger.insert(slot, &entry);
+            if header.reason() == Ok(Reason::SelfTest) {
+                ledger.insert_self_test(slot, &entry);
+            } else {
+                ledger.insert(slot, &entry);
+            }
             ledger.raise(&header.counters, header.boot.get());
         }
     }

@@ -37,6 +37,7 @@ mod pages;
 mod partition;
 mod prepare;
 mod records;
+pub mod self_test;
 mod store;
 
 #[cfg(test)]

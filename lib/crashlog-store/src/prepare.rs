@@ -85,7 +85,7 @@ impl Body<'_> {
             crash,
             base_blocks: 0,
         };
-        if matches!(plan, Plan::New { .. }) {
+        if plan.writes().is_some() {
             prepared.base_blocks = self.fill_header(&crash, ledger, format, geometry, log_page);
         }
         Ok(prepared)
@@ -123,7 +123,7 @@ impl Body<'_> {
         let mut base_blocks = 1;
         let text = match crash.reason {
             Reason::Kernel => SegmentKind::Epitaph,
-            Reason::Oops | Reason::Panic => SegmentKind::Message,
+            Reason::Oops | Reason::Panic | Reason::SelfTest => SegmentKind::Message,
         };
         let base = [
             (1, text, self.stored.message()),

@@ -3,7 +3,7 @@
 use crate::prepare::{BASE_BLOCKS, Body};
 use crate::store::{Store, read_one};
 use block_device::{BLOCK_LEN, Block, BlockDevice};
-use crashlog_format::ledger::{Entry, Plan};
+use crashlog_format::ledger::Entry;
 use crashlog_format::record::{CrashHeader, Segment};
 use crashlog_format::{CheckError, Crc32c};
 
@@ -54,7 +54,7 @@ pub struct RecordReader {
     /// What is counted for it.
     pub tally: Tally,
     segments: [Segment; CrashHeader::MAX_SEGMENTS],
-    first: u32,
+    pub(crate) first: u32,
 }
 
 impl<D: BlockDevice> Store<'_, D> {
@@ -74,7 +74,7 @@ impl<D: BlockDevice> Store<'_, D> {
                 self.next_page,
             )
             .map_err(|_| RecordError::Exhausted)?;
-        if let Plan::New { slot, .. } = prepared.plan
+        if let Some(slot) = prepared.plan.writes()
             && let Some(first) = self.geometry.slot(slot)
         {
             self.write_body(body, first, prepared.base_blocks)
@@ -136,6 +136,13 @@ impl<D: BlockDevice> Store<'_, D> {
         self.tally(index).map(|tally| tally.sequence)
     }
 
+    /// What is known of the record of the last self-test.
+    #[must_use]
+    pub fn self_test(&self) -> Option<Tally> {
+        let (slot, entry) = self.ledger.self_test()?;
+        Some(self.tally_of(slot, entry))
+    }
+
     fn tally_of(&self, slot: u32, entry: &Entry) -> Tally {
         Tally {
             sequence: entry.sequence.get(),
@@ -146,7 +153,7 @@ impl<D: BlockDevice> Store<'_, D> {
         }
     }
 
-    /// Opens the record with number `sequence`.
+    /// Opens the record with number `sequence`, be it of a crash or of a self-test.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -154,9 +161,14 @@ impl<D: BlockDevice> Store<'_, D> {
         &mut self,
         sequence: u32,
     ) -> Result<RecordReader, ReadError<D::Error>> {
+        let test = || {
+            let is_test = self.ledger.is_self_test(sequence);
+            self.ledger.self_test().filter(|_| is_test)
+        };
         let (slot, entry) = self
             .ledger
             .by_sequence(sequence)
+            .or_else(test)
             .ok_or(ReadError::NoSuchRecord)?;
         let tally = self.tally_of(slot, entry);
         let first = self.geometry.slot(slot).ok_or(ReadError::NoSuchRecord)?;

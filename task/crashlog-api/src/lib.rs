@@ -42,7 +42,8 @@ mod stream;
 pub use error::CrashLogError;
 pub use logger::{Logger, TEXT_MAX};
 pub use status::{
-    Failure, FailureStep, Reason, RecordInfo, State, Status, TaskName, Unsaved, UnsavedReason,
+    Failure, FailureStep, Reason, RecordInfo, SelfTest, SelfTestCause, SelfTestStep, State, Status,
+    TaskName, Unsaved, UnsavedReason,
 };
 pub use stream::{Level, Stream};
 

@@ -80,6 +80,103 @@ pub struct Unsaved {
     pub boot: u32,
 }
 
+/// What came of the self-test of the emergency path, at the start of this boot.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
+pub enum SelfTest {
+    /// It is not configured.
+    Off,
+    /// A crash waited to be recorded, and comes first: nothing was tested.
+    PutOff,
+    /// It did not end: the recorder failed in it, and was restarted.
+    Interrupted,
+    /// A record was written by the emergency path and read back whole.
+    Passed {
+        /// Its number.
+        record: u32,
+        /// Milliseconds that writing and reading took.
+        milliseconds: u32,
+        /// Commands that had to be tried again.
+        retries: u32,
+        /// The device driver's code of the last error that was got over; 0 if there was none. One without a retry is
+        /// from bringing the card back: one that a reset has put out, for instance, does not answer at first.
+        code: u32,
+    },
+    /// It failed.
+    Failed {
+        /// What was being done.
+        step: SelfTestStep,
+        /// Why it did not work.
+        cause: SelfTestCause,
+        /// The device driver's error code; 0 if the device did not fail. Where what was read back differs: 0x100 not
+        /// found, 0x101 not named by the ledger, 0x102 header, 0x110 and more checksum of a segment, 0x120 and more
+        /// bytes of a block.
+        code: u32,
+    },
+}
+
+/// A step of the self-test, in order.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
+pub enum SelfTestStep {
+    /// The controller is reset.
+    Controller,
+    /// The card is brought to transfer state.
+    Card,
+    /// The partition, and the log in it, are located.
+    Locate,
+    /// Log records that were in retained RAM are written.
+    WriteLog,
+    /// The record is written and flushed.
+    WriteRecord,
+    /// The ledger that names it is written and flushed.
+    Commit,
+    /// Everything is read back and compared.
+    ReadBack,
+}
+
+impl SelfTestStep {
+    /// Every step, in order.
+    pub const ALL: [Self; 7] = [
+        Self::Controller,
+        Self::Card,
+        Self::Locate,
+        Self::WriteLog,
+        Self::WriteRecord,
+        Self::Commit,
+        Self::ReadBack,
+    ];
+
+    /// The step with this number, from 0; the last one if there are not so many.
+    pub fn from_number(number: u32) -> Self {
+        let known = Self::ALL.into_iter().find(|step| *step as u32 == number);
+        known.unwrap_or(Self::ReadBack)
+    }
+}
+
+/// Why a step of the self-test did not work.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
+pub enum SelfTestCause {
+    /// The controller does not come out of its reset.
+    Controller,
+    /// There is no card.
+    NoCard,
+    /// The card could not be brought to transfer state.
+    Card,
+    /// There is no partition of ours on the card. It was not written.
+    NoPartition,
+    /// The partition is not formatted, or not in the format that was expected. It was not written.
+    OtherFormat,
+    /// The card or the controller failed while reading or writing.
+    Device,
+    /// The time was up.
+    Timeout,
+    /// The format has no number left.
+    Exhausted,
+    /// The recorder itself failed.
+    Recorder,
+    /// What was read back is not what was written.
+    Differs,
+}
+
 /// State of the recorder. Counts are saturating.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
 pub struct Status {
@@ -117,6 +214,8 @@ pub struct Status {
     pub late_record: Option<u32>,
     /// A crash that is still in retained RAM only.
     pub unsaved: Option<Unsaved>,
+    /// What came of the self-test of the emergency path.
+    pub self_test: SelfTest,
 }
 
 /// What a record is about.
@@ -128,6 +227,8 @@ pub enum Reason {
     Panic,
     /// The kernel or the supervisor failed.
     Kernel,
+    /// Nothing: the recorder tried its emergency path.
+    SelfTest,
 }
 
 /// Name of a task, cut to 24 bytes of UTF-8.

@@ -98,13 +98,13 @@ impl Clock for Ticks {
     }
 }
 
-/// The card for normal operation. To be called once in a life of the task, and not after [`emergency`].
+/// The card for normal operation. To be called once in a life of the task; nobody may have that of [`emergency`] then.
 pub fn normal<'a>(memory: &Memory<'a>, events: &'a Events) -> Normal<'a> {
     let controller = Controller::new(registers(), Board, events, Some(memory.table), SPIN);
     Card::new(controller, memory.card, config::CARD, config::CARD_CACHE)
 }
 
-/// The card for an emergency. To be called once in a life of the task, and not after [`normal`].
+/// The card for an emergency, or for trying one. Nobody may have another then, of [`normal`] or of this function.
 pub fn emergency<'a>(memory: &Memory<'a>, minimal: bool) -> Emergency<'a> {
     let settings = polled::Settings {
         first: config::CARD,
@@ -121,6 +121,7 @@ pub fn emergency<'a>(memory: &Memory<'a>, minimal: bool) -> Emergency<'a> {
 fn registers() -> Mmio {
     // SAFETY: app.toml gives the controller's page to this task alone, as device memory, readable and writable;
     // `CONTROLLER` is the address of its slot's registers, aligned to 4 bytes (the build script checked that). A life
-    // of the task has one `Mmio`: either `normal` or `emergency` is called, once.
+    // of the task has one `Mmio` at a time: in an emergency, `emergency` is called once; otherwise the self-test calls it,
+    // and uses no result of it any more when the next is made, nor when `normal` is called, once.
     unsafe { Mmio::new(config::CONTROLLER) }
 }

@@ -96,7 +96,11 @@ fn report(failure: Failure) -> ! {
     }
 }
 
-fn write(
+/// The path itself, up to the end of its last phase. Also for the self-test, with a record that is none of a crash.
+///
+/// # Errors
+/// Why the record is not durable; `outcome` says how far it came.
+pub fn write(
     region: &Region<'static>,
     crash: Option<&StoredContext<'_>>,
     memory: &Memory<'static>,
@@ -154,7 +158,7 @@ fn prepare(
 }
 
 /// What normal operation knew about the card; a location of no card if it knew nothing.
-fn known_card(location: Option<&Location>) -> CardLocation {
+pub fn known_card(location: Option<&Location>) -> CardLocation {
     location
         .and_then(|location| CardLocation::read_from_prefix(&location.card).ok())
         .map(|(card, _)| card)

@@ -15,6 +15,8 @@
 //!
 //! # Normal operation
 //!
+//! It may begin with a self-test ([`self_test`]): the emergency path is tried while nothing has crashed.
+//!
 //! Two activities share one thread:
 //!
 //! * [`server`] answers requests. It never waits: what needs the card is put down for the other activity and answered
@@ -42,6 +44,7 @@ mod events;
 mod recorder;
 mod reply;
 mod retained;
+mod self_test;
 mod server;
 mod trace;
 
@@ -54,6 +57,7 @@ use crashlog_retained::{MailboxState, Region, StoredContext};
 use card::Memory;
 use recorder::Recorder;
 use server::Server;
+use task_crashlog_api::SelfTest;
 use trace::Trace;
 use userlib::{Generation, TaskId, sys_refresh_task_id};
 
@@ -67,7 +71,9 @@ fn main() -> ! {
     let minimal = match region.mailbox().state() {
         MailboxState::Armed => false,
         MailboxState::ArmedMinimal => true,
-        MailboxState::Empty | MailboxState::Done | MailboxState::Failed => normal(region),
+        MailboxState::Empty | MailboxState::Noted | MailboxState::Done | MailboxState::Failed => {
+            normal(region)
+        }
     };
     // Nobody else borrows it.
     if let Some(mut crash) = emergency::CRASH.try_borrow_mut() {
@@ -94,7 +100,14 @@ fn is_of_this_boot(region: &Region<'_>, crash: Option<&StoredContext<'_>>) -> bo
 /// Normal operation. A function of its own: `./x check-emergency` proves that nothing of it is on the other path.
 #[inline(never)]
 fn normal(region: Region<'static>) -> ! {
-    let recorder = Recorder::new(region);
+    let self_test = self_test::run(&region);
+    operate(region, self_test)
+}
+
+/// The two activities. A function of its own, so that its stack is not there yet when the self-test has its.
+#[inline(never)]
+fn operate(region: Region<'static>, self_test: SelfTest) -> ! {
+    let recorder = Recorder::new(region, self_test);
     let Some(memory) = Memory::of(&region) else {
         userlib::sys_panic(b"retained region")
     };

@@ -11,7 +11,7 @@ use crashlog_retained::{LogRing, MailboxState, Region};
 use hubris_num_tasks::NUM_TASKS;
 use idol_runtime::{Leased, LenLimit, W};
 use ringbuf::ringbuf_entry_root;
-use task_crashlog_api::{CrashLogError, Failure, State, Status, Unsaved};
+use task_crashlog_api::{CrashLogError, Failure, SelfTest, State, Status, Unsaved};
 use userlib::TaskId;
 
 use crate::config;
@@ -106,11 +106,13 @@ pub struct Recorder {
     pub last_failure: Cell<Option<Failure>>,
     /// The record of an earlier boot's crash that was written late.
     pub late_record: Cell<Option<u32>>,
+    /// What came of the self-test.
+    self_test: SelfTest,
 }
 
 impl Recorder {
     /// Takes over what is in the region.
-    pub fn new(region: Region<'static>) -> Self {
+    pub fn new(region: Region<'static>, self_test: SelfTest) -> Self {
         let (ring, recovery) = LogRing::recover(&region);
         ringbuf_entry_root!(Trace::Started {
             pages: recovery.pages,
@@ -129,6 +131,7 @@ impl Recorder {
             pages_written: Cell::new(0),
             last_failure: Cell::new(None),
             late_record: Cell::new(None),
+            self_test,
         };
         recorder.recount();
         recorder
@@ -174,6 +177,7 @@ impl Recorder {
                 boot: unsaved.boot.wrapping_add(offset),
                 ..unsaved
             }),
+            self_test: self.self_test,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The task's trace: what it did last, for a debugger and for the next crash record.
 
-use task_crashlog_api::{CrashLogError, Failure, UnsavedReason};
+use task_crashlog_api::{CrashLogError, Failure, SelfTest, UnsavedReason};
 
 /// One entry.
 #[derive(Clone, Copy, Eq, PartialEq, counters::Count)]
@@ -30,6 +30,8 @@ pub enum Trace {
     Suspended { how: u8 },
     /// There is something to do again.
     Resumed,
+    /// The emergency path was tried, or not.
+    SelfTest(SelfTest),
     /// A client was refused.
     Refused(#[count(children)] CrashLogError),
 }

@@ -4,7 +4,8 @@ use core::fmt::{self, Display, Formatter, Write};
 
 use hubris_task_names::TASK_NAMES;
 use task_crashlog_api::{
-    Failure, FailureStep, Reason, RecordInfo, State, Status, Unsaved, UnsavedReason,
+    Failure, FailureStep, Reason, RecordInfo, SelfTest, SelfTestCause, SelfTestStep, State, Status,
+    Unsaved, UnsavedReason,
 };
 
 /// Generated from `[tasks.crashlog.config]`.
@@ -18,15 +19,83 @@ pub fn state(out: &mut impl Write, status: &Status) -> fmt::Result {
         State::Starting => writeln!(out, "crashlog: starting again"),
         State::Ready | State::Suspended => writeln!(
             out,
-            "crashlog: ready; boot {}, {} on the card, {} and {} since it was formatted",
+            "crashlog: ready; boot {}, {} on the card, {} and {} since it was formatted{}",
             status.boot,
             Records(status.records),
             Count(status.oopses, ["oops", "oopses"]),
             Count(status.panics, ["panic", "panics"]),
+            Tested(status.self_test),
         ),
         State::RamOnly(reason) => {
-            writeln!(out, "crashlog: nothing is being saved: {}", Why(reason))
+            writeln!(
+                out,
+                "crashlog: nothing is being saved: {}{}",
+                Why(reason),
+                Tested(status.self_test)
+            )
         }
+    }
+}
+
+/// The end of the line about the start: whether the emergency path works on this hardware.
+struct Tested(SelfTest);
+
+impl Display for Tested {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            SelfTest::Off => Ok(()),
+            SelfTest::PutOff => f.write_str("; no self-test, as a crash waits to be recorded"),
+            SelfTest::Interrupted => f.write_str("; self-test FAILED: the recorder failed in it"),
+            SelfTest::Passed {
+                record,
+                milliseconds,
+                retries,
+                code,
+            } => {
+                write!(f, "; self-test passed: record {record}, {milliseconds} ms")?;
+                if retries > 0 {
+                    write!(
+                        f,
+                        ", but {}, last error {code:#x}",
+                        Count(retries, ["retry", "retries"])
+                    )?;
+                }
+                Ok(())
+            }
+            SelfTest::Failed { step, cause, code } => write!(
+                f,
+                "; self-test FAILED {}: {}, error {code:#x}",
+                step_name(step),
+                cause_name(cause)
+            ),
+        }
+    }
+}
+
+fn step_name(step: SelfTestStep) -> &'static str {
+    match step {
+        SelfTestStep::Controller => "resetting the controller",
+        SelfTestStep::Card => "preparing the card",
+        SelfTestStep::Locate => "locating the log",
+        SelfTestStep::WriteLog => "writing log pages",
+        SelfTestStep::WriteRecord => "writing the record",
+        SelfTestStep::Commit => "committing the record",
+        SelfTestStep::ReadBack => "reading the record back",
+    }
+}
+
+fn cause_name(cause: SelfTestCause) -> &'static str {
+    match cause {
+        SelfTestCause::Controller => "it does not reset",
+        SelfTestCause::NoCard => "no card",
+        SelfTestCause::Card => "the card does not come to transfer state",
+        SelfTestCause::NoPartition => "no partition of ours",
+        SelfTestCause::OtherFormat => "not our format",
+        SelfTestCause::Device => "card or controller failed",
+        SelfTestCause::Timeout => "time was up",
+        SelfTestCause::Exhausted => "no number left",
+        SelfTestCause::Recorder => "the recorder failed",
+        SelfTestCause::Differs => "it is not what was written",
     }
 }
 
@@ -170,6 +239,7 @@ impl Display for Kind {
             Reason::Oops => "oops",
             Reason::Panic => "panic",
             Reason::Kernel => "kernel failure",
+            Reason::SelfTest => "self-test",
         })
     }
 }

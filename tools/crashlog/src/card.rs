@@ -10,7 +10,7 @@ use block_device::BLOCK_LEN;
 use crashlog_format::ledger::{Entry, Ledger};
 use crashlog_format::page::{Page, PageError};
 use crashlog_format::record::{CrashHeader, Segment, SegmentKind};
-use crashlog_format::{CheckError, Crc32c, FormatId, Geometry};
+use crashlog_format::{CheckError, Crc32c, FormatId, Geometry, Reason};
 use std::path::Path;
 use zerocopy::FromBytes;
 
@@ -104,11 +104,25 @@ impl Card {
             .collect()
     }
 
-    /// The record with this number, or the newest.
+    /// The record of the recorder's last self-test, if the card has one: it is not there any more when its slot was
+    /// used again, or was about to be.
+    pub fn self_test(&self) -> Result<Option<Found>, Problem> {
+        self.ledger
+            .self_test()
+            .map(|(slot, entry)| self.record(slot, entry))
+            .transpose()
+    }
+
+    /// The record with this number, be it of a crash or of a self-test, or the newest of a crash.
     pub fn find(&self, sequence: Option<u32>) -> Result<Record, Problem> {
         let name = self.partition.path().display();
         let found = match sequence {
-            Some(sequence) => self.ledger.by_sequence(sequence).ok_or_else(|| {
+            Some(sequence) if self.ledger.is_self_test(sequence) => self.ledger.self_test(),
+            Some(sequence) => self.ledger.by_sequence(sequence),
+            None => (0..).map_while(|index| self.ledger.by_age(index)).last(),
+        };
+        let found = match sequence {
+            Some(sequence) => found.ok_or_else(|| {
                 Problem::new(
                     Code::Found,
                     format!(
@@ -116,15 +130,12 @@ impl Card {
                     ),
                 )
             })?,
-            None => (0..)
-                .map_while(|index| self.ledger.by_age(index))
-                .last()
-                .ok_or_else(|| {
-                    Problem::new(
-                        Code::Found,
-                        format!("{name}: has no crash record: nothing crashed, or all were erased"),
-                    )
-                })?,
+            None => found.ok_or_else(|| {
+                Problem::new(
+                    Code::Found,
+                    format!("{name}: has no crash record: nothing crashed, or all were erased"),
+                )
+            })?,
         };
         self.record(found.0, found.1)?.map_err(|(entry, why)| {
             Problem::new(
@@ -240,6 +251,11 @@ impl Card {
 }
 
 impl Record {
+    /// Whether it is about no crash.
+    pub fn is_self_test(&self) -> bool {
+        self.header.reason() == Ok(Reason::SelfTest)
+    }
+
     /// Whether this record was written after the restart.
     pub fn is_late(&self) -> bool {
         self.header.late().is_some()
@@ -281,16 +297,18 @@ fn rebuild(partition: &Image, format: FormatId, geometry: &Geometry) -> Result<L
         let Ok((header, _)) = CrashHeader::parse(&bytes, format, geometry.slot_blocks()) else {
             continue;
         };
-        ledger.insert(
-            slot,
-            &Entry {
-                sequence: header.sequence,
-                signature: header.signature,
-                repeats: 0.into(),
-                last_boot: header.boot,
-                last_time: u32::try_from(header.time.get()).unwrap_or(u32::MAX).into(),
-            },
-        );
+        let entry = Entry {
+            sequence: header.sequence,
+            signature: header.signature,
+            repeats: 0.into(),
+            last_boot: header.boot,
+            last_time: u32::try_from(header.time.get()).unwrap_or(u32::MAX).into(),
+        };
+        if header.reason() == Ok(Reason::SelfTest) {
+            ledger.insert_self_test(slot, &entry);
+        } else {
+            ledger.insert(slot, &entry);
+        }
         ledger.raise(&header.counters, header.boot.get());
     }
     Ok(ledger)

@@ -114,6 +114,7 @@ pub fn reason(reason: Result<Reason, u8>) -> String {
         Ok(Reason::Kernel) => {
             "the kernel or the supervisor failed, and the system was restarted".to_owned()
         }
+        Ok(Reason::SelfTest) => "nothing crashed".to_owned(),
         Err(number) => format!("reason {number}, which this program does not know"),
     }
 }
@@ -133,6 +134,9 @@ pub fn written(late: Option<LateReason>, outcome: &Outcome) -> String {
         Some(LateReason::NotAttempted) => "late, after the restart: there was no emergency write".to_owned(),
         Some(LateReason::Restarted) => {
             "late: the system was restarted before the record of this restarted task could be written".to_owned()
+        }
+        Some(LateReason::Supervisor) => {
+            "late, after the restart: the supervisor did not come to calling the recorder".to_owned()
         }
     }
 }

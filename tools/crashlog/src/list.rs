@@ -4,7 +4,7 @@ use crate::card::{Card, Record};
 use crate::cli::List;
 use crate::problem::Problem;
 use crate::size;
-use crate::terminal::{BAD, FAINT, Output, STRONG, WARN};
+use crate::terminal::{BAD, FAINT, GOOD, Output, STRONG, WARN};
 use crate::text::{printable, seconds};
 use crashlog_format::ledger::Entry;
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use std::io::Write;
 pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
     let card = Card::open(&args.image, false)?;
     let records = card.records()?;
+    let test = card.self_test()?;
     if args.json {
         let list: Vec<Value> = records
             .iter()
@@ -24,7 +25,11 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
         writeln!(
             out,
             "{:#}",
-            json!({ "card": description(&card), "records": list })
+            json!({
+                "card": description(&card),
+                "records": list,
+                "self_test": test.and_then(Result::ok).as_ref().map(summary),
+            })
         )?;
         return Ok(());
     }
@@ -52,6 +57,8 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
     )?;
     if records.is_empty() {
         writeln!(out, "no crash records")?;
+    }
+    if records.is_empty() && test.is_none() {
         return Ok(());
     }
     writeln!(
@@ -64,6 +71,15 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
             Ok(record) => line(record, out)?,
             Err((entry, why)) => damaged(entry, why, out)?,
         }
+    }
+    match &test {
+        Some(Ok(record)) => self_test(record, out)?,
+        Some(Err((entry, _))) => writeln!(
+            out,
+            "{:>4}  {FAINT}self-test: its slot was used again{FAINT:#}",
+            entry.sequence
+        )?,
+        None => {}
     }
     for text in &card.damaged {
         writeln!(out, "{WARN}{text}{WARN:#}")?;
@@ -94,6 +110,20 @@ fn line(record: &Record, out: &mut Output) -> Result<(), Problem> {
         out,
         "{:>4}  {BAD}{what:<8}{BAD:#} {:>5} {:>12}  {:<16} {fault:<40} {again}{marks}",
         header.sequence,
+        header.boot,
+        seconds(header.time.get()),
+        printable(header.name.as_str().as_bytes()),
+    )?;
+    Ok(())
+}
+
+fn self_test(record: &Record, out: &mut Output) -> Result<(), Problem> {
+    let header = &record.header;
+    writeln!(
+        out,
+        "{:>4}  {GOOD}{:<9}{GOOD:#}{:>5} {:>12}  {:<16} none, the emergency path was tried",
+        header.sequence,
+        "self-test",
         header.boot,
         seconds(header.time.get()),
         printable(header.name.as_str().as_bytes()),

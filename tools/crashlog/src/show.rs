@@ -6,7 +6,7 @@ use crate::cli::Show;
 use crate::describe::{self, Names};
 use crate::logbook::{Item, Logbook};
 use crate::problem::Problem;
-use crate::terminal::{BAD, FAINT, Output, STRONG, WARN};
+use crate::terminal::{BAD, FAINT, GOOD, Output, STRONG, WARN};
 use crate::text::{count, dump, hex, printable, seconds};
 use crate::unwind::{self, Stack};
 use crate::{list, log, tasks};
@@ -29,6 +29,7 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
     let record = card.find(args.sequence)?;
     let bodies = card.bodies(&record)?;
     let program = match &archive {
+        _ if record.is_self_test() => None,
         Some(archive) if record.header.task.get() == KERNEL => archive.kernel(),
         Some(archive) => {
             Some(archive.program(record.header.task.get(), record.header.name.as_str())?)
@@ -51,7 +52,9 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
     }
     headline(&record, names, out)?;
     facts(&card, &record, out)?;
-    registers(&record, out)?;
+    if !record.is_self_test() {
+        registers(&record, out)?;
+    }
     if let (Some(program), Some(chain)) = (&program, &chain) {
         writeln!(out, "\n{STRONG}Where it was{STRONG:#}")?;
         for address in chain {
@@ -59,6 +62,9 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
                 writeln!(out, "  {line}")?;
             }
         }
+    }
+    if record.is_self_test() {
+        return pattern(&bodies, out);
     }
     for body in &bodies {
         if body.segment.kind() == Ok(SegmentKind::Tasks) && body.sound {
@@ -73,6 +79,17 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
 fn headline(record: &Record, names: &dyn Names, out: &mut Output) -> Result<(), Problem> {
     let header = &record.header;
     let name = printable(header.name.as_str().as_bytes());
+    if record.is_self_test() {
+        writeln!(
+            out,
+            "{STRONG}Record {}{STRONG:#}: {GOOD}a self-test{GOOD:#} of the emergency path by task {STRONG}{name}{STRONG:#}; \
+             nothing crashed,\n{} s after the start of boot {}.\n",
+            header.sequence,
+            seconds(header.time.get()),
+            header.boot,
+        )?;
+        return Ok(());
+    }
     let fault = describe::fault(header.fault(), header.fault_bytes(), names);
     if header.task.get() == KERNEL {
         writeln!(
@@ -104,7 +121,11 @@ fn facts(card: &Card, record: &Record, out: &mut Output) -> Result<(), Problem> 
     if let Some(fault) = header.fault() {
         fact("fault", fault.to_string())?;
     }
-    fact("written", describe::written(header.late(), &header.outcome))?;
+    if record.is_self_test() {
+        fact("written", "by the emergency path".to_owned())?;
+    } else {
+        fact("written", describe::written(header.late(), &header.outcome))?;
+    }
     let steps: Vec<_> = Step::ALL
         .into_iter()
         .filter(|step| header.outcome.finished(*step))
@@ -116,7 +137,7 @@ fn facts(card: &Card, record: &Record, out: &mut Output) -> Result<(), Problem> 
     for (name, text) in describe::found(&header.outcome) {
         fact(name, text)?;
     }
-    if header.task.get() != KERNEL {
+    if header.task.get() != KERNEL && !record.is_self_test() {
         fact(
             "restarts",
             format!("{} of this task in that boot before", header.restarts),
@@ -135,10 +156,15 @@ fn facts(card: &Card, record: &Record, out: &mut Output) -> Result<(), Problem> 
         )?,
     }
     let then = &header.counters;
+    let which = if record.is_self_test() {
+        "not counted; crashes"
+    } else {
+        "crash number"
+    };
     fact(
         "counters",
         format!(
-            "crash number {} since the card was formatted: {} oops, {} panic, {} kernel; {} of them written late",
+            "{which} {} since the card was formatted: {} oops, {} panic, {} kernel; {} of them written late",
             u64::from(then.oops.get()) + u64::from(then.panic.get()) + u64::from(then.kernel.get()),
             then.oops,
             then.panic,
@@ -256,6 +282,23 @@ fn segment(body: &Body, out: &mut Output) -> Result<(), Problem> {
     Ok(())
 }
 
+/// What a self-test wrote: a text, and bytes that mean nothing.
+fn pattern(bodies: &[Body], out: &mut Output) -> Result<(), Problem> {
+    for body in bodies {
+        if body.is_text() {
+            segment(body, out)?;
+        } else {
+            let whole = if body.sound { "whole" } else { "damaged" };
+            let length = body.segment.length();
+            writeln!(
+                out,
+                "\n{STRONG}Test pattern{STRONG:#}\n  {length} bytes, {whole}"
+            )?;
+        }
+    }
+    Ok(())
+}
+
 fn title(kind: Result<SegmentKind, u8>) -> String {
     match kind {
         Ok(SegmentKind::Message) => "What it said".to_owned(),
@@ -332,7 +375,9 @@ fn json(
 ) -> Result<(), Problem> {
     let header = &record.header;
     let mut value = list::summary(record);
-    value["description"] = if header.task.get() == KERNEL {
+    value["description"] = if record.is_self_test() {
+        "tried its emergency path".into()
+    } else if header.task.get() == KERNEL {
         "failed".into()
     } else {
         describe::fault(header.fault(), header.fault_bytes(), names).into()

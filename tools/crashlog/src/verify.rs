@@ -1,7 +1,8 @@
 //! `crashlog verify`: looks at every structure on the card.
 //!
 //! What is checked beside the checksums: that each page is where its number says, that the numbers of log records of a
-//! boot have no gap, that each record the ledger names is there and whole. A card that was cut off from power at any
+//! boot have no gap, that each record the ledger names is there and whole. The record of a self-test stands in a free
+//! slot, so it is no damage if it is not whole: something was about to take its place. A card that was cut off from power at any
 //! moment passes: what was not finished then does not exist.
 
 use crate::card::Card;
@@ -23,6 +24,7 @@ pub fn run(args: &Verify, out: &mut Output) -> Result<(), Problem> {
     let card = Card::open(&args.image, false)?;
     let mut found = card.damaged.clone();
     records(&card, &mut found)?;
+    let test = self_test(&card)?;
     let pages = pages(&card, &mut found)?;
     let (log_records, boots) = log(&card, &mut found)?;
 
@@ -31,6 +33,7 @@ pub fn run(args: &Verify, out: &mut Output) -> Result<(), Problem> {
             "sound": found.is_empty(),
             "card": list::description(&card),
             "crash_records": card.ledger.len(),
+            "self_test": test.map(|(sequence, whole)| json!({ "sequence": sequence, "whole": whole })),
             "log_pages": pages,
             "log_records": log_records,
             "boots": boots,
@@ -49,6 +52,14 @@ pub fn run(args: &Verify, out: &mut Output) -> Result<(), Problem> {
             count(log_records, "log record"),
             count(boots.len() as u64, "boot"),
         )?;
+        match test {
+            Some((sequence, true)) => writeln!(out, "the self-test's record {sequence} is whole")?,
+            Some((sequence, false)) => writeln!(
+                out,
+                "the self-test's record {sequence} is not whole: its slot was used again, or was about to be"
+            )?,
+            None => {}
+        }
         if found.is_empty() {
             writeln!(out, "{GOOD}everything is sound{GOOD:#}")?;
         }
@@ -83,6 +94,18 @@ fn records(card: &Card, found: &mut Vec<String>) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// The number of the self-test's record, and whether it is whole.
+fn self_test(card: &Card) -> Result<Option<(u32, bool)>, Problem> {
+    Ok(match card.self_test()? {
+        None => None,
+        Some(Err((entry, _))) => Some((entry.sequence.get(), false)),
+        Some(Ok(record)) => {
+            let whole = card.bodies(&record)?.iter().all(|body| body.sound);
+            Some((record.header.sequence.get(), whole))
+        }
+    })
 }
 
 /// Checks each page of the ring; returns how many there are.

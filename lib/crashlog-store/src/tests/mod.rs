@@ -9,3 +9,4 @@ mod mount;
 mod power;
 mod recorder;
 mod records;
+mod self_test;

@@ -303,6 +303,7 @@ impl<'m> Recorder<'m> {
             MailboxState::Empty | MailboxState::Done => None,
             MailboxState::Armed | MailboxState::ArmedMinimal => Some(LateReason::Interrupted),
             MailboxState::Failed => Some(LateReason::Failed),
+            MailboxState::Noted => Some(LateReason::Supervisor),
         };
         let number = match (late, mailbox.crash()) {
             (Some(late), Some(crash)) => Some(self.record(&crash, Some(late), oracle)?),

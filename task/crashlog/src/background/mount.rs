@@ -8,7 +8,7 @@ use drv_mmc::CardLocation;
 use drv_sdhci::ErrorKind;
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{FailureStep, State, UnsavedReason};
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::{DeviceError, Log, failed};
 use crate::card::{Memory, Normal};
@@ -40,7 +40,14 @@ pub async fn mount<'s, 'm>(
             )),
         });
     }
-    let location = card_bytes(card.location());
+    // What was known of the place is of the card that was here before. Should something crash before it is known anew,
+    // the emergency path asks this one.
+    let identified = *card.location();
+    recorder.region.location().forget_unless(|known| {
+        CardLocation::read_from_prefix(known)
+            .is_ok_and(|(known, _)| known.is_of_same_card(&identified))
+    });
+    let location = card_bytes(&identified);
     let partition = find_partition(card, config::PARTITION, memory.store)
         .await
         .map_err(|error| match error {

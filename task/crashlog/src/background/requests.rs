@@ -87,6 +87,7 @@ fn describe(record: &RecordReader) -> RecordInfo {
         reason: match header.reason() {
             Ok(crashlog_format::Reason::Oops) => Reason::Oops,
             Ok(crashlog_format::Reason::Panic) => Reason::Panic,
+            Ok(crashlog_format::Reason::SelfTest) => Reason::SelfTest,
             // A header with another reason is not opened.
             Ok(crashlog_format::Reason::Kernel) | Err(_) => Reason::Kernel,
         },

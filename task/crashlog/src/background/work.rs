@@ -167,6 +167,7 @@ async fn late_crash(recorder: &Recorder, log: &mut Log<'_, '_>) -> Result<(), Fa
     let late = match mailbox.state() {
         MailboxState::Empty | MailboxState::Done => return Ok(()),
         MailboxState::Failed => LateReason::Failed,
+        MailboxState::Noted => LateReason::Supervisor,
         MailboxState::Armed | MailboxState::ArmedMinimal => match &outcome {
             Some(outcome) if outcome.phase() != Phase::None => LateReason::Interrupted,
             _ => LateReason::NotAttempted,

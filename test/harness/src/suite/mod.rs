@@ -18,6 +18,7 @@ mod power;
 mod proof;
 mod scripts;
 mod sd;
+mod self_test;
 mod sweep;
 mod target;
 
@@ -92,6 +93,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(broken_loop::trials(&bench));
     trials.extend(failure::trials(&bench));
     trials.extend(card::trials(&bench));
+    trials.extend(self_test::trials(&bench));
     trials.extend(power::trials(&bench, selection.all));
     trials.extend(proof::trials(&bench));
     trials.extend(matrix::trials(&bench));

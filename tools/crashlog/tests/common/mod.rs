@@ -187,12 +187,21 @@ impl Partition {
 
     /// Writes a crash record of task `worker` with a panic message and a stack, and commits it. Returns its block.
     pub fn crash(&mut self, boot: u32, fault: &[u8], name: &str) -> u32 {
+        self.record(Reason::Panic, boot, fault, name)
+    }
+
+    /// The same of a self-test.
+    pub fn self_test(&mut self, boot: u32) -> u32 {
+        self.record(Reason::SelfTest, boot, &[u8::MAX], "crashlog")
+    }
+
+    fn record(&mut self, reason: Reason, boot: u32, fault: &[u8], name: &str) -> u32 {
         let message: &[u8] = b"index out of bounds: the len is 4 but the index is 7";
         let stack: Vec<u8> = (0..64).collect();
         let registers = core::array::from_fn(|n| 0x8080_0000 + 4 * n as u32);
         let signature = signature(6, fault, &registers, boot);
         let crash = Crash {
-            reason: Reason::Panic,
+            reason,
             late: false,
             signature,
             boot,
@@ -202,7 +211,7 @@ impl Partition {
         let sequence = self.ledger.commit(plan, &crash);
         self.ledger.seal(self.format);
 
-        let mut header = CrashHeader::new(Reason::Panic, None, fault);
+        let mut header = CrashHeader::new(reason, None, fault);
         header.sequence = sequence.into();
         header.boot = boot.into();
         header.task = 6.into();
@@ -236,7 +245,7 @@ impl Partition {
             ),
         ];
         header.set_segments(segments.len());
-        let (slot, _) = self.ledger.by_sequence(sequence).expect("committed");
+        let slot = plan.slot();
         let block = self.geometry.slot(slot).expect("slot");
         let mut bytes = header.as_bytes().to_vec();
         bytes.extend(segments.as_bytes());

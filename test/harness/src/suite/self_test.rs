@@ -1,0 +1,331 @@
+//! The self-test of the emergency path at the start of a boot: on a good card, on none, on one that is not ours, on one
+//! that does not take what is written, on one that does not keep it; and beside real crashes.
+
+use super::{Bench, Cases, Rig};
+use crate::controller::EMMC;
+use crate::gdb::Debugger;
+use crate::machine::{Config, Machine};
+use crate::symbols::Symbols;
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use serde_json::Value;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The demo's system with `self-test = true`.
+const APP: &str = "test/self-test/app.toml";
+const LIMIT: Duration = Duration::from_secs(120);
+/// Length of a block, and of the card.
+const BLOCK: u64 = 512;
+const SIZE: u64 = 64 << 20;
+/// Where the record is read back, in the recorder.
+const READ_BACK: &[&str] = &["crashlog_store::self_test::verify"];
+/// Where the record is written, by every crash too.
+const WRITE: &[&str] = &["crashlog_store::emergency::write_record"];
+/// The emergency entry.
+const EMERGENCY: &[&str] = &["task_crashlog::emergency::run"];
+/// Number of the program counter in the debugger's protocol, and where nothing is mapped.
+const PC: u32 = 15;
+const NOWHERE: u32 = 0x10;
+
+/// REQ: M8, P6, P8, X6: the emergency path is tried without harm to anything, and says which step does not work.
+pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+    vec![
+        bench.trial("self-test::good", APP, good),
+        bench.trial("self-test::no-card", APP, |rig| {
+            fails(
+                rig,
+                None,
+                "there is no card; self-test FAILED preparing the card: no card, error 0x",
+            )
+        }),
+        bench.trial("self-test::blank", APP, |rig| {
+            let card = rig.artefacts.path("card.img");
+            File::create(&card)?.set_len(SIZE)?;
+            fails(
+                rig,
+                Some(&card),
+                "GPT partition table; self-test FAILED locating the log: no partition of ours, error 0x0",
+            )
+        }),
+        bench.trial("self-test::write-protected", APP, write_protected),
+        bench.trial("self-test::not-kept", APP, not_kept),
+        bench.trial("self-test::recorder-fails", APP, recorder_fails),
+        bench.trial("self-test::crash-waits", APP, crash_waits),
+    ]
+}
+
+/// A machine that a debugger holds before its first instruction.
+struct Held {
+    machine: Machine,
+    debugger: Debugger,
+    symbols: Symbols,
+    card: PathBuf,
+    last: Option<u32>,
+}
+
+impl Held {
+    fn new(rig: &Rig) -> Result<Self> {
+        let card = rig.artefacts.path("card.img");
+        rig.tool.format(&card)?;
+        let mut config = Config::new(&rig.image.elf, Some(&card));
+        config.debugger = true;
+        let machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
+        let mut debugger = Debugger::connect(&machine.debugger_socket())?;
+        debugger.use_physical_addresses()?;
+        Ok(Self {
+            machine,
+            debugger,
+            symbols: Symbols::read(&rig.image)?,
+            card,
+            last: None,
+        })
+    }
+
+    /// Runs until a function of the recorder is called.
+    fn go_into(&mut self, parts: &[&str]) -> Result<()> {
+        // The stub does not step over a breakpoint where the machine stands.
+        if self.last.take().is_some() {
+            self.debugger.step()?;
+        }
+        let address = self.symbols.like("crashlog", parts)?;
+        self.debugger.set_break(address)?;
+        self.debugger
+            .run_until_break(LIMIT)
+            .with_context(|| format!("{parts:?} was not called"))?;
+        self.debugger.clear_break(address)?;
+        self.last = Some(address);
+        Ok(())
+    }
+
+    /// Makes the recorder go on where nothing is.
+    fn derail(&mut self) -> Result<()> {
+        self.last = None;
+        self.debugger.set_register(PC, NOWHERE)
+    }
+
+    /// Lets it run on its own.
+    fn let_go(self) -> Result<(Machine, PathBuf)> {
+        self.debugger.detach()?;
+        Ok((self.machine, self.card))
+    }
+}
+
+/// Waits for the line about the start of a boot, which must end like this.
+fn starts(machine: &Machine, boot: u32, tested: &str) -> Result<()> {
+    let line = machine
+        .uart5
+        .wait_for(&format!("crashlog: ready; boot {boot},"), LIMIT)?;
+    ensure!(line.contains(tested), "not \"{tested}\" but: {line}");
+    Ok(())
+}
+
+/// The list of what is on the card, which must be sound.
+fn list(rig: &Rig, card: &Path) -> Result<Value> {
+    rig.tool.verify(card)?;
+    rig.tool
+        .json(["list".as_ref(), "--json".as_ref(), card.as_os_str()])
+}
+
+/// The self-test's record on the card.
+fn test_record(list: &Value) -> (u64, u64) {
+    let test = &list["self_test"];
+    let number = |key: &str| test[key].as_u64().unwrap_or(0);
+    (number("sequence"), number("boot"))
+}
+
+/// Each boot tests anew and replaces the record of the test before; a crash in between is recorded as ever, in time, with
+/// all log lines before it.
+fn good(rig: &Rig) -> Result<Cases> {
+    let card = rig.artefacts.path("card.img");
+    rig.tool.format(&card)?;
+    let boot = || -> Result<Machine> {
+        let config = Config::new(&rig.image.elf, Some(&card));
+        let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
+        machine.run()?;
+        Ok(machine)
+    };
+    let machine = boot()?;
+    starts(&machine, 1, "; self-test passed: record 1, ")?;
+    // The worker crashes.
+    starts(
+        &machine,
+        2,
+        "1 panic since it was formatted; self-test passed: record 3, ",
+    )?;
+    machine.uart5.wait_for(
+        "1 record on the card, newest is 2: panic of task `worker`",
+        LIMIT,
+    )?;
+    machine.quit()?;
+
+    let listed = list(rig, &card)?;
+    ensure!(test_record(&listed) == (3, 2), "{listed:#}");
+    let crashes = &listed["card"]["crashes"];
+    ensure!(
+        crashes["panic"] == 1 && crashes["oops"] == 0 && crashes["kernel"] == 0,
+        "the self-test was counted: {crashes}"
+    );
+    let record = rig.tool.record(&card, 2)?;
+    ensure!(
+        record["task"] == "worker" && record["late"].is_null(),
+        "the record of the crash is another: {record:#}"
+    );
+    let sequences = rig.tool.sequences(&card, 1)?;
+    ensure!(
+        Some(sequences.len() as u64) == record["log_records"].as_u64()
+            && sequences.iter().copied().eq(1..=sequences.len() as u64),
+        "log records of boot 1 are missing: {} are there",
+        sequences.len()
+    );
+    let test = rig.tool.record(&card, 3)?;
+    ensure!(
+        test["reason"] == "self-test" && test["segments"][1]["sound"] == true,
+        "{test:#}"
+    );
+
+    let machine = boot()?;
+    starts(&machine, 3, "; self-test passed: record 4, ")?;
+    machine.quit()?;
+    let now = list(rig, &card)?;
+    ensure!(test_record(&now) == (4, 3), "{now:#}");
+    ensure!(
+        now["records"] == listed["records"] && now["card"]["crashes"] == listed["card"]["crashes"],
+        "the self-test has changed a record: {now:#}"
+    );
+    Ok(Cases::one())
+}
+
+/// What the emergency path cannot do is said at the start, with the step and the code; the card is not written.
+fn fails(rig: &Rig, card: Option<&Path>, said: &str) -> Result<Cases> {
+    let config = Config::new(&rig.image.elf, card);
+    let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
+    machine.run()?;
+    let line = machine
+        .uart5
+        .wait_for("crashlog: nothing is being saved", LIMIT)?;
+    ensure!(line.contains(said), "not \"{said}\" but: {line}");
+    machine.quit()?;
+    if let Some(card) = card {
+        ensure!(
+            fs::read(card)?.iter().all(|byte| *byte == 0),
+            "a card that is not ours was written"
+        );
+    }
+    Ok(Cases::one())
+}
+
+/// The card refuses to be written.
+fn write_protected(rig: &Rig) -> Result<Cases> {
+    let mut held = Held::new(rig)?;
+    held.go_into(WRITE)?;
+    // SET_WRITE_PROT, CMD28 with R1b, for each group of 2 MiB, until the next identification.
+    for group in 0..32_u32 {
+        held.debugger
+            .set_word(EMMC.registers + 0x08, group * (2 << 20))?;
+        held.debugger
+            .set_word(EMMC.registers + 0x0c, (28 << 8 | 0x1b) << 16)?;
+    }
+    let (machine, card) = held.let_go()?;
+    starts(
+        &machine,
+        1,
+        "; self-test FAILED writing the record: card or controller failed, error 0x",
+    )?;
+    machine.quit()?;
+    let listed = list(rig, &card)?;
+    ensure!(listed["self_test"].is_null(), "{listed:#}");
+    Ok(Cases::one())
+}
+
+/// The card takes everything, and has something else afterwards.
+fn not_kept(rig: &Rig) -> Result<Cases> {
+    let mut held = Held::new(rig)?;
+    held.go_into(READ_BACK)?;
+    let card = held.card.clone();
+    let listed = list(rig, &card)?;
+    ensure!(test_record(&listed) == (1, 1), "{listed:#}");
+    let number = |key: &str| listed["card"][key].as_u64().context("no such number");
+    // The last slot; of three blocks in it the last.
+    let slot_blocks = number("slot_bytes")? / BLOCK;
+    let slot = number("first_block")? + 16 + (number("slots")? - 1) * slot_blocks;
+    File::options()
+        .write(true)
+        .open(&card)?
+        .write_all_at(&[0xff], (slot + 2) * BLOCK + 7)?;
+    let (machine, card) = held.let_go()?;
+    starts(
+        &machine,
+        1,
+        "; self-test FAILED reading the record back: it is not what was written, error 0x111",
+    )?;
+    machine.quit()?;
+    rig.tool.verify(&card)?;
+    Ok(Cases::one())
+}
+
+/// The recorder fails in the midst of the test: that is a crash as any other, and the next boot tests anew.
+fn recorder_fails(rig: &Rig) -> Result<Cases> {
+    let mut held = Held::new(rig)?;
+    held.go_into(READ_BACK)?;
+    held.derail()?;
+    let (machine, card) = held.let_go()?;
+    starts(&machine, 2, "; self-test passed: record 3, ")?;
+    machine.quit()?;
+    let listed = list(rig, &card)?;
+    ensure!(test_record(&listed) == (3, 2), "{listed:#}");
+    let record = rig.tool.record(&card, 2)?;
+    ensure!(
+        record["task"] == "crashlog"
+            && record["late"].is_null()
+            && record["fault"] == "IllegalText",
+        "the record of the crash is another: {record:#}"
+    );
+    Ok(Cases::one())
+}
+
+/// A crash that no emergency write could record comes first: there is no test in that boot, and one in the next.
+fn crash_waits(rig: &Rig) -> Result<Cases> {
+    let mut held = Held::new(rig)?;
+    // The worker's crash; the recorder fails both times.
+    for _ in 0..2 {
+        held.go_into(EMERGENCY)?;
+        held.derail()?;
+    }
+    let (machine, card) = held.let_go()?;
+    starts(
+        &machine,
+        2,
+        "; no self-test, as a crash waits to be recorded",
+    )?;
+    machine
+        .uart5
+        .wait_for("was written late, out of retained RAM", LIMIT)?;
+    machine.quit()?;
+    let listed = list(rig, &card)?;
+    // That of the first boot.
+    ensure!(test_record(&listed) == (1, 1), "{listed:#}");
+    let late: Vec<_> = listed["records"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|record| record["task"] == "worker" && !record["late"].is_null())
+        .collect();
+    ensure!(late.len() == 1, "no late record of the worker: {listed:#}");
+
+    let config = Config::new(&rig.image.elf, Some(&card));
+    let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
+    machine.run()?;
+    let line = machine.uart5.wait_for("crashlog: ready; boot ", LIMIT)?;
+    ensure!(line.contains("; self-test passed: record 4, "), "{line}");
+    machine.quit()?;
+    let now = list(rig, &card)?;
+    ensure!(
+        test_record(&now).0 == 4 && now["records"] == listed["records"],
+        "{now:#}"
+    );
+    Ok(Cases::one())
+}
