@@ -24,6 +24,7 @@ impl Debug {
         let dwarf = Dwarf::load(section)?;
         let mut reader = Reader {
             dwarf: &dwarf,
+            has_ranges: file.section_by_name(".debug_ranges").is_some(),
             object,
             report,
             debug: Self::default(),
@@ -47,6 +48,7 @@ struct Open {
 
 struct Reader<'r, 'a> {
     dwarf: &'r Dwarf<'a>,
+    has_ranges: bool,
     object: &'r str,
     report: &'r mut Report,
     debug: Debug,
@@ -147,6 +149,10 @@ impl<'a> Reader<'_, 'a> {
             )
         {
             self.broken(format!("{} at {at:#x}: ranges is no offset", entry.tag()));
+        }
+        if raw(dw::DW_AT_ranges).is_some() && !self.has_ranges {
+            self.has_ranges = true;
+            self.broken("has .debug_info but no .debug_ranges, to which that refers".into());
         }
         if let Some(file) = raw(dw::DW_AT_decl_file).and_then(|value| value.udata_value())
             && file > files

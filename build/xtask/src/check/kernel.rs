@@ -29,6 +29,7 @@ pub fn check(archive: &Archive, objects: &[Program], debugs: &[Debug], report: &
     kernel.variables();
     kernel.task();
     kernel.descriptors();
+    kernel.attributes();
     kernel.stacks();
 }
 
@@ -160,6 +161,16 @@ impl Kernel<'_> {
                  each program"
             ),
         );
+        let descriptors = self.size_of("HUBRIS_TASK_DESCS").map(u64::from);
+        let each = self.only("TaskDesc").map_or(0, |it| it.size);
+        self.expect(
+            each > 0 && descriptors == each.checked_mul(count),
+            "4",
+            format!(
+                "variable `HUBRIS_TASK_DESCS` has {descriptors:?} bytes, which is not {count} descriptors of {each}, one for \
+                 each program"
+            ),
+        );
         for (name, element) in [
             ("HUBRIS_TASK_DESCS", "TaskDesc"),
             ("HUBRIS_REGION_DESCS", "RegionDesc"),
@@ -242,6 +253,30 @@ impl Kernel<'_> {
             "4.1",
             "structure `RegionDesc` must have `base` and `size` of 4 bytes, and `attributes` whose `bits` or `__0` is a \
              base type of 4 bytes",
+        );
+    }
+
+    /// Read, write, execute, device, DMA: Humility knows no other attribute.
+    fn attributes(&mut self) {
+        let of_region = || -> Option<Vec<u32>> {
+            let region = self.only("RegionDesc")?;
+            let (table, length) = self.place("HUBRIS_REGION_DESCS")?;
+            let offset = region.member("attributes")?.offset as u32;
+            let places = (table..table.checked_add(length)?).step_by(region.size.max(4) as usize);
+            let word = |at: u32| {
+                let bytes = self.archive.read_flash(at.checked_add(offset)?, 4)?;
+                Some(u32::from_le_bytes(bytes.try_into().ok()?))
+            };
+            places.map(word).collect()
+        };
+        let unknown = of_region()
+            .into_iter()
+            .flatten()
+            .find(|attributes| *attributes > 0x1f);
+        self.expect(
+            unknown.is_none(),
+            "4.1",
+            format!("a region has the attributes {unknown:x?}; Humility knows bits 0 to 4"),
         );
     }
 

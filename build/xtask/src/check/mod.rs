@@ -87,7 +87,7 @@ fn check(bytes: Vec<u8>, report: &mut Report) -> Result<String> {
             objects.push(program);
         }
     }
-    program::check_all(&objects, report);
+    program::check_all(&archive, &objects, report)?;
     let debugs: Vec<Debug> = objects
         .iter()
         .map(|program| Debug::read(&program.file()?, &program.member, report))

@@ -8,8 +8,8 @@ use gimli::{
     BaseAddresses, CfaRule, CieOrFde, DebugFrame, EndianSlice, LittleEndian as Little,
     RegisterRule, UnwindContext, UnwindSection,
 };
-use object::elf::{EM_ARM, SHF_ALLOC, SHF_COMPRESSED, SHN_ABS};
-use object::read::elf::{ElfFile32, FileHeader, SectionHeader, Sym};
+use object::elf::{EM_ARM, PT_LOAD, SHF_ALLOC, SHF_COMPRESSED, SHN_ABS};
+use object::read::elf::{ElfFile32, FileHeader, ProgramHeader, SectionHeader, Sym};
 use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SymbolKind};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -198,6 +198,9 @@ fn check_functions(
         }
         let at = (symbol.address - start) as usize;
         let body = code.get(at..at + symbol.size as usize).unwrap_or(&[]);
+        if program.name != "kernel" && name == "_start" {
+            check_entry(symbol.address, body, &mut add);
+        }
         if program.name != "kernel" && check_stub(name, symbol.address, body, &mut add) {
             stubs.insert(symbol.address);
         }
@@ -326,8 +329,57 @@ fn check_frames(
     Ok(())
 }
 
-/// Rules about all programs together.
-pub fn check_all(programs: &[Program], report: &mut Report) {
+/// The first real function of a task must begin at the top of the stack, since that is where unwinding ends.
+fn check_entry(address: u32, body: &[u8], add: &mut impl FnMut(&'static str, String)) {
+    let halfwords = body
+        .chunks_exact(2)
+        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+    let mut behind = false;
+    for (at, first) in (address..).step_by(2).zip(halfwords) {
+        // PUSH, STMDB SP!, SUB SP
+        let moves = first & 0xfe00 == 0xb400 || first == 0xe92d || first & 0xff80 == 0xb080;
+        if moves && !behind {
+            add(
+                "4.3",
+                format!(
+                    "the entry `_start` moves the stack pointer at {at:#x}; stacks are unwound up to where it was at first"
+                ),
+            );
+        }
+        // The second half of a wide instruction is none.
+        behind = !behind && is_wide(first);
+    }
+}
+
+/// The image holds what the programs load, or the archive is of two builds.
+fn check_image(archive: &Archive, program: &Program, report: &mut Report) -> Result<()> {
+    let endian = LittleEndian;
+    let file = program.file()?;
+    for load in file.elf_program_headers() {
+        let (address, length) = (load.p_paddr(endian), load.p_filesz(endian));
+        if load.p_type(endian) != PT_LOAD || length == 0 {
+            continue;
+        }
+        let start = load.p_offset(endian) as usize;
+        let bytes = program
+            .data
+            .get(start..start.saturating_add(length as usize));
+        if bytes.is_none() || archive.read_flash(address, length as usize) != bytes {
+            report.add(
+                &program.member,
+                "1.2",
+                format!("what it loads at {address:#x} is not in img/final.elf; the archive is of two builds"),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Rules about all programs together, and the image that they make.
+pub fn check_all(archive: &Archive, programs: &[Program], report: &mut Report) -> Result<()> {
+    for program in programs {
+        check_image(archive, program, report)?;
+    }
     let mut places: BTreeMap<u32, &str> = BTreeMap::new();
     for program in programs {
         if let Some(other) = places.insert(program.text.0, &program.name) {
@@ -338,4 +390,5 @@ pub fn check_all(programs: &[Program], report: &mut Report) {
             );
         }
     }
+    Ok(())
 }
