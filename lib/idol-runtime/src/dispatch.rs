@@ -84,15 +84,24 @@ fn request<Op: ServerOp>(
     server: &mut impl Server<Op>,
     message: &RecvMessage,
 ) -> Result<(), RequestError<u16>> {
-    let incoming = buffer
-        .get(..message.message_len)
-        .ok_or(ClientError::BadMessageSize.fail())?;
-    let op = Op::from_u32(message.operation).ok_or(ClientError::UnknownOperation.fail())?;
+    let Some(incoming) = buffer.get(..message.message_len) else {
+        return refuse(ClientError::BadMessageSize);
+    };
+    let Some(op) = Op::from_u32(message.operation) else {
+        return refuse(ClientError::UnknownOperation);
+    };
     if message.response_capacity < op.max_reply_size() {
-        return Err(ClientError::ReplyBufferTooSmall.fail());
+        return refuse(ClientError::ReplyBufferTooSmall);
     }
     if message.lease_count != op.required_lease_count() {
-        return Err(ClientError::BadLease.fail());
+        return refuse(ClientError::BadLease);
     }
     server.handle(op, incoming, message)
+}
+
+/// Out of the way of what succeeds.
+#[cold]
+#[inline(never)]
+fn refuse(error: ClientError) -> Result<(), RequestError<u16>> {
+    Err(error.fail())
 }

@@ -23,6 +23,7 @@ pub(crate) struct Blame {
 impl Blame {
     /// The task to be read from made a usage error.
     #[cold]
+    #[inline(never)]
     pub(crate) fn from_side(error: UsageError) -> Self {
         Self {
             from: Some(error.into()),
@@ -32,6 +33,7 @@ impl Blame {
 
     /// The task to be written to made a usage error.
     #[cold]
+    #[inline(never)]
     pub(crate) fn to_side(error: UsageError) -> Self {
         Self {
             from: None,
@@ -70,7 +72,11 @@ pub(crate) fn copy(
         || !kernel[to].can_write(&destination)
         || overlap(&source, &destination)
     {
-        return Err(refused(kernel, from, &source, to, &destination));
+        let (source, destination) = (
+            [source.base(), source.count()],
+            [destination.base(), destination.count()],
+        );
+        return Err(refused(kernel, from, source, to, destination));
     }
     // SAFETY: `source` is readable and `destination` writable memory of tasks, all of which is mapped for the kernel,
     // none of which Rust knows as objects of the kernel, and they do not overlap. `count` is within both.
@@ -78,20 +84,30 @@ pub(crate) fn copy(
     Ok(count)
 }
 
+/// Takes base and length of the slices, in registers, so that the way past it needs no memory for them.
 #[cold]
 #[inline(never)]
 fn refused(
     kernel: &Kernel,
     from: TaskHandle,
-    source: &UserSlice<u8>,
+    [from_base, from_len]: [u32; 2],
     to: TaskHandle,
-    destination: &UserSlice<u8>,
+    [to_base, to_len]: [u32; 2],
 ) -> Blame {
-    let readable = kernel[from].can_read(source);
-    let writable = kernel[to].can_write(destination) && !(readable && overlap(source, destination));
+    let source = match UserSlice::<u8>::new(from_base, from_len) {
+        Ok(source) => source,
+        Err(error) => return Blame::from_side(error),
+    };
+    let destination = match UserSlice::<u8>::new(to_base, to_len) {
+        Ok(destination) => destination,
+        Err(error) => return Blame::to_side(error),
+    };
+    let readable = kernel[from].can_read(&source);
+    let writable =
+        kernel[to].can_write(&destination) && !(readable && overlap(&source, &destination));
     Blame {
-        from: (!readable).then(|| not_accessible(source)),
-        to: (!writable).then(|| not_accessible(destination)),
+        from: (!readable).then(|| not_accessible(&source)),
+        to: (!writable).then(|| not_accessible(&destination)),
     }
 }
 

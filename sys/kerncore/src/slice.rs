@@ -46,6 +46,8 @@ impl Element for ULease {
 #[derive(Debug, Eq, PartialEq)]
 pub struct UserSlice<T> {
     base: u32,
+    /// Address after the last byte.
+    end: u32,
     count: u32,
     element: PhantomData<T>,
 }
@@ -70,13 +72,17 @@ impl<T: Element> UserSlice<T> {
             return Err(UsageError::InvalidSlice);
         }
         // No elements, no end to speak of; for types whose size takes a multiplication this is also the common case.
-        let fits = T::SIZE != 1 && count == 0
-            || T::countable(count) && base.checked_add(count.wrapping_mul(T::SIZE)).is_some();
-        if !fits {
+        let end = if T::SIZE != 1 && count == 0 {
+            base
+        } else if !T::countable(count) {
             return Err(UsageError::InvalidSlice);
-        }
+        } else {
+            base.checked_add(count.wrapping_mul(T::SIZE))
+                .ok_or(UsageError::InvalidSlice)?
+        };
         Ok(Self {
             base,
+            end,
             count,
             element: PhantomData,
         })
@@ -94,33 +100,16 @@ impl<T: Element> UserSlice<T> {
         self.count
     }
 
-    /// Length in bytes.
-    #[inline(always)]
-    pub fn byte_len(&self) -> u32 {
-        // Cannot wrap: checked by `new`.
-        self.count.wrapping_mul(T::SIZE)
-    }
-
     /// Address after the last byte.
     #[inline(always)]
     pub fn end(&self) -> u32 {
-        // Cannot wrap: checked by `new`.
-        self.base.wrapping_add(self.byte_len())
+        self.end
     }
 
     /// Has it no elements? Such a slice is never accessed, whatever its base.
     #[inline(always)]
     pub fn is_empty(&self) -> bool {
         self.count == 0
-    }
-
-    /// The first `count` elements, or all if there are fewer.
-    #[inline(always)]
-    pub fn truncated(self, count: u32) -> Self {
-        Self {
-            count: self.count.min(count),
-            ..self
-        }
     }
 
     /// Element `index` alone.
@@ -130,8 +119,10 @@ impl<T: Element> UserSlice<T> {
             return None;
         }
         // Cannot wrap: the element lies inside a slice that does not.
+        let base = self.base.wrapping_add(index.wrapping_mul(T::SIZE));
         Some(Self {
-            base: self.base.wrapping_add(index.wrapping_mul(T::SIZE)),
+            base,
+            end: base.wrapping_add(T::SIZE),
             count: 1,
             ..self
         })

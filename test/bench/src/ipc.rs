@@ -1,10 +1,23 @@
-//! Round trips, notifications, and a fault.
+//! Round trips, notifications, an interrupt, and a fault.
+//!
+//! The interrupt is that of a serial port that nothing else uses: it says that the port has room, as it always has, from
+//! the instruction on that enables it. The registers belong to this task, the interrupt to the other.
 
 use crate::{bench_fault, row};
 use core::hint::black_box;
 use userlib::{Lease, sys_post, sys_send, task_slot};
 
 task_slot!(ECHO, echo);
+
+/// Interrupt enable register of UART1 (AST2600 datasheet, UART10).
+const INTERRUPT_ENABLE: *mut u32 = (0x1e78_3000 + 0x04) as *mut u32;
+/// Its bit for "the transmitter is empty".
+const TRANSMITTER_EMPTY: u32 = 1 << 1;
+
+fn enable_interrupt(bits: u32) {
+    // SAFETY: the application maps the port into this task, as device memory, and the register is an aligned word of it.
+    unsafe { INTERRUPT_ENABLE.write_volatile(bits) };
+}
 
 /// Counts messages of the sizes that the budgets name.
 pub fn run() {
@@ -48,6 +61,16 @@ pub fn run() {
             sys_post(echo, 1);
         },
     );
+    // As above. What this task does itself is not counted.
+    row(
+        "interrupt of a device, until the notified task runs",
+        || {
+            enable_interrupt(0);
+            sys_send(echo, 3, &[], &mut [], &[]);
+        },
+        || enable_interrupt(TRANSMITTER_EMPTY),
+    );
+    enable_interrupt(0);
     // The server is the supervisor of this image.
     bench_fault();
 }

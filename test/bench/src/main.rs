@@ -5,7 +5,7 @@
 //! alone decides what is counted. Each row is run several times, so that the harness can tell a disturbance (a tick)
 //! from the rule, and an empty row tells what the counting itself costs.
 //!
-//! `unsafe` is used to export the two functions, and for the store that crashes.
+//! `unsafe` is used to export the functions, for a device register, and for the store that crashes.
 
 #![no_std]
 #![no_main]

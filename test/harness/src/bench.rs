@@ -7,6 +7,7 @@ use crate::crashes::{self, Crashes, grouped};
 use crate::paths;
 use crate::profile;
 use crate::qemu::Qemu;
+use crate::sizes;
 use crate::tool::Tool;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
@@ -59,6 +60,7 @@ const EMPTY: &str = "nothing";
 
 /// Rows of the kernel that end where another task has received its notification.
 const SWITCH: &str = "context switch: post to a more important task, until it runs";
+const INTERRUPT: &str = "interrupt of a device, until the notified task runs";
 const FAULT: &str = "fault of a task, until the supervisor runs";
 
 /// A counted row: every run of it.
@@ -130,7 +132,8 @@ pub fn run(profile: Option<&str>) -> Result<()> {
     let empty = least(&rows, EMPTY).cloned().unwrap_or_default();
     let crashes = crashes::count(&qemu, &tool, &image, &empty)?;
 
-    let document = document(&rows, &eight, mount, &crashes);
+    let sizes = sizes::measure()?;
+    let document = document(&rows, &eight, mount, &crashes, &sizes);
     print!("{document}");
     let path = paths::root().join("doc/numbers.md");
     fs::write(&path, document).with_context(|| format!("cannot write {}", paths::shown(&path)))
@@ -152,7 +155,7 @@ fn count_rows(counter: &mut Counter, rows: &mut Rows) -> Result<bool> {
             return Ok(Some(at) == fault);
         }
         let name = counter.text_argument()?;
-        let count = if name == SWITCH {
+        let count = if [SWITCH, INTERRUPT].contains(&name.as_str()) {
             let notified = counter.symbols.address("echo", "echo_notified")?;
             counter.count_to(notified)?
         } else {
@@ -181,11 +184,23 @@ fn net(rows: &Rows, name: &str) -> Option<Count> {
     let count = least(rows, name)?;
     let empty = least(rows, EMPTY).cloned().unwrap_or_default();
     // These begin or end at a breakpoint that is no mark.
-    let unmarked = [DURABLE, RESTART, SWITCH, FAULT].contains(&name);
-    Some(count.without(&empty, !unmarked))
+    let unmarked = [DURABLE, RESTART, SWITCH, INTERRUPT, FAULT].contains(&name);
+    let mut net = count.without(&empty, !unmarked);
+    if name == INTERRUPT {
+        // The client is only what makes the device interrupt.
+        let client = net.programs.remove("bench").unwrap_or_default();
+        net.total = net.total.saturating_sub(client);
+    }
+    Some(net)
 }
 
-fn document(rows: &Rows, eight: &Rows, mount: u64, crashes: &Crashes) -> String {
+fn document(
+    rows: &Rows,
+    eight: &Rows,
+    mount: u64,
+    crashes: &Crashes,
+    sizes: &[sizes::Path],
+) -> String {
     let mut text = String::from(
         "# Numbers\n\n\
          Made by `./x bench`; do not edit. Guest instructions, each one counted: QEMU logs every instruction that it\n\
@@ -206,7 +221,7 @@ fn document(rows: &Rows, eight: &Rows, mount: u64, crashes: &Crashes) -> String 
         let (Some(four), Some(eight)) = (net(rows, name), net(eight, name)) else {
             continue;
         };
-        let more = eight.total.abs_diff(four.total).div_ceil(4);
+        let more = eight.total.saturating_sub(four.total).div_ceil(4);
         let _ = writeln!(
             text,
             "| {name}: each further task | 0 | {} | Hubris: +34 |",
@@ -228,7 +243,7 @@ fn document(rows: &Rows, eight: &Rows, mount: u64, crashes: &Crashes) -> String 
         shown(tick(rows)),
         shown(tick(eight))
     );
-    for name in [SWITCH, FAULT] {
+    for name in [SWITCH, INTERRUPT, FAULT] {
         let total = |rows| net(rows, name).map(|count| count.total);
         let _ = writeln!(
             text,
@@ -238,6 +253,7 @@ fn document(rows: &Rows, eight: &Rows, mount: u64, crashes: &Crashes) -> String 
         );
     }
     text.push_str(&crashes.section());
+    text.push_str(&sizes::section(sizes));
 
     text.push_str("\n## Where the instructions are\n\n");
     let counts: Vec<_> = BUDGETS

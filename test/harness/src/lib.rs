@@ -27,6 +27,7 @@ pub mod qemu;
 pub mod qmp;
 pub mod sabotage;
 pub mod serial;
+pub mod sizes;
 pub mod stand_in;
 pub mod suite;
 pub mod symbols;

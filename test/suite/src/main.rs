@@ -18,6 +18,7 @@ mod leases;
 mod lives;
 mod messages;
 mod notes;
+mod overlap;
 mod slices;
 mod support;
 
@@ -35,7 +36,7 @@ type Case = (&'static str, fn());
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    let groups: [&[Case]; 10] = [
+    let groups: [&[Case]; 11] = [
         messages::CASES,
         leases::CASES,
         notes::CASES,
@@ -43,6 +44,7 @@ fn main() -> ! {
         faults::CASES,
         isolation::CASES,
         slices::CASES,
+        overlap::CASES,
         exchange::CASES,
         lives::CASES,
         encodings::CASES,

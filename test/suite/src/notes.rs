@@ -1,7 +1,7 @@
 //! Notifications, timers and interrupts: sections 2.8 to 2.10.
 
 use crate::Case;
-use crate::notifications::{NOTE_MASK, OTHER_MASK, TEST_IRQ_MASK, TIMER_MASK};
+use crate::notifications::{NOTE_MASK, OTHER_MASK, PAIR_IRQ_MASK, TEST_IRQ_MASK, TIMER_MASK};
 use crate::support::{NOBODY, assist, first, id, myself, supervisor, system_call, usage};
 use test_api::{assist, runner};
 use userlib::{Generation, IrqStatus, Sysnum, TaskId, UsageError, dead_response_code, hl};
@@ -26,6 +26,10 @@ pub const CASES: &[Case] = &[
         software_interrupt,
     ),
     ("s2_10_disabled_interrupts_stay_pending", disabled_interrupt),
+    (
+        "s2_10_interrupts_that_share_a_notification",
+        shared_interrupts,
+    ),
     ("s2_2_irq_calls_without_interrupt", wrong_mask),
 ];
 
@@ -179,6 +183,41 @@ fn disabled_interrupt() {
     sys_irq_control(TEST_IRQ_MASK, true);
     assert_eq!(posted(TEST_IRQ_MASK), TEST_IRQ_MASK);
     sys_irq_control_clear_pending(TEST_IRQ_MASK, false);
+}
+
+/// Two interrupts of this task have one notification: each call is about both.
+fn shared_interrupts() {
+    let pend = || {
+        let both = [myself().index() as u32, PAIR_IRQ_MASK];
+        supervisor(runner::SOFTWARE_IRQ, both);
+    };
+    let status = || sys_irq_status(PAIR_IRQ_MASK);
+    sys_irq_control_clear_pending(PAIR_IRQ_MASK, true);
+    assert_eq!(status(), IrqStatus::ENABLED);
+    // Each is taken and masked: were one of them not, the set would count as enabled.
+    pend();
+    assert_eq!(status(), IrqStatus::POSTED);
+    assert_eq!(posted(PAIR_IRQ_MASK), PAIR_IRQ_MASK);
+    assert_eq!(status(), IrqStatus::empty());
+    // Masked, both wait; enabled, both come, as one bit.
+    pend();
+    assert_eq!(status(), IrqStatus::PENDING);
+    assert_eq!(posted(PAIR_IRQ_MASK), 0);
+    sys_irq_control(PAIR_IRQ_MASK, true);
+    assert_eq!(status(), IrqStatus::POSTED);
+    assert_eq!(posted(PAIR_IRQ_MASK), PAIR_IRQ_MASK);
+    // Cleared, neither comes: on disabling and on enabling.
+    for enable in [false, true] {
+        sys_irq_control(PAIR_IRQ_MASK, false);
+        pend();
+        assert_eq!(status(), IrqStatus::PENDING);
+        sys_irq_control_clear_pending(PAIR_IRQ_MASK, enable);
+        sys_irq_control(PAIR_IRQ_MASK, true);
+        assert_eq!(status(), IrqStatus::ENABLED);
+        assert_eq!(posted(PAIR_IRQ_MASK), 0);
+    }
+    sys_irq_control(PAIR_IRQ_MASK, false);
+    assert_eq!(status(), IrqStatus::empty());
 }
 
 fn wrong_mask() {

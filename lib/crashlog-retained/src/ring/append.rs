@@ -14,6 +14,8 @@ const RECORD_HEADER: usize = RECORD_HEADER_LEN / 4;
 
 /// Why a record was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// As wide as a record's number, so that either is returned in a register.
+#[repr(u32)]
 pub enum AppendError {
     /// Every page is waiting for the card.
     Full,
@@ -28,14 +30,14 @@ impl<'a> LogRing<'a> {
     /// See [`AppendError`]; the ring is then unchanged, but for an open page that may have been closed.
     #[inline]
     pub fn append(&self, header: &RecordHeader, payload: &[u8]) -> Result<u32, AppendError> {
-        self.append_words(header_words(header, payload), payload)
+        self.append_words(&header_words(header, payload), payload)
     }
 
     /// A function of its own: it is optimised for speed, its caller for size.
     #[inline(never)]
     fn append_words(
         &self,
-        header: [u32; RECORD_HEADER],
+        header: &[u32; RECORD_HEADER],
         payload: &[u8],
     ) -> Result<u32, AppendError> {
         let never_stop = || ControlFlow::<Infallible>::Continue(());
@@ -52,13 +54,13 @@ impl<'a> LogRing<'a> {
         payload: &[u8],
         step: impl FnMut() -> ControlFlow<B>,
     ) -> ControlFlow<B, Result<u32, AppendError>> {
-        self.put(header_words(header, payload), payload, step)
+        self.put(&header_words(header, payload), payload, step)
     }
 
     #[inline(always)]
     fn put<B>(
         &self,
-        header: [u32; RECORD_HEADER],
+        header: &[u32; RECORD_HEADER],
         payload: &[u8],
         mut step: impl FnMut() -> ControlFlow<B>,
     ) -> ControlFlow<B, Result<u32, AppendError>> {
@@ -85,12 +87,7 @@ impl<'a> LogRing<'a> {
         let (whole, rest) = payload.as_chunks::<4>();
         let mut crc = Crc32c::resume(extent.crc);
         // Bounded by MAX_PAYLOAD above.
-        for (to, word) in to_header.iter().zip(header) {
-            crc = crc.word(word);
-            store(to, word);
-            step()?;
-        }
-        crc = copy(crc, to_payload, whole, &mut step)?;
+        crc = copy(crc, (to_header, to_payload), (header, whole), &mut step)?;
         if !rest.is_empty()
             && let Some(to) = to_payload.get(whole.len())
         {
@@ -129,29 +126,31 @@ impl<'a> LogRing<'a> {
     }
 }
 
-/// Copies words, as many as there are in `from`, and carries their checksum on. Two at a time; a function of its own, as
-/// the four tables of the checksum leave no registers for anything else.
+/// Copies a header and then as many words of payload as there are, and carries their checksum on. Two words at a time; a
+/// function of its own, as the four tables of the checksum leave no registers for anything else.
 #[inline(never)]
 fn copy<B>(
     mut crc: Crc32c,
-    to: &[AtomicU32],
-    from: &[[u8; 4]],
+    (to_header, to_payload): (&[AtomicU32; RECORD_HEADER], &[AtomicU32]),
+    (header, payload): (&[u32; RECORD_HEADER], &[[u8; 4]]),
     mut step: impl FnMut() -> ControlFlow<B>,
 ) -> ControlFlow<B, Crc32c> {
-    let mut one = |to: &AtomicU32, from: [u8; 4]| {
-        let word = u32::from_le_bytes(from);
+    let mut one = |to: &AtomicU32, word: u32| {
         crc = crc.word(word);
         store(to, word);
         step()
     };
-    let (pairs, last) = from.as_chunks::<2>();
-    let (to_pairs, _) = to.as_chunks::<2>();
-    for ([a, b], [from_a, from_b]) in to_pairs.iter().zip(pairs) {
-        one(a, *from_a)?;
-        one(b, *from_b)?;
+    for (to, word) in to_header.iter().zip(header) {
+        one(to, *word)?;
     }
-    if let ([from], Some(to)) = (last, to.get(from.len().wrapping_sub(1))) {
-        one(to, *from)?;
+    let (pairs, last) = payload.as_chunks::<2>();
+    let (to_pairs, _) = to_payload.as_chunks::<2>();
+    for ([to_a, to_b], [a, b]) in to_pairs.iter().zip(pairs) {
+        one(to_a, u32::from_le_bytes(*a))?;
+        one(to_b, u32::from_le_bytes(*b))?;
+    }
+    if let ([word], Some(to)) = (last, to_payload.get(payload.len().wrapping_sub(1))) {
+        one(to, u32::from_le_bytes(*word))?;
     }
     ControlFlow::Continue(crc)
 }

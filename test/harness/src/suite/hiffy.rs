@@ -34,12 +34,20 @@ const READ_PAGE: u8 = 7;
 const SLEEP: u8 = 0;
 const SEND: u8 = 1;
 const SEND_LEASE_READ: u8 = 2;
+const SEND_LEASE_READ_WRITE: u8 = 3;
 const SEND_LEASE_WRITE: u8 = 4;
+
+/// The server of `test/hiffy/app.toml` and its operations (`test/api`): each names a lease, an offset and a length.
+const ASSIST: u8 = 1;
+const BORROW_READ: u8 = 14;
+const BORROW_WRITE: u8 = 15;
+const BORROW_INFO: u8 = 16;
 
 /// REQ: C6: an interface is called through the executor as Humility does it.
 pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
     vec![
         bench.trial("target::hiffy", DEMO, run),
+        bench.trial("target::hiffy-leases", "test/hiffy/app.toml", run_leases),
         bench.trial(
             "target::hiffy-runs-tests",
             "test/foreign/app.toml",
@@ -168,6 +176,52 @@ fn run_tests(rig: &Rig) -> Result<Cases> {
             "RunTest({case}): {ended:?}"
         );
     }
+    machine.quit()?;
+    Ok(Cases::one())
+}
+
+/// Two leases in one call: the server gets the debugger's data as the first and writes the second, and what it wrote
+/// comes back behind its reply.
+fn run_leases(rig: &Rig) -> Result<Cases> {
+    let mut config = Config::new(&rig.image.elf, None);
+    config.debugger = true;
+    let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
+    machine.run()?;
+    let executor = Executor {
+        machine: &machine,
+        variables: variables(rig)?,
+    };
+    let (read, write) = (b"lease of six".as_slice(), 8_u8);
+    let call = |operation, lease: u8, length: u8, reply: u8| {
+        let message = [lease, 0, 0, 0, 0, 0, 0, 0, length, 0, 0, 0];
+        let sizes = [reply, write, read.len() as u8];
+        let program = send(SEND_LEASE_READ_WRITE, ASSIST, operation, &message, &sizes);
+        let mut returned = executor.call(&program, read)?;
+        ensure!(returned.len() == 1, "operation {operation}: {returned:?}");
+        match returned.remove(0) {
+            Ok(bytes) => Ok(bytes),
+            Err(code) => bail!("operation {operation} on lease {lease}: code {code:#x}"),
+        }
+    };
+    let words = |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
+
+    // There is a lease; its attributes; its length.
+    for (lease, attributes, length) in [(0, 1, read.len() as u32), (1, 2, write.into())] {
+        let info = call(BORROW_INFO, lease, 0, 12)?;
+        ensure!(
+            info[..12] == words(&[1, attributes, length]),
+            "lease {lease}: {info:02x?}"
+        );
+    }
+    let got = call(BORROW_READ, 0, read.len() as u8, 12)?;
+    let first = [&words(&[0, read.len() as u32])[..], &read[..4]].concat();
+    ensure!(got[..12] == first, "what was read: {got:02x?}");
+    let put = call(BORROW_WRITE, 1, write, 8)?;
+    let written: Vec<u8> = (1..=write).collect();
+    ensure!(
+        put == [words(&[0, write.into()]), written].concat(),
+        "what was written: {put:02x?}"
+    );
     machine.quit()?;
     Ok(Cases::one())
 }
