@@ -110,11 +110,15 @@ function mailbox(    state, crash, waiting, at) {
     if (state == tag("ARM1") || state == tag("ARM2")) print "crash      not recorded yet: " crash
     else if (state == tag("FAIL")) print "crash      could not be recorded and waits: " crash
     else if (state == tag("NOTE")) print "crash      not handed to the recorder yet: " crash
+    else if (state == tag("NOTE")) print "crash      noted, and not described to its end: " crash
     else if (state == tag("DONE")) print "crash      on the card: " crash
     else print "crash      none"
     waiting = 0
     for (at = 6; at < 22; at += 4) if (word(at, 0) == tag("CTX!")) waiting++
     print "oopses     " waiting " of 4 places wait to be recorded, " word(1, 12) " had no place"
+    if (word(1, 13) == sum(tag("TEST"), 1, 14, 7))
+        printf "self-test  of boot %d: %s\n", word(1, 14) + OFFSET, \
+            (word(1, 16) == 0 ? "passed in " word(1, 19) " ms, record " word(1, 18) : "failed in step " word(1, 15) ", cause " word(1, 16))
     crash = context(22)
     print "kernel     " (crash == "" ? "no failure waits" : "a failure waits: " crash ", and " plural(word(22, 122), "more") " not kept")
 }

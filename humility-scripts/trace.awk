@@ -36,6 +36,7 @@ function meaning(kind) {
     if (kind == "Suspended") return "suspended card and controller (1 clock off, 2 card asleep, 3 power off): " number("how")
     if (kind == "Resumed") return "resumed card and controller"
     if (kind == "SelfTest") return "tried the emergency path: " inside()
+    if (kind == "SelfTest") return "self-test of the emergency path: " inside()
     if (kind == "Refused") return "refused a client: " inside()
     return payload
 }

@@ -1,7 +1,8 @@
 //! The task that runs when no other does.
 //!
 //! The kernel needs something to run at all times. This is the least important task of every application; it puts the
-//! processor to sleep until the next interrupt, again and again. It never receives, never sends, never returns.
+//! processor to sleep until the next interrupt, again and again. It never receives, never sends, never returns. It keeps
+//! no trace: there is nothing to tell.
 
 #![no_std]
 #![no_main]

@@ -5,21 +5,22 @@
 
 use adder_api::AdderError;
 use idol_runtime::{NotificationHandler, RequestError};
-use ringbuf::{ringbuf, ringbuf_entry};
+use ringbuf::{counted_ringbuf, ringbuf_entry};
 use userlib::{NotificationBits, RecvMessage};
 
 task_config::task_config! {
     limit: u32,
 }
 
-#[derive(Copy, Clone, PartialEq)]
+#[derive(Copy, Clone, PartialEq, counters::Count)]
 enum Trace {
+    #[count(skip)]
     None,
     Sum(u32),
     TooLarge { left: u32, right: u32 },
 }
 
-ringbuf!(Trace, 8, Trace::None);
+counted_ringbuf!(Trace, 8, Trace::None);
 
 struct Server;
 

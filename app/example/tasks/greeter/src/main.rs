@@ -6,6 +6,7 @@
 use adder_api::Adder;
 use core::fmt::Write;
 use drv_ast2600_uart::{UART5_ADDRESS, Uart};
+use ringbuf::{counted_ringbuf, ringbuf_entry};
 use task_crashlog_api::{Logger, info, warn};
 use userlib::{set_timer_relative, sys_recv_notification, task_slot};
 
@@ -15,6 +16,17 @@ task_slot!(CRASHLOG, crashlog);
 task_config::task_config! {
     period_ms: u32,
 }
+
+#[derive(Copy, Clone, PartialEq, counters::Count)]
+enum Trace {
+    #[count(skip)]
+    None,
+    Asked(u32),
+    Answered(u32),
+    Refused,
+}
+
+counted_ringbuf!(Trace, 8, Trace::None);
 
 /// The program of `bindeps`.
 static HELPER: &[u8] = include_bytes!(env!("XTASK_BIN_FILE_HELPER"));
@@ -35,13 +47,16 @@ fn main() -> ! {
     );
     let mut number = 1;
     loop {
+        ringbuf_entry!(Trace::Asked(number));
         match adder.add(number, number) {
             Ok(sum) => {
+                ringbuf_entry!(Trace::Answered(sum));
                 info!(log, "{} and {} are {}", number, number, sum);
                 let _ = writeln!(uart, "greeter: {number} and {number} are {sum}");
                 number = sum;
             }
             Err(error) => {
+                ringbuf_entry!(Trace::Refused);
                 warn!(log, "{} is as far as it goes: {:?}", number, error);
                 let _ = writeln!(uart, "greeter: {number} is as far as it goes: {error:?}");
                 number = 1;

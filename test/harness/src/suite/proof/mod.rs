@@ -6,9 +6,12 @@ mod damages;
 use super::{Bench, Cases};
 use crate::build::{DEMO, Image, cargo};
 use crate::paths;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
+use object::{Object, ObjectSymbol};
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -34,6 +37,42 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
             "test/recorder/app.toml",
             whole,
         ),
+        trial(
+            bench,
+            "proof::archive-of-the-model",
+            "test/model/app.toml",
+            whole,
+        ),
+        trial(
+            bench,
+            "proof::archive-of-foreign-tasks",
+            "test/foreign/app.toml",
+            whole,
+        ),
+        trial(
+            bench,
+            "proof::archive-of-the-saboteur",
+            "test/saboteur/app.toml",
+            whole,
+        ),
+        trial(
+            bench,
+            "proof::archive-of-crash-loops",
+            "test/loop/app.toml",
+            whole,
+        ),
+        trial(
+            bench,
+            "proof::archive-of-the-example",
+            "app/example/app.toml",
+            |image| {
+                traces(&image.archive)?;
+                whole(image)
+            },
+        ),
+        trial(bench, "proof::traces", DEMO, |image| {
+            traces(&image.archive).map(|()| Cases::one())
+        }),
         trial(bench, "proof::damaged-archives", DEMO, |image| {
             damage::run(&image.archive)
         }),
@@ -56,6 +95,34 @@ fn trial(
 
 fn whole(image: &Image) -> Result<Cases> {
     check_archive(&image.archive).map(one)
+}
+
+/// Every task but `idle` keeps a trace, and counts what is in it.
+fn traces(archive: &Path) -> Result<()> {
+    let file = File::open(archive).with_context(|| archive.display().to_string())?;
+    let mut zip = zip::ZipArchive::new(file)?;
+    for index in 0..zip.len() {
+        let mut member = zip.by_index(index)?;
+        let path = member.name()?.into_owned();
+        let Some(task) = path.strip_prefix("elf/task/") else {
+            continue;
+        };
+        let mut bytes = Vec::new();
+        member.read_to_end(&mut bytes)?;
+        let file = object::File::parse(&*bytes)?;
+        let has_trace = file.symbols().any(|symbol| {
+            let name = symbol.name().unwrap_or_default();
+            let name = format!("{:#}", rustc_demangle::demangle(name));
+            symbol.size() > 0 && name.ends_with("::__RINGBUF")
+        });
+        // What is counted is in the name of the type alone.
+        let counts = bytes.windows(15).any(|window| window == b"CountedRingbuf<");
+        ensure!(
+            (has_trace && counts) != (task == "idle"),
+            "{task}: trace {has_trace}, counted {counts}"
+        );
+    }
+    Ok(())
 }
 
 fn one(outcome: Result<(), String>) -> Cases {
