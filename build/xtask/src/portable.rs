@@ -5,9 +5,10 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// Crates that go into a stock Hubris tree as they are; doc/porting.md lists them.
-const PORTABLE: [&str; 10] = [
+const PORTABLE: [&str; 11] = [
     "drv/mmc",
     "drv/sdhci",
+    "drv/sdhci-sim",
     "lib/block-device",
     "lib/crashlog-format",
     "lib/crashlog-retained",
@@ -36,7 +37,7 @@ const UPSTREAM: [&str; 13] = [
 ];
 
 /// Crates of the public registry that it uses, or that are used without `unsafe` and without `std`.
-const REGISTRY: [&str; 12] = [
+const REGISTRY: [&str; 13] = [
     "anyhow",
     "bitflags",
     "crc",
@@ -49,7 +50,39 @@ const REGISTRY: [&str; 12] = [
     "tock-registers",
     "toml",
     "zerocopy",
+    "zerocopy-derive",
 ];
+
+/// What a stock tree's workspace has for its members to inherit, of that: the rest is given with its version.
+const INHERITED: [&str; 12] = [
+    "anyhow",
+    "bitflags",
+    "crc",
+    "hubpack",
+    "idol",
+    "idol-runtime",
+    "num-derive",
+    "num-traits",
+    "serde",
+    "ssmarshal",
+    "zerocopy",
+    "zerocopy-derive",
+];
+
+/// Everything in a manifest that inherits from a workspace, by the last key before `workspace`.
+fn inherited(manifest: &Table) -> BTreeSet<String> {
+    manifest
+        .iter()
+        .filter_map(|(key, value)| Some((key, value.as_table()?)))
+        .flat_map(|(key, table)| {
+            if table.contains_key("workspace") {
+                BTreeSet::from([key.clone()])
+            } else {
+                inherited(table)
+            }
+        })
+        .collect()
+}
 
 /// Names of everything but dev-dependencies that a manifest asks for.
 fn dependencies(manifest: &Table) -> BTreeSet<String> {
@@ -93,7 +126,22 @@ fn portable_crates_use_what_hubris_has() {
         let text = std::fs::read_to_string(root.join(folder).join("Cargo.toml")).expect(folder);
         let manifest: Table = text.parse().expect(folder);
         assert_eq!(foreign(&manifest), [""; 0], "{folder}");
+        let strange: Vec<_> = inherited(&manifest)
+            .into_iter()
+            .filter(|name| name != "lints" && !INHERITED.contains(&name.as_str()))
+            .collect();
+        assert_eq!(strange, [""; 0], "{folder}: inherits from the workspace");
     }
+}
+
+#[test]
+fn what_is_inherited_is_found() {
+    let text = "[package]\nname = \"x\"\nedition.workspace = true\n[dependencies]\nuserlib.workspace = true\n\
+                serde = { workspace = true, optional = true }\nabi = { path = \"../abi\" }\n[lints]\nworkspace = true";
+    let found: Vec<_> = inherited(&text.parse().expect("TOML"))
+        .into_iter()
+        .collect();
+    assert_eq!(found, ["edition", "lints", "serde", "userlib"]);
 }
 
 #[test]

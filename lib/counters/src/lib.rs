@@ -21,20 +21,24 @@
 //!
 //! Counters are relaxed 32-bit atomics that wrap.
 //!
+//! The one `unsafe` block makes an atomic number of the word in a counter, see [`AtomicU32`].
+//!
 //! Interface: hubris-interface section 8.2, humility section 8.
 
 #![no_std]
-#![forbid(unsafe_code)]
 #![allow(
     clippy::declare_interior_mutable_const,
     reason = "each use of such a constant makes new counters, which is its purpose"
 )]
 
+mod number;
+
 use core::convert::Infallible;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 
 #[cfg(feature = "derive")]
 pub use counters_derive::Count;
+pub use number::AtomicU32;
 
 /// An event that can be counted.
 pub trait Count {

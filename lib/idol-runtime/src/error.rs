@@ -1,7 +1,6 @@
 //! Ways in which a request ends other than well.
 
-use core::sync::atomic::AtomicU32;
-use counters::Count;
+use counters::{AtomicU32, Count};
 use userlib::ReplyFaultReason;
 
 /// The client broke the interface, or is gone.

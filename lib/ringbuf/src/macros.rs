@@ -10,6 +10,10 @@ macro_rules! ringbuf {
         static $name: $crate::StaticCell<$crate::Ringbuf<$type, (), { $n }>> =
             $crate::StaticCell::new($crate::Ringbuf::new($init, ()));
     };
+    // A number with a name would pass for a type, and the type for the static's name.
+    ($type:ident, $n:ident, $init:expr, no_dedup $(,)?) => {
+        $crate::ringbuf!(__RINGBUF, $type, $n, $init, no_dedup);
+    };
     ($name:ident, $type:ty, $n:expr, $init:expr $(,)?) => {
         #[used]
         static $name: $crate::StaticCell<$crate::Ringbuf<$type, u16, { $n }>> =
@@ -27,6 +31,10 @@ macro_rules! ringbuf {
 #[cfg(feature = "disabled")]
 #[macro_export]
 macro_rules! ringbuf {
+    // A number with a name would pass for a type, and the type for the static's name.
+    ($type:ident, $n:ident, $init:expr, no_dedup $(,)?) => {
+        $crate::ringbuf!(__RINGBUF, $type, $n, $init);
+    };
     ($name:ident, $type:ty, $n:expr, $init:expr $(, no_dedup)? $(,)?) => {
         #[allow(dead_code)]
         static $name: () = {
@@ -47,6 +55,9 @@ macro_rules! counted_ringbuf {
         #[used]
         static $name: $crate::CountedRingbuf<$type, (), { $n }> =
             $crate::CountedRingbuf::new($init, ());
+    };
+    ($type:ident, $n:ident, $init:expr, no_dedup $(,)?) => {
+        $crate::counted_ringbuf!(__RINGBUF, $type, $n, $init, no_dedup);
     };
     ($name:ident, $type:ident, $n:expr, $init:expr $(,)?) => {
         #[used]

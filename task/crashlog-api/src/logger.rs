@@ -144,16 +144,27 @@ impl Write for Line {
         self.cut = true;
         let end = self.record.len() - CUT.len();
         if self.len <= end {
-            let fits = text.floor_char_boundary(end - self.len);
+            let fits = boundary(text, end - self.len);
             self.put(text.get(..fits).unwrap_or(""));
         } else {
             let before =
                 core::str::from_utf8(self.record.get(1..self.len).unwrap_or(&[])).unwrap_or("");
-            self.len = 1 + before.floor_char_boundary(end - 1);
+            self.len = 1 + boundary(before, end - 1);
         }
         self.put(CUT);
         Ok(())
     }
+}
+
+/// The last place up to `end` at which `text` can be cut. (Upstream's compiler does not have
+/// `str::floor_char_boundary` yet.)
+fn boundary(text: &str, end: usize) -> usize {
+    let end = end.min(text.len());
+    // A character has four bytes at most.
+    let mut places = (end.saturating_sub(3)..=end).rev();
+    places
+        .find(|&place| text.is_char_boundary(place))
+        .unwrap_or(0)
 }
 
 /// Appends a line at [`Level::Error`]: `error!(log, "format {}", argument)`.

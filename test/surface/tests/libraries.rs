@@ -1,7 +1,7 @@
 //! Section 8: ring buffers, counters, small libraries.
 
-use core::sync::atomic::{AtomicU32, Ordering};
-use counters::{count, counters, Count};
+use core::sync::atomic::Ordering;
+use counters::{count, counters, AtomicU32, Count};
 use ringbuf::{
     counted_ringbuf, ringbuf, ringbuf_entry, ringbuf_entry_root, CountedRingbuf, RecordEntry,
     Ringbuf, RingbufEntry,
@@ -29,6 +29,44 @@ enum Reason {
 // Without a name there is one for each module.
 counted_ringbuf!(Trace, 4, Trace::None);
 counted_ringbuf!(KEPT_RINGBUF, Trace, 3, Trace::None, no_dedup);
+
+// The number of slots may have a name.
+mod named_number {
+    use super::*;
+    const SLOTS: usize = 2;
+    mod dedup {
+        use super::*;
+        ringbuf!(Trace, SLOTS, Trace::None);
+        pub fn slots() -> usize {
+            __RINGBUF.borrow_mut().buffer.len()
+        }
+    }
+    mod no_dedup {
+        use super::*;
+        ringbuf!(Trace, SLOTS, Trace::None, no_dedup);
+        ringbuf!(OTHER_RINGBUF, Option<Trace>, SLOTS, None, no_dedup);
+        pub fn slots() -> usize {
+            let other: &StaticCell<Ringbuf<Option<Trace>, (), 2>> = &OTHER_RINGBUF;
+            __RINGBUF.borrow_mut().buffer.len() + other.borrow_mut().buffer.len()
+        }
+    }
+    mod counted {
+        use super::*;
+        counted_ringbuf!(Trace, SLOTS, Trace::None, no_dedup);
+        counted_ringbuf!(OTHER_RINGBUF, Trace, SLOTS, Trace::None);
+        pub fn slots() -> usize {
+            let other: &CountedRingbuf<Trace, u16, 2> = &OTHER_RINGBUF;
+            __RINGBUF.ringbuf.borrow_mut().buffer.len() + other.ringbuf.borrow_mut().buffer.len()
+        }
+    }
+    #[test]
+    fn s8_1_number_of_slots() {
+        assert_eq!(
+            (dedup::slots(), no_dedup::slots(), counted::slots()),
+            (2, 4, 4)
+        );
+    }
+}
 
 mod plain {
     use super::*;
@@ -88,6 +126,9 @@ fn s8_2_counters() {
     let counts: &<Trace as Count>::Counters = &__COUNTERS;
     let read: &AtomicU32 = &counts.Read;
     assert_eq!(read.load(Ordering::Relaxed), 1);
+    let read: &core::sync::atomic::AtomicU32 = &counts.Read;
+    assert_eq!(read.fetch_add(1, Ordering::Relaxed), 1);
+    assert_eq!(format!("{:?}", counts.Read), "2");
     assert_eq!(NAMED_COUNTERS.Overrun.load(Ordering::Relaxed), 1);
     fn is<T: Count<Counters = C>, C>(_: &T) -> C {
         T::NEW_COUNTERS

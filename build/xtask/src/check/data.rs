@@ -175,10 +175,6 @@ fn counters_of(debug: &Debug, at: usize) -> Result<(), String> {
                     ));
                 }
             }
-            // The library of rustc 1.96 has another name and one more wrapper for it. Humility 0.13 knows only the older
-            // ones; no source of ours can change that, so it is a caveat and no broken rule.
-            Some(Type::Struct(counter))
-                if counter.name == "Atomic<u32>" && counter.member("v").is_some() => {}
             Some(Type::Struct(_)) => counters_of(debug, member.ty)?,
             _ => {
                 return Err(format!(

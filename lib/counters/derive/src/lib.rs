@@ -53,8 +53,8 @@ fn expand(input: &DeriveInput) -> Result<TokenStream> {
         match counter_of(variant)? {
             Counter::Skip => arms.push(quote! { Self::#ident { .. } => {} }),
             Counter::Single => {
-                fields.push(quote! { pub #ident: ::core::sync::atomic::AtomicU32 });
-                initial.push(quote! { #ident: ::core::sync::atomic::AtomicU32::new(0) });
+                fields.push(quote! { pub #ident: ::counters::AtomicU32 });
+                initial.push(quote! { #ident: ::counters::AtomicU32::new(0) });
                 arms.push(
                     quote! { Self::#ident { .. } => ::counters::increment(&counters.#ident), },
                 );

@@ -19,6 +19,7 @@ mod proof;
 mod scripts;
 mod sd;
 mod self_test;
+mod stock;
 mod sweep;
 mod target;
 
@@ -105,6 +106,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     ));
     trials.extend(dump::trials(&bench));
     trials.extend(example::trials(&bench));
+    trials.extend(stock::trials(&bench));
     trials.extend(scripts::trials(&bench));
     trials.extend(target::trials(&bench));
     trials.extend(model::trials(&bench, selection.all));

@@ -1,0 +1,117 @@
+//! The portable crates in a workspace that has the shape of a stock Hubris tree.
+//!
+//! `test/stock` is that workspace without them. Both are put together in `target/stock`, as a person does who takes the
+//! recorder into a tree of theirs by doc/porting.md.
+
+use super::{Bench, Cases, Rig};
+use crate::machine::{Config, Machine};
+use crate::paths;
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// As deep in the repository as `test/stock`, whose crates find ours by relative paths.
+const TREE: &str = "target/stock";
+
+/// What doc/porting.md has one copy.
+const PORTABLE: [&str; 12] = [
+    "drv/mmc",
+    "drv/sdhci",
+    "drv/sdhci-sim",
+    "idl",
+    "lib/block-device",
+    "lib/crashlog-format",
+    "lib/crashlog-retained",
+    "lib/crashlog-store",
+    "lib/crashlog-supervisor",
+    "task/crashlog",
+    "task/crashlog-api",
+    "task/crashlog-core",
+];
+
+pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+    const NAME: &str = "app::stock";
+    let trial = match lay_out() {
+        Ok(()) => bench.trial(NAME, "target/stock/app.toml", recorder),
+        Err(cause) => Trial::test(NAME, move || Err(format!("{cause:#}").into())),
+    };
+    vec![trial]
+}
+
+/// REQ: C5. Unmodified, and against libraries that have nothing but what the interface specification names, they build,
+/// and the recorder finds its card.
+fn recorder(rig: &Rig) -> Result<Cases> {
+    let card = rig.artefacts.path("card.img");
+    rig.tool.format(&card)?;
+    let config = Config::new(&rig.image.elf, Some(&card));
+    let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
+    machine.run()?;
+    let said = machine.uart5.next_line(LIMIT);
+    let ready = "crashlog: ready; boot 1, no record on the card";
+    ensure!(
+        said.as_deref().is_some_and(|line| line.starts_with(ready)),
+        "it said {said:?} instead of `{ready}`"
+    );
+    machine.kill()?;
+    Ok(Cases::one())
+}
+
+/// Makes [`TREE`]. A file that is there already, with the same content, is left alone: Cargo goes by its time.
+fn lay_out() -> Result<()> {
+    let tree = paths::root().join(TREE);
+    let mut wanted = BTreeSet::new();
+    let frame = paths::root().join("test/stock");
+    copy(&frame, &tree, &mut wanted)?;
+    for folder in PORTABLE {
+        let from = paths::root().join(folder);
+        copy(&from, &tree.join(folder), &mut wanted)?;
+    }
+    for file in files(&tree)? {
+        if !wanted.contains(&file) {
+            fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path, wanted: &mut BTreeSet<PathBuf>) -> Result<()> {
+    for file in files(from)? {
+        let target = to.join(file.strip_prefix(from)?);
+        let content = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        if fs::read(&target).ok().as_ref() != Some(&content) {
+            let folder = target.parent().context("a file is in a folder")?;
+            fs::create_dir_all(folder)
+                .and_then(|()| fs::write(&target, content))
+                .with_context(|| format!("cannot write {}", target.display()))?;
+        }
+        wanted.insert(target);
+    }
+    Ok(())
+}
+
+/// All files in a folder and those below it.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        let entries =
+            fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+        for entry in entries {
+            let path = entry
+                .with_context(|| format!("cannot list {}", folder.display()))?
+                .path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,4 @@
+//! Specification section 7.7.
+#![no_std]
+
+pub use ours::IdolError;

@@ -1,0 +1,4 @@
+//! Specification section 8.3.
+#![no_std]
+
+pub use ours::{ClaimOnceCell, StaticCell, StaticRef};
