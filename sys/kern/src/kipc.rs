@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 /// Longest request, in bytes. What follows is ignored.
 const LONGEST_REQUEST: usize = 16;
 
-/// Longest encoded response, in bytes: the registers.
-const LONGEST_RESPONSE: usize = 68;
+/// Longest response that is encoded here, in bytes: a task's state takes 12.
+const LONGEST_RESPONSE: usize = 16;
 
 /// Carries out the operation whose number and arguments are in the caller's saved registers.
 #[inline(never)]
@@ -64,18 +64,21 @@ fn response_buffer(kernel: &Kernel, caller: TaskHandle) -> Result<UserSlice<u8>,
 /// Encodes `value` into the caller's response buffer. If that is too small, the caller gets code 0 and a length that
 /// tells.
 fn respond<T: Serialize>(kernel: &mut Kernel, caller: TaskHandle, value: &T) -> Outcome {
-    let destination = response_buffer(kernel, caller)?;
     let mut buffer = [0; LONGEST_RESPONSE];
-    // Every response type fits the buffer; if one did not, the caller would learn that nothing was written.
-    let bytes = ssmarshal::serialize(&mut buffer, value)
-        .ok()
-        .and_then(|len| buffer.get(..len));
-    let len = match bytes {
-        Some(bytes) if bytes.len() <= destination.count() as usize => {
-            umem::write(&kernel[caller], destination, bytes)?;
-            bytes.len()
-        }
-        _ => size_of::<T>(),
+    let len = ssmarshal::serialize(&mut buffer, value);
+    // Every response type fits the buffer; if one did not, the caller would get none of it.
+    let bytes = len.ok().and_then(|len| buffer.get(..len));
+    respond_bytes(kernel, caller, bytes.unwrap_or_default(), size_of::<T>())
+}
+
+/// As [`respond`], of a value that is encoded already. `size` is what the caller is told if its buffer is too small.
+fn respond_bytes(kernel: &mut Kernel, caller: TaskHandle, bytes: &[u8], size: usize) -> Outcome {
+    let destination = response_buffer(kernel, caller)?;
+    let len = if bytes.len() <= destination.count() as usize {
+        umem::write(&kernel[caller], destination, bytes)?;
+        bytes.len()
+    } else {
+        size
     };
     kernel[caller].save.set_response(0, len as u32);
     Ok(caller)
@@ -186,8 +189,13 @@ fn read_panic_message(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
 fn read_task_registers(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     supervisor_only(caller)?;
     let index = request::<u32>(kernel, caller)?;
-    let registers = arch::registers(&kernel[task(index)?]);
-    respond(kernel, caller, &registers)
+    let registers = arch::registers(&kernel[task(index)?]).map(u32::to_le_bytes);
+    respond_bytes(
+        kernel,
+        caller,
+        registers.as_flattened(),
+        size_of_val(&registers),
+    )
 }
 
 #[cfg(feature = "dump")]
@@ -243,8 +251,8 @@ mod dump {
         }
         let count = source.count().min(destination.count());
         // SAFETY: the source lies in the task table, which is not among the caller's memory, or in memory of the
-        // target that is not a device; either is mapped for the kernel. The target is not the caller. They share no
-        // memory but a retained region, which is DMA memory, and the destination is not.
+        // target that is not a device; either is mapped for the kernel. The target is not the caller. If the two share
+        // memory, and the slices overlap there, the copy garbles what is theirs alone.
         unsafe { umem::copy_out(source.base(), &kernel[caller], destination, count)? };
         kernel[caller].save.set_response(0, count);
         Ok(caller)
