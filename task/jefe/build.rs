@@ -123,6 +123,15 @@ fn generate() -> Result<()> {
          pub const RETAINED_SIZE: usize = {:#x};\n",
         region.address, region.size
     )?;
+    // Of several that are equally unimportant any will do: one is left that can run.
+    let last = tasks.values().map(|task| task.priority).enumerate();
+    let last = last.max_by_key(|(_, priority)| *priority);
+    writeln!(
+        rust,
+        "/// The least important task, normally the one that runs when nobody else has anything to do.\n\
+         pub const LEAST_IMPORTANT: usize = {};",
+        last.map_or(0, |(index, _)| index)
+    )?;
     mailing_list(
         &mut rust,
         "ON_STATE_CHANGE",

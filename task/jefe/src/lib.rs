@@ -109,6 +109,16 @@ impl Health {
         Verdict::Wait
     }
 
+    /// Judges a new fault of the least important task, without which there may be nothing to run: it is never made to
+    /// wait. It keeps the processor from nobody, as everybody else comes first.
+    pub fn fault_of_last(&mut self) -> Verdict {
+        if self.held.is_some() || !self.is_running() {
+            self.state = State::Down;
+            return Verdict::Leave;
+        }
+        Verdict::Restart
+    }
+
     /// Leaves it down, because the same fault came again and again: until it is
     /// released.
     pub fn break_loop(&mut self) {
@@ -197,6 +207,20 @@ mod tests {
             }
         }
         assert_eq!(restarts, 19);
+    }
+
+    #[test]
+    fn the_last_task_never_waits() {
+        let mut health = Health::new(false);
+        for now in 0..100 {
+            assert_eq!(health.fault_of_last(), Verdict::Restart);
+            health.started(now);
+        }
+        health.break_loop();
+        assert_eq!(health.fault_of_last(), Verdict::Leave);
+        let mut held = Health::new(true);
+        assert_eq!(held.fault_of_last(), Verdict::Leave);
+        assert!(!held.is_running());
     }
 
     #[test]

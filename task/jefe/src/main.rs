@@ -255,7 +255,12 @@ impl Server {
             }
             Consequence::Hold | Consequence::Restart => {}
         }
-        match health.fault(now, !config::ON_TASK_FAULT.is_empty()) {
+        let verdict = if task == config::LEAST_IMPORTANT {
+            health.fault_of_last()
+        } else {
+            health.fault(now, !config::ON_TASK_FAULT.is_empty())
+        };
+        match verdict {
             Verdict::Restart => self.restart(task, now),
             Verdict::Wait => {}
             Verdict::Leave => ringbuf_entry!(Trace::LeftDown { task }),
