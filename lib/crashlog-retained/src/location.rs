@@ -18,7 +18,7 @@ const FIELD_WORDS: usize = 8;
 const CARD: usize = FIELDS + FIELD_WORDS;
 const CARD_WORDS: usize = CARD_LOCATION_LEN / 4;
 const COVERED: usize = FIELD_WORDS + CARD_WORDS;
-/// Two copies of [count, next page, check].
+/// Two copies of [count, next page, check]. What else the block holds is the region's: see `BACKUP` there.
 const NEXT_PAGE: [usize; 2] = [32, 36];
 const NEXT_PAGE_WORDS: usize = 3;
 

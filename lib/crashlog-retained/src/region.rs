@@ -12,6 +12,9 @@ const LAYOUT_VERSION: u32 = 1;
 
 /// Words of one copy of the header.
 const COPY: usize = 8;
+/// Where the block of the location cache has a third copy, which is read if none of the header's own passes its check:
+/// whatever destroys one block of the region, the boots go on.
+const BACKUP: usize = 64;
 /// Blocks before the entries of the log ring.
 const FIXED: usize = 3 + CRASH;
 /// Blocks of mailbox, failure and history.
@@ -236,10 +239,18 @@ impl<'a> Region<'a> {
         } else {
             (first, second)
         };
-        read_copy(newer).or_else(|| read_copy(older))
+        read_copy(newer)
+            .or_else(|| read_copy(older))
+            .or_else(|| self.read_backup())
     }
 
-    /// Writes the header over the older copy.
+    // Rare, and not to weigh on the emergency path.
+    #[inline(never)]
+    fn read_backup(&self) -> Option<Header> {
+        read_copy(words(self.location, BACKUP, COPY))
+    }
+
+    /// Writes the header over the older copy, then the backup.
     fn write(&self, header: Header) {
         let revision = self
             .read()
@@ -256,15 +267,20 @@ impl<'a> Region<'a> {
             low,
             high,
         ];
-        let [check, rest @ ..] = words(self.header, copy * COPY, COPY) else {
-            return;
-        };
-        store(check, 0);
-        for (word, value) in rest.iter().zip(values) {
-            store(word, value);
-        }
-        publish(check, check_values(MAGIC, &values));
+        write_copy(words(self.header, copy * COPY, COPY), &values);
+        write_copy(words(self.location, BACKUP, COPY), &values);
     }
+}
+
+fn write_copy(copy: &[AtomicU32], values: &[u32; COPY - 1]) {
+    let [check, rest @ ..] = copy else {
+        return;
+    };
+    store(check, 0);
+    for (word, value) in rest.iter().zip(values) {
+        store(word, *value);
+    }
+    publish(check, check_values(MAGIC, values));
 }
 
 fn read_copy(copy: &[AtomicU32]) -> Option<Header> {
@@ -351,6 +367,34 @@ mod tests {
         region.begin_boot();
         region.rebase(FORMAT, 7, 2);
         assert_eq!(region.boot_offset(), 7);
+    }
+
+    /// REQ: X3
+    /// Whichever block of the region is destroyed, the boots and what they are on the card go on, and the crash that
+    /// waits in another block is still there.
+    #[test]
+    fn no_single_block_is_worth_the_region() {
+        for (destroyed, noise) in (0..FIXED).flat_map(|block| [(block, 0), (block, 0x9e37_79b9)]) {
+            let memory = memory();
+            let region = Region::over(&memory).unwrap();
+            region.begin_boot();
+            region.begin_boot();
+            region.rebase(FORMAT, 7, 2);
+            let mut context = crate::CrashContext::new(crate::Reason::Panic, 1, "task", &[]);
+            context.boot = region.boot();
+            region.mailbox().write_crash().unwrap().finish(&context);
+            region.mailbox().arm();
+            memory[destroyed].fill(noise);
+            assert_eq!((region.boot(), region.boot_offset()), (2, 6), "{destroyed}");
+            assert_eq!(region.begin_boot(), Start::Warm);
+            assert_eq!((region.boot(), region.boot_offset()), (3, 6), "{destroyed}");
+            // State, outcome and self-test are in the second block, who crashed in the third.
+            let crash = region.mailbox().crash().map(|crash| crash.context);
+            assert_eq!(crash, (destroyed != 2).then_some(context), "{destroyed}");
+            // And from now on all copies are there again.
+            memory[if destroyed == 0 { FIXED - 2 } else { 0 }].fill(noise);
+            assert_eq!(region.boot(), 3);
+        }
     }
 
     proptest! {

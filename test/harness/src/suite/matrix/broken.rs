@@ -124,6 +124,13 @@ pub fn rows() -> Vec<Row> {
             retained,
         ),
         row(
+            "retained-header",
+            "the header of the retained region is overwritten in the moment of the crash",
+            "recorded before the restart; the boots go on, and the next crash is recorded too",
+            "X3 P8",
+            header,
+        ),
+        row(
             "write-protected",
             "every write protect group of the card is protected",
             "recorded late, after the restart, when the protection is gone",
@@ -339,6 +346,21 @@ fn retained(mut scene: Scene<'_>) -> Result<()> {
             .recovers(&[Crash::panic("saboteur").whenever()], 0)
             .with_context(|| format!("block {block} of the retained region was overwritten"))?;
     }
+    Ok(())
+}
+
+fn header(mut scene: Scene<'_>) -> Result<()> {
+    let mut boots = Vec::new();
+    for crash in 0..2 {
+        let seen = scene.strike(Work::Sleep(10_000), SOON, Deed::Jump(NOWHERE + 4 * crash))?;
+        scene
+            .system
+            .debugger
+            .set_memory(RETAINED, &[0xa5; BLOCK as usize])?;
+        let records = scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
+        boots.extend(records.iter().filter_map(|record| record["boot"].as_u64()));
+    }
+    ensure!(boots == [1, 2], "the crashes are of boots {boots:?}");
     Ok(())
 }
 
