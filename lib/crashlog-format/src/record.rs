@@ -162,7 +162,7 @@ impl TryFrom<u8> for SegmentKind {
 #[repr(C)]
 pub struct Segment {
     kind: u8,
-    /// Reserved.
+    /// Bits, see [`Segment::EXCERPT`].
     flags: u8,
     reserved: U16,
     /// First block, counted from the header's.
@@ -198,6 +198,24 @@ impl Segment {
             address: address.into(),
             crc: crc.into(),
         }
+    }
+
+    /// The flag of an excerpt: no more than this was wanted, so nothing that belongs to the record is missing.
+    const EXCERPT: u8 = 1 << 0;
+
+    /// The same, as an excerpt of the `original` bytes, if it is one.
+    #[must_use]
+    pub const fn excerpt(mut self, is_excerpt: bool) -> Self {
+        if is_excerpt {
+            self.flags |= Self::EXCERPT;
+        }
+        self
+    }
+
+    /// Is it an excerpt: were no more bytes wanted than are there?
+    #[must_use]
+    pub const fn is_excerpt(&self) -> bool {
+        self.flags & Self::EXCERPT != 0 && self.original.get() > self.length.get()
     }
 
     /// What it holds; the number if it is not known.
@@ -238,10 +256,10 @@ impl Segment {
         self.crc.get()
     }
 
-    /// Was something cut?
+    /// Was something cut that belongs to the record (P10)? What an excerpt leaves out does not.
     #[must_use]
     pub const fn is_truncated(&self) -> bool {
-        self.original.get() > self.length.get()
+        self.original.get() > self.length.get() && !self.is_excerpt()
     }
 
     /// Blocks it takes.

@@ -32,9 +32,13 @@ pub struct CrashContext {
     /// Its index.
     pub task: u16,
     reason: u8,
-    reserved: [u8; 5],
+    flags: u8,
+    reserved: [u8; 4],
     reserved_word: u32,
 }
+
+/// Flag of a context: the stack is an excerpt, of which no more bytes were wanted.
+const STACK_EXCERPT: u8 = 1 << 0;
 
 /// What the context says about message and stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -154,6 +158,7 @@ impl<'a> ContextSlot<'a> {
             slot: self,
             message: Extent::EMPTY,
             stack: Extent::EMPTY,
+            flags: 0,
         }
     }
 
@@ -226,6 +231,7 @@ pub struct ContextWriter<'a> {
     slot: ContextSlot<'a>,
     message: Extent,
     stack: Extent,
+    flags: u8,
 }
 
 impl ContextWriter<'_> {
@@ -262,6 +268,11 @@ impl ContextWriter<'_> {
         self.stack.original = original;
     }
 
+    /// Says that no more of the stack is wanted than was appended: what is left out is not missing.
+    pub fn stack_is_excerpt(&mut self) {
+        self.flags |= STACK_EXCERPT;
+    }
+
     /// Appends to the stack excerpt. What goes beyond [`Self::MAX_LEN`] is cut.
     pub fn stack(&mut self, bytes: &[u8]) {
         let [_, _, block] = self.slot.record;
@@ -285,7 +296,10 @@ impl ContextWriter<'_> {
     /// Completes the context.
     pub fn finish(self, context: &CrashContext) {
         let stored = Stored {
-            context: *context,
+            context: CrashContext {
+                flags: self.flags,
+                ..*context
+            },
             message: self.message,
             stack: self.stack,
         };
@@ -316,6 +330,8 @@ pub struct Excerpt {
     pub address: u32,
     /// CRC-32C of the bytes that are there, as their writer computed it.
     pub crc: u32,
+    /// Were no more bytes wanted?
+    pub is_excerpt: bool,
 }
 
 impl<'a> StoredContext<'a> {
@@ -328,7 +344,10 @@ impl<'a> StoredContext<'a> {
     /// The stack, in the third of [`Self::record_blocks`].
     #[must_use]
     pub fn stack(&self) -> Excerpt {
-        self.stack.excerpt()
+        Excerpt {
+            is_excerpt: self.context.flags & STACK_EXCERPT != 0,
+            ..self.stack.excerpt()
+        }
     }
 
     /// Three blocks in the order of the card: the header, to be filled in; the message; the stack.
@@ -345,6 +364,7 @@ impl Extent {
             original: self.original,
             address: self.address,
             crc: self.crc,
+            is_excerpt: false,
         }
     }
 }

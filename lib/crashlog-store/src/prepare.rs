@@ -135,9 +135,11 @@ impl Body<'_> {
                 original,
                 address,
                 crc,
+                is_excerpt,
             } = excerpt;
             if length > 0 {
-                table.push(&Segment::new(kind, at, length, original, address, crc));
+                let segment = Segment::new(kind, at, length, original, address, crc);
+                table.push(&segment.excerpt(is_excerpt));
                 base_blocks = (at as usize).saturating_add(1);
             }
         }

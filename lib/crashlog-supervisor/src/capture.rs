@@ -10,7 +10,8 @@ use crate::{Kernel, PANIC_MESSAGE_MAX};
 /// Bytes of stack that a context keeps, from the stack pointer on.
 ///
 /// They cost about eight instructions each on the emergency path, so it is what
-/// one to three frames take; whole stacks are the dump area's.
+/// one to three frames take. The record says how long the stack was, and that
+/// this is an excerpt: nothing was cut that belongs to it.
 pub const STACK_EXCERPT: usize = 256;
 
 /// How far below its stack a stack pointer is still taken for one that has
@@ -163,6 +164,9 @@ fn excerpt(kernel: &mut impl Kernel, task: usize, stack: &Stack, writer: &mut Co
     let length = kernel.read(task, stack.from, bytes);
     writer.stack_at(stack.from, stack.used);
     writer.stack(bytes.get(..length).unwrap_or(bytes));
+    if length >= wanted {
+        writer.stack_is_excerpt();
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@
 
 use crate::TASK_REGISTERS;
 use abi::{FaultInfo, SchedState, TaskId, TaskState};
-use crashlog_retained::{Activity, CrashContext, FailureSlot, Reason, Region, TaskEntry};
+use crashlog_retained::{
+    Activity, ContextWriter, CrashContext, FailureSlot, Reason, Region, TaskEntry,
+};
 
 use crate::fault::Encoded;
 use crate::loops::{self, Limits};
@@ -115,6 +117,9 @@ where
     let words = failure.stack_bytes.min(STACK as u32) / 4;
     for word in failure.stack.take(words as usize) {
         writer.context.stack(&word.to_le_bytes());
+    }
+    if writer.context.stack_room() <= ContextWriter::MAX_LEN.saturating_sub(words as usize * 4) {
+        writer.context.stack_is_excerpt();
     }
     // A table of tasks that is not one ends here.
     for task in failure.tasks.take(FailureSlot::MAX_TASKS * 16) {
@@ -256,6 +261,7 @@ mod tests {
             (stack.address, stack.length, stack.original),
             (0x8080_0400, 512, 600)
         );
+        assert!(stack.is_excerpt, "no more was wanted");
         assert_eq!(kept.stored.record_blocks()[2].word(5), 5);
 
         let [block] = kept.task_blocks() else {

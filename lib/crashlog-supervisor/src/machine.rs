@@ -32,6 +32,8 @@ pub struct Machine {
     pub with_registers: bool,
     /// Calls of the kernel that come back; the one after them never does, which here is a panic.
     pub calls: Option<usize>,
+    /// Bytes of memory that the kernel gives out at most.
+    pub gives: usize,
 }
 
 impl Machine {
@@ -42,6 +44,7 @@ impl Machine {
             deeds: Vec::new(),
             with_registers: true,
             calls: None,
+            gives: usize::MAX,
         }
     }
 
@@ -98,8 +101,9 @@ impl Kernel for Machine {
             .find(|(base, content)| (*base..*base + content.len() as u32).contains(&address))
             .expect("an address in a region");
         let offset = (address - base) as usize;
-        bytes.copy_from_slice(&content[offset..offset + bytes.len()]);
-        bytes.len()
+        let length = bytes.len().min(self.gives);
+        bytes[..length].copy_from_slice(&content[offset..offset + length]);
+        length
     }
 
     fn restart(&mut self, task: usize) {

@@ -354,6 +354,9 @@ fn copy_to_notes(mailbox: &Mailbox<'_>, crash: &StoredContext<'_>) {
             writer.stack(piece);
         }
     });
+    if memory.is_excerpt {
+        writer.stack_is_excerpt();
+    }
     writer.finish(&crash.context);
 }
 

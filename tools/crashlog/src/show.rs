@@ -250,6 +250,14 @@ fn explain(program: &Program, address: u32, chain: &[u32]) -> Vec<String> {
 fn segment(body: &Body, out: &mut Output) -> Result<(), Problem> {
     let segment = &body.segment;
     write!(out, "\n{STRONG}{}{STRONG:#}", title(segment.kind()))?;
+    if segment.is_excerpt() {
+        write!(
+            out,
+            " {FAINT}(the first {} of {} bytes){FAINT:#}",
+            segment.length(),
+            segment.original()
+        )?;
+    }
     if segment.is_truncated() {
         write!(
             out,
@@ -390,6 +398,7 @@ fn json(
     value["registers"] = registers.into();
     let then = &header.counters;
     value["counters"] = json!({ "oops": then.oops.get(), "panic": then.panic.get(), "kernel": then.kernel.get(), "late": then.late.get() });
+    value["truncated"] = bodies.iter().any(|body| body.segment.is_truncated()).into();
     value["log_records"] = header.log_record.get().into();
     let outcome = &header.outcome;
     value["emergency"] = json!({
@@ -419,6 +428,8 @@ fn json(
                 "address": body.segment.address(),
                 "length": body.segment.length(),
                 "original_length": body.segment.original(),
+                "excerpt": body.segment.is_excerpt(),
+                "truncated": body.segment.is_truncated(),
                 "sound": body.sound,
             });
             if body.is_text() {

@@ -6,7 +6,7 @@ use crashlog_retained::{Block, Failure, MailboxState, Outcome, Reason, Region};
 
 use crate::loops::Limits;
 use crate::machine::{Deed, Machine};
-use crate::{Config, Consequence, Disposition, Mode, Phase, Supervisor, TaskPolicy};
+use crate::{Config, Consequence, Disposition, Mode, Phase, STACK_EXCERPT, Supervisor, TaskPolicy};
 
 pub(super) const RECORDER: usize = 1;
 pub(super) const CONSOLE: usize = 2;
@@ -169,6 +169,28 @@ fn a_supervisor_that_hangs_leaves_a_note() {
         calls += 1;
     }
     assert!(calls >= 5, "{calls}");
+}
+
+/// REQ: P10
+/// Of a long stack an excerpt is kept, with the length that there was, and not marked as cut; one that the kernel does not
+/// give out whole is.
+#[test]
+fn a_long_stack_is_an_excerpt() {
+    for (given, is_excerpt) in [(usize::MAX, true), (100, false)] {
+        let region = retained();
+        let mut supervisor = boot(region);
+        let task = &mut supervisor.kernel.tasks[WORKER];
+        task.fault = Some(memory_fault());
+        task.registers[13] = 0x4100;
+        supervisor.kernel.gives = given;
+        let _ = supervisor.fault(WORKER, Disposition::Reset, 0, 0);
+        let stack = region.mailbox().crash().unwrap().stack();
+        assert_eq!(
+            (stack.address, stack.length, stack.original),
+            (0x4100, given.min(STACK_EXCERPT) as u32, 0x300)
+        );
+        assert_eq!(stack.is_excerpt, is_excerpt);
+    }
 }
 
 #[test]
