@@ -15,6 +15,8 @@ pub struct Evidence {
     pub records: Vec<Value>,
     /// How many records the card can hold.
     slots: u64,
+    /// How many bytes of pages the log can hold.
+    log_bytes: u64,
     /// The log, as `log --json` has it.
     log: Vec<u8>,
 }
@@ -99,8 +101,16 @@ impl Evidence {
             slots: list["card"]["slots"]
                 .as_u64()
                 .context("`list --json` has no slots")?,
+            log_bytes: list["card"]["log_bytes"]
+                .as_u64()
+                .context("`list --json` has no length of the log")?,
             log: tool.bytes(["log".as_ref(), "--json".as_ref(), card.as_os_str()])?,
         })
+    }
+
+    /// How many pages the log can hold.
+    pub fn pages(&self) -> u64 {
+        self.log_bytes / 512
     }
 
     /// Takes the evidence after these crashes, which happened after `self` was taken, and holds it against them:

@@ -1,21 +1,18 @@
 //! A client fails, and something else is broken: the card, what is on it, retained RAM, the transfers.
 
-use super::scene::{NOWHERE, SOON, Scene};
+use super::recorder::EMERGENCY;
+use super::scene::{NOWHERE, SOON, Scene, is_blank};
 use super::{IDLE, RECORDED, Row};
 use crate::evidence::{Crash, Evidence};
-use crate::sabotage::{Deed, Failing, State, Stop, Work};
+use crate::sabotage::{APP, Deed, Failing, Stop, Work};
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 /// The retained region.
 const RETAINED: u32 = 0x80c0_0000;
 /// Its blocks that are damaged one by one: header, mailbox, location cache, log ring, and the first of what the ring's
 /// pages are found by.
 const RETAINED_BLOCKS: u32 = 24;
-/// The emergency entry.
-const EMERGENCY: &[&str] = &["task_crashlog::emergency::run"];
 /// Length of a block.
 const BLOCK: u64 = 512;
 /// Blocks of a card of 64 MiB.
@@ -65,6 +62,7 @@ pub fn rows() -> Vec<Row> {
         broken,
         outcome,
         requirements,
+        app: APP,
         run: Box::new(move |rig| run(Scene::ready(rig)?)),
     };
     let mut rows = vec![
@@ -95,26 +93,6 @@ pub fn rows() -> Vec<Row> {
             "recorded late, on the whole one",
             "M7 X3",
             smaller,
-        ),
-        row(
-            "no-table",
-            "the partition table is gone since the start",
-            "recorded before the restart, by the location cache",
-            "P8",
-            |scene| {
-                damaged(
-                    scene,
-                    &[(0, 34), (BLOCKS - 33, 33)],
-                    &Crash::panic("saboteur"),
-                )
-            },
-        ),
-        row(
-            "superblock-first",
-            "the first copy of the superblock is damaged",
-            RECORDED,
-            "P8",
-            |scene| damaged(scene, &[(2048, 1)], &Crash::panic("saboteur")),
         ),
         row(
             "retained-damaged",
@@ -160,8 +138,8 @@ pub fn rows() -> Vec<Row> {
                 stop_clock(&mut scene)?;
                 scene.eject()?;
                 scene.system.boot()?;
-                is_ram_only(&mut scene)?;
-                with_the_right_card(&mut scene, Crash::panic("saboteur").late(), seen.accepted)
+                scene.is_ram_only()?;
+                scene.with_the_right_card(Crash::panic("saboteur").late(), seen.accepted)
             },
         ),
         row(
@@ -186,6 +164,7 @@ pub fn rows() -> Vec<Row> {
         broken: "the card has no partition of ours, until it is replaced",
         outcome: "the card is not written; kept in retained RAM; recorded late, with the log lines, on the right card",
         requirements: "M8 P6 P7 X3",
+        app: APP,
         run: Box::new(|rig| no_partition(Scene::set(rig)?)),
     });
     for (id, broken, bits) in FORCED {
@@ -196,27 +175,18 @@ pub fn rows() -> Vec<Row> {
             broken,
             outcome: RECORDED,
             requirements: "K3 M2",
+            app: APP,
             run: Box::new(move |rig| forced(Scene::ready(rig)?, bits)),
         });
     }
     rows
 }
 
-fn is_ram_only(scene: &mut Scene<'_>) -> Result<()> {
-    let seen = scene.system.seen()?;
-    ensure!(
-        seen.state == State::RamOnly,
-        "the recorder should keep everything in RAM, but says {:?}",
-        seen.state
-    );
-    Ok(())
-}
-
 fn gone(mut scene: Scene<'_>) -> Result<()> {
     let seen = scene.strike_idle()?;
     scene.eject()?;
     scene.system.boot()?;
-    is_ram_only(&mut scene)?;
+    scene.is_ram_only()?;
     let card = scene.card.clone();
     scene.insert(&card)?;
     // It looks for a card every five seconds.
@@ -234,45 +204,26 @@ fn gone(mut scene: Scene<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Boots with the right card in the slot again.
-fn with_the_right_card(scene: &mut Scene<'_>, crash: Crash<'_>, accepted: u32) -> Result<()> {
-    let card = scene.card.clone();
-    scene.insert(&card)?;
-    scene.system.reset()?;
-    scene.system.go_to(Stop::Ready)?;
-    super::scene::is_logging(&scene.system.seen()?)?;
-    scene.has(&[crash], accepted).map(drop)
-}
-
 fn replaced_by_blank(mut scene: Scene<'_>) -> Result<()> {
     let seen = scene.strike_idle()?;
     let blank = scene.blank()?;
     scene.insert(&blank)?;
     scene.system.boot()?;
-    is_ram_only(&mut scene)?;
+    scene.is_ram_only()?;
     is_blank(&blank)?;
-    with_the_right_card(&mut scene, Crash::panic("saboteur").late(), seen.accepted)
+    scene.with_the_right_card(Crash::panic("saboteur").late(), seen.accepted)
 }
 
 fn no_partition(mut scene: Scene<'_>) -> Result<()> {
     let blank = scene.blank()?;
     scene.insert(&blank)?;
     scene.system.boot()?;
-    is_ram_only(&mut scene)?;
+    scene.is_ram_only()?;
     let seen = scene.strike_idle()?;
     scene.system.boot()?;
-    is_ram_only(&mut scene)?;
+    scene.is_ram_only()?;
     is_blank(&blank)?;
-    with_the_right_card(&mut scene, Crash::panic("saboteur").late(), seen.accepted)
-}
-
-fn is_blank(card: &Path) -> Result<()> {
-    let bytes = fs::read(card).context("cannot read the blank card")?;
-    ensure!(
-        bytes.iter().all(|byte| *byte == 0),
-        "a card that is not ours was written"
-    );
-    Ok(())
+    scene.with_the_right_card(Crash::panic("saboteur").late(), seen.accepted)
 }
 
 fn replaced_by_ours(mut scene: Scene<'_>) -> Result<()> {
@@ -307,28 +258,8 @@ fn smaller(mut scene: Scene<'_>) -> Result<()> {
         .set_len(BLOCKS * BLOCK / 2)?;
     scene.insert(&half)?;
     scene.system.boot()?;
-    is_ram_only(&mut scene)?;
-    with_the_right_card(&mut scene, Crash::panic("saboteur").late(), seen.accepted)
-}
-
-/// Zeroes blocks of the card (first, how many) while the system is up, and puts them back after the crash.
-fn damaged(mut scene: Scene<'_>, places: &[(u64, usize)], crash: &Crash<'_>) -> Result<()> {
-    let seen = scene.strike_idle()?;
-    let card = File::options().read(true).write(true).open(&scene.card)?;
-    let mut saved = Vec::new();
-    for (start, count) in places {
-        let mut bytes = vec![0; count * BLOCK as usize];
-        card.read_exact_at(&mut bytes, start * BLOCK)?;
-        card.write_all_at(&vec![0; bytes.len()], start * BLOCK)?;
-        saved.push((start, bytes));
-    }
-    scene.system.go_to(Stop::Start)?;
-    for (start, bytes) in saved {
-        card.write_all_at(&bytes, start * BLOCK)?;
-    }
-    scene.system.go_to(Stop::Ready)?;
-    super::scene::is_logging(&scene.system.seen()?)?;
-    scene.has(&[*crash], seen.accepted).map(drop)
+    scene.is_ram_only()?;
+    scene.with_the_right_card(Crash::panic("saboteur").late(), seen.accepted)
 }
 
 fn retained(mut scene: Scene<'_>) -> Result<()> {

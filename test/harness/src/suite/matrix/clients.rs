@@ -3,6 +3,7 @@
 use super::scene::Scene;
 use super::{IDLE, NOTHING, Row};
 use crate::evidence::Crash;
+use crate::sabotage::APP;
 use crate::sabotage::{Deed, Failing, Stop, Work, task};
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -61,6 +62,7 @@ pub fn rows() -> Vec<Row> {
             broken: NOTHING,
             outcome: "the record has the fault and the registers, and was there before the restart",
             requirements: "C3 P2 X5",
+            app: APP,
             run: Box::new(move |rig| panic(Scene::ready(rig)?, how, fault)),
         });
         rows.push(Row {
@@ -70,6 +72,7 @@ pub fn rows() -> Vec<Row> {
             broken: NOTHING,
             outcome: "recorded as an oops; the system was not restarted, and the recorder goes on",
             requirements: "P2 P5 X5",
+            app: APP,
             run: Box::new(move |rig| oops(Scene::ready(rig)?, how, fault)),
         });
     }
@@ -92,6 +95,7 @@ pub fn rows() -> Vec<Row> {
             broken: NOTHING,
             outcome: "the record says who injected the fault",
             requirements: "P2 X5",
+            app: APP,
             run: Box::new(move |rig| injected(Scene::ready(rig)?, fatal)),
         });
     }
@@ -113,7 +117,7 @@ fn oops(mut scene: Scene<'_>, how: Failing, fault: &str) -> Result<()> {
     scene.system.go_to(Stop::Done)?;
     let records = scene.has(&[Crash::oops("victim")], 1)?;
     check(&records, fault)?;
-    goes_on(&mut scene)
+    scene.goes_on()
 }
 
 fn injected(mut scene: Scene<'_>, fatal: bool) -> Result<()> {
@@ -126,7 +130,7 @@ fn injected(mut scene: Scene<'_>, fatal: bool) -> Result<()> {
         scene.has(&[Crash::oops("victim")], seen.accepted)?
     };
     check(&records, "Injected")?;
-    if fatal { Ok(()) } else { goes_on(&mut scene) }
+    if fatal { Ok(()) } else { scene.goes_on() }
 }
 
 /// The record says what happened, and has registers.
@@ -143,17 +147,4 @@ fn check(records: &[Value], fault: &str) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// The recorder writes on, without a restart.
-fn goes_on(scene: &mut Scene<'_>) -> Result<()> {
-    scene.system.go_to(Stop::Ready)?;
-    scene.system.work(Work::Flush(3), 0, Deed::Nothing)?;
-    scene.system.go_to(Stop::Done)?;
-    let seen = scene.system.seen()?;
-    ensure!(
-        seen.error == 0 && seen.durable == seen.accepted,
-        "the recorder does not go on: {seen:?}"
-    );
-    scene.has(&[], 0).map(drop)
 }

@@ -5,7 +5,10 @@
 
 mod broken;
 mod clients;
+mod damage;
+mod moments;
 mod recorder;
+mod rest;
 pub(super) mod scene;
 mod states;
 mod supervisor;
@@ -16,6 +19,7 @@ use crate::matrix::Line;
 use crate::sabotage::APP;
 use anyhow::Result;
 use libtest_mimic::Trial;
+use scene::Scene;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -36,6 +40,8 @@ pub struct Row {
     pub outcome: &'static str,
     /// The requirements that it proves.
     pub requirements: &'static str,
+    /// The application.
+    pub app: &'static str,
     /// Does it.
     pub run: Run,
 }
@@ -48,6 +54,9 @@ pub fn rows() -> Vec<Row> {
     rows.extend(supervisor::rows());
     rows.extend(states::rows());
     rows.extend(broken::rows());
+    rows.extend(damage::rows());
+    rows.extend(moments::rows());
+    rows.extend(rest::rows());
     rows
 }
 
@@ -69,7 +78,7 @@ pub fn rows_as_trials(bench: &Arc<Bench>, folder: Option<PathBuf>) -> Vec<Trial>
         .into_iter()
         .map(|row| {
             let (line, folder) = (row.line(), folder.clone());
-            bench.trial(format!("matrix::{}", row.id), APP, move |rig| {
+            bench.trial(format!("matrix::{}", row.id), row.app, move |rig| {
                 (row.run)(rig)?;
                 if let Some(folder) = folder {
                     line.leave(&folder)?;
@@ -81,6 +90,37 @@ pub fn rows_as_trials(bench: &Arc<Bench>, folder: Option<PathBuf>) -> Vec<Trial>
 }
 
 impl Row {
+    /// One in which nothing else is broken. It begins before the first instruction of a machine with a new card.
+    fn sound(
+        id: impl Into<String>,
+        who: impl Into<String>,
+        state: impl Into<String>,
+        outcome: &'static str,
+        requirements: &'static str,
+        run: impl FnOnce(Scene<'_>) -> Result<()> + Send + 'static,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            who: who.into(),
+            state: state.into(),
+            broken: NOTHING,
+            outcome,
+            requirements,
+            app: APP,
+            run: Box::new(move |rig| run(Scene::set(rig)?)),
+        }
+    }
+
+    /// The same with another application.
+    fn on(self, app: &'static str) -> Self {
+        Self { app, ..self }
+    }
+
+    /// The same, but this is broken.
+    fn with(self, broken: &'static str) -> Self {
+        Self { broken, ..self }
+    }
+
     /// Its line in the document.
     pub fn line(&self) -> Line {
         Line {

@@ -1,15 +1,15 @@
 //! The recorder itself fails: at work, at its start, and in the emergency.
 
 use super::scene::{NOWHERE, SOON, Scene};
-use super::{IDLE, NOTHING, RECORDED, Row};
+use super::{IDLE, RECORDED, Row};
 use crate::evidence::Crash;
 use crate::sabotage::{Deed, Failing, Stop, Work};
 use anyhow::{Result, ensure};
 
 /// Where the recorder answers a flush.
-const SERVER: &[&str] = &["task_crashlog::server::Server", "put"];
+pub const SERVER: &[&str] = &["task_crashlog::server::Server", "put"];
 /// The emergency entry.
-const EMERGENCY: &[&str] = &["task_crashlog::emergency::run"];
+pub const EMERGENCY: &[&str] = &["task_crashlog::emergency::run"];
 /// Where the recorder fails.
 #[derive(Clone, Copy)]
 enum Place {
@@ -26,22 +26,8 @@ const LOOP: [u8; 2] = [0xfe, 0xe7];
 
 /// REQ: M1, M3, X1, X2, X3: the recorder fails in all its parts, and once more or for good in the emergency.
 pub fn rows() -> Vec<Row> {
-    let recorder = |id: &str,
-                    who: &str,
-                    state: &str,
-                    outcome,
-                    requirements,
-                    run: fn(Scene<'_>) -> Result<()>| Row {
-        id: id.to_owned(),
-        who: who.to_owned(),
-        state: state.to_owned(),
-        broken: NOTHING,
-        outcome,
-        requirements,
-        run: Box::new(move |rig| run(Scene::set(rig)?)),
-    };
     vec![
-        recorder(
+        Row::sound(
             "recorder-server",
             "the recorder, in its server code",
             IDLE,
@@ -49,7 +35,7 @@ pub fn rows() -> Vec<Row> {
             "X2 M3",
             |scene| at_work(scene, Function(SERVER)),
         ),
-        recorder(
+        Row::sound(
             "recorder-driver",
             "the recorder, in its driver",
             "command in flight",
@@ -57,7 +43,7 @@ pub fn rows() -> Vec<Row> {
             "X2 M1 M3",
             |scene| at_work(scene, Command(1)),
         ),
-        recorder(
+        Row::sound(
             "recorder-stack",
             "the recorder, by a stack overflow",
             IDLE,
@@ -65,7 +51,7 @@ pub fn rows() -> Vec<Row> {
             "X2",
             stack,
         ),
-        recorder(
+        Row::sound(
             "recorder-loop",
             "a client, while the recorder is in an endless loop",
             IDLE,
@@ -73,7 +59,7 @@ pub fn rows() -> Vec<Row> {
             "X1 X2",
             endless,
         ),
-        recorder(
+        Row::sound(
             "recorder-recovery",
             "the recorder, in the recovery at its start",
             "never initialised",
@@ -81,7 +67,7 @@ pub fn rows() -> Vec<Row> {
             "X2 P8",
             |scene| at_start(scene, Function(&["LogRing", "recover"])),
         ),
-        recorder(
+        Row::sound(
             "recorder-identification",
             "the recorder, while it identifies the card",
             "identification",
@@ -89,7 +75,7 @@ pub fn rows() -> Vec<Row> {
             "X2 M3 P8",
             |scene| at_start(scene, Command(4)),
         ),
-        recorder(
+        Row::sound(
             "recorder-mount",
             "the recorder, while it locates the log",
             IDLE,
@@ -97,7 +83,7 @@ pub fn rows() -> Vec<Row> {
             "X2 P8",
             |scene| at_start(scene, Function(&["Region", "rebase"])),
         ),
-        recorder(
+        Row::sound(
             "emergency-entry-once",
             "a client, then the recorder at its emergency entry",
             IDLE,
@@ -105,7 +91,7 @@ pub fn rows() -> Vec<Row> {
             "X1 X2",
             |scene| in_emergency(scene, Function(EMERGENCY), 1),
         ),
-        recorder(
+        Row::sound(
             "emergency-transfer-once",
             "a client, then the recorder in the emergency write",
             "data phase, of the emergency write",
@@ -113,7 +99,7 @@ pub fn rows() -> Vec<Row> {
             "X1 X2",
             |scene| in_emergency(scene, Command(7), 1),
         ),
-        recorder(
+        Row::sound(
             "emergency-entry-twice",
             "a client, then the recorder at its emergency entry, twice",
             IDLE,
@@ -121,7 +107,7 @@ pub fn rows() -> Vec<Row> {
             "X1 X2 X3",
             |scene| in_emergency(scene, Function(EMERGENCY), 2),
         ),
-        recorder(
+        Row::sound(
             "emergency-transfer-twice",
             "a client, then the recorder in the emergency write, twice",
             "data phase, of the emergency write",
@@ -129,7 +115,7 @@ pub fn rows() -> Vec<Row> {
             "X1 X2 X3",
             |scene| in_emergency(scene, Command(7), 2),
         ),
-        recorder(
+        Row::sound(
             "emergency-hangs-once",
             "a client, then the recorder hangs in the emergency",
             IDLE,
@@ -137,7 +123,7 @@ pub fn rows() -> Vec<Row> {
             "X1",
             |scene| hangs(scene, true),
         ),
-        recorder(
+        Row::sound(
             "emergency-hangs-twice",
             "a client, then the recorder hangs in the emergency, twice",
             IDLE,
@@ -145,7 +131,7 @@ pub fn rows() -> Vec<Row> {
             "X1 X3",
             |scene| hangs(scene, false),
         ),
-        recorder(
+        Row::sound(
             "emergency-reset",
             "a client, then the machine is reset from outside in the emergency",
             "data phase, of the emergency write",
@@ -154,11 +140,6 @@ pub fn rows() -> Vec<Row> {
             reset,
         ),
     ]
-}
-
-/// Makes the recorder go on at an address where nothing is.
-fn derail(scene: &mut Scene<'_>) -> Result<()> {
-    scene.system.debugger.set_register(15, NOWHERE)
 }
 
 fn go_to(scene: &mut Scene<'_>, place: Place) -> Result<()> {
@@ -191,7 +172,7 @@ fn at_work(mut scene: Scene<'_>, place: Place) -> Result<()> {
     flush(&mut scene, 0)?;
     go_to(&mut scene, place)?;
     let seen = scene.system.seen()?;
-    derail(&mut scene)?;
+    scene.derail()?;
     scene
         .recovers(&[Crash::panic("crashlog")], seen.accepted)
         .map(drop)
@@ -233,7 +214,7 @@ fn endless(mut scene: Scene<'_>) -> Result<()> {
 fn at_start(mut scene: Scene<'_>, place: Place) -> Result<()> {
     scene.system.go_to(Stop::Start)?;
     go_to(&mut scene, place)?;
-    derail(&mut scene)?;
+    scene.derail()?;
     scene.recovers(&[Crash::panic("crashlog")], 0).map(drop)
 }
 
@@ -246,7 +227,7 @@ fn in_emergency(mut scene: Scene<'_>, place: Place, times: u64) -> Result<()> {
             scene.go_into(EMERGENCY)?;
         }
         go_to(&mut scene, place)?;
-        derail(&mut scene)?;
+        scene.derail()?;
     }
     let failed = Crash::panic("fatal");
     let failed = if times > 1 { failed.late() } else { failed };

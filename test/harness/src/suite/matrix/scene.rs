@@ -101,6 +101,52 @@ impl<'r> Scene<'r> {
         Ok(address)
     }
 
+    /// Makes whoever runs go on at an address where nothing is.
+    pub fn derail(&mut self) -> Result<()> {
+        self.system.debugger.set_register(15, NOWHERE)
+    }
+
+    /// Whoever runs is interrupted here by the saboteur, which was armed before with its deed.
+    pub fn strike_here(&mut self) -> Result<Seen> {
+        self.system.strike_in(1)?;
+        self.system.go_to(Stop::Struck)?;
+        self.system.seen()
+    }
+
+    /// The recorder writes on, without a restart, from where the work is done.
+    pub fn goes_on(&mut self) -> Result<()> {
+        self.system.go_to(Stop::Ready)?;
+        self.system.work(Work::Flush(3), 0, Deed::Nothing)?;
+        self.system.go_to(Stop::Done)?;
+        let seen = self.system.seen()?;
+        ensure!(
+            seen.error == 0 && seen.durable == seen.accepted,
+            "the recorder does not go on: {seen:?}"
+        );
+        self.has(&[], 0).map(drop)
+    }
+
+    /// The recorder keeps everything in RAM.
+    pub fn is_ram_only(&mut self) -> Result<()> {
+        let seen = self.system.seen()?;
+        ensure!(
+            seen.state == State::RamOnly,
+            "the recorder should keep everything in RAM, but says {:?}",
+            seen.state
+        );
+        Ok(())
+    }
+
+    /// Boots with the right card in the slot again: what was kept is recorded late.
+    pub fn with_the_right_card(&mut self, crash: Crash<'_>, accepted: u32) -> Result<()> {
+        let card = self.card.clone();
+        self.insert(&card)?;
+        self.system.reset()?;
+        self.system.go_to(Stop::Ready)?;
+        is_logging(&self.system.seen()?)?;
+        self.has(&[crash], accepted).map(drop)
+    }
+
     /// Takes the card out of its slot.
     pub fn eject(&mut self) -> Result<()> {
         self.monitor(&format!("eject -f sd{}", self.system.slot.index))
@@ -134,6 +180,16 @@ pub fn is_logging(seen: &Seen) -> Result<()> {
     ensure!(
         seen.state == State::Ready && seen.durable >= 1 && seen.error == 0,
         "logging does not go on: {seen:?}"
+    );
+    Ok(())
+}
+
+/// A card that is not ours must be as it was.
+pub fn is_blank(card: &Path) -> Result<()> {
+    let bytes = fs::read(card).context("cannot read the blank card")?;
+    ensure!(
+        bytes.iter().all(|byte| *byte == 0),
+        "a card that is not ours was written"
     );
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::scene::{NOWHERE, Scene};
 use super::{NOTHING, RECORDED, Row};
 use crate::controller::{self, STATES};
 use crate::evidence::Crash;
-use crate::sabotage::{Deed, Work, task};
+use crate::sabotage::{APP, Deed, Work, task};
 use anyhow::Result;
 
 /// REQ: M2, M3, M4: whatever state controller and card are in, the emergency brings them back.
@@ -21,6 +21,7 @@ pub fn rows() -> Vec<Row> {
             broken: NOTHING,
             outcome: RECORDED,
             requirements: "M2 M3",
+            app: APP,
             run: Box::new(|rig| struck(Scene::ready(rig)?, steps)),
         })
         .collect();
@@ -32,6 +33,7 @@ pub fn rows() -> Vec<Row> {
         broken: NOTHING,
         outcome: RECORDED,
         requirements: "M10 M3",
+        app: APP,
         run: Box::new(|rig| large(Scene::with_card_of(rig, "4G")?)),
     });
     rows

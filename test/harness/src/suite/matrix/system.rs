@@ -1,7 +1,8 @@
 //! Several fail at once, or something fails that is not a client.
 
+use super::recorder::EMERGENCY;
 use super::scene::{NOWHERE, SOON, Scene};
-use super::{IDLE, NOTHING, RECORDED, Row};
+use super::{IDLE, RECORDED, Row};
 use crate::evidence::{Crash, Evidence};
 use crate::sabotage::{Deed, Failing, Stop, Work, task};
 use anyhow::Result;
@@ -11,24 +12,17 @@ const SUPERVISOR: &[&str] = &["task_jefe::Server", "arm_timer"];
 /// Where the kernel answers calls of its own.
 const KERNEL_IPC: &[&str] = &["kern::kipc::handle"];
 
+/// Where the supervisor restarts the system.
+const RESTART: &[&str] = &["userlib::kipc::system_restart"];
+/// Where the kernel handles interrupts.
+const INTERRUPT: &str = "kern::arch::arm_a::entry::interrupt";
+/// `udf #0`, in Thumb, as the kernel's Rust code is.
+const UNDEFINED: [u8; 2] = [0x00, 0xde];
+
 /// REQ: P8, X2, X4, X5: several failures are all recorded, and so is one before the recorder was ever ready.
 pub fn rows() -> Vec<Row> {
-    let row = |id: &str,
-               who: &str,
-               state: &str,
-               outcome,
-               requirements,
-               run: fn(Scene<'_>) -> Result<()>| Row {
-        id: id.to_owned(),
-        who: who.to_owned(),
-        state: state.to_owned(),
-        broken: NOTHING,
-        outcome,
-        requirements,
-        run: Box::new(move |rig| run(Scene::set(rig)?)),
-    };
     vec![
-        row(
+        Row::sound(
             "two-restart-and-reset",
             "two at once: a client that is restarted and one that takes the system down",
             IDLE,
@@ -42,7 +36,7 @@ pub fn rows() -> Vec<Row> {
                 )
             },
         ),
-        row(
+        Row::sound(
             "two-reset",
             "two at once, both of which take the system down",
             IDLE,
@@ -56,7 +50,7 @@ pub fn rows() -> Vec<Row> {
                 )
             },
         ),
-        row(
+        Row::sound(
             "recorder-and-client",
             "the recorder and a client at once",
             IDLE,
@@ -70,7 +64,7 @@ pub fn rows() -> Vec<Row> {
                 )
             },
         ),
-        row(
+        Row::sound(
             "first-microseconds",
             "a client, before the recorder has run at all",
             "never initialised",
@@ -83,7 +77,7 @@ pub fn rows() -> Vec<Row> {
                 scene.recovers(&[Crash::panic("saboteur")], 0).map(drop)
             },
         ),
-        row(
+        Row::sound(
             "idle-task",
             "the idle task, so that no task can run until it is restarted",
             IDLE,
@@ -98,13 +92,13 @@ pub fn rows() -> Vec<Row> {
                 scene.system.work(Work::Sleep(100), 0, Deed::Nothing)?;
                 scene.system.go_to(Stop::At(idle))?;
                 scene.system.stop_at(idle, false)?;
-                scene.system.debugger.set_register(15, NOWHERE)?;
+                scene.derail()?;
                 let accepted = scene.system.seen()?.accepted;
                 scene.system.go_to(Stop::Done)?;
                 scene.has(&[Crash::oops("idle")], accepted).map(drop)
             },
         ),
-        row(
+        Row::sound(
             "supervisor",
             "the supervisor",
             IDLE,
@@ -112,7 +106,7 @@ pub fn rows() -> Vec<Row> {
             "X4",
             |scene| without_warning(scene, "jefe", SUPERVISOR),
         ),
-        row(
+        Row::sound(
             "kernel-system-call",
             "the kernel, in a system call",
             "any, the recorder at work",
@@ -120,7 +114,73 @@ pub fn rows() -> Vec<Row> {
             "X4",
             |scene| without_warning(scene, "kernel", KERNEL_IPC),
         ),
-        row(
+        Row::sound(
+            "kernel-interrupt",
+            "the kernel, in an interrupt",
+            IDLE,
+            "recorded late, from what the kernel left in retained RAM",
+            "X4",
+            |mut scene| {
+                scene.boot()?;
+                scene.system.work(Work::Sleep(1_000), 0, Deed::Nothing)?;
+                let accepted = scene.system.seen()?.accepted;
+                break_interrupts(&mut scene)?;
+                scene.recovers(&[failure("kernel")], accepted).map(drop)
+            },
+        ),
+        Row::sound(
+            "kernel-tables",
+            "the kernel: it finds that no task is left that could run",
+            IDLE,
+            "recorded late, from what the kernel left in retained RAM",
+            "X4",
+            |mut scene| {
+                scene.boot()?;
+                let seen = scene.strike(Work::Sleep(1_000), SOON, Deed::Nothing)?;
+                let sets = scene
+                    .system
+                    .symbols
+                    .variable("kernel", "kern::table::SETS")?;
+                for (address, size) in sets {
+                    let nobody = vec![0; size as usize];
+                    scene.system.debugger.set_memory(address, &nobody)?;
+                }
+                scene
+                    .recovers(&[failure("kernel")], seen.accepted)
+                    .map(drop)
+            },
+        ),
+        Row::sound(
+            "kernel-interrupt-emergency",
+            "a client, then the kernel in an interrupt, in the emergency",
+            IDLE,
+            "both recorded late, from retained RAM",
+            "X3 X4",
+            |mut scene| {
+                fails(&mut scene)?;
+                break_interrupts(&mut scene)?;
+                scene
+                    .recovers(&[Crash::panic("fatal").late(), failure("kernel")], 1)
+                    .map(drop)
+            },
+        ),
+        Row::sound(
+            "kernel-system-call-emergency",
+            "a client, then the kernel in the system call that restarts the system",
+            "idle, after the emergency write",
+            "the client's failure recorded before the restart, the kernel's late",
+            "X4 X5",
+            |scene| restarting(scene, "kernel", KERNEL_IPC),
+        ),
+        Row::sound(
+            "supervisor-restarting",
+            "a client, then the supervisor when it is about to restart the system",
+            "idle, after the emergency write",
+            "the client's failure recorded before the restart, the supervisor's late",
+            "X4 X5",
+            |scene| restarting(scene, "jefe", RESTART),
+        ),
+        Row::sound(
             "supervisor-start",
             "the supervisor, at its start",
             "never initialised",
@@ -128,11 +188,11 @@ pub fn rows() -> Vec<Row> {
             "X4 P8",
             |mut scene| {
                 scene.go_into_program("jefe", SUPERVISOR)?;
-                derail(&mut scene)?;
+                scene.derail()?;
                 scene.recovers(&[failure("jefe")], 0).map(drop)
             },
         ),
-        row(
+        Row::sound(
             "restart-due",
             "a client, while the restart of another is due",
             IDLE,
@@ -157,10 +217,6 @@ fn failure(task: &str) -> Crash<'_> {
     }
 }
 
-fn derail(scene: &mut Scene<'_>) -> Result<()> {
-    scene.system.debugger.set_register(15, 0x10)
-}
-
 fn without_warning(mut scene: Scene<'_>, program: &str, place: &[&str]) -> Result<()> {
     scene.boot()?;
     let (fatal, how) = (false, Failing::STORE);
@@ -169,7 +225,7 @@ fn without_warning(mut scene: Scene<'_>, program: &str, place: &[&str]) -> Resul
         .work(Work::Fail { fatal, how }, 0, Deed::Nothing)?;
     scene.go_into_program(program, place)?;
     let accepted = scene.system.seen()?.accepted;
-    derail(&mut scene)?;
+    scene.derail()?;
     scene.boot()?;
     // The client's own fault may or may not have come before.
     let oops = Crash::oops("victim").whenever();
@@ -199,4 +255,32 @@ fn restart_due(mut scene: Scene<'_>) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// A task fails whose failure takes the system down; the recorder stands at its emergency entry.
+fn fails(scene: &mut Scene<'_>) -> Result<()> {
+    scene.boot()?;
+    let (fatal, how) = (true, Failing::STORE);
+    scene
+        .system
+        .work(Work::Fail { fatal, how }, 0, Deed::Nothing)?;
+    scene.go_into(EMERGENCY).map(drop)
+}
+
+/// Has the kernel fail at its next interrupt. (Where instructions are counted QEMU's breakpoints do not work there.) The
+/// reset loads the image anew.
+fn break_interrupts(scene: &mut Scene<'_>) -> Result<()> {
+    let at = scene.system.symbols.address("kernel", INTERRUPT)?;
+    scene.system.debugger.set_memory(at & !1, &UNDEFINED)?;
+    Ok(())
+}
+
+/// The record is durable, and somebody fails on the way to the restart.
+fn restarting(mut scene: Scene<'_>, program: &str, place: &[&str]) -> Result<()> {
+    fails(&mut scene)?;
+    scene.go_into_program(program, place)?;
+    scene.derail()?;
+    scene
+        .recovers(&[Crash::panic("fatal"), failure(program)], 1)
+        .map(drop)
 }

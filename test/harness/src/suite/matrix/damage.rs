@@ -1,0 +1,324 @@
+//! A client fails, and what is on the card was damaged while the system ran: a part of it is zeros.
+
+use super::scene::{NOWHERE, SOON, Scene, is_logging};
+use super::{IDLE, RECORDED, Row};
+use crate::evidence::{Crash, Evidence};
+use crate::sabotage::{APP, Deed, Stop, Work};
+use anyhow::{Context, Result, ensure};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+
+/// Length of a block.
+const BLOCK: usize = 512;
+/// Blocks of a partition table, its header included.
+const TABLE: usize = 34;
+/// The first bytes of a superblock, and of a ledger (doc/format.md).
+const SUPERBLOCK: &[u8] = b"CLSB";
+const LEDGER: &[u8] = b"CLLG";
+
+/// What is zeros.
+#[derive(Clone, Copy)]
+enum Part {
+    /// Both partition tables.
+    Tables,
+    /// The first, the last, or all of the blocks that begin like this.
+    First(&'static [u8]),
+    Last(&'static [u8]),
+    All(&'static [u8]),
+}
+
+use Part::{All, First, Last, Tables};
+
+/// REQ: P8, X3, X6: what is repairable is repaired; what is not is not written, and the crash is kept until it can be.
+pub fn rows() -> Vec<Row> {
+    let by_cache = "recorded before the restart, by the location cache";
+    let rows = [
+        (
+            "no-table",
+            "the partition table is gone since the start",
+            by_cache,
+            Tables,
+        ),
+        (
+            "superblock-first",
+            "the first copy of the superblock is damaged",
+            RECORDED,
+            First(SUPERBLOCK),
+        ),
+        (
+            "superblock-second",
+            "the second copy of the superblock is damaged",
+            RECORDED,
+            Last(SUPERBLOCK),
+        ),
+        (
+            "superblock-both",
+            "both copies of the superblock are damaged",
+            by_cache,
+            All(SUPERBLOCK),
+        ),
+    ];
+    let mut rows: Vec<_> = rows
+        .into_iter()
+        .map(|(id, broken, outcome, part)| {
+            Row::sound(id, "a client", IDLE, outcome, "P8", move |scene| {
+                damaged(scene, part, Crash::panic("saboteur"))
+            })
+            .with(broken)
+        })
+        .collect();
+    for (id, broken, part) in [
+        (
+            "ledger-even",
+            "the ledger of even generations is damaged",
+            First(LEDGER),
+        ),
+        (
+            "ledger-odd",
+            "the ledger of odd generations is damaged",
+            Last(LEDGER),
+        ),
+    ] {
+        rows.push(
+            Row::sound(
+                id,
+                "a client",
+                IDLE,
+                "the other copy stands in: the crash is recorded, and what that copy does not know is all that is lost",
+                "P8",
+                move |scene| one_ledger(scene, part),
+            )
+            .with(broken),
+        );
+    }
+    rows.push(
+        Row::sound(
+            "ledger-both",
+            "a client",
+            IDLE,
+            "recorded before the restart; so is the next crash, with which both copies are whole again",
+            "P8 X5",
+            no_ledger,
+        )
+        .with("both copies of the ledger are damaged"),
+    );
+    rows.push(
+        Row::sound(
+            "superblock-both-start",
+            "a client",
+            IDLE,
+            "recorded before the restart, by the location cache; then the card is not written, until it is whole again",
+            "P6 P8",
+            superblocks,
+        )
+        .with("both copies of the superblock are damaged, in the next boot too"),
+    );
+    rows.push(Row {
+        id: "log-full".to_owned(),
+        who: "a client".to_owned(),
+        state: IDLE.to_owned(),
+        broken: "the log has come round to its begin, and over it",
+        outcome: "the newest log records are there, without a gap, and all crash records",
+        requirements: "P11 X5",
+        app: APP,
+        run: Box::new(|rig| full(Scene::with_card_of(rig, "4M")?)),
+    });
+    rows
+}
+
+/// Blocks of the card, by what they begin with.
+fn find(scene: &Scene<'_>, magic: &[u8]) -> Result<Vec<usize>> {
+    let bytes = fs::read(&scene.card).context("cannot read the card")?;
+    let found: Vec<_> = bytes
+        .chunks(BLOCK)
+        .enumerate()
+        .filter(|(_, block)| block.starts_with(magic))
+        .map(|(number, _)| number)
+        .collect();
+    ensure!(
+        found.len() == 2,
+        "two blocks should begin with {magic:?}, but these do: {found:?}"
+    );
+    Ok(found)
+}
+
+/// Overwrites it with zeros. Returns what was there: first byte, bytes.
+fn zero(scene: &Scene<'_>, part: Part) -> Result<Vec<(u64, Vec<u8>)>> {
+    let last = fs::metadata(&scene.card)?.len() as usize / BLOCK;
+    let one = |blocks: Vec<usize>, at: usize| blocks.get(at).map(|block| (*block, 1));
+    let places: Vec<(usize, usize)> = match part {
+        Tables => vec![(0, TABLE), (last + 1 - TABLE, TABLE - 1)],
+        First(magic) => one(find(scene, magic)?, 0).into_iter().collect(),
+        Last(magic) => one(find(scene, magic)?, 1).into_iter().collect(),
+        All(magic) => find(scene, magic)?
+            .into_iter()
+            .map(|block| (block, 1))
+            .collect(),
+    };
+    let card = File::options().read(true).write(true).open(&scene.card)?;
+    let mut saved = Vec::new();
+    for (block, count) in places {
+        let (at, mut bytes) = ((block * BLOCK) as u64, vec![0; count * BLOCK]);
+        card.read_exact_at(&mut bytes, at)?;
+        card.write_all_at(&vec![0; bytes.len()], at)?;
+        saved.push((at, bytes));
+    }
+    Ok(saved)
+}
+
+fn restore(scene: &Scene<'_>, saved: &[(u64, Vec<u8>)]) -> Result<()> {
+    let card = File::options().write(true).open(&scene.card)?;
+    for (at, bytes) in saved {
+        card.write_all_at(bytes, *at)?;
+    }
+    Ok(())
+}
+
+/// It is damaged while the system is up, and as it was at the next start.
+fn damaged(mut scene: Scene<'_>, part: Part, crash: Crash<'_>) -> Result<()> {
+    scene.boot()?;
+    scene.has(&[], 1)?;
+    let seen = scene.strike_idle()?;
+    let saved = zero(&scene, part)?;
+    scene.system.go_to(Stop::Start)?;
+    restore(&scene, &saved)?;
+    scene.system.go_to(Stop::Ready)?;
+    is_logging(&scene.system.seen()?)?;
+    scene.has(&[crash], seen.accepted).map(drop)
+}
+
+/// Crashes until both copies of the ledger are in use, and once more without one of them.
+fn one_ledger(mut scene: Scene<'_>, part: Part) -> Result<()> {
+    scene.boot()?;
+    for crash in 1..=3 {
+        let deed = Deed::Jump(NOWHERE + 4 * crash);
+        let seen = scene.strike(Work::Sleep(1_000), SOON, deed)?;
+        scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
+    }
+    let before: Vec<u64> = sequences(&scene);
+    scene.strike_idle()?;
+    zero(&scene, part)?;
+    scene.boot()?;
+    let now = Evidence::take(&scene.rig.tool, &scene.card)?;
+    scene.evidence = now;
+    let after = sequences(&scene);
+    // The older copy knows all records but the newest, whose number is then given once more.
+    let older = before.get(..before.len() - 1).unwrap_or(&[]);
+    ensure!(
+        after.starts_with(older) && after.len() > older.len(),
+        "records {before:?} became {after:?}"
+    );
+    ensure!(
+        scene
+            .evidence
+            .records
+            .last()
+            .is_some_and(|record| record["task"] == "saboteur"),
+        "the crash was not recorded"
+    );
+    scene.system.work(Work::Sleep(1), 0, Deed::Nothing)?;
+    scene.system.go_to(Stop::Done)?;
+    scene.goes_on()
+}
+
+fn sequences(scene: &Scene<'_>) -> Vec<u64> {
+    scene
+        .evidence
+        .records
+        .iter()
+        .filter_map(|record| record["sequence"].as_u64())
+        .collect()
+}
+
+/// Crashes with both copies of the ledger in use, without them, and once more: then both are written again.
+fn no_ledger(mut scene: Scene<'_>) -> Result<()> {
+    scene.boot()?;
+    scene.has(&[], 1)?;
+    let first = scene.strike_idle()?;
+    scene.recovers(&[Crash::panic("saboteur")], first.accepted)?;
+    for crash in 1..=2 {
+        let deed = Deed::Jump(NOWHERE + 4 * crash);
+        scene.strike(Work::Sleep(1_000), SOON, deed)?;
+        if crash == 1 {
+            zero(&scene, All(LEDGER))?;
+        }
+        scene.boot()?;
+    }
+    scene
+        .has(&[Crash::panic("saboteur"), Crash::panic("saboteur")], 1)
+        .map(drop)
+}
+
+/// Recorded by the location cache; but in the next boot nothing can be done with the card until it is as it was.
+fn superblocks(mut scene: Scene<'_>) -> Result<()> {
+    scene.boot()?;
+    scene.has(&[], 1)?;
+    let seen = scene.strike_idle()?;
+    let saved = zero(&scene, All(SUPERBLOCK))?;
+    scene.system.go_to(Stop::Start)?;
+    let before = fs::read(&scene.card)?;
+    scene.system.go_to(Stop::Ready)?;
+    scene.is_ram_only()?;
+    ensure!(
+        fs::read(&scene.card)? == before,
+        "a card that cannot be used was written"
+    );
+    restore(&scene, &saved)?;
+    scene.with_the_right_card(Crash::panic("saboteur"), seen.accepted)
+}
+
+/// The smallest log that the tool makes is written until it has come round.
+fn full(mut scene: Scene<'_>) -> Result<()> {
+    /// Records at a time: less than a client's quota.
+    const RECORDS: u32 = 140;
+    scene.boot()?;
+    let first = scene.strike_idle()?;
+    scene.recovers(&[Crash::panic("saboteur")], first.accepted)?;
+    let boot = 2;
+    let last = loop {
+        scene.system.work(Work::Flush(RECORDS), 0, Deed::Nothing)?;
+        scene.system.go_to(Stop::Done)?;
+        scene.system.go_to(Stop::Ready)?;
+        let seen = scene.system.seen()?;
+        ensure!(
+            seen.error == 0 && seen.durable == seen.accepted,
+            "logging does not go on: {seen:?}"
+        );
+        // A page has seven of these records.
+        if u64::from(seen.accepted) > 8 * scene.evidence.pages() {
+            break seen.accepted;
+        }
+    };
+    let deed = Deed::Jump(NOWHERE + 4);
+    let seen = scene.strike(Work::Sleep(1_000), SOON, deed)?;
+    ensure!(seen.accepted == last, "more was accepted: {seen:?}");
+    scene.boot()?;
+    let sequences = scene.rig.tool.sequences(&scene.card, boot)?;
+    let oldest = sequences.first().copied().unwrap_or(0);
+    ensure!(
+        oldest > 1 && (oldest..).zip(&sequences).all(|(at, found)| at == *found),
+        "the log of boot {boot} begins with {oldest}, and is not without a gap"
+    );
+    ensure!(
+        sequences.last() == Some(&last.into()),
+        "the newest log record is {:?}, and {last} were accepted",
+        sequences.last()
+    );
+    let now = Evidence::take(&scene.rig.tool, &scene.card)?;
+    let record = now.records.last().context("there is no record")?;
+    ensure!(
+        now.records.len() == 2 && record["task"] == "saboteur" && record["boot"] == boot,
+        "the records are {:#?}",
+        now.records
+    );
+    let record = scene.rig.tool.record(&scene.card, 2)?;
+    ensure!(
+        record["late"].is_null() && record["log_records"] == last,
+        "the record is {record:#}"
+    );
+    scene.evidence = now;
+    scene.system.work(Work::Sleep(1), 0, Deed::Nothing)?;
+    scene.system.go_to(Stop::Done)?;
+    scene.system.go_to(Stop::Ready)?;
+    is_logging(&scene.system.seen()?)
+}

@@ -1,0 +1,152 @@
+//! Somebody fails at a certain moment of what the recorder does: in a flush, in the record of another task's fault, when
+//! it is notified of an interrupt.
+
+use super::scene::{NOWHERE, Scene};
+use super::{RECORDED, Row};
+use crate::evidence::Crash;
+use crate::sabotage::{Deed, Failing, Stop, Work};
+use anyhow::{Context, Result, ensure};
+
+/// Ticks that are not reached: the saboteur is told when to strike by [`Scene::strike_here`].
+const LATER: u32 = 1 << 24;
+/// Commands of a flush, and of the record of an oops, at least.
+const FLUSH: u32 = 2;
+const OOPS: u32 = 4;
+
+/// REQ: M3, X2, X5: a failure in the middle of a flush, of another task's record, of the handling of an interrupt.
+pub fn rows() -> Vec<Row> {
+    let oops = "recorded before the restart; so is the oops, then or late";
+    vec![
+        Row::sound(
+            "flush-client",
+            "a client, while another waits for a flush",
+            "behind each command of the flush",
+            RECORDED,
+            "M3 X5",
+            |scene| in_work(scene, Work::Flush(5), FLUSH, false),
+        ),
+        Row::sound(
+            "flush-recorder",
+            "the recorder, in a flush",
+            "behind each command of the flush",
+            RECORDED,
+            "M3 X2 X5",
+            |scene| in_work(scene, Work::Flush(5), FLUSH, true),
+        ),
+        Row::sound(
+            "oops-client",
+            "a client, while the oops of another is recorded",
+            "behind each command",
+            oops,
+            "M3 X5",
+            |scene| in_work(scene, FAIL, OOPS, false),
+        ),
+        Row::sound(
+            "oops-recorder",
+            "the recorder, while it records the oops of a client",
+            "behind each command",
+            oops,
+            "M3 X2 X5",
+            |scene| in_work(scene, FAIL, OOPS, true),
+        ),
+        Row::sound(
+            "recorder-interrupt",
+            "the recorder, where it is notified of the controller's interrupt",
+            "a command in flight that does not end, then ends with an error",
+            RECORDED,
+            "M3 X2 X5",
+            notified,
+        ),
+    ]
+}
+
+/// A client that is restarted.
+const FAIL: Work = Work::Fail {
+    fatal: false,
+    how: Failing::TEXT,
+};
+
+/// Behind each command of some work the recorder fails, or another task, until the work is done with fewer commands.
+fn in_work(mut scene: Scene<'_>, plan: Work, least: u32, recorder: bool) -> Result<()> {
+    scene.boot()?;
+    for number in 1.. {
+        let deed = Deed::Jump(NOWHERE + 4 * number);
+        // Another place each time, or it would be counted and not stored.
+        let work = match plan {
+            FAIL => Work::Fail {
+                fatal: false,
+                how: Failing(Failing::TEXT.0, [0x8080_0001 + 4 * number, 0, 0]),
+            },
+            work => work,
+        };
+        scene.system.work(work, LATER, deed)?;
+        scene.system.stop_at_commands(true)?;
+        for _ in 0..number {
+            if scene.system.go()? != Stop::Register {
+                ensure!(number > least, "it was done with {} commands", number - 1);
+                return Ok(());
+            }
+        }
+        scene.system.stop_at_commands(false)?;
+        let (failed, accepted) = if recorder {
+            scene.derail()?;
+            (Crash::panic("crashlog"), scene.system.seen()?.accepted)
+        } else {
+            (Crash::panic("saboteur"), scene.strike_here()?.accepted)
+        };
+        let crashes = [failed, Crash::oops("victim").whenever()];
+        let count = if matches!(work, Work::Fail { .. }) {
+            2
+        } else {
+            1
+        };
+        scene
+            .recovers(crashes.get(..count).unwrap_or(&[]), accepted)
+            .with_context(|| format!("behind command {number}"))?;
+    }
+    Ok(())
+}
+
+/// QEMU's card answers at once, so that the recorder never waits. It does when what the controller said is taken away;
+/// then an error is forced, which interrupts it.
+fn notified(mut scene: Scene<'_>) -> Result<()> {
+    /// Interrupt status, the error's included; error interrupt to force: command time-out.
+    const STATUS: u32 = 0x30;
+    const FORCE: u32 = 0x52;
+    const TIMEOUT: [u8; 2] = [1, 0];
+    /// `svc #0`.
+    const CALL: [u8; 2] = [0, 0xdf];
+    scene.boot()?;
+    scene.system.work(Work::Flush(5), 0, Deed::Nothing)?;
+    scene.system.go_to_command(1)?;
+    let slot = scene.system.slot.registers;
+    scene.system.debugger.set_word(slot + STATUS, u32::MAX)?;
+    // It waits for the interrupt now.
+    let symbols = &scene.system.symbols;
+    let control = symbols.address("crashlog", "userlib::sys_irq_control_stub")?;
+    let receive = symbols.address("crashlog", "userlib::sys_recv_stub")? & !1;
+    let code = scene.system.debugger.memory(receive, 24)?;
+    let call = code.chunks(2).position(|half| half == CALL);
+    let Some(call) = call else {
+        anyhow::bail!("the stub of RECV is not what it was: {code:x?}");
+    };
+    scene.system.stop_at(control & !1, true)?;
+    scene.system.go_to(Stop::At(control & !1))?;
+    scene.system.stop_at(control & !1, false)?;
+    let behind = receive + 2 * call as u32 + 2;
+    scene.system.stop_at(behind, true)?;
+    scene.system.debugger.set_memory(slot + FORCE, &TIMEOUT)?;
+    scene.system.go_to(Stop::At(behind))?;
+    scene.system.stop_at(behind, false)?;
+    // RECV returns the sender in r5 and its operation, here the notifications, in r6: the first is the controller's.
+    let registers = scene.system.debugger.registers()?;
+    ensure!(
+        registers[5] == 0xffff && registers[6] & 1 == 1,
+        "the recorder was not woken by the interrupt: {registers:x?}"
+    );
+    let accepted = scene.system.seen()?.accepted;
+    scene.derail()?;
+    scene
+        .recovers(&[Crash::panic("crashlog")], accepted)
+        .map(drop)
+}

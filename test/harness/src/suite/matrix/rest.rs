@@ -1,0 +1,228 @@
+//! Somebody fails while card and controller are suspended, on the way there, and on the way back.
+
+use super::scene::{NOWHERE, SOON, Scene, is_blank};
+use super::{RECORDED, Row};
+use crate::evidence::Crash;
+use crate::sabotage::{CLOCK_OFF, Deed, Failing, POWER_OFF, State, Stop, Work, task};
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+/// What the record says that the controller was doing: without a clock, without power (`crashlog_format::found`).
+const NO_CLOCK: u64 = 2;
+const NO_POWER: u64 = 10;
+/// Milliseconds after which a card is at rest: the applications say 10.
+const REST: u32 = 30;
+/// Ticks that are not reached: the saboteur is told when to strike by [`Scene::strike_here`].
+const LATER: u32 = 1 << 24;
+/// Writes to the controller with which resuming begins.
+const RESUMING: u32 = 8;
+
+/// REQ: M4, K4: a crash while card and controller are suspended, half way into it and half way out of it.
+pub fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (name, text, app, code) in [
+        ("clock-off", "suspended: clock off", CLOCK_OFF, NO_CLOCK),
+        (
+            "power-off",
+            "suspended: clock and bus power off",
+            POWER_OFF,
+            NO_POWER,
+        ),
+    ] {
+        let row = |what: &str,
+                   who: &str,
+                   outcome,
+                   requirements,
+                   run: fn(Scene<'_>, u64) -> Result<()>| {
+            Row::sound(
+                format!("suspended-{name}-{what}"),
+                who,
+                text,
+                outcome,
+                requirements,
+                move |scene| run(scene, code),
+            )
+            .on(app)
+        };
+        let says = "recorded before the restart; the record says what the controller was found in";
+        rows.extend([
+            row("client", "a client", says, "M4 X5", |scene, code| {
+                fails(scene, Deed::Jump(NOWHERE), "saboteur", code)
+            }),
+            row("recorder", "the recorder", says, "M4 X2", |scene, code| {
+                fails(scene, Deed::Fault(task::CRASHLOG), "crashlog", code)
+            }),
+            row(
+                "minimal",
+                "a client, then the recorder at its emergency entry",
+                "recorded before the restart, by the minimal second try; the recorder's failure is recorded late",
+                "M4 X1 X2",
+                minimal,
+            ),
+            row(
+                "oops",
+                "a client that is restarted",
+                "the card is resumed, and the oops recorded",
+                "K4 P5",
+                oops,
+            ),
+            row(
+                "resuming",
+                "the recorder, half way out of it: at each of its first eight writes to the controller",
+                RECORDED,
+                "K4 M4 X2",
+                resuming,
+            ),
+            row(
+                "blank",
+                "a client",
+                "the blank card is not written; recorded late on the right one",
+                "M4 M8 X3",
+                blank,
+            )
+            .with("the card is replaced by a blank one while it is suspended"),
+        ]);
+    }
+    for (id, who, run) in [
+        (
+            "client",
+            "a client",
+            half_way_client as fn(Scene<'_>) -> Result<()>,
+        ),
+        ("recorder", "the recorder", half_way_recorder),
+    ] {
+        rows.push(
+            Row::sound(
+                format!("suspending-{id}"),
+                who,
+                "half way into being suspended: clock off, and bus power about to be off",
+                "recorded before the restart; the record says what the controller was found in",
+                "K4 M4",
+                run,
+            )
+            .on(POWER_OFF),
+        );
+    }
+    rows
+}
+
+/// Starts up, and leaves the recorder alone until the card is suspended.
+fn rest(scene: &mut Scene<'_>) -> Result<()> {
+    scene.boot()?;
+    come_to_rest(scene)
+}
+
+fn come_to_rest(scene: &mut Scene<'_>) -> Result<()> {
+    scene.system.work(Work::Sleep(REST), 0, Deed::Nothing)?;
+    scene.system.go_to(Stop::Done)?;
+    scene.system.go_to(Stop::Ready)?;
+    let state = scene.system.seen()?.state;
+    ensure!(
+        state == State::Suspended,
+        "the card should be suspended, but the recorder says {state:?}"
+    );
+    scene.has(&[], 0).map(drop)
+}
+
+/// The record says that the controller was found like this.
+fn found(records: &[Value], code: u64) -> Result<()> {
+    let said = records
+        .first()
+        .map(|record| &record["emergency"]["controller"]);
+    ensure!(
+        said.and_then(Value::as_u64) == Some(code),
+        "the controller was found in state {said:?}, and should be in {code}"
+    );
+    Ok(())
+}
+
+fn fails(mut scene: Scene<'_>, deed: Deed, task: &str, code: u64) -> Result<()> {
+    rest(&mut scene)?;
+    let seen = scene.strike(Work::Sleep(100), SOON, deed)?;
+    let records = scene.recovers(&[Crash::panic(task)], seen.accepted)?;
+    found(&records, code)
+}
+
+fn minimal(mut scene: Scene<'_>, _: u64) -> Result<()> {
+    rest(&mut scene)?;
+    let (fatal, how) = (true, Failing::STORE);
+    scene
+        .system
+        .work(Work::Fail { fatal, how }, 0, Deed::Nothing)?;
+    scene.go_into(super::recorder::EMERGENCY)?;
+    scene.derail()?;
+    let crashes = [Crash::panic("fatal"), Crash::panic("crashlog").late()];
+    let records = scene.recovers(&crashes, 1)?;
+    ensure!(
+        records
+            .first()
+            .is_some_and(|record| record["emergency"]["minimal"] == true),
+        "it was not the minimal try that wrote the record"
+    );
+    Ok(())
+}
+
+fn oops(mut scene: Scene<'_>, _: u64) -> Result<()> {
+    rest(&mut scene)?;
+    let (fatal, how) = (false, Failing::STORE);
+    scene
+        .system
+        .work(Work::Fail { fatal, how }, 0, Deed::Nothing)?;
+    scene.system.go_to(Stop::Done)?;
+    scene.has(&[Crash::oops("victim")], 1)?;
+    scene.goes_on()
+}
+
+fn resuming(mut scene: Scene<'_>, _: u64) -> Result<()> {
+    scene.boot()?;
+    for number in 1..=RESUMING {
+        come_to_rest(&mut scene)?;
+        scene.system.work(Work::Flush(3), 0, Deed::Nothing)?;
+        scene.system.stop_at_registers(true)?;
+        for _ in 0..number {
+            scene.system.go_to(Stop::Register)?;
+        }
+        scene.system.stop_at_registers(false)?;
+        let accepted = scene.system.seen()?.accepted;
+        scene.derail()?;
+        scene.recovers(&[Crash::panic("crashlog")], accepted)?;
+    }
+    Ok(())
+}
+
+fn blank(mut scene: Scene<'_>, _: u64) -> Result<()> {
+    rest(&mut scene)?;
+    let seen = scene.strike(Work::Sleep(100), SOON, Deed::Jump(NOWHERE))?;
+    let blank = scene.blank()?;
+    scene.insert(&blank)?;
+    scene.system.boot()?;
+    scene.is_ram_only()?;
+    is_blank(&blank)?;
+    scene.with_the_right_card(Crash::panic("saboteur").late(), seen.accepted)
+}
+
+/// Stops behind the first write to the controller with which the recorder suspends it.
+fn half_way(scene: &mut Scene<'_>) -> Result<u32> {
+    scene.boot()?;
+    scene.has(&[], 1)?;
+    let deed = Deed::Jump(NOWHERE);
+    scene.system.work(Work::Sleep(100), LATER, deed)?;
+    scene.system.stop_at_registers(true)?;
+    scene.system.go_to(Stop::Register)?;
+    scene.system.stop_at_registers(false)?;
+    Ok(scene.system.seen()?.accepted)
+}
+
+fn half_way_client(mut scene: Scene<'_>) -> Result<()> {
+    half_way(&mut scene)?;
+    let seen = scene.strike_here()?;
+    let records = scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
+    found(&records, NO_CLOCK)
+}
+
+fn half_way_recorder(mut scene: Scene<'_>) -> Result<()> {
+    let accepted = half_way(&mut scene)?;
+    scene.derail()?;
+    let records = scene.recovers(&[Crash::panic("crashlog")], accepted)?;
+    found(&records, NO_CLOCK)
+}
