@@ -21,13 +21,12 @@
 use crate::end::header_of;
 use crate::pages::split_at_wrap;
 use crate::prepare::{BASE_BLOCKS, Body, Extra};
-use crate::{MAX_RUN, MountError, Options, PartitionError, Polled, Store, find_partition};
-use block_device::{Block, PolledDevice, Window, WindowError, now_or_never};
+use crate::search::{Search, SearchError, find_log_polled};
+use crate::{MAX_RUN, MountError, Options, PartitionError, Polled};
+use block_device::{Block, PolledDevice, Window, WindowError};
 use crashlog_format::ledger::{Ledger, Plan};
 use crashlog_format::{FormatId, Geometry, Outcome, Phase, Step};
-use crashlog_retained::{
-    CARD_LOCATION_LEN, Location, LogRing, Numbering, Pending, Region, StoredContext,
-};
+use crashlog_retained::{Location, LogRing, Numbering, Pending, Region, StoredContext};
 
 /// What is to be written, and where.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +41,7 @@ pub struct Request<'a> {
     pub partition: &'a str,
     /// How many unacknowledged records are never overwritten, if the partition has to be searched for.
     pub keep_first: u32,
-    /// What the card driver wants to know next time; the first [`CARD_LOCATION_LEN`] bytes of it are kept.
+    /// What the card driver wants to know next time; see [`Search::card`].
     pub card: &'a [u8],
     /// Segments beside message and stack; none in the minimal mode.
     pub extra: &'a [Extra<'a>],
@@ -224,7 +223,7 @@ fn is_page(block: &Block, format: FormatId, number: u32) -> bool {
     header.sequence() == number && header.check(format).is_ok()
 }
 
-/// Finds the partition and mounts it, as the recorder does at its start.
+/// Finds the log as the recorder does at its start.
 #[inline(never)]
 fn search<D: PolledDevice>(
     device: &mut D,
@@ -233,61 +232,31 @@ fn search<D: PolledDevice>(
     ledger: &mut Ledger,
     place: &mut Option<Place>,
 ) -> Result<(), Error<D::Error>> {
-    let region = request.region;
-    let scratch = request.scratch;
-    let search = async {
-        let mut device = Polled(device);
-        let partition = find_partition(&mut device, request.partition, scratch)
-            .await
-            .map_err(Error::Partition)?;
-        let first = partition.first;
-        let window = Window::new(device, first, partition.blocks).ok_or(Error::OutOfPartition)?;
-        let options = Options {
+    let search = Search {
+        partition: request.partition,
+        options: Options {
             keep_first: request.keep_first,
-        };
-        let mut store = Store::mount(window, options, scratch)
-            .await
-            .map_err(not_mounted)?;
-        region.rebase(store.format(), store.last_boot(), ring.oldest_boot());
-        let location = Location {
-            first,
-            geometry: *store.geometry(),
-            format: store.format(),
-            keep_first: request.keep_first,
-            card: kept(request.card),
-        };
-        region.location().store(&location, store.next_page());
-        store.reconcile(ring).await.map_err(failed)?;
-        ledger.clone_from(&store.ledger);
-        *place = Some(Place {
-            first,
-            geometry: location.geometry,
-            format: location.format,
-            keep_first: location.keep_first,
-            next_page: store.next_page(),
-        });
-        Ok(())
+        },
+        region: request.region,
+        ring,
+        card: request.card,
+        scratch: request.scratch,
     };
-    // Ready at once: no future of a polled device ever waits.
-    now_or_never(search).unwrap_or(Err(Error::OutOfPartition))
-}
-
-/// What is kept of `card`.
-fn kept(card: &[u8]) -> [u8; CARD_LOCATION_LEN] {
-    let mut kept = [0; CARD_LOCATION_LEN];
-    for (to, from) in kept.iter_mut().zip(card) {
-        *to = *from;
-    }
-    kept
-}
-
-fn not_mounted<E>(error: MountError<WindowError<E>>) -> Error<E> {
-    match error {
-        MountError::Device(error) => failed(error),
-        MountError::Superblock(error) => Error::Mount(MountError::Superblock(error)),
-        MountError::Exhausted => Error::Mount(MountError::Exhausted),
-        MountError::Damaged => Error::Mount(MountError::Damaged),
-    }
+    let (partition, store) = find_log_polled(device, &search).map_err(|error| match error {
+        SearchError::Partition(error) => Error::Partition(error),
+        SearchError::Mount(error) => Error::Mount(error),
+        SearchError::Device(error) => Error::Device(error),
+        SearchError::OutOfPartition => Error::OutOfPartition,
+    })?;
+    ledger.clone_from(&store.ledger);
+    *place = Some(Place {
+        first: partition.first,
+        geometry: store.geometry,
+        format: store.format,
+        keep_first: store.keep_first,
+        next_page: store.next_page,
+    });
+    Ok(())
 }
 
 /// Writes every page of the ring and makes it durable. Returns the number of the page behind them.

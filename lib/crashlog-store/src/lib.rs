@@ -37,6 +37,7 @@ mod pages;
 mod partition;
 mod prepare;
 mod records;
+mod search;
 pub mod self_test;
 mod store;
 
@@ -51,6 +52,7 @@ pub use pages::WriteError;
 pub use partition::{Partition, PartitionError, find_partition};
 pub use prepare::{Body, Extra};
 pub use records::{ReadError, RecordError, RecordReader, Tally};
+pub use search::{Search, SearchError, find_log};
 pub use store::{MountError, Options, Store};
 
 /// Pages after which the ledger is renewed, so that the end of the stream is found from nearby.

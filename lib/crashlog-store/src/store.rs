@@ -44,6 +44,23 @@ pub enum MountError<E> {
     Damaged,
 }
 
+impl<'s, D> Store<'s, D> {
+    /// The same on another device, which has to be the same partition.
+    pub(crate) fn over<E>(self, device: E) -> Store<'s, E> {
+        Store {
+            device,
+            scratch: self.scratch,
+            format: self.format,
+            geometry: self.geometry,
+            keep_first: self.keep_first,
+            ledger: self.ledger,
+            uncertain: self.uncertain,
+            next_page: self.next_page,
+            boot: self.boot,
+        }
+    }
+}
+
 impl<'s, D: BlockDevice> Store<'s, D> {
     /// Finds out everything about a partition. Reads at most 40 blocks, however large it is (unless something is
     /// damaged), and writes nothing (P8).

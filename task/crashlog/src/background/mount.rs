@@ -1,9 +1,9 @@
 //! The beginning of a session: from a slot to a log whose every part is located.
 
-use block_device::{Window, WindowError};
+use block_device::WindowError;
 use crashlog_format::{CheckError, SuperblockError};
-use crashlog_retained::{CARD_LOCATION_LEN, Location};
-use crashlog_store::{MountError, Options, PartitionError, Store, find_partition};
+use crashlog_retained::CARD_LOCATION_LEN;
+use crashlog_store::{MountError, Options, PartitionError, Search, SearchError, find_log};
 use drv_mmc::CardLocation;
 use drv_sdhci::ErrorKind;
 use ringbuf::ringbuf_entry_root;
@@ -47,47 +47,36 @@ pub async fn mount<'s, 'm>(
         CardLocation::read_from_prefix(known)
             .is_ok_and(|(known, _)| known.is_of_same_card(&identified))
     });
-    let location = card_bytes(&identified);
-    let partition = find_partition(card, config::PARTITION, memory.store)
-        .await
-        .map_err(|error| match error {
-            PartitionError::Device(error) => card_failed(recorder, WindowError::Device(error)),
-            PartitionError::NoTable => UnsavedReason::NoPartitionTable,
-            PartitionError::NotFound | PartitionError::WrongType(_) => UnsavedReason::NoPartition,
-            PartitionError::OutOfBounds => UnsavedReason::BadGeometry,
-        })?;
-    let window =
-        Window::new(card, partition.first, partition.blocks).ok_or(UnsavedReason::BadGeometry)?;
-    let options = Options {
-        keep_first: config::KEEP_FIRST,
+    let search = Search {
+        partition: config::PARTITION,
+        options: Options {
+            keep_first: config::KEEP_FIRST,
+        },
+        region: &recorder.region,
+        ring: &recorder.ring,
+        card: identified.as_bytes(),
+        scratch: memory.store,
     };
-    let mut log =
-        Store::mount(window, options, memory.store)
-            .await
-            .map_err(|error| match error {
-                MountError::Device(error) => card_failed(recorder, error),
-                MountError::Superblock(SuperblockError::Check(CheckError::Version(version))) => {
-                    UnsavedReason::UnknownVersion(version.into())
-                }
-                MountError::Superblock(SuperblockError::Check(_)) => UnsavedReason::NotFormatted,
-                MountError::Superblock(_) => UnsavedReason::BadGeometry,
-                MountError::Exhausted => UnsavedReason::Exhausted,
-                MountError::Damaged => UnsavedReason::Damaged,
-            })?;
-
-    let region = &recorder.region;
-    region.rebase(log.format(), log.last_boot(), recorder.ring.oldest_boot());
-    let location = Location {
-        first: partition.first,
-        geometry: *log.geometry(),
-        format: log.format(),
-        keep_first: config::KEEP_FIRST,
-        card: location,
-    };
-    region.location().store(&location, log.next_page());
-    log.reconcile(&recorder.ring)
-        .await
-        .map_err(|error| card_failed(recorder, error))?;
+    let log = find_log(card, &search).await.map_err(|error| match error {
+        SearchError::Partition(PartitionError::Device(error))
+        | SearchError::Mount(MountError::Device(error))
+        | SearchError::Device(error) => card_failed(recorder, WindowError::Device(error)),
+        SearchError::OutOfPartition => card_failed(recorder, WindowError::OutOfWindow),
+        SearchError::Partition(PartitionError::NoTable) => UnsavedReason::NoPartitionTable,
+        SearchError::Partition(PartitionError::NotFound | PartitionError::WrongType(_)) => {
+            UnsavedReason::NoPartition
+        }
+        SearchError::Partition(PartitionError::OutOfBounds) => UnsavedReason::BadGeometry,
+        SearchError::Mount(MountError::Superblock(SuperblockError::Check(
+            CheckError::Version(version),
+        ))) => UnsavedReason::UnknownVersion(version.into()),
+        SearchError::Mount(MountError::Superblock(SuperblockError::Check(_))) => {
+            UnsavedReason::NotFormatted
+        }
+        SearchError::Mount(MountError::Superblock(_)) => UnsavedReason::BadGeometry,
+        SearchError::Mount(MountError::Exhausted) => UnsavedReason::Exhausted,
+        SearchError::Mount(MountError::Damaged) => UnsavedReason::Damaged,
+    })?;
     // Pages that turned out to be on the card are not held by anyone any more.
     recorder.recount();
 
@@ -102,12 +91,5 @@ fn card_failed(recorder: &Recorder, error: DeviceError) -> UnsavedReason {
     UnsavedReason::CardFailed(failed(recorder, FailureStep::Mount, error))
 }
 
-/// What the emergency path wants to know about the card.
-fn card_bytes(location: &CardLocation) -> [u8; CARD_LOCATION_LEN] {
-    const { assert!(size_of::<CardLocation>() <= CARD_LOCATION_LEN) };
-    let mut bytes = [0; CARD_LOCATION_LEN];
-    for (to, from) in bytes.iter_mut().zip(location.as_bytes()) {
-        *to = *from;
-    }
-    bytes
-}
+// What the emergency path wants to know about the card.
+const _: () = assert!(size_of::<CardLocation>() <= CARD_LOCATION_LEN);
