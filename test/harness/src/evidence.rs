@@ -2,7 +2,7 @@
 
 use crate::tool::Tool;
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// Records that are never pushed out (`keep-first` of the applications).
@@ -213,45 +213,267 @@ impl Evidence {
             .iter()
             .find(|record| record["sequence"] == sequence);
         let record = tool.record(card, sequence)?;
-        match before {
+        let sequences = tool.sequences(card, boot)?;
+        Found {
+            before,
+            listed,
+            record: &record,
+            sequences: &sequences,
+        }
+        .check(crash, accepted)
+        .with_context(|| format!("in boot {boot}"))?;
+        Ok(record)
+    }
+}
+
+/// What there is of one crash.
+struct Found<'a> {
+    /// Its record as it was listed before, if it is a repetition.
+    before: Option<&'a Value>,
+    /// Its record as it is listed.
+    listed: &'a Value,
+    /// Its record as it is shown.
+    record: &'a Value,
+    /// Numbers of the log records of the same boot.
+    sequences: &'a [u64],
+}
+
+impl Found<'_> {
+    /// Holds it against what has happened.
+    fn check(&self, crash: &Crash<'_>, accepted: u32) -> Result<()> {
+        match self.before {
             Some(before) => ensure!(
-                listed["repeats"].as_u64()
+                self.listed["repeats"].as_u64()
                     == before["repeats"]
                         .as_u64()
                         .map(|repeats| repeats + crash.times),
                 "counted from {} to {}",
                 before["repeats"],
-                listed["repeats"]
+                self.listed["repeats"]
             ),
-            None => {
-                ensure!(
-                    listed["repeats"].as_u64() == Some(crash.times - 1),
-                    "new, but counted {}",
-                    listed["repeats"]
-                );
-                ensure!(record["truncated"] != true, "something was cut");
-                let late = !record["late"].is_null();
-                match crash.late {
-                    Late::No => ensure!(!late, "it was written late: {}", record["late"]),
-                    Late::Yes => ensure!(late, "it was not written late"),
-                    Late::Either => {}
-                }
-            }
+            None => self.check_new(crash)?,
         }
-        let said = match (before, record["late"].is_null()) {
-            (None, true) => record["log_records"].as_u64().unwrap_or(0),
+        let said = match (self.before, self.record["late"].is_null()) {
+            (None, true) => self.record["log_records"].as_u64().unwrap_or(0),
             _ => 0,
         };
-        let sequences = tool.sequences(card, boot)?;
-        if let Some((at, wrong)) = (1..).zip(&sequences).find(|(at, found)| at != *found) {
-            bail!("log of boot {boot}: record {wrong} stands where record {at} should");
+        if let Some((at, wrong)) = (1..).zip(self.sequences).find(|(at, found)| at != *found) {
+            bail!("log record {wrong} stands where {at} should");
         }
         let least = said.max(accepted.into());
         ensure!(
-            sequences.len() as u64 >= least,
-            "{least} log records were accepted before the crash in boot {boot}, {} are on the card",
-            sequences.len()
+            self.sequences.len() as u64 >= least,
+            "{least} log records were accepted before the crash, {} are on the card",
+            self.sequences.len()
         );
-        Ok(record)
+        Ok(())
+    }
+
+    /// A record that was not there before: in time or late, and whole.
+    fn check_new(&self, crash: &Crash<'_>) -> Result<()> {
+        let record = self.record;
+        ensure!(
+            self.listed["repeats"].as_u64() == Some(crash.times - 1),
+            "new, but counted {}",
+            self.listed["repeats"]
+        );
+        let segments = record["segments"].as_array().context("no segments")?;
+        for segment in segments {
+            ensure!(
+                segment["sound"] == true && is_whole(segment, crash.reason),
+                "a segment is damaged, or was cut: {segment}"
+            );
+        }
+        ensure!(
+            record["registers"]["pc"].as_u64().is_some(),
+            "the record has no registers"
+        );
+        let late = !record["late"].is_null();
+        match crash.late {
+            Late::No => ensure!(!late, "it was written late: {}", record["late"]),
+            Late::Yes => ensure!(late, "it was not written late"),
+            Late::Either => {}
+        }
+        if crash.reason == "panic" && !late {
+            check_emergency(&record["emergency"])?;
+        }
+        Ok(())
+    }
+}
+
+/// The record of a successful emergency says what was found, and what was done before the record itself was written.
+fn check_emergency(said: &Value) -> Result<()> {
+    /// Every number that it says.
+    const NUMBERS: [&str; 8] = [
+        "controller",
+        "card",
+        "command",
+        "blocks_left",
+        "retries",
+        "error",
+        "pages",
+        "time_ms",
+    ];
+    ensure!(
+        said["phase"] == "write" && said["failure"] == "no failure",
+        "the emergency came to the phase {} with {}",
+        said["phase"],
+        said["failure"]
+    );
+    let steps = json!(["controller reset", "card ready", "located", "log tail"]);
+    ensure!(said["steps"] == steps, "the steps are {}", said["steps"]);
+    for name in NUMBERS {
+        ensure!(said[name].is_u64(), "it does not say {name}: {said}");
+    }
+    let repairs = said["repairs"].as_array().context("no repairs")?;
+    let controller = said["controller"].as_u64().unwrap_or(0);
+    ensure!(
+        (1..=12).contains(&controller) && said["card"].as_u64().is_some_and(is_card_state),
+        "nobody looked at controller and card: {said}"
+    );
+    ensure!(
+        said["error"] == 0 || said["retries"] != 0 || !repairs.is_empty(),
+        "an error, but nothing was done about it: {said}"
+    );
+    Ok(())
+}
+
+/// All of it, or as much as there should be of what is an excerpt by design, the faulted task's stack.
+fn is_whole(segment: &Value, reason: &str) -> bool {
+    // Of a failure of the kernel, which is described by the kernel, more is kept (lib/crashlog-supervisor/src/failure.rs).
+    let most = if reason == "kernel" { 512 } else { 256 };
+    let (length, original) = (&segment["length"], &segment["original_length"]);
+    if segment["excerpt"] == true {
+        length.as_u64() == original.as_u64().map(|original| original.min(most))
+    } else {
+        length == original
+    }
+}
+
+/// A state of the card's status register, no answer, or not asked.
+fn is_card_state(code: u64) -> bool {
+    code <= 10 || code == 0xfe || code == 0xff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Value {
+        json!({
+            "late": null, "log_records": 3, "registers": { "pc": 256 },
+            "segments": [
+                { "kind": "message", "sound": true, "length": 64, "original_length": 64, "excerpt": false },
+                { "kind": "stack", "sound": true, "length": 256, "original_length": 2352, "excerpt": true },
+            ],
+            "emergency": {
+                "phase": "write", "failure": "no failure", "controller": 1, "card": 4, "command": 13,
+                "blocks_left": 0, "retries": 0, "error": 0, "pages": 1, "time_ms": 0, "repairs": [],
+                "steps": ["controller reset", "card ready", "located", "log tail"],
+            },
+        })
+    }
+
+    fn check(record: &Value, sequences: &[u64], crash: &Crash<'_>, accepted: u32) -> bool {
+        let listed = json!({ "repeats": 0 });
+        let found = Found {
+            before: None,
+            listed: &listed,
+            record,
+            sequences,
+        };
+        found.check(crash, accepted).is_ok()
+    }
+
+    #[test]
+    fn whatever_a_record_lacks_is_found() {
+        let crash = Crash::panic("saboteur");
+        assert!(check(&record(), &[1, 2, 3], &crash, 3));
+        let wrong = [
+            ("/late", json!("failed")),
+            ("/log_records", json!(4)),
+            ("/registers", json!({})),
+            ("/segments/0/sound", json!(false)),
+            ("/segments/0/original_length", json!(65)),
+            ("/segments/1/length", json!(255)),
+            ("/segments/1/excerpt", json!(false)),
+            ("/emergency/phase", json!("prepare")),
+            ("/emergency/failure", json!("time was up")),
+            ("/emergency/steps", json!(["controller reset"])),
+            ("/emergency/controller", json!(0)),
+            ("/emergency/card", json!(17)),
+            ("/emergency/retries", json!(null)),
+            ("/emergency/error", json!(5)),
+            ("/emergency/repairs", json!(null)),
+            ("/emergency/time_ms", json!(null)),
+        ];
+        for (place, value) in wrong {
+            let mut record = record();
+            *record.pointer_mut(place).expect(place) = value;
+            assert!(!check(&record, &[1, 2, 3], &crash, 3), "{place}");
+        }
+    }
+
+    #[test]
+    fn missing_log_records_are_found() {
+        let crash = Crash::panic("saboteur");
+        for (sequences, accepted) in [
+            (&[1, 2][..], 0),
+            (&[1, 2, 4], 3),
+            (&[2, 3, 4], 3),
+            (&[1, 2, 3], 4),
+        ] {
+            assert!(!check(&record(), sequences, &crash, accepted));
+        }
+    }
+
+    #[test]
+    fn a_record_in_time_is_not_late_and_a_repetition_is_counted() {
+        let crash = Crash::panic("saboteur");
+        assert!(!check(&record(), &[1, 2, 3], &crash.late(), 3));
+        assert!(check(&record(), &[1, 2, 3], &crash.whenever(), 3));
+        assert!(!check(&record(), &[1, 2, 3], &crash.times(2), 3));
+        let (old, new) = (json!({ "repeats": 4 }), json!({ "repeats": 5 }));
+        let found = Found {
+            before: Some(&old),
+            listed: &new,
+            record: &record(),
+            sequences: &[1, 2, 3],
+        };
+        assert!(found.check(&crash, 3).is_ok());
+        assert!(found.check(&crash.times(2), 3).is_err());
+    }
+
+    #[test]
+    fn older_records_may_not_change_nor_go() {
+        let records = |tasks: &[&str]| -> Vec<Value> {
+            (1..)
+                .zip(tasks)
+                .map(|(sequence, task)| json!({ "sequence": sequence, "task": task }))
+                .collect()
+        };
+        let evidence = |tasks: &[&str], slots| Evidence {
+            records: records(tasks),
+            slots,
+            log_bytes: 0,
+            log: Vec::new(),
+        };
+        let before = evidence(&["a", "b", "c", "d", "e", "f"], 7);
+        assert!(before.check_older(&before).is_ok());
+        let changed = evidence(&["a", "b", "c", "d", "e", "x"], 7);
+        assert!(before.check_older(&changed).is_err());
+        for gone in 0..6 {
+            let mut after = before.clone();
+            after.records.remove(gone);
+            after.records.push(json!({ "sequence": 7, "task": "g" }));
+            // The first four are always kept; of the rest one makes room where there is none.
+            assert_eq!(before.check_older(&after).is_ok(), gone >= KEPT, "{gone}");
+            after.slots = 16;
+            let roomy = Evidence {
+                slots: 16,
+                ..before.clone()
+            };
+            assert!(roomy.check_older(&after).is_err(), "{gone}");
+        }
     }
 }

@@ -55,15 +55,8 @@ const FORCED: [(&str, &str, u16); 6] = [
 /// REQ: M8, P6, P8, X3, X6: what cannot be written stays in retained RAM and is written late; what is not ours is not
 /// written; what is repairable is repaired.
 pub fn rows() -> Vec<Row> {
-    let row = |id: &str, broken, outcome, requirements, run: fn(Scene<'_>) -> Result<()>| Row {
-        id: id.to_owned(),
-        who: "a client".to_owned(),
-        state: IDLE.to_owned(),
-        broken,
-        outcome,
-        requirements,
-        app: APP,
-        run: Box::new(move |rig| run(Scene::ready(rig)?)),
+    let row = |id: &str, broken, outcome, requirements, run: fn(Scene<'_>) -> Result<()>| {
+        Row::logging(id, "a client", IDLE, outcome, requirements, run).with(broken)
     };
     let mut rows = vec![
         row(

@@ -111,6 +111,22 @@ impl Row {
         }
     }
 
+    /// The same, but the system is up and logging.
+    fn logging(
+        id: impl Into<String>,
+        who: impl Into<String>,
+        state: impl Into<String>,
+        outcome: &'static str,
+        requirements: &'static str,
+        run: impl FnOnce(Scene<'_>) -> Result<()> + Send + 'static,
+    ) -> Self {
+        let begun = move |mut scene: Scene<'_>| {
+            scene.begin()?;
+            run(scene)
+        };
+        Self::sound(id, who, state, outcome, requirements, begun)
+    }
+
     /// The same with another application.
     fn on(self, app: &'static str) -> Self {
         Self { app, ..self }

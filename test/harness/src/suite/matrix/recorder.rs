@@ -81,7 +81,7 @@ pub fn rows() -> Vec<Row> {
             IDLE,
             RECORDED,
             "X2 P8",
-            |scene| at_start(scene, Function(&["Region", "rebase"])),
+            |scene| at_start(scene, Function(&["search", "find"])),
         ),
         Row::sound(
             "emergency-entry-once",

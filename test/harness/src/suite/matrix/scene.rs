@@ -47,9 +47,15 @@ impl<'r> Scene<'r> {
     /// The same, up and logging.
     pub fn ready(rig: &'r Rig) -> Result<Self> {
         let mut scene = Self::set(rig)?;
-        scene.boot()?;
-        scene.evidence = Evidence::take(&rig.tool, &scene.card)?;
+        scene.begin()?;
         Ok(scene)
+    }
+
+    /// Starts up for the first time.
+    pub fn begin(&mut self) -> Result<()> {
+        self.boot()?;
+        self.evidence = Evidence::take(&self.rig.tool, &self.card)?;
+        Ok(())
     }
 
     /// Starts up, and sees that logging goes on.

@@ -8,7 +8,7 @@ use super::{NOTHING, RECORDED, Row};
 use crate::controller::{self, STATES};
 use crate::evidence::Crash;
 use crate::sabotage::{APP, Deed, Work, task};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 /// REQ: M2, M3, M4: whatever state controller and card are in, the emergency brings them back.
 pub fn rows() -> Vec<Row> {
@@ -22,7 +22,7 @@ pub fn rows() -> Vec<Row> {
             outcome: RECORDED,
             requirements: "M2 M3",
             app: APP,
-            run: Box::new(|rig| struck(Scene::ready(rig)?, steps)),
+            run: Box::new(|rig| struck(Scene::ready(rig)?, id, steps)),
         })
         .collect();
     rows.push(Row {
@@ -53,10 +53,31 @@ fn large(mut scene: Scene<'_>) -> Result<()> {
         .map(drop)
 }
 
-fn struck(mut scene: Scene<'_>, steps: &[controller::Do]) -> Result<()> {
+/// What the record must say that the controller was found in, where the state's name leaves no doubt
+/// (`crashlog_format::found`).
+fn expected(state: &str) -> Option<u64> {
+    match state {
+        "clock-off" => Some(2),
+        "power-off" => Some(10),
+        "status-set" => Some(8),
+        _ if state.ends_with("-done") => None,
+        _ if state.starts_with("read-") => Some(5),
+        _ if state.starts_with("write-") => Some(6),
+        _ => None,
+    }
+}
+
+fn struck(mut scene: Scene<'_>, state: &str, steps: &[controller::Do]) -> Result<()> {
     let seen = scene.strike_idle()?;
     controller::bring(&mut scene.system.debugger, scene.system.slot, steps)?;
-    scene
-        .recovers(&[Crash::panic("saboteur")], seen.accepted)
-        .map(drop)
+    let records = scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
+    let said = records
+        .first()
+        .and_then(|record| record["emergency"]["controller"].as_u64());
+    ensure!(
+        expected(state).is_none_or(|code| said == Some(code)),
+        "the controller was found in state {said:?}, and should be in {:?}",
+        expected(state)
+    );
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! The supervisor hangs, or fails, while it describes a crash: a note of it is in retained RAM by then.
 
 use super::scene::{NOWHERE, Scene};
-use super::{IDLE, NOTHING, Row};
+use super::{IDLE, Row};
 use crate::evidence::Crash;
 use crate::sabotage::{Deed, Failing, Work};
 use anyhow::{Result, ensure};
@@ -20,14 +20,8 @@ const LATE: &str = "supervisor did not call the recorder";
 
 /// REQ: X1, X3, X4: a crash that the supervisor does not come to handing over is recorded by the next boot.
 pub fn rows() -> Vec<Row> {
-    let row = |id: &str, who: &str, outcome, requirements, run: fn(Scene<'_>) -> Result<()>| Row {
-        id: id.to_owned(),
-        who: who.to_owned(),
-        state: IDLE.to_owned(),
-        broken: NOTHING,
-        outcome,
-        requirements,
-        run: Box::new(move |rig| run(Scene::ready(rig)?)),
+    let row = |id: &str, who: &str, outcome, requirements, run: fn(Scene<'_>) -> Result<()>| {
+        Row::logging(id, who, IDLE, outcome, requirements, run)
     };
     vec![
         row(
