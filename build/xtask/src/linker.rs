@@ -32,19 +32,17 @@ fn symbol_name(name: &str) -> String {
     name.to_uppercase().replace('-', "_")
 }
 
-/// `memory.x` of a task: `place` gives its piece of each of its outputs.
-pub fn task_memory(
-    config: &Config,
-    task: &Task,
-    image: &str,
+/// `MEMORY` of a program with its `outputs`, the stack being at the low end of `ram`.
+fn memory(
+    outputs: &[&str],
+    ram: &str,
+    stack: u32,
     place: impl Fn(&str) -> Result<Range>,
 ) -> Result<String> {
-    let ram = config.ram_of(task);
-    let stack = config.stack_of(task);
     let mut script = String::from("MEMORY\n{\n");
-    for output in config.outputs_of(task) {
+    for output in outputs {
         let mut range = place(output)?;
-        if output == ram {
+        if *output == ram {
             writeln!(
                 script,
                 "  STACK (rw) : ORIGIN = {:#010x}, LENGTH = {stack:#010x}",
@@ -55,7 +53,7 @@ pub fn task_memory(
                 size: range.size.saturating_sub(stack),
             };
         }
-        let flags = if output == "flash" { "rx" } else { "rw" };
+        let flags = if *output == "flash" { "rx" } else { "rw" };
         let name = script_name(output, ram);
         writeln!(
             script,
@@ -64,6 +62,19 @@ pub fn task_memory(
         )?;
     }
     script.push_str("}\n");
+    Ok(script)
+}
+
+/// `memory.x` of a task: `place` gives its piece of each of its outputs.
+pub fn task_memory(
+    config: &Config,
+    task: &Task,
+    image: &str,
+    place: impl Fn(&str) -> Result<Range>,
+) -> Result<String> {
+    let ram = config.ram_of(task);
+    let outputs = config.outputs_of(task);
+    let mut script = memory(&outputs, ram, config.stack_of(task), place)?;
     script.push_str(&symbols(
         config,
         image,
@@ -86,31 +97,8 @@ pub fn kernel_memory(
     place: impl Fn(&str) -> Result<Range>,
 ) -> Result<String> {
     let kernel = &config.app.kernel;
-    let ram = config.kernel_ram();
-    let stack = kernel.stacksize;
-    let mut script = String::from("MEMORY\n{\n");
-    for output in kernel.requires.keys() {
-        let mut range = place(output)?;
-        if output == ram {
-            writeln!(
-                script,
-                "  STACK (rw) : ORIGIN = {:#010x}, LENGTH = {stack:#010x}",
-                range.base
-            )?;
-            range = Range {
-                base: range.base + stack,
-                size: range.size - stack,
-            };
-        }
-        let flags = if output == "flash" { "rx" } else { "rw" };
-        let name = script_name(output, ram);
-        writeln!(
-            script,
-            "  {name} ({flags}) : ORIGIN = {:#010x}, LENGTH = {:#010x}",
-            range.base, range.size
-        )?;
-    }
-    script.push_str("}\n");
+    let outputs: Vec<&str> = kernel.requires.keys().map(String::as_str).collect();
+    let mut script = memory(&outputs, config.kernel_ram(), kernel.stacksize, place)?;
     script.push_str("_stack_base = ORIGIN(STACK);\n");
     script.push_str("_stack_start = ORIGIN(STACK) + LENGTH(STACK);\n");
     script.push_str("_HUBRIS_IMAGE_HEADER_ALIGN = 4;\n");

@@ -17,7 +17,10 @@ enum Trace {
     #[count(skip)]
     None,
     Sum(u32),
-    TooLarge { left: u32, right: u32 },
+    TooLarge {
+        left: u32,
+        right: u32,
+    },
 }
 
 counted_ringbuf!(Trace, 8, Trace::None);
