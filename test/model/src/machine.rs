@@ -246,7 +246,7 @@ impl Machine {
         };
         Some(match who {
             Who::Last => return self.tasks[task].last,
-            Who::Task(index) => named(index),
+            Who::Now(index) => named(index),
             Who::Past(index) => {
                 let id = named(index);
                 let past = u8::from(id.generation()).wrapping_sub(1) & 0x3f;

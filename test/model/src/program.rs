@@ -18,8 +18,9 @@ pub enum Bad {
 pub enum Who {
     /// The sender of the last message received; without one the operation is left out.
     Last,
-    /// This index, in its present generation.
-    Task(u8),
+    /// This index, in its present generation. (Not called `Task`: Humility looks for the kernel's structure of that name in
+    /// all programs, and a variant is one, too.)
+    Now(u8),
     /// This index, one generation ago.
     Past(u8),
 }
@@ -170,13 +171,13 @@ fn operation(random: &mut Random, kind: Kind) -> Op {
         Kind::Reply | Kind::ReplyFault | Kind::BorrowRead | Kind::BorrowWrite | Kind::BorrowInfo
     );
     let who = if random.one_in(80) {
-        Who::Task(NOBODY)
+        Who::Now(NOBODY)
     } else if random.one_in(20) {
         Who::Past(worker)
     } else if answers && !random.one_in(14) {
         Who::Last
     } else {
-        Who::Task(worker)
+        Who::Now(worker)
     };
     let len = random.below(BUFFER as u32 + 1) as u8;
     let other = random.below(BUFFER as u32 + 1) as u8;

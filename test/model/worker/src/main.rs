@@ -246,7 +246,7 @@ fn who(who: Who, last: Option<TaskId>) -> Option<TaskId> {
     };
     Some(match who {
         Who::Last => return last,
-        Who::Task(index) => named(index),
+        Who::Now(index) => named(index),
         Who::Past(index) => {
             let id = named(index);
             let past = u8::from(id.generation()).wrapping_sub(1) & 0x3f;
