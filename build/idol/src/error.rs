@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 pub type BoxedError = Box<dyn Error + Send + Sync>;
 
 /// A part of an interface description that breaks a rule.
-#[derive(Debug)]
 pub struct Problem {
     file: Option<PathBuf>,
     operation: Option<String>,
@@ -47,6 +46,13 @@ impl fmt::Display for Problem {
             write!(f, "operation \"{operation}\": ")?;
         }
         f.write_str(&self.rule)
+    }
+}
+
+/// The same words: this is what is printed when the `main` of a build script returns it.
+impl fmt::Debug for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -52,8 +52,10 @@ pub struct Interface {
 /// One entry of `ops`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Operation {
-    #[serde(default, alias = "description")]
-    pub doc: String,
+    #[serde(default)]
+    pub doc: Words,
+    #[serde(default)]
+    pub description: Words,
     #[serde(default)]
     pub args: Pairs<Typed>,
     #[serde(default)]
@@ -63,6 +65,19 @@ pub struct Operation {
     pub idempotent: bool,
     #[serde(default)]
     pub encoding: Encoding,
+}
+
+/// What people write about an operation, if it is a string: no rule of the language is about it.
+#[derive(Clone, Debug, Default)]
+pub struct Words(pub String);
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match ron::Value::deserialize(deserializer)? {
+            ron::Value::String(words) => Self(words),
+            _ => Self::default(),
+        })
+    }
 }
 
 /// A type, alone or with how it is received.

@@ -218,7 +218,7 @@ fn check_operation(raw: raw::Operation) -> Result<Operation, Problem> {
         },
     };
     let operation = Operation {
-        doc: raw.doc,
+        doc: [raw.doc.0, raw.description.0].join(" ").trim().to_string(),
         args,
         leases,
         reply,

@@ -216,10 +216,12 @@ fn message_names_the_file() {
         "{message:?}"
     );
 
-    let message = Generator::new()
+    let error = Generator::new()
         .generate_client_stub_from_file(&file)
-        .unwrap_err()
-        .to_string();
+        .unwrap_err();
+    // What Rust prints when `main` returns it.
+    assert_eq!(format!("{error:?}"), error.to_string());
+    let message = error.to_string();
     assert!(
         message.starts_with(&format!("{}: cannot be read: ", file.display())),
         "{message:?}"
@@ -241,14 +243,25 @@ fn order_defaults_comments_and_unknown_keys() {
                     reply: Simple("u32"),
                     idempotent: true,
                 ),
-                "alpha": (reply: Result(ok: "u8", err: CLike("crate::E"))),
+                "alpha": (
+                    doc: "short",
+                    description: "and long",
+                    reply: Result(ok: "u8", err: CLike("crate::E")),
+                ),
+                "beta": (
+                    doc: ["a", "list"],
+                    description: (of: "anything"),
+                    reply: Simple((type: "u8", doc: 7)),
+                    leases: { "l": (type: "[u8]", read: true, doc: true) },
+                    idempotent: true,
+                ),
             },
         )
     "#
     .parse()
     .unwrap();
     let ops: Vec<_> = interface.ops.keys().map(ToString::to_string).collect();
-    assert_eq!(ops, ["zeta", "alpha"]);
+    assert_eq!(ops, ["zeta", "alpha", "beta"]);
     let zeta = &interface.ops[0];
     assert_eq!(zeta.doc, "in words");
     assert_eq!(
@@ -259,7 +272,9 @@ fn order_defaults_comments_and_unknown_keys() {
         ["b", "a"]
     );
     assert!(zeta.leases.is_empty());
+    assert_eq!(interface.ops[2].doc, "");
     let alpha = &interface.ops[1];
+    assert_eq!(alpha.doc, "short and long");
     assert_eq!(
         (alpha.encoding, alpha.idempotent),
         (Encoding::Zerocopy, false)

@@ -56,11 +56,11 @@ pub trait Count {
 /// it is `__COUNTERS`.
 #[macro_export]
 macro_rules! counters {
-    ($name:ident, $event:ty) => {
+    ($name:ident, $event:ty $(,)?) => {
         #[used]
         static $name: <$event as $crate::Count>::Counters = <$event as $crate::Count>::NEW_COUNTERS;
     };
-    ($event:ty) => {
+    ($event:ty $(,)?) => {
         $crate::counters!(__COUNTERS, $event);
     };
 }
@@ -68,10 +68,10 @@ macro_rules! counters {
 /// Counts an event: `count!(event);` or `count!(NAME, event);`.
 #[macro_export]
 macro_rules! count {
-    ($counters:expr, $event:expr) => {
+    ($counters:expr, $event:expr $(,)?) => {
         $crate::Count::count(&$event, &$counters)
     };
-    ($event:expr) => {
+    ($event:expr $(,)?) => {
         $crate::count!(__COUNTERS, $event)
     };
 }

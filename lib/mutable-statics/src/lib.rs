@@ -13,7 +13,8 @@
 //!
 //! The first expression is a function or closure that is called once for each element. An evaluation of the same
 //! macro call a second time panics: that is what makes the references unique. The arrays carry no initial image;
-//! they are in `.bss`.
+//! they are in `.bss`, or where an attribute such as `#[unsafe(link_section = ".bulk")]` puts them: nothing is
+//! expected of the memory there, which may be left as it is at the start of the task.
 //!
 //! The expansion needs `unsafe`; the caller does not.
 //!
@@ -27,27 +28,39 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Storage for one array of [`mutable_statics!`]. Not for direct use.
 #[doc(hidden)]
-pub struct Storage<T, const N: usize> {
-    taken: AtomicBool,
-    cell: UnsafeCell<MaybeUninit<[T; N]>>,
-}
+#[repr(transparent)]
+pub struct Storage<T, const N: usize>(UnsafeCell<MaybeUninit<[T; N]>>);
 
-// SAFETY: `cell` is reached only through the one reference that `claim` gives away, so sharing the storage moves the
-// elements between threads at most.
+// SAFETY: the content is reached only through the one reference that `claim` gives away, so sharing the storage moves
+// the elements between threads at most.
 unsafe impl<T: Send, const N: usize> Sync for Storage<T, N> {}
 
-impl<T, const N: usize> Storage<T, N> {
-    /// Storage without content, not yet claimed.
+/// Whether a [`Storage`] has been claimed. Apart from it, because a section that is not initialised, as an attribute
+/// may name one, would not say no at first.
+#[doc(hidden)]
+pub struct Taken(AtomicBool);
+
+impl Taken {
+    /// Not yet.
     #[doc(hidden)]
     #[allow(
         clippy::new_without_default,
         reason = "only ever a static's initialiser"
     )]
     pub const fn new() -> Self {
-        Self {
-            taken: AtomicBool::new(false),
-            cell: UnsafeCell::new(MaybeUninit::uninit()),
-        }
+        Self(AtomicBool::new(false))
+    }
+}
+
+impl<T, const N: usize> Storage<T, N> {
+    /// Storage without content.
+    #[doc(hidden)]
+    #[allow(
+        clippy::new_without_default,
+        reason = "only ever a static's initialiser"
+    )]
+    pub const fn new() -> Self {
+        Self(UnsafeCell::new(MaybeUninit::uninit()))
     }
 
     /// Fills the array by calling `init` for each element, in order, and takes it.
@@ -55,22 +68,26 @@ impl<T, const N: usize> Storage<T, N> {
     /// # Panics
     ///
     /// From the second call on.
+    ///
+    /// # Safety
+    ///
+    /// All calls for one storage are given the same `taken`.
     #[doc(hidden)]
     #[allow(clippy::mut_from_ref, reason = "the flag makes the reference unique")]
     #[track_caller]
-    pub fn claim(&self, mut init: impl FnMut() -> T) -> &mut [T; N] {
-        if test_and_set(&self.taken) {
+    pub unsafe fn claim(&self, taken: &'static Taken, mut init: impl FnMut() -> T) -> &mut [T; N] {
+        if test_and_set(&taken.0) {
             panic!();
         }
-        let array: *mut T = self.cell.get().cast();
+        let array: *mut T = self.0.get().cast();
         for i in 0..N {
-            // SAFETY: `i < N`, so the element lies within the array that `cell` holds room for; `taken` keeps all
-            // other callers away, so nothing else refers to it.
+            // SAFETY: `i < N`, so the element lies within the array that there is room for; `taken` is always the same
+            // and keeps all other callers away, so nothing else refers to it.
             unsafe { array.add(i).write(init()) };
         }
         // SAFETY: all N elements were written above, and `taken` is never cleared, so this is the only reference
         // there will ever be.
-        unsafe { (*self.cell.get()).assume_init_mut() }
+        unsafe { (*self.0.get()).assume_init_mut() }
     }
 }
 
@@ -97,9 +114,12 @@ macro_rules! mutable_statics {
         static mut $name:ident: [$element:ty; $count:expr] = [$init:expr; _];
     )*) => {
         ($({
+            static __TAKEN: $crate::Taken = $crate::Taken::new();
             $(#[$attribute])*
             static $name: $crate::Storage<$element, { $count }> = $crate::Storage::new();
-            $name.claim($init)
+            let (storage, init) = (&$name, $init);
+            // SAFETY: this is the only place that can name either, and it names both.
+            unsafe { storage.claim(&__TAKEN, init) }
         },)*)
     };
 }
@@ -121,6 +141,27 @@ mod tests {
         numbers[0] = 7;
         assert_eq!(numbers[0], 7);
         assert!(std::panic::catch_unwind(claim).is_err());
+    }
+
+    /// A section that is not initialised holds nothing but the array.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_section_has_the_array_alone() {
+        unsafe extern "C" {
+            #[link_name = "__start_bulk"]
+            static START: u8;
+            #[link_name = "__stop_bulk"]
+            static STOP: u8;
+        }
+        let (words,) = mutable_statics! {
+            #[unsafe(link_section = "bulk")]
+            static mut WORDS: [u32; 8] = [|| 5; _];
+        };
+        assert_eq!(words, &[5; 8]);
+        // The compiler takes for granted that two statics are in two places.
+        let (start, stop) = core::hint::black_box((&raw const START, &raw const STOP));
+        assert_eq!(words.as_ptr().addr(), start.addr());
+        assert_eq!(stop.addr() - start.addr(), size_of_val(words));
     }
 
     extern crate std;

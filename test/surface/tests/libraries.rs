@@ -116,12 +116,12 @@ fn s8_1_ringbuf() {
 }
 
 counters!(Trace);
-counters!(NAMED_COUNTERS, Reason);
+counters!(NAMED_COUNTERS, Reason,);
 
 #[test]
 fn s8_2_counters() {
     count!(Trace::Read(1));
-    count!(Trace::None);
+    count!(Trace::None,);
     count!(NAMED_COUNTERS, Reason::Overrun);
     let counts: &<Trace as Count>::Counters = &__COUNTERS;
     let read: &AtomicU32 = &counts.Read;

@@ -131,13 +131,14 @@ pub(super) fn message(iface: &Interface, op: &Ident, operation: &Operation) -> T
             };
             quote! {
                 #[doc = #args_doc]
-                #[allow(missing_docs, nonstandard_style)]
+                #[allow(dead_code, missing_docs, nonstandard_style)]
                 #[derive(serde::Deserialize)]
                 pub struct #args {
                     #(pub #names: #types,)*
                 }
 
                 #[doc = #read_doc]
+                #[allow(dead_code)]
                 pub fn #read(bytes: &[u8]) -> ::core::option::Option<#args> {
                     #body
                 }

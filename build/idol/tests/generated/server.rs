@@ -68,7 +68,13 @@ fn messages_are_read_by_reference_or_by_value() {
         "pub fn read_status_msg(bytes: &[u8]) -> ::core::option::Option<Forms_status_ARGS>",
         "pub fn read_reason_msg(bytes: &[u8]) -> ::core::option::Option<Forms_reason_ARGS>",
     ] {
-        assert!(code.contains(function), "{function}");
+        // Nobody reads the arguments of an operation that nobody may call.
+        let unread = format!("#[allow(dead_code)]\n{function}");
+        let unread_inline = format!("#[allow(dead_code)]\n#[inline(always)]\n{function}");
+        assert!(
+            code.contains(&unread) || code.contains(&unread_inline),
+            "{function}"
+        );
     }
 }
 
