@@ -11,8 +11,8 @@ use toml_task::Task;
 /// The operation that belongs to the recorder alone.
 const EMERGENCY_DONE: &str = "emergency_done";
 
-/// `[tasks.jefe.config]`.
-#[derive(Deserialize)]
+/// `[tasks.jefe.config]`, which need not be there.
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Config {
     /// Task to its notification, posted when the system state changes.
@@ -27,8 +27,8 @@ struct Config {
     /// Tasks that are left down when they fault, until a debugger releases them.
     #[serde(default)]
     tasks_to_hold: Vec<String>,
-    /// What the flight recorder needs to know.
-    crash: Crash,
+    /// What the flight recorder needs to know, if the application has one.
+    crash: Option<Crash>,
 }
 
 /// The retained region.
@@ -56,30 +56,18 @@ fn main() -> Result<()> {
 fn generate() -> Result<()> {
     build_util::build_notifications().map_err(|error| anyhow::anyhow!("{error:#}"))?;
     let supervisor = build_util::task_name();
-    let config: Config = build_util::task_config()?;
+    let config: Config = build_util::task_maybe_config()?.unwrap_or_default();
     let tasks = build_util::all_tasks_full_config_toml()?;
-    let app = App {
-        file: file_name()?,
-        tasks: tasks
-            .iter()
-            .map(|(name, task)| AppTask {
-                name: name.clone(),
-                priority: task.priority,
-                notifications: task.notifications.clone(),
-                stack: task.stacksize.unwrap_or(0),
-            })
-            .collect(),
-    };
-    let crash = config.crash.check(&app)?;
-    let place = |key: &str| format!("{}: tasks.{supervisor}.config.{key}", app.file);
+    let file = file_name()?;
+    let place = |key: &str| format!("{file}: tasks.{supervisor}.config.{key}");
 
-    let recorder = &config.crash.recorder;
+    let recorder: Vec<_> = config.crash.iter().map(|it| it.recorder.clone()).collect();
     let mut callers = config.allowed_callers;
     let done = callers
         .entry(EMERGENCY_DONE.to_string())
-        .or_insert_with(|| vec![recorder.clone()]);
+        .or_insert_with(|| recorder.clone());
     ensure!(
-        *done == [recorder.clone()],
+        *done == recorder,
         "{} = {done:?}: must be the recorder alone, {recorder:?}",
         place("allowed-callers.emergency_done")
     );
@@ -96,33 +84,12 @@ fn generate() -> Result<()> {
         )
         .map_err(|error| anyhow::anyhow!("{error}"))?;
 
-    let regions = build_util::task_extern_regions::<Region>()?;
-    let Some(region) = regions.get(RETAINED) else {
-        bail!(
-            "{}: tasks.{supervisor}.extern-regions: must name {RETAINED:?}, the memory shared with the recorder",
-            app.file
-        );
-    };
-
-    ensure!(
-        region.size as usize >= crashlog_retained::Region::MIN_LEN
-            && region.address != 0
-            && region.address.is_multiple_of(4),
-        "memory output {RETAINED:?} has {} bytes at {:#x}: must be aligned to 4 and have {} or more",
-        region.size,
-        region.address,
-        crashlog_retained::Region::MIN_LEN
-    );
-
-    let mut rust = crash.to_rust();
-    write!(
-        rust,
-        "/// Where the retained region begins.\n\
-         pub const RETAINED_ADDRESS: usize = {:#x};\n\
-         /// How many bytes it has.\n\
-         pub const RETAINED_SIZE: usize = {:#x};\n",
-        region.address, region.size
-    )?;
+    let mut rust = String::new();
+    println!("cargo::rustc-check-cfg=cfg(recorder)");
+    if let Some(crash) = &config.crash {
+        println!("cargo::rustc-cfg=recorder");
+        recorder_tables(&mut rust, crash, &file, &tasks)?;
+    }
     // Of several that are equally unimportant any will do: one is left that can run.
     let last = tasks.values().map(|task| task.priority).enumerate();
     let last = last.max_by_key(|(_, priority)| *priority);
@@ -166,6 +133,54 @@ fn generate() -> Result<()> {
     }
     writeln!(rust, "];")?;
     std::fs::write(build_util::out_dir().join("config.rs"), rust)?;
+    Ok(())
+}
+
+/// What the recorder needs: who it is, what a fault of each task means, and where the region is that they share.
+fn recorder_tables(
+    rust: &mut String,
+    crash: &Crash,
+    file: &str,
+    tasks: &indexmap::IndexMap<String, Task<toml::Value>>,
+) -> Result<()> {
+    let app = App {
+        file: file.to_string(),
+        tasks: tasks
+            .iter()
+            .map(|(name, task)| AppTask {
+                name: name.clone(),
+                priority: task.priority,
+                notifications: task.notifications.clone(),
+                stack: task.stacksize.unwrap_or(0),
+            })
+            .collect(),
+    };
+    *rust += &crash.check(&app)?.to_rust();
+
+    let regions = build_util::task_extern_regions::<Region>()?;
+    let Some(region) = regions.get(RETAINED) else {
+        bail!(
+            "{file}: tasks.{}.extern-regions: must name {RETAINED:?}, the memory shared with the recorder",
+            build_util::task_name()
+        );
+    };
+    ensure!(
+        region.size as usize >= crashlog_retained::Region::MIN_LEN
+            && region.address != 0
+            && region.address.is_multiple_of(4),
+        "memory output {RETAINED:?} has {} bytes at {:#x}: must be aligned to 4 and have {} or more",
+        region.size,
+        region.address,
+        crashlog_retained::Region::MIN_LEN
+    );
+    write!(
+        rust,
+        "/// Where the retained region begins.\n\
+         pub const RETAINED_ADDRESS: usize = {:#x};\n\
+         /// How many bytes it has.\n\
+         pub const RETAINED_SIZE: usize = {:#x};\n",
+        region.address, region.size
+    )?;
     Ok(())
 }
 

@@ -10,6 +10,9 @@
 //!   with the hardware watchdog running; when it is done, or its time is up,
 //!   the system is reset. The sequence is [`crashlog_supervisor`]'s.
 //!
+//! Where app.toml names no recorder there are only restarts, as in upstream's
+//! supervisor (module `no_recorder`).
+//!
 //! While there is an emergency the supervisor restarts no other task and
 //! obeys no debugger: nothing may come between the crash and its record.
 //!
@@ -25,14 +28,15 @@
 #![no_std]
 #![no_main]
 
+#[cfg_attr(not(recorder), path = "no_recorder.rs")]
+mod crash;
 mod external;
 mod server;
 
 use core::mem::MaybeUninit;
 
-use crashlog_retained::Region;
-use crashlog_supervisor::{Consequence, Disposition, Kipc, Phase, Supervisor, WatchdogTimer};
-use drv_ast2600_wdt::Watchdog;
+use crash::Crash;
+use crashlog_supervisor::{Consequence, Disposition, Phase};
 use hubris_num_tasks::NUM_TASKS;
 use idol_runtime::NotificationHandler;
 use ringbuf::{counted_ringbuf, ringbuf_entry};
@@ -40,8 +44,8 @@ use static_cell::ClaimOnceCell;
 use task_jefe::{Health, Verdict};
 use task_jefe_api::ResetReason;
 use userlib::{
-    Generation, NotificationBits, SchedState, TaskId, TaskState, UnwrapLite, kipc, sys_get_timer,
-    sys_post, sys_set_timer,
+    Generation, NotificationBits, SchedState, TaskId, TaskState, kipc, sys_get_timer, sys_post,
+    sys_set_timer,
 };
 
 /// Milliseconds between two looks at the debugger's words.
@@ -83,17 +87,6 @@ enum Trace {
 
 counted_ringbuf!(Trace, 32, Trace::None);
 
-/// The kernel and the watchdog, as the emergency sequence sees them.
-type Machine = Kipc<Wdt>;
-
-struct Wdt(Watchdog);
-
-impl WatchdogTimer for Wdt {
-    fn arm(&mut self, budget_ms: u32) {
-        self.0.arm(budget_ms);
-    }
-}
-
 /// The supervisor's state.
 struct Server {
     /// The system state, whatever the application means by it.
@@ -101,7 +94,7 @@ struct Server {
     reset_reason: ResetReason,
     tasks: [Health; NUM_TASKS],
     fault_counts: [usize; NUM_TASKS],
-    crash: Supervisor<'static, Machine>,
+    crash: Crash,
     /// The last phase of an emergency in the trace.
     traced: Phase,
     /// When to look at the debugger's words again.
@@ -114,16 +107,6 @@ static JEFE_SERVER_IMPL: ClaimOnceCell<MaybeUninit<Server>> =
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    // SAFETY: app.toml maps the watchdog's page into this task and no other,
-    // and this is the only place that makes a `Watchdog` of it.
-    let watchdog = unsafe { Watchdog::wdt0() };
-    // SAFETY: the build maps the region of this address and size into this
-    // task for reading and writing, and this is the only place in this task
-    // that claims it. The recorder, which has it too, accesses it by whole words.
-    let region = unsafe { Region::claim(config::RETAINED_ADDRESS, config::RETAINED_SIZE) };
-    // The build script has checked address and size.
-    let region = region.unwrap_lite();
-
     let mut tasks = [Health::new(false); NUM_TASKS];
     for &task in config::TASKS_TO_HOLD {
         if let Some(health) = tasks.get_mut(task) {
@@ -135,7 +118,7 @@ fn main() -> ! {
         reset_reason: ResetReason::Unknown,
         tasks,
         fault_counts: [0; NUM_TASKS],
-        crash: Supervisor::new(config::CRASH, Kipc::new(Wdt(watchdog)), region),
+        crash: crash::new(),
         traced: Phase::Normal,
         next_look: TIMER_INTERVAL,
     });
@@ -220,7 +203,7 @@ impl Server {
     fn judge_fault(&mut self, task: usize, now: u64) -> bool {
         // The recorder was restarted, by the emergency.
         let recorder_at_work =
-            matches!(self.crash.phase(), Phase::Writing(_)) && task == config::CRASH.recorder;
+            matches!(self.crash.phase(), Phase::Writing(_)) && crash::is_recorder(task);
         let (Some(health), Some(count)) =
             (self.tasks.get_mut(task), self.fault_counts.get_mut(task))
         else {
@@ -240,7 +223,7 @@ impl Server {
         let disposition = if health.is_held() {
             Disposition::Restart
         } else {
-            config::CRASH.task(task).disposition
+            crash::disposition(task)
         };
         let started = health.running_since().unwrap_or(now);
         match self.crash.fault(task, disposition, restarts, started) {

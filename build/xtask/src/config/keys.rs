@@ -338,3 +338,29 @@ fn a_dump_agent_needs_the_others() {
         files.app = whole;
     }
 }
+
+/// A supervisor that records crashes reads memory of tasks, which the kernel gives out with a feature.
+#[test]
+fn a_recording_supervisor_needs_a_kernel_that_dumps() {
+    let crash = "\n[tasks.jefe.config.crash]\nrecorder = \"net\"\n";
+    let mut files = Files::good();
+    files.app.push_str(crash);
+    let error = files.error();
+    assert!(
+        error.contains("kernel.features: must have \"dump\""),
+        "{error}"
+    );
+    let whole = files.app.clone();
+    for (from, to) in [
+        ("name = \"kern\"", "name = \"kern\"\nfeatures = [\"dump\"]"),
+        (
+            "name = \"task-jefe\"",
+            "name = \"task-jefe\"\nno-default-features = true",
+        ),
+        (crash, ""),
+    ] {
+        assert!(whole.contains(from), "{from}");
+        files.app = whole.replacen(from, to, 1);
+        assert_eq!(files.error(), "no error");
+    }
+}

@@ -30,6 +30,7 @@ pub fn check(config: &Config) -> Result<()> {
         tasks::regions(config, task).map_err(inside)?;
     }
     tasks::dump_agent(config).map_err(app)?;
+    tasks::supervisors_kernel(config).map_err(app)?;
     tasks::shared_interrupts(config).map_err(app)
 }
 

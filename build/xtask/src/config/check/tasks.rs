@@ -194,6 +194,25 @@ pub fn dump_agent(config: &Config) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The supervisor reads the memory of a crashed task for the record. A kernel without `dump` would fault it for that.
+pub fn supervisors_kernel(config: &Config) -> Result<(), Problem> {
+    let dumps = config.app.kernel.features.iter().any(|it| it == "dump");
+    let reads = |task: &Task| {
+        let records = task
+            .config
+            .as_ref()
+            .and_then(|it| it.get("crash"))
+            .is_some();
+        let memory = !task.no_default_features || task.features.iter().any(|it| it == "memory");
+        task.name == "task-jefe" && records && memory
+    };
+    if !dumps && config.app.tasks.values().any(reads) {
+        let message = "must have \"dump\": task-jefe reads the memory of crashed tasks, by its default feature `memory`";
+        return Err(Problem::at(&["kernel", "features"], message));
+    }
+    Ok(())
+}
+
 /// An interrupt has one owner.
 pub fn shared_interrupts(config: &Config) -> Result<(), Problem> {
     let mut owners: BTreeMap<u32, &str> = BTreeMap::new();
