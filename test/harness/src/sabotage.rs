@@ -11,6 +11,10 @@
 //! Time is counted in instructions, so the same plan leads to the same moment in each run. At each start it is looked at:
 //! from the crash to there no more may have passed than the watchdog allows (X1).
 
+mod plan;
+
+pub use plan::{Deed, Failing, Seen, State, Work, task};
+
 use crate::artefacts::Artefacts;
 use crate::build::Image;
 use crate::controller::Slot;
@@ -51,18 +55,6 @@ const TIMER_START: u32 = 1;
 /// So many ticks are left when it interrupts, as the saboteur has it.
 const TIMER_LEFT: u32 = 1 << 30;
 
-/// Indices of tasks of the application.
-pub mod task {
-    /// The flight recorder.
-    pub const CRASHLOG: u32 = 1;
-    /// The task that strikes.
-    pub const SABOTEUR: u32 = 2;
-    /// A task that is restarted when it fails.
-    pub const VICTIM: u32 = 3;
-    /// A task whose failure takes the system down.
-    pub const FATAL: u32 = 4;
-}
-
 /// Where the machine has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -78,102 +70,6 @@ pub enum Stop {
     At(u32),
     /// A register of the controller was written; see [`System::stop_at_commands`] and [`System::stop_at_registers`].
     Register,
-}
-
-/// What the client of the recorder does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// Appends so many records of 64 bytes, and waits until a page of them is on the card.
-    Append(u32),
-    /// Appends so many, then flushes; time runs from the flush on.
-    Flush(u32),
-    /// Has a task fail: `victim`, which is restarted, or `fatal`.
-    Fail {
-        /// `fatal` or `victim`?
-        fatal: bool,
-        /// How.
-        how: Failing,
-    },
-    /// Reads the first crash record and the newest page of the log.
-    Read,
-    /// Erases the crash record with this number.
-    Erase(u32),
-    /// Sleeps for so many milliseconds.
-    Sleep(u32),
-}
-
-/// How a task fails: operation of the task `assist`, and its arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failing(pub u32, pub [u32; 3]);
-
-impl Failing {
-    /// A store to an address where nothing is mapped for the task.
-    pub const STORE: Self = Self(6, [0xdead_bee0, 1, 0]);
-    /// A load from address 0.
-    pub const NULL: Self = Self(5, [0, 0, 0]);
-    /// A call of an address that may not be executed.
-    pub const TEXT: Self = Self(7, [0x8080_0001, 0, 0]);
-    /// Endless recursion.
-    pub const STACK: Self = Self(8, [0, 0, 0]);
-    /// `panic!`.
-    pub const PANIC: Self = Self(9, [0, 0, 0]);
-    /// An undefined instruction.
-    pub const UNDEFINED: Self = Self(10, [0, 0, 0]);
-    /// A system call that does not exist.
-    pub const SYSTEM_CALL: Self = Self(4, [99, 0, 0]);
-    /// The same, but the client is answered before: it does not have to wait until the task is restarted.
-    pub const AFTER: Self = Self(22, [99, 0, 0]);
-    /// A message to the recorder with an operation that it does not have.
-    pub const REPLY_FAULT: Self = Self(11, [task::CRASHLOG, 0x7fff, 0]);
-}
-
-/// What the saboteur does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
-    /// Nothing; we do it.
-    Nothing,
-    /// Stores to this address, where nothing is mapped for it.
-    Store(u32),
-    /// Jumps to this address, where nothing is mapped for it. Each address is another crash to the recorder.
-    Jump(u32),
-    /// Faults the task with this index.
-    Fault(u32),
-    /// Faults that task, then itself.
-    FaultBoth(u32),
-    /// Panics.
-    Panic,
-}
-
-/// What the client has seen of the recorder in this boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// Number of the last record that was accepted.
-    pub accepted: u32,
-    /// Number up to which all are durable.
-    pub durable: u32,
-    /// State of the recorder.
-    pub state: State,
-    /// Crash records on the card.
-    pub records: u32,
-    /// Code of the client's last error; 0 is none.
-    pub error: u32,
-    /// The recorder says that its slot is empty.
-    pub no_card: bool,
-}
-
-/// State of the recorder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It has not said.
-    Unknown,
-    /// It looks for its card.
-    Starting,
-    /// It writes to the card.
-    Ready,
-    /// It keeps everything in RAM.
-    RamOnly,
-    /// Card and controller are asleep.
-    Suspended,
 }
 
 /// Addresses in the image.
@@ -350,7 +246,8 @@ impl System {
         self.stop_at_writes(self.slot.registers, 0x60, stop)
     }
 
-    fn stop_at_writes(&mut self, address: u32, length: u32, stop: bool) -> Result<()> {
+    /// Stops behind each instruction that writes to these addresses, whoever does, or no longer.
+    pub fn stop_at_writes(&mut self, address: u32, length: u32, stop: bool) -> Result<()> {
         self.watch(false)?;
         self.watched = stop.then_some((address, length));
         self.watch(true)
@@ -376,17 +273,7 @@ impl System {
     /// Says at [`Stop::Ready`] what the client does, and after how many ticks of its timer the saboteur strikes, and how;
     /// 0 is never.
     pub fn work(&mut self, work: Work, ticks: u32, deed: Deed) -> Result<()> {
-        let words = match work {
-            Work::Append(count) => [1, ticks, count, 0, 0, 0, 0],
-            Work::Flush(count) => [2, ticks, count, 0, 0, 0, 0],
-            Work::Fail {
-                fatal,
-                how: Failing(operation, [a, b, c]),
-            } => [3, ticks, fatal.into(), operation, a, b, c],
-            Work::Read => [4, ticks, 0, 0, 0, 0, 0],
-            Work::Erase(sequence) => [5, ticks, sequence, 0, 0, 0, 0],
-            Work::Sleep(milliseconds) => [6, ticks, milliseconds, 0, 0, 0, 0],
-        };
+        let words = work.words(ticks);
         self.debugger.set_memory(
             self.places.load_plan,
             words.map(u32::to_le_bytes).as_flattened(),
@@ -396,14 +283,7 @@ impl System {
 
     /// Says what the saboteur does when it strikes.
     pub fn deed(&mut self, deed: Deed) -> Result<()> {
-        let words = match deed {
-            Deed::Nothing => [0, 0],
-            Deed::Store(address) => [1, address],
-            Deed::Fault(task) => [2, task],
-            Deed::FaultBoth(task) => [3, task],
-            Deed::Panic => [4, 0],
-            Deed::Jump(address) => [5, address | 1],
-        };
+        let words = deed.words();
         self.debugger.set_memory(
             self.places.saboteur_plan + 4,
             words.map(u32::to_le_bytes).as_flattened(),
@@ -451,13 +331,7 @@ impl System {
         Ok(Seen {
             accepted: word(0)?,
             durable: word(1)?,
-            state: match word(2)? {
-                1 => State::Starting,
-                2 => State::Ready,
-                3 => State::RamOnly,
-                4 => State::Suspended,
-                _ => State::Unknown,
-            },
+            state: State::of(word(2)?),
             records: word(3)?,
             error: word(4)?,
             no_card: word(5)? == 1,

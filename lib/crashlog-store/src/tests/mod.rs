@@ -6,6 +6,7 @@ mod damage;
 mod emergency;
 mod medium;
 mod mount;
+mod oracle;
 mod power;
 mod recorder;
 mod records;

@@ -8,6 +8,9 @@ use crate::loops::Limits;
 use crate::machine::{Deed, Machine};
 use crate::{Config, Consequence, Disposition, Mode, Phase, STACK_EXCERPT, Supervisor, TaskPolicy};
 
+mod description;
+mod holds;
+
 pub(super) const RECORDER: usize = 1;
 pub(super) const CONSOLE: usize = 2;
 pub(super) const WORKER: usize = 3;
@@ -101,35 +104,6 @@ fn a_panic_arms_the_watchdog_once_calls_the_recorder_and_resets() {
     assert_eq!(region.mailbox().state(), MailboxState::Done);
 }
 
-#[test]
-fn the_context_says_who_what_where_and_when() {
-    let region = retained();
-    let mut supervisor = boot(region);
-    supervisor.kernel.tasks[WORKER].fault = Some(memory_fault());
-    let _ = supervisor.fault(WORKER, Disposition::Reset, 7, 0);
-    // Complete, but not handed over before the faults have settled.
-    assert_eq!(region.mailbox().state(), MailboxState::Noted);
-    let crash = region.mailbox().crash().unwrap();
-    let context = crash.context;
-    assert_eq!(context.reason(), Reason::Panic);
-    assert_eq!(
-        (context.task, context.name.as_str()),
-        (WORKER as u16, "worker")
-    );
-    assert_eq!((context.boot, context.time, context.restarts), (1, 100, 7));
-    assert_eq!(context.fault()[..7], [0, 1, 0xe0, 0xbe, 0xad, 0xde, 0]);
-    assert_eq!(context.registers[15], 0xc0de_0003);
-    let stack = crash.stack();
-    assert_eq!(
-        (stack.address, stack.length, stack.original),
-        (0x43c0, 64, 64)
-    );
-    let mut bytes = [0; 64];
-    crash.record_blocks()[2].copy_to(0, &mut bytes);
-    assert_eq!(bytes[..3], [0xc0, 0xc1, 0xc2]);
-    assert_eq!(crash.message().length, 0);
-}
-
 /// REQ: X1
 /// Whichever call of the kernel never comes back while a crash is described, the watchdog is armed and the crash is
 /// noted: who and when, and which fault as soon as the kernel has said it.
@@ -172,54 +146,6 @@ fn a_supervisor_that_hangs_leaves_a_note() {
 }
 
 /// REQ: P10
-/// Of a long stack an excerpt is kept, with the length that there was, and not marked as cut; one that the kernel does not
-/// give out whole is.
-#[test]
-fn a_long_stack_is_an_excerpt() {
-    for (given, is_excerpt) in [(usize::MAX, true), (100, false)] {
-        let region = retained();
-        let mut supervisor = boot(region);
-        let task = &mut supervisor.kernel.tasks[WORKER];
-        task.fault = Some(memory_fault());
-        task.registers[13] = 0x4100;
-        supervisor.kernel.gives = given;
-        let _ = supervisor.fault(WORKER, Disposition::Reset, 0, 0);
-        let stack = region.mailbox().crash().unwrap().stack();
-        assert_eq!(
-            (stack.address, stack.length, stack.original),
-            (0x4100, given.min(STACK_EXCERPT) as u32, 0x300)
-        );
-        assert_eq!(stack.is_excerpt, is_excerpt);
-    }
-}
-
-#[test]
-fn a_panic_message_is_kept_as_the_task_gave_it() {
-    let region = retained();
-    let mut supervisor = boot(region);
-    let task = &mut supervisor.kernel.tasks[WORKER];
-    task.fault = Some(FaultInfo::Panic);
-    task.message = b"no \xff utf-8".to_vec();
-    let _ = supervisor.fault(WORKER, Disposition::Reset, 0, 0);
-    let crash = region.mailbox().crash().unwrap();
-    assert_eq!(crash.context.fault()[0], 8);
-    let mut bytes = [0; 10];
-    crash.record_blocks()[1].copy_to(0, &mut bytes);
-    assert_eq!(&bytes, b"no \xff utf-8");
-    assert_eq!(crash.message().length, 10);
-}
-
-#[test]
-fn a_kernel_without_our_calls_is_enough() {
-    let region = retained();
-    let mut supervisor = boot(region);
-    supervisor.kernel.with_registers = false;
-    crash(&mut supervisor, &[WORKER]);
-    let crash = region.mailbox().crash().unwrap();
-    assert_eq!(crash.context.registers, [0; 17]);
-    assert_eq!(crash.stack().length, 0);
-}
-
 #[test]
 fn an_oops_is_noted_and_posted_and_nothing_is_reset() {
     let region = retained();
@@ -428,118 +354,4 @@ fn a_written_crash_of_an_earlier_boot_is_not() {
     let mut supervisor = boot(region);
     crash(&mut supervisor, &[WORKER]);
     assert!(region.mailbox().oops().is_none());
-}
-
-/// Faults one task and says what came of it.
-fn fault(supervisor: &mut Supervisor<'static, Machine>, task: usize, started: u64) -> Consequence {
-    supervisor.kernel.tasks[task].fault = Some(memory_fault());
-    let consequence = supervisor.fault(task, TASKS[task].disposition, 0, started);
-    supervisor.settle();
-    consequence
-}
-
-/// REQ: X6
-#[test]
-fn a_task_that_takes_the_system_down_again_and_again_is_held() {
-    let region = retained();
-    let mut delays = Vec::new();
-    for _ in 0..3 {
-        let mut supervisor = boot(region);
-        delays.push(supervisor.start_delay(WORKER));
-        assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
-        region.mailbox().conclude(true);
-        supervisor.done(RECORDER);
-        assert_eq!(supervisor.kernel.deeds.last(), Some(&Deed::Reset));
-    }
-    assert_eq!(delays, [0, 0, 500]);
-    // Enough: from now on it stays down, whatever resets the system meanwhile.
-    for _ in 0..3 {
-        let mut supervisor = boot(region);
-        assert!(supervisor.start_delay(WORKER) >= 1_000);
-        assert_eq!(supervisor.start_delay(CONSOLE), 0);
-        assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Hold);
-        assert!(!supervisor.in_emergency());
-        // It is recorded all the same.
-        assert_eq!(supervisor.kernel.deeds, [Deed::Posted(RECORDER, 1 << 2)]);
-        region.mailbox().oops().unwrap().clear();
-    }
-    // Another fault of the same task is another matter.
-    let mut supervisor = boot(region);
-    supervisor.kernel.tasks[WORKER].registers[15] = 0xc0de_1111;
-    assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
-}
-
-/// REQ: X6
-#[test]
-fn a_healthy_run_or_a_human_ends_a_series() {
-    for human in [false, true] {
-        let region = retained();
-        for _ in 0..3 {
-            let mut supervisor = boot(region);
-            assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
-        }
-        let mut supervisor = boot(region);
-        supervisor.look_for_health(9_999, |_| Some(0));
-        supervisor.look_for_health(99_999, |_| None);
-        assert_eq!(supervisor.start_delay(WORKER), 1_000);
-        if human {
-            supervisor.forgive(WORKER);
-        } else {
-            supervisor.look_for_health(10_000, |_| Some(0));
-        }
-        assert_eq!(supervisor.start_delay(WORKER), 0);
-        let mut supervisor = boot(region);
-        assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
-    }
-}
-
-/// REQ: X6
-#[test]
-fn a_task_that_is_restarted_again_and_again_is_held() {
-    for record_oops in [true, false] {
-        let region = retained();
-        let mut supervisor = boot(region);
-        supervisor.config.record_oops = record_oops;
-        for _ in 0..5 {
-            assert_eq!(fault(&mut supervisor, CONSOLE, 0), Consequence::Restart);
-        }
-        assert_eq!(fault(&mut supervisor, CONSOLE, 0), Consequence::Hold);
-        // It had run well before: that is no loop.
-        supervisor.kernel.now = 30_000;
-        assert_eq!(
-            fault(&mut supervisor, CONSOLE, 20_000),
-            Consequence::Restart
-        );
-    }
-}
-
-#[test]
-fn zero_means_never() {
-    let region = retained();
-    for _ in 0..50 {
-        let mut supervisor = boot(region);
-        supervisor.config.limits.hold_after_resets = 0;
-        supervisor.config.limits.hold_after_restarts = 0;
-        assert_eq!(fault(&mut supervisor, CONSOLE, 0), Consequence::Restart);
-        assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
-    }
-}
-
-/// A recorder that crashes at its start in every boot is held in the end, and the system runs without it.
-#[test]
-fn even_the_recorder_is_held() {
-    let region = retained();
-    for _ in 0..3 {
-        let mut supervisor = boot(region);
-        assert_eq!(supervisor.start_delay(RECORDER), 0);
-        assert_eq!(fault(&mut supervisor, RECORDER, 0), Consequence::Emergency);
-    }
-    let mut supervisor = boot(region);
-    assert_eq!(fault(&mut supervisor, RECORDER, 0), Consequence::Hold);
-    // Another task's panic calls it all the same.
-    assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
-    assert_eq!(
-        supervisor.kernel.deeds.last(),
-        Some(&Deed::Restarted(RECORDER))
-    );
 }

@@ -1,0 +1,80 @@
+//! What is said of a crash: who, what, where and when, stack and message.
+
+use super::*;
+
+#[test]
+fn the_context_says_who_what_where_and_when() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    supervisor.kernel.tasks[WORKER].fault = Some(memory_fault());
+    let _ = supervisor.fault(WORKER, Disposition::Reset, 7, 0);
+    // Complete, but not handed over before the faults have settled.
+    assert_eq!(region.mailbox().state(), MailboxState::Noted);
+    let crash = region.mailbox().crash().unwrap();
+    let context = crash.context;
+    assert_eq!(context.reason(), Reason::Panic);
+    assert_eq!(
+        (context.task, context.name.as_str()),
+        (WORKER as u16, "worker")
+    );
+    assert_eq!((context.boot, context.time, context.restarts), (1, 100, 7));
+    assert_eq!(context.fault()[..7], [0, 1, 0xe0, 0xbe, 0xad, 0xde, 0]);
+    assert_eq!(context.registers[15], 0xc0de_0003);
+    let stack = crash.stack();
+    assert_eq!(
+        (stack.address, stack.length, stack.original),
+        (0x43c0, 64, 64)
+    );
+    let mut bytes = [0; 64];
+    crash.record_blocks()[2].copy_to(0, &mut bytes);
+    assert_eq!(bytes[..3], [0xc0, 0xc1, 0xc2]);
+    assert_eq!(crash.message().length, 0);
+}
+
+/// Of a long stack an excerpt is kept, with the length that there was, and not marked as cut; one that the kernel does not
+/// give out whole is.
+#[test]
+fn a_long_stack_is_an_excerpt() {
+    for (given, is_excerpt) in [(usize::MAX, true), (100, false)] {
+        let region = retained();
+        let mut supervisor = boot(region);
+        let task = &mut supervisor.kernel.tasks[WORKER];
+        task.fault = Some(memory_fault());
+        task.registers[13] = 0x4100;
+        supervisor.kernel.gives = given;
+        let _ = supervisor.fault(WORKER, Disposition::Reset, 0, 0);
+        let stack = region.mailbox().crash().unwrap().stack();
+        assert_eq!(
+            (stack.address, stack.length, stack.original),
+            (0x4100, given.min(STACK_EXCERPT) as u32, 0x300)
+        );
+        assert_eq!(stack.is_excerpt, is_excerpt);
+    }
+}
+
+#[test]
+fn a_panic_message_is_kept_as_the_task_gave_it() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    let task = &mut supervisor.kernel.tasks[WORKER];
+    task.fault = Some(FaultInfo::Panic);
+    task.message = b"no \xff utf-8".to_vec();
+    let _ = supervisor.fault(WORKER, Disposition::Reset, 0, 0);
+    let crash = region.mailbox().crash().unwrap();
+    assert_eq!(crash.context.fault()[0], 8);
+    let mut bytes = [0; 10];
+    crash.record_blocks()[1].copy_to(0, &mut bytes);
+    assert_eq!(&bytes, b"no \xff utf-8");
+    assert_eq!(crash.message().length, 10);
+}
+
+#[test]
+fn a_kernel_without_our_calls_is_enough() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    supervisor.kernel.with_registers = false;
+    crash(&mut supervisor, &[WORKER]);
+    let crash = region.mailbox().crash().unwrap();
+    assert_eq!(crash.context.registers, [0; 17]);
+    assert_eq!(crash.stack().length, 0);
+}

@@ -1,0 +1,119 @@
+use super::*;
+
+fn record() -> Value {
+    json!({
+        "late": null, "log_records": 3, "registers": { "pc": 256 },
+        "segments": [
+            { "kind": "message", "sound": true, "length": 64, "original_length": 64, "excerpt": false },
+            { "kind": "stack", "sound": true, "length": 256, "original_length": 2352, "excerpt": true },
+        ],
+        "emergency": {
+            "phase": "write", "failure": "no failure", "controller": 1, "card": 4, "command": 13,
+            "blocks_left": 0, "retries": 0, "error": 0, "pages": 1, "time_ms": 0, "repairs": [],
+            "steps": ["controller reset", "card ready", "located", "log tail"],
+        },
+    })
+}
+
+fn check(record: &Value, sequences: &[u64], crash: &Crash<'_>, accepted: u32) -> bool {
+    let listed = json!({ "repeats": 0 });
+    let found = Found {
+        before: None,
+        listed: &listed,
+        record,
+        sequences,
+    };
+    found.check(crash, accepted).is_ok()
+}
+
+#[test]
+fn whatever_a_record_lacks_is_found() {
+    let crash = Crash::panic("saboteur");
+    assert!(check(&record(), &[1, 2, 3], &crash, 3));
+    let wrong = [
+        ("/late", json!("failed")),
+        ("/log_records", json!(4)),
+        ("/registers", json!({})),
+        ("/segments/0/sound", json!(false)),
+        ("/segments/0/original_length", json!(65)),
+        ("/segments/1/length", json!(255)),
+        ("/segments/1/excerpt", json!(false)),
+        ("/emergency/phase", json!("prepare")),
+        ("/emergency/failure", json!("time was up")),
+        ("/emergency/steps", json!(["controller reset"])),
+        ("/emergency/controller", json!(0)),
+        ("/emergency/card", json!(17)),
+        ("/emergency/retries", json!(null)),
+        ("/emergency/error", json!(5)),
+        ("/emergency/repairs", json!(null)),
+        ("/emergency/time_ms", json!(null)),
+    ];
+    for (place, value) in wrong {
+        let mut record = record();
+        *record.pointer_mut(place).expect(place) = value;
+        assert!(!check(&record, &[1, 2, 3], &crash, 3), "{place}");
+    }
+}
+
+#[test]
+fn missing_log_records_are_found() {
+    let crash = Crash::panic("saboteur");
+    for (sequences, accepted) in [
+        (&[1, 2][..], 0),
+        (&[1, 2, 4], 3),
+        (&[2, 3, 4], 3),
+        (&[1, 2, 3], 4),
+    ] {
+        assert!(!check(&record(), sequences, &crash, accepted));
+    }
+}
+
+#[test]
+fn a_record_in_time_is_not_late_and_a_repetition_is_counted() {
+    let crash = Crash::panic("saboteur");
+    assert!(!check(&record(), &[1, 2, 3], &crash.late(), 3));
+    assert!(check(&record(), &[1, 2, 3], &crash.whenever(), 3));
+    assert!(!check(&record(), &[1, 2, 3], &crash.times(2), 3));
+    let (old, new) = (json!({ "repeats": 4 }), json!({ "repeats": 5 }));
+    let found = Found {
+        before: Some(&old),
+        listed: &new,
+        record: &record(),
+        sequences: &[1, 2, 3],
+    };
+    assert!(found.check(&crash, 3).is_ok());
+    assert!(found.check(&crash.times(2), 3).is_err());
+}
+
+#[test]
+fn older_records_may_not_change_nor_go() {
+    let records = |tasks: &[&str]| -> Vec<Value> {
+        (1..)
+            .zip(tasks)
+            .map(|(sequence, task)| json!({ "sequence": sequence, "task": task }))
+            .collect()
+    };
+    let evidence = |tasks: &[&str], slots| Evidence {
+        records: records(tasks),
+        slots,
+        log_bytes: 0,
+        log: Vec::new(),
+    };
+    let before = evidence(&["a", "b", "c", "d", "e", "f"], 7);
+    assert!(before.check_older(&before).is_ok());
+    let changed = evidence(&["a", "b", "c", "d", "e", "x"], 7);
+    assert!(before.check_older(&changed).is_err());
+    for gone in 0..6 {
+        let mut after = before.clone();
+        after.records.remove(gone);
+        after.records.push(json!({ "sequence": 7, "task": "g" }));
+        // The first four are always kept; of the rest one makes room where there is none.
+        assert_eq!(before.check_older(&after).is_ok(), gone >= KEPT, "{gone}");
+        after.slots = 16;
+        let roomy = Evidence {
+            slots: 16,
+            ..before.clone()
+        };
+        assert!(roomy.check_older(&after).is_err(), "{gone}");
+    }
+}
