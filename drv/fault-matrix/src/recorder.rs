@@ -156,9 +156,10 @@ impl System {
                     extra: &[],
                     scratch: store,
                 };
+                let mut ledger = Ledger::ZERO.clone();
+                let look = |_: &_, _: &mut _| {};
                 let saved =
-                    emergency::write(&mut card, &request, &mut Ledger::ZERO.clone(), &mut outcome)
-                        .is_ok();
+                    emergency::write(&mut card, &request, &mut ledger, &mut outcome, look).is_ok();
                 let _ = card.complete();
                 saved
             }

@@ -161,10 +161,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> Card<'a, R, P, C> {
     /// Prepares another attempt at a request that failed.
     fn repair(&mut self, attempt: u8) -> Result<(), Error> {
         self.found.retries = self.found.retries.saturating_add(1);
-        if self.controller.uses_dma() {
-            self.found.steps |= step::DMA_GIVEN_UP;
-            self.controller.give_up_dma();
-        }
+        self.give_up_dma();
         if attempt == 1 {
             let result = match self.reset_lines() {
                 Ok(()) => self.recover(false),
@@ -189,6 +186,14 @@ impl<'a, R: Registers, P: Platform, C: Clock> Card<'a, R, P, C> {
             Err(Error::CacheLost)
         } else {
             Ok(())
+        }
+    }
+
+    /// Moves data through the buffer port from now on: DMA may be what has failed.
+    fn give_up_dma(&mut self) {
+        if self.controller.uses_dma() {
+            self.found.steps |= step::DMA_GIVEN_UP;
+            self.controller.give_up_dma();
         }
     }
 

@@ -167,3 +167,25 @@ impl Recovery {
         self.attempt(proto::send_status(rca))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Action, CardLocation, Recovery, proto};
+
+    /// REQ: M2: a card that says that it is in transfer state, but takes no data yet, is asked again.
+    #[test]
+    fn a_card_that_is_not_ready_for_data_is_waited_for() {
+        const TRANSFER: u32 = 4 << 9;
+        const READY: u32 = 1 << 8;
+        let location = CardLocation::default();
+        let mut recovery = Recovery::new(&location, 5);
+        let ask = Ok(Action::Command(proto::send_status(0)));
+        assert_eq!(recovery.next(Ok([0; 4])), ask);
+        assert_eq!(recovery.next(Ok([TRANSFER, 0, 0, 0])), Ok(Action::Delay(1)));
+        assert_eq!(recovery.next(Ok([0; 4])), ask);
+        let size = Ok(Action::Command(proto::set_blocklen(512)));
+        assert_eq!(recovery.next(Ok([TRANSFER | READY, 0, 0, 0])), size);
+        let ready = [TRANSFER | READY, 0, 0, 0];
+        assert_eq!(recovery.next(Ok(ready)), Ok(Action::Done));
+    }
+}

@@ -93,6 +93,10 @@ pub struct Card {
     transfer: Option<Transfer>,
     busy_until: u64,
     next_busy: Option<u64>,
+    /// The next block is not programmed, and an error comes after it.
+    unprogrammed: bool,
+    /// An error that comes when programming has ended.
+    late_error: u32,
     /// Asleep, and waking.
     waking: bool,
     lines: u8,
@@ -145,6 +149,8 @@ impl Card {
             transfer: None,
             busy_until: 0,
             next_busy: None,
+            unprogrammed: false,
+            late_error: 0,
             waking: false,
             lines: 1,
             high_speed: false,
@@ -340,6 +346,8 @@ impl Card {
         self.transfer = None;
         self.busy_until = 0;
         self.waking = false;
+        self.unprogrammed = false;
+        self.late_error = 0;
         self.lines = 1;
         self.high_speed = false;
         for volatile in [33, 34, 161, 183, 185] {
@@ -354,6 +362,10 @@ impl Card {
 
     pub(crate) fn busy_next(&mut self, us: u64) {
         self.next_busy = Some(us);
+    }
+
+    pub(crate) fn fail_to_program_next(&mut self) {
+        self.unprogrammed = true;
     }
 
     pub(crate) fn is_emmc(&self) -> bool {
@@ -400,7 +412,10 @@ impl Card {
             return;
         }
         match self.state {
-            State::Programming => self.state = State::Transfer,
+            State::Programming => {
+                self.state = State::Transfer;
+                self.errors |= std::mem::take(&mut self.late_error);
+            }
             State::Disconnected => self.state = State::Standby,
             State::Sleep => {
                 self.busy_until = 0;

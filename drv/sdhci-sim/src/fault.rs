@@ -29,6 +29,8 @@ pub enum Fault {
     Adma(u16),
     /// The command that the controller sends by itself fails.
     AutoCommand,
+    /// The card takes the data and cannot program them, and says so when it is no longer busy.
+    NotProgrammed,
     /// What the command starts takes this many microseconds.
     Busy(u64),
     /// The card loses its state, as after a dip of its supply, before the command.

@@ -80,7 +80,7 @@ struct Place {
 
 /// Writes log tail and record of the crash in the mailbox. `outcome` is brought up to date on the way, and noted in the
 /// mailbox before each step that can hang. `ledger` is room for one, [`Ledger::ZERO`]: 512 bytes that need not be on the
-/// stack.
+/// stack. `look` adds to `outcome` what the device has met up to then, before that becomes part of the record.
 ///
 /// # Errors
 /// See [`Error`]; what `outcome` says was done is durable all the same.
@@ -89,6 +89,7 @@ pub fn write<D: PolledDevice>(
     request: &Request<'_>,
     ledger: &mut Ledger,
     outcome: &mut Outcome,
+    look: impl Fn(&D, &mut Outcome),
 ) -> Result<(), Error<D::Error>> {
     let region = request.region;
     outcome.enter(Phase::Write);
@@ -107,6 +108,7 @@ pub fn write<D: PolledDevice>(
     let window = Window::new_polled(Polled(device), place.first, place.geometry.blocks().into());
     let mut device = window.ok_or(Error::OutOfPartition)?;
     let next_page = write_tail(&mut device, place, region, &ring, outcome).map_err(failed)?;
+    look(device.device().0, outcome);
     outcome.finish(Step::LogTail);
     region.mailbox().set_outcome(outcome);
 

@@ -132,13 +132,13 @@ pub fn write(
         extra: &[],
         scratch: memory.store,
     };
-    let written = emergency::write(card, &request, &mut ledger, outcome);
-    note(outcome, card);
+    let written = emergency::write(card, &request, &mut ledger, outcome, note);
+    note(card, outcome);
     written.map_err(not_written)?;
 
     // The record is durable: what follows is for the card's sake and cannot take that away.
     let _ = card.complete();
-    note(outcome, card);
+    note(card, outcome);
     Ok(())
 }
 
@@ -151,7 +151,7 @@ fn prepare(
 ) -> Result<(), Failure> {
     let prepared = card.prepare(&known_card(location));
     *identified = *card.location();
-    note(outcome, card);
+    note(card, outcome);
     prepared
         .map(|_| ())
         .map_err(|failure| not_ready(failure.error))
@@ -167,7 +167,7 @@ pub fn known_card(location: Option<&Location>) -> CardLocation {
 
 /// Takes over what the driver has found and done.
 #[inline(never)]
-fn note(outcome: &mut Outcome, card: &card::Emergency<'_>) {
+fn note(card: &card::Emergency<'_>, outcome: &mut Outcome) {
     let Found {
         controller,
         card_state,

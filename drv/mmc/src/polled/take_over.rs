@@ -138,7 +138,11 @@ impl<R: Registers, P: Platform, C: Clock> Card<'_, R, P, C> {
                         multiple: false,
                         auto: AutoCommand::None,
                     };
-                    self.controller.transfer(&command, &data).map(|_| ())
+                    let result = self.controller.transfer(&command, &data);
+                    if result.is_err() {
+                        self.give_up_dma();
+                    }
+                    result.map(|_| ())
                 }
                 Action::Bus(bus) => self.controller.set_bus(bus),
                 Action::Delay(ms) => {

@@ -2,6 +2,9 @@
 
 use super::{Card, Source, State};
 
+/// Bit of the status: an error that has no bit of its own (SD 4.10.1, eMMC 6.13).
+const ERROR: u32 = 1 << 19;
+
 impl Card {
     pub(super) fn program(&mut self, now: u64, us: u64) {
         self.state = State::Programming;
@@ -70,7 +73,9 @@ impl Card {
         };
         let block = *next;
         *next += 1;
-        if self.check(block, true) {
+        if std::mem::take(&mut self.unprogrammed) {
+            self.late_error = ERROR;
+        } else if self.check(block, true) {
             self.store(block, words, transfer.reliable);
         }
         let us = self.program_us;

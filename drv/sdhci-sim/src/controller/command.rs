@@ -91,6 +91,7 @@ impl Controller {
             match fault {
                 Fault::Refused(bits) => card.refuse_next(*bits),
                 Fault::Busy(us) => card.busy_next(*us),
+                Fault::NotProgrammed => card.fail_to_program_next(),
                 _ => {}
             }
         }

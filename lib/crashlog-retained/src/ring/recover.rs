@@ -99,7 +99,7 @@ impl<'a> LogRing<'a> {
         ring
     }
 
-    fn empty(region: &Region<'a>) -> Self {
+    pub(super) fn empty(region: &Region<'a>) -> Self {
         Self {
             region: *region,
             boot: region.boot(),

@@ -174,6 +174,31 @@ fn a_warm_start_keeps_what_was_accepted() {
     assert_eq!((ring.durable(), ring.oldest_boot()), (10, 2));
 }
 
+/// REQ: X5
+/// A page whose records are not what was accepted is dropped and counted: it never comes to the card.
+#[test]
+fn a_damaged_page_is_dropped_and_counted() {
+    let original = memory();
+    let region = Region::over(&original).unwrap();
+    region.begin_boot();
+    let (ring, _) = LogRing::recover(&region);
+    let accepted = fill(&ring, 40);
+    let (first, pages) = (ring.tail.get(), ring.closed_pages());
+    assert!(pages > 2);
+    for order in (first..).take(pages as usize) {
+        let memory = copy(&original);
+        let region = Region::over(&memory).unwrap();
+        let damaged = LogRing::empty(&region).block(order).unwrap();
+        // The last byte of the first record's header, or the payload behind it.
+        let word = RECORDS + 3;
+        damaged.set_word(word, damaged.word(word) ^ 1);
+        let (recovered, recovery) = LogRing::recover(&region);
+        assert_eq!(recovery.damaged, 1, "page {order}");
+        let left = drain(&recovered);
+        assert!(left.len() < accepted.len() && left.iter().all(|record| accepted.contains(record)));
+    }
+}
+
 #[test]
 fn a_restart_of_the_recorder_goes_on_counting() {
     let memory = memory();
