@@ -124,8 +124,8 @@ fn table(lines: &[Line]) -> String {
          driver against a simulated controller and card, for what QEMU's model cannot show (busy, CRC errors, cards that stop\n\
          answering).\n\n\
          Every row in QEMU checks, beside what its last but one column says: the system, or the task, restarted; the record is on the card,\n\
-         whole; all log records that had been accepted are there; no older record or log record has changed; `crashlog\n\
-         verify` finds nothing wrong; after the restart logging goes on.\n\n",
+         whole; all log records that had been accepted are there; no older record or log record has changed, of which there are\n\
+         some from two boots before; `crashlog verify` finds nothing wrong; after the restart logging goes on.\n\n",
     );
     let mut by_place: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
     for line in lines {

@@ -3,6 +3,7 @@
 //! One row is one test, `matrix::<id>`. Where the variable `FAULT_MATRIX_OUT` names a folder, a row that passed leaves a
 //! line for `doc/fault-matrix.md` there (see [`crate::matrix`]); the host's half of the matrix does the same.
 
+mod bounds;
 mod broken;
 mod clients;
 mod damage;
@@ -53,6 +54,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(system::rows());
     rows.extend(supervisor::rows());
     rows.extend(states::rows());
+    rows.extend(bounds::rows());
     rows.extend(broken::rows());
     rows.extend(damage::rows());
     rows.extend(moments::rows());
@@ -90,7 +92,8 @@ pub fn rows_as_trials(bench: &Arc<Bench>, folder: Option<PathBuf>) -> Vec<Trial>
 }
 
 impl Row {
-    /// One in which nothing else is broken. It begins before the first instruction of a machine with a new card.
+    /// One in which nothing else is broken. It begins before the first instruction of a machine with a card
+    /// that was used before.
     fn sound(
         id: impl Into<String>,
         who: impl Into<String>,

@@ -1,5 +1,7 @@
 //! What most rows have in common.
 
+mod used;
+
 use super::Rig;
 use crate::evidence::{Crash, Evidence};
 use crate::sabotage::{Deed, Seen, State, Stop, System, Work};
@@ -14,6 +16,8 @@ pub const SOON: u32 = 100_000;
 /// Where the saboteur jumps to fail.
 pub const NOWHERE: u32 = 0x100;
 
+pub use used::{BOOTS as BOOTS_BEFORE, RECORDS as RECORDS_BEFORE};
+
 /// A system that has started well, and what is on its card.
 pub struct Scene<'r> {
     pub rig: &'r Rig,
@@ -23,17 +27,23 @@ pub struct Scene<'r> {
 }
 
 impl<'r> Scene<'r> {
-    /// A formatted card, and the machine before its first instruction.
+    /// A card with records and a log of earlier boots, and the machine before its first instruction.
     pub fn set(rig: &'r Rig) -> Result<Self> {
-        Self::with_card_of(rig, "64M")
+        let card = rig.artefacts.path("card.img");
+        used::put(rig, &card)?;
+        Self::with(rig, card)
     }
 
-    /// The same with a card of another size. One of more than 2 GiB is addressed by blocks.
+    /// The same with a new card of some size. One of more than 2 GiB is addressed by blocks.
     pub fn with_card_of(rig: &'r Rig, size: &str) -> Result<Self> {
         let card = rig.artefacts.path("card.img");
         let arguments = ["format", "--size", size].map(OsStr::new);
         rig.tool
             .bytes(arguments.into_iter().chain([card.as_os_str()]))?;
+        Self::with(rig, card)
+    }
+
+    fn with(rig: &'r Rig, card: PathBuf) -> Result<Self> {
         let system = System::start(&rig.qemu, &rig.image, Some(&card), &rig.artefacts)?;
         let evidence = Evidence::take(&rig.tool, &card)?;
         Ok(Self {

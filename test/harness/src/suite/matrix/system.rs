@@ -230,7 +230,11 @@ fn without_warning(mut scene: Scene<'_>, program: &str, place: &[&str]) -> Resul
     // The client's own fault may or may not have come before.
     let oops = Crash::oops("victim").whenever();
     let now = Evidence::take(&scene.rig.tool, &scene.card)?;
-    let has_oops = now.records.iter().any(|record| record["task"] == "victim");
+    let is_new = |record| !scene.evidence.records.contains(record);
+    let has_oops = now
+        .records
+        .iter()
+        .any(|record| record["task"] == "victim" && is_new(record));
     let crashes: Vec<_> = std::iter::once(failure(program))
         .chain(has_oops.then_some(oops))
         .collect();

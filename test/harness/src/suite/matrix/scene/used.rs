@@ -1,0 +1,75 @@
+//! A card that was used before: with it a row shows that nothing older is harmed.
+
+use super::{Rig, SOON, Scene};
+use crate::evidence::Crash;
+use crate::sabotage::{Deed, Failing, Stop, Work};
+use anyhow::{Context, Result};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// Boots that are on it.
+pub const BOOTS: u64 = 2;
+/// Crash records that are on it.
+pub const RECORDS: u64 = 2;
+
+/// Where the tasks failed that left them: no row has them fail there.
+const PANICKED: u32 = 0xf000;
+const FAILED: [u32; 3] = [0x808f_0001, 0, 0];
+
+/// So much is looked at at a time, for whether it is zeros.
+const PIECE: usize = 4_096;
+
+/// Its length, and what is not zeros: where, and what.
+struct Content {
+    length: u64,
+    pieces: Vec<(u64, Vec<u8>)>,
+}
+
+/// Made when it is first asked for.
+static CONTENT: Mutex<Option<Content>> = Mutex::new(None);
+
+/// Makes a file that is such a card.
+pub fn put(rig: &Rig, card: &Path) -> Result<()> {
+    let mut content = CONTENT.lock().unwrap_or_else(PoisonError::into_inner);
+    let content = match &mut *content {
+        Some(content) => content,
+        none => none.insert(make(rig)?),
+    };
+    let file = File::create(card).context("cannot make a card")?;
+    file.set_len(content.length)?;
+    for (at, bytes) in &content.pieces {
+        file.write_all_at(bytes, *at)?;
+    }
+    Ok(())
+}
+
+/// A boot with the fault of a task that is restarted and then one that is not, and a boot that was switched off.
+fn make(rig: &Rig) -> Result<Content> {
+    let mut scene = Scene::with_card_of(rig, "64M")?;
+    scene.begin()?;
+    let how = Failing(Failing::TEXT.0, FAILED);
+    scene
+        .system
+        .work(Work::Fail { fatal: false, how }, 0, Deed::Nothing)?;
+    scene.system.go_to(Stop::Done)?;
+    scene.has(&[Crash::oops("victim")], 1)?;
+    scene.system.go_to(Stop::Ready)?;
+    let seen = scene.strike(Work::Sleep(100), SOON, Deed::Jump(PANICKED))?;
+    scene
+        .recovers(&[Crash::panic("saboteur")], seen.accepted)
+        .context("on a card that is to be used by others")?;
+    scene.system.machine.kill()?;
+    let bytes = fs::read(&scene.card).context("cannot read the card")?;
+    let pieces = bytes
+        .chunks(PIECE)
+        .enumerate()
+        .filter(|(_, piece)| piece.iter().any(|byte| *byte != 0))
+        .map(|(number, piece)| ((number * PIECE) as u64, piece.to_owned()))
+        .collect();
+    Ok(Content {
+        length: bytes.len() as u64,
+        pieces,
+    })
+}
