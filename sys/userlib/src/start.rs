@@ -1,7 +1,8 @@
 //! The entry point of every task.
 //!
 //! Entered by the kernel with an empty stack; pushes nothing, so that `main`'s frame is the outermost one and ends at
-//! the initial stack pointer, where a debugger's unwinding stops.
+//! the initial stack pointer, where a debugger's unwinding stops. It says so in `.debug_frame`, too, for a task that
+//! has not got any further.
 
 use core::arch::naked_asm;
 
@@ -18,6 +19,8 @@ unsafe extern "Rust" {
 unsafe extern "C" fn _start() -> ! {
     naked_asm!(
         "
+        .cfi_sections .debug_frame
+        .cfi_startproc
         movw    r0, #:lower16:__sdata
         movt    r0, #:upper16:__sdata
         movw    r1, #:lower16:__edata
@@ -62,6 +65,7 @@ unsafe extern "C" fn _start() -> ! {
         isb
         bl      {main}
         udf     #0
+        .cfi_endproc
         ",
         main = sym main,
     )

@@ -49,6 +49,7 @@ mod server;
 mod trace;
 
 use core::future::Future;
+use core::hint::black_box;
 use core::pin::pin;
 use core::task::{Context, Waker};
 
@@ -69,20 +70,24 @@ ringbuf::counted_ringbuf!(Trace, 16, Trace::None);
 fn main() -> ! {
     let region = retained::claim();
     let minimal = match region.mailbox().state() {
-        MailboxState::Armed => false,
-        MailboxState::ArmedMinimal => true,
+        MailboxState::Armed => Some(false),
+        MailboxState::ArmedMinimal => Some(true),
         MailboxState::Empty | MailboxState::Noted | MailboxState::Done | MailboxState::Failed => {
-            normal(region)
+            None
         }
     };
     // Nobody else borrows it.
-    if let Some(mut crash) = emergency::CRASH.try_borrow_mut() {
+    if let Some(minimal) = minimal
+        && let Some(mut crash) = emergency::CRASH.try_borrow_mut()
+    {
         emergency::take_crash(&region, &mut crash);
         if is_of_this_boot(&region, crash.as_ref()) {
             emergency::run(&region, crash.as_ref(), minimal)
         }
     }
-    normal(region)
+    loop {
+        normal(region);
+    }
 }
 
 /// Is the crash in the mailbox one that has just happened, rather than one that an earlier boot did not get written?
@@ -98,18 +103,24 @@ fn is_of_this_boot(region: &Region<'_>, crash: Option<&StoredContext<'_>>) -> bo
 }
 
 /// Normal operation. A function of its own: `./x check-emergency` proves that nothing of it is on the other path.
+///
+/// It goes on for ever, and so does [`operate`], but the compiler must not know: it would make the call the last instruction
+/// of the caller. Behind that is another function, which debuggers may then take for the caller.
 #[inline(never)]
-fn normal(region: Region<'static>) -> ! {
+fn normal(region: Region<'static>) {
     let self_test = self_test::run(&region);
-    operate(region, self_test)
+    if !black_box(operate(region, self_test)) {
+        userlib::sys_panic(b"retained region")
+    }
 }
 
-/// The two activities. A function of its own, so that its stack is not there yet when the self-test has its.
+/// The two activities; false if the retained region is not all there. A function of its own, so that its stack is not there
+/// yet when the self-test has its.
 #[inline(never)]
-fn operate(region: Region<'static>, self_test: SelfTest) -> ! {
+fn operate(region: Region<'static>, self_test: SelfTest) -> bool {
     let recorder = Recorder::new(region, self_test);
     let Some(memory) = Memory::of(&region) else {
-        userlib::sys_panic(b"retained region")
+        return false;
     };
     let mut server = Server::new(&recorder);
     let mut background = pin!(background::run(&recorder, &memory));

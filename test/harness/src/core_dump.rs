@@ -116,6 +116,13 @@ impl Dump {
 
     /// Memory, which may go over several segments.
     pub fn memory(&self, address: u32, length: u32) -> Result<Vec<u8>> {
+        let whole = self.segments.iter().find_map(|(start, bytes)| {
+            let at = address.checked_sub(*start)? as usize;
+            bytes.get(at..at.checked_add(length as usize)?)
+        });
+        if let Some(whole) = whole {
+            return Ok(whole.to_vec());
+        }
         (address..address + length)
             .map(|address| {
                 let hit = self

@@ -19,6 +19,7 @@ pub mod demo;
 pub mod evidence;
 pub mod flight;
 pub mod gdb;
+mod humility;
 pub mod machine;
 pub mod matrix;
 pub mod paths;

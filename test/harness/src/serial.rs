@@ -119,6 +119,12 @@ impl Port {
         )
     }
 
+    /// Has it said `text` in the lines that nobody has read yet?
+    pub fn has_said(&self, text: &str) -> bool {
+        let state = self.shared.lock();
+        state.lines.iter().any(|line| line.contains(text))
+    }
+
     /// Starts to play `bytes` into the guest at `rate` bytes per second (`None`: as fast as the guest reads).
     pub fn play(&self, bytes: Vec<u8>, rate: Option<u32>) -> Result<Player> {
         let stream = self

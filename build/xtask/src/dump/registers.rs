@@ -61,15 +61,11 @@ impl Core {
         self.general[15]
     }
 
-    /// What runs, for gdb; of a task the status register is that of an M-profile core, which gdb takes it for.
+    /// What runs, for gdb.
     pub fn thread(&self, number: u32) -> Thread {
         let mut registers = [0; 17];
         registers[..16].copy_from_slice(&self.general);
-        registers[16] = if self.is_task() {
-            self.xpsr()
-        } else {
-            self.cpsr
-        };
+        registers[16] = self.cpsr;
         Thread { number, registers }
     }
 
@@ -124,7 +120,10 @@ impl Tasks {
 /// Bytes of the frame that an M-profile core pushes, with those of the floating point unit (ARMv7-M, B1.5.7).
 const FRAME: u32 = 26 * 4;
 
-/// r0 to r15 and xPSR of a task that does not run, as the kernel saved them (humility.md, section 4.2).
+/// r0 to r15 and CPSR of a task that does not run, as the kernel saved them (humility.md, section 4.2).
+///
+/// The status register is written as the ARMv7-A has it, which gdb takes the machine for: by the T bit there it knows that
+/// a function is Thumb code, and finds what such a one without frame information has pushed.
 pub fn saved(task: u32, tasks: &Tasks, word: impl Fn(u32) -> Option<u32>) -> Option<[u32; 17]> {
     let frame = word(task + tasks.psp())?;
     let pushed = |index: u32| word(frame.wrapping_add(4 * index));
@@ -138,8 +137,13 @@ pub fn saved(task: u32, tasks: &Tasks, word: impl Fn(u32) -> Option<u32>) -> Opt
     }
     // Bit 9: a word was left out to align the stack.
     registers[13] = frame.wrapping_add(FRAME + 4 * (xpsr >> 9 & 1));
-    registers[16] = xpsr;
+    registers[16] = cpsr(xpsr);
     Some(registers)
+}
+
+/// The xPSR of a task as CPSR: flags and IT state are at the same places, T is bit 5, and tasks are in USR mode.
+fn cpsr(xpsr: u32) -> u32 {
+    xpsr & 0xfe0f_fc00 & !(1 << 24) | (xpsr >> 24 & 1) << 5 | USER
 }
 
 #[cfg(test)]
@@ -207,7 +211,7 @@ mod tests {
         assert_eq!(registers[4..12], [0, 4, 8, 12, 16, 20, 24, 28]);
         assert_eq!(
             registers[12..],
-            [0x2010, 0x2000 + 26 * 4 + 4, 0x2014, 0x2018, 0x0100_0200]
+            [0x2010, 0x2000 + 26 * 4 + 4, 0x2014, 0x2018, 0x30]
         );
         assert_eq!(saved(0x3000, &tasks, word), None);
     }

@@ -32,7 +32,7 @@ const READ_PAGE: u8 = 7;
 
 /// Functions of the executor.
 const SLEEP: u8 = 0;
-const SEND: u8 = 1;
+pub(super) const SEND: u8 = 1;
 const SEND_LEASE_READ: u8 = 2;
 const SEND_LEASE_READ_WRITE: u8 = 3;
 const SEND_LEASE_WRITE: u8 = 4;
@@ -234,7 +234,7 @@ fn word(bytes: &[u8]) -> Result<u32> {
 }
 
 /// A call of a sending function as Humility writes it: arguments, call, and the arguments dropped.
-fn send(function: u8, task: u8, operation: u8, message: &[u8], sizes: &[u8]) -> Vec<u8> {
+pub(super) fn send(function: u8, task: u8, operation: u8, message: &[u8], sizes: &[u8]) -> Vec<u8> {
     let length = message.len() as u8;
     let numbers = [task, operation].into_iter().chain(message.iter().copied());
     let numbers = numbers.chain([length]).chain(sizes.iter().copied());
@@ -358,7 +358,7 @@ fn returned(rstack: &[u8]) -> Result<Vec<Returned>> {
 }
 
 /// Names and addresses of the executor's variables.
-fn variables(rig: &Rig) -> Result<BTreeMap<String, u32>> {
+pub(super) fn variables(rig: &Rig) -> Result<BTreeMap<String, u32>> {
     let file = File::open(&rig.image.archive)
         .with_context(|| format!("cannot open {}", rig.image.archive.display()))?;
     let mut zip = ZipArchive::new(file).context("the archive is no zip file")?;

@@ -107,9 +107,11 @@ kernel_vectors:
     .macro  detour
     bic     r1, r1, #3
     push    {{r4-r11}}
+    .cfi_adjust_cfa_offset 32
     mov     r2, sp
     bl      {no_room}
     add     sp, #32
+    .cfi_adjust_cfa_offset -32
     cmp     r0, #0
     bne.w   leave
     ldrd    r0, r2, [sp]
@@ -127,7 +129,10 @@ kernel_vectors:
 6:  pop     {{r0}}
     .endm
 
+    @ Where these call something the kernel stack is empty; a debugger that gets here has reached the end of it.
+    .cfi_sections .debug_frame
     .balign 32
+    .cfi_startproc
     .thumb_func
 supervisor_call:
     enter   svc
@@ -223,6 +228,7 @@ undefined_instruction:
 7:  bl      {undefined}
     b.w     leave
 8:  detour
+    .cfi_endproc
 
     .thumb_func
 unexpected:

@@ -1,5 +1,10 @@
 //! `./x dump`: what it writes, read back by a reader that shares nothing with the writer.
 
+mod content;
+mod gdb;
+mod scene;
+mod stacks;
+
 use super::proof::damage;
 use super::{Bench, Cases, Rig, scripts};
 use crate::build::{DEMO, cargo};
@@ -10,24 +15,23 @@ use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::Trial;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
-/// Memory of the machine; everything below it is hardware.
-const DRAM: u32 = 0x8000_0000;
 
 /// REQ: C6, D3: the dump of a machine holds what Humility needs (humility.md, section 5), as it is in the machine.
 pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
-    vec![
+    let mut trials = vec![
         bench.trial("dump::read-back", DEMO, read_back),
         bench.trial("dump::of-another-image", DEMO, of_another_image),
-    ]
+    ];
+    trials.push(gdb::trial(bench));
+    trials.extend(stacks::trials(bench));
+    trials
 }
-
-/// Bytes of a region's description: the kernel's own word, base, size, attributes.
-const REGION: u32 = 16;
 
 fn read_back(rig: &Rig) -> Result<Cases> {
     let socket = rig.artefacts.path("qmp-of-dump");
@@ -42,7 +46,8 @@ fn read_back(rig: &Rig) -> Result<Cases> {
         status["running"] == true,
         "the machine does not go on after a dump"
     );
-    check(&Dump::read(&first)?, rig)?;
+    let ticks = content::check(&Dump::read(&first)?, &rig.image)?;
+    ensure!(ticks > 0, "no time has passed");
 
     // Stopped at the next place where the program counter is in a program: it must stay so, and can be compared.
     let symbols = Symbols::read(&rig.image)?;
@@ -64,7 +69,7 @@ fn read_back(rig: &Rig) -> Result<Cases> {
         "a stopped machine runs after a dump"
     );
     let found = Dump::read(&second)?;
-    check(&found, rig)?;
+    content::check(&found, &rig.image)?;
     for (number, value) in core {
         ensure!(
             found.registers.get(&number) == Some(&value),
@@ -90,7 +95,7 @@ fn of_another_image(rig: &Rig) -> Result<Cases> {
     let mut machine = start(rig, &socket)?;
     let other = rig.artefacts.path("other.core");
     let symbols = Symbols::read(&rig.image)?;
-    let (address, length) = place(&symbols, "HUBRIS_IMAGE_ID")?;
+    let (address, length) = content::place(&symbols, "HUBRIS_IMAGE_ID")?;
     let id = machine.memory(address, length)?;
     let archive = rig.artefacts.path("other.zip");
     damage::change_image(&rig.image.archive, &id, &archive)?;
@@ -109,14 +114,17 @@ fn of_another_image(rig: &Rig) -> Result<Cases> {
 
 fn start(rig: &Rig, socket: &Path) -> Result<Machine> {
     let mut config = Config::new(&rig.image.elf, None);
-    config.extra = vec![
-        "-qmp".into(),
-        format!("unix:{},server=on,wait=off", socket.display()).into(),
-    ];
+    config.extra = offer(socket);
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
     machine.uart5.wait_for("there is no card", LIMIT)?;
     Ok(machine)
+}
+
+/// Arguments by which a machine lets `./x dump` ask it.
+fn offer(socket: &Path) -> Vec<OsString> {
+    let place = format!("unix:{},server=on,wait=off", socket.display());
+    vec!["-qmp".into(), place.into()]
 }
 
 fn dump(socket: &Path, archive: &Path, output: &Path) -> Result<()> {
@@ -155,114 +163,4 @@ fn registers(machine: &mut Machine) -> Result<BTreeMap<u32, u32>> {
         found.len()
     );
     Ok(found)
-}
-
-/// Sections 5.1 to 5.3.
-fn check(dump: &Dump, rig: &Rig) -> Result<()> {
-    ensure!(
-        dump.archive == std::fs::read(&rig.image.archive)?,
-        "the archive is not in the dump byte for byte"
-    );
-    let numbers: Vec<u32> = dump.registers.keys().copied().collect();
-    ensure!(
-        numbers == (0..=18).chain([20]).collect::<Vec<_>>(),
-        "other registers: {numbers:?}"
-    );
-    let mut sorted = dump.segments.clone();
-    sorted.sort();
-    for pair in sorted.windows(2) {
-        ensure!(
-            pair[0].0 as usize + pair[0].1.len() <= pair[1].0 as usize,
-            "segments overlap at {:#x}",
-            pair[1].0
-        );
-    }
-    for (address, _) in &dump.segments {
-        ensure!(*address >= DRAM, "the dump holds hardware, at {address:#x}");
-    }
-
-    let symbols = Symbols::read(&rig.image)?;
-    let (_, function) = symbols.at(dump.registers[&15]);
-    ensure!(
-        function != "?",
-        "the program counter {:#x} is in no program",
-        dump.registers[&15]
-    );
-    let place = |name: &str| place(&symbols, name);
-    let (id, length) = place("HUBRIS_IMAGE_ID")?;
-    ensure!(
-        dump.memory(id, length)? != vec![0; 8],
-        "the image id is missing"
-    );
-    let (table, size) = place("HUBRIS_TASK_TABLE_SPACE")?;
-    let tasks = tasks(&dump.archive)?;
-    let each = size / tasks;
-    let current = dump.word(place("CURRENT_TASK_PTR")?.0)?;
-    ensure!(
-        current >= table && current < table + size && (current - table) % each == 0,
-        "the current task {current:#x} is not in the table at {table:#x}"
-    );
-    for name in [
-        "TICKS",
-        "KERNEL_HAS_FAILED",
-        "KERNEL_EPITAPH",
-        "HUBRIS_TASK_DESCS",
-        "HUBRIS_REGION_DESCS",
-        "HUBRIS_TASK_TABLE_SPACE",
-    ] {
-        let (address, size) = place(name)?;
-        dump.memory(address, size)
-            .with_context(|| format!("{name} is not in the dump"))?;
-    }
-    let ticks = dump.word(place("TICKS")?.0)?;
-    ensure!(ticks > 0, "no time has passed");
-    // The memory of each task, as its descriptor has it, with the stack at its begin.
-    let (regions, length) = place("HUBRIS_REGION_DESCS")?;
-    let (mut stacks, mut retained) = (0, 0);
-    ensure!(length % REGION == 0, "the region table has {length} bytes");
-    for at in (regions..regions + length).step_by(REGION as usize) {
-        let [base, size, attributes] = [4, 8, 12].map(|field| dump.word(at + field));
-        let (base, size, attributes) = (base?, size?, attributes?);
-        let is_memory = base != 0 && attributes & 8 == 0;
-        if is_memory {
-            dump.memory(base, size)
-                .with_context(|| format!("the region at {base:#x} is not whole"))?;
-            // The retained region is the one that the controller reaches, too.
-            retained += usize::from(attributes & 16 != 0);
-            stacks += usize::from(attributes & 2 != 0 && attributes & 16 == 0);
-        } else if base != 0 {
-            ensure!(
-                dump.word(base).is_err(),
-                "{base:#x} is hardware, and in the dump"
-            );
-        }
-    }
-    ensure!(
-        stacks >= tasks as usize,
-        "{stacks} writable regions for {tasks} tasks"
-    );
-    ensure!(retained == 1, "the retained region is not in the dump");
-    ensure!(
-        dump.threads.len() == tasks as usize + usize::from(dump.threads[0].0 == 0xffff),
-        "{} threads for {tasks} tasks",
-        dump.threads.len()
-    );
-    Ok(())
-}
-
-/// The one place of a variable of the kernel.
-fn place(symbols: &Symbols, name: &str) -> Result<(u32, u32)> {
-    let places = symbols.variable("kernel", name)?;
-    places
-        .first()
-        .copied()
-        .with_context(|| format!("{name} is nowhere"))
-}
-
-/// How many tasks an archive has.
-fn tasks(archive: &[u8]) -> Result<u32> {
-    let zip = zip::ZipArchive::new(std::io::Cursor::new(archive))
-        .context("the archive is no zip file")?;
-    let names = zip.file_names_raw();
-    Ok(names.filter(|name| name.starts_with(b"elf/task/")).count() as u32)
 }

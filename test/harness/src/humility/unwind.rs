@@ -1,0 +1,216 @@
+//! Stacks, unwound as Humility does it (humility.md, section 4.3).
+
+use super::system::{Program, Registers, System};
+use anyhow::{Context, Result, bail, ensure};
+use gimli::{BaseAddresses, CfaRule, DebugFrame, EndianSlice, LittleEndian, Register};
+use gimli::{RegisterRule, UnwindContext, UnwindSection};
+use object::{Object, ObjectSection};
+use std::collections::{BTreeMap, VecDeque};
+
+const SP: usize = 13;
+const LR: usize = 14;
+const PC: usize = 15;
+/// Longer ones are loops.
+const DEPTH: usize = 64;
+
+/// One call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub pc: u32,
+    /// The stack pointer of its caller.
+    pub cfa: u32,
+    /// Its symbol, if it has one.
+    pub function: Option<String>,
+}
+
+/// What a return address is looked up by: the description does not say whether it is the address itself or the one
+/// before it, which belongs to the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The address itself.
+    At,
+    /// The call before it.
+    Before,
+}
+
+/// Behind each SVC of a function: the registers that have been pushed before it, from the stack pointer upwards.
+///
+/// What is pushed as a register may have been moved there from another one; branches are not followed.
+pub fn calls(first: u32, body: &[u8]) -> BTreeMap<u32, Vec<usize>> {
+    let halves: Vec<u32> = body
+        .chunks_exact(2)
+        .map(|half| u32::from(half[0]) | u32::from(half[1]) << 8)
+        .collect();
+    let mut found = BTreeMap::new();
+    let mut pushed: VecDeque<usize> = VecDeque::new();
+    let mut source: [usize; 16] = std::array::from_fn(|number| number);
+    let mut at = 0;
+    while let Some(&half) = halves.get(at) {
+        let wide = half >> 11 >= 0b11101;
+        let next = halves.get(at + 1).copied().unwrap_or_default();
+        at += if wide { 2 } else { 1 };
+        let listed = |mask: u32| (0..16).filter(move |number| mask >> number & 1 != 0);
+        let mut push = |mask: u32, source: &[usize; 16]| {
+            for number in listed(mask).collect::<Vec<_>>().into_iter().rev() {
+                pushed.push_front(source[number]);
+            }
+        };
+        match (half, next) {
+            // PUSH: T1, T2, T3
+            (half, _) if half & 0xfe00 == 0xb400 => {
+                push(half & 0xff | (half >> 8 & 1) << LR, &source);
+            }
+            (0xe92d, mask) => push(mask, &source),
+            (0xf84d, one) if one & 0xfff == 0xd04 => push(1 << (one >> 12), &source),
+            // POP
+            (half, _) if half & 0xfe00 == 0xbc00 => {
+                let count = (half & 0x1ff).count_ones() as usize;
+                pushed.drain(..count.min(pushed.len()));
+            }
+            (0xe8bd, mask) => {
+                let count = mask.count_ones() as usize;
+                pushed.drain(..count.min(pushed.len()));
+            }
+            // MOV of a register
+            (half, _) if half & 0xff00 == 0x4600 => {
+                let to = (half >> 4 & 8 | half & 7) as usize;
+                source[to] = source[(half >> 3 & 0xf) as usize];
+            }
+            (half, _) if half & 0xff00 == 0xdf00 => {
+                let behind = first + 2 * at as u32;
+                found.insert(behind, pushed.iter().copied().collect());
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The calls of a task or of the kernel, the innermost first.
+///
+/// # Errors
+/// Where Humility gives up, or panics.
+pub fn trace(
+    system: &System<'_>,
+    program: &Program,
+    registers: &Registers,
+    limit: u32,
+    look: Look,
+) -> Result<Vec<Frame>> {
+    let mut registers = *registers;
+    let pc = registers[PC].context("no program counter")?;
+    let Some(pushed) = program.calls.get(&pc) else {
+        return frames(system, program, registers, limit, look, false);
+    };
+    let stack = registers[SP].context("no stack pointer")?;
+    for (slot, number) in (0..).zip(pushed) {
+        registers[*number] = Some(word(system, stack, stack + 4 * slot)?);
+    }
+    let caller = stack + 4 * pushed.len() as u32;
+    registers[SP] = Some(caller);
+    if row(program, pc).is_ok() {
+        return frames(system, program, registers, limit, look, false);
+    }
+    // No frame information: once more from the caller, with a frame made up for the stub.
+    let mut all = vec![Frame {
+        pc,
+        cfa: caller,
+        function: named(program, pc),
+    }];
+    registers[PC] = Some(registers[LR].context("the stub has not saved LR")? & !1);
+    registers[LR] = None;
+    all.extend(frames(system, program, registers, limit, look, true)?);
+    Ok(all)
+}
+
+/// By `.debug_frame` alone. `called`: the program counter is a return address.
+fn frames(
+    system: &System<'_>,
+    program: &Program,
+    mut registers: Registers,
+    limit: u32,
+    look: Look,
+    mut called: bool,
+) -> Result<Vec<Frame>> {
+    let mut frames: Vec<Frame> = Vec::new();
+    loop {
+        let pc = registers[PC].context("no program counter")?;
+        let inside = pc - u32::from(called && look == Look::Before);
+        let (rule, saved) = row(program, inside)?;
+        let (base, offset) = rule;
+        let base = registers[base].with_context(|| format!("r{base} is not known"))?;
+        let cfa = base.wrapping_add(offset as u32);
+        let stack = registers[SP].context("no stack pointer")?;
+        for (number, offset) in saved {
+            let value = word(system, stack, cfa.wrapping_add(offset as u32))?;
+            if let Some(register) = registers.get_mut(number) {
+                *register = Some(value);
+            }
+        }
+        registers[SP] = Some(cfa);
+        let repeats = frames.last().is_some_and(|frame| frame.cfa == cfa);
+        frames.push(Frame {
+            pc,
+            cfa,
+            function: named(program, inside),
+        });
+        if cfa >= limit || repeats {
+            return Ok(frames);
+        }
+        let lr = registers[LR].with_context(|| format!("LR is not known in {frames:x?}"))?;
+        if program.name == "kernel" && lr >> 28 == 0xf {
+            return Ok(frames);
+        }
+        ensure!(frames.len() < DEPTH, "no end in sight: {frames:x?}");
+        registers[PC] = Some(lr & !1);
+        called = true;
+    }
+}
+
+fn named(program: &Program, pc: u32) -> Option<String> {
+    program.function(pc).map(ToOwned::to_owned)
+}
+
+/// A word of the stack: the region of the stack pointer is read, and nothing else.
+fn word(system: &System<'_>, pointer: u32, address: u32) -> Result<u32> {
+    let region = system.region_of(pointer)?;
+    let inside = address >= region.base && address + 4 <= region.base + region.size;
+    ensure!(inside, "{address:#x} is outside of the stack's region");
+    system.dump.word(address)
+}
+
+/// Which register and offset make the CFA, and where registers are saved from there.
+type Row = ((usize, i64), Vec<(usize, i64)>);
+
+fn row(program: &Program, pc: u32) -> Result<Row> {
+    let file = object::File::parse(&*program.elf)?;
+    let section = file.section_by_name(".debug_frame").context("no frames")?;
+    let mut section = DebugFrame::new(section.data()?, LittleEndian);
+    section.set_address_size(4);
+    let bases = BaseAddresses::default();
+    let mut context = UnwindContext::new();
+    let row = section
+        .unwind_info_for_address(
+            &bases,
+            &mut context,
+            pc.into(),
+            |section: &DebugFrame<EndianSlice<'_, LittleEndian>>, bases, at| {
+                section.cie_from_offset(bases, at)
+            },
+        )
+        .map_err(|_| anyhow::anyhow!("no frame information for {pc:#x} of {}", program.name))?;
+    let cfa = match row.cfa() {
+        CfaRule::RegisterAndOffset { register, offset } if register.0 < 16 => {
+            (usize::from(register.0), *offset)
+        }
+        other => bail!("the CFA at {pc:#x} is {other:?}"),
+    };
+    let mut saved = Vec::new();
+    for (Register(number), rule) in row.registers() {
+        match rule {
+            RegisterRule::Offset(offset) => saved.push((usize::from(*number), *offset)),
+            other => bail!("at {pc:#x} register {number} is {other:?}"),
+        }
+    }
+    Ok((cfa, saved))
+}

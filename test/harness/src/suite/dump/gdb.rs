@@ -1,0 +1,60 @@
+//! Dumps in gdb, the one reader of them at hand that is not ours.
+
+use super::content;
+use super::scene::Scene;
+use crate::build::{DEMO, cargo};
+use crate::suite::{Bench, Cases, Rig};
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+/// Without gdb the test is listed as ignored, with the reason.
+pub(super) fn trial(bench: &Arc<Bench>) -> Trial {
+    let trial = bench.trial("dump::in-gdb", DEMO, in_gdb);
+    let version = Command::new("gdb-multiarch").arg("--version").output();
+    if version.is_ok_and(|output| output.status.success()) {
+        trial
+    } else {
+        trial
+            .with_kind("needs gdb-multiarch")
+            .with_ignored_flag(true)
+    }
+}
+
+/// REQ: D3: gdb shows every task as a thread, with all its calls from its entry on.
+fn in_gdb(rig: &Rig) -> Result<Cases> {
+    let scene = Scene::at_rest(rig, "ready")?;
+    let names = content::names(&scene.dump("gdb.core")?.archive)?;
+    let mut gdb = cargo()
+        .args(["xtask", "gdb"])
+        .arg(scene.path("gdb.core"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("cannot run cargo")?;
+    let commands = b"set pagination off\nset width 0\nthread apply all bt\nquit\n";
+    gdb.stdin
+        .take()
+        .context("no standard input")?
+        .write_all(commands)?;
+    let output = gdb.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let threads: Vec<&str> = said.split("\nThread ").skip(1).collect();
+    ensure!(threads.len() == names.len(), "not every task is in: {said}");
+    for (index, task) in names.iter().enumerate() {
+        let head = format!("(LWP {})", index + 1);
+        let is_it = |thread: &&&str| thread.lines().next().is_some_and(|it| it.contains(&head));
+        let calls = threads.iter().find(is_it);
+        let calls = calls.with_context(|| format!("no thread of {task} in: {said}"))?;
+        let entry = format!(" task_{task}::main ()");
+        ensure!(
+            calls.contains(&entry),
+            "the trace of {task} does not reach `{entry}`: {calls}"
+        );
+    }
+    scene.machine.kill()?;
+    Ok(Cases::one())
+}
