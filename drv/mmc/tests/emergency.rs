@@ -3,7 +3,7 @@
 mod common;
 
 use block_device::PolledDevice;
-use common::{Bench, MODELS, SETTINGS, host, record_is_there, rescue, write_record};
+use common::{Bench, MODELS, SETTINGS, host, rescue, write_record};
 use drv_mmc::found::{ControllerState, NO_ANSWER, NOT_ASKED, step};
 use drv_mmc::polled::{Failure, Phase};
 use drv_mmc::{CardLocation, Error, Found, flag};
@@ -348,51 +348,4 @@ fn a_wrong_location_costs_an_identification() {
     let found = rescue(&bench, &location, true, "wrong width");
     assert_eq!(found.retries, 2);
     assert_ne!(found.steps & step::IDENTIFIED, 0);
-}
-
-#[test]
-fn a_cache_that_is_on_is_flushed() {
-    let card = SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(512);
-    let bench = Bench::new(card);
-    let mut normal = bench.card_with_cache(true, true);
-    bench
-        .sim
-        .block_on(normal.identify())
-        .expect("the card is healthy");
-    let location = *normal.location();
-    assert!(location.has(flag::CACHE));
-    bench.fill(9, 12);
-    bench.sim.controller().powers_card = false;
-    let mut card = bench.emergency(true);
-    card.prepare(&location).expect("the card is healthy");
-    card.write(400, &bench.data[..9])
-        .expect("the card is healthy");
-    assert_eq!(bench.sim.card().volatile_blocks(), 9);
-    card.flush().expect("the card is healthy");
-    assert_eq!(bench.sim.card().volatile_blocks(), 0);
-    write_record(&mut card, &bench).expect("the card is healthy");
-    assert!(record_is_there(&bench));
-}
-
-/// A card with a cache that had to be identified again may have lost what was not flushed: that must not go unsaid.
-#[test]
-fn a_cache_that_was_lost_is_not_reported_flushed() {
-    let card = SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(512);
-    let bench = Bench::new(card);
-    let mut normal = bench.card_with_cache(true, true);
-    bench
-        .sim
-        .block_on(normal.identify())
-        .expect("the card is healthy");
-    let location = *normal.location();
-    bench.sim.controller().powers_card = false;
-    let mut card = bench.emergency(true);
-    card.prepare(&location).expect("the card is healthy");
-    card.write(400, &bench.data[..9])
-        .expect("the card is healthy");
-    bench.sim.fault(Plan::next(25, Fault::Forgets));
-    let failure = card
-        .write(500, &bench.data[..2])
-        .expect_err("the cache is lost");
-    assert_eq!(failure.error, Error::CacheLost);
 }

@@ -162,7 +162,8 @@ fn gone(mut scene: Scene<'_>) -> Result<()> {
     // It looks for a card every five seconds.
     scene.system.work(Work::Sleep(6_000), 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;
-    scene.has(&[Crash::panic("saboteur").late()], seen.accepted)?;
+    let records = scene.has(&[Crash::panic("saboteur").late()], seen.accepted)?;
+    scene::is_late(&records, "emergency write failed")?;
     scene.system.go_to(Stop::Ready)?;
     scene.system.work(Work::Flush(3), 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;

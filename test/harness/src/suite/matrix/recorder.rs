@@ -1,6 +1,6 @@
 //! The recorder itself fails: at work, at its start, and in the emergency.
 
-use super::scene::{NOWHERE, SOON, Scene};
+use super::scene::{NOWHERE, SOON, Scene, is_late, is_logging};
 use super::{IDLE, RECORDED, Row};
 use crate::evidence::Crash;
 use crate::sabotage::{Deed, Failing, Stop, Work};
@@ -87,7 +87,7 @@ pub fn rows() -> Vec<Row> {
             "emergency-entry-once",
             "a client, then the recorder at its emergency entry",
             IDLE,
-            "recorded before the restart, by the minimal second try; the recorder's failure is recorded late",
+            "recorded before the restart, by the minimal second try, without DMA; the recorder's failure is recorded late",
             "X1 X2",
             |scene| in_emergency(scene, Function(EMERGENCY), 1),
         ),
@@ -95,7 +95,7 @@ pub fn rows() -> Vec<Row> {
             "emergency-transfer-once",
             "a client, then the recorder in the emergency write",
             "data phase, of the emergency write",
-            "recorded before the restart, by the minimal second try; the recorder's failure is recorded late",
+            "recorded before the restart, by the minimal second try, without DMA; the recorder's failure is recorded late",
             "X1 X2",
             |scene| in_emergency(scene, Command(7), 1),
         ),
@@ -103,7 +103,7 @@ pub fn rows() -> Vec<Row> {
             "emergency-entry-twice",
             "a client, then the recorder at its emergency entry, twice",
             IDLE,
-            "recorded late, from retained RAM; so are the recorder's own failures",
+            "recorded late, from retained RAM, with the reason; so are the recorder's own failures",
             "X1 X2 X3",
             |scene| in_emergency(scene, Function(EMERGENCY), 2),
         ),
@@ -111,7 +111,7 @@ pub fn rows() -> Vec<Row> {
             "emergency-transfer-twice",
             "a client, then the recorder in the emergency write, twice",
             "data phase, of the emergency write",
-            "recorded late, from retained RAM; so are the recorder's own failures",
+            "recorded late, from retained RAM, with the reason; so are the recorder's own failures",
             "X1 X2 X3",
             |scene| in_emergency(scene, Command(7), 2),
         ),
@@ -135,7 +135,7 @@ pub fn rows() -> Vec<Row> {
             "emergency-reset",
             "a client, then the machine is reset from outside in the emergency",
             "data phase, of the emergency write",
-            "recorded late, from retained RAM",
+            "recorded late, from retained RAM, with the reason",
             "X3",
             reset,
         ),
@@ -230,16 +230,44 @@ fn in_emergency(mut scene: Scene<'_>, place: Place, times: u64) -> Result<()> {
         scene.derail()?;
     }
     let failed = Crash::panic("fatal");
-    let failed = if times > 1 { failed.late() } else { failed };
-    let records = scene.recovers(&[failed, Crash::panic("crashlog").late().times(times)], 1)?;
-    if let [record, ..] = &*records
-        && times == 1
-    {
+    let recorder = Crash::panic("crashlog").late().times(times);
+    if times > 1 {
+        let records = scene.recovers(&[failed.late(), recorder], 1)?;
+        return is_late(&records, "emergency write failed");
+    }
+    writes_without_dma(&mut scene)?;
+    scene.system.go_to(Stop::Ready)?;
+    is_logging(&scene.system.seen()?)?;
+    let records = scene.has(&[failed, recorder], 1)?;
+    ensure!(
+        records
+            .first()
+            .is_some_and(|record| record["emergency"]["minimal"] == true),
+        "it was not the minimal try that wrote the record"
+    );
+    Ok(())
+}
+
+/// Looks at each command of the second try, up to the next start.
+fn writes_without_dma(scene: &mut Scene<'_>) -> Result<()> {
+    /// Transfer mode and command, their bits for DMA and for data (SD Host Controller, sections 2.2.5 and 2.2.6).
+    const COMMAND: u32 = 0x0c;
+    const DMA: u32 = 1;
+    const DATA: u32 = 1 << 21;
+    scene.go_into(EMERGENCY)?;
+    scene.system.stop_at_commands(true)?;
+    let command = scene.system.slot.registers + COMMAND;
+    let mut transfers = 0;
+    while scene.system.go()? == Stop::Register {
+        let sent = scene.system.debugger.word(command)?;
+        transfers += u32::from(sent & DATA != 0);
         ensure!(
-            record["emergency"]["minimal"] == true,
-            "it was not the minimal try that wrote the record"
+            sent & DATA == 0 || sent & DMA == 0,
+            "the second try uses DMA: {sent:#x}"
         );
     }
+    scene.system.stop_at_commands(false)?;
+    ensure!(transfers > 0, "the second try moved no data");
     Ok(())
 }
 
@@ -263,7 +291,16 @@ fn hangs(mut scene: Scene<'_>, once: bool) -> Result<()> {
         return Ok(());
     }
     // The reset loads the image anew.
-    scene.recovers(&[Crash::panic("fatal").late()], 1).map(drop)
+    let records = scene.recovers(&[Crash::panic("fatal").late()], 1)?;
+    is_late(&records, "emergency write failed")?;
+    let failure = records
+        .first()
+        .map(|record| &record["emergency"]["failure"]);
+    ensure!(
+        failure.is_some_and(|failure| failure == "time was up"),
+        "the failure is {failure:?}"
+    );
+    Ok(())
 }
 
 fn reset(mut scene: Scene<'_>) -> Result<()> {
@@ -276,5 +313,6 @@ fn reset(mut scene: Scene<'_>) -> Result<()> {
         .machine
         .qmp
         .execute("system_reset", serde_json::Value::Null)?;
-    scene.recovers(&[Crash::panic("fatal").late()], 1).map(drop)
+    let records = scene.recovers(&[Crash::panic("fatal").late()], 1)?;
+    is_late(&records, "emergency write interrupted")
 }

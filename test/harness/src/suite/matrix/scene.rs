@@ -200,6 +200,16 @@ pub fn is_logging(seen: &Seen) -> Result<()> {
     Ok(())
 }
 
+/// The first of the records says that it is late, and why.
+pub fn is_late(records: &[Value], why: &str) -> Result<()> {
+    let said = records.first().map(|record| &record["late"]);
+    ensure!(
+        said.is_some_and(|said| said == why),
+        "it should be late because of `{why}`, but says {said:?}"
+    );
+    Ok(())
+}
+
 /// A card that is not ours must be as it was.
 pub fn is_blank(card: &Path) -> Result<()> {
     let bytes = fs::read(card).context("cannot read the blank card")?;

@@ -1,6 +1,6 @@
 //! The supervisor hangs, or fails, while it describes a crash: a note of it is in retained RAM by then.
 
-use super::scene::{NOWHERE, Scene};
+use super::scene::{NOWHERE, Scene, is_late};
 use super::{IDLE, Row};
 use crate::evidence::Crash;
 use crate::sabotage::{Deed, Failing, Work};
@@ -95,7 +95,7 @@ fn hangs(mut scene: Scene<'_>, places: &[&[&str]], check: fn(&Value) -> Result<(
     let [record] = &*records else {
         anyhow::bail!("one crash, but {} records", records.len());
     };
-    ensure!(record["late"] == LATE, "late: {}", record["late"]);
+    is_late(&records, LATE)?;
     ensure!(record["time_ms"].as_u64() > Some(0), "no time: {record:#}");
     check(record)
 }
@@ -108,9 +108,7 @@ fn fails(mut scene: Scene<'_>) -> Result<()> {
         ..Crash::panic("jefe").late()
     };
     let records = scene.recovers(&[Crash::panic("fatal").late(), supervisor], 1)?;
-    let late = records.first().map(|record| &record["late"]);
-    ensure!(late.is_some_and(|late| late == LATE), "late: {late:?}");
-    Ok(())
+    is_late(&records, LATE)
 }
 
 fn is_store(record: &Value) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Several fail at once, or something fails that is not a client.
 
 use super::recorder::EMERGENCY;
-use super::scene::{NOWHERE, SOON, Scene};
+use super::scene::{NOWHERE, SOON, Scene, is_late};
 use super::{IDLE, RECORDED, Row};
 use crate::evidence::{Crash, Evidence};
 use crate::sabotage::{Deed, Failing, Stop, Work, task};
@@ -159,9 +159,9 @@ pub fn rows() -> Vec<Row> {
             |mut scene| {
                 fails(&mut scene)?;
                 break_interrupts(&mut scene)?;
-                scene
-                    .recovers(&[Crash::panic("fatal").late(), failure("kernel")], 1)
-                    .map(drop)
+                let crashes = [Crash::panic("fatal").late(), failure("kernel")];
+                let records = scene.recovers(&crashes, 1)?;
+                is_late(&records, "no emergency write")
             },
         ),
         Row::sound(

@@ -1,0 +1,80 @@
+//! A card whose volatile cache is on: the emergency flushes it, and says so if what was in it is lost.
+
+mod common;
+
+use block_device::{BlockDevice, PolledDevice};
+use common::{Bench, record_is_there, write_record};
+use drv_mmc::{Error, flag};
+use drv_sdhci_sim::{Card as SimulatedCard, Fault, Model, Plan};
+
+#[test]
+fn a_cache_that_is_on_is_flushed() {
+    let card = SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(512);
+    let bench = Bench::new(card);
+    let mut normal = bench.card_with_cache(true, true);
+    bench
+        .sim
+        .block_on(normal.identify())
+        .expect("the card is healthy");
+    let location = *normal.location();
+    assert!(location.has(flag::CACHE));
+    bench.fill(9, 12);
+    bench.sim.controller().powers_card = false;
+    let mut card = bench.emergency(true);
+    card.prepare(&location).expect("the card is healthy");
+    card.write(400, &bench.data[..9])
+        .expect("the card is healthy");
+    assert_eq!(bench.sim.card().volatile_blocks(), 9);
+    card.flush().expect("the card is healthy");
+    assert_eq!(bench.sim.card().volatile_blocks(), 0);
+    write_record(&mut card, &bench).expect("the card is healthy");
+    assert!(record_is_there(&bench));
+}
+
+/// What normal operation had left in the cache is flushed, also where the emergency itself has nothing to write.
+#[test]
+fn a_cache_that_was_filled_before_is_flushed() {
+    let card = SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(512);
+    let bench = Bench::new(card);
+    let mut normal = bench.card_with_cache(true, true);
+    bench
+        .sim
+        .block_on(normal.identify())
+        .expect("the card is healthy");
+    bench.fill(9, 9);
+    bench
+        .sim
+        .block_on(normal.write(400, &bench.data[..9]))
+        .expect("the card is healthy");
+    let location = *normal.location();
+    assert_eq!(bench.sim.card().volatile_blocks(), 9);
+    bench.sim.controller().powers_card = false;
+    let mut card = bench.emergency(true);
+    card.prepare(&location).expect("the card is healthy");
+    card.complete().expect("the card is healthy");
+    assert_eq!(bench.sim.card().volatile_blocks(), 0);
+    assert!(bench.holds(400, 9));
+}
+
+/// A card with a cache that had to be identified again may have lost what was not flushed: that must not go unsaid.
+#[test]
+fn a_cache_that_was_lost_is_not_reported_flushed() {
+    let card = SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(512);
+    let bench = Bench::new(card);
+    let mut normal = bench.card_with_cache(true, true);
+    bench
+        .sim
+        .block_on(normal.identify())
+        .expect("the card is healthy");
+    let location = *normal.location();
+    bench.sim.controller().powers_card = false;
+    let mut card = bench.emergency(true);
+    card.prepare(&location).expect("the card is healthy");
+    card.write(400, &bench.data[..9])
+        .expect("the card is healthy");
+    bench.sim.fault(Plan::next(25, Fault::Forgets));
+    let failure = card
+        .write(500, &bench.data[..2])
+        .expect_err("the cache is lost");
+    assert_eq!(failure.error, Error::CacheLost);
+}
