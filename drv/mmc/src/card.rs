@@ -220,7 +220,12 @@ impl<'a, H: Host> Card<'a, H> {
         self.run(&mut Procedure::Recover(recovery)).await
     }
 
-    async fn transfer(
+    /// Reads or writes `blocks`, beginning at block `first` of the card; what the methods of [`BlockDevice`] do, as one.
+    /// `reliable` asks for a reliable write, where the card has it.
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] before the card is identified, [`Error::OutOfBounds`], and the error of the last attempt.
+    pub async fn transfer(
         &mut self,
         direction: Direction,
         first: u64,

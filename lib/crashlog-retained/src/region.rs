@@ -214,6 +214,12 @@ impl<'a> Region<'a> {
         self.scratch
     }
 
+    /// The blocks that are written to the card as they are: those of crashes, and log pages.
+    #[must_use]
+    pub const fn written(&self) -> [&'a [Block]; 2] {
+        [self.mailbox, self.pages]
+    }
+
     /// The dump area.
     #[must_use]
     pub const fn dump(&self) -> &'a [Block] {

@@ -244,21 +244,22 @@ fn search<D: PolledDevice>(
         card: request.card,
         scratch: request.scratch,
     };
-    let (partition, store) = find_log_polled(device, &search).map_err(|error| match error {
+    find_log_polled(device, &search, |partition, store| {
+        ledger.clone_from(&store.ledger);
+        *place = Some(Place {
+            first: partition.first,
+            geometry: store.geometry,
+            format: store.format,
+            keep_first: store.keep_first,
+            next_page: store.next_page,
+        });
+    })
+    .map_err(|error| match error {
         SearchError::Partition(error) => Error::Partition(error),
         SearchError::Mount(error) => Error::Mount(error),
         SearchError::Device(error) => Error::Device(error),
         SearchError::OutOfPartition => Error::OutOfPartition,
-    })?;
-    ledger.clone_from(&store.ledger);
-    *place = Some(Place {
-        first: partition.first,
-        geometry: store.geometry,
-        format: store.format,
-        keep_first: store.keep_first,
-        next_page: store.next_page,
-    });
-    Ok(())
+    })
 }
 
 /// Writes every page of the ring and makes it durable. Returns the number of the page behind them.

@@ -35,6 +35,7 @@ mod journal;
 mod log;
 mod pages;
 mod partition;
+mod port;
 mod prepare;
 mod records;
 mod search;
@@ -50,6 +51,7 @@ pub use format::{FormatError, FormatOptions, TableOptions, format_partition, wri
 pub use log::{LogItem, LogReader};
 pub use pages::WriteError;
 pub use partition::{Partition, PartitionError, find_partition};
+pub use port::{Exchange, Need, Port, PortError, Transfer};
 pub use prepare::{Body, Extra};
 pub use records::{ReadError, RecordError, RecordReader, Tally};
 pub use search::{Search, SearchError, find_log};

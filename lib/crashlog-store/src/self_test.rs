@@ -6,8 +6,9 @@
 //!
 //! The record stands in a free slot, which stays free, and is in no counter: see [`crashlog_format::ledger`].
 
-use crate::{MountError, Options, PartitionError, Polled, ReadError, Store, find_partition};
-use block_device::{BLOCK_WORDS, Block, BlockDevice, PolledDevice, Window, WindowError};
+use crate::port::{Exchange, Port, PortError, run_polled};
+use crate::{MountError, Options, PartitionError, ReadError, Store, find_partition};
+use block_device::{BLOCK_WORDS, Block, PolledDevice};
 use crashlog_format::Reason;
 use crashlog_retained::{CrashContext, Region, StoredContext};
 
@@ -79,35 +80,37 @@ pub fn verify<D: PolledDevice>(
     for block in scratch {
         block.fill(UNREAD);
     }
+    let exchange = Exchange::over([scratch, &[], &[]]);
+    let mut card = Port::new(&exchange, device.block_count());
     let reading = async {
-        let mut device = Polled(device);
-        let found = find_partition(&mut device, partition, scratch)
+        let found = find_partition(&mut card, partition, scratch)
             .await
             .map_err(|error| match error {
-                PartitionError::Device(error) => Mismatch::Device(error),
+                PartitionError::Device(error) => read_failed(error),
                 _ => Mismatch::Lost,
             })?;
-        let window = Window::new(device, found.first, found.blocks).ok_or(Mismatch::Lost)?;
+        let window = card.window(found.first, found.blocks);
+        let window = window.ok_or(Mismatch::Lost)?;
         // Nothing is written, so how many records would be kept does not matter.
         let options = Options { keep_first: 0 };
-        let mut store =
-            Store::mount(window, options, scratch)
-                .await
-                .map_err(|error| match error {
-                    MountError::Device(error) => read_failed(error),
-                    _ => Mismatch::Lost,
-                })?;
-        compare(&mut store, sequence, stored).await
+        let mut place = None;
+        let store = Store::mount_in(&mut place, window, options, scratch)
+            .await
+            .map_err(|error| match error {
+                MountError::Device(error) => read_failed(error),
+                _ => Mismatch::Lost,
+            })?;
+        compare(store, sequence, stored).await
     };
-    // Ready at once: no future of a polled device ever waits.
-    block_device::now_or_never(reading).unwrap_or(Err(Mismatch::Lost))
+    let mut last = None;
+    run_polled(device, &exchange, reading, &mut last).map_err(|mismatch| explain(mismatch, last))
 }
 
-async fn compare<E, D: BlockDevice<Error = WindowError<E>>>(
-    store: &mut Store<'_, D>,
+async fn compare(
+    store: &mut Store<'_, Port<'_, '_>>,
     sequence: u32,
     stored: &StoredContext<'_>,
-) -> Result<(), Mismatch<E>> {
+) -> Result<(), Mismatch<()>> {
     if store
         .self_test()
         .is_none_or(|test| test.sequence != sequence)
@@ -145,9 +148,21 @@ async fn compare<E, D: BlockDevice<Error = WindowError<E>>>(
     Ok(())
 }
 
-fn read_failed<E>(error: WindowError<E>) -> Mismatch<E> {
+fn read_failed(error: PortError) -> Mismatch<()> {
     match error {
-        WindowError::Device(error) => Mismatch::Device(error),
-        WindowError::OutOfWindow => Mismatch::Lost,
+        PortError::Device => Mismatch::Device(()),
+        PortError::Refused => Mismatch::Lost,
+    }
+}
+
+/// With the device's own error.
+fn explain<E>(mismatch: Mismatch<()>, last: Option<E>) -> Mismatch<E> {
+    match mismatch {
+        Mismatch::Device(()) => last.map_or(Mismatch::Lost, Mismatch::Device),
+        Mismatch::Lost => Mismatch::Lost,
+        Mismatch::NotNamed => Mismatch::NotNamed,
+        Mismatch::Header => Mismatch::Header,
+        Mismatch::Checksum(segment) => Mismatch::Checksum(segment),
+        Mismatch::Block(block) => Mismatch::Block(block),
     }
 }

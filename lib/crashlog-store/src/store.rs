@@ -4,7 +4,6 @@ use crate::end::End;
 use block_device::{BLOCK_LEN, Block, BlockDevice};
 use crashlog_format::ledger::{Counters, Ledger};
 use crashlog_format::{CheckError, FormatId, Geometry, Superblock, SuperblockError};
-use zerocopy::FromZeros;
 
 /// How a partition is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,23 +43,6 @@ pub enum MountError<E> {
     Damaged,
 }
 
-impl<'s, D> Store<'s, D> {
-    /// The same on another device, which has to be the same partition.
-    pub(crate) fn over<E>(self, device: E) -> Store<'s, E> {
-        Store {
-            device,
-            scratch: self.scratch,
-            format: self.format,
-            geometry: self.geometry,
-            keep_first: self.keep_first,
-            ledger: self.ledger,
-            uncertain: self.uncertain,
-            next_page: self.next_page,
-            boot: self.boot,
-        }
-    }
-}
-
 impl<'s, D: BlockDevice> Store<'s, D> {
     /// Finds out everything about a partition. Reads at most 40 blocks, however large it is (unless something is
     /// damaged), and writes nothing (P8).
@@ -68,12 +50,26 @@ impl<'s, D: BlockDevice> Store<'s, D> {
     /// # Errors
     /// See [`MountError`].
     pub async fn mount(
-        mut device: D,
+        device: D,
         options: Options,
         scratch: &'s [Block],
     ) -> Result<Self, MountError<D::Error>> {
+        let mut place = None;
+        Self::mount_in(&mut place, device, options, scratch).await?;
+        // It is there, as nothing went wrong.
+        place.ok_or(MountError::Damaged)
+    }
+
+    /// As [`Store::mount`], into `place`: a store has the size of its ledger, and each asynchronous function that returns
+    /// one keeps room for another.
+    pub(crate) async fn mount_in<'p>(
+        place: &'p mut Option<Self>,
+        mut device: D,
+        options: Options,
+        scratch: &'s [Block],
+    ) -> Result<&'p mut Self, MountError<D::Error>> {
         let (format, geometry) = read_superblock(&mut device, scratch).await?;
-        let mut store = Self {
+        let store = place.insert(Self {
             device,
             scratch,
             format,
@@ -82,14 +78,14 @@ impl<'s, D: BlockDevice> Store<'s, D> {
             uncertain: true,
             next_page: 0,
             boot: 0,
-            ledger: Ledger::new_zeroed(),
-        };
+            ledger: Ledger::ZERO,
+        });
         // Flushes first: what is found may have been written before a reset that the card did not notice. From here on
         // it counts as durable, so it has to be.
         store.settle_ledger().await.map_err(MountError::Device)?;
         store.next_page = store.ledger.next_page();
         store.boot = store.ledger.boot();
-        let end = End::find(&mut store).await?;
+        let end = End::find(store).await?;
         store.next_page = end.next_page;
         store.boot = store.boot.max(end.boot);
         Ok(store)

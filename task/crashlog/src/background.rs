@@ -9,15 +9,24 @@
 //! know is in retained RAM at every moment: the log ring itself, the location of the log, the number of the next page.
 //!
 //! Nothing is written to a card before everything on it is located (P8).
+//!
+//! What a session does is written for a [`Port`], as in an emergency the search is; [`drive`] carries its requests out
+//! with the driver of normal operation.
 
 mod mount;
 mod requests;
 mod work;
 
 use core::convert::Infallible;
+use core::future::poll_fn;
+use core::pin::pin;
+use core::task::Poll;
 
-use crashlog_store::Store;
+use block_device::BlockDevice;
+use crashlog_store::{Exchange, Need, Port, PortError, Store, Transfer};
+use drv_mmc::CardLocation;
 use drv_sdhci::interrupt::Wait;
+use drv_sdhci::{Direction, ErrorKind};
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{CrashLogError, Failure, FailureStep, State, UnsavedReason};
 
@@ -25,14 +34,8 @@ use crate::card::{self, Memory, Normal};
 use crate::recorder::Recorder;
 use crate::trace::Trace;
 
-/// The partition of a card that is borrowed for a session.
-type Partition<'s, 'm> = block_device::Window<&'s mut Normal<'m>>;
-
-/// The log on it.
-type Log<'s, 'm> = Store<'m, Partition<'s, 'm>>;
-
-/// The driver's errors, as they come through the window of the partition.
-type DeviceError = block_device::WindowError<drv_mmc::Error>;
+/// The log on a card.
+type Log<'p, 'm> = Store<'m, Port<'p, 'm>>;
 
 /// Milliseconds until a card that failed, or was not there, is looked for again.
 const RETRY_MS: u64 = 5_000;
@@ -63,35 +66,118 @@ pub async fn run<'m>(recorder: &'m Recorder, memory: &Memory<'m>) -> Infallible 
 
 /// Works with one card until it fails.
 async fn session<'m>(
-    recorder: &Recorder,
+    recorder: &'m Recorder,
     card: &mut Normal<'m>,
     memory: &Memory<'m>,
 ) -> UnsavedReason {
-    let mut log = match mount::mount(recorder, card, memory).await {
-        Ok(log) => log,
-        Err(reason) => {
-            match reason {
-                // It may be the same card when it comes back.
-                UnsavedReason::Unidentified(_) | UnsavedReason::CardFailed(_) => {}
-                _ => recorder.region.location().invalidate(),
-            }
-            return reason;
+    let reason = match identify(recorder, card).await {
+        Ok(identified) => {
+            let exchange = Exchange::new(&recorder.region, recorder.region.scratch());
+            let device = Port::new(&exchange, card.block_count());
+            let work = work(recorder, device, &identified, memory);
+            drive(recorder, card, &exchange, work).await
         }
+        Err(reason) => reason,
     };
-    let failure = match work::run(recorder, &mut log, memory).await {
+    match reason {
+        // It may be the same card when it comes back.
+        UnsavedReason::Unidentified(_) | UnsavedReason::CardFailed(_) => {}
+        _ => recorder.region.location().invalidate(),
+    }
+    reason
+}
+
+async fn identify(
+    recorder: &Recorder,
+    card: &mut Normal<'_>,
+) -> Result<CardLocation, UnsavedReason> {
+    match card.identify().await {
+        Ok(()) => Ok(*card.location()),
+        Err(
+            drv_mmc::Error::NoCard
+            | drv_mmc::Error::Host(drv_sdhci::Error {
+                kind: ErrorKind::CardGone,
+                ..
+            }),
+        ) => Err(UnsavedReason::NoCard),
+        Err(error) => {
+            let failure = note_failure(recorder, FailureStep::Identify, error.code());
+            Err(UnsavedReason::Unidentified(failure))
+        }
+    }
+}
+
+/// What is done with an identified card.
+async fn work<'m>(
+    recorder: &Recorder,
+    device: Port<'_, 'm>,
+    identified: &CardLocation,
+    memory: &Memory<'m>,
+) -> UnsavedReason {
+    let mut place = None;
+    let log = match mount::mount(recorder, device, identified, memory, &mut place).await {
+        Ok(log) => log,
+        Err(reason) => return reason,
+    };
+    match work::run(recorder, log, memory).await {
         Ok(never) => match never {},
-        Err(failure) => failure,
-    };
-    UnsavedReason::CardFailed(failure)
+        Err(failure) => UnsavedReason::CardFailed(failure),
+    }
+}
+
+/// Polls `work` and carries its requests out.
+async fn drive<F: Future>(
+    recorder: &Recorder,
+    card: &mut Normal<'_>,
+    exchange: &Exchange<'_>,
+    work: F,
+) -> F::Output {
+    let mut work = pin!(work);
+    loop {
+        // Without a request it waits for something else.
+        let polled = poll_fn(|context| match work.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => exchange
+                .take()
+                .map_or(Poll::Pending, |need| Poll::Ready(Err(need))),
+        });
+        let need = match polled.await {
+            Ok(output) => return output,
+            Err(need) => need,
+        };
+        let result = match need {
+            Need::Transfer(transfer, first, blocks) => {
+                let (direction, reliable) = match transfer {
+                    Transfer::Read => (Direction::Read, false),
+                    Transfer::Write => (Direction::Write, false),
+                    Transfer::WriteReliable => (Direction::Write, true),
+                };
+                card.transfer(direction, first, blocks, reliable).await
+            }
+            Need::Flush => card.flush().await,
+            Need::Rest => card.suspend().await.map(|how| {
+                recorder.state.set(State::Suspended);
+                ringbuf_entry_root!(Trace::Suspended { how: how as u8 });
+            }),
+        };
+        exchange.answer(result.map_err(|error| {
+            recorder.card_error.set(error.code());
+            PortError::Device
+        }));
+    }
 }
 
 /// Notes a failure of the card, for whoever asks.
-fn failed(recorder: &Recorder, step: FailureStep, error: DeviceError) -> Failure {
+fn failed(recorder: &Recorder, step: FailureStep, error: PortError) -> Failure {
     let code = match error {
-        block_device::WindowError::Device(error) => error.code(),
-        // The window refused an address before the card saw it.
-        block_device::WindowError::OutOfWindow => drv_mmc::Error::OutOfBounds.code(),
+        PortError::Device => recorder.card_error.get(),
+        // An address was refused before the card saw it.
+        PortError::Refused => drv_mmc::Error::OutOfBounds.code(),
     };
+    note_failure(recorder, step, code)
+}
+
+fn note_failure(recorder: &Recorder, step: FailureStep, code: u32) -> Failure {
     let failure = Failure { step, code };
     recorder.last_failure.set(Some(failure));
     ringbuf_entry_root!(Trace::Failed(failure));

@@ -102,6 +102,8 @@ pub struct Recorder {
     pub lost: Cell<u32>,
     /// Pages written.
     pub pages_written: Cell<u32>,
+    /// The code of the card's last error.
+    pub card_error: Cell<u32>,
     /// The last failure.
     pub last_failure: Cell<Option<Failure>>,
     /// The record of an earlier boot's crash that was written late.
@@ -129,6 +131,7 @@ impl Recorder {
             card: Cell::new(Card::default()),
             lost: Cell::new(0),
             pages_written: Cell::new(0),
+            card_error: Cell::new(0),
             last_failure: Cell::new(None),
             late_record: Cell::new(None),
             self_test,

@@ -6,11 +6,11 @@ use block_device::BLOCK_LEN;
 use block_device::BlockDevice;
 use crashlog_format::Fault;
 use crashlog_format::page::{Page, PageError};
-use crashlog_store::{ReadError, RecordError, RecordReader};
+use crashlog_store::{PortError, ReadError, RecordError, RecordReader};
 use task_crashlog_api::{CrashLogError, Failure, FailureStep, Reason, RecordInfo, TaskName};
 
 use super::work::note_card;
-use super::{DeviceError, Log, failed};
+use super::{Log, failed};
 use crate::card::Memory;
 use crate::recorder::{Out, Recorder, Request, Wanted};
 use crate::reply;
@@ -178,7 +178,7 @@ async fn read_page(
         .map_err(|()| CrashLogError::BadLease)
 }
 
-fn explain(recorder: &Recorder, error: ReadError<DeviceError>) -> CrashLogError {
+fn explain(recorder: &Recorder, error: ReadError<PortError>) -> CrashLogError {
     match error {
         ReadError::Device(error) => device(recorder, error),
         ReadError::NoSuchRecord => CrashLogError::NoSuchRecord,
@@ -186,7 +186,7 @@ fn explain(recorder: &Recorder, error: ReadError<DeviceError>) -> CrashLogError 
     }
 }
 
-fn device(recorder: &Recorder, error: DeviceError) -> CrashLogError {
+fn device(recorder: &Recorder, error: PortError) -> CrashLogError {
     failed(recorder, FailureStep::Read, error);
     CrashLogError::Device
 }

@@ -6,7 +6,7 @@ use crashlog_core::agenda::{Agenda, Pending, Step};
 use crashlog_format::record::SegmentKind;
 use crashlog_format::{LateReason, Outcome, Phase};
 use crashlog_retained::{MAX_RUN, MailboxState, StoredContext};
-use crashlog_store::{Body, Extra, RecordError, WriteError};
+use crashlog_store::{Body, Extra, PortError, RecordError, WriteError};
 use drv_sdhci::interrupt::Wait;
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{Failure, FailureStep, State};
@@ -61,15 +61,8 @@ pub async fn run(
 
 /// Puts card and controller to rest. If that fails they go on as they are until there has been something to do again.
 async fn suspend(recorder: &Recorder, log: &mut Log<'_, '_>) {
-    match log.device().device().suspend().await {
-        Ok(how) => {
-            recorder.state.set(State::Suspended);
-            ringbuf_entry_root!(Trace::Suspended { how: how as u8 });
-        }
-        Err(error) => {
-            let error = block_device::WindowError::Device(error);
-            failed(recorder, FailureStep::Suspend, error);
-        }
+    if let Err(error) = log.device().rest().await {
+        failed(recorder, FailureStep::Suspend, error);
     }
 }
 
@@ -119,11 +112,9 @@ async fn write_pages(recorder: &Recorder, log: &mut Log<'_, '_>, all: bool) -> R
             .map_err(|error| match error {
                 WriteError::Device(error) => failed(recorder, FailureStep::WritePages, error),
                 // The ring numbers pages as the store wants them.
-                WriteError::TooMany | WriteError::OutOfOrder => failed(
-                    recorder,
-                    FailureStep::WritePages,
-                    block_device::WindowError::OutOfWindow,
-                ),
+                WriteError::TooMany | WriteError::OutOfOrder => {
+                    failed(recorder, FailureStep::WritePages, PortError::Refused)
+                }
             })?;
         let count = run.blocks.len();
         recorder.region.location().set_next_page(log.next_page());
