@@ -108,6 +108,15 @@ impl Evidence {
         })
     }
 
+    /// Is everything here that was there `before`?
+    pub fn is_longer_than(&self, before: &Self) -> bool {
+        self.log.starts_with(&before.log)
+            && before
+                .records
+                .iter()
+                .all(|record| self.records.contains(record))
+    }
+
     /// How many pages the log can hold.
     pub fn pages(&self) -> u64 {
         self.log_bytes / 512

@@ -85,6 +85,13 @@ pub fn rows() -> Vec<Row> {
             replaced_by_ours,
         ),
         row(
+            "card-replaced-older",
+            "the card is replaced by a copy of itself from before the last crash and many log records",
+            "recorded before the restart, on the copy, on which nothing else has changed",
+            "P8 M8",
+            replaced_by_older,
+        ),
+        row(
             "card-smaller",
             "the card is replaced by a copy that is cut in half, so that the log's place does not exist",
             "recorded late, on the whole one",
@@ -215,6 +222,38 @@ fn replaced_by_ours(mut scene: Scene<'_>) -> Result<()> {
     ensure!(
         record["task"] == "saboteur" && record["late"].is_null(),
         "the record is not as it should be: {record}"
+    );
+    Ok(())
+}
+
+/// The copy passes for the card: it has the same identification, format and structures.
+fn replaced_by_older(mut scene: Scene<'_>) -> Result<()> {
+    let older = scene.rig.artefacts.path("older.img");
+    fs::copy(&scene.card, &older)?;
+    let before = Evidence::take(&scene.rig.tool, &older)?;
+    let seen = scene.strike(Work::Sleep(1_000), SOON, Deed::Jump(NOWHERE + 4))?;
+    scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
+    // More pages than are looked at behind what seems to be the end of the log.
+    for _ in 0..3 {
+        scene.system.work(Work::Flush(140), 0, Deed::Nothing)?;
+        scene.system.go_to(Stop::Done)?;
+        scene.system.go_to(Stop::Ready)?;
+    }
+    scene.strike_idle()?;
+    scene.insert(&older)?;
+    scene.boot()?;
+    let now = Evidence::take(&scene.rig.tool, &older)?;
+    ensure!(
+        now.is_longer_than(&before),
+        "what was on the copy is not there any more"
+    );
+    let record = now.records.last().context("there is no record")?;
+    ensure!(
+        now.records.len() == before.records.len() + 1
+            && record["task"] == "saboteur"
+            && record["late"].is_null(),
+        "the records are {:#?}",
+        now.records
     );
     Ok(())
 }

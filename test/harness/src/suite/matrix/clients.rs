@@ -107,7 +107,24 @@ fn panic(mut scene: Scene<'_>, how: Failing, fault: &str) -> Result<()> {
         .system
         .work(Work::Fail { fatal: true, how }, 0, Deed::Nothing)?;
     let records = scene.recovers(&[Crash::panic("fatal")], 1)?;
-    check(&records, fault)
+    check(&records, fault)?;
+    records.iter().try_for_each(found_idle)
+}
+
+/// Controller and card were found at rest, and nothing had to be done about them.
+fn found_idle(record: &Value) -> Result<()> {
+    /// The codes of an idle controller and of transfer state (`crashlog_format::found`).
+    const IDLE: (u64, u64) = (1, 4);
+    let said = &record["emergency"];
+    let found = said["controller"].as_u64().zip(said["card"].as_u64());
+    ensure!(
+        found == Some(IDLE)
+            && said["retries"] == 0
+            && said["error"] == 0
+            && said["repairs"].as_array().is_some_and(Vec::is_empty),
+        "an idle controller and card were found like this: {said}"
+    );
+    Ok(())
 }
 
 fn oops(mut scene: Scene<'_>, how: Failing, fault: &str) -> Result<()> {
