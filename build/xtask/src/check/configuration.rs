@@ -123,6 +123,9 @@ fn task_problems(task: &Value, peripherals: &Table) -> Vec<String> {
     }
     let notifications = strings("notifications").unwrap_or_default();
     let irqs = task.get("interrupts").and_then(Value::as_table);
+    if task.get("interrupts").is_some() && irqs.is_none() {
+        problems.push("`interrupts` is no table of interrupts".into());
+    }
     for (irq, to) in irqs.into_iter().flatten() {
         let known = irq.parse::<u32>().is_ok()
             || irq.split_once('.').is_some_and(|(peripheral, name)| {
@@ -137,7 +140,7 @@ fn task_problems(task: &Value, peripherals: &Table) -> Vec<String> {
             ));
         }
         let resolved = match to {
-            Value::Integer(_) => true,
+            Value::Integer(_) => is_u32(Some(to)),
             Value::String(name) => notifications.contains(&name.as_str()),
             _ => false,
         };

@@ -1,29 +1,15 @@
-//! Trace ring buffers, counters, Idol interfaces and hiffy (humility.md, sections 7 to 9).
+//! Trace ring buffers, counters and Idol interfaces (humility.md, sections 7 to 9).
 
 use super::Report;
-use super::container::Archive;
 use super::dwarf::{Debug, Struct, Type};
+use super::hiffy;
 use super::program::Program;
 use idol::syntax::{Interface, Reply};
 use object::{Object, ObjectSection};
 use std::collections::BTreeMap;
 
-/// What Humility's `hiffy` and `manifest` look for, each of 4 bytes.
-const HIFFY_WORDS: [&str; 7] = [
-    "HIFFY_READY",
-    "HIFFY_KICK",
-    "HIFFY_REQUESTS",
-    "HIFFY_ERRORS",
-    "HIFFY_VERSION_MAJOR",
-    "HIFFY_VERSION_MINOR",
-    "HIFFY_VERSION_PATCH",
-];
-
-/// The same, of any size.
-const HIFFY_BUFFERS: [&str; 4] = ["HIFFY_TEXT", "HIFFY_DATA", "HIFFY_RSTACK", "HIFFY_FAILURE"];
-
 /// Checks the data of all programs.
-pub fn check(_: &Archive, objects: &[Program], debugs: &[Debug], report: &mut Report) {
+pub fn check(objects: &[Program], debugs: &[Debug], report: &mut Report) {
     let mut interfaces: BTreeMap<String, String> = BTreeMap::new();
     for (program, debug) in objects.iter().zip(debugs) {
         for variable in &debug.variables {
@@ -49,6 +35,19 @@ pub fn check(_: &Archive, objects: &[Program], debugs: &[Debug], report: &mut Re
                 );
             }
         }
+        for variable in &debug.variables {
+            let ty = debug.describe(variable.ty);
+            if variable.name.ends_with("_CLIENT_COUNTERS") && !ty.ends_with("EventCounts") {
+                report.add(
+                    &program.member,
+                    "8",
+                    format!(
+                        "counters `{}` are a `{ty}`; `counters ipc` takes the interface's name from `<Interface>EventCounts`",
+                        variable.name
+                    ),
+                );
+            }
+        }
         if let Some(interface) = interface(program, debug, report)
             && let Some(other) = interfaces.insert(interface.clone(), program.name.clone())
         {
@@ -59,7 +58,7 @@ pub fn check(_: &Archive, objects: &[Program], debugs: &[Debug], report: &mut Re
             );
         }
         if program.name == "hiffy" {
-            hiffy(program, debug, report);
+            hiffy::check(program, debug, report);
         }
     }
 }
@@ -251,58 +250,12 @@ fn reply(debug: &Debug, interface: &str, op: &str, reply: &Reply) -> Option<Stri
             "operation `{op}`: neither `{ok}` nor `{named}` is in the debug information, so Humility cannot show a reply"
         ));
     }
-    None
-}
-
-fn hiffy(program: &Program, debug: &Debug, report: &mut Report) {
-    let size = |name: &str| {
-        let variable = debug.variable(name)?;
-        Some(program.symbol(&variable.linkage)?.size)
-    };
-    for name in HIFFY_WORDS {
-        if size(name) != Some(4) {
-            report.add(
-                &program.member,
-                "9",
-                format!("variable `{name}` must be there, with 4 bytes"),
-            );
-        }
-    }
-    for name in HIFFY_BUFFERS {
-        if size(name).is_none() {
-            report.add(
-                &program.member,
-                "9",
-                format!("variable `{name}` must be there"),
-            );
-        }
-    }
-    let functions = debug.variable("HIFFY_FUNCTIONS").and_then(|variable| {
-        let option = debug.structure(variable.ty)?;
-        let some = option
-            .variants
-            .iter()
-            .find(|variant| variant.name == "Some")?;
-        let pointer = debug.structure(some.ty)?.member("__0")?;
-        match debug.ty(pointer.ty)? {
-            Type::Pointer { to: Some(to) } => debug.structure(*to),
-            _ => None,
-        }
-    });
-    let pairs = functions.is_some_and(|it| {
-        !it.variants.is_empty()
-            && it.variants.iter().all(|variant| {
-                debug
-                    .structure(variant.ty)
-                    .is_some_and(|it| it.is_tuple() && it.members.len() == 2)
-            })
-    });
-    if !pairs {
-        report.add(
-            &program.member,
-            "9",
-            "variable `HIFFY_FUNCTIONS` must be an Option of a pointer to an enum whose variants are pairs of arguments \
-             and error",
-        );
-    }
+    let error = reply.error_type().map(plain);
+    error
+        .filter(|error| !debug.has_enum(error))
+        .map(|error| {
+            format!(
+                "operation `{op}`: its error `{error}` is no enum in the debug information, so Humility cannot show it"
+            )
+        })
 }

@@ -197,8 +197,6 @@ impl<'a> Reader<'_, 'a> {
                             | dw::DW_ATE_unsigned
                             | dw::DW_ATE_float
                             | dw::DW_ATE_boolean
-                            | dw::DW_ATE_signed_char
-                            | dw::DW_ATE_unsigned_char
                     )
                 );
                 let name = name.unwrap_or_default();
@@ -293,7 +291,13 @@ impl<'a> Reader<'_, 'a> {
                 let external = entry.attr(dw::DW_AT_external).is_some() || linkage.is_some();
                 if let (Some(name), Some(ty), true) = (name, ty, external) {
                     let linkage = linkage.unwrap_or_else(|| name.clone());
-                    self.debug.variables.push(Variable { name, linkage, ty });
+                    let placed = placed(entry);
+                    self.debug.variables.push(Variable {
+                        name,
+                        linkage,
+                        ty,
+                        placed,
+                    });
                 }
             }
             dw::DW_TAG_typedef
@@ -365,6 +369,18 @@ fn offset(unit: &Unit<'_>, entry: &Entry<'_>) -> usize {
         .offset()
         .to_debug_info_offset(&unit.header)
         .map_or(0, |offset| offset.0)
+}
+
+/// Has a variable a place of its own? One that was left out of the program is at address 0.
+fn placed(entry: &Entry<'_>) -> bool {
+    const ADDRESS: u8 = dw::DW_OP_addr.0;
+    match entry.attr_value(dw::DW_AT_location) {
+        Some(AttributeValue::Exprloc(expression)) => match expression.0.slice() {
+            [ADDRESS, a, b, c, d, ..] => u32::from_le_bytes([*a, *b, *c, *d]) != 0,
+            _ => false,
+        },
+        _ => false,
+    }
 }
 
 fn number(entry: &Entry<'_>, name: DwAt) -> Option<u64> {

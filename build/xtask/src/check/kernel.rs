@@ -71,10 +71,10 @@ fn shape(debug: &Debug, it: &Struct) -> String {
 
 /// The kernel's program, and what it is held against.
 pub(super) struct Kernel<'a> {
-    program: &'a Program,
+    pub(super) program: &'a Program,
     pub(super) debug: &'a Debug,
-    archive: &'a Archive,
-    tasks: Vec<&'a Program>,
+    pub(super) archive: &'a Archive,
+    pub(super) tasks: Vec<&'a Program>,
     report: &'a mut Report,
 }
 
@@ -203,7 +203,7 @@ impl Kernel<'_> {
         }
     }
 
-    fn place(&self, name: &str) -> Option<(u32, u32)> {
+    pub(super) fn place(&self, name: &str) -> Option<(u32, u32)> {
         let symbol = self.program.symbol(&self.debug.variable(name)?.linkage)?;
         Some((symbol.address, symbol.size))
     }
@@ -254,112 +254,5 @@ impl Kernel<'_> {
             "structure `RegionDesc` must have `base` and `size` of 4 bytes, and `attributes` whose `bits` or `__0` is a \
              base type of 4 bytes",
         );
-    }
-
-    /// Read, write, execute, device, DMA: Humility knows no other attribute.
-    fn attributes(&mut self) {
-        let of_region = || -> Option<Vec<u32>> {
-            let region = self.only("RegionDesc")?;
-            let (table, length) = self.place("HUBRIS_REGION_DESCS")?;
-            let offset = region.member("attributes")?.offset as u32;
-            let places = (table..table.checked_add(length)?).step_by(region.size.max(4) as usize);
-            let word = |at: u32| {
-                let bytes = self.archive.read_flash(at.checked_add(offset)?, 4)?;
-                Some(u32::from_le_bytes(bytes.try_into().ok()?))
-            };
-            places.map(word).collect()
-        };
-        let unknown = of_region()
-            .into_iter()
-            .flatten()
-            .find(|attributes| *attributes > 0x1f);
-        self.expect(
-            unknown.is_none(),
-            "4.1",
-            format!("a region has the attributes {unknown:x?}; Humility knows bits 0 to 4"),
-        );
-    }
-
-    /// Each task's stack is in a region that is its alone, and its entry point in its program.
-    fn stacks(&mut self) {
-        let Some(tasks) = self.task_regions() else {
-            self.expect(
-                false,
-                "4.1",
-                "the tables of tasks and regions in flash do not fit their types",
-            );
-            return;
-        };
-        let names: Vec<String> = self.tasks.iter().map(|task| task.name.clone()).collect();
-        for (index, (entry, stack, regions)) in tasks.iter().enumerate() {
-            let Some(name) = names.get(index) else {
-                continue;
-            };
-            let (start, end) = self.tasks[index].text;
-            self.expect(
-                (start..end).contains(&(entry & !1)),
-                "4.1",
-                format!("task {index} enters at {entry:#x}, which is not in the .text of `{name}`; its members are in another order"),
-            );
-            let is_of = |region: &(u32, u32)| region.0 < *stack && *stack - region.0 <= region.1;
-            let own = regions.iter().find(|region| is_of(region));
-            let sharers = tasks
-                .iter()
-                .filter(|task| own.is_some_and(|own| task.2.contains(own)))
-                .count();
-            self.expect(
-                own.is_some() && sharers == 1,
-                "6",
-                format!("the stack of `{name}`, which ends at {stack:#x}, must be in a region of this task alone"),
-            );
-        }
-    }
-
-    /// Of each task: entry point, end of the stack, regions.
-    #[allow(clippy::type_complexity, reason = "read at one place")]
-    fn task_regions(&self) -> Option<Vec<(u32, u32, Vec<(u32, u32)>)>> {
-        let word = |address: u32| {
-            let bytes = self.archive.read_flash(address, 4)?;
-            Some(u32::from_le_bytes(bytes.try_into().ok()?))
-        };
-        let (desc, region) = (self.only("TaskDesc")?, self.only("RegionDesc")?);
-        let (descs, _) = self.place("HUBRIS_TASK_DESCS")?;
-        let (table, length) = self.place("HUBRIS_REGION_DESCS")?;
-        let at = |it: &Struct, name: &str| it.member(name).map(|member| member.offset as u32);
-        let Type::Array { element, count } = self.debug.ty(desc.member("regions")?.ty)? else {
-            return None;
-        };
-        let wide = self.debug.size(*element)? == 4;
-        let stride = region.size as u32;
-        let mut all = Vec::new();
-        for index in 0..self.tasks.len() as u32 {
-            let base = descs + index * desc.size as u32;
-            let mut regions = Vec::new();
-            for slot in 0..*count as u32 {
-                let list = base + at(desc, "regions")?;
-                let entry = if wide {
-                    word(list + 4 * slot)?
-                } else {
-                    table + stride * u32::from(self.archive.read_flash(list + slot, 1)?[0])
-                };
-                let offset = entry.checked_sub(table)?;
-                if offset % stride != 0 || offset >= length {
-                    return None;
-                }
-                let region = (
-                    word(entry + at(region, "base")?)?,
-                    word(entry + at(region, "size")?)?,
-                );
-                if region.0 != 0 {
-                    regions.push(region);
-                }
-            }
-            all.push((
-                word(base + at(desc, "entry_point")?)?,
-                word(base + at(desc, "initial_stack")?)?,
-                regions,
-            ));
-        }
-        Some(all)
     }
 }

@@ -6,18 +6,23 @@
 //!
 //! * [`container`]: the zip file, its members, and the image (sections 1 and 2),
 //! * [`program`]: each ELF file by itself (section 3),
-//! * [`dwarf`]: its debug information (section 3.1),
-//! * [`kernel`]: what is read of the kernel, and of a task's stack (sections 4 and 6),
-//! * [`data`]: trace ring buffers, counters, interfaces and hiffy (sections 7 to 9).
+//! * [`dwarf`]: its debug information (section 3.1), and [`variables`]: whether they can be found,
+//! * [`kernel`]: what is read of the kernel (section 4), [`tasks`]: of a task, [`regions`]: of its memory (section 6),
+//! * [`frames`]: how stacks are unwound (section 4.3),
+//! * [`data`]: trace ring buffers, counters and interfaces, [`hiffy`]: the executor (sections 7 to 9).
 
 mod configuration;
 pub mod container;
 mod data;
 pub mod dwarf;
+mod frames;
+mod hiffy;
 mod kernel;
 pub mod program;
+mod regions;
 mod tasks;
 mod types;
+mod variables;
 
 use anyhow::{Context, Result, bail};
 use container::Archive;
@@ -93,7 +98,8 @@ fn check(bytes: Vec<u8>, report: &mut Report) -> Result<String> {
         .map(|program| Debug::read(&program.file()?, &program.member, report))
         .collect::<Result<_>>()?;
     kernel::check(&archive, &objects, &debugs, report);
-    data::check(&archive, &objects, &debugs, report);
+    variables::check(&objects, &debugs, report);
+    data::check(&objects, &debugs, report);
     let types: usize = debugs.iter().map(|debug| debug.types.len()).sum();
     let variables: usize = debugs.iter().map(|debug| debug.variables.len()).sum();
     Ok(format!(

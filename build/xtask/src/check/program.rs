@@ -1,13 +1,9 @@
-//! One ELF file, kernel or task (humility.md, section 3), and how its stacks are unwound (section 4.3).
+//! One ELF file, kernel or task (humility.md, section 3).
 
 use super::Report;
 use super::container::Archive;
-use crate::thumb::flow::{Flow, flow, is_wide};
+use super::frames;
 use anyhow::{Result, anyhow};
-use gimli::{
-    BaseAddresses, CfaRule, CieOrFde, DebugFrame, EndianSlice, LittleEndian as Little,
-    RegisterRule, UnwindContext, UnwindSection,
-};
 use object::elf::{EM_ARM, PT_LOAD, SHF_ALLOC, SHF_COMPRESSED, SHN_ABS};
 use object::read::elf::{ElfFile32, FileHeader, ProgramHeader, SectionHeader, Sym};
 use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SymbolKind};
@@ -67,7 +63,7 @@ impl Program {
             text: text.unwrap_or_default(),
         };
         let stubs = check_functions(&program, &file, report)?;
-        check_frames(&program, &file, &stubs, report)?;
+        frames::check(&program, &file, &stubs, report)?;
         program.data = data;
         Ok(Some(program))
     }
@@ -75,6 +71,16 @@ impl Program {
     /// The parsed file.
     pub fn file(&self) -> Result<ElfFile32<'_, LittleEndian>> {
         ElfFile32::parse(&*self.data).map_err(|cause| anyhow!("{}: {cause}", self.member))
+    }
+
+    /// The word that a variable has at first, if it has a place in the file.
+    pub fn initial_word(&self, name: &str) -> Option<u32> {
+        let symbol = self.symbol(name)?;
+        let file = self.file().ok()?;
+        let section = file.section_by_name(symbol.section.as_deref()?)?;
+        let at = u64::from(symbol.address).checked_sub(section.address())? as usize;
+        let bytes = section.data().ok()?.get(at..at + 4)?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?))
     }
 
     /// The symbol of this name.
@@ -199,156 +205,13 @@ fn check_functions(
         let at = (symbol.address - start) as usize;
         let body = code.get(at..at + symbol.size as usize).unwrap_or(&[]);
         if program.name != "kernel" && name == "_start" {
-            check_entry(symbol.address, body, &mut add);
+            frames::check_entry(symbol.address, body, &mut add);
         }
-        if program.name != "kernel" && check_stub(name, symbol.address, body, &mut add) {
+        if program.name != "kernel" && frames::check_stub(name, symbol.address, body, &mut add) {
             stubs.insert(symbol.address);
         }
     }
     Ok(stubs)
-}
-
-/// Is it a stub for a system call? Then everything it pushes is pushed before the SVC, in the same function.
-fn check_stub(
-    name: &str,
-    address: u32,
-    body: &[u8],
-    add: &mut impl FnMut(&'static str, String),
-) -> bool {
-    let halfwords: Vec<u16> = body
-        .chunks_exact(2)
-        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
-        .collect();
-    let mut at = 0;
-    let mut called = false;
-    let mut pushed_behind = false;
-    while at < halfwords.len() {
-        let (first, second) = (halfwords[at], halfwords.get(at + 1).copied().unwrap_or(0));
-        let push = first & 0xfe00 == 0xb400 || first == 0xe92d;
-        match flow(address + 2 * at as u32, first, second) {
-            Flow::SystemCall => called = true,
-            _ if called && push => pushed_behind = true,
-            _ => {}
-        }
-        // What lies behind the return is not code.
-        if called && matches!(flow(0, first, second), Flow::Return | Flow::Trap) {
-            break;
-        }
-        at += if is_wide(first) { 2 } else { 1 };
-    }
-    if called && pushed_behind {
-        add(
-            "4.3",
-            format!(
-                "function `{name}` pushes behind its SVC; Humility unwinds by what is pushed before it, in the same function"
-            ),
-        );
-    }
-    called
-}
-
-/// Frames: of every function, by rules that Humility knows.
-fn check_frames(
-    program: &Program,
-    file: &ElfFile32<'_, LittleEndian>,
-    stubs: &BTreeSet<u32>,
-    report: &mut Report,
-) -> Result<()> {
-    let Some(section) = file.section_by_name(".debug_frame") else {
-        return Ok(());
-    };
-    let mut frames = DebugFrame::new(section.data()?, Little);
-    frames.set_address_size(4);
-    let bases = BaseAddresses::default();
-    let mut covered: BTreeMap<u32, u32> = BTreeMap::new();
-    let mut entries = frames.entries(&bases);
-    let mut context = UnwindContext::new();
-    while let Some(entry) = entries.next()? {
-        let CieOrFde::Fde(partial) = entry else {
-            continue;
-        };
-        let fde = partial.parse(|_: &DebugFrame<EndianSlice<'_, Little>>, bases, at| {
-            frames.cie_from_offset(bases, at)
-        })?;
-        let first = fde.initial_address() as u32 & !1;
-        covered.insert(first, first.wrapping_add(fde.len() as u32));
-        let mut rows = fde.rows(&frames, &bases, &mut context)?;
-        while let Some(row) = rows.next_row()? {
-            let known = match row.cfa() {
-                CfaRule::RegisterAndOffset { register, .. } => register.0 < 16,
-                CfaRule::Expression(_) => false,
-            };
-            if !known {
-                report.add(
-                    &program.member,
-                    "4.3",
-                    format!("the frame at {first:#x} has a CFA that is not a register plus a number; Humility panics"),
-                );
-            }
-            for (register, rule) in row.registers() {
-                let known = matches!(
-                    rule,
-                    RegisterRule::Offset(_) | RegisterRule::Undefined | RegisterRule::SameValue
-                );
-                if !known {
-                    report.add(
-                        &program.member,
-                        "4.3",
-                        format!("the frame at {first:#x} saves register {} other than at CFA plus a number", register.0),
-                    );
-                }
-            }
-        }
-    }
-    if program.name == "kernel" {
-        return Ok(());
-    }
-    // Stubs are unwound by what they push; behind the first instruction there is no frame. The compiler's own arithmetic
-    // has none either, on any target: a task never waits in it.
-    let without = |symbol: &Symbol| {
-        symbol.name == "_start"
-            || stubs.contains(&symbol.address)
-            || symbol.name.starts_with("__aeabi_")
-    };
-    for symbol in program.symbols.iter().filter(|s| s.function && s.size > 0) {
-        let range = covered.range(..=symbol.address).next_back();
-        let inside = range.is_some_and(|(_, end)| symbol.address < *end);
-        let demangled = format!("{:#}", rustc_demangle::demangle(&symbol.name));
-        let named = Symbol {
-            name: demangled.clone(),
-            ..symbol.clone()
-        };
-        if !inside && !without(&named) {
-            report.add(
-                &program.member,
-                "4.3",
-                format!("function `{demangled}` has no frame in .debug_frame; stacks through it cannot be unwound"),
-            );
-        }
-    }
-    Ok(())
-}
-
-/// The first real function of a task must begin at the top of the stack, since that is where unwinding ends.
-fn check_entry(address: u32, body: &[u8], add: &mut impl FnMut(&'static str, String)) {
-    let halfwords = body
-        .chunks_exact(2)
-        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
-    let mut behind = false;
-    for (at, first) in (address..).step_by(2).zip(halfwords) {
-        // PUSH, STMDB SP!, SUB SP
-        let moves = first & 0xfe00 == 0xb400 || first == 0xe92d || first & 0xff80 == 0xb080;
-        if moves && !behind {
-            add(
-                "4.3",
-                format!(
-                    "the entry `_start` moves the stack pointer at {at:#x}; stacks are unwound up to where it was at first"
-                ),
-            );
-        }
-        // The second half of a wide instruction is none.
-        behind = !behind && is_wide(first);
-    }
 }
 
 /// The image holds what the programs load, or the archive is of two builds.

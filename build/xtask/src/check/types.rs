@@ -56,6 +56,8 @@ pub struct Variable {
     /// What the symbol is called.
     pub linkage: String,
     pub ty: usize,
+    /// The debug information gives it a place: it was not left out of the program.
+    pub placed: bool,
 }
 
 /// Types and variables of a program.
@@ -81,6 +83,15 @@ impl Debug {
         self.types.values().any(|ty| match ty {
             Type::Base { name, .. } | Type::Enum { name, .. } => name == wanted,
             Type::Struct(it) => it.name == wanted || it.path == wanted,
+            _ => false,
+        })
+    }
+
+    /// Is there an enum of this name, with data or without?
+    pub fn has_enum(&self, wanted: &str) -> bool {
+        self.types.values().any(|ty| match ty {
+            Type::Enum { name, .. } => name == wanted,
+            Type::Struct(it) => !it.variants.is_empty() && (it.name == wanted || it.path == wanted),
             _ => false,
         })
     }

@@ -195,19 +195,79 @@ impl Archive {
 
     /// The size of a symbol.
     pub(super) fn size(&mut self, name: &str, symbol: &str, size: u32) -> Result<()> {
+        // Elf32_Sym: st_name, st_value, st_size
+        self.in_symbol(name, symbol, 8, size)
+    }
+
+    /// Puts a symbol where another is.
+    pub(super) fn same_place(&mut self, name: &str, symbol: &str, other: &str) -> Result<()> {
+        let (address, _) = self.place(name, other)?;
+        self.in_symbol(name, symbol, 4, address as u32)
+    }
+
+    fn in_symbol(&mut self, name: &str, symbol: &str, offset: usize, value: u32) -> Result<()> {
         let bytes = self.bytes(name)?;
         let file = object::File::parse(&**bytes)?;
-        let found = file.symbols().find(|it| it.name() == Ok(symbol));
+        let mut symbols = file.symbols();
+        let found = symbols.find(|it| it.name().is_ok_and(|name| is_called(name, symbol)));
         let index = found
             .with_context(|| format!("no symbol {symbol}"))?
             .index()
             .0;
         let table = file.section_by_name(".symtab").context("no .symtab")?;
         let start = table.file_range().context("no .symtab")?.0 as usize;
-        // Elf32_Sym: st_name, st_value, st_size
-        let at = start + index * 16 + 8;
-        bytes[at..at + 4].copy_from_slice(&size.to_le_bytes());
+        let at = start + index * 16 + offset;
+        bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
         Ok(())
+    }
+
+    /// Gives the frame of a function to another one.
+    pub(super) fn move_frame(&mut self, name: &str, from: &str, to: &str) -> Result<()> {
+        let (frame, _) = self.frame(name, from)?;
+        let (address, _) = self.place(name, to)?;
+        self.set(name, frame + 8, &(address as u32).to_le_bytes())
+    }
+
+    /// The end of the frame of a function, which is padding.
+    pub(super) fn end_of_frame(&mut self, name: &str, function: &str, rule: &[u8]) -> Result<()> {
+        let (_, end) = self.frame(name, function)?;
+        self.set(name, end - rule.len(), rule)
+    }
+
+    /// Begin and end of the frame of a function in the file.
+    fn frame(&mut self, name: &str, function: &str) -> Result<(usize, usize)> {
+        let (address, _) = self.place(name, function)?;
+        let bytes = self.bytes(name)?;
+        let file = object::File::parse(&**bytes)?;
+        let section = file
+            .section_by_name(".debug_frame")
+            .context("no .debug_frame")?;
+        let (mut at, length) = section.file_range().context("no .debug_frame")?;
+        let end = at + length;
+        let word = |at: u64| {
+            let word = bytes.get(at as usize..).and_then(|rest| rest.first_chunk());
+            word.map_or(0, |word| u32::from_le_bytes(*word))
+        };
+        while at < end {
+            let next = at + 4 + u64::from(word(at));
+            if word(at + 4) != u32::MAX && u64::from(word(at + 8) & !1) == address {
+                return Ok((at as usize, next as usize));
+            }
+            at = next;
+        }
+        bail!("{function} has no frame")
+    }
+
+    /// Makes the first region that a task may write so large that it reaches into the next.
+    pub(super) fn enlarge_region(&mut self) -> Result<()> {
+        const TABLE: &str = "HUBRIS_REGION_DESCS";
+        let (_, at) = self.place("elf/kernel", TABLE)?;
+        let table = self.bytes("elf/kernel")?.get(at..).context("no table")?;
+        // The kernel's own word, base, size, attributes: read and write, and nothing else.
+        let mut regions = table.chunks_exact(16);
+        let index = regions.position(|region| region[12..] == [3, 0, 0, 0]);
+        let index = index.context("no stack")? as u32;
+        self.flash(TABLE, 16 * index + 8, &[0, 0, 1, 0])
     }
 
     /// What the image has at a variable of the kernel.
@@ -237,11 +297,8 @@ impl Archive {
     fn place(&mut self, name: &str, symbol: &str) -> Result<(u64, usize)> {
         let bytes = self.bytes(name)?;
         let file = object::File::parse(&**bytes)?;
-        let is_it = |name: &str| {
-            let demangled = format!("{:#}", rustc_demangle::demangle(name));
-            name == symbol || demangled.ends_with(&format!("::{symbol}"))
-        };
-        let found = file.symbols().find(|it| it.name().is_ok_and(is_it));
+        let mut symbols = file.symbols();
+        let found = symbols.find(|it| it.name().is_ok_and(|name| is_called(name, symbol)));
         let found = found.with_context(|| format!("no symbol {symbol}"))?;
         let address = found.address() & !1;
         let index = found.section_index().context("a symbol without section")?;
@@ -275,4 +332,10 @@ impl Archive {
         bytes[start + 4] = version;
         Ok(())
     }
+}
+
+/// Is it the name of a symbol, or the end of its path?
+fn is_called(name: &str, symbol: &str) -> bool {
+    let demangled = format!("{:#}", rustc_demangle::demangle(name));
+    name == symbol || demangled.ends_with(&format!("::{symbol}")) || demangled == symbol
 }

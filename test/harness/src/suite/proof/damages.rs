@@ -250,4 +250,90 @@ pub(super) const DAMAGES: &[Damage] = &[
         |a| a.size("elf/task/hiffy", "HIFFY_KICK", 8),
         "variable `HIFFY_KICK` must be there, with 4 bytes",
     ),
+    (
+        "interrupts",
+        |a| {
+            a.text(
+                "app.toml",
+                "[tasks.console.interrupts]\n\"uart1.irq\" = \"uart1-irq\"\n",
+                "[[tasks.console.interrupts]]\n",
+            )
+        },
+        "`interrupts` is no table",
+    ),
+    (
+        "mask",
+        |a| a.text("app.toml", "= \"sdhci-irq\"", "= -1"),
+        "is bound to -1",
+    ),
+    (
+        "frame of a stub",
+        |a| a.move_frame("elf/task/jefe", "_start", "userlib::sys_recv_stub"),
+        "would count what it pushes twice",
+    ),
+    (
+        "no frame of a function",
+        |a| a.move_frame("elf/task/idle", "_start", "main"),
+        "function `_start` has no frame",
+    ),
+    (
+        "rule of a frame",
+        // DW_CFA_same_value r4
+        |a| a.end_of_frame("elf/task/idle", "main", &[8, 4]),
+        "saves register 4 other than at CFA",
+    ),
+    (
+        "stack pointer in a stub",
+        // SUB SP, #8
+        |a| a.program("elf/task/jefe", "sys_panic_stub", 4, &[0x82, 0xb0]),
+        "moves the stack pointer before its SVC",
+    ),
+    (
+        "ring buffer without symbol",
+        |a| a.size("elf/task/crashlog", "__RINGBUF", 0),
+        "variable `__RINGBUF` has no symbol",
+    ),
+    (
+        "two variables at one place",
+        |a| {
+            a.same_place(
+                "elf/task/crashlog",
+                "__CRASHLOG_SERVER_COUNTERS",
+                "__RINGBUF",
+            )
+        },
+        "Humility sees that one alone",
+    ),
+    (
+        "a name twice in the kernel",
+        |a| a.rename("elf/kernel", "CALLS", "TICKS"),
+        "variable `TICKS` is there again",
+    ),
+    (
+        "a name of the executor's",
+        |a| {
+            a.rename(
+                "elf/task/jefe",
+                "JEFE_EXTERNAL_KICK",
+                "HIFFY_KICK\0\0\0\0\0\0\0\0",
+            )
+        },
+        "variable `HIFFY_KICK` is there again",
+    ),
+    (
+        "error of an operation",
+        |a| a.rename("elf/task/crashlog", "CrashLogError", "CrashLogErrar"),
+        "its error `CrashLogError` is no enum",
+    ),
+    (
+        "version of the executor",
+        |a| a.program("elf/task/hiffy", "HIFFY_VERSION_MINOR", 0, &[4]),
+        "Humility speaks version 0.3 alone",
+    ),
+    (
+        "counters of a client",
+        |a| a.rename("elf/task/crashlog", "JefeEventCounts", "JefeEvensCounts"),
+        "takes the interface's name from",
+    ),
+    ("regions", |a| a.enlarge_region(), "two regions overlap"),
 ];
