@@ -1,7 +1,7 @@
 //! The server's side: a trait with a method for each operation, and what stands between it and the messages.
 //!
-//! For a message the generated `handle` does, in this order: may this task call this operation; do the arguments
-//! decode; do the leases hold what they should. Only then it calls the method, and sends what that returns. Whatever
+//! For a message the generated `handle` does, in this order: has the client room for the reply, and as many leases as
+//! it takes; may this task call this operation; do the arguments decode; do the leases hold what they should. Only then it calls the method, and sends what that returns. Whatever
 //! fails before is the client's error: see `idol_runtime::ClientError`.
 
 mod fail;
@@ -14,7 +14,7 @@ use crate::error::{BoxedError, Problem};
 use crate::generator::Generator;
 use crate::syntax::{Error, Interface, Lease, Operation, Reply};
 use fail::fail_server;
-use handle::handle;
+use handle::{handle, refused};
 use message::{definition, message, server_op, sizes};
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
@@ -221,8 +221,10 @@ fn server(
 ) -> TokenStream {
     let operations = operation_enum(iface);
     let trait_name = trait_name(iface);
+    let refused = refused();
     let arms = iface.ops.iter().map(|(op, operation)| {
         let body = handle(
+            &operations,
             op,
             operation,
             allowed_callers.get(&op.to_string()),
@@ -252,6 +254,7 @@ fn server(
                 incoming: &[u8],
                 rm: &userlib::RecvMessage,
             ) -> ::core::result::Result<(), idol_runtime::RequestError<u16>> {
+                #refused
                 match op {
                     #(#arms)*
                 }

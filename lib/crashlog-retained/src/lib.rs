@@ -57,4 +57,4 @@ pub use history::{History, HistorySlot, Series};
 pub use location::{CARD_LOCATION_LEN, Location, LocationCache};
 pub use mailbox::{Mailbox, MailboxState, Oops, SelfTest};
 pub use region::{Region, Start};
-pub use ring::{AppendError, LogRing, MAX_RUN, Numbering, Pending, Recovery, Run};
+pub use ring::{AppendError, LogRing, MAX_RUN, Numbering, Pending, Record, Recovery, Run};

@@ -19,6 +19,7 @@
 
 mod append;
 mod entry;
+mod record;
 mod recover;
 
 #[cfg(test)]
@@ -30,11 +31,13 @@ use block_device::Block;
 use core::cell::Cell;
 use core::convert::Infallible;
 use core::ops::ControlFlow;
+use core::sync::atomic::AtomicU32;
 use crashlog_format::page::{self, HEADER_LEN, PageHeader};
 use crashlog_format::{Crc32c, FormatId};
 use entry::{Entry, Extent, State};
 
 pub use append::AppendError;
+pub use record::Record;
 pub use recover::Recovery;
 
 /// Pages that may be on their way to the card between two flushes. Mounting looks this far for pages that a power cut
@@ -56,6 +59,8 @@ pub struct LogRing<'a> {
     head: Cell<u32>,
     /// The open page; `None` if none is open.
     open: Cell<Option<Open<'a>>>,
+    /// What is free of it; nothing if none is open.
+    room: Cell<&'a [AtomicU32]>,
     /// What counts of the open page.
     written: Cell<Written>,
     /// Number of the next record of this boot.
@@ -127,7 +132,8 @@ impl<'a> LogRing<'a> {
         let Some(Open { block, entry }) = self.open.take() else {
             return ControlFlow::Continue(());
         };
-        blank(block, self.written.get().extent.length);
+        self.room.set(&[]);
+        blank(block, self.written.get().extent.length());
         entry.set_state(State::Closed);
         self.head.set(self.head.get().wrapping_add(1));
         step()
@@ -238,7 +244,7 @@ impl<'a> LogRing<'a> {
         }
         let extent = entry.extent();
         let mut at = HEADER_LEN;
-        for _ in 0..extent.records {
+        for _ in 0..extent.records() {
             let (task, bytes) = page::task_and_len(block.word(at / 4));
             each(task, bytes);
             at = at.saturating_add(bytes);
@@ -281,13 +287,6 @@ impl<'a> LogRing<'a> {
         self.head.get().wrapping_sub(self.tail.get())
     }
 
-    /// Pages that were ever opened, modulo 2^32. It changes when there is a page to be written soon that there was not.
-    #[must_use]
-    #[inline]
-    pub fn opened_pages(&self) -> u32 {
-        self.head.get().wrapping_add(self.has_open().into())
-    }
-
     /// Is there a record in the open page?
     #[must_use]
     pub fn has_open(&self) -> bool {
@@ -300,23 +299,20 @@ impl<'a> LogRing<'a> {
         self.region.pages.len() as u32
     }
 
-    /// Opens the next page; `None` if none is free.
-    fn open_page<B>(
-        &self,
-        mut step: impl FnMut() -> ControlFlow<B>,
-    ) -> ControlFlow<B, Option<Open<'a>>> {
+    /// Opens the next page, if one is free.
+    fn open_page<B>(&self, mut step: impl FnMut() -> ControlFlow<B>) -> ControlFlow<B> {
         let head = self.head.get();
         if head.wrapping_sub(self.tail.get()) >= self.pages() {
-            return ControlFlow::Continue(None);
+            return ControlFlow::Continue(());
         }
         let (Some(block), Some(entry)) = (self.block(head), self.entry(head)) else {
-            return ControlFlow::Continue(None);
+            return ControlFlow::Continue(());
         };
         entry.open(head, self.boot, self.next_record.get(), &mut step)?;
-        let open = Open { block, entry };
-        self.open.set(Some(open));
+        self.open.set(Some(Open { block, entry }));
+        self.room.set(block.words().get(RECORDS..).unwrap_or(&[]));
         self.written.set(Written::NOTHING);
-        ControlFlow::Continue(Some(open))
+        ControlFlow::Continue(())
     }
 
     /// Passes over pages at the tail that were dropped because they did not pass their check.
@@ -352,8 +348,15 @@ impl<'a> LogRing<'a> {
 
 /// Gives a page its number and header.
 fn put_header(entry: Entry<'_>, block: &Block, seed: Crc32c, number: u32, boot: u32) {
-    let Extent { crc, length, .. } = entry.extent();
-    let header = PageHeader::words(seed, number, boot, entry.first_record(), length, crc);
+    let extent = entry.extent();
+    let header = PageHeader::words(
+        seed,
+        number,
+        boot,
+        entry.first_record(),
+        extent.length(),
+        extent.crc,
+    );
     for (to, word) in block.words().iter().zip(header) {
         store(to, word);
     }

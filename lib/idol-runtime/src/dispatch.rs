@@ -3,7 +3,8 @@
 use crate::{ClientError, RequestError};
 use core::marker::PhantomData;
 use userlib::{
-    FromPrimitive, NotificationBits, RecvMessage, TaskId, sys_recv, sys_reply, sys_reply_fault,
+    FromPrimitive, NotificationBits, RecvMessage, ReplyFaultReason, TaskId, sys_recv, sys_reply,
+    sys_reply_fault,
 };
 
 /// The part of a server that deals with notifications.
@@ -17,6 +18,10 @@ pub trait NotificationHandler {
 
 /// The operations of an interface. Implemented by generated code.
 pub trait ServerOp: FromPrimitive + Copy {
+    /// Does [`Server::handle`] itself check a request against [`Self::max_reply_size`] and
+    /// [`Self::required_lease_count`] first? Generated code does, where it knows the operation and both are constants.
+    const CHECKED_BY_HANDLE: bool = false;
+
     /// The longest reply, in bytes.
     fn max_reply_size(self) -> usize;
 
@@ -85,23 +90,37 @@ fn request<Op: ServerOp>(
     message: &RecvMessage,
 ) -> Result<(), RequestError<u16>> {
     let Some(incoming) = buffer.get(..message.message_len) else {
-        return refuse(ClientError::BadMessageSize);
+        return Err(RequestError::Fail(refused(
+            ReplyFaultReason::BadMessageSize,
+        )));
     };
     let Some(op) = Op::from_u32(message.operation) else {
-        return refuse(ClientError::UnknownOperation);
+        return Err(RequestError::Fail(refused(
+            ReplyFaultReason::UndefinedOperation,
+        )));
     };
-    if message.response_capacity < op.max_reply_size() {
-        return refuse(ClientError::ReplyBufferTooSmall);
-    }
-    if message.lease_count != op.required_lease_count() {
-        return refuse(ClientError::BadLease);
+    if !Op::CHECKED_BY_HANDLE {
+        if message.response_capacity < op.max_reply_size() {
+            return Err(RequestError::Fail(refused(
+                ReplyFaultReason::ReplyBufferTooSmall,
+            )));
+        }
+        if message.lease_count != op.required_lease_count() {
+            return Err(RequestError::Fail(refused(ReplyFaultReason::BadLeases)));
+        }
     }
     server.handle(op, incoming, message)
 }
 
-/// Out of the way of what succeeds.
+/// The client's error, by the fault that it is for. A call, and one whose argument is a small number, so that nothing of
+/// it is on the way of what succeeds.
 #[cold]
 #[inline(never)]
-fn refuse(error: ClientError) -> Result<(), RequestError<u16>> {
-    Err(error.fail())
+fn refused(reason: ReplyFaultReason) -> ClientError {
+    match reason {
+        ReplyFaultReason::UndefinedOperation => ClientError::UnknownOperation,
+        ReplyFaultReason::BadMessageSize => ClientError::BadMessageSize,
+        ReplyFaultReason::ReplyBufferTooSmall => ClientError::ReplyBufferTooSmall,
+        _ => ClientError::BadLease,
+    }
 }

@@ -26,6 +26,24 @@ pub(crate) unsafe fn with_kernel(
     work(&mut kernel, current).entry()
 }
 
+/// Calls `work` as [`with_kernel`] does, for what may turn out not to be its business: then it has changed nothing, and
+/// the entry is as if it had not happened.
+///
+/// # Safety
+///
+/// As for [`with_kernel`], which may be called for the same entry if this returns `None`.
+#[inline(always)]
+pub(crate) unsafe fn try_with_kernel(
+    current: NonNull<Task>,
+    work: impl FnOnce(&mut Kernel, TaskHandle) -> Option<TaskHandle>,
+) -> Option<NonNull<Task>> {
+    // SAFETY: as in `with_kernel`; the `Kernel` is gone when this returns.
+    let mut kernel = unsafe { Kernel::enter() };
+    // SAFETY: the running task is an element of the table.
+    let current = unsafe { TaskHandle::from_entry(current) };
+    work(&mut kernel, current).map(TaskHandle::entry)
+}
+
 /// An interrupt. A task that has become runnable preempts the running one if it is strictly more important.
 pub(crate) fn interrupt(kernel: &mut Kernel, current: TaskHandle) -> TaskHandle {
     match arch::gic::take() {

@@ -47,6 +47,7 @@
 
 mod arch;
 pub mod descs;
+mod direct;
 mod entry;
 pub mod fail;
 pub mod header;

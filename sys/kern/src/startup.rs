@@ -38,6 +38,7 @@ pub unsafe fn start_kernel(tick_divisor: u32, platform: &'static Platform) -> ! 
         check(&kernel[task]);
     }
     arch::memory::enable(&mut kernel, platform);
+    check_stacks(&kernel);
     for task in TaskHandle::all() {
         arch::reinitialize(&mut kernel[task]);
         if kernel[task].starts_at_boot() {
@@ -55,6 +56,20 @@ pub unsafe fn start_kernel(tick_divisor: u32, platform: &'static Platform) -> ! 
 fn init_task_table(table: &mut [MaybeUninit<Task>; HUBRIS_TASK_COUNT]) {
     for (entry, descriptor) in table.iter_mut().zip(&HUBRIS_TASK_DESCS) {
         entry.write(Task::new(descriptor, table::member(descriptor.index)));
+    }
+}
+
+/// Checks that no two tasks have a stack in common: the kernel copies from one to another without asking again.
+fn check_stacks(kernel: &Kernel) {
+    for task in TaskHandle::all() {
+        for other in TaskHandle::all().filter(|&other| other != task) {
+            if kernel[task].arch.shares_stack(&kernel[other].arch) {
+                fail::die(format_args!(
+                    "tasks {} and {} have a stack in common",
+                    kernel[task].descriptor.index, kernel[other].descriptor.index
+                ));
+            }
+        }
     }
 }
 

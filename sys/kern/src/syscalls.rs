@@ -4,7 +4,8 @@
 //! ([`Stop`]). Arguments are read from, and results written to, the caller's saved registers. The exception entry goes
 //! through [`KERNEL_CALLS`], so that each call has a stack frame of its own size.
 
-use crate::entry::with_kernel;
+use crate::direct;
+use crate::entry::{try_with_kernel, with_kernel};
 use crate::message::{self, lease};
 use crate::outcome::{CallFault, Outcome, Stop};
 use crate::table::{Kernel, TaskHandle};
@@ -23,8 +24,9 @@ pub(crate) type Handler = unsafe extern "C" fn(NonNull<Task>) -> NonNull<Task>;
 /// Number of system calls.
 pub(crate) const COUNT: usize = 14;
 
+/// Rows are number, call, and where there is one the call's short way.
 macro_rules! table {
-    ($($number:ident => $call:expr,)*) => {
+    ($($number:ident => $call:expr $(; $direct:path)?,)*) => {
         /// The system calls by number; after the last, what happens to all other numbers.
         pub(crate) static KERNEL_CALLS: [Handler; COUNT + 1] = {
             let numbers = [$(Sysnum::$number as usize),*];
@@ -34,10 +36,23 @@ macro_rules! table {
                 i += 1;
             }
             [$({
+                // Not part of the short way: its registers are few.
+                #[inline(never)]
                 unsafe extern "C" fn handler(task: NonNull<Task>) -> NonNull<Task> {
                     // SAFETY: a new kernel entry, see `Handler`.
                     unsafe { with_kernel(task, |kernel, caller| settle(kernel, caller, $call)) }
                 }
+                $(
+                    unsafe extern "C" fn direct(task: NonNull<Task>) -> NonNull<Task> {
+                        // SAFETY: as above.
+                        match unsafe { try_with_kernel(task, $direct) } {
+                            Some(next) => next,
+                            // SAFETY: the same entry, of which nothing has been made yet.
+                            None => unsafe { handler(task) },
+                        }
+                    }
+                    let handler = direct;
+                )?
                 handler
             },)* {
                 unsafe extern "C" fn handler(task: NonNull<Task>) -> NonNull<Task> {
@@ -55,13 +70,13 @@ macro_rules! table {
 }
 
 table! {
-    Send => message::send,
+    Send => message::send; direct::send,
     Recv => message::recv,
-    Reply => message::reply,
+    Reply => message::reply; direct::reply,
     SetTimer => time::set_timer,
-    BorrowRead => lease::borrow_read,
-    BorrowWrite => lease::borrow_write,
-    BorrowInfo => lease::borrow_info,
+    BorrowRead => lease::borrow_read; direct::borrow_read,
+    BorrowWrite => lease::borrow_write; direct::borrow_write,
+    BorrowInfo => lease::borrow_info; direct::borrow_info,
     IrqControl => interrupts::irq_control,
     Panic => |_, _| Err(CallFault::Panic.into()),
     GetTimer => time::get_timer,

@@ -84,6 +84,35 @@ pub(crate) fn copy(
     Ok(count)
 }
 
+/// As [`copy`], of two different tasks' memory and only if it lies in the regions of their stacks. `None` if it does not,
+/// which says nothing about who owns it.
+#[inline(always)]
+pub(crate) fn copy_between_stacks(
+    kernel: &Kernel,
+    from: TaskHandle,
+    source: UserSlice<u8>,
+    to: TaskHandle,
+    destination: UserSlice<u8>,
+) -> Option<u32> {
+    let count = source.count().min(destination.count());
+    if count == 0 {
+        return Some(0);
+    }
+    if !kernel[from]
+        .arch
+        .in_stack_region(source.base(), source.end())
+        || !kernel[to]
+            .arch
+            .in_stack_region(destination.base(), destination.end())
+    {
+        return None;
+    }
+    // SAFETY: as in `copy`. The slices do not overlap, because the regions do not: all callers name two different tasks,
+    // and that no two have a stack in common is checked at start (`startup`).
+    unsafe { arch::copy(source.base(), destination.base(), count) };
+    Some(count)
+}
+
 /// Takes base and length of the slices, in registers, so that the way past it needs no memory for them.
 #[cold]
 #[inline(never)]

@@ -36,10 +36,10 @@ pub(crate) struct ReceiveBlock {
     r6: usize,
     /// Source; then the message's length.
     r7: usize,
-    /// The sender's reply capacity.
-    r8: usize,
-    /// Number of leases.
-    r9: usize,
+    /// Nothing; then the sender's reply capacity.
+    r8: MaybeUninit<usize>,
+    /// Nothing; then the number of leases.
+    r9: MaybeUninit<usize>,
 }
 
 /// Arguments of BORROW_READ and BORROW_WRITE in the order of r4..r8.
@@ -95,17 +95,19 @@ fn receive(buffer: &mut [u8], notification_mask: u32, source: usize) -> (u32, Re
         r5: buffer.len(),
         r6: notification_mask as usize,
         r7: source,
-        r8: 0,
-        r9: 0,
+        r8: MaybeUninit::uninit(),
+        r9: MaybeUninit::uninit(),
     };
     // SAFETY: see the module's description.
     unsafe { crate::sys_recv_stub(&raw mut block) };
+    // SAFETY: the stub has written all words of the block.
+    let (capacity, leases) = unsafe { (block.r8.assume_init(), block.r9.assume_init()) };
     let message = RecvMessage {
         sender: TaskId(block.r5 as u16),
         operation: block.r6 as u32,
         message_len: block.r7,
-        response_capacity: block.r8,
-        lease_count: block.r9,
+        response_capacity: capacity,
+        lease_count: leases,
     };
     (block.r4 as u32, message)
 }

@@ -9,6 +9,23 @@ use core::cell::Cell;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Exceeded;
 
+/// What a client may be charged with, as long as nothing else happens to its account.
+#[derive(Debug)]
+#[must_use]
+pub struct Charge<'a> {
+    held: &'a Cell<u32>,
+    /// What it holds with it.
+    with: u32,
+}
+
+impl Charge<'_> {
+    /// Charges it.
+    #[inline]
+    pub fn make(self) {
+        self.held.set(self.with);
+    }
+}
+
 /// Bytes held by each of `TASKS` clients, and how many each may hold.
 #[derive(Debug)]
 pub struct Quotas<const TASKS: usize> {
@@ -26,22 +43,21 @@ impl<const TASKS: usize> Quotas<TASKS> {
         }
     }
 
-    /// May client `task` have `bytes` more?
+    /// May client `task` have `bytes` more? Nothing is charged until [`Charge::make`].
     ///
     /// # Errors
     /// [`Exceeded`] if it would hold more than its share, or there is no such task.
     #[inline]
-    pub fn check(&self, task: usize, bytes: u32) -> Result<(), Exceeded> {
-        let held = self.held.get(task).ok_or(Exceeded)?.get();
-        if bytes > self.limit.saturating_sub(held) {
-            Err(Exceeded)
-        } else {
-            Ok(())
+    pub fn check(&self, task: usize, bytes: u32) -> Result<Charge<'_>, Exceeded> {
+        let held = self.held.get(task).ok_or(Exceeded)?;
+        match held.get().checked_add(bytes) {
+            Some(with) if with <= self.limit => Ok(Charge { held, with }),
+            _ => Err(Exceeded),
         }
     }
 
-    /// Charges client `task` with `bytes`, whatever it holds: after [`Quotas::check`], or for what is found in the
-    /// ring at start. A task that does not exist any more is not charged.
+    /// Charges client `task` with `bytes`, whatever it holds: for what is found in the ring at start. A task that does
+    /// not exist any more is not charged.
     #[inline]
     pub fn charge(&self, task: usize, bytes: u32) {
         if let Some(held) = self.held.get(task) {
@@ -88,14 +104,13 @@ mod tests {
     fn one_client_at_its_limit_leaves_the_others_theirs() {
         let quotas = Quotas::<3>::new(100);
         for _ in 0..10 {
-            assert_eq!(quotas.check(1, 10), Ok(()));
-            quotas.charge(1, 10);
+            quotas.check(1, 10).unwrap().make();
         }
-        assert_eq!(quotas.check(1, 1), Err(Exceeded));
-        assert_eq!(quotas.check(2, 100), Ok(()));
+        assert!(quotas.check(1, 1).is_err());
+        assert!(quotas.check(2, 100).is_ok());
         quotas.release(1, 10);
-        assert_eq!(quotas.check(1, 10), Ok(()));
-        assert_eq!(quotas.check(1, 11), Err(Exceeded));
+        assert!(quotas.check(1, 10).is_ok());
+        assert!(quotas.check(1, 11).is_err());
         assert_eq!(quotas.total(), 90);
     }
 
@@ -103,16 +118,16 @@ mod tests {
     fn more_than_the_limit_found_at_start_is_worked_off() {
         let quotas = Quotas::<1>::new(100);
         quotas.charge(0, 150);
-        assert_eq!(quotas.check(0, 1), Err(Exceeded));
+        assert!(quotas.check(0, 1).is_err());
         quotas.release(0, 60);
-        assert_eq!(quotas.check(0, 10), Ok(()));
+        assert!(quotas.check(0, 10).is_ok());
         assert_eq!(quotas.held(0), 90);
     }
 
     #[test]
     fn a_task_that_does_not_exist_gets_nothing_and_breaks_nothing() {
         let quotas = Quotas::<2>::new(100);
-        assert_eq!(quotas.check(2, 1), Err(Exceeded));
+        assert!(quotas.check(2, 1).is_err());
         quotas.charge(2, 5);
         quotas.release(2, 5);
         quotas.release(0, 5);
@@ -125,6 +140,6 @@ mod tests {
         quotas.charge(0, u32::MAX);
         quotas.charge(0, 1);
         assert_eq!(quotas.held(0), u32::MAX);
-        assert_eq!(quotas.check(0, 1), Err(Exceeded));
+        assert!(quotas.check(0, 1).is_err());
     }
 }

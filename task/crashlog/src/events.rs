@@ -29,7 +29,7 @@ enum Waiting {
 /// What happened, and what the background waits for.
 pub struct Events {
     waiting: Cell<Waiting>,
-    /// The controller interrupted, or the timer fired.
+    /// What the background waits for has come: the controller interrupted, the timer fired, or there is work.
     woken: Cell<bool>,
     /// There may be something new to do.
     work: Cell<bool>,
@@ -58,20 +58,23 @@ impl Events {
             self.woken.set(true);
         }
         if bits.check_notification_mask(notifications::OOPS_MASK) {
-            self.work.set(true);
+            self.work();
         }
     }
 
-    /// There may be something new to do.
+    /// There may be something new to do. While the background waits for the controller, that is for later.
     #[inline]
     pub fn work(&self) {
         self.work.set(true);
+        if self.waiting.get() == Waiting::Work {
+            self.woken.set(true);
+        }
     }
 
     /// Would polling the background make a difference?
     #[inline]
     pub fn is_due(&self) -> bool {
-        self.woken.get() || (self.work.get() && self.waiting.get() == Waiting::Work)
+        self.woken.get()
     }
 
     /// Waits until there may be something to do, or `deadline` (milliseconds since boot).

@@ -127,11 +127,18 @@ fn operate(region: Region<'static>, self_test: SelfTest) -> bool {
     let mut context = Context::from_waker(Waker::noop());
     let mut buffer = Message([0; server::INCOMING_SIZE]);
     loop {
-        if recorder.events.is_due() {
-            // It never ends.
-            let _ = background.as_mut().poll(&mut context);
-        }
-        idol_runtime::dispatch(&mut buffer.0, &mut server);
+        // It never ends.
+        let _ = background.as_mut().poll(&mut context);
+        serve(&recorder, &mut server, &mut buffer);
+    }
+}
+
+/// Answers requests until there is something for the background. A function of its own, as what it does for each is
+/// not to wade through the stack of the background.
+#[inline(never)]
+fn serve(recorder: &Recorder, server: &mut Server<'_>, buffer: &mut Message) {
+    while !recorder.events.is_due() {
+        idol_runtime::dispatch(&mut buffer.0, server);
     }
 }
 

@@ -3,8 +3,7 @@
 //! No operation waits. What needs the card is put down in [`Recorder::waiting`] and answered by the background; the
 //! caller stays blocked in its call until then, and its leases stay valid.
 
-use crashlog_retained::RecordHeader;
-use crashlog_retained::page::record_len;
+use crashlog_retained::{Record, RecordHeader};
 use idol_runtime::{ClientError, Leased, LenLimit, NotificationHandler, R, RequestError};
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{CrashLogError, Level, RECORD_MAX, RecordInfo, State, Status, Stream};
@@ -24,14 +23,10 @@ fn refuse<T>(error: CrashLogError) -> Result<T, RequestError<CrashLogError>> {
     Err(error.into())
 }
 
-/// Room for the payload of one record, aligned so that it is copied by words.
-#[repr(C, align(4))]
-struct Payload([u8; RECORD_MAX]);
-
 /// The server.
 pub struct Server<'a> {
     recorder: &'a Recorder,
-    payload: Payload,
+    record: Record,
 }
 
 impl<'a> Server<'a> {
@@ -39,7 +34,7 @@ impl<'a> Server<'a> {
     pub fn new(recorder: &'a Recorder) -> Self {
         Self {
             recorder,
-            payload: Payload([0; RECORD_MAX]),
+            record: Record::new(),
         }
     }
 
@@ -78,6 +73,8 @@ impl NotificationHandler for Server<'_> {
 }
 
 impl InOrderCrashLogImpl for Server<'_> {
+    // The operation that counts; the others are not on its way.
+    #[inline(always)]
     fn append(
         &mut self,
         msg: &RecvMessage,
@@ -88,16 +85,15 @@ impl InOrderCrashLogImpl for Server<'_> {
     ) -> Result<u32, RequestError<CrashLogError>> {
         let recorder = self.recorder;
         let task = msg.sender.index();
-        let bytes = record_len(data.len()) as u32;
-        if recorder.quotas.check(task, bytes).is_err() {
-            return refuse(CrashLogError::Full);
-        }
-        let Some(payload) = self.payload.0.get_mut(..data.len()) else {
+        let Ok(payload) = self.record.payload(data.len()) else {
             return refuse(CrashLogError::BadLease);
         };
         if data.read_range(0..data.len(), payload).is_err() {
             return refuse(CrashLogError::BadLease);
         }
+        let Ok(charge) = recorder.quotas.check(task, self.record.space()) else {
+            return refuse(CrashLogError::Full);
+        };
         let now = sys_get_timer().now;
         let header = RecordHeader {
             stream: on_card(stream),
@@ -107,20 +103,18 @@ impl InOrderCrashLogImpl for Server<'_> {
             lost,
             time: now,
         };
-        let opened = recorder.ring.opened_pages();
-        let Ok(sequence) = recorder.ring.append(&header, payload) else {
+        let Ok(sequence) = recorder.ring.append_record(&header, &mut self.record) else {
             return refuse(CrashLogError::Full);
         };
-        recorder.quotas.charge(task, bytes);
+        charge.make();
         if lost != 0 {
             recorder
                 .lost
                 .set(recorder.lost.get().saturating_add(lost.into()));
         }
-        if recorder.oldest.get().is_none() {
-            recorder.oldest.set(Some(now));
-        }
-        if opened != recorder.ring.opened_pages() {
+        if recorder.ring.has_begun_page() {
+            // Where there was no page there was nothing that is not durable.
+            recorder.oldest.set(recorder.oldest.get().or(Some(now)));
             recorder.events.work();
         }
         Ok(sequence)

@@ -7,17 +7,28 @@ use crate::syntax::{Encoding, Error, Lease, Operation, RecvStrategy, Reply, is_u
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 
-/// Statements that handle one operation.
+/// Statements that handle one operation, of the enumeration `operations`.
 pub(super) fn handle(
+    operations: &Ident,
     op: &Ident,
     operation: &Operation,
     callers: Option<&Vec<usize>>,
     counting: Option<&Counting>,
 ) -> TokenStream {
+    let check_size_and_leases = quote! {
+        const OP: #operations = #operations::#op;
+        if rm.response_capacity < idol_runtime::ServerOp::max_reply_size(OP) {
+            return ::core::result::Result::Err(idol_runtime::RequestError::Fail(refused(userlib::ReplyFaultReason::ReplyBufferTooSmall)));
+        }
+        if rm.lease_count != idol_runtime::ServerOp::required_lease_count(OP) {
+            return ::core::result::Result::Err(idol_runtime::RequestError::Fail(refused(userlib::ReplyFaultReason::BadLeases)));
+        }
+    };
     let check_caller = match callers.map(Vec::as_slice) {
         None => None,
         Some([]) => {
             return quote! {
+                #check_size_and_leases
                 // Nobody may.
                 ::core::result::Result::Err(idol_runtime::ClientError::AccessViolation.fail())
             };
@@ -28,7 +39,7 @@ pub(super) fn handle(
                 .map(|index| Literal::usize_unsuffixed(*index));
             Some(quote! {
                 if !::core::matches!(rm.sender.index(), #(#callers)|*) {
-                    return ::core::result::Result::Err(idol_runtime::ClientError::AccessViolation.fail());
+                    return ::core::result::Result::Err(idol_runtime::RequestError::Fail(refused(userlib::ReplyFaultReason::AccessViolation)));
                 }
             })
         }
@@ -39,15 +50,17 @@ pub(super) fn handle(
             quote! { args.#name }
         }
         RecvStrategy::FromPrimitive(_) => {
-            quote! { args.#name().ok_or(idol_runtime::ClientError::BadMessageContents.fail())? }
+            or_refused(&quote! { args.#name() }, "BadMessageContents")
         }
         _ => quote! { args.#name() },
     });
     let leases = operation.leases.values().enumerate().map(take_lease);
     let reply = reply(op, operation, counting);
+    let args_read = or_refused(&quote! { #read(incoming) }, "BadMessageContents");
     quote! {
+        #check_size_and_leases
         #check_caller
-        let args = #read(incoming).ok_or(idol_runtime::ClientError::BadMessageContents.fail())?;
+        let args = #args_read;
         let result = self.1.#op(rm #(, #args)* #(, #leases)*);
         #reply
     }
@@ -61,22 +74,60 @@ fn take_lease((index, lease): (usize, &Lease)) -> TokenStream {
         (false, true) => "write_only",
         (_, false) => "read_only",
     };
-    let bad_lease = quote! { idol_runtime::ClientError::BadLease.fail() };
     if !is_unsized(&lease.ty) {
         let constructor = format_ident!("{constructor}");
-        return quote! { idol_runtime::Leased::#constructor(rm.sender, #index).ok_or(#bad_lease)? };
+        return or_refused(
+            &quote! { idol_runtime::Leased::#constructor(rm.sender, #index) },
+            "BadLeases",
+        );
     }
     let constructor = format_ident!("{constructor}_slice");
-    match lease.max_len {
+    let taken = match lease.max_len {
         None => quote! {
-            idol_runtime::Leased::#constructor(rm.sender, #index, ::core::option::Option::None).ok_or(#bad_lease)?
+            idol_runtime::Leased::#constructor(rm.sender, #index, ::core::option::Option::None)
         },
         Some(max_len) => {
             let max_len = Literal::u32_unsuffixed(max_len.get());
             quote! {
                 idol_runtime::Leased::#constructor(rm.sender, #index, ::core::num::NonZeroU32::new(#max_len))
                     .and_then(|lease| ::core::convert::TryFrom::try_from(lease).ok())
-                    .ok_or(#bad_lease)?
+            }
+        }
+    };
+    or_refused(&taken, "BadLeases")
+}
+
+/// Expression for what is in an `Option`; for nothing, the client is refused with this fault.
+fn or_refused(option: &TokenStream, fault: &str) -> TokenStream {
+    let fault = format_ident!("{fault}");
+    quote! {
+        match #option {
+            ::core::option::Option::Some(value) => value,
+            ::core::option::Option::None => {
+                return ::core::result::Result::Err(idol_runtime::RequestError::Fail(refused(
+                    userlib::ReplyFaultReason::#fault,
+                )));
+            }
+        }
+    }
+}
+
+/// The function that makes the client's error of the fault that it is for. A call, and one whose argument is a small
+/// number, so that nothing of it is on the way of what succeeds.
+pub(super) fn refused() -> TokenStream {
+    quote! {
+        #[cold]
+        #[inline(never)]
+        fn refused(reason: userlib::ReplyFaultReason) -> idol_runtime::ClientError {
+            match reason {
+                userlib::ReplyFaultReason::ReplyBufferTooSmall => {
+                    idol_runtime::ClientError::ReplyBufferTooSmall
+                }
+                userlib::ReplyFaultReason::AccessViolation => idol_runtime::ClientError::AccessViolation,
+                userlib::ReplyFaultReason::BadMessageContents => {
+                    idol_runtime::ClientError::BadMessageContents
+                }
+                _ => idol_runtime::ClientError::BadLease,
             }
         }
     }

@@ -227,6 +227,8 @@ pub(super) fn server_op(iface: &Interface) -> TokenStream {
     });
     quote! {
         impl idol_runtime::ServerOp for #name {
+            const CHECKED_BY_HANDLE: bool = true;
+
             #[inline(always)]
             fn max_reply_size(self) -> usize {
                 match self {

@@ -1,16 +1,12 @@
 //! Accepting a record: see the theory of operation in the parent.
 
-use super::entry::Extent;
-use super::{LogRing, Open, RECORDS, Written};
+use super::{LogRing, Open, Record, Written};
 use crate::words::store;
 use core::convert::Infallible;
 use core::ops::ControlFlow;
 use core::sync::atomic::AtomicU32;
 use crashlog_format::Crc32c;
-use crashlog_format::page::{self, CAPACITY, MAX_PAYLOAD, RECORD_HEADER_LEN, RecordHeader};
-
-/// Words of a record's header.
-const RECORD_HEADER: usize = RECORD_HEADER_LEN / 4;
+use crashlog_format::page::RecordHeader;
 
 /// Why a record was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,20 +24,31 @@ impl<'a> LogRing<'a> {
     ///
     /// # Errors
     /// See [`AppendError`]; the ring is then unchanged, but for an open page that may have been closed.
-    #[inline]
     pub fn append(&self, header: &RecordHeader, payload: &[u8]) -> Result<u32, AppendError> {
-        self.append_words(&header_words(header, payload), payload)
+        let mut record = Record::new();
+        record.payload(payload.len())?.copy_from_slice(payload);
+        self.append_record(header, &mut record)
+    }
+
+    /// As [`Self::append`], of a payload that is in place already.
+    ///
+    /// # Errors
+    /// As for [`Self::append`].
+    #[inline(always)]
+    pub fn append_record(
+        &self,
+        header: &RecordHeader,
+        record: &mut Record,
+    ) -> Result<u32, AppendError> {
+        record.head(header);
+        self.append_words(record)
     }
 
     /// A function of its own: it is optimised for speed, its caller for size.
     #[inline(never)]
-    fn append_words(
-        &self,
-        header: &[u32; RECORD_HEADER],
-        payload: &[u8],
-    ) -> Result<u32, AppendError> {
+    fn append_words(&self, record: &Record) -> Result<u32, AppendError> {
         let never_stop = || ControlFlow::<Infallible>::Continue(());
-        match self.put(header, payload, never_stop) {
+        match self.put(record.words(), never_stop) {
             ControlFlow::Continue(result) => result,
         }
     }
@@ -54,117 +61,90 @@ impl<'a> LogRing<'a> {
         payload: &[u8],
         step: impl FnMut() -> ControlFlow<B>,
     ) -> ControlFlow<B, Result<u32, AppendError>> {
-        self.put(&header_words(header, payload), payload, step)
+        let mut record = Record::new();
+        match record.payload(payload.len()) {
+            Ok(place) => place.copy_from_slice(payload),
+            Err(error) => return ControlFlow::Continue(Err(error)),
+        }
+        record.head(header);
+        self.put(record.words(), step)
+    }
+
+    /// Is the record that was accepted last the first in its page? If so there will soon be a page to be written that
+    /// there was not.
+    #[must_use]
+    #[inline]
+    pub fn has_begun_page(&self) -> bool {
+        self.written.get().extent.records() == 1
     }
 
     #[inline(always)]
     fn put<B>(
         &self,
-        header: &[u32; RECORD_HEADER],
-        payload: &[u8],
+        record: &[u32],
         mut step: impl FnMut() -> ControlFlow<B>,
     ) -> ControlFlow<B, Result<u32, AppendError>> {
-        if payload.len() > MAX_PAYLOAD {
-            return ControlFlow::Continue(Err(AppendError::TooLong));
-        }
-        let needed = page::record_len(payload.len());
-        let fits = usize::from(self.written.get().extent.length).saturating_add(needed) <= CAPACITY;
-        let open = match self.open.get() {
-            Some(open) if fits => open,
-            _ => match self.turn_page(&mut step)? {
-                Some(open) => open,
-                None => return ControlFlow::Continue(Err(AppendError::Full)),
-            },
+        let (to, room) = match self.room.get().split_at_checked(record.len()) {
+            Some(split) => split,
+            None => {
+                self.turn_page(&mut step)?;
+                match self.room.get().split_at_checked(record.len()) {
+                    Some(split) => split,
+                    None => return ControlFlow::Continue(Err(AppendError::Full)),
+                }
+            }
         };
-        let Written { extent, select } = self.written.get();
-
-        let first = RECORDS.saturating_add(usize::from(extent.length) / 4);
-        let words = open.block.words().get(first..).unwrap_or(&[]);
-        // What was checked above makes both splits possible.
-        let Some((to_header, to_payload)) = words.split_first_chunk::<RECORD_HEADER>() else {
+        let Some(Open { entry, .. }) = self.open.get() else {
+            // There is room in an open page only.
             return ControlFlow::Continue(Err(AppendError::Full));
         };
-        let (whole, rest) = payload.as_chunks::<4>();
-        let mut crc = Crc32c::resume(extent.crc);
-        // Bounded by MAX_PAYLOAD above.
-        crc = copy(crc, (to_header, to_payload), (header, whole), &mut step)?;
-        if !rest.is_empty()
-            && let Some(to) = to_payload.get(whole.len())
-        {
-            let word = padded(rest);
-            crc = crc.word(word);
-            store(to, word);
-            step()?;
-        }
-
-        let extent = Extent {
-            crc: crc.value(),
-            // At most CAPACITY.
-            length: extent.length.wrapping_add(needed as u16),
-            records: extent.records.wrapping_add(1),
-        };
+        let Written { extent, select } = self.written.get();
+        let crc = copy(Crc32c::resume(extent.crc), to, record, &mut step)?;
+        let extent = extent.with_record(crc.value(), record.len());
         let select = !select;
-        open.entry.set_alternate(select, extent, &mut step)?;
-        open.entry.select(select);
+        entry.set_alternate(select, extent, &mut step)?;
+        entry.select(select);
         step()?;
 
-        let record = self.next_record.get();
-        self.next_record.set(record.wrapping_add(1));
+        self.room.set(room);
         self.written.set(Written { extent, select });
-        ControlFlow::Continue(Ok(record))
+        let number = self.next_record.get();
+        self.next_record.set(number.wrapping_add(1));
+        ControlFlow::Continue(Ok(number))
     }
 
-    /// Closes the open page, if there is one, and opens the next; `None` if none is free.
+    /// Closes the open page, if there is one, and opens the next, if one is free.
     #[cold]
     #[inline(never)]
-    fn turn_page<B>(
-        &self,
-        mut step: impl FnMut() -> ControlFlow<B>,
-    ) -> ControlFlow<B, Option<Open<'a>>> {
+    fn turn_page<B>(&self, mut step: impl FnMut() -> ControlFlow<B>) -> ControlFlow<B> {
         self.close_stepwise(&mut step)?;
         self.open_page(&mut step)
     }
 }
 
-/// Copies a header and then as many words of payload as there are, and carries their checksum on. Two words at a time; a
-/// function of its own, as the four tables of the checksum leave no registers for anything else.
-#[inline(never)]
+/// Copies words and carries their checksum on, four at a time.
+#[inline(always)]
 fn copy<B>(
     mut crc: Crc32c,
-    (to_header, to_payload): (&[AtomicU32; RECORD_HEADER], &[AtomicU32]),
-    (header, payload): (&[u32; RECORD_HEADER], &[[u8; 4]]),
+    to: &[AtomicU32],
+    from: &[u32],
     mut step: impl FnMut() -> ControlFlow<B>,
 ) -> ControlFlow<B, Crc32c> {
-    let mut one = |to: &AtomicU32, word: u32| {
+    let mut one = |to: &AtomicU32, word: &u32| {
+        let word = u32::from_le(*word);
         crc = crc.word(word);
         store(to, word);
         step()
     };
-    for (to, word) in to_header.iter().zip(header) {
-        one(to, *word)?;
+    let (to_fours, to_rest) = to.as_chunks::<4>();
+    let (fours, rest) = from.as_chunks::<4>();
+    for (to, from) in to_fours.iter().zip(fours) {
+        for (to, word) in to.iter().zip(from) {
+            one(to, word)?;
+        }
     }
-    let (pairs, last) = payload.as_chunks::<2>();
-    let (to_pairs, _) = to_payload.as_chunks::<2>();
-    for ([to_a, to_b], [a, b]) in to_pairs.iter().zip(pairs) {
-        one(to_a, u32::from_le_bytes(*a))?;
-        one(to_b, u32::from_le_bytes(*b))?;
-    }
-    if let ([word], Some(to)) = (last, to_payload.get(payload.len().wrapping_sub(1))) {
-        one(to, u32::from_le_bytes(*word))?;
+    for (to, word) in to_rest.iter().zip(rest) {
+        one(to, word)?;
     }
     ControlFlow::Continue(crc)
-}
-
-/// The header of a record on its page. A payload whose length does not fit is refused before this is used.
-#[inline]
-fn header_words(header: &RecordHeader, payload: &[u8]) -> [u32; RECORD_HEADER] {
-    header.to_words(payload.len() as u16)
-}
-
-/// One to three bytes as a word.
-fn padded(bytes: &[u8]) -> u32 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |word, byte| word << 8 | u32::from(*byte))
 }

@@ -31,19 +31,35 @@ pub(super) enum State {
 pub(super) struct Extent {
     /// Checksum over them.
     pub crc: u32,
-    /// Bytes.
-    pub length: u16,
-    /// How many they are.
-    pub records: u16,
+    /// As in the entry: bytes in the lower half, how many records they are in the upper.
+    lengths: u32,
 }
 
 impl Extent {
     /// No record.
-    pub(super) const EMPTY: Self = Self {
-        crc: 0,
-        length: 0,
-        records: 0,
-    };
+    pub(super) const EMPTY: Self = Self { crc: 0, lengths: 0 };
+
+    /// Bytes.
+    pub(super) fn length(self) -> u16 {
+        let [a, b, ..] = self.lengths.to_le_bytes();
+        u16::from_le_bytes([a, b])
+    }
+
+    /// How many records they are.
+    pub(super) fn records(self) -> u16 {
+        let [.., c, d] = self.lengths.to_le_bytes();
+        u16::from_le_bytes([c, d])
+    }
+
+    /// With one more record, of so many words; the checksum is then `crc`. The page has room for it, so neither half
+    /// overflows.
+    pub(super) fn with_record(self, crc: u32, words: usize) -> Self {
+        let more = (words as u32).wrapping_mul(4) | 1 << 16;
+        Self {
+            crc,
+            lengths: self.lengths.wrapping_add(more),
+        }
+    }
 }
 
 /// The entry of one page: words of the region, by these numbers.
@@ -111,7 +127,7 @@ impl<'a> Entry<'a> {
     /// Number that follows those of its records.
     pub(super) fn next_record(self) -> u32 {
         self.first_record()
-            .wrapping_add(self.extent().records.into())
+            .wrapping_add(self.extent().records().into())
     }
 
     pub(super) fn number(self) -> u32 {
@@ -134,16 +150,16 @@ impl<'a> Entry<'a> {
 
     pub(super) fn alternate(self, which: bool) -> Option<Extent> {
         let [crc, lengths] = self.alternate_words(which).map(load);
-        let [a, b, c, d] = lengths.to_le_bytes();
-        let length = u16::from_le_bytes([a, b]);
+        let extent = Extent { crc, lengths };
+        let length = extent.length();
         if usize::from(length) > CAPACITY || !length.is_multiple_of(4) {
             return None;
         }
         let most = length / crashlog_format::page::RECORD_HEADER_LEN as u16;
+        let records = extent.records().min(most);
         Some(Extent {
             crc,
-            length,
-            records: u16::from_le_bytes([c, d]).min(most),
+            lengths: u32::from(length) | u32::from(records) << 16,
         })
     }
 
@@ -157,10 +173,7 @@ impl<'a> Entry<'a> {
         let [crc, lengths] = self.alternate_words(which);
         store(crc, extent.crc);
         step()?;
-        store(
-            lengths,
-            u32::from(extent.length) | u32::from(extent.records) << 16,
-        );
+        store(lengths, extent.lengths);
         step()
     }
 

@@ -106,6 +106,7 @@ impl<'a> LogRing<'a> {
             tail: Cell::new(0),
             head: Cell::new(0),
             open: Cell::new(None),
+            room: Cell::new(&[]),
             written: Cell::new(Written::NOTHING),
             next_record: Cell::new(1),
             durable: Cell::new(0),
@@ -170,14 +171,14 @@ fn take(entry: Entry<'_>, block: &Block) -> bool {
 
 fn close(entry: Entry<'_>, block: &Block) {
     if entry.state() == State::Open {
-        super::blank(block, entry.extent().length);
+        super::blank(block, entry.extent().length());
         entry.set_state(State::Closed);
     }
 }
 
 /// Do the records in `block` pass the check that `extent` states, and are they as many as it states?
 fn holds(block: &Block, extent: Extent) -> bool {
-    let records = words(block, RECORDS, usize::from(extent.length) / 4);
+    let records = words(block, RECORDS, usize::from(extent.length()) / 4);
     let crc = records
         .iter()
         .fold(Crc32c::new(), |crc, word| crc.word(load(word)));
@@ -188,5 +189,5 @@ fn holds(block: &Block, extent: Extent) -> bool {
         at = at.saturating_add(bytes);
         count = count.saturating_add(1);
     }
-    crc.value() == extent.crc && at == usize::from(extent.length) && count == extent.records
+    crc.value() == extent.crc && at == usize::from(extent.length()) && count == extent.records()
 }

@@ -89,6 +89,7 @@ fn an_interrupted_append_counts_whole_or_not_at_all() {
                 tail: ring.tail.clone(),
                 head: ring.head.clone(),
                 open: Cell::new(None),
+                room: Cell::new(&[]),
                 written: ring.written.clone(),
                 next_record: ring.next_record.clone(),
                 durable: ring.durable.clone(),
@@ -98,6 +99,12 @@ fn an_interrupted_append_counts_whole_or_not_at_all() {
                 block: interrupted.block(head).unwrap(),
                 entry: interrupted.entry(head).unwrap(),
             }));
+            if let Some(Open { block, .. }) = interrupted.open.get() {
+                let words = block.words();
+                interrupted
+                    .room
+                    .set(&words[words.len() - ring.room.get().len()..]);
+            }
             let mut steps = 0;
             let result = interrupted.append_stepwise(&header(7, 9), &payload, || {
                 steps += 1;

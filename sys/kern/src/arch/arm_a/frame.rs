@@ -60,12 +60,12 @@ pub struct ArchState {
     pub(crate) translation_table: u32,
     /// CONTEXTIDR: the ASID.
     pub(crate) address_space: u32,
-    /// Lowest address of the region that the stack is in.
+    /// Size of the region that the stack is in, in bytes.
+    pub(crate) stack_size: u32,
+    /// Lowest address of that region.
     pub(crate) stack_low: u32,
     /// Highest offset from there at which a frame fits, in words.
     pub(crate) stack_room: u32,
-    /// Size of that region, in bytes.
-    pub(crate) stack_size: u32,
     /// FPEXC: enabled while the floating-point registers are this task's.
     pub(crate) fpexc: u32,
     /// Stack pointer when the frame did not fit; 0 if it did.
@@ -76,8 +76,14 @@ impl ArchState {
     /// Does `[base, end)` lie in the region of the stack? It is plain memory that the task may read and write.
     #[inline(always)]
     pub(crate) fn in_stack_region(&self, base: u32, end: u32) -> bool {
-        // Neither the region wraps nor `[base, end)`.
-        base >= self.stack_low && end.wrapping_sub(self.stack_low) <= self.stack_size
+        // Neither the region wraps nor `[base, end)`. Both are compared in any case: that is less than to branch.
+        (base >= self.stack_low) & (end.wrapping_sub(self.stack_low) <= self.stack_size)
+    }
+
+    /// Do the regions of two tasks' stacks have a byte in common?
+    pub(crate) fn shares_stack(&self, other: &Self) -> bool {
+        let end = |arch: &Self| arch.stack_low.saturating_add(arch.stack_size);
+        self.stack_low < end(other) && other.stack_low < end(self)
     }
 }
 
