@@ -102,6 +102,8 @@ pub struct System {
     clock: u32,
     /// When it was at a stop that was no start, if there was one since the last start.
     last: Option<u64>,
+    /// Milliseconds from the stop before the last start to that start.
+    pub restart_ms: u64,
 }
 
 impl System {
@@ -151,6 +153,7 @@ impl System {
             at: None,
             clock,
             last: None,
+            restart_ms: 0,
         })
     }
 
@@ -174,6 +177,7 @@ impl System {
                 let now = self.milliseconds()?;
                 if let Some(before) = self.last.take() {
                     let took = now.saturating_sub(before);
+                    self.restart_ms = took;
                     ensure!(
                         took <= BUDGET_MS,
                         "the system took {took} ms to restart, and may take {BUDGET_MS}"
