@@ -137,7 +137,15 @@ pub fn rows() -> Vec<Row> {
             "data phase, of the emergency write",
             "recorded late, from retained RAM, with the reason",
             "X3",
-            reset,
+            |scene| reset(scene, 7),
+        ),
+        Row::sound(
+            "emergency-reset-prepare",
+            "a client, then the machine is reset from outside in the emergency",
+            "command in flight, of the emergency's first phase",
+            "recorded late, from retained RAM, with the reason",
+            "X3",
+            |scene| reset(scene, 1),
         ),
     ]
 }
@@ -303,11 +311,11 @@ fn hangs(mut scene: Scene<'_>, once: bool) -> Result<()> {
     Ok(())
 }
 
-fn reset(mut scene: Scene<'_>) -> Result<()> {
+fn reset(mut scene: Scene<'_>, command: u32) -> Result<()> {
     begin(&mut scene)?;
     panic(&mut scene)?;
     scene.go_into(EMERGENCY)?;
-    scene.system.go_to_command(7)?;
+    scene.system.go_to_command(command)?;
     scene
         .system
         .machine
