@@ -8,8 +8,9 @@
 //! needs no memory but registers.
 
 use crate::table::{Kernel, TaskHandle};
+use crate::task::Meeting;
 use crate::umem;
-use abi::{LeaseAttributes, SchedState, TaskId, TaskState, ULease};
+use abi::{LeaseAttributes, TaskId, ULease};
 use kerncore::slice::UserSlice;
 
 /// SEND.
@@ -24,25 +25,21 @@ pub(crate) fn send(kernel: &mut Kernel, caller: TaskHandle) -> Option<TaskHandle
         leases,
         lease_count,
     ] = kernel[caller].save.arguments();
+    let id = TaskId((target >> 16) as u16);
     // The kernel itself is no task of the table.
-    let callee = kernel.lookup(TaskId((target >> 16) as u16)).ok()?;
-    let id = kernel[caller].id;
-    if !kernel[callee].state.can_accept_message_from(id) {
+    let callee = TaskHandle::new(id.index())?;
+    if kernel[callee].meeting != Meeting::receive(id) {
         return None;
     }
-    let message = UserSlice::<u8>::new(message, message_len).ok()?;
-    let reply = UserSlice::<u8>::new(reply, reply_len).ok()?;
-    let leases = UserSlice::<ULease>::new(leases, lease_count).ok()?;
+    UserSlice::<u8>::new(reply, reply_len).ok()?;
+    UserSlice::<ULease>::new(leases, lease_count).ok()?;
     let [buffer, buffer_len, ..] = kernel[callee].save.arguments();
-    let buffer = UserSlice::<u8>::new(buffer, buffer_len).ok()?;
-    umem::copy_between_stacks(kernel, caller, message, callee, buffer)?;
-    kernel[callee].save.set_received(
-        id,
-        target & 0xffff,
-        message.count(),
-        reply.count(),
-        leases.count(),
-    );
+    let message = [message, message_len];
+    umem::copy_between_stacks(kernel, caller, message, callee, [buffer, buffer_len])?;
+    let sender = kernel[caller].id;
+    kernel[callee]
+        .save
+        .set_received(sender, target & 0xffff, message_len, reply_len, lease_count);
     kernel.hand_over(caller, callee);
     Some(callee)
 }
@@ -52,14 +49,13 @@ pub(crate) fn send(kernel: &mut Kernel, caller: TaskHandle) -> Option<TaskHandle
 pub(crate) fn reply(kernel: &mut Kernel, caller: TaskHandle) -> Option<TaskHandle> {
     let client = waiting_for_reply(kernel, caller)?;
     let [_, code, message, message_len, ..] = kernel[caller].save.arguments();
-    let message = UserSlice::<u8>::new(message, message_len).ok()?;
     let [_, _, _, buffer, buffer_len, ..] = kernel[client].save.arguments();
-    let buffer = UserSlice::<u8>::new(buffer, buffer_len).ok()?;
-    if message.count() > buffer.count() {
+    if message_len > buffer_len {
         return None;
     }
-    let copied = umem::copy_between_stacks(kernel, caller, message, client, buffer)?;
-    kernel[client].save.set_response(code, copied);
+    let message = [message, message_len];
+    umem::copy_between_stacks(kernel, caller, message, client, [buffer, buffer_len])?;
+    kernel[client].save.set_response(code, message_len);
     kernel.replied(client);
     Some(caller)
 }
@@ -68,9 +64,8 @@ pub(crate) fn reply(kernel: &mut Kernel, caller: TaskHandle) -> Option<TaskHandl
 #[inline(always)]
 pub(crate) fn borrow_read(kernel: &mut Kernel, caller: TaskHandle) -> Option<TaskHandle> {
     let [_, _, _, buffer, len, ..] = kernel[caller].save.arguments();
-    let buffer = UserSlice::new(buffer, len).ok()?;
     let (lender, leased) = leased_memory(kernel, caller, LeaseAttributes::READ)?;
-    let copied = umem::copy_between_stacks(kernel, lender, leased, caller, buffer)?;
+    let copied = umem::copy_between_stacks(kernel, lender, leased, caller, [buffer, len])?;
     kernel[caller].save.set_response(0, copied);
     Some(caller)
 }
@@ -79,9 +74,8 @@ pub(crate) fn borrow_read(kernel: &mut Kernel, caller: TaskHandle) -> Option<Tas
 #[inline(always)]
 pub(crate) fn borrow_write(kernel: &mut Kernel, caller: TaskHandle) -> Option<TaskHandle> {
     let [_, _, _, buffer, len, ..] = kernel[caller].save.arguments();
-    let buffer = UserSlice::new(buffer, len).ok()?;
     let (lender, leased) = leased_memory(kernel, caller, LeaseAttributes::WRITE)?;
-    let copied = umem::copy_between_stacks(kernel, caller, buffer, lender, leased)?;
+    let copied = umem::copy_between_stacks(kernel, caller, [buffer, len], lender, leased)?;
     kernel[caller].save.set_response(0, copied);
     Some(caller)
 }
@@ -100,11 +94,9 @@ pub(crate) fn borrow_info(kernel: &mut Kernel, caller: TaskHandle) -> Option<Tas
 #[inline(always)]
 fn waiting_for_reply(kernel: &Kernel, caller: TaskHandle) -> Option<TaskHandle> {
     let [id, ..] = kernel[caller].save.arguments();
-    let client = kernel.lookup(TaskId(id as u16)).ok()?;
-    match kernel[client].state {
-        TaskState::Healthy(SchedState::InReply(to)) if to == kernel[caller].id => Some(client),
-        _ => None,
-    }
+    let id = TaskId(id as u16);
+    let client = TaskHandle::new(id.index())?;
+    (kernel[client].meeting == Meeting::reply(id, kernel[caller].id)).then_some(client)
 }
 
 /// The lease that the caller's arguments 0 and 1 name.
@@ -113,12 +105,7 @@ fn lease(kernel: &Kernel, caller: TaskHandle) -> Option<(TaskHandle, ULease)> {
     let lender = waiting_for_reply(kernel, caller)?;
     let [_, index, ..] = kernel[caller].save.arguments();
     let [_, _, _, _, _, table, count] = kernel[lender].save.arguments();
-    let table = UserSlice::<ULease>::new(table, count).ok()?;
-    let task = &kernel[lender];
-    if !task.arch.in_stack_region(table.base(), table.end()) {
-        return None;
-    }
-    let lease = umem::read_lease(task, table, index).ok()??;
+    let lease = umem::read_lease_in_stack(&kernel[lender], table, count, index)?;
     Some((lender, lease))
 }
 
@@ -128,7 +115,7 @@ fn leased_memory(
     kernel: &Kernel,
     caller: TaskHandle,
     wanted: LeaseAttributes,
-) -> Option<(TaskHandle, UserSlice<u8>)> {
+) -> Option<(TaskHandle, [u32; 2])> {
     let (lender, lease) = lease(kernel, caller)?;
     let [_, _, offset, ..] = kernel[caller].save.arguments();
     let rest = lease.length.checked_sub(offset)?;
@@ -136,5 +123,5 @@ fn leased_memory(
     if !lease.attributes.contains(wanted) {
         return None;
     }
-    Some((lender, UserSlice::new(base, rest).ok()?))
+    Some((lender, [base, rest]))
 }

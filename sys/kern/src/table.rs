@@ -204,7 +204,7 @@ impl Kernel {
     pub(crate) fn block(&mut self, task: TaskHandle, state: SchedState) {
         let member = self[task].member;
         self.sets().runnable.remove(member);
-        self[task].state = TaskState::Healthy(state);
+        self[task].set_state(TaskState::Healthy(state));
         if let SchedState::InSend(to) = state
             && let Some(to) = TaskHandle::new(to.index())
         {
@@ -220,14 +220,14 @@ impl Kernel {
         runnable.remove(from);
         runnable.insert(to);
         let id = self[receiver].id;
-        self[sender].state = TaskState::Healthy(SchedState::InReply(id));
-        self[receiver].state = TaskState::Healthy(SchedState::Runnable);
+        self[sender].set_state(TaskState::Healthy(SchedState::InReply(id)));
+        self[receiver].set_state(TaskState::Healthy(SchedState::Runnable));
     }
 
     /// A task that was in InReply has its reply.
     #[inline(always)]
     pub(crate) fn replied(&mut self, task: TaskHandle) {
-        self[task].state = TaskState::Healthy(SchedState::Runnable);
+        self[task].set_state(TaskState::Healthy(SchedState::Runnable));
         let member = self[task].member;
         self.sets().runnable.insert(member);
     }
@@ -236,7 +236,7 @@ impl Kernel {
     #[inline(always)]
     pub(crate) fn wake(&mut self, task: TaskHandle) {
         self.withdraw(task);
-        self[task].state = TaskState::Healthy(SchedState::Runnable);
+        self[task].set_state(TaskState::Healthy(SchedState::Runnable));
         let member = self[task].member;
         self.sets().runnable.insert(member);
     }
@@ -247,7 +247,7 @@ impl Kernel {
         let member = self[sender].member;
         let id = self[receiver].id;
         self[receiver].senders.remove(member);
-        self[sender].state = TaskState::Healthy(SchedState::InReply(id));
+        self[sender].set_state(TaskState::Healthy(SchedState::InReply(id)));
     }
 
     /// Takes a task out of the sets that its state has put it in.
@@ -281,10 +281,10 @@ impl Kernel {
             TaskState::Healthy(state) => state,
             TaskState::Faulted { original_state, .. } => original_state,
         };
-        self[task].state = TaskState::Faulted {
+        self[task].set_state(TaskState::Faulted {
             fault,
             original_state,
-        };
+        });
         self.post(TaskHandle::supervisor(), FAULT_NOTIFICATION)
     }
 

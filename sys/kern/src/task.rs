@@ -21,7 +21,8 @@ pub struct Task {
     pub(crate) arch: arch::ArchState,
     /// Scheduling priority.
     pub(crate) priority: Priority,
-    /// What it is doing. Changed only by the methods of the kernel that keep the sets of tasks true.
+    /// What it is doing. Changed only by the methods of the kernel that keep the sets of tasks true, through
+    /// [`Task::set_state`].
     pub(crate) state: TaskState,
     /// Its timer.
     pub(crate) timer: TimerState,
@@ -37,6 +38,40 @@ pub struct Task {
     pub(crate) member: Member,
     /// The tasks that are in InSend to it.
     pub(crate) senders: Tasks,
+    /// Its state once more, as far as the short ways of calls look for it. Changed together with `state`.
+    pub(crate) meeting: Meeting,
+}
+
+/// Which task waits for which other, in one word.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[repr(transparent)]
+pub struct Meeting(u32);
+
+impl Meeting {
+    /// It waits for nothing of the two below.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+
+    /// `client` waits for the reply of `server`.
+    #[inline(always)]
+    pub(crate) fn reply(client: TaskId, server: TaskId) -> Self {
+        Self(u32::from(client.0) | u32::from(server.0) << 16)
+    }
+
+    /// `receiver` waits for a message, from whomever it comes. The kernel is in nobody's debt for a reply.
+    #[inline(always)]
+    pub(crate) fn receive(receiver: TaskId) -> Self {
+        Self::reply(receiver, TaskId::KERNEL)
+    }
+
+    /// What a task in this state waits for.
+    #[inline(always)]
+    fn of(task: TaskId, state: TaskState) -> Self {
+        match state {
+            TaskState::Healthy(SchedState::InReply(server)) => Self::reply(task, server),
+            TaskState::Healthy(SchedState::InRecv(None)) => Self::receive(task),
+            _ => Self::NONE,
+        }
+    }
 }
 
 impl Task {
@@ -55,7 +90,15 @@ impl Task {
             id: TaskId::for_index_and_gen(index, Generation::ZERO),
             member,
             senders: Tasks::EMPTY,
+            meeting: Meeting::NONE,
         }
+    }
+
+    /// Changes its state.
+    #[inline(always)]
+    pub(crate) fn set_state(&mut self, state: TaskState) {
+        self.state = state;
+        self.meeting = Meeting::of(self.id, state);
     }
 
     /// Begins a new life: new name, nothing pending. Registers and memory are the caller's business.
@@ -64,7 +107,7 @@ impl Task {
         self.id = self.id.next_generation();
         self.timer = TimerState::default();
         self.notifications = 0;
-        self.state = TaskState::Healthy(SchedState::Stopped);
+        self.set_state(TaskState::Healthy(SchedState::Stopped));
         self.senders = Tasks::EMPTY;
     }
 

@@ -84,32 +84,34 @@ pub(crate) fn copy(
     Ok(count)
 }
 
-/// As [`copy`], of two different tasks' memory and only if it lies in the regions of their stacks. `None` if it does not,
-/// which says nothing about who owns it.
+/// As [`copy`], of two different tasks' memory, which is given as base and length. Only if it lies in the regions of
+/// their stacks, and then it is well-formed; or is well-formed, and one of the two is empty. `None` if not, which says
+/// nothing about what else it is.
 #[inline(always)]
 pub(crate) fn copy_between_stacks(
     kernel: &Kernel,
     from: TaskHandle,
-    source: UserSlice<u8>,
+    source: [u32; 2],
     to: TaskHandle,
-    destination: UserSlice<u8>,
+    destination: [u32; 2],
 ) -> Option<u32> {
-    let count = source.count().min(destination.count());
+    let ([source, source_len], [destination, destination_len]) = (source, destination);
+    let count = source_len.min(destination_len);
     if count == 0 {
+        UserSlice::<u8>::new(source, source_len).ok()?;
+        UserSlice::<u8>::new(destination, destination_len).ok()?;
         return Some(0);
     }
-    if !kernel[from]
-        .arch
-        .in_stack_region(source.base(), source.end())
+    if !kernel[from].arch.has_in_stack_region(source, source_len)
         || !kernel[to]
             .arch
-            .in_stack_region(destination.base(), destination.end())
+            .has_in_stack_region(destination, destination_len)
     {
         return None;
     }
     // SAFETY: as in `copy`. The slices do not overlap, because the regions do not: all callers name two different tasks,
     // and that no two have a stack in common is checked at start (`startup`).
-    unsafe { arch::copy(source.base(), destination.base(), count) };
+    unsafe { arch::copy(source, destination, count) };
     Some(count)
 }
 
@@ -226,14 +228,44 @@ pub(crate) fn read_lease(
     let Some(entry) = table.element(index) else {
         return Ok(None);
     };
-    let words = entry.base() as *const [u32; 3];
-    // SAFETY: inside a table that is mapped memory of a task, aligned as `UserSlice<ULease>` proves, and every bit
-    // pattern is valid. Volatile, because it is not the kernel's own memory.
+    // SAFETY: inside a table that is mapped memory of a task, aligned as `UserSlice<ULease>` proves.
+    Ok(Some(unsafe { load_lease(entry.base()) }))
+}
+
+/// As [`read_lease`], of a table, given as address and number of entries, that lies in the region of the task's stack;
+/// then it is well-formed. `None` if it does not, or is too short.
+#[inline(always)]
+pub(crate) fn read_lease_in_stack(
+    task: &Task,
+    table: u32,
+    count: u32,
+    index: u32,
+) -> Option<ULease> {
+    let size = const { size_of::<ULease>() as u32 };
+    // So few that neither product wraps.
+    let is_table = table & 3 == 0 && index < count && count < 1 << 16;
+    if !is_table
+        || !task
+            .arch
+            .has_in_stack_region(table, count.wrapping_mul(size))
+    {
+        return None;
+    }
+    // SAFETY: inside a table that is mapped memory of the task, and aligned.
+    Some(unsafe { load_lease(table.wrapping_add(index.wrapping_mul(size))) })
+}
+
+/// # Safety
+///
+/// At `address` are twelve bytes of mapped task memory, aligned to words.
+#[inline(always)]
+unsafe fn load_lease(address: u32) -> ULease {
+    let words = address as *const [u32; 3];
+    // SAFETY: the caller's promise, and every bit pattern is valid. Volatile, because it is not the kernel's own memory.
     let [attributes, base_address, length] = unsafe { words.read_volatile() };
-    let attributes = LeaseAttributes::from_bits_retain(attributes);
-    Ok(Some(ULease {
-        attributes,
+    ULease {
+        attributes: LeaseAttributes::from_bits_retain(attributes),
         base_address,
         length,
-    }))
+    }
 }

@@ -48,7 +48,10 @@ impl<'a> LogRing<'a> {
     #[inline(never)]
     fn append_words(&self, record: &Record) -> Result<u32, AppendError> {
         let never_stop = || ControlFlow::<Infallible>::Continue(());
-        match self.put(record.words(), never_stop) {
+        let Some(words) = record.words() else {
+            return Err(AppendError::TooLong);
+        };
+        match self.put(words, never_stop) {
             ControlFlow::Continue(result) => result,
         }
     }
@@ -67,7 +70,7 @@ impl<'a> LogRing<'a> {
             Err(error) => return ControlFlow::Continue(Err(error)),
         }
         record.head(header);
-        self.put(record.words(), step)
+        self.put(record.words().unwrap_or(&[]), step)
     }
 
     /// Is the record that was accepted last the first in its page? If so there will soon be a page to be written that

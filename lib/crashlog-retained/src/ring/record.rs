@@ -45,10 +45,8 @@ impl Record {
         }
         self.used = used;
         self.length = length as u16;
-        let bytes = words.as_mut_bytes().get_mut(RECORD_HEADER_LEN..);
-        bytes
-            .and_then(|bytes| bytes.get_mut(..length))
-            .ok_or(AppendError::TooLong)
+        let (_, payload) = self.words.as_mut_bytes().split_at_mut(RECORD_HEADER_LEN);
+        payload.get_mut(..length).ok_or(AppendError::TooLong)
     }
 
     /// Bytes that it takes in the ring.
@@ -66,10 +64,10 @@ impl Record {
         }
     }
 
-    /// All of it.
+    /// All of it. It never has more words than there are.
     #[inline(always)]
-    pub(super) fn words(&self) -> &[u32] {
-        self.words.get(..self.used).unwrap_or(&[])
+    pub(super) fn words(&self) -> Option<&[u32]> {
+        self.words.get(..self.used)
     }
 }
 

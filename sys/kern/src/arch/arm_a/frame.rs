@@ -76,8 +76,18 @@ impl ArchState {
     /// Does `[base, end)` lie in the region of the stack? It is plain memory that the task may read and write.
     #[inline(always)]
     pub(crate) fn in_stack_region(&self, base: u32, end: u32) -> bool {
-        // Neither the region wraps nor `[base, end)`. Both are compared in any case: that is less than to branch.
-        (base >= self.stack_low) & (end.wrapping_sub(self.stack_low) <= self.stack_size)
+        // Neither the region wraps nor `[base, end)`.
+        base >= self.stack_low && end.wrapping_sub(self.stack_low) <= self.stack_size
+    }
+
+    /// Do `length` bytes from `base` on lie in it? Then they do not wrap, since the region does not.
+    #[inline(always)]
+    pub(crate) fn has_in_stack_region(&self, base: u32, length: u32) -> bool {
+        let offset = base.wrapping_sub(self.stack_low);
+        // What is below the region is far above it as an offset.
+        self.stack_size
+            .checked_sub(offset)
+            .is_some_and(|rest| length <= rest)
     }
 
     /// Do the regions of two tasks' stacks have a byte in common?
