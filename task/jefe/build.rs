@@ -31,8 +31,8 @@ struct Config {
     crash: Option<Crash>,
 }
 
-/// The retained region.
-#[derive(Deserialize)]
+/// Memory that is mapped as a whole.
+#[derive(Clone, Deserialize)]
 struct Region {
     address: u32,
     size: u32,
@@ -40,6 +40,9 @@ struct Region {
 
 /// The memory output that is shared with the recorder.
 const RETAINED: &str = "crash";
+
+/// Bytes of an area for dumps (`humpty::DUMP_AREA_SIZE`).
+const AREA_SIZE: u32 = 0x1000;
 
 fn main() -> Result<()> {
     // The library's host tests have no application around them.
@@ -89,6 +92,9 @@ fn generate() -> Result<()> {
     if let Some(crash) = &config.crash {
         println!("cargo::rustc-cfg=recorder");
         recorder_tables(&mut rust, crash, &file, &tasks)?;
+    }
+    if build_util::has_feature("dump") {
+        dump_regions(&mut rust, config.crash.is_some(), &file)?;
     }
     // Of several that are equally unimportant any will do: one is left that can run.
     let last = tasks.values().map(|task| task.priority).enumerate();
@@ -181,6 +187,40 @@ fn recorder_tables(
          pub const RETAINED_SIZE: usize = {:#x};\n",
         region.address, region.size
     )?;
+    Ok(())
+}
+
+/// What dumps are made in: all extern regions, but that which is shared with the recorder.
+fn dump_regions(rust: &mut String, has_recorder: bool, file: &str) -> Result<()> {
+    let shared = build_util::task_extern_regions::<Region>()?;
+    let mut areas = shared.clone();
+    if has_recorder {
+        areas.shift_remove(RETAINED);
+    }
+    ensure!(
+        areas.values().any(|region| region.size >= AREA_SIZE),
+        "{file}: tasks.{}.extern-regions: feature `dump` needs memory for dumps, {AREA_SIZE:#x} bytes or more",
+        build_util::task_name()
+    );
+    writeln!(
+        rust,
+        "/// What dumps are made in.\npub const DUMP_REGIONS: [humpty::DumpAreaRegion; {}] = [",
+        areas.len()
+    )?;
+    for Region { address, size } in areas.values() {
+        writeln!(
+            rust,
+            "    humpty::DumpAreaRegion {{ address: {address:#x}, length: {size:#x} }},"
+        )?;
+    }
+    writeln!(
+        rust,
+        "];\n/// All extern regions: address and size.\npub const SHARED: &[(u32, u32)] = &["
+    )?;
+    for Region { address, size } in shared.values() {
+        writeln!(rust, "    ({address:#x}, {size:#x}),")?;
+    }
+    writeln!(rust, "];")?;
     Ok(())
 }
 

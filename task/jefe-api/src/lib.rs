@@ -11,10 +11,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-mod dump;
 mod reset;
 
-pub use dump::{DumpAgentError, DumpArea, DumpAreaRegion, DumpContents};
+pub use dump_agent_api::DumpAgentError;
+pub use humpty::{DumpArea, DumpAreaRegion, DumpContents};
 pub use reset::ResetReason;
 
 use userlib::sys_send;

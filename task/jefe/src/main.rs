@@ -23,6 +23,10 @@
 //! that no task can block it. Tasks send to it by the operations of
 //! `idl/jefe.idol`, whose callers app.toml can restrict.
 //!
+//! With the feature `dump` a task that faults is also dumped into areas of
+//! memory, for the dump agent and a debugger behind it, before it is restarted
+//! (module `dump`).
+//!
 //! Its own fault is the kernel's to handle.
 
 #![no_std]
@@ -30,6 +34,8 @@
 
 #[cfg_attr(not(recorder), path = "no_recorder.rs")]
 mod crash;
+#[cfg_attr(not(feature = "dump"), path = "no_dump.rs")]
+mod dump;
 mod external;
 mod server;
 
@@ -37,6 +43,7 @@ use core::mem::MaybeUninit;
 
 use crash::Crash;
 use crashlog_supervisor::{Consequence, Disposition, Phase};
+use dump::Dumps;
 use hubris_num_tasks::NUM_TASKS;
 use idol_runtime::NotificationHandler;
 use ringbuf::{counted_ringbuf, ringbuf_entry};
@@ -57,6 +64,12 @@ enum Trace {
     None,
     /// A task faulted, for the n-th time in this boot.
     Fault { task: usize, count: usize },
+    /// A faulted task was dumped, from this area on.
+    #[cfg(feature = "dump")]
+    Dumped { task: usize, area: u8 },
+    /// It was not, for this reason.
+    #[cfg(feature = "dump")]
+    NotDumped(#[count(children)] task_jefe_api::DumpAgentError),
     /// A task that faulted is left down.
     LeftDown { task: usize },
     /// The same fault of a task came again and again: it is left down.
@@ -95,6 +108,7 @@ struct Server {
     tasks: [Health; NUM_TASKS],
     fault_counts: [usize; NUM_TASKS],
     crash: Crash,
+    dumps: Dumps,
     /// The last phase of an emergency in the trace.
     traced: Phase,
     /// When to look at the debugger's words again.
@@ -119,6 +133,7 @@ fn main() -> ! {
         tasks,
         fault_counts: [0; NUM_TASKS],
         crash: crash::new(),
+        dumps: Dumps::new(),
         traced: Phase::Normal,
         next_look: TIMER_INTERVAL,
     });
@@ -226,7 +241,16 @@ impl Server {
             crash::disposition(task)
         };
         let started = health.running_since().unwrap_or(now);
-        match self.crash.fault(task, disposition, restarts, started) {
+        let consequence = self.crash.fault(task, disposition, restarts, started);
+        // Nothing comes between a crash and its record.
+        #[cfg(feature = "dump")]
+        if consequence != Consequence::Emergency {
+            match self.dumps.task(task as u32) {
+                Ok(area) => ringbuf_entry!(Trace::Dumped { task, area }),
+                Err(error) => ringbuf_entry!(Trace::NotDumped(error)),
+            }
+        }
+        match consequence {
             Consequence::Emergency => {
                 health.leave_down();
                 return true;

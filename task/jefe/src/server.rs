@@ -47,56 +47,54 @@ impl idl::InOrderJefeImpl for Server {
         Ok(())
     }
 
-    // Dump areas are the `dump` feature of a supervisor; a supervisor built
-    // without it says so (hubris-interface section 10.1). Crashes of this
-    // system are kept by the flight recorder.
+    // Dump areas are the feature `dump`.
 
     fn reinitialize_dump_areas(
         &mut self,
         _: &RecvMessage,
     ) -> Result<(), RequestError<DumpAgentError>> {
-        Err(DumpAgentError::DumpAgentUnsupported.into())
+        Ok(self.dumps.reinitialize()?)
     }
 
     fn get_dump_area(
         &mut self,
         _: &RecvMessage,
-        _index: u8,
+        index: u8,
     ) -> Result<DumpArea, RequestError<DumpAgentError>> {
-        Err(DumpAgentError::DumpAgentUnsupported.into())
+        Ok(self.dumps.area(index)?)
     }
 
     fn claim_dump_area(
         &mut self,
         _: &RecvMessage,
     ) -> Result<DumpArea, RequestError<DumpAgentError>> {
-        Err(DumpAgentError::DumpAgentUnsupported.into())
+        Ok(self.dumps.claim()?)
     }
 
     fn dump_task(
         &mut self,
         _: &RecvMessage,
-        _task_index: u32,
+        task_index: u32,
     ) -> Result<u8, RequestError<DumpAgentError>> {
-        Err(DumpAgentError::DumpAgentUnsupported.into())
+        Ok(self.dumps.task(task_index)?)
     }
 
     fn dump_task_region(
         &mut self,
         _: &RecvMessage,
-        _task_index: u32,
-        _address: u32,
-        _length: u32,
+        task_index: u32,
+        address: u32,
+        length: u32,
     ) -> Result<u8, RequestError<DumpAgentError>> {
-        Err(DumpAgentError::DumpAgentUnsupported.into())
+        Ok(self.dumps.region(task_index, address, length)?)
     }
 
     fn reinitialize_dump_from(
         &mut self,
         _: &RecvMessage,
-        _index: u8,
+        index: u8,
     ) -> Result<(), RequestError<DumpAgentError>> {
-        Err(DumpAgentError::DumpAgentUnsupported.into())
+        Ok(self.dumps.reinitialize_from(index)?)
     }
 
     fn restart_me_raw(&mut self, message: &RecvMessage) -> Result<(), RequestError<Infallible>> {

@@ -314,6 +314,12 @@ fn a_dump_agent_needs_the_others() {
         files.app = files.app.replacen(from, to, 1);
     }
     assert_eq!(files.error(), "no error");
+    // The recorder's region is no memory for dumps.
+    let whole = files.app.clone();
+    files.app += "\n[tasks.jefe.config.crash]\nrecorder = \"net\"\n";
+    let error = files.error();
+    assert!(error.contains("`crash` is for the supervisor"), "{error}");
+    files.app = whole;
     for (from, to, expected) in [
         (
             "extern-regions = [\"crash\"]\n\n",

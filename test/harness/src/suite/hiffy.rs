@@ -35,7 +35,7 @@ const SLEEP: u8 = 0;
 pub(super) const SEND: u8 = 1;
 const SEND_LEASE_READ: u8 = 2;
 const SEND_LEASE_READ_WRITE: u8 = 3;
-const SEND_LEASE_WRITE: u8 = 4;
+pub(super) const SEND_LEASE_WRITE: u8 = 4;
 
 /// The server of `test/hiffy/app.toml` and its operations (`test/api`): each names a lease, an offset and a length.
 const ASSIST: u8 = 1;
@@ -57,7 +57,7 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
 }
 
 /// What a function returned.
-type Returned = Result<Vec<u8>, u32>;
+pub(super) type Returned = Result<Vec<u8>, u32>;
 
 fn run(rig: &Rig) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
@@ -245,9 +245,9 @@ pub(super) fn send(function: u8, task: u8, operation: u8, message: &[u8], sizes:
 }
 
 /// The executor's memory.
-struct Executor<'a> {
-    machine: &'a Machine,
-    variables: BTreeMap<String, u32>,
+pub(super) struct Executor<'a> {
+    pub(super) machine: &'a Machine,
+    pub(super) variables: BTreeMap<String, u32>,
 }
 
 impl Executor<'_> {
@@ -260,7 +260,7 @@ impl Executor<'_> {
     }
 
     /// Runs a program, to which the end is added; what its functions returned.
-    fn call(&self, program: &[u8], data: &[u8]) -> Result<Vec<Returned>> {
+    pub(super) fn call(&self, program: &[u8], data: &[u8]) -> Result<Vec<Returned>> {
         let deadline = Instant::now() + LIMIT;
         // The machine stands while the debugger is connected.
         let before = loop {
@@ -316,7 +316,7 @@ impl Executor<'_> {
         }
     }
 
-    fn connect(&self) -> Result<Debugger> {
+    pub(super) fn connect(&self) -> Result<Debugger> {
         let mut debugger = Debugger::connect(&self.machine.debugger_socket())?;
         debugger.use_physical_addresses()?;
         Ok(debugger)
@@ -334,7 +334,7 @@ impl Executor<'_> {
     }
 }
 
-fn pause(deadline: Instant, what: &str) -> Result<()> {
+pub(super) fn pause(deadline: Instant, what: &str) -> Result<()> {
     if Instant::now() > deadline {
         bail!("{what}");
     }

@@ -8,6 +8,7 @@ mod card;
 mod console;
 mod crash_loop;
 mod dump;
+mod dump_areas;
 mod example;
 mod failure;
 mod hiffy;
@@ -111,6 +112,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(target::trials(&bench));
     trials.extend(model::trials(&bench, selection.all));
     trials.extend(hiffy::trials(&bench));
+    trials.extend(dump_areas::trials(&bench));
 
     let arguments = Arguments {
         list: selection.list,

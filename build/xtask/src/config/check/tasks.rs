@@ -182,6 +182,14 @@ pub fn dump_agent(config: &Config) -> Result<(), Problem> {
     if !jefe.is_some_and(|jefe| has_dump(&jefe.features)) {
         return refuse("name", "needs task `jefe` with the feature `dump`".into());
     }
+    let records = jefe.and_then(|jefe| jefe.config.as_ref()?.get("crash"));
+    if records.is_some() && agent.extern_regions.iter().any(|region| region == "crash") {
+        let message = "`crash` is for the supervisor and the recorder alone; name memory for dumps";
+        return Err(Problem::at(
+            &["tasks", "dump_agent", "extern-regions"],
+            message,
+        ));
+    }
     for region in &agent.extern_regions {
         if !jefe.is_some_and(|jefe| jefe.extern_regions.contains(region)) {
             let message = format!("`{region}` must be in those of `jefe` too");

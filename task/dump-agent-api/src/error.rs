@@ -1,9 +1,7 @@
-//! Areas that hold dumps of tasks (hubris-interface section 10.4).
+//! What can go wrong with dumps.
 
 use counters::Count;
 use derive_idol_err::IdolError;
-use hubpack::SerializedSize;
-use serde::{Deserialize, Serialize};
 use userlib::FromPrimitive;
 
 /// Why a dump operation did not succeed.
@@ -59,37 +57,18 @@ pub enum DumpAgentError {
     ServerRestarted,
 }
 
-/// What an area holds. Variant order is on the wire.
-#[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
-pub enum DumpContents {
-    /// Nothing.
-    Available,
-    /// One task.
-    SingleTask,
-    /// The whole system.
-    WholeSystem,
-    /// Something else.
-    Unknown,
-    /// Memory of one task.
-    TaskRegion,
-}
-
-/// Where an area is.
-#[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
-pub struct DumpAreaRegion {
-    /// Address of its first byte.
-    pub address: u32,
-    /// Bytes.
-    pub length: u32,
-}
-
-/// One dump area.
-#[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
-pub struct DumpArea {
-    /// Where it is.
-    pub region: DumpAreaRegion,
-    /// What it holds.
-    pub contents: DumpContents,
-    /// Its number.
-    pub index: u8,
+impl From<humpty::Error> for DumpAgentError {
+    fn from(error: humpty::Error) -> Self {
+        match error {
+            humpty::Error::InvalidArea => Self::InvalidArea,
+            humpty::Error::NoneFree => Self::CannotClaimDumpArea,
+            humpty::Error::NotClaimed => Self::UnclaimedDumpArea,
+            humpty::Error::UnalignedAddress => Self::UnalignedSegmentAddress,
+            humpty::Error::UnalignedLength => Self::UnalignedSegmentLength,
+            humpty::Error::TooManySegments => Self::BadSegmentAdd,
+            humpty::Error::Read => Self::DumpFailedRead,
+            humpty::Error::UnalignedOffset => Self::UnalignedOffset,
+            humpty::Error::BeyondEnd => Self::BadOffset,
+        }
+    }
 }

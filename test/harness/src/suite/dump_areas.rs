@@ -1,0 +1,352 @@
+//! Dumps of tasks in memory: what the supervisor writes when a task faults, and what the dump agent hands out of it.
+//!
+//! The areas are read by a reader of their description, which knows nothing of the code that wrote them, and compared
+//! with the memory of the task, which is left as it faulted.
+
+mod system;
+
+use super::hiffy::{Executor, variables};
+use super::{Bench, Cases, Rig};
+use crate::machine::{Config, Machine};
+use crate::symbols::Symbols;
+use anyhow::{Result, bail, ensure};
+use libtest_mimic::Trial;
+use std::sync::Arc;
+use std::time::Duration;
+use system::{Dump, System, half, word};
+
+/// Real time for whatever is waited for.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Task indices of `test/dump-areas/app.toml`.
+const JEFE: u8 = 0;
+const AGENT: u8 = 1;
+const HELD: u8 = 2;
+const RESTARTED: u8 = 3;
+const HIFFY: u8 = 4;
+const TASKS: u32 = 6;
+
+/// Operations of the agent (hubris-interface section 10.4).
+const READ_DUMP: u8 = 1;
+const READ_DUMP_INTO: u8 = 2;
+const GET_DUMP_AREA: u8 = 3;
+const INITIALIZE_DUMP: u8 = 4;
+const ADD_DUMP_SEGMENT: u8 = 5;
+const TAKE_DUMP: u8 = 6;
+const DUMP_TASK: u8 = 7;
+const DUMP_TASK_REGION: u8 = 8;
+const REINITIALIZE_DUMP_FROM: u8 = 9;
+
+/// Operations of the supervisor (section 10.1).
+const REINITIALIZE_DUMP_AREAS: u8 = 6;
+const JEFE_DUMP_TASK: u8 = 9;
+
+/// Operations of the tasks that fault (`test/api`).
+const ECHO: u8 = 1;
+const SYSTEM_CALL_AFTER: u8 = 22;
+
+/// `DumpAgentError`.
+const INVALID_AREA: u32 = 2;
+const BAD_OFFSET: u32 = 3;
+const UNALIGNED_OFFSET: u32 = 4;
+const UNALIGNED_ADDRESS: u32 = 5;
+const UNALIGNED_LENGTH: u32 = 6;
+const NOT_SUPPORTED: u32 = 8;
+const UNCLAIMED: u32 = 10;
+const CANNOT_CLAIM: u32 = 11;
+const BAD_SEGMENT: u32 = 13;
+
+/// Where the areas are (`test/dump-areas/chip/memory.toml`).
+const AREAS: u32 = 0x80d0_0000;
+const AREA: u32 = 0x1000;
+const COUNT: u8 = 6;
+
+/// What an area holds, as it is in messages.
+const AVAILABLE: u8 = 0;
+const SINGLE_TASK: u8 = 1;
+const WHOLE_SYSTEM: u8 = 2;
+const TASK_REGION: u8 = 4;
+
+pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+    vec![bench.trial(
+        "target::dump-areas",
+        "test/dump-areas/app.toml",
+        |rig: &Rig| run(rig),
+    )]
+}
+
+fn run(rig: &Rig) -> Result<Cases> {
+    let mut config = Config::new(&rig.image.elf, None);
+    config.debugger = true;
+    let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
+    machine.run()?;
+    let symbols = Symbols::read(&rig.image)?;
+    let [(table, size)] = symbols.variable("kernel", "HUBRIS_TASK_TABLE_SPACE")?[..] else {
+        bail!("the kernel's task table is in parts");
+    };
+    let system = System {
+        executor: Executor {
+            machine: &machine,
+            variables: variables(rig)?,
+        },
+        table,
+        entry: size / TASKS,
+    };
+    system.all_are_free()?;
+    let held = system.a_fault_is_dumped()?;
+    system.errors_have_their_codes(&held)?;
+    system.a_lease_gets_what_is_there()?;
+    system.memory_is_dumped_on_request(&held)?;
+    system.a_restarted_task_is_dumped_before()?;
+    system.areas_are_used_up_and_freed()?;
+    system.a_dump_of_the_system_is_prepared()?;
+    machine.quit()?;
+    Ok(Cases::one())
+}
+
+impl System<'_> {
+    fn all_are_free(&self) -> Result<()> {
+        self.all_hold(AVAILABLE)?;
+        let beyond = self.agent(GET_DUMP_AREA, &[COUNT], 10)?;
+        ensure!(beyond == Err(INVALID_AREA), "area {COUNT}: {beyond:?}");
+        Ok(())
+    }
+
+    /// A task that faults is in the first area before anything else happens, as it was: all of it is compared.
+    fn a_fault_is_dumped(&self) -> Result<Dump> {
+        self.fault(HELD)?;
+        let contents = self.wait_for(0)?;
+        ensure!(contents == SINGLE_TASK, "area 0 holds {contents}");
+        let dump = self.dump(0, 1)?;
+        for index in 0..=dump.last {
+            self.agent_hands_out(index)?;
+        }
+        ensure!(
+            dump.task == u16::from(HELD),
+            "it is a dump of task {}",
+            dump.task
+        );
+        ensure!(
+            (1..600_000).contains(&dump.time),
+            "it was made at {}",
+            dump.time
+        );
+        let entry = (self.table + u32::from(HELD) * self.entry, self.entry);
+        ensure!(
+            dump.segments.first() == Some(&entry) && dump.segments.len() > 1,
+            "the first of its segments is not its entry, {entry:#x?}: {:#x?}",
+            dump.segments
+        );
+        self.is_complete(&dump)?;
+        // Its stack is in there, down to where nothing was, and with what the kernel fills it with.
+        let stack = &dump.content[1].1;
+        ensure!(
+            stack.starts_with(&0xbadd_cafe_u32.to_le_bytes()),
+            "the task's memory begins {:02x?}",
+            &stack[..16]
+        );
+        Ok(dump)
+    }
+
+    fn errors_have_their_codes(&self, held: &Dump) -> Result<()> {
+        let read = |index: u8, offset: u32| [&[index][..], &offset.to_le_bytes()].concat();
+        let words =
+            |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
+        let (memory, length) = held.segments[1];
+        let held = u32::from(HELD);
+        let cases = [
+            (READ_DUMP, read(0, 1), UNALIGNED_OFFSET),
+            (READ_DUMP, read(0, AREA), BAD_OFFSET),
+            (READ_DUMP, read(COUNT, 0), INVALID_AREA),
+            (READ_DUMP, read(5, 256), BAD_OFFSET),
+            (INITIALIZE_DUMP, vec![], CANNOT_CLAIM),
+            (ADD_DUMP_SEGMENT, words(&[AREAS, 4]), UNCLAIMED),
+            (TAKE_DUMP, vec![], NOT_SUPPORTED),
+            (DUMP_TASK, words(&[0]), NOT_SUPPORTED),
+            (DUMP_TASK, words(&[TASKS]), BAD_OFFSET),
+            (DUMP_TASK, words(&[u32::MAX]), BAD_OFFSET),
+            (DUMP_TASK_REGION, words(&[0, memory, 4]), NOT_SUPPORTED),
+            (DUMP_TASK_REGION, words(&[TASKS, memory, 4]), BAD_OFFSET),
+            (
+                DUMP_TASK_REGION,
+                words(&[held, memory + 2, 4]),
+                UNALIGNED_ADDRESS,
+            ),
+            (
+                DUMP_TASK_REGION,
+                words(&[held, memory, 6]),
+                UNALIGNED_LENGTH,
+            ),
+            (
+                DUMP_TASK_REGION,
+                words(&[held, memory, length + 4]),
+                BAD_SEGMENT,
+            ),
+            (DUMP_TASK_REGION, words(&[held, AREAS, 4]), BAD_SEGMENT),
+            (
+                DUMP_TASK_REGION,
+                words(&[held, u32::MAX - 3, 4]),
+                BAD_SEGMENT,
+            ),
+            (REINITIALIZE_DUMP_FROM, vec![COUNT], INVALID_AREA),
+        ];
+        for (operation, message, code) in cases {
+            let answer = self.agent(operation, &message, 256)?;
+            ensure!(
+                answer == Err(code),
+                "operation {operation} of {message:02x?}: {answer:02x?}"
+            );
+        }
+        Ok(())
+    }
+
+    fn a_lease_gets_what_is_there(&self) -> Result<()> {
+        let area = self.area(0)?;
+        // Across two pieces, and more room than there is.
+        for (index, offset, room) in [(0_u8, 0_usize, 300_u16), (0, 256, 100), (5, 0, 100)] {
+            let offset_bytes = (offset as u32).to_le_bytes();
+            let message = [&[index][..], &offset_bytes].concat();
+            let answer = self.call(AGENT, READ_DUMP_INTO, &message, 4, Some(room))?;
+            let Ok(bytes) = answer else {
+                bail!("read_dump_into: {answer:?}");
+            };
+            let written = if index == 0 { area.len() } else { 24 };
+            let count = (written - offset).min(room.into());
+            ensure!(
+                word(&bytes, 0)? as usize == count,
+                "{:?} bytes",
+                word(&bytes, 0)
+            );
+            let expected = match index {
+                0 => area[offset..offset + count].to_vec(),
+                _ => self.memory(AREAS + u32::from(index) * AREA, count as u32)?,
+            };
+            ensure!(
+                bytes[4..4 + count] == expected,
+                "read_dump_into at {offset}"
+            );
+        }
+        Ok(())
+    }
+
+    fn memory_is_dumped_on_request(&self, held: &Dump) -> Result<()> {
+        let (memory, length) = held.segments[1];
+        for (address, length) in [
+            (memory + 8, 1000),
+            (memory, length),
+            (self.table + u32::from(HELD) * self.entry + 4, 16),
+        ] {
+            let message = [u32::from(HELD), address, length]
+                .map(u32::to_le_bytes)
+                .concat();
+            let answer = self.agent(DUMP_TASK_REGION, &message, 1)?;
+            let Ok(index) = answer else {
+                bail!("dump_task_region at {address:#x}: {answer:?}");
+            };
+            ensure!(index == [held.last + 1], "it is in area {index:?}");
+            ensure!(self.contents(index[0])? == TASK_REGION, "it is no region");
+            let dump = self.dump(index[0], 3)?;
+            ensure!(
+                (dump.task, &dump.segments[..]) == (u16::from(HELD), &[(address, length)]),
+                "{} and {:#x?} instead of {address:#x}",
+                dump.task,
+                dump.segments
+            );
+            self.is_complete(&dump)?;
+            let freed = self.agent(REINITIALIZE_DUMP_FROM, &index, 0)?;
+            ensure!(freed == Ok(vec![]), "reinitialize_dump_from: {freed:?}");
+            ensure!(self.contents(index[0])? == AVAILABLE, "it is not free");
+            ensure!(self.contents(0)? == SINGLE_TASK, "the first is free");
+        }
+        Ok(())
+    }
+
+    fn a_restarted_task_is_dumped_before(&self) -> Result<()> {
+        let reset = self.call(JEFE, REINITIALIZE_DUMP_AREAS, &[], 0, None)?;
+        ensure!(reset == Ok(vec![]), "reinitialize_dump_areas: {reset:?}");
+        self.all_hold(AVAILABLE)?;
+        self.fault(RESTARTED)?;
+        self.wait_for(0)?;
+        let dump = self.dump(0, 1)?;
+        ensure!(dump.task == u16::from(RESTARTED), "task {}", dump.task);
+        // It lives again, and the dump is still that of its death.
+        let echo = self.call(RESTARTED, ECHO, b"alive...", 8, None)?;
+        ensure!(echo == Ok(b"alive...".to_vec()), "{echo:?}");
+        let later = self.dump(0, 1)?;
+        ensure!(
+            (later.time, later.content) == (dump.time, dump.content),
+            "the dump has changed"
+        );
+        Ok(())
+    }
+
+    /// A dump that does not fit is not made, and the agent's own leaves out the areas, which it could write.
+    fn areas_are_used_up_and_freed(&self) -> Result<()> {
+        let answer = self.agent(REINITIALIZE_DUMP_FROM, &[0], 0)?;
+        ensure!(answer == Ok(vec![]), "reinitialize_dump_from: {answer:?}");
+        let agent = self.call(
+            JEFE,
+            JEFE_DUMP_TASK,
+            &u32::from(AGENT).to_le_bytes(),
+            1,
+            None,
+        )?;
+        ensure!(agent == Ok(vec![0]), "dump_task of the agent: {agent:?}");
+        let dump = self.dump(0, 1)?;
+        let areas = AREAS..AREAS + u32::from(COUNT) * AREA;
+        ensure!(
+            !dump.segments.iter().any(|(at, _)| areas.contains(at)),
+            "the agent's dump has {:#x?}",
+            dump.segments
+        );
+        let mut next = dump.last + 1;
+        let refused = loop {
+            match self.agent(DUMP_TASK, &u32::from(HIFFY).to_le_bytes(), 1)? {
+                Ok(index) => {
+                    ensure!(index == [next], "area {index:?} instead of {next}");
+                    let dump = self.dump(next, 1)?;
+                    ensure!(dump.task == u16::from(HIFFY), "task {}", dump.task);
+                    next = dump.last + 1;
+                }
+                Err(code) => break code,
+            }
+        };
+        ensure!(refused == CANNOT_CLAIM, "a dump too many: error {refused}");
+        for index in 0..COUNT {
+            let free = self.contents(index)? == AVAILABLE;
+            ensure!(free == (index >= next), "area {index} of {next}");
+        }
+        Ok(())
+    }
+
+    fn a_dump_of_the_system_is_prepared(&self) -> Result<()> {
+        for (operation, message) in [
+            (REINITIALIZE_DUMP_FROM, vec![0]),
+            (INITIALIZE_DUMP, vec![]),
+            (
+                ADD_DUMP_SEGMENT,
+                [0x1000_u32, 0x20].map(u32::to_le_bytes).concat(),
+            ),
+            (
+                ADD_DUMP_SEGMENT,
+                [0x2000_u32, 0x40].map(u32::to_le_bytes).concat(),
+            ),
+        ] {
+            let answer = self.agent(operation, &message, 0)?;
+            ensure!(answer == Ok(vec![]), "operation {operation}: {answer:?}");
+        }
+        self.all_hold(WHOLE_SYSTEM)?;
+        let area = self.area(0)?;
+        ensure!(
+            (area[16], area[17], half(&area, 18)?, area.len()) == (2, 0xff, 2, 40),
+            "{area:02x?}"
+        );
+        let segments = [0x1000_u32, 0x20, 0x2000, 0x40]
+            .map(u32::to_le_bytes)
+            .concat();
+        ensure!(area[24..] == segments, "{area:02x?}");
+        let task = self.agent(DUMP_TASK, &u32::from(HIFFY).to_le_bytes(), 1)?;
+        ensure!(task == Err(CANNOT_CLAIM), "a task in between: {task:?}");
+        Ok(())
+    }
+}
