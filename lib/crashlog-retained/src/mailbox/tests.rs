@@ -1,0 +1,238 @@
+use super::*;
+use crate::testing::{copy, memory};
+use crate::{CrashContext, Reason, Region};
+use crashlog_format::{Crc32c, Failure, Phase, Step};
+use proptest::prelude::*;
+
+fn context(task: u16, time: u64) -> CrashContext {
+    let mut context = CrashContext::new(Reason::Panic, task, "worker", &[0, 1, 4, 0, 0, 0, 0]);
+    context.boot = 3;
+    context.time = time;
+    context.registers = core::array::from_fn(|index| index as u32 * 3);
+    context
+}
+
+fn write(writer: ContextWriter<'_>, context: &CrashContext) {
+    let mut writer = writer;
+    writer.message(b"index out of ");
+    writer.message(b"bounds");
+    writer.stack_at(0x8080_1000, 1000);
+    for piece in [1; 600].chunks(77) {
+        writer.stack(piece);
+    }
+    writer.finish(context);
+}
+
+fn bytes(block: &Block) -> [u8; 512] {
+    crate::testing::bytes(block)
+}
+
+#[test]
+fn the_crash_comes_out_as_it_went_in() {
+    let memory = memory();
+    let region = Region::over(&memory).unwrap();
+    region.begin_boot();
+    let mailbox = region.mailbox();
+    assert_eq!(mailbox.state(), MailboxState::Empty);
+    write(mailbox.write_crash().unwrap(), &context(5, 77));
+    assert_eq!(mailbox.state(), MailboxState::Empty);
+    mailbox.arm();
+    assert_eq!(mailbox.state(), MailboxState::Armed);
+
+    let crash = mailbox.crash().unwrap();
+    assert_eq!(crash.context, context(5, 77));
+    assert_eq!(crash.context.reason(), Reason::Panic);
+    let [_, message, stack] = crash.record_blocks();
+    let text = b"index out of bounds";
+    assert_eq!((crash.message().length, crash.message().original), (19, 19));
+    assert_eq!(crash.message().crc, Crc32c::new().bytes(text).value());
+    assert_eq!(bytes(message)[..20], *b"index out of bounds\0");
+    // Cut, and it says so [P10].
+    assert_eq!((crash.stack().length, crash.stack().original), (512, 1000));
+    assert_eq!(
+        (crash.stack().address, crash.stack().crc),
+        (0x8080_1000, Crc32c::new().bytes(&[1; 512]).value())
+    );
+    assert_eq!(bytes(stack), [1; 512]);
+}
+
+/// REQ: X1
+/// A supervisor that stops at any moment after the note leaves the note, whatever it has written beside it.
+#[test]
+fn a_crash_that_was_noted_is_there_until_it_is_described() {
+    let memory = memory();
+    let region = Region::over(&memory).unwrap();
+    region.begin_boot();
+    let mailbox = region.mailbox();
+    write(mailbox.write_crash().unwrap(), &context(4, 70));
+    mailbox.arm();
+    mailbox.conclude(true);
+
+    let noted = |task| {
+        let crash = mailbox.crash().unwrap();
+        assert_eq!(mailbox.state(), MailboxState::Noted);
+        assert_eq!(crash.context, context(task, 77));
+        assert_eq!((crash.message().length, crash.stack().length), (0, 0));
+    };
+    let mut writer = mailbox.write_crash().unwrap();
+    assert!(mailbox.crash().is_none());
+    writer.note(&context(5, 77));
+    mailbox.note();
+    noted(5);
+    writer.message(b"index out of bounds");
+    noted(5);
+    writer.stack_at(0x8080_1000, 64);
+    writer.stack(&[1; 64]);
+    noted(5);
+    writer.finish(&context(6, 78));
+    let crash = mailbox.crash().unwrap();
+    assert_eq!(crash.context, context(6, 78));
+    assert_eq!((crash.message().length, crash.stack().length), (19, 64));
+    mailbox.arm();
+    assert_eq!(mailbox.state(), MailboxState::Armed);
+    // The next crash has no use for this one's note.
+    let _ = mailbox.write_crash().unwrap();
+    mailbox.note();
+    assert!(mailbox.crash().is_none());
+}
+
+#[test]
+fn what_waits_is_known() {
+    let memory = memory();
+    let region = Region::over(&memory).unwrap();
+    region.begin_boot();
+    let mailbox = region.mailbox();
+    assert!(!mailbox.is_pending());
+    write(mailbox.write_oops().unwrap(), &context(5, 77));
+    assert!(mailbox.is_pending());
+    mailbox.oops().unwrap().clear();
+    assert!(!mailbox.is_pending());
+    let states = [
+        MailboxState::Noted,
+        MailboxState::Armed,
+        MailboxState::ArmedMinimal,
+        MailboxState::Failed,
+        MailboxState::Done,
+        MailboxState::Empty,
+    ];
+    for state in states {
+        match state {
+            MailboxState::Noted => mailbox.note(),
+            MailboxState::Armed => mailbox.arm(),
+            MailboxState::ArmedMinimal => mailbox.arm_minimal(),
+            MailboxState::Failed => mailbox.conclude(false),
+            MailboxState::Done => mailbox.conclude(true),
+            MailboxState::Empty => mailbox.clear(),
+        }
+        let saved = matches!(state, MailboxState::Done | MailboxState::Empty);
+        assert_eq!((mailbox.state(), mailbox.is_pending()), (state, !saved));
+    }
+}
+
+#[test]
+fn a_self_test_is_known_until_power_off() {
+    let memory = memory();
+    let region = Region::over(&memory).unwrap();
+    region.begin_boot();
+    assert_eq!(region.mailbox().self_test(), None);
+    let test = SelfTest {
+        boot: 1,
+        step: 2,
+        cause: 3,
+        error: 4,
+        record: 5,
+        milliseconds: 6,
+        retries: 7,
+    };
+    region.mailbox().set_self_test(&test);
+    region.begin_boot();
+    assert_eq!(region.mailbox().self_test(), Some(test));
+    memory[1].set_word(TEST_AT, 9);
+    assert_eq!(region.mailbox().self_test(), None);
+}
+
+#[test]
+fn a_try_does_not_see_the_outcome_of_another() {
+    let memory = memory();
+    let region = Region::over(&memory).unwrap();
+    region.begin_boot();
+    let mailbox = region.mailbox();
+    assert_eq!(mailbox.outcome(), None);
+    write(mailbox.write_crash().unwrap(), &context(5, 77));
+    mailbox.arm();
+    let mut outcome = Outcome::default();
+    outcome.enter(Phase::Write);
+    outcome.fail(Failure::Device);
+    outcome.finish(Step::CardReady);
+    mailbox.set_outcome(&outcome);
+    mailbox.conclude(false);
+    assert_eq!(
+        (mailbox.state(), mailbox.outcome()),
+        (MailboxState::Failed, Some(outcome))
+    );
+    mailbox.arm_minimal();
+    assert_eq!(
+        (mailbox.state(), mailbox.outcome()),
+        (MailboxState::ArmedMinimal, None)
+    );
+    assert!(mailbox.crash().is_some());
+    mailbox.conclude(true);
+    assert_eq!(mailbox.state(), MailboxState::Done);
+    mailbox.clear();
+    assert_eq!(mailbox.state(), MailboxState::Empty);
+}
+
+#[test]
+fn faults_of_tasks_wait_in_order_and_the_rest_is_counted() {
+    let memory = memory();
+    let region = Region::over(&memory).unwrap();
+    region.begin_boot();
+    let mailbox = region.mailbox();
+    for time in [30, 10, 40, 20] {
+        write(mailbox.write_oops().unwrap(), &context(time as u16, time));
+    }
+    assert!(mailbox.write_oops().is_none());
+    assert_eq!(mailbox.dropped(), 1);
+    for time in [10, 20, 30, 40] {
+        let oops = mailbox.oops().unwrap();
+        assert_eq!(oops.stored.context.time, time);
+        oops.clear();
+    }
+    assert!(mailbox.oops().is_none());
+    assert!(mailbox.write_oops().is_some());
+}
+
+proptest! {
+    /// The same for the note of a crash: its words are the state, and those from 48 on.
+    #[test]
+    fn damage_to_a_note_is_noticed(word in 47usize..83, value: u32) {
+        let memory = memory();
+        let region = Region::over(&memory).unwrap();
+        region.begin_boot();
+        let writer = region.mailbox().write_crash().unwrap();
+        writer.note(&context(5, 77));
+        let word = if word == 47 { 0 } else { word };
+        prop_assume!(memory[2].word(word) != value);
+        memory[2].set_word(word, value);
+        prop_assert!(region.mailbox().crash().is_none());
+    }
+
+    /// A context that is damaged in any way is not taken for one; message and stack have checksums of their own.
+    #[test]
+    fn damage_is_noticed(word in 0usize..44, value: u32) {
+        let original = memory();
+        let region = Region::over(&original).unwrap();
+        region.begin_boot();
+        write(region.mailbox().write_crash().unwrap(), &context(5, 77));
+        write(region.mailbox().write_oops().unwrap(), &context(6, 78));
+        let memory = copy(&original);
+        // The crash's context block is the second of the mailbox, that of the first oops four blocks later.
+        for block in [2, 6] {
+            prop_assume!(memory[block].word(word) != value);
+            memory[block].set_word(word, value);
+        }
+        let mailbox = Region::over(&memory).unwrap().mailbox();
+        prop_assert!(mailbox.crash().is_none());
+        prop_assert!(mailbox.oops().is_none());
+    }
+}

@@ -1,0 +1,107 @@
+use super::*;
+use crate::testing::{FORMAT, copy, memory};
+use proptest::prelude::*;
+
+#[test]
+fn too_short_a_region_is_refused() {
+    let memory = memory();
+    assert!(Region::over(&memory[1..]).is_none());
+    assert!(Region::over(&[]).is_none());
+    let region = Region::over(&memory).unwrap();
+    assert_eq!((region.pages.len(), region.dump().len()), (FEW_PAGES, 0));
+    let large: Vec<_> = (0..2048).map(|_| Block::zeroed()).collect();
+    assert_eq!(Region::over(&large).unwrap().pages.len(), MANY_PAGES);
+}
+
+#[test]
+fn boots_are_counted_from_power_on() {
+    let memory = memory();
+    let region = Region::over(&memory).unwrap();
+    assert_eq!(region.boot(), 0);
+    assert_eq!(region.begin_boot(), Start::Cold);
+    for boot in 2..20 {
+        assert_eq!(region.begin_boot(), Start::Warm);
+        assert_eq!(region.boot(), boot);
+    }
+}
+
+#[test]
+fn boots_go_on_where_the_card_left_off() {
+    let memory = memory();
+    let region = Region::over(&memory).unwrap();
+    region.begin_boot();
+    region.begin_boot();
+    // Log records of boot 1 wait; the card has seen 7 boots.
+    region.rebase(FORMAT, 7, 1);
+    assert_eq!((region.boot(), region.boot_offset()), (2, 7));
+    // The same card again, now with ours: nothing changes, in the next boot neither.
+    region.rebase(FORMAT, 9, 2);
+    assert_eq!(region.boot_offset(), 7);
+    region.begin_boot();
+    region.rebase(FORMAT, 9, 3);
+    assert_eq!((region.boot(), region.boot_offset()), (3, 7));
+    // Another card that is younger than we are.
+    region.rebase(FormatId::new(1), 2, 3);
+    assert_eq!(region.boot_offset(), 0);
+    // And the first again, which another board has used since.
+    region.rebase(FORMAT, 100, 3);
+    assert_eq!(region.boot_offset(), 98);
+}
+
+#[test]
+fn a_crash_that_waits_is_newer_than_the_card() {
+    let memory = memory();
+    let region = Region::over(&memory).unwrap();
+    region.begin_boot();
+    let mut context = crate::CrashContext::new(crate::Reason::Oops, 1, "task", &[]);
+    context.boot = 1;
+    region.mailbox().write_oops().unwrap().finish(&context);
+    region.begin_boot();
+    region.rebase(FORMAT, 7, 2);
+    assert_eq!(region.boot_offset(), 7);
+}
+
+/// REQ: X3
+/// Whichever block of the region is destroyed, the boots and what they are on the card go on, and the crash that
+/// waits in another block is still there.
+#[test]
+fn no_single_block_is_worth_the_region() {
+    for (destroyed, noise) in (0..FIXED).flat_map(|block| [(block, 0), (block, 0x9e37_79b9)]) {
+        let memory = memory();
+        let region = Region::over(&memory).unwrap();
+        region.begin_boot();
+        region.begin_boot();
+        region.rebase(FORMAT, 7, 2);
+        let mut context = crate::CrashContext::new(crate::Reason::Panic, 1, "task", &[]);
+        context.boot = region.boot();
+        region.mailbox().write_crash().unwrap().finish(&context);
+        region.mailbox().arm();
+        memory[destroyed].fill(noise);
+        assert_eq!((region.boot(), region.boot_offset()), (2, 6), "{destroyed}");
+        assert_eq!(region.begin_boot(), Start::Warm);
+        assert_eq!((region.boot(), region.boot_offset()), (3, 6), "{destroyed}");
+        // State, outcome and self-test are in the second block, who crashed in the third.
+        let crash = region.mailbox().crash().map(|crash| crash.context);
+        assert_eq!(crash, (destroyed != 2).then_some(context), "{destroyed}");
+        // And from now on all copies are there again.
+        memory[if destroyed == 0 { FIXED - 2 } else { 0 }].fill(noise);
+        assert_eq!(region.boot(), 3);
+    }
+}
+
+proptest! {
+    /// A header that is half written, or damaged, leaves the one before it; a boot may then be counted twice, but
+    /// the region is not lost.
+    #[test]
+    fn one_damaged_copy_is_no_cold_start(word in 0usize..COPY, value: u32, which in 0usize..2) {
+        let original = memory();
+        let region = Region::over(&original).unwrap();
+        region.begin_boot();
+        region.begin_boot();
+        let memory = copy(&original);
+        let region = Region::over(&memory).unwrap();
+        memory[0].set_word(which * COPY + word, value);
+        prop_assert_eq!(region.begin_boot(), Start::Warm);
+        prop_assert!((2..=3).contains(&region.boot()));
+    }
+}
