@@ -22,7 +22,14 @@
 //! ledger names it, until the next self-test replaces it or a crash needs its slot. It has a number of its own, and is
 //! in no counter.
 
-use crate::{BLOCK_LEN, CheckError, FormatId, Geometry, Reason, VERSION};
+mod change;
+mod crash;
+mod plan;
+
+pub use crash::{Counters, Crash, Entry};
+pub use plan::{Exhausted, Plan};
+
+use crate::{BLOCK_LEN, CheckError, FormatId, Geometry, VERSION};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian::U32};
 
 const SLOTS: usize = Geometry::MAX_SLOTS as usize;
@@ -58,141 +65,6 @@ pub struct Ledger {
     more: U32,
     entries: [Entry; SLOTS],
 }
-
-/// A slot, as the ledger knows it.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
-)]
-#[repr(C)]
-pub struct Entry {
-    /// Sequence number of the record in the slot; 0 if the slot is free.
-    pub sequence: U32,
-    /// Task, fault and place of the crash; see [`crate::record::signature`].
-    pub signature: U32,
-    /// How often the same crash came again.
-    pub repeats: U32,
-    /// Boot of the last repetition; of the record itself if there was none.
-    pub last_boot: U32,
-    /// When, in milliseconds since the start of that boot; 2^32 - 1 if it is more than fits.
-    pub last_time: U32,
-}
-
-impl Entry {
-    const NONE: Self = Self {
-        sequence: U32::ZERO,
-        signature: U32::ZERO,
-        repeats: U32::ZERO,
-        last_boot: U32::ZERO,
-        last_time: U32::ZERO,
-    };
-}
-
-/// Crashes since the partition was formatted (P3), repetitions included.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
-)]
-#[repr(C)]
-pub struct Counters {
-    /// One task was restarted.
-    pub oops: U32,
-    /// A task's fault restarted the system.
-    pub panic: U32,
-    /// The kernel or the supervisor failed.
-    pub kernel: U32,
-    /// How many of all of these were written after the restart.
-    pub late: U32,
-}
-
-impl Counters {
-    /// With one more crash counted. A self-test is none.
-    #[must_use]
-    pub fn with(mut self, crash: &Crash) -> Self {
-        let add = |counter: &mut U32| *counter = counter.get().saturating_add(1).into();
-        add(match crash.reason {
-            Reason::Oops => &mut self.oops,
-            Reason::Panic => &mut self.panic,
-            Reason::Kernel => &mut self.kernel,
-            Reason::SelfTest => return self,
-        });
-        if crash.late {
-            add(&mut self.late);
-        }
-        self
-    }
-}
-
-/// What is to be done with a crash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plan {
-    /// It was committed before: an earlier try came further than it could tell.
-    Known {
-        /// The slot of its record.
-        slot: u32,
-    },
-    /// One like it is in `slot` already: count it there.
-    Repeat {
-        /// The slot of the earlier record.
-        slot: u32,
-    },
-    /// Write it into `slot`.
-    New {
-        /// A free slot.
-        slot: u32,
-        /// The slot to release with the same ledger, so that one stays free.
-        release: Option<u32>,
-    },
-    /// The record of a self-test: write it into `slot`, which stays free.
-    Test {
-        /// A free slot, the last.
-        slot: u32,
-    },
-}
-
-/// A crash, as far as the ledger takes notice of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crash {
-    /// What it did to the system.
-    pub reason: Reason,
-    /// Is it recorded after the restart?
-    pub late: bool,
-    /// Task, fault and place; see [`crate::record::signature`].
-    pub signature: u32,
-    /// The boot it happened in.
-    pub boot: u32,
-    /// When, in milliseconds since the start of the boot.
-    pub time: u64,
-}
-
-impl Crash {
-    fn time32(&self) -> u32 {
-        u32::try_from(self.time).unwrap_or(u32::MAX)
-    }
-}
-
-impl Plan {
-    /// The slot of the record.
-    #[must_use]
-    pub const fn slot(self) -> u32 {
-        let (Self::Known { slot }
-        | Self::Repeat { slot }
-        | Self::New { slot, .. }
-        | Self::Test { slot }) = self;
-        slot
-    }
-
-    /// The slot that a record is to be written into, if one is to be written.
-    #[must_use]
-    pub const fn writes(self) -> Option<u32> {
-        match self {
-            Self::New { slot, .. } | Self::Test { slot } => Some(slot),
-            Self::Known { .. } | Self::Repeat { .. } => None,
-        }
-    }
-}
-
-/// Every sequence number has been used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exhausted;
 
 impl Ledger {
     /// First word: `CLLG`.
@@ -394,180 +266,6 @@ impl Ledger {
         there.then_some((slot, &self.test))
     }
 
-    /// Was the record in `slot` acknowledged?
-    #[must_use]
-    pub const fn is_acknowledged(&self, slot: u32) -> bool {
-        self.acknowledged.get() & bit(slot) != 0
-    }
-
-    /// Says what to do with a crash, keeping the first `keep_first` unacknowledged records.
-    ///
-    /// # Errors
-    /// [`Exhausted`] if it needs a sequence number and none is left.
-    pub fn plan(&self, crash: &Crash, keep_first: u32) -> Result<Plan, Exhausted> {
-        if crash.reason == Reason::SelfTest {
-            return self.plan_test();
-        }
-        let same = |(slot, entry): &(u32, &Entry)| {
-            entry.signature.get() == crash.signature && !self.is_acknowledged(*slot)
-        };
-        let newest = self
-            .live()
-            .filter(same)
-            .max_by_key(|(_, entry)| entry.sequence.get());
-        if let Some((slot, entry)) = newest {
-            let known =
-                entry.last_boot.get() == crash.boot && entry.last_time.get() == crash.time32();
-            return Ok(if known {
-                Plan::Known { slot }
-            } else {
-                Plan::Repeat { slot }
-            });
-        }
-        if self.next_record() == u32::MAX {
-            return Err(Exhausted);
-        }
-        let slot = self.free().ok_or(Exhausted)?;
-        let release = if self.len().saturating_add(1) < u32::from(self.slots) {
-            None
-        } else {
-            self.victim(keep_first)
-        };
-        Ok(Plan::New { slot, release })
-    }
-
-    /// Says where the record of a self-test goes. As far from the next crash's as there is room: it stays the longer.
-    #[inline(never)]
-    fn plan_test(&self) -> Result<Plan, Exhausted> {
-        if self.next_record() == u32::MAX {
-            return Err(Exhausted);
-        }
-        let mut slots = 0..u32::from(self.slots);
-        let slot = slots.rfind(|slot| self.entry(*slot).is_none());
-        slot.map(|slot| Plan::Test { slot }).ok_or(Exhausted)
-    }
-
-    /// Carries out a plan and counts the crash; returns the sequence number of the record. The ledger is to be sealed
-    /// and written afterwards.
-    pub fn commit(&mut self, plan: Plan, crash: &Crash) -> u32 {
-        let boot = crash.boot.into();
-        let time = crash.time32().into();
-        match plan {
-            Plan::Known { slot } => {
-                return self.entry(slot).map_or(0, |entry| entry.sequence.get());
-            }
-            Plan::Repeat { slot } => {
-                if let Some(entry) = self.slot_mut(slot) {
-                    entry.repeats = entry.repeats.get().saturating_add(1).into();
-                    entry.last_boot = boot;
-                    entry.last_time = time;
-                }
-            }
-            Plan::New { slot, release } => {
-                let entry = Entry {
-                    sequence: self.next_record,
-                    signature: crash.signature.into(),
-                    repeats: 0.into(),
-                    last_boot: boot,
-                    last_time: time,
-                };
-                self.insert(slot, &entry);
-                if let Some(release) = release {
-                    self.release(release);
-                }
-            }
-            Plan::Test { slot } => {
-                let entry = Entry {
-                    sequence: self.next_record,
-                    signature: crash.signature.into(),
-                    repeats: 0.into(),
-                    last_boot: boot,
-                    last_time: time,
-                };
-                self.insert_self_test(slot, &entry);
-                self.advance(crash.boot);
-                return entry.sequence.get();
-            }
-        }
-        self.counters = self.counters.with(crash);
-        self.advance(crash.boot);
-        self.entry(plan.slot())
-            .map_or(0, |entry| entry.sequence.get())
-    }
-
-    /// Puts a record into a slot, and moves the next sequence number behind it. For [`Ledger::commit`], and for finding
-    /// records again whose ledger was lost.
-    pub fn insert(&mut self, slot: u32, entry: &Entry) {
-        let used = self.used();
-        let slots = usize::from(self.slots);
-        let Some(entries) = self.entries.get_mut(..slots) else {
-            return;
-        };
-        let Some((to, before)) = entries
-            .get_mut(..=slot as usize)
-            .and_then(<[_]>::split_last_mut)
-        else {
-            return;
-        };
-        for skipped in before.iter_mut().skip(used) {
-            *skipped = Entry::default();
-        }
-        *to = *entry;
-        let end = u8::try_from(before.len().saturating_add(1)).unwrap_or(self.slots);
-        self.used = self.used.min(self.slots).max(end);
-        self.acknowledged = (self.acknowledged.get() & !bit(slot)).into();
-        if u32::from(self.test_slot) == slot || self.test.sequence == entry.sequence {
-            self.test = Entry::NONE;
-        }
-        self.skip_number(entry.sequence);
-    }
-
-    /// Names the record of a self-test in a free slot, and moves the next sequence number behind it. For
-    /// [`Ledger::commit`], and for finding it again; an older one than the one that is known is not taken, nor one with
-    /// the number of a crash.
-    pub fn insert_self_test(&mut self, slot: u32, entry: &Entry) {
-        let sequence = entry.sequence.get();
-        let Ok(test_slot) = u8::try_from(slot) else {
-            return;
-        };
-        if sequence > self.test.sequence.get() && self.by_sequence(sequence).is_none() {
-            self.test = *entry;
-            self.test_slot = test_slot;
-            self.skip_number(entry.sequence);
-        }
-    }
-
-    /// The next record has a number behind this one.
-    fn skip_number(&mut self, sequence: U32) {
-        let next = sequence.get().saturating_add(1);
-        self.next_record = self.next_record().max(next).into();
-    }
-
-    /// Raises the counters to at least `counters`: what a record has seen is known, even if its ledger was lost.
-    pub fn raise(&mut self, counters: &Counters, boot: u32) {
-        let max = |a: &mut U32, b: U32| *a = a.get().max(b.get()).into();
-        max(&mut self.counters.oops, counters.oops);
-        max(&mut self.counters.panic, counters.panic);
-        max(&mut self.counters.kernel, counters.kernel);
-        max(&mut self.counters.late, counters.late);
-        max(&mut self.boot, boot.into());
-    }
-
-    /// Erases a record. `false` if there is none with that number; the ledger is then unchanged.
-    pub fn erase(&mut self, sequence: u32) -> bool {
-        let found = self.by_sequence(sequence).map(|(slot, _)| slot);
-        let is_test = self.is_self_test(sequence);
-        if let Some(slot) = found {
-            self.release(slot);
-        } else if is_test {
-            self.test = Entry::NONE;
-        } else {
-            return false;
-        }
-        self.advance(0);
-        true
-    }
-
     /// Is this the number of the self-test's record?
     #[must_use]
     pub fn is_self_test(&self, sequence: u32) -> bool {
@@ -575,60 +273,10 @@ impl Ledger {
             .is_some_and(|(_, test)| test.sequence.get() == sequence)
     }
 
-    /// Acknowledges a record: it stays until its slot is needed. `false` if there is none with that number.
-    pub fn acknowledge(&mut self, sequence: u32) -> bool {
-        let found = self.by_sequence(sequence).map(|(slot, _)| slot);
-        if let Some(slot) = found {
-            self.acknowledged = (self.acknowledged.get() | bit(slot)).into();
-            self.advance(0);
-        }
-        found.is_some()
-    }
-
-    /// Notes that every page before `next_page` is written, and the newest boot.
-    pub fn note_page(&mut self, next_page: u32, boot: u32) {
-        self.next_page = self.next_page().max(next_page).into();
-        self.advance(boot);
-    }
-
-    /// Releases what must go so that one slot is free. For records found again.
-    pub fn make_room(&mut self, keep_first: u32) {
-        while self.free().is_none() {
-            match self.victim(keep_first) {
-                Some(slot) => self.release(slot),
-                None => return,
-            }
-        }
-    }
-
-    fn advance(&mut self, boot: u32) {
-        self.generation = self.generation().wrapping_add(1).into();
-        self.boot = self.boot().max(boot).into();
-    }
-
-    fn release(&mut self, slot: u32) {
-        if let Some(entry) = self.slot_mut(slot) {
-            *entry = Entry::default();
-        }
-        self.acknowledged = (self.acknowledged.get() & !bit(slot)).into();
-        let last = self.live().map(|(slot, _)| slot).max();
-        self.used = last.map_or(0, |slot| {
-            u8::try_from(slot).unwrap_or(self.slots).saturating_add(1)
-        });
-    }
-
-    /// The record that has to go: the oldest acknowledged one, else the oldest after the first `keep_first`.
-    fn victim(&self, keep_first: u32) -> Option<u32> {
-        let acknowledged = self
-            .live()
-            .filter(|(slot, _)| self.is_acknowledged(*slot))
-            .min_by_key(|(_, entry)| entry.sequence.get());
-        if let Some((slot, _)) = acknowledged {
-            return Some(slot);
-        }
-        // Keeping all but one of those that can be there at a time is the most that leaves a ring.
-        let keep = keep_first.min(u32::from(self.slots).saturating_sub(2));
-        self.by_age(keep).map(|(slot, _)| slot)
+    /// Was the record in `slot` acknowledged?
+    #[must_use]
+    pub const fn is_acknowledged(&self, slot: u32) -> bool {
+        self.acknowledged.get() & bit(slot) != 0
     }
 
     fn free(&self) -> Option<u32> {
@@ -656,11 +304,6 @@ impl Ledger {
                 *next = slot.wrapping_add(1);
                 Some((slot, entry))
             })
-    }
-
-    fn slot_mut(&mut self, slot: u32) -> Option<&mut Entry> {
-        let used = self.used();
-        self.entries.get_mut(..used)?.get_mut(slot as usize)
     }
 }
 
