@@ -63,13 +63,16 @@ fn take_card<'c>(
     card.write(card::emergency(memory, minimal))
 }
 
-/// Writes log tail and the record of `crash` (`None` if the mailbox's does not pass its check), reports, and never
-/// returns. `minimal` is the second try: no DMA, no segments beside message and stack.
-pub fn run(region: &Region<'static>, crash: Option<&StoredContext<'_>>, minimal: bool) -> ! {
+/// Writes log tail and the record of `crash` (`None` if the mailbox's does not pass its check); returns what is to be
+/// reported. `minimal` is the second try: no DMA, no segments beside message and stack.
+///
+/// A function of its own, because its stack is not needed in normal operation.
+#[inline(never)]
+pub fn run(region: &Region<'static>, crash: Option<&StoredContext<'_>>, minimal: bool) -> Failure {
     let mailbox = region.mailbox();
     let began = sys_get_timer().now;
     let Some(mut outcome) = OUTCOME.try_borrow_mut() else {
-        report(Failure::Recorder)
+        return Failure::Recorder;
     };
     let outcome = outcome.write(Outcome::default());
     outcome.set_minimal(minimal);
@@ -84,16 +87,14 @@ pub fn run(region: &Region<'static>, crash: Option<&StoredContext<'_>>, minimal:
     outcome.milliseconds = u32::try_from(took).unwrap_or(u32::MAX).into();
     mailbox.set_outcome(outcome);
     mailbox.conclude(result.is_ok());
-    report(outcome.failure())
+    outcome.failure()
 }
 
-/// Tells the supervisor, which resets the system instead of answering, or enters this task again. Nothing is left to do
-/// but to say it again until then, or until the watchdog has had enough.
+/// Tells the supervisor, which resets the system instead of answering, or enters this task again. If it comes back, nothing
+/// is left to do but to say it again, until the watchdog has had enough.
 #[inline(never)]
-fn report(failure: Failure) -> ! {
-    loop {
-        Jefe::from(JEFE.get_task_id()).emergency_done(failure as u32);
-    }
+pub fn report(failure: Failure) {
+    Jefe::from(JEFE.get_task_id()).emergency_done(failure as u32);
 }
 
 /// The path itself, up to the end of its last phase. Also for the self-test, with a record that is none of a crash.

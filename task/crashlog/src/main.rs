@@ -82,7 +82,10 @@ fn main() -> ! {
     {
         emergency::take_crash(&region, &mut crash);
         if is_of_this_boot(&region, crash.as_ref()) {
-            emergency::run(&region, crash.as_ref(), minimal)
+            let failure = emergency::run(&region, crash.as_ref(), minimal);
+            loop {
+                emergency::report(failure);
+            }
         }
     }
     loop {

@@ -31,15 +31,35 @@ impl Dump {
             "not ELF32, little endian"
         );
         ensure!(half(16)? == 4 && half(18)? == 40, "not ET_CORE for EM_ARM");
+        // Version, entry, program headers, section headers, flags
+        let words = [20, 24, 28, 32, 36].map(word);
+        for (found, wanted) in words.into_iter().zip([1, 0, 52, 0, 0]) {
+            ensure!(found? == wanted, "the header is not as Humility writes it");
+        }
+        // Sizes of the headers; there are no sections.
         ensure!(
-            word(28)? == 52 && half(42)? == 32,
-            "program headers are not behind the header"
+            half(40)? == 52 && half(42)? == 32 && half(46)? == 40 && word(48)? == 0,
+            "the header is not as Humility writes it"
         );
+        let count = half(44)? as usize;
+        // Contents are behind the headers, in their order, each up to a multiple of four.
+        let mut next = 52 + 32 * count;
         let (mut archive, mut registers) = (None, None);
         let (mut segments, mut threads) = (Vec::new(), Vec::new());
-        for index in 0..half(44)? as usize {
+        for index in 0..count {
             let at = 52 + 32 * index;
             let (offset, length) = (word(at + 4)? as usize, word(at + 16)? as usize);
+            ensure!(
+                offset == next && word(at + 12)? == 0 && word(at + 24)? == 4 && word(at + 28)? == 0,
+                "program header {index} is not as Humility writes it"
+            );
+            next = (offset + length).next_multiple_of(4);
+            if word(at)? == 4 {
+                ensure!(
+                    segments.is_empty() && word(at + 8)? == 0 && word(at + 20)? == 0,
+                    "a note has an address, a length in memory, or a segment in front of it"
+                );
+            }
             let content = file
                 .get(offset..offset + length)
                 .context("content lies outside the file")?;
@@ -91,6 +111,7 @@ impl Dump {
                 kind => bail!("a program header of type {kind}"),
             }
         }
+        ensure!(file.len() == next, "something is behind the last segment");
         let pairs = registers.context("no registers")?;
         ensure!(
             pairs.len() == 160,

@@ -22,6 +22,13 @@ pub(super) fn check(dump: &Dump, image: &Image) -> Result<u32> {
         numbers == (0..=18).chain([20]).collect::<Vec<_>>(),
         "other registers: {numbers:?}"
     );
+    // The stack pointer is one of the two: a task's or the kernel's.
+    let [sp, msp, psp] = [13, 17, 18].map(|number| dump.registers[&number]);
+    let in_task = dump.registers[&20] >> 24 == 3;
+    ensure!(
+        sp == if in_task { psp } else { msp },
+        "the stack pointer is {sp:#x}, neither {msp:#x} nor {psp:#x}"
+    );
     let mut sorted = dump.segments.clone();
     sorted.sort();
     for pair in sorted.windows(2) {
