@@ -45,7 +45,7 @@ impl TryFrom<u8> for Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum LateReason {
-    /// The emergency write failed; the record's [`Outcome`] says where and why.
+    /// The emergency write failed; the record's [`Outcome`](crate::Outcome) says where and why.
     Failed = 1,
     /// The emergency write began and never ended: the watchdog restarted the system.
     Interrupted = 2,
