@@ -3,8 +3,7 @@
 use super::scene::Scene;
 use super::{IDLE, NOTHING, Row};
 use crate::evidence::Crash;
-use crate::sabotage::APP;
-use crate::sabotage::{Deed, Failing, Stop, Work, task};
+use crate::sabotage::{APP, Deed, Failing, RESET_MS, Stop, Work, task};
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
@@ -104,7 +103,7 @@ pub fn rows() -> Vec<Row> {
 
 /// Milliseconds of guest time to the next start, 30 of which are the boot. A recorder that does not say that it is done
 /// costs more than a second.
-const SOON_MS: u64 = 100;
+const SOON_MS: u64 = 30 + RESET_MS;
 
 fn panic(mut scene: Scene<'_>, how: Failing, fault: &str) -> Result<()> {
     scene
