@@ -74,8 +74,8 @@ pub fn run(profile: Option<&str>) -> Result<()> {
     let mut rows = Rows::new();
     let mut eight = Rows::new();
     for (app, rows) in [
-        ("test/bench/ipc-4.toml", &mut rows),
-        ("test/bench/ipc-8.toml", &mut eight),
+        ("test/apps/bench/ipc-4.toml", &mut rows),
+        ("test/apps/bench/ipc-8.toml", &mut eight),
     ] {
         if profile.is_some_and(|row| !"IPC round trip".contains(row)) {
             break;
@@ -89,7 +89,7 @@ pub fn run(profile: Option<&str>) -> Result<()> {
         artefacts.discard();
     }
 
-    let image = build::dist("test/bench/recorder.toml")?;
+    let image = build::dist("test/apps/bench/recorder.toml")?;
     let artefacts = Artefacts::new("bench/recorder")?;
     let card = artefacts.path("card.img");
     tool.bytes(

@@ -22,7 +22,7 @@ pub struct Image {
 pub const DEMO: &str = "app.toml";
 
 /// The application whose recorder has an SD card.
-pub const SD_APP: &str = "test/sd/app.toml";
+pub const SD_APP: &str = "test/apps/sd/app.toml";
 
 /// Builds the application described by `app`, a path from the root of the repository. Cargo's progress goes to standard
 /// error.

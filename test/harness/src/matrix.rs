@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Names the folder for the lines.
 pub const FOLDER: &str = "FAULT_MATRIX_OUT";
 /// Crates with rows on the host.
-const HOST: [&str; 1] = ["drv-fault-matrix"];
+const HOST: [&str; 1] = ["fault-matrix"];
 
 /// A line of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +120,7 @@ fn table(lines: &[Line]) -> String {
     let mut text = String::from(
         "# Fault matrix\n\n\
          Made by `./x xtask fault-matrix`, which runs every row; do not edit. A row is a test. Those in QEMU run the whole\n\
-         system with the application `test/saboteur`, and are part of `./x test` as `matrix::<row>`; those on the host run the\n\
+         system with the application `test/apps/saboteur`, and are part of `./x test` as `matrix::<row>`; those on the host run the\n\
          driver against a simulated controller and card, for what QEMU's model cannot show (busy, CRC errors, cards that stop\n\
          answering).\n\n\
          Every row in QEMU checks, beside what its last but one column says: the system, or the task, restarted; the record is on the card,\n\

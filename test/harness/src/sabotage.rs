@@ -1,4 +1,4 @@
-//! The application `test/saboteur`, driven from outside: it does what we say, and is struck when and where we say.
+//! The application `test/apps/saboteur`, driven from outside: it does what we say, and is struck when and where we say.
 //!
 //! The machine stops in four places, at breakpoints, and each time the debugger may look at it and change anything:
 //!
@@ -27,11 +27,11 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The application, which is restarted when its recorder fails.
-pub const APP: &str = "test/saboteur/app.toml";
+pub const APP: &str = "test/apps/saboteur/app.toml";
 /// The same, with a card whose clock is off when there is nothing to do for 10 ms.
-pub const CLOCK_OFF: &str = "test/saboteur/clock-off.toml";
+pub const CLOCK_OFF: &str = "test/apps/saboteur/clock-off.toml";
 /// The same, with a card that has no power then.
-pub const POWER_OFF: &str = "test/saboteur/power-off.toml";
+pub const POWER_OFF: &str = "test/apps/saboteur/power-off.toml";
 
 /// Real time from one stop to the next. Far more than anything takes: guest time is not host time here, and a guest that
 /// hangs is reset by its watchdog.

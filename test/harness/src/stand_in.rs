@@ -29,9 +29,9 @@ ID TASK            GEN PRI STATE
  5 worker            2   6 FAULT: mem fault; addr=0xdeadbee0 (was: ready)
    |
    +--->  0x8084a5c8 0x801301ca task_worker::deliver()
-                     @ task/worker/src/main.rs:153
+                     @ app/demo/worker/src/main.rs:153
           0x8084a800 0x8013075a task_worker::main()
-                     @ task/worker/src/main.rs:74
+                     @ app/demo/worker/src/main.rs:74
  7 idle              0   9 RUNNING
    |
    +--->  0x8084e100 0x80134094 main()

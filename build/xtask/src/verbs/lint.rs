@@ -216,8 +216,8 @@ mod tests {
             .collect();
         for expected in [
             "app/example/app.toml",
-            "test/kernel/app.toml",
-            "test/bench/ipc-8.toml",
+            "test/apps/kernel/app.toml",
+            "test/apps/bench/ipc-8.toml",
         ] {
             assert!(
                 names.iter().any(|name| name == expected),
@@ -227,6 +227,6 @@ mod tests {
         assert_eq!(names[0], "app.toml");
         // Nothing but applications.
         assert!(!names.iter().any(|name| name.ends_with("Cargo.toml")));
-        assert!(!names.contains(&"test/recorder.toml".to_string()));
+        assert!(!names.contains(&"test/apps/recorder.toml".to_string()));
     }
 }

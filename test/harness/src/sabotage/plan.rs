@@ -1,4 +1,4 @@
-//! What the application is told to do, and what its client has seen: the words of `test/load` and `test/saboteur`.
+//! What the application is told to do, and what its client has seen: the words of `test/tasks/load` and `test/tasks/saboteur`.
 
 /// Indices of tasks of the application.
 pub mod task {

@@ -19,7 +19,7 @@ const RESTARTS: u64 = 5;
 
 /// REQ: X6: repeats are counted in the first record, the tasks are held, and the system stays up.
 pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
-    vec![bench.trial("loop::is-broken", "test/loop/app.toml", is_broken)]
+    vec![bench.trial("loop::is-broken", "test/apps/loop/app.toml", is_broken)]
 }
 
 fn is_broken(rig: &Rig) -> Result<Cases> {

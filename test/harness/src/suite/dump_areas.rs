@@ -18,7 +18,7 @@ use system::{Dump, System, half, word};
 /// Real time for whatever is waited for.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Task indices of `test/dump-areas/app.toml`.
+/// Task indices of `test/apps/dump-areas/app.toml`.
 const JEFE: u8 = 0;
 const AGENT: u8 = 1;
 const HELD: u8 = 2;
@@ -41,7 +41,7 @@ const REINITIALIZE_DUMP_FROM: u8 = 9;
 const REINITIALIZE_DUMP_AREAS: u8 = 6;
 const JEFE_DUMP_TASK: u8 = 9;
 
-/// Operations of the tasks that fault (`test/api`).
+/// Operations of the tasks that fault (`test/lib/api`).
 const ECHO: u8 = 1;
 const SYSTEM_CALL_AFTER: u8 = 22;
 
@@ -56,7 +56,7 @@ const UNCLAIMED: u32 = 10;
 const CANNOT_CLAIM: u32 = 11;
 const BAD_SEGMENT: u32 = 13;
 
-/// Where the areas are (`test/dump-areas/chip/memory.toml`).
+/// Where the areas are (`test/apps/dump-areas/chip/memory.toml`).
 const AREAS: u32 = 0x80d0_0000;
 const AREA: u32 = 0x1000;
 const COUNT: u8 = 6;
@@ -70,7 +70,7 @@ const TASK_REGION: u8 = 4;
 pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
     vec![bench.trial(
         "target::dump-areas",
-        "test/dump-areas/app.toml",
+        "test/apps/dump-areas/app.toml",
         |rig: &Rig| run(rig),
     )]
 }

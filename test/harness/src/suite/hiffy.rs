@@ -40,7 +40,7 @@ const SEND_LEASE_READ: u8 = 2;
 const SEND_LEASE_READ_WRITE: u8 = 3;
 pub(super) const SEND_LEASE_WRITE: u8 = 4;
 
-/// The server of `test/hiffy/app.toml` and its operations (`test/api`): each names a lease, an offset and a length.
+/// The server of `test/apps/hiffy/app.toml` and its operations (`test/lib/api`): each names a lease, an offset and a length.
 const ASSIST: u8 = 1;
 const BORROW_READ: u8 = 14;
 const BORROW_WRITE: u8 = 15;
@@ -50,10 +50,10 @@ const BORROW_INFO: u8 = 16;
 pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
     vec![
         bench.trial("target::hiffy", DEMO, run),
-        bench.trial("target::hiffy-leases", "test/hiffy/app.toml", run_leases),
+        bench.trial("target::hiffy-leases", "test/apps/hiffy/app.toml", run_leases),
         bench.trial(
             "target::hiffy-runs-tests",
-            "test/foreign/app.toml",
+            "test/apps/foreign/app.toml",
             run_tests,
         ),
     ]

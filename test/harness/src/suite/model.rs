@@ -27,7 +27,7 @@ const SHOWN: usize = 3;
 pub fn trials(bench: &Arc<Bench>, all: bool) -> Vec<Trial> {
     let seeds = if all { ALL_SEEDS } else { SEEDS };
     vec![
-        bench.trial("target::model", "test/model/app.toml", move |rig| {
+        bench.trial("target::model", "test/apps/model/app.toml", move |rig| {
             run(rig, seeds)
         }),
     ]

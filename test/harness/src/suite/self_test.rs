@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The demo's system with `self-test = true`.
-const APP: &str = "test/self-test/app.toml";
+const APP: &str = "test/apps/self-test/app.toml";
 const LIMIT: Duration = Duration::from_secs(120);
 /// Length of a block, and of the card.
 const BLOCK: u64 = 512;

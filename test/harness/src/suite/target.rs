@@ -17,13 +17,13 @@ const LIMIT: Duration = Duration::from_secs(300);
 pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
     vec![
         // What depends on who runs when is the same each time, however busy this machine is.
-        bench.trial("target::kernel", "test/kernel/app.toml", |rig| {
+        bench.trial("target::kernel", "test/apps/kernel/app.toml", |rig| {
             run(rig, false, Time::Counted).and_then(listed)
         }),
-        bench.trial("target::foreign", "test/foreign/app.toml", |rig| {
+        bench.trial("target::foreign", "test/apps/foreign/app.toml", |rig| {
             run(rig, false, Time::Host)
         }),
-        bench.trial("target::recorder", "test/recorder/app.toml", |rig| {
+        bench.trial("target::recorder", "test/apps/recorder/app.toml", |rig| {
             run(rig, true, Time::Host)
         }),
     ]
@@ -71,7 +71,7 @@ fn run(rig: &Rig, with_card: bool, time: Time) -> Result<Cases> {
 
 /// The kernel's cases and the list of them in the suite's README are the same.
 fn listed(mut cases: Cases) -> Result<Cases> {
-    let folder = paths::root().join("test/suite");
+    let folder = paths::root().join("test/tasks/suite");
     let mut sources = BTreeSet::new();
     for file in fs::read_dir(folder.join("src")).context("cannot list the suite's sources")? {
         let path = file.context("cannot list the suite's sources")?.path();
@@ -86,7 +86,7 @@ fn listed(mut cases: Cases) -> Result<Cases> {
     let differ = sources.symmetric_difference(&readme);
     cases.failed.extend(
         differ
-            .map(|name| format!("{name}: in one of test/suite/README.md and test/suite/src only")),
+            .map(|name| format!("{name}: in one of test/tasks/suite/README.md and test/tasks/suite/src only")),
     );
     if sources.len() != cases.passed + cases.failed.len() {
         let ran = cases.passed + cases.failed.len();

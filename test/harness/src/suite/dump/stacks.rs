@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 const APPS: [(&str, &str, &str); 6] = [
     ("demo", DEMO, "ready"),
     ("example", "app/example/app.toml", "4 and 4 are 8"),
-    ("foreign-tasks", "test/foreign/app.toml", "finished:"),
-    ("kernel-suite", "test/kernel/app.toml", "finished:"),
-    ("recorder-suite", "test/recorder/app.toml", "finished:"),
-    ("self-test", "test/self-test/app.toml", "ready"),
+    ("foreign-tasks", "test/apps/foreign/app.toml", "finished:"),
+    ("kernel-suite", "test/apps/kernel/app.toml", "finished:"),
+    ("recorder-suite", "test/apps/recorder/app.toml", "finished:"),
+    ("self-test", "test/apps/self-test/app.toml", "ready"),
 ];
 
 /// The console task's index, and the end of a program for the executor.
@@ -46,7 +46,7 @@ pub(super) fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
         })
         .collect();
     trials.push(bench.trial("dump::states-of-tasks", DEMO, states));
-    trials.push(bench.trial("dump::of-a-panic", "test/kernel/app.toml", panic));
+    trials.push(bench.trial("dump::of-a-panic", "test/apps/kernel/app.toml", panic));
     trials
 }
 

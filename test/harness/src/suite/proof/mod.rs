@@ -19,23 +19,23 @@ use std::sync::Arc;
 /// Every application that some test runs, and what its archive is called.
 const APPS: [(&str, &str); 13] = [
     ("archive", DEMO),
-    ("archive-of-the-kernel-suite", "test/kernel/app.toml"),
-    ("archive-of-the-recorder-suite", "test/recorder/app.toml"),
-    ("archive-of-the-model", "test/model/app.toml"),
-    ("archive-of-foreign-tasks", "test/foreign/app.toml"),
-    ("archive-of-the-saboteur", "test/saboteur/app.toml"),
+    ("archive-of-the-kernel-suite", "test/apps/kernel/app.toml"),
+    ("archive-of-the-recorder-suite", "test/apps/recorder/app.toml"),
+    ("archive-of-the-model", "test/apps/model/app.toml"),
+    ("archive-of-foreign-tasks", "test/apps/foreign/app.toml"),
+    ("archive-of-the-saboteur", "test/apps/saboteur/app.toml"),
     (
         "archive-of-the-saboteur-without-clock",
-        "test/saboteur/clock-off.toml",
+        "test/apps/saboteur/clock-off.toml",
     ),
     (
         "archive-of-the-saboteur-without-power",
-        "test/saboteur/power-off.toml",
+        "test/apps/saboteur/power-off.toml",
     ),
-    ("archive-of-crash-loops", "test/loop/app.toml"),
-    ("archive-of-the-self-test", "test/self-test/app.toml"),
+    ("archive-of-crash-loops", "test/apps/loop/app.toml"),
+    ("archive-of-the-self-test", "test/apps/self-test/app.toml"),
     ("archive-of-an-SD-card", SD_APP),
-    ("archive-of-leases", "test/hiffy/app.toml"),
+    ("archive-of-leases", "test/apps/hiffy/app.toml"),
     ("archive-of-the-example", EXAMPLE),
 ];
 
