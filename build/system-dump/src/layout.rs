@@ -4,11 +4,11 @@
 //! Humility's own writer leaves out what a task names in `extern-regions`, too. Readers do not mind it, and the retained
 //! region is what one wants to see after a crash, so it is in the dumps made here.
 
-use crate::check::Report;
-use crate::check::container::Archive;
-use crate::check::dwarf::{Debug, Type};
-use crate::check::program::Program;
 use anyhow::{Context, Result};
+use build_archive_check::Report;
+use build_archive_check::container::Archive;
+use build_archive_check::dwarf::{Debug, Type};
+use build_archive_check::program::Program;
 use std::ops::Range;
 
 /// Attributes of a region: not memory but hardware.
@@ -93,7 +93,7 @@ impl Layout {
 
 /// The kernel's loaded segments.
 fn kernel_ranges(kernel: &Program) -> Result<Vec<Range<u32>>> {
-    let elf = crate::elf::Elf::parse(kernel.member.as_ref(), kernel.data.clone())?;
+    let elf = build_elf::Elf::parse(kernel.member.as_ref(), kernel.data.clone())?;
     let segments = elf.segments()?;
     Ok(segments
         .iter()

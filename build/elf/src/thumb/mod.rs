@@ -14,9 +14,19 @@ pub enum Effect {
     /// Takes this many bytes of stack.
     Reserve(u32),
     /// Loads the low half of a register.
-    LoadLow { register: u16, value: u32 },
+    LoadLow {
+        /// Its number.
+        register: u16,
+        /// 16 bits.
+        value: u32,
+    },
     /// Loads the high half of a register.
-    LoadHigh { register: u16, value: u32 },
+    LoadHigh {
+        /// Its number.
+        register: u16,
+        /// 16 bits.
+        value: u32,
+    },
     /// Nothing of interest.
     Other,
 }

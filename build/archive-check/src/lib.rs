@@ -6,10 +6,12 @@
 //!
 //! * [`container`]: the zip file, its members, and the image (sections 1 and 2),
 //! * [`program`]: each ELF file by itself (section 3),
-//! * [`dwarf`]: its debug information (section 3.1), and [`variables`]: whether they can be found,
-//! * [`kernel`]: what is read of the kernel (section 4), [`tasks`]: of a task, [`regions`]: of its memory (section 6),
-//! * [`frames`]: how stacks are unwound (section 4.3),
-//! * [`data`]: trace ring buffers, counters and interfaces, [`hiffy`]: the executor (sections 7 to 9).
+//! * [`dwarf`]: its debug information (section 3.1), and `variables`: whether they can be found,
+//! * `kernel`: what is read of the kernel (section 4), `tasks`: of a task, `regions`: of its memory (section 6),
+//! * `frames`: how stacks are unwound (section 4.3),
+//! * `data`: trace ring buffers, counters and interfaces, `hiffy`: the executor (sections 7 to 9).
+
+#![forbid(unsafe_code)]
 
 mod configuration;
 pub mod container;
@@ -43,6 +45,7 @@ pub struct Broken {
 /// All that are broken.
 #[derive(Debug, Default)]
 pub struct Report {
+    /// In the order in which they were found.
     pub broken: Vec<Broken>,
 }
 

@@ -8,13 +8,14 @@
 //! compiler makes of repeated calls of one function; any other is refused. That a table branch stays within its table is
 //! taken from the compiler, which checks the index before.
 
+#![forbid(unsafe_code)]
+
 mod program;
 mod rules;
 
-use crate::dist::{Build, Product};
-use crate::elf::Elf;
-use crate::stack::EXCEPTION_FRAME;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use build_elf::Elf;
+use build_stack_depth::EXCEPTION_FRAME;
 use rules::{Findings, Rules};
 use std::collections::BTreeSet;
 
@@ -62,11 +63,10 @@ const RULES: Rules<'_> = Rules {
 /// The only one that may SEND: the path ends there.
 const REPORTER: &str = "task_crashlog::emergency::report";
 
-/// Checks the recorder of an application that was built, and prints what was found.
-pub fn run(build: &Build, product: &Product) -> Result<()> {
-    let (task, reserved) = recorder(build)?;
-    let elf = Elf::read(&product.task(&task))?;
-    let (program, entry) = program::read(&elf)?;
+/// Checks the recorder, which is the task `task` with `reserved` bytes of stack, and prints what was found. Each broken
+/// rule is a line on the standard error; the error that is returned counts them.
+pub fn run(task: &str, elf: &Elf, reserved: u32) -> Result<()> {
+    let (program, entry) = program::read(elf)?;
     let searching = program.values().find_map(|function| {
         let called = |to: &u32| program.get(to).is_some_and(|f| f.name() == TO_SEARCH);
         let callee = function.calls.keys().find(|to| called(to))?;
@@ -112,25 +112,9 @@ pub fn run(build: &Build, product: &Product) -> Result<()> {
         eprintln!("{task}: {line}");
     }
     bail!(
-        "{}: the emergency path of task `{task}` breaks {} rules (doc/design.md, \"The proof from the binary\")",
-        build.config.path.display(),
+        "the emergency path of task `{task}` breaks {} rules (doc/design.md, \"The proof from the binary\")",
         broken.len()
     )
-}
-
-/// The task that has the emergency path, and its stack.
-fn recorder(build: &Build) -> Result<(String, u32)> {
-    let tasks = &build.config.app.tasks;
-    let (name, task) = tasks
-        .iter()
-        .find(|(_, task)| task.name == "task-crashlog")
-        .with_context(|| {
-            format!(
-                "{}: no task is built from the crate `task-crashlog`, so there is no emergency path",
-                build.config.path.display()
-            )
-        })?;
-    Ok((name.clone(), build.config.stack_of(task)))
 }
 
 /// Nobody waits for another task before everything is done.

@@ -7,35 +7,60 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum Type {
     /// A number.
     Base {
+        /// As the compiler calls it.
         name: String,
+        /// In bytes.
         size: u64,
+        /// Humility can print a value of it.
         readable: bool,
     },
     /// A structure, a tuple or an enum with data.
     Struct(Struct),
     /// A union.
-    Union { name: String, members: Vec<Member> },
+    Union {
+        /// Without its modules.
+        name: String,
+        /// All at offset 0 but for padding.
+        members: Vec<Member>,
+    },
     /// An enum without data.
     Enum {
+        /// Without its modules.
         name: String,
+        /// In bytes.
         size: u64,
+        /// Names, in order of declaration.
         variants: Vec<String>,
     },
     /// An array.
-    Array { element: usize, count: u64 },
+    Array {
+        /// Type of each element.
+        element: usize,
+        /// Number of elements.
+        count: u64,
+    },
     /// A pointer or reference.
-    Pointer { to: Option<usize> },
+    Pointer {
+        /// Type of the target; none for `void`.
+        to: Option<usize>,
+    },
     /// Something that Humility does not model.
-    Other { tag: String },
+    Other {
+        /// The tag of its DWARF entry.
+        tag: String,
+    },
 }
 
 /// A structure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Struct {
+    /// Without its modules.
     pub name: String,
     /// With the names of the modules that it is in.
     pub path: String,
+    /// In bytes.
     pub size: u64,
+    /// In order of declaration.
     pub members: Vec<Member>,
     /// Of an enum with data: the names and types of its variants.
     pub variants: Vec<Member>,
@@ -44,17 +69,22 @@ pub struct Struct {
 /// A member of a structure or union, or a variant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Member {
+    /// `__0`, `__1`, ... in a tuple.
     pub name: String,
+    /// From the start of the structure, in bytes.
     pub offset: u64,
+    /// Offset of its type.
     pub ty: usize,
 }
 
 /// A variable with name and type.
 #[derive(Clone, Debug)]
 pub struct Variable {
+    /// Without its modules.
     pub name: String,
     /// What the symbol is called.
     pub linkage: String,
+    /// Offset of its type.
     pub ty: usize,
     /// The debug information gives it a place: it was not left out of the program.
     pub placed: bool,
@@ -63,7 +93,9 @@ pub struct Variable {
 /// Types and variables of a program.
 #[derive(Debug, Default)]
 pub struct Debug {
+    /// By offset into `.debug_info`.
     pub types: BTreeMap<usize, Type>,
+    /// Those with a name, in order.
     pub variables: Vec<Variable>,
 }
 

@@ -8,11 +8,13 @@
 //! somewhere, which is safe but often far too much; so there are two bounds, one with these calls and one without.
 //! Functions that call each other in a circle are counted once each: how deep a recursion goes is not known either.
 
+#![forbid(unsafe_code)]
+
 mod graph;
 
-use crate::elf::Elf;
-use crate::thumb::{self, Effect};
 use anyhow::{Context, Result};
+use build_elf::Elf;
+use build_elf::thumb::{self, Effect};
 use graph::Graph;
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
 use std::collections::{BTreeMap, BTreeSet};

@@ -25,14 +25,18 @@ const WANTED: [&str; 6] = [
 /// A member.
 #[derive(Debug)]
 pub struct Member {
+    /// Its path in the archive.
     pub name: String,
+    /// Unpacked.
     pub bytes: Vec<u8>,
 }
 
 /// An archive in memory.
 #[derive(Debug, Default)]
 pub struct Archive {
+    /// Of the zip file; Humility tells by it that it is a build archive.
     pub comment: Vec<u8>,
+    /// In order.
     pub members: Vec<Member>,
     /// The configuration.
     pub app: Table,
@@ -41,7 +45,9 @@ pub struct Archive {
 /// A range of flash.
 #[derive(Debug)]
 pub struct Flash<'a> {
+    /// Of the first byte.
     pub address: u32,
+    /// What is there.
     pub bytes: &'a [u8],
 }
 
@@ -143,7 +149,7 @@ impl Archive {
 }
 
 /// Checks everything but configuration and programs.
-pub fn check(archive: &Archive, report: &mut Report) {
+pub(crate) fn check(archive: &Archive, report: &mut Report) {
     comment(archive, report);
     for name in WANTED {
         if archive.get(name).is_none() {

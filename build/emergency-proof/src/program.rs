@@ -1,9 +1,9 @@
 //! A program as its functions, with everything that the proof asks about each of them.
 
-use crate::elf::Elf;
-use crate::stack;
-use crate::thumb::flow::{Flow, flow, is_wide, may_write};
 use anyhow::{Context, Result};
+use build_elf::Elf;
+use build_elf::thumb::flow::{Flow, flow, is_wide, may_write};
+use build_stack_depth as stack;
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

@@ -3,13 +3,14 @@
 //! QEMU is asked by its monitor, which `./x qemu` offers on a socket beside the image. The processors are stopped while
 //! memory is read, and go on afterwards if they ran before.
 
+#![forbid(unsafe_code)]
+
 mod core;
 mod layout;
 mod qmp;
 mod registers;
 
 use self::core::{Segment, Thread};
-use crate::dist::Product;
 use anyhow::{Context, Result, bail};
 use layout::{Layout, Tasks};
 use qmp::Machine;
@@ -24,11 +25,6 @@ const TRIES: u32 = 50;
 
 /// The kernel's number in gdb: that of its task id.
 const KERNEL_THREAD: u32 = 0xffff;
-
-/// Where `./x qemu` lets the machine of an image be asked.
-pub fn socket(product: &Product) -> PathBuf {
-    product.directory.join("qmp")
-}
 
 /// Writes a dump to `output`, or to the first `hubris.core.N` that is free. Returns its path.
 pub fn run(archive: &Path, socket: &Path, output: Option<&Path>) -> Result<PathBuf> {

@@ -3,8 +3,8 @@
 
 use super::Report;
 use super::program::{Program, Symbol};
-use crate::thumb::flow::{Flow, flow, is_wide};
 use anyhow::Result;
+use build_elf::thumb::flow::{Flow, flow, is_wide};
 use gimli::{
     BaseAddresses, CfaRule, CieOrFde, DebugFrame, EndianSlice, LittleEndian as Little,
     RegisterRule, UnwindContext, UnwindSection,

@@ -303,7 +303,7 @@ impl Function {
     pub fn name(&self) -> String {
         self.names
             .first()
-            .map_or_else(String::new, |name| crate::names::short(name))
+            .map_or_else(String::new, |name| build_elf::names::short(name))
     }
 
     fn is_named(&self, name: &str) -> bool {

@@ -16,7 +16,9 @@ pub struct Program {
     pub member: String,
     /// Name of the task, or `kernel`.
     pub name: String,
+    /// The ELF file.
     pub data: Vec<u8>,
+    /// Those with a name.
     pub symbols: Vec<Symbol>,
     /// Address of `.text`, and the one behind it.
     pub text: (u32, u32),
@@ -25,10 +27,15 @@ pub struct Program {
 /// A symbol with a name.
 #[derive(Clone, Debug)]
 pub struct Symbol {
+    /// As it was linked, mangled.
     pub name: String,
+    /// Without the Thumb bit, if it is a function.
     pub address: u32,
+    /// In bytes.
     pub size: u32,
+    /// It is code.
     pub function: bool,
+    /// It is a number that the linker script defines, and in no section.
     pub absolute: bool,
     /// Name of its section, if that is allocated.
     pub section: Option<String>,
@@ -239,7 +246,11 @@ fn check_image(archive: &Archive, program: &Program, report: &mut Report) -> Res
 }
 
 /// Rules about all programs together, and the image that they make.
-pub fn check_all(archive: &Archive, programs: &[Program], report: &mut Report) -> Result<()> {
+pub(crate) fn check_all(
+    archive: &Archive,
+    programs: &[Program],
+    report: &mut Report,
+) -> Result<()> {
     for program in programs {
         check_image(archive, program, report)?;
     }
