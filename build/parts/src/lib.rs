@@ -8,12 +8,13 @@
 //! with = ["idl/crashlog.idol"]
 //! ```
 //!
-//! `part` is one of the values of [`Part`]. `with` names files outside the crate's folder that a tree which takes the
-//! crate needs, too; only the product has such files. What follows from the product's list: the check that those crates
-//! use only what a stock Hubris tree has, the workspace that the test `app::stock` puts together, and the table of
-//! folders in doc/porting.md.
+//! `part` is one of the values of [`Part`]. `with` names files outside the crate's folder that a
+//! tree which takes the crate needs, too; only the product has such files. What follows from the
+//! product's list: the check that those crates use only what a stock Hubris tree has, the workspace
+//! that the test `app::stock` puts together, and the table of folders in doc/porting.md.
 //!
-//! [`read`] returns crates only if every member of the workspace says its part, so a new crate cannot be forgotten.
+//! [`read`] returns crates only if every member of the workspace says its part, so a new crate
+//! cannot be forgotten.
 
 #![forbid(unsafe_code)]
 
@@ -26,10 +27,11 @@ use toml::{Table, Value};
 /// A part of the project.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// Goes into a Hubris tree as it is: the recorder, its drivers and libraries, what a supervisor needs of it.
+    /// Goes into a Hubris tree as it is: the recorder, its drivers and libraries, what a supervisor
+    /// needs of it.
     Product,
-    /// Stands in for what a Hubris tree has itself, under the same names: kernel, system libraries, supervisor, build
-    /// tools, drivers of the chip.
+    /// Stands in for what a Hubris tree has itself, under the same names: kernel, system libraries,
+    /// supervisor, build tools, drivers of the chip.
     Substrate,
     /// The tasks of the demo, clients of the product.
     Demo,
@@ -70,8 +72,8 @@ pub struct Member {
     pub manifest: Table,
 }
 
-/// The members of the workspace at `root`, sorted by folder. The error has a line for each manifest that does not say its
-/// part.
+/// The members of the workspace at `root`, sorted by folder. The error has a line for each manifest
+/// that does not say its part.
 pub fn read(root: &Path) -> Result<Vec<Member>> {
     let mut members = Vec::new();
     let mut wrong = Vec::new();
@@ -89,7 +91,8 @@ pub fn read(root: &Path) -> Result<Vec<Member>> {
     Ok(members)
 }
 
-/// What goes into a Hubris tree: the folders of the product's crates and what they need beside them, sorted.
+/// What goes into a Hubris tree: the folders of the product's crates and what they need beside
+/// them, sorted.
 pub fn product(members: &[Member]) -> BTreeSet<String> {
     let product = members.iter().filter(|it| it.part == Part::Product);
     product
@@ -147,8 +150,8 @@ fn member(root: &Path, folder: String, manifest: Table) -> Result<Member, String
     })
 }
 
-/// The folders of the members, by the patterns in the manifest at the top. As with Cargo, a folder that a pattern fits is a
-/// member only if it has a manifest.
+/// The folders of the members, by the patterns in the manifest at the top. As with Cargo, a folder
+/// that a pattern fits is a member only if it has a manifest.
 fn folders(root: &Path) -> Result<BTreeSet<String>> {
     let path = root.join("Cargo.toml");
     let top = table(&path)?;

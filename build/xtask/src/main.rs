@@ -14,8 +14,6 @@ mod hash;
 mod image;
 mod kconfig;
 mod linker;
-#[cfg(test)]
-mod portable;
 mod process;
 mod progress;
 mod reason;
@@ -174,6 +172,8 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Write the tests that prove each requirement into doc/requirements.md
+    Requirements,
     /// Count instructions
     Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -292,6 +292,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Demo { arguments } => harness("demo", &arguments),
         Verb::Test { arguments } => harness("test", &arguments),
         Verb::FaultMatrix { arguments } => harness("fault-matrix", &arguments),
+        Verb::Requirements => verbs::tree::write_requirements(&tree::Tree::find()?),
         Verb::Bench { arguments } => harness("bench", &arguments),
         Verb::Flash(_) => external::refuse("flash"),
         Verb::Lsp(_) => external::refuse("lsp"),

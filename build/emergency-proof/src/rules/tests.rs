@@ -54,6 +54,7 @@ fn one(broken: &[String], parts: &[&str]) {
     }
 }
 
+/// REQ: M6 (in part: size and stack)
 #[test]
 fn a_clean_path_is_measured() {
     let findings = check(&program(), 1, &RULES);

@@ -8,3 +8,4 @@ pub mod lint;
 pub mod print;
 pub mod qemu;
 pub mod sizes;
+pub mod tree;

@@ -66,16 +66,12 @@ fn lay_out() -> Result<()> {
 
 /// Copies a file, or all files of a folder.
 fn copy(from: &Path, to: &Path, wanted: &mut BTreeSet<PathBuf>) -> Result<()> {
-    let all = if from.is_dir() {
-        files(from)?
-    } else {
-        vec![from.to_owned()]
-    };
-    for file in all {
-        // `to` itself for a single file: a path joined with nothing would end in `/`.
-        let target = match file.strip_prefix(from)? {
-            inside if inside.as_os_str().is_empty() => to.to_owned(),
-            inside => to.join(inside),
+    for file in files(from)? {
+        let inside = file.strip_prefix(from)?;
+        let target = match inside.parent() {
+            Some(_) => to.join(inside),
+            // Empty, as `from` is the file itself: joined with that, `to` would end in `/`.
+            None => to.to_owned(),
         };
         let content = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         if fs::read(&target).ok().as_ref() != Some(&content) {
@@ -89,22 +85,20 @@ fn copy(from: &Path, to: &Path, wanted: &mut BTreeSet<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// All files in a folder and those below it.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The file itself, or all files in a folder and those below it.
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
+    let mut open = vec![path.to_owned()];
+    while let Some(path) = open.pop() {
+        if !path.is_dir() {
+            found.push(path);
+            continue;
+        }
         let entries =
-            fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+            fs::read_dir(&path).with_context(|| format!("cannot list {}", path.display()))?;
         for entry in entries {
-            let path = entry
-                .with_context(|| format!("cannot list {}", folder.display()))?
-                .path();
-            if path.is_dir() {
-                open.push(path);
-            } else {
-                found.push(path);
-            }
+            let entry = entry.with_context(|| format!("cannot list {}", path.display()))?;
+            open.push(entry.path());
         }
     }
     Ok(found)
