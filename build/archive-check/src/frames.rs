@@ -4,7 +4,9 @@
 use super::Report;
 use super::program::{Program, Symbol};
 use anyhow::Result;
-use build_elf::thumb::flow::{Flow, flow, is_wide};
+use build_elf::names;
+use build_elf::thumb::flow::Flow;
+use build_elf::thumb::{Instruction, Instructions};
 use gimli::{
     BaseAddresses, CfaRule, CieOrFde, DebugFrame, EndianSlice, LittleEndian as Little,
     RegisterRule, UnwindContext, UnwindSection,
@@ -72,7 +74,7 @@ pub(super) fn check(
     for symbol in program.symbols.iter().filter(|s| s.function && s.size > 0) {
         let range = covered.range(..=symbol.address).next_back();
         let inside = range.is_some_and(|(_, end)| symbol.address < *end);
-        let demangled = format!("{:#}", rustc_demangle::demangle(&symbol.name));
+        let demangled = names::full(&symbol.name);
         let named = Symbol {
             name: demangled.clone(),
             ..symbol.clone()
@@ -100,14 +102,12 @@ pub(super) fn check(
 
 /// The first real function of a task must begin at the top of the stack, since that is where unwinding ends.
 pub(super) fn check_entry(address: u32, body: &[u8], add: &mut impl FnMut(&'static str, String)) {
-    let halfwords = body
-        .chunks_exact(2)
-        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
-    let mut behind = false;
-    for (at, first) in (address..).step_by(2).zip(halfwords) {
+    for Instruction {
+        address: at, first, ..
+    } in Instructions::of(address, body)
+    {
         // PUSH, STMDB SP!, SUB SP
-        let moves = first & 0xfe00 == 0xb400 || first == 0xe92d || first & 0xff80 == 0xb080;
-        if moves && !behind {
+        if first & 0xfe00 == 0xb400 || first == 0xe92d || first & 0xff80 == 0xb080 {
             add(
                 "4.3",
                 format!(
@@ -115,8 +115,6 @@ pub(super) fn check_entry(address: u32, body: &[u8], add: &mut impl FnMut(&'stat
                 ),
             );
         }
-        // The second half of a wide instruction is none.
-        behind = !behind && is_wide(first);
     }
 }
 
@@ -128,30 +126,22 @@ pub(super) fn check_stub(
     body: &[u8],
     add: &mut impl FnMut(&'static str, String),
 ) -> bool {
-    let halfwords: Vec<u16> = body
-        .chunks_exact(2)
-        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
-        .collect();
-    let mut at = 0;
     let mut called = false;
     let mut pushed_behind = false;
     let mut moved = None;
-    while at < halfwords.len() {
-        let (first, second) = (halfwords[at], halfwords.get(at + 1).copied().unwrap_or(0));
+    for instruction in Instructions::of(address, body) {
+        let Instruction { first, second, .. } = instruction;
         let push = first & 0xfe00 == 0xb400 || first == 0xe92d;
-        match flow(address + 2 * at as u32, first, second) {
+        match instruction.flow() {
             Flow::SystemCall => called = true,
             _ if !called && moves_stack(first, second) => {
-                moved.get_or_insert(address + 2 * at as u32);
+                moved.get_or_insert(instruction.address);
             }
+            // What lies behind the return is not code.
+            Flow::Return | Flow::Trap if called => break,
             _ if called && push => pushed_behind = true,
             _ => {}
         }
-        // What lies behind the return is not code.
-        if called && matches!(flow(0, first, second), Flow::Return | Flow::Trap) {
-            break;
-        }
-        at += if is_wide(first) { 2 } else { 1 };
     }
     if called && pushed_behind {
         add(
@@ -174,7 +164,7 @@ pub(super) fn check_stub(
 
 /// A stub of `userlib`: nothing but the call.
 fn is_stub(name: &str) -> bool {
-    let name = format!("{:#}", rustc_demangle::demangle(name));
+    let name = names::full(name);
     name.starts_with("userlib::sys_") && name.ends_with("_stub")
 }
 

@@ -3,7 +3,8 @@
 use super::Report;
 use super::container::Archive;
 use super::frames;
-use anyhow::{Result, anyhow};
+use anyhow::Result;
+use build_elf::Elf;
 use object::elf::{EM_ARM, PT_LOAD, SHF_ALLOC, SHF_COMPRESSED, SHN_ABS};
 use object::read::elf::{ElfFile32, FileHeader, ProgramHeader, SectionHeader, Sym};
 use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SymbolKind};
@@ -16,8 +17,8 @@ pub struct Program {
     pub member: String,
     /// Name of the task, or `kernel`.
     pub name: String,
-    /// The ELF file.
-    pub data: Vec<u8>,
+    /// The file.
+    pub elf: Elf,
     /// Those with a name.
     pub symbols: Vec<Symbol>,
     /// Address of `.text`, and the one behind it.
@@ -47,7 +48,7 @@ impl Program {
     /// Reads a member and checks it; `None` if it is not a program at all.
     pub fn read(archive: &Archive, member: &str, report: &mut Report) -> Result<Option<Self>> {
         let data = archive.get(member).unwrap_or(&[]).to_vec();
-        let Ok(file) = ElfFile32::<LittleEndian>::parse(&*data) else {
+        let Ok(elf) = Elf::parse(member.as_ref(), data) else {
             report.add(
                 member,
                 "1",
@@ -55,6 +56,7 @@ impl Program {
             );
             return Ok(None);
         };
+        let file = elf.file()?;
         let symbols = symbols(&file)?;
         let text = file.section_by_name(".text").map(|section| {
             let start = section.address() as u32;
@@ -62,22 +64,22 @@ impl Program {
         });
         check_sections(&file, member, report)?;
         let name = member.rsplit('/').next().unwrap_or_default().to_string();
-        let mut program = Self {
+        let program = Self {
             member: member.into(),
             name,
-            data: Vec::new(),
+            elf,
             symbols,
             text: text.unwrap_or_default(),
         };
+        let file = program.file()?;
         let stubs = check_functions(&program, &file, report)?;
         frames::check(&program, &file, &stubs, report)?;
-        program.data = data;
         Ok(Some(program))
     }
 
     /// The parsed file.
     pub fn file(&self) -> Result<ElfFile32<'_, LittleEndian>> {
-        ElfFile32::parse(&*self.data).map_err(|cause| anyhow!("{}: {cause}", self.member))
+        self.elf.file()
     }
 
     /// The word that a variable has at first, if it has a place in the file.
@@ -232,7 +234,8 @@ fn check_image(archive: &Archive, program: &Program, report: &mut Report) -> Res
         }
         let start = load.p_offset(endian) as usize;
         let bytes = program
-            .data
+            .elf
+            .data()
             .get(start..start.saturating_add(length as usize));
         if bytes.is_none() || archive.read_flash(address, length as usize) != bytes {
             report.add(

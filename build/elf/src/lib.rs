@@ -1,14 +1,17 @@
 //! Finished ELF files: reading and patching, symbol names, Thumb instructions
 //!
-//! [`Elf`] is a 32-bit little-endian file in memory; parsing succeeds only for such a file, so what
-//! holds one may read sections and segments without asking again. [`names`] shortens symbol names
-//! for people. [`thumb`] decodes as much of the instruction set as call graphs and stack bounds
-//! take.
+//! * [`Elf`]: a file in memory. It parses as a 32-bit little-endian ELF file, which is checked when
+//!   one is made.
+//! * [`Code`]: the functions and instructions of its `.text`.
+//! * [`thumb`]: what an instruction does.
+//! * [`names`]: symbol names as people read them.
 
 #![forbid(unsafe_code)]
 
+mod code;
 mod file;
 pub mod names;
 pub mod thumb;
 
+pub use code::{Code, FunctionSymbol};
 pub use file::{Elf, Segment};

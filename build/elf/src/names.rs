@@ -1,8 +1,13 @@
 //! Names of functions, for people.
 
+/// A function's path, without hashes.
+pub fn full(symbol: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(symbol))
+}
+
 /// A function's path, without hashes and the arguments of generics.
 pub fn short(symbol: &str) -> String {
-    strip(&format!("{:#}", rustc_demangle::demangle(symbol)))
+    strip(&full(symbol))
 }
 
 /// `name::<Argument>` without the argument; of `<Type as Trait>::method` the type's path and the method.

@@ -1,10 +1,10 @@
 //! A program as its functions, with everything that the proof asks about each of them.
 
-use anyhow::{Context, Result};
-use build_elf::Elf;
-use build_elf::thumb::flow::{Flow, flow, is_wide, may_write};
+use anyhow::Result;
+use build_elf::thumb::Instruction;
+use build_elf::thumb::flow::Flow;
+use build_elf::{Code, Elf, names};
 use build_stack_depth as stack;
-use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -35,28 +35,15 @@ const NUMBER: u16 = 11;
 
 /// Reads every function of `elf`, and the address of the first one.
 pub fn read(elf: &Elf) -> Result<(Program, u32)> {
-    let file = elf.file()?;
-    let text = file
-        .section_by_name(".text")
-        .context("the program has no .text")?;
-    let base = u32::try_from(text.address())?;
-    let code = text.data()?;
-    let data = stack::data_ranges(&file, base + u32::try_from(code.len())?);
+    let code = Code::read(elf)?;
     let frames = stack::frames(elf)?;
 
     let mut program = Program::new();
-    for symbol in file.symbols() {
-        let inside = symbol.section_index() == Some(text.index());
-        if symbol.kind() != SymbolKind::Text || symbol.size() == 0 || !inside {
-            continue;
-        }
-        let start = u32::try_from(symbol.address())? & !1;
+    for symbol in code.functions() {
+        let start = symbol.range.start;
         let function = program.entry(start).or_default();
-        let name = symbol.name().unwrap_or_default();
-        function
-            .names
-            .push(format!("{:#}", rustc_demangle::demangle(name)));
-        function.size = u32::try_from(symbol.size())?;
+        function.names.push(names::full(symbol.name));
+        function.size = symbol.range.end - start;
         function.frame = frames.get(&start).copied().unwrap_or_default();
     }
     let outlined = program
@@ -65,9 +52,7 @@ pub fn read(elf: &Elf) -> Result<(Program, u32)> {
         .map(|(address, _)| *address)
         .collect();
     let text = Text {
-        base,
         code,
-        data,
         ranges: program.iter().map(|(a, f)| (*a, a + f.size)).collect(),
         outlined,
     };
@@ -80,12 +65,9 @@ pub fn read(elf: &Elf) -> Result<(Program, u32)> {
 /// How LLVM's machine outliner calls what it makes.
 const OUTLINED: &str = "OUTLINED_FUNCTION_";
 
-/// The code of a program.
+/// The code of a program, by functions.
 struct Text<'a> {
-    base: u32,
-    code: &'a [u8],
-    /// Constants in the code.
-    data: Vec<Range<u32>>,
+    code: Code<'a>,
     /// First address of each function, and the one behind it.
     ranges: BTreeMap<u32, u32>,
     /// Functions that are no functions but shared pieces of others.
@@ -93,23 +75,6 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
-    fn bytes(&self, address: u32, len: usize) -> Option<&[u8]> {
-        let at = usize::try_from(address.checked_sub(self.base)?).ok()?;
-        self.code.get(at..at.checked_add(len)?)
-    }
-
-    fn halfword(&self, address: u32) -> Option<u16> {
-        Some(u16::from_le_bytes(self.bytes(address, 2)?.try_into().ok()?))
-    }
-
-    fn word(&self, address: u32) -> Option<u32> {
-        Some(u32::from_le_bytes(self.bytes(address, 4)?.try_into().ok()?))
-    }
-
-    fn data_at(&self, address: u32) -> Option<&Range<u32>> {
-        self.data.iter().find(|range| range.contains(&address))
-    }
-
     /// The function that `address` is in.
     fn function_at(&self, address: u32) -> Option<u32> {
         let (start, end) = self.ranges.range(..=address).next_back()?;
@@ -132,26 +97,28 @@ impl Text<'_> {
     }
 }
 
-/// An instruction.
+/// An instruction of a function.
 #[derive(Copy, Clone, Debug)]
-struct Instruction {
-    address: u32,
-    first: u16,
-    second: u16,
+struct Step {
+    instruction: Instruction,
     flow: Flow,
     /// It is in an IT block, so it may have no effect.
     conditional: bool,
 }
 
-impl Instruction {
+impl Step {
+    fn address(&self) -> u32 {
+        self.instruction.address
+    }
+
     fn writes(&self, register: u16) -> bool {
-        may_write(self.first, self.second, register)
+        self.instruction.may_write(register)
     }
 
     /// The constant that it loads into `register`, if it does that.
     fn constant(&self, register: u16, text: &Text<'_>) -> Option<u32> {
-        let (first, second) = (self.first, self.second);
-        let from = (self.address & !3) + 4;
+        let Instruction { first, second, .. } = self.instruction;
+        let from = (self.address() & !3) + 4;
         // MOV (immediate), T1 and T2, of a byte; MOV, T3
         if first >> 11 == 0b00100 && first >> 8 & 7 == register {
             return Some((first & 0xff).into());
@@ -161,35 +128,36 @@ impl Instruction {
         }
         // LDR (literal), T1 and T2
         if first >> 11 == 0b01001 && first >> 8 & 7 == register {
-            return text.word(from + 4 * u32::from(first & 0xff));
+            return text.code.word(from + 4 * u32::from(first & 0xff));
         }
         if first == 0xf8df && second >> 12 == register {
-            return text.word(from + u32::from(second & 0xfff));
+            return text.code.word(from + u32::from(second & 0xfff));
         }
         if first == 0xf85f && second >> 12 == register {
-            return text.word(from - u32::from(second & 0xfff));
+            return text.code.word(from - u32::from(second & 0xfff));
         }
         None
     }
 
     /// The address behind this instruction that it loads into `register` (ADR, T1 and T3), if it does that.
     fn address_of(&self, register: u16) -> Option<u32> {
-        let from = (self.address & !3) + 4;
-        if self.first >> 11 == 0b10100 && self.first >> 8 & 7 == register {
-            return Some(from + 4 * u32::from(self.first & 0xff));
+        let Instruction { first, second, .. } = self.instruction;
+        let from = (self.address() & !3) + 4;
+        if first >> 11 == 0b10100 && first >> 8 & 7 == register {
+            return Some(from + 4 * u32::from(first & 0xff));
         }
-        let immediate = u32::from(self.first >> 10 & 1) << 11
-            | u32::from(self.second >> 12 & 7) << 8
-            | u32::from(self.second & 0xff);
-        let wide = self.first & 0xfbff == 0xf20f && self.second & 0x8000 == 0;
-        (wide && self.second >> 8 & 0xf == register).then(|| from + immediate)
+        let immediate = u32::from(first >> 10 & 1) << 11
+            | u32::from(second >> 12 & 7) << 8
+            | u32::from(second & 0xff);
+        let wide = first & 0xfbff == 0xf20f && second & 0x8000 == 0;
+        (wide && second >> 8 & 0xf == register).then(|| from + immediate)
     }
 }
 
 /// The instructions of one function.
 struct Body {
     range: Range<u32>,
-    instructions: Vec<Instruction>,
+    instructions: Vec<Step>,
     /// Where branches within the function go, each with where they come from. Tables are among them.
     branches: Vec<(u32, u32)>,
 }
@@ -198,30 +166,18 @@ impl Body {
     fn new(text: &Text<'_>, range: Range<u32>) -> Self {
         let mut instructions = Vec::new();
         let mut in_block = 0_u32;
-        let mut next = range.start;
-        while next < range.end {
-            if let Some(data) = text.data_at(next) {
-                next = data.end;
-                continue;
-            }
-            let Some(first) = text.halfword(next) else {
-                break;
-            };
-            let second = text.halfword(next + 2).unwrap_or_default();
-            instructions.push(Instruction {
-                address: next,
-                first,
-                second,
-                flow: flow(next, first, second),
+        for instruction in text.code.instructions(range.clone()) {
+            instructions.push(Step {
+                instruction,
+                flow: instruction.flow(),
                 conditional: in_block > 0,
             });
-            in_block = block_length(first).unwrap_or(in_block.saturating_sub(1));
-            next += if is_wide(first) { 4 } else { 2 };
+            in_block = block_length(instruction.first).unwrap_or(in_block.saturating_sub(1));
         }
         let branches = instructions
             .iter()
             .filter_map(|i| match i.flow {
-                Flow::Branch(to) => Some((i.address, to)),
+                Flow::Branch(to) => Some((i.address(), to)),
                 _ => None,
             })
             .collect();
@@ -240,11 +196,11 @@ impl Body {
             if let Flow::Table(entry) = instruction.flow
                 && !self.table(&instruction, entry, text)
             {
-                function.unknown.push(instruction.address);
+                function.unknown.push(instruction.address());
             }
         }
         for (index, instruction) in self.instructions.iter().enumerate() {
-            let address = instruction.address;
+            let address = instruction.address();
             let target = match instruction.flow {
                 Flow::Branch(to) if self.range.contains(&to) => continue,
                 Flow::Branch(to) | Flow::Call(to) => Some(to),
@@ -275,28 +231,32 @@ impl Body {
     }
 
     /// Takes up the table behind a table branch; false if it leads out of the function.
-    fn table(&mut self, at: &Instruction, entry: u32, text: &Text<'_>) -> bool {
-        let start = at.address + 4;
-        let Some(data) = text.data_at(start).filter(|data| data.start == start) else {
+    fn table(&mut self, at: &Step, entry: u32, text: &Text<'_>) -> bool {
+        let start = at.address() + 4;
+        let Some(data) = text
+            .code
+            .constants_at(start)
+            .filter(|data| data.start == start)
+        else {
             return false;
         };
         let end = data.end.min(self.range.end);
         let mut place = start;
         while place + entry <= end {
             let value = if entry == 1 {
-                text.bytes(place, 1).map(|byte| u32::from(byte[0]))
+                text.code.bytes(place, 1).map(|byte| u32::from(byte[0]))
             } else {
-                text.halfword(place).map(u32::from)
+                text.code.halfword(place).map(u32::from)
             };
             let Some(value) = value else { return false };
             let to = start + 2 * value;
             // An odd number of bytes is filled up with one that is no entry.
             let filler = entry == 1 && place + 1 == end && value == 0;
-            let known = self.instructions.iter().any(|i| i.address == to);
+            let known = self.instructions.iter().any(|i| i.address() == to);
             if !known && !filler {
                 return false;
             }
-            self.branches.push((at.address, to));
+            self.branches.push((at.address(), to));
             place += entry;
         }
         true
@@ -312,12 +272,12 @@ impl Body {
     /// What is in `register` before instruction `index`: a constant that was loaded before, in the same straight piece of
     /// code, and not written since.
     fn constant(&self, index: usize, register: u16, text: &Text<'_>) -> Option<u32> {
-        let user = self.instructions[index].address;
+        let user = self.instructions[index].address();
         for loader in self.instructions[..index].iter().rev() {
             if let Some(constant) = loader.constant(register, text)
                 && !loader.conditional
             {
-                return self.is_straight(loader.address, user).then_some(constant);
+                return self.is_straight(loader.address(), user).then_some(constant);
             }
             if loader.writes(register) || is_end(loader.flow) {
                 return None;
@@ -347,7 +307,7 @@ impl Body {
         let Some(add) = before.iter().rposition(|i| i.writes(register)) else {
             return false;
         };
-        let sum = &before[add];
+        let sum = before[add].instruction;
         let is_sum = sum.first == 0xeb00 | register
             && sum.second & 0xf0f0 == 0x0080
             && sum.second >> 8 == register;
@@ -357,10 +317,10 @@ impl Body {
         let row = before[load].address_of(register);
         let next = self.instructions.get(index + 1);
         is_sum
-            && self.is_straight(before[load].address, jump.address)
+            && self.is_straight(before[load].address(), jump.address())
             && row.is_some()
-            && row == next.map(|i| i.address)
-            && next.is_some_and(|i| is_wide(i.first) && matches!(i.flow, Flow::Branch(_)))
+            && row == next.map(Step::address)
+            && next.is_some_and(|i| i.instruction.is_wide() && matches!(i.flow, Flow::Branch(_)))
     }
 }
 

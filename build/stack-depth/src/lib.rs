@@ -13,10 +13,11 @@
 mod graph;
 
 use anyhow::{Context, Result};
-use build_elf::Elf;
-use build_elf::thumb::{self, Effect};
+use build_elf::thumb::effect::Effect;
+use build_elf::thumb::flow::Flow;
+use build_elf::{Code, Elf};
 use graph::Graph;
-use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
+use object::{Object, ObjectSection, SectionKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The extended exception frame (26 words), pushed on the task's own stack, with a word to align it.
@@ -74,53 +75,38 @@ pub fn bound(elf: &Elf) -> Result<Bound> {
 
 /// The functions by address, and the addresses of those that are stored in data or loaded into a register.
 fn read(elf: &Elf) -> Result<(Functions, BTreeSet<u32>)> {
-    let file = elf.file()?;
-    let text = file
-        .section_by_name(".text")
-        .context("the program has no .text")?;
-    let (base, code) = (u32::try_from(text.address())?, text.data()?);
+    let code = Code::read(elf)?;
     let sizes = stack_sizes(elf.section(".stack_sizes")?)?;
-    let data_marks = data_ranges(&file, u32::try_from(base as usize + code.len())?);
 
     let mut functions = Functions::new();
     let mut ends = BTreeMap::new();
-    for symbol in file.symbols() {
-        if symbol.kind() != SymbolKind::Text
-            || symbol.size() == 0
-            || symbol.section_index() != Some(text.index())
-        {
-            continue;
-        }
-        let start = u32::try_from(symbol.address())? & !1;
-        ends.insert(start, start + u32::try_from(symbol.size())?);
-        let name = symbol.name().unwrap_or_default().to_string();
+    for symbol in code.functions() {
+        let start = symbol.range.start;
+        ends.insert(start, symbol.range.end);
         functions.entry(start).or_insert_with(|| Function {
-            name,
+            name: symbol.name.to_string(),
             ..Function::default()
         });
     }
 
-    let mut stored = stored_words(&file, &functions)?;
+    let mut stored = stored_words(&elf.file()?, &functions)?;
     for (start, function) in &mut functions {
-        let end = ends[start];
-        let effects = Instructions {
-            code,
-            base,
-            next: *start,
-            end,
-            data: &data_marks,
-        };
+        let range = *start..ends[start];
         let mut pushed = 0;
         let mut low = BTreeMap::new();
-        for effect in effects {
-            match effect {
-                Effect::Branch(to) if !(*start..end).contains(&to) => {
+        for instruction in code.instructions(range.clone()) {
+            match instruction.flow() {
+                Flow::Branch(to) | Flow::Call(to) if to == *start || !range.contains(&to) => {
                     function.calls.insert(to);
                 }
-                Effect::Branch(to) if to == *start => {
-                    function.calls.insert(to);
+                Flow::CallRegister(_) => function.indirect = true,
+                // BX. By MOV, a jump goes to a row of branches in the same function.
+                Flow::JumpRegister(_) if instruction.first >> 8 == 0x47 => {
+                    function.indirect = true;
                 }
-                Effect::CallRegister => function.indirect = true,
+                _ => {}
+            }
+            match instruction.effect() {
                 Effect::Reserve(bytes) => pushed += bytes,
                 Effect::LoadLow { register, value } => {
                     low.insert(register, value);
@@ -130,7 +116,7 @@ fn read(elf: &Elf) -> Result<(Functions, BTreeSet<u32>)> {
                         stored.insert((value << 16 | low) & !1);
                     }
                 }
-                _ => {}
+                Effect::Other => {}
             }
         }
         function.frame = sizes.get(start).copied().unwrap_or(pushed);
@@ -176,24 +162,6 @@ fn stack_sizes(mut table: &[u8]) -> Result<BTreeMap<u32, u32>> {
     Ok(sizes)
 }
 
-/// The parts of the code that are constants: from each mapping symbol `$d` to the next mapping symbol.
-pub fn data_ranges<'a>(file: &impl Object<'a>, end: u32) -> Vec<std::ops::Range<u32>> {
-    let mut marks = BTreeMap::new();
-    for symbol in file.symbols() {
-        let name = symbol.name().unwrap_or_default();
-        if name.starts_with("$d") || name.starts_with("$t") {
-            marks.insert(symbol.address() as u32 & !1, name.starts_with("$d"));
-        }
-    }
-    let nexts = marks.keys().skip(1).copied().chain([end]);
-    marks
-        .iter()
-        .zip(nexts)
-        .filter(|((_, data), _)| **data)
-        .map(|((start, _), next)| *start..next)
-        .collect()
-}
-
 /// Words of initialised data that are the address of a function.
 fn stored_words<'a>(file: &impl Object<'a>, functions: &Functions) -> Result<BTreeSet<u32>> {
     let mut stored = BTreeSet::new();
@@ -214,37 +182,6 @@ fn stored_words<'a>(file: &impl Object<'a>, functions: &Functions) -> Result<BTr
         }
     }
     Ok(stored)
-}
-
-/// The instructions of one function.
-struct Instructions<'a> {
-    code: &'a [u8],
-    base: u32,
-    next: u32,
-    end: u32,
-    data: &'a [std::ops::Range<u32>],
-}
-
-impl Iterator for Instructions<'_> {
-    type Item = Effect;
-
-    fn next(&mut self) -> Option<Effect> {
-        if let Some(data) = self.data.iter().find(|range| range.contains(&self.next)) {
-            self.next = data.end;
-        }
-        if self.next >= self.end {
-            return None;
-        }
-        let halfword = |address: u32| {
-            let at = address.checked_sub(self.base)? as usize;
-            Some(u16::from_le_bytes(*self.code.get(at..)?.first_chunk()?))
-        };
-        let first = halfword(self.next)?;
-        let second = halfword(self.next + 2).unwrap_or_default();
-        let (effect, size) = thumb::decode(self.next, first, second);
-        self.next += size;
-        Some(effect)
-    }
 }
 
 #[cfg(test)]

@@ -93,8 +93,7 @@ impl Layout {
 
 /// The kernel's loaded segments.
 fn kernel_ranges(kernel: &Program) -> Result<Vec<Range<u32>>> {
-    let elf = build_elf::Elf::parse(kernel.member.as_ref(), kernel.data.clone())?;
-    let segments = elf.segments()?;
+    let segments = kernel.elf.segments()?;
     Ok(segments
         .iter()
         .map(|it| it.virtual_address..it.virtual_address.saturating_add(it.memory_size))

@@ -3,7 +3,7 @@
 //! This is for proofs about a program, so what is not known is said to be the worst: an instruction that might write a
 //! register counts as writing it. Encodings: ARMv7-M Architecture Reference Manual, sections A5 and A7.7.
 
-use super::{relative, sign_extend};
+use super::{Instruction, relative, sign_extend};
 
 /// Program counter, link register, stack pointer.
 const PC: u16 = 15;
@@ -35,18 +35,31 @@ pub enum Flow {
     Unknown,
 }
 
-/// Where the instruction at `address` goes on.
-pub fn flow(address: u32, first: u16, second: u16) -> Flow {
-    if is_wide(first) {
-        wide(address, first, second)
-    } else {
-        narrow(address, first)
+impl Instruction {
+    /// Where it goes on.
+    pub fn flow(&self) -> Flow {
+        if self.is_wide() {
+            wide(self.address, self.first, self.second)
+        } else {
+            narrow(self.address, self.first)
+        }
     }
-}
 
-/// Does an instruction that begins like this have two halfwords?
-pub fn is_wide(first: u16) -> bool {
-    first >> 11 >= 0b11101
+    /// May it write `register`? A call may write what its callee need not keep.
+    pub fn may_write(&self, register: u16) -> bool {
+        let by_callee = matches!(register, 0..=3 | 12 | LR);
+        match self.flow() {
+            Flow::Call(_) | Flow::CallRegister(_) => return by_callee,
+            // Results in r4 to r9 (Hubris system calls), and reserved in r10 and r11.
+            Flow::SystemCall => return (4..=11).contains(&register),
+            _ => {}
+        }
+        if self.is_wide() {
+            wide_may_write(self.first, self.second, register)
+        } else {
+            narrow_may_write(self.first, register)
+        }
+    }
 }
 
 fn narrow(address: u32, code: u16) -> Flow {
@@ -144,22 +157,6 @@ fn wide(address: u32, first: u16, second: u16) -> Flow {
     Flow::Next
 }
 
-/// May the instruction write `register`?
-pub fn may_write(first: u16, second: u16, register: u16) -> bool {
-    let by_callee = matches!(register, 0..=3 | 12 | LR);
-    match flow(0, first, second) {
-        Flow::Call(_) | Flow::CallRegister(_) => return by_callee,
-        // Results in r4 to r9 (Hubris system calls), and reserved in r10 and r11.
-        Flow::SystemCall => return (4..=11).contains(&register),
-        _ => {}
-    }
-    if is_wide(first) {
-        wide_may_write(first, second, register)
-    } else {
-        narrow_may_write(first, register)
-    }
-}
-
 fn narrow_may_write(code: u16, register: u16) -> bool {
     let low = code & 7 == register;
     let middle = code >> 8 & 7 == register;
@@ -227,7 +224,10 @@ mod tests {
     /// Encodings as LLVM's assembler makes them.
     #[test]
     fn tells_where_it_goes_on() {
-        let cases: [(u16, u16, Flow); 22] = [
+        let cases: [(u16, u16, Flow); 25] = [
+            (0xe7fe, 0, Flow::Branch(0x1000)),      // b .
+            (0x4798, 0, Flow::CallRegister(3)),     // blx r3
+            (0xf7ff, 0xfffe, Flow::Call(0x1000)),   // bl .
             (0xe002, 0, Flow::Branch(0x1008)),      // b .+8
             (0xd0fe, 0, Flow::Branch(0x1000)),      // beq .
             (0xb140, 0, Flow::Branch(0x1014)),      // cbz r0, .+20
@@ -253,7 +253,7 @@ mod tests {
         ];
         for (first, second, expected) in cases {
             assert_eq!(
-                flow(0x1000, first, second),
+                instruction(first, second).flow(),
                 expected,
                 "{first:04x} {second:04x}"
             );
@@ -284,16 +284,24 @@ mod tests {
         for (first, second, written, read) in cases {
             for register in written {
                 assert!(
-                    may_write(first, second, *register),
+                    instruction(first, second).may_write(*register),
                     "{first:04x} {second:04x} writes r{register}"
                 );
             }
             for register in read {
                 assert!(
-                    !may_write(first, second, *register),
+                    !instruction(first, second).may_write(*register),
                     "{first:04x} {second:04x} does not write r{register}"
                 );
             }
+        }
+    }
+
+    fn instruction(first: u16, second: u16) -> Instruction {
+        Instruction {
+            address: 0x1000,
+            first,
+            second,
         }
     }
 }
