@@ -1,8 +1,8 @@
 //! The build archive: everything that a debugger needs to know about an image, in one zip file.
 
 use crate::config::Config;
-use crate::elf::Elf;
 use anyhow::{Context, Result};
+use build_elf::Elf;
 use indexmap::IndexMap;
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! The whole image: kernel and tasks as one piece of flash, and the files made of it.
 
-use crate::elf::Elf;
 use anyhow::{Context, Result, bail};
+use build_elf::Elf;
 use object::elf::{
     ELFOSABI_ARM, ELFOSABI_NONE, EM_ARM, ET_EXEC, ET_REL, EV_CURRENT, PF_R, PF_X, PT_LOAD,
     SHF_ALLOC, SHF_WRITE, SHT_PROGBITS, SHT_STRTAB,

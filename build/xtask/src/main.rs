@@ -6,30 +6,21 @@
 
 mod allocate;
 mod archive;
-mod check;
 mod config;
 mod dist;
-mod dump;
-mod elf;
-mod emergency;
 mod environment;
 mod firmware;
 mod hash;
 mod image;
 mod kconfig;
 mod linker;
-mod names;
-#[cfg(test)]
-mod portable;
 mod process;
 mod progress;
 mod reason;
 mod slots;
-mod stack;
 mod stamp;
 #[cfg(test)]
 mod testing;
-mod thumb;
 mod toolchain;
 mod tree;
 mod verbs;
@@ -40,7 +31,7 @@ use dist::{Build, Product};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use verbs::{compile, external, graph, lint, print, qemu, sizes};
+use verbs::{check_emergency, compile, external, graph, lint, print, qemu, sizes};
 
 /// The application at the top of the tree.
 const DEFAULT_APP: &str = "app.toml";
@@ -181,6 +172,8 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Write the tests that prove each requirement into doc/requirements.md
+    Requirements,
     /// Count instructions
     Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -252,7 +245,7 @@ fn run(verb: Verb) -> Result<()> {
         }
         Verb::CheckEmergency { app } => {
             let (build, product) = built(&app)?;
-            emergency::run(&build, &product)
+            check_emergency::run(&build, &product)
         }
         Verb::Dump {
             output,
@@ -262,14 +255,14 @@ fn run(verb: Verb) -> Result<()> {
         } => {
             let product = Build::open(&app)?.first_product()?;
             let archive = archive.unwrap_or_else(|| product.archive.clone());
-            let qmp = qmp.unwrap_or_else(|| dump::socket(&product));
-            let output = dump::run(&archive, &qmp, output.as_deref())?;
+            let qmp = qmp.unwrap_or_else(|| product.qmp_socket());
+            let output = build_system_dump::run(&archive, &qmp, output.as_deref())?;
             println!("{}", output.display());
             Ok(())
         }
         Verb::CheckArchive { app, archive } => match archive {
-            Some(archive) => check::run(&archive),
-            None => check::run(&built(&app)?.1.archive),
+            Some(archive) => build_archive_check::run(&archive),
+            None => build_archive_check::run(&built(&app)?.1.archive),
         },
         Verb::TaskSlots { app } => {
             let (build, product) = built(&app)?;
@@ -299,6 +292,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Demo { arguments } => harness("demo", &arguments),
         Verb::Test { arguments } => harness("test", &arguments),
         Verb::FaultMatrix { arguments } => harness("fault-matrix", &arguments),
+        Verb::Requirements => verbs::tree::write_requirements(&tree::Tree::find()?),
         Verb::Bench { arguments } => harness("bench", &arguments),
         Verb::Flash(_) => external::refuse("flash"),
         Verb::Lsp(_) => external::refuse("lsp"),

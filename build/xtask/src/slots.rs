@@ -5,8 +5,8 @@
 
 use crate::config::suggest::hint;
 use crate::config::{Config, Problem, Task};
-use crate::elf::Elf;
 use anyhow::{Context, Result};
+use build_elf::Elf;
 
 /// One entry of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]

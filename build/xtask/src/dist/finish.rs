@@ -3,10 +3,10 @@
 use super::{Build, Product};
 use crate::archive::{self, Contents};
 use crate::config::Problem;
-use crate::elf::Elf;
 use crate::image::{self, Flash};
 use crate::stamp;
 use anyhow::{Context, Result};
+use build_elf::Elf;
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use std::fs;

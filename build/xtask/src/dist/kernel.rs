@@ -1,12 +1,12 @@
 //! The kernel: what it is told, and its link.
 
 use super::{Build, Linked, Product};
-use crate::elf::Elf;
 use crate::firmware::Unit;
 use crate::hash::Fnv64;
 use crate::progress::Progress;
 use crate::{environment, kconfig, linker};
 use anyhow::{Context, Result};
+use build_elf::Elf;
 use std::collections::BTreeMap;
 use std::fs;
 

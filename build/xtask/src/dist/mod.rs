@@ -12,12 +12,12 @@ mod tasks;
 
 use crate::allocate::{Allocation, Needs, allocate, check_caps};
 use crate::config::Config;
-use crate::elf::Elf;
 use crate::firmware::Compiler;
 use crate::progress::Progress;
 use crate::toolchain::Toolchain;
 use crate::tree::Tree;
 use anyhow::{Context, Result};
+use build_elf::Elf;
 use indexmap::IndexMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,13 @@ pub struct Product {
     pub archive: PathBuf,
     /// Boots with QEMU's `-kernel`.
     pub qemu_elf: PathBuf,
+}
+
+impl Product {
+    /// The socket at which `./x qemu` offers the monitor of the machine that runs this image, for `./x dump`.
+    pub fn qmp_socket(&self) -> PathBuf {
+        self.directory.join("qmp")
+    }
 }
 
 /// The tasks of one image, at their places.

@@ -3,12 +3,13 @@
 use super::{Build, Product};
 use crate::allocate::{Allocation, Needs};
 use crate::config::{Output, Problem, Task};
-use crate::elf::Elf;
 use crate::firmware::{Outcome, Unit};
 use crate::linker::{self, Range};
 use crate::progress::Progress;
-use crate::{environment, slots, stack, stamp};
+use crate::{environment, slots, stamp};
 use anyhow::{Context, Result, bail};
+use build_elf::Elf;
+use build_stack_depth as stack;
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use std::fs;

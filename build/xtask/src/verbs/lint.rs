@@ -14,6 +14,9 @@ use std::process::Command;
 
 /// Checks everything. The application must have been built, because clippy needs what the kernel is told.
 pub fn lint(build: &Build) -> Result<()> {
+    step("source tree");
+    super::tree::check(&build.tree)?;
+
     let packages = Packages::read(build)?;
     step("rustfmt");
     let mut fmt = build.toolchain.command("cargo-fmt");

@@ -1,9 +1,9 @@
 //! `print` and `task-slots`: facts about the application, for scripts and for people.
 
 use crate::dist::{Build, Product};
-use crate::elf::Elf;
 use crate::slots;
 use anyhow::{Context, Result};
+use build_elf::Elf;
 use clap::ValueEnum;
 
 /// What `print` can print.

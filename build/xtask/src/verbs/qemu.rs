@@ -1,7 +1,6 @@
 //! `qemu`: boots an image, with its serial line on this terminal.
 
 use crate::dist::{Build, Product};
-use crate::dump;
 use crate::process::find_in_path;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -42,7 +41,7 @@ pub fn run(
         command.arg("-drive").arg(drive);
     }
     // For ./x dump. A socket's name is limited to about a hundred bytes.
-    let socket = dump::socket(product);
+    let socket = product.qmp_socket();
     if UnixStream::connect(&socket).is_ok() {
         eprintln!("another machine runs this image; ./x dump reaches that one and not this");
     } else if socket.as_os_str().len() < 100 {

@@ -3,11 +3,11 @@
 use crate::allocate::Needs;
 use crate::config::suggest::hint;
 use crate::dist::{Build, Product};
-use crate::elf::Elf;
-use crate::names::short;
 use crate::progress::Progress;
-use crate::stack;
 use anyhow::{Result, bail};
+use build_elf::Elf;
+use build_elf::names::short;
+use build_stack_depth as stack;
 use indexmap::IndexMap;
 
 const HEADING: [&str; 6] = ["task", "flash", "ram", "stack", "direct", "indirect"];
