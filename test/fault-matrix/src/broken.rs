@@ -2,10 +2,10 @@
 
 use crate::slot::Slot;
 use drv_mmc::Error;
-use drv_mmc::polled::Phase;
-use drv_mmc::state::Fault as CardFault;
+use drv_mmc::emergency::Phase;
+use drv_mmc::state::StatusError;
 use drv_sdhci::ErrorKind;
-use drv_sdhci_sim::{ClockFault, Fault, Plan, Simulator};
+use drv_sdhci_sim::{ClockFault, FaultPlan, InjectedFault, Simulator};
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +21,9 @@ pub enum Broken {
     /// The card refuses the address of every block.
     OutOfRange,
     /// This happens at one command of the emergency, each in turn.
-    Once(Fault),
+    Once(InjectedFault),
     /// This happens at one command of the emergency, each in turn, and at all that follow.
-    From(Fault),
+    From(InjectedFault),
     /// The controller's software reset hangs this often.
     ResetStuck(u32),
     /// The internal clock never becomes stable.
@@ -50,7 +50,7 @@ pub enum Expected {
     /// It fails, with one of these errors.
     Fails(&'static [ErrorKind]),
     /// The card refuses, for this reason.
-    Refused(CardFault),
+    Refused(StatusError),
     /// The other card is noticed and not written, if it came before the record was written.
     NotOurs,
 }
@@ -73,34 +73,34 @@ impl Broken {
             ("card-replaced", Self::Replaced),
             ("write-protected", Self::WriteProtected),
             ("out-of-range", Self::OutOfRange),
-            once("card-taken-out-at-command", Fault::Removed),
-            once("card-swapped-at-command", Fault::Swapped(OTHER)),
-            once("card-forgets-at-command", Fault::Forgets),
-            once("command-ignored-once", Fault::Ignored),
-            once("no-response-once", Fault::NoResponse),
-            once("response-lost-once", Fault::ResponseLost),
-            once("response-crc-once", Fault::ResponseCrc),
-            once("response-end-bit-once", Fault::ResponseEndBit),
-            once("response-index-once", Fault::ResponseIndex),
-            once("data-crc-once", Fault::DataCrc(0)),
-            once("data-end-bit-once", Fault::DataEndBit(0)),
-            once("data-timeout-once", Fault::DataTimeout(0)),
-            once("data-stall-once", Fault::DataStall(0)),
-            once("adma-error-once", Fault::Adma(0)),
-            once("not-programmed-once", Fault::NotProgrammed),
-            once("auto-command-error-once", Fault::AutoCommand),
-            once("command-circuit-hangs-once", Fault::HangsCommand),
-            once("data-circuit-hangs-once", Fault::HangsData),
-            once("error-bit-once", Fault::Refused(1 << 19)),
-            once("illegal-command-bit-once", Fault::Refused(1 << 22)),
-            once("command-crc-bit-once", Fault::Refused(1 << 23)),
-            from("card-stops-answering", Fault::NoResponse),
-            from("controller-stops-reacting", Fault::Ignored),
-            from("response-crc-always", Fault::ResponseCrc),
-            from("data-crc-always", Fault::DataCrc(0)),
-            from("data-stall-always", Fault::DataStall(0)),
-            from("adma-error-always", Fault::Adma(0)),
-            from("busy-for-ever", Fault::Busy(FOR_EVER)),
+            once("card-taken-out-at-command", InjectedFault::Removed),
+            once("card-swapped-at-command", InjectedFault::Swapped(OTHER)),
+            once("card-forgets-at-command", InjectedFault::Forgets),
+            once("command-ignored-once", InjectedFault::Ignored),
+            once("no-response-once", InjectedFault::NoResponse),
+            once("response-lost-once", InjectedFault::ResponseLost),
+            once("response-crc-once", InjectedFault::ResponseCrc),
+            once("response-end-bit-once", InjectedFault::ResponseEndBit),
+            once("response-index-once", InjectedFault::ResponseIndex),
+            once("data-crc-once", InjectedFault::DataCrc(0)),
+            once("data-end-bit-once", InjectedFault::DataEndBit(0)),
+            once("data-timeout-once", InjectedFault::DataTimeout(0)),
+            once("data-stall-once", InjectedFault::DataStall(0)),
+            once("adma-error-once", InjectedFault::Adma(0)),
+            once("not-programmed-once", InjectedFault::NotProgrammed),
+            once("auto-command-error-once", InjectedFault::AutoCommand),
+            once("command-circuit-hangs-once", InjectedFault::HangsCommand),
+            once("data-circuit-hangs-once", InjectedFault::HangsData),
+            once("error-bit-once", InjectedFault::Refused(1 << 19)),
+            once("illegal-command-bit-once", InjectedFault::Refused(1 << 22)),
+            once("command-crc-bit-once", InjectedFault::Refused(1 << 23)),
+            from("card-stops-answering", InjectedFault::NoResponse),
+            from("controller-stops-reacting", InjectedFault::Ignored),
+            from("response-crc-always", InjectedFault::ResponseCrc),
+            from("data-crc-always", InjectedFault::DataCrc(0)),
+            from("data-stall-always", InjectedFault::DataStall(0)),
+            from("adma-error-always", InjectedFault::Adma(0)),
+            from("busy-for-ever", InjectedFault::Busy(FOR_EVER)),
             ("reset-hangs-once", Self::ResetStuck(1)),
             ("reset-hangs-always", Self::ResetStuck(u32::MAX)),
             ("internal-clock-unstable", Self::ClockUnstable),
@@ -110,7 +110,7 @@ impl Broken {
             ("time-dead", Self::Clock(ClockFault::Dead)),
             ("time-frozen", Self::Clock(ClockFault::Frozen(77))),
             ("time-backwards", Self::Clock(ClockFault::Backwards)),
-            ("time-leaps", Self::Clock(ClockFault::Leaping(1 << 32))),
+            ("time-leaps", Self::Clock(ClockFault::Jumping(1 << 32))),
             ("time-slow", Self::Clock(ClockFault::Slow(1_000))),
             ("time-dead-and-busy", Self::ClockAndBusy(ClockFault::Dead)),
             (
@@ -119,7 +119,7 @@ impl Broken {
             ),
             (
                 "time-leaps-and-busy",
-                Self::ClockAndBusy(ClockFault::Leaping(1 << 32)),
+                Self::ClockAndBusy(ClockFault::Jumping(1 << 32)),
             ),
             (
                 "time-slow-and-busy",
@@ -159,7 +159,7 @@ impl Broken {
     /// Whether it makes sense if the emergency does not know which card there was.
     #[must_use]
     pub fn needs_known_card(self) -> bool {
-        matches!(self, Self::Replaced | Self::Once(Fault::Swapped(_)))
+        matches!(self, Self::Replaced | Self::Once(InjectedFault::Swapped(_)))
     }
 
     /// Breaks it, if it is swept at the `command`-th command.
@@ -179,10 +179,10 @@ impl Broken {
             Self::WriteProtected => sim.card().protected = Some(0..u32::MAX),
             Self::OutOfRange => {
                 for index in [17, 18, 24, 25] {
-                    sim.fault(Plan::always(index, Fault::Refused(1 << 31)));
+                    sim.fault(FaultPlan::always(index, InjectedFault::Refused(1 << 31)));
                 }
             }
-            Self::Once(fault) | Self::From(fault) => sim.fault(Plan {
+            Self::Once(fault) | Self::From(fault) => sim.fault(FaultPlan {
                 command: None,
                 after: command,
                 times: self.times(),
@@ -199,7 +199,7 @@ impl Broken {
             Self::Clock(fault) => sim.set_clock_fault(fault),
             Self::ClockAndBusy(fault) => {
                 sim.set_clock_fault(fault);
-                sim.fault(Plan::always(25, Fault::Busy(FOR_EVER)));
+                sim.fault(FaultPlan::always(25, InjectedFault::Busy(FOR_EVER)));
             }
         }
     }
@@ -222,15 +222,17 @@ impl Broken {
     pub const fn expected(self, cache: bool) -> Expected {
         match self {
             // What was in the cache is gone.
-            Self::Once(Fault::Forgets) if cache => Expected::SavedOrTold,
+            Self::Once(InjectedFault::Forgets) if cache => Expected::SavedOrTold,
             Self::Nothing | Self::Wedged | Self::Clock(_) | Self::ResetStuck(1) => Expected::Saved,
             Self::Gone => Expected::Fails(&[ErrorKind::CardGone]),
-            Self::Replaced | Self::Once(Fault::Swapped(_)) => Expected::NotOurs,
-            Self::WriteProtected => Expected::Refused(CardFault::WriteProtected),
-            Self::OutOfRange => Expected::Refused(CardFault::OutOfRange),
+            Self::Replaced | Self::Once(InjectedFault::Swapped(_)) => Expected::NotOurs,
+            Self::WriteProtected => Expected::Refused(StatusError::WriteProtected),
+            Self::OutOfRange => Expected::Refused(StatusError::OutOfRange),
             // The buffer port is left.
-            Self::From(Fault::Adma(_)) => Expected::Saved,
-            Self::Once(Fault::Removed | Fault::Refused(_)) | Self::From(_) => Expected::SavedOrTold,
+            Self::From(InjectedFault::Adma(_)) => Expected::Saved,
+            Self::Once(InjectedFault::Removed | InjectedFault::Refused(_)) | Self::From(_) => {
+                Expected::SavedOrTold
+            }
             Self::Once(_) => Expected::Saved,
             Self::ResetStuck(_) => Expected::Fails(&[ErrorKind::ResetStuck]),
             Self::ClockUnstable => Expected::Fails(&[ErrorKind::ClockUnstable]),
@@ -246,8 +248,8 @@ impl Broken {
             self,
             Self::Gone
                 | Self::WriteProtected
-                | Self::Once(Fault::Removed)
-                | Self::From(Fault::Busy(_))
+                | Self::Once(InjectedFault::Removed)
+                | Self::From(InjectedFault::Busy(_))
                 | Self::ResetStuck(u32::MAX)
                 | Self::ClockUnstable
                 | Self::CommandInhibit
@@ -281,9 +283,9 @@ impl Expected {
                     ) => {}
                 error => panic!("{what}: {error:?} instead of one of {kinds:?}"),
             },
-            (Self::Refused(fault), Some(Err(failure))) => match failure.error {
-                Error::Card { fault: told, .. } if told == fault => {}
-                error => panic!("{what}: {error:?} instead of {fault:?}"),
+            (Self::Refused(refusal), Some(Err(failure))) => match failure.error {
+                Error::Card { error, .. } if error == refusal => {}
+                error => panic!("{what}: {error:?} instead of {refusal:?}"),
             },
             (Self::NotOurs, None) => {}
             (Self::NotOurs, Some(Err(failure))) => {

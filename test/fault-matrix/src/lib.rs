@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex};
 pub struct Row {
     /// Name, stable.
     pub id: String,
-    /// State of controller and card.
+    /// SimCardState of controller and card.
     pub state: String,
     /// What is broken beside it.
     pub broken: String,

@@ -2,11 +2,12 @@
 
 use crate::slot::{Setup, Slot, WORK};
 use block_device::{Block, BlockDevice};
-use drv_mmc::{CardLocation, Suspended};
-use drv_sdhci::interrupt::Wait;
-use drv_sdhci::polled::Controller;
+use drv_mmc::CardLocation;
+use drv_mmc::normal::Suspended;
+use drv_sdhci::emergency::EmergencyController;
+use drv_sdhci::normal::Wait;
 use drv_sdhci::{Bus, Command, Response};
-use drv_sdhci_sim::{Fault, Plan, Simulator, State};
+use drv_sdhci_sim::{FaultPlan, InjectedFault, SimCardState, Simulator};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -40,7 +41,7 @@ pub enum Doing {
     /// Nothing: the card is erasing blocks that somebody else told it to.
     Erasing,
     /// Nothing: the card is in this state.
-    InState(State),
+    InState(SimCardState),
     /// Nothing: the card programs for half a second.
     BusyLong,
     /// Nothing: somebody else has left the card with blocks of so many bytes (CMD16).
@@ -88,7 +89,7 @@ pub fn visit_each(
     match doing {
         Doing::Identifying(true) => sim.card().power_on(),
         Doing::WritingSlowly => sim.card().program_us = 5_000,
-        Doing::Repairing => sim.fault(Plan::next(25, Fault::DataCrc(2))),
+        Doing::Repairing => sim.fault(FaultPlan::next(25, InjectedFault::DataCrc(2))),
         Doing::Flushing => {
             let write = card.write(WORK.into(), &slot.dead[..2]);
             sim.block_on(write).expect("the card is healthy");
@@ -98,7 +99,7 @@ pub fn visit_each(
         }
         Doing::Erasing => erase(&slot, &location),
         Doing::BusyLong => {
-            sim.card().set_state(State::Programming);
+            sim.card().set_state(SimCardState::Programming);
             let end = sim.now_us() + 500_000;
             sim.card().set_busy_until(end);
         }
@@ -107,7 +108,10 @@ pub fn visit_each(
             sim.card().program_us = 2_000;
             sim.card().set_state(state);
             let soon = sim.now_us() + 3_000;
-            if matches!(state, State::Programming | State::Disconnected) {
+            if matches!(
+                state,
+                SimCardState::Programming | SimCardState::Disconnected
+            ) {
                 sim.card().set_busy_until(soon);
             }
         }
@@ -150,9 +154,9 @@ pub fn visit_each(
 fn erase(slot: &Slot, location: &CardLocation) {
     let sim = &slot.sim;
     let board = sim.board(8);
-    let mut controller = Controller::new(sim.clone(), board, sim.ticks(), None, 1 << 18);
+    let mut controller = EmergencyController::new(sim.clone(), board, sim.time(), None, 1 << 18);
     let bus: Bus = location.bus();
-    let _ = controller.begin(1_000);
+    let _ = controller.begin_phase(1_000);
     controller.reset(bus).expect("the controller is healthy");
     let first = location
         .address(WORK.into(), 1)
@@ -166,6 +170,6 @@ fn erase(slot: &Slot, location: &CardLocation) {
         };
         controller.command(&command).expect("the card is healthy");
     }
-    assert!(sim.ticks().now() < 1_000);
-    assert_eq!(sim.card().state(), State::Programming);
+    assert!(sim.time().now() < 1_000);
+    assert_eq!(sim.card().state(), SimCardState::Programming);
 }

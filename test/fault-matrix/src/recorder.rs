@@ -4,7 +4,7 @@
 //! emergency entry does.
 
 use crate::image::{Content, Image, OPTIONS, PARTITION};
-use crate::slot::{Emergency, Normal, SETTINGS, Setup};
+use crate::slot::{SETTINGS, Setup, SimEmergencyCard, SimNormalCard};
 use block_device::{Block, BlockDevice, Window};
 use crashlog_format::ledger::Ledger;
 use crashlog_format::{LateReason, Level, Outcome, Reason, Stream};
@@ -13,8 +13,10 @@ use crashlog_retained::{
 };
 use crashlog_store::emergency::{self, Request};
 use crashlog_store::{Body, MAX_RUN, Store, find_partition};
-use drv_mmc::{Card, CardLocation, Found, Kind, polled};
-use drv_sdhci::interrupt::Controller;
+use drv_mmc::emergency::EmergencyCard;
+use drv_mmc::normal::NormalCard;
+use drv_mmc::{CardKind, CardLocation, EmergencyReport};
+use drv_sdhci::normal::NormalController;
 use drv_sdhci_sim::{Buffer, Simulator};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -39,7 +41,7 @@ pub struct System {
 pub struct Recorder<'m> {
     region: Region<'m>,
     ring: LogRing<'m>,
-    card: Normal<'m>,
+    card: SimNormalCard<'m>,
     accepted: Rc<RefCell<Accepted>>,
 }
 
@@ -100,11 +102,11 @@ impl System {
         let (table, scratch, _) = self.scratch();
         let board = self.setup.board(&self.sim);
         let table = self.setup.dma.then_some(table);
-        let host = Controller::new(self.sim.clone(), board, self.sim.ticks(), table, 4);
+        let host = NormalController::new(self.sim.clone(), board, self.sim.time(), table, 4);
         Recorder {
             region,
             ring,
-            card: Card::new(host, scratch, Kind::Emmc, self.setup.cache),
+            card: NormalCard::new(host, scratch, CardKind::Emmc, self.setup.cache),
             accepted: Rc::clone(&self.accepted),
         }
     }
@@ -126,13 +128,13 @@ impl System {
 
     /// The emergency entry of the recorder. Whether the record was reported durable, and the driver's report.
     #[must_use]
-    pub fn emergency(&self) -> (bool, Found) {
+    pub fn emergency(&self) -> (bool, EmergencyReport) {
         let region = self.region();
         let (table, scratch, store) = self.scratch();
         let memory = (self.setup.dma.then_some(table), scratch);
         let board = self.setup.board(&self.sim);
-        let mut card: Emergency<'_> =
-            polled::Card::new(self.sim.clone(), board, self.sim.ticks(), memory, SETTINGS);
+        let mut card: SimEmergencyCard<'_> =
+            EmergencyCard::new(self.sim.clone(), board, self.sim.time(), memory, SETTINGS);
         let mut outcome = Outcome::default();
         let mut known = CardLocation::default();
         let location = region.location().load();
@@ -167,7 +169,7 @@ impl System {
         };
         region.mailbox().set_outcome(&outcome);
         region.mailbox().conclude(saved);
-        (saved, card.found())
+        (saved, card.report())
     }
 
     /// What is on the card.

@@ -6,9 +6,10 @@ use crate::Row;
 use crate::broken::Broken;
 use crate::point::{Doing, visit_each};
 use crate::slot::{MOST_ACCESSES_UNBROKEN, Setup, Slot, Truth};
+use drv_mmc::CardLocation;
 use drv_mmc::found::{ControllerState, Drain};
-use drv_mmc::{CardLocation, Suspended};
-use drv_sdhci_sim::{Fault, Model, State};
+use drv_mmc::normal::Suspended;
+use drv_sdhci_sim::{InjectedFault, Model, SimCardState};
 use states::{BASE, Situation};
 
 const MODELS: [(&str, Model); 5] = [
@@ -67,8 +68,8 @@ const fn of_state(doing: Doing) -> &'static str {
 /// * REQ: X1 (bounded in register accesses and time, also with a dead clock)
 const fn of_broken(broken: Broken) -> &'static str {
     match broken {
-        Broken::Replaced | Broken::Once(Fault::Swapped(_)) => "M8",
-        Broken::Once(Fault::Adma(_)) | Broken::From(Fault::Adma(_)) => "M5 K3",
+        Broken::Replaced | Broken::Once(InjectedFault::Swapped(_)) => "M8",
+        Broken::Once(InjectedFault::Adma(_)) | Broken::From(InjectedFault::Adma(_)) => "M5 K3",
         Broken::Once(_) => "K3",
         Broken::From(_) => "K1 K2 K3 X1",
         Broken::WriteProtected | Broken::OutOfRange => "K3",
@@ -156,9 +157,11 @@ fn expected_drain(doing: Doing, setup: &Setup) -> Option<Drain> {
     let emmc = matches!(setup.model, Model::EmmcByte | Model::EmmcSector);
     match doing {
         Doing::Nothing | Doing::Resting | Doing::BlockLength(_) => Some(Drain::NotNeeded),
-        Doing::InState(State::Sending | State::Receiving) => Some(Drain::Stopped),
-        Doing::InState(State::Programming) | Doing::Erasing => Some(Drain::Waited),
-        Doing::InState(State::Idle | State::Mute | State::Sleep) => Some(Drain::Abandoned),
+        Doing::InState(SimCardState::Sending | SimCardState::Receiving) => Some(Drain::Stopped),
+        Doing::InState(SimCardState::Programming) | Doing::Erasing => Some(Drain::Waited),
+        Doing::InState(SimCardState::Idle | SimCardState::Mute | SimCardState::Sleep) => {
+            Some(Drain::Abandoned)
+        }
         Doing::BusyLong if emmc && setup.interrupt.is_some() => Some(Drain::Interrupted),
         Doing::BusyLong => Some(Drain::Abandoned),
         _ => None,

@@ -1,19 +1,21 @@
 //! A controller with its card, the memory of the drivers, and what every emergency has to keep to.
 
 use block_device::{Block, BlockDevice, PolledDevice};
+use drv_mmc::emergency::{EmergencyCard, Phase, PhaseFailure, Settings};
 use drv_mmc::found::{ControllerState, Drain, NO_ANSWER, NOT_ASKED, mode, step};
-use drv_mmc::polled::{Failure, Phase, Settings};
-use drv_mmc::{Card, CardLocation, Found, Kind, Suspended, polled};
-use drv_sdhci::interrupt::Controller;
+use drv_mmc::normal::{NormalCard, Suspended};
+use drv_mmc::{CardKind, CardLocation, EmergencyReport};
+use drv_sdhci::normal::NormalController;
 use drv_sdhci_sim::{
-    Activity, Board, Buffer, Card as SimulatedCard, ClockFault, Model, Simulator, State, Ticks,
+    Buffer, ClockFault, ControllerActivity, Model, SimBoard, SimCard, SimCardState, SimTime,
+    Simulator,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The limits of an emergency here: those of the recorder, with less patience for a dead clock, to save time.
 pub const SETTINGS: Settings = Settings {
-    first: Kind::Emmc,
+    first: CardKind::Emmc,
     prepare_ms: 400,
     write_ms: 600,
     complete_ms: 200,
@@ -41,15 +43,15 @@ const RECORD: [Range<u32>; 3] = [400..409, 500..502, 600..601];
 const DEAD: u32 = 0xDEAD_DEAD;
 
 /// The driver of normal operation.
-pub type Normal<'a> = Card<'a, Controller<'a, Simulator, Board, Ticks>>;
+pub type SimNormalCard<'a> = NormalCard<'a, NormalController<'a, Simulator, SimBoard, SimTime>>;
 
 /// The driver of the emergency.
-pub type Emergency<'a> = polled::Card<'a, Simulator, Board, Ticks>;
+pub type SimEmergencyCard<'a> = EmergencyCard<'a, Simulator, SimBoard, SimTime>;
 
 /// What distinguishes one system from another.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
-    /// Kind of card.
+    /// CardKind of card.
     pub model: Model,
     /// Normal operation and emergency move data by ADMA2.
     pub dma: bool,
@@ -81,9 +83,9 @@ pub struct Slot {
 pub struct Ended {
     /// Its result: what was found, if the record was reported durable. `None` if it was not begun, because the card is
     /// another one.
-    pub result: Option<Result<Found, Failure>>,
+    pub result: Option<Result<EmergencyReport, PhaseFailure>>,
     /// Its report.
-    pub found: Found,
+    pub found: EmergencyReport,
     /// Register accesses.
     pub accesses: u64,
 }
@@ -103,8 +105,8 @@ impl Setup {
 
     /// A new card, with everything that an eMMC can have.
     #[must_use]
-    pub fn card(&self) -> SimulatedCard {
-        let card = SimulatedCard::new(self.model, self.blocks()).with_sleep();
+    pub fn card(&self) -> SimCard {
+        let card = SimCard::new(self.model, self.blocks()).with_sleep();
         let card = match self.interrupt {
             Some(by_cmd12) => card.with_interrupt(by_cmd12),
             None => card,
@@ -120,7 +122,7 @@ impl Setup {
 impl Setup {
     /// The board.
     #[must_use]
-    pub fn board(&self, sim: &Simulator) -> Board {
+    pub fn board(&self, sim: &Simulator) -> SimBoard {
         let board = sim.board(8);
         let board = match self.rest {
             Suspended::ClockOff => board,
@@ -164,7 +166,7 @@ impl Slot {
         }
     }
 
-    fn board(&self) -> Board {
+    fn board(&self) -> SimBoard {
         self.setup.board(&self.sim)
     }
 
@@ -174,23 +176,23 @@ impl Slot {
 
     /// The driver of normal operation.
     #[must_use]
-    pub fn normal(&self) -> Normal<'_> {
-        let host = Controller::new(
+    pub fn normal(&self) -> SimNormalCard<'_> {
+        let host = NormalController::new(
             self.sim.clone(),
             self.board(),
-            self.sim.ticks(),
+            self.sim.time(),
             self.table(),
             4,
         );
-        Card::new(host, &self.scratch[0], Kind::Emmc, self.setup.cache)
+        NormalCard::new(host, &self.scratch[0], CardKind::Emmc, self.setup.cache)
     }
 
     /// The driver of the emergency.
     #[must_use]
-    pub fn emergency(&self) -> Emergency<'_> {
+    pub fn emergency(&self) -> SimEmergencyCard<'_> {
         let memory = (self.table(), &self.scratch[0]);
-        let (sim, board, ticks) = (self.sim.clone(), self.board(), self.sim.ticks());
-        polled::Card::new(sim, board, ticks, memory, SETTINGS)
+        let (sim, board, ticks) = (self.sim.clone(), self.board(), self.sim.time());
+        EmergencyCard::new(sim, board, ticks, memory, SETTINGS)
     }
 
     /// Runs an emergency and checks what holds for every one of them, whatever is broken.
@@ -217,7 +219,7 @@ impl Slot {
             }
             Err(failure) => Some(Err(failure)),
         };
-        let found = card.found();
+        let found = card.report();
         let accesses = sim.accesses() - accesses;
         let ms = (sim.now_us() - start) / 1000;
 
@@ -246,7 +248,7 @@ impl Slot {
         match result {
             Some(Ok(_)) => {
                 assert!(self.has_record(), "{what}: no whole record, {found:?}");
-                assert_eq!(sim.card().state(), State::Transfer, "{what}");
+                assert_eq!(sim.card().state(), SimCardState::Transfer, "{what}");
                 assert_ne!(found.steps & step::COMPLETED, 0, "{what}");
             }
             Some(Err(failure)) => {
@@ -271,7 +273,10 @@ impl Slot {
         }
     }
 
-    fn write_record(&self, card: &mut Emergency<'_>) -> Result<Found, Failure> {
+    fn write_record(
+        &self,
+        card: &mut SimEmergencyCard<'_>,
+    ) -> Result<EmergencyReport, PhaseFailure> {
         let [tail, body, commit] = RECORD;
         card.write(tail.start.into(), &self.data[..9])?;
         card.flush()?;
@@ -340,7 +345,7 @@ impl Slot {
     }
 }
 
-fn is_other(result: &Option<Result<Found, Failure>>) -> bool {
+fn is_other(result: &Option<Result<EmergencyReport, PhaseFailure>>) -> bool {
     match result {
         None => true,
         Some(Err(failure)) => failure.error == drv_mmc::Error::OtherCard,
@@ -351,8 +356,8 @@ fn is_other(result: &Option<Result<Found, Failure>>) -> bool {
 /// What the report must say of the state that the emergency found.
 #[derive(Clone, Copy, Debug)]
 pub struct Truth {
-    activity: Activity,
-    state: Option<State>,
+    activity: ControllerActivity,
+    state: Option<SimCardState>,
 }
 
 impl Truth {
@@ -367,25 +372,25 @@ impl Truth {
 
     /// Whether a report names the controller's state.
     #[must_use]
-    pub fn names_controller(&self, found: &Found) -> bool {
+    pub fn names_controller(&self, found: &EmergencyReport) -> bool {
         let any = |states: &[ControllerState]| {
             states.iter().any(|state| *state as u8 == found.controller)
         };
         match self.activity {
-            Activity::Resetting => any(&[ControllerState::Resetting]),
-            Activity::NoCard => any(&[ControllerState::NoCard]),
-            Activity::NoPower => {
+            ControllerActivity::Resetting => any(&[ControllerState::Resetting]),
+            ControllerActivity::NoCard => any(&[ControllerState::NoCard]),
+            ControllerActivity::NoPower => {
                 any(&[ControllerState::PowerOff, ControllerState::NeverInitialised])
             }
-            Activity::NoClock => any(&[ControllerState::ClockOff]),
-            Activity::Command => any(&[ControllerState::Command]),
-            Activity::Busy => any(&[ControllerState::Busy]),
-            Activity::Idle => any(&[
+            ControllerActivity::NoClock => any(&[ControllerState::ClockOff]),
+            ControllerActivity::Command => any(&[ControllerState::Command]),
+            ControllerActivity::Busy => any(&[ControllerState::Busy]),
+            ControllerActivity::Idle => any(&[
                 ControllerState::Idle,
                 ControllerState::StaleStatus,
                 ControllerState::Identifying,
             ]),
-            Activity::Data {
+            ControllerActivity::Data {
                 read,
                 multiple,
                 dma,
@@ -408,16 +413,19 @@ impl Truth {
 
     /// Whether a report names the card's state.
     #[must_use]
-    pub fn names_card(&self, found: &Found) -> bool {
-        let Some(state) = self.state.filter(|_| self.activity != Activity::NoPower) else {
+    pub fn names_card(&self, found: &EmergencyReport) -> bool {
+        let Some(state) = self
+            .state
+            .filter(|_| self.activity != ControllerActivity::NoPower)
+        else {
             return matches!(found.card_state, NO_ANSWER | NOT_ASKED);
         };
         match state {
-            State::Idle | State::Ready | State::Ident | State::Mute => {
+            SimCardState::Idle | SimCardState::Ready | SimCardState::Ident | SimCardState::Mute => {
                 found.card_state == NO_ANSWER
             }
             // In the middle of falling asleep it answers nothing.
-            State::Sleep => matches!(found.card_state, NO_ANSWER | 10),
+            SimCardState::Sleep => matches!(found.card_state, NO_ANSWER | 10),
             state => found.card_state == state as u8,
         }
     }

@@ -5,7 +5,7 @@ use crate::Row;
 use crate::broken::{Broken, Expected};
 use crate::recorder::{Recorder, System};
 use crate::slot::Setup;
-use drv_mmc::Suspended;
+use drv_mmc::normal::Suspended;
 use drv_sdhci_sim::{Model, Simulator};
 use std::cell::Cell;
 use std::rc::Rc;

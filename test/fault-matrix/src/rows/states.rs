@@ -2,8 +2,8 @@
 
 use crate::point::Doing;
 use crate::slot::Setup;
-use drv_mmc::Suspended;
-use drv_sdhci_sim::{Model, State};
+use drv_mmc::normal::Suspended;
+use drv_sdhci_sim::{Model, SimCardState};
 
 /// What most of them have in common.
 pub const BASE: Setup = Setup {
@@ -193,25 +193,25 @@ pub fn all() -> Vec<Situation> {
         state(
             "card-stby",
             "card in stby",
-            Doing::InState(State::Standby),
+            Doing::InState(SimCardState::Standby),
             BASE,
         ),
         state(
             "card-data",
             "card in data",
-            Doing::InState(State::Sending),
+            Doing::InState(SimCardState::Sending),
             BASE,
         ),
         state(
             "card-rcv",
             "card in rcv",
-            Doing::InState(State::Receiving),
+            Doing::InState(SimCardState::Receiving),
             BASE,
         ),
         state(
             "card-prg",
             "card in prg",
-            Doing::InState(State::Programming),
+            Doing::InState(SimCardState::Programming),
             BASE,
         ),
         state(
@@ -250,25 +250,25 @@ pub fn all() -> Vec<Situation> {
         state(
             "card-dis",
             "card in dis",
-            Doing::InState(State::Disconnected),
+            Doing::InState(SimCardState::Disconnected),
             BASE,
         ),
         state(
             "card-slp",
             "card in slp, and never wakes",
-            Doing::InState(State::Sleep),
+            Doing::InState(SimCardState::Sleep),
             BASE,
         ),
         state(
             "card-idle",
             "card in idle",
-            Doing::InState(State::Idle),
+            Doing::InState(SimCardState::Idle),
             BASE,
         ),
         state(
             "card-mute",
             "card hung until its power is off",
-            Doing::InState(State::Mute),
+            Doing::InState(SimCardState::Mute),
             BASE,
         ),
     ]
