@@ -1,4 +1,4 @@
-//! BusMemory that the simulated controller can reach.
+//! Memory that the simulated controller can reach.
 
 use crate::Simulator;
 use block_device::Block;

@@ -1,4 +1,4 @@
-//! What is broken when the emergency begins, or breaks while it goes on.
+//! What is broken when an emergency begins, or breaks during it.
 
 use crate::slot::Slot;
 use drv_mmc::Error;
@@ -12,27 +12,27 @@ use drv_sdhci_sim::{ClockFault, FaultPlan, InjectedFault, Simulator};
 pub enum Broken {
     /// Nothing.
     Nothing,
-    /// There is no card any more.
+    /// The card was removed.
     Gone,
-    /// There is another card.
+    /// The card was exchanged for another one.
     Replaced,
     /// No block can be written.
     WriteProtected,
     /// The card refuses the address of every block.
     OutOfRange,
-    /// This happens at one command of the emergency, each in turn.
+    /// This fault is injected into one command of the emergency, each in turn.
     Once(InjectedFault),
-    /// This happens at one command of the emergency, each in turn, and at all that follow.
+    /// This fault is injected into one command of the emergency, each in turn, and all that follow.
     From(InjectedFault),
-    /// The controller's software reset hangs this often.
+    /// So many software resets of the controller hang.
     ResetStuck(u32),
     /// The internal clock never becomes stable.
     ClockUnstable,
-    /// Command and data circuit hang until they are reset; interrupt status that nobody has cleared.
+    /// Command and data circuit hang until they are reset, and the interrupt status has stale bits.
     Wedged,
-    /// The command circuit is in use for ever.
+    /// The command circuit reports for ever that it is busy.
     CommandInhibit,
-    /// The data circuit is in use for ever.
+    /// The data circuit reports for ever that it is busy.
     DataInhibit,
     /// The time source fails.
     Clock(ClockFault),
@@ -40,25 +40,26 @@ pub enum Broken {
     ClockAndBusy(ClockFault),
 }
 
-/// How it has to end.
+/// How an emergency has to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// The record is on the card.
+    /// The crash is on the card.
     Saved,
-    /// The record is on the card, or the error is told.
-    SavedOrTold,
-    /// It fails, with one of these errors.
+    /// The crash is on the card, or an error is reported.
+    SavedOrReported,
+    /// It fails with one of these errors; any error if the list is empty.
     Fails(&'static [ErrorKind]),
-    /// The card refuses, for this reason.
+    /// It fails, because the card refuses with this error.
     Refused(StatusError),
-    /// The other card is noticed and not written, if it came before the record was written.
+    /// The other card is noticed and not written; or the crash is on the first card, if the cards were
+    /// exchanged after it was written.
     NotOurs,
 }
 
-/// Serial number of the card that takes the place of ours.
+/// Serial number of the other card.
 const OTHER: u32 = 0x0BAD_CAFE;
 
-/// Longer than anybody waits.
+/// Microseconds: longer than any wait.
 const FOR_EVER: u64 = u64::MAX / 4;
 
 impl Broken {
@@ -128,13 +129,14 @@ impl Broken {
         ]
     }
 
-    /// Whether it happens at one command after the other.
+    /// Whether it is a fault of one command, and is to be tried at each command in turn.
     #[must_use]
     pub const fn is_swept(self) -> bool {
         matches!(self, Self::Once(_) | Self::From(_))
     }
 
-    /// Whether one emergency with it takes many register accesses, or there are many.
+    /// Whether a row with it takes long, because an emergency needs many register accesses or there are
+    /// many emergencies.
     #[must_use]
     pub const fn takes_long(self) -> bool {
         self.is_swept()
@@ -144,25 +146,25 @@ impl Broken {
             )
     }
 
-    /// Whether nobody can repair it, and so no later boot writes anything.
+    /// Whether it persists, so that no later boot can write either.
     #[must_use]
     pub const fn is_permanent(self) -> bool {
         !self.can_be_repaired()
     }
 
-    /// Whether what was in the card's cache may be gone.
+    /// Whether data in the card's cache may be lost.
     #[must_use]
     pub const fn may_lose_cache(self) -> bool {
         matches!(self, Self::Once(_))
     }
 
-    /// Whether it makes sense if the emergency does not know which card there was.
+    /// Whether the emergency can only notice it if it knows the location of the first card.
     #[must_use]
     pub fn needs_known_card(self) -> bool {
         matches!(self, Self::Replaced | Self::Once(InjectedFault::Swapped(_)))
     }
 
-    /// Breaks it, if it is swept at the `command`-th command.
+    /// Applies it to a slot; a fault of one command is injected into the `command`-th.
     pub fn apply(self, slot: &Slot, command: u32) {
         self.apply_to(&slot.sim, command);
     }
@@ -211,7 +213,7 @@ impl Broken {
         }
     }
 
-    /// Whether a fault that is swept has happened; it has not if the emergency has fewer commands.
+    /// Whether a fault of one command was injected. If not, the emergency had fewer commands.
     #[must_use]
     pub fn has_happened(self, sim: &Simulator) -> bool {
         sim.plans().iter().all(|plan| plan.has_struck(self.times()))
@@ -221,17 +223,17 @@ impl Broken {
     #[must_use]
     pub const fn expected(self, cache: bool) -> Expected {
         match self {
-            // What was in the cache is gone.
-            Self::Once(InjectedFault::Forgets) if cache => Expected::SavedOrTold,
+            // What was in the cache is lost.
+            Self::Once(InjectedFault::Forgets) if cache => Expected::SavedOrReported,
             Self::Nothing | Self::Wedged | Self::Clock(_) | Self::ResetStuck(1) => Expected::Saved,
             Self::Gone => Expected::Fails(&[ErrorKind::CardGone]),
             Self::Replaced | Self::Once(InjectedFault::Swapped(_)) => Expected::NotOurs,
             Self::WriteProtected => Expected::Refused(StatusError::WriteProtected),
             Self::OutOfRange => Expected::Refused(StatusError::OutOfRange),
-            // The buffer port is left.
+            // The buffer port still works.
             Self::From(InjectedFault::Adma(_)) => Expected::Saved,
             Self::Once(InjectedFault::Removed | InjectedFault::Refused(_)) | Self::From(_) => {
-                Expected::SavedOrTold
+                Expected::SavedOrReported
             }
             Self::Once(_) => Expected::Saved,
             Self::ResetStuck(_) => Expected::Fails(&[ErrorKind::ResetStuck]),
@@ -241,7 +243,7 @@ impl Broken {
         }
     }
 
-    /// Whether normal operation can be expected to work once the faults are gone.
+    /// Whether the normal path has to work again once the faults are removed.
     #[must_use]
     pub const fn can_be_repaired(self) -> bool {
         !matches!(
@@ -260,25 +262,25 @@ impl Broken {
 }
 
 impl Expected {
-    /// Checks how it ended.
+    /// Checks how an emergency ended.
     ///
     /// # Panics
-    /// If it did not end like that.
+    /// If it ended in another way.
     pub fn check(self, slot: &Slot, ended: &crate::slot::Ended, what: &str) {
         let result = &ended.result;
-        let found = &ended.found;
+        let report = &ended.report;
         match (self, result) {
-            (Self::Saved | Self::SavedOrTold | Self::NotOurs, Some(Ok(_))) => {}
-            (Self::SavedOrTold, Some(Err(_))) => {}
-            // The card's last word was not heard.
+            (Self::Saved | Self::SavedOrReported | Self::NotOurs, Some(Ok(_))) => {}
+            (Self::SavedOrReported, Some(Err(_))) => {}
+            // Only the last phase failed: the crash had been flushed before.
             (Self::Saved, Some(Err(failure))) if failure.phase == Phase::Complete => {}
             (Self::Fails([]), Some(Err(_))) => {}
             (Self::Fails(kinds), Some(Err(failure))) => match failure.error {
                 Error::Host(error) if kinds.contains(&error.kind) => {}
-                // What used up the time is in the report.
+                // The report has the error that used up the time.
                 Error::Deadline
                     if matches!(
-                        Error::from_code(found.last_error),
+                        Error::from_code(report.last_error),
                         Some(Error::Host(error)) if kinds.contains(&error.kind)
                     ) => {}
                 error => panic!("{what}: {error:?} instead of one of {kinds:?}"),
@@ -290,9 +292,9 @@ impl Expected {
             (Self::NotOurs, None) => {}
             (Self::NotOurs, Some(Err(failure))) => {
                 let noticed = matches!(failure.error, Error::OtherCard | Error::Lost);
-                assert!(noticed, "{what}: {failure:?} {found:?}");
+                assert!(noticed, "{what}: {failure:?} {report:?}");
             }
-            (_, result) => panic!("{what}: {result:?} instead of {self:?}, {found:?}"),
+            (_, result) => panic!("{what}: {result:?} instead of {self:?}, {report:?}"),
         }
         if self == Self::NotOurs && slot.sim.card().serial() == OTHER {
             assert_eq!(
