@@ -95,7 +95,7 @@ fn main() -> Result<()> {
          /// Is the card-detect signal wired?\n\
          pub const CARD_DETECT: bool = {};\n\
          /// The kind of card that is looked for first.\n\
-         pub const CARD: drv_mmc::Kind = drv_mmc::Kind::{:?};\n\
+         pub const CARD: drv_mmc::CardKind = drv_mmc::CardKind::{:?};\n\
          /// Is the card's volatile cache to be used?\n\
          pub const CARD_CACHE: bool = {};\n\
          /// Name of the GPT partition.\n\

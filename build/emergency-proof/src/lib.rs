@@ -35,9 +35,8 @@ const TO_SEARCH: &str = "crashlog_store::emergency::search";
 const RULES: Rules<'_> = Rules {
     not_taken: &[TO_NORMAL],
     normal: &[
-        "drv_sdhci::interrupt::",
-        "drv_mmc::card::",
-        "drv_mmc::host::",
+        "drv_sdhci::normal::",
+        "drv_mmc::normal::",
         "task_crashlog::background::",
         "task_crashlog::server::",
         "task_crashlog::recorder::",

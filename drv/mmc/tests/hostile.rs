@@ -3,11 +3,11 @@
 use block_device::Block;
 use drv_mmc::csd::Csd;
 use drv_mmc::ext_csd::ExtCsd;
-use drv_mmc::identify::{Identification, Options};
+use drv_mmc::identify::{Identification, IdentificationOptions};
 use drv_mmc::procedure::{Action, Procedure, Reply};
-use drv_mmc::recover::Recovery;
-use drv_mmc::state::{CardState, Fault};
-use drv_mmc::{CardLocation, Error, Kind};
+use drv_mmc::recover::CardRecovery;
+use drv_mmc::state::{CardState, StatusError};
+use drv_mmc::{CardKind, CardLocation, Error};
 use drv_sdhci::ErrorKind;
 use proptest::prelude::*;
 use zerocopy::FromBytes;
@@ -16,8 +16,8 @@ use zerocopy::FromBytes;
 /// up to three actions each time, once over the fast bus and once over the slow one.
 const MOST_ACTIONS: u32 = 4 * 3 * 1_000 + 200;
 
-fn kinds() -> impl Strategy<Value = Kind> {
-    prop_oneof![Just(Kind::Emmc), Just(Kind::Sd)]
+fn kinds() -> impl Strategy<Value = CardKind> {
+    prop_oneof![Just(CardKind::Emmc), Just(CardKind::Sd)]
 }
 
 /// What a card may answer: anything, often what a good one would.
@@ -102,7 +102,7 @@ proptest! {
         data in prop::collection::vec(any::<u8>(), 512),
     ) {
         let [fast, cache, sleep, power_off_notification] = choices;
-        let options = Options { first, lines, fast, cache, sleep, power_off_notification };
+        let options = IdentificationOptions { first, lines, fast, cache, sleep, power_off_notification };
         let mut procedure = Procedure::Identify(Identification::new(options));
         let (result, _) = carry_out(&mut procedure, &replies, &block(&data));
         if let (Ok(()), Procedure::Identify(identification)) = (result, &procedure) {
@@ -118,7 +118,7 @@ proptest! {
         replies in prop::collection::vec(replies(), 1..40),
     ) {
         let location = CardLocation::read_from_bytes(&location).expect("any bytes are a location");
-        let mut procedure = Procedure::Recover(Recovery::new(&location, waits));
+        let mut procedure = Procedure::Recover(CardRecovery::new(&location, waits));
         let (_, actions) = carry_out(&mut procedure, &replies, &Block::zeroed());
         prop_assert!(actions <= 2 * (waits + 8) + 8, "{} actions", actions);
     }
@@ -143,7 +143,7 @@ proptest! {
     #[test]
     fn status_and_error_codes_of_any_value_are_read(status in any::<u32>(), mask in any::<u32>()) {
         let _ = CardState::of(status);
-        if let Some(fault) = Fault::decode(status, mask) {
+        if let Some(fault) = StatusError::decode(status, mask) {
             prop_assert_ne!(status & mask & 1 << fault as u32, 0);
         }
         if let Some(error) = Error::from_code(status) {

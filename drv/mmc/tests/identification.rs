@@ -4,12 +4,12 @@ mod common;
 
 use block_device::BlockDevice;
 use common::{Bench, MODELS, host};
-use drv_mmc::{Error, Kind, flag};
+use drv_mmc::{CardKind, Error, flag};
 use drv_sdhci::ErrorKind;
-use drv_sdhci_sim::{Card as SimulatedCard, Model, State};
+use drv_sdhci_sim::{Model, SimCard, SimCardState};
 
-fn emmc() -> SimulatedCard {
-    SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024)
+fn emmc() -> SimCard {
+    SimCard::new(Model::EmmcSector, 8 * 1024 * 1024)
 }
 
 /// REQ: M10 (eMMC and SD card, byte and sector addressing)
@@ -29,7 +29,7 @@ fn every_kind_of_card_is_identified_and_used() {
                 let sector = matches!(model, Model::EmmcSector | Model::SdHighCapacity);
                 assert_eq!(
                     location.kind(),
-                    Some(if emmc { Kind::Emmc } else { Kind::Sd })
+                    Some(if emmc { CardKind::Emmc } else { CardKind::Sd })
                 );
                 assert_eq!(location.has(flag::SECTOR_ADDRESSING), sector, "{what}");
                 assert_eq!(
@@ -56,7 +56,7 @@ fn every_kind_of_card_is_identified_and_used() {
                     assert!(bench.same(len), "{what} {first}+{len}");
                 }
                 assert_eq!(card.health().last_error, None, "{what}");
-                assert_eq!(bench.sim.card().state(), State::Transfer);
+                assert_eq!(bench.sim.card().state(), SimCardState::Transfer);
                 bench.assert_clean();
             }
         }
@@ -98,7 +98,7 @@ fn what_prevents_identification_is_named() {
         result
     };
     let bench = Bench::emmc();
-    bench.sim.card().set_state(State::Mute);
+    bench.sim.card().set_state(SimCardState::Mute);
     bench.sim.controller().powers_card = false;
     assert_eq!(identify(&bench), Err(Error::NoCard));
     bench.sim.eject();

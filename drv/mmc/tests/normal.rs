@@ -4,14 +4,15 @@ mod common;
 
 use block_device::BlockDevice;
 use common::{Bench, MODELS, host};
-use drv_mmc::state::Fault as CardFault;
-use drv_mmc::{Error, Suspended, flag};
+use drv_mmc::normal::Suspended;
+use drv_mmc::state::StatusError;
+use drv_mmc::{Error, flag};
 use drv_sdhci::ErrorKind;
-use drv_sdhci_sim::{Card as SimulatedCard, Fault, Model, Plan};
+use drv_sdhci_sim::{FaultPlan, InjectedFault, Model, SimCard};
 use std::pin::pin;
 
-fn emmc() -> SimulatedCard {
-    SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024)
+fn emmc() -> SimCard {
+    SimCard::new(Model::EmmcSector, 8 * 1024 * 1024)
 }
 
 #[test]
@@ -124,25 +125,25 @@ fn a_cache_is_used_only_if_wanted_and_then_flushed() {
 #[test]
 fn faults_that_pass_are_repaired() {
     let faults = [
-        (Fault::NoResponse, ErrorKind::CommandTimeout),
-        (Fault::ResponseLost, ErrorKind::CommandTimeout),
-        (Fault::ResponseCrc, ErrorKind::CommandCrc),
-        (Fault::ResponseEndBit, ErrorKind::CommandEndBit),
-        (Fault::ResponseIndex, ErrorKind::CommandIndex),
-        (Fault::Ignored, ErrorKind::NoCompletion),
-        (Fault::DataCrc(0), ErrorKind::DataCrc),
-        (Fault::DataCrc(2), ErrorKind::DataCrc),
-        (Fault::DataEndBit(4), ErrorKind::DataEndBit),
-        (Fault::DataTimeout(1), ErrorKind::DataTimeout),
-        (Fault::DataStall(0), ErrorKind::DataStalled),
-        (Fault::DataStall(4), ErrorKind::DataStalled),
-        (Fault::Adma(3), ErrorKind::Adma),
-        (Fault::AutoCommand, ErrorKind::AutoCommand),
+        (InjectedFault::NoResponse, ErrorKind::CommandTimeout),
+        (InjectedFault::ResponseLost, ErrorKind::CommandTimeout),
+        (InjectedFault::ResponseCrc, ErrorKind::CommandCrc),
+        (InjectedFault::ResponseEndBit, ErrorKind::CommandEndBit),
+        (InjectedFault::ResponseIndex, ErrorKind::CommandIndex),
+        (InjectedFault::Ignored, ErrorKind::NoCompletion),
+        (InjectedFault::DataCrc(0), ErrorKind::DataCrc),
+        (InjectedFault::DataCrc(2), ErrorKind::DataCrc),
+        (InjectedFault::DataEndBit(4), ErrorKind::DataEndBit),
+        (InjectedFault::DataTimeout(1), ErrorKind::DataTimeout),
+        (InjectedFault::DataStall(0), ErrorKind::DataStalled),
+        (InjectedFault::DataStall(4), ErrorKind::DataStalled),
+        (InjectedFault::Adma(3), ErrorKind::Adma),
+        (InjectedFault::AutoCommand, ErrorKind::AutoCommand),
     ];
     for (model, blocks) in MODELS {
         for (fault, kind) in faults {
             for (command, dma) in [(18, true), (18, false), (25, true), (25, false)] {
-                if !dma && matches!(fault, Fault::Adma(_)) {
+                if !dma && matches!(fault, InjectedFault::Adma(_)) {
                     continue;
                 }
                 let bench = Bench::of(model, blocks);
@@ -154,7 +155,7 @@ fn faults_that_pass_are_repaired() {
                 bench.fill(11, 5);
                 let what = format!("{model:?} CMD{command} {fault:?} dma {dma}");
                 if command == 25 {
-                    bench.sim.fault(Plan::next(command, fault));
+                    bench.sim.fault(FaultPlan::next(command, fault));
                     let write = bench.sim.block_on(card.write(8, &bench.data[..5]));
                     assert_eq!(write, Ok(()), "{what}");
                 } else {
@@ -162,7 +163,7 @@ fn faults_that_pass_are_repaired() {
                         .sim
                         .block_on(card.write(8, &bench.data[..5]))
                         .expect("healthy");
-                    bench.sim.fault(Plan::next(command, fault));
+                    bench.sim.fault(FaultPlan::next(command, fault));
                     bench.wipe();
                     let read = bench.sim.block_on(card.read(8, &bench.back[..5]));
                     assert_eq!(read, Ok(()), "{what}");
@@ -180,14 +181,18 @@ fn faults_that_pass_are_repaired() {
 
 #[test]
 fn faults_that_stay_are_reported_after_three_attempts() {
-    for fault in [Fault::DataCrc(1), Fault::NoResponse, Fault::DataStall(1)] {
+    for fault in [
+        InjectedFault::DataCrc(1),
+        InjectedFault::NoResponse,
+        InjectedFault::DataStall(1),
+    ] {
         let bench = Bench::emmc();
         let mut card = bench.card(true);
         bench
             .sim
             .block_on(card.identify())
             .expect("the card is healthy");
-        bench.sim.fault(Plan::always(25, fault));
+        bench.sim.fault(FaultPlan::always(25, fault));
         let start = bench.sim.now_us();
         let result = bench.sim.block_on(card.write(8, &bench.data[..4]));
         assert!(
@@ -217,10 +222,10 @@ fn refusals_are_named_and_not_repeated() {
             .expect("the card is healthy");
         for (first, len, command) in [(1000, 1, 24), (1050, 4, 25), (998, 4, 25)] {
             let result = bench.sim.block_on(card.write(first, &bench.data[..len]));
-            let fault = CardFault::WriteProtected;
+            let error = StatusError::WriteProtected;
             assert_eq!(
                 result,
-                Err(Error::Card { fault, command }),
+                Err(Error::Card { error, command }),
                 "{first}+{len} dma {dma}"
             );
         }
@@ -241,7 +246,7 @@ fn a_card_that_is_taken_out_is_an_error_at_once() {
         .sim
         .block_on(card.identify())
         .expect("the card is healthy");
-    bench.sim.fault(Plan::next(25, Fault::Removed));
+    bench.sim.fault(FaultPlan::next(25, InjectedFault::Removed));
     let start = bench.sim.now_us();
     let result = bench.sim.block_on(card.write(8, &bench.data[..4]));
     assert_eq!(result, Err(host(ErrorKind::CardGone, 25)));

@@ -4,33 +4,33 @@ mod common;
 
 use block_device::BlockDevice;
 use common::{Bench, MODELS, record_is_there, write_record};
-use drv_sdhci_sim::{Fault, Plan};
+use drv_sdhci_sim::{FaultPlan, InjectedFault};
 use proptest::prelude::*;
 
-fn faults() -> impl Strategy<Value = Fault> {
+fn faults() -> impl Strategy<Value = InjectedFault> {
     prop_oneof![
-        Just(Fault::Ignored),
-        Just(Fault::NoResponse),
-        Just(Fault::ResponseLost),
-        Just(Fault::ResponseCrc),
-        Just(Fault::ResponseEndBit),
-        Just(Fault::ResponseIndex),
-        (15u32..32).prop_map(|bit| Fault::Refused(1 << bit)),
-        (0u16..12).prop_map(Fault::DataCrc),
-        (0u16..12).prop_map(Fault::DataEndBit),
-        (0u16..12).prop_map(Fault::DataTimeout),
-        (0u16..12).prop_map(Fault::DataStall),
-        (0u16..12).prop_map(Fault::Adma),
-        Just(Fault::AutoCommand),
-        (0u64..2_000_000).prop_map(Fault::Busy),
-        Just(Fault::Forgets),
-        Just(Fault::Removed),
-        Just(Fault::HangsCommand),
-        Just(Fault::HangsData),
+        Just(InjectedFault::Ignored),
+        Just(InjectedFault::NoResponse),
+        Just(InjectedFault::ResponseLost),
+        Just(InjectedFault::ResponseCrc),
+        Just(InjectedFault::ResponseEndBit),
+        Just(InjectedFault::ResponseIndex),
+        (15u32..32).prop_map(|bit| InjectedFault::Refused(1 << bit)),
+        (0u16..12).prop_map(InjectedFault::DataCrc),
+        (0u16..12).prop_map(InjectedFault::DataEndBit),
+        (0u16..12).prop_map(InjectedFault::DataTimeout),
+        (0u16..12).prop_map(InjectedFault::DataStall),
+        (0u16..12).prop_map(InjectedFault::Adma),
+        Just(InjectedFault::AutoCommand),
+        (0u64..2_000_000).prop_map(InjectedFault::Busy),
+        Just(InjectedFault::Forgets),
+        Just(InjectedFault::Removed),
+        Just(InjectedFault::HangsCommand),
+        Just(InjectedFault::HangsData),
     ]
 }
 
-fn plans() -> impl Strategy<Value = Plan> {
+fn plans() -> impl Strategy<Value = FaultPlan> {
     let command = proptest::option::of(prop_oneof![
         Just(13u8),
         Just(24),
@@ -47,7 +47,7 @@ fn plans() -> impl Strategy<Value = Plan> {
         prop_oneof![Just(1u32), Just(2), Just(u32::MAX)],
         faults(),
     )
-        .prop_map(|(command, after, times, fault)| Plan {
+        .prop_map(|(command, after, times, fault)| FaultPlan {
             command,
             after,
             times,
@@ -94,9 +94,9 @@ proptest! {
         prop_assert!(took_ms < 2_000, "took {} ms: {:?}", took_ms, result);
         prop_assert!(!bench.sim.controller().signals_enabled());
         if result.is_ok() {
-            prop_assert!(record_is_there(&bench), "{:?}", card.found());
+            prop_assert!(record_is_there(&bench), "{:?}", card.report());
         } else {
-            prop_assert_ne!(card.found().last_error, 0);
+            prop_assert_ne!(card.report().last_error, 0);
         }
         if bench.sim.controller().has_card() {
             bench.fill(77, 20);

@@ -5,18 +5,19 @@ mod common;
 use block_device::BlockDevice;
 use common::{Bench, MODELS, rescue};
 use drv_mmc::found::{ControllerState, step};
+use drv_mmc::normal::Suspended;
 use drv_mmc::state::CardState;
-use drv_mmc::{CardLocation, Error, Suspended, flag};
-use drv_sdhci_sim::{Card as SimulatedCard, Fault, Model, Plan, State};
+use drv_mmc::{CardLocation, Error, flag};
+use drv_sdhci_sim::{FaultPlan, InjectedFault, Model, SimCard, SimCardState};
 use std::pin::pin;
 
 const RESTS: [Suspended; 3] = [Suspended::ClockOff, Suspended::Asleep, Suspended::PowerOff];
 
-fn card(model: Model, blocks: u32) -> SimulatedCard {
-    SimulatedCard::new(model, blocks).with_sleep()
+fn card(model: Model, blocks: u32) -> SimCard {
+    SimCard::new(model, blocks).with_sleep()
 }
 
-fn bench(card: SimulatedCard, rest: Suspended) -> Bench {
+fn bench(card: SimCard, rest: Suspended) -> Bench {
     let mut bench = Bench::new(card);
     bench.rest = rest;
     bench
@@ -67,7 +68,7 @@ fn a_card_is_suspended_as_deep_as_possible_and_any_request_resumes_it() {
             Suspended::PowerOff => assert_eq!(told, sent.contains(&6), "{what}"),
         }
         if how == Suspended::Asleep {
-            assert_eq!(sim.card().state(), State::Sleep, "{what}");
+            assert_eq!(sim.card().state(), SimCardState::Sleep, "{what}");
         }
         sim.pass_us(1_000_000);
         bench.wipe();
@@ -111,7 +112,7 @@ fn a_cache_is_flushed_before_the_power_is_cut() {
 
 #[test]
 fn a_card_that_does_not_wake_is_identified_again() {
-    for state in [None, Some(State::Idle), Some(State::Mute)] {
+    for state in [None, Some(SimCardState::Idle), Some(SimCardState::Mute)] {
         let bench = bench(card(Model::EmmcSector, 8 * 1024 * 1024), Suspended::Asleep);
         let mut card = bench.card(true);
         bench.sim.block_on(card.identify()).expect("healthy");
@@ -121,7 +122,7 @@ fn a_card_that_does_not_wake_is_identified_again() {
             Some(state) => bench.sim.card().set_state(state),
         }
         let result = bench.sim.block_on(card.write(8, &bench.data[..4]));
-        if state == Some(State::Mute) {
+        if state == Some(SimCardState::Mute) {
             assert_eq!(result, Err(Error::NoCard));
         } else {
             assert_eq!(result, Ok(()), "{state:?}");
@@ -138,7 +139,7 @@ fn another_card_is_not_used_until_it_is_identified_on_purpose() {
         sim.block_on(card.identify()).expect(what);
         sim.block_on(card.suspend()).expect(what);
         sim.eject();
-        sim.insert(SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_serial(7));
+        sim.insert(SimCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_serial(7));
         let result = sim.block_on(card.write(8, &bench.data[..4]));
         assert_eq!(result, Err(Error::OtherCard), "{what}");
         let result = sim.block_on(card.write(8, &bench.data[..4]));
@@ -153,12 +154,16 @@ fn another_card_is_not_used_until_it_is_identified_on_purpose() {
 #[test]
 fn a_suspend_that_fails_leaves_the_card_usable() {
     for (rest, command) in [(Suspended::Asleep, 5), (Suspended::PowerOff, 6)] {
-        for fault in [Fault::NoResponse, Fault::ResponseCrc, Fault::Ignored] {
+        for fault in [
+            InjectedFault::NoResponse,
+            InjectedFault::ResponseCrc,
+            InjectedFault::Ignored,
+        ] {
             let what = format!("{rest:?} {fault:?}");
             let bench = bench(card(Model::EmmcSector, 8 * 1024 * 1024), rest);
             let mut card = bench.card(true);
             bench.sim.block_on(card.identify()).expect(&what);
-            bench.sim.fault(Plan::next(command, fault));
+            bench.sim.fault(FaultPlan::next(command, fault));
             let result = bench.sim.block_on(card.suspend());
             assert!(result.is_err(), "{what}");
             assert_eq!(card.suspended(), None, "{what}");
@@ -171,7 +176,7 @@ fn a_suspend_that_fails_leaves_the_card_usable() {
 }
 
 /// Suspends and resumes; the future is dropped after `polls` polls, unless it ends before.
-fn drop_after(bench: &Bench, card: &mut common::Normal<'_>, polls: u32) -> bool {
+fn drop_after(bench: &Bench, card: &mut common::SimNormalCard<'_>, polls: u32) -> bool {
     let mut future = pin!(async {
         let _ = card.suspend().await;
         let _ = card.read(8, &bench.back[..1]).await;
@@ -247,7 +252,7 @@ fn without_leave_of_the_board_nothing_sleeps_and_nothing_is_woken() {
     );
     let location = bench.identified();
     assert!(!location.has(flag::SLEEP | flag::POWER_OFF_NOTIFICATION));
-    bench.sim.card().set_state(State::Sleep);
+    bench.sim.card().set_state(SimCardState::Sleep);
     let _ = bench.sim.commands();
     let found = rescue(&bench, &location, true, "asleep");
     assert_ne!(found.steps & step::IDENTIFIED, 0);

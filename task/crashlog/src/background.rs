@@ -25,7 +25,7 @@ use core::task::Poll;
 use block_device::BlockDevice;
 use crashlog_store::{Exchange, Need, Port, PortError, Store, Transfer};
 use drv_mmc::CardLocation;
-use drv_sdhci::interrupt::Wait;
+use drv_sdhci::normal::Wait;
 use drv_sdhci::{Direction, ErrorKind};
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{CrashLogError, Failure, FailureStep, State, UnsavedReason};

@@ -2,9 +2,10 @@
 
 use block_device::Block;
 use crashlog_retained::Region;
-use drv_mmc::{Card, polled};
-use drv_sdhci::interrupt::Controller;
-use drv_sdhci::polled::Clock;
+use drv_mmc::emergency::{EmergencyCard, Settings};
+use drv_mmc::normal::NormalCard;
+use drv_sdhci::emergency::Clock;
+use drv_sdhci::normal::NormalController;
 use drv_sdhci::{Mmio, Platform};
 use userlib::sys_get_timer;
 
@@ -12,10 +13,10 @@ use crate::config;
 use crate::events::Events;
 
 /// The card in normal operation.
-pub type Normal<'a> = Card<'a, Controller<'a, Mmio, Board, &'a Events>>;
+pub type Normal<'a> = NormalCard<'a, NormalController<'a, Mmio, Board, &'a Events>>;
 
 /// The card in an emergency.
-pub type Emergency<'a> = polled::Card<'a, Mmio, Board, Ticks>;
+pub type Emergency<'a> = EmergencyCard<'a, Mmio, Board, Ticks>;
 
 /// Polls of the status register before normal operation sleeps until the interrupt: enough for a command without data,
 /// which is over sooner than a task switch.
@@ -100,13 +101,13 @@ impl Clock for Ticks {
 
 /// The card for normal operation. To be called once in a life of the task; nobody may have that of [`emergency`] then.
 pub fn normal<'a>(memory: &Memory<'a>, events: &'a Events) -> Normal<'a> {
-    let controller = Controller::new(registers(), Board, events, Some(memory.table), SPIN);
-    Card::new(controller, memory.card, config::CARD, config::CARD_CACHE)
+    let controller = NormalController::new(registers(), Board, events, Some(memory.table), SPIN);
+    NormalCard::new(controller, memory.card, config::CARD, config::CARD_CACHE)
 }
 
 /// The card for an emergency, or for trying one. Nobody may have another then, of [`normal`] or of this function.
 pub fn emergency<'a>(memory: &Memory<'a>, minimal: bool) -> Emergency<'a> {
-    let settings = polled::Settings {
+    let settings = Settings {
         first: config::CARD,
         prepare_ms: PREPARE_MS,
         write_ms: WRITE_MS,
@@ -115,7 +116,7 @@ pub fn emergency<'a>(memory: &Memory<'a>, minimal: bool) -> Emergency<'a> {
     };
     // The minimal try does without DMA: the first one may have failed because of it.
     let table = (!minimal).then_some(memory.table);
-    polled::Card::new(registers(), Board, Ticks, (table, memory.card), settings)
+    EmergencyCard::new(registers(), Board, Ticks, (table, memory.card), settings)
 }
 
 fn registers() -> Mmio {

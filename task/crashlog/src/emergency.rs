@@ -20,7 +20,8 @@ use crashlog_format::{Failure, Outcome, Phase, Step};
 use crashlog_retained::{Location, Region, StoredContext};
 use crashlog_store::emergency::{self, Error, Request};
 use crashlog_store::{MountError, PartitionError};
-use drv_mmc::{CardLocation, Found, found, polled};
+use drv_mmc::emergency::PhaseFailure;
+use drv_mmc::{CardLocation, EmergencyReport, found};
 use drv_sdhci::ErrorKind;
 use static_cell::StaticCell;
 use task_jefe_api::Jefe;
@@ -169,7 +170,7 @@ pub fn known_card(location: Option<&Location>) -> CardLocation {
 /// Takes over what the driver has found and done.
 #[inline(never)]
 fn note(card: &card::Emergency<'_>, outcome: &mut Outcome) {
-    let Found {
+    let EmergencyReport {
         controller,
         card_state,
         steps,
@@ -181,7 +182,7 @@ fn note(card: &card::Emergency<'_>, outcome: &mut Outcome) {
         phase_ms,
         drain,
         ..
-    } = card.found();
+    } = card.report();
     outcome.controller = controller;
     outcome.card = card_state;
     outcome.retries = retries.into();
@@ -212,7 +213,7 @@ fn not_ready(error: drv_mmc::Error) -> Failure {
 }
 
 #[inline(never)]
-fn not_written(error: Error<polled::Failure>) -> Failure {
+fn not_written(error: Error<PhaseFailure>) -> Failure {
     match error {
         Error::Device(failure)
         | Error::Partition(PartitionError::Device(failure))

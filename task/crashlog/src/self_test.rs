@@ -17,7 +17,7 @@
 use crashlog_format::{Failure, Outcome, Step};
 use crashlog_retained::{Region, SelfTest as Kept, StoredContext};
 use crashlog_store::self_test::{self, Mismatch};
-use drv_mmc::found;
+use drv_mmc::EmergencyReport;
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{SelfTest, SelfTestCause, SelfTestStep};
 use userlib::sys_get_timer;
@@ -98,11 +98,11 @@ fn write_and_read(
         ),
         Err(failure) => Err(Mismatch::Device(failure)),
     };
-    let found::Found {
+    let EmergencyReport {
         retries,
         last_error,
         ..
-    } = card.found();
+    } = card.report();
     outcome.retries = outcome.retries.get().saturating_add(retries).into();
     if last_error != 0 {
         outcome.error = last_error.into();

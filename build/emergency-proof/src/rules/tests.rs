@@ -4,7 +4,7 @@ use super::*;
 
 const RULES: Rules<'_> = Rules {
     not_taken: &[("main", "normal")],
-    normal: &["driver::interrupt::"],
+    normal: &["driver::normal::"],
     panics: &["core::panicking::"],
     system_calls: &[0, 9],
     polled_once: &["store::"],
@@ -26,7 +26,7 @@ fn program() -> Program {
         (2, function("main", 8, &[3, 4])),
         (3, function("normal", 500, &[9])),
         (4, function("emergency", 40, &[5, 6])),
-        (5, function("driver::polled::write", 20, &[7])),
+        (5, function("driver::emergency::write", 20, &[7])),
         (6, function("stub", 4, &[])),
         (7, function("OUTLINED_FUNCTION_1", 0, &[])),
         (9, function("core::panicking::panic", 8, &[])),
@@ -64,28 +64,30 @@ fn a_clean_path_is_measured() {
     assert_eq!(findings.system_calls[&0], ["emergency".to_string()].into());
     assert_eq!(
         findings.deepest,
-        ["main (8)", "emergency (40)", "driver::polled::write (20)"]
+        [
+            "main (8)",
+            "emergency (40)",
+            "driver::emergency::write (20)"
+        ]
     );
 }
 
 #[test]
 fn the_normal_path_is_not_called() {
-    let broken = broken(7, |f| {
-        f.names = vec!["<driver::interrupt::X>::begin".into()]
-    });
+    let broken = broken(7, |f| f.names = vec!["<driver::normal::X>::begin".into()]);
     one(
         &broken,
         &[
             "X::begin",
             "normal path",
-            "_start > main > emergency > driver::polled::write",
+            "_start > main > emergency > driver::emergency::write",
         ],
     );
 }
 
 #[test]
 fn nor_as_the_parameter_of_a_generic() {
-    let name = "store::read::<driver::interrupt::Controller>";
+    let name = "store::read::<driver::normal::Controller>";
     one(
         &broken(7, |f| f.names = vec![name.into()]),
         &["normal path"],
@@ -94,7 +96,7 @@ fn nor_as_the_parameter_of_a_generic() {
 
 #[test]
 fn a_merged_function_belongs_to_both() {
-    let names = ["<driver::interrupt::X>::get", "<driver::polled::X>::get"];
+    let names = ["<driver::normal::X>::get", "<driver::emergency::X>::get"];
     let broken = broken(7, |f| f.names = names.map(String::from).into());
     assert_eq!(broken, [""; 0]);
 }
@@ -126,7 +128,7 @@ fn an_asynchronous_function_may_check_once_that_it_has_not_ended() {
 fn nothing_comes_back_to_itself() {
     one(
         &broken(7, |f| f.calls = [(5, 1)].into()),
-        &["recursion", "driver::polled::write"],
+        &["recursion", "driver::emergency::write"],
     );
     one(&broken(7, |f| f.calls = [(7, 1)].into()), &["recursion"]);
 }
@@ -151,7 +153,7 @@ fn only_allowed_system_calls_are_made() {
 fn every_call_is_known() {
     one(
         &broken(5, |f| f.unknown = vec![0x8000]),
-        &["driver::polled::write", "0x8000"],
+        &["driver::emergency::write", "0x8000"],
     );
 }
 

@@ -7,7 +7,7 @@ use crashlog_format::record::SegmentKind;
 use crashlog_format::{LateReason, Outcome, Phase};
 use crashlog_retained::{MAX_RUN, MailboxState, StoredContext};
 use crashlog_store::{Body, Extra, PortError, RecordError, WriteError};
-use drv_sdhci::interrupt::Wait;
+use drv_sdhci::normal::Wait;
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{Failure, FailureStep, State};
 

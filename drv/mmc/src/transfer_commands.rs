@@ -1,28 +1,29 @@
-//! Which commands a transfer takes.
+//! The commands of a transfer, and the errors in their responses.
 
 use crate::error::Error;
 use crate::location::{CardLocation, flag};
 use crate::proto::{self, status};
-use crate::state::Fault;
+use crate::state::StatusError;
 use drv_sdhci::{AutoCommand, Command, Direction, ErrorKind};
 
 /// The commands of one transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Request {
-    /// CMD23, sent first.
+pub(crate) struct TransferCommands {
+    /// CMD23, if the driver has to send it before [`Self::command`].
     pub(crate) announce: Option<Command>,
     /// The command with the data.
     pub(crate) command: Command,
-    /// It is one of the multiple-block commands.
+    /// That command is one of the multiple-block commands.
     pub(crate) multiple: bool,
-    /// What the controller adds.
+    /// The command that the controller sends by itself.
     pub(crate) auto: AutoCommand,
 }
 
-impl Request {
-    /// One block goes by the single-block commands. Several go with CMD23 sent by the controller where both sides can,
-    /// otherwise open-ended, ended by the controller with CMD12, which every card and controller can. A reliable write
-    /// must be announced by CMD23.
+impl TransferCommands {
+    /// One block is moved by a single-block command. Several are announced by CMD23, sent by the
+    /// controller, where card and controller support that; otherwise the transfer is open-ended and the
+    /// controller ends it by CMD12, which every card and controller supports. A reliable write has to
+    /// be announced by CMD23.
     pub(crate) fn new(
         card: &CardLocation,
         direction: Direction,
@@ -58,7 +59,7 @@ impl Request {
     }
 }
 
-/// The error of a request, with what the card said about it where it said something.
+/// The error of a request; where the card has set an error bit in its response, that error.
 pub(crate) fn explain(error: drv_sdhci::Error, response: [u32; 4]) -> Error {
     let [answer, _, _, auto_answer] = response;
     let card_status = match error.kind {
@@ -66,9 +67,9 @@ pub(crate) fn explain(error: drv_sdhci::Error, response: [u32; 4]) -> Error {
         ErrorKind::AutoRefused => auto_answer,
         _ => return Error::Host(error),
     };
-    match Fault::decode(card_status, status::TRANSFER_ERRORS) {
-        Some(fault) => Error::Card {
-            fault,
+    match StatusError::decode(card_status, status::TRANSFER_ERRORS) {
+        Some(status_error) => Error::Card {
+            error: status_error,
             command: error.command,
         },
         None => Error::Host(error),

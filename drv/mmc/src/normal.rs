@@ -1,96 +1,103 @@
-//! A card in normal operation: a [`BlockDevice`] over any [`Host`].
+//! A card as the normal path uses it: a [`BlockDevice`] over any [`Host`].
 //!
 //! # Theory of operation
 //!
-//! [`Card::identify`] brings the card to transfer state; every request finds it there and leaves it there. A request:
+//! [`NormalCard::identify`] brings the card to transfer state; every request finds it there and leaves
+//! it there. A request:
 //!
-//! 1. Its bounds are checked against the card; nothing is sent if they do not fit.
-//! 2. It is sent, and the card's answers before and after the data are looked at.
-//! 3. After a write the card is asked for its status until it is back in transfer state, so that errors of programming
-//!    are found and belong to the write that caused them.
-//! 4. If something failed that may not fail again, the request is repeated: once after the card was brought back to
-//!    transfer state, and once after a new identification, over a slow bus. More than that is not tried.
+//! 1. The bounds are checked against the card. If they do not fit, nothing is sent.
+//! 2. The request is sent, and the card's responses before and after the data are checked.
+//! 3. After a write the card is polled for its status until it is back in transfer state, so that
+//!    errors of programming are found and reported for the write that caused them.
+//! 4. If something failed that may succeed in another attempt, the request is repeated at most twice:
+//!    once after the card was brought back to transfer state, and once after a new identification,
+//!    over a slow bus.
 //!
 //! # Cancellation
 //!
-//! Dropping the future of a request leaves it running in the hardware, and its blocks must not go away before the next
-//! request on the card, which first brings the card back to transfer state, or the next reset of the controller. The
-//! blocks may or may not have been transferred.
+//! Dropping the future of a request leaves it running in the hardware. Its blocks must stay valid until
+//! the next request on the card, which first brings the card back to transfer state, or until the next
+//! reset of the controller. The blocks may or may not have been transferred.
 //!
 //! # Another card
 //!
-//! Whoever uses a card has found its partition on it. If a new identification in the middle of a request, or on
-//! resuming, finds another card, the request fails and so does every one after it, until [`Card::identify`] is called.
+//! The caller has found its partition on one particular card. If a new identification in the middle of
+//! a request, or after a suspend, finds another card, the request fails, and so does every one after it
+//! until [`NormalCard::identify`] is called.
 
-mod power;
+mod host;
+mod suspend;
 
-pub use power::Suspended;
+pub use host::Host;
+pub use suspend::Suspended;
 
+use crate::action::Action;
 use crate::error::Error;
-use crate::host::Host;
-use crate::identify::{Identification, Options};
-use crate::location::{CardLocation, Kind, flag};
-use crate::procedure::{Action, Procedure};
+use crate::identify::{Identification, IdentificationOptions};
+use crate::location::{CardKind, CardLocation, flag};
+use crate::procedure::Procedure;
 use crate::proto::{self, ext_csd, status};
-use crate::recover::Recovery;
-use crate::request::{self, Request};
-use crate::state::{CardState, Fault, is_ready};
+use crate::recover::CardRecovery;
+use crate::state::{CardState, StatusError, is_ready};
+use crate::transfer_commands::{TransferCommands, explain};
 use block_device::{Block, BlockDevice};
 use drv_sdhci::adma2::MAX_BLOCKS;
-use drv_sdhci::{AutoCommand, Bus, Data, Direction, ErrorKind};
+use drv_sdhci::{AutoCommand, BlockLen, Bus, Data, Direction, ErrorKind};
 
-/// How often a request is tried.
+/// Attempts at a request.
 const ATTEMPTS: u8 = 3;
 
-/// Milliseconds that a card may stay busy when the controller no longer watches: twice the longest time that the
-/// specifications give a write.
-const SETTLE_MS: u32 = 1_000;
+/// How long a card may stay busy after the controller has reported the end of busy, milliseconds:
+/// twice the longest time that the specifications allow for a write.
+const BUSY_LIMIT_MS: u32 = 1_000;
 
-/// What has gone wrong so far, for whoever watches the system.
+/// Errors and retries so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Health {
-    /// Requests that were tried again.
+pub struct CardHealth {
+    /// Attempts at requests after the first.
     pub retries: u32,
-    /// Requests that failed for good.
+    /// Requests that failed after the last attempt.
     pub failures: u32,
-    /// Identifications.
+    /// Identifications that succeeded.
     pub identifications: u32,
-    /// The last error, repaired or not.
+    /// The last error, whether or not a later attempt succeeded.
     pub last_error: Option<Error>,
 }
 
-/// A card and the host it is in.
+/// A card and the host that it is in.
 #[derive(Debug)]
-pub struct Card<'a, H> {
+pub struct NormalCard<'a, H> {
     host: H,
     /// For registers of the card that are read as data.
     scratch: &'a Block,
-    first: Kind,
+    first: CardKind,
     cache: bool,
     location: CardLocation,
-    health: Health,
-    /// A request was begun and has not ended: its future was dropped.
+    health: CardHealth,
+    /// A request was begun and has not ended well: it is running now, has failed, or its future was
+    /// dropped. The next request has to bring the card back to transfer state.
     in_flight: bool,
-    /// The card has lost its state, or its power, and is to be identified before it is used.
+    /// The card has lost its state, or its power, and has to be identified before it is used.
     lost: bool,
     suspended: Option<Suspended>,
     /// Data are in the card's volatile cache.
     unflushed: bool,
 }
 
-impl<'a, H: Host> Card<'a, H> {
-    /// The card in `host`; nothing is done with it before [`Card::identify`].
+impl<'a, H: Host> NormalCard<'a, H> {
+    /// The card in `host`; nothing is sent to it before [`NormalCard::identify`].
     ///
-    /// `first` is the family that is expected, `cache` says whether to turn on the card's volatile cache. `scratch` is
-    /// used during identification only; it must be as reachable for the controller as the blocks of data are.
-    pub fn new(host: H, scratch: &'a Block, first: Kind, cache: bool) -> Self {
+    /// `first` is the family that is tried first; `cache` says whether to turn on the card's volatile
+    /// cache. `scratch` is used during identification only; DMA has to reach it as it reaches the blocks
+    /// of data.
+    pub fn new(host: H, scratch: &'a Block, first: CardKind, cache: bool) -> Self {
         Self {
             host,
             scratch,
             first,
             cache,
             location: CardLocation::default(),
-            health: Health::default(),
+            health: CardHealth::default(),
             in_flight: false,
             lost: false,
             suspended: None,
@@ -98,32 +105,35 @@ impl<'a, H: Host> Card<'a, H> {
         }
     }
 
-    /// Resets the controller and identifies the card, whatever state the two are in.
+    /// Resets the controller and identifies the card, in whatever state the two are.
+    ///
+    /// Dropped half way, the card is in an unknown state: call it again before any request.
     ///
     /// # Errors
-    /// Those of the controller's reset, [`Error::NoCard`], and every error of a step that cannot be left out.
+    /// Those of the controller's reset, [`Error::NoCard`], and the error of any step that cannot be left
+    /// out.
     pub async fn identify(&mut self) -> Result<(), Error> {
         self.unflushed = false;
-        let result = self.start_over(true).await;
+        let result = self.identify_from_reset(true).await;
         if let Err(error) = result {
             self.health.last_error = Some(error);
         }
         result
     }
 
-    /// What was found out about the card; a location of no card before it is identified.
+    /// The location of the card; before it is identified, the location of no card.
     pub fn location(&self) -> &CardLocation {
         &self.location
     }
 
-    /// What has gone wrong so far.
-    pub fn health(&self) -> Health {
+    /// Errors and retries so far.
+    pub fn health(&self) -> CardHealth {
         self.health
     }
 
-    /// Identifies the card from power-on.
-    async fn start_over(&mut self, fast: bool) -> Result<(), Error> {
-        let result = self.identify_anew(fast).await;
+    /// Resets the controller, identifies the card, and takes over its location.
+    async fn identify_from_reset(&mut self, fast: bool) -> Result<(), Error> {
+        let result = self.run_identification(fast).await;
         self.suspended = None;
         self.in_flight = false;
         self.lost = false;
@@ -131,9 +141,9 @@ impl<'a, H: Host> Card<'a, H> {
         result.map(|_| ())
     }
 
-    async fn identify_anew(&mut self, fast: bool) -> Result<CardLocation, Error> {
+    async fn run_identification(&mut self, fast: bool) -> Result<CardLocation, Error> {
         self.host.reset(Bus::IDENTIFICATION).await?;
-        let options = Options {
+        let options = IdentificationOptions {
             first: self.first,
             lines: self.host.data_lines(),
             fast,
@@ -150,10 +160,10 @@ impl<'a, H: Host> Card<'a, H> {
         }
     }
 
-    /// Identifies the card that was used before; another one is not used.
+    /// Identifies the card that was used before. It is an error if it is another one.
     async fn identify_again(&mut self, fast: bool) -> Result<(), Error> {
         let before = self.location;
-        if let Err(error) = self.start_over(fast).await {
+        if let Err(error) = self.identify_from_reset(fast).await {
             self.location = before;
             self.lost = true;
             return Err(error);
@@ -162,7 +172,7 @@ impl<'a, H: Host> Card<'a, H> {
             self.location = CardLocation::default();
             return Err(Error::OtherCard);
         }
-        // A later flush must not say that they are durable.
+        // They may be lost, so a later flush must not report them durable.
         if core::mem::take(&mut self.unflushed) {
             return Err(Error::CacheLost);
         }
@@ -198,8 +208,8 @@ impl<'a, H: Host> Card<'a, H> {
         }
     }
 
-    /// Before a request: the bus runs, and the card is in transfer state. If a request before has not ended well, or its
-    /// future was dropped, it is brought back there.
+    /// Prepares a request: starts the bus, and brings the card to transfer state, if the card was
+    /// suspended, or the request before has not ended well, or its future was dropped.
     async fn begin(&mut self) -> Result<(), Error> {
         if let Some(how) = self.suspended {
             self.resume(how).await?;
@@ -216,12 +226,14 @@ impl<'a, H: Host> Card<'a, H> {
 
     /// Brings the card back to transfer state.
     async fn recover(&mut self) -> Result<(), Error> {
-        let recovery = Recovery::new(&self.location, SETTLE_MS / 2);
+        let recovery = CardRecovery::new(&self.location, BUSY_LIMIT_MS / 2);
         self.run(&mut Procedure::Recover(recovery)).await
     }
 
-    /// Reads or writes `blocks`, beginning at block `first` of the card; what the methods of [`BlockDevice`] do, as one.
-    /// `reliable` asks for a reliable write, where the card has it.
+    /// Reads or writes `blocks`, beginning at block `first` of the card: what the methods of
+    /// [`BlockDevice`] do, as one. `reliable` asks for a reliable write, where the card has it.
+    ///
+    /// Dropped half way, the transfer goes on in the hardware; see the module's documentation.
     ///
     /// # Errors
     /// [`Error::NotReady`] before the card is identified, [`Error::OutOfBounds`], and the error of the last attempt.
@@ -283,42 +295,44 @@ impl<'a, H: Host> Card<'a, H> {
             .address(first, blocks.len())
             .ok_or(Error::OutOfBounds)?;
         let auto_cmd23 = self.host.has_auto_cmd23();
-        let request = Request::new(card, direction, address, blocks.len(), reliable, auto_cmd23);
-        if let Some(announce) = &request.announce {
+        let commands =
+            TransferCommands::new(card, direction, address, blocks.len(), reliable, auto_cmd23);
+        if let Some(announce) = &commands.announce {
             self.host.command(announce).await?;
         }
         let data = Data {
             direction,
             blocks,
-            block_len: 512,
-            multiple: request.multiple,
-            auto: request.auto,
+            block_len: BlockLen::FULL,
+            multiple: commands.multiple,
+            auto: commands.auto,
         };
-        if let Err(error) = self.host.transfer(&request.command, &data).await {
-            return Err(request::explain(error, self.host.response()));
+        if let Err(error) = self.host.transfer(&commands.command, &data).await {
+            return Err(explain(error, self.host.response()));
         }
         if direction == Direction::Write {
             self.unflushed |= self.location.has(flag::CACHE);
-            self.settle(request.command.index).await?;
+            self.wait_ready(commands.command.index).await?;
         }
         self.in_flight = false;
         Ok(())
     }
 
-    /// Asks until the card has finished what `command` made it do.
-    async fn settle(&mut self, command: u8) -> Result<(), Error> {
+    /// Polls the card's status until it is in transfer state and ready for data, so that it has finished
+    /// what `command` started.
+    async fn wait_ready(&mut self, command: u8) -> Result<(), Error> {
         let ask = proto::send_status(self.location.rca);
         let mut waited: u32 = 0;
         loop {
             let card_status = self.host.command(&ask).await?;
-            if let Some(fault) = Fault::decode(card_status, status::TRANSFER_ERRORS) {
-                return Err(Error::Card { fault, command });
+            if let Some(error) = StatusError::decode(card_status, status::TRANSFER_ERRORS) {
+                return Err(Error::Card { error, command });
             }
             if is_ready(card_status) {
                 return Ok(());
             }
             match CardState::of(card_status) {
-                CardState::Transfer | CardState::Programming if waited < SETTLE_MS => {}
+                CardState::Transfer | CardState::Programming if waited < BUSY_LIMIT_MS => {}
                 CardState::Transfer | CardState::Programming => return Err(Error::Busy),
                 _ => return Err(Error::Lost),
             }
@@ -332,14 +346,14 @@ impl<'a, H: Host> Card<'a, H> {
         self.host
             .command(&proto::switch(ext_csd::FLUSH_CACHE, 1))
             .await?;
-        self.settle(6).await?;
+        self.wait_ready(6).await?;
         self.in_flight = false;
         self.unflushed = false;
         Ok(())
     }
 }
 
-impl<H: Host> BlockDevice for Card<'_, H> {
+impl<H: Host> BlockDevice for NormalCard<'_, H> {
     type Error = Error;
 
     fn block_count(&self) -> u64 {
@@ -359,7 +373,8 @@ impl<H: Host> BlockDevice for Card<'_, H> {
             .await
     }
 
-    /// A write has ended only when its programming has; so this is for the card's cache, if that is on.
+    /// Flushes the card's volatile cache, if that is on and not empty. Without it a write is durable
+    /// when it ends, because it ends after programming.
     async fn flush(&mut self) -> Result<(), Error> {
         if self.location.kind().is_none() {
             return Err(Error::NotReady);
@@ -369,8 +384,8 @@ impl<H: Host> BlockDevice for Card<'_, H> {
         }
         let mut attempt: u8 = 1;
         while let Err(error) = self.flush_cache().await {
-            // The next attempt brings the card back to transfer state. To identify it again, as for the last attempt at
-            // a transfer, would lose the cache.
+            // The next attempt brings the card back to transfer state. It must not be identified again, as
+            // for the last attempt at a transfer, because that loses the cache.
             attempt = attempt.saturating_add(1);
             if !error.is_transient() || attempt >= ATTEMPTS {
                 return self.fail(error);

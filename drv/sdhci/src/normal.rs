@@ -1,21 +1,24 @@
-//! The driver of normal operation: asynchronous, driven by the controller's interrupt.
+//! The normal driver: asynchronous, driven by the controller's interrupt.
 //!
-//! # How it waits
+//! # Waiting
 //!
-//! A request looks at the status register a few times (a short command can be over before a task switch would be), then
-//! enables the interrupt signal for exactly what it waits for and hands the processor back by [`Wait::interrupt`]. Every
-//! wait has a limit; an interrupt that never comes ends in an error.
+//! A request polls the status register a few times, because a short command can be over before a
+//! task switch would be. Then it enables the interrupt signal for exactly the bits it waits for and
+//! yields the processor by [`Wait::interrupt`]. Every wait has a deadline: an interrupt that never
+//! comes ends in an error.
 //!
 //! # Cancellation
 //!
-//! Dropping a future of this driver leaves its request running in the hardware. The next request notices, resets the
-//! command and data circuits, and then goes on; the state of the *card* is for the caller to repair. The emergency
-//! driver can take the slot over at any point.
+//! Dropping a future of this driver leaves its request running in the hardware, and the blocks of a
+//! transfer may still be read or written by DMA. The next request on the same value finds that the
+//! last one did not end, resets the command and data circuits, and then goes on. The state of the
+//! *card* is for the caller to repair. The interrupt signal may stay enabled, so the caller may get
+//! an interrupt that nothing waits for. The emergency driver can take the slot over at any point.
 
-mod buffer;
-mod patience;
+mod deadline;
 
 use crate::adma2;
+use crate::buffer_port;
 use crate::clock::Abilities;
 use crate::command::{AutoCommand, Command, Data, Direction, Response};
 use crate::error::{Error, ErrorKind};
@@ -23,26 +26,24 @@ use crate::platform::{Bus, Platform};
 use crate::registers::{
     ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, Blocks, CAPABILITIES, CLOCK_CONTROL, COMMAND,
     ClockControl, HOST_CONTROL, HostControl, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS,
-    INTERRUPT_STATUS_ENABLE, Interrupt, PRESENT_STATE, PresentState, RESPONSE_0, RESPONSE_1,
-    RESPONSE_2, RESPONSE_3, Registers, VERSION,
+    INTERRUPT_STATUS_ENABLE, Interrupt, InterruptBits, InterruptStatus, PRESENT_STATE,
+    PresentState, RESPONSE_0, RESPONSE_1, RESPONSE_2, RESPONSE_3, Registers, VERSION,
 };
 use block_device::Block;
 use core::future::Future;
 use core::sync::atomic::{Ordering, fence};
-use patience::Patience;
-use tock_registers::LocalRegisterCopy;
-use tock_registers::fields::FieldValue;
+use deadline::WaitDeadline;
 
-type Status = LocalRegisterCopy<u32, Interrupt::Register>;
-type StatusBits = FieldValue<u32, Interrupt::Register>;
-
-/// How the driver waits: the caller's business, because it owns the processor's side of the interrupt.
+/// How the driver waits. The caller implements it, because it owns the processor's side of the
+/// interrupt.
 pub trait Wait {
-    /// Milliseconds since some fixed moment.
+    /// Milliseconds since a fixed moment.
     fn now(&self) -> u64;
 
-    /// Waits until the controller interrupts, at most until `deadline`. It may end earlier for any reason, and need not
-    /// end at all before the interrupt or the deadline has come; the driver looks for itself.
+    /// Waits until the controller interrupts, or until `deadline` on the clock of [`Wait::now`].
+    ///
+    /// It may return early for any reason: the driver polls the status register again. Dropping the
+    /// future must cancel the wait and nothing else.
     fn interrupt(&self, deadline: u64) -> impl Future<Output = ()>;
 }
 
@@ -58,26 +59,27 @@ impl<T: Wait + ?Sized> Wait for &T {
 
 /// Limits of single steps, milliseconds.
 mod limit {
-    /// A software reset, a clock becoming stable (both 100 ms at most in the specification), a line becoming free.
-    pub(super) const SETTLE: u64 = 100;
+    /// A software reset, a clock becoming stable (both at most 100 ms in the specification), a line
+    /// becoming free.
+    pub(super) const CONTROLLER: u64 = 100;
     /// A response: 64 clocks, 160 us at the slowest bus.
     pub(super) const RESPONSE: u64 = 50;
-    /// Data of one request, with the card's programming time (250 to 500 ms in the specifications, more when it
-    /// tidies up).
+    /// Data of one request, with the card's programming time (250 to 500 ms in the specifications,
+    /// more when the card reclaims blocks in the background).
     pub(super) const DATA: u64 = 2_000;
 }
 
 /// Every error bit.
 const ERRORS: u32 = 0x03FF_0000;
 
-/// One slot of a controller in normal operation.
+/// One slot of a controller, used by the normal path.
 #[derive(Debug)]
-pub struct Controller<'a, R, P, W> {
+pub struct NormalController<'a, R, P, W> {
     registers: R,
     platform: P,
     wait: W,
     table: Option<&'a Block>,
-    /// Looks at a status before sleeping.
+    /// Polls of a status before sleeping.
     spin: u32,
     /// Whether data move by ADMA2.
     dma: bool,
@@ -86,11 +88,11 @@ pub struct Controller<'a, R, P, W> {
     in_flight: bool,
 }
 
-impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
-    /// Takes a slot; touches nothing yet. [`Controller::reset`] comes first.
+impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
+    /// Takes a slot; accesses no register yet. [`NormalController::reset`] has to come first.
     ///
-    /// `table` is memory for descriptors; without it all data go through the buffer port. `spin` is how often a status
-    /// is looked at before the request sleeps until the interrupt.
+    /// `table` is memory for descriptors; without it all data go through the buffer port. `spin` is
+    /// how often a status is polled before the request sleeps until the interrupt.
     pub fn new(registers: R, platform: P, wait: W, table: Option<&'a Block>, spin: u32) -> Self {
         Self {
             registers,
@@ -122,6 +124,8 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
 
     /// Resets the controller and starts the bus: powered, clocked, all status bits enabled.
     ///
+    /// Dropped half way, the controller is in an unknown state: call it again.
+    ///
     /// # Errors
     /// [`ErrorKind::CardGone`], [`ErrorKind::ResetStuck`], [`ErrorKind::ClockUnstable`].
     pub async fn reset(&mut self, bus: Bus) -> Result<(), Error> {
@@ -138,7 +142,10 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
         self.check_card(0)
     }
 
-    /// Runs the bus at another clock, width or timing, or starts it again after [`Controller::suspend`].
+    /// Runs the bus at another clock, width or timing, or starts it again after
+    /// [`NormalController::suspend`].
+    ///
+    /// Dropped half way, the card has no clock: call it again.
     ///
     /// # Errors
     /// [`ErrorKind::ClockUnstable`].
@@ -154,13 +161,13 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
         let clock =
             abilities.clock_control(bus, &self.platform) + ClockControl::INTERNAL_CLOCK_ENABLE::SET;
         self.registers.write(CLOCK_CONTROL, clock);
-        let mut patience = Patience::new(limit::SETTLE);
+        let mut deadline = WaitDeadline::new(limit::CONTROLLER);
         while !self
             .registers
             .read(CLOCK_CONTROL)
             .is_set(ClockControl::INTERNAL_CLOCK_STABLE)
         {
-            if self.pause(&mut patience).await.is_none() {
+            if self.pause(&mut deadline).await.is_none() {
                 return Err(Error::new(ErrorKind::ClockUnstable, 0));
             }
         }
@@ -169,13 +176,15 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
         Ok(())
     }
 
-    /// Stops all clocks, keeping the card powered, so that it keeps its state. [`Controller::set_bus`] ends it.
+    /// Stops all clocks and leaves the card powered, so that it keeps its state.
+    /// [`NormalController::set_bus`] starts them again.
     pub fn suspend(&mut self) {
         self.registers
             .write(CLOCK_CONTROL, ClockControl::SD_CLOCK_ENABLE::CLEAR);
     }
 
-    /// Stops all clocks and takes the power from the card, where it can be taken. [`Controller::reset`] gives it back.
+    /// Stops all clocks and switches the card's power off, where the controller or the platform can.
+    /// [`NormalController::reset`] switches it on.
     pub fn power_off(&mut self) {
         self.suspend();
         self.registers
@@ -185,11 +194,14 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
 
     /// Resets the command and the data circuit, after an error.
     ///
+    /// Dropped half way, the circuits may still be in reset, and the next request repeats it if one
+    /// had not ended before.
+    ///
     /// # Errors
     /// [`ErrorKind::ResetStuck`].
     pub async fn reset_lines(&mut self) -> Result<(), Error> {
         let clock = self.registers.read(CLOCK_CONTROL).get();
-        // One at a time: a controller may take only one of the bits from each write.
+        // One at a time: some controllers accept only one of the bits in a write.
         let command_line = ClockControl::RESET_COMMAND::SET.modify(clock);
         self.registers.set(CLOCK_CONTROL, command_line);
         let result = self.wait_reset().await;
@@ -201,20 +213,22 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
         result
     }
 
-    /// Lets `ms` milliseconds pass.
+    /// Waits for at least `ms` milliseconds. Dropping it has no effect on the controller.
     pub async fn delay(&mut self, ms: u32) {
-        // One more: the present millisecond is already running.
+        // One more, because the current millisecond has begun already.
         let end = self.wait.now().saturating_add(ms.into()).saturating_add(1);
         while self.wait.now() < end {
             self.wait.interrupt(end).await;
         }
     }
 
-    /// Sends a command without data; returns the first word of the response. For [`Response::R1b`] it returns when the
-    /// card is no longer busy.
+    /// Sends a command without data; returns the first word of the response. For [`Response::R1b`] it
+    /// returns when the card is no longer busy.
+    ///
+    /// Dropped half way, the command goes on in the hardware; see the module's documentation.
     ///
     /// # Errors
-    /// Those of a command; after one, call [`Controller::reset_lines`].
+    /// Those of a command; after one, call [`NormalController::reset_lines`].
     pub async fn command(&mut self, command: &Command) -> Result<u32, Error> {
         self.begin(command, command.response == Response::R1b)
             .await?;
@@ -228,7 +242,7 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
         Ok(response)
     }
 
-    /// The last response, bits 127:8 of it if it was a long one.
+    /// The last response; of a long one (136 bits) bits 127:8.
     pub fn response(&self) -> [u32; 4] {
         let registers = &self.registers;
         [
@@ -241,20 +255,24 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
 
     /// Sends a command and moves its data; returns the first word of the response.
     ///
+    /// Dropped half way, the transfer goes on in the hardware; see the module's documentation.
+    ///
     /// # Errors
-    /// Those of a command and of data; after one, call [`Controller::reset_lines`], and bring the card back to its
-    /// transfer state.
+    /// [`ErrorKind::BadRequest`] if there are no blocks, or more than [`adma2::MAX_BLOCKS`]; nothing
+    /// was sent then. Otherwise those of a command and of data; after one, call
+    /// [`NormalController::reset_lines`], and bring the card back to its transfer state.
     pub async fn transfer(&mut self, command: &Command, data: &Data<'_>) -> Result<u32, Error> {
         let count = data.blocks.len();
         if count == 0 || count > adma2::MAX_BLOCKS {
             return Err(Error::new(ErrorKind::BadRequest, command.index));
         }
         self.begin(command, true).await?;
-        let dma = self.describe(data);
-        // The processor's view of the data, and of the descriptors, must be in memory before the controller looks.
+        let dma = self.set_up_dma(data);
+        // Data and descriptors must be in memory before the controller reads them.
         fence(Ordering::SeqCst);
         let registers = &self.registers;
-        let blocks = Blocks::SIZE.val(data.block_len.into()) + Blocks::COUNT.val(count as u32);
+        let blocks =
+            Blocks::SIZE.val(data.block_len.bytes().into()) + Blocks::COUNT.val(count as u32);
         registers.write(BLOCKS, blocks);
         if data.auto == AutoCommand::Cmd23 {
             registers.set(ARGUMENT_2, count as u32);
@@ -276,7 +294,7 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
         Ok(response)
     }
 
-    /// Waits until a request can start, and clears what was left of the one before.
+    /// Waits until a request can start, and clears the status bits of the one before.
     async fn begin(&mut self, command: &Command, needs_data_lines: bool) -> Result<(), Error> {
         if self.in_flight {
             self.reset_lines().await?;
@@ -286,13 +304,13 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
         if needs_data_lines {
             inhibits += PresentState::DATA_INHIBIT::SET;
         }
-        let mut patience = Patience::new(limit::SETTLE);
+        let mut deadline = WaitDeadline::new(limit::CONTROLLER);
         while self
             .registers
             .read(PRESENT_STATE)
             .any_matching_bits_set(inhibits)
         {
-            if self.pause(&mut patience).await.is_none() {
+            if self.pause(&mut deadline).await.is_none() {
                 return Err(Error::new(ErrorKind::InhibitStuck, command.index));
             }
         }
@@ -301,20 +319,12 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
         Ok(())
     }
 
-    /// Writes the descriptors of a transfer; false if it must go through the buffer port.
-    fn describe(&self, data: &Data<'_>) -> bool {
-        let Some(table) = self.table else {
+    /// Sets ADMA2 up for a transfer; false if its data have to go through the buffer port.
+    fn set_up_dma(&self, data: &Data<'_>) -> bool {
+        let table = if self.dma { self.table } else { None };
+        let Some(address) = adma2::describe(table, data, &self.platform) else {
             return false;
         };
-        if !self.dma {
-            return false;
-        }
-        let Some(address) = self.platform.bus_address(table) else {
-            return false;
-        };
-        if adma2::describe(table, data, &self.platform).is_none() {
-            return false;
-        }
         self.registers.set(ADMA_ADDRESS, address);
         true
     }
@@ -327,18 +337,19 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
         } else {
             Interrupt::BUFFER_WRITE_READY::SET
         };
-        let words = usize::from(data.block_len / 4);
+        let words = usize::from(data.block_len.bytes() / 4);
         for block in data.blocks {
             self.wait_for(ready, command, ErrorKind::DataStalled, limit::DATA)
                 .await?;
             self.registers.write(INTERRUPT_STATUS, ready);
+            // A `BlockLen` is at most that of a `Block`, so this always holds.
             let Some(words) = block.words().get(..words) else {
                 continue;
             };
             if read {
-                buffer::to_memory(&self.registers, words);
+                buffer_port::to_memory(&self.registers, words);
             } else {
-                buffer::from_memory(&self.registers, words);
+                buffer_port::from_memory(&self.registers, words);
             }
         }
         Ok(())
@@ -357,20 +368,20 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
         let resets = ClockControl::RESET_ALL::SET
             + ClockControl::RESET_COMMAND::SET
             + ClockControl::RESET_DATA::SET;
-        let mut patience = Patience::new(limit::SETTLE);
+        let mut deadline = WaitDeadline::new(limit::CONTROLLER);
         while self
             .registers
             .read(CLOCK_CONTROL)
             .any_matching_bits_set(resets)
         {
-            if self.pause(&mut patience).await.is_none() {
+            if self.pause(&mut deadline).await.is_none() {
                 return Err(Error::new(ErrorKind::ResetStuck, 0));
             }
         }
         Ok(())
     }
 
-    /// Waits for the response and looks at it.
+    /// Waits for the response and checks it.
     async fn wait_response(&mut self, command: &Command) -> Result<u32, Error> {
         let complete = Interrupt::COMMAND_COMPLETE::SET;
         self.wait_for(complete, command, ErrorKind::NoCompletion, limit::RESPONSE)
@@ -385,40 +396,41 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
     fn wait_complete(
         &mut self,
         command: &Command,
-        late: ErrorKind,
+        timeout: ErrorKind,
     ) -> impl Future<Output = Result<(), Error>> {
         self.wait_for(
             Interrupt::TRANSFER_COMPLETE::SET,
             command,
-            late,
+            timeout,
             limit::DATA,
         )
     }
 
-    /// Waits for a status bit. Without it in time the error is `late`, unless the card has gone.
+    /// Waits for a status bit. If it does not come in time the error is `timeout`, or
+    /// [`ErrorKind::CardGone`] if there is no card any more.
     async fn wait_for(
         &mut self,
-        wanted: StatusBits,
+        wanted: InterruptBits,
         command: &Command,
-        late: ErrorKind,
+        timeout: ErrorKind,
         limit_ms: u64,
     ) -> Result<(), Error> {
-        let mut patience = Patience::new(limit_ms);
+        let mut deadline = WaitDeadline::new(limit_ms);
         loop {
-            let status: Status = self.registers.read(INTERRUPT_STATUS);
+            let status: InterruptStatus = self.registers.read(INTERRUPT_STATUS);
             if status.is_set(Interrupt::ERROR) {
                 return Err(Error::decode(status, command.index));
             }
             if status.any_matching_bits_set(wanted) {
                 return Ok(());
             }
-            if patience.looks < self.spin {
-                patience.looks = patience.looks.wrapping_add(1);
+            if deadline.polls < self.spin {
+                deadline.polls = deadline.polls.wrapping_add(1);
                 continue;
             }
-            let Some(end) = patience.end(self.wait.now()) else {
+            let Some(end) = deadline.at(self.wait.now()) else {
                 self.check_card(command.index)?;
-                return Err(Error::new(late, command.index));
+                return Err(Error::new(timeout, command.index));
             };
             self.registers
                 .set(INTERRUPT_SIGNAL_ENABLE, wanted.value | ERRORS);
@@ -427,14 +439,15 @@ impl<'a, R: Registers, P: Platform, W: Wait> Controller<'a, R, P, W> {
         }
     }
 
-    /// Lets a little time pass, for a state that no interrupt tells of; `None` when patience has ended.
-    async fn pause(&mut self, patience: &mut Patience) -> Option<()> {
-        if patience.looks < self.spin {
-            patience.looks = patience.looks.wrapping_add(1);
+    /// Waits a little, for a state that no interrupt reports: nothing at first, then a millisecond.
+    /// `None` when the deadline has passed.
+    async fn pause(&mut self, deadline: &mut WaitDeadline) -> Option<()> {
+        if deadline.polls < self.spin {
+            deadline.polls = deadline.polls.wrapping_add(1);
             return Some(());
         }
         let now = self.wait.now();
-        let end = patience.end(now)?;
+        let end = deadline.at(now)?;
         self.wait.interrupt(end.min(now.saturating_add(1))).await;
         Some(())
     }

@@ -1,6 +1,6 @@
 //! Suspending a card that is not needed for a while, and resuming it.
 //!
-//! What is done is the most that the system allows and the card can:
+//! A card is suspended as deeply as system and card allow:
 //!
 //! ```text
 //! the platform may cut the power       flush; power-off notification (eMMC); clock off; power off
@@ -8,45 +8,46 @@
 //! otherwise                            flush; clock off
 //! ```
 //!
-//! Resuming goes the same way back. A card without power has to be identified again; so has one that does not wake, or
-//! that lost its state meanwhile. If it is another card by then, it is not used.
+//! Resuming undoes the same steps. A card without power has to be identified again, and so has one
+//! that does not wake, or has lost its state. If another card is found then, it is not used.
 //!
-//! The emergency path may begin at any step of either. It finds the card by asking it, not by what is noted here.
+//! The emergency path may begin at any step of either. It asks the card for its state and does not
+//! depend on what is noted here.
 
-use super::Card;
+use super::{Host, NormalCard};
 use crate::error::Error;
-use crate::host::Host;
 use crate::location::flag;
-use crate::proto::{self, ext_csd, power_off};
+use crate::proto::{self, POWER_OFF_MS, ext_csd, power_off};
 use block_device::BlockDevice;
-
-/// Milliseconds without power that make every card forget (SD 6.4.1.2: at least 1 ms below 0.5 V).
-const POWER_OFF_MS: u32 = 5;
 
 /// How a card is suspended. The numbers are reported and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Suspended {
-    /// Its clock is off; it keeps its state.
+    /// The card's clock is off; it keeps its state.
     ClockOff = 1,
-    /// It sleeps (eMMC), and its clock is off.
+    /// The card sleeps (eMMC), and its clock is off.
     Asleep = 2,
-    /// It has no power.
+    /// The card has no power.
     PowerOff = 3,
 }
 
-impl<H: Host> Card<'_, H> {
-    /// Puts card and controller to rest, after a flush. Any request resumes. A card that is suspended already stays so.
+impl<H: Host> NormalCard<'_, H> {
+    /// Suspends card and controller, after a flush. Any request resumes them. If they are suspended
+    /// already, nothing is done.
+    ///
+    /// Dropped half way, the next request brings the card back to transfer state, and identifies it if
+    /// it has lost its state or its power.
     ///
     /// # Errors
-    /// Those of [`BlockDevice::flush`] and of the commands to the card; then nothing is suspended, and the next request
-    /// repairs what is left to repair.
+    /// Those of [`BlockDevice::flush`] and of the commands to the card. Then nothing is suspended, and
+    /// the next request brings the card back to transfer state.
     pub async fn suspend(&mut self) -> Result<Suspended, Error> {
         if let Some(how) = self.suspended {
             return Ok(how);
         }
         self.flush().await?;
-        match self.put_to_rest().await {
+        match self.enter_suspend().await {
             Ok(how) => Ok(how),
             Err(error) => self.fail(error).map(|()| Suspended::ClockOff),
         }
@@ -57,13 +58,13 @@ impl<H: Host> Card<'_, H> {
         self.suspended
     }
 
-    async fn put_to_rest(&mut self) -> Result<Suspended, Error> {
+    async fn enter_suspend(&mut self) -> Result<Suspended, Error> {
         self.begin().await?;
         let how = if self.host.may_cut_power() {
             self.announce_power_off().await?;
             Suspended::PowerOff
         } else if self.location.has(flag::SLEEP) {
-            self.fall_asleep().await?;
+            self.put_to_sleep().await?;
             Suspended::Asleep
         } else {
             Suspended::ClockOff
@@ -72,7 +73,7 @@ impl<H: Host> Card<'_, H> {
         self.suspended = Some(how);
         if how == Suspended::PowerOff {
             self.host.power_off();
-            // Whoever resumes shall not find a card that has lost half of its voltage.
+            // A card that gets power back before its supply is discharged may not have reset.
             self.host.delay(POWER_OFF_MS).await;
         } else {
             self.host.suspend();
@@ -87,17 +88,17 @@ impl<H: Host> Card<'_, H> {
         let index = ext_csd::POWER_OFF_NOTIFICATION;
         let command = proto::switch(index, power_off::POWER_OFF_SHORT);
         self.host.command(&command).await?;
-        self.settle(command.index).await
+        self.wait_ready(command.index).await
     }
 
-    async fn fall_asleep(&mut self) -> Result<(), Error> {
+    async fn put_to_sleep(&mut self) -> Result<(), Error> {
         self.host.command(&proto::deselect_cards()).await?;
         let sleep = proto::sleep_awake(self.location.rca, true);
         self.host.command(&sleep).await?;
         Ok(())
     }
 
-    /// Ends what [`Card::suspend`] did, as far as it goes without a new identification.
+    /// Undoes [`NormalCard::suspend`], as far as that is possible without a new identification.
     pub(super) async fn resume(&mut self, how: Suspended) -> Result<(), Error> {
         match how {
             Suspended::ClockOff => self.host.set_bus(self.location.bus()).await?,
