@@ -33,7 +33,7 @@ pub struct SecondLevel(pub [u32; 256]);
 
 /// Why a region could not be mapped.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub enum MapError {
+pub enum TableError {
     /// Not aligned to pages, or beyond the end of memory.
     Alignment,
     /// All second-level tables of the pool are in use.
@@ -147,7 +147,7 @@ impl<'a> Builder<'a> {
     ///
     /// # Errors
     ///
-    /// See [`MapError`]. Part of the range may have been mapped then.
+    /// See [`TableError`]. Part of the range may have been mapped then.
     pub fn map(
         &mut self,
         table: &mut FirstLevel,
@@ -155,16 +155,16 @@ impl<'a> Builder<'a> {
         base: u32,
         size: u32,
         page: Page,
-    ) -> Result<(), MapError> {
+    ) -> Result<(), TableError> {
         if (base | size) & (PAGE - 1) != 0 || base.checked_add(size).is_none() {
-            return Err(MapError::Alignment);
+            return Err(TableError::Alignment);
         }
         let pages = size / PAGE;
         for number in base / PAGE..base / PAGE + pages {
             let section = number as usize / 256;
             let slot = self
                 .private(table, shared, section)
-                .ok_or(MapError::PoolExhausted)?;
+                .ok_or(TableError::PoolExhausted)?;
             if let Some(entry) = slot.0.get_mut(number as usize % 256) {
                 *entry = page.at(number.wrapping_mul(PAGE));
             }
@@ -346,19 +346,19 @@ mod tests {
         let page = Page::for_kernel(RW);
         assert_eq!(
             builder.map(&mut table, None, 0x800, PAGE, page),
-            Err(MapError::Alignment)
+            Err(TableError::Alignment)
         );
         assert_eq!(
             builder.map(&mut table, None, 0xffff_f000, PAGE, page),
-            Err(MapError::Alignment)
+            Err(TableError::Alignment)
         );
         assert_eq!(
             builder.map(&mut table, None, 0x1000, 0x800, page),
-            Err(MapError::Alignment)
+            Err(TableError::Alignment)
         );
         assert_eq!(
             builder.map(&mut table, None, 0xf_f000, 2 * PAGE, page),
-            Err(MapError::PoolExhausted)
+            Err(TableError::PoolExhausted)
         );
     }
 }
