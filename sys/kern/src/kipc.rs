@@ -7,6 +7,9 @@
 //! Checks are made in the order in which a server would make them: the operation exists, the
 //! message can be read, it decodes, its values are in range, the caller may do this, the response
 //! can be written. Operations for the supervisor only check that first.
+//!
+//! The operations are those of Hubris' reference (<https://hubris.oxide.computer/reference/>),
+//! chapter "The Kernel IPC Interface". Those from 0x100 on are this project's.
 
 use crate::arch;
 use crate::descs::HUBRIS_TASK_COUNT;
@@ -54,7 +57,7 @@ mod request {
     /// [`ReinitTask`](abi::Kipcnum::ReinitTask).
     #[derive(Deserialize)]
     pub(super) struct ReinitTask {
-        pub(super) index: u32,
+        pub(super) task_index: u32,
         /// Make it runnable, too.
         pub(super) start: bool,
     }
@@ -62,7 +65,7 @@ mod request {
     /// [`SoftwareIrq`](abi::Kipcnum::SoftwareIrq).
     #[derive(Deserialize)]
     pub(super) struct SoftwareIrq {
-        pub(super) index: u32,
+        pub(super) task_index: u32,
         /// Mask of the notification that the interrupts post.
         pub(super) notification: u32,
     }
@@ -71,7 +74,7 @@ mod request {
     #[cfg(feature = "dump")]
     #[derive(Deserialize)]
     pub(super) struct GetTaskDumpRegion {
-        pub(super) index: u32,
+        pub(super) task_index: u32,
         /// 0 is the task's entry in the task table; its memory is counted from 1.
         pub(super) n: u32,
     }
@@ -80,7 +83,7 @@ mod request {
     #[cfg(feature = "dump")]
     #[derive(Deserialize)]
     pub(super) struct ReadTaskDumpRegion {
-        pub(super) index: u32,
+        pub(super) task_index: u32,
         pub(super) region: abi::TaskDumpRegion,
     }
 }
@@ -158,8 +161,8 @@ fn read_task_status(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
 }
 
 fn reinit_task(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
-    let request::ReinitTask { index, start } = decode(kernel, caller)?;
-    let target = task(index)?;
+    let request::ReinitTask { task_index, start } = decode(kernel, caller)?;
+    let target = task(task_index)?;
     kernel.restart(target, start);
     if target == caller {
         // The caller's registers are those of a new start now: no result may be stored in them.
@@ -184,10 +187,10 @@ fn fault_task(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
 fn software_irq(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
     supervisor_only(caller)?;
     let request::SoftwareIrq {
-        index,
+        task_index,
         notification,
     } = decode(kernel, caller)?;
-    for &irq in interrupts::posting(index as usize, notification)? {
+    for &irq in interrupts::posting(task_index as usize, notification)? {
         arch::gic::set_pending(irq);
     }
     done(kernel, caller);
@@ -277,8 +280,8 @@ mod dump {
     }
 
     pub(super) fn get_task_dump_region(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
-        let request::GetTaskDumpRegion { index, n } = decode(kernel, caller)?;
-        let target = task(index)?;
+        let request::GetTaskDumpRegion { task_index, n } = decode(kernel, caller)?;
+        let target = task(task_index)?;
         let region = match n.checked_sub(1) {
             None => Some(entry(target)),
             Some(n) => {
@@ -295,8 +298,8 @@ mod dump {
 
     pub(super) fn read_task_dump_region(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         supervisor_only(caller)?;
-        let request::ReadTaskDumpRegion { index, region } = decode(kernel, caller)?;
-        let target = task(index)?;
+        let request::ReadTaskDumpRegion { task_index, region } = decode(kernel, caller)?;
+        let target = task(task_index)?;
         if target == TaskHandle::supervisor() {
             return Err(UsageError::TaskOutOfRange.into());
         }

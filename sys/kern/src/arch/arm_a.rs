@@ -5,7 +5,7 @@
 //! | [`boot`] | from reset to `kernel_main` |
 //! | [`entry`] | exception vectors, the way into the kernel and out of it |
 //! | [`frame`] | a stopped task's registers |
-//! | [`faults`] | the fault behind a task's abort |
+//! | [`faults`] | the fault for a task's abort |
 //! | [`fpu`] | floating-point registers, switched on first use |
 //! | [`memory`] | translation tables, caches |
 //! | [`gic`] | interrupt controller |

@@ -1,4 +1,4 @@
-//! The fault behind a task's abort. What the status codes mean is in [`kerncore::arm_a::status`].
+//! The fault for a task's abort. What the status codes mean is in [`kerncore::arm_a::status`].
 
 use super::{cp15, frame};
 use crate::task::Task;
@@ -8,7 +8,7 @@ use kerncore::arm_a::status::{self, StackPosition};
 /// The fault of a task in A32 state: the CFSR of an ARMv7-M with UFSR.INVSTATE set.
 pub(crate) const INVALID_STATE: FaultInfo = FaultInfo::InvalidOperation(1 << 17);
 
-/// The fault behind a data abort that was just taken from the task.
+/// The fault for a data abort that was just taken from the task.
 pub(crate) fn data_abort(task: &Task) -> FaultInfo {
     if !frame::is_thumb(task) {
         return INVALID_STATE;
@@ -20,7 +20,7 @@ pub(crate) fn data_abort(task: &Task) -> FaultInfo {
     status::data_abort(cp15::dfsr(), cp15::dfar(), stack)
 }
 
-/// The fault behind a prefetch abort that was just taken from the task.
+/// The fault for a prefetch abort that was just taken from the task.
 pub(crate) fn prefetch_abort(task: &Task) -> FaultInfo {
     if !frame::is_thumb(task) {
         return INVALID_STATE;
