@@ -29,7 +29,7 @@ bitflags! {
 /// Bytes of a stack that the kernel needs for itself: the extended exception frame of ARMv7-M, 26 words.
 pub const EXTENDED_FRAME: u32 = 104;
 
-/// The rule that a memory map breaks.
+/// The rule that a memory map violates.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum MapViolation {
     /// Base or size is not a multiple of the granule, or the region wraps round the end of memory.
@@ -54,7 +54,7 @@ pub trait Region: Span {
 ///
 /// # Errors
 ///
-/// The first rule that is broken.
+/// The first rule that is violated.
 pub fn check<'a, R: Region + 'a>(
     map: impl Iterator<Item = &'a R> + Clone,
     granule: u32,
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_each_broken_rule() {
+    fn refuses_each_violation() {
         let broken = |change: fn(&mut Vec<R>)| {
             let mut map = good();
             change(&mut map);

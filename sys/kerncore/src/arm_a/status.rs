@@ -1,7 +1,7 @@
 //! From fault status codes to [`FaultInfo`].
 //!
-//! The fault a task is charged with is the one that the same mistake has on ARMv7-M, as far as the processor tells the
-//! cases apart:
+//! A task gets the fault that the same mistake has on ARMv7-M, as far as an ARMv7-A processor
+//! distinguishes the cases:
 //!
 //! | cause on ARMv7-A | fault |
 //! |---|---|
@@ -17,17 +17,18 @@
 
 use abi::{FaultInfo, FaultSource};
 
-/// How far below the stack pointer one instruction may store: VPUSH of sixteen double-word registers.
+/// Bytes that one instruction may store below the stack pointer: VPUSH of sixteen double-word
+/// registers.
 const LARGEST_PUSH: u32 = 128;
 
-/// Bytes below a stack that an access must hit to count as its overflow: one page.
+/// An access so many bytes below a stack may be its overflow: one page.
 const GUARD: u32 = 4096;
 
 /// System control space and debug registers of an ARMv7-M, DDI 0403E B3.1: an unprivileged access is a bus fault there.
 /// Nothing is mapped here for a task.
 const PRIVATE_PERIPHERAL_BUS: core::ops::Range<u32> = 0xe000_0000..0xe010_0000;
 
-/// Where a task's stack is, and where its stack pointer was when it faulted.
+/// A task's stack and stack pointer at a fault.
 #[derive(Copy, Clone, Debug)]
 pub struct StackPosition {
     /// Lowest address of the region the stack is in.
@@ -64,7 +65,7 @@ impl AbortCause {
     }
 }
 
-/// The fault behind a data abort taken from a task.
+/// The fault for a data abort taken from a task.
 pub fn data_abort(status: u32, address: u32, stack: StackPosition) -> FaultInfo {
     let source = FaultSource::User;
     match AbortCause::of(status) {
@@ -89,7 +90,7 @@ pub fn data_abort(status: u32, address: u32, stack: StackPosition) -> FaultInfo 
     }
 }
 
-/// The fault behind a prefetch abort taken from a task.
+/// The fault for a prefetch abort taken from a task.
 pub fn prefetch_abort(status: u32, address: u32) -> FaultInfo {
     let source = FaultSource::User;
     match AbortCause::of(status) {
@@ -106,8 +107,8 @@ pub fn prefetch_abort(status: u32, address: u32) -> FaultInfo {
     }
 }
 
-/// Was it the stack that ran off its low end? The access hit the page below it, through a stack pointer that had come
-/// down there: not some other pointer into what happens to lie below.
+/// Is the access an overflow of the stack? It must hit the page below the stack, and the stack
+/// pointer must be there or close above; an access through another pointer into that page is not.
 fn is_overflow(address: u32, stack: StackPosition) -> bool {
     let depth = stack.low.wrapping_sub(address);
     (1..=GUARD).contains(&depth) && address.saturating_add(LARGEST_PUSH) >= stack.pointer

@@ -7,8 +7,9 @@
 //! * the kernel's own pages are *global*: the same in every table, so that they stay in the TLB over a switch;
 //! * a task's pages are *not global*: the TLB tags them with the task's ASID.
 //!
-//! Where a task owns a page, its table has the task's entry in place of the kernel's. Every task page is also mapped,
-//! for the kernel alone, in all other tables: that is how a message is copied between two tasks under either's table.
+//! Where a task owns a page, its table has the task's entry in place of the kernel's. Every task
+//! page is also mapped, for the kernel alone, in all other tables: so the kernel can copy a message
+//! between two tasks whichever of their tables is in use.
 //!
 //! A second-level table covers one MiB. Tables that hold a task's pages belong to that task; all others are shared.
 //! References are to DDI 0406C, section B3.5.
@@ -18,7 +19,7 @@ use crate::region::RegionAttributes;
 /// The granule of protection: a small page, in bytes.
 pub const PAGE: u32 = 4096;
 
-/// What one first-level entry, and so one second-level table, covers, in bytes.
+/// Bytes that one first-level entry, and so one second-level table, covers.
 pub const SECTION: u32 = 1 << 20;
 
 /// First-level table: one entry per MiB. Aligned to its size, as TTBR0 requires with TTBCR.N = 0.
@@ -172,7 +173,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// The second-level table for `section`, which is no one else's.
+    /// The second-level table for `section`, which no other first-level table shares.
     fn private(
         &mut self,
         table: &mut FirstLevel,
@@ -223,7 +224,7 @@ mod tests {
 
     const POOL: u32 = 0x8084_0000;
 
-    /// What the table walker finds for an address: the second-level descriptor, or nothing.
+    /// The second-level descriptor that the table walker finds for an address.
     fn walk(table: &FirstLevel, pool: &[SecondLevel], address: u32) -> Option<u32> {
         let first = table.0[(address >> 20) as usize];
         if first & 3 != 1 {
