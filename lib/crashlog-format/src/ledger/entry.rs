@@ -1,27 +1,28 @@
-//! What the ledger knows of a crash, of the record in a slot, and of all crashes together.
+//! What the ledger holds of each crash, and of all crashes together.
 
-use crate::Reason;
+use crate::CrashReason;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian::U32};
 
-/// A slot, as the ledger knows it.
+/// The ledger's entry of one slot.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
 )]
 #[repr(C)]
-pub struct Entry {
-    /// Sequence number of the record in the slot; 0 if the slot is free.
+pub struct CrashEntry {
+    /// Sequence number of the crash in the slot; 0 if the slot is free.
     pub sequence: U32,
-    /// Task, fault and place of the crash; see [`crate::record::signature`].
+    /// Task, fault and place of the crash; see [`crate::crash::signature`].
     pub signature: U32,
-    /// How often the same crash came again.
+    /// How often the same crash was repeated.
     pub repeats: U32,
-    /// Boot of the last repetition; of the record itself if there was none.
+    /// Boot of the last repetition; of the crash itself if there was none.
     pub last_boot: U32,
-    /// When, in milliseconds since the start of that boot; 2^32 - 1 if it is more than fits.
+    /// Time of it, in milliseconds since the start of that boot; 2^32 - 1 if it was later than that.
     pub last_time: U32,
 }
 
-impl Entry {
+impl CrashEntry {
+    /// The entry of a free slot.
     pub(super) const NONE: Self = Self {
         sequence: U32::ZERO,
         signature: U32::ZERO,
@@ -31,32 +32,32 @@ impl Entry {
     };
 }
 
-/// Crashes since the partition was formatted (P3), repetitions included.
+/// Numbers of crashes since the partition was formatted (P3), repetitions included. They saturate.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
 )]
 #[repr(C)]
-pub struct Counters {
-    /// One task was restarted.
+pub struct CrashCounters {
+    /// Crashes after which one task was restarted.
     pub oops: U32,
-    /// A task's fault restarted the system.
+    /// Crashes of a task after which the system was restarted.
     pub panic: U32,
-    /// The kernel or the supervisor failed.
+    /// Failures of the kernel or the supervisor.
     pub kernel: U32,
-    /// How many of all of these were written after the restart.
+    /// How many of all of these were written only after the restart.
     pub late: U32,
 }
 
-impl Counters {
-    /// With one more crash counted. A self-test is none.
+impl CrashCounters {
+    /// These counters with one more crash. A self-test is not counted.
     #[must_use]
-    pub fn with(mut self, crash: &Crash) -> Self {
+    pub fn with(mut self, crash: &CrashSummary) -> Self {
         let add = |counter: &mut U32| *counter = counter.get().saturating_add(1).into();
         add(match crash.reason {
-            Reason::Oops => &mut self.oops,
-            Reason::Panic => &mut self.panic,
-            Reason::Kernel => &mut self.kernel,
-            Reason::SelfTest => return self,
+            CrashReason::Oops => &mut self.oops,
+            CrashReason::Panic => &mut self.panic,
+            CrashReason::Kernel => &mut self.kernel,
+            CrashReason::SelfTest => return self,
         });
         if crash.late {
             add(&mut self.late);
@@ -65,22 +66,23 @@ impl Counters {
     }
 }
 
-/// A crash, as far as the ledger takes notice of it.
+/// What the ledger needs to know of a crash, or of a self-test, that is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crash {
-    /// What it did to the system.
-    pub reason: Reason,
-    /// Is it recorded after the restart?
+pub struct CrashSummary {
+    /// What it did to the system; of a self-test [`CrashReason::SelfTest`].
+    pub reason: CrashReason,
+    /// Whether it is written only after the restart.
     pub late: bool,
-    /// Task, fault and place; see [`crate::record::signature`].
+    /// Task, fault and place; see [`crate::crash::signature`].
     pub signature: u32,
-    /// The boot it happened in.
+    /// The boot in which it happened.
     pub boot: u32,
-    /// When, in milliseconds since the start of the boot.
+    /// Time of it, in milliseconds since the start of the boot.
     pub time: u64,
 }
 
-impl Crash {
+impl CrashSummary {
+    /// The time as an entry holds it.
     pub(super) fn time32(&self) -> u32 {
         u32::try_from(self.time).unwrap_or(u32::MAX)
     }
