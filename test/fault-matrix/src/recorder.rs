@@ -7,12 +7,12 @@ use crate::image::{Content, Image, OPTIONS, PARTITION};
 use crate::slot::{Emergency, Normal, SETTINGS, Setup};
 use block_device::{Block, BlockDevice, Window};
 use crashlog_format::ledger::Ledger;
-use crashlog_format::{LateReason, Level, Outcome, Reason, Stream};
+use crashlog_format::{CrashReason, LateReason, Level, Outcome, Stream};
 use crashlog_retained::{
-    CARD_LOCATION_LEN, CrashContext, Location, LogRing, MailboxState, RecordHeader, Region,
+    CARD_LOCATION_LEN, CrashContext, Location, LogHeader, LogRing, MailboxState, Region,
 };
-use crashlog_store::emergency::{self, Request};
-use crashlog_store::{Body, MAX_RUN, Store, find_partition};
+use crashlog_store::emergency::{self, EmergencyRequest};
+use crashlog_store::{CrashBody, MAX_RUN, Store, find_partition};
 use drv_mmc::{Card, CardLocation, Found, Kind, polled};
 use drv_sdhci::interrupt::Controller;
 use drv_sdhci_sim::{Buffer, Simulator};
@@ -112,7 +112,8 @@ impl System {
     /// A task crashes at `time`: what the supervisor does. The time tells one crash from another.
     pub fn crash(&self, time: u64) {
         let region = self.region();
-        let mut context = CrashContext::new(Reason::Panic, 5, "worker", &[0, 1, 4, 0, 0, 0, 0]);
+        let mut context =
+            CrashContext::new(CrashReason::Panic, 5, "worker", &[0, 1, 4, 0, 0, 0, 0]);
         context.time = time;
         context.boot = region.boot();
         context.registers[15] = time as u32;
@@ -146,7 +147,7 @@ impl System {
             Ok(_) => {
                 let bytes = card_bytes(card.location());
                 let crash = region.mailbox().crash();
-                let request = Request {
+                let request = EmergencyRequest {
                     region: &region,
                     crash: crash.as_ref(),
                     location: location.as_ref(),
@@ -233,7 +234,7 @@ impl Recorder<'_> {
             let number = accepted.len();
             let mut payload = format!("{number:08}").into_bytes();
             payload.resize(8 + number * 37 % 240, b'.');
-            let header = RecordHeader {
+            let header = LogHeader {
                 stream: Stream::Console,
                 level: Level::Info,
                 task: 3,
@@ -277,7 +278,7 @@ impl Recorder<'_> {
         if mailbox.state() == MailboxState::Failed
             && let Some(stored) = mailbox.crash()
         {
-            let body = Body {
+            let body = CrashBody {
                 stored: &stored,
                 late: Some(LateReason::Failed),
                 outcome: &mailbox.outcome().unwrap_or_default(),
@@ -285,7 +286,7 @@ impl Recorder<'_> {
                 log_record: 0,
                 extra: &[],
             };
-            store.write_record(&body).await.map_err(failed)?;
+            store.write_crash(&body).await.map_err(failed)?;
         }
         mailbox.clear();
         self.append(append_between);

@@ -1,70 +1,82 @@
-//! Crash records: writing, listing, reading, erasing.
+//! Crashes in normal operation: writing, listing, reading, acknowledging, erasing.
 
-use crate::prepare::{BASE_BLOCKS, Body};
-use crate::store::{Store, read_one};
-use block_device::{BLOCK_LEN, Block, BlockDevice};
-use crashlog_format::ledger::Entry;
-use crashlog_format::record::{CrashHeader, Segment};
-use crashlog_format::{CheckError, Crc32c};
+use crate::prepare::{BASE_BLOCKS, CrashBody};
+use crate::segment;
+use crate::store::Store;
+use block_device::{BLOCK_LEN, BlockDevice};
+use crashlog_format::CheckError;
+use crashlog_format::crash::{CrashHeader, Segment};
+use crashlog_format::ledger::{CrashEntry, Ledger};
 
-/// Why a record was not written or changed.
+/// Why a crash was not written, acknowledged or erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordError<E> {
+pub enum CrashWriteError<E> {
     /// The device failed.
     Device(E),
-    /// Every sequence number was used.
+    /// All sequence numbers have been used.
     Exhausted,
-    /// There is no record with that number.
-    NoSuchRecord,
+    /// No crash has this sequence number.
+    NoSuchCrash,
 }
 
-/// Why a record was not read.
+/// Why a crash was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadError<E> {
+pub enum CrashReadError<E> {
     /// The device failed.
     Device(E),
-    /// There is no such record or segment.
-    NoSuchRecord,
-    /// Its header does not hold together.
+    /// No crash has this sequence number, or the crash has no such segment.
+    NoSuchCrash,
+    /// Its header is damaged.
     Header(CheckError),
-    /// The slot holds another record than the ledger says: this one.
+    /// The slot holds a crash with this sequence number instead of the one that the ledger names.
     Other(u32),
 }
 
-/// What the ledger counts for a record.
+/// What the ledger holds of a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tally {
-    /// The record's sequence number.
+    /// Its sequence number.
     pub sequence: u32,
-    /// How often the same crash came again.
+    /// How often the same crash was repeated.
     pub repeats: u32,
-    /// Boot of the last time.
+    /// Boot of the last repetition; of the crash itself if there was none.
     pub last_boot: u32,
-    /// Milliseconds from the start of that boot to the last time; 2^32 - 1 if it is more.
+    /// Time of it, in milliseconds since the start of that boot; 2^32 - 1 if it was later than that.
     pub last_time: u32,
-    /// Was the record acknowledged?
+    /// Whether it is acknowledged.
     pub acknowledged: bool,
 }
 
-/// A record that was opened: its header, its segments, and where their bytes are.
+/// Reads one crash: its header has passed its check, and its segments lie inside its slot.
+///
+/// It does not keep the crash on the card: after another crash was written, the bytes may be those of that one.
 #[derive(Clone, Copy, Debug)]
-pub struct RecordReader {
-    /// The header.
+pub struct CrashReader {
+    /// The header of the crash.
     pub header: CrashHeader,
-    /// What is counted for it.
+    /// What the ledger held of it.
     pub tally: Tally,
     segments: [Segment; CrashHeader::MAX_SEGMENTS],
+    /// First block of its slot.
     pub(crate) first: u32,
 }
 
 impl<D: BlockDevice> Store<'_, D> {
-    /// Writes the record of a crash and makes it durable, or counts it if it came before. Returns the sequence number of
-    /// the record.
+    /// Writes a crash and makes it durable, or counts it as a repetition. Returns the sequence number of the crash that is on
+    /// the card.
+    ///
+    /// Idempotent: if the crash is on the card already, nothing is written. If this function is dropped before its end, or
+    /// the device fails, the crash may be on the card or not, and it can be written again.
     ///
     /// # Errors
-    /// See [`RecordError`]. After an error of the device the record may be there or not; trying again is safe.
-    pub async fn write_record(&mut self, body: &Body<'_>) -> Result<u32, RecordError<D::Error>> {
-        self.settle_ledger().await.map_err(RecordError::Device)?;
+    /// See [`CrashWriteError`].
+    pub async fn write_crash(
+        &mut self,
+        body: &CrashBody<'_>,
+    ) -> Result<u32, CrashWriteError<D::Error>> {
+        self.refresh_ledger()
+            .await
+            .map_err(CrashWriteError::Device)?;
         let prepared = body
             .prepare(
                 &self.ledger,
@@ -73,28 +85,29 @@ impl<D: BlockDevice> Store<'_, D> {
                 &self.geometry,
                 self.next_page,
             )
-            .map_err(|_| RecordError::Exhausted)?;
+            .map_err(|_| CrashWriteError::Exhausted)?;
         if let Some(slot) = prepared.plan.writes()
             && let Some(first) = self.geometry.slot(slot)
         {
             self.write_body(body, first, prepared.base_blocks)
                 .await
-                .map_err(RecordError::Device)?;
+                .map_err(CrashWriteError::Device)?;
         }
         let mut ledger = self.ledger.clone();
         let sequence = ledger.commit(prepared.plan, &prepared.crash);
         if ledger != self.ledger {
             self.write_ledger(&mut ledger)
                 .await
-                .map_err(RecordError::Device)?;
+                .map_err(CrashWriteError::Device)?;
         }
         self.boot = self.boot.max(prepared.crash.boot);
         Ok(sequence)
     }
 
+    /// Writes header and segments and makes them durable; the ledger does not name them yet.
     async fn write_body(
         &mut self,
-        body: &Body<'_>,
+        body: &CrashBody<'_>,
         first: u32,
         base_blocks: usize,
     ) -> Result<(), D::Error> {
@@ -115,13 +128,13 @@ impl<D: BlockDevice> Store<'_, D> {
         self.device.flush().await
     }
 
-    /// Number of records.
+    /// Number of crashes on the card.
     #[must_use]
-    pub fn record_count(&self) -> u32 {
+    pub fn crash_count(&self) -> u32 {
         self.ledger.len()
     }
 
-    /// What is counted for the `index`-th record, oldest first.
+    /// What the ledger holds of the `index`-th crash, from 0, oldest first.
     #[must_use]
     pub fn tally(&self, index: u32) -> Option<Tally> {
         self.ledger
@@ -129,21 +142,21 @@ impl<D: BlockDevice> Store<'_, D> {
             .map(|(slot, entry)| self.tally_of(slot, entry))
     }
 
-    /// Sequence number of the newest record (P4).
+    /// Sequence number of the newest crash (P4).
     #[must_use]
-    pub fn newest_record(&self) -> Option<u32> {
-        let index = self.record_count().checked_sub(1)?;
+    pub fn newest_crash(&self) -> Option<u32> {
+        let index = self.crash_count().checked_sub(1)?;
         self.tally(index).map(|tally| tally.sequence)
     }
 
-    /// What is known of the record of the last self-test.
+    /// What the ledger holds of the last self-test.
     #[must_use]
     pub fn self_test(&self) -> Option<Tally> {
         let (slot, entry) = self.ledger.self_test()?;
         Some(self.tally_of(slot, entry))
     }
 
-    fn tally_of(&self, slot: u32, entry: &Entry) -> Tally {
+    fn tally_of(&self, slot: u32, entry: &CrashEntry) -> Tally {
         Tally {
             sequence: entry.sequence.get(),
             repeats: entry.repeats.get(),
@@ -153,35 +166,41 @@ impl<D: BlockDevice> Store<'_, D> {
         }
     }
 
-    /// Opens the record with number `sequence`, be it of a crash or of a self-test.
+    /// Reads and checks the header of the crash, or of the self-test, with this sequence number.
     ///
     /// # Errors
-    /// See [`ReadError`].
-    pub async fn open_record(
+    /// See [`CrashReadError`].
+    pub async fn open_crash(
         &mut self,
         sequence: u32,
-    ) -> Result<RecordReader, ReadError<D::Error>> {
-        let test = || {
+    ) -> Result<CrashReader, CrashReadError<D::Error>> {
+        let self_test = || {
             let is_test = self.ledger.is_self_test(sequence);
             self.ledger.self_test().filter(|_| is_test)
         };
         let (slot, entry) = self
             .ledger
             .by_sequence(sequence)
-            .or_else(test)
-            .ok_or(ReadError::NoSuchRecord)?;
+            .or_else(self_test)
+            .ok_or(CrashReadError::NoSuchCrash)?;
         let tally = self.tally_of(slot, entry);
-        let first = self.geometry.slot(slot).ok_or(ReadError::NoSuchRecord)?;
-        let block = self.read_block(first).await.map_err(ReadError::Device)?;
+        let first = self
+            .geometry
+            .slot(slot)
+            .ok_or(CrashReadError::NoSuchCrash)?;
+        let block = self
+            .read_block(first)
+            .await
+            .map_err(CrashReadError::Device)?;
         let mut bytes = [0; BLOCK_LEN];
         block.copy_to(0, &mut bytes);
         let (header, segments) =
             CrashHeader::parse(&bytes, self.format, self.geometry.slot_blocks())
-                .map_err(ReadError::Header)?;
+                .map_err(CrashReadError::Header)?;
         if header.sequence.get() != sequence {
-            return Err(ReadError::Other(header.sequence.get()));
+            return Err(CrashReadError::Other(header.sequence.get()));
         }
-        Ok(RecordReader {
+        Ok(CrashReader {
             header,
             tally,
             segments,
@@ -189,39 +208,48 @@ impl<D: BlockDevice> Store<'_, D> {
         })
     }
 
-    /// Acknowledges and erases a record: its slot is free, its number is never used again (P9).
+    /// Acknowledges and erases a crash, or the self-test: its slot becomes free, and its sequence number is never used again
+    /// (P9).
+    ///
+    /// If it is dropped before its end, or the device fails, the crash is on the card or erased.
     ///
     /// # Errors
-    /// See [`RecordError`].
-    pub async fn erase(&mut self, sequence: u32) -> Result<(), RecordError<D::Error>> {
+    /// See [`CrashWriteError`].
+    pub async fn erase(&mut self, sequence: u32) -> Result<(), CrashWriteError<D::Error>> {
         self.change_ledger(|ledger| ledger.erase(sequence)).await
     }
 
-    /// Acknowledges a record: it stays until its slot is needed, and is then the first to go.
+    /// Acknowledges a crash: it remains until its slot is needed, and is then overwritten before those that are not
+    /// acknowledged.
+    ///
+    /// If it is dropped before its end, or the device fails, the crash is acknowledged or not.
     ///
     /// # Errors
-    /// See [`RecordError`].
-    pub async fn acknowledge(&mut self, sequence: u32) -> Result<(), RecordError<D::Error>> {
+    /// See [`CrashWriteError`].
+    pub async fn acknowledge(&mut self, sequence: u32) -> Result<(), CrashWriteError<D::Error>> {
         self.change_ledger(|ledger| ledger.acknowledge(sequence))
             .await
     }
 
+    /// Makes one change of the ledger durable; `change` returns whether there is such a crash.
     async fn change_ledger(
         &mut self,
-        change: impl FnOnce(&mut crashlog_format::ledger::Ledger) -> bool,
-    ) -> Result<(), RecordError<D::Error>> {
-        self.settle_ledger().await.map_err(RecordError::Device)?;
+        change: impl FnOnce(&mut Ledger) -> bool,
+    ) -> Result<(), CrashWriteError<D::Error>> {
+        self.refresh_ledger()
+            .await
+            .map_err(CrashWriteError::Device)?;
         let mut ledger = self.ledger.clone();
         if !change(&mut ledger) {
-            return Err(RecordError::NoSuchRecord);
+            return Err(CrashWriteError::NoSuchCrash);
         }
         self.write_ledger(&mut ledger)
             .await
-            .map_err(RecordError::Device)
+            .map_err(CrashWriteError::Device)
     }
 }
 
-impl RecordReader {
+impl CrashReader {
     /// Its segments.
     #[must_use]
     pub fn segments(&self) -> &[Segment] {
@@ -230,68 +258,56 @@ impl RecordReader {
             .unwrap_or(&self.segments)
     }
 
-    /// Reads bytes of segment `index` from `offset` on, up to the end of their block or of `out`. Returns how many; 0 at
-    /// the end of the segment.
+    /// Reads bytes of segment `index` from `offset` on, up to the end of their block or of `out`. Returns their number; 0 at
+    /// the end of the segment and behind it.
     ///
     /// # Errors
-    /// See [`ReadError`].
+    /// See [`CrashReadError`].
     pub async fn read<D: BlockDevice>(
         &self,
         store: &mut Store<'_, D>,
         index: usize,
         offset: u32,
         out: &mut [u8],
-    ) -> Result<usize, ReadError<D::Error>> {
-        let segment = self.segments().get(index).ok_or(ReadError::NoSuchRecord)?;
+    ) -> Result<usize, CrashReadError<D::Error>> {
+        let segment = self
+            .segments()
+            .get(index)
+            .ok_or(CrashReadError::NoSuchCrash)?;
         let in_block = offset as usize % BLOCK_LEN;
         let left = segment.length().saturating_sub(offset) as usize;
         let count = left.min(BLOCK_LEN.saturating_sub(in_block)).min(out.len());
         let Some(out) = out.get_mut(..count).filter(|out| !out.is_empty()) else {
             return Ok(0);
         };
-        // Inside the slot, as it was parsed; the sums cannot overflow.
+        // Inside the slot, as the parser has checked; so the sums do not overflow.
         let block = self
             .first
             .saturating_add(segment.block())
             .saturating_add(offset / BLOCK_LEN as u32);
-        let block = store.read_block(block).await.map_err(ReadError::Device)?;
+        let block = store
+            .read_block(block)
+            .await
+            .map_err(CrashReadError::Device)?;
         block.copy_to(in_block, out);
         Ok(count)
     }
 
-    /// Do the bytes of segment `index` match their checksum?
+    /// Whether the bytes of segment `index` match their checksum.
     ///
     /// # Errors
-    /// See [`ReadError`].
+    /// See [`CrashReadError`].
     pub async fn check<D: BlockDevice>(
         &self,
         store: &mut Store<'_, D>,
         index: usize,
-    ) -> Result<bool, ReadError<D::Error>> {
-        let segment = self.segments().get(index).ok_or(ReadError::NoSuchRecord)?;
-        segment_holds(&mut store.device, self.first, segment, store.scratch)
+    ) -> Result<bool, CrashReadError<D::Error>> {
+        let segment = self
+            .segments()
+            .get(index)
+            .ok_or(CrashReadError::NoSuchCrash)?;
+        segment::is_undamaged(&mut store.device, self.first, segment, store.scratch)
             .await
-            .map_err(ReadError::Device)
+            .map_err(CrashReadError::Device)
     }
-}
-
-/// Do the bytes of a segment of the record in the slot that begins at block `first` match their checksum?
-pub(crate) async fn segment_holds<D: BlockDevice>(
-    device: &mut D,
-    first: u32,
-    segment: &Segment,
-    scratch: &[Block],
-) -> Result<bool, D::Error> {
-    let mut crc = Crc32c::new();
-    let mut left = segment.length() as usize;
-    let start = first.saturating_add(segment.block());
-    for block in start..start.saturating_add(segment.blocks()) {
-        let block = read_one(device, scratch, block).await?;
-        let mut bytes = [0; BLOCK_LEN];
-        block.copy_to(0, &mut bytes);
-        let here = bytes.get(..left.min(BLOCK_LEN)).unwrap_or(&[]);
-        crc = crc.bytes(here);
-        left = left.saturating_sub(here.len());
-    }
-    Ok(crc.value() == segment.crc())
 }

@@ -1,24 +1,25 @@
-//! Writing pages of the stream.
+//! Writing log pages in normal operation.
 
 use crate::end::header_of;
 use crate::store::Store;
 use crate::{CHECKPOINT, MAX_RUN};
 use block_device::{Block, BlockDevice};
-use crashlog_retained::{LogRing, Numbering, Pending};
+use crashlog_retained::Numbering;
 
 /// Why pages were not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteError<E> {
-    /// The device failed. The same pages can be written again.
+pub enum PageWriteError<E> {
+    /// The device failed. If [`Store::next_page`] is unchanged, the same pages can be written again; else they are durable,
+    /// and only the note of the end in the ledger is missing.
     Device(E),
-    /// They are more than [`MAX_RUN`].
+    /// There are more than [`MAX_RUN`].
     TooMany,
-    /// They do not begin with the number of the next page, or do not follow each other.
+    /// Their numbers are not consecutive from that of the next page on.
     OutOfOrder,
 }
 
-impl<'s, D: BlockDevice> Store<'s, D> {
-    /// How the next pages are to be numbered; `boot_offset` is [`crashlog_retained::Region::boot_offset`].
+impl<D: BlockDevice> Store<'_, D> {
+    /// How the next pages have to be numbered. `boot_offset` is [`crashlog_retained::Region::boot_offset`].
     #[must_use]
     pub const fn numbering(&self, boot_offset: u32) -> Numbering {
         Numbering {
@@ -28,128 +29,42 @@ impl<'s, D: BlockDevice> Store<'s, D> {
         }
     }
 
-    /// Writes pages as they are, with their headers, at the end of the stream, and makes them durable.
+    /// Writes pages, whose headers are complete, at the end of the stream and makes them durable.
+    ///
+    /// If it is dropped before its end, any of the pages may be on the card. [`Store::reconcile`], after the next mount,
+    /// writes those that are not.
     ///
     /// # Errors
-    /// See [`WriteError`].
-    pub async fn write_pages(&mut self, pages: &[Block]) -> Result<(), WriteError<D::Error>> {
+    /// See [`PageWriteError`].
+    pub async fn write_pages(&mut self, pages: &[Block]) -> Result<(), PageWriteError<D::Error>> {
         if pages.len() > MAX_RUN {
-            return Err(WriteError::TooMany);
+            return Err(PageWriteError::TooMany);
         }
         let mut boot = self.boot;
         for (page, expected) in pages.iter().zip(self.next_page..) {
             let header = header_of(page);
             if header.sequence() != expected || header.check(self.format).is_err() {
-                return Err(WriteError::OutOfOrder);
+                return Err(PageWriteError::OutOfOrder);
             }
             boot = boot.max(header.boot());
         }
         self.write_in_place(self.next_page, pages)
             .await
-            .map_err(WriteError::Device)?;
+            .map_err(PageWriteError::Device)?;
         // Both bounded by MAX_RUN; a mount refuses the last number.
         self.next_page = self.next_page.saturating_add(pages.len() as u32);
         self.boot = boot;
-        self.checkpoint().await.map_err(WriteError::Device)
+        self.checkpoint().await.map_err(PageWriteError::Device)
     }
 
-    /// Writes pages at their places, in one or two commands, and makes them durable.
-    async fn write_in_place(&mut self, first: u32, pages: &[Block]) -> Result<(), D::Error> {
-        let (before, after) = split_at_wrap(&self.geometry, first, pages);
-        self.device
-            .write(self.geometry.page(first).into(), before)
-            .await?;
-        if !after.is_empty() {
-            self.device
-                .write(self.geometry.ring_first().into(), after)
-                .await?;
-        }
-        self.device.flush().await
-    }
-
-    /// Renews the ledger's note of the end, if it is far behind.
+    /// Notes the end of the stream in the ledger, if the last note is [`CHECKPOINT`] pages old.
     async fn checkpoint(&mut self) -> Result<(), D::Error> {
         if self.next_page.saturating_sub(self.ledger.next_page()) < CHECKPOINT {
             return Ok(());
         }
-        self.settle_ledger().await?;
+        self.refresh_ledger().await?;
         let mut ledger = self.ledger.clone();
         ledger.note_page(self.next_page, self.boot);
         self.write_ledger(&mut ledger).await
     }
-
-    /// After a restart, settles which pages of the ring are on the card already: a write of them was begun, and nobody
-    /// knows how far it came. Those that are there are released, the others are written into their places, which are
-    /// theirs still. Returns how many pages were settled. Note the next page in the location cache before.
-    ///
-    /// # Errors
-    /// Those of the device; the pages then wait as before.
-    pub async fn reconcile(&mut self, ring: &LogRing<'_>) -> Result<u32, D::Error> {
-        let mut settled = 0;
-        while let Some(Pending {
-            block,
-            number: Some(number),
-        }) = ring.pending()
-        {
-            let header = header_of(block);
-            let ours = header.check(self.format).is_ok() && header.sequence() == number;
-            if !ours || number >= self.next_page || number < self.oldest_page() {
-                break;
-            }
-            let format = self.format;
-            let place = self.geometry.page(number);
-            let on_card = self.read_block(place).await?;
-            if !same(on_card, block) {
-                let there = header_of(on_card);
-                if there.check(format).is_ok() && there.sequence() >= number {
-                    // Somebody else went on with this card: the page gets a new number.
-                    break;
-                }
-                self.write_in_place(number, core::slice::from_ref(block))
-                    .await?;
-            }
-            ring.mark_durable(1, |_, _| {});
-            settled = u32::saturating_add(settled, 1);
-        }
-        Ok(settled)
-    }
-
-    /// Reads up to `count` pages from `sequence` on, as many as one command can, into the scratch memory.
-    pub(crate) async fn read_run(
-        &mut self,
-        sequence: u32,
-        count: u32,
-    ) -> (&'s [Block], Result<(), D::Error>) {
-        let scratch = self.scratch;
-        let blocks = self.run_in(scratch, sequence, count);
-        let place = self.geometry.page(sequence);
-        let result = self.device.read(place.into(), blocks).await;
-        (blocks, result)
-    }
-
-    /// As much of `buffer` as takes `count` pages from `sequence` on without going round the end of the ring.
-    pub(crate) fn run_in<'b>(&self, buffer: &'b [Block], sequence: u32, count: u32) -> &'b [Block] {
-        let end = self
-            .geometry
-            .ring_first()
-            .saturating_add(self.geometry.ring_pages());
-        let count = count.min(end.saturating_sub(self.geometry.page(sequence)));
-        buffer.get(..count as usize).unwrap_or(buffer)
-    }
-}
-
-/// The part of `pages` (the first has the number `first`) that goes before the end of the ring, and the part that goes
-/// to its beginning.
-pub(crate) fn split_at_wrap<'p>(
-    geometry: &crashlog_format::Geometry,
-    first: u32,
-    pages: &'p [Block],
-) -> (&'p [Block], &'p [Block]) {
-    let end = geometry.ring_first().saturating_add(geometry.ring_pages());
-    let room = end.saturating_sub(geometry.page(first)) as usize;
-    pages.split_at_checked(room).unwrap_or((pages, &[]))
-}
-
-fn same(a: &Block, b: &Block) -> bool {
-    (0..block_device::BLOCK_WORDS).all(|word| a.word(word) == b.word(word))
 }
