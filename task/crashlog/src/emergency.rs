@@ -16,9 +16,9 @@
 
 use core::mem::MaybeUninit;
 use crashlog_format::ledger::Ledger;
-use crashlog_format::{Failure, Outcome, Phase, Step};
+use crashlog_format::{EmergencyFailure, EmergencyStep, Outcome, OutcomePhase};
 use crashlog_retained::{Location, Region, StoredContext};
-use crashlog_store::emergency::{self, Error, Request};
+use crashlog_store::emergency::{self, EmergencyRequest, Error};
 use crashlog_store::{MountError, PartitionError};
 use drv_mmc::emergency::PhaseFailure;
 use drv_mmc::{CardLocation, EmergencyReport, found};
@@ -69,17 +69,21 @@ fn take_card<'c>(
 ///
 /// A function of its own, because its stack is not needed in normal operation.
 #[inline(never)]
-pub fn run(region: &Region<'static>, crash: Option<&StoredContext<'_>>, minimal: bool) -> Failure {
+pub fn run(
+    region: &Region<'static>,
+    crash: Option<&StoredContext<'_>>,
+    minimal: bool,
+) -> EmergencyFailure {
     let mailbox = region.mailbox();
     let began = sys_get_timer().now;
     let Some(mut outcome) = OUTCOME.try_borrow_mut() else {
-        return Failure::Recorder;
+        return EmergencyFailure::Recorder;
     };
     let outcome = outcome.write(Outcome::default());
     outcome.set_minimal(minimal);
     let result = match Memory::of(region) {
         Some(memory) => write(region, crash, &memory, minimal, outcome),
-        None => Err(Failure::Recorder),
+        None => Err(EmergencyFailure::Recorder),
     };
     if let Err(failure) = result {
         outcome.fail(failure);
@@ -94,7 +98,7 @@ pub fn run(region: &Region<'static>, crash: Option<&StoredContext<'_>>, minimal:
 /// Tells the supervisor, which resets the system instead of answering, or enters this task again. If it comes back, nothing
 /// is left to do but to say it again, until the watchdog has had enough.
 #[inline(never)]
-pub fn report(failure: Failure) {
+pub fn report(failure: EmergencyFailure) {
     Jefe::from(JEFE.get_task_id()).emergency_done(failure as u32);
 }
 
@@ -108,8 +112,8 @@ pub fn write(
     memory: &Memory<'static>,
     minimal: bool,
     outcome: &mut Outcome,
-) -> Result<(), Failure> {
-    outcome.enter(Phase::Prepare);
+) -> Result<(), EmergencyFailure> {
+    outcome.enter(OutcomePhase::Prepare);
     region.mailbox().set_outcome(outcome);
     let (Some(mut location), Some(mut card), Some(mut identified), Some(mut ledger)) = (
         LOCATION.try_borrow_mut(),
@@ -117,14 +121,14 @@ pub fn write(
         IDENTIFIED.try_borrow_mut(),
         LEDGER.try_borrow_mut(),
     ) else {
-        return Err(Failure::Recorder);
+        return Err(EmergencyFailure::Recorder);
     };
     take_location(region, &mut location);
     let card = take_card(memory, minimal, &mut card);
     let identified = identified.write(CardLocation::default());
     prepare(card, location.as_ref(), identified, outcome)?;
 
-    let request = Request {
+    let request = EmergencyRequest {
         region,
         crash,
         location: location.as_ref(),
@@ -150,7 +154,7 @@ fn prepare(
     location: Option<&Location>,
     identified: &mut CardLocation,
     outcome: &mut Outcome,
-) -> Result<(), Failure> {
+) -> Result<(), EmergencyFailure> {
     let prepared = card.prepare(&known_card(location));
     *identified = *card.location();
     note(card, outcome);
@@ -189,42 +193,44 @@ fn note(card: &card::Emergency<'_>, outcome: &mut Outcome) {
     outcome.error = last_error.into();
     outcome.repairs = steps.into();
     outcome.blocks_left = blocks_left.into();
-    outcome.phase_milliseconds = phase_ms.map(Into::into);
+    outcome.phase_ms = phase_ms.map(Into::into);
     outcome.drain = drain;
     outcome.command = command;
     outcome.mode = mode;
     if steps & found::step::PREPARED != 0 {
-        outcome.finish(Step::ControllerReset);
-        outcome.finish(Step::CardReady);
+        outcome.finish(EmergencyStep::ControllerReset);
+        outcome.finish(EmergencyStep::CardReady);
     }
 }
 
-fn not_ready(error: drv_mmc::Error) -> Failure {
+fn not_ready(error: drv_mmc::Error) -> EmergencyFailure {
     match error {
-        drv_mmc::Error::NoCard => Failure::NoCard,
-        drv_mmc::Error::Deadline => Failure::Timeout,
+        drv_mmc::Error::NoCard => EmergencyFailure::NoCard,
+        drv_mmc::Error::Deadline => EmergencyFailure::Timeout,
         drv_mmc::Error::Host(error) => match error.kind {
-            ErrorKind::CardGone => Failure::NoCard,
-            ErrorKind::ResetStuck | ErrorKind::ClockUnstable => Failure::Controller,
-            _ => Failure::Card,
+            ErrorKind::CardGone => EmergencyFailure::NoCard,
+            ErrorKind::ResetStuck | ErrorKind::ClockUnstable => EmergencyFailure::Controller,
+            _ => EmergencyFailure::Card,
         },
-        _ => Failure::Card,
+        _ => EmergencyFailure::Card,
     }
 }
 
 #[inline(never)]
-fn not_written(error: Error<PhaseFailure>) -> Failure {
+fn not_written(error: Error<PhaseFailure>) -> EmergencyFailure {
     match error {
         Error::Device(failure)
         | Error::Partition(PartitionError::Device(failure))
         | Error::Mount(MountError::Device(failure)) => match failure.error {
-            drv_mmc::Error::Deadline => Failure::Timeout,
-            _ => Failure::Device,
+            drv_mmc::Error::Deadline => EmergencyFailure::Timeout,
+            _ => EmergencyFailure::Device,
         },
-        Error::Partition(_) => Failure::NoPartition,
-        Error::Mount(MountError::Exhausted) | Error::Exhausted => Failure::Exhausted,
-        Error::Mount(MountError::Superblock(_) | MountError::Damaged) => Failure::OtherFormat,
-        Error::Context => Failure::Context,
-        Error::OutOfPartition => Failure::Recorder,
+        Error::Partition(_) => EmergencyFailure::NoPartition,
+        Error::Mount(MountError::Exhausted) | Error::Exhausted => EmergencyFailure::Exhausted,
+        Error::Mount(MountError::Superblock(_) | MountError::Damaged) => {
+            EmergencyFailure::OtherFormat
+        }
+        Error::Context => EmergencyFailure::Context,
+        Error::OutOfPartition => EmergencyFailure::Recorder,
     }
 }

@@ -14,7 +14,7 @@
 //! * It is bounded as the emergency path is, by the deadlines of its phases, twice: a card that does not answer delays
 //!   the start by as much.
 
-use crashlog_format::{Failure, Outcome, Step};
+use crashlog_format::{EmergencyFailure, EmergencyStep, Outcome};
 use crashlog_retained::{Region, SelfTest as Kept, StoredContext};
 use crashlog_store::self_test::{self, Mismatch};
 use drv_mmc::EmergencyReport;
@@ -28,7 +28,7 @@ use crate::{config, emergency};
 
 /// Where [`Kept::cause`] has a reason: the test has begun and not ended.
 const BEGUN: u32 = u32::MAX;
-/// And: what was read back is not what was written. Other numbers are [`Failure`]'s.
+/// And: what was read back is not what was written. Other numbers are [`EmergencyFailure`]'s.
 const DIFFERS: u32 = 0x100;
 
 /// Tests the path, if that is configured and not done yet in this boot, and says what came of it.
@@ -61,15 +61,15 @@ fn test(region: &Region<'static>) -> SelfTest {
     let crash = self_test::describe(region, me, config::TASK_NAME, began);
     let result = match (crash, Memory::of(region)) {
         (Some(crash), Some(memory)) => write_and_read(region, &crash, &memory, &mut outcome),
-        _ => Err(Failure::Recorder as u32),
+        _ => Err(EmergencyFailure::Recorder as u32),
     };
     mailbox.clear();
 
     let took = sys_get_timer().now.saturating_sub(began);
     kept.step = step(&outcome, result) as u32;
-    kept.cause = result.err().unwrap_or(Failure::None as u32);
+    kept.cause = result.err().unwrap_or(EmergencyFailure::None as u32);
     kept.error = outcome.error.get();
-    kept.record = outcome.record.get();
+    kept.record = outcome.sequence.get();
     kept.milliseconds = u32::try_from(took).unwrap_or(u32::MAX);
     kept.retries = outcome.retries.get().into();
     mailbox.set_self_test(&kept);
@@ -92,7 +92,7 @@ fn write_and_read(
         Ok(_) => self_test::verify(
             &mut card,
             config::PARTITION,
-            outcome.record.get(),
+            outcome.sequence.get(),
             crash,
             memory.store,
         ),
@@ -111,9 +111,9 @@ fn write_and_read(
     let _ = card.complete();
     result.map_err(|mismatch| match mismatch {
         Mismatch::Device(failure) if failure.error == drv_mmc::Error::Deadline => {
-            Failure::Timeout as u32
+            EmergencyFailure::Timeout as u32
         }
-        Mismatch::Device(_) => Failure::Device as u32,
+        Mismatch::Device(_) => EmergencyFailure::Device as u32,
         Mismatch::Lost => DIFFERS,
         Mismatch::NotNamed => DIFFERS + 1,
         Mismatch::Header => DIFFERS + 2,
@@ -124,24 +124,28 @@ fn write_and_read(
 
 /// The step that it failed in; the last if it did not.
 fn step(outcome: &Outcome, result: Result<(), u32>) -> SelfTestStep {
-    let undone = Step::ALL.into_iter().find(|step| !outcome.finished(*step));
+    let undone = EmergencyStep::ALL
+        .into_iter()
+        .find(|step| !outcome.finished(*step));
     match undone {
         // One bit for both: what failed tells which.
-        Some(Step::ControllerReset) if result == Err(Failure::Controller as u32) => {
+        Some(EmergencyStep::ControllerReset)
+            if result == Err(EmergencyFailure::Controller as u32) =>
+        {
             SelfTestStep::Controller
         }
-        Some(Step::ControllerReset | Step::CardReady) => SelfTestStep::Card,
-        Some(Step::Located) => SelfTestStep::Locate,
-        Some(Step::LogTail) => SelfTestStep::WriteLog,
-        Some(Step::Record) => SelfTestStep::WriteRecord,
-        Some(Step::Commit) => SelfTestStep::Commit,
+        Some(EmergencyStep::ControllerReset | EmergencyStep::CardReady) => SelfTestStep::Card,
+        Some(EmergencyStep::Located) => SelfTestStep::Locate,
+        Some(EmergencyStep::LogTail) => SelfTestStep::WriteLog,
+        Some(EmergencyStep::Crash) => SelfTestStep::WriteRecord,
+        Some(EmergencyStep::Commit) => SelfTestStep::Commit,
         None => SelfTestStep::ReadBack,
     }
 }
 
 /// What is kept, as `status` has it.
 fn shown(kept: &Kept) -> SelfTest {
-    const SUCCESS: u32 = Failure::None as u32;
+    const SUCCESS: u32 = EmergencyFailure::None as u32;
     match kept.cause {
         BEGUN => SelfTest::Interrupted,
         SUCCESS => SelfTest::Passed {
@@ -159,16 +163,16 @@ fn shown(kept: &Kept) -> SelfTest {
 }
 
 fn shown_cause(cause: u32) -> SelfTestCause {
-    const CAUSES: [(Failure, SelfTestCause); 9] = [
-        (Failure::Controller, SelfTestCause::Controller),
-        (Failure::NoCard, SelfTestCause::NoCard),
-        (Failure::Card, SelfTestCause::Card),
-        (Failure::NoPartition, SelfTestCause::NoPartition),
-        (Failure::OtherFormat, SelfTestCause::OtherFormat),
-        (Failure::Device, SelfTestCause::Device),
-        (Failure::Timeout, SelfTestCause::Timeout),
-        (Failure::Exhausted, SelfTestCause::Exhausted),
-        (Failure::Recorder, SelfTestCause::Recorder),
+    const CAUSES: [(EmergencyFailure, SelfTestCause); 9] = [
+        (EmergencyFailure::Controller, SelfTestCause::Controller),
+        (EmergencyFailure::NoCard, SelfTestCause::NoCard),
+        (EmergencyFailure::Card, SelfTestCause::Card),
+        (EmergencyFailure::NoPartition, SelfTestCause::NoPartition),
+        (EmergencyFailure::OtherFormat, SelfTestCause::OtherFormat),
+        (EmergencyFailure::Device, SelfTestCause::Device),
+        (EmergencyFailure::Timeout, SelfTestCause::Timeout),
+        (EmergencyFailure::Exhausted, SelfTestCause::Exhausted),
+        (EmergencyFailure::Recorder, SelfTestCause::Recorder),
     ];
     let known = CAUSES
         .iter()

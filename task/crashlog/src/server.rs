@@ -3,7 +3,7 @@
 //! No operation waits. What needs the card is put down in [`Recorder::waiting`] and answered by the background; the
 //! caller stays blocked in its call until then, and its leases stay valid.
 
-use crashlog_retained::{Record, RecordHeader};
+use crashlog_retained::{LogHeader, Record};
 use idol_runtime::{ClientError, Leased, LenLimit, NotificationHandler, R, RequestError};
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{CrashLogError, Level, RECORD_MAX, RecordInfo, State, Status, Stream};
@@ -95,7 +95,7 @@ impl InOrderCrashLogImpl for Server<'_> {
             return refuse(CrashLogError::Full);
         };
         let now = sys_get_timer().now;
-        let header = RecordHeader {
+        let header = LogHeader {
             stream: on_card(stream),
             level: level_on_card(level),
             // The kernel's task indices have 10 bits.

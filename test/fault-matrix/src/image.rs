@@ -4,7 +4,7 @@ use block_device::{Block, BlockDevice, Window, now_or_never};
 use crashlog_format::FormatId;
 use crashlog_format::gpt::Guid;
 use crashlog_store::{
-    FormatOptions, LogItem, LogReader, Options, Store, TableOptions, find_partition,
+    FormatOptions, LogItem, LogReader, Store, StoreOptions, TableOptions, find_partition,
     format_partition, write_table,
 };
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub const PARTITION: &str = "crashlog";
 
 /// The options that the partition is mounted with.
-pub const OPTIONS: Options = Options { keep_first: 2 };
+pub const OPTIONS: StoreOptions = StoreOptions { keep_first: 2 };
 
 /// The blocks of a card, in memory.
 #[derive(Clone, Debug)]
@@ -134,9 +134,9 @@ impl Image {
                     LogItem::Damaged { page, .. } => content.damaged.push(page),
                 }
             }
-            for index in 0..store.record_count() {
+            for index in 0..store.crash_count() {
                 let tally = store.tally(index).expect("a record");
-                let record = store.open_record(tally.sequence).await;
+                let record = store.open_crash(tally.sequence).await;
                 let record = record.expect("a record that can be read");
                 let mut whole = true;
                 for segment in 0..record.segments().len() {

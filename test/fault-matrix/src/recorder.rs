@@ -8,12 +8,12 @@ use crate::setup::Setup;
 use crate::slot::{SETTINGS, SimEmergencyCard, SimNormalCard};
 use block_device::{Block, BlockDevice, Window};
 use crashlog_format::ledger::Ledger;
-use crashlog_format::{LateReason, Level, Outcome, Reason, Stream};
+use crashlog_format::{CrashReason, LateReason, Level, Outcome, Stream};
 use crashlog_retained::{
-    CARD_LOCATION_LEN, CrashContext, Location, LogRing, MailboxState, RecordHeader, Region,
+    CARD_LOCATION_LEN, CrashContext, Location, LogHeader, LogRing, MailboxState, Region,
 };
-use crashlog_store::emergency::{self, Request};
-use crashlog_store::{Body, MAX_RUN, Store, find_partition};
+use crashlog_store::emergency::{self, EmergencyRequest};
+use crashlog_store::{CrashBody, MAX_RUN, Store, find_partition};
 use drv_mmc::emergency::EmergencyCard;
 use drv_mmc::normal::NormalCard;
 use drv_mmc::{CardKind, CardLocation, EmergencyReport};
@@ -115,7 +115,8 @@ impl System {
     /// Does what the supervisor does when a task crashes at `time`. The time identifies the crash.
     pub fn crash(&self, time: u64) {
         let region = self.region();
-        let mut context = CrashContext::new(Reason::Panic, 5, "worker", &[0, 1, 4, 0, 0, 0, 0]);
+        let mut context =
+            CrashContext::new(CrashReason::Panic, 5, "worker", &[0, 1, 4, 0, 0, 0, 0]);
         context.time = time;
         context.boot = region.boot();
         context.registers[15] = time as u32;
@@ -150,7 +151,7 @@ impl System {
             Ok(_) => {
                 let bytes = card_bytes(card.location());
                 let crash = region.mailbox().crash();
-                let request = Request {
+                let request = EmergencyRequest {
                     region: &region,
                     crash: crash.as_ref(),
                     location: location.as_ref(),
@@ -238,7 +239,7 @@ impl Recorder<'_> {
             let number = accepted.len();
             let mut payload = format!("{number:08}").into_bytes();
             payload.resize(8 + number * 37 % 240, b'.');
-            let header = RecordHeader {
+            let header = LogHeader {
                 stream: Stream::Console,
                 level: Level::Info,
                 task: 3,
@@ -283,7 +284,7 @@ impl Recorder<'_> {
         if mailbox.state() == MailboxState::Failed
             && let Some(stored) = mailbox.crash()
         {
-            let body = Body {
+            let body = CrashBody {
                 stored: &stored,
                 late: Some(LateReason::Failed),
                 outcome: &mailbox.outcome().unwrap_or_default(),
@@ -291,7 +292,7 @@ impl Recorder<'_> {
                 log_record: 0,
                 extra: &[],
             };
-            store.write_record(&body).await.map_err(failed)?;
+            store.write_crash(&body).await.map_err(failed)?;
         }
         mailbox.clear();
         self.append(append_between);

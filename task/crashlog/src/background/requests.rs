@@ -4,9 +4,9 @@
 
 use block_device::BLOCK_LEN;
 use block_device::BlockDevice;
-use crashlog_format::Fault;
+use crashlog_format::CrashFault;
 use crashlog_format::page::{Page, PageError};
-use crashlog_store::{PortError, ReadError, RecordError, RecordReader};
+use crashlog_store::{CrashReadError, CrashReader, CrashWriteError, PortError};
 use task_crashlog_api::{CrashLogError, Failure, FailureStep, Reason, RecordInfo, TaskName};
 
 use super::work::note_card;
@@ -46,12 +46,12 @@ pub async fn serve(
             note_card(recorder, log);
             match result {
                 Ok(()) => reply::unit(client, Ok(())),
-                Err(RecordError::Device(error)) => {
+                Err(CrashWriteError::Device(error)) => {
                     let failure = failed(recorder, FailureStep::Erase, error);
                     reply::unit(client, Err(CrashLogError::Device));
                     return Err(failure);
                 }
-                Err(RecordError::NoSuchRecord | RecordError::Exhausted) => {
+                Err(CrashWriteError::NoSuchCrash | CrashWriteError::Exhausted) => {
                     reply::unit(client, Err(CrashLogError::NoSuchRecord));
                 }
             }
@@ -69,13 +69,13 @@ async fn record_info(
 ) -> Result<RecordInfo, CrashLogError> {
     let tally = log.tally(index).ok_or(CrashLogError::NoSuchRecord)?;
     let record = log
-        .open_record(tally.sequence)
+        .open_crash(tally.sequence)
         .await
         .map_err(|error| explain(recorder, error))?;
     Ok(describe(&record))
 }
 
-fn describe(record: &RecordReader) -> RecordInfo {
+fn describe(record: &CrashReader) -> RecordInfo {
     let header = &record.header;
     let mut name = [0; 24];
     for (to, from) in name.iter_mut().zip(header.name.as_str().bytes()) {
@@ -85,11 +85,11 @@ fn describe(record: &RecordReader) -> RecordInfo {
     RecordInfo {
         sequence: header.sequence.get(),
         reason: match header.reason() {
-            Ok(crashlog_format::Reason::Oops) => Reason::Oops,
-            Ok(crashlog_format::Reason::Panic) => Reason::Panic,
-            Ok(crashlog_format::Reason::SelfTest) => Reason::SelfTest,
+            Ok(crashlog_format::CrashReason::Oops) => Reason::Oops,
+            Ok(crashlog_format::CrashReason::Panic) => Reason::Panic,
+            Ok(crashlog_format::CrashReason::SelfTest) => Reason::SelfTest,
             // A header with another reason is not opened.
-            Ok(crashlog_format::Reason::Kernel) | Err(_) => Reason::Kernel,
+            Ok(crashlog_format::CrashReason::Kernel) | Err(_) => Reason::Kernel,
         },
         late: header.late().is_some(),
         truncated: record
@@ -108,10 +108,10 @@ fn describe(record: &RecordReader) -> RecordInfo {
 }
 
 /// The address that a fault is about, if it is about one.
-fn address(fault: Fault) -> Option<u32> {
+fn address(fault: CrashFault) -> Option<u32> {
     match fault {
-        Fault::MemoryAccess { address, .. } | Fault::BusError { address, .. } => address,
-        Fault::StackOverflow { address } => Some(address),
+        CrashFault::MemoryAccess { address, .. } | CrashFault::BusError { address, .. } => address,
+        CrashFault::StackOverflow { address } => Some(address),
         _ => None,
     }
 }
@@ -125,7 +125,7 @@ async fn read_record(
     out: &Out,
 ) -> Result<u32, CrashLogError> {
     let record = log
-        .open_record(sequence)
+        .open_crash(sequence)
         .await
         .map_err(|error| explain(recorder, error))?;
     let segments = record.segments();
@@ -178,11 +178,11 @@ async fn read_page(
         .map_err(|()| CrashLogError::BadLease)
 }
 
-fn explain(recorder: &Recorder, error: ReadError<PortError>) -> CrashLogError {
+fn explain(recorder: &Recorder, error: CrashReadError<PortError>) -> CrashLogError {
     match error {
-        ReadError::Device(error) => device(recorder, error),
-        ReadError::NoSuchRecord => CrashLogError::NoSuchRecord,
-        ReadError::Header(_) | ReadError::Other(_) => CrashLogError::Damaged,
+        CrashReadError::Device(error) => device(recorder, error),
+        CrashReadError::NoSuchCrash => CrashLogError::NoSuchRecord,
+        CrashReadError::Header(_) | CrashReadError::Other(_) => CrashLogError::Damaged,
     }
 }
 

@@ -3,10 +3,10 @@
 use core::convert::Infallible;
 
 use crashlog_core::agenda::{Agenda, Pending, Step};
-use crashlog_format::record::SegmentKind;
-use crashlog_format::{LateReason, Outcome, Phase};
+use crashlog_format::crash::SegmentKind;
+use crashlog_format::{LateReason, Outcome, OutcomePhase};
 use crashlog_retained::{MAX_RUN, MailboxState, StoredContext};
-use crashlog_store::{Body, Extra, PortError, RecordError, WriteError};
+use crashlog_store::{CrashBody, CrashWriteError, ExtraSegment, PageWriteError, PortError};
 use drv_sdhci::normal::Wait;
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{Failure, FailureStep, State};
@@ -85,8 +85,8 @@ fn pending(recorder: &Recorder) -> Pending {
 pub fn note_card(recorder: &Recorder, log: &Log<'_, '_>) {
     let counters = log.counters();
     recorder.card.set(Card {
-        records: log.record_count(),
-        newest_record: log.newest_record(),
+        records: log.crash_count(),
+        newest_record: log.newest_crash(),
         oopses: counters.oops.get(),
         panics: counters.panic.get(),
         next_page: log.next_page(),
@@ -110,9 +110,9 @@ async fn write_pages(recorder: &Recorder, log: &mut Log<'_, '_>, all: bool) -> R
         log.write_pages(run.blocks)
             .await
             .map_err(|error| match error {
-                WriteError::Device(error) => failed(recorder, FailureStep::WritePages, error),
+                PageWriteError::Device(error) => failed(recorder, FailureStep::WritePages, error),
                 // The ring numbers pages as the store wants them.
-                WriteError::TooMany | WriteError::OutOfOrder => {
+                PageWriteError::TooMany | PageWriteError::OutOfOrder => {
                     failed(recorder, FailureStep::WritePages, PortError::Refused)
                 }
             })?;
@@ -160,7 +160,7 @@ async fn late_crash(recorder: &Recorder, log: &mut Log<'_, '_>) -> Result<(), Fa
         MailboxState::Failed => LateReason::Failed,
         MailboxState::Noted => LateReason::Supervisor,
         MailboxState::Armed | MailboxState::ArmedMinimal => match &outcome {
-            Some(outcome) if outcome.phase() != Phase::None => LateReason::Interrupted,
+            Some(outcome) if outcome.phase() != OutcomePhase::None => LateReason::Interrupted,
             _ => LateReason::NotAttempted,
         },
     };
@@ -194,7 +194,7 @@ async fn failure(recorder: &Recorder, log: &mut Log<'_, '_>) -> Result<(), Failu
     let Some(failure) = place.read() else {
         return Ok(());
     };
-    let tasks = Extra {
+    let tasks = ExtraSegment {
         kind: SegmentKind::Tasks,
         address: 0,
         length: failure.task_bytes(),
@@ -239,10 +239,10 @@ async fn record(
     crash: &StoredContext<'_>,
     late: Option<LateReason>,
     outcome: &Outcome,
-    extra: &[Extra<'_>],
+    extra: &[ExtraSegment<'_>],
 ) -> Result<Option<u32>, Failure> {
     let of_this_boot = crash.context.boot == recorder.region.boot();
-    let body = Body {
+    let body = CrashBody {
         stored: crash,
         late,
         outcome,
@@ -254,11 +254,13 @@ async fn record(
         },
         extra,
     };
-    let result = log.write_record(&body).await;
+    let result = log.write_crash(&body).await;
     note_card(recorder, log);
     match result {
         Ok(sequence) => Ok(Some(sequence)),
-        Err(RecordError::Device(error)) => Err(failed(recorder, FailureStep::WriteRecord, error)),
-        Err(RecordError::Exhausted | RecordError::NoSuchRecord) => Ok(None),
+        Err(CrashWriteError::Device(error)) => {
+            Err(failed(recorder, FailureStep::WriteRecord, error))
+        }
+        Err(CrashWriteError::Exhausted | CrashWriteError::NoSuchCrash) => Ok(None),
     }
 }

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, ensure};
 use block_device::{BLOCK_LEN, Block};
 use crashlog_format::{FormatId, Geometry, TaskEntry};
 use crashlog_retained::{
-    Activity, CrashContext, Failure, History, Level, Location, LogRing, Outcome, Reason,
-    RecordHeader, Region, SelfTest, Series, Stream,
+    Activity, CrashContext, CrashReason, EmergencyFailure, History, Level, Location, LogHeader,
+    LogRing, Outcome, Region, SelfTest, Series, Stream,
 };
 use libtest_mimic::Trial;
 use std::collections::BTreeMap;
@@ -208,16 +208,16 @@ fn fill(blocks: &[Block]) -> Result<()> {
     };
     let mailbox = region.mailbox();
     let writer = mailbox.write_crash().context("no place for a crash")?;
-    writer.finish(&crash(Reason::Panic, 5, "worker", &[0, 1], 3033));
+    writer.finish(&crash(CrashReason::Panic, 5, "worker", &[0, 1], 3033));
     mailbox.arm();
     let mut outcome = Outcome::default();
-    outcome.fail(Failure::NoCard);
+    outcome.fail(EmergencyFailure::NoCard);
     mailbox.set_outcome(&outcome);
     mailbox.conclude(false);
     for time in [100, 200, 300, 400, 500, 600] {
         // Two find no place.
         if let Some(writer) = mailbox.write_oops() {
-            writer.finish(&crash(Reason::Oops, 3, "sensor", &[8], time));
+            writer.finish(&crash(CrashReason::Oops, 3, "sensor", &[8], time));
         }
     }
     mailbox.set_self_test(&SelfTest {
@@ -228,7 +228,7 @@ fn fill(blocks: &[Block]) -> Result<()> {
     });
     let mut failure = region.failure().write().context("no place for a failure")?;
     failure.task(&TaskEntry::new(Activity::AwaitingReply, 0x0403));
-    failure.finish(&crash(Reason::Kernel, 0xffff, "kernel", &[8], 12_345));
+    failure.finish(&crash(CrashReason::Kernel, 0xffff, "kernel", &[8], 12_345));
     // Refused, because one waits.
     ensure!(
         region.failure().write().is_none(),
@@ -258,7 +258,7 @@ fn fill(blocks: &[Block]) -> Result<()> {
             0 => (5, 3, 41),
             _ => (3, 0, 64),
         };
-        let header = RecordHeader {
+        let header = LogHeader {
             stream: Stream::Event,
             level: Level::Info,
             task,

@@ -24,7 +24,7 @@ const SIZE: u64 = 64 << 20;
 /// Where the record is read back, in the recorder.
 const READ_BACK: &[&str] = &["crashlog_store::self_test::verify"];
 /// Where the record is written, by every crash too.
-const WRITE: &[&str] = &["crashlog_store::emergency::write_record"];
+const WRITE: &[&str] = &["crashlog_store::emergency::write_crash"];
 /// The emergency entry.
 const EMERGENCY: &[&str] = &["task_crashlog::emergency::run"];
 /// Number of the program counter in the debugger's protocol, and where nothing is mapped.

@@ -84,10 +84,9 @@ fn listed(mut cases: Cases) -> Result<Cases> {
         fs::read_to_string(&readme).with_context(|| format!("cannot read {}", readme.display()))?;
     let readme: BTreeSet<_> = names(&text, '`').collect();
     let differ = sources.symmetric_difference(&readme);
-    cases.failed.extend(
-        differ
-            .map(|name| format!("{name}: in one of test/tasks/suite/README.md and test/tasks/suite/src only")),
-    );
+    cases.failed.extend(differ.map(|name| {
+        format!("{name}: in one of test/tasks/suite/README.md and test/tasks/suite/src only")
+    }));
     if sources.len() != cases.passed + cases.failed.len() {
         let ran = cases.passed + cases.failed.len();
         cases

@@ -1,34 +1,31 @@
-//! A crash record: one header block, then the blocks of its segments, in one record slot.
+//! The layout of a crash header: the first block of a crash slot.
 //!
-//! The header carries everything that is known at the time of the crash in a fixed place, and a table of segments for
-//! what varies in length. Each segment begins at a block boundary, so that what is already in blocks (a dump area, for
-//! instance) is written from where it is. Header and segments have their own checksums; whether the record exists at
-//! all is the [`crate::ledger`]'s word.
+//! | bytes | what |
+//! |---|---|
+//! | 0 .. 212 | [`CrashHeader`] |
+//! | 212 .. 212 + 24 * n | the table of the crash's n [`Segment`]s, at most 12 |
+//!
+//! The checksum covers header and table from byte 8 on and is seeded with the [`FormatId`].
 
-mod reason;
-mod segment;
-
-pub use reason::{LateReason, Reason};
-pub use segment::{Segment, SegmentKind};
-
-use crate::ledger::Counters;
-use crate::{BLOCK_LEN, CheckError, Crc32c, Fault, FormatId, Outcome, VERSION};
+use super::{CrashReason, LateReason, Segment};
+use crate::ledger::CrashCounters;
+use crate::{BLOCK_LEN, CheckError, CrashFault, Crc32c, FormatId, Outcome, VERSION};
 use core::fmt;
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout,
     little_endian::{U16, U32, U64},
 };
 
-/// The checksum covers what follows it.
+/// Offset of the first byte that the checksum covers: the one after the checksum.
 const COVERED_FROM: usize = 8;
 
-/// A name of at most 24 bytes, padded with zeros.
+/// The name of a task, cut to 24 bytes and padded with zeros.
 #[derive(Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(transparent)]
 pub struct Name([u8; 24]);
 
 impl Name {
-    /// From text; what does not fit is cut.
+    /// The name, cut to 24 bytes. A cut may divide a character; [`Name::as_str`] leaves its rest out.
     #[must_use]
     pub fn new(text: &str) -> Self {
         let mut name = [0; 24];
@@ -38,7 +35,7 @@ impl Name {
         Self(name)
     }
 
-    /// The text; what is not UTF-8 is left out.
+    /// The name up to the first byte that is not UTF-8.
     #[must_use]
     pub fn as_str(&self) -> &str {
         let text = self.0.split(|byte| *byte == 0).next().unwrap_or(&[]);
@@ -58,13 +55,13 @@ impl fmt::Debug for Name {
     }
 }
 
-/// Names of [`CrashHeader::registers`], in order.
+/// Names of the registers in [`CrashHeader::registers`], in the same order.
 pub const REGISTER_NAMES: [&str; 17] = [
     "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "sp", "lr",
     "pc", "psr",
 ];
 
-/// The first block of a record, up to the segment table.
+/// The first 212 bytes of a crash slot; the segment table follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct CrashHeader {
@@ -74,45 +71,46 @@ pub struct CrashHeader {
     reason: u8,
     late: u8,
     segments: u8,
-    /// Sequence number, from 1; never used twice in a format.
+    /// Sequence number, from 1. No two crashes of a formatted partition ever have the same one.
     pub sequence: U32,
-    /// Number of the boot it happened in.
+    /// Number of the boot in which it happened, counted since the partition was formatted.
     pub boot: U32,
-    /// The task, by index in the image of that boot.
+    /// Index of the task in the image of that boot; 65535 if the kernel failed.
     pub task: U16,
     reserved: U16,
-    /// When, in milliseconds since the start of that boot.
+    /// Time of the crash, in milliseconds since the start of that boot.
     pub time: U64,
-    /// How often the task had been restarted in that boot.
+    /// How often the task had been restarted in that boot before.
     pub restarts: U32,
     /// The task's name.
     pub name: Name,
-    fault: [u8; Fault::MAX_LEN],
+    /// The fault as the kernel encodes it; zeros follow.
+    fault: [u8; CrashFault::MAX_LEN],
     /// r0 to r12, sp, lr, pc, psr.
     pub registers: [U32; 17],
-    /// Task, fault and place, as a number; see [`signature`].
+    /// Task, fault and place, as one number; see [`super::signature`].
     pub signature: U32,
     /// Crashes since the partition was formatted, this one included.
-    pub counters: Counters,
-    /// Sequence number, in the boot of the crash, of the last log record accepted before it.
+    pub counters: CrashCounters,
+    /// Sequence number, in the boot of the crash, of the last log record that was accepted before it; 0 if not known.
     pub log_record: U32,
-    /// Number of the stream page that follows the log tail written with this record.
+    /// Number of the page after the log tail that was written with this crash.
     pub log_page: U32,
-    /// What the emergency write found, up to the moment this header was written.
+    /// What the emergency write had found and done when it wrote this header.
     pub outcome: Outcome,
 }
 
 impl CrashHeader {
     /// First word: `CLCR`.
     pub const MAGIC: u32 = u32::from_le_bytes(*b"CLCR");
-    /// Word of the block that holds the checksum of what follows it.
+    /// Index of the block's word that holds the checksum; the checksum covers what follows it.
     pub const CRC_WORD: usize = 1;
-    /// Segments that the table has room for.
+    /// Number of segments for which the table has room.
     pub const MAX_SEGMENTS: usize = (BLOCK_LEN - size_of::<Self>()) / size_of::<Segment>();
 
-    /// A header without segments; `fault` is cut to [`Fault::MAX_LEN`].
+    /// A header without segments, whose checksum is not computed yet. `fault` is cut to [`CrashFault::MAX_LEN`].
     #[must_use]
-    pub fn new(reason: Reason, late: Option<LateReason>, fault: &[u8]) -> Self {
+    pub fn new(reason: CrashReason, late: Option<LateReason>, fault: &[u8]) -> Self {
         let mut header = Self {
             magic: Self::MAGIC.into(),
             crc: 0.into(),
@@ -127,10 +125,10 @@ impl CrashHeader {
             time: 0.into(),
             restarts: 0.into(),
             name: Name::default(),
-            fault: [0; Fault::MAX_LEN],
+            fault: [0; CrashFault::MAX_LEN],
             registers: [U32::ZERO; 17],
             signature: 0.into(),
-            counters: Counters::default(),
+            counters: CrashCounters::default(),
             log_record: 0.into(),
             log_page: 0.into(),
             outcome: Outcome::default(),
@@ -141,30 +139,30 @@ impl CrashHeader {
         header
     }
 
-    /// What the crash did.
+    /// What the crash did to the system.
     ///
     /// # Errors
-    /// The number, if it is not known.
-    pub fn reason(&self) -> Result<Reason, u8> {
+    /// The number on the card, if this program does not know it.
+    pub fn reason(&self) -> Result<CrashReason, u8> {
         self.reason.try_into()
     }
 
-    /// Why the record was written late; `None` if it was not.
+    /// Why the crash was written late; `None` if it was not.
     #[must_use]
     pub fn late(&self) -> Option<LateReason> {
         self.late.try_into().ok()
     }
 
-    /// The fault's bytes as the kernel reported them; see [`Fault::decode`].
+    /// The fault as the kernel encoded it; see [`CrashFault::decode`].
     #[must_use]
-    pub const fn fault_bytes(&self) -> &[u8; Fault::MAX_LEN] {
+    pub const fn fault_bytes(&self) -> &[u8; CrashFault::MAX_LEN] {
         &self.fault
     }
 
-    /// The fault, if it is one that this program knows.
+    /// The fault; `None` if this program does not know it.
     #[must_use]
-    pub fn fault(&self) -> Option<Fault> {
-        Fault::decode(&self.fault)
+    pub fn fault(&self) -> Option<CrashFault> {
+        CrashFault::decode(&self.fault)
     }
 
     /// Number of segments.
@@ -173,12 +171,12 @@ impl CrashHeader {
         usize::from(self.segments).min(Self::MAX_SEGMENTS)
     }
 
-    /// Says how many segments the table behind the header has; at most [`Self::MAX_SEGMENTS`] count.
+    /// Sets the number of segments in the table; at most [`Self::MAX_SEGMENTS`].
     pub fn set_segments(&mut self, count: usize) {
         self.segments = u8::try_from(count.min(Self::MAX_SEGMENTS)).unwrap_or(0);
     }
 
-    /// The checksum of a header block of which `words` are all words of header and table but the first two.
+    /// The checksum of a header block. `words` are the words of header and table, without the first two.
     #[must_use]
     pub fn checksum_of(format: FormatId, words: impl Iterator<Item = u32>) -> u32 {
         words.fold(format.crc(), Crc32c::word).value()
@@ -189,10 +187,10 @@ impl CrashHeader {
         format.crc().bytes(fields).bytes(table).value()
     }
 
-    /// Decodes and checks the first block of a record in a slot of `slot_blocks` blocks.
+    /// Decodes and checks the first block of a slot of `slot_blocks` blocks. All segments in the result lie inside the slot.
     ///
     /// # Errors
-    /// What is wrong with it. Segments that it names are inside the slot.
+    /// The first check that failed.
     pub fn parse(
         block: &[u8],
         format: FormatId,
@@ -230,21 +228,4 @@ impl CrashHeader {
     }
 }
 
-/// Task, fault and place of a crash as one number: equal numbers mean the same crash again (X6).
-///
-/// The place is the program counter; for a fault raised in a system call it is the caller, as all calls share their
-/// stub. The address that was accessed is left out: a stray pointer seldom goes astray twice to the same place. Of a
-/// panic the message says what happened.
-#[must_use]
-pub fn signature(task: u16, fault: &[u8], registers: &[u32; 17], message: u32) -> u32 {
-    let [.., lr, pc, _psr] = registers;
-    let by_call = Fault::is_by_system_call(fault);
-    let kind = fault.first().copied().unwrap_or(u8::MAX);
-    Crc32c::new()
-        .word(u32::from(task) << 8 | u32::from(kind))
-        .word(if by_call { *lr } else { *pc })
-        .word(message)
-        .value()
-}
-
-const _: () = assert!(CrashHeader::MAX_SEGMENTS == 12);
+const _: () = assert!(CrashHeader::MAX_SEGMENTS == 12 && size_of::<CrashHeader>() == 212);

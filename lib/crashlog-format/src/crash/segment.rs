@@ -1,4 +1,4 @@
-//! The segments of a record: what varies in length.
+//! Segments: the parts of a crash that vary in length.
 
 use crate::BLOCK_LEN;
 use zerocopy::{
@@ -12,22 +12,22 @@ use zerocopy::{
 pub enum SegmentKind {
     /// The panic message of the task, text.
     Message = 1,
-    /// The stack of the task from its stack pointer on.
+    /// The stack of the task, from its stack pointer on.
     Stack = 2,
     /// Notes of the supervisor, text.
     Note = 3,
-    /// Memory as it was, from the segment's address on.
+    /// Memory, from the segment's address on.
     Memory = 4,
-    /// The epitaph of the kernel, text.
+    /// What the kernel said of its own failure, text.
     Epitaph = 5,
-    /// Names of registered regions, and what did not fit.
+    /// The names of registered regions, and which of them did not fit; text.
     Directory = 6,
-    /// What every task was doing, as [`crate::TaskEntry`]s.
+    /// What every task was doing: one [`crate::TaskEntry`] each.
     Tasks = 7,
 }
 
 impl SegmentKind {
-    /// Its name in a report.
+    /// Its name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -69,20 +69,21 @@ pub struct Segment {
     /// Bits, see [`Segment::EXCERPT`].
     flags: u8,
     reserved: U16,
-    /// First block, counted from the header's.
+    /// First block, counted from the first block of the slot.
     block: U32,
-    /// Bytes.
+    /// Length in bytes.
     length: U32,
-    /// Bytes that there were before anything was cut (P10).
+    /// Length in bytes before anything was cut (P10).
     original: U32,
-    /// Where the bytes were in memory, if they were memory.
+    /// Address of the bytes in memory; 0 if they are not a copy of memory.
     address: U32,
-    /// Checksum of the bytes alone, of no format: it can be had before the card is known.
+    /// Checksum of the bytes, not seeded with the format: so it can be computed before the card is known.
     crc: U32,
 }
 
 impl Segment {
-    /// A segment of `length` bytes, cut from `original`, at block `block` of the slot.
+    /// A segment of `length` of `original` bytes, at block `block` of the slot. `crc` is the [`crate::Crc32c`] of its
+    /// bytes; `address` is where they were in memory, or 0.
     #[must_use]
     pub fn new(
         kind: SegmentKind,
@@ -104,10 +105,10 @@ impl Segment {
         }
     }
 
-    /// The flag of an excerpt: no more than this was wanted, so nothing that belongs to the record is missing.
+    /// Flag of an excerpt: only `length` of the `original` bytes were to be saved, so nothing is missing.
     const EXCERPT: u8 = 1 << 0;
 
-    /// The same, as an excerpt of the `original` bytes, if it is one.
+    /// The same segment, marked as an excerpt if `is_excerpt`.
     #[must_use]
     pub const fn excerpt(mut self, is_excerpt: bool) -> Self {
         if is_excerpt {
@@ -116,57 +117,57 @@ impl Segment {
         self
     }
 
-    /// Is it an excerpt: were no more bytes wanted than are there?
+    /// Whether it is an excerpt: it is shorter than the original on purpose.
     #[must_use]
     pub const fn is_excerpt(&self) -> bool {
         self.flags & Self::EXCERPT != 0 && self.original.get() > self.length.get()
     }
 
-    /// What it holds; the number if it is not known.
+    /// What it holds.
     ///
     /// # Errors
-    /// The number.
+    /// The number on the card, if this program does not know it.
     pub fn kind(&self) -> Result<SegmentKind, u8> {
         self.kind.try_into()
     }
 
-    /// First block, counted from the header's.
+    /// First block, counted from the first block of the slot.
     #[must_use]
     pub const fn block(&self) -> u32 {
         self.block.get()
     }
 
-    /// Bytes in it.
+    /// Length in bytes.
     #[must_use]
     pub const fn length(&self) -> u32 {
         self.length.get()
     }
 
-    /// Bytes that there were before anything was cut.
+    /// Length in bytes before anything was cut.
     #[must_use]
     pub const fn original(&self) -> u32 {
         self.original.get()
     }
 
-    /// Where the bytes were in memory.
+    /// Address of the bytes in memory; 0 if they are not a copy of memory.
     #[must_use]
     pub const fn address(&self) -> u32 {
         self.address.get()
     }
 
-    /// Checksum that the bytes must have.
+    /// The [`crate::Crc32c`] that the bytes must have.
     #[must_use]
     pub const fn crc(&self) -> u32 {
         self.crc.get()
     }
 
-    /// Was something cut that belongs to the record (P10)? What an excerpt leaves out does not.
+    /// Whether bytes are missing that were to be saved (P10). An excerpt is not truncated.
     #[must_use]
     pub const fn is_truncated(&self) -> bool {
         self.original.get() > self.length.get() && !self.is_excerpt()
     }
 
-    /// Blocks it takes.
+    /// Length in blocks.
     #[must_use]
     pub const fn blocks(&self) -> u32 {
         self.length.get().div_ceil(BLOCK_LEN as u32)

@@ -1,24 +1,24 @@
-//! Reading the stream back, oldest page first.
+//! Reading the log, oldest page first.
 
 use crate::MAX_RUN;
 use crate::store::Store;
 use block_device::{BLOCK_LEN, Block, BlockDevice};
 use core::ops::Range;
-use crashlog_format::page::{HEADER_LEN, LogRecord, Page, PageError, Records};
+use crashlog_format::page::{HEADER_LEN, LogRecord, LogRecords, Page, PageError};
 
-/// A reader of the stream, independent of the store except while it reads.
+/// A reader of the log. It borrows the store only while it reads.
 ///
-/// Pages written after it was made are not seen; pages that are overwritten meanwhile show as damaged.
+/// It does not see pages that are written after it was made. Pages that are overwritten meanwhile appear as damaged.
 #[derive(Debug)]
 pub struct LogReader<'b> {
-    /// Pages are read into this, as many at a time as it has blocks.
+    /// Pages are read into this memory, as many at a time as it has blocks.
     buffer: &'b [Block],
-    /// The pages in it.
+    /// The numbers of the pages in it.
     buffered: Range<u32>,
     next: u32,
     end: u32,
-    /// Damage before this page is the end of the ring being written, not damage.
-    settled: u32,
+    /// A page before this one may be half overwritten by an interrupted write, and is not reported as damaged.
+    damage_from: u32,
     page: [u8; BLOCK_LEN],
     position: Option<Position>,
 }
@@ -33,33 +33,33 @@ struct Position {
     end: usize,
 }
 
-/// What is found in the stream.
+/// An item of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogItem<'a> {
     /// A record.
     Record {
-        /// The page it is in.
+        /// Number of the page that holds it.
         page: u32,
         /// The record.
         record: LogRecord<'a>,
     },
-    /// A page that should be there and does not hold together: the records that were in it are lost.
+    /// A damaged page: its records are lost.
     Damaged {
         /// Its number.
         page: u32,
-        /// Boot and number of its first record, if its header is sound.
+        /// Boot and number of its first record, if its header is undamaged.
         lost: Option<(u32, u32)>,
     },
 }
 
 impl<'b> LogReader<'b> {
-    /// Reads everything that `store` has. `buffer` is one block or more; the more, the fewer commands.
+    /// Reads the whole log of `store`. `buffer` is one block or more; with more blocks there are fewer commands.
     #[must_use]
     pub fn new<D: BlockDevice>(store: &Store<'_, D>, buffer: &'b [Block]) -> Self {
         Self::starting_at(store, buffer, 0)
     }
 
-    /// As [`LogReader::new`], beginning at page `first` or the oldest that is there.
+    /// As [`LogReader::new`], from page `first` on, or from the oldest page if that is newer.
     #[must_use]
     pub fn starting_at<D: BlockDevice>(
         store: &Store<'_, D>,
@@ -67,8 +67,8 @@ impl<'b> LogReader<'b> {
         first: u32,
     ) -> Self {
         let oldest = store.oldest_page();
-        // The oldest pages may be half overwritten by a run that a power cut ended.
-        let settled = if oldest == 0 {
+        // A run of pages that a power cut interrupted may have overwritten the oldest pages in part.
+        let damage_from = if oldest == 0 {
             0
         } else {
             oldest.saturating_add(MAX_RUN as u32)
@@ -78,19 +78,19 @@ impl<'b> LogReader<'b> {
             buffered: 0..0,
             next: first.max(oldest),
             end: store.next_page(),
-            settled,
+            damage_from,
             page: [0; BLOCK_LEN],
             position: None,
         }
     }
 
-    /// Number of the page that is decoded next.
+    /// Number of the page that is read next.
     #[must_use]
     pub const fn next_page(&self) -> u32 {
         self.next
     }
 
-    /// Number behind the last page.
+    /// Number after that of the last page.
     #[must_use]
     pub const fn end(&self) -> u32 {
         self.end
@@ -98,18 +98,21 @@ impl<'b> LogReader<'b> {
 
     /// The next item; `None` at the end.
     ///
+    /// If it is dropped before its end, the page that it was reading is left out.
+    ///
     /// # Errors
-    /// Those of the device; called again, the reader goes on with the page after the one that could not be read.
+    /// Those of the device. The next call continues with the page after the one that could not be read.
     pub async fn next<D: BlockDevice>(
         &mut self,
         store: &mut Store<'_, D>,
     ) -> Result<Option<LogItem<'_>>, D::Error> {
         loop {
             if let Some(position) = self.position {
-                let step = self.step(position);
-                self.position = step;
-                if step.is_some() {
-                    // Decoded once more, as a borrow that is returned cannot also be given up in a loop.
+                let next = self.after(position);
+                self.position = next;
+                if next.is_some() {
+                    // Decoded again, as the borrow checker does not accept that a borrow is returned from a loop and
+                    // ended otherwise.
                     return Ok(self.record(position));
                 }
             }
@@ -133,15 +136,15 @@ impl<'b> LogReader<'b> {
                     let lost = Some((header.boot(), header.first_record()));
                     return Ok(Some(LogItem::Damaged { page, lost }));
                 }
-                _ if page < self.settled => {}
+                _ if page < self.damage_from => {}
                 _ => return Ok(Some(LogItem::Damaged { page, lost: None })),
             }
         }
     }
 
-    fn records(&self, position: Position) -> Records<'_> {
+    fn records(&self, position: Position) -> LogRecords<'_> {
         let bytes = self.page.get(position.start..position.end).unwrap_or(&[]);
-        Records::new(bytes, position.boot, position.sequence)
+        LogRecords::new(bytes, position.boot, position.sequence)
     }
 
     fn record(&self, position: Position) -> Option<LogItem<'_>> {
@@ -152,8 +155,8 @@ impl<'b> LogReader<'b> {
         })
     }
 
-    /// The place behind the record at `position`; `None` if there is no record.
-    fn step(&self, position: Position) -> Option<Position> {
+    /// The position after the record at `position`; `None` if there is no record.
+    fn after(&self, position: Position) -> Option<Position> {
         let mut records = self.records(position);
         records.next()?;
         let start = position.end.saturating_sub(records.remaining());
@@ -164,7 +167,7 @@ impl<'b> LogReader<'b> {
         })
     }
 
-    /// Gets page `page`, reading ahead.
+    /// Copies page `page` to `self.page`; reads it, and the pages after it, if it is not in the buffer.
     async fn fetch<D: BlockDevice>(
         &mut self,
         store: &mut Store<'_, D>,
@@ -176,7 +179,7 @@ impl<'b> LogReader<'b> {
             let place = store.geometry.page(page).into();
             self.buffered = 0..0;
             if store.device.read(place, blocks).await.is_err() {
-                // One block that cannot be read shall not cost the others.
+                // The command fails as a whole; read alone, this page may be readable.
                 blocks = blocks.get(..1).unwrap_or(blocks);
                 store.device.read(place, blocks).await?;
             }
@@ -191,7 +194,7 @@ impl<'b> LogReader<'b> {
 }
 
 impl<D: BlockDevice> Store<'_, D> {
-    /// Reads page `sequence` as it is on the card. `false` if it is not there (any more).
+    /// Reads page `sequence` as it is on the card. `false` if it is not there, or not any more, or damaged.
     ///
     /// # Errors
     /// Those of the device.

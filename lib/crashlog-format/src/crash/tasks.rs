@@ -1,14 +1,14 @@
-//! The state of every task, as a segment of a record of a kernel failure.
+//! The state of every task at a failure of the kernel or the supervisor: a segment of the crash.
 //!
-//! One entry of 32 bytes for each task, in the order of the table of tasks.
+//! One entry of 32 bytes for each task, in the order of the image's task table.
 
-use crate::Fault;
+use crate::CrashFault;
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout,
     little_endian::{U16, U32},
 };
 
-/// One task when the kernel, or the supervisor, failed.
+/// The state of one task when the kernel, or the supervisor, failed.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
 )]
@@ -16,15 +16,15 @@ use zerocopy::{
 pub struct TaskEntry {
     /// How often it had been restarted.
     pub restarts: U32,
-    /// Notifications that were posted and not yet received.
+    /// Notifications that were posted and not received yet.
     pub notifications: U32,
-    /// Where it was; 0 if its registers could not be read.
+    /// Its program counter; 0 if its registers could not be read.
     pub pc: U32,
     /// Its stack pointer; 0 if its registers could not be read.
     pub sp: U32,
-    /// Task id of whom it waited for, where that means something.
+    /// Task id of the task that it waited for; has a meaning only for some values of [`Activity`].
     pub peer: U16,
-    /// Its priority; 0 is the most important.
+    /// Its priority; 0 is the highest.
     pub priority: u8,
     activity: u8,
     flags: u8,
@@ -35,17 +35,17 @@ pub struct TaskEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Activity {
-    /// It was not started.
+    /// Not started.
     Stopped = 0,
-    /// It could run.
+    /// Ready to run, or running.
     Runnable = 1,
-    /// It waited for `peer` to receive its message.
+    /// Waiting for `peer` to receive its message.
     Sending = 2,
-    /// It waited for the answer of `peer`.
+    /// Waiting for the reply of `peer`.
     AwaitingReply = 3,
-    /// It waited for messages of anybody.
+    /// Waiting for a message of any task.
     Receiving = 4,
-    /// It waited for a message of `peer` alone.
+    /// Waiting for a message of `peer` alone.
     ReceivingFrom = 5,
 }
 
@@ -65,16 +65,16 @@ impl TryFrom<u8> for Activity {
     }
 }
 
-/// The task was the one that ran.
+/// Flag: the task was running.
 const CURRENT: u8 = 1;
-/// The task was faulted.
+/// Flag: the task was faulted.
 const FAULTED: u8 = 2;
 
 impl TaskEntry {
-    /// Bytes of a fault that are kept; the longest that exists has 7.
+    /// Length of the encoded fault, in bytes; the longest encoding has 7.
     const FAULT_LEN: usize = 11;
 
-    /// A task that was doing this, with `peer` where that means something.
+    /// The entry of a task that was doing this. `peer` is a task id, where `activity` needs one.
     #[must_use]
     pub fn new(activity: Activity, peer: u16) -> Self {
         Self {
@@ -84,12 +84,12 @@ impl TaskEntry {
         }
     }
 
-    /// Marks it as the one that ran.
+    /// Marks the task as the one that was running.
     pub fn set_current(&mut self) {
         self.flags |= CURRENT;
     }
 
-    /// Marks it as faulted; `fault` is `FaultInfo` in its wire encoding.
+    /// Marks the task as faulted. `fault` is the encoding of its `FaultInfo`.
     pub fn set_fault(&mut self, fault: &[u8]) {
         self.flags |= FAULTED;
         for (to, from) in self.fault.iter_mut().zip(fault) {
@@ -97,31 +97,31 @@ impl TaskEntry {
         }
     }
 
-    /// What it was doing.
+    /// What the task was doing.
     ///
     /// # Errors
-    /// The number, if it is not known.
+    /// The number on the card, if this program does not know it.
     pub fn activity(&self) -> Result<Activity, u8> {
         self.activity.try_into()
     }
 
-    /// Was it the one that ran?
+    /// Whether the task was running.
     #[must_use]
     pub const fn is_current(&self) -> bool {
         self.flags & CURRENT != 0
     }
 
-    /// Was it faulted?
+    /// Whether the task was faulted.
     #[must_use]
     pub const fn is_faulted(&self) -> bool {
         self.flags & FAULTED != 0
     }
 
-    /// Its fault, if it had one that this program knows.
+    /// Its fault; `None` if it was not faulted, or if this program does not know the fault.
     #[must_use]
-    pub fn fault(&self) -> Option<Fault> {
+    pub fn fault(&self) -> Option<CrashFault> {
         self.is_faulted()
-            .then(|| Fault::decode(&self.fault))
+            .then(|| CrashFault::decode(&self.fault))
             .flatten()
     }
 }
@@ -134,7 +134,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn says_what_it_was_told() {
+    fn an_entry_holds_what_was_set() {
         let mut entry = TaskEntry::new(Activity::AwaitingReply, 0x0403);
         assert_eq!(entry.activity(), Ok(Activity::AwaitingReply));
         assert_eq!(entry.peer.get(), 0x0403);
@@ -145,14 +145,14 @@ mod tests {
         assert!(entry.is_faulted() && entry.is_current());
         assert_eq!(
             entry.fault(),
-            Some(Fault::StackOverflow {
+            Some(CrashFault::StackOverflow {
                 address: 0x8000_0010
             })
         );
     }
 
     proptest! {
-        /// Whatever a card holds, reading it is safe.
+        /// Any bytes can be read as an entry, without a panic.
         #[test]
         fn any_bytes_are_an_entry(bytes: [u8; 32]) {
             let entry = TaskEntry::read_from_bytes(&bytes).unwrap();

@@ -1,18 +1,22 @@
-//! Reading and writing the ledger.
+//! Reading and writing the ledger on the card.
+//!
+//! The newest of the two copies counts. Only the older one is written, so the newest is intact at any moment. A damaged
+//! copy is replaced by what the crash headers in the slots tell ([`Ledger::restore`]): no crash is lost with a ledger.
 
+use crate::segment;
 use crate::store::{Store, read_one};
-use block_device::{Block, BlockDevice};
-use crashlog_format::ledger::{Entry, Ledger};
-use crashlog_format::record::CrashHeader;
-use crashlog_format::{FormatId, Geometry, Reason};
+use block_device::{BLOCK_LEN, Block, BlockDevice};
+use crashlog_format::crash::CrashHeader;
+use crashlog_format::ledger::Ledger;
+use crashlog_format::{FormatId, Geometry};
 use zerocopy::{FromZeros, IntoBytes};
 
-/// How often a copy that does not pass its check is read: a flipped bit on the way is not one on the card.
+/// How often a copy that fails its check is read: a bit may be flipped in the transfer and not on the card.
 const READS: usize = 2;
 
-/// Reads the newest ledger of a partition into `ledger`, finding again what a damaged one can have named.
-// Ledgers are handed on by reference: each one returned by an asynchronous function is 512 bytes more in every future
-// on the way.
+/// Reads the newest ledger of a partition into `ledger`. If a copy is damaged, the crashes that it may have named are
+/// restored from their slots.
+// By reference: an asynchronous function that returned a ledger would add 512 bytes to the future of each caller.
 pub(crate) async fn read_newest<D: BlockDevice>(
     device: &mut D,
     format: FormatId,
@@ -30,18 +34,18 @@ pub(crate) async fn read_newest<D: BlockDevice>(
     if is_even && is_odd {
         return Ok(());
     }
-    // If only one is damaged, it may have been newer by one change. If that was a new record, it is in the slot that the
-    // sound ledger would choose, whole: the ledger is written after it was flushed.
+    // If one copy is damaged, it may have been newer by one change. If that change was a new crash, the crash is whole, as
+    // it was flushed before the ledger was written, and it has the sequence number that is next by the other copy.
     let next_only = is_even || is_odd;
     if !next_only {
-        ledger.clone_from(&Ledger::rebuilt(format, geometry.slots(), 0));
+        ledger.clone_from(&Ledger::empty(format, geometry.slots(), 0));
     }
-    find_again(device, format, geometry, ledger, scratch, next_only).await?;
+    restore(device, format, geometry, ledger, scratch, next_only).await?;
     ledger.make_room(keep_first);
     Ok(())
 }
 
-/// Reads one of the copies; says whether it passes its check.
+/// Reads the copy of even (0) or odd (1) generations. Returns whether it passes its check.
 async fn read_copy<D: BlockDevice>(
     device: &mut D,
     format: FormatId,
@@ -61,8 +65,9 @@ async fn read_copy<D: BlockDevice>(
     Ok(false)
 }
 
-/// Enters whole records into `ledger` that are in slots it takes for free: only the next one, or whatever there is.
-async fn find_again<D: BlockDevice>(
+/// Enters undamaged crashes into `ledger` that are in slots it has as free: all, or only the one whose sequence number is
+/// next.
+async fn restore<D: BlockDevice>(
     device: &mut D,
     format: FormatId,
     geometry: &Geometry,
@@ -78,43 +83,32 @@ async fn find_again<D: BlockDevice>(
             continue;
         }
         let block = read_one(device, scratch, first).await?;
-        let mut bytes = [0; block_device::BLOCK_LEN];
+        let mut bytes = [0; BLOCK_LEN];
         block.copy_to(0, &mut bytes);
         let Ok((header, segments)) = CrashHeader::parse(&bytes, format, geometry.slot_blocks())
         else {
             continue;
         };
-        if header.sequence.get() == 0 || next_only && header.sequence.get() != ledger.next_record()
-        {
+        if next_only && header.sequence.get() != ledger.next_sequence() {
             continue;
         }
         let mut whole = true;
         for segment in segments.iter().take(header.segments()) {
-            whole &= crate::records::segment_holds(device, first, segment, scratch).await?;
+            whole &= segment::is_undamaged(device, first, segment, scratch).await?;
         }
         if whole {
-            let entry = Entry {
-                sequence: header.sequence,
-                signature: header.signature,
-                repeats: 0.into(),
-                last_boot: header.boot,
-                last_time: u32::try_from(header.time.get()).unwrap_or(u32::MAX).into(),
-            };
-            if header.reason() == Ok(Reason::SelfTest) {
-                ledger.insert_self_test(slot, &entry);
-            } else {
-                ledger.insert(slot, &entry);
-            }
-            ledger.raise(&header.counters, header.boot.get());
+            ledger.restore(slot, &header);
         }
     }
     Ok(())
 }
 
 impl<D: BlockDevice> Store<'_, D> {
-    /// Makes sure that [`Store::ledger`] is the newest on the card before it is changed. If a write of it failed, what
-    /// came of that is made durable first: it may be all that has to be done.
-    pub(crate) async fn settle_ledger(&mut self) -> Result<(), D::Error> {
+    /// Makes sure that [`Store::ledger`] is the newest one on the card; needed before each change. After a failed write
+    /// of the ledger it is read again, after a flush: the write may have succeeded, and then nothing is left to do.
+    ///
+    /// If it is dropped before its end, the next call begins again; until then [`Store::ledger`] may be read in part.
+    pub(crate) async fn refresh_ledger(&mut self) -> Result<(), D::Error> {
         if self.uncertain {
             self.device.flush().await?;
             let (format, keep_first) = (self.format, self.keep_first);
@@ -128,7 +122,7 @@ impl<D: BlockDevice> Store<'_, D> {
             )
             .await;
             if result.is_err() {
-                // What was read of it is not to be shown to anybody.
+                // It was read in part only, and its readers do not look at `uncertain`.
                 self.ledger.zero();
             }
             result?;
@@ -137,7 +131,10 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    /// Writes `ledger` over the older copy. What it names must be flushed before.
+    /// Writes `ledger` over the older copy and makes it durable. What it names has to be durable already.
+    ///
+    /// If it is dropped before its end, or fails, [`Store::ledger`] is unchanged, and is read again before the next
+    /// change.
     pub(crate) async fn write_ledger(&mut self, ledger: &mut Ledger) -> Result<(), D::Error> {
         ledger.seal(self.format);
         let Some(block) = self.scratch.first() else {

@@ -1,20 +1,20 @@
-//! Why there is a record, and why it is late.
+//! What a crash did to the system, and why it was written late.
 
 /// What a crash did to the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Reason {
+pub enum CrashReason {
     /// One task failed and was restarted.
     Oops = 1,
     /// A task failed and the system was restarted.
     Panic = 2,
     /// The kernel or the supervisor failed.
     Kernel = 3,
-    /// Nothing: the recorder tried its emergency path at the start of a boot.
+    /// Nothing: it is no crash, but the self-test of the emergency path at the start of a boot.
     SelfTest = 4,
 }
 
-impl Reason {
+impl CrashReason {
     /// Its name in a report.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -27,7 +27,7 @@ impl Reason {
     }
 }
 
-impl TryFrom<u8> for Reason {
+impl TryFrom<u8> for CrashReason {
     type Error = u8;
 
     fn try_from(value: u8) -> Result<Self, u8> {
@@ -41,19 +41,19 @@ impl TryFrom<u8> for Reason {
     }
 }
 
-/// Why a record was written after the restart instead of before it (X3).
+/// Why a crash was written after the restart instead of before it (X3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum LateReason {
-    /// The emergency write failed; the record's [`Outcome`](crate::Outcome) says where and why.
+    /// The emergency write failed; the [`Outcome`](crate::Outcome) in the header says where and why.
     Failed = 1,
-    /// The emergency write began and never ended: the watchdog restarted the system.
+    /// The emergency write did not end: the watchdog restarted the system.
     Interrupted = 2,
-    /// There was no emergency write: the kernel or the supervisor failed, or the recorder was not there.
+    /// There was no emergency write: the kernel or the supervisor failed, or there was no recorder.
     NotAttempted = 3,
-    /// One task was restarted, and the system was before its record could be written.
+    /// Only the task was to be restarted, but the system was restarted before the crash was written.
     Restarted = 4,
-    /// The supervisor never came to calling the recorder: it failed, or hung, while it described the crash.
+    /// The supervisor failed, or hung, while it described the crash, and did not start the recorder.
     Supervisor = 5,
 }
 
