@@ -18,7 +18,7 @@ pub fn is_fresh(output: &Path, key: &str) -> bool {
     };
     let mut lines = stamp.lines();
     output.is_file()
-        && lines.next() == Some(digest(key).as_str())
+        && lines.next() == Some(digest(output, key).as_str())
         && lines.all(|line| {
             line.split_once('\t')
                 .is_some_and(|(state, path)| state == state_of(Path::new(path)))
@@ -27,7 +27,7 @@ pub fn is_fresh(output: &Path, key: &str) -> bool {
 
 /// Notes that `output` was made with `key` from `sources`.
 pub fn write(output: &Path, key: &str, sources: &BTreeSet<PathBuf>) -> std::io::Result<()> {
-    let mut text = digest(key);
+    let mut text = digest(output, key);
     text.push('\n');
     for source in sources {
         text.push_str(&format!("{}\t{}\n", state_of(source), source.display()));
@@ -85,8 +85,10 @@ fn state_of(path: &Path) -> String {
     format!("{} {}", meta.len(), time.map_or(0, |time| time.as_nanos()))
 }
 
-fn digest(key: &str) -> String {
-    format!("{:016x}", Fnv64::of(key.as_bytes()))
+/// A digest of the key and of the output's place: in a copy of the tree, the paths in a stamp lead to the original.
+fn digest(output: &Path, key: &str) -> String {
+    let place = format!("{}\n{key}", output.display());
+    format!("{:016x}", Fnv64::of(place.as_bytes()))
 }
 
 fn path_of(output: &Path) -> PathBuf {
@@ -115,6 +117,20 @@ mod tests {
         assert!(is_fresh(&output, "key"));
         fs::remove_file(&output).expect("removed");
         assert!(!is_fresh(&output, "key"));
+    }
+
+    #[test]
+    fn a_copied_tree_is_built_anew() {
+        let [original, copy] = [(); 2].map(|()| tempfile::tempdir().expect("directory"));
+        let source = original.path().join("in.rs");
+        fs::write(&source, "source").expect("file");
+        let output = original.path().join("out");
+        fs::write(&output, "output").expect("file");
+        write(&output, "key", &BTreeSet::from([source])).expect("stamp");
+        for name in ["out", "out.stamp"] {
+            fs::copy(original.path().join(name), copy.path().join(name)).expect("copy");
+        }
+        assert!(!is_fresh(&copy.path().join("out"), "key"));
     }
 
     #[test]
