@@ -1,9 +1,9 @@
-//! A card whose volatile cache is on: the emergency flushes it, and says so if what was in it is lost.
+//! A card whose volatile cache is on: the emergency path flushes it, and reports if its data are lost.
 
 mod common;
 
 use block_device::{BlockDevice, PolledDevice};
-use common::{Bench, record_is_there, write_record};
+use common::{Bench, crash_is_there, write_crash};
 use drv_mmc::{Error, flag};
 use drv_sdhci_sim::{FaultPlan, InjectedFault, Model, SimCard};
 
@@ -27,11 +27,11 @@ fn a_cache_that_is_on_is_flushed() {
     assert_eq!(bench.sim.card().volatile_blocks(), 9);
     card.flush().expect("the card is healthy");
     assert_eq!(bench.sim.card().volatile_blocks(), 0);
-    write_record(&mut card, &bench).expect("the card is healthy");
-    assert!(record_is_there(&bench));
+    write_crash(&mut card, &bench).expect("the card is healthy");
+    assert!(crash_is_there(&bench));
 }
 
-/// What normal operation had left in the cache is flushed, also where the emergency itself has nothing to write.
+/// What the normal path has left in the cache is flushed, even if the emergency path writes nothing.
 #[test]
 fn a_cache_that_was_filled_before_is_flushed() {
     let card = SimCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(512);
@@ -56,7 +56,7 @@ fn a_cache_that_was_filled_before_is_flushed() {
     assert!(bench.holds(400, 9));
 }
 
-/// A card with a cache that had to be identified again may have lost what was not flushed: that must not go unsaid.
+/// A card that had to be identified again may have lost what was in its cache: that has to be reported.
 #[test]
 fn a_cache_that_was_lost_is_not_reported_flushed() {
     let card = SimCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(512);

@@ -1,9 +1,9 @@
-//! The emergency path: from every state of controller and card.
+//! The emergency path, from every state of controller and card.
 
 mod common;
 
 use block_device::PolledDevice;
-use common::{Bench, MODELS, SETTINGS, host, rescue, write_record};
+use common::{Bench, MODELS, SETTINGS, host, rescue, write_crash};
 use drv_mmc::emergency::{Phase, PhaseFailure};
 use drv_mmc::found::{ControllerState, NO_ANSWER, NOT_ASKED, step};
 use drv_mmc::{CardLocation, EmergencyReport, Error, flag};
@@ -35,7 +35,7 @@ fn a_healthy_card_is_taken_over_without_identification() {
 
 /// REQ: M3 (initialisation not begun)
 #[test]
-fn a_card_that_nobody_has_identified_is_identified() {
+fn a_card_that_was_never_identified_is_identified() {
     for (model, blocks) in MODELS {
         let bench = Bench::of(model, blocks);
         let found = rescue(&bench, &CardLocation::default(), true, "cold");
@@ -48,7 +48,7 @@ fn a_card_that_nobody_has_identified_is_identified() {
 
 /// REQ: M2 (from every state of the card)
 #[test]
-fn every_state_of_the_card_is_left_for_transfer_state() {
+fn the_card_is_brought_from_every_state_to_transfer_state() {
     let known = [
         (SimCardState::Standby, step::SELECTED),
         (SimCardState::Transfer, 0),
@@ -150,9 +150,9 @@ fn prepare_fails(
     (failure, found)
 }
 
-/// REQ: K1 (errors of the first phase)
+/// REQ: K1 (error codes of the first phase)
 #[test]
-fn what_prevents_preparing_is_named() {
+fn the_error_of_the_first_phase_names_the_cause() {
     let bench = Bench::emmc();
     let location = bench.identified();
     bench.sim.controller().stuck_resets = u32::MAX;
@@ -192,7 +192,7 @@ fn what_prevents_preparing_is_named() {
 
 /// REQ: M5 (every wait has its own bound), X1
 #[test]
-fn a_slot_that_ignores_commands_costs_bounded_time() {
+fn a_slot_that_ignores_commands_takes_bounded_time() {
     for command in [None, Some(13), Some(0), Some(1), Some(8)] {
         let bench = Bench::emmc();
         let location = bench.identified();
@@ -208,7 +208,7 @@ fn a_slot_that_ignores_commands_costs_bounded_time() {
         let mut card = bench.emergency(true);
         let result = card
             .prepare(&location)
-            .and_then(|_| write_record(&mut card, &bench));
+            .and_then(|_| write_crash(&mut card, &bench));
         let took_ms = (bench.sim.now_us() - start) / 1000;
         assert!(
             result.is_ok() || took_ms <= 1_950,
@@ -224,7 +224,7 @@ fn a_slot_that_ignores_commands_costs_bounded_time() {
 
 /// REQ: X1 (a dead time source)
 #[test]
-fn without_a_clock_a_healthy_card_is_used_and_a_hung_one_given_up() {
+fn without_a_clock_a_healthy_card_works_and_a_hung_card_is_given_up() {
     for fault in [ClockFault::Dead, ClockFault::Frozen(77)] {
         let bench = Bench::emmc();
         let location = bench.identified();
@@ -249,7 +249,7 @@ fn without_a_clock_a_healthy_card_is_used_and_a_hung_one_given_up() {
             let mut card = bench.emergency(true);
             let result = card
                 .prepare(&location)
-                .and_then(|_| write_record(&mut card, &bench));
+                .and_then(|_| write_crash(&mut card, &bench));
             assert!(result.is_err(), "{fault:?} {plan:?}");
             let accesses = bench.sim.accesses() - before;
             let bound = 3 * u64::from(SETTINGS.polls_without_time) + 100_000;
@@ -264,19 +264,19 @@ fn without_a_clock_a_healthy_card_is_used_and_a_hung_one_given_up() {
 
 /// REQ: K2 (draining is bounded and its outcome recorded)
 #[test]
-fn a_card_that_never_ends_programming_is_identified_anew() {
+fn a_card_that_never_ends_programming_is_identified_again() {
     let bench = Bench::emmc();
     let location = bench.identified();
     bench.sim.card().set_state(SimCardState::Programming);
     bench.sim.controller().powers_card = false;
     bench.fill(3, 12);
     let mut card = bench.emergency(true);
-    let found = card.prepare(&location).expect("CMD0 ends everything");
+    let found = card.prepare(&location).expect("CMD0 aborts programming");
     assert_eq!(found.card_state, SimCardState::Programming as u8);
     let expected = step::WAITED | step::IDENTIFIED;
     assert_eq!(found.steps & expected, expected);
     assert_eq!(found.last_error, Error::Busy.code());
-    assert!(write_record(&mut card, &bench).is_ok());
+    assert!(write_crash(&mut card, &bench).is_ok());
 }
 
 /// REQ: M2 (HPI where the card has it)
@@ -310,9 +310,9 @@ fn another_card_in_the_slot_is_noticed() {
     assert_eq!(card.block_count(), 4 * 1024 * 1024);
 }
 
-/// REQ: M8 (a card that is not ours is noticed, also if normal operation has identified it)
+/// REQ: M8 (a card that is not ours is noticed, also if the normal path has identified it)
 #[test]
-fn another_card_that_normal_operation_has_identified_is_noticed() {
+fn another_card_that_the_normal_path_has_identified_is_noticed() {
     for (model, blocks) in MODELS {
         let bench = Bench::of(model, blocks);
         let location = bench.identified();
@@ -323,7 +323,7 @@ fn another_card_that_normal_operation_has_identified_is_noticed() {
                 .insert(SimCard::new(model, blocks).with_serial(serial));
             let other = bench.identified();
             if other.rca == location.rca {
-                // SD cards choose for themselves, and these ones always the same.
+                // An SD card chooses its address; the simulated ones always choose the same.
                 assert_eq!(other.kind, drv_mmc::CardKind::Sd as u8);
                 continue;
             }
@@ -336,7 +336,7 @@ fn another_card_that_normal_operation_has_identified_is_noticed() {
 }
 
 #[test]
-fn a_wrong_location_costs_an_identification() {
+fn a_card_with_a_wrong_location_is_identified() {
     let bench = Bench::emmc();
     let mut location = bench.identified();
     location.rca = 77;
@@ -346,7 +346,7 @@ fn a_wrong_location_costs_an_identification() {
         found.steps & (step::IDENTIFIED | step::OTHER_CARD),
         step::IDENTIFIED
     );
-    // Wrong about the bus: data do not arrive, and the card is identified in the end.
+    // A wrong bus width: data do not arrive, and the card is identified in the end.
     let mut location = bench.identified();
     location.lines = 1;
     let found = rescue(&bench, &location, true, "wrong width");

@@ -1,20 +1,20 @@
-//! The emergency path with faults on its own way.
+//! The emergency path, with faults during its own requests.
 
 mod common;
 
 use block_device::{BlockDevice, PolledDevice};
-use common::{Bench, MODELS, host, record_is_there, rescue, write_record};
+use common::{Bench, MODELS, crash_is_there, host, rescue, write_crash};
 use drv_mmc::Error;
 use drv_mmc::emergency::{Phase, PhaseFailure};
 use drv_mmc::found::step;
 use drv_sdhci::ErrorKind;
 use drv_sdhci_sim::{FaultPlan, InjectedFault, Model};
 
-/// A card that is addressed by byte reads and writes as many bytes as CMD16 said last, whoever that was.
+/// A card that is addressed by byte reads and writes as many bytes as the last CMD16 said.
 ///
-/// REQ: M10, M3 (what was left behind by somebody else)
+/// REQ: M10, M3 (a block length that other software has left)
 #[test]
-fn another_block_length_is_put_right() {
+fn another_block_length_is_corrected() {
     for (model, blocks) in MODELS {
         for bytes in [0, 1, 64, 511] {
             for dma in [true, false] {
@@ -36,9 +36,9 @@ fn another_block_length_is_put_right() {
     }
 }
 
-/// The same while a record is being written: it is repaired as any other error is.
+/// The same while a crash is being written: it is repaired as any other error is.
 #[test]
-fn a_block_length_that_changes_on_the_way_is_put_right() {
+fn a_block_length_that_changes_during_a_write_is_corrected() {
     for dma in [true, false] {
         let bench = Bench::of(Model::SdStandard, 128 * 1024);
         let location = bench.identified();
@@ -46,8 +46,8 @@ fn a_block_length_that_changes_on_the_way_is_put_right() {
         let mut card = bench.emergency(dma);
         card.prepare(&location).expect("the card is healthy");
         bench.sim.card().set_block_len(1);
-        write_record(&mut card, &bench).expect("it is repaired");
-        assert!(record_is_there(&bench));
+        write_crash(&mut card, &bench).expect("it is repaired");
+        assert!(crash_is_there(&bench));
         assert_eq!(card.report().steps & step::IDENTIFIED, 0);
 
         let mut card = bench.card(dma);
@@ -69,7 +69,7 @@ fn a_block_length_that_changes_on_the_way_is_put_right() {
 
 /// REQ: K3, M5 (PIO as fallback)
 #[test]
-fn a_fault_that_passes_is_repaired() {
+fn a_transient_fault_is_repaired() {
     let faults = [
         (InjectedFault::NoResponse, ErrorKind::CommandTimeout),
         (InjectedFault::ResponseLost, ErrorKind::CommandTimeout),
@@ -100,7 +100,7 @@ fn a_fault_that_passes_is_repaired() {
                 bench.sim.fault(FaultPlan::next(25, fault));
                 let what = format!("{model:?} {fault:?} dma {dma}");
                 if fault == InjectedFault::HangsData {
-                    // The transfer ends, the circuit stays in use: the next request finds it so.
+                    // The transfer ends, but the circuit stays busy, which the next request finds.
                     let found = rescue(&bench, &location, dma, &what);
                     assert_eq!(found.retries, 1, "{what}");
                     continue;
@@ -117,7 +117,7 @@ fn a_fault_that_passes_is_repaired() {
 
 /// REQ: K3 (a bounded number of times; the last error is recorded)
 #[test]
-fn a_fault_that_stays_ends_in_an_error_that_names_it() {
+fn a_permanent_fault_ends_in_an_error_that_names_it() {
     for (fault, kind) in [
         (InjectedFault::DataCrc(2), ErrorKind::DataCrc),
         (InjectedFault::NoResponse, ErrorKind::CommandTimeout),
@@ -181,7 +181,7 @@ fn addresses_beyond_the_card_are_never_sent() {
 }
 
 #[test]
-fn a_refusal_is_named_and_not_repeated() {
+fn a_request_that_the_card_refuses_is_not_repeated() {
     use drv_mmc::state::StatusError;
     for dma in [true, false] {
         let bench = Bench::emmc();

@@ -1,4 +1,4 @@
-//! Identification of every kind of card, and what can prevent it.
+//! Identification of every kind of card, and the errors that prevent it.
 
 mod common;
 
@@ -63,9 +63,9 @@ fn every_kind_of_card_is_identified_and_used() {
     }
 }
 
-/// Neither a bus that is too wide for the wiring nor a timing that does not work keeps the card from being used.
+/// A card is used over a slow bus of one line if the wide one or the fast timing does not work.
 #[test]
-fn a_bus_that_does_not_work_is_left_alone() {
+fn a_bus_that_does_not_work_is_not_used() {
     for (model, blocks) in MODELS {
         for (working_lines, high_speed_works) in [(8, false), (1, true), (1, false)] {
             let bench = Bench::of(model, blocks);
@@ -89,7 +89,7 @@ fn a_bus_that_does_not_work_is_left_alone() {
 }
 
 #[test]
-fn what_prevents_identification_is_named() {
+fn the_error_of_an_identification_names_the_cause() {
     let identify = |bench: &Bench| {
         let mut card = bench.card(true);
         let result = bench.sim.block_on(card.identify());
@@ -126,7 +126,7 @@ fn what_prevents_identification_is_named() {
 }
 
 #[test]
-fn a_slow_card_is_waited_for() {
+fn identification_waits_for_a_slow_card() {
     let bench = Bench::emmc();
     bench.sim.card().power_up_polls = 300;
     bench.sim.card().program_us = 400_000;

@@ -1,4 +1,4 @@
-//! Normal operation: transfers, and what can go wrong with them.
+//! The normal path: transfers, and faults during them.
 
 mod common;
 
@@ -91,7 +91,7 @@ fn blocks_beyond_the_card_are_never_sent() {
     assert_eq!(
         bench.sim.block_on(card.read(end, &[])),
         Ok(()),
-        "no blocks are always there"
+        "a request for no blocks succeeds"
     );
 }
 
@@ -121,9 +121,9 @@ fn a_cache_is_used_only_if_wanted_and_then_flushed() {
     }
 }
 
-/// Every fault that passes is repaired, and named in the health.
+/// Every transient fault is repaired, and is the last error of the card's health.
 #[test]
-fn faults_that_pass_are_repaired() {
+fn transient_faults_are_repaired() {
     let faults = [
         (InjectedFault::NoResponse, ErrorKind::CommandTimeout),
         (InjectedFault::ResponseLost, ErrorKind::CommandTimeout),
@@ -180,7 +180,7 @@ fn faults_that_pass_are_repaired() {
 }
 
 #[test]
-fn faults_that_stay_are_reported_after_three_attempts() {
+fn permanent_faults_are_reported_after_three_attempts() {
     for fault in [
         InjectedFault::DataCrc(1),
         InjectedFault::NoResponse,
@@ -206,12 +206,12 @@ fn faults_that_stay_are_reported_after_three_attempts() {
         bench
             .sim
             .block_on(card.write(8, &bench.data[..4]))
-            .expect("the fault has gone");
+            .expect("the fault is removed");
     }
 }
 
 #[test]
-fn refusals_are_named_and_not_repeated() {
+fn requests_that_the_card_refuses_are_not_repeated() {
     for dma in [true, false] {
         let bench = Bench::emmc();
         bench.sim.card().protected = Some(1000..1100);
@@ -239,7 +239,7 @@ fn refusals_are_named_and_not_repeated() {
 }
 
 #[test]
-fn a_card_that_is_taken_out_is_an_error_at_once() {
+fn a_removed_card_is_reported_at_once() {
     let bench = Bench::emmc();
     let mut card = bench.card(true);
     bench
@@ -255,7 +255,7 @@ fn a_card_that_is_taken_out_is_an_error_at_once() {
     assert_eq!(result, Err(host(ErrorKind::CardGone, 13)));
 }
 
-/// A request whose future was dropped at any point leaves the card usable.
+/// The card is usable after the future of a request was dropped at any point.
 #[test]
 fn a_dropped_request_is_ended_by_the_next() {
     for dma in [true, false] {
@@ -324,7 +324,7 @@ fn any_request_resumes_a_suspended_card() {
     }
 }
 
-/// The card forgot everything while it was suspended, or after a dip of its supply.
+/// A card may lose its state while it is suspended, or after a dip of its supply.
 #[test]
 fn a_card_that_lost_its_state_is_identified_again() {
     let bench = Bench::emmc();
@@ -341,7 +341,7 @@ fn a_card_that_lost_its_state_is_identified_again() {
         .expect("it is identified again");
     assert!(bench.holds(8, 4));
     assert_eq!(card.health().identifications, 2);
-    // With data in a cache it is an error: they may be gone.
+    // With data in a cache it is an error: they may be lost.
     let bench = Bench::new(emmc().with_cache(64));
     let mut card = bench.card_with_cache(true, true);
     bench

@@ -1,9 +1,10 @@
-//! Any faults, any crash: the emergency path ends in time, tells the truth and harms nothing.
+//! Random faults after a crash at a random point: the emergency path ends in time, reports the truth,
+//! and changes no other block.
 
 mod common;
 
 use block_device::BlockDevice;
-use common::{Bench, MODELS, record_is_there, write_record};
+use common::{Bench, MODELS, crash_is_there, write_crash};
 use drv_sdhci_sim::{FaultPlan, InjectedFault};
 use proptest::prelude::*;
 
@@ -59,7 +60,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_emergency_path_ends_and_tells_the_truth(
+    fn the_emergency_path_ends_in_time_and_reports_the_truth(
         model in 0usize..5,
         dma in any::<bool>(),
         crash_after in 0u64..400,
@@ -71,7 +72,7 @@ proptest! {
         let bench = Bench::of(model, blocks);
         bench.sim.controller().powers_card = powers_card;
         let location = bench.identified();
-        // What is on the card must stay there, but for the blocks that are being written.
+        // These blocks must keep their content: nothing that follows writes them.
         bench.fill(77, 20);
         let mut card = bench.card(true);
         bench.sim.block_on(card.identify()).expect("the card is healthy");
@@ -89,18 +90,18 @@ proptest! {
         bench.fill(0xC0FFEE, 12);
         let start = bench.sim.now_us();
         let mut card = bench.emergency(dma);
-        let result = card.prepare(&location).and_then(|_| write_record(&mut card, &bench));
+        let result = card.prepare(&location).and_then(|_| write_crash(&mut card, &bench));
         let took_ms = (bench.sim.now_us() - start) / 1000;
         prop_assert!(took_ms < 2_000, "took {} ms: {:?}", took_ms, result);
         prop_assert!(!bench.sim.controller().signals_enabled());
         if result.is_ok() {
-            prop_assert!(record_is_there(&bench), "{:?}", card.report());
+            prop_assert!(crash_is_there(&bench), "{:?}", card.report());
         } else {
             prop_assert_ne!(card.report().last_error, 0);
         }
         if bench.sim.controller().has_card() {
             bench.fill(77, 20);
-            prop_assert!(bench.holds(420, 20), "blocks that nobody wrote have changed");
+            prop_assert!(bench.holds(420, 20), "blocks that were not written have changed");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Both drivers, against the simulated controller, with a card that is in transfer state.
+//! Both drivers with the simulated controller and a card that is in transfer state.
 
 use block_device::Block;
 use drv_sdhci::adma2::MAX_BLOCKS;
@@ -42,7 +42,7 @@ enum Either<'a> {
     Emergency(EmergencyController<'a, Simulator, SimBoard, SimTime>),
 }
 
-/// One of the two drivers, behind one face for these tests.
+/// One of the two drivers, behind one interface for these tests.
 struct Driver<'a> {
     sim: Simulator,
     either: Either<'a>,
@@ -69,7 +69,8 @@ impl Slot {
 }
 
 impl Driver<'_> {
-    /// Resets the controller; the card, which may have lost its power meanwhile, is in transfer state afterwards.
+    /// Resets the controller. The card, which may lose its power in the reset, is put into transfer
+    /// state.
     fn reset(&mut self) -> Result<(), Error> {
         let result = match &mut self.either {
             Either::Normal(controller) => self.sim.block_on(controller.reset(BUS)),
@@ -179,8 +180,39 @@ fn blocks_that_dma_cannot_reach_go_through_the_buffer_port() {
     }
 }
 
+/// A register of the card may be shorter than a block: all of it arrives, and nothing behind it changes.
 #[test]
-fn requests_that_cannot_be_described_are_not_sent() {
+fn blocks_of_every_length_arrive_whole() {
+    let slot = Slot::new();
+    let stored: Vec<u32> = (1..=128).collect();
+    let back = slot.sim.buffer(1);
+    for dma in [true, false] {
+        for mut driver in slot.drivers(dma) {
+            driver.reset().expect("the slot is healthy");
+            slot.sim.card().preset(7, &stored);
+            for block_len in (0..=512).filter_map(BlockLen::new) {
+                back[0].fill(0);
+                let read = Data {
+                    block_len,
+                    multiple: false,
+                    auto: AutoCommand::None,
+                    ..multiple(Direction::Read, &back)
+                };
+                driver
+                    .transfer(&command(17, 7), &read)
+                    .expect("the slot is healthy");
+                let words = usize::from(block_len.bytes()) / 4;
+                let arrived: Vec<u32> = (0..128).map(|word| back[0].word(word)).collect();
+                assert_eq!(arrived[..words], stored[..words], "{block_len:?} dma {dma}");
+                assert!(arrived[words..].iter().all(|word| *word == 0));
+            }
+        }
+    }
+    assert_eq!(slot.sim.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn requests_without_blocks_or_with_too_many_are_not_sent() {
     let slot = Slot::new();
     let data = slot.sim.buffer(MAX_BLOCKS + 1);
     for mut driver in slot.drivers(true) {
@@ -258,7 +290,7 @@ fn every_fault_is_named_by_both_drivers() {
 }
 
 #[test]
-fn busy_after_a_command_is_waited_for() {
+fn both_drivers_wait_while_the_card_is_busy_after_a_command() {
     let slot = Slot::new();
     for mut driver in slot.drivers(true) {
         driver.reset().expect("the slot is healthy");
@@ -286,7 +318,7 @@ fn busy_after_a_command_is_waited_for() {
 }
 
 #[test]
-fn without_card_detect_a_slot_that_looks_empty_is_tried() {
+fn without_card_detect_a_slot_that_seems_empty_is_tried() {
     let mut slot = Slot::new();
     slot.board = slot.sim.board(1).without_card_detect();
     let card = slot.sim.eject().expect("there was one");
@@ -305,7 +337,7 @@ fn without_card_detect_a_slot_that_looks_empty_is_tried() {
 }
 
 #[test]
-fn errors_that_nobody_cleared_do_not_disturb() {
+fn stale_status_bits_do_not_disturb_a_request() {
     let slot = Slot::new();
     for mut driver in slot.drivers(true) {
         driver.reset().expect("the slot is healthy");

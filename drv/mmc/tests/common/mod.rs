@@ -1,4 +1,4 @@
-//! A simulated slot with both drivers, and data to move.
+//! A simulated slot, both drivers for it, and data to move.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use block_device::PolledDevice;
@@ -39,8 +39,8 @@ pub struct Bench {
     pub data: Buffer,
     pub back: Buffer,
     pub lines: u8,
-    /// The deepest rest that the board allows.
-    pub rest: Suspended,
+    /// The deepest suspend that the board allows.
+    pub suspend: Suspended,
 }
 
 impl Bench {
@@ -55,7 +55,7 @@ impl Bench {
             data,
             back,
             lines: 8,
-            rest: Suspended::ClockOff,
+            suspend: Suspended::ClockOff,
         }
     }
 
@@ -69,14 +69,14 @@ impl Bench {
 
     pub fn board(&self) -> SimBoard {
         let board = self.sim.board(self.lines);
-        match self.rest {
+        match self.suspend {
             Suspended::ClockOff => board,
             Suspended::Asleep => board.with_sleep(),
             Suspended::PowerOff => board.with_power_cut(),
         }
     }
 
-    /// The driver of normal operation.
+    /// The driver of the normal path.
     pub fn card(&self, dma: bool) -> SimNormalCard<'_> {
         self.card_with_cache(dma, false)
     }
@@ -88,7 +88,7 @@ impl Bench {
         NormalCard::new(host, &self.scratch[0], CardKind::Emmc, cache)
     }
 
-    /// The driver of the emergency.
+    /// The driver of the emergency path.
     pub fn emergency(&self, dma: bool) -> SimEmergencyCard<'_> {
         self.emergency_with(dma, SETTINGS)
     }
@@ -99,7 +99,7 @@ impl Bench {
         EmergencyCard::new(self.sim.clone(), board, self.sim.time(), memory, settings)
     }
 
-    /// Identifies the card as normal operation would; what is left is its location.
+    /// Identifies the card by the normal path, and returns its location.
     pub fn identified(&self) -> CardLocation {
         let mut card = self.card(true);
         self.sim
@@ -108,7 +108,7 @@ impl Bench {
         *card.location()
     }
 
-    /// Fills the first `blocks` blocks of the data with something that depends on `seed`.
+    /// Fills the first `blocks` blocks of the data with a pattern that depends on `seed`.
     pub fn fill(&self, seed: u32, blocks: usize) {
         for (number, block) in self.data[..blocks].iter().enumerate() {
             for word in 0..128 {
@@ -129,7 +129,7 @@ impl Bench {
             })
     }
 
-    /// Whether `back` is the data.
+    /// Whether the first blocks of `back` are the data.
     pub fn same(&self, blocks: usize) -> bool {
         let pairs = self.data[..blocks].iter().zip(&self.back[..blocks]);
         pairs
@@ -141,7 +141,7 @@ impl Bench {
         self.back.iter().for_each(|block| block.fill(0xDEAD_DEAD));
     }
 
-    /// The driver did nothing that the hardware forbids.
+    /// Checks that the driver has not misused the hardware.
     pub fn assert_clean(&self) {
         assert_eq!(self.sim.violations(), Vec::<String>::new());
     }
@@ -158,8 +158,8 @@ pub fn host(kind: ErrorKind, command: u8) -> Error {
     Error::Host(drv_sdhci::Error { kind, command })
 }
 
-/// A record as the recorder writes it: log tail, header and body, commit.
-pub fn write_record(
+/// Writes a crash as the recorder does: log tail, header and body, commit.
+pub fn write_crash(
     card: &mut SimEmergencyCard<'_>,
     bench: &Bench,
 ) -> Result<EmergencyReport, PhaseFailure> {
@@ -171,7 +171,7 @@ pub fn write_record(
     card.complete()
 }
 
-pub fn record_is_there(bench: &Bench) -> bool {
+pub fn crash_is_there(bench: &Bench) -> bool {
     let card = bench.sim.card();
     let places = (400..409).chain(500..502).chain([600]);
     card.volatile_blocks() == 0
@@ -181,16 +181,17 @@ pub fn record_is_there(bench: &Bench) -> bool {
         })
 }
 
-/// Takes over and writes a record; both must succeed, within the time that the settings allow.
+/// Runs the emergency path: prepares and writes a crash. Both must succeed, within the time that the
+/// settings allow.
 pub fn rescue(bench: &Bench, location: &CardLocation, dma: bool, what: &str) -> EmergencyReport {
     bench.fill(0xC0FFEE, 12);
     let start = bench.sim.now_us();
     let mut card = bench.emergency(dma);
     let prepared = card.prepare(location);
     assert!(prepared.is_ok(), "{what}: {prepared:?} {:?}", card.report());
-    let written = write_record(&mut card, bench);
+    let written = write_crash(&mut card, bench);
     assert!(written.is_ok(), "{what}: {written:?} {:?}", card.report());
-    assert!(record_is_there(bench), "{what}: {:?}", card.report());
+    assert!(crash_is_there(bench), "{what}: {:?}", card.report());
     assert_eq!(bench.sim.card().state(), SimCardState::Transfer, "{what}");
     assert!(
         !bench.sim.controller().signals_enabled(),
