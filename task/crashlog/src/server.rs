@@ -96,8 +96,8 @@ impl InOrderCrashLogImpl for Server<'_> {
         };
         let now = sys_get_timer().now;
         let header = LogHeader {
-            stream: on_card(stream),
-            level: level_on_card(level),
+            stream,
+            level,
             // The kernel's task indices have 10 bits.
             task: task as u16,
             lost,
@@ -175,27 +175,6 @@ impl InOrderCrashLogImpl for Server<'_> {
         out: Out,
     ) -> Result<(), RequestError<CrashLogError>> {
         self.put(msg, Wanted::ReadPage { page, out })
-    }
-}
-
-/// The stream by its name on the card; the two enumerations have the same numbers.
-fn on_card(stream: Stream) -> crashlog_retained::Stream {
-    match stream {
-        Stream::Console => crashlog_retained::Stream::Console,
-        Stream::Event => crashlog_retained::Stream::Event,
-        Stream::Fault => crashlog_retained::Stream::Fault,
-        Stream::Trace => crashlog_retained::Stream::Trace,
-    }
-}
-
-/// The level by its name on the card.
-fn level_on_card(level: Level) -> crashlog_retained::Level {
-    match level {
-        Level::Error => crashlog_retained::Level::Error,
-        Level::Warn => crashlog_retained::Level::Warn,
-        Level::Info => crashlog_retained::Level::Info,
-        Level::Debug => crashlog_retained::Level::Debug,
-        Level::Trace => crashlog_retained::Level::Trace,
     }
 }
 

@@ -94,10 +94,10 @@ impl Evidence {
         tool.verify(card)?;
         let list = tool.json(["list".as_ref(), "--json".as_ref(), card.as_os_str()])?;
         Ok(Self {
-            records: list["records"]
+            records: list["crashes"]
                 .as_array()
                 .cloned()
-                .context("`list --json` has no records")?,
+                .context("`list --json` has no crashes")?,
             slots: list["card"]["slots"]
                 .as_u64()
                 .context("`list --json` has no slots")?,

@@ -94,10 +94,10 @@ impl Tool {
     /// The crash records, as `list --json` has them.
     pub fn records(&self, card: &Path) -> Result<Vec<Value>> {
         let value = self.json(["list".as_ref(), "--json".as_ref(), card.as_os_str()])?;
-        value["records"]
+        value["crashes"]
             .as_array()
             .cloned()
-            .context("`list --json` has no records")
+            .context("`list --json` has no crashes")
     }
 
     /// One crash record, as `show --json` has it.
