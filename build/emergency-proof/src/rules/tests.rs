@@ -4,7 +4,7 @@ use super::*;
 
 const RULES: Rules<'_> = Rules {
     not_taken: &[("main", "normal")],
-    normal: &["driver::interrupt::"],
+    normal: &["driver::normal::"],
     panics: &["core::panicking::"],
     system_calls: &[0, 9],
     polled_once: &["store::"],
@@ -26,7 +26,7 @@ fn program() -> Program {
         (2, function("main", 8, &[3, 4])),
         (3, function("normal", 500, &[9])),
         (4, function("emergency", 40, &[5, 6])),
-        (5, function("driver::polled::write", 20, &[7])),
+        (5, function("driver::emergency::write", 20, &[7])),
         (6, function("stub", 4, &[])),
         (7, function("OUTLINED_FUNCTION_1", 0, &[])),
         (9, function("core::panicking::panic", 8, &[])),
@@ -64,28 +64,30 @@ fn a_clean_path_is_measured() {
     assert_eq!(findings.system_calls[&0], ["emergency".to_string()].into());
     assert_eq!(
         findings.deepest,
-        ["main (8)", "emergency (40)", "driver::polled::write (20)"]
+        [
+            "main (8)",
+            "emergency (40)",
+            "driver::emergency::write (20)"
+        ]
     );
 }
 
 #[test]
 fn the_normal_path_is_not_called() {
-    let broken = broken(7, |f| {
-        f.names = vec!["<driver::interrupt::X>::begin".into()]
-    });
+    let broken = broken(7, |f| f.names = vec!["<driver::normal::X>::begin".into()]);
     one(
         &broken,
         &[
             "X::begin",
             "normal path",
-            "_start > main > emergency > driver::polled::write",
+            "_start > main > emergency > driver::emergency::write",
         ],
     );
 }
 
 #[test]
-fn nor_as_the_parameter_of_a_generic() {
-    let name = "store::read::<driver::interrupt::Controller>";
+fn the_normal_path_is_not_a_type_parameter() {
+    let name = "store::read::<driver::normal::Controller>";
     one(
         &broken(7, |f| f.names = vec![name.into()]),
         &["normal path"],
@@ -93,20 +95,20 @@ fn nor_as_the_parameter_of_a_generic() {
 }
 
 #[test]
-fn a_merged_function_belongs_to_both() {
-    let names = ["<driver::interrupt::X>::get", "<driver::polled::X>::get"];
+fn a_merged_function_may_have_a_name_of_the_normal_path() {
+    let names = ["<driver::normal::X>::get", "<driver::emergency::X>::get"];
     let broken = broken(7, |f| f.names = names.map(String::from).into());
     assert_eq!(broken, [""; 0]);
 }
 
 #[test]
-fn nothing_panics() {
+fn a_panic_is_found() {
     let line = "`OUTLINED_FUNCTION_1` can panic, by `core::panicking::panic`";
     one(&broken(7, |f| f.calls = [(9, 1)].into()), &[line]);
 }
 
 #[test]
-fn an_asynchronous_function_may_check_once_that_it_has_not_ended() {
+fn an_async_function_may_panic_at_one_place_if_polled_after_completion() {
     let change = |name: &str, sites: usize, traps: usize| {
         broken(7, |f| {
             f.names = vec![name.into()];
@@ -123,10 +125,10 @@ fn an_asynchronous_function_may_check_once_that_it_has_not_ended() {
 }
 
 #[test]
-fn nothing_comes_back_to_itself() {
+fn recursion_is_found() {
     one(
         &broken(7, |f| f.calls = [(5, 1)].into()),
-        &["recursion", "driver::polled::write"],
+        &["recursion", "driver::emergency::write"],
     );
     one(&broken(7, |f| f.calls = [(7, 1)].into()), &["recursion"]);
 }
@@ -143,24 +145,21 @@ fn only_allowed_system_calls_are_made() {
     );
     one(
         &broken(6, |f| f.system_calls = [None].into()),
-        &["not told"],
+        &["not a constant"],
     );
 }
 
 #[test]
-fn every_call_is_known() {
+fn a_call_with_an_unknown_target_is_found() {
     one(
         &broken(5, |f| f.unknown = vec![0x8000]),
-        &["driver::polled::write", "0x8000"],
+        &["driver::emergency::write", "0x8000"],
     );
 }
 
 #[test]
-fn nothing_faults() {
-    one(
-        &broken(5, |f| f.traps = vec![0x8000]),
-        &["0x8000", "faults"],
-    );
+fn a_trap_is_found() {
+    one(&broken(5, |f| f.traps = vec![0x8000]), &["0x8000", "traps"]);
 }
 
 #[test]
@@ -172,7 +171,7 @@ fn the_stack_is_bounded() {
 }
 
 #[test]
-fn normal_operation_leaves_the_path_at_one_place() {
+fn normal_operation_is_entered_at_one_place() {
     one(
         &broken(2, |f| f.calls = [(4, 1)].into()),
         &["found 0 times", "inlined"],
