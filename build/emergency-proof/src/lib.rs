@@ -36,7 +36,7 @@ const STACK_BUDGET: u32 = 1536;
 /// deadlines, REFRESH_TASK_ID for the supervisor's task id and its own.
 const SYSTEM_CALLS: [(u32, &str); 3] = [(0, "SEND"), (9, "GET_TIMER"), (10, "REFRESH_TASK_ID")];
 
-/// The call that enters normal operation: caller and callee.
+/// By which normal operation leaves the path.
 const TO_NORMAL: (&str, &str) = ("main", "task_crashlog::normal");
 
 /// Searches the card for the partition; called if retained memory has no location of it.

@@ -117,7 +117,7 @@ fn an_acknowledged_record_goes_first() {
 
 /// REQ: P2
 /// REQ: P10
-/// REQ: P12 (in part: fault)
+/// REQ: P12
 /// Everything about a crash is in its record; what did not fit is marked, with the size it had.
 #[test]
 fn a_record_says_everything() {
