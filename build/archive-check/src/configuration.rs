@@ -1,7 +1,7 @@
-//! The configuration files: app.toml, chip.toml, memory.toml, patches.toml (humility.md, section 2).
+//! The configuration files: app.toml, chip.toml, memory.toml, patches.toml
 
-use super::Report;
 use super::container::Archive;
+use super::{Report, Topic};
 use toml::{Table, Value};
 
 /// Checks the configuration.
@@ -19,7 +19,7 @@ fn is_u32(value: Option<&Value>) -> bool {
 
 fn app(archive: &Archive, report: &mut Report) {
     let app = &archive.app;
-    let mut add = |what: String| report.add("app.toml", "2", what);
+    let mut add = |what: String| report.add("app.toml", Topic::Configuration, what);
     for key in ["target", "name", "board"] {
         if !app.get(key).is_some_and(Value::is_str) {
             add(format!("has no string `{key}`"));
@@ -79,7 +79,7 @@ fn app(archive: &Archive, report: &mut Report) {
         if !sound {
             report.add(
                 "chip.toml",
-                "2",
+                Topic::Configuration,
                 format!("{name} needs address and size, and interrupts as numbers"),
             );
         }
@@ -107,7 +107,7 @@ fn peripherals(archive: &Archive) -> Table {
         .unwrap_or_default()
 }
 
-/// What is wrong with the table of one task.
+/// What Humility would not accept in the table of one task.
 fn task_problems(task: &Value, peripherals: &Table) -> Vec<String> {
     let mut problems = Vec::new();
     let strings = |key: &str| -> Option<Vec<&str>> {
@@ -165,7 +165,7 @@ fn memory(archive: &Archive, report: &mut Report) {
         if !sound {
             report.add(
                 "memory.toml",
-                "2",
+                Topic::Configuration,
                 format!(
                     "`{name}` is no list of tables with an address; Humility refuses the archive"
                 ),
@@ -179,7 +179,7 @@ fn memory(archive: &Archive, report: &mut Report) {
             if !memory.contains_key(region) {
                 report.add(
                     "memory.toml",
-                    "2",
+                    Topic::Configuration,
                     format!("has no `{region}`, which task {task} has as an extern-region"),
                 );
             }
@@ -187,7 +187,7 @@ fn memory(archive: &Archive, report: &mut Report) {
     }
 }
 
-/// What an archive was patched with: Humility takes no other keys, and no task that is not there.
+/// Checks patches.toml. Humility refuses unknown keys, and tasks that do not exist.
 fn patches(archive: &Archive, report: &mut Report) {
     let name = "patches.toml";
     if archive.get(name).is_none() {
@@ -196,7 +196,7 @@ fn patches(archive: &Archive, report: &mut Report) {
     let Some(patches) = archive.table(name, report) else {
         return;
     };
-    let mut add = |what: String| report.add(name, "2", what);
+    let mut add = |what: String| report.add(name, Topic::Configuration, what);
     let mut keys: Vec<&str> = patches.keys().map(String::as_str).collect();
     keys.sort_unstable();
     if keys != ["features", "name"] {

@@ -1,6 +1,6 @@
-//! The zip file, its members and the image (humility.md, section 1).
+//! The zip file, its members and the image
 
-use super::Report;
+use super::{Report, Topic};
 use anyhow::{Context, Result};
 use object::LittleEndian;
 use object::elf::{EM_ARM, ET_REL, FileHeader32, PT_LOAD, SHF_ALLOC, SHF_WRITE, SHT_PROGBITS};
@@ -9,10 +9,10 @@ use std::io::{Cursor, Read};
 use toml::Table;
 use zip::{CompressionMethod, ZipArchive};
 
-/// The newest version that Humility takes.
+/// The newest version of archives that Humility accepts.
 const NEWEST_VERSION: u32 = 11;
 
-/// What Humility looks for; without these it does not load the archive, or cannot say much about it.
+/// Members that Humility needs, to load the archive or for its commands.
 const WANTED: [&str; 6] = [
     "app.toml",
     "elf/kernel",
@@ -34,11 +34,11 @@ pub struct Member {
 /// An archive in memory.
 #[derive(Debug, Default)]
 pub struct Archive {
-    /// Of the zip file; Humility tells by it that it is a build archive.
+    /// Comment of the zip file. Humility recognises a build archive by it.
     pub comment: Vec<u8>,
     /// In order.
     pub members: Vec<Member>,
-    /// The configuration.
+    /// `app.toml`; empty if it is missing or no TOML.
     pub app: Table,
 }
 
@@ -47,7 +47,7 @@ pub struct Archive {
 pub struct Flash<'a> {
     /// Of the first byte.
     pub address: u32,
-    /// What is there.
+    /// Content.
     pub bytes: &'a [u8],
 }
 
@@ -69,7 +69,7 @@ impl Archive {
             ) {
                 report.add(
                     &name,
-                    "1",
+                    Topic::Archive,
                     format!(
                         "is packed with {}; use deflate or bzip2",
                         file.compression()
@@ -107,17 +107,17 @@ impl Archive {
         kernel.into_iter().chain(self.tasks()).collect()
     }
 
-    /// A member that is TOML.
+    /// A member parsed as TOML; one that is no TOML is reported.
     pub fn table(&self, name: &str, report: &mut Report) -> Option<Table> {
         let text = std::str::from_utf8(self.get(name)?);
         let table = text.ok().and_then(|text| text.parse().ok());
         if table.is_none() {
-            report.add(name, "2", "is no TOML");
+            report.add(name, Topic::Configuration, "is no TOML");
         }
         table
     }
 
-    /// What is in flash: every PROGBITS section of the image.
+    /// The content of flash: every PROGBITS section of the image.
     pub fn flash(&self) -> Vec<Flash<'_>> {
         let endian = LittleEndian;
         let Some(data) = self.get("img/final.elf") else {
@@ -153,7 +153,7 @@ pub(crate) fn check(archive: &Archive, report: &mut Report) {
     comment(archive, report);
     for name in WANTED {
         if archive.get(name).is_none() {
-            report.add("archive", "1", format!("has no member {name}"));
+            report.add("archive", Topic::Archive, format!("has no member {name}"));
         }
     }
     if let Some(text) = archive.get("img/flash.ron") {
@@ -161,7 +161,11 @@ pub(crate) fn check(archive: &Archive, report: &mut Report) {
             .ok()
             .map(ron::from_str::<FlashRon>);
         if !matches!(parsed, Some(Ok(_))) {
-            report.add("img/flash.ron", "1", "is no RON with a field `chip`");
+            report.add(
+                "img/flash.ron",
+                Topic::Archive,
+                "is no RON with a field `chip`",
+            );
         }
     }
     for name in ["git-rev", "image-name"] {
@@ -169,13 +173,13 @@ pub(crate) fn check(archive: &Archive, report: &mut Report) {
             .get(name)
             .is_some_and(|bytes| std::str::from_utf8(bytes).is_err())
         {
-            report.add(name, "1", "is no UTF-8");
+            report.add(name, Topic::Archive, "is no UTF-8");
         }
     }
     final_elf(archive, report);
 }
 
-/// What the debug probe has to know.
+/// `img/flash.ron`.
 #[derive(serde::Deserialize)]
 #[allow(dead_code, reason = "only whether it can be read is of interest")]
 struct FlashRon {
@@ -192,12 +196,12 @@ fn comment(archive: &Archive, report: &mut Report) {
         Some(version) if version <= NEWEST_VERSION => {}
         Some(version) => report.add(
             "archive",
-            "1",
+            Topic::Archive,
             format!("has version {version}; Humility takes none above {NEWEST_VERSION}"),
         ),
         None => report.add(
             "archive",
-            "1",
+            Topic::Archive,
             format!("has the comment {text:?}; it must be `hubris build archive v{NEWEST_VERSION}` and nothing else"),
         ),
     }
@@ -210,10 +214,10 @@ fn final_elf(archive: &Archive, report: &mut Report) {
     };
     let endian = LittleEndian;
     let Ok(header) = FileHeader32::<LittleEndian>::parse(data) else {
-        report.add(name, "1.2", "is no 32-bit ELF file");
+        report.add(name, Topic::Image, "is no 32-bit ELF file");
         return;
     };
-    let mut add = |what: String| report.add(name, "1.2", what);
+    let mut add = |what: String| report.add(name, Topic::Image, what);
     if header.e_machine.get(endian) != EM_ARM || header.e_type.get(endian) != ET_REL {
         add("its type must be ET_REL and its machine EM_ARM, as upstream's".into());
     }

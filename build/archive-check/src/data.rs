@@ -1,9 +1,9 @@
-//! Trace ring buffers, counters and Idol interfaces (humility.md, sections 7 to 9).
+//! Trace ring buffers, counters and Idol interfaces
 
-use super::Report;
 use super::dwarf::{Debug, Struct, Type};
 use super::hiffy;
 use super::program::Program;
+use super::{Report, Topic};
 use idol::syntax::{Interface, Reply};
 use object::{Object, ObjectSection};
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub fn check(objects: &[Program], debugs: &[Debug], report: &mut Report) {
             {
                 report.add(
                     &program.member,
-                    "7",
+                    Topic::RingBuffers,
                     format!("ring buffer `{}`: {what}", variable.name),
                 );
             }
@@ -30,7 +30,7 @@ pub fn check(objects: &[Program], debugs: &[Debug], report: &mut Report) {
             {
                 report.add(
                     &program.member,
-                    "8",
+                    Topic::Counters,
                     format!("counters `{}`: {what}", variable.name),
                 );
             }
@@ -40,7 +40,7 @@ pub fn check(objects: &[Program], debugs: &[Debug], report: &mut Report) {
             if variable.name.ends_with("_CLIENT_COUNTERS") && !ty.ends_with("EventCounts") {
                 report.add(
                     &program.member,
-                    "8",
+                    Topic::Counters,
                     format!(
                         "counters `{}` are a `{ty}`; `counters ipc` takes the interface's name from `<Interface>EventCounts`",
                         variable.name
@@ -53,7 +53,7 @@ pub fn check(objects: &[Program], debugs: &[Debug], report: &mut Report) {
         {
             report.add(
                 &program.member,
-                "9",
+                Topic::Hiffy,
                 format!("serves interface `{interface}`, as `{other}` does; names must be unique over all tasks"),
             );
         }
@@ -63,7 +63,7 @@ pub fn check(objects: &[Program], debugs: &[Debug], report: &mut Report) {
     }
 }
 
-/// A static that is a ring buffer.
+/// Checks that a static has the shape of a ring buffer.
 fn ring_variable(debug: &Debug, at: usize) -> Result<(), String> {
     let it = debug.structure(at).ok_or("is no structure")?;
     if it.name.starts_with("CountedRingbuf") {
@@ -186,14 +186,14 @@ fn counters_of(debug: &Debug, at: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks the interface that a program serves; returns its name.
+/// Checks the interface that a program serves, and returns its name.
 fn interface(program: &Program, debug: &Debug, report: &mut Report) -> Option<String> {
     let file = program.file().ok()?;
     let data = file.section_by_name(".idolatry")?.data().ok()?.to_vec();
     if data.is_empty() {
         return None;
     }
-    let mut add = |what: String| report.add(&program.member, "9", what);
+    let mut add = |what: String| report.add(&program.member, Topic::Hiffy, what);
     let Ok(text) = std::str::from_utf8(&data) else {
         add("section .idolatry is no UTF-8".into());
         return None;
@@ -231,15 +231,15 @@ fn interface(program: &Program, debug: &Debug, report: &mut Report) -> Option<St
     Some(name)
 }
 
-/// What keeps Humility from decoding a reply.
+/// Why Humility could not decode a reply; `None` if it can.
 fn reply(debug: &Debug, interface: &str, op: &str, reply: &Reply) -> Option<String> {
     use quote::ToTokens;
     let plain = |ty: &syn::Type| {
         let text = ty.to_token_stream().to_string().replace(' ', "");
         text.rsplit("::").next().unwrap_or_default().to_string()
     };
-    // Humility shows no tuple of anything but base types: in the debug information the paths of its parts are part of its
-    // name, so no image can do anything about it.
+    // Humility shows tuples of base types alone: other parts are in the tuple's name with their
+    // paths, by which Humility does not find it. That is not an error of the image.
     if matches!(reply.ok().ty, syn::Type::Tuple(_)) {
         return None;
     }

@@ -1,9 +1,10 @@
-//! Reads the types and variables of one program from its DWARF, as Humility reads them.
+//! Types and variables of one program, read from its DWARF as Humility reads it
 //!
-//! What Humility would refuse, or not understand, is reported while reading (humility.md, section 3.1).
+//! Entries and attributes that Humility would refuse, or not understand, are reported while
+//! reading.
 
-use super::Report;
 pub use super::types::{Debug, Member, Struct, Type, Variable};
+use super::{Report, Topic};
 use anyhow::Result;
 use gimli::{AttributeValue, DwAt, DwTag, EndianSlice, LittleEndian, Section, constants as dw};
 use object::{Object, ObjectSection};
@@ -14,7 +15,7 @@ type Unit<'a> = gimli::Unit<Slice<'a>>;
 type Dwarf<'a> = gimli::Dwarf<Slice<'a>>;
 
 impl Debug {
-    /// Reads the program; what is wrong goes to `report`, under `object`.
+    /// Reads the debug information of `file`. Broken rules are reported for the member `object`.
     pub fn read<'a>(file: &impl Object<'a>, object: &str, report: &mut Report) -> Result<Self> {
         let section = |id: gimli::SectionId| -> Result<Slice<'a>> {
             let section = file.section_by_name(id.name());
@@ -37,7 +38,7 @@ impl Debug {
     }
 }
 
-/// An entry that is open while its children are read.
+/// An entry whose children are being read.
 struct Open {
     depth: isize,
     tag: DwTag,
@@ -55,7 +56,7 @@ struct Reader<'r, 'a> {
 }
 
 impl<'a> Reader<'_, 'a> {
-    /// Units are one behind the other, each with its length and version (DWARF 4, section 7.5.1).
+    /// Checks the version of each unit (DWARF 4, section 7.5.1.1).
     fn versions(&mut self, mut units: &[u8]) {
         while let [a, b, c, d, e, f, ..] = units {
             let version = u16::from_le_bytes([*e, *f]);
@@ -102,15 +103,15 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn broken(&mut self, what: String) {
-        self.report.add(self.object, "3.1", what);
+        self.report.add(self.object, Topic::DebugInformation, what);
     }
 
-    /// Rules about how attributes are written.
+    /// Checks the forms of an entry's attributes.
     fn forms(&mut self, unit: &Unit<'a>, entry: &Entry<'a>, files: u64) {
         let at = offset(unit, entry);
         let is_unit = entry.tag() == dw::DW_TAG_compile_unit;
         let raw = |name: DwAt| entry.attr_value_raw(name);
-        // The assembler writes names of its own units in line; nobody looks for these.
+        // The assembler writes the names of its units in line. Humility does not look these up.
         if let Some(name) = raw(dw::DW_AT_name)
             && !is_unit
             && entry.tag() != dw::DW_TAG_label
@@ -173,13 +174,13 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    /// Takes up a type, a member or a variable.
+    /// Adds a type, a member or a variable.
     fn entry(&mut self, unit: &Unit<'a>, entry: &Entry<'a>, open: &[Open]) -> Result<()> {
         let at = offset(unit, entry);
         let name = self.name(unit, entry);
         let size = number(entry, dw::DW_AT_byte_size);
         let ty = reference(unit, entry, dw::DW_AT_type);
-        // A declaration stands for a type elsewhere.
+        // A declaration refers to a type that is defined elsewhere.
         if entry.attr(dw::DW_AT_declaration).is_some() && entry.tag() != dw::DW_TAG_variable {
             return Ok(());
         }
@@ -321,7 +322,7 @@ impl<'a> Reader<'_, 'a> {
         ty: Option<usize>,
     ) {
         let Some(outer) = open.last() else { return };
-        // What tells the variants apart has no name, and belongs to none of them.
+        // The discriminant has no name and is a member of no variant.
         if outer.tag == dw::DW_TAG_variant_part {
             return;
         }
@@ -371,7 +372,7 @@ fn offset(unit: &Unit<'_>, entry: &Entry<'_>) -> usize {
         .map_or(0, |offset| offset.0)
 }
 
-/// Has a variable a place of its own? One that was left out of the program is at address 0.
+/// Whether a variable has an address. One that the linker has discarded has address 0.
 fn placed(entry: &Entry<'_>) -> bool {
     const ADDRESS: u8 = dw::DW_OP_addr.0;
     match entry.attr_value(dw::DW_AT_location) {

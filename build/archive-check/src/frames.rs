@@ -1,8 +1,10 @@
-//! How the stacks of a program are unwound: by `.debug_frame`, and behind a system call by what its stub has pushed
-//! (humility.md, section 4.3).
+//! Whether Humility can unwind the stacks of a program
+//!
+//! It unwinds by `.debug_frame`, and from a stub of a system call by the instructions that push
+//! before its SVC.
 
-use super::Report;
 use super::program::{Program, Symbol};
+use super::{Report, Topic};
 use anyhow::Result;
 use build_elf::names;
 use build_elf::thumb::flow::Flow;
@@ -15,7 +17,7 @@ use object::read::elf::ElfFile32;
 use object::{LittleEndian, Object, ObjectSection};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Frames: of every function, by rules that Humility knows.
+/// Checks that every function has a frame, with rules that Humility implements.
 pub(super) fn check(
     program: &Program,
     file: &ElfFile32<'_, LittleEndian>,
@@ -49,7 +51,7 @@ pub(super) fn check(
             if !known {
                 report.add(
                     &program.member,
-                    "4.3",
+                    Topic::Unwinding,
                     format!("the frame at {first:#x} has a CFA that is not a register plus a number; Humility panics"),
                 );
             }
@@ -57,7 +59,7 @@ pub(super) fn check(
                 if !matches!(rule, RegisterRule::Offset(_)) {
                     report.add(
                         &program.member,
-                        "4.3",
+                        Topic::Unwinding,
                         format!("the frame at {first:#x} saves register {} other than at CFA plus a number; Humility panics", register.0),
                     );
                 }
@@ -67,8 +69,8 @@ pub(super) fn check(
     if program.name == "kernel" {
         return Ok(());
     }
-    // Stubs are unwound by what they push. The compiler's own arithmetic has no frames, on any target: a task never waits
-    // in it.
+    // Humility unwinds stubs by their pushes. The compiler's arithmetic has no frames on any
+    // target; no task waits in it.
     let without =
         |symbol: &Symbol| stubs.contains(&symbol.address) || symbol.name.starts_with("__aeabi_");
     for symbol in program.symbols.iter().filter(|s| s.function && s.size > 0) {
@@ -82,7 +84,7 @@ pub(super) fn check(
         if inside && stubs.contains(&symbol.address) && is_stub(&symbol.name) {
             report.add(
                 &program.member,
-                "4.3",
+                Topic::Unwinding,
                 format!(
                     "function `{demangled}` has a frame in .debug_frame; Humility would count what it pushes twice, so leave \
                      it out"
@@ -92,7 +94,7 @@ pub(super) fn check(
         if !inside && !without(&named) {
             report.add(
                 &program.member,
-                "4.3",
+                Topic::Unwinding,
                 format!("function `{demangled}` has no frame in .debug_frame; stacks through it cannot be unwound"),
             );
         }
@@ -100,8 +102,9 @@ pub(super) fn check(
     Ok(())
 }
 
-/// The first real function of a task must begin at the top of the stack, since that is where unwinding ends.
-pub(super) fn check_entry(address: u32, body: &[u8], add: &mut impl FnMut(&'static str, String)) {
+/// Checks that the entry of a task leaves the stack pointer at the top of the stack, where
+/// unwinding ends.
+pub(super) fn check_entry(address: u32, body: &[u8], add: &mut impl FnMut(Topic, String)) {
     for Instruction {
         address: at, first, ..
     } in Instructions::of(address, body)
@@ -109,7 +112,7 @@ pub(super) fn check_entry(address: u32, body: &[u8], add: &mut impl FnMut(&'stat
         // PUSH, STMDB SP!, SUB SP
         if first & 0xfe00 == 0xb400 || first == 0xe92d || first & 0xff80 == 0xb080 {
             add(
-                "4.3",
+                Topic::Unwinding,
                 format!(
                     "the entry `_start` moves the stack pointer at {at:#x}; stacks are unwound up to where it was at first"
                 ),
@@ -118,13 +121,13 @@ pub(super) fn check_entry(address: u32, body: &[u8], add: &mut impl FnMut(&'stat
     }
 }
 
-/// Is it a stub for a system call? Then everything it pushes is pushed before the SVC, in the same function, and nothing
-/// else moves the stack pointer before.
+/// Whether a function makes a system call. If so, checks that all its pushes are before the SVC,
+/// and that nothing else moves the stack pointer before it.
 pub(super) fn check_stub(
     name: &str,
     address: u32,
     body: &[u8],
-    add: &mut impl FnMut(&'static str, String),
+    add: &mut impl FnMut(Topic, String),
 ) -> bool {
     let mut called = false;
     let mut pushed_behind = false;
@@ -137,7 +140,7 @@ pub(super) fn check_stub(
             _ if !called && moves_stack(first, second) => {
                 moved.get_or_insert(instruction.address);
             }
-            // What lies behind the return is not code.
+            // Behind the return are constants.
             Flow::Return | Flow::Trap if called => break,
             _ if called && push => pushed_behind = true,
             _ => {}
@@ -145,7 +148,7 @@ pub(super) fn check_stub(
     }
     if called && pushed_behind {
         add(
-            "4.3",
+            Topic::Unwinding,
             format!(
                 "function `{name}` pushes behind its SVC; Humility unwinds by what is pushed before it, in the same function"
             ),
@@ -153,7 +156,7 @@ pub(super) fn check_stub(
     }
     if let Some(at) = moved.filter(|_| called && is_stub(name)) {
         add(
-            "4.3",
+            Topic::Unwinding,
             format!(
                 "function `{name}` moves the stack pointer before its SVC, at {at:#x}; Humility follows PUSH and POP alone"
             ),
@@ -162,7 +165,7 @@ pub(super) fn check_stub(
     called
 }
 
-/// A stub of `userlib`: nothing but the call.
+/// Whether it is a stub of `userlib`, which does nothing but the call.
 fn is_stub(name: &str) -> bool {
     let name = names::full(name);
     name.starts_with("userlib::sys_") && name.ends_with("_stub")

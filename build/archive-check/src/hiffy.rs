@@ -1,10 +1,10 @@
-//! The executor of HIF programs (humility.md, section 9).
+//! The variables of the executor of HIF programs
 
-use super::Report;
 use super::dwarf::{Debug, Type};
 use super::program::Program;
+use super::{Report, Topic};
 
-/// What Humility's `hiffy` and `manifest` look for, each of 4 bytes.
+/// Variables of 4 bytes that Humility's `hiffy` and `manifest` look for.
 const HIFFY_WORDS: [&str; 7] = [
     "HIFFY_READY",
     "HIFFY_KICK",
@@ -15,7 +15,7 @@ const HIFFY_WORDS: [&str; 7] = [
     "HIFFY_VERSION_PATCH",
 ];
 
-/// The same, of any size.
+/// Buffers that they look for, of any size.
 const HIFFY_BUFFERS: [&str; 4] = ["HIFFY_TEXT", "HIFFY_DATA", "HIFFY_RSTACK", "HIFFY_FAILURE"];
 
 /// Checks the program called `hiffy`.
@@ -28,7 +28,7 @@ pub fn check(program: &Program, debug: &Debug, report: &mut Report) {
         if size(name) != Some(4) {
             report.add(
                 &program.member,
-                "9",
+                Topic::Hiffy,
                 format!("variable `{name}` must be there, with 4 bytes"),
             );
         }
@@ -37,7 +37,7 @@ pub fn check(program: &Program, debug: &Debug, report: &mut Report) {
         if size(name).is_none() {
             report.add(
                 &program.member,
-                "9",
+                Topic::Hiffy,
                 format!("variable `{name}` must be there"),
             );
         }
@@ -47,7 +47,7 @@ pub fn check(program: &Program, debug: &Debug, report: &mut Report) {
         if found.is_some_and(|found| found != wanted) {
             report.add(
                 &program.member,
-                "9",
+                Topic::Hiffy,
                 format!("variable `{name}` is {found:?}; Humility speaks version 0.3 alone"),
             );
         }
@@ -75,7 +75,7 @@ pub fn check(program: &Program, debug: &Debug, report: &mut Report) {
     if !pairs {
         report.add(
             &program.member,
-            "9",
+            Topic::Hiffy,
             "variable `HIFFY_FUNCTIONS` must be an Option of a pointer to an enum whose variants are pairs of arguments \
              and error",
         );

@@ -1,11 +1,12 @@
-//! What Humility reads of the kernel (humility.md, section 4), and of each task's stack (section 6).
+//! The kernel's variables and tables that Humility reads
 
-use super::Report;
 use super::container::Archive;
 use super::dwarf::{Debug, Struct, Type};
 use super::program::Program;
+use super::{Report, Topic};
 
-/// Structures that are looked up by name in all programs together, so no program may have another of that name.
+/// Structures that Humility looks up by name in all programs together, so all of one name must be
+/// equal.
 const UNIQUE: [&str; 4] = ["Task", "SavedState", "TaskDesc", "RegionDesc"];
 
 /// Checks the kernel, and the stacks of all tasks.
@@ -33,7 +34,7 @@ pub fn check(archive: &Archive, objects: &[Program], debugs: &[Debug], report: &
     kernel.stacks();
 }
 
-/// Several definitions of a structure are fine if they are equal.
+/// Checks that all definitions of such a structure are equal.
 fn unique(objects: &[Program], debugs: &[Debug], report: &mut Report) {
     for name in UNIQUE {
         let mut known: Option<String> = None;
@@ -43,7 +44,7 @@ fn unique(objects: &[Program], debugs: &[Debug], report: &mut Report) {
                 if known.get_or_insert_with(|| shape.clone()) != &shape {
                     report.add(
                         &program.member,
-                        "3.1",
+                        Topic::DebugInformation,
                         format!(
                             "defines a structure `{}` that differs from another one called `{name}`; Humility then finds \
                              neither, so rename it",
@@ -69,7 +70,7 @@ fn shape(debug: &Debug, it: &Struct) -> String {
     format!("{} {} {}", it.name, it.size, members.join(" "))
 }
 
-/// The kernel's program, and what it is held against.
+/// The kernel's program, and what its tables are compared with.
 pub(super) struct Kernel<'a> {
     pub(super) program: &'a Program,
     pub(super) debug: &'a Debug,
@@ -79,9 +80,9 @@ pub(super) struct Kernel<'a> {
 }
 
 impl Kernel<'_> {
-    pub(super) fn expect(&mut self, holds: bool, section: &'static str, what: impl Into<String>) {
+    pub(super) fn expect(&mut self, holds: bool, topic: Topic, what: impl Into<String>) {
         if !holds {
-            self.report.add(&self.program.member, section, what);
+            self.report.add(&self.program.member, topic, what);
         }
     }
 
@@ -96,32 +97,32 @@ impl Kernel<'_> {
         let old = symbol("TASK_TABLE_BASE").is_some();
         self.expect(
             placed,
-            "3",
+            Topic::Program,
             "symbol `HUBRIS_IMAGE_ID` must be there, with 8 bytes in the file; Humility compares it with the target's",
         );
         self.expect(
             current,
-            "3",
+            Topic::Program,
             "symbol `CURRENT_TASK_PTR` must be there, with 4 bytes",
         );
         self.expect(
             stack == [true; 2],
-            "3",
+            Topic::Program,
             "symbols `_stack_base` and `_stack_start` must be there, absolute; they are the kernel's stack",
         );
         self.expect(
             statics == [true; 2],
-            "3",
+            Topic::Program,
             "symbols `__sbss` and `__eheap` must be there; without them a dump lacks the kernel's statics",
         );
         self.expect(
             !old,
-            "3",
+            Topic::Program,
             "symbol `TASK_TABLE_BASE` is there, which Humility takes for that of an old kernel",
         );
     }
 
-    /// Size of the symbol of a variable that has a type, too.
+    /// Size of a variable that has both a symbol and a type.
     fn size_of(&self, name: &str) -> Option<u32> {
         let variable = self.debug.variable(name)?;
         Some(self.program.symbol(&variable.linkage)?.size)
@@ -136,7 +137,7 @@ impl Kernel<'_> {
             let found = self.size_of(name);
             self.expect(
                 found == Some(size),
-                "4",
+                Topic::Kernel,
                 format!("variable `{name}` must have {size} bytes, and has {found:?}"),
             );
         }
@@ -147,30 +148,24 @@ impl Kernel<'_> {
         });
         self.expect(
             bytes,
-            "4",
+            Topic::Kernel,
             "variable `KERNEL_EPITAPH` must be an array of bytes",
         );
-        let each = self.only("Task").map_or(0, |it| it.size);
-        let table = self.size_of("HUBRIS_TASK_TABLE_SPACE").map(u64::from);
         let count = self.tasks.len() as u64;
-        self.expect(
-            each > 0 && table == each.checked_mul(count),
-            "4",
-            format!(
-                "variable `HUBRIS_TASK_TABLE_SPACE` has {table:?} bytes, which is not {count} tasks of {each}, one for \
-                 each program"
-            ),
-        );
-        let descriptors = self.size_of("HUBRIS_TASK_DESCS").map(u64::from);
-        let each = self.only("TaskDesc").map_or(0, |it| it.size);
-        self.expect(
-            each > 0 && descriptors == each.checked_mul(count),
-            "4",
-            format!(
-                "variable `HUBRIS_TASK_DESCS` has {descriptors:?} bytes, which is not {count} descriptors of {each}, one for \
-                 each program"
-            ),
-        );
+        for (table, element, what) in [
+            ("HUBRIS_TASK_TABLE_SPACE", "Task", "tasks"),
+            ("HUBRIS_TASK_DESCS", "TaskDesc", "descriptors"),
+        ] {
+            let each = self.only(element).map_or(0, |it| it.size);
+            let size = self.size_of(table).map(u64::from);
+            self.expect(
+                each > 0 && size == each.checked_mul(count),
+                Topic::Kernel,
+                format!(
+                    "variable `{table}` has {size:?} bytes, which is not {count} {what} of {each}, one for each program"
+                ),
+            );
+        }
         for (name, element) in [
             ("HUBRIS_TASK_DESCS", "TaskDesc"),
             ("HUBRIS_REGION_DESCS", "RegionDesc"),
@@ -188,7 +183,7 @@ impl Kernel<'_> {
             };
             self.expect(
                 sound,
-                "4",
+                Topic::Kernel,
                 format!("variable `{name}` must be an array of `{element}`"),
             );
             let place = self.place(name);
@@ -197,7 +192,7 @@ impl Kernel<'_> {
             });
             self.expect(
                 there,
-                "4",
+                Topic::Kernel,
                 format!("variable `{name}` is not in img/final.elf, so it is not in flash"),
             );
         }
@@ -229,7 +224,7 @@ impl Kernel<'_> {
         };
         self.expect(
             numbers && references,
-            "4.1",
+            Topic::Tasks,
             "structure `TaskDesc` must have `entry_point` and `initial_stack` of 4 bytes, and `regions`, an array of \
              indices or references",
         );
@@ -250,7 +245,7 @@ impl Kernel<'_> {
         });
         self.expect(
             numbers && attributes == Some(true),
-            "4.1",
+            Topic::Tasks,
             "structure `RegionDesc` must have `base` and `size` of 4 bytes, and `attributes` whose `bits` or `__0` is a \
              base type of 4 bytes",
         );

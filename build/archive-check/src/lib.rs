@@ -1,15 +1,15 @@
-//! `check-archive`: is everything in a build archive as Humility needs it?
+//! Reads build archives, and checks that Humility can use them
 //!
-//! Humility itself is not asked: each rule is checked here, on the archive's own bytes, with readers of zip, ELF and DWARF
-//! that know nothing of how the archive was made. Sections named in a report are those of `spec/humility.md`, the facts
-//! about Humility that this project is built to.
+//! Humility itself does not run. Each rule is checked on the archive's bytes, with readers of zip,
+//! ELF and DWARF that share no code with the writer of the archive. A report names the member, what
+//! is wrong there, and which part of Humility needs it ([`Topic`]).
 //!
-//! * [`container`]: the zip file, its members, and the image (sections 1 and 2),
-//! * [`program`]: each ELF file by itself (section 3),
-//! * [`dwarf`]: its debug information (section 3.1), and `variables`: whether they can be found,
-//! * `kernel`: what is read of the kernel (section 4), `tasks`: of a task, `regions`: of its memory (section 6),
-//! * `frames`: how stacks are unwound (section 4.3),
-//! * `data`: trace ring buffers, counters and interfaces, `hiffy`: the executor (sections 7 to 9).
+//! * [`container`]: the zip file, its members and the image; `configuration`: its TOML files,
+//! * [`program`]: each ELF file by itself, and `frames`: whether its stacks can be unwound,
+//! * [`dwarf`]: debug information, and `variables`: whether Humility finds each variable,
+//! * `kernel`: the kernel's tables, `tasks`: the structures of tasks in them, `regions`: their
+//!   memory,
+//! * `data`: trace ring buffers, counters and interfaces, `hiffy`: the executor.
 
 #![forbid(unsafe_code)]
 
@@ -29,20 +29,69 @@ mod variables;
 use anyhow::{Context, Result, bail};
 use container::Archive;
 use dwarf::Debug;
+use std::fmt;
 use std::path::Path;
 
-/// One rule that is broken.
+/// A part of Humility, or of what it reads.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// The zip file and its members.
+    Archive,
+    /// `img/final.elf`.
+    Image,
+    /// The TOML files.
+    Configuration,
+    /// ELF files.
+    Program,
+    /// DWARF: types and variables.
+    DebugInformation,
+    /// The kernel's variables.
+    Kernel,
+    /// The kernel's tables of tasks and regions.
+    Tasks,
+    /// Stack traces.
+    Unwinding,
+    /// `stackmargin`.
+    StackMargins,
+    /// `ringbuf`.
+    RingBuffers,
+    /// `counters`.
+    Counters,
+    /// `hiffy`: its executor and the Idol interfaces.
+    Hiffy,
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Archive => "archive",
+            Self::Image => "image",
+            Self::Configuration => "configuration",
+            Self::Program => "program",
+            Self::DebugInformation => "debug information",
+            Self::Kernel => "kernel",
+            Self::Tasks => "tasks",
+            Self::Unwinding => "unwinding",
+            Self::StackMargins => "stack margins",
+            Self::RingBuffers => "ring buffers",
+            Self::Counters => "counters",
+            Self::Hiffy => "hiffy",
+        })
+    }
+}
+
+/// A place that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Broken {
     /// Member of the archive.
     pub object: String,
-    /// Section of the rule.
-    pub section: &'static str,
-    /// Which symbol or type, which rule, and what to do.
+    /// What Humility needs it for.
+    pub topic: Topic,
+    /// The symbol or type, the rule, and what to do.
     pub what: String,
 }
 
-/// All that are broken.
+/// All places that break a rule.
 #[derive(Debug, Default)]
 pub struct Report {
     /// In the order in which they were found.
@@ -50,16 +99,16 @@ pub struct Report {
 }
 
 impl Report {
-    fn add(&mut self, object: &str, section: &'static str, what: impl Into<String>) {
+    fn add(&mut self, object: &str, topic: Topic, what: impl Into<String>) {
         self.broken.push(Broken {
             object: object.into(),
-            section,
+            topic,
             what: what.into(),
         });
     }
 }
 
-/// Checks the archive at `path` and prints what was looked at.
+/// Checks the archive at `path`. Prints what was checked, or each place that breaks a rule.
 pub fn run(path: &Path) -> Result<()> {
     let bytes = std::fs::read(path)
         .map_err(|cause| anyhow::anyhow!("{}: {cause}; ./x dist makes one", path.display()))?;
@@ -73,8 +122,8 @@ pub fn run(path: &Path) -> Result<()> {
     report.broken.dedup();
     for broken in &report.broken {
         eprintln!(
-            "{}: {} (humility {})",
-            broken.object, broken.what, broken.section
+            "{}: {} (Humility: {})",
+            broken.object, broken.what, broken.topic
         );
     }
     bail!(
@@ -84,7 +133,7 @@ pub fn run(path: &Path) -> Result<()> {
     )
 }
 
-/// Checks an archive; returns what was looked at.
+/// Checks an archive; returns how much was checked.
 fn check(bytes: Vec<u8>, report: &mut Report) -> Result<String> {
     let archive = Archive::open(bytes, report)?;
     container::check(&archive, report);

@@ -1,8 +1,8 @@
-//! One ELF file, kernel or task (humility.md, section 3).
+//! One ELF file of the archive: the kernel or a task
 
-use super::Report;
 use super::container::Archive;
 use super::frames;
+use super::{Report, Topic};
 use anyhow::Result;
 use build_elf::Elf;
 use object::elf::{EM_ARM, PT_LOAD, SHF_ALLOC, SHF_COMPRESSED, SHN_ABS};
@@ -21,7 +21,7 @@ pub struct Program {
     pub elf: Elf,
     /// Those with a name.
     pub symbols: Vec<Symbol>,
-    /// Address of `.text`, and the one behind it.
+    /// First address of `.text`, and the one behind its end.
     pub text: (u32, u32),
 }
 
@@ -36,7 +36,7 @@ pub struct Symbol {
     pub size: u32,
     /// It is code.
     pub function: bool,
-    /// It is a number that the linker script defines, and in no section.
+    /// It is a number, and not an address in a section.
     pub absolute: bool,
     /// Name of its section, if that is allocated.
     pub section: Option<String>,
@@ -51,7 +51,7 @@ impl Program {
         let Ok(elf) = Elf::parse(member.as_ref(), data) else {
             report.add(
                 member,
-                "1",
+                Topic::Archive,
                 "is no 32-bit ELF file; Humility refuses the archive",
             );
             return Ok(None);
@@ -82,7 +82,7 @@ impl Program {
         self.elf.file()
     }
 
-    /// The word that a variable has at first, if it has a place in the file.
+    /// The initial value of a variable of 4 bytes, if the file has it.
     pub fn initial_word(&self, name: &str) -> Option<u32> {
         let symbol = self.symbol(name)?;
         let file = self.file().ok()?;
@@ -135,7 +135,7 @@ fn check_sections(
     report: &mut Report,
 ) -> Result<()> {
     let endian = LittleEndian;
-    let mut add = |what: String| report.add(member, "3", what);
+    let mut add = |what: String| report.add(member, Topic::Program, what);
     if file.elf_header().e_machine(endian) != EM_ARM {
         add("its machine is not EM_ARM; Humility refuses it".into());
     }
@@ -173,7 +173,8 @@ fn check_sections(
     Ok(())
 }
 
-/// Functions are disassembled from `.text` when an archive is loaded. Returns the addresses of those with an SVC.
+/// Checks functions, which Humility disassembles from `.text` when it loads the archive. Returns
+/// the addresses of those with an SVC.
 fn check_functions(
     program: &Program,
     file: &ElfFile32<'_, LittleEndian>,
@@ -195,10 +196,10 @@ fn check_functions(
             continue;
         }
         let name = &symbol.name;
-        let mut add = |section, what: String| report.add(&program.member, section, what);
+        let mut add = |topic, what: String| report.add(&program.member, topic, what);
         if section != ".text" || symbol.address < start || symbol.address + symbol.size > end {
             add(
-                "3",
+                Topic::Program,
                 format!(
                     "function `{name}` is in {section} and not in .text; give it another type, no size, or another section"
                 ),
@@ -207,7 +208,7 @@ fn check_functions(
         }
         if symbol.size % 2 != 0 {
             add(
-                "3",
+                Topic::Program,
                 format!("function `{name}` has the odd size {}", symbol.size),
             );
         }
@@ -223,7 +224,7 @@ fn check_functions(
     Ok(stubs)
 }
 
-/// The image holds what the programs load, or the archive is of two builds.
+/// Checks that the image contains what the program loads. Otherwise the archive is of two builds.
 fn check_image(archive: &Archive, program: &Program, report: &mut Report) -> Result<()> {
     let endian = LittleEndian;
     let file = program.file()?;
@@ -240,7 +241,7 @@ fn check_image(archive: &Archive, program: &Program, report: &mut Report) -> Res
         if bytes.is_none() || archive.read_flash(address, length as usize) != bytes {
             report.add(
                 &program.member,
-                "1.2",
+                Topic::Image,
                 format!("what it loads at {address:#x} is not in img/final.elf; the archive is of two builds"),
             );
         }
@@ -248,7 +249,7 @@ fn check_image(archive: &Archive, program: &Program, report: &mut Report) -> Res
     Ok(())
 }
 
-/// Rules about all programs together, and the image that they make.
+/// Checks the rules about all programs together, and about the image.
 pub(crate) fn check_all(
     archive: &Archive,
     programs: &[Program],
@@ -262,7 +263,7 @@ pub(crate) fn check_all(
         if let Some(other) = places.insert(program.text.0, &program.name) {
             report.add(
                 &program.member,
-                "3",
+                Topic::Program,
                 format!("its .text is where that of {other} is; the archive must hold the placed programs"),
             );
         }

@@ -1,5 +1,6 @@
-//! The regions that the kernel's tables give to tasks, and the stacks in them (humility.md, sections 4.1, 4.3 and 6).
+//! The regions that the kernel's tables give to tasks, and the stacks in them
 
+use super::Topic;
 use super::dwarf::{Struct, Type};
 use super::kernel::Kernel;
 
@@ -7,7 +8,7 @@ use super::kernel::Kernel;
 type TaskRegions = (u32, u32, Vec<(u32, u32)>);
 
 impl Kernel<'_> {
-    /// Read, write, execute, device, DMA: Humility knows no other attribute.
+    /// Checks the attributes: Humility knows read, write, execute, device and DMA.
     pub(super) fn attributes(&mut self) {
         let of_region = || -> Option<Vec<u32>> {
             let region = self.only("RegionDesc")?;
@@ -26,17 +27,18 @@ impl Kernel<'_> {
             .find(|attributes| *attributes > 0x1f);
         self.expect(
             unknown.is_none(),
-            "4.1",
+            Topic::Tasks,
             format!("a region has the attributes {unknown:x?}; Humility knows bits 0 to 4"),
         );
     }
 
-    /// Each task's stack is in a region that is its alone, and its entry point in its program.
+    /// Checks that each task's stack is in a region that no other task has, and its entry point in
+    /// its program.
     pub(super) fn stacks(&mut self) {
         let Some(tasks) = self.task_regions() else {
             self.expect(
                 false,
-                "4.1",
+                Topic::Tasks,
                 "the tables of tasks and regions in flash do not fit their types",
             );
             return;
@@ -50,7 +52,7 @@ impl Kernel<'_> {
             let (start, end) = self.tasks[index].text;
             self.expect(
                 (start..end).contains(&(entry & !1)),
-                "4.1",
+                Topic::Tasks,
                 format!("task {index} enters at {entry:#x}, which is not in the .text of `{name}`; its members are in another order"),
             );
             let is_of = |region: &(u32, u32)| region.0 < *stack && *stack - region.0 <= region.1;
@@ -61,14 +63,15 @@ impl Kernel<'_> {
                 .count();
             self.expect(
                 own.is_some() && sharers == 1,
-                "6",
+                Topic::StackMargins,
                 format!("the stack of `{name}`, which ends at {stack:#x}, must be in a region of this task alone"),
             );
         }
     }
 
-    /// Humility keeps regions by their base, and takes for a stack's the one with the greatest base that is not above the
-    /// stack pointer: so one base has one size, and nothing begins inside of another region.
+    /// Checks that regions with one base have one size, and that none begins inside another.
+    /// Humility keeps regions by base, and takes the one with the greatest base at or below the
+    /// stack pointer for the stack's.
     fn disjoint(&mut self, tasks: &[TaskRegions]) {
         let mut all: Vec<(u32, u32)> = tasks.iter().flat_map(|task| task.2.clone()).collect();
         all.sort_unstable();
@@ -83,7 +86,7 @@ impl Kernel<'_> {
             .map(|pair| (pair[0].0, pair[1].0));
         self.expect(
             broken.is_none(),
-            "4.3",
+            Topic::Unwinding,
             format!(
                 "two regions overlap: {:#x?}; Humility would look for a stack in the wrong one",
                 broken.unwrap_or_default()
@@ -91,7 +94,7 @@ impl Kernel<'_> {
         );
     }
 
-    /// What each task has.
+    /// The regions of each task.
     fn task_regions(&self) -> Option<Vec<TaskRegions>> {
         let word = |address: u32| {
             let bytes = self.archive.read_flash(address, 4)?;

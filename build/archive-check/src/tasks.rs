@@ -1,6 +1,8 @@
-//! What Humility reads of a task: the shape of `Task`, of what is saved of it, and of its state (humility.md, section
-//! 4.1).
+//! The structures of a task: `Task`, its saved registers and its state
+//!
+//! Humility decodes them by the names and types in the kernel's debug information.
 
+use super::Topic;
 use super::dwarf::{Struct, Type};
 use super::kernel::Kernel;
 use std::collections::BTreeSet;
@@ -56,7 +58,7 @@ const REPLY_FAULT: [&str; 6] = [
 ];
 
 impl Kernel<'_> {
-    /// Is the type a base type of `size` bytes, or a structure around one?
+    /// Whether a type is a base type of `size` bytes, or a structure around one.
     fn is_number(&self, ty: usize, size: u64) -> bool {
         matches!(self.debug.ty(self.debug.inside(ty)), Some(Type::Base { size: own, .. }) if *own == size)
     }
@@ -70,7 +72,7 @@ impl Kernel<'_> {
 
     pub(super) fn task(&mut self) {
         let Some(task) = self.only("Task").cloned() else {
-            self.expect(false, "4.1", "there is no structure `Task`");
+            self.expect(false, Topic::Tasks, "there is no structure `Task`");
             return;
         };
         let member = |name: &str| task.member(name).map(|member| member.ty);
@@ -116,7 +118,7 @@ impl Kernel<'_> {
         ] {
             self.expect(
                 holds,
-                "4.1",
+                Topic::Tasks,
                 format!("structure `Task`: member `{name}` must be {what}"),
             );
         }
@@ -124,7 +126,7 @@ impl Kernel<'_> {
             let unreadable = self.debug.unreadable(member.ty);
             self.expect(
                 unreadable.is_none(),
-                "4.1",
+                Topic::Tasks,
                 format!(
                     "structure `Task`: member `{}` cannot be read: {unreadable:?}",
                     member.name
@@ -133,7 +135,11 @@ impl Kernel<'_> {
         }
         match member("state") {
             Some(state) => self.task_state(state),
-            None => self.expect(false, "4.1", "structure `Task` has no member `state`"),
+            None => self.expect(
+                false,
+                Topic::Tasks,
+                "structure `Task` has no member `state`",
+            ),
         }
         self.saved_state();
     }
@@ -163,7 +169,7 @@ impl Kernel<'_> {
 
     fn saved_state(&mut self) {
         let Some(saved) = self.only("SavedState").cloned() else {
-            self.expect(false, "4.1", "there is no structure `SavedState`");
+            self.expect(false, Topic::Tasks, "there is no structure `SavedState`");
             return;
         };
         for name in ["r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "psp"] {
@@ -172,7 +178,7 @@ impl Kernel<'_> {
                 .is_some_and(|it| self.debug.size(it.ty) == Some(4));
             self.expect(
                 holds,
-                "4.1",
+                Topic::Tasks,
                 format!("structure `SavedState`: member `{name}` must have 4 bytes"),
             );
         }
@@ -181,7 +187,7 @@ impl Kernel<'_> {
             .is_some_and(|it| matches!(self.debug.ty(it.ty), Some(Type::Base { .. })));
         self.expect(
             plain,
-            "4.1",
+            Topic::Tasks,
             "structure `SavedState`: member `r7` must be a plain u32",
         );
     }
@@ -208,7 +214,7 @@ impl Kernel<'_> {
             let sound = matches!(ty, Some(Type::Enum { variants: own, .. }) if own == variants);
             self.expect(
                 sound,
-                "4.1",
+                Topic::Tasks,
                 format!("enum `{name}` must have the variants {variants:?}"),
             );
         }
@@ -224,7 +230,11 @@ impl Kernel<'_> {
             ids.iter()
                 .all(|id| id.is_some_and(|ty| self.is_number(ty, 2)))
         });
-        self.expect(holds, "4.1", "a task id must be a u16, or a tuple of one");
+        self.expect(
+            holds,
+            Topic::Tasks,
+            "a task id must be a u16, or a tuple of one",
+        );
     }
 
     /// The type of what a variant holds.
@@ -268,7 +278,7 @@ impl Kernel<'_> {
         };
         self.expect(
             sorted(&own) == sorted(&expected),
-            "4.1",
+            Topic::Tasks,
             format!("enum `{name}` must have the variants {expected:?}, and has {own:?}"),
         );
     }

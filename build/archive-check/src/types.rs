@@ -1,4 +1,4 @@
-//! The types and variables of one program, as far as Humility models them (humility.md, section 3.1).
+//! The types and variables of one program, in the model that Humility has of them
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -110,7 +110,7 @@ impl Debug {
         .collect()
     }
 
-    /// Is there a base type, an enum or a structure of this name?
+    /// Whether there is a base type, an enum or a structure of this name.
     pub fn has_type(&self, wanted: &str) -> bool {
         self.types.values().any(|ty| match ty {
             Type::Base { name, .. } | Type::Enum { name, .. } => name == wanted,
@@ -119,7 +119,7 @@ impl Debug {
         })
     }
 
-    /// Is there an enum of this name, with data or without?
+    /// Whether there is an enum of this name, with data or without.
     pub fn has_enum(&self, wanted: &str) -> bool {
         self.types.values().any(|ty| match ty {
             Type::Enum { name, .. } => name == wanted,
@@ -157,7 +157,7 @@ impl Debug {
         })
     }
 
-    /// How a type is called in a report.
+    /// The name of a type in a report.
     pub fn describe(&self, at: usize) -> String {
         match self.types.get(&at) {
             Some(Type::Base { name, .. } | Type::Enum { name, .. } | Type::Union { name, .. }) => {
@@ -176,7 +176,7 @@ impl Debug {
         }
     }
 
-    /// What keeps Humility from reading a value of a type; `None` if nothing does.
+    /// The part of a type that Humility cannot read; `None` if it can read all of it.
     pub fn unreadable(&self, at: usize) -> Option<String> {
         self.unreadable_in(at, &mut BTreeSet::new())
     }
@@ -205,7 +205,7 @@ impl Debug {
         }
     }
 
-    /// The type behind structures that have but one member with a size, such as `NotificationSet`.
+    /// The type inside structures with a single member, such as `NotificationSet`.
     pub fn inside(&self, at: usize) -> usize {
         match self.structure(at) {
             Some(it) if it.members.len() == 1 && it.variants.is_empty() => {
@@ -222,7 +222,7 @@ impl Struct {
         self.members.iter().find(|member| member.name == name)
     }
 
-    /// Does Humility take it for a tuple: are all of its members `__0`, `__1`, ...?
+    /// Whether Humility takes it for a tuple: all of its members are `__0`, `__1`, ...
     pub fn is_tuple(&self) -> bool {
         self.variants.is_empty()
             && self.members.iter().all(|member| {

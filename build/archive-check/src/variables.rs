@@ -1,13 +1,14 @@
-//! Whether Humility finds the variables that it looks for (humility.md, section 3.1).
+//! Whether Humility finds the variables that it looks for
 //!
-//! It takes place and size of a variable from its symbol. Of several at one place it sees the first, and of several with
-//! one name it takes the first, of the kernel before those of the tasks.
+//! It takes address and size of a variable from its symbol. Of several symbols at one address it
+//! sees the first. Of several variables with one name it takes the first, those of the kernel
+//! before those of the tasks.
 
-use super::Report;
 use super::dwarf::{Debug, Variable};
 use super::program::{Program, Symbol};
+use super::{Report, Topic};
 
-/// What is looked for by name in the kernel.
+/// Variables of the kernel that Humility looks up by name.
 const OF_KERNEL: [&str; 7] = [
     "TICKS",
     "KERNEL_HAS_FAILED",
@@ -27,7 +28,7 @@ pub fn check(objects: &[Program], debugs: &[Debug], report: &mut Report) {
             {
                 report.add(
                     &program.member,
-                    "3.1",
+                    Topic::DebugInformation,
                     format!("variable `{}` {what}", variable.name),
                 );
             }
@@ -48,7 +49,7 @@ pub fn check(objects: &[Program], debugs: &[Debug], report: &mut Report) {
     }
 }
 
-/// Is it one that a command of Humility shows or needs?
+/// Whether a command of Humility shows or needs the variable.
 fn is_looked_for(program: &Program, debug: &Debug, variable: &Variable) -> bool {
     let ty = debug
         .structure(variable.ty)
@@ -86,7 +87,7 @@ fn find(program: &Program, debug: &Debug, variable: &Variable) -> Result<(), Str
     }
 }
 
-/// No other variable is found first, or instead.
+/// Checks that Humility finds this variable, and not another of the same name.
 fn unique(name: &str, of: &str, objects: &[Program], debugs: &[Debug], report: &mut Report) {
     for (program, debug) in objects.iter().zip(debugs) {
         let mut places: Vec<u32> = debug
@@ -97,12 +98,13 @@ fn unique(name: &str, of: &str, objects: &[Program], debugs: &[Debug], report: &
             .collect();
         places.sort_unstable();
         places.dedup();
-        // Only the kernel's are found before those of a task, or a task's before those of one behind it.
+        // Only the kernel's are found before those of a task, or a task's before those of one
+        // behind it.
         let is_own = program.name == of;
         if is_own && places.len() > 1 || !is_own && of != "kernel" && !places.is_empty() {
             report.add(
                 &program.member,
-                "3.1",
+                Topic::DebugInformation,
                 format!("variable `{name}` is there again; Humility looks it up by that name, so call it something else"),
             );
         }

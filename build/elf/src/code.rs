@@ -1,4 +1,4 @@
-//! The code of a program: its functions, its instructions and the constants among them
+//! The code of a program: functions, instructions and constants
 
 use crate::Elf;
 use crate::thumb::Instructions;
@@ -57,8 +57,8 @@ impl<'a> Code<'a> {
         })
     }
 
-    /// The functions, in the order of the symbol table. One that the linker has merged with others is there once for each
-    /// of its names.
+    /// The functions, in the order of the symbol table. One that the linker has merged with others
+    /// is there once for each of its names.
     pub fn functions(&self) -> &[FunctionSymbol<'a>] {
         &self.functions
     }
@@ -90,7 +90,8 @@ impl<'a> Code<'a> {
     }
 }
 
-/// From each mapping symbol `$d` to the next mapping symbol (ELF for the Arm Architecture, section 5.5.5).
+/// From each mapping symbol `$d` to the next mapping symbol (ELF for the Arm Architecture, section
+/// 5.5.5).
 fn constants(file: &ElfFile32<'_, LittleEndian>, end: u32) -> Vec<Range<u32>> {
     let mut marks = BTreeMap::new();
     for symbol in file.symbols() {

@@ -1,4 +1,4 @@
-//! Reading finished ELF files, and changing bytes in them.
+//! Reading finished ELF files, and replacing loaded bytes in them
 
 use anyhow::{Context, Result, anyhow, bail};
 use object::elf::{FileHeader32, PT_LOAD, SHF_ALLOC, SHT_NOBITS};
@@ -17,13 +17,13 @@ pub struct Elf {
 /// Bytes that are loaded.
 #[derive(Copy, Clone, Debug)]
 pub struct Segment<'a> {
-    /// Where the program finds them.
+    /// Address at which the program uses them.
     pub virtual_address: u32,
-    /// Where they are put.
+    /// Address that they are loaded to.
     pub load_address: u32,
-    /// What is put there.
+    /// The bytes.
     pub bytes: &'a [u8],
-    /// What the program uses, at least as long as `bytes`.
+    /// Length in memory, at least that of `bytes`; the rest is zeros.
     pub memory_size: u32,
 }
 
@@ -34,7 +34,7 @@ impl Elf {
         Self::parse(path, data)
     }
 
-    /// Checks that `data` is such a file.
+    /// Checks that `data` is such a file. `path` is for messages.
     pub fn parse(path: &Path, data: Vec<u8>) -> Result<Self> {
         let elf = Self {
             path: path.to_path_buf(),
@@ -112,7 +112,7 @@ impl Elf {
         Ok(())
     }
 
-    /// Place in the file of `len` loaded bytes at `address`.
+    /// Offset in the file of `len` loaded bytes at `address`.
     fn offset_of(&self, address: u32, len: usize) -> Result<usize> {
         let endian = LittleEndian;
         let header = FileHeader32::<LittleEndian>::parse(&*self.data)?;
@@ -143,7 +143,7 @@ impl Elf {
                 .take_while(|byte| (32..127).contains(*byte));
             let found: Vec<u8> = printable.copied().collect();
             bail!(
-                "{}: holds a path of this machine, {}; remap it or pass --dangerously-skip-path-check",
+                "{}: contains a path of this machine, {}; remap it or pass --dangerously-skip-path-check",
                 self.path.display(),
                 String::from_utf8_lossy(&found)
             );

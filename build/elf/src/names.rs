@@ -1,4 +1,4 @@
-//! Names of functions, for people.
+//! Symbol names as people read them
 
 /// A function's path, without hashes.
 pub fn full(symbol: &str) -> String {
@@ -10,7 +10,8 @@ pub fn short(symbol: &str) -> String {
     strip(&full(symbol))
 }
 
-/// `name::<Argument>` without the argument; of `<Type as Trait>::method` the type's path and the method.
+/// `name::<Argument>` without the argument; of `<Type as Trait>::method` the type's path and the
+/// method.
 fn strip(name: &str) -> String {
     if let Some(rest) = name.strip_prefix('<')
         && let Some(end) = closing(rest)
@@ -29,12 +30,12 @@ fn strip(name: &str) -> String {
             _ => {}
         }
     }
-    // What is left of `name::<Argument>::more`.
+    // `name::<Argument>::more` has become `name::::more`.
     let path = path.replace("::::", "::");
     path.trim_end_matches("::").to_string()
 }
 
-/// Where the bracket that was opened before `text` is closed.
+/// The position in `text` that closes a bracket opened before it.
 fn closing(text: &str) -> Option<usize> {
     let mut depth = 1;
     for (at, c) in text.char_indices() {

@@ -1,12 +1,22 @@
-//! `check-emergency`: proves from the finished recorder what its emergency path does not do.
+//! Proves from the finished recorder what its emergency path cannot do
 //!
-//! The path is everything that is reached from the task's first instruction when the mailbox is armed: all calls, but the
-//! one by which `main` goes over to normal operation. Whole functions are looked at, so what is proved holds whichever
-//! way is taken through them. The rules, and what counts as a function of the normal path, are in doc/design.md.
+//! If [`run`] succeeds, then on every path from the task's first instruction that does not enter
+//! normal operation:
 //!
-//! Calls through registers are followed where the register was loaded with a constant just before, which is what a
-//! compiler makes of repeated calls of one function; any other is refused. That a table branch stays within its table is
-//! taken from the compiler, which checks the index before.
+//! * no function of the normal path, no panic and no trapping instruction is reached,
+//! * the only system calls are those of the table below, and the only SEND is the report at the
+//!   end,
+//! * there is no recursion, and the stack stays within its budget.
+//!
+//! The call graph is read from the instructions. Each function counts as a whole, with all of its
+//! branches, so the result does not depend on data. The call by which `main` enters normal
+//! operation is the only one that is left out; it must exist exactly once. doc/design.md has the
+//! rules and says what counts as a function of the normal path.
+//!
+//! A call through a register is followed where the register was loaded with a constant before, in
+//! the same straight-line code; compilers emit this for repeated calls of one function. Any other
+//! indirect call breaks a rule. One thing is assumed: that a table branch stays within its table,
+//! because the compiler checks the index before it.
 
 #![forbid(unsafe_code)]
 
@@ -19,17 +29,17 @@ use build_stack_depth::EXCEPTION_FRAME;
 use rules::{Findings, Rules};
 use std::collections::BTreeSet;
 
-/// Budget of the emergency stack (doc/design.md), bytes.
+/// Bytes of stack that the emergency path may use (doc/design.md).
 const STACK_BUDGET: u32 = 1536;
 
-/// Number of each system call that the path makes: SEND for the report to the supervisor, GET_TIMER for deadlines,
-/// REFRESH_TASK_ID for the supervisor's and the own task id.
+/// The system calls that the path may make: SEND for the report to the supervisor, GET_TIMER for
+/// deadlines, REFRESH_TASK_ID for the supervisor's task id and its own.
 const SYSTEM_CALLS: [(u32, &str); 3] = [(0, "SEND"), (9, "GET_TIMER"), (10, "REFRESH_TASK_ID")];
 
 /// By which normal operation leaves the path.
 const TO_NORMAL: (&str, &str) = ("main", "task_crashlog::normal");
 
-/// By which an emergency that finds no location in retained memory goes to search the card.
+/// Searches the card for the partition; called if retained memory has no location of it.
 const TO_SEARCH: &str = "crashlog_store::emergency::search";
 
 const RULES: Rules<'_> = Rules {
@@ -52,18 +62,20 @@ const RULES: Rules<'_> = Rules {
         "rust_panic",
     ],
     system_calls: &[0, 9, 10],
-    // The search awaits the store's functions over a device that is always ready: each is polled once.
+    // The search calls the store's async functions with a device that is always ready, so that each
+    // future is polled once.
     polled_once: &["crashlog_store::", "block_device::"],
-    // `main` does not come back to it.
+    // Its trap is behind the call of `main`, which does not return.
     may_trap: &["_start"],
     stack: STACK_BUDGET,
 };
 
-/// The only one that may SEND: the path ends there.
+/// The only function that may SEND. It is the last step of the path.
 const REPORTER: &str = "task_crashlog::emergency::report";
 
-/// Checks the recorder, which is the task `task` with `reserved` bytes of stack, and prints what was found. Each broken
-/// rule is a line on the standard error; the error that is returned counts them.
+/// Checks the recorder, which is the task `task` with `reserved` bytes of stack, and prints what
+/// was found. Each broken rule is a line on the standard error; the error that is returned counts
+/// them.
 pub fn run(task: &str, elf: &Elf, reserved: u32) -> Result<()> {
     let (program, entry) = program::read(elf)?;
     let searching = program.values().find_map(|function| {
@@ -77,7 +89,8 @@ pub fn run(task: &str, elf: &Elf, reserved: u32) -> Result<()> {
     let Some(searching) = searching else {
         bail!("{task}: nothing calls `{TO_SEARCH}`, which has to be a function of its own");
     };
-    // What a system that was ready does is proved apart: it is nearly every crash, and has the budget.
+    // First without the search: the location is known in nearly every crash, and the stack budget
+    // is for this case.
     let not_taken = [TO_NORMAL, searching];
     let rules = Rules {
         not_taken: &not_taken,
@@ -116,7 +129,7 @@ pub fn run(task: &str, elf: &Elf, reserved: u32) -> Result<()> {
     )
 }
 
-/// Nobody waits for another task before everything is done.
+/// Functions other than the reporter that SEND: they would make the path wait for another task.
 fn other_senders(findings: &Findings) -> Vec<String> {
     let senders = findings.system_calls.get(&0).into_iter().flatten();
     senders

@@ -1,4 +1,4 @@
-//! A program as its functions, with everything that the proof asks about each of them.
+//! A program as a list of functions, with the facts about each that the proof needs
 
 use anyhow::Result;
 use build_elf::thumb::Instruction;
@@ -8,22 +8,23 @@ use build_stack_depth as stack;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// What a function does, as far as the instructions tell.
+/// What a function does, read from its instructions.
 #[derive(Clone, Debug, Default)]
 pub struct Function {
-    /// Its names, demangled: identical functions are one, with the names of all.
+    /// Its names, demangled. Identical functions are merged into one, which has the names of all of
+    /// them.
     pub names: Vec<String>,
     /// Bytes of code.
     pub size: u32,
     /// Bytes of its stack frame.
     pub frame: u32,
-    /// Addresses of the functions that it calls or goes on in, and at how many places.
+    /// Addresses of the functions that it calls or branches to, each with the number of places.
     pub calls: BTreeMap<u32, usize>,
-    /// Numbers of the system calls that it makes; none for one that is not told by a constant.
+    /// Numbers of its system calls; `None` for one whose number is not a constant.
     pub system_calls: BTreeSet<Option<u32>>,
     /// Addresses of instructions that fault.
     pub traps: Vec<u32>,
-    /// Addresses of instructions that go where nothing tells.
+    /// Addresses of branches and calls whose target is not known.
     pub unknown: Vec<u32>,
 }
 
@@ -62,7 +63,7 @@ pub fn read(elf: &Elf) -> Result<(Program, u32)> {
     Ok((program, elf.entry()?))
 }
 
-/// How LLVM's machine outliner calls what it makes.
+/// Prefix of the names that LLVM's machine outliner gives.
 const OUTLINED: &str = "OUTLINED_FUNCTION_";
 
 /// The code of a program, by functions.
@@ -70,7 +71,7 @@ struct Text<'a> {
     code: Code<'a>,
     /// First address of each function, and the one behind it.
     ranges: BTreeMap<u32, u32>,
-    /// Functions that are no functions but shared pieces of others.
+    /// Pieces of code that the outliner has moved out of several functions.
     outlined: BTreeSet<u32>,
 }
 
@@ -81,10 +82,11 @@ impl Text<'_> {
         (address < *end).then_some(*start)
     }
 
-    /// Is `register` (one of r4 to r11) after a call of `callee` what it was before?
+    /// Whether `register` (one of r4 to r11) has the same value before and after a call of
+    /// `callee`.
     ///
-    /// Functions keep these (AAPCS, 6.1.1). What the machine outliner made is a piece of its caller, so its own
-    /// instructions decide.
+    /// A function must preserve these (AAPCS, section 6.1.1). Outlined code is a part of its caller
+    /// and need not, so its instructions are looked at.
     fn keeps(&self, callee: u32, register: u16) -> bool {
         let Some(end) = self.ranges.get(&callee) else {
             return false;
@@ -102,7 +104,7 @@ impl Text<'_> {
 struct Step {
     instruction: Instruction,
     flow: Flow,
-    /// It is in an IT block, so it may have no effect.
+    /// It is in an IT block, and has an effect only if the condition holds.
     conditional: bool,
 }
 
@@ -139,7 +141,8 @@ impl Step {
         None
     }
 
-    /// The address behind this instruction that it loads into `register` (ADR, T1 and T3), if it does that.
+    /// The address that it loads into `register` (ADR, T1 and T3), if it does that. The address
+    /// lies behind it.
     fn address_of(&self, register: u16) -> Option<u32> {
         let Instruction { first, second, .. } = self.instruction;
         let from = (self.address() & !3) + 4;
@@ -158,7 +161,7 @@ impl Step {
 struct Body {
     range: Range<u32>,
     instructions: Vec<Step>,
-    /// Where branches within the function go, each with where they come from. Tables are among them.
+    /// Source and target of each branch within the function, those of table branches included.
     branches: Vec<(u32, u32)>,
 }
 
@@ -188,9 +191,9 @@ impl Body {
         }
     }
 
-    /// Fills in what the instructions tell.
+    /// Fills in calls, system calls, traps and unknown targets.
     fn describe(mut self, function: &mut Function, text: &Text<'_>) {
-        // Tables first: where they go matters for everything else.
+        // Table branches first: `constant` needs all branches within the function.
         for index in 0..self.instructions.len() {
             let instruction = self.instructions[index];
             if let Flow::Table(entry) = instruction.flow
@@ -220,7 +223,8 @@ impl Body {
                 Flow::Unknown => None,
                 Flow::Next | Flow::Return | Flow::Table(_) => continue,
             };
-            // A branch into the middle of a function, such as to a shared tail, counts as a call of all of it.
+            // A branch into the middle of a function, such as to a shared tail, counts as a call of
+            // all of it.
             match target.and_then(|to| text.function_at(to)) {
                 Some(callee) => {
                     *function.calls.entry(callee).or_default() += 1;
@@ -230,7 +234,8 @@ impl Body {
         }
     }
 
-    /// Takes up the table behind a table branch; false if it leads out of the function.
+    /// Adds the branches of the table behind a table branch; false if one of them leaves the
+    /// function.
     fn table(&mut self, at: &Step, entry: u32, text: &Text<'_>) -> bool {
         let start = at.address() + 4;
         let Some(data) = text
@@ -250,7 +255,7 @@ impl Body {
             };
             let Some(value) = value else { return false };
             let to = start + 2 * value;
-            // An odd number of bytes is filled up with one that is no entry.
+            // A table with an odd number of bytes is padded with a zero.
             let filler = entry == 1 && place + 1 == end && value == 0;
             let known = self.instructions.iter().any(|i| i.address() == to);
             if !known && !filler {
@@ -265,12 +270,13 @@ impl Body {
     /// The function that `register` points at where instruction `index` uses it.
     fn callee(&self, index: usize, register: u16, text: &Text<'_>) -> Option<u32> {
         let address = self.constant(index, register, text)?;
-        // The lowest bit says that it is Thumb code.
+        // Bit 0 of a code address selects Thumb state; a value without it is not the address of a
+        // function.
         (address & 1 != 0).then_some(address & !1)
     }
 
-    /// What is in `register` before instruction `index`: a constant that was loaded before, in the same straight piece of
-    /// code, and not written since.
+    /// The value of `register` before instruction `index`, if it was loaded as a constant in the
+    /// same straight-line code and not written since.
     fn constant(&self, index: usize, register: u16, text: &Text<'_>) -> Option<u32> {
         let user = self.instructions[index].address();
         for loader in self.instructions[..index].iter().rev() {
@@ -291,7 +297,7 @@ impl Body {
         None
     }
 
-    /// Does nothing from outside of the piece from `first` to `last` lead into it, behind its first instruction?
+    /// Whether the code from `first` to `last` can be entered only at `first`.
     fn is_straight(&self, first: u32, last: u32) -> bool {
         self.branches
             .iter()
@@ -299,7 +305,8 @@ impl Body {
             .all(|(from, _)| (first..last).contains(from))
     }
 
-    /// Is this the jump into a row of branches: the row's address plus four times a number?
+    /// Whether this jumps into a table of branch instructions behind it: base address plus 4 times
+    /// an index.
     fn is_branch_table(&self, index: usize, register: u16) -> bool {
         let jump = &self.instructions[index];
         let before = &self.instructions[..index];
@@ -324,7 +331,7 @@ impl Body {
     }
 }
 
-/// Does nothing follow?
+/// Whether execution never continues with the next instruction.
 fn is_end(flow: Flow) -> bool {
     matches!(
         flow,
@@ -332,7 +339,7 @@ fn is_end(flow: Flow) -> bool {
     )
 }
 
-/// How many instructions behind this one are in its IT block; none if it does not begin one.
+/// The number of instructions in the IT block that this instruction begins; `None` if it is no IT.
 fn block_length(first: u16) -> Option<u32> {
     let mask = first & 0xf;
     (first & 0xff00 == 0xbf00 && mask != 0).then(|| 4 - mask.trailing_zeros())

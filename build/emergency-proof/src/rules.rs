@@ -1,40 +1,43 @@
-//! What the emergency path may not do, checked on the call graph.
+//! The rules of the emergency path, checked on the call graph
 
 use super::program::{Function, Program};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// What is asked of a path through a program.
+/// What a path through a program may do.
 #[derive(Debug)]
 pub struct Rules<'a> {
-    /// The calls that are not on the path: by whom, and of what. Each has to be there, once.
+    /// Calls that leave the path, as caller and callee. Each must exist exactly once.
     pub not_taken: &'a [(&'a str, &'a str)],
-    /// A function is off limits if its name, with those of its type parameters, has one of these in it.
+    /// Parts of names, type parameters included, that mark a function of the normal path.
     pub normal: &'a [&'a str],
-    /// Functions that end the task.
+    /// Parts of names that mark a function that panics.
     pub panics: &'a [&'a str],
     /// Numbers of the system calls that are allowed.
     pub system_calls: &'a [u32],
-    /// Asynchronous functions of these crates may have one call of a panic and one faulting instruction each: what the
-    /// compiler puts there for a future that is polled after its end, and for one whose state is none.
+    /// Async functions whose names begin so may have one call of a panic and one trap each: the
+    /// compiler emits these for a future that is polled after completion, and for a state that
+    /// cannot occur. The caller proves that each is polled once.
     pub polled_once: &'a [&'a str],
-    /// Who may fault, since the instruction is behind a call that does not come back.
+    /// Functions that may have a trap, because it is behind a call that does not return.
     pub may_trap: &'a [&'a str],
-    /// Bytes of stack from the program's first function on.
+    /// Bytes of stack, from the program's first function on.
     pub stack: u32,
 }
 
 /// What was found about the path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// Functions that the path consists of, and their code in bytes.
+    /// Number of functions on the path.
     pub functions: usize,
+    /// Bytes of code of these.
     pub code: u32,
-    /// Deepest stack in bytes, and the chain of calls that needs it.
+    /// Deepest stack, in bytes.
     pub stack: u32,
+    /// The chain of calls that needs it.
     pub deepest: Vec<String>,
     /// Each system call, with the functions that make it.
     pub system_calls: BTreeMap<u32, BTreeSet<String>>,
-    /// Asynchronous functions with the one check that each of them may have.
+    /// Async functions that have the one panic that they may have.
     pub excused: BTreeSet<String>,
     /// One line for each rule that is broken.
     pub broken: Vec<String>,
@@ -53,7 +56,7 @@ pub fn check(program: &Program, entry: u32, rules: &Rules<'_>) -> Findings {
     Path::new(program, entry, rules).findings()
 }
 
-/// The functions that are reached, each with the one by which it was reached first.
+/// The search from the entry, and its result.
 struct Path<'a> {
     program: &'a Program,
     rules: &'a Rules<'a>,
@@ -77,7 +80,7 @@ impl<'a> Path<'a> {
         path
     }
 
-    /// Breadth first, so that what is told about a violation is a shortest way to it.
+    /// Breadth first, so that the way that is printed for a violation is a shortest one.
     fn walk(&mut self) {
         let mut left_out = vec![0; self.rules.not_taken.len()];
         let mut open = VecDeque::from([(self.entry, self.entry)]);
@@ -87,7 +90,7 @@ impl<'a> Path<'a> {
             }
             self.reached.insert(address, from);
             if self.program[&address].has_all(self.rules.panics).is_some() {
-                // Who calls it is what has to be known; where it goes is not.
+                // Its callers are reported; what it calls itself does not matter.
                 continue;
             }
             for to in self.program[&address].calls.keys() {
@@ -100,14 +103,14 @@ impl<'a> Path<'a> {
         for ((by, of), times) in self.rules.not_taken.iter().zip(left_out) {
             if times != 1 {
                 self.broken.push(format!(
-                    "the call of `{of}` in `{by}`, which leads away from the path, was found {times} times instead of \
-                     once; neither may be inlined"
+                    "the call of `{of}` in `{by}`, which leaves the path, was found {times} times instead of once; \
+                     neither may be inlined"
                 ));
             }
         }
     }
 
-    /// Which of the calls that are not on the path this is.
+    /// The index of this call among those that leave the path.
     fn not_taken(&self, from: u32, to: u32) -> Option<usize> {
         let (from, to) = (self.program.get(&from)?, self.program.get(&to)?);
         let calls = self.rules.not_taken.iter();
@@ -151,7 +154,7 @@ impl<'a> Path<'a> {
         }
     }
 
-    /// The rules that ask about one function.
+    /// Checks the rules that concern one function.
     fn check_function(&mut self, address: u32, function: &Function) {
         let rules = self.rules;
         let mut broken = Vec::new();
@@ -166,16 +169,18 @@ impl<'a> Path<'a> {
             match number {
                 Some(number) if rules.system_calls.contains(number) => {}
                 Some(number) => broken.push(format!("makes system call {number}")),
-                None => broken.push("makes a system call whose number is not told".into()),
+                None => broken.push("makes a system call whose number is not a constant".into()),
             }
         }
         for place in &function.unknown {
-            broken.push(format!("goes at {place:#x} where nothing tells"));
+            broken.push(format!(
+                "has at {place:#x} a branch or call whose target is not known"
+            ));
         }
         let allowed = usize::from(rules.is_polled_once(function));
         for place in function.traps.iter().skip(allowed) {
             if !rules.may_trap.iter().any(|name| function.is_named(name)) {
-                broken.push(format!("has at {place:#x} an instruction that faults"));
+                broken.push(format!("has at {place:#x} an instruction that traps"));
             }
         }
         for what in broken {
@@ -184,7 +189,7 @@ impl<'a> Path<'a> {
         }
     }
 
-    /// Who calls a function that panics.
+    /// Reports the callers of a function that panics.
     fn check_panic(&mut self, address: u32, function: &Function) {
         let callers: Vec<u32> = self
             .reached
@@ -209,7 +214,7 @@ impl<'a> Path<'a> {
         }
     }
 
-    /// How `address` is reached, first function first, without itself.
+    /// The chain of callers of `address`, from the entry, without itself.
     fn way(&self, address: u32) -> String {
         let mut names = Vec::new();
         let mut at = address;
@@ -231,7 +236,8 @@ impl<'a> Path<'a> {
             .collect()
     }
 
-    /// Callees before callers; a circle is a broken rule, and is opened somewhere.
+    /// The functions in topological order, callees first. A recursion is reported and cut at one
+    /// call.
     fn order(&mut self) -> Vec<u32> {
         let mut order = Vec::new();
         let mut state: BTreeMap<u32, bool> = BTreeMap::new();
@@ -270,7 +276,7 @@ impl<'a> Path<'a> {
             .collect()
     }
 
-    /// The deepest stack, and by which functions.
+    /// The deepest stack, and the chain of calls that needs it.
     fn deepest(&self, order: &[u32]) -> (u32, Vec<String>) {
         let mut needs: BTreeMap<u32, (u32, Option<u32>)> = BTreeMap::new();
         for address in order {
@@ -310,8 +316,9 @@ impl Function {
         self.names.iter().any(|own| own == name)
     }
 
-    /// One of `parts`, if each of its names has one in it: a function that the compiler made of several identical ones
-    /// belongs to each of them.
+    /// One of `parts`, if each of the function's names contains one of them. A function with a name
+    /// of the emergency path belongs to that path, even if an identical one of the normal path was
+    /// merged with it.
     fn has_all(&self, parts: &[&str]) -> Option<String> {
         let in_name = |name: &String| parts.iter().find(|part| name.contains(**part));
         let found: Option<Vec<&&str>> = self.names.iter().map(in_name).collect();

@@ -1,9 +1,9 @@
-//! The call graph, and the deepest way through it.
+//! The call graph, and the chain of calls with the largest sum of frames
 
 use super::Functions;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who calls whom, with circles folded into one node each.
+/// The call graph, in which each circle of calls is one node.
 pub struct Graph<'a> {
     functions: &'a Functions,
     calls: BTreeMap<u32, BTreeSet<u32>>,
@@ -103,7 +103,8 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// The strongly connected components of a graph, callees first (Tarjan's algorithm, without recursion).
+/// The strongly connected components of a graph, callees first (Tarjan's algorithm, without
+/// recursion).
 fn circles(calls: &BTreeMap<u32, BTreeSet<u32>>) -> Vec<Vec<u32>> {
     struct Visit {
         address: u32,

@@ -1,12 +1,15 @@
-//! How much stack a task can need, from its finished ELF file.
+//! Bounds of a task's stack, from its finished ELF file
 //!
-//! The compiler notes the frame of every function in `.stack_sizes`; who calls whom is read from the instructions. The
-//! longest chain of calls from `_start`, plus the frame that the kernel pushes when the task is interrupted, is what
-//! the task can need. For assembly, which has no entry in `.stack_sizes`, the frame is what it pushes.
+//! The need of a task is the largest sum of frames on a chain of calls from `_start`, plus the
+//! frame that the kernel pushes when the task is interrupted. Frames are from the section
+//! `.stack_sizes`, which the compiler writes; for assembly, which has no entry there, the frame is
+//! what the instructions push. Calls are read from the instructions.
 //!
-//! What a call through a register calls is not known. It is taken to be any function whose address is stored
-//! somewhere, which is safe but often far too much; so there are two bounds, one with these calls and one without.
-//! Functions that call each other in a circle are counted once each: how deep a recursion goes is not known either.
+//! The target of a call through a register is not known. Two bounds are given: one without these
+//! calls, and one in which each of them may call every function whose address is stored in data or
+//! loaded as a constant. The second is safe, and often far too large. Functions that call each
+//! other in a circle count once each, because the depth of a recursion is not known either:
+//! [`Bound::recursive`] names them.
 
 #![forbid(unsafe_code)]
 
@@ -20,7 +23,8 @@ use graph::Graph;
 use object::{Object, ObjectSection, SectionKind};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The extended exception frame (26 words), pushed on the task's own stack, with a word to align it.
+/// The extended exception frame (26 words), pushed on the task's own stack, with a word to align
+/// it.
 pub const EXCEPTION_FRAME: u32 = 26 * 4 + 4;
 
 /// How much stack a task needs, in bytes.
@@ -32,7 +36,7 @@ pub struct Bound {
     pub with_indirect: u32,
     /// The deepest chain of direct calls: name and frame of each function.
     pub chain: Vec<(String, u32)>,
-    /// Functions in a circle of direct calls.
+    /// Functions that are in a circle of direct calls; the bounds count each once.
     pub recursive: Vec<String>,
 }
 
@@ -73,7 +77,8 @@ pub fn bound(elf: &Elf) -> Result<Bound> {
     })
 }
 
-/// The functions by address, and the addresses of those that are stored in data or loaded into a register.
+/// The functions by address, and the addresses of those that are stored in data or loaded into a
+/// register.
 fn read(elf: &Elf) -> Result<(Functions, BTreeSet<u32>)> {
     let code = Code::read(elf)?;
     let sizes = stack_sizes(elf.section(".stack_sizes")?)?;
@@ -100,7 +105,7 @@ fn read(elf: &Elf) -> Result<(Functions, BTreeSet<u32>)> {
                     function.calls.insert(to);
                 }
                 Flow::CallRegister(_) => function.indirect = true,
-                // BX. By MOV, a jump goes to a row of branches in the same function.
+                // BX. A jump by MOV goes to a table of branches in the same function.
                 Flow::JumpRegister(_) if instruction.first >> 8 == 0x47 => {
                     function.indirect = true;
                 }

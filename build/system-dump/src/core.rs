@@ -1,8 +1,9 @@
-//! The file: an ELF core with the archive, the registers and memory (humility.md, section 5.1).
+//! The dump file: an ELF core with the archive, the registers and memory
 //!
-//! Everything is as stock Humility writes it, to the order of the parts and the fields that nobody reads, so that other
-//! readers of its dumps take it as well. Behind its notes are some for gdb, one for each task, under another name, which
-//! Humility passes over: gdb knows registers only from `NT_PRSTATUS`, and shows each as a thread.
+//! The parts, their order and all fields are as in a dump that stock Humility writes, so that
+//! readers of its dumps accept the file. Behind its notes is one `NT_PRSTATUS` note for each task,
+//! with the owner `CORE`: gdb reads registers only from these, and shows each as a thread. Humility
+//! ignores notes of other owners.
 
 /// Owner of the notes.
 const OWNER: &[u8] = b"Oxide Computer Company\0";
@@ -15,13 +16,15 @@ const REGISTERS: u32 = 0x1de0_0002;
 const CORE: &[u8] = b"CORE\0";
 /// Type of the note with the registers of a thread.
 const NT_PRSTATUS: u32 = 1;
-/// Bytes of `struct elf_prstatus` of 32-bit ARM, and where in it are the signal, the number of the thread, r0 to r15 and
-/// the status register (`bfd/elf32-arm.c`, and gdb's `arm-none-tdep.c` for the order of registers).
+/// Bytes of `struct elf_prstatus` of 32-bit ARM, and where in it are the signal, the number of the
+/// thread, r0 to r15 and the status register (`bfd/elf32-arm.c`, and gdb's `arm-none-tdep.c` for
+/// the order of registers).
 const PRSTATUS_LEN: usize = 148;
 const PRSTATUS_SIGNAL: usize = 12;
 const PRSTATUS_THREAD: usize = 24;
 const PRSTATUS_REGISTERS: usize = 72;
-/// What gdb says a thread stopped for; 5 is a breakpoint, which is nearest to being stopped from outside.
+/// The signal that gdb shows for a thread: a breakpoint, the nearest to a machine that was stopped
+/// from outside.
 const SIGTRAP: u8 = 5;
 
 const HEADER_LEN: u32 = 52;
@@ -38,7 +41,7 @@ pub struct Segment {
     pub bytes: Vec<u8>,
 }
 
-/// What one task, or the kernel, was doing.
+/// The registers of one task, or of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thread {
     /// Its number in gdb, not 0.

@@ -1,8 +1,9 @@
-//! What belongs into a dump, told by the archive alone (humility.md, section 5.3): the kernel's memory, and every region
-//! of every task that is no device.
+//! Which memory a dump contains
 //!
-//! Humility's own writer leaves out what a task names in `extern-regions`, too. Readers do not mind it, and the retained
-//! region is what one wants to see after a crash, so it is in the dumps made here.
+//! The kernel's, and every region of every task that is no device, as the tables in the archive
+//! say. Dumps of stock Humility leave out the regions that a task
+//! names in `extern-regions`. They are in the dumps made here, because one of them is the retained
+//! region; Humility reads such dumps.
 
 use anyhow::{Context, Result};
 use build_archive_check::Report;
@@ -11,10 +12,10 @@ use build_archive_check::dwarf::{Debug, Type};
 use build_archive_check::program::Program;
 use std::ops::Range;
 
-/// Attributes of a region: not memory but hardware.
+/// Bit of a region's attributes: registers of a device.
 const DEVICE: u32 = 8;
 
-/// Places in an image.
+/// Addresses in an image.
 #[derive(Debug)]
 pub struct Layout {
     /// Memory to save, in order, disjoint.
@@ -40,14 +41,15 @@ pub struct Tasks {
     pub each: u32,
     /// How many there are.
     pub count: u32,
-    /// Where in a structure r4 to r11 are saved, and the stack pointer.
+    /// Offsets of the saved r4 to r11 and of the saved stack pointer in a structure.
     pub saved: [u32; 9],
 }
 
 impl Layout {
     /// Reads an archive.
     pub fn read(bytes: Vec<u8>) -> Result<Self> {
-        // What is wrong with an archive is said by check-archive; here only what is needed is missed.
+        // check-archive reports what is wrong with an archive. Here an error is only what a dump
+        // cannot do without.
         let mut ignored = Report::default();
         let archive = Archive::open(bytes, &mut ignored)?;
         let mut kernel = None;
@@ -85,7 +87,7 @@ impl Layout {
         })
     }
 
-    /// May the program counter be here?
+    /// Whether an address is in the code of a program.
     pub fn is_code(&self, address: u32) -> bool {
         self.texts.iter().any(|text| text.contains(&address))
     }
@@ -158,7 +160,7 @@ fn tasks(kernel: &Program, debug: &Debug) -> Option<Tasks> {
     })
 }
 
-/// The same addresses, each once, in order.
+/// The union of ranges, disjoint and in order.
 fn union(mut ranges: Vec<Range<u32>>) -> Vec<Range<u32>> {
     ranges.retain(|range| !range.is_empty());
     ranges.sort_by_key(|range| range.start);

@@ -1,7 +1,8 @@
-//! `dump`: the memory of a running QEMU as a system dump for Humility.
+//! Writes the memory of a running QEMU as a system dump that Humility and gdb open
 //!
-//! QEMU is asked by its monitor, which `./x qemu` offers on a socket beside the image. The processors are stopped while
-//! memory is read, and go on afterwards if they ran before.
+//! [`run`] connects to QEMU's monitor (QMP), which `./x qemu` offers on a socket beside the image.
+//! The processors are stopped while memory is read, so that the dump is of one moment, and continue
+//! afterwards if they ran before, also if the dump fails.
 
 #![forbid(unsafe_code)]
 
@@ -20,17 +21,18 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// How often the machine may be met where no program is: in the vectors, between two instructions of a kernel entry.
+/// How often the machine may be stopped with its program counter in no program, as in the exception
+/// vectors.
 const TRIES: u32 = 50;
 
-/// The kernel's number in gdb: that of its task id.
+/// The number of the kernel's thread in gdb: its task id.
 const KERNEL_THREAD: u32 = 0xffff;
 
 /// Writes a dump to `output`, or to the first `hubris.core.N` that is free. Returns its path.
 pub fn run(archive: &Path, socket: &Path, output: Option<&Path>) -> Result<PathBuf> {
     let bytes = fs::read(archive).with_context(|| {
         format!(
-            "{}: the archive of what runs there cannot be read; ./x dist makes one",
+            "{}: the archive of the running image cannot be read; ./x dist makes one",
             archive.display()
         )
     })?;
@@ -67,7 +69,7 @@ fn take(
     };
     let (address, id) = &layout.image_id;
     if machine.memory(*address, id.len() as u32, scratch)? != *id {
-        bail!("it runs another image than the archive's; the image ids differ");
+        bail!("it runs another image than that of the archive; the image ids differ");
     }
     let current = word(machine, layout.current_task)?;
     let mut segments = Vec::new();
@@ -90,7 +92,8 @@ fn take(
     ))
 }
 
-/// What runs, and behind it what each of the other tasks was doing when it ran last: task `n` has number `n + 1`.
+/// The thread that runs, and behind it the other tasks as they were when they ran last. Task `n`
+/// has number `n + 1`.
 fn threads(core: &Core, current: u32, tasks: &Tasks, segments: &[Segment]) -> Vec<Thread> {
     let mut threads = Vec::new();
     for index in 0..tasks.count {
@@ -108,7 +111,7 @@ fn threads(core: &Core, current: u32, tasks: &Tasks, segments: &[Segment]) -> Ve
     threads
 }
 
-/// A word of what was saved.
+/// The word at an address of saved memory.
 fn word_of(segments: &[Segment], address: u32) -> Option<u32> {
     segments.iter().find_map(|segment| {
         let at = address.checked_sub(segment.address)? as usize;
@@ -117,7 +120,8 @@ fn word_of(segments: &[Segment], address: u32) -> Option<u32> {
     })
 }
 
-/// Stops the machine where Humility takes it: with the program counter in the code of a program.
+/// Stops the machine with its program counter in the code of a program. Humility refuses other
+/// dumps.
 fn stop_in_code(machine: &mut Machine, running: bool, layout: &Layout) -> Result<Core> {
     let mut pc = 0;
     for attempt in 0..TRIES {
@@ -144,5 +148,5 @@ fn free_name() -> Result<PathBuf> {
     (0..1000)
         .map(|number| PathBuf::from(format!("hubris.core.{number}")))
         .find(|path| !path.exists())
-        .context("hubris.core.0 to 999 are all there; name the file")
+        .context("hubris.core.0 to hubris.core.999 all exist; name the file")
 }

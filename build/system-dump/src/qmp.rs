@@ -1,4 +1,4 @@
-//! The running machine, by QEMU's monitor protocol.
+//! The running machine, through QEMU's monitor protocol (QMP)
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -7,10 +7,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long QEMU may take for an answer.
+/// Limit of the time that QEMU takes for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A machine to which we are connected.
+/// A connection to a machine's monitor.
 pub struct Machine {
     stream: UnixStream,
     reader: BufReader<UnixStream>,
@@ -33,7 +33,7 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Is it running, not stopped?
+    /// Whether the processors run.
     pub fn is_running(&mut self) -> Result<bool> {
         let status = self.execute("query-status", &Value::Null)?;
         Ok(status["running"] == true)
@@ -44,7 +44,7 @@ impl Machine {
         self.execute("stop", &Value::Null).map(drop)
     }
 
-    /// Lets the processors go on.
+    /// Lets the processors continue.
     pub fn go_on(&mut self) -> Result<()> {
         self.execute("cont", &Value::Null).map(drop)
     }
@@ -56,7 +56,8 @@ impl Machine {
         Ok(text.as_str().unwrap_or_default().to_string())
     }
 
-    /// `length` bytes of physical memory; `scratch` is a file that QEMU writes on the way.
+    /// `length` bytes of physical memory. QEMU writes them to the file `scratch`, from which they
+    /// are read.
     pub fn memory(&mut self, address: u32, length: u32, scratch: &Path) -> Result<Vec<u8>> {
         let arguments = json!({
             "val": address,
@@ -91,7 +92,7 @@ impl Machine {
                     error["desc"].as_str().unwrap_or("no reason given")
                 );
             }
-            // Events come in between.
+            // Lines without `return` or `error` are events.
             if let Some(value) = reply.get("return") {
                 return Ok(value.clone());
             }

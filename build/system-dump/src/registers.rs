@@ -1,13 +1,14 @@
-//! The registers of the ARMv7-A core under the numbers of an M-profile core.
+//! The registers of the ARMv7-A core under the numbers of an M-profile core
 //!
-//! Humility knows no other numbers: those of the selector of DCRSR (ARMv7-M Architecture Reference Manual, C1.6.3). A task
-//! runs in USR mode, whose stack pointer is therefore PSP; every other mode is the kernel's, whose stack pointer is MSP.
+//! Humility knows registers by the selector numbers of DCRSR (ARMv7-M Architecture Reference
+//! Manual, section C1.6.3). A task runs in USR mode, so the stack pointer of that mode is PSP. All
+//! other modes are the kernel's, and theirs is MSP.
 
 use super::core::Thread;
 use super::layout::Tasks;
 use anyhow::{Context, Result};
 
-/// What the monitor tells.
+/// The registers as the monitor prints them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Core {
     /// r0 to r15.
@@ -16,17 +17,18 @@ pub struct Core {
     pub cpsr: u32,
 }
 
-/// Stack pointers that the core does not show in the mode that it is in.
+/// Stack pointers of the modes that the core is not in.
 #[derive(Copy, Clone, Debug)]
 pub struct Hidden {
-    /// The kernel's, between two entries: the begin of its stack.
+    /// The kernel's. Its stack is empty while a task runs.
     pub kernel: u32,
     /// The current task's, as saved at the last entry into the kernel.
     pub task: u32,
 }
 
-/// Modes of the core (ARMv7-A Architecture Reference Manual, B1.3.1), and the number of the exception that brings an
-/// M-profile core to the same place: SVCall, the first interrupt, MemManage, UsageFault.
+/// Modes of the core (ARMv7-A Architecture Reference Manual, section B1.3.1), each with the number
+/// of the exception that an M-profile core would be in: SVCall, the first interrupt, MemManage,
+/// UsageFault.
 const EXCEPTIONS: [(u32, u32); 5] = [(0x13, 11), (0x12, 16), (0x11, 16), (0x17, 4), (0x1b, 6)];
 const USER: u32 = 0x10;
 
@@ -51,7 +53,7 @@ impl Core {
         })
     }
 
-    /// Is a task running, not the kernel?
+    /// Whether a task runs, and not the kernel.
     pub fn is_task(&self) -> bool {
         self.cpsr & 0x1f == USER
     }
@@ -61,7 +63,7 @@ impl Core {
         self.general[15]
     }
 
-    /// What runs, for gdb.
+    /// The registers as a thread of gdb.
     pub fn thread(&self, number: u32) -> Thread {
         let mut registers = [0; 17];
         registers[..16].copy_from_slice(&self.general);
@@ -87,7 +89,8 @@ impl Core {
         list
     }
 
-    /// Condition flags and IT state are where they are in CPSR; T is bit 24, and the lowest bits say which exception.
+    /// xPSR: flags and IT state are at the bits of CPSR, T is bit 24, and bits 0 to 8 are the
+    /// exception number.
     fn xpsr(&self) -> u32 {
         let same = self.cpsr & 0xfe0f_fc00;
         let thumb = (self.cpsr >> 5 & 1) << 24;
@@ -110,20 +113,22 @@ impl Core {
 }
 
 impl Tasks {
-    /// Where in a task's structure its stack pointer is.
+    /// Offset of the saved stack pointer in a task's structure.
     pub fn psp(&self) -> u32 {
         let [.., psp] = self.saved;
         psp
     }
 }
 
-/// Bytes of the frame that an M-profile core pushes, with those of the floating point unit (ARMv7-M, B1.5.7).
+/// Bytes of the extended exception frame (ARMv7-M Architecture Reference Manual, section B1.5.7).
 const FRAME: u32 = 26 * 4;
 
-/// r0 to r15 and CPSR of a task that does not run, as the kernel saved them (humility.md, section 4.2).
+/// r0 to r15 and CPSR of a task that does not run. The kernel has saved r4 to r11 and the stack
+/// pointer in the task's structure, and the rest in an exception frame on the task's stack.
 ///
-/// The status register is written as the ARMv7-A has it, which gdb takes the machine for: by the T bit there it knows that
-/// a function is Thumb code, and finds what such a one without frame information has pushed.
+/// gdb takes the machine for an ARMv7-A, so the status register has the layout of CPSR. Its T bit
+/// tells gdb to read functions as Thumb code, also those without frame information, whose prologues
+/// it analyses.
 pub fn saved(task: u32, tasks: &Tasks, word: impl Fn(u32) -> Option<u32>) -> Option<[u32; 17]> {
     let frame = word(task + tasks.psp())?;
     let pushed = |index: u32| word(frame.wrapping_add(4 * index));
@@ -135,13 +140,14 @@ pub fn saved(task: u32, tasks: &Tasks, word: impl Fn(u32) -> Option<u32>) -> Opt
     for (register, index) in [(0, 0), (1, 1), (2, 2), (3, 3), (12, 4), (14, 5), (15, 6)] {
         registers[register] = pushed(index)?;
     }
-    // Bit 9: a word was left out to align the stack.
+    // Bit 9 of xPSR: the stack was aligned by one word more.
     registers[13] = frame.wrapping_add(FRAME + 4 * (xpsr >> 9 & 1));
     registers[16] = cpsr(xpsr);
     Some(registers)
 }
 
-/// The xPSR of a task as CPSR: flags and IT state are at the same places, T is bit 5, and tasks are in USR mode.
+/// The xPSR of a task as CPSR: flags and IT state are at the same bits, T is bit 5, and the mode is
+/// USR.
 fn cpsr(xpsr: u32) -> u32 {
     xpsr & 0xfe0f_fc00 & !(1 << 24) | (xpsr >> 24 & 1) << 5 | USER
 }

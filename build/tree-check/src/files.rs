@@ -6,8 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The largest file that may be checked in, in bytes. Whoever clones the tree pays for each version
-/// of it.
+/// The largest file that may be checked in, in bytes. Every clone downloads each version of it.
 const LARGEST: u64 = 512 << 10;
 
 /// Files that may be larger, each with the reason.

@@ -1,6 +1,10 @@
-//! Builds, checks and runs the firmware: `cargo xtask help`.
+//! Builds, checks and runs the firmware: `cargo xtask help`
 //!
-//! An application is described by `app.toml` ([`config`]); [`dist`] tells how it becomes an image.
+//! An application is described by `app.toml` ([`config`]); [`dist`] makes an image from it. The
+//! verbs are in [`verbs`]. What reads the results is in crates beside this one: `build/elf` (ELF
+//! files), `build/stack-depth` (stack bounds), `build/archive-check` (build archives),
+//! `build/emergency-proof` (the proof of the emergency path), `build/system-dump` (dumps), and for
+//! the source tree `build/parts` and `build/tree-check`.
 
 #![forbid(unsafe_code)]
 
@@ -104,7 +108,7 @@ enum Verb {
         /// The machine's QMP socket; default: that of `qemu`
         #[arg(long)]
         qmp: Option<PathBuf>,
-        /// The archive of what runs there; default: that of the application, as it was built last
+        /// The archive of the running image; default: that of the last build of the application
         #[arg(long)]
         archive: Option<PathBuf>,
     },
@@ -155,7 +159,7 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Check format, clippy and documentation of the whole workspace
+    /// Check the source tree, format, clippy and documentation of the whole workspace
     Lint,
     /// Crash, restart, and read the crash back, in QEMU
     Demo {
@@ -191,7 +195,7 @@ enum Verb {
     I2cCodegen(Refused),
 }
 
-/// Arguments of a verb that is refused whatever they are.
+/// Any arguments, of a verb that is refused.
 #[derive(Args)]
 struct Refused {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -313,7 +317,8 @@ fn built(app: &Path) -> Result<(Build, Product)> {
     Ok((build, product))
 }
 
-/// Runs the harness on an application that is up to date. The harness asks for those of its own suites itself.
+/// Builds the application and runs the harness, which builds the applications of its own suites
+/// itself.
 fn harness(verb: &str, arguments: &[OsString]) -> Result<()> {
     let (build, _) = built(Path::new(DEFAULT_APP))?;
     external::harness(&build.tree, verb, arguments)

@@ -1,9 +1,9 @@
-//! What an output was made from, so that it is not made again from the same.
+//! Stamps: what an output was made from, to skip making it again from the same
 //!
-//! Cargo is asked only when something changed: even a fresh Cargo call takes part of a second, and two tasks that run
-//! the same crate with different configurations would replace each other's output on every build. A stamp beside the
-//! output holds a key (arguments, environment, compiler) and the size and modification time of every source file,
-//! as listed by Cargo's dependency file.
+//! Cargo runs only if something has changed. A call of Cargo takes part of a second even if all is
+//! fresh, and two tasks of the same crate with different configurations would replace each other's
+//! output in each build. The stamp beside an output has a key (arguments, environment, compiler),
+//! and size and modification time of every source file in Cargo's dependency file.
 
 use crate::hash::Fnv64;
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-/// Whether `output` exists and was made with this `key` from files that are still the same.
+/// Whether `output` exists and was made with this `key` from files that have not changed since.
 pub fn is_fresh(output: &Path, key: &str) -> bool {
     let Ok(stamp) = fs::read_to_string(path_of(output)) else {
         return false;
@@ -25,7 +25,7 @@ pub fn is_fresh(output: &Path, key: &str) -> bool {
         })
 }
 
-/// Notes that `output` was made with `key` from `sources`.
+/// Writes the stamp of `output`, which was made with `key` from `sources`.
 pub fn write(output: &Path, key: &str, sources: &BTreeSet<PathBuf>) -> std::io::Result<()> {
     let mut text = digest(output, key);
     text.push('\n');
@@ -35,7 +35,8 @@ pub fn write(output: &Path, key: &str, sources: &BTreeSet<PathBuf>) -> std::io::
     fs::write(path_of(output), text)
 }
 
-/// The files named in a dependency file of Cargo's, and the manifests that govern them, up to `root`.
+/// The files named in a dependency file of Cargo's, and the manifests that govern them, up to
+/// `root`.
 pub fn sources(dep_info: &Path, root: &Path) -> BTreeSet<PathBuf> {
     let text = fs::read_to_string(dep_info).unwrap_or_default();
     let mut sources: BTreeSet<PathBuf> = parse(&text)
@@ -73,7 +74,7 @@ fn parse(text: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Size and modification time; "absent" for a file that is not there.
+/// Size and modification time of a file; "absent" if it does not exist.
 fn state_of(path: &Path) -> String {
     let Ok(meta) = fs::metadata(path) else {
         return "absent".into();

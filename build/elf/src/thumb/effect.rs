@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_which_address_is_loaded() {
+    fn says_which_address_is_loaded() {
         let low = Effect::LoadLow {
             register: 0,
             value: 0x1021,

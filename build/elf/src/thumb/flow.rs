@@ -1,7 +1,8 @@
-//! Where an instruction goes on, and which registers it may write.
+//! Where execution continues after an instruction, and which registers it may write
 //!
-//! This is for proofs about a program, so what is not known is said to be the worst: an instruction that might write a
-//! register counts as writing it. Encodings: ARMv7-M Architecture Reference Manual, sections A5 and A7.7.
+//! Both answers are conservative, because proofs rest on them: an instruction that might write a
+//! register counts as writing it, and one that might branch elsewhere is [`Flow::Unknown`].
+//! Encodings: ARMv7-M Architecture Reference Manual, sections A5 and A7.7.
 
 use super::{Instruction, relative, sign_extend};
 
@@ -10,33 +11,33 @@ const PC: u16 = 15;
 const LR: u16 = 14;
 const SP: u16 = 13;
 
-/// Where execution goes on.
+/// Where execution continues.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// With the next instruction.
+    /// At the next instruction.
     Next,
-    /// At this address, or with the next instruction.
+    /// At this address or, if the branch is conditional and not taken, at the next instruction.
     Branch(u32),
-    /// At this address, and then with the next instruction.
+    /// At this address; the callee returns to the next instruction.
     Call(u32),
-    /// Where this register points, and then with the next instruction.
+    /// At the address in this register; the callee returns to the next instruction.
     CallRegister(u16),
-    /// Where this register points.
+    /// At the address in this register.
     JumpRegister(u16),
-    /// Where an entry of the table behind this instruction says; entries have this many bytes.
+    /// At an entry of the table behind this instruction. An entry has this many bytes.
     Table(u32),
-    /// Back to the caller.
+    /// In the caller.
     Return,
-    /// In the kernel, and then with the next instruction.
+    /// In the kernel, which returns to the next instruction.
     SystemCall,
-    /// Nowhere: the instruction faults.
+    /// Nowhere: the instruction traps.
     Trap,
-    /// Somewhere that is not told by the instruction.
+    /// At an address that the instruction does not give.
     Unknown,
 }
 
 impl Instruction {
-    /// Where it goes on.
+    /// Where execution continues after it.
     pub fn flow(&self) -> Flow {
         if self.is_wide() {
             wide(self.address, self.first, self.second)
@@ -45,12 +46,13 @@ impl Instruction {
         }
     }
 
-    /// May it write `register`? A call may write what its callee need not keep.
+    /// Whether it may write `register`. A call may write what its callee need not preserve (AAPCS,
+    /// section 6.1.1).
     pub fn may_write(&self, register: u16) -> bool {
         let by_callee = matches!(register, 0..=3 | 12 | LR);
         match self.flow() {
             Flow::Call(_) | Flow::CallRegister(_) => return by_callee,
-            // Results in r4 to r9 (Hubris system calls), and reserved in r10 and r11.
+            // Hubris system calls return in r4 to r9; r10 and r11 count as written, to be safe.
             Flow::SystemCall => return (4..=11).contains(&register),
             _ => {}
         }
@@ -76,7 +78,7 @@ fn narrow(address: u32, code: u16) -> Flow {
             address,
             sign_extend(u32::from(code & 0xff) << 1, 9),
         )),
-        // CBZ and CBNZ: forwards only
+        // CBZ and CBNZ, which branch forwards only
         _ if code & 0xf500 == 0xb100 => Flow::Branch(relative(
             address,
             u32::from(code >> 9 & 1) << 6 | u32::from(code >> 3 & 0x1f) << 1,
@@ -130,7 +132,7 @@ fn wide(address: u32, first: u16, second: u16) -> Flow {
         }
         return Flow::Next;
     }
-    // TBB and TBH; a table elsewhere than behind the instruction is not what compilers make.
+    // TBB and TBH. Compilers put the table behind the instruction; another base is not followed.
     if first & 0xfff0 == 0xe8d0 && second & 0xffe0 == 0xf000 {
         return if first & 0xf == PC {
             Flow::Table(1 + u32::from(second >> 4 & 1))
@@ -146,7 +148,7 @@ fn wide(address: u32, first: u16, second: u16) -> Flow {
             Flow::Unknown
         };
     }
-    // LDR to the program counter; POP of it alone is one, too.
+    // LDR to the program counter; POP of it alone has this encoding.
     if first & 0xff70 == 0xf850 && second >> 12 == PC {
         return if (first, second) == (0xf85d, 0xfb04) {
             Flow::Return
@@ -204,7 +206,8 @@ fn wide_may_write(first: u16, second: u16, register: u16) -> bool {
         }
         // Data processing
         0b0101 => upper,
-        // Coprocessor, which is the floating-point unit: moves to core registers, and bases that move on
+        // Floating-point unit: moves to core registers, and loads and stores that write back the
+        // base
         0b0110 | 0b0111 | 0b1110 | 0b1111 => base || top,
         0b1000..=0b1011 => upper,
         // Single loads and stores
@@ -223,7 +226,7 @@ mod tests {
 
     /// Encodings as LLVM's assembler makes them.
     #[test]
-    fn tells_where_it_goes_on() {
+    fn says_where_execution_continues() {
         let cases: [(u16, u16, Flow); 25] = [
             (0xe7fe, 0, Flow::Branch(0x1000)),      // b .
             (0x4798, 0, Flow::CallRegister(3)),     // blx r3
@@ -261,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_what_is_written() {
+    fn says_which_registers_are_written() {
         // Instruction, the registers that it writes, and some that it only reads.
         let cases: [(u16, u16, &[u16], &[u16]); 16] = [
             (0x4620, 0, &[0], &[4]),                              // mov r0, r4

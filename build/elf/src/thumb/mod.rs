@@ -1,6 +1,7 @@
-//! As much of the Thumb instruction set as it takes to see calls, system calls and stack use
+//! Thumb instructions, decoded as far as calls and stack use go
 //!
-//! Nothing is executed or simulated: [`flow`] says where an instruction goes on, [`effect`] what it does to the stack.
+//! [`flow`] says where execution continues after an instruction, [`effect`] what it does to the
+//! stack.
 
 pub mod effect;
 pub mod flow;
@@ -19,7 +20,8 @@ pub struct Instruction {
 }
 
 impl Instruction {
-    /// Whether it has two halfwords. Three prefixes begin one (ARMv7-M Architecture Reference Manual, section A5.1).
+    /// Whether it has two halfwords. Three prefixes begin one (ARMv7-M Architecture Reference
+    /// Manual, section A5.1).
     pub fn is_wide(&self) -> bool {
         self.first >> 11 >= 0b11101
     }

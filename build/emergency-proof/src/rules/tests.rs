@@ -86,7 +86,7 @@ fn the_normal_path_is_not_called() {
 }
 
 #[test]
-fn nor_as_the_parameter_of_a_generic() {
+fn the_normal_path_is_not_a_type_parameter() {
     let name = "store::read::<driver::normal::Controller>";
     one(
         &broken(7, |f| f.names = vec![name.into()]),
@@ -95,20 +95,20 @@ fn nor_as_the_parameter_of_a_generic() {
 }
 
 #[test]
-fn a_merged_function_belongs_to_both() {
+fn a_merged_function_may_have_a_name_of_the_normal_path() {
     let names = ["<driver::normal::X>::get", "<driver::emergency::X>::get"];
     let broken = broken(7, |f| f.names = names.map(String::from).into());
     assert_eq!(broken, [""; 0]);
 }
 
 #[test]
-fn nothing_panics() {
+fn a_panic_is_found() {
     let line = "`OUTLINED_FUNCTION_1` can panic, by `core::panicking::panic`";
     one(&broken(7, |f| f.calls = [(9, 1)].into()), &[line]);
 }
 
 #[test]
-fn an_asynchronous_function_may_check_once_that_it_has_not_ended() {
+fn an_async_function_may_panic_at_one_place_if_polled_after_completion() {
     let change = |name: &str, sites: usize, traps: usize| {
         broken(7, |f| {
             f.names = vec![name.into()];
@@ -125,7 +125,7 @@ fn an_asynchronous_function_may_check_once_that_it_has_not_ended() {
 }
 
 #[test]
-fn nothing_comes_back_to_itself() {
+fn recursion_is_found() {
     one(
         &broken(7, |f| f.calls = [(5, 1)].into()),
         &["recursion", "driver::emergency::write"],
@@ -145,12 +145,12 @@ fn only_allowed_system_calls_are_made() {
     );
     one(
         &broken(6, |f| f.system_calls = [None].into()),
-        &["not told"],
+        &["not a constant"],
     );
 }
 
 #[test]
-fn every_call_is_known() {
+fn a_call_with_an_unknown_target_is_found() {
     one(
         &broken(5, |f| f.unknown = vec![0x8000]),
         &["driver::emergency::write", "0x8000"],
@@ -158,11 +158,8 @@ fn every_call_is_known() {
 }
 
 #[test]
-fn nothing_faults() {
-    one(
-        &broken(5, |f| f.traps = vec![0x8000]),
-        &["0x8000", "faults"],
-    );
+fn a_trap_is_found() {
+    one(&broken(5, |f| f.traps = vec![0x8000]), &["0x8000", "traps"]);
 }
 
 #[test]
@@ -174,7 +171,7 @@ fn the_stack_is_bounded() {
 }
 
 #[test]
-fn normal_operation_leaves_the_path_at_one_place() {
+fn normal_operation_is_entered_at_one_place() {
     one(
         &broken(2, |f| f.calls = [(4, 1)].into()),
         &["found 0 times", "inlined"],

@@ -1,4 +1,4 @@
-//! `check-emergency`: proves from the finished recorder what its emergency path does not do
+//! `check-emergency`: proves what the recorder's emergency path cannot do
 
 use crate::dist::{Build, Product};
 use anyhow::{Context, Result};

@@ -1,4 +1,4 @@
-//! What `cargo xtask` can be asked to do beside building: one file per subject.
+//! The verbs of `cargo xtask` other than `dist`, by subject
 
 pub mod check_emergency;
 pub mod compile;

@@ -43,7 +43,7 @@ const SCRIPTS: [(&str, &[&str]); 7] = [
 pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
     let [scripts, verb] = [bench.clone(), bench.clone()];
     vec![
-        // REQ: D4 (in part): what supervisor and recorder keep is visible to Humility in a dump.
+        // REQ: D4: what supervisor and recorder keep is visible to Humility in a dump.
         Trial::test("humility::scripts", move || {
             let outcome = scripts.with_image(DEMO, |image| all(&image.archive));
             scripts.count(outcome)
@@ -336,7 +336,7 @@ fn dump(archive: &[u8], region: &[u8]) -> Vec<u8> {
     file
 }
 
-/// REQ: D4 (in part). `log-ring` on the dump of a machine says of the ring what the library finds in it.
+/// REQ: D4. `log-ring` on the dump of a machine says of the ring what the library finds in it.
 pub fn ring_of(path: &Path) -> Result<()> {
     let memory = Dump::read(path)?.memory(REGION, (BLOCKS * BLOCK_LEN) as u32)?;
     let blocks: Vec<Block> = memory

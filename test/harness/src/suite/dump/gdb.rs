@@ -23,7 +23,7 @@ pub(super) fn trial(bench: &Arc<Bench>) -> Trial {
     }
 }
 
-/// REQ: D3 (in part): gdb shows every task as a thread, with all its calls from its entry on.
+/// REQ: D3: gdb shows every task as a thread, with all its calls from its entry on.
 fn in_gdb(rig: &Rig) -> Result<Cases> {
     let scene = Scene::at_rest(rig, "ready")?;
     let names = content::names(&scene.dump("gdb.core")?.archive)?;

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// REQ: C6, D3 (in part): the dump of a machine holds what Humility needs (humility.md, section 5), as it is in the machine.
+/// REQ: C6, D3: the dump of a machine holds what Humility needs (humility.md, section 5), as it is in the machine.
 pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
     let mut trials = vec![
         bench.trial("dump::read-back", DEMO, read_back),

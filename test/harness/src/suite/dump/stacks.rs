@@ -31,7 +31,7 @@ const HIF_DONE: u8 = 20;
 const UART1_LSR: u32 = 0x1e78_3014;
 const DATA_READY: u32 = 1;
 
-/// REQ: C6, X8 (in part): by the rules of Humility every task of a dump has a state, registers and a stack that goes back to its
+/// REQ: C6, X8: by the rules of Humility every task of a dump has a state, registers and a stack that goes back to its
 /// entry through functions with names, and its ring buffers and counters can be read.
 pub(super) fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
     let mut trials: Vec<Trial> = APPS
