@@ -21,7 +21,7 @@ pub mod flight;
 pub mod gdb;
 mod humility;
 pub mod machine;
-pub mod matrix;
+pub mod matrix_document;
 pub mod paths;
 pub mod profile;
 pub mod qemu;

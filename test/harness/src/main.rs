@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use harness::{bench, demo, matrix, stand_in, suite};
+use harness::{bench, demo, stand_in, suite};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -89,7 +89,7 @@ fn run(command: Command) -> Result<bool> {
             threads,
             filter,
         }),
-        Command::FaultMatrix { only_write } => matrix::run(only_write),
+        Command::FaultMatrix { only_write } => suite::run_fault_matrix(only_write),
         Command::StandIn { arguments } => stand_in::run(&arguments).map(|()| true),
         Command::Bench { profile } => bench::run(profile.as_deref()).map(|()| true),
     }

@@ -1,6 +1,6 @@
 //! Tasks that fail again and again in the same way.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::machine::{Config, Machine};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -18,8 +18,8 @@ const RESETS: u64 = 3;
 const RESTARTS: u64 = 5;
 
 /// REQ: X6: repeats are counted in the first record, the tasks are held, and the system stays up.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
-    vec![bench.trial("loop::is-broken", "test/apps/loop/app.toml", is_broken)]
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
+    vec![session.trial("loop::is-broken", "test/apps/loop/app.toml", is_broken)]
 }
 
 fn is_broken(rig: &Rig) -> Result<Cases> {

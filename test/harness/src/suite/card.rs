@@ -1,6 +1,6 @@
 //! Cards that the system must live with: none, foreign ones, unknown ones.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::build::DEMO;
 use crate::machine::{Config, Machine};
 use anyhow::{Context, Result, ensure};
@@ -17,12 +17,12 @@ const WATCHED: Duration = Duration::from_secs(5);
 const SIZE: u64 = 64 << 20;
 
 /// REQ: M8, P6: a system without a card of ours runs, says that nothing is saved and why, and writes to no card.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![
-        bench.trial("card::none", DEMO, |rig| {
+        session.trial("card::none", DEMO, |rig| {
             unsaved(rig, None, "there is no card")
         }),
-        bench.trial("card::blank", DEMO, |rig| {
+        session.trial("card::blank", DEMO, |rig| {
             let card = rig.artefacts.path("card.img");
             File::create(&card)?.set_len(SIZE)?;
             unsaved(
@@ -31,7 +31,7 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
                 "the card has no valid GPT partition table",
             )
         }),
-        bench.trial("card::other-partition", DEMO, |rig| {
+        session.trial("card::other-partition", DEMO, |rig| {
             let card = rig.artefacts.path("card.img");
             rig.tool.format(&card)?;
             rename_partition(&card)?;
@@ -41,7 +41,7 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
                 "the card has no partition named `crashlog`",
             )
         }),
-        bench.trial("card::not-formatted", DEMO, |rig| {
+        session.trial("card::not-formatted", DEMO, |rig| {
             let card = rig.artefacts.path("card.img");
             rig.tool.format(&card)?;
             for block in superblocks(rig, &card)? {
@@ -52,7 +52,7 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
             }
             unsaved(rig, Some(&card), "is not formatted")
         }),
-        bench.trial("card::unknown-version", DEMO, |rig| {
+        session.trial("card::unknown-version", DEMO, |rig| {
             let card = rig.artefacts.path("card.img");
             rig.tool.format(&card)?;
             for block in superblocks(rig, &card)? {

@@ -1,6 +1,6 @@
 //! The demo's flight with all kinds of text on the console.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::build::DEMO;
 use crate::console_text;
 use crate::flight::Flight;
@@ -24,10 +24,10 @@ const TEXTS: [Text; 6] = [
 
 /// REQ: C3, C4, C7: a task faults, the record and every log line before it are on the card after the restart, and the
 /// console stream is byte for byte what was played in, whatever it was.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     TEXTS
         .map(|(name, text)| {
-            bench.trial(
+            session.trial(
                 format!("demo::{}", name.replace(' ', "-")),
                 DEMO,
                 move |rig| fly(rig, &text()),

@@ -1,6 +1,6 @@
 //! The same crash over and over: counted, not stored; the first records stay, and the card is worn no more than it must.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::evidence::{Crash, Evidence};
 use crate::sabotage::{APP, Deed, Failing, State, Stop, System, Work};
 use anyhow::{Context, Result, ensure};
@@ -18,13 +18,13 @@ const BLOCKS: u64 = 8;
 
 /// REQ: X6, K5: after N crashes by the same fault the count is right, the first records are as they were, every record
 /// that was reported as written is read back whole, and the blocks written in a cycle are bounded.
-pub fn trials(bench: &Arc<Bench>, all: bool) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>, all: bool) -> Vec<Trial> {
     let cycles = if all { 1_000 } else { 50 };
     vec![
-        bench.trial(format!("crash-loop::{cycles}-panics"), APP, move |rig| {
+        session.trial(format!("crash-loop::{cycles}-panics"), APP, move |rig| {
             panics(rig, cycles)
         }),
-        bench.trial(
+        session.trial(
             format!("crash-loop::{}-oopses", cycles / 10),
             APP,
             move |rig| oopses(rig, cycles / 10),

@@ -6,7 +6,7 @@
 mod system;
 
 use super::hiffy::{Executor, variables};
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::machine::{Config, Machine};
 use crate::symbols::Symbols;
 use anyhow::{Result, bail, ensure};
@@ -67,8 +67,8 @@ const SINGLE_TASK: u8 = 1;
 const WHOLE_SYSTEM: u8 = 2;
 const TASK_REGION: u8 = 4;
 
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
-    vec![bench.trial(
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
+    vec![session.trial(
         "target::dump-areas",
         "test/apps/dump-areas/app.toml",
         |rig: &Rig| run(rig),

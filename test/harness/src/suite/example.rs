@@ -1,6 +1,6 @@
 //! The example application, whose tasks are in a workspace of their own.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::machine::{Config, Machine};
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
@@ -11,8 +11,8 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// It is built with our tools from its own folder, boots, and its tasks talk to each other and to the recorder.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
-    vec![bench.trial("app::example", "app/example/app.toml", example)]
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
+    vec![session.trial("app::example", "app/example/app.toml", example)]
 }
 
 fn example(rig: &Rig) -> Result<Cases> {

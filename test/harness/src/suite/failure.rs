@@ -1,7 +1,7 @@
 //! Failures of the kernel and of the supervisor, made with the debugger: what nobody is left to record is kept in
 //! retained RAM, the system restarts, and the next boot has the record.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::build::DEMO;
 use crate::gdb::Debugger;
 use crate::machine::{Config, Machine};
@@ -29,22 +29,22 @@ const IN_THE_HOOK: &str = "ast2600_kernel::on_failure";
 const IN_THE_SUPERVISOR: &str = "<task_jefe::Server>::arm_timer";
 
 /// REQ: X4
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![
-        bench.trial("failure::kernel-in-an-interrupt", DEMO, |rig| {
+        session.trial("failure::kernel-in-an-interrupt", DEMO, |rig| {
             kernel_jumps_nowhere(rig, IN_AN_INTERRUPT)
         }),
-        bench.trial("failure::kernel-in-a-system-call", DEMO, |rig| {
+        session.trial("failure::kernel-in-a-system-call", DEMO, |rig| {
             kernel_jumps_nowhere(rig, IN_A_SYSTEM_CALL)
         }),
-        bench.trial("failure::kernel-gives-up", DEMO, kernel_gives_up),
-        bench.trial(
+        session.trial("failure::kernel-gives-up", DEMO, kernel_gives_up),
+        session.trial(
             "failure::kernel-without-a-stack",
             DEMO,
             kernel_without_a_stack,
         ),
-        bench.trial("failure::supervisor", DEMO, supervisor),
-        bench.trial("failure::twice", DEMO, twice),
+        session.trial("failure::supervisor", DEMO, supervisor),
+        session.trial("failure::twice", DEMO, twice),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Calls interfaces as Humility does: through the HIF executor, by writing its memory with a debugger.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::build::DEMO;
 use crate::gdb::Debugger;
 use crate::machine::{Config, Machine};
@@ -47,11 +47,15 @@ const BORROW_WRITE: u8 = 15;
 const BORROW_INFO: u8 = 16;
 
 /// REQ: C6: an interface is called through the executor as Humility does it.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![
-        bench.trial("target::hiffy", DEMO, run),
-        bench.trial("target::hiffy-leases", "test/apps/hiffy/app.toml", run_leases),
-        bench.trial(
+        session.trial("target::hiffy", DEMO, run),
+        session.trial(
+            "target::hiffy-leases",
+            "test/apps/hiffy/app.toml",
+            run_leases,
+        ),
+        session.trial(
             "target::hiffy-runs-tests",
             "test/apps/foreign/app.toml",
             run_tests,

@@ -2,7 +2,7 @@
 //!
 //! One call per crate: features are then those that the crate itself asks for, and not the sum of everybody's.
 
-use super::{Bench, Cases};
+use super::{Cases, Session};
 use crate::build::cargo;
 use anyhow::{Context, Result, bail};
 use libtest_mimic::Trial;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// One test per crate.
-pub fn trials(bench: &Arc<Bench>) -> Result<Vec<Trial>> {
+pub fn trials(session: &Arc<Session>) -> Result<Vec<Trial>> {
     let output = cargo()
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .output()
@@ -33,9 +33,9 @@ pub fn trials(bench: &Arc<Bench>) -> Result<Vec<Trial>> {
         if targets.is_empty() {
             continue;
         }
-        let bench = bench.clone();
+        let session = session.clone();
         trials.push(Trial::test(format!("host::{name}"), move || {
-            bench.count(test(&name, &targets))
+            session.count(test(&name, &targets))
         }));
     }
     Ok(trials)

@@ -4,7 +4,7 @@
 //! that differs, operations are left out one after the other as long as it still does, and what remains is shown with
 //! the first place where kernel and model part.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::machine::{Config, Machine, Time};
 use anyhow::{Context, Result, bail};
 use libtest_mimic::Trial;
@@ -24,10 +24,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 const SHOWN: usize = 3;
 
 /// The comparison.
-pub fn trials(bench: &Arc<Bench>, all: bool) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>, all: bool) -> Vec<Trial> {
     let seeds = if all { ALL_SEEDS } else { SEEDS };
     vec![
-        bench.trial("target::model", "test/apps/model/app.toml", move |rig| {
+        session.trial("target::model", "test/apps/model/app.toml", move |rig| {
             run(rig, seeds)
         }),
     ]

@@ -1,6 +1,6 @@
 //! Power cuts: QEMU is killed at arbitrary moments, and the card must be sound then and after the next boot.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::build::DEMO;
 use crate::machine::{Config, Machine};
 use anyhow::{Context, Result, ensure};
@@ -18,23 +18,23 @@ const MOMENTS: [u64; 12] = [
 ];
 
 /// REQ: X5: after any power cut everything that was durable is there, nothing else appears, and logging goes on.
-pub fn trials(bench: &Arc<Bench>, all: bool) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>, all: bool) -> Vec<Trial> {
     let mut trials: Vec<_> = MOMENTS
         .into_iter()
         .map(|moment| {
-            bench.trial(format!("power::cut-after-{moment}-ms"), DEMO, move |rig| {
+            session.trial(format!("power::cut-after-{moment}-ms"), DEMO, move |rig| {
                 cut(rig, moment)
             })
         })
         .collect();
     if all {
         trials.push(
-            bench.trial("power::a-hundred-cuts-on-one-card", DEMO, |rig| {
+            session.trial("power::a-hundred-cuts-on-one-card", DEMO, |rig| {
                 many(rig, 100)
             }),
         );
     } else {
-        trials.push(bench.trial("power::ten-cuts-on-one-card", DEMO, |rig| many(rig, 10)));
+        trials.push(session.trial("power::ten-cuts-on-one-card", DEMO, |rig| many(rig, 10)));
     }
     trials
 }

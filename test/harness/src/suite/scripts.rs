@@ -3,7 +3,7 @@
 //! The dump is made here: a retained region that the library filled in, of which everything is known. What the scripts
 //! print of it is what their README shows.
 
-use super::{Bench, Cases};
+use super::{Cases, Session};
 use crate::build::{DEMO, cargo};
 use crate::core_dump::Dump;
 use crate::paths;
@@ -40,8 +40,8 @@ const SCRIPTS: [(&str, &[&str]); 7] = [
 ];
 
 /// One case per script and way to call it.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
-    let [scripts, verb] = [bench.clone(), bench.clone()];
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
+    let [scripts, verb] = [session.clone(), session.clone()];
     vec![
         // REQ: D4: what supervisor and recorder keep is visible to Humility in a dump.
         Trial::test("humility::scripts", move || {

@@ -3,7 +3,7 @@
 //! QEMU's card is addressed by byte up to 2 GiB (standard capacity) and by block above (high capacity).
 
 use super::matrix::scene::{NOWHERE, SOON, Scene};
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::build::SD_APP;
 use crate::controller::{self, Do, NOBODYS, NONE, R1, R2, R3, STATES};
 use crate::evidence::{Crash, Evidence};
@@ -74,25 +74,27 @@ const SHARED_STATES: [&str; 15] = [
 ];
 
 /// REQ: M10: eMMC and SD card, byte and sector addressing, on the target.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, size) in SIZES {
-        trials.push(bench.trial(format!("sd::{name}::log"), SD_APP, move |rig| {
-            log(Scene::with_card_of(rig, size)?)
-        }));
         trials.push(
-            bench.trial(format!("sd::{name}::crash"), SD_APP, move |rig| {
+            session.trial(format!("sd::{name}::log"), SD_APP, move |rig| {
+                log(Scene::with_card_of(rig, size)?)
+            }),
+        );
+        trials.push(
+            session.trial(format!("sd::{name}::crash"), SD_APP, move |rig| {
                 crash(Scene::with_card_of(rig, size)?)
             }),
         );
         trials.push(
-            bench.trial(format!("sd::{name}::states"), SD_APP, move |rig| {
+            session.trial(format!("sd::{name}::states"), SD_APP, move |rig| {
                 states(Scene::with_card_of(rig, size)?, size == "64M")
             }),
         );
     }
-    trials.push(bench.trial("sd::card-gone", SD_APP, gone));
-    trials.push(bench.trial("sd::no-card", SD_APP, no_card));
+    trials.push(session.trial("sd::card-gone", SD_APP, gone));
+    trials.push(session.trial("sd::no-card", SD_APP, no_card));
     trials
 }
 

@@ -1,7 +1,7 @@
 //! The self-test of the emergency path at the start of a boot: on a good card, on none, on one that is not ours, on one
 //! that does not take what is written, on one that does not keep it; and beside real crashes.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::controller::EMMC;
 use crate::gdb::Debugger;
 use crate::machine::{Config, Machine};
@@ -32,17 +32,17 @@ const PC: u32 = 15;
 const NOWHERE: u32 = 0x10;
 
 /// REQ: M8, P6, P8, X6: the emergency path is tried without harm to anything, and says which step does not work.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![
-        bench.trial("self-test::good", APP, good),
-        bench.trial("self-test::no-card", APP, |rig| {
+        session.trial("self-test::good", APP, good),
+        session.trial("self-test::no-card", APP, |rig| {
             fails(
                 rig,
                 None,
                 "there is no card; self-test FAILED preparing the card: no card, error 0x",
             )
         }),
-        bench.trial("self-test::blank", APP, |rig| {
+        session.trial("self-test::blank", APP, |rig| {
             let card = rig.artefacts.path("card.img");
             File::create(&card)?.set_len(SIZE)?;
             fails(
@@ -51,10 +51,10 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
                 "GPT partition table; self-test FAILED locating the log: no partition of ours, error 0x0",
             )
         }),
-        bench.trial("self-test::write-protected", APP, write_protected),
-        bench.trial("self-test::not-kept", APP, not_kept),
-        bench.trial("self-test::recorder-fails", APP, recorder_fails),
-        bench.trial("self-test::crash-waits", APP, crash_waits),
+        session.trial("self-test::write-protected", APP, write_protected),
+        session.trial("self-test::not-kept", APP, not_kept),
+        session.trial("self-test::recorder-fails", APP, recorder_fails),
+        session.trial("self-test::crash-waits", APP, crash_waits),
     ]
 }
 

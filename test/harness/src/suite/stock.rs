@@ -3,7 +3,7 @@
 //! `test/stock` is that workspace without them. Both are put together in `target/stock`, as a person does who takes the
 //! recorder into a tree of theirs by doc/porting.md.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::machine::{Config, Machine};
 use crate::paths;
 use anyhow::{Context, Result, ensure};
@@ -35,10 +35,10 @@ const PORTABLE: [&str; 12] = [
     "task/crashlog-core",
 ];
 
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     const NAME: &str = "app::stock";
     let trial = match lay_out() {
-        Ok(()) => bench.trial(NAME, "target/stock/app.toml", recorder),
+        Ok(()) => session.trial(NAME, "target/stock/app.toml", recorder),
         Err(cause) => Trial::test(NAME, move || Err(format!("{cause:#}").into())),
     };
     vec![trial]

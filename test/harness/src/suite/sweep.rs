@@ -6,7 +6,7 @@
 
 mod run;
 
-use super::{Bench, Cases, Rig, Shard};
+use super::{Cases, Rig, Session, Shard};
 use crate::sabotage::{APP, CLOCK_OFF, Failing, POWER_OFF, Work};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -83,7 +83,7 @@ const OPERATIONS: [(&str, &str, Operation); 10] = [
 /// accepted are on the card, nothing older is harmed, and logging goes on.
 ///
 /// Without a `shard` a sample.
-pub fn trials(bench: &Arc<Bench>, shard: Option<Shard>) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>, shard: Option<Shard>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, app, operation) in OPERATIONS {
         for (who, victim) in [
@@ -97,7 +97,7 @@ pub fn trials(bench: &Arc<Bench>, shard: Option<Shard>) -> Vec<Trial> {
                 who,
             };
             trials.push(
-                bench.trial(format!("sweep::{name}::{victim}"), sweep.app, move |rig| {
+                session.trial(format!("sweep::{name}::{victim}"), sweep.app, move |rig| {
                     sweep.go(rig, shard)
                 }),
             );

@@ -1,6 +1,6 @@
 //! Suites that run on the target and print their results on the first serial port.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::machine::{Config, Machine, Time};
 use crate::paths;
 use anyhow::{Context, Result, bail};
@@ -14,16 +14,16 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// The suites; each is an application of its own.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![
         // What depends on who runs when is the same each time, however busy this machine is.
-        bench.trial("target::kernel", "test/apps/kernel/app.toml", |rig| {
+        session.trial("target::kernel", "test/apps/kernel/app.toml", |rig| {
             run(rig, false, Time::Counted).and_then(listed)
         }),
-        bench.trial("target::foreign", "test/apps/foreign/app.toml", |rig| {
+        session.trial("target::foreign", "test/apps/foreign/app.toml", |rig| {
             run(rig, false, Time::Host)
         }),
-        bench.trial("target::recorder", "test/apps/recorder/app.toml", |rig| {
+        session.trial("target::recorder", "test/apps/recorder/app.toml", |rig| {
             run(rig, true, Time::Host)
         }),
     ]
@@ -84,10 +84,9 @@ fn listed(mut cases: Cases) -> Result<Cases> {
         fs::read_to_string(&readme).with_context(|| format!("cannot read {}", readme.display()))?;
     let readme: BTreeSet<_> = names(&text, '`').collect();
     let differ = sources.symmetric_difference(&readme);
-    cases.failed.extend(
-        differ
-            .map(|name| format!("{name}: in one of test/tasks/suite/README.md and test/tasks/suite/src only")),
-    );
+    cases.failed.extend(differ.map(|name| {
+        format!("{name}: in one of test/tasks/suite/README.md and test/tasks/suite/src only")
+    }));
     if sources.len() != cases.passed + cases.failed.len() {
         let ran = cases.passed + cases.failed.len();
         cases

@@ -3,7 +3,7 @@
 use super::content;
 use super::scene::Scene;
 use crate::build::{DEMO, cargo};
-use crate::suite::{Bench, Cases, Rig};
+use crate::suite::{Cases, Rig, Session};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use std::io::Write;
@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 /// Without gdb the test is listed as ignored, with the reason.
-pub(super) fn trial(bench: &Arc<Bench>) -> Trial {
-    let trial = bench.trial("dump::in-gdb", DEMO, in_gdb);
+pub(super) fn trial(session: &Arc<Session>) -> Trial {
+    let trial = session.trial("dump::in-gdb", DEMO, in_gdb);
     let version = Command::new("gdb-multiarch").arg("--version").output();
     if version.is_ok_and(|output| output.status.success()) {
         trial

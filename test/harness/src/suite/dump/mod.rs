@@ -6,7 +6,7 @@ mod scene;
 mod stacks;
 
 use super::proof::damage;
-use super::{Bench, Cases, Rig, scripts};
+use super::{Cases, Rig, Session, scripts};
 use crate::build::{DEMO, cargo};
 use crate::core_dump::Dump;
 use crate::machine::{Config, Machine};
@@ -23,13 +23,13 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// REQ: C6, D3: the dump of a machine holds what Humility needs (humility.md, section 5), as it is in the machine.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let mut trials = vec![
-        bench.trial("dump::read-back", DEMO, read_back),
-        bench.trial("dump::of-another-image", DEMO, of_another_image),
+        session.trial("dump::read-back", DEMO, read_back),
+        session.trial("dump::of-another-image", DEMO, of_another_image),
     ];
-    trials.push(gdb::trial(bench));
-    trials.extend(stacks::trials(bench));
+    trials.push(gdb::trial(session));
+    trials.extend(stacks::trials(session));
     trials
 }
 

@@ -8,7 +8,7 @@ use crate::humility::system::{Registers, System, Task};
 use crate::humility::traces::{self, Ring};
 use crate::humility::unwind::{self, Look};
 use crate::suite::hiffy;
-use crate::suite::{Bench, Cases, Rig};
+use crate::suite::{Cases, Rig, Session};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use std::sync::Arc;
@@ -33,11 +33,11 @@ const DATA_READY: u32 = 1;
 
 /// REQ: C6, X8: by the rules of Humility every task of a dump has a state, registers and a stack that goes back to its
 /// entry through functions with names, and its ring buffers and counters can be read.
-pub(super) fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+pub(super) fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let mut trials: Vec<Trial> = APPS
         .iter()
         .map(|(name, app, said)| {
-            bench.trial(format!("dump::of-{name}"), app, move |rig| {
+            session.trial(format!("dump::of-{name}"), app, move |rig| {
                 let scene = Scene::at_rest(rig, said)?;
                 let all = seen(&scene.dump("core")?, rig)?;
                 ensure!(of(&all, "idle")?.running, "idle does not run");
@@ -45,8 +45,8 @@ pub(super) fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
             })
         })
         .collect();
-    trials.push(bench.trial("dump::states-of-tasks", DEMO, states));
-    trials.push(bench.trial("dump::of-a-panic", "test/apps/kernel/app.toml", panic));
+    trials.push(session.trial("dump::states-of-tasks", DEMO, states));
+    trials.push(session.trial("dump::of-a-panic", "test/apps/kernel/app.toml", panic));
     trials
 }
 

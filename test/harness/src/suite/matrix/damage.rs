@@ -3,7 +3,7 @@
 use super::scene::{NOWHERE, SOON, Scene, is_logging};
 use super::{IDLE, RECORDED, Row};
 use crate::evidence::{Crash, Evidence};
-use crate::sabotage::{APP, Deed, Stop, Work};
+use crate::sabotage::{Deed, Stop, Work};
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -113,16 +113,6 @@ pub fn rows() -> Vec<Row> {
         )
         .with("both copies of the superblock are damaged, in the next boot too"),
     );
-    rows.push(Row {
-        id: "log-full".to_owned(),
-        who: "a client".to_owned(),
-        state: IDLE.to_owned(),
-        broken: "the log has come round to its begin, and over it",
-        outcome: "the newest log records are there, without a gap, and all crash records",
-        requirements: "P11 X5",
-        app: APP,
-        run: Box::new(|rig| full(Scene::with_card_of(rig, "4M")?)),
-    });
     rows
 }
 
@@ -265,60 +255,4 @@ fn superblocks(mut scene: Scene<'_>) -> Result<()> {
     );
     restore(&scene, &saved)?;
     scene.with_the_right_card(Crash::panic("saboteur"), seen.accepted)
-}
-
-/// The smallest log that the tool makes is written until it has come round.
-fn full(mut scene: Scene<'_>) -> Result<()> {
-    /// Records at a time: less than a client's quota.
-    const RECORDS: u32 = 140;
-    scene.boot()?;
-    let first = scene.strike_idle()?;
-    scene.recovers(&[Crash::panic("saboteur")], first.accepted)?;
-    let boot = 2;
-    let last = loop {
-        scene.system.work(Work::Flush(RECORDS), 0, Deed::Nothing)?;
-        scene.system.go_to(Stop::Done)?;
-        scene.system.go_to(Stop::Ready)?;
-        let seen = scene.system.seen()?;
-        ensure!(
-            seen.error == 0 && seen.durable == seen.accepted,
-            "logging does not go on: {seen:?}"
-        );
-        // A page has seven of these records.
-        if u64::from(seen.accepted) > 8 * scene.evidence.pages() {
-            break seen.accepted;
-        }
-    };
-    let deed = Deed::Jump(NOWHERE + 4);
-    let seen = scene.strike(Work::Sleep(1_000), SOON, deed)?;
-    ensure!(seen.accepted == last, "more was accepted: {seen:?}");
-    scene.boot()?;
-    let sequences = scene.rig.tool.sequences(&scene.card, boot)?;
-    let oldest = sequences.first().copied().unwrap_or(0);
-    ensure!(
-        oldest > 1 && (oldest..).zip(&sequences).all(|(at, found)| at == *found),
-        "the log of boot {boot} begins with {oldest}, and is not without a gap"
-    );
-    ensure!(
-        sequences.last() == Some(&last.into()),
-        "the newest log record is {:?}, and {last} were accepted",
-        sequences.last()
-    );
-    let now = Evidence::take(&scene.rig.tool, &scene.card)?;
-    let record = now.records.last().context("there is no record")?;
-    ensure!(
-        now.records.len() == 2 && record["task"] == "saboteur" && record["boot"] == boot,
-        "the records are {:#?}",
-        now.records
-    );
-    let record = scene.rig.tool.record(&scene.card, 2)?;
-    ensure!(
-        record["late"].is_null() && record["log_records"] == last,
-        "the record is {record:#}"
-    );
-    scene.evidence = now;
-    scene.system.work(Work::Sleep(1), 0, Deed::Nothing)?;
-    scene.system.go_to(Stop::Done)?;
-    scene.system.go_to(Stop::Ready)?;
-    is_logging(&scene.system.seen()?)
 }

@@ -1,22 +1,28 @@
 //! The fault matrix: who fails, in which state of controller and card, and what is broken beside.
 //!
 //! One row is one test, `matrix::<id>`. Where the variable `FAULT_MATRIX_OUT` names a folder, a row that passed leaves a
-//! line for `doc/fault-matrix.md` there (see [`crate::matrix`]); the host's half of the matrix does the same.
+//! line for `doc/fault-matrix.md` there (see [`crate::matrix_document`]); the host's half of the matrix does the same.
 
 mod bounds;
-mod broken;
+mod cards;
 mod clients;
 mod damage;
+mod errors;
+mod full;
 mod moments;
 mod recorder;
-mod rest;
+mod retained;
+mod run;
 pub(super) mod scene;
 mod states;
 mod supervisor;
+mod suspended;
 mod system;
 
-use super::{Bench, Cases, Rig};
-use crate::matrix::Line;
+pub use run::run;
+
+use super::{Cases, Rig, Session};
+use crate::matrix_document::{FOLDER, RowLine};
 use crate::sabotage::APP;
 use anyhow::Result;
 use libtest_mimic::Trial;
@@ -25,7 +31,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What a row does.
-type Run = Box<dyn FnOnce(&Rig) -> Result<()> + Send>;
+type RunRow = Box<dyn FnOnce(&Rig) -> Result<()> + Send>;
 
 /// A row.
 pub struct Row {
@@ -44,43 +50,82 @@ pub struct Row {
     /// The application.
     pub app: &'static str,
     /// Does it.
-    pub run: Run,
+    pub run: RunRow,
 }
 
-/// Every row.
-pub fn rows() -> Vec<Row> {
-    let mut rows = clients::rows();
-    rows.extend(recorder::rows());
-    rows.extend(system::rows());
-    rows.extend(supervisor::rows());
-    rows.extend(states::rows());
-    rows.extend(bounds::rows());
-    rows.extend(broken::rows());
-    rows.extend(damage::rows());
-    rows.extend(moments::rows());
-    rows.extend(rest::rows());
-    rows
+/// Rows that belong together.
+pub struct Group {
+    /// Their heading in the document.
+    pub title: &'static str,
+    /// The rows.
+    pub rows: Vec<Row>,
 }
 
-/// One test for each row, and one that the document lists them.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
-    let folder = std::env::var_os(crate::matrix::FOLDER).map(PathBuf::from);
-    let mut trials = rows_as_trials(bench, folder);
-    let bench = bench.clone();
+/// Every row, in the groups and the order of the document.
+pub fn groups() -> Vec<Group> {
+    [
+        (
+            "A client fails, in each way that a task can fail",
+            clients::rows(),
+        ),
+        (
+            "A client fails, in each state of controller and card that commands lead to",
+            states::rows(),
+        ),
+        (
+            "Somebody fails at a certain point of the recorder's work",
+            moments::rows(),
+        ),
+        (
+            "Controller and card are suspended, or about to be",
+            suspended::rows(),
+        ),
+        ("The recorder itself fails", recorder::rows()),
+        (
+            "Two fail at once; the idle task, the supervisor or the kernel fails",
+            system::rows(),
+        ),
+        (
+            "The supervisor hangs or fails while it describes a crash",
+            supervisor::rows(),
+        ),
+        (
+            "Bounds: watchdog, a time source that stands still, a controller without answer",
+            bounds::rows(),
+        ),
+        ("Errors of commands and transfers", errors::rows()),
+        (
+            "The card is gone, another one, or write protected",
+            cards::rows(),
+        ),
+        ("What is on the card is damaged", damage::rows()),
+        ("The card has no free space", full::rows()),
+        ("Retained RAM is damaged", retained::rows()),
+    ]
+    .into_iter()
+    .map(|(title, rows)| Group { title, rows })
+    .collect()
+}
+
+/// One test for each row, and one that the document is that of these rows.
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
+    let folder = std::env::var_os(FOLDER).map(PathBuf::from);
+    let mut trials = rows_as_trials(session, folder);
+    let session = session.clone();
     trials.push(Trial::test("matrix::document", move || {
-        let lines: Vec<_> = rows().iter().map(Row::line).collect();
-        bench.count(crate::matrix::check(&lines).map(|()| Cases::one()))
+        session.count(run::all().check().map(|()| Cases::one()))
     }));
     trials
 }
 
 /// One test for each row; each that passes leaves its line in the folder.
-pub fn rows_as_trials(bench: &Arc<Bench>, folder: Option<PathBuf>) -> Vec<Trial> {
-    rows()
+pub fn rows_as_trials(session: &Arc<Session>, folder: Option<PathBuf>) -> Vec<Trial> {
+    groups()
         .into_iter()
+        .flat_map(|group| group.rows)
         .map(|row| {
             let (line, folder) = (row.line(), folder.clone());
-            bench.trial(format!("matrix::{}", row.id), row.app, move |rig| {
+            session.trial(format!("matrix::{}", row.id), row.app, move |rig| {
                 (row.run)(rig)?;
                 if let Some(folder) = folder {
                     line.leave(&folder)?;
@@ -141,8 +186,8 @@ impl Row {
     }
 
     /// Its line in the document.
-    pub fn line(&self) -> Line {
-        Line {
+    pub fn line(&self) -> RowLine {
+        RowLine {
             id: self.id.clone(),
             who: self.who.clone(),
             state: self.state.clone(),

@@ -2,9 +2,9 @@
 //! it is notified of an interrupt.
 
 use super::scene::{NOWHERE, Scene};
-use super::{RECORDED, Row};
+use super::{NOTHING, RECORDED, Row};
 use crate::evidence::Crash;
-use crate::sabotage::{Deed, Failing, Stop, Work};
+use crate::sabotage::{APP, Deed, Failing, Stop, Work, task};
 use anyhow::{Context, Result, ensure};
 
 /// Ticks that are not reached: the saboteur is told when to strike by [`Scene::strike_here`].
@@ -13,7 +13,7 @@ const LATER: u32 = 1 << 24;
 const FLUSH: u32 = 2;
 const OOPS: u32 = 4;
 
-/// REQ: M3, X2, X5: a failure in the middle of a flush, of another task's record, of the handling of an interrupt.
+/// REQ: M3, M10, X2, X5: a failure in the middle of a flush, of another task's record, of the handling of an interrupt.
 pub fn rows() -> Vec<Row> {
     let oops = "recorded before the restart; so is the oops, then or late";
     vec![
@@ -57,6 +57,18 @@ pub fn rows() -> Vec<Row> {
             "M3 X2 X5",
             notified,
         ),
+        Row {
+            id: "card-4-gib".to_owned(),
+            who: "a client, ten times, then the recorder".to_owned(),
+            state:
+                "a card of 4 GiB, addressed by blocks; at ten moments of a flush, and in its driver"
+                    .to_owned(),
+            broken: NOTHING,
+            outcome: RECORDED,
+            requirements: "M10 M3",
+            app: APP,
+            run: Box::new(|rig| large(Scene::with_card_of(rig, "4G")?)),
+        },
     ]
 }
 
@@ -148,5 +160,19 @@ fn notified(mut scene: Scene<'_>) -> Result<()> {
     scene.derail()?;
     scene
         .recovers(&[Crash::panic("crashlog")], accepted)
+        .map(drop)
+}
+
+fn large(mut scene: Scene<'_>) -> Result<()> {
+    scene.boot()?;
+    for moment in 1..=10 {
+        let deed = Deed::Jump(NOWHERE + 4 * moment);
+        let seen = scene.strike(Work::Flush(12), 2_000 * moment, deed)?;
+        scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
+    }
+    let deed = Deed::Fault(task::CRASHLOG);
+    let seen = scene.strike(Work::Flush(12), 9_000, deed)?;
+    scene
+        .recovers(&[Crash::panic("crashlog")], seen.accepted)
         .map(drop)
 }

@@ -3,7 +3,7 @@
 pub mod damage;
 mod damages;
 
-use super::{Bench, Cases};
+use super::{Cases, Session};
 use crate::build::{DEMO, Image, SD_APP, cargo};
 use crate::paths;
 use anyhow::{Context, Result, ensure};
@@ -20,7 +20,10 @@ use std::sync::Arc;
 const APPS: [(&str, &str); 13] = [
     ("archive", DEMO),
     ("archive-of-the-kernel-suite", "test/apps/kernel/app.toml"),
-    ("archive-of-the-recorder-suite", "test/apps/recorder/app.toml"),
+    (
+        "archive-of-the-recorder-suite",
+        "test/apps/recorder/app.toml",
+    ),
     ("archive-of-the-model", "test/apps/model/app.toml"),
     ("archive-of-foreign-tasks", "test/apps/foreign/app.toml"),
     ("archive-of-the-saboteur", "test/apps/saboteur/app.toml"),
@@ -42,25 +45,25 @@ const APPS: [(&str, &str); 13] = [
 const EXAMPLE: &str = "app/example/app.toml";
 
 /// One test per check and application.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let mut trials = vec![
         // REQ: M1, M5: nothing of the normal path, no panic, no recursion, no interrupt control, no receive.
-        trial(bench, "proof::emergency-path", DEMO, |_| {
+        trial(session, "proof::emergency-path", DEMO, |_| {
             Ok(one(xtask(&["check-emergency".as_ref(), DEMO.as_ref()])?))
         }),
-        trial(bench, "proof::traces", DEMO, |image| {
+        trial(session, "proof::traces", DEMO, |image| {
             traces(&image.archive).map(|()| Cases::one())
         }),
-        trial(bench, "proof::traces-of-the-example", EXAMPLE, |image| {
+        trial(session, "proof::traces-of-the-example", EXAMPLE, |image| {
             traces(&image.archive).map(|()| Cases::one())
         }),
-        trial(bench, "proof::damaged-archives", DEMO, |image| {
+        trial(session, "proof::damaged-archives", DEMO, |image| {
             damage::run(&image.archive)
         }),
     ];
     // REQ: C6
     for (name, app) in APPS {
-        trials.push(trial(bench, &format!("proof::{name}"), app, |image| {
+        trials.push(trial(session, &format!("proof::{name}"), app, |image| {
             check_archive(&image.archive).map(one)
         }));
     }
@@ -69,15 +72,15 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
 
 /// While it runs, nothing is built.
 fn trial(
-    bench: &Arc<Bench>,
+    session: &Arc<Session>,
     name: &str,
     app: &'static str,
     run: impl FnOnce(&Image) -> Result<Cases> + Send + 'static,
 ) -> Trial {
-    let bench = bench.clone();
+    let session = session.clone();
     Trial::test(name, move || {
-        let outcome = bench.with_image(app, run);
-        bench.count(outcome)
+        let outcome = session.with_image(app, run);
+        session.count(outcome)
     })
 }
 
