@@ -19,6 +19,7 @@ pub mod demo;
 pub mod evidence;
 pub mod flight;
 pub mod gdb;
+mod hif_executor;
 mod humility;
 pub mod machine;
 pub mod matrix_document;

@@ -8,6 +8,9 @@
 //! * [`unwind`]: the stacks,
 //! * [`traces`]: ring buffers and counters.
 
+pub mod dwarf;
+pub mod program;
+pub mod svc;
 pub mod system;
 pub mod traces;
 pub mod types;

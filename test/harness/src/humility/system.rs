@@ -1,14 +1,13 @@
 //! The programs of a dump's archive, and the kernel's tables (humility.md, section 4).
 
-use super::types::{Debug, Member, Struct, Type, Variable};
-use super::unwind;
+use super::program::Program;
+use super::types::{Member, Struct, Type, Variable};
 use super::value::Value;
 use crate::core_dump::Dump;
 use anyhow::{Context, Result, bail, ensure};
-use object::{Object as _, ObjectSection, ObjectSegment, ObjectSymbol, SymbolKind};
+use object::{Object as _, ObjectSegment};
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
-use std::ops::Range;
 
 /// Registers by their numbers; one that is not known is `None`.
 pub type Registers = [Option<u32>; 16];
@@ -16,18 +15,6 @@ pub type Registers = [Option<u32>; 16];
 /// Bytes of what an M-profile core pushes: eight words, and those of the floating point unit.
 const BASIC: u32 = 32;
 const FLOATING: u32 = 72;
-
-/// A program: the kernel, or a task.
-pub struct Program {
-    pub name: String,
-    pub elf: Vec<u8>,
-    pub debug: Debug,
-    pub text: Range<u32>,
-    /// First address: the one behind the function, and its name.
-    functions: BTreeMap<u32, (u32, String)>,
-    /// Behind each SVC: what the function has pushed before it, from the stack pointer upwards.
-    pub calls: BTreeMap<u32, Vec<usize>>,
-}
 
 /// A range of memory that somebody may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,53 +46,6 @@ pub struct System<'d> {
     pub tasks: Vec<Program>,
     /// By base.
     pub regions: BTreeMap<u32, Region>,
-}
-
-impl Program {
-    fn read(name: String, elf: Vec<u8>) -> Result<Self> {
-        let debug = Debug::read(&elf).with_context(|| name.clone())?;
-        let file = object::File::parse(&*elf)?;
-        let section = file.section_by_name(".text").context("no .text")?;
-        let start = section.address() as u32;
-        let text = start..start + section.size() as u32;
-        let code = section.data()?;
-        let (mut functions, mut calls) = (BTreeMap::new(), BTreeMap::new());
-        for symbol in file.symbols() {
-            if symbol.kind() != SymbolKind::Text || symbol.size() == 0 {
-                continue;
-            }
-            let first = symbol.address() as u32 & !1;
-            let end = first + symbol.size() as u32;
-            let body = code.get((first - start) as usize..(end - start) as usize);
-            let body = body.context("a function outside of .text")?;
-            calls.extend(unwind::calls(first, body));
-            let demangled = format!("{:#}", rustc_demangle::demangle(symbol.name()?));
-            functions.insert(first, (end, demangled));
-        }
-        Ok(Self {
-            name,
-            debug,
-            text,
-            functions,
-            calls,
-            elf,
-        })
-    }
-
-    /// The function at an address.
-    pub fn function(&self, address: u32) -> Option<&str> {
-        let (_, (end, name)) = self.functions.range(..=address).next_back()?;
-        (address < *end).then_some(name)
-    }
-
-    /// Value of a symbol that is no function.
-    pub fn symbol(&self, name: &str) -> Result<u32> {
-        let file = object::File::parse(&*self.elf)?;
-        let found = file.symbols().find(|symbol| symbol.name() == Ok(name));
-        Ok(found
-            .with_context(|| format!("no symbol {name}"))?
-            .address() as u32)
-    }
 }
 
 impl<'d> System<'d> {

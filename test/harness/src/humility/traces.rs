@@ -1,6 +1,7 @@
 //! Trace ring buffers and counters (humility.md, sections 7 and 8).
 
-use super::system::{Program, System};
+use super::program::Program;
+use super::system::System;
 use super::types::{Type, Variable};
 use super::value::Value;
 use anyhow::{Context, Result, bail, ensure};

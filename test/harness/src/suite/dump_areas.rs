@@ -3,69 +3,18 @@
 //! The areas are read by a reader of their description, which knows nothing of the code that wrote them, and compared
 //! with the memory of the task, which is left as it faulted.
 
+mod interface;
 mod system;
 
-use super::hiffy::{Executor, variables};
 use super::{Cases, Rig, Session};
+use crate::hif_executor::Executor;
 use crate::machine::{Config, Machine};
 use crate::symbols::Symbols;
 use anyhow::{Result, bail, ensure};
+use interface::*;
 use libtest_mimic::Trial;
 use std::sync::Arc;
-use std::time::Duration;
 use system::{Dump, System, half, word};
-
-/// Real time for whatever is waited for.
-const LIMIT: Duration = Duration::from_secs(30);
-
-/// Task indices of `test/apps/dump-areas/app.toml`.
-const JEFE: u8 = 0;
-const AGENT: u8 = 1;
-const HELD: u8 = 2;
-const RESTARTED: u8 = 3;
-const HIFFY: u8 = 4;
-const TASKS: u32 = 6;
-
-/// Operations of the agent (hubris-interface section 10.4).
-const READ_DUMP: u8 = 1;
-const READ_DUMP_INTO: u8 = 2;
-const GET_DUMP_AREA: u8 = 3;
-const INITIALIZE_DUMP: u8 = 4;
-const ADD_DUMP_SEGMENT: u8 = 5;
-const TAKE_DUMP: u8 = 6;
-const DUMP_TASK: u8 = 7;
-const DUMP_TASK_REGION: u8 = 8;
-const REINITIALIZE_DUMP_FROM: u8 = 9;
-
-/// Operations of the supervisor (section 10.1).
-const REINITIALIZE_DUMP_AREAS: u8 = 6;
-const JEFE_DUMP_TASK: u8 = 9;
-
-/// Operations of the tasks that fault (`test/lib/api`).
-const ECHO: u8 = 1;
-const SYSTEM_CALL_AFTER: u8 = 22;
-
-/// `DumpAgentError`.
-const INVALID_AREA: u32 = 2;
-const BAD_OFFSET: u32 = 3;
-const UNALIGNED_OFFSET: u32 = 4;
-const UNALIGNED_ADDRESS: u32 = 5;
-const UNALIGNED_LENGTH: u32 = 6;
-const NOT_SUPPORTED: u32 = 8;
-const UNCLAIMED: u32 = 10;
-const CANNOT_CLAIM: u32 = 11;
-const BAD_SEGMENT: u32 = 13;
-
-/// Where the areas are (`test/apps/dump-areas/chip/memory.toml`).
-const AREAS: u32 = 0x80d0_0000;
-const AREA: u32 = 0x1000;
-const COUNT: u8 = 6;
-
-/// What an area holds, as it is in messages.
-const AVAILABLE: u8 = 0;
-const SINGLE_TASK: u8 = 1;
-const WHOLE_SYSTEM: u8 = 2;
-const TASK_REGION: u8 = 4;
 
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![session.trial(
@@ -85,10 +34,7 @@ fn run(rig: &Rig) -> Result<Cases> {
         bail!("the kernel's task table is in parts");
     };
     let system = System {
-        executor: Executor {
-            machine: &machine,
-            variables: variables(rig)?,
-        },
+        executor: Executor::new(&machine, &rig.image)?,
         table,
         entry: size / TASKS,
     };

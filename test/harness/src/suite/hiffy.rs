@@ -2,20 +2,16 @@
 
 use super::{Cases, Rig, Session};
 use crate::build::DEMO;
-use crate::gdb::Debugger;
+use crate::hif_executor::{
+    Executor, SEND, SEND_LEASE_READ, SEND_LEASE_READ_WRITE, SEND_LEASE_WRITE, SLEEP, send,
+};
 use crate::machine::{Config, Machine};
 use anyhow::{Context, Result, bail, ensure};
-use hif::FunctionResult;
 use hubpack::SerializedSize;
 use libtest_mimic::Trial;
-use object::{Object, ObjectSymbol};
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use task_crashlog_api::{State, Status};
-use zip::ZipArchive;
 
 /// Real time for the machine to start, and for a program.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -32,13 +28,6 @@ const READ_PAGE: u8 = 7;
 
 /// How many pages others may fill between a flush and the question which page is the newest.
 const PAGES_BEHIND: u32 = 8;
-
-/// Functions of the executor.
-const SLEEP: u8 = 0;
-pub(super) const SEND: u8 = 1;
-const SEND_LEASE_READ: u8 = 2;
-const SEND_LEASE_READ_WRITE: u8 = 3;
-pub(super) const SEND_LEASE_WRITE: u8 = 4;
 
 /// The server of `test/apps/hiffy/app.toml` and its operations (`test/lib/api`): each names a lease, an offset and a length.
 const ASSIST: u8 = 1;
@@ -63,9 +52,6 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     ]
 }
 
-/// What a function returned.
-pub(super) type Returned = Result<Vec<u8>, u32>;
-
 fn run(rig: &Rig) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
     rig.tool.format(&card)?;
@@ -75,12 +61,9 @@ fn run(rig: &Rig) -> Result<Cases> {
     machine.run()?;
     // The demo crashes once, in its first boot; calls before that would race with it.
     machine.uart5.wait_for("crashlog: ready; boot 2", LIMIT)?;
-    let executor = Executor {
-        machine: &machine,
-        variables: variables(rig)?,
-    };
+    let executor = Executor::new(&machine, &rig.image)?;
 
-    executor.forget_the_boot_before()?;
+    executor.clear_ready()?;
     let state = executor.call(&send(SEND, JEFE, GET_STATE, &[], &[4]), &[])?;
     ensure!(state == [Ok(vec![0; 4])], "Jefe.get_state: {state:?}");
 
@@ -164,10 +147,7 @@ fn run_tests(rig: &Rig) -> Result<Cases> {
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
     machine.uart5.wait_for("finished:", LIMIT)?;
-    let executor = Executor {
-        machine: &machine,
-        variables: variables(rig)?,
-    };
+    let executor = Executor::new(&machine, &rig.image)?;
     // The third case passes; there is no case 99, and the suite dies of it.
     for (case, result) in [(2, 1_u32), (99, 0)] {
         let ended = executor.call(&[4, case, 1, 0], &[])?;
@@ -187,10 +167,7 @@ fn run_leases(rig: &Rig) -> Result<Cases> {
     config.debugger = true;
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
-    let executor = Executor {
-        machine: &machine,
-        variables: variables(rig)?,
-    };
+    let executor = Executor::new(&machine, &rig.image)?;
     let (read, write) = (b"lease of six".as_slice(), 8_u8);
     let call = |operation, lease: u8, length: u8, reply: u8| {
         let message = [lease, 0, 0, 0, 0, 0, 0, 0, length, 0, 0, 0];
@@ -233,32 +210,7 @@ fn word(bytes: &[u8]) -> Result<u32> {
     }
 }
 
-/// A call of a sending function as Humility writes it: arguments, call, and the arguments dropped.
-pub(super) fn send(function: u8, task: u8, operation: u8, message: &[u8], sizes: &[u8]) -> Vec<u8> {
-    let length = message.len() as u8;
-    let numbers = [task, operation].into_iter().chain(message.iter().copied());
-    let numbers = numbers.chain([length]).chain(sizes.iter().copied());
-    let mut text: Vec<u8> = numbers.flat_map(|number| [4, number]).collect();
-    let depth = text.len() as u8 / 2;
-    text.extend([1, function, 3, depth]);
-    text
-}
-
-/// The executor's memory.
-pub(super) struct Executor<'a> {
-    pub(super) machine: &'a Machine,
-    pub(super) variables: BTreeMap<String, u32>,
-}
-
 impl Executor<'_> {
-    /// Memory keeps what it held over the reset, so the executor may seem ready before it has begun. It says so anew each
-    /// time it goes to sleep.
-    fn forget_the_boot_before(&self) -> Result<()> {
-        let mut debugger = self.connect()?;
-        debugger.set_word(self.address("HIFFY_READY")?, 0)?;
-        debugger.detach()
-    }
-
     /// A page of the log, read through a lease that the recorder writes.
     fn page(&self, page: u32) -> Result<Vec<u8>> {
         let mut read = send(
@@ -278,49 +230,6 @@ impl Executor<'_> {
         }
     }
 
-    /// Runs a program, to which the end is added; what its functions returned.
-    pub(super) fn call(&self, program: &[u8], data: &[u8]) -> Result<Vec<Returned>> {
-        let deadline = Instant::now() + LIMIT;
-        // The machine stands while the debugger is connected.
-        let before = loop {
-            let mut debugger = self.connect()?;
-            if self.read(&mut debugger, "HIFFY_READY")? == 1 {
-                let counts = [
-                    self.read(&mut debugger, "HIFFY_REQUESTS")?,
-                    self.read(&mut debugger, "HIFFY_ERRORS")?,
-                ];
-                let text = [program, &[20]].concat();
-                debugger.set_memory(self.address("HIFFY_TEXT")?, &text)?;
-                if !data.is_empty() {
-                    debugger.set_memory(self.address("HIFFY_DATA")?, data)?;
-                }
-                debugger.set_word(self.address("HIFFY_KICK")?, 1)?;
-                debugger.detach()?;
-                break counts;
-            }
-            debugger.detach()?;
-            pause(deadline, "the executor is not ready")?;
-        };
-        loop {
-            pause(deadline, "the executor does not end")
-                .with_context(|| format!("{program:?}, {before:?}"))?;
-            let mut debugger = self.connect()?;
-            let requests = self.read(&mut debugger, "HIFFY_REQUESTS")?;
-            let errors = self.read(&mut debugger, "HIFFY_ERRORS")?;
-            let rstack = debugger.memory(self.address("HIFFY_RSTACK")?, 1024)?;
-            debugger.detach()?;
-            if errors == before[1] + 1 {
-                bail!("the executor refused the program");
-            }
-            if requests < before[0] || errors < before[1] {
-                bail!("the executor was restarted: it was faulted for what it sent");
-            }
-            if requests == before[0] + 1 {
-                return returned(&rstack);
-            }
-        }
-    }
-
     /// CrashLog.status.
     fn status(&self) -> Result<Status> {
         let size =
@@ -334,64 +243,4 @@ impl Executor<'_> {
             Err(_) => bail!("CrashLog.status does not decode: {bytes:02x?}"),
         }
     }
-
-    pub(super) fn connect(&self) -> Result<Debugger> {
-        let mut debugger = Debugger::connect(&self.machine.debugger_socket())?;
-        debugger.use_physical_addresses()?;
-        Ok(debugger)
-    }
-
-    fn address(&self, name: &str) -> Result<u32> {
-        self.variables
-            .get(name)
-            .copied()
-            .with_context(|| format!("the task hiffy has no variable {name}"))
-    }
-
-    fn read(&self, debugger: &mut Debugger, name: &str) -> Result<u32> {
-        debugger.word(self.address(name)?)
-    }
-}
-
-pub(super) fn pause(deadline: Instant, what: &str) -> Result<()> {
-    if Instant::now() > deadline {
-        bail!("{what}");
-    }
-    std::thread::sleep(Duration::from_millis(20));
-    Ok(())
-}
-
-fn returned(rstack: &[u8]) -> Result<Vec<Returned>> {
-    let mut results = Vec::new();
-    let mut rest = rstack;
-    loop {
-        let (result, length) =
-            FunctionResult::decode(rest).context("the return stack does not decode")?;
-        rest = &rest[length..];
-        results.push(match result {
-            FunctionResult::Success(bytes) => Ok(bytes.to_vec()),
-            FunctionResult::Failure(code) => Err(code),
-            FunctionResult::Done => return Ok(results),
-        });
-    }
-}
-
-/// Names and addresses of the executor's variables.
-pub(super) fn variables(rig: &Rig) -> Result<BTreeMap<String, u32>> {
-    let file = File::open(&rig.image.archive)
-        .with_context(|| format!("cannot open {}", rig.image.archive.display()))?;
-    let mut zip = ZipArchive::new(file).context("the archive is no zip file")?;
-    let mut member = zip
-        .by_name("elf/task/hiffy")
-        .context("the image has no task hiffy")?;
-    let mut bytes = Vec::new();
-    member
-        .read_to_end(&mut bytes)
-        .context("the archive is damaged")?;
-    let elf = object::File::parse(&*bytes).context("elf/task/hiffy is no ELF file")?;
-    Ok(elf
-        .symbols()
-        .filter_map(|symbol| Some((symbol.name().ok()?.to_owned(), symbol.address() as u32)))
-        .filter(|(name, _)| name.starts_with("HIFFY_"))
-        .collect())
 }

@@ -4,12 +4,13 @@
 //! through it in steps of nine instructions. Many crashes are made in one run of QEMU, one after the other, on one card;
 //! after each the system starts again by itself, logs, and is looked at.
 
+mod operation;
 mod run;
 
 use super::{Cases, Rig, Session, Shard};
-use crate::sabotage::{APP, CLOCK_OFF, Failing, POWER_OFF, Work};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
+use operation::{NEVER, OPERATIONS, Operation, Who};
 use run::{Outcome, Run};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,30 +22,8 @@ const SAMPLE: u32 = 10;
 /// Ticks between two moments otherwise. An instruction is 16/5 of a tick, so these are nine instructions, and as there is
 /// no common factor, loops are hit in all their instructions.
 const STEP: u32 = 29;
-/// Ticks that no operation takes.
-const NEVER: u32 = 1 << 24;
 /// Between two lines that say how far it is.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What is struck.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    /// The start of the system, up to the recorder being ready.
-    Start,
-    /// Work of the recorder's client.
-    Work(Work),
-    /// Work of the recorder's client that finds controller and card at rest.
-    Resume(Work),
-}
-
-/// Who fails.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Who {
-    /// The saboteur, and with it the system, whatever the recorder is doing.
-    Another,
-    /// The recorder.
-    Recorder,
-}
 
 /// One sweep: `sweep::<name>::<who>`.
 struct Sweep {
@@ -53,30 +32,6 @@ struct Sweep {
     operation: Operation,
     who: Who,
 }
-
-const OOPS: Work = Work::Fail {
-    fatal: false,
-    how: Failing::AFTER,
-};
-
-const PANIC: Work = Work::Fail {
-    fatal: true,
-    how: Failing::TEXT,
-};
-
-/// What is swept, each with a failure of another task and of the recorder.
-const OPERATIONS: [(&str, &str, Operation); 10] = [
-    ("start", APP, Operation::Start),
-    ("append", APP, Operation::Work(Work::Append(12))),
-    ("flush", APP, Operation::Work(Work::Flush(5))),
-    ("oops", APP, Operation::Work(OOPS)),
-    ("read", APP, Operation::Work(Work::Read)),
-    ("emergency", APP, Operation::Work(PANIC)),
-    ("resume-clock", CLOCK_OFF, Operation::Resume(Work::Flush(5))),
-    ("emergency-clock-off", CLOCK_OFF, Operation::Resume(PANIC)),
-    ("resume-power", POWER_OFF, Operation::Resume(Work::Flush(5))),
-    ("emergency-power-off", POWER_OFF, Operation::Resume(PANIC)),
-];
 
 /// REQ: M1, M2, M3, M4, K4, X1, X2, X5, P8: at whatever instruction of the recorder's work the system or the recorder
 /// crashes, also when card and controller were suspended, the system restarts in time, the record and all log records that were

@@ -4,10 +4,11 @@ mod content;
 mod gdb;
 mod scene;
 mod stacks;
+mod verb;
 
-use super::proof::damage;
+use super::proof::archive;
 use super::{Cases, Rig, Session, scripts};
-use crate::build::{DEMO, cargo};
+use crate::build::DEMO;
 use crate::core_dump::Dump;
 use crate::machine::{Config, Machine};
 use crate::symbols::Symbols;
@@ -15,12 +16,9 @@ use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::Trial;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
-
-const LIMIT: Duration = Duration::from_secs(120);
+use verb::{LIMIT, dump, offer};
 
 /// REQ: C6, D3: the dump of a machine holds what Humility needs (humility.md, section 5), as it is in the machine.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
@@ -85,7 +83,7 @@ fn read_back(rig: &Rig) -> Result<Cases> {
         );
     }
     machine.kill()?;
-    scripts::ring_of(&second)?;
+    scripts::ring::check(&second)?;
     Ok(Cases::one())
 }
 
@@ -98,7 +96,7 @@ fn of_another_image(rig: &Rig) -> Result<Cases> {
     let (address, length) = content::place(&symbols, "HUBRIS_IMAGE_ID")?;
     let id = machine.memory(address, length)?;
     let archive = rig.artefacts.path("other.zip");
-    damage::change_image(&rig.image.archive, &id, &archive)?;
+    archive::change_image(&rig.image.archive, &id, &archive)?;
     let said = match dump(&socket, &archive, &other) {
         Ok(()) => bail!("a dump was made of a machine with another image"),
         Err(said) => said.to_string(),
@@ -119,28 +117,6 @@ fn start(rig: &Rig, socket: &Path) -> Result<Machine> {
     machine.run()?;
     machine.uart5.wait_for("there is no card", LIMIT)?;
     Ok(machine)
-}
-
-/// Arguments by which a machine lets `./x dump` ask it.
-fn offer(socket: &Path) -> Vec<OsString> {
-    let place = format!("unix:{},server=on,wait=off", socket.display());
-    vec!["-qmp".into(), place.into()]
-}
-
-fn dump(socket: &Path, archive: &Path, output: &Path) -> Result<()> {
-    let run = cargo()
-        .args(["xtask", "dump"])
-        .arg(output)
-        .arg("--qmp")
-        .arg(socket)
-        .arg("--archive")
-        .arg(archive)
-        .output()
-        .context("cannot run cargo")?;
-    if !run.status.success() {
-        bail!("{}", String::from_utf8_lossy(&run.stderr).trim());
-    }
-    Ok(())
 }
 
 /// r0 to r15 of the machine, by the monitor.

@@ -1,6 +1,6 @@
 //! A machine that is stopped at a place of a program, and dumped there.
 
-use super::{LIMIT, dump, offer};
+use super::verb::{LIMIT, dump, offer};
 use crate::core_dump::Dump;
 use crate::gdb::Debugger;
 use crate::machine::{Config, Machine};

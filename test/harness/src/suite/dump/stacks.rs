@@ -1,13 +1,14 @@
 //! Every stack, trace and counter of a dump, by the rules of Humility (humility.md, sections 4 to 8).
 
+use super::content;
 use super::scene::Scene;
-use super::{LIMIT, content};
+use super::verb::LIMIT;
 use crate::build::DEMO;
 use crate::core_dump::Dump;
+use crate::hif_executor;
 use crate::humility::system::{Registers, System, Task};
 use crate::humility::traces::{self, Ring};
 use crate::humility::unwind::{self, Look};
-use crate::suite::hiffy;
 use crate::suite::{Cases, Rig, Session};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -243,8 +244,8 @@ fn sending(scene: &mut Scene<'_>) -> Result<()> {
 
     // The console task receives from the kernel alone, so the executor's message waits.
     scene.run_to_sleep()?;
-    let program = hiffy::send(hiffy::SEND, CONSOLE, 1, &[], &[4]);
-    let variables = hiffy::variables(scene.rig)?;
+    let program = hif_executor::send(hif_executor::SEND, CONSOLE, 1, &[], &[4]);
+    let variables = hif_executor::variables(&scene.rig.image)?;
     let place = |name| variables.get(name).copied().context("no executor");
     let text = [program, vec![HIF_DONE]].concat();
     scene.debugger.set_memory(place("HIFFY_TEXT")?, &text)?;

@@ -1,10 +1,10 @@
 //! The system with areas, through the executor and by looking at its memory, and a reader of what is in areas.
 
-use super::{
+use super::interface::{
     AGENT, AREA, AREAS, AVAILABLE, BAD_OFFSET, COUNT, GET_DUMP_AREA, LIMIT, READ_DUMP,
     SYSTEM_CALL_AFTER,
 };
-use crate::suite::hiffy::{Executor, Returned, SEND, SEND_LEASE_WRITE, pause};
+use crate::hif_executor::{Executor, Returned, SEND, SEND_LEASE_WRITE, pause};
 use anyhow::{Context, Result, bail, ensure};
 use lzss::{SliceReader, SliceWriter};
 use std::time::Instant;

@@ -1,6 +1,7 @@
 //! A client fails when there is no free space on the card: every record slot is used, or the log has wrapped.
 
-use super::scene::{NOWHERE, RECORDS_BEFORE, SOON, Scene, is_logging};
+use super::scene::{NOWHERE, SOON, Scene, is_logging};
+use super::used_card::RECORDS_BEFORE;
 use super::{IDLE, Row};
 use crate::evidence::{Crash, Evidence};
 use crate::sabotage::{APP, Deed, Stop, Work};

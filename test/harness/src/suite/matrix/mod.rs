@@ -12,46 +12,23 @@ mod full;
 mod moments;
 mod recorder;
 mod retained;
+mod row;
 mod run;
 pub(super) mod scene;
 mod states;
 mod supervisor;
 mod suspended;
 mod system;
+mod used_card;
 
 pub use run::run;
 
-use super::{Cases, Rig, Session};
-use crate::matrix_document::{FOLDER, RowLine};
-use crate::sabotage::APP;
-use anyhow::Result;
+use super::{Cases, Session};
+use crate::matrix_document::{self, FOLDER, Matrix};
 use libtest_mimic::Trial;
-use scene::Scene;
+use row::{IDLE, NOTHING, RECORDED, Row};
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// What a row does.
-type RunRow = Box<dyn FnOnce(&Rig) -> Result<()> + Send>;
-
-/// A row.
-pub struct Row {
-    /// What it is called, in the document and as a test.
-    pub id: String,
-    /// Who fails.
-    pub who: String,
-    /// State of controller and card at that moment.
-    pub state: String,
-    /// What is broken beside.
-    pub broken: &'static str,
-    /// What is looked for afterwards, beside what is looked for in each row.
-    pub outcome: &'static str,
-    /// The requirements that it proves.
-    pub requirements: &'static str,
-    /// The application.
-    pub app: &'static str,
-    /// Does it.
-    pub run: RunRow,
-}
 
 /// Rows that belong together.
 pub struct Group {
@@ -113,9 +90,21 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let mut trials = rows_as_trials(session, folder);
     let session = session.clone();
     trials.push(Trial::test("matrix::document", move || {
-        session.count(run::all().check().map(|()| Cases::one()))
+        session.count(listed().check().map(|()| Cases::one()))
     }));
     trials
+}
+
+/// Every row that exists, as it is listed.
+fn listed() -> Matrix {
+    let qemu = groups().into_iter().map(|group| matrix_document::Group {
+        title: group.title,
+        lines: group.rows.iter().map(Row::line).collect(),
+    });
+    Matrix {
+        qemu: qemu.collect(),
+        host: matrix_document::host_rows(),
+    }
 }
 
 /// One test for each row; each that passes leaves its line in the folder.
@@ -135,73 +124,3 @@ pub fn rows_as_trials(session: &Arc<Session>, folder: Option<PathBuf>) -> Vec<Tr
         })
         .collect()
 }
-
-impl Row {
-    /// One in which nothing else is broken. It begins before the first instruction of a machine with a card
-    /// that was used before.
-    fn sound(
-        id: impl Into<String>,
-        who: impl Into<String>,
-        state: impl Into<String>,
-        outcome: &'static str,
-        requirements: &'static str,
-        run: impl FnOnce(Scene<'_>) -> Result<()> + Send + 'static,
-    ) -> Self {
-        Self {
-            id: id.into(),
-            who: who.into(),
-            state: state.into(),
-            broken: NOTHING,
-            outcome,
-            requirements,
-            app: APP,
-            run: Box::new(move |rig| run(Scene::set(rig)?)),
-        }
-    }
-
-    /// The same, but the system is up and logging.
-    fn logging(
-        id: impl Into<String>,
-        who: impl Into<String>,
-        state: impl Into<String>,
-        outcome: &'static str,
-        requirements: &'static str,
-        run: impl FnOnce(Scene<'_>) -> Result<()> + Send + 'static,
-    ) -> Self {
-        let begun = move |mut scene: Scene<'_>| {
-            scene.begin()?;
-            run(scene)
-        };
-        Self::sound(id, who, state, outcome, requirements, begun)
-    }
-
-    /// The same with another application.
-    fn on(self, app: &'static str) -> Self {
-        Self { app, ..self }
-    }
-
-    /// The same, but this is broken.
-    fn with(self, broken: &'static str) -> Self {
-        Self { broken, ..self }
-    }
-
-    /// Its line in the document.
-    pub fn line(&self) -> RowLine {
-        RowLine {
-            id: self.id.clone(),
-            who: self.who.clone(),
-            state: self.state.clone(),
-            broken: self.broken.to_owned(),
-            outcome: self.outcome.to_owned(),
-            runs_on: "QEMU".to_owned(),
-            requirements: self.requirements.to_owned(),
-        }
-    }
-}
-
-/// Where nothing is broken.
-const NOTHING: &str = "nothing";
-/// Where the recorder has nothing to do.
-const IDLE: &str = "idle, the card in transfer state";
-/// What a healthy system must do.
-const RECORDED: &str = "recorded before the restart";

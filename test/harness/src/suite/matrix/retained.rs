@@ -1,6 +1,7 @@
 //! A client fails, and at that moment retained RAM is overwritten.
 
-use super::scene::{BOOTS_BEFORE, NOWHERE, SOON, Scene};
+use super::scene::{NOWHERE, SOON, Scene};
+use super::used_card::BOOTS_BEFORE;
 use super::{IDLE, Row};
 use crate::evidence::Crash;
 use crate::sabotage::{Deed, Work};

@@ -1,8 +1,8 @@
 //! `./x xtask fault-matrix`: runs every row, in QEMU and on the host, and writes the document.
 
-use super::{groups, rows_as_trials};
+use super::{listed, rows_as_trials};
 use crate::build::cargo;
-use crate::matrix_document::{self, FOLDER, Matrix};
+use crate::matrix_document::{self, FOLDER};
 use crate::paths;
 use crate::suite::session::Session;
 use anyhow::{Context, Result, ensure};
@@ -34,7 +34,7 @@ pub fn run(only_write: bool) -> Result<bool> {
             ensure!(status.success(), "rows on the host failed, in {package}");
         }
     }
-    let matrix = all().ran(matrix_document::read_all(&folder)?)?;
+    let matrix = listed().ran(matrix_document::read_all(&folder)?)?;
     matrix.write()?;
     let (qemu, host) = matrix.counts();
     println!(
@@ -44,16 +44,4 @@ pub fn run(only_write: bool) -> Result<bool> {
         paths::shown(&matrix_document::full_table())
     );
     Ok(true)
-}
-
-/// Every row that exists, as it is listed.
-pub fn all() -> Matrix {
-    let qemu = groups().into_iter().map(|group| matrix_document::Group {
-        title: group.title,
-        lines: group.rows.iter().map(super::Row::line).collect(),
-    });
-    Matrix {
-        qemu: qemu.collect(),
-        host: matrix_document::host_rows(),
-    }
 }

@@ -1,10 +1,8 @@
 //! What most rows have in common.
 
-mod used;
-
-use super::Rig;
 use crate::evidence::{Crash, Evidence};
 use crate::sabotage::{Deed, Seen, State, Stop, System, Work};
+use crate::suite::Rig;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -16,8 +14,6 @@ pub const SOON: u32 = 100_000;
 /// Where the saboteur jumps to fail.
 pub const NOWHERE: u32 = 0x100;
 
-pub use used::{BOOTS as BOOTS_BEFORE, RECORDS as RECORDS_BEFORE};
-
 /// A system that has started well, and what is on its card.
 pub struct Scene<'r> {
     pub rig: &'r Rig,
@@ -27,14 +23,7 @@ pub struct Scene<'r> {
 }
 
 impl<'r> Scene<'r> {
-    /// A card with records and a log of earlier boots, and the machine before its first instruction.
-    pub fn set(rig: &'r Rig) -> Result<Self> {
-        let card = rig.artefacts.path("card.img");
-        used::put(rig, &card)?;
-        Self::with(rig, card)
-    }
-
-    /// The same with a new card of some size. One of more than 2 GiB is addressed by blocks.
+    /// A new card of some size, and the machine before its first instruction. One of more than 2 GiB is addressed by blocks.
     pub fn with_card_of(rig: &'r Rig, size: &str) -> Result<Self> {
         let card = rig.artefacts.path("card.img");
         let arguments = ["format", "--size", size].map(OsStr::new);
@@ -43,7 +32,8 @@ impl<'r> Scene<'r> {
         Self::with(rig, card)
     }
 
-    fn with(rig: &'r Rig, card: PathBuf) -> Result<Self> {
+    /// This card, and the machine before its first instruction.
+    pub fn with(rig: &'r Rig, card: PathBuf) -> Result<Self> {
         let system = System::start(&rig.qemu, &rig.image, Some(&card), &rig.artefacts)?;
         let evidence = Evidence::take(&rig.tool, &card)?;
         Ok(Self {
@@ -52,13 +42,6 @@ impl<'r> Scene<'r> {
             system,
             evidence,
         })
-    }
-
-    /// The same, up and logging.
-    pub fn ready(rig: &'r Rig) -> Result<Self> {
-        let mut scene = Self::set(rig)?;
-        scene.begin()?;
-        Ok(scene)
     }
 
     /// Starts up for the first time.

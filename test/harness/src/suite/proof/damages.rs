@@ -1,6 +1,6 @@
 //! Damages of an archive, one place each, and what `check-archive` must say about them (humility.md, sections 1 to 9).
 
-use super::damage::Archive;
+use super::archive::Archive;
 use anyhow::Result;
 
 /// What is done to the archive, and what must be said about it.

@@ -1,20 +1,20 @@
 //! What is proved from the built image alone, without running it.
 
-pub mod damage;
+pub mod archive;
+mod damage;
 mod damages;
+mod verb;
 
 use super::{Cases, Session};
-use crate::build::{DEMO, Image, SD_APP, cargo};
-use crate::paths;
+use crate::build::{DEMO, Image, SD_APP};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use object::{Object, ObjectSymbol};
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
+use verb::{check_archive, xtask};
 
 /// Every application that some test runs, and what its archive is called.
 const APPS: [(&str, &str); 13] = [
@@ -120,38 +120,4 @@ fn one(outcome: Result<(), String>) -> Cases {
             failed: vec![said],
         },
     }
-}
-
-/// What the check says, if it is not content.
-fn check_archive(archive: &Path) -> Result<Result<(), String>> {
-    xtask(&[
-        "check-archive".as_ref(),
-        "--archive".as_ref(),
-        archive.as_ref(),
-    ])
-}
-
-fn xtask(arguments: &[&OsStr]) -> Result<Result<(), String>> {
-    // It has built us; asking cargo whether it is up to date would take longer than what it does.
-    let beside = std::env::current_exe()
-        .context("where are we?")?
-        .with_file_name("xtask");
-    let mut command = if beside.is_file() {
-        let mut command = Command::new(beside);
-        command.current_dir(paths::root());
-        command
-    } else {
-        let mut command = cargo();
-        command.arg("xtask");
-        command
-    };
-    let output = command
-        .args(arguments)
-        .output()
-        .context("cannot run xtask")?;
-    if output.status.success() {
-        return Ok(Ok(()));
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Ok(Err(said.trim().to_owned()))
 }

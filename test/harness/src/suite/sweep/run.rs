@@ -1,6 +1,6 @@
 //! One machine that is struck again and again in the same operation.
 
-use super::{NEVER, OOPS, Operation, PANIC, Who};
+use super::operation::{NEVER, OOPS, Operation, PANIC, Who};
 use crate::evidence::{Crash, Evidence};
 use crate::sabotage::{Deed, Failing, State, Stop, System, Work, task};
 use crate::suite::Rig;

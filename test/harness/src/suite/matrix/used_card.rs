@@ -1,8 +1,9 @@
 //! A card that was used before: with it a row shows that nothing older is harmed.
 
-use super::{Rig, SOON, Scene};
+use super::scene::{SOON, Scene};
 use crate::evidence::Crash;
 use crate::sabotage::{Deed, Failing, Stop, Work};
+use crate::suite::Rig;
 use anyhow::{Context, Result};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -10,9 +11,9 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// Boots that are on it.
-pub const BOOTS: u64 = 2;
+pub const BOOTS_BEFORE: u64 = 2;
 /// Crash records that are on it.
-pub const RECORDS: u64 = 2;
+pub const RECORDS_BEFORE: u64 = 2;
 
 /// Where the tasks failed that left them: no row has them fail there.
 const PANICKED: u32 = 0xf000;
@@ -30,8 +31,24 @@ struct Content {
 /// Made when it is first asked for.
 static CONTENT: Mutex<Option<Content>> = Mutex::new(None);
 
+impl<'r> Scene<'r> {
+    /// A card with records and a log of earlier boots, and the machine before its first instruction.
+    pub fn set(rig: &'r Rig) -> Result<Self> {
+        let card = rig.artefacts.path("card.img");
+        put(rig, &card)?;
+        Self::with(rig, card)
+    }
+
+    /// The same, up and logging.
+    pub fn ready(rig: &'r Rig) -> Result<Self> {
+        let mut scene = Self::set(rig)?;
+        scene.begin()?;
+        Ok(scene)
+    }
+}
+
 /// Makes a file that is such a card.
-pub fn put(rig: &Rig, card: &Path) -> Result<()> {
+fn put(rig: &Rig, card: &Path) -> Result<()> {
     let mut content = CONTENT.lock().unwrap_or_else(PoisonError::into_inner);
     let content = match &mut *content {
         Some(content) => content,

@@ -1,0 +1,39 @@
+//! Calls a script as a person would, with a stand-in for Humility on the PATH.
+
+use crate::paths;
+use anyhow::{Context, Result};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Runs a script in `folder`, with or without a `humility` there.
+pub fn run(folder: &Path, humility: bool, name: &str, arguments: &[&str]) -> Result<Output> {
+    let path = match humility {
+        true => format!("{}:/usr/bin:/bin", folder.display()),
+        false => "/usr/bin:/bin".into(),
+    };
+    let script = paths::root().join("humility-scripts").join(name);
+    Command::new("/bin/sh")
+        .arg(script)
+        .args(arguments)
+        .env("PATH", path)
+        .current_dir(folder)
+        .output()
+        .context("cannot run /bin/sh")
+}
+
+/// A program `humility` in `folder` that notes its arguments and answers; returns where it notes them.
+pub fn stand_in(folder: &Path) -> Result<PathBuf> {
+    let calls = folder.join("calls");
+    let program = folder.join("humility");
+    let harness = std::env::current_exe().context("where are we?")?;
+    let text = format!(
+        "#!/bin/sh\necho \"$*\" >> '{}'\nexec '{}' stand-in \"$@\"\n",
+        calls.display(),
+        harness.display()
+    );
+    fs::write(&program, text)?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    Ok(calls)
+}
