@@ -3,7 +3,7 @@
 use crate::artefacts::Artefacts;
 use crate::build;
 use crate::count::{Count, Counter};
-use crate::crashes::{self, Crashes, grouped};
+use crate::crash_cost::{self, CrashCosts, grouped};
 use crate::paths;
 use crate::profile;
 use crate::qemu::Qemu;
@@ -130,7 +130,7 @@ pub fn run(profile: Option<&str>) -> Result<()> {
     let mount = mount_reads(mount, finish)?;
     artefacts.discard();
     let empty = least(&rows, EMPTY).cloned().unwrap_or_default();
-    let crashes = crashes::count(&qemu, &tool, &image, &empty)?;
+    let crashes = crash_cost::count(&qemu, &tool, &image, &empty)?;
 
     let sizes = sizes::measure()?;
     let document = document(&rows, &eight, mount, &crashes, &sizes);
@@ -198,8 +198,8 @@ fn document(
     rows: &Rows,
     eight: &Rows,
     mount: u64,
-    crashes: &Crashes,
-    sizes: &[sizes::Path],
+    crashes: &CrashCosts,
+    sizes: &[sizes::PathSize],
 ) -> String {
     let mut text = String::from(
         "# Numbers\n\n\

@@ -26,11 +26,11 @@ pub const SD: Slot = Slot {
 
 /// A block that belongs to nobody: behind the partition table, before our partition. In bytes, as the card has no more
 /// than 2 GiB.
-pub const NOBODYS: u32 = 1_000 * 512;
+pub const SPARE_BLOCK: u32 = 1_000 * 512;
 
 /// Something done to the controller.
 #[derive(Clone, Copy)]
-pub enum Do {
+pub enum Action {
     /// A register of so many bytes.
     Set(u32, usize, u32),
     /// A command without data: index, argument, response (low byte of the command register).
@@ -45,7 +45,7 @@ pub enum Do {
     Put(u32),
 }
 
-use Do::{Command, Put, Read, Set, Take, Write};
+use Action::{Command, Put, Read, Set, Take, Write};
 
 /// The response of most commands.
 pub const R1: u32 = 0x1a;
@@ -60,7 +60,7 @@ pub const NONE: u32 = 0;
 const OCR: u32 = 0x40ff_8080;
 
 /// A name, a state, and how to get there.
-pub const STATES: &[(&str, &str, &[Do])] = &[
+pub const STATES: &[(&str, &str, &[Action])] = &[
     ("clock-off", "clock off", &[Set(0x2c, 2, 0)]),
     (
         "power-off",
@@ -92,89 +92,89 @@ pub const STATES: &[(&str, &str, &[Do])] = &[
     (
         "read-begin",
         "reading one block, at its begin",
-        &[Read(17, NOBODYS, 1)],
+        &[Read(17, SPARE_BLOCK, 1)],
     ),
     (
         "read-middle",
         "reading one block, in its middle",
-        &[Read(17, NOBODYS, 1), Take(64)],
+        &[Read(17, SPARE_BLOCK, 1), Take(64)],
     ),
     (
         "read-end",
         "reading one block, before its last word",
-        &[Read(17, NOBODYS, 1), Take(127)],
+        &[Read(17, SPARE_BLOCK, 1), Take(127)],
     ),
     (
         "read-many-begin",
         "reading eight blocks, at their begin",
-        &[Read(18, NOBODYS, 8)],
+        &[Read(18, SPARE_BLOCK, 8)],
     ),
     (
         "read-many-middle",
         "reading eight blocks, in the middle of the fourth",
-        &[Read(18, NOBODYS, 8), Take(3 * 128 + 50)],
+        &[Read(18, SPARE_BLOCK, 8), Take(3 * 128 + 50)],
     ),
     (
         "read-many-end",
         "reading eight blocks, before the last word",
-        &[Read(18, NOBODYS, 8), Take(8 * 128 - 1)],
+        &[Read(18, SPARE_BLOCK, 8), Take(8 * 128 - 1)],
     ),
     (
         "read-done",
         "all eight blocks read, but the card not stopped",
-        &[Read(18, NOBODYS, 8), Take(8 * 128)],
+        &[Read(18, SPARE_BLOCK, 8), Take(8 * 128)],
     ),
     (
         "write-begin",
         "writing one block, at its begin",
-        &[Write(24, NOBODYS, 1)],
+        &[Write(24, SPARE_BLOCK, 1)],
     ),
     (
         "write-middle",
         "writing one block, in its middle",
-        &[Write(24, NOBODYS, 1), Put(64)],
+        &[Write(24, SPARE_BLOCK, 1), Put(64)],
     ),
     (
         "write-end",
         "writing one block, before its last word",
-        &[Write(24, NOBODYS, 1), Put(127)],
+        &[Write(24, SPARE_BLOCK, 1), Put(127)],
     ),
     (
         "write-many-begin",
         "writing eight blocks, at their begin",
-        &[Write(25, NOBODYS, 8)],
+        &[Write(25, SPARE_BLOCK, 8)],
     ),
     (
         "write-many-middle",
         "writing eight blocks, in the middle of the fourth",
-        &[Write(25, NOBODYS, 8), Put(3 * 128 + 50)],
+        &[Write(25, SPARE_BLOCK, 8), Put(3 * 128 + 50)],
     ),
     (
         "write-many-end",
         "writing eight blocks, before the last word",
-        &[Write(25, NOBODYS, 8), Put(8 * 128 - 1)],
+        &[Write(25, SPARE_BLOCK, 8), Put(8 * 128 - 1)],
     ),
     (
         "write-done",
         "all eight blocks written, but the card not stopped",
-        &[Write(25, NOBODYS, 8), Put(8 * 128)],
+        &[Write(25, SPARE_BLOCK, 8), Put(8 * 128)],
     ),
     (
         "erase-begin",
         "the begin of an erase is set",
-        &[Command(35, NOBODYS, R1)],
+        &[Command(35, SPARE_BLOCK, R1)],
     ),
     (
         "erase-end",
         "begin and end of an erase are set",
-        &[Command(35, NOBODYS, R1), Command(36, NOBODYS, R1)],
+        &[Command(35, SPARE_BLOCK, R1), Command(36, SPARE_BLOCK, R1)],
     ),
     (
         "erased",
         "an erase was just begun",
         &[
-            Command(35, NOBODYS, R1),
-            Command(36, NOBODYS, R1),
+            Command(35, SPARE_BLOCK, R1),
+            Command(36, SPARE_BLOCK, R1),
             Command(38, 0, R1 | 1),
         ],
     ),
@@ -190,7 +190,7 @@ pub const STATES: &[(&str, &str, &[Do])] = &[
             Set(0x28, 1, 0x10),
             Set(0x58, 4, 0x4800_0000),
             Set(0x04, 4, 8 << 16 | 512),
-            Set(0x08, 4, NOBODYS),
+            Set(0x08, 4, SPARE_BLOCK),
             Set(0x0c, 4, (18 << 8 | R1 | 0x20) << 16 | 0x33),
         ],
     ),
@@ -207,13 +207,13 @@ pub const STATES: &[(&str, &str, &[Do])] = &[
 ];
 
 /// Brings controller and card into a state, from the one in which they are idle. The debugger's addresses are physical.
-pub fn bring(debugger: &mut Debugger, slot: Slot, steps: &[Do]) -> Result<()> {
+pub fn bring(debugger: &mut Debugger, slot: Slot, steps: &[Action]) -> Result<()> {
     steps
         .iter()
         .try_for_each(|step| step.carry_out(debugger, slot.registers))
 }
 
-impl Do {
+impl Action {
     fn carry_out(self, debugger: &mut Debugger, slot: u32) -> Result<()> {
         /// The transfer mode of a read.
         const READING: u32 = 0x10;

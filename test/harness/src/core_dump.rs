@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A dump.
-pub struct Dump {
+pub struct CoreDump {
     /// The build archive, byte for byte.
     pub archive: Vec<u8>,
     /// Registers under the numbers of an M-profile core.
@@ -17,7 +17,7 @@ pub struct Dump {
     pub threads: Vec<(u32, u32)>,
 }
 
-impl Dump {
+impl CoreDump {
     /// Reads a file; refuses whatever is not as stock Humility writes it, but for the notes for gdb.
     pub fn read(path: &Path) -> Result<Self> {
         let file = std::fs::read(path).with_context(|| path.display().to_string())?;

@@ -1,7 +1,7 @@
 //! The demo: the project's main job, shown.
 
 use crate::artefacts::Artefacts;
-use crate::flight::{Flight, Landing, Line};
+use crate::demo_run::{DemoResult, DemoRun, Message};
 use crate::qemu::Qemu;
 use crate::tool::Tool;
 use crate::{build, console_text};
@@ -42,16 +42,16 @@ pub fn run(console: Option<&Path>) -> Result<()> {
     say("QEMU's ast2600-evb with an eMMC. Lines with | are its serial port.");
     say(&format!("The console that is recorded: {from}"));
     let artefacts = Artefacts::new("demo")?;
-    let flight = Flight {
+    let flight = DemoRun {
         qemu: &qemu,
         image: &image,
         tool: &tool,
         artefacts: &artefacts,
     };
     let landing = flight.fly(&text, |line| match line {
-        Line::Serial(line) => println!("    | {line}"),
-        Line::Tool(line) => say(line),
-        Line::Note(line) => say(line),
+        Message::Serial(line) => println!("    | {line}"),
+        Message::Tool(line) => say(line),
+        Message::Note(line) => say(line),
     });
     let landing = landing.with_context(|| {
         format!(
@@ -96,7 +96,7 @@ pub fn run(console: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-fn verdict(landing: &Landing, played: usize) {
+fn verdict(landing: &DemoResult, played: usize) {
     let [first, second] = landing.console;
     say(&format!(
         "{} log records were accepted before the crash: all of them are on the card, none is missing",

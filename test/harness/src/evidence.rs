@@ -223,7 +223,7 @@ impl Evidence {
             .find(|record| record["sequence"] == sequence);
         let record = tool.record(card, sequence)?;
         let sequences = tool.sequences(card, boot)?;
-        Found {
+        CrashEvidence {
             before,
             listed,
             record: &record,
@@ -236,7 +236,7 @@ impl Evidence {
 }
 
 /// What there is of one crash.
-struct Found<'a> {
+struct CrashEvidence<'a> {
     /// Its record as it was listed before, if it is a repetition.
     before: Option<&'a Value>,
     /// Its record as it is listed.
@@ -247,7 +247,7 @@ struct Found<'a> {
     sequences: &'a [u64],
 }
 
-impl Found<'_> {
+impl CrashEvidence<'_> {
     /// Holds it against what has happened.
     fn check(&self, crash: &Crash<'_>, accepted: u32) -> Result<()> {
         match self.before {

@@ -13,7 +13,7 @@
 
 mod plan;
 
-pub use plan::{Deed, Failing, Seen, State, Work, task};
+pub use plan::{Deed, Failing, RecorderState, Seen, Work, task};
 
 use crate::artefacts::Artefacts;
 use crate::build::Image;
@@ -339,7 +339,7 @@ impl System {
         Ok(Seen {
             accepted: word(0)?,
             durable: word(1)?,
-            state: State::of(word(2)?),
+            state: RecorderState::of(word(2)?),
             records: word(3)?,
             error: word(4)?,
             no_card: word(5)? == 1,

@@ -26,12 +26,12 @@ pub struct Port {
 
 #[derive(Default)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<PortState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct PortState {
     partial: Vec<u8>,
     lines: VecDeque<String>,
     recent: VecDeque<String>,
@@ -149,12 +149,12 @@ impl Port {
 
 impl Shared {
     /// A thread that panicked while it held the lock leaves the state usable: it is only text.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PortState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl PortState {
     fn take(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             if byte != b'\n' {

@@ -3,7 +3,7 @@
 //! What the scripts decode themselves comes from the dump: memory and files of the archive. What they only tidy up is
 //! fixed text, in the form that Humility's own documentation shows, with the numbers of a dump of the demo.
 
-use crate::core_dump::Dump;
+use crate::core_dump::CoreDump;
 use anyhow::{Context, Result, bail};
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
@@ -119,7 +119,7 @@ fn number(text: &str) -> Result<u32> {
 }
 
 fn extract(dump: &Path, member: &str, out: &mut impl Write) -> Result<()> {
-    let mut zip = zip::ZipArchive::new(Cursor::new(Dump::read(dump)?.archive))?;
+    let mut zip = zip::ZipArchive::new(Cursor::new(CoreDump::read(dump)?.archive))?;
     let mut text = Vec::new();
     zip.by_name(member)?.read_to_end(&mut text)?;
     eprintln!("humility: attached to dump");
@@ -129,7 +129,7 @@ fn extract(dump: &Path, member: &str, out: &mut impl Write) -> Result<()> {
 
 /// Four words a line, with their characters behind.
 fn read_memory(dump: &Path, address: u32, length: u32, out: &mut impl Write) -> Result<()> {
-    let dump = Dump::read(dump)?;
+    let dump = CoreDump::read(dump)?;
     let found = dump.segments.iter().find_map(|(start, bytes)| {
         let at = address.checked_sub(*start)? as usize;
         bytes.get(at..at.checked_add(length as usize)?)

@@ -31,9 +31,9 @@ pub struct Symbols {
 }
 
 /// What the debug information of a program says about its addresses.
-pub struct Lines(addr2line::Context<EndianRcSlice<LittleEndian>>);
+pub struct AddressInfo(addr2line::Context<EndianRcSlice<LittleEndian>>);
 
-impl Lines {
+impl AddressInfo {
     /// The functions that the instruction belongs to, innermost (inlined) first.
     pub fn functions(&self, address: u32) -> Vec<String> {
         let mut names = Vec::new();
@@ -140,7 +140,7 @@ impl Symbols {
     }
 
     /// The debug information of a program, if it has any.
-    pub fn lines(&self, program: &str) -> Option<Lines> {
+    pub fn lines(&self, program: &str) -> Option<AddressInfo> {
         let elf = object::File::parse(&**self.elves.get(program)?).ok()?;
         let section = |name: &str| -> EndianRcSlice<LittleEndian> {
             let data = elf
@@ -149,7 +149,7 @@ impl Symbols {
             EndianRcSlice::new(Rc::from(data.unwrap_or_default().as_ref()), LittleEndian)
         };
         let dwarf = Dwarf::load(|id| Ok::<_, gimli::Error>(section(id.name()))).ok()?;
-        addr2line::Context::from_dwarf(dwarf).ok().map(Lines)
+        addr2line::Context::from_dwarf(dwarf).ok().map(AddressInfo)
     }
 
     /// The address of a function of a program.

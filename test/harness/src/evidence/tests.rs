@@ -17,7 +17,7 @@ fn record() -> Value {
 
 fn check(record: &Value, sequences: &[u64], crash: &Crash<'_>, accepted: u32) -> bool {
     let listed = json!({ "repeats": 0 });
-    let found = Found {
+    let found = CrashEvidence {
         before: None,
         listed: &listed,
         record,
@@ -75,7 +75,7 @@ fn a_record_in_time_is_not_late_and_a_repetition_is_counted() {
     assert!(check(&record(), &[1, 2, 3], &crash.whenever(), 3));
     assert!(!check(&record(), &[1, 2, 3], &crash.times(2), 3));
     let (old, new) = (json!({ "repeats": 4 }), json!({ "repeats": 5 }));
-    let found = Found {
+    let found = CrashEvidence {
         before: Some(&old),
         listed: &new,
         record: &record(),

@@ -1,17 +1,17 @@
 //! Reads the types and variables of a program out of its DWARF (humility.md, section 3.1).
 
-use super::types::{Debug, Member, Struct, Type, Variable, Variant};
+use super::types::{DebugInfo, Member, Struct, Type, Variable, Variant};
 use anyhow::Result;
 use gimli::{AttributeValue, DwAt, EndianSlice, LittleEndian, constants as dw};
 use object::{Object, ObjectSection, ObjectSymbol};
 use std::collections::BTreeMap;
 
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
-type Entry<'a> = gimli::DebuggingInformationEntry<Slice<'a>>;
+type Die<'a> = gimli::DebuggingInformationEntry<Slice<'a>>;
 type Unit<'a> = gimli::Unit<Slice<'a>>;
 
 /// Reads the debug information and the symbols of a program.
-pub fn read(elf: &[u8]) -> Result<Debug> {
+pub fn read(elf: &[u8]) -> Result<DebugInfo> {
     let file = object::File::parse(elf)?;
     let symbols: BTreeMap<&str, (u32, u32)> = file
         .symbols()
@@ -24,7 +24,7 @@ pub fn read(elf: &[u8]) -> Result<Debug> {
         Ok(EndianSlice::new(data.unwrap_or(&[]), LittleEndian))
     };
     let dwarf = gimli::Dwarf::load(section)?;
-    let mut debug = Debug::default();
+    let mut debug = DebugInfo::default();
     let mut headers = dwarf.units();
     while let Some(header) = headers.next()? {
         let unit = dwarf.unit(header)?;
@@ -51,7 +51,7 @@ struct Reader<'r, 'a> {
     dwarf: &'r gimli::Dwarf<Slice<'a>>,
     unit: &'r Unit<'a>,
     symbols: &'r BTreeMap<&'a str, (u32, u32)>,
-    debug: &'r mut Debug,
+    debug: &'r mut DebugInfo,
     open: Vec<Open>,
 }
 
@@ -74,7 +74,7 @@ impl<'a> Reader<'_, 'a> {
         Ok(())
     }
 
-    fn take(&mut self, entry: &Entry<'a>, at: usize, name: &str) {
+    fn take(&mut self, entry: &Die<'a>, at: usize, name: &str) {
         let number = |name| number(entry, name);
         let size = number(dw::DW_AT_byte_size).unwrap_or_default() as u32;
         let ty = self.reference(entry, dw::DW_AT_type);
@@ -115,7 +115,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// What belongs to a type that is open.
-    fn part(&mut self, entry: &Entry<'a>, name: String, ty: Option<usize>) {
+    fn part(&mut self, entry: &Die<'a>, name: String, ty: Option<usize>) {
         let outer = self.open.last().map(|outer| outer.tag);
         let owner = self.open.iter().rev().find(|outer| {
             matches!(
@@ -161,7 +161,7 @@ impl<'a> Reader<'_, 'a> {
         }
     }
     /// Only what is external or has a name for the linker; its place is that of the symbol.
-    fn variable(&mut self, entry: &Entry<'a>, name: String, ty: Option<usize>) {
+    fn variable(&mut self, entry: &Die<'a>, name: String, ty: Option<usize>) {
         let linkage = self.string(entry, dw::DW_AT_linkage_name);
         let external = entry.attr(dw::DW_AT_external).is_some() || linkage.is_some();
         let symbol = linkage.as_deref().unwrap_or(&name);
@@ -195,7 +195,7 @@ impl<'a> Reader<'_, 'a> {
         whole.map_or(0, |offset| offset.0)
     }
 
-    fn reference(&self, entry: &Entry<'a>, name: DwAt) -> Option<usize> {
+    fn reference(&self, entry: &Die<'a>, name: DwAt) -> Option<usize> {
         match entry.attr_value(name)? {
             AttributeValue::UnitRef(at) => Some(self.offset(at)),
             AttributeValue::DebugInfoRef(at) => Some(at.0),
@@ -204,7 +204,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// Names are understood in the form of DWARF 4 alone: an offset into `.debug_str`.
-    fn string(&self, entry: &Entry<'a>, name: DwAt) -> Option<String> {
+    fn string(&self, entry: &Die<'a>, name: DwAt) -> Option<String> {
         let value = entry.attr_value_raw(name)?;
         let AttributeValue::DebugStrRef(_) = value else {
             return None;
@@ -214,11 +214,11 @@ impl<'a> Reader<'_, 'a> {
     }
 }
 
-fn number(entry: &Entry<'_>, name: DwAt) -> Option<u64> {
+fn number(entry: &Die<'_>, name: DwAt) -> Option<u64> {
     entry.attr_value(name)?.udata_value()
 }
 
-fn signed(entry: &Entry<'_>, name: DwAt) -> Option<i64> {
+fn signed(entry: &Die<'_>, name: DwAt) -> Option<i64> {
     let value = entry.attr_value(name)?;
     value
         .udata_value()

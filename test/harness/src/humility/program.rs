@@ -1,6 +1,6 @@
 //! A program of a dump's archive: the kernel, or a task.
 
-use super::types::Debug;
+use super::types::DebugInfo;
 use super::{dwarf, svc};
 use anyhow::{Context, Result};
 use object::{Object as _, ObjectSection, ObjectSymbol, SymbolKind};
@@ -11,7 +11,7 @@ use std::ops::Range;
 pub struct Program {
     pub name: String,
     pub elf: Vec<u8>,
-    pub debug: Debug,
+    pub debug: DebugInfo,
     pub text: Range<u32>,
     /// First address: the one behind the function, and its name.
     functions: BTreeMap<u32, (u32, String)>,

@@ -3,7 +3,7 @@
 use super::program::Program;
 use super::types::{Member, Struct, Type, Variable};
 use super::value::Value;
-use crate::core_dump::Dump;
+use crate::core_dump::CoreDump;
 use anyhow::{Context, Result, bail, ensure};
 use object::{Object as _, ObjectSegment};
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ const FLOATING: u32 = 72;
 
 /// A range of memory that somebody may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Region {
+pub struct MemoryRegion {
     pub base: u32,
     pub size: u32,
     /// The tasks that have it; none is the kernel.
@@ -39,18 +39,18 @@ pub struct Task {
 }
 
 /// A dump with its programs.
-pub struct System<'d> {
-    pub dump: &'d Dump,
+pub struct DumpedSystem<'d> {
+    pub dump: &'d CoreDump,
     pub kernel: Program,
     /// In the order of the archive, which is that of the table.
     pub tasks: Vec<Program>,
     /// By base.
-    pub regions: BTreeMap<u32, Region>,
+    pub regions: BTreeMap<u32, MemoryRegion>,
 }
 
-impl<'d> System<'d> {
+impl<'d> DumpedSystem<'d> {
     /// Reads all programs of the dump's archive.
-    pub fn open(dump: &'d Dump) -> Result<Self> {
+    pub fn open(dump: &'d CoreDump) -> Result<Self> {
         let mut zip = zip::ZipArchive::new(Cursor::new(&dump.archive))?;
         let (mut kernel, mut tasks) = (None, Vec::new());
         for index in 0..zip.len() {
@@ -112,7 +112,7 @@ impl<'d> System<'d> {
     }
 
     /// The kernel's memory, and what its tables say of the tasks'.
-    fn all_regions(&self) -> Result<BTreeMap<u32, Region>> {
+    fn all_regions(&self) -> Result<BTreeMap<u32, MemoryRegion>> {
         let file = object::File::parse(&*self.kernel.elf)?;
         let mut kernel: Vec<(u32, u32)> = file
             .segments()
@@ -122,9 +122,9 @@ impl<'d> System<'d> {
             .map(|name| self.kernel.symbol(name));
         let (stack, statics) = (stack?, statics?);
         kernel.extend([(stack, top? - stack), (statics, end? - statics)]);
-        let mut all: BTreeMap<u32, Region> = BTreeMap::new();
+        let mut all: BTreeMap<u32, MemoryRegion> = BTreeMap::new();
         for (base, size) in kernel.into_iter().filter(|region| region.1 > 0) {
-            let region = all.entry(base).or_insert(Region {
+            let region = all.entry(base).or_insert(MemoryRegion {
                 base,
                 size,
                 tasks: Vec::new(),
@@ -160,7 +160,7 @@ impl<'d> System<'d> {
                 if base == 0 {
                     continue;
                 }
-                let region = all.entry(base).or_insert(Region {
+                let region = all.entry(base).or_insert(MemoryRegion {
                     base,
                     size,
                     tasks: Vec::new(),
@@ -176,7 +176,7 @@ impl<'d> System<'d> {
     }
 
     /// The region of a stack pointer: the one with the greatest base that is not above.
-    pub fn region_of(&self, pointer: u32) -> Result<&Region> {
+    pub fn region_of(&self, pointer: u32) -> Result<&MemoryRegion> {
         let found = self.regions.range(..=pointer).next_back();
         Ok(found
             .with_context(|| format!("{pointer:#x} is in no region"))?

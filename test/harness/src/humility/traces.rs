@@ -1,7 +1,7 @@
 //! Trace ring buffers and counters (humility.md, sections 7 and 8).
 
 use super::program::Program;
-use super::system::System;
+use super::system::DumpedSystem;
 use super::types::{Type, Variable};
 use super::value::Value;
 use anyhow::{Context, Result, bail, ensure};
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// An entry of a ring buffer, the oldest first.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct RingEntry {
     pub line: u64,
     pub count: u64,
     pub payload: Value,
@@ -19,7 +19,7 @@ pub struct Entry {
 #[derive(Clone, Debug)]
 pub struct Ring {
     pub name: String,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<RingEntry>,
     /// How many have place.
     pub capacity: usize,
     /// Of a counted one: how often each payload was recorded.
@@ -27,7 +27,7 @@ pub struct Ring {
 }
 
 /// All ring buffers of a program.
-pub fn rings(system: &System<'_>, program: &Program) -> Result<Vec<Ring>> {
+pub fn rings(system: &DumpedSystem<'_>, program: &Program) -> Result<Vec<Ring>> {
     let mut rings = Vec::new();
     for (variable, ty) in structures(program) {
         if ty.contains("Ringbuf") {
@@ -43,7 +43,7 @@ pub fn rings(system: &System<'_>, program: &Program) -> Result<Vec<Ring>> {
 
 /// All counters of a program that are not those of a ring buffer: what each has counted, by variable and path.
 pub fn counters(
-    system: &System<'_>,
+    system: &DumpedSystem<'_>,
     program: &Program,
 ) -> Result<Vec<(String, BTreeMap<String, u64>)>> {
     let mut all = Vec::new();
@@ -69,7 +69,7 @@ fn structures(program: &Program) -> impl Iterator<Item = (&Variable, &str)> {
     })
 }
 
-fn ring(system: &System<'_>, program: &Program, variable: &Variable) -> Result<Option<Ring>> {
+fn ring(system: &DumpedSystem<'_>, program: &Program, variable: &Variable) -> Result<Option<Ring>> {
     let mut value = &system.value(program, variable)?;
     let mut counts = BTreeMap::new();
     if name(value)?.starts_with("CountedRingbuf") {
@@ -95,7 +95,7 @@ fn ring(system: &System<'_>, program: &Program, variable: &Variable) -> Result<O
         let order = (last + 1..buffer.len()).chain(0..=last);
         for entry in order.map(|index| &buffer[index]) {
             if entry.member("generation")?.number()? != 0 {
-                entries.push(Entry {
+                entries.push(RingEntry {
                     line: entry.member("line")?.number()?,
                     count: entry.member("count")?.number().unwrap_or(1),
                     payload: entry.member("payload")?.clone(),

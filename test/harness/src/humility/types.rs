@@ -69,7 +69,7 @@ pub struct Variable {
 
 /// What a program says about itself.
 #[derive(Debug, Default)]
-pub struct Debug {
+pub struct DebugInfo {
     pub types: BTreeMap<usize, Type>,
     /// By address: a second variable at the same one is not seen.
     pub variables: BTreeMap<u32, Variable>,
@@ -93,7 +93,7 @@ impl Struct {
     }
 }
 
-impl Debug {
+impl DebugInfo {
     /// The first variable of this name.
     pub fn variable(&self, name: &str) -> Option<&Variable> {
         let all = self.by_name.iter().filter_map(|at| self.variables.get(at));

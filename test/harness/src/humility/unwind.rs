@@ -1,7 +1,7 @@
 //! Stacks, unwound as Humility does it (humility.md, section 4.3).
 
 use super::program::Program;
-use super::system::{Registers, System};
+use super::system::{DumpedSystem, Registers};
 use anyhow::{Context, Result, bail, ensure};
 use gimli::{BaseAddresses, CfaRule, DebugFrame, EndianSlice, LittleEndian, Register};
 use gimli::{RegisterRule, UnwindContext, UnwindSection};
@@ -38,7 +38,7 @@ pub enum Look {
 /// # Errors
 /// Where Humility gives up, or panics.
 pub fn trace(
-    system: &System<'_>,
+    system: &DumpedSystem<'_>,
     program: &Program,
     registers: &Registers,
     limit: u32,
@@ -72,7 +72,7 @@ pub fn trace(
 
 /// By `.debug_frame` alone. `called`: the program counter is a return address.
 fn frames(
-    system: &System<'_>,
+    system: &DumpedSystem<'_>,
     program: &Program,
     mut registers: Registers,
     limit: u32,
@@ -119,7 +119,7 @@ fn named(program: &Program, pc: u32) -> Option<String> {
 }
 
 /// A word of the stack: the region of the stack pointer is read, and nothing else.
-fn word(system: &System<'_>, pointer: u32, address: u32) -> Result<u32> {
+fn word(system: &DumpedSystem<'_>, pointer: u32, address: u32) -> Result<u32> {
     let region = system.region_of(pointer)?;
     let inside = address >= region.base && address + 4 <= region.base + region.size;
     ensure!(inside, "{address:#x} is outside of the stack's region");
@@ -127,9 +127,9 @@ fn word(system: &System<'_>, pointer: u32, address: u32) -> Result<u32> {
 }
 
 /// Which register and offset make the CFA, and where registers are saved from there.
-type Row = ((usize, i64), Vec<(usize, i64)>);
+type FrameRow = ((usize, i64), Vec<(usize, i64)>);
 
-fn row(program: &Program, pc: u32) -> Result<Row> {
+fn row(program: &Program, pc: u32) -> Result<FrameRow> {
     let file = object::File::parse(&*program.elf)?;
     let section = file.section_by_name(".debug_frame").context("no frames")?;
     let mut section = DebugFrame::new(section.data()?, LittleEndian);

@@ -1,6 +1,6 @@
 //! Values out of memory, as the debug information has them: what Humility shows of a variable.
 
-use super::types::{Debug, Member, Struct, Type};
+use super::types::{DebugInfo, Member, Struct, Type};
 use anyhow::{Context, Result, bail};
 use std::fmt;
 
@@ -23,7 +23,7 @@ impl Value {
     ///
     /// # Errors
     /// What Humility would fail on, or panic.
-    pub fn read(debug: &Debug, ty: usize, bytes: &[u8]) -> Result<Self> {
+    pub fn read(debug: &DebugInfo, ty: usize, bytes: &[u8]) -> Result<Self> {
         Ok(match debug.types.get(&ty).context("a type is missing")? {
             Type::Base { size, .. } => Self::Number(number(bytes, *size)?),
             Type::Pointer => Self::Pointer(number(bytes, 4)? as u32),
@@ -64,7 +64,7 @@ impl Value {
         })
     }
 
-    fn variant(debug: &Debug, it: &Struct, bytes: &[u8]) -> Result<Self> {
+    fn variant(debug: &DebugInfo, it: &Struct, bytes: &[u8]) -> Result<Self> {
         let found = match &it.discriminant {
             Some(member) => {
                 let size = debug.size(member.ty)?;

@@ -84,7 +84,7 @@ pub struct Seen {
     /// Number up to which all are durable.
     pub durable: u32,
     /// State of the recorder.
-    pub state: State,
+    pub state: RecorderState,
     /// Crash records on the card.
     pub records: u32,
     /// Code of the client's last error; 0 is none.
@@ -95,7 +95,7 @@ pub struct Seen {
 
 /// State of the recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum RecorderState {
     /// It has not said.
     Unknown,
     /// It looks for its card.
@@ -139,7 +139,7 @@ impl Deed {
     }
 }
 
-impl State {
+impl RecorderState {
     /// As the client has it.
     pub(super) fn of(code: u32) -> Self {
         match code {

@@ -2,7 +2,7 @@
 
 use super::{Cases, Rig, Session};
 use crate::evidence::{Crash, Evidence};
-use crate::sabotage::{APP, Deed, Failing, State, Stop, System, Work};
+use crate::sabotage::{APP, Deed, Failing, RecorderState, Stop, System, Work};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use std::fs::File;
@@ -62,7 +62,7 @@ fn panics(rig: &Rig, cycles: u32) -> Result<Cases> {
         system.work(Work::Fail { fatal, how }, 0, Deed::Nothing)?;
         let seen = system.boot()?;
         ensure!(
-            seen.state == State::Ready && seen.durable >= 1 && seen.error == 0,
+            seen.state == RecorderState::Ready && seen.durable >= 1 && seen.error == 0,
             "after crash {cycle} logging does not go on: {seen:?}"
         );
         let crash = [Crash::panic("fatal")];

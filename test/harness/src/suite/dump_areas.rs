@@ -14,7 +14,7 @@ use anyhow::{Result, bail, ensure};
 use interface::*;
 use libtest_mimic::Trial;
 use std::sync::Arc;
-use system::{Dump, System, half, word};
+use system::{AreaDump, AreaSystem, half, word};
 
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![session.trial(
@@ -33,7 +33,7 @@ fn run(rig: &Rig) -> Result<Cases> {
     let [(table, size)] = symbols.variable("kernel", "HUBRIS_TASK_TABLE_SPACE")?[..] else {
         bail!("the kernel's task table is in parts");
     };
-    let system = System {
+    let system = AreaSystem {
         executor: Executor::new(&machine, &rig.image)?,
         table,
         entry: size / TASKS,
@@ -50,7 +50,7 @@ fn run(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-impl System<'_> {
+impl AreaSystem<'_> {
     fn all_are_free(&self) -> Result<()> {
         self.all_hold(AVAILABLE)?;
         let beyond = self.agent(GET_DUMP_AREA, &[COUNT], 10)?;
@@ -59,7 +59,7 @@ impl System<'_> {
     }
 
     /// A task that faults is in the first area before anything else happens, as it was: all of it is compared.
-    fn a_fault_is_dumped(&self) -> Result<Dump> {
+    fn a_fault_is_dumped(&self) -> Result<AreaDump> {
         self.fault(HELD)?;
         let contents = self.wait_for(0)?;
         ensure!(contents == SINGLE_TASK, "area 0 holds {contents}");
@@ -94,7 +94,7 @@ impl System<'_> {
         Ok(dump)
     }
 
-    fn errors_have_their_codes(&self, held: &Dump) -> Result<()> {
+    fn errors_have_their_codes(&self, held: &AreaDump) -> Result<()> {
         let read = |index: u8, offset: u32| [&[index][..], &offset.to_le_bytes()].concat();
         let words =
             |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
@@ -175,7 +175,7 @@ impl System<'_> {
         Ok(())
     }
 
-    fn memory_is_dumped_on_request(&self, held: &Dump) -> Result<()> {
+    fn memory_is_dumped_on_request(&self, held: &AreaDump) -> Result<()> {
         let (memory, length) = held.segments[1];
         for (address, length) in [
             (memory + 8, 1000),

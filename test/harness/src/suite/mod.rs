@@ -3,14 +3,14 @@
 //! A test here is one run of something that may itself consist of many cases: `cargo test` of a crate, a machine that
 //! runs a suite of its own. The last line counts the cases.
 
-mod broken_loop;
 mod card;
-mod console;
 mod crash_loop;
+mod demo;
 mod dump;
 mod dump_areas;
 mod example;
 mod failure;
+mod fault_loop;
 mod hiffy;
 mod host;
 mod matrix;
@@ -87,8 +87,8 @@ impl FromStr for Shard {
 pub fn run(selection: &Selection) -> Result<bool> {
     let session = Arc::new(Session::default());
     let mut trials = host::trials(&session)?;
-    trials.extend(console::trials(&session));
-    trials.extend(broken_loop::trials(&session));
+    trials.extend(demo::trials(&session));
+    trials.extend(fault_loop::trials(&session));
     trials.extend(failure::trials(&session));
     trials.extend(card::trials(&session));
     trials.extend(self_test::trials(&session));

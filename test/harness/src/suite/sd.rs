@@ -5,14 +5,14 @@
 use super::matrix::scene::{NOWHERE, SOON, Scene};
 use super::{Cases, Rig, Session};
 use crate::build::SD_APP;
-use crate::controller::{self, Do, NOBODYS, NONE, R1, R2, R3, STATES};
+use crate::controller::{self, Action, NONE, R1, R2, R3, SPARE_BLOCK, STATES};
 use crate::evidence::{Crash, Evidence};
-use crate::sabotage::{Deed, Failing, State, Stop, Work, task};
+use crate::sabotage::{Deed, Failing, RecorderState, Stop, Work, task};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use std::sync::Arc;
 
-use Do::{Command, Put, Write};
+use Action::{Command, Put, Write};
 
 /// A card of standard capacity, and one of high capacity.
 const SIZES: [(&str, &str); 2] = [("standard", "64M"), ("high-capacity", "4G")];
@@ -20,15 +20,15 @@ const SIZES: [(&str, &str); 2] = [("standard", "64M"), ("high-capacity", "4G")];
 /// What ACMD41 is asked for: 2.7 to 3.6 V, blocks if the card wants them.
 const OCR: u32 = 0x40ff_8000;
 /// CMD8 and ACMD41, after which the card is in ready state.
-const READY: [Do; 4] = [
+const READY: [Action; 4] = [
     Command(0, 0, NONE),
     Command(8, 0x1aa, R1),
     Command(55, 0, R1),
     Command(41, OCR, R3),
 ];
-const IDENTIFIED: [Do; 5] = [READY[0], READY[1], READY[2], READY[3], Command(2, 0, R2)];
+const IDENTIFIED: [Action; 5] = [READY[0], READY[1], READY[2], READY[3], Command(2, 0, R2)];
 /// The card chooses another address than it had.
-const STANDBY: [Do; 6] = [
+const STANDBY: [Action; 6] = [
     READY[0],
     READY[1],
     READY[2],
@@ -38,17 +38,17 @@ const STANDBY: [Do; 6] = [
 ];
 
 /// States that an eMMC comes into in another way, or not.
-const OWN_STATES: [(&str, &[Do]); 6] = [
+const OWN_STATES: [(&str, &[Action]); 6] = [
     ("card-ready", &READY),
     ("card-ident", &IDENTIFIED),
     ("card-standby", &STANDBY),
     ("application-command", &[Command(55, 0, R1)]),
-    ("erase-begin", &[Command(32, NOBODYS, R1)]),
+    ("erase-begin", &[Command(32, SPARE_BLOCK, R1)]),
     (
         "erased",
         &[
-            Command(32, NOBODYS, R1),
-            Command(33, NOBODYS, R1),
+            Command(32, SPARE_BLOCK, R1),
+            Command(33, SPARE_BLOCK, R1),
             Command(38, 0, R1 | 1),
         ],
     ),
@@ -169,7 +169,7 @@ fn states(mut scene: Scene<'_>, by_byte: bool) -> Result<Cases> {
     let mut cases = Cases::default();
     for (number, (id, steps)) in (0..).zip(states) {
         // The place that belongs to nobody is given in bytes: as a block it is inside our partition.
-        let writes = |step: &Do| matches!(step, Write(..) | Put(_) | Command(32 | 33 | 38, ..));
+        let writes = |step: &Action| matches!(step, Write(..) | Put(_) | Command(32 | 33 | 38, ..));
         if !by_byte && steps.iter().any(writes) {
             continue;
         }
@@ -187,7 +187,7 @@ fn states(mut scene: Scene<'_>, by_byte: bool) -> Result<Cases> {
 fn says_no_card(scene: &mut Scene<'_>) -> Result<()> {
     let seen = scene.system.seen()?;
     ensure!(
-        seen.state == State::RamOnly && seen.no_card,
+        seen.state == RecorderState::RamOnly && seen.no_card,
         "the recorder does not say that there is no card: {seen:?}"
     );
     Ok(())

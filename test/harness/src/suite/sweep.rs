@@ -11,7 +11,7 @@ use super::{Cases, Rig, Session, Shard};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use operation::{NEVER, OPERATIONS, Operation, Who};
-use run::{Outcome, Run};
+use run::{StrikeOutcome, SweepRun};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ pub fn trials(session: &Arc<Session>, shard: Option<Shard>) -> Vec<Trial> {
 
 impl Sweep {
     fn go(&self, rig: &Rig, shard: Option<Shard>) -> Result<Cases> {
-        let length = Run::start(rig, self.operation, self.who)?.measure()?;
+        let length = SweepRun::start(rig, self.operation, self.who)?.measure()?;
         let (first, step) = match shard {
             Some(shard) => (STEP * shard.number - STEP / 2, STEP * shard.count),
             None => (length / SAMPLE / 2, length / SAMPLE),
@@ -71,7 +71,7 @@ impl Sweep {
         let (first, step) = (first.max(1), step.max(1));
         let mut progress = Progress::new(self, length / step);
         let mut cases = Cases::default();
-        let mut run = Run::start(rig, self.operation, self.who)?;
+        let mut run = SweepRun::start(rig, self.operation, self.who)?;
         for ticks in (first..NEVER).step_by(step as usize) {
             if run.crashes == CRASHES_ON_A_CARD {
                 run = run.with_another_card()?;
@@ -80,8 +80,8 @@ impl Sweep {
                 .strike(ticks)
                 .with_context(|| format!("struck after {ticks} ticks"))?;
             match outcome {
-                Outcome::Crashed => cases.passed += 1,
-                Outcome::Over => break,
+                StrikeOutcome::Crashed => cases.passed += 1,
+                StrikeOutcome::Over => break,
             }
             progress.say(cases.passed);
         }

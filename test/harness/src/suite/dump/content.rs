@@ -1,7 +1,7 @@
 //! What is in a dump, and how (humility.md, sections 5.1 to 5.3).
 
 use crate::build::Image;
-use crate::core_dump::Dump;
+use crate::core_dump::CoreDump;
 use crate::symbols::Symbols;
 use anyhow::{Context, Result, ensure};
 use std::io::Cursor;
@@ -12,7 +12,7 @@ const DRAM: u32 = 0x8000_0000;
 const REGION: u32 = 16;
 
 /// Checks a dump of a machine that runs an image; returns how much time had passed, in ticks.
-pub(super) fn check(dump: &Dump, image: &Image) -> Result<u32> {
+pub(super) fn check(dump: &CoreDump, image: &Image) -> Result<u32> {
     ensure!(
         dump.archive == std::fs::read(&image.archive)?,
         "the archive is not in the dump byte for byte"

@@ -1,7 +1,7 @@
 //! Dumps in gdb, the one reader of them at hand that is not ours.
 
 use super::content;
-use super::scene::Scene;
+use super::scene::DumpScene;
 use crate::build::{DEMO, cargo};
 use crate::suite::{Cases, Rig, Session};
 use anyhow::{Context, Result, ensure};
@@ -25,7 +25,7 @@ pub(super) fn trial(session: &Arc<Session>) -> Trial {
 
 /// REQ: D3: gdb shows every task as a thread, with all its calls from its entry on.
 fn in_gdb(rig: &Rig) -> Result<Cases> {
-    let scene = Scene::at_rest(rig, "ready")?;
+    let scene = DumpScene::at_rest(rig, "ready")?;
     let names = content::names(&scene.dump("gdb.core")?.archive)?;
     let mut gdb = cargo()
         .args(["xtask", "gdb"])

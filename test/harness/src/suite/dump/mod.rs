@@ -3,13 +3,14 @@
 mod content;
 mod gdb;
 mod scene;
-mod stacks;
+mod states;
+mod tasks;
 mod verb;
 
 use super::proof::archive;
 use super::{Cases, Rig, Session, scripts};
 use crate::build::DEMO;
-use crate::core_dump::Dump;
+use crate::core_dump::CoreDump;
 use crate::machine::{Config, Machine};
 use crate::symbols::Symbols;
 use anyhow::{Context, Result, bail, ensure};
@@ -27,7 +28,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
         session.trial("dump::of-another-image", DEMO, of_another_image),
     ];
     trials.push(gdb::trial(session));
-    trials.extend(stacks::trials(session));
+    trials.extend(states::trials(session));
     trials
 }
 
@@ -44,7 +45,7 @@ fn read_back(rig: &Rig) -> Result<Cases> {
         status["running"] == true,
         "the machine does not go on after a dump"
     );
-    let ticks = content::check(&Dump::read(&first)?, &rig.image)?;
+    let ticks = content::check(&CoreDump::read(&first)?, &rig.image)?;
     ensure!(ticks > 0, "no time has passed");
 
     // Stopped at the next place where the program counter is in a program: it must stay so, and can be compared.
@@ -66,7 +67,7 @@ fn read_back(rig: &Rig) -> Result<Cases> {
         status["running"] == false,
         "a stopped machine runs after a dump"
     );
-    let found = Dump::read(&second)?;
+    let found = CoreDump::read(&second)?;
     content::check(&found, &rig.image)?;
     for (number, value) in core {
         ensure!(

@@ -1,7 +1,7 @@
 //! A machine that is stopped at a place of a program, and dumped there.
 
 use super::verb::{LIMIT, dump, offer};
-use crate::core_dump::Dump;
+use crate::core_dump::CoreDump;
 use crate::gdb::Debugger;
 use crate::machine::{Config, Machine};
 use crate::suite::Rig;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const SLEEP: [u8; 2] = [0x30, 0xbf];
 const CALL: [u8; 2] = [0, 0xdf];
 
-pub(super) struct Scene<'r> {
+pub(super) struct DumpScene<'r> {
     pub(super) rig: &'r Rig,
     pub(super) machine: Machine,
     pub(super) debugger: Debugger,
@@ -22,7 +22,7 @@ pub(super) struct Scene<'r> {
     folder: TempDir,
 }
 
-impl<'r> Scene<'r> {
+impl<'r> DumpScene<'r> {
     /// The machine of an image with a fresh card, at its first instruction.
     pub(super) fn new(rig: &'r Rig) -> Result<Self> {
         let card = rig.artefacts.path("card.img");
@@ -104,17 +104,17 @@ impl<'r> Scene<'r> {
     }
 
     /// A dump of the machine as it stands.
-    pub(super) fn dump(&self, name: &str) -> Result<Dump> {
+    pub(super) fn dump(&self, name: &str) -> Result<CoreDump> {
         let path = self.path(name);
         dump(
             &self.folder.path().join("qmp"),
             &self.rig.image.archive,
             &path,
         )?;
-        Dump::read(&path)
+        CoreDump::read(&path)
     }
 
-    /// Where [`Scene::dump`] writes.
+    /// Where [`DumpScene::dump`] writes.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.rig.artefacts.path(name)
     }

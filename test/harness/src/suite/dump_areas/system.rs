@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use lzss::{SliceReader, SliceWriter};
 use std::time::Instant;
 
-pub struct System<'a> {
+pub struct AreaSystem<'a> {
     pub executor: Executor<'a>,
     /// Where the kernel's task table is, and the size of a task's entry.
     pub table: u32,
@@ -17,7 +17,7 @@ pub struct System<'a> {
 }
 
 /// What is in the areas of one dump.
-pub struct Dump {
+pub struct AreaDump {
     pub task: u16,
     pub time: u64,
     /// Address and length.
@@ -28,7 +28,7 @@ pub struct Dump {
     pub last: u8,
 }
 
-impl System<'_> {
+impl AreaSystem<'_> {
     /// Calls an operation; the reply has room for so many bytes, and so has a lease, if there is one.
     pub fn call(
         &self,
@@ -147,8 +147,8 @@ impl System<'_> {
     }
 
     /// Reads the dump that begins in an area, whose contents have this number in memory.
-    pub fn dump(&self, first: u8, contents: u8) -> Result<Dump> {
-        let mut dump = Dump {
+    pub fn dump(&self, first: u8, contents: u8) -> Result<AreaDump> {
+        let mut dump = AreaDump {
             task: u16::MAX,
             time: 0,
             segments: Vec::new(),
@@ -186,7 +186,7 @@ impl System<'_> {
     }
 
     /// The content is that of the segments, and what is in memory.
-    pub fn is_complete(&self, dump: &Dump) -> Result<()> {
+    pub fn is_complete(&self, dump: &AreaDump) -> Result<()> {
         let content: Vec<_> = dump
             .content
             .iter()
@@ -205,7 +205,7 @@ impl System<'_> {
     }
 }
 
-impl Dump {
+impl AreaDump {
     /// Reads the records of an area from an offset on.
     fn records(&mut self, area: &[u8], mut at: usize) -> Result<()> {
         while at < area.len() {

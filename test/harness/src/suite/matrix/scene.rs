@@ -1,7 +1,7 @@
 //! What most rows have in common.
 
 use crate::evidence::{Crash, Evidence};
-use crate::sabotage::{Deed, Seen, State, Stop, System, Work};
+use crate::sabotage::{Deed, RecorderState, Seen, Stop, System, Work};
 use crate::suite::Rig;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -129,7 +129,7 @@ impl<'r> Scene<'r> {
     pub fn is_ram_only(&mut self) -> Result<()> {
         let seen = self.system.seen()?;
         ensure!(
-            seen.state == State::RamOnly,
+            seen.state == RecorderState::RamOnly,
             "the recorder should keep everything in RAM, but says {:?}",
             seen.state
         );
@@ -177,7 +177,7 @@ impl<'r> Scene<'r> {
 /// Whether the recorder writes to its card.
 pub fn is_logging(seen: &Seen) -> Result<()> {
     ensure!(
-        seen.state == State::Ready && seen.durable >= 1 && seen.error == 0,
+        seen.state == RecorderState::Ready && seen.durable >= 1 && seen.error == 0,
         "logging does not go on: {seen:?}"
     );
     Ok(())

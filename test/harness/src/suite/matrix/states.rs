@@ -41,7 +41,7 @@ fn expected(state: &str) -> Option<u64> {
     }
 }
 
-fn struck(mut scene: Scene<'_>, state: &str, steps: &[controller::Do]) -> Result<()> {
+fn struck(mut scene: Scene<'_>, state: &str, steps: &[controller::Action]) -> Result<()> {
     let seen = scene.strike_idle()?;
     controller::bring(&mut scene.system.debugger, scene.system.slot, steps)?;
     let records = scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;

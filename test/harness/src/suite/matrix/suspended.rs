@@ -3,7 +3,7 @@
 use super::scene::{NOWHERE, SOON, Scene, is_blank};
 use super::{RECORDED, Row};
 use crate::evidence::Crash;
-use crate::sabotage::{CLOCK_OFF, Deed, Failing, POWER_OFF, State, Stop, Work, task};
+use crate::sabotage::{CLOCK_OFF, Deed, Failing, POWER_OFF, RecorderState, Stop, Work, task};
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
@@ -118,7 +118,7 @@ fn come_to_rest(scene: &mut Scene<'_>) -> Result<()> {
     scene.system.go_to(Stop::Ready)?;
     let state = scene.system.seen()?.state;
     ensure!(
-        state == State::Suspended,
+        state == RecorderState::Suspended,
         "the card should be suspended, but the recorder says {state:?}"
     );
     scene.has(&[], 0).map(drop)

@@ -1,7 +1,7 @@
 //! The script `log-ring` on the dump of a machine, compared with what the library finds there.
 
 use super::{BLOCKS, REGION, call};
-use crate::core_dump::Dump;
+use crate::core_dump::CoreDump;
 use anyhow::{Context, Result, ensure};
 use block_device::{BLOCK_LEN, Block};
 use crashlog_retained::{LogRing, Region};
@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// REQ: D4. `log-ring` on the dump of a machine says of the ring what the library finds in it.
 pub fn check(path: &Path) -> Result<()> {
-    let memory = Dump::read(path)?.memory(REGION, (BLOCKS * BLOCK_LEN) as u32)?;
+    let memory = CoreDump::read(path)?.memory(REGION, (BLOCKS * BLOCK_LEN) as u32)?;
     let blocks: Vec<Block> = memory
         .chunks_exact(BLOCK_LEN)
         .map(|bytes| {

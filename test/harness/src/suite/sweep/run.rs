@@ -2,13 +2,13 @@
 
 use super::operation::{NEVER, OOPS, Operation, PANIC, Who};
 use crate::evidence::{Crash, Evidence};
-use crate::sabotage::{Deed, Failing, State, Stop, System, Work, task};
+use crate::sabotage::{Deed, Failing, RecorderState, Stop, System, Work, task};
 use crate::suite::Rig;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::PathBuf;
 
 /// What came of one strike.
-pub enum Outcome {
+pub enum StrikeOutcome {
     /// The system crashed, and everything was as it should.
     Crashed,
     /// The operation was over before.
@@ -16,7 +16,7 @@ pub enum Outcome {
 }
 
 /// One run of QEMU.
-pub struct Run<'r> {
+pub struct SweepRun<'r> {
     rig: &'r Rig,
     operation: Operation,
     who: Who,
@@ -29,7 +29,7 @@ pub struct Run<'r> {
     failed: bool,
 }
 
-impl<'r> Run<'r> {
+impl<'r> SweepRun<'r> {
     /// Switches on, with a new card.
     pub fn start(rig: &'r Rig, operation: Operation, who: Who) -> Result<Self> {
         let card = rig.artefacts.path("card.img");
@@ -90,7 +90,7 @@ impl<'r> Run<'r> {
     }
 
     /// Strikes so many ticks after the begin of the operation.
-    pub fn strike(&mut self, ticks: u32) -> Result<Outcome> {
+    pub fn strike(&mut self, ticks: u32) -> Result<StrikeOutcome> {
         let deed = match self.who {
             // Another address each time, or it would be a repetition of the crash before.
             Who::Another => Deed::Jump(0x100 + 4 * self.crashes as u32),
@@ -99,14 +99,14 @@ impl<'r> Run<'r> {
         match self.begin(ticks, deed)? {
             Stop::Struck => {}
             // The end of the operation: done, or, if it ends in a restart, the next boot.
-            Stop::Done | Stop::Ready | Stop::Start => return Ok(Outcome::Over),
+            Stop::Done | Stop::Ready | Stop::Start => return Ok(StrikeOutcome::Over),
             stop => bail!("came to {stop:?}"),
         }
         let seen = self.system.seen()?;
         self.boot()?;
         self.check(seen.accepted)?;
         self.crashes += 1;
-        Ok(Outcome::Crashed)
+        Ok(StrikeOutcome::Crashed)
     }
 
     /// Begins the operation, and runs to the strike, or to its end.
@@ -126,7 +126,7 @@ impl<'r> Run<'r> {
                 self.system.go_to(Stop::Ready)?;
                 let state = self.system.seen()?.state;
                 ensure!(
-                    state == State::Suspended,
+                    state == RecorderState::Suspended,
                     "the card should be at rest, but the recorder says {state:?}"
                 );
                 let work = self.distinct(work);
@@ -140,7 +140,7 @@ impl<'r> Run<'r> {
     fn boot(&mut self) -> Result<()> {
         let seen = self.system.boot()?;
         ensure!(
-            matches!(seen.state, State::Ready | State::Suspended)
+            matches!(seen.state, RecorderState::Ready | RecorderState::Suspended)
                 && seen.durable >= 1
                 && seen.error == 0,
             "logging does not go on: {seen:?}"

@@ -1,13 +1,11 @@
 //! Every stack, trace and counter of a dump, by the rules of Humility (humility.md, sections 4 to 8).
 
-use super::content;
-use super::scene::Scene;
+use super::scene::DumpScene;
+use super::tasks::{TaskInDump, of, seen};
 use super::verb::LIMIT;
 use crate::build::DEMO;
-use crate::core_dump::Dump;
 use crate::hif_executor;
-use crate::humility::system::{Registers, System, Task};
-use crate::humility::traces::{self, Ring};
+use crate::humility::system::DumpedSystem;
 use crate::humility::unwind::{self, Look};
 use crate::suite::{Cases, Rig, Session};
 use anyhow::{Context, Result, ensure};
@@ -39,7 +37,7 @@ pub(super) fn trials(session: &Arc<Session>) -> Vec<Trial> {
         .iter()
         .map(|(name, app, said)| {
             session.trial(format!("dump::of-{name}"), app, move |rig| {
-                let scene = Scene::at_rest(rig, said)?;
+                let scene = DumpScene::at_rest(rig, said)?;
                 let all = seen(&scene.dump("core")?, rig)?;
                 ensure!(of(&all, "idle")?.running, "idle does not run");
                 scene.machine.kill().map(|()| Cases::one())
@@ -51,156 +49,9 @@ pub(super) fn trials(session: &Arc<Session>) -> Vec<Trial> {
     trials
 }
 
-/// A task of a dump.
-struct Seen {
-    name: String,
-    /// What `tasks` says that it does.
-    state: String,
-    running: bool,
-    generation: u64,
-    /// Innermost first.
-    calls: Vec<String>,
-    rings: Vec<Ring>,
-}
-
-fn of<'s>(all: &'s [Seen], name: &str) -> Result<&'s Seen> {
-    let found = all.iter().find(|task| task.name == name);
-    found.with_context(|| format!("no task {name}"))
-}
-
-/// Everything in a dump.
-fn seen(dump: &Dump, rig: &Rig) -> Result<Vec<Seen>> {
-    content::check(dump, &rig.image)?;
-    let system = System::open(dump)?;
-    kernel(&system)?;
-    let table = system.table()?;
-    let least = table.iter().max_by_key(|task| task.priority);
-    ensure!(
-        least.is_some_and(|task| system.tasks[task.index].name == "idle"),
-        "idle is not the least important task"
-    );
-    table
-        .iter()
-        .map(|task| {
-            let name = system.tasks[task.index].name.clone();
-            one(&system, task).with_context(|| format!("task {name}"))
-        })
-        .collect()
-}
-
-fn one(system: &System<'_>, task: &Task) -> Result<Seen> {
-    let program = &system.tasks[task.index];
-    let state = system.explain(task)?;
-    margin(system, task)?;
-    let trace = |look| {
-        let limit = task.initial_stack;
-        unwind::trace(system, program, &task.registers, limit, look)
-            .with_context(|| format!("{state}, {:x?}", task.registers))
-    };
-    let frames = trace(Look::At)?;
-    let before = trace(Look::Before)?;
-    ensure!(frames == before, "{frames:x?} is not {before:x?}");
-    let last = frames.last().context("no frames")?;
-    let entry = last.function.as_deref().unwrap_or_default();
-    ensure!(
-        last.cfa == task.initial_stack && (entry == "main" || entry == "_start"),
-        "the trace does not end at the task's entry: {frames:x?}"
-    );
-    let calls = frames
-        .iter()
-        .map(|frame| frame.function.clone().context("a function without name"))
-        .collect::<Result<_>>()?;
-    let rings = traces::rings(system, program)?;
-    // Counted first, then recorded: it may be between the two, unless it waits.
-    let between = u64::from(!state.starts_with("recv"));
-    rings.iter().try_for_each(|ring| sound(ring, between))?;
-    traces::counters(system, program)?;
-    Ok(Seen {
-        name: program.name.clone(),
-        state,
-        running: task.running,
-        generation: task.generation,
-        calls,
-        rings,
-    })
-}
-
-/// Section 6: the stack is at the bottom of a region of this task alone, and filled as far as it was not used.
-fn margin(system: &System<'_>, task: &Task) -> Result<()> {
-    let top = task.initial_stack;
-    let mut regions = system.regions.values();
-    let region = regions.find(|it| it.base < top && top - it.base <= it.size);
-    let region = region.context("the stack is in no region")?;
-    ensure!(
-        region.tasks == [task.index],
-        "the stack's region is of the tasks {:?}",
-        region.tasks
-    );
-    let filled = system.dump.word(region.base)?;
-    ensure!(
-        filled == 0xbadd_cafe,
-        "the stack is not filled: {filled:#x}"
-    );
-    Ok(())
-}
-
-/// What runs if no task does: whether the end of the stack stops the trace or that nothing changes any more.
-fn kernel(system: &System<'_>) -> Result<()> {
-    let mut registers: Registers = [None; 16];
-    for (number, register) in (0..).zip(&mut registers) {
-        *register = system.dump.registers.get(&number).copied();
-    }
-    let pc = registers[15].context("no program counter")?;
-    if !system.kernel.text.contains(&pc) {
-        return Ok(());
-    }
-    let top = system.kernel.symbol("_stack_start")?;
-    for limit in [top, u32::MAX] {
-        for look in [Look::At, Look::Before] {
-            let frames = unwind::trace(system, &system.kernel, &registers, limit, look)?;
-            let mut inside = frames.iter().take_while(|frame| frame.cfa < top);
-            let named = inside.all(|frame| frame.function.is_some());
-            ensure!(
-                named && frames.last().is_some_and(|last| last.cfa == top),
-                "the kernel's trace does not end at its entry: {frames:x?}"
-            );
-        }
-    }
-    Ok(())
-}
-
-/// What was recorded was counted: exactly as often, as long as nothing was overwritten, but for `between`.
-fn sound(ring: &Ring, between: u64) -> Result<()> {
-    for entry in &ring.entries {
-        ensure!(entry.line > 0, "{}: an entry of no line", ring.name);
-        let (variant, _) = match entry.payload.variant_of() {
-            Ok(variant) => variant,
-            // Not every trace is an enum.
-            Err(_) => continue,
-        };
-        let is_of = |path: &str| path.split('.').next() == Some(variant);
-        let of_it = ring.counts.iter().filter(|(path, _)| is_of(path));
-        let counted: Vec<u64> = of_it.map(|(_, count)| *count).collect();
-        let same = ring.entries.iter().filter(|other| {
-            let other = other.payload.variant_of();
-            other.is_ok_and(|(name, _)| name == variant)
-        });
-        let recorded: u64 = same.map(|entry| entry.count).sum();
-        let whole = ring.entries.len() < ring.capacity;
-        let counted_in_all: u64 = counted.iter().sum();
-        ensure!(
-            counted.is_empty()
-                || recorded <= counted_in_all && (!whole || recorded + between >= counted_in_all),
-            "{}: {variant} was counted {counted_in_all} times and recorded {recorded} times",
-            ring.name
-        );
-    }
-    Ok(())
-}
-
 /// A task that has never run, one that waits to be received, one that was interrupted, one that faulted; and the kernel.
 fn states(rig: &Rig) -> Result<Cases> {
-    let mut scene = Scene::new(rig)?;
+    let mut scene = DumpScene::new(rig)?;
     never_run(&mut scene)?;
     sending(&mut scene)?;
     interrupted(&mut scene)?;
@@ -209,7 +60,7 @@ fn states(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-fn never_run(scene: &mut Scene<'_>) -> Result<()> {
+fn never_run(scene: &mut DumpScene<'_>) -> Result<()> {
     scene.run_to("jefe", &["main"])?;
     let first = seen(&scene.dump("first.core")?, scene.rig)?;
     ensure!(of(&first, "jefe")?.running, "jefe does not run first");
@@ -225,7 +76,7 @@ fn never_run(scene: &mut Scene<'_>) -> Result<()> {
     Ok(())
 }
 
-fn sending(scene: &mut Scene<'_>) -> Result<()> {
+fn sending(scene: &mut DumpScene<'_>) -> Result<()> {
     const SENDING: &str = "userlib::sys_send_stub";
     // In the kernel, called by a task.
     scene.run_to("monitor", &["main"])?;
@@ -236,7 +87,7 @@ fn sending(scene: &mut Scene<'_>) -> Result<()> {
         "a task runs, not the kernel"
     );
     let is_caller =
-        |task: &Seen| task.state == "Runnable" && task.calls[0].starts_with("userlib::sys_");
+        |task: &TaskInDump| task.state == "Runnable" && task.calls[0].starts_with("userlib::sys_");
     ensure!(
         in_kernel.iter().any(is_caller),
         "nobody has called the kernel"
@@ -270,7 +121,7 @@ fn sending(scene: &mut Scene<'_>) -> Result<()> {
 }
 
 /// A byte on the console's line interrupts the worker somewhere.
-fn interrupted(scene: &mut Scene<'_>) -> Result<()> {
+fn interrupted(scene: &mut DumpScene<'_>) -> Result<()> {
     scene.run_to("worker", &["record_entry"])?;
     for _ in 0..12 {
         scene.debugger.step()?;
@@ -299,7 +150,7 @@ fn interrupted(scene: &mut Scene<'_>) -> Result<()> {
 }
 
 /// In an emergency: the worker has stored through a bad pointer.
-fn faulted(scene: &mut Scene<'_>) -> Result<()> {
+fn faulted(scene: &mut DumpScene<'_>) -> Result<()> {
     scene.run_to("crashlog", &["task_crashlog::emergency::run"])?;
     let crashed = seen(&scene.dump("crash.core")?, scene.rig)?;
     let recorder = of(&crashed, "crashlog")?;
@@ -333,11 +184,11 @@ fn faulted(scene: &mut Scene<'_>) -> Result<()> {
 
 /// A task that called `panic!`.
 fn panic(rig: &Rig) -> Result<Cases> {
-    let mut scene = Scene::new(rig)?;
+    let mut scene = DumpScene::new(rig)?;
     scene.run_to("assist", &["sys_panic_stub"])?;
     scene.run_behind_call("runner", "sys_recv_stub")?;
     let dump = scene.dump("panic.core")?;
-    let system = System::open(&dump)?;
+    let system = DumpedSystem::open(&dump)?;
     let table = system.table()?;
     let task = table
         .iter()

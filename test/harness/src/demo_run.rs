@@ -28,7 +28,7 @@ const PLAYING_SECONDS: u32 = 7;
 const RESET_LOSS: usize = 2 * 16 + 256;
 
 /// What a flight needs.
-pub struct Flight<'a> {
+pub struct DemoRun<'a> {
     /// The emulator.
     pub qemu: &'a Qemu,
     /// The image to fly.
@@ -40,7 +40,7 @@ pub struct Flight<'a> {
 }
 
 /// What came of it.
-pub struct Landing {
+pub struct DemoResult {
     /// The card.
     pub card: PathBuf,
     /// The crash record, as `show --json` has it.
@@ -51,13 +51,13 @@ pub struct Landing {
     pub records: usize,
 }
 
-impl Flight<'_> {
+impl DemoRun<'_> {
     /// Flies with `text` on the console. `tell` gets each line that the machine's first serial port says, and what we
     /// do meanwhile.
-    pub fn fly(&self, text: &[u8], mut tell: impl FnMut(Line<'_>)) -> Result<Landing> {
+    pub fn fly(&self, text: &[u8], mut tell: impl FnMut(Message<'_>)) -> Result<DemoResult> {
         let card = self.artefacts.path("card.img");
         self.artefacts.write("console.txt", text)?;
-        tell(Line::Tool(self.tool.format(&card)?.trim()));
+        tell(Message::Tool(self.tool.format(&card)?.trim()));
 
         let mut machine = Machine::start(
             self.qemu,
@@ -65,15 +65,15 @@ impl Flight<'_> {
             self.artefacts,
         )?;
         machine.run()?;
-        tell(Line::Note("the machine is on; waiting for the recorder"));
+        tell(Message::Note("the machine is on; waiting for the recorder"));
         machine.uart5.watch(
             "the recorder being ready",
             LIMIT,
-            |line| tell(Line::Serial(line)),
+            |line| tell(Message::Serial(line)),
             |line| line.contains("crashlog: ready; boot 1"),
         )?;
         let rate = LINE_RATE.max(u32::try_from(text.len()).unwrap_or(u32::MAX) / PLAYING_SECONDS);
-        tell(Line::Note(&format!(
+        tell(Message::Note(&format!(
             "playing {} bytes into the console, {rate} a second",
             text.len()
         )));
@@ -81,10 +81,10 @@ impl Flight<'_> {
         machine.uart5.watch(
             "the second boot",
             LIMIT,
-            |line| tell(Line::Serial(line)),
+            |line| tell(Message::Serial(line)),
             |line| line.contains("crashlog: ready; boot 2"),
         )?;
-        tell(Line::Note(&format!(
+        tell(Message::Note(&format!(
             "the system has restarted; so far {} bytes were played",
             player.sent()
         )));
@@ -92,7 +92,7 @@ impl Flight<'_> {
         machine.uart5.watch(
             "the second boot finding the record",
             LIMIT,
-            |line| tell(Line::Serial(line)),
+            |line| tell(Message::Serial(line)),
             found,
         )?;
         ensure!(
@@ -100,7 +100,7 @@ impl Flight<'_> {
             "the console task did not take everything that was played within {LIMIT:?}"
         );
         self.settle(&card, text)?;
-        tell(Line::Note(
+        tell(Message::Note(
             "everything is played and logged; switching the machine off",
         ));
         machine.quit()?;
@@ -134,7 +134,7 @@ impl Flight<'_> {
     }
 
     /// Holds what is on the card against what must be there.
-    fn inspect(&self, card: PathBuf, text: &[u8]) -> Result<Landing> {
+    fn inspect(&self, card: PathBuf, text: &[u8]) -> Result<DemoResult> {
         self.tool.verify(&card)?;
         let records = self.tool.records(&card)?;
         ensure!(
@@ -196,7 +196,7 @@ impl Flight<'_> {
             lost <= RESET_LOSS,
             "{lost} bytes of the console are in neither boot; a reset takes {RESET_LOSS} at most"
         );
-        Ok(Landing {
+        Ok(DemoResult {
             card,
             record,
             console: [first.len(), second.len()],
@@ -206,7 +206,7 @@ impl Flight<'_> {
 }
 
 /// Something that happens during a flight.
-pub enum Line<'a> {
+pub enum Message<'a> {
     /// A line of the machine's first serial port.
     Serial(&'a str),
     /// What the host tool said.

@@ -2,7 +2,7 @@
 
 use crate::artefacts::Artefacts;
 use crate::build::Image;
-use crate::controller::{self, Do, EMMC, STATES};
+use crate::controller::{self, Action, EMMC, STATES};
 use crate::count::{Count, Counter};
 use crate::qemu::Qemu;
 use crate::tool::Tool;
@@ -15,11 +15,11 @@ const TAIL: u32 = 4096 / 80;
 const FURTHER: u32 = 8;
 
 /// What was counted.
-pub struct Crashes {
+pub struct CrashCosts {
     /// With the card in each state.
-    states: Vec<(&'static str, Cost)>,
+    states: Vec<(&'static str, CrashCost)>,
     /// The second, minimal try, without DMA.
-    minimal: Cost,
+    minimal: CrashCost,
     /// Each further KiB of the log tail.
     further: Further,
 }
@@ -31,7 +31,7 @@ struct Further {
 
 /// A crash.
 #[derive(Clone, Copy)]
-struct Cost {
+struct CrashCost {
     /// Instructions until the record is durable.
     durable: u64,
     /// Until the system asks for its restart.
@@ -43,26 +43,26 @@ struct Cost {
 }
 
 /// How the crash comes about.
-struct Setting {
-    steps: &'static [Do],
+struct CrashSetup {
+    steps: &'static [Action],
     records: u32,
     minimal: bool,
 }
 
 /// Counts all of them. `empty` is what counting itself costs.
-pub fn count(qemu: &Qemu, tool: &Tool, image: &Image, empty: &Count) -> Result<Crashes> {
-    let counted = |setting: &Setting| -> Result<Cost> {
+pub fn count(qemu: &Qemu, tool: &Tool, image: &Image, empty: &Count) -> Result<CrashCosts> {
+    let counted = |setting: &CrashSetup| -> Result<CrashCost> {
         let count = crash(qemu, tool, image, setting)?;
         let durable = count.commands.last().map_or(0, |(at, _)| *at);
         let net = count.without(empty, false);
-        Ok(Cost {
+        Ok(CrashCost {
             durable: durable.saturating_sub(count.total - net.total),
             restart: net.total,
             commands: net.commands.len(),
             blocks: net.blocks.1,
         })
     };
-    let setting = |steps, records, minimal| Setting {
+    let setting = |steps, records, minimal| CrashSetup {
         steps,
         records,
         minimal,
@@ -80,10 +80,11 @@ pub fn count(qemu: &Qemu, tool: &Tool, image: &Image, empty: &Count) -> Result<C
     let minimal = counted(&setting(&[], TAIL, true))?;
     let dma = counted(&setting(&[], long, false))?;
     let pio = counted(&setting(&[], long, true))?;
-    let per_kib =
-        |long: Cost, short: Cost| (long.restart.saturating_sub(short.restart)) / u64::from(FURTHER);
+    let per_kib = |long: CrashCost, short: CrashCost| {
+        (long.restart.saturating_sub(short.restart)) / u64::from(FURTHER)
+    };
     let short = states.first().map_or(minimal, |(_, cost)| *cost);
-    Ok(Crashes {
+    Ok(CrashCosts {
         further: Further {
             dma: per_kib(dma, short),
             pio: per_kib(pio, minimal),
@@ -94,7 +95,7 @@ pub fn count(qemu: &Qemu, tool: &Tool, image: &Image, empty: &Count) -> Result<C
 }
 
 /// One crash, from the faulting instruction to the request of the restart.
-fn crash(qemu: &Qemu, tool: &Tool, image: &Image, setting: &Setting) -> Result<Count> {
+fn crash(qemu: &Qemu, tool: &Tool, image: &Image, setting: &CrashSetup) -> Result<Count> {
     let artefacts = Artefacts::new("bench/crash")?;
     let card = artefacts.path("card.img");
     tool.format(&card)?;
@@ -124,7 +125,7 @@ fn crash(qemu: &Qemu, tool: &Tool, image: &Image, setting: &Setting) -> Result<C
     Ok(count)
 }
 
-impl Crashes {
+impl CrashCosts {
     /// Rows of the first table.
     pub fn rows(&self) -> String {
         let mut text = String::new();

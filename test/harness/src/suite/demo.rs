@@ -3,7 +3,7 @@
 use super::{Cases, Rig, Session};
 use crate::build::DEMO;
 use crate::console_text;
-use crate::flight::Flight;
+use crate::demo_run::DemoRun;
 use anyhow::Result;
 use libtest_mimic::Trial;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
 }
 
 fn fly(rig: &Rig, text: &[u8]) -> Result<Cases> {
-    let flight = Flight {
+    let flight = DemoRun {
         qemu: &rig.qemu,
         image: &rig.image,
         tool: &rig.tool,
