@@ -1,21 +1,21 @@
-//! What a crash must have left on the card, and what it must not have touched.
+//! Checks of a card after crashes: what must be on it, and what must not have changed.
 
 use crate::tool::Tool;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Records that are never pushed out (`keep-first` of the applications).
+/// Crashes that the retention rule never removes (`keep-first` of the applications).
 const KEPT: usize = 4;
 
-/// What is on a card.
+/// What was on a card at one time.
 #[derive(Clone)]
 pub struct Evidence {
-    /// Crash records, oldest first, as `list --json` has them.
+    /// Crashes, oldest first, as `list --json` has them.
     pub records: Vec<Value>,
-    /// How many records the card can hold.
+    /// How many crashes the card can hold.
     slots: u64,
-    /// How many bytes of pages the log can hold.
+    /// Bytes of all pages of the log.
     log_bytes: u64,
     /// The log, as `log --json` has it.
     log: Vec<u8>,
@@ -28,25 +28,25 @@ pub struct Crash<'a> {
     pub task: &'a str,
     /// `panic`, `oops` or `kernel`.
     pub reason: &'a str,
-    /// Was it written after the restart?
+    /// Whether it was written after the restart.
     pub late: Late,
     /// How often it happened since the evidence before was taken.
     pub times: u64,
 }
 
-/// Whether a record was written after the restart.
+/// Whether a crash was written after the restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Late {
-    /// It was there before the restart.
+    /// It was on the card before the restart.
     No,
-    /// It was not.
+    /// It was written after the restart.
     Yes,
-    /// That depends.
+    /// Either is right.
     Either,
 }
 
 impl<'a> Crash<'a> {
-    /// A panic that was recorded before the restart.
+    /// A failure that restarts the system, and was recorded before the restart.
     pub fn panic(task: &'a str) -> Self {
         Self {
             task,
@@ -56,7 +56,7 @@ impl<'a> Crash<'a> {
         }
     }
 
-    /// A fault of one task that was restarted.
+    /// A fault of a task that was restarted alone.
     pub fn oops(task: &'a str) -> Self {
         Self {
             task,
@@ -66,7 +66,7 @@ impl<'a> Crash<'a> {
         }
     }
 
-    /// The same, but the record was written after the restart.
+    /// The same, but written after the restart.
     pub fn late(self) -> Self {
         Self {
             late: Late::Yes,
@@ -74,12 +74,12 @@ impl<'a> Crash<'a> {
         }
     }
 
-    /// The same, but so often.
+    /// The same, but that many times.
     pub fn times(self, times: u64) -> Self {
         Self { times, ..self }
     }
 
-    /// The same, whenever the record was written.
+    /// The same, written before or after the restart.
     pub fn whenever(self) -> Self {
         Self {
             late: Late::Either,
@@ -89,7 +89,7 @@ impl<'a> Crash<'a> {
 }
 
 impl Evidence {
-    /// Takes it, from a card that must be sound.
+    /// Reads a card, on which `crashlog verify` must find no error.
     pub fn take(tool: &Tool, card: &Path) -> Result<Self> {
         tool.verify(card)?;
         let list = tool.json(["list".as_ref(), "--json".as_ref(), card.as_os_str()])?;
@@ -108,7 +108,7 @@ impl Evidence {
         })
     }
 
-    /// Is everything here that was there `before`?
+    /// Whether everything is still here that was there `before`.
     pub fn is_longer_than(&self, before: &Self) -> bool {
         self.log.starts_with(&before.log)
             && before
@@ -117,19 +117,20 @@ impl Evidence {
                 .all(|record| self.records.contains(record))
     }
 
-    /// How many pages the log can hold.
+    /// How many pages the log has.
     pub fn pages(&self) -> u64 {
         self.log_bytes / 512
     }
 
-    /// Takes the evidence after these crashes, which happened after `self` was taken, and holds it against them:
+    /// Reads the card after `crashes`, which happened after `self` was taken, and checks:
     ///
-    /// * the card is sound;
-    /// * of each crash there is a record, whole, and of nothing else; a crash that came before is counted in its record;
-    /// * all log records that were accepted before the crash are there: `accepted`, or as many as the record says;
-    /// * everything older is as it was; only the retention rule may have taken a record.
+    /// * `crashlog verify` finds no error;
+    /// * each crash is on the card, whole, and no other one; a repetition is counted;
+    /// * all log records that were accepted before the crash are there: `accepted`, or as many as the crash
+    ///   itself states;
+    /// * everything older is unchanged; only the retention rule may have removed a crash.
     ///
-    /// Returns it with the new or changed records, in the order of the crashes.
+    /// Returns what was read, and the new or changed crashes in the order of `crashes`.
     pub fn after(
         &self,
         tool: &Tool,
@@ -142,7 +143,7 @@ impl Evidence {
         Ok((now, found))
     }
 
-    /// [`Evidence::after`], with what was taken already.
+    /// [`Evidence::after`], with a card that was read already.
     pub fn leads_to(
         &self,
         now: &Self,
@@ -153,7 +154,7 @@ impl Evidence {
     ) -> Result<Vec<Value>> {
         ensure!(
             now.log.starts_with(&self.log),
-            "log records that were durable before the crash are not as they were"
+            "log records that were durable before the crash have changed"
         );
         self.check_older(now)?;
         let mut new: Vec<&Value> = now
@@ -182,7 +183,8 @@ impl Evidence {
         Ok(found)
     }
 
-    /// No record but the oldest behind those that are always kept may be gone, and only when there is no room.
+    /// No older crash may be gone, except the oldest of those that are not always kept, and this only when
+    /// all slots are used.
     fn check_older(&self, now: &Self) -> Result<()> {
         for (age, old) in self.records.iter().enumerate() {
             let still = now
@@ -203,7 +205,7 @@ impl Evidence {
         Ok(())
     }
 
-    /// Checks one record and returns it as `show --json` has it.
+    /// Checks one crash and returns it as `show --json` has it.
     fn check_record(
         &self,
         tool: &Tool,
@@ -235,20 +237,20 @@ impl Evidence {
     }
 }
 
-/// What there is of one crash.
+/// What the card has of one crash.
 struct CrashEvidence<'a> {
-    /// Its record as it was listed before, if it is a repetition.
+    /// As it was listed before, if it is a repetition.
     before: Option<&'a Value>,
-    /// Its record as it is listed.
+    /// As it is listed.
     listed: &'a Value,
-    /// Its record as it is shown.
+    /// As it is shown.
     record: &'a Value,
     /// Numbers of the log records of the same boot.
     sequences: &'a [u64],
 }
 
 impl CrashEvidence<'_> {
-    /// Holds it against what has happened.
+    /// Compares it with what has happened.
     fn check(&self, crash: &Crash<'_>, accepted: u32) -> Result<()> {
         match self.before {
             Some(before) => ensure!(
@@ -267,7 +269,7 @@ impl CrashEvidence<'_> {
             _ => 0,
         };
         if let Some((at, wrong)) = (1..).zip(self.sequences).find(|(at, found)| at != *found) {
-            bail!("log record {wrong} stands where {at} should");
+            bail!("there is log record {wrong} where {at} must be");
         }
         let least = said.max(accepted.into());
         ensure!(
@@ -278,7 +280,7 @@ impl CrashEvidence<'_> {
         Ok(())
     }
 
-    /// A record that was not there before: in time or late, and whole.
+    /// Checks a crash that was not there before: in time or late, and whole.
     fn check_new(&self, crash: &Crash<'_>) -> Result<()> {
         let record = self.record;
         ensure!(
@@ -310,9 +312,10 @@ impl CrashEvidence<'_> {
     }
 }
 
-/// The record of a successful emergency says what was found, and what was done before the record itself was written.
+/// Checks that the report of a successful emergency says what it found, and what it did before it wrote
+/// the crash.
 fn check_emergency(said: &Value) -> Result<()> {
-    /// Every number that it says.
+    /// Every number of the report.
     const NUMBERS: [&str; 8] = [
         "controller",
         "card",
@@ -325,7 +328,7 @@ fn check_emergency(said: &Value) -> Result<()> {
     ];
     ensure!(
         said["phase"] == "write" && said["failure"] == "no failure",
-        "the emergency came to the phase {} with {}",
+        "the emergency ended in the phase {} with {}",
         said["phase"],
         said["failure"]
     );
@@ -338,18 +341,18 @@ fn check_emergency(said: &Value) -> Result<()> {
     let controller = said["controller"].as_u64().unwrap_or(0);
     ensure!(
         (1..=12).contains(&controller) && said["card"].as_u64().is_some_and(is_card_state),
-        "nobody looked at controller and card: {said}"
+        "the states of controller and card are not stated: {said}"
     );
     ensure!(
         said["error"] == 0 || said["retries"] != 0 || !repairs.is_empty(),
-        "an error, but nothing was done about it: {said}"
+        "there was an error, but neither a retry nor a repair: {said}"
     );
     Ok(())
 }
 
-/// All of it, or as much as there should be of what is an excerpt by design, the faulted task's stack.
+/// Whether a segment is complete. The faulted task's stack is an excerpt by design, of a fixed length.
 fn is_whole(segment: &Value, reason: &str) -> bool {
-    // Of a failure of the kernel, which is described by the kernel, more is kept (lib/crashlog-supervisor/src/failure.rs).
+    // The kernel keeps more when it describes its own failure (lib/crashlog-supervisor/src/failure.rs).
     let most = if reason == "kernel" { 512 } else { 256 };
     let (length, original) = (&segment["length"], &segment["original_length"]);
     if segment["excerpt"] == true {
@@ -359,7 +362,7 @@ fn is_whole(segment: &Value, reason: &str) -> bool {
     }
 }
 
-/// A state of the card's status register, no answer, or not asked.
+/// Whether it is a state of the card's status register (0 to 10), no answer (0xfe), or not asked (0xff).
 fn is_card_state(code: u64) -> bool {
     code <= 10 || code == 0xfe || code == 0xff
 }

@@ -1,4 +1,4 @@
-//! Where the functions of an image are.
+//! Functions and variables of an image, by address and by name.
 
 use crate::build::Image;
 use anyhow::{Context, Result, bail};
@@ -24,13 +24,13 @@ pub struct Symbols {
     functions: BTreeMap<u32, Function>,
     /// Address and size of variables, by program and demangled name.
     variables: BTreeMap<(String, String), (u32, u32)>,
-    /// First address behind the text of each program, by its first address.
+    /// The text of each program, by its first address: the address behind its end, and the program.
     texts: BTreeMap<u32, (u32, String)>,
     /// The ELF file of each program.
     elves: BTreeMap<String, Vec<u8>>,
 }
 
-/// What the debug information of a program says about its addresses.
+/// The debug information of a program's addresses.
 pub struct AddressInfo(addr2line::Context<EndianRcSlice<LittleEndian>>);
 
 impl AddressInfo {
@@ -126,7 +126,7 @@ impl Symbols {
         })
     }
 
-    /// The program and the function that the instruction belongs to; a function without a name is called `?`.
+    /// Program and function of an instruction; `?` where there is none.
     pub fn at(&self, address: u32) -> (&str, &str) {
         let text = self.texts.range(..=address).next_back();
         let Some((start, (_, program))) = text.filter(|(_, (end, _))| address < *end) else {
@@ -172,7 +172,7 @@ impl Symbols {
             .with_context(|| format!("{program} has no function with {parts:?} in its name"))
     }
 
-    /// Address and size of a variable of a program; of each of its parts, if the compiler has taken it apart.
+    /// Address and size of a variable of a program; of each of its parts, if the compiler has split it.
     pub fn variable(&self, program: &str, name: &str) -> Result<Vec<(u32, u32)>> {
         let parts: Vec<_> = self
             .variables

@@ -27,7 +27,7 @@ fn check(record: &Value, sequences: &[u64], crash: &Crash<'_>, accepted: u32) ->
 }
 
 #[test]
-fn whatever_a_record_lacks_is_found() {
+fn each_thing_that_a_crash_lacks_is_found() {
     let crash = Crash::panic("saboteur");
     assert!(check(&record(), &[1, 2, 3], &crash, 3));
     let wrong = [
@@ -69,7 +69,7 @@ fn missing_log_records_are_found() {
 }
 
 #[test]
-fn a_record_in_time_is_not_late_and_a_repetition_is_counted() {
+fn a_crash_written_in_time_is_not_late_and_a_repetition_is_counted() {
     let crash = Crash::panic("saboteur");
     assert!(!check(&record(), &[1, 2, 3], &crash.late(), 3));
     assert!(check(&record(), &[1, 2, 3], &crash.whenever(), 3));
@@ -86,7 +86,7 @@ fn a_record_in_time_is_not_late_and_a_repetition_is_counted() {
 }
 
 #[test]
-fn older_records_may_not_change_nor_go() {
+fn older_crashes_must_not_change_or_disappear() {
     let records = |tasks: &[&str]| -> Vec<Value> {
         (1..)
             .zip(tasks)
@@ -107,7 +107,7 @@ fn older_records_may_not_change_nor_go() {
         let mut after = before.clone();
         after.records.remove(gone);
         after.records.push(json!({ "sequence": 7, "task": "g" }));
-        // The first four are always kept; of the rest one makes room where there is none.
+        // The first four are always kept; one of the others is removed when all slots are used.
         assert_eq!(before.check_older(&after).is_ok(), gone >= KEPT, "{gone}");
         after.slots = 16;
         let roomy = Evidence {

@@ -1,4 +1,4 @@
-//! Reads the types and variables of a program out of its DWARF (humility.md, section 3.1).
+//! Reads the types and variables of a program from its DWARF.
 
 use super::types::{DebugInfo, Member, Struct, Type, Variable, Variant};
 use anyhow::Result;
@@ -114,7 +114,7 @@ impl<'a> Reader<'_, 'a> {
         self.debug.types.insert(at, new);
     }
 
-    /// What belongs to a type that is open.
+    /// Adds an entry to the innermost type around it.
     fn part(&mut self, entry: &Die<'a>, name: String, ty: Option<usize>) {
         let outer = self.open.last().map(|outer| outer.tag);
         let owner = self.open.iter().rev().find(|outer| {
@@ -160,7 +160,8 @@ impl<'a> Reader<'_, 'a> {
             _ => {}
         }
     }
-    /// Only what is external or has a name for the linker; its place is that of the symbol.
+
+    /// Adds a variable that is external or has a linkage name; its address is that of the symbol.
     fn variable(&mut self, entry: &Die<'a>, name: String, ty: Option<usize>) {
         let linkage = self.string(entry, dw::DW_AT_linkage_name);
         let external = entry.attr(dw::DW_AT_external).is_some() || linkage.is_some();
@@ -203,7 +204,7 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    /// Names are understood in the form of DWARF 4 alone: an offset into `.debug_str`.
+    /// A name in the form of DWARF 4, an offset into `.debug_str`; Humility reads no other form.
     fn string(&self, entry: &Die<'a>, name: DwAt) -> Option<String> {
         let value = entry.attr_value_raw(name)?;
         let AttributeValue::DebugStrRef(_) = value else {

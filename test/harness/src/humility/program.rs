@@ -13,9 +13,9 @@ pub struct Program {
     pub elf: Vec<u8>,
     pub debug: DebugInfo,
     pub text: Range<u32>,
-    /// First address: the one behind the function, and its name.
+    /// By first address: the address behind the function, and its name.
     functions: BTreeMap<u32, (u32, String)>,
-    /// Behind each SVC: what the function has pushed before it, from the stack pointer upwards.
+    /// By the address behind an SVC: what the function has pushed before it, from the stack pointer up.
     pub calls: BTreeMap<u32, Vec<usize>>,
 }
 
@@ -57,7 +57,7 @@ impl Program {
         (address < *end).then_some(name)
     }
 
-    /// Value of a symbol that is no function.
+    /// The value of a symbol.
     pub fn symbol(&self, name: &str) -> Result<u32> {
         let file = object::File::parse(&*self.elf)?;
         let found = file.symbols().find(|symbol| symbol.name() == Ok(name));

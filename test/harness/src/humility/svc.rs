@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 /// Number of the link register.
 const LR: usize = 14;
 
-/// Behind each SVC of a function: the registers that have been pushed before it, from the stack pointer upwards.
+/// For the address behind each SVC of a function: the registers that were pushed before it, from the stack
+/// pointer up.
 ///
-/// What is pushed as a register may have been moved there from another one; branches are not followed.
+/// A register that was moved into another one before it was pushed counts as the first one. Branches are
+/// not followed.
 pub fn calls(first: u32, body: &[u8]) -> BTreeMap<u32, Vec<usize>> {
     let halves: Vec<u32> = body
         .chunks_exact(2)

@@ -1,4 +1,4 @@
-//! The programs of a dump's archive, and the kernel's tables (humility.md, section 4).
+//! The programs of a dump's archive, and the kernel's tables of tasks and regions.
 
 use super::program::Program;
 use super::types::{Member, Struct, Type, Variable};
@@ -9,32 +9,32 @@ use object::{Object as _, ObjectSegment};
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 
-/// Registers by their numbers; one that is not known is `None`.
+/// Registers by their numbers; an unknown one is `None`.
 pub type Registers = [Option<u32>; 16];
 
-/// Bytes of what an M-profile core pushes: eight words, and those of the floating point unit.
+/// Bytes that an M-profile core pushes at an exception: eight words, and those of the floating point unit.
 const BASIC: u32 = 32;
 const FLOATING: u32 = 72;
 
-/// A range of memory that somebody may use.
+/// A range of memory of the kernel or of tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryRegion {
     pub base: u32,
     pub size: u32,
-    /// The tasks that have it; none is the kernel.
+    /// The tasks that may access it; none for the kernel's.
     pub tasks: Vec<usize>,
 }
 
-/// A task as the kernel has it.
+/// A task, by the kernel's table.
 pub struct Task {
     pub index: usize,
-    /// What the kernel thinks that it does.
+    /// Its scheduling state.
     pub state: Value,
     pub generation: u64,
     pub priority: u64,
     pub initial_stack: u32,
     pub registers: Registers,
-    /// The processor is in its code: its registers are the processor's.
+    /// Whether the processor is in its code: its registers are then the processor's.
     pub running: bool,
 }
 
@@ -42,7 +42,7 @@ pub struct Task {
 pub struct DumpedSystem<'d> {
     pub dump: &'d CoreDump,
     pub kernel: Program,
-    /// In the order of the archive, which is that of the table.
+    /// In the order of the archive, which is the order of the table.
     pub tasks: Vec<Program>,
     /// By base.
     pub regions: BTreeMap<u32, MemoryRegion>,
@@ -93,7 +93,7 @@ impl<'d> DumpedSystem<'d> {
         Value::read(&program.debug, variable.ty, &bytes)
     }
 
-    /// Every place of an array of the kernel's.
+    /// The address of each element of an array of the kernel, and the type of the elements.
     fn elements(&self, name: &str, of: &str) -> Result<Vec<(u32, &Struct)>> {
         let variable = self.variable(name)?;
         let debug = &self.kernel.debug;
@@ -111,7 +111,7 @@ impl<'d> DumpedSystem<'d> {
         self.dump.word(address + member.offset)
     }
 
-    /// The kernel's memory, and what its tables say of the tasks'.
+    /// The kernel's memory, and the regions of tasks by the kernel's tables.
     fn all_regions(&self) -> Result<BTreeMap<u32, MemoryRegion>> {
         let file = object::File::parse(&*self.kernel.elf)?;
         let mut kernel: Vec<(u32, u32)> = file
@@ -175,7 +175,7 @@ impl<'d> DumpedSystem<'d> {
         Ok(all)
     }
 
-    /// The region of a stack pointer: the one with the greatest base that is not above.
+    /// The region of a stack pointer: the one with the greatest base that is not above it.
     pub fn region_of(&self, pointer: u32) -> Result<&MemoryRegion> {
         let found = self.regions.range(..=pointer).next_back();
         Ok(found
@@ -239,7 +239,8 @@ impl<'d> DumpedSystem<'d> {
         })
     }
 
-    /// Section 4.2.
+    /// The registers of a task, and whether it is running. A task that is not has its registers in the
+    /// kernel's table, and in an exception frame of an M-profile core on its stack.
     fn registers(&self, index: usize, task: u32, current: bool) -> Result<(Registers, bool)> {
         let pc = self.dump.registers.get(&15).copied();
         let text = &self.tasks[index].text;
@@ -272,7 +273,7 @@ impl<'d> DumpedSystem<'d> {
         Ok((registers, false))
     }
 
-    /// Section 4.2: what `tasks` says of a state needs registers, and the memory that they point at.
+    /// What `humility tasks` says of a state. Some states need registers, and the memory to which they point.
     pub fn explain(&self, task: &Task) -> Result<String> {
         let known = |number: usize| task.registers[number].context("a register is not known");
         let (name, held) = task.state.variant_of()?;

@@ -1,4 +1,4 @@
-//! Trace ring buffers and counters (humility.md, sections 7 and 8).
+//! Trace ring buffers and counters of a program.
 
 use super::program::Program;
 use super::system::DumpedSystem;
@@ -7,7 +7,7 @@ use super::value::Value;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 
-/// An entry of a ring buffer, the oldest first.
+/// An entry of a ring buffer.
 #[derive(Clone, Debug)]
 pub struct RingEntry {
     pub line: u64,
@@ -19,10 +19,11 @@ pub struct RingEntry {
 #[derive(Clone, Debug)]
 pub struct Ring {
     pub name: String,
+    /// The oldest first.
     pub entries: Vec<RingEntry>,
-    /// How many have place.
+    /// How many entries fit.
     pub capacity: usize,
-    /// Of a counted one: how often each payload was recorded.
+    /// How often each payload was recorded, if the buffer counts.
     pub counts: BTreeMap<String, u64>,
 }
 
@@ -41,7 +42,7 @@ pub fn rings(system: &DumpedSystem<'_>, program: &Program) -> Result<Vec<Ring>> 
     Ok(rings)
 }
 
-/// All counters of a program that are not those of a ring buffer: what each has counted, by variable and path.
+/// All counters of a program outside of ring buffers: for each variable its counts by path.
 pub fn counters(
     system: &DumpedSystem<'_>,
     program: &Program,
@@ -58,7 +59,7 @@ pub fn counters(
     Ok(all)
 }
 
-/// Each variable with the name of its structure, which is empty if it has none.
+/// Each variable with the name of its structure type; the name is empty if it has another type.
 fn structures(program: &Program) -> impl Iterator<Item = (&Variable, &str)> {
     program.debug.variables.values().map(|variable| {
         let name = match program.debug.types.get(&variable.ty) {
@@ -111,7 +112,7 @@ fn ring(system: &DumpedSystem<'_>, program: &Program, variable: &Variable) -> Re
     }))
 }
 
-/// Members are counters, nothing, or structures of the same.
+/// Collects counts. Members are counters, zero-sized, or structures of counters.
 fn count(value: &Value, path: &str, counts: &mut BTreeMap<String, u64>) -> Result<()> {
     let Value::Struct(_, members) = value else {
         bail!("`{path}` has no members with names");
@@ -142,7 +143,7 @@ fn name(value: &Value) -> Result<&str> {
     }
 }
 
-/// Is it the structure of this name, whatever it is of?
+/// Whether it is the structure of this name, with any type parameters.
 fn named(value: &Value, wanted: &str) -> bool {
     name(value).is_ok_and(|name| name.split('<').next() == Some(wanted))
 }

@@ -1,4 +1,4 @@
-//! Types and variables of one program, from its DWARF (humility.md, section 3.1).
+//! Types and variables of one program.
 
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ pub enum Type {
         name: String,
         members: Vec<Member>,
     },
-    /// What no value can be read of: characters, functions, and so on.
+    /// A type without readable values: characters, functions, and so on.
     Unknown(String),
 }
 
@@ -36,7 +36,7 @@ pub struct Struct {
     pub name: String,
     pub size: u32,
     pub members: Vec<Member>,
-    /// Of an enum with data: what tells the variants apart, and the variants.
+    /// The discriminant and the variants, of an enum with data.
     pub discriminant: Option<Member>,
     pub variants: Vec<Variant>,
 }
@@ -67,11 +67,11 @@ pub struct Variable {
     pub size: u32,
 }
 
-/// What a program says about itself.
+/// The debug information of a program.
 #[derive(Debug, Default)]
 pub struct DebugInfo {
     pub types: BTreeMap<usize, Type>,
-    /// By address: a second variable at the same one is not seen.
+    /// By address; like Humility, only the first variable at an address.
     pub variables: BTreeMap<u32, Variable>,
     /// In the order of the debug information.
     pub by_name: Vec<u32>,
@@ -84,7 +84,7 @@ impl Struct {
         found.with_context(|| format!("`{}` has no member `{name}`", self.name))
     }
 
-    /// Are all of its members `__0`, `__1`, ...?
+    /// Whether all of its members are called `__0`, `__1`, ...
     pub fn is_tuple(&self) -> bool {
         self.members.iter().all(|member| {
             let digits = member.name.strip_prefix("__").unwrap_or("x");

@@ -1,4 +1,4 @@
-//! Stacks, unwound as Humility does it (humility.md, section 4.3).
+//! Unwinds stacks as Humility does.
 
 use super::program::Program;
 use super::system::{DumpedSystem, Registers};
@@ -10,7 +10,7 @@ use object::{Object, ObjectSection};
 const SP: usize = 13;
 const LR: usize = 14;
 const PC: usize = 15;
-/// Longer ones are loops.
+/// A longer chain of calls is taken for a loop.
 const DEPTH: usize = 64;
 
 /// One call.
@@ -23,20 +23,19 @@ pub struct Frame {
     pub function: Option<String>,
 }
 
-/// What a return address is looked up by: the description does not say whether it is the address itself or the one
-/// before it, which belongs to the call.
+/// Which address is looked up for a return address. A trace must be the same with both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
     /// The address itself.
     At,
-    /// The call before it.
+    /// The address before it, which is in the call.
     Before,
 }
 
 /// The calls of a task or of the kernel, the innermost first.
 ///
 /// # Errors
-/// Where Humility gives up, or panics.
+/// Where Humility stops unwinding, or panics.
 pub fn trace(
     system: &DumpedSystem<'_>,
     program: &Program,
@@ -58,7 +57,7 @@ pub fn trace(
     if row(program, pc).is_ok() {
         return frames(system, program, registers, limit, look, false);
     }
-    // No frame information: once more from the caller, with a frame made up for the stub.
+    // The stub has no frame information: unwind from its caller, and add a frame for the stub.
     let mut all = vec![Frame {
         pc,
         cfa: caller,
@@ -70,7 +69,7 @@ pub fn trace(
     Ok(all)
 }
 
-/// By `.debug_frame` alone. `called`: the program counter is a return address.
+/// Unwinds by `.debug_frame`. `called` says whether the program counter is a return address.
 fn frames(
     system: &DumpedSystem<'_>,
     program: &Program,
@@ -108,7 +107,7 @@ fn frames(
         if program.name == "kernel" && lr >> 28 == 0xf {
             return Ok(frames);
         }
-        ensure!(frames.len() < DEPTH, "no end in sight: {frames:x?}");
+        ensure!(frames.len() < DEPTH, "the trace does not end: {frames:x?}");
         registers[PC] = Some(lr & !1);
         called = true;
     }
@@ -118,7 +117,7 @@ fn named(program: &Program, pc: u32) -> Option<String> {
     program.function(pc).map(ToOwned::to_owned)
 }
 
-/// A word of the stack: the region of the stack pointer is read, and nothing else.
+/// A word of the stack, which must be in the region of the stack pointer.
 fn word(system: &DumpedSystem<'_>, pointer: u32, address: u32) -> Result<u32> {
     let region = system.region_of(pointer)?;
     let inside = address >= region.base && address + 4 <= region.base + region.size;
@@ -126,7 +125,7 @@ fn word(system: &DumpedSystem<'_>, pointer: u32, address: u32) -> Result<u32> {
     system.dump.word(address)
 }
 
-/// Which register and offset make the CFA, and where registers are saved from there.
+/// Register and offset of the CFA, and the offsets from it at which registers are saved.
 type FrameRow = ((usize, i64), Vec<(usize, i64)>);
 
 fn row(program: &Program, pc: u32) -> Result<FrameRow> {

@@ -1,4 +1,5 @@
-//! The same crash over and over: counted, not stored; the first records stay, and the card is worn no more than it must.
+//! The same crash many times: it is counted and not stored again, older crashes stay, and the blocks that
+//! are written are bounded.
 
 use super::{Cases, Rig, Session};
 use crate::evidence::{Crash, Evidence};
@@ -10,14 +11,15 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Crashes that came before the loop, each another one: as many as are always kept.
+/// Different crashes before the loop: as many as are always kept.
 const FIRST: u32 = 4;
-/// Blocks that a cycle may write: in the emergency the log tail (one page) and two copies of the ledger at most; in the boot
-/// one page for what is logged, one when the recorder starts, and one for each of what the client appends and flushes.
+/// Blocks that a cycle may write: in the emergency one page of log tail and at most two copies of the
+/// ledger; in the boot one page for what is logged, one when the recorder starts, and one each for what the
+/// client appends and flushes.
 const BLOCKS: u64 = 8;
 
-/// REQ: X6, K5: after N crashes by the same fault the count is right, the first records are as they were, every record
-/// that was reported as written is read back whole, and the blocks written in a cycle are bounded.
+/// REQ: X6, K5: after N crashes by the same fault the count is right, the first crashes are unchanged, each
+/// record that was reported as written is read back whole, and the blocks written in a cycle are bounded.
 pub fn trials(session: &Arc<Session>, all: bool) -> Vec<Trial> {
     let cycles = if all { 1_000 } else { 50 };
     vec![
@@ -32,7 +34,7 @@ pub fn trials(session: &Arc<Session>, all: bool) -> Vec<Trial> {
     ]
 }
 
-/// A card with the first records, and a system that is ready to fail.
+/// A card with the first crashes, and a system that is ready.
 fn begin(rig: &Rig, card: &Path) -> Result<(System, Evidence)> {
     rig.tool.format(card)?;
     let mut system = System::start(&rig.qemu, &rig.image, Some(card), &rig.artefacts)?;
@@ -74,7 +76,7 @@ fn panics(rig: &Rig, cycles: u32) -> Result<Cases> {
     ensure!(most > 0, "no write was counted");
     ensure!(
         most <= BLOCKS,
-        "a cycle wrote {most} blocks, and may write {BLOCKS}"
+        "a cycle wrote {most} blocks; {BLOCKS} are allowed"
     );
     finish(&evidence, cycles, "fatal")
 }
@@ -96,7 +98,7 @@ fn oopses(rig: &Rig, cycles: u32) -> Result<Cases> {
     finish(&evidence, cycles, "victim")
 }
 
-/// The first records are there, and one for the crash of the loop.
+/// Checks that the first crashes are there, and one for the loop.
 fn finish(evidence: &Evidence, cycles: u32, task: &str) -> Result<Cases> {
     let (looped, first) = evidence
         .records
@@ -116,7 +118,7 @@ fn finish(evidence: &Evidence, cycles: u32, task: &str) -> Result<Cases> {
     })
 }
 
-/// Counts the lines that QEMU writes for each block.
+/// Counts the lines that QEMU logs for blocks written.
 struct Writes(BufReader<File>);
 
 impl Writes {
@@ -127,7 +129,7 @@ impl Writes {
         Ok(writes)
     }
 
-    /// Lines since the last time.
+    /// Lines since the last call.
     fn since_last(&mut self) -> Result<u64> {
         let mut count = 0;
         let mut line = String::new();

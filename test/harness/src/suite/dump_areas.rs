@@ -1,7 +1,7 @@
-//! Dumps of tasks in memory: what the supervisor writes when a task faults, and what the dump agent hands out of it.
+//! Dumps of tasks in memory: what the supervisor writes when a task faults, and what the dump agent returns.
 //!
-//! The areas are read by a reader of their description, which knows nothing of the code that wrote them, and compared
-//! with the memory of the task, which is left as it faulted.
+//! A reader that shares no code with the writer reads the areas; the dump is compared with the memory of the
+//! task, which is not restarted.
 
 mod interface;
 mod system;
@@ -16,6 +16,7 @@ use libtest_mimic::Trial;
 use std::sync::Arc;
 use system::{AreaDump, AreaSystem, half, word};
 
+/// The dumps in memory, and all operations of the dump agent.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![session.trial(
         "target::dump-areas",
@@ -31,7 +32,7 @@ fn run(rig: &Rig) -> Result<Cases> {
     machine.run()?;
     let symbols = Symbols::read(&rig.image)?;
     let [(table, size)] = symbols.variable("kernel", "HUBRIS_TASK_TABLE_SPACE")?[..] else {
-        bail!("the kernel's task table is in parts");
+        bail!("the compiler has split the kernel's task table");
     };
     let system = AreaSystem {
         executor: Executor::new(&machine, &rig.image)?,
@@ -58,7 +59,7 @@ impl AreaSystem<'_> {
         Ok(())
     }
 
-    /// A task that faults is in the first area before anything else happens, as it was: all of it is compared.
+    /// A task that faults is dumped into the first area; the whole dump is compared with its memory.
     fn a_fault_is_dumped(&self) -> Result<AreaDump> {
         self.fault(HELD)?;
         let contents = self.wait_for(0)?;
@@ -84,7 +85,7 @@ impl AreaSystem<'_> {
             dump.segments
         );
         self.is_complete(&dump)?;
-        // Its stack is in there, down to where nothing was, and with what the kernel fills it with.
+        // The stack is dumped from its bottom, which still has the kernel's fill pattern.
         let stack = &dump.content[1].1;
         ensure!(
             stack.starts_with(&0xbadd_cafe_u32.to_le_bytes()),
@@ -148,7 +149,7 @@ impl AreaSystem<'_> {
 
     fn a_lease_gets_what_is_there(&self) -> Result<()> {
         let area = self.area(0)?;
-        // Across two pieces, and more room than there is.
+        // Data from two pieces, and a lease that is longer than the rest of the area.
         for (index, offset, room) in [(0_u8, 0_usize, 300_u16), (0, 256, 100), (5, 0, 100)] {
             let offset_bytes = (offset as u32).to_le_bytes();
             let message = [&[index][..], &offset_bytes].concat();
@@ -215,7 +216,7 @@ impl AreaSystem<'_> {
         self.wait_for(0)?;
         let dump = self.dump(0, 1)?;
         ensure!(dump.task == u16::from(RESTARTED), "task {}", dump.task);
-        // It lives again, and the dump is still that of its death.
+        // The task runs again, and the dump has not changed.
         let echo = self.call(RESTARTED, ECHO, b"alive...", 8, None)?;
         ensure!(echo == Ok(b"alive...".to_vec()), "{echo:?}");
         let later = self.dump(0, 1)?;
@@ -226,7 +227,8 @@ impl AreaSystem<'_> {
         Ok(())
     }
 
-    /// A dump that does not fit is not made, and the agent's own leaves out the areas, which it could write.
+    /// A dump that does not fit is refused; the agent's own dump does not contain the areas, to which it has
+    /// access.
     fn areas_are_used_up_and_freed(&self) -> Result<()> {
         let answer = self.agent(REINITIALIZE_DUMP_FROM, &[0], 0)?;
         ensure!(answer == Ok(vec![]), "reinitialize_dump_from: {answer:?}");

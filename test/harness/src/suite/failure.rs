@@ -1,5 +1,5 @@
-//! Failures of the kernel and of the supervisor, made with the debugger: what nobody is left to record is kept in
-//! retained RAM, the system restarts, and the next boot has the record.
+//! Failures of the kernel and of the supervisor, caused by the debugger: the kernel describes them in
+//! retained RAM, the system restarts, and the next boot writes the crash.
 
 use super::{Cases, Rig, Session};
 use crate::build::DEMO;
@@ -16,13 +16,13 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Numbers of stack pointer and program counter in the debugger's protocol.
+/// The debugger's numbers of stack pointer and program counter.
 const SP: u32 = 13;
 const PC: u32 = 15;
 /// Nothing is mapped there.
 const NOWHERE: u32 = 0x10;
 
-/// Where the kernel is stopped, in its archive's names.
+/// Functions in which the kernel or the supervisor is stopped, by their names in the archive.
 const IN_AN_INTERRUPT: &str = "kern::arch::arm_a::entry::interrupt";
 const IN_A_SYSTEM_CALL: &str = "kern::kipc::handle";
 const IN_THE_HOOK: &str = "ast2600_kernel::on_failure";
@@ -37,18 +37,26 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
         session.trial("failure::kernel-in-a-system-call", DEMO, |rig| {
             kernel_jumps_nowhere(rig, IN_A_SYSTEM_CALL)
         }),
-        session.trial("failure::kernel-gives-up", DEMO, kernel_gives_up),
         session.trial(
-            "failure::kernel-without-a-stack",
+            "failure::kernel-without-a-runnable-task",
             DEMO,
-            kernel_without_a_stack,
+            kernel_without_a_runnable_task,
+        ),
+        session.trial(
+            "failure::kernel-with-a-bad-stack-pointer",
+            DEMO,
+            kernel_with_a_bad_stack_pointer,
         ),
         session.trial("failure::supervisor", DEMO, supervisor),
-        session.trial("failure::twice", DEMO, twice),
+        session.trial(
+            "failure::kernel-while-it-describes-a-failure",
+            DEMO,
+            while_describing,
+        ),
     ]
 }
 
-/// A machine that runs, and a debugger that has stopped it.
+/// A machine that a debugger has stopped after its start.
 struct Stopped<'a> {
     rig: &'a Rig,
     card: PathBuf,
@@ -78,7 +86,7 @@ impl<'a> Stopped<'a> {
         })
     }
 
-    /// Runs to the begin of a function.
+    /// Runs to the start of a function.
     fn run_to(&mut self, program: &str, function: &str) -> Result<()> {
         let address = self.symbols.address(program, function)?;
         self.debugger.set_break(address)?;
@@ -88,19 +96,19 @@ impl<'a> Stopped<'a> {
         self.debugger.clear_break(address)
     }
 
-    /// Lets it run on into what was prepared, and waits until the next boot has found the record.
+    /// Continues into the failure, and waits until the next boot has found the crash. Returns the crash.
     fn recorded(self) -> Result<Value> {
         self.debugger.detach()?;
         let found = |line: &str| line.contains("newest is 1: kernel failure");
         self.machine.uart5.watch(
-            "the second boot finding the record",
+            "that the second boot has found the crash",
             LIMIT,
             |_| {},
             |line| line.contains("boot 2") || found(line),
         )?;
         self.machine
             .uart5
-            .watch("the late record", LIMIT, |_| {}, found)?;
+            .watch("that the crash was found", LIMIT, |_| {}, found)?;
         self.machine.quit()?;
         self.rig.tool.verify(&self.card)?;
         let records = self.rig.tool.records(&self.card)?;
@@ -128,7 +136,7 @@ impl<'a> Stopped<'a> {
             record["log_records"].as_u64().is_some(),
             "no number of log records"
         );
-        // What people read says it too.
+        // The text for people has the tasks, too.
         let text = self.rig.tool.text([
             OsStr::new("show"),
             OsStr::new("--archive"),
@@ -143,7 +151,7 @@ impl<'a> Stopped<'a> {
     }
 }
 
-/// A segment of a record.
+/// A segment of a crash, which must be sound.
 fn segment<'a>(record: &'a Value, kind: &str) -> Result<&'a Value> {
     record["segments"]
         .as_array()
@@ -152,7 +160,7 @@ fn segment<'a>(record: &'a Value, kind: &str) -> Result<&'a Value> {
         .with_context(|| format!("no sound segment {kind}: {record:#}"))
 }
 
-/// All tasks, as the record lists them.
+/// All tasks, as the crash lists them.
 fn tasks(record: &Value) -> Result<&Vec<Value>> {
     segment(record, "tasks")?["tasks"]
         .as_array()
@@ -171,7 +179,7 @@ fn check_tasks(record: &Value) -> Result<()> {
     );
     ensure!(
         tasks.iter().filter(|task| task["current"] == true).count() == 1,
-        "one task runs at a time: {tasks:#?}"
+        "there must be one current task: {tasks:#?}"
     );
     ensure!(
         tasks.iter().all(|task| task["pc"].as_u64() > Some(0)),
@@ -186,7 +194,7 @@ fn epitaph(record: &Value) -> Result<&str> {
         .context("the epitaph is no text")
 }
 
-/// The kernel's program counter goes astray.
+/// The kernel jumps to an address that is not mapped.
 fn kernel_jumps_nowhere(rig: &Rig, function: &str) -> Result<Cases> {
     let mut stopped = Stopped::ready(rig)?;
     stopped.run_to("kernel", function)?;
@@ -216,8 +224,8 @@ fn kernel_jumps_nowhere(rig: &Rig, function: &str) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// The kernel finds that something is wrong with its tables: no task is left that could run.
-fn kernel_gives_up(rig: &Rig) -> Result<Cases> {
+/// The kernel finds that no task can run.
+fn kernel_without_a_runnable_task(rig: &Rig) -> Result<Cases> {
     let mut stopped = Stopped::ready(rig)?;
     stopped.run_to("kernel", IN_AN_INTERRUPT)?;
     for (address, size) in stopped.symbols.variable("kernel", "kern::table::SETS")? {
@@ -229,8 +237,8 @@ fn kernel_gives_up(rig: &Rig) -> Result<Cases> {
     let epitaph = epitaph(&record)?;
     ensure!(epitaph == "no runnable task", "the epitaph is {epitaph:?}");
     check_tasks(&record)?;
-    // Tasks that are woken still run, but when they wait again there is no idle task. Where that was is known by
-    // function and line.
+    // Tasks that are woken still run; when they wait again there is no idle task. The chain of calls shows
+    // where the kernel noticed.
     let chain = record["chain"].to_string();
     ensure!(
         chain.contains("kern::fail::die") && chain.contains("kern::table::Kernel>::pick"),
@@ -240,8 +248,8 @@ fn kernel_gives_up(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// The kernel's stack pointer goes astray: it has no stack to fail on but the one for that.
-fn kernel_without_a_stack(rig: &Rig) -> Result<Cases> {
+/// The kernel's stack pointer is bad: the kernel has only the stack for failures.
+fn kernel_with_a_bad_stack_pointer(rig: &Rig) -> Result<Cases> {
     let mut stopped = Stopped::ready(rig)?;
     stopped.run_to("kernel", IN_AN_INTERRUPT)?;
     stopped.debugger.set_register(SP, NOWHERE)?;
@@ -253,13 +261,13 @@ fn kernel_without_a_stack(rig: &Rig) -> Result<Cases> {
     );
     ensure!(
         segment(&record, "stack").is_err(),
-        "there is no stack at {NOWHERE:#x}"
+        "the crash has a stack, but there is none at {NOWHERE:#x}"
     );
     check_tasks(&record)?;
     Ok(Cases::one())
 }
 
-/// The supervisor's program counter goes astray.
+/// The supervisor jumps to an address that is not mapped.
 fn supervisor(rig: &Rig) -> Result<Cases> {
     let mut stopped = Stopped::ready(rig)?;
     stopped.run_to("jefe", IN_THE_SUPERVISOR)?;
@@ -282,13 +290,13 @@ fn supervisor(rig: &Rig) -> Result<Cases> {
     check_tasks(&record)?;
     ensure!(
         tasks(&record)?[0]["current"] == true,
-        "the supervisor was running"
+        "the supervisor must be the current task"
     );
     Ok(Cases::one())
 }
 
-/// The kernel fails while it writes down that it has failed: it restarts the system all the same.
-fn twice(rig: &Rig) -> Result<Cases> {
+/// The kernel fails while it describes its failure: it restarts the system, and nothing is recorded.
+fn while_describing(rig: &Rig) -> Result<Cases> {
     let mut stopped = Stopped::ready(rig)?;
     stopped.run_to("kernel", IN_AN_INTERRUPT)?;
     stopped.debugger.set_register(PC, NOWHERE)?;
@@ -296,7 +304,7 @@ fn twice(rig: &Rig) -> Result<Cases> {
     stopped.debugger.set_register(PC, NOWHERE)?;
     stopped.debugger.detach()?;
     stopped.machine.uart5.watch(
-        "the second boot",
+        "that the second boot has begun",
         LIMIT,
         |_| {},
         |line| line.contains("crashlog: ready; boot 2, no record"),

@@ -1,4 +1,4 @@
-//! Tasks that fail again and again in the same way.
+//! Tasks that fail again and again in the same way are held in the end.
 
 use super::{Cases, Rig, Session};
 use crate::machine::{Config, Machine};
@@ -10,19 +10,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(120);
-/// Long enough for many more failures, had the tasks not been held.
+/// Long enough for many more failures if the tasks were not held.
 const WATCHED: Duration = Duration::from_secs(2);
 
-/// As the application has it: after so many resets, and so many restarts, the task is held at the next fault.
+/// After this many resets, or restarts, a task is held at its next fault (`test/apps/loop/app.toml`).
 const RESETS: u64 = 3;
 const RESTARTS: u64 = 5;
 
-/// REQ: X6: repeats are counted in the first record, the tasks are held, and the system stays up.
+/// REQ: X6: repetitions are counted in the first crash, the tasks are held, and the system stays up.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
-    vec![session.trial("loop::is-broken", "test/apps/loop/app.toml", is_broken)]
+    let app = "test/apps/loop/app.toml";
+    vec![session.trial("fault-loop::tasks-are-held", app, tasks_are_held)]
 }
 
-fn is_broken(rig: &Rig) -> Result<Cases> {
+fn tasks_are_held(rig: &Rig) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
     rig.tool.format(&card)?;
     let config = Config::new(&rig.image.elf, Some(&card));
@@ -41,7 +42,7 @@ fn is_broken(rig: &Rig) -> Result<Cases> {
     );
     machine.quit()?;
     rig.tool.verify(&card)?;
-    // In each boot after it was held for the first time the stumbler fails once more, and is held at once.
+    // After it was held for the first time, the stumbler fails once in each boot, and is held at once.
     let stumbled = repeats(rig, &card, "stumbler")?.unwrap_or(0);
     ensure!(
         repeats(rig, &card, "looper")? == Some(RESETS)
@@ -58,13 +59,13 @@ fn is_broken(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// Resets by the guest since the last look.
+/// Resets by the guest since the last call.
 fn count_resets(machine: &mut Machine) -> u64 {
     let events = machine.qmp.events();
     events.iter().filter(|event| *event == "RESET").count() as u64
 }
 
-/// Waits until the records of these tasks have been repeated so often.
+/// Waits until the crashes of these tasks have been repeated that many times.
 fn wait_for(rig: &Rig, card: &Path, wanted: [(&str, u64); 2]) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     loop {
@@ -77,14 +78,14 @@ fn wait_for(rig: &Rig, card: &Path, wanted: [(&str, u64); 2]) -> Result<()> {
         }
         ensure!(
             Instant::now() < deadline,
-            "within {LIMIT:?} the records came to this only: {:#?}",
+            "after {LIMIT:?} the crashes are these: {:#?}",
             rig.tool.records(card)?
         );
         std::thread::sleep(Duration::from_millis(100));
     }
 }
 
-/// How often the record of a task was repeated; `None` if there is none.
+/// How often the crash of a task was repeated; `None` if there is none.
 fn repeats(rig: &Rig, card: &Path, task: &str) -> Result<Option<u64>> {
     let records: Vec<Value> = rig.tool.records(card)?;
     records

@@ -1,4 +1,4 @@
-//! Calls interfaces as Humility does: through the HIF executor, by writing its memory with a debugger.
+//! Calls of interfaces through the HIF executor, as Humility does them.
 
 use super::{Cases, Rig, Session};
 use crate::build::DEMO;
@@ -26,16 +26,17 @@ const STATUS: u8 = 3;
 const RECORD_INFO: u8 = 4;
 const READ_PAGE: u8 = 7;
 
-/// How many pages others may fill between a flush and the question which page is the newest.
+/// How many pages other tasks may fill between a flush and the call that asks for the newest page.
 const PAGES_BEHIND: u32 = 8;
 
-/// The server of `test/apps/hiffy/app.toml` and its operations (`test/lib/api`): each names a lease, an offset and a length.
+/// The server of `test/apps/hiffy/app.toml` and its operations (`test/lib/api`). Their arguments are a lease,
+/// an offset and a length.
 const ASSIST: u8 = 1;
 const BORROW_READ: u8 = 14;
 const BORROW_WRITE: u8 = 15;
 const BORROW_INFO: u8 = 16;
 
-/// REQ: C6: an interface is called through the executor as Humility does it.
+/// REQ: C6: interfaces can be called through the executor as Humility does it.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![
         session.trial("target::hiffy", DEMO, run),
@@ -59,7 +60,7 @@ fn run(rig: &Rig) -> Result<Cases> {
     config.debugger = true;
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
-    // The demo crashes once, in its first boot; calls before that would race with it.
+    // The demo crashes once, in its first boot; earlier calls would race with the crash.
     machine.uart5.wait_for("crashlog: ready; boot 2", LIMIT)?;
     let executor = Executor::new(&machine, &rig.image)?;
 
@@ -74,7 +75,7 @@ fn run(rig: &Rig) -> Result<Cases> {
         "CrashLog.status: {status:?}"
     );
 
-    // An error of the interface comes back as its code: there is no record 7.
+    // An error of the interface is returned as its code: there is no crash 7.
     let info = send(SEND, CRASHLOG, RECORD_INFO, &[7, 0, 0, 0], &[200]);
     let info = executor.call(&info, &[])?;
     ensure!(
@@ -82,7 +83,7 @@ fn run(rig: &Rig) -> Result<Cases> {
         "CrashLog.record_info: {info:?}"
     );
 
-    // A lease of the debugger's data: event stream, level info, nothing lost, a line of text.
+    // A lease with the debugger's data: event stream, level info, no lost records, a line of text.
     let append = send(SEND_LEASE_READ, CRASHLOG, APPEND, &[1, 2, 0, 0], &[4, 6]);
     let twice = [append.clone(), append].concat();
     let numbers = executor.call(&twice, b"\0hello")?;
@@ -94,7 +95,7 @@ fn run(rig: &Rig) -> Result<Cases> {
         "CrashLog.append: sequence numbers {first:?} and {second:?}"
     );
 
-    // A lease that the server writes, behind the empty reply: the page that the second record is on.
+    // A lease that the server writes, returned after the empty reply: the page with the second record.
     let flushed = executor.call(&send(SEND, CRASHLOG, FLUSH, &[], &[4]), &[])?;
     ensure!(
         matches!(flushed[..], [Ok(_)]),
@@ -125,7 +126,7 @@ fn run(rig: &Rig) -> Result<Cases> {
         "Sleep: {slept:?}"
     );
 
-    // Programs that are wrong are counted as errors, and the executor goes on.
+    // Invalid programs are counted as errors, and the executor goes on.
     for wrong in [&[23][..], &[2, 2], &[4, 0, 1, SLEEP], &[1, 77]] {
         if let Ok(returned) = executor.call(wrong, &[]) {
             bail!("{wrong:?} should not run: {returned:?}");
@@ -140,7 +141,7 @@ fn run(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// A test image: its executor has one function, which runs a case and tells how it ended.
+/// A test image: its executor has one function, which runs a case and returns its result.
 fn run_tests(rig: &Rig) -> Result<Cases> {
     let mut config = Config::new(&rig.image.elf, None);
     config.debugger = true;
@@ -148,7 +149,7 @@ fn run_tests(rig: &Rig) -> Result<Cases> {
     machine.run()?;
     machine.uart5.wait_for("finished:", LIMIT)?;
     let executor = Executor::new(&machine, &rig.image)?;
-    // The third case passes; there is no case 99, and the suite dies of it.
+    // The third case passes; there is no case 99, and the suite faults.
     for (case, result) in [(2, 1_u32), (99, 0)] {
         let ended = executor.call(&[4, case, 1, 0], &[])?;
         ensure!(
@@ -160,8 +161,8 @@ fn run_tests(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// Two leases in one call: the server gets the debugger's data as the first and writes the second, and what it wrote
-/// comes back behind its reply.
+/// Two leases in one call: the server reads the debugger's data in the first one and writes the second one,
+/// which is returned after its reply.
 fn run_leases(rig: &Rig) -> Result<Cases> {
     let mut config = Config::new(&rig.image.elf, None);
     config.debugger = true;
@@ -182,7 +183,7 @@ fn run_leases(rig: &Rig) -> Result<Cases> {
     };
     let words = |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
 
-    // There is a lease; its attributes; its length.
+    // Whether there is a lease, its attributes, its length.
     for (lease, attributes, length) in [(0, 1, read.len() as u32), (1, 2, write.into())] {
         let info = call(BORROW_INFO, lease, 0, 12)?;
         ensure!(
@@ -206,7 +207,7 @@ fn run_leases(rig: &Rig) -> Result<Cases> {
 fn word(bytes: &[u8]) -> Result<u32> {
     match bytes.try_into() {
         Ok(bytes) => Ok(u32::from_le_bytes(bytes)),
-        Err(_) => bail!("{bytes:02x?} is no word"),
+        Err(_) => bail!("{bytes:02x?} is not a word"),
     }
 }
 
@@ -220,7 +221,7 @@ impl Executor<'_> {
             &page.to_le_bytes(),
             &[0],
         );
-        // Four bytes from the end, before the call: the lease's size, which takes two bytes.
+        // Insert a push of the lease's size, which needs two bytes, before the last four bytes: the call.
         let end = read.len() - 4;
         read.splice(end..end, [5, 0, 2]);
         read.extend([2]);

@@ -1,6 +1,6 @@
-//! `cargo test` of every crate that has tests for the host.
+//! `cargo test` of each crate that has tests for the host.
 //!
-//! One call per crate: features are then those that the crate itself asks for, and not the sum of everybody's.
+//! Cargo is called once per crate, because a call for several crates unifies their features.
 
 use super::{Cases, Session};
 use crate::build::cargo;
@@ -41,7 +41,7 @@ pub fn trials(session: &Arc<Session>) -> Result<Vec<Trial>> {
     Ok(trials)
 }
 
-/// The targets of a package that have tests, as arguments for cargo.
+/// The arguments for cargo that select the targets with tests of a package.
 fn targets(package: &Value) -> Vec<String> {
     let mut arguments = Vec::new();
     for target in package["targets"].as_array().into_iter().flatten() {

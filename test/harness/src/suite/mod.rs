@@ -1,7 +1,8 @@
-//! The tests: on the host, and in QEMU.
+//! The tests, on the host and in QEMU.
 //!
-//! A test here is one run of something that may itself consist of many cases: `cargo test` of a crate, a machine that
-//! runs a suite of its own. The last line counts the cases.
+//! A test is one run of something that may have many cases: `cargo test` of a crate, or a machine that runs
+//! a suite of its own. The last line of the output counts the cases. Test names begin with the subject; see
+//! `test/README.md` for the prefixes and their files.
 
 mod card;
 mod crash_loop;
@@ -33,26 +34,26 @@ use session::{Cases, Rig, Session};
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// What to run.
+/// Which tests to run, and how.
 pub struct Selection {
-    /// Also what takes long.
+    /// Also what takes hours.
     pub all: bool,
-    /// Which part of it.
+    /// Which part of that.
     pub shard: Shard,
-    /// List instead of running.
+    /// List the tests instead of running them.
     pub list: bool,
-    /// How many at a time.
+    /// How many tests run at a time.
     pub threads: Option<usize>,
-    /// Only names that contain this.
+    /// Only tests whose names contain this.
     pub filter: Option<String>,
 }
 
-/// One of several parts of what takes long, which can run on several machines, or in several nights.
+/// One of several parts of what takes hours, so that it can run on several hosts or in several nights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// Which, from 1 on.
+    /// The number of the part, from 1 on.
     pub number: u32,
-    /// How many there are.
+    /// The number of parts.
     pub count: u32,
 }
 
@@ -78,12 +79,12 @@ impl FromStr for Shard {
             })
             .filter(|shard| (1..=shard.count).contains(&shard.number) && shard.count <= 1_000)
             .with_context(|| {
-                format!("`{text}` is no part of a whole: 2/6 is the second of six, of 1000 at most")
+                format!("`{text}` is not a shard K/N with 1 <= K <= N <= 1000, such as 2/6")
             })
     }
 }
 
-/// Runs the selected tests; says whether all passed.
+/// Runs the selected tests. Returns whether all passed.
 pub fn run(selection: &Selection) -> Result<bool> {
     let session = Arc::new(Session::default());
     let mut trials = host::trials(&session)?;
@@ -129,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shard_is_one_of_several() {
+    fn shards_are_parsed() {
         assert_eq!(
             "2/6".parse::<Shard>().ok(),
             Some(Shard {

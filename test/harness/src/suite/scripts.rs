@@ -1,7 +1,7 @@
-//! The scripts for Humility, and `./x humility`, with a stand-in that reads dumps as Humility does.
+//! The scripts for Humility, and `./x humility`, with a stand-in for Humility that reads dumps.
 //!
-//! The dump is made here: a retained region that the library filled in, of which everything is known. What the scripts
-//! print of it is what their README shows.
+//! The tests write the dump: its retained region is filled by the library, so its content is known. The
+//! scripts must print what their README shows.
 
 mod call;
 mod core_file;
@@ -25,11 +25,11 @@ use std::sync::Arc;
 
 /// Name of the dump, as the README has it.
 const DUMP: &str = "hubris.core.0";
-/// Where the demo's retained region is, and its length in blocks (`chips/ast2600/memory.toml`).
+/// Address of the demo's retained region, and its length in blocks (`chips/ast2600/memory.toml`).
 const REGION: u32 = 0x80c0_0000;
 const BLOCKS: usize = 2048;
 
-/// Each script and the arguments that it is tried with; `ARCHIVE` and [`DUMP`] are there.
+/// Each script and the arguments that it is called with; the files `ARCHIVE` and [`DUMP`] exist.
 const SCRIPTS: [(&str, &[&str]); 7] = [
     ("flight-recorder", &["ARCHIVE"]),
     ("task-states", &[DUMP]),
@@ -40,7 +40,7 @@ const SCRIPTS: [(&str, &[&str]); 7] = [
     ("retained-region", &[DUMP]),
 ];
 
-/// One case per script and way to call it.
+/// One case per script and arguments.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let [scripts, verb] = [session.clone(), session.clone()];
     vec![
@@ -49,7 +49,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
             let outcome = scripts.with_image(DEMO, |image| all(&image.archive));
             scripts.count(outcome)
         }),
-        Trial::test("humility::verb", move || {
+        Trial::test("humility::xtask-humility", move || {
             let outcome = verb.with_image(DEMO, |image| through_verb(&image.archive));
             verb.count(outcome)
         }),
@@ -105,7 +105,7 @@ fn all(archive: &Path) -> Result<Cases> {
     Ok(cases)
 }
 
-/// One script: what it prints, and what it says when something is missing.
+/// Checks what one script prints, and its messages when something is missing.
 fn one(folder: &Path, name: &str, arguments: &[&str]) -> Result<()> {
     let output = call::run(folder, true, name, arguments)?;
     ensure!(
@@ -139,16 +139,19 @@ fn one(folder: &Path, name: &str, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// It failed, and said why in one line.
+/// Checks that the script failed, with one line that says why.
 fn refused(output: &Output, expected: &str) -> Result<()> {
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().last().unwrap_or_default();
-    // In front of it there may be what Humility itself said, in one line.
+    // A line of Humility itself may come before it.
     ensure!(
         output.status.code() == Some(1) && last.contains(expected) && said.lines().count() <= 2,
-        "`{expected}` is not the answer: {said}"
+        "the message is not `{expected}` but: {said}"
     );
-    ensure!(output.stdout.is_empty(), "prints an answer and fails");
+    ensure!(
+        output.stdout.is_empty(),
+        "the script prints something and fails"
+    );
     Ok(())
 }
 
@@ -162,7 +165,7 @@ fn shown_in_readme(name: &str) -> Result<String> {
     Ok(shown.join("\n") + "\n")
 }
 
-/// `trace.awk` knows every entry of the recorder's trace.
+/// Checks that `trace.awk` knows each entry of the recorder's trace.
 fn traces_are_known() -> Result<()> {
     let root = paths::root();
     let source = fs::read_to_string(root.join("task/crashlog/src/trace.rs"))?;
@@ -186,7 +189,7 @@ fn traces_are_known() -> Result<()> {
     Ok(())
 }
 
-/// A region as after some trouble: each part holds something.
+/// Fills a region so that each of its parts has content.
 fn fill(blocks: &[Block]) -> Result<()> {
     let region = Region::over(blocks).context("the region is too short")?;
     for _ in 0..3 {
@@ -207,7 +210,7 @@ fn fill(blocks: &[Block]) -> Result<()> {
     mailbox.set_outcome(&outcome);
     mailbox.conclude(false);
     for time in [100, 200, 300, 400, 500, 600] {
-        // Two find no place.
+        // There is space for four of them.
         if let Some(writer) = mailbox.write_oops() {
             writer.finish(&crash(Reason::Oops, 3, "sensor", &[8], time));
         }
@@ -221,7 +224,7 @@ fn fill(blocks: &[Block]) -> Result<()> {
     let mut failure = region.failure().write().context("no place for a failure")?;
     failure.task(&TaskEntry::new(Activity::AwaitingReply, 0x0403));
     failure.finish(&crash(Reason::Kernel, 0xffff, "kernel", &[8], 12_345));
-    // Refused, because one waits.
+    // Refused, because the first one is not yet written.
     ensure!(
         region.failure().write().is_none(),
         "a second failure is kept"

@@ -1,6 +1,6 @@
-//! The recorder on an SD card: the SoC's standard SD host controller in place of the eMMC's, the same driver.
+//! The recorder on SD cards: the SoC's SD host controller instead of the eMMC's, with the same driver.
 //!
-//! QEMU's card is addressed by byte up to 2 GiB (standard capacity) and by block above (high capacity).
+//! QEMU's card is addressed by byte up to 2 GiB (standard capacity), and by block above (high capacity).
 
 use super::matrix::scene::{NOWHERE, SOON, Scene};
 use super::{Cases, Rig, Session};
@@ -17,17 +17,18 @@ use Action::{Command, Put, Write};
 /// A card of standard capacity, and one of high capacity.
 const SIZES: [(&str, &str); 2] = [("standard", "64M"), ("high-capacity", "4G")];
 
-/// What ACMD41 is asked for: 2.7 to 3.6 V, blocks if the card wants them.
+/// The argument of ACMD41: 2.7 to 3.6 V, block addresses if the card has them.
 const OCR: u32 = 0x40ff_8000;
-/// CMD8 and ACMD41, after which the card is in ready state.
+/// Leads to ready state: CMD8 and ACMD41.
 const READY: [Action; 4] = [
     Command(0, 0, NONE),
     Command(8, 0x1aa, R1),
     Command(55, 0, R1),
     Command(41, OCR, R3),
 ];
+/// Leads to identification state.
 const IDENTIFIED: [Action; 5] = [READY[0], READY[1], READY[2], READY[3], Command(2, 0, R2)];
-/// The card chooses another address than it had.
+/// Leads to stand-by state, with another address than before.
 const STANDBY: [Action; 6] = [
     READY[0],
     READY[1],
@@ -37,7 +38,7 @@ const STANDBY: [Action; 6] = [
     Command(3, 0, R1),
 ];
 
-/// States that an eMMC comes into in another way, or not.
+/// States to which other commands lead than on an eMMC, or that an eMMC does not have.
 const OWN_STATES: [(&str, &[Action]); 6] = [
     ("card-ready", &READY),
     ("card-ident", &IDENTIFIED),
@@ -73,7 +74,7 @@ const SHARED_STATES: [&str; 15] = [
     "command-illegal",
 ];
 
-/// REQ: M10: eMMC and SD card, byte and sector addressing, on the target.
+/// REQ: M10: SD cards with byte and with sector addresses, on the target.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, size) in SIZES {
@@ -109,7 +110,7 @@ fn log(mut scene: Scene<'_>) -> Result<Cases> {
     let seen = scene.system.seen()?;
     ensure!(
         seen.accepted == 34 && seen.durable == seen.accepted && seen.error == 0,
-        "not everything was accepted and made durable: {seen:?}"
+        "not all log records were accepted and made durable: {seen:?}"
     );
     scene.has(&[], seen.accepted)?;
     let sequences = scene.rig.tool.sequences(&scene.card, 1)?;
@@ -120,7 +121,7 @@ fn log(mut scene: Scene<'_>) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// Crashes of a client and of the recorder at moments of a flush, and an oops; the records are read back on the device.
+/// Crashes of a client and of the recorder during a flush, and an oops; the device reads the crashes back.
 fn crash(mut scene: Scene<'_>) -> Result<Cases> {
     scene.boot()?;
     let mut cases = Cases::default();
@@ -153,7 +154,7 @@ fn crash(mut scene: Scene<'_>) -> Result<Cases> {
     Ok(cases)
 }
 
-/// A client fails while controller and card are in one state after the other.
+/// A client fails in each state of controller and card.
 fn states(mut scene: Scene<'_>, by_byte: bool) -> Result<Cases> {
     scene.boot()?;
     scene.evidence = Evidence::take(&scene.rig.tool, &scene.card)?;
@@ -164,11 +165,11 @@ fn states(mut scene: Scene<'_>, by_byte: bool) -> Result<Cases> {
     let states: Vec<_> = shared.chain(OWN_STATES).collect();
     ensure!(
         states.len() == SHARED_STATES.len() + OWN_STATES.len(),
-        "a state has another name"
+        "a shared state does not exist"
     );
     let mut cases = Cases::default();
     for (number, (id, steps)) in (0..).zip(states) {
-        // The place that belongs to nobody is given in bytes: as a block it is inside our partition.
+        // The spare block is a byte address; as a block address it would be in the recorder's partition.
         let writes = |step: &Action| matches!(step, Write(..) | Put(_) | Command(32 | 33 | 38, ..));
         if !by_byte && steps.iter().any(writes) {
             continue;
@@ -193,11 +194,11 @@ fn says_no_card(scene: &mut Scene<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The card is put in, and the crash before is recorded.
+/// The card is inserted, and the crash before is written.
 fn comes_back(scene: &mut Scene<'_>, accepted: u32) -> Result<()> {
     let card = scene.card.clone();
     scene.insert(&card)?;
-    // It looks for a card every five seconds.
+    // The recorder looks for a card every five seconds.
     scene.system.work(Work::Sleep(6_000), 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;
     scene.has(&[Crash::panic("saboteur").late()], accepted)?;
@@ -212,7 +213,7 @@ fn comes_back(scene: &mut Scene<'_>, accepted: u32) -> Result<()> {
     Ok(())
 }
 
-/// REQ: P6, X3: the card is pulled out in the moment of the crash.
+/// REQ: P6, X3: the card is removed at the moment of the crash.
 fn gone(rig: &Rig) -> Result<Cases> {
     let mut scene = Scene::ready(rig)?;
     let seen = scene.strike_idle()?;

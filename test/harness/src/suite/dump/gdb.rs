@@ -1,4 +1,4 @@
-//! Dumps in gdb, the one reader of them at hand that is not ours.
+//! Dumps in gdb, an independent reader.
 
 use super::content;
 use super::scene::DumpScene;
@@ -10,7 +10,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-/// Without gdb the test is listed as ignored, with the reason.
+/// The test; if there is no gdb it is listed as ignored, with the reason.
 pub(super) fn trial(session: &Arc<Session>) -> Trial {
     let trial = session.trial("dump::in-gdb", DEMO, in_gdb);
     let version = Command::new("gdb-multiarch").arg("--version").output();
@@ -23,7 +23,7 @@ pub(super) fn trial(session: &Arc<Session>) -> Trial {
     }
 }
 
-/// REQ: D3: gdb shows every task as a thread, with all its calls from its entry on.
+/// REQ: D3: gdb shows each task as a thread, with a backtrace that reaches its entry.
 fn in_gdb(rig: &Rig) -> Result<Cases> {
     let scene = DumpScene::at_rest(rig, "ready")?;
     let names = content::names(&scene.dump("gdb.core")?.archive)?;
@@ -43,7 +43,10 @@ fn in_gdb(rig: &Rig) -> Result<Cases> {
     let output = gdb.wait_with_output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     let threads: Vec<&str> = said.split("\nThread ").skip(1).collect();
-    ensure!(threads.len() == names.len(), "not every task is in: {said}");
+    ensure!(
+        threads.len() == names.len(),
+        "gdb does not show all tasks: {said}"
+    );
     for (index, task) in names.iter().enumerate() {
         let head = format!("(LWP {})", index + 1);
         let is_it = |thread: &&&str| thread.lines().next().is_some_and(|it| it.contains(&head));
@@ -52,7 +55,7 @@ fn in_gdb(rig: &Rig) -> Result<Cases> {
         let entry = format!(" task_{task}::main ()");
         ensure!(
             calls.contains(&entry),
-            "the trace of {task} does not reach `{entry}`: {calls}"
+            "the backtrace of {task} does not reach `{entry}`: {calls}"
         );
     }
     scene.machine.kill()?;

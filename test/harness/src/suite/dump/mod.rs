@@ -1,4 +1,4 @@
-//! `./x dump`: what it writes, read back by a reader that shares nothing with the writer.
+//! `./x dump`: its files are read by a reader that shares no code with the writer.
 
 mod content;
 mod gdb;
@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use verb::{LIMIT, dump, offer};
 
-/// REQ: C6, D3: the dump of a machine holds what Humility needs (humility.md, section 5), as it is in the machine.
+/// REQ: C6, D3: the dump of a machine has what Humility needs, equal to what the machine has.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let mut trials = vec![
         session.trial("dump::read-back", DEMO, read_back),
@@ -35,7 +35,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
 fn read_back(rig: &Rig) -> Result<Cases> {
     let socket = rig.artefacts.path("qmp-of-dump");
     let mut machine = start(rig, &socket)?;
-    // Running: it must go on afterwards.
+    // A running machine must run afterwards.
     let first = rig.artefacts.path("running.core");
     dump(&socket, &rig.image.archive, &first)?;
     let status = machine
@@ -43,12 +43,12 @@ fn read_back(rig: &Rig) -> Result<Cases> {
         .execute("query-status", serde_json::Value::Null)?;
     ensure!(
         status["running"] == true,
-        "the machine does not go on after a dump"
+        "the machine does not run after a dump"
     );
     let ticks = content::check(&CoreDump::read(&first)?, &rig.image)?;
     ensure!(ticks > 0, "no time has passed");
 
-    // Stopped at the next place where the program counter is in a program: it must stay so, and can be compared.
+    // A machine that is stopped in a program must stay stopped, and can be compared with its dump.
     let symbols = Symbols::read(&rig.image)?;
     let core = loop {
         machine.stop()?;
@@ -88,7 +88,7 @@ fn read_back(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// The archive of another image is refused in one line that says so.
+/// The archive of another image is refused, with a message that says so.
 fn of_another_image(rig: &Rig) -> Result<Cases> {
     let socket = rig.artefacts.path("qmp-of-dump");
     let mut machine = start(rig, &socket)?;
@@ -104,9 +104,9 @@ fn of_another_image(rig: &Rig) -> Result<Cases> {
     };
     ensure!(
         said.contains("another image"),
-        "the reason is missing: {said}"
+        "the message does not say why: {said}"
     );
-    ensure!(!other.exists(), "a refused dump leaves a file");
+    ensure!(!other.exists(), "a refused dump has left a file");
     machine.kill()?;
     Ok(Cases::one())
 }
@@ -120,7 +120,7 @@ fn start(rig: &Rig, socket: &Path) -> Result<Machine> {
     Ok(machine)
 }
 
-/// r0 to r15 of the machine, by the monitor.
+/// r0 to r15 of the machine, as QEMU's monitor shows them.
 fn registers(machine: &mut Machine) -> Result<BTreeMap<u32, u32>> {
     let arguments = json!({ "command-line": "info registers", "cpu-index": 0 });
     let text = machine.qmp.execute("human-monitor-command", arguments)?;

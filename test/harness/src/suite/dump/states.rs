@@ -1,4 +1,4 @@
-//! Every stack, trace and counter of a dump, by the rules of Humility (humility.md, sections 4 to 8).
+//! Dumps of several applications, and of tasks in each state.
 
 use super::scene::DumpScene;
 use super::tasks::{TaskInDump, of, seen};
@@ -13,7 +13,7 @@ use libtest_mimic::Trial;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Applications, and what each says when it has come to rest.
+/// Applications, and what each prints before all its tasks wait.
 const APPS: [(&str, &str, &str); 6] = [
     ("demo", DEMO, "ready"),
     ("example", "app/example/app.toml", "4 and 4 are 8"),
@@ -23,15 +23,15 @@ const APPS: [(&str, &str, &str); 6] = [
     ("self-test", "test/apps/self-test/app.toml", "ready"),
 ];
 
-/// The console task's index, and the end of a program for the executor.
+/// The console task's index, and the instruction that ends a program for the executor.
 const CONSOLE: u8 = 2;
 const HIF_DONE: u8 = 20;
-/// Line status of the console's UART, and its bit 0 (16550).
+/// Line status register of the console's UART, and its bit 0, data ready (16550).
 const UART1_LSR: u32 = 0x1e78_3014;
 const DATA_READY: u32 = 1;
 
-/// REQ: C6, X8: by the rules of Humility every task of a dump has a state, registers and a stack that goes back to its
-/// entry through functions with names, and its ring buffers and counters can be read.
+/// REQ: C6, X8: Humility can read of each task of a dump its state, its registers, its stack up to the entry
+/// with the names of all functions, its ring buffers and its counters.
 pub(super) fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let mut trials: Vec<Trial> = APPS
         .iter()
@@ -49,7 +49,8 @@ pub(super) fn trials(session: &Arc<Session>) -> Vec<Trial> {
     trials
 }
 
-/// A task that has never run, one that waits to be received, one that was interrupted, one that faulted; and the kernel.
+/// A task that has never run, one whose message waits, one that was interrupted, one that faulted; and the
+/// kernel.
 fn states(rig: &Rig) -> Result<Cases> {
     let mut scene = DumpScene::new(rig)?;
     never_run(&mut scene)?;
@@ -78,7 +79,7 @@ fn never_run(scene: &mut DumpScene<'_>) -> Result<()> {
 
 fn sending(scene: &mut DumpScene<'_>) -> Result<()> {
     const SENDING: &str = "userlib::sys_send_stub";
-    // In the kernel, called by a task.
+    // Stopped in the kernel, in a system call of a task.
     scene.run_to("monitor", &["main"])?;
     scene.run_to("kernel", &["KERNEL_CALLS", "handler"])?;
     let in_kernel = seen(&scene.dump("kernel.core")?, scene.rig)?;
@@ -90,10 +91,10 @@ fn sending(scene: &mut DumpScene<'_>) -> Result<()> {
         |task: &TaskInDump| task.state == "Runnable" && task.calls[0].starts_with("userlib::sys_");
     ensure!(
         in_kernel.iter().any(is_caller),
-        "nobody has called the kernel"
+        "no task is in a system call"
     );
 
-    // The console task receives from the kernel alone, so the executor's message waits.
+    // The console task receives only from the kernel, so the executor's message waits.
     scene.run_to_sleep()?;
     let program = hif_executor::send(hif_executor::SEND, CONSOLE, 1, &[], &[4]);
     let variables = hif_executor::variables(&scene.rig.image)?;
@@ -120,7 +121,7 @@ fn sending(scene: &mut DumpScene<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A byte on the console's line interrupts the worker somewhere.
+/// A byte for the console's UART interrupts the worker.
 fn interrupted(scene: &mut DumpScene<'_>) -> Result<()> {
     scene.run_to("worker", &["record_entry"])?;
     for _ in 0..12 {
@@ -130,7 +131,7 @@ fn interrupted(scene: &mut DumpScene<'_>) -> Result<()> {
     let _player = scene.machine.uart1.play(b"x".to_vec(), None)?;
     let deadline = Instant::now() + LIMIT;
     while scene.debugger.word(UART1_LSR)? & DATA_READY == 0 {
-        ensure!(Instant::now() < deadline, "the line has no byte");
+        ensure!(Instant::now() < deadline, "the UART has no byte");
         std::thread::sleep(Duration::from_millis(5));
     }
     scene.run_behind_call("console", "sys_recv_stub")?;
@@ -144,12 +145,12 @@ fn interrupted(scene: &mut DumpScene<'_>) -> Result<()> {
     );
     ensure!(
         of(&interrupted, "console")?.running,
-        "the console was not woken"
+        "the console task does not run"
     );
     Ok(())
 }
 
-/// In an emergency: the worker has stored through a bad pointer.
+/// At the recorder's emergency entry, after the worker has stored through a bad pointer.
 fn faulted(scene: &mut DumpScene<'_>) -> Result<()> {
     scene.run_to("crashlog", &["task_crashlog::emergency::run"])?;
     let crashed = seen(&scene.dump("crash.core")?, scene.rig)?;
@@ -207,8 +208,8 @@ fn panic(rig: &Rig) -> Result<Cases> {
         before.len() > 3 && before.last().is_some_and(|last| last == "main"),
         "{before:?}"
     );
-    // A call that never returns may be the last instruction of a function of `core`: then the return address belongs to
-    // another one, and the trace ends there.
+    // A call that never returns may be the last instruction of a function of `core`. Its return address is in
+    // the next function, and the trace ends there.
     ensure!(
         at[..2] == before[..2] && at[1].contains("rust_begin_unwind"),
         "{at:?} is not {before:?}"

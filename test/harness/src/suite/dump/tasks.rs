@@ -1,4 +1,4 @@
-//! Everything that Humility shows of the tasks of a dump, by its rules (humility.md, sections 4 to 8).
+//! Everything that Humility shows of the tasks of a dump: state, registers, stack, ring buffers, counters.
 
 use super::content;
 use crate::core_dump::CoreDump;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 /// A task of a dump.
 pub(super) struct TaskInDump {
     pub(super) name: String,
-    /// What `tasks` says that it does.
+    /// Its state, as `humility tasks` shows it.
     pub(super) state: String,
     pub(super) running: bool,
     pub(super) generation: u64,
@@ -25,7 +25,7 @@ pub(super) fn of<'s>(all: &'s [TaskInDump], name: &str) -> Result<&'s TaskInDump
     found.with_context(|| format!("no task {name}"))
 }
 
-/// Everything in a dump.
+/// Reads and checks everything in a dump.
 pub(super) fn seen(dump: &CoreDump, rig: &Rig) -> Result<Vec<TaskInDump>> {
     content::check(dump, &rig.image)?;
     let system = DumpedSystem::open(dump)?;
@@ -68,7 +68,7 @@ fn one(system: &DumpedSystem<'_>, task: &Task) -> Result<TaskInDump> {
         .map(|frame| frame.function.clone().context("a function without name"))
         .collect::<Result<_>>()?;
     let rings = traces::rings(system, program)?;
-    // Counted first, then recorded: it may be between the two, unless it waits.
+    // An entry is counted before it is recorded; a task that does not wait may be in between.
     let between = u64::from(!state.starts_with("recv"));
     rings.iter().try_for_each(|ring| sound(ring, between))?;
     traces::counters(system, program)?;
@@ -82,7 +82,8 @@ fn one(system: &DumpedSystem<'_>, task: &Task) -> Result<TaskInDump> {
     })
 }
 
-/// Section 6: the stack is at the bottom of a region of this task alone, and filled as far as it was not used.
+/// Checks what `humility stackmargin` needs: the stack is at the bottom of a region of this task alone, and its
+/// unused part has the kernel's fill pattern.
 fn margin(system: &DumpedSystem<'_>, task: &Task) -> Result<()> {
     let top = task.initial_stack;
     let mut regions = system.regions.values();
@@ -101,7 +102,8 @@ fn margin(system: &DumpedSystem<'_>, task: &Task) -> Result<()> {
     Ok(())
 }
 
-/// What runs if no task does: whether the end of the stack stops the trace or that nothing changes any more.
+/// Checks the kernel's stack, if the kernel was running. The trace must end at the kernel's entry, whether it
+/// is bounded by the end of the stack or not.
 fn kernel(system: &DumpedSystem<'_>) -> Result<()> {
     let mut registers: Registers = [None; 16];
     for (number, register) in (0..).zip(&mut registers) {
@@ -126,13 +128,14 @@ fn kernel(system: &DumpedSystem<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What was recorded was counted: exactly as often, as long as nothing was overwritten, but for `between`.
+/// Checks that each kind of entry was counted as often as it was recorded. The count may be higher by
+/// `between`, and by any number if entries have been overwritten.
 fn sound(ring: &Ring, between: u64) -> Result<()> {
     for entry in &ring.entries {
-        ensure!(entry.line > 0, "{}: an entry of no line", ring.name);
+        ensure!(entry.line > 0, "{}: an entry without a line", ring.name);
         let (variant, _) = match entry.payload.variant_of() {
             Ok(variant) => variant,
-            // Not every trace is an enum.
+            // A trace need not be an enum.
             Err(_) => continue,
         };
         let is_of = |path: &str| path.split('.').next() == Some(variant);

@@ -6,15 +6,19 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-/// Real time for whatever is waited for.
+/// Real time for anything that is waited for.
 pub const LIMIT: Duration = Duration::from_secs(120);
 
-/// Arguments by which a machine lets `./x dump` ask it.
+/// Arguments for QEMU that open a second monitor, for `./x dump`.
 pub fn offer(socket: &Path) -> Vec<OsString> {
     let place = format!("unix:{},server=on,wait=off", socket.display());
     vec!["-qmp".into(), place.into()]
 }
 
+/// Dumps the machine with this monitor.
+///
+/// # Errors
+/// If the dump is refused; the error is the message of `./x dump`.
 pub fn dump(socket: &Path, archive: &Path, output: &Path) -> Result<()> {
     let run = cargo()
         .args(["xtask", "dump"])

@@ -1,8 +1,10 @@
 //! Numbers of the system under test: tasks, operations, errors, areas.
+//!
+//! Operations and errors have the numbers of Hubris' interfaces `DumpAgent` and `Jefe`.
 
 use std::time::Duration;
 
-/// Real time for whatever is waited for.
+/// Real time for anything that is waited for.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// Task indices of `test/apps/dump-areas/app.toml`.
@@ -13,7 +15,7 @@ pub const RESTARTED: u8 = 3;
 pub const HIFFY: u8 = 4;
 pub const TASKS: u32 = 6;
 
-/// Operations of the agent (hubris-interface section 10.4).
+/// Operations of the agent.
 pub const READ_DUMP: u8 = 1;
 pub const READ_DUMP_INTO: u8 = 2;
 pub const GET_DUMP_AREA: u8 = 3;
@@ -24,7 +26,7 @@ pub const DUMP_TASK: u8 = 7;
 pub const DUMP_TASK_REGION: u8 = 8;
 pub const REINITIALIZE_DUMP_FROM: u8 = 9;
 
-/// Operations of the supervisor (section 10.1).
+/// Operations of the supervisor.
 pub const REINITIALIZE_DUMP_AREAS: u8 = 6;
 pub const JEFE_DUMP_TASK: u8 = 9;
 
@@ -43,12 +45,12 @@ pub const UNCLAIMED: u32 = 10;
 pub const CANNOT_CLAIM: u32 = 11;
 pub const BAD_SEGMENT: u32 = 13;
 
-/// Where the areas are (`test/apps/dump-areas/chip/memory.toml`).
+/// Address and length of the first area, and the number of areas (`test/apps/dump-areas/chip/memory.toml`).
 pub const AREAS: u32 = 0x80d0_0000;
 pub const AREA: u32 = 0x1000;
 pub const COUNT: u8 = 6;
 
-/// What an area holds, as it is in messages.
+/// What an area holds, as the agent's replies have it.
 pub const AVAILABLE: u8 = 0;
 pub const SINGLE_TASK: u8 = 1;
 pub const WHOLE_SYSTEM: u8 = 2;

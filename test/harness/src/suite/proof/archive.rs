@@ -7,14 +7,14 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-/// An archive, unpacked.
+/// An unpacked archive.
 #[derive(Clone)]
 pub(super) struct Archive {
     comment: String,
     members: Vec<(String, Vec<u8>)>,
 }
 
-/// Writes the archive with another image id, of which `id` are the bytes.
+/// Writes the archive with another image id than `id`.
 pub fn change_image(archive: &Path, id: &[u8], to: &Path) -> Result<()> {
     let mut archive = Archive::read(archive)?;
     let image = archive.bytes("img/final.elf")?;
@@ -68,7 +68,7 @@ impl Archive {
         Ok(())
     }
 
-    /// At the end, where the order of the tasks does not change.
+    /// Adds a member at the end, where it does not change the order of the tasks.
     pub(super) fn new_member(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         self.members.push((name.into(), bytes.to_vec()));
         Ok(())
@@ -79,7 +79,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Behind the last task.
+    /// Adds a member behind the last task.
     pub(super) fn add(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let last = self
             .members
@@ -108,7 +108,7 @@ impl Archive {
         Ok(())
     }
 
-    /// The flags of the first section that is not empty.
+    /// Changes the flags of the first section that is not empty.
     pub(super) fn image_flags(&mut self) -> Result<()> {
         let bytes = self.bytes("img/final.elf")?;
         let sections = u32::from_le_bytes(bytes[32..36].try_into()?) as usize;
@@ -116,10 +116,11 @@ impl Archive {
         Ok(())
     }
 
-    /// A string that stands between zeros, or that is just text, wherever it occurs.
+    /// Replaces each occurrence of a string that is between zeros, or that ends with `(`. The length stays:
+    /// `to` is cut.
     pub(super) fn rename(&mut self, name: &str, from: &str, to: &str) -> Result<()> {
         let bytes = self.bytes(name)?;
-        // Whole strings alone, but for text.
+        // A string that ends with `(` is part of a longer text.
         let ends = |byte: Option<&u8>| byte.is_none_or(|byte| *byte == 0);
         let is_text = from.ends_with('(');
         let mut found = 0;
@@ -127,7 +128,7 @@ impl Archive {
             let here = bytes[at..].starts_with(from.as_bytes());
             let whole = here && ends(bytes.get(at - 1)) && ends(bytes.get(at + from.len()));
             if whole || here && is_text {
-                // A longer name would move what follows; the last letter is changed instead.
+                // The same length, because the offsets of everything behind it must not change.
                 let to = &to.as_bytes()[..from.len()];
                 bytes[at..at + from.len()].copy_from_slice(to);
                 found += 1;
@@ -148,13 +149,13 @@ impl Archive {
         Ok(())
     }
 
-    /// The size of a symbol.
+    /// Changes the size of a symbol.
     pub(super) fn size(&mut self, name: &str, symbol: &str, size: u32) -> Result<()> {
         // Elf32_Sym: st_name, st_value, st_size
         self.in_symbol(name, symbol, 8, size)
     }
 
-    /// Puts a symbol where another is.
+    /// Gives a symbol the address of another one.
     pub(super) fn same_place(&mut self, name: &str, symbol: &str, other: &str) -> Result<()> {
         let (address, _) = self.place(name, other)?;
         self.in_symbol(name, symbol, 4, address as u32)
@@ -176,20 +177,20 @@ impl Archive {
         Ok(())
     }
 
-    /// Gives the frame of a function to another one.
+    /// Makes the frame of a function that of another one.
     pub(super) fn move_frame(&mut self, name: &str, from: &str, to: &str) -> Result<()> {
         let (frame, _) = self.frame(name, from)?;
         let (address, _) = self.place(name, to)?;
         self.set(name, frame + 8, &(address as u32).to_le_bytes())
     }
 
-    /// The end of the frame of a function, which is padding.
+    /// Writes a rule over the end of the frame of a function, which is padding.
     pub(super) fn end_of_frame(&mut self, name: &str, function: &str, rule: &[u8]) -> Result<()> {
         let (_, end) = self.frame(name, function)?;
         self.set(name, end - rule.len(), rule)
     }
 
-    /// Begin and end of the frame of a function in the file.
+    /// Offsets in the file of start and end of the frame of a function.
     fn frame(&mut self, name: &str, function: &str) -> Result<(usize, usize)> {
         let (address, _) = self.place(name, function)?;
         let bytes = self.bytes(name)?;
@@ -213,19 +214,19 @@ impl Archive {
         bail!("{function} has no frame")
     }
 
-    /// Makes the first region that a task may write so large that it reaches into the next.
+    /// Makes the first writable region of a task so large that it overlaps the next one.
     pub(super) fn enlarge_region(&mut self) -> Result<()> {
         const TABLE: &str = "HUBRIS_REGION_DESCS";
         let (_, at) = self.place("elf/kernel", TABLE)?;
         let table = self.bytes("elf/kernel")?.get(at..).context("no table")?;
-        // The kernel's own word, base, size, attributes: read and write, and nothing else.
+        // A word of the kernel's own, base, size, attributes: only read and write.
         let mut regions = table.chunks_exact(16);
         let index = regions.position(|region| region[12..] == [3, 0, 0, 0]);
         let index = index.context("no stack")? as u32;
         self.flash(TABLE, 16 * index + 8, &[0, 0, 1, 0])
     }
 
-    /// What the image has at a variable of the kernel.
+    /// Writes bytes into the image, at a variable of the kernel.
     pub(super) fn flash(&mut self, symbol: &str, offset: u32, bytes: &[u8]) -> Result<()> {
         let (address, _) = self.place("elf/kernel", symbol)?;
         let image = self.bytes("img/final.elf")?;
@@ -236,7 +237,7 @@ impl Archive {
         self.set("img/final.elf", at, bytes)
     }
 
-    /// What a program has in its file at one of its symbols.
+    /// Writes bytes into the file of a program, at one of its symbols.
     pub(super) fn program(
         &mut self,
         name: &str,
@@ -248,7 +249,7 @@ impl Archive {
         self.set(name, at + offset, bytes)
     }
 
-    /// Address of a symbol whose name begins so, demangled, and its place in the file.
+    /// Address of a symbol, by its demangled name, and its offset in the file.
     fn place(&mut self, name: &str, symbol: &str) -> Result<(u64, usize)> {
         let bytes = self.bytes(name)?;
         let file = object::File::parse(&**bytes)?;
@@ -262,7 +263,7 @@ impl Archive {
         Ok((address, (start + address - section.address()) as usize))
     }
 
-    /// The type of a section.
+    /// Changes the type of a section.
     pub(super) fn section_type(&mut self, name: &str, section: &str, to: u8) -> Result<()> {
         let bytes = self.bytes(name)?;
         let file = object::File::parse(&**bytes)?;
@@ -276,7 +277,7 @@ impl Archive {
         Ok(())
     }
 
-    /// The version in the head of the first unit.
+    /// Changes the DWARF version in the header of the first unit.
     pub(super) fn dwarf_version(&mut self, name: &str, version: u8) -> Result<()> {
         let bytes = self.bytes(name)?;
         let file = object::File::parse(&**bytes)?;
@@ -289,7 +290,7 @@ impl Archive {
     }
 }
 
-/// Is it the name of a symbol, or the end of its path?
+/// Whether a symbol has this name, or a path that ends with it.
 fn is_called(name: &str, symbol: &str) -> bool {
     let demangled = format!("{:#}", rustc_demangle::demangle(name));
     name == symbol || demangled.ends_with(&format!("::{symbol}")) || demangled == symbol

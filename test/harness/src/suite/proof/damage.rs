@@ -1,4 +1,4 @@
-//! Damages an archive in one place at a time, and holds what `check-archive` says against what it should.
+//! Damages an archive in one place at a time, and checks that `check-archive` finds it.
 
 use super::archive::Archive;
 use super::damages::{DAMAGES, Damage};
@@ -7,7 +7,7 @@ use crate::suite::Cases;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 
-/// One case for each damage, a few at a time.
+/// Runs one case for each damage, up to four at a time.
 pub fn run(archive: &Path) -> Result<Cases> {
     let whole = Archive::read(archive)?;
     let folder = tempfile::tempdir().context("no folder for archives")?;

@@ -1,4 +1,4 @@
-//! What is proved from the built image alone, without running it.
+//! Properties of the built image that are checked without running it.
 
 pub mod archive;
 mod damage;
@@ -16,9 +16,9 @@ use std::path::Path;
 use std::sync::Arc;
 use verb::{check_archive, xtask};
 
-/// Every application that some test runs, and what its archive is called.
+/// Each application that a test runs: the name of the test, and the application.
 const APPS: [(&str, &str); 13] = [
-    ("archive", DEMO),
+    ("archive-of-the-demo", DEMO),
     ("archive-of-the-kernel-suite", "test/apps/kernel/app.toml"),
     (
         "archive-of-the-recorder-suite",
@@ -44,10 +44,11 @@ const APPS: [(&str, &str); 13] = [
 
 const EXAMPLE: &str = "app/example/app.toml";
 
-/// One test per check and application.
+/// One test for each check and application.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let mut trials = vec![
-        // REQ: M1, M5: nothing of the normal path, no panic, no recursion, no interrupt control, no receive.
+        // REQ: M1, M5: the emergency path calls nothing of the normal path, has no panic, no recursion, no
+        // interrupt control and no receive.
         trial(session, "proof::emergency-path", DEMO, |_| {
             Ok(one(xtask(&["check-emergency".as_ref(), DEMO.as_ref()])?))
         }),
@@ -70,7 +71,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     trials
 }
 
-/// While it runs, nothing is built.
+/// A test of an image. While it runs, no other test builds anything.
 fn trial(
     session: &Arc<Session>,
     name: &str,
@@ -84,7 +85,7 @@ fn trial(
     })
 }
 
-/// Every task but `idle` keeps a trace, and counts what is in it.
+/// Checks that each task but `idle` has a ring buffer that counts its entries.
 fn traces(archive: &Path) -> Result<()> {
     let file = File::open(archive).with_context(|| archive.display().to_string())?;
     let mut zip = zip::ZipArchive::new(file)?;
@@ -102,7 +103,7 @@ fn traces(archive: &Path) -> Result<()> {
             let name = format!("{:#}", rustc_demangle::demangle(name));
             symbol.size() > 0 && name.ends_with("::__RINGBUF")
         });
-        // What is counted is in the name of the type alone.
+        // Only the name of the type tells whether the ring buffer counts.
         let counts = bytes.windows(15).any(|window| window == b"CountedRingbuf<");
         ensure!(
             (has_trace && counts) != (task == "idle"),

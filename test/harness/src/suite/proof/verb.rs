@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
-/// What the check says, if it is not content.
+/// Checks an archive. Returns what the check says if it fails.
 pub fn check_archive(archive: &Path) -> Result<Result<(), String>> {
     xtask(&[
         "check-archive".as_ref(),
@@ -18,9 +18,9 @@ pub fn check_archive(archive: &Path) -> Result<Result<(), String>> {
 
 /// Runs a verb of xtask; if it fails, what it says.
 pub fn xtask(arguments: &[&OsStr]) -> Result<Result<(), String>> {
-    // It has built us; asking cargo whether it is up to date would take longer than what it does.
+    // xtask has started this process, so it is up to date. To ask cargo would take longer than the check.
     let beside = std::env::current_exe()
-        .context("where are we?")?
+        .context("the path of the harness is unknown")?
         .with_file_name("xtask");
     let mut command = if beside.is_file() {
         let mut command = Command::new(beside);

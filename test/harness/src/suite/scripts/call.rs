@@ -1,4 +1,4 @@
-//! Calls a script as a person would, with a stand-in for Humility on the PATH.
+//! Calls a script with a stand-in for Humility on the PATH.
 
 use crate::paths;
 use anyhow::{Context, Result};
@@ -23,11 +23,12 @@ pub fn run(folder: &Path, humility: bool, name: &str, arguments: &[&str]) -> Res
         .context("cannot run /bin/sh")
 }
 
-/// A program `humility` in `folder` that notes its arguments and answers; returns where it notes them.
+/// Writes a program `humility` into `folder` that appends its arguments to a file and answers. Returns the
+/// file's path.
 pub fn stand_in(folder: &Path) -> Result<PathBuf> {
     let calls = folder.join("calls");
     let program = folder.join("humility");
-    let harness = std::env::current_exe().context("where are we?")?;
+    let harness = std::env::current_exe().context("the path of the harness is unknown")?;
     let text = format!(
         "#!/bin/sh\necho \"$*\" >> '{}'\nexec '{}' stand-in \"$@\"\n",
         calls.display(),

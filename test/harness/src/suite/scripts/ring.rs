@@ -8,7 +8,7 @@ use crashlog_retained::{LogRing, Region};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// REQ: D4. `log-ring` on the dump of a machine says of the ring what the library finds in it.
+/// REQ: D4. The script `log-ring` on the dump of a machine prints what the library finds in the ring.
 pub fn check(path: &Path) -> Result<()> {
     let memory = CoreDump::read(path)?.memory(REGION, (BLOCKS * BLOCK_LEN) as u32)?;
     let blocks: Vec<Block> = memory
@@ -27,7 +27,7 @@ pub fn check(path: &Path) -> Result<()> {
         *held = (held.0 + 1, held.1 + bytes);
     });
     let total: usize = held.values().map(|held| held.1).sum();
-    ensure!(total > 0, "nothing is in the ring");
+    ensure!(total > 0, "the ring is empty");
     let folder = tempfile::tempdir().context("no folder")?;
     call::stand_in(folder.path())?;
     let path = path.to_str().context("the path is no text")?;
@@ -42,7 +42,7 @@ pub fn check(path: &Path) -> Result<()> {
     );
     ensure!(
         said.lines().next() == Some(&first),
-        "not `{first}`, but: {said}"
+        "the first line is not `{first}`: {said}"
     );
     let rows: Vec<(u32, usize)> = said
         .lines()
@@ -55,7 +55,7 @@ pub fn check(path: &Path) -> Result<()> {
         .collect();
     ensure!(
         rows == held.values().copied().collect::<Vec<_>>(),
-        "by task it is {held:?}, but: {said}"
+        "the records by task are {held:?}, and the script prints: {said}"
     );
     Ok(())
 }

@@ -1,24 +1,24 @@
-//! The operations that are swept.
+//! The operations during which the sweeps crash the system.
 
 use crate::sabotage::{APP, CLOCK_OFF, Failing, POWER_OFF, Work};
 
-/// Ticks that no operation takes.
+/// More ticks than any operation takes.
 pub const NEVER: u32 = 1 << 24;
-/// What is struck.
+/// The operation during which the saboteur strikes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// The start of the system, up to the recorder being ready.
     Start,
     /// Work of the recorder's client.
     Work(Work),
-    /// Work of the recorder's client that finds controller and card at rest.
+    /// Work of the recorder's client, with controller and card suspended at its start.
     Resume(Work),
 }
 
 /// Who fails.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Who {
-    /// The saboteur, and with it the system, whatever the recorder is doing.
+    /// The saboteur, which restarts the system.
     Another,
     /// The recorder.
     Recorder,
@@ -34,7 +34,7 @@ pub const PANIC: Work = Work::Fail {
     how: Failing::TEXT,
 };
 
-/// What is swept, each with a failure of another task and of the recorder.
+/// Name, application and operation of each sweep. Each is run twice: another task fails, or the recorder.
 pub const OPERATIONS: [(&str, &str, Operation); 10] = [
     ("start", APP, Operation::Start),
     ("append", APP, Operation::Work(Work::Append(12))),
