@@ -130,9 +130,11 @@ impl Matrix {
              run the drivers against a simulated controller and card, for what QEMU's model does not show (busy, CRC errors,\n\
              cards that stop answering); they are part of `./x test` as `host::fault-matrix`, and are only counted here. The\n\
              same command writes the table of all rows, one line each, to `target/fault-matrix.md`.\n\n\
-             Besides what its row says, each test in QEMU checks: the system, or the task, restarted; the crash is on the card,\n\
-             whole; all log records that had been accepted are there; no older crash or log record has changed (the card has\n\
-             some from two boots before); `crashlog verify` finds no error; after the restart logging goes on.\n\n\
+             *Recorded* means that the crash is on the card: *before the restart*, written by the emergency path, or *late*, written\n\
+             by a later boot from retained RAM. In addition to what its row says, each test in QEMU checks: the system, or the task,\n\
+             restarted; the crash is on the card, whole; all log records that had been accepted are there; no older crash or log\n\
+             record has changed (the card has some from two boots before); `crashlog verify` finds no error; after the restart\n\
+             logging goes on.\n\n\
              ## QEMU: {qemu} rows\n\n\
              What all rows of a table have in common is in the sentence above it.\n\n",
         );

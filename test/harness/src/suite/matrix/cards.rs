@@ -1,4 +1,4 @@
-//! A client fails, and the card is gone, is another one, or does not take what is written.
+//! A client fails, and the card is removed, replaced, or refuses writes.
 
 use super::scene::{self, NOWHERE, SOON, Scene, is_blank};
 use super::{IDLE, Row};
@@ -21,43 +21,43 @@ pub fn rows() -> Vec<Row> {
     let mut rows = vec![
         row(
             "card-gone",
-            "the card is taken out in the moment of the crash, and comes back later",
-            "kept in retained RAM; recorded late, without a restart, when the card is back",
+            "the card is removed at the moment of the crash, and inserted again later",
+            "kept in retained RAM; recorded late, without a restart, when the card is inserted again",
             "P6 X3",
             gone,
         ),
         row(
             "card-replaced-blank",
-            "the card is replaced by a blank one in the moment of the crash",
-            "the blank card is not written; recorded late on the right one",
+            "the card is replaced by a blank one at the moment of the crash",
+            "the blank card is not written; recorded late on the original one",
             "M8 P6 X3",
             replaced_by_blank,
         ),
         row(
             "card-replaced-ours",
-            "the card is replaced by another one of ours in the moment of the crash",
+            "the card is replaced by another formatted one at the moment of the crash",
             "recorded before the restart, on the other card",
             "P8 M8",
             replaced_by_ours,
         ),
         row(
             "card-replaced-older",
-            "the card is replaced by a copy of itself from before the last crash and many log records",
-            "recorded before the restart, on the copy, on which nothing else has changed",
+            "the card is replaced by a copy of itself, from before the last crash and many log records",
+            "recorded before the restart, on the copy; nothing else on the copy has changed",
             "P8 M8",
             replaced_by_older,
         ),
         row(
             "card-smaller",
-            "the card is replaced by a copy that is cut in half, so that the log's place does not exist",
-            "recorded late, on the whole one",
+            "the card is replaced by a copy of half its size, on which the blocks of the log do not exist",
+            "recorded late on the original card",
             "M7 X3",
             smaller,
         ),
         row(
             "write-protected",
-            "every write protect group of the card is protected",
-            "recorded late, after the restart, when the protection is gone",
+            "all write protect groups of the card are protected",
+            "recorded late, after the restart, which removes the protection",
             "X3 P6",
             protected,
         ),
@@ -66,8 +66,8 @@ pub fn rows() -> Vec<Row> {
         id: "no-partition".to_owned(),
         who: "a client".to_owned(),
         state: IDLE.to_owned(),
-        broken: "the card has no partition of ours, until it is replaced",
-        outcome: "the card is not written; kept in retained RAM; recorded late, with the log lines, on the right card",
+        broken: "the card has no partition for the recorder, until it is replaced",
+        outcome: "the card is not written; kept in retained RAM; recorded late, with the log lines, on the other card",
         requirements: "M8 P6 P7 X3",
         app: APP,
         run: Box::new(|rig| no_partition(Scene::set(rig)?)),
@@ -82,7 +82,7 @@ fn gone(mut scene: Scene<'_>) -> Result<()> {
     scene.is_ram_only()?;
     let card = scene.card.clone();
     scene.insert(&card)?;
-    // It looks for a card every five seconds.
+    // The recorder looks for a card every five seconds.
     scene.system.work(Work::Sleep(6_000), 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;
     let records = scene.has(&[Crash::panic("saboteur").late()], seen.accepted)?;
@@ -129,7 +129,7 @@ fn replaced_by_ours(mut scene: Scene<'_>) -> Result<()> {
     scene.boot()?;
     ensure!(
         fs::read(&scene.card)? == before,
-        "the card that was taken out was written"
+        "the card that was removed was written"
     );
     let now = Evidence::take(&scene.rig.tool, &other)?;
     let [record] = &*now.records else {
@@ -142,14 +142,14 @@ fn replaced_by_ours(mut scene: Scene<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The copy passes for the card: it has the same identification, format and structures.
+/// The recorder cannot tell the copy from the card: it has the same identification, format and structures.
 fn replaced_by_older(mut scene: Scene<'_>) -> Result<()> {
     let older = scene.rig.artefacts.path("older.img");
     fs::copy(&scene.card, &older)?;
     let before = Evidence::take(&scene.rig.tool, &older)?;
     let seen = scene.strike(Work::Sleep(1_000), SOON, Deed::Jump(NOWHERE + 4))?;
     scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
-    // More pages than are looked at behind what seems to be the end of the log.
+    // More pages than the recorder searches for the end of the log.
     for _ in 0..3 {
         scene.system.work(Work::Flush(140), 0, Deed::Nothing)?;
         scene.system.go_to(Stop::Done)?;
@@ -161,7 +161,7 @@ fn replaced_by_older(mut scene: Scene<'_>) -> Result<()> {
     let now = Evidence::take(&scene.rig.tool, &older)?;
     ensure!(
         now.is_longer_than(&before),
-        "what was on the copy is not there any more"
+        "something that was on the copy is missing"
     );
     let record = now.records.last().context("there is no record")?;
     ensure!(
@@ -190,7 +190,7 @@ fn smaller(mut scene: Scene<'_>) -> Result<()> {
 
 fn protected(mut scene: Scene<'_>) -> Result<()> {
     let seen = scene.strike_idle()?;
-    // SET_WRITE_PROT, CMD28 with R1b, for each group of 2 MiB. A reset of the machine takes it back in QEMU's model.
+    // SET_WRITE_PROT, CMD28 with R1b, for each group of 2 MiB. In QEMU's model a reset removes the protection.
     for group in 0..32_u32 {
         let registers = scene.system.slot.registers;
         let debugger = &mut scene.system.debugger;

@@ -1,4 +1,4 @@
-//! A client fails, and what is on the card was damaged while the system ran: a part of it is zeros.
+//! A client fails, and a part of the card was overwritten with zeros while the system ran.
 
 use super::scene::{NOWHERE, SOON, Scene, is_logging};
 use super::{IDLE, RECORDED, Row};
@@ -12,30 +12,33 @@ use std::os::unix::fs::FileExt;
 const BLOCK: usize = 512;
 /// Blocks of a partition table, its header included.
 const TABLE: usize = 34;
-/// The first bytes of a superblock, and of a ledger (doc/format.md).
+/// The first bytes of a superblock and of a ledger (doc/format.md).
 const SUPERBLOCK: &[u8] = b"CLSB";
 const LEDGER: &[u8] = b"CLLG";
 
-/// What is zeros.
+/// What is overwritten.
 #[derive(Clone, Copy)]
 enum Part {
     /// Both partition tables.
     Tables,
-    /// The first, the last, or all of the blocks that begin like this.
+    /// The first of the blocks that begin with these bytes.
     First(&'static [u8]),
+    /// The last of them.
     Last(&'static [u8]),
+    /// All of them.
     All(&'static [u8]),
 }
 
 use Part::{All, First, Last, Tables};
 
-/// REQ: P8, X3, X6: what is repairable is repaired; what is not is not written, and the crash is kept until it can be.
+/// REQ: P8, X3, X6: what can be repaired is repaired; a card that cannot be used is not written, and the crash is kept
+/// until it can.
 pub fn rows() -> Vec<Row> {
     let by_cache = "recorded before the restart, by the location cache";
     let rows = [
         (
             "no-table",
-            "the partition table is gone since the start",
+            "the partition table is lost after the start",
             by_cache,
             Tables,
         ),
@@ -84,7 +87,7 @@ pub fn rows() -> Vec<Row> {
                 id,
                 "a client",
                 IDLE,
-                "the other copy stands in: the crash is recorded, and what that copy does not know is all that is lost",
+                "recorded, with the other copy of the ledger; only what that copy does not have is lost",
                 "P8",
                 move |scene| one_ledger(scene, part),
             )
@@ -96,7 +99,7 @@ pub fn rows() -> Vec<Row> {
             "ledger-both",
             "a client",
             IDLE,
-            "recorded before the restart; so is the next crash, with which both copies are whole again",
+            "recorded before the restart; the next crash is recorded too, and makes both copies sound again",
             "P8 X5",
             no_ledger,
         )
@@ -107,16 +110,16 @@ pub fn rows() -> Vec<Row> {
             "superblock-both-start",
             "a client",
             IDLE,
-            "recorded before the restart, by the location cache; then the card is not written, until it is whole again",
+            "recorded before the restart, by the location cache; then the card is not written until it is repaired",
             "P6 P8",
             superblocks,
         )
-        .with("both copies of the superblock are damaged, in the next boot too"),
+        .with("both copies of the superblock are damaged, also in the next boot"),
     );
     rows
 }
 
-/// Blocks of the card, by what they begin with.
+/// The two blocks of the card that begin with these bytes.
 fn find(scene: &Scene<'_>, magic: &[u8]) -> Result<Vec<usize>> {
     let bytes = fs::read(&scene.card).context("cannot read the card")?;
     let found: Vec<_> = bytes
@@ -132,7 +135,7 @@ fn find(scene: &Scene<'_>, magic: &[u8]) -> Result<Vec<usize>> {
     Ok(found)
 }
 
-/// Overwrites it with zeros. Returns what was there: first byte, bytes.
+/// Overwrites a part with zeros. Returns what was there: offset and bytes.
 fn zero(scene: &Scene<'_>, part: Part) -> Result<Vec<(u64, Vec<u8>)>> {
     let last = fs::metadata(&scene.card)?.len() as usize / BLOCK;
     let one = |blocks: Vec<usize>, at: usize| blocks.get(at).map(|block| (*block, 1));
@@ -164,7 +167,7 @@ fn restore(scene: &Scene<'_>, saved: &[(u64, Vec<u8>)]) -> Result<()> {
     Ok(())
 }
 
-/// It is damaged while the system is up, and as it was at the next start.
+/// The part is damaged while the system is up, and restored at the next start.
 fn damaged(mut scene: Scene<'_>, part: Part, crash: Crash<'_>) -> Result<()> {
     scene.boot()?;
     scene.has(&[], 1)?;
@@ -177,7 +180,7 @@ fn damaged(mut scene: Scene<'_>, part: Part, crash: Crash<'_>) -> Result<()> {
     scene.has(&[crash], seen.accepted).map(drop)
 }
 
-/// Crashes until both copies of the ledger are in use, and once more without one of them.
+/// Crashes until both copies of the ledger are in use, and once more with one of them damaged.
 fn one_ledger(mut scene: Scene<'_>, part: Part) -> Result<()> {
     scene.boot()?;
     for crash in 1..=3 {
@@ -192,7 +195,7 @@ fn one_ledger(mut scene: Scene<'_>, part: Part) -> Result<()> {
     let now = Evidence::take(&scene.rig.tool, &scene.card)?;
     scene.evidence = now;
     let after = sequences(&scene);
-    // The older copy knows all records but the newest, whose number is then given once more.
+    // The older copy lacks the newest crash, whose number is then used again.
     let older = before.get(..before.len() - 1).unwrap_or(&[]);
     ensure!(
         after.starts_with(older) && after.len() > older.len(),
@@ -220,7 +223,7 @@ fn sequences(scene: &Scene<'_>) -> Vec<u64> {
         .collect()
 }
 
-/// Crashes with both copies of the ledger in use, without them, and once more: then both are written again.
+/// Crashes with both copies of the ledger, with both of them damaged, and once more: then both are written again.
 fn no_ledger(mut scene: Scene<'_>) -> Result<()> {
     scene.boot()?;
     scene.has(&[], 1)?;
@@ -239,7 +242,7 @@ fn no_ledger(mut scene: Scene<'_>) -> Result<()> {
         .map(drop)
 }
 
-/// Recorded by the location cache; but in the next boot nothing can be done with the card until it is as it was.
+/// The crash is written by the location cache; in the next boot the card cannot be used until it is restored.
 fn superblocks(mut scene: Scene<'_>) -> Result<()> {
     scene.boot()?;
     scene.has(&[], 1)?;

@@ -8,10 +8,10 @@ use crate::sabotage::{APP, Deed, Failing, Stop, Work};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-/// What the record says of a transfer that was repeated through the buffer port.
+/// How the crash names the repair of a transfer that was repeated through the buffer port.
 const WITHOUT_DMA: &str = "PIO instead of DMA";
 
-/// Error interrupt status bits that are forced (SD Host Controller, section 2.2.18).
+/// Error interrupt status bits that are forced (SD Host Controller Simplified Specification 3.00, section 2.2.18).
 const FORCED: [(&str, &str, u16); 6] = [
     (
         "command-timeout",
@@ -45,7 +45,7 @@ const FORCED: [(&str, &str, u16); 6] = [
     ),
 ];
 
-/// REQ: K3, M2, M5, X3: a command or transfer that fails is repeated; if all fail, the crash is recorded late.
+/// REQ: K3, M2, M5, X3: a command or transfer that fails is repeated; if all fail, the crash is written late.
 pub fn rows() -> Vec<Row> {
     let mut rows = vec![
         Row::logging(
@@ -64,7 +64,7 @@ pub fn rows() -> Vec<Row> {
             who: "a client".to_owned(),
             state: IDLE.to_owned(),
             broken,
-            outcome: "recorded before the restart; a transfer that failed is repeated without DMA, and the record says so",
+            outcome: "recorded before the restart; a transfer that failed is repeated without DMA, and the crash says so",
             requirements: "K3 M2 M5",
             app: APP,
             run: Box::new(move |rig| forced(Scene::ready(rig)?, bits)),
@@ -88,7 +88,7 @@ fn force(scene: &mut Scene<'_>, bits: u16) -> Result<()> {
         .set_memory(registers + 0x52, &bits.to_le_bytes())
 }
 
-/// Forces an error when the Nth command of the emergency was sent.
+/// Forces an error after the Nth command of the emergency.
 fn forced(mut scene: Scene<'_>, bits: u16) -> Result<()> {
     let mut repaired = 0;
     for number in 1..=10 {
@@ -105,7 +105,7 @@ fn forced(mut scene: Scene<'_>, bits: u16) -> Result<()> {
         repaired +=
             usize::from(repairs.is_some_and(|repairs| repairs.contains(&json!(WITHOUT_DMA))));
     }
-    // Not the commands before the log tail, which have no data, nor those behind the record, which has been written.
+    // Commands before the log tail have no data, and those after the crash has been written are not repeated.
     ensure!(repaired > 0, "no transfer was repeated without DMA");
     Ok(())
 }
@@ -125,7 +125,7 @@ fn forced_always(mut scene: Scene<'_>) -> Result<()> {
         records
             .first()
             .is_some_and(|record| record["emergency"]["failure"] != "no failure"),
-        "the record does not say why it is late"
+        "the crash does not say why it is late"
     );
     Ok(())
 }

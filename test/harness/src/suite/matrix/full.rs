@@ -1,4 +1,4 @@
-//! A client fails when there is no free space on the card: every record slot is used, or the log has wrapped.
+//! A client fails when all record slots are used, or the log has wrapped.
 
 use super::scene::{NOWHERE, SOON, Scene, is_logging};
 use super::used_card::RECORDS_BEFORE;
@@ -14,17 +14,17 @@ pub fn rows() -> Vec<Row> {
             "slots-full",
             "a client",
             IDLE,
-            "the first four records are kept, and the newest",
+            "the first four crashes are kept, and the newest",
             "X6 P10",
             slots,
         )
-        .with("every record slot is used"),
+        .with("all record slots are used"),
         Row {
             id: "log-full".to_owned(),
             who: "a client".to_owned(),
             state: IDLE.to_owned(),
-            broken: "the log has come round to its begin, and over it",
-            outcome: "the newest log records are there, without a gap, and all crash records",
+            broken: "the log has wrapped",
+            outcome: "the newest log records are on the card, without a gap, and all crashes",
             requirements: "P11 X5",
             app: APP,
             run: Box::new(|rig| log(Scene::with_card_of(rig, "4M")?)),
@@ -47,14 +47,14 @@ fn slots(mut scene: Scene<'_>) -> Result<()> {
         .collect();
     ensure!(
         sequences.starts_with(&[1, 2, 3, 4]) && sequences.ends_with(&[newest - 1, newest]),
-        "the records that are left are {sequences:?}"
+        "these crashes are left: {sequences:?}"
     );
     Ok(())
 }
 
-/// The smallest log that the tool makes is written until it has come round.
+/// The smallest log that the tool makes is written until it has wrapped.
 fn log(mut scene: Scene<'_>) -> Result<()> {
-    /// Records at a time: less than a client's quota.
+    /// Log records at a time: less than a client's quota.
     const RECORDS: u32 = 140;
     scene.boot()?;
     let first = scene.strike_idle()?;
@@ -69,7 +69,7 @@ fn log(mut scene: Scene<'_>) -> Result<()> {
             seen.error == 0 && seen.durable == seen.accepted,
             "logging does not go on: {seen:?}"
         );
-        // A page has seven of these records.
+        // A page has seven of these log records.
         if u64::from(seen.accepted) > 8 * scene.evidence.pages() {
             break seen.accepted;
         }
@@ -82,7 +82,7 @@ fn log(mut scene: Scene<'_>) -> Result<()> {
     let oldest = sequences.first().copied().unwrap_or(0);
     ensure!(
         oldest > 1 && (oldest..).zip(&sequences).all(|(at, found)| at == *found),
-        "the log of boot {boot} begins with {oldest}, and is not without a gap"
+        "the log of boot {boot}, which begins with record {oldest}, has a gap, or has not wrapped"
     );
     ensure!(
         sequences.last() == Some(&last.into()),

@@ -1,7 +1,8 @@
-//! The fault matrix: who fails, in which state of controller and card, and what is broken beside.
+//! The rows of the fault matrix in QEMU: who fails, in which state of controller and card, and what else is
+//! broken.
 //!
-//! One row is one test, `matrix::<id>`. Where the variable `FAULT_MATRIX_OUT` names a folder, a row that passed leaves a
-//! line for `doc/fault-matrix.md` there (see [`crate::matrix_document`]); the host's half of the matrix does the same.
+//! Each row is a test, `matrix::<id>`. If the variable `FAULT_MATRIX_OUT` names a folder, a row that passes
+//! writes its line there, from which [`crate::matrix_document`] makes the document.
 
 mod bounds;
 mod cards;
@@ -50,16 +51,16 @@ pub fn groups() -> Vec<Group> {
             states::rows(),
         ),
         (
-            "Somebody fails at a certain point of the recorder's work",
+            "A client or the recorder fails at certain points of the recorder's work",
             moments::rows(),
         ),
         (
-            "Controller and card are suspended, or about to be",
+            "Controller and card are suspended, or are being suspended or resumed",
             suspended::rows(),
         ),
         ("The recorder itself fails", recorder::rows()),
         (
-            "Two fail at once; the idle task, the supervisor or the kernel fails",
+            "Two tasks fail at once; the idle task, the supervisor or the kernel fails",
             system::rows(),
         ),
         (
@@ -67,16 +68,16 @@ pub fn groups() -> Vec<Group> {
             supervisor::rows(),
         ),
         (
-            "Bounds: watchdog, a time source that stands still, a controller without answer",
+            "Bounded time: the watchdog, a stopped time source, a controller that does not answer",
             bounds::rows(),
         ),
         ("Errors of commands and transfers", errors::rows()),
         (
-            "The card is gone, another one, or write protected",
+            "The card is removed, replaced or write protected",
             cards::rows(),
         ),
         ("What is on the card is damaged", damage::rows()),
-        ("The card has no free space", full::rows()),
+        ("The log or the record slots are full", full::rows()),
         ("Retained RAM is damaged", retained::rows()),
     ]
     .into_iter()
@@ -84,7 +85,7 @@ pub fn groups() -> Vec<Group> {
     .collect()
 }
 
-/// One test for each row, and one that the document is that of these rows.
+/// One test for each row, and one for the document.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let folder = std::env::var_os(FOLDER).map(PathBuf::from);
     let mut trials = rows_as_trials(session, folder);
@@ -107,7 +108,7 @@ fn listed() -> Matrix {
     }
 }
 
-/// One test for each row; each that passes leaves its line in the folder.
+/// One test for each row; a row that passes writes its line into the folder.
 pub fn rows_as_trials(session: &Arc<Session>, folder: Option<PathBuf>) -> Vec<Trial> {
     groups()
         .into_iter()

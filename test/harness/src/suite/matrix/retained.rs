@@ -1,4 +1,4 @@
-//! A client fails, and at that moment retained RAM is overwritten.
+//! A client fails, and a part of retained RAM is overwritten at that moment.
 
 use super::scene::{NOWHERE, SOON, Scene};
 use super::used_card::BOOTS_BEFORE;
@@ -7,10 +7,10 @@ use crate::evidence::Crash;
 use crate::sabotage::{Deed, Work};
 use anyhow::{Context, Result, ensure};
 
-/// The retained region.
+/// Address of the retained region.
 const RETAINED: u32 = 0x80c0_0000;
-/// Its blocks that are damaged one by one: header, mailbox, location cache, log ring, and the first of what the ring's
-/// pages are found by.
+/// How many of its first blocks are damaged, one in each crash: header, mailbox, location cache, log ring, and the start
+/// of the index of the ring's pages.
 const RETAINED_BLOCKS: u32 = 24;
 /// Length of a block.
 const BLOCK: u32 = 512;
@@ -23,15 +23,15 @@ pub fn rows() -> Vec<Row> {
     vec![
         row(
             "retained-damaged",
-            "one block of the retained region is overwritten in the moment of the crash; each of the first 24 in turn",
-            "recorded, in time or late",
+            "one block of the retained region is overwritten at the moment of the crash; each of the first 24 in turn",
+            "recorded, before the restart or late",
             "X3 P8",
             retained,
         ),
         row(
             "retained-header",
-            "the header of the retained region is overwritten in the moment of the crash",
-            "recorded before the restart; the boots go on, and the next crash is recorded too",
+            "the header of the retained region is overwritten at the moment of the crash",
+            "recorded before the restart; the number of the boot is not lost, and the next crash is recorded too",
             "X3 P8",
             header,
         ),
@@ -48,7 +48,7 @@ fn retained(mut scene: Scene<'_>) -> Result<()> {
             .system
             .debugger
             .set_memory(RETAINED + block * BLOCK, &noise)?;
-        // What was only in RAM may have been in that block.
+        // Log records that were only in RAM may have been in that block.
         scene
             .recovers(&[Crash::panic("saboteur").whenever()], 0)
             .with_context(|| format!("block {block} of the retained region was overwritten"))?;

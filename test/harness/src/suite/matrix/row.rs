@@ -1,4 +1,4 @@
-//! A row of the matrix.
+//! A row of the fault matrix that runs in QEMU.
 
 use super::scene::Scene;
 use crate::matrix_document::RowLine;
@@ -6,31 +6,31 @@ use crate::sabotage::APP;
 use crate::suite::Rig;
 use anyhow::Result;
 
-/// What a row does.
+/// The function of a row.
 type RunRow = Box<dyn FnOnce(&Rig) -> Result<()> + Send>;
 
 /// A row.
 pub struct Row {
-    /// What it is called, in the document and as a test.
+    /// Its name in the document, and of its test; stable.
     pub id: String,
     /// Who fails.
     pub who: String,
     /// State of controller and card at that moment.
     pub state: String,
-    /// What is broken beside.
+    /// What else is broken.
     pub broken: &'static str,
-    /// What is looked for afterwards, beside what is looked for in each row.
+    /// What is checked afterwards, in addition to what each row checks.
     pub outcome: &'static str,
     /// The requirements that it proves.
     pub requirements: &'static str,
     /// The application.
     pub app: &'static str,
-    /// Does it.
+    /// Runs it.
     pub run: RunRow,
 }
 
 impl Row {
-    /// One in which nothing else is broken. It begins before the first instruction of a machine with a card
+    /// A row in which nothing else is broken. `run` gets a machine before its first instruction, with a card
     /// that was used before.
     pub fn sound(
         id: impl Into<String>,
@@ -52,7 +52,7 @@ impl Row {
         }
     }
 
-    /// The same, but the system is up and logging.
+    /// The same, but `run` gets a system that is up and logging.
     pub fn logging(
         id: impl Into<String>,
         who: impl Into<String>,
@@ -73,12 +73,12 @@ impl Row {
         Self { app, ..self }
     }
 
-    /// The same, but this is broken.
+    /// The same, but `broken` is broken.
     pub fn with(self, broken: &'static str) -> Self {
         Self { broken, ..self }
     }
 
-    /// Its line in the document.
+    /// As it is listed.
     pub fn line(&self) -> RowLine {
         RowLine {
             id: self.id.clone(),
@@ -92,9 +92,9 @@ impl Row {
     }
 }
 
-/// Where nothing is broken.
+/// What is broken: nothing.
 pub const NOTHING: &str = "nothing";
-/// Where the recorder has nothing to do.
+/// State of controller and card: the recorder has nothing to do.
 pub const IDLE: &str = "idle, the card in transfer state";
-/// What a healthy system must do.
+/// What is checked: the crash was written in time.
 pub const RECORDED: &str = "recorded before the restart";

@@ -1,7 +1,7 @@
-//! A client fails while controller and card are in some state: every state that can be reached by commands.
+//! A client fails in each state of controller and card that commands lead to.
 //!
-//! The recorder is idle. When the saboteur is about to fail, the harness plays a driver: it writes to the controller's
-//! registers what leads to the state, and lets go.
+//! The recorder is idle. When the saboteur is about to fail, the harness acts as a driver: it writes to the
+//! controller's registers what leads to the state, and lets the machine run.
 
 use super::scene::Scene;
 use super::{NOTHING, RECORDED, Row};
@@ -10,7 +10,7 @@ use crate::evidence::Crash;
 use crate::sabotage::APP;
 use anyhow::{Result, ensure};
 
-/// REQ: M2, M3, M4: whatever state controller and card are in, the emergency brings them back.
+/// REQ: M2, M3, M4: the emergency works from each state of controller and card.
 pub fn rows() -> Vec<Row> {
     STATES
         .iter()
@@ -27,8 +27,8 @@ pub fn rows() -> Vec<Row> {
         .collect()
 }
 
-/// What the record must say that the controller was found in, where the state's name leaves no doubt
-/// (`crashlog_format::found`).
+/// The state in which the controller was found, as the crash must say it, where the name of the state tells
+/// (codes of `crashlog_format::found`).
 fn expected(state: &str) -> Option<u64> {
     match state {
         "clock-off" => Some(2),
@@ -50,7 +50,7 @@ fn struck(mut scene: Scene<'_>, state: &str, steps: &[controller::Action]) -> Re
         .and_then(|record| record["emergency"]["controller"].as_u64());
     ensure!(
         expected(state).is_none_or(|code| said == Some(code)),
-        "the controller was found in state {said:?}, and should be in {:?}",
+        "the crash says that the controller was in state {said:?}, and not {:?}",
         expected(state)
     );
     Ok(())

@@ -1,4 +1,4 @@
-//! The supervisor hangs, or fails, while it describes a crash: a note of it is in retained RAM by then.
+//! The supervisor hangs or fails while it describes a crash, of which a part is in retained RAM then.
 
 use super::scene::{NOWHERE, Scene, is_late};
 use super::{IDLE, Row};
@@ -7,18 +7,18 @@ use crate::sabotage::{Deed, Failing, Work};
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-/// Where the supervisor has made its first note, and asks the kernel which fault it was.
+/// Functions where the supervisor has stored task and time, and asks the kernel for the fault.
 const WHICH_FAULT: &[&[&str]] = &[&["ContextWriter", "note"], &["kipc::read_task_status"]];
-/// Where it begins to copy the stack.
+/// The function that copies the stack.
 const STACK: &[&[&str]] = &[&["capture::excerpt"]];
-/// Where the description is complete, and the mailbox not armed.
+/// Functions where the description is complete, and the mailbox is not armed.
 const COMPLETE: &[&[&str]] = &[&["ContextWriter", "finish"], &["Supervisor", "take"]];
 /// A branch to itself, in Thumb.
 const LOOP: [u8; 2] = [0xfe, 0xe7];
-/// How such a record is late.
+/// The reason why such a crash is late.
 const LATE: &str = "supervisor did not call the recorder";
 
-/// REQ: X1, X3, X4: a crash that the supervisor does not come to handing over is recorded by the next boot.
+/// REQ: X1, X3, X4: a crash that the supervisor does not hand over to the recorder is written by the next boot.
 pub fn rows() -> Vec<Row> {
     let row = |id: &str, who: &str, outcome, requirements, run: fn(Scene<'_>) -> Result<()>| {
         Row::logging(id, who, IDLE, outcome, requirements, run)
@@ -26,20 +26,23 @@ pub fn rows() -> Vec<Row> {
     vec![
         row(
             "supervisor-hangs-first",
-            "a client, then the supervisor hangs as it begins to describe that",
-            "the watchdog restarts the system; recorded late, with the reason: task and time",
+            "a client, then the supervisor hangs when it starts to describe the crash",
+            "the watchdog restarts the system; recorded late, with the reason, task and time",
             "X1 X3",
             |scene| {
                 hangs(scene, WHICH_FAULT, |record| {
-                    ensure!(record["fault"].is_null(), "nobody has asked for the fault");
+                    ensure!(
+                        record["fault"].is_null(),
+                        "there is a fault, but it was never read"
+                    );
                     has_no_stack(record)
                 })
             },
         ),
         row(
             "supervisor-hangs-middle",
-            "a client, then the supervisor hangs as it copies the stack",
-            "the watchdog restarts the system; recorded late, with the reason: task, fault and time",
+            "a client, then the supervisor hangs while it copies the stack",
+            "the watchdog restarts the system; recorded late, with the reason, task, fault and time",
             "X1 X3",
             |scene| {
                 hangs(scene, STACK, |record| {
@@ -51,7 +54,7 @@ pub fn rows() -> Vec<Row> {
         row(
             "supervisor-hangs-last",
             "a client, then the supervisor hangs before it calls the recorder",
-            "the watchdog restarts the system; recorded late, with the reason and everything else",
+            "the watchdog restarts the system; recorded late, complete, with the reason",
             "X1 X3",
             |scene| {
                 hangs(scene, COMPLETE, |record| {
@@ -67,8 +70,8 @@ pub fn rows() -> Vec<Row> {
         ),
         row(
             "supervisor-fails-describing",
-            "a client, then the supervisor fails as it copies the stack",
-            "both are recorded late",
+            "a client, then the supervisor fails while it copies the stack",
+            "both recorded late",
             "X3 X4",
             fails,
         ),
@@ -89,7 +92,7 @@ fn crash(scene: &mut Scene<'_>, places: &[&[&str]]) -> Result<u32> {
 
 fn hangs(mut scene: Scene<'_>, places: &[&[&str]], check: fn(&Value) -> Result<()>) -> Result<()> {
     let at = crash(&mut scene, places)?;
-    // The reset loads the image anew.
+    // The reset loads the image again.
     scene.system.debugger.set_memory(at, &LOOP)?;
     let records = scene.recovers(&[Crash::panic("fatal").late()], 1)?;
     let [record] = &*records else {
@@ -123,7 +126,7 @@ fn is_store(record: &Value) -> Result<()> {
 fn has_no_stack(record: &Value) -> Result<()> {
     ensure!(
         record["segments"].as_array().is_some_and(Vec::is_empty),
-        "what was half written was taken for whole: {}",
+        "an incomplete segment was taken for complete: {}",
         record["segments"]
     );
     Ok(())

@@ -1,4 +1,4 @@
-//! Somebody fails while card and controller are suspended, on the way there, and on the way back.
+//! A client or the recorder fails while controller and card are suspended, or are being suspended or resumed.
 
 use super::scene::{NOWHERE, SOON, Scene, is_blank};
 use super::{RECORDED, Row};
@@ -7,17 +7,18 @@ use crate::sabotage::{CLOCK_OFF, Deed, Failing, POWER_OFF, RecorderState, Stop, 
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-/// What the record says that the controller was doing: without a clock, without power (`crashlog_format::found`).
+/// States in which the controller was found, as the crash has them: clock off, power off
+/// (`crashlog_format::found`).
 const NO_CLOCK: u64 = 2;
 const NO_POWER: u64 = 10;
-/// Milliseconds after which a card is at rest: the applications say 10.
+/// Milliseconds of sleep after which the card is suspended; the applications have 10.
 const REST: u32 = 30;
-/// Ticks that are not reached: the saboteur is told when to strike by [`Scene::strike_here`].
+/// More ticks than pass: [`Scene::strike_here`] says when the saboteur strikes.
 const LATER: u32 = 1 << 24;
-/// Writes to the controller with which resuming begins.
+/// How many of the first writes to the controller are interrupted when it is resumed.
 const RESUMING: u32 = 8;
 
-/// REQ: M4, K4: a crash while card and controller are suspended, half way into it and half way out of it.
+/// REQ: M4, K4: a crash while controller and card are suspended, and in the middle of suspend and resume.
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, text, app, code) in [
@@ -44,7 +45,7 @@ pub fn rows() -> Vec<Row> {
             )
             .on(app)
         };
-        let says = "recorded before the restart; the record says what the controller was found in";
+        let says = "recorded before the restart; the crash has the controller's state";
         rows.extend([
             row("client", "a client", says, "M4 X5", |scene, code| {
                 fails(scene, Deed::Jump(NOWHERE), "saboteur", code)
@@ -55,20 +56,20 @@ pub fn rows() -> Vec<Row> {
             row(
                 "minimal",
                 "a client, then the recorder at its emergency entry",
-                "recorded before the restart, by the minimal second try; the recorder's failure is recorded late",
+                "recorded before the restart, by the minimal second try; the recorder's failure late",
                 "M4 X1 X2",
                 minimal,
             ),
             row(
                 "oops",
                 "a client that is restarted",
-                "the card is resumed, and the oops recorded",
+                "the card is resumed, and the oops is recorded",
                 "K4 P5",
                 oops,
             ),
             row(
                 "resuming",
-                "the recorder, half way out of it: at each of its first eight writes to the controller",
+                "the recorder, while it resumes: at each of its first eight writes to the controller",
                 RECORDED,
                 "K4 M4 X2",
                 resuming,
@@ -76,7 +77,7 @@ pub fn rows() -> Vec<Row> {
             row(
                 "blank",
                 "a client",
-                "the blank card is not written; recorded late on the right one",
+                "the blank card is not written; recorded late on the original one",
                 "M4 M8 X3",
                 blank,
             )
@@ -95,8 +96,8 @@ pub fn rows() -> Vec<Row> {
             Row::sound(
                 format!("suspending-{id}"),
                 who,
-                "half way into being suspended: clock off, and bus power about to be off",
-                "recorded before the restart; the record says what the controller was found in",
+                "in the middle of suspend: clock off, bus power still on",
+                "recorded before the restart; the crash has the controller's state",
                 "K4 M4",
                 run,
             )
@@ -106,7 +107,7 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-/// Starts up, and leaves the recorder alone until the card is suspended.
+/// Boots, and leaves the recorder idle until the card is suspended.
 fn rest(scene: &mut Scene<'_>) -> Result<()> {
     scene.boot()?;
     come_to_rest(scene)
@@ -124,14 +125,14 @@ fn come_to_rest(scene: &mut Scene<'_>) -> Result<()> {
     scene.has(&[], 0).map(drop)
 }
 
-/// The record says that the controller was found like this.
+/// Checks the state in which the controller was found, as the crash has it.
 fn found(records: &[Value], code: u64) -> Result<()> {
     let said = records
         .first()
         .map(|record| &record["emergency"]["controller"]);
     ensure!(
         said.and_then(Value::as_u64) == Some(code),
-        "the controller was found in state {said:?}, and should be in {code}"
+        "the crash says that the controller was in state {said:?}, and not {code}"
     );
     Ok(())
 }
@@ -157,7 +158,7 @@ fn minimal(mut scene: Scene<'_>, _: u64) -> Result<()> {
         records
             .first()
             .is_some_and(|record| record["emergency"]["minimal"] == true),
-        "it was not the minimal try that wrote the record"
+        "the crash was not written by the minimal try"
     );
     Ok(())
 }
@@ -201,7 +202,7 @@ fn blank(mut scene: Scene<'_>, _: u64) -> Result<()> {
     scene.with_the_right_card(Crash::panic("saboteur").late(), seen.accepted)
 }
 
-/// Stops behind the first write to the controller with which the recorder suspends it.
+/// Stops behind the first write with which the recorder suspends the controller.
 fn half_way(scene: &mut Scene<'_>) -> Result<u32> {
     scene.boot()?;
     scene.has(&[], 1)?;

@@ -1,4 +1,4 @@
-//! A card that was used before: with it a row shows that nothing older is harmed.
+//! A card that was used before, so that each row can check that nothing older changes.
 
 use super::scene::{SOON, Scene};
 use crate::evidence::Crash;
@@ -10,36 +10,37 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// Boots that are on it.
+/// Boots on it.
 pub const BOOTS_BEFORE: u64 = 2;
-/// Crash records that are on it.
+/// Crashes on it.
 pub const RECORDS_BEFORE: u64 = 2;
 
-/// Where the tasks failed that left them: no row has them fail there.
+/// Addresses at which the tasks failed. No row uses them: it would be a repetition.
 const PANICKED: u32 = 0xf000;
 const FAILED: [u32; 3] = [0x808f_0001, 0, 0];
 
-/// So much is looked at at a time, for whether it is zeros.
+/// Bytes of a piece; pieces of zeros are not kept.
 const PIECE: usize = 4_096;
 
-/// Its length, and what is not zeros: where, and what.
+/// A card in memory.
 struct Content {
     length: u64,
+    /// Offset and content of each piece that is not all zeros.
     pieces: Vec<(u64, Vec<u8>)>,
 }
 
-/// Made when it is first asked for.
+/// Made when it is first needed.
 static CONTENT: Mutex<Option<Content>> = Mutex::new(None);
 
 impl<'r> Scene<'r> {
-    /// A card with records and a log of earlier boots, and the machine before its first instruction.
+    /// A machine before its first instruction, with a card that has crashes and a log of earlier boots.
     pub fn set(rig: &'r Rig) -> Result<Self> {
         let card = rig.artefacts.path("card.img");
         put(rig, &card)?;
         Self::with(rig, card)
     }
 
-    /// The same, up and logging.
+    /// The same, with a system that is up and logging.
     pub fn ready(rig: &'r Rig) -> Result<Self> {
         let mut scene = Self::set(rig)?;
         scene.begin()?;
@@ -47,7 +48,7 @@ impl<'r> Scene<'r> {
     }
 }
 
-/// Makes a file that is such a card.
+/// Writes such a card into a file.
 fn put(rig: &Rig, card: &Path) -> Result<()> {
     let mut content = CONTENT.lock().unwrap_or_else(PoisonError::into_inner);
     let content = match &mut *content {
@@ -62,7 +63,8 @@ fn put(rig: &Rig, card: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A boot with the fault of a task that is restarted and then one that is not, and a boot that was switched off.
+/// Makes the card: a boot with the fault of a task that is restarted and a crash of the system, and a boot that
+/// was switched off.
 fn make(rig: &Rig) -> Result<Content> {
     let mut scene = Scene::with_card_of(rig, "64M")?;
     scene.begin()?;
