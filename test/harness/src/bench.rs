@@ -116,10 +116,10 @@ pub fn run(profile: Option<&str>) -> Result<()> {
     ));
     rows.push((RESTART.to_owned(), vec![crash]));
     tool.verify(&card)?;
-    let records = tool.records(&card)?;
+    let crashes = tool.crashes(&card)?;
     ensure!(
-        records.len() == 1 && records[0]["late"].is_null(),
-        "the emergency write did not succeed: {records:?}"
+        crashes.len() == 1 && crashes[0]["late"].is_null(),
+        "the emergency write did not succeed: {crashes:?}"
     );
     if let Some(row) = profile {
         print!("{}", profiles(&rows, row));

@@ -120,10 +120,10 @@ fn crash(qemu: &Qemu, tool: &Tool, image: &Image, setting: &CrashSetup) -> Resul
         counter.run_to(&[entry])?;
     }
     let count = counter.count_to_reset()?;
-    let records = tool.records(&card)?;
+    let crashes = tool.crashes(&card)?;
     ensure!(
-        records.len() == 1 && records[0]["late"].is_null(),
-        "the emergency write did not succeed: {records:?}"
+        crashes.len() == 1 && crashes[0]["late"].is_null(),
+        "the emergency write did not succeed: {crashes:?}"
     );
     artefacts.discard();
     Ok(count)

@@ -81,7 +81,7 @@ impl DemoRun<'_> {
             "Sending {} bytes to the console, {rate} a second",
             text.len()
         )));
-        let player = machine.uart1.play(text.to_vec(), Some(rate))?;
+        let sending = machine.uart1.send(text.to_vec(), Some(rate))?;
         machine.uart5.watch(
             "that the second boot has begun",
             LIMIT,
@@ -90,7 +90,7 @@ impl DemoRun<'_> {
         )?;
         tell(Message::Note(&format!(
             "The system has restarted; {} bytes have been sent",
-            player.sent()
+            sending.sent()
         )));
         let found = |line: &str| line.contains("newest is 1: panic of task `worker`");
         machine.uart5.watch(
@@ -100,7 +100,7 @@ impl DemoRun<'_> {
             found,
         )?;
         ensure!(
-            player.finish(LIMIT),
+            sending.finish(LIMIT),
             "the console task did not read everything that was sent within {LIMIT:?}"
         );
         self.wait_for_end(&card, text)?;
@@ -141,29 +141,25 @@ impl DemoRun<'_> {
     /// Compares what is on the card with what must be there.
     fn check(&self, card: PathBuf, text: &[u8]) -> Result<DemoResult> {
         self.tool.verify(&card)?;
-        let records = self.tool.records(&card)?;
+        let crashes = self.tool.crashes(&card)?;
         ensure!(
-            records.len() == 1,
-            "one crash, but {} records",
-            records.len()
+            crashes.len() == 1,
+            "one crash, but {} crashes",
+            crashes.len()
         );
-        let record = self.tool.record(&card, 1)?;
+        let crash = self.tool.crash(&card, 1)?;
         ensure!(
-            record["task"] == "worker" && record["reason"] == "panic",
-            "the record is not the worker's: {record:#}"
-        );
-        ensure!(
-            record["late"].is_null(),
-            "the record was written late: {}",
-            record["late"]
+            crash["task"] == "worker" && crash["reason"] == "panic",
+            "the crash is not the worker's: {crash:#}"
         );
         ensure!(
-            record["boot"] == 1,
-            "the record is of boot {}",
-            record["boot"]
+            crash["late"].is_null(),
+            "the crash was written late: {}",
+            crash["late"]
         );
+        ensure!(crash["boot"] == 1, "the crash is of boot {}", crash["boot"]);
 
-        let accepted = record["log_records"]
+        let accepted = crash["log_records"]
             .as_u64()
             .context("the record does not say how many log records there were")?;
         let sequences = self.tool.sequences(&card, 1)?;
@@ -203,7 +199,7 @@ impl DemoRun<'_> {
         );
         Ok(DemoResult {
             card,
-            crash: record,
+            crash,
             console: [first.len(), second.len()],
             log_records: sequences.len(),
         })

@@ -352,7 +352,7 @@ impl System {
             accepted: word(0)?,
             durable: word(1)?,
             state: RecorderState::of(word(2)?),
-            records: word(3)?,
+            crashes: word(3)?,
             error: word(4)?,
             no_card: word(5)? == 1,
         })

@@ -128,7 +128,7 @@ impl Port {
     }
 
     /// Starts to send `bytes` to the guest at `rate` bytes per second (`None`: as fast as the guest reads).
-    pub fn play(&self, bytes: Vec<u8>, rate: Option<u32>) -> Result<Player> {
+    pub fn send(&self, bytes: Vec<u8>, rate: Option<u32>) -> Result<Sending> {
         let stream = self
             .stream
             .try_clone()
@@ -142,7 +142,7 @@ impl Port {
         });
         let theirs = progress.clone();
         let thread = std::thread::spawn(move || feed(stream, &bytes, rate, &theirs));
-        Ok(Player {
+        Ok(Sending {
             progress,
             thread: Some(thread),
         })
@@ -196,7 +196,7 @@ fn collect(mut stream: UnixStream, mut log: File, shared: &Shared) {
 }
 
 /// Bytes on their way to a serial port. Dropping it stops the sending.
-pub struct Player {
+pub struct Sending {
     progress: Arc<Progress>,
     thread: Option<JoinHandle<()>>,
 }
@@ -206,7 +206,7 @@ struct Progress {
     sent: AtomicUsize,
 }
 
-impl Player {
+impl Sending {
     /// How many bytes are in QEMU's socket or beyond. The guest may have read fewer.
     pub fn sent(&self) -> usize {
         self.progress.sent.load(Ordering::Acquire)
@@ -230,7 +230,7 @@ impl Player {
     }
 }
 
-impl Drop for Player {
+impl Drop for Sending {
     fn drop(&mut self) {
         self.progress.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
@@ -239,7 +239,7 @@ impl Drop for Player {
     }
 }
 
-/// Sends `bytes` until all are sent, the player is dropped, or QEMU has ended.
+/// Sends `bytes` until all are sent, the [`Sending`] is dropped, or QEMU has ended.
 fn feed(mut stream: UnixStream, bytes: &[u8], rate: Option<u32>, progress: &Progress) {
     const SLICE: Duration = Duration::from_millis(10);
     let chunk = rate.map_or(4096, |rate| (rate as usize / 100).max(1));
@@ -307,18 +307,18 @@ mod tests {
     fn everything_that_is_sent_arrives() {
         let (port, mut guest) = pair();
         let bytes: Vec<u8> = (0..300_000_u32).map(|i| i.to_le_bytes()[0]).collect();
-        let player = port.play(bytes.clone(), None).expect("player");
+        let sending = port.send(bytes.clone(), None).expect("sending");
         let mut got = vec![0; bytes.len()];
         guest.read_exact(&mut got).expect("read");
-        assert!(player.finish(Duration::from_secs(5)) && player.sent() == bytes.len());
+        assert!(sending.finish(Duration::from_secs(5)) && sending.sent() == bytes.len());
         assert!(got == bytes);
     }
 
     #[test]
-    fn a_player_without_a_reader_can_be_dropped() {
+    fn a_sending_without_a_reader_can_be_dropped() {
         let (port, _guest) = pair();
-        let player = port.play(vec![0; 10_000_000], None).expect("player");
-        assert!(!player.finish(Duration::from_millis(100)));
-        drop(player);
+        let sending = port.send(vec![0; 10_000_000], None).expect("sending");
+        assert!(!sending.finish(Duration::from_millis(100)));
+        drop(sending);
     }
 }

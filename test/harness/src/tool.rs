@@ -96,7 +96,7 @@ impl Tool {
     }
 
     /// The crashes, as `list --json` has them.
-    pub fn records(&self, card: &Path) -> Result<Vec<Value>> {
+    pub fn crashes(&self, card: &Path) -> Result<Vec<Value>> {
         let value = self.json(["list".as_ref(), "--json".as_ref(), card.as_os_str()])?;
         value["records"]
             .as_array()
@@ -105,7 +105,7 @@ impl Tool {
     }
 
     /// One crash, as `show --json` has it.
-    pub fn record(&self, card: &Path, sequence: u64) -> Result<Value> {
+    pub fn crash(&self, card: &Path, sequence: u64) -> Result<Value> {
         let sequence = sequence.to_string();
         self.json([
             "show".as_ref(),

@@ -87,7 +87,7 @@ pub struct Seen {
     /// State of the recorder.
     pub state: RecorderState,
     /// Crashes on the card.
-    pub records: u32,
+    pub crashes: u32,
     /// Code of the client's last error; 0 is none.
     pub error: u32,
     /// Whether the recorder says that its slot is empty.

@@ -85,11 +85,11 @@ fn unsaved(rig: &Rig, card: Option<&Path>, why: &str) -> Result<Cases> {
         |_| {},
         |line| line.contains("nothing is being saved") && line.contains(why),
     )?;
-    let player = machine
+    let sending = machine
         .uart1
-        .play(b"a line that is kept in RAM\n".repeat(2_000), Some(20_000))?;
+        .send(b"a line that is kept in RAM\n".repeat(2_000), Some(20_000))?;
     std::thread::sleep(WATCHED);
-    ensure!(player.sent() > 0, "the console task read nothing");
+    ensure!(sending.sent() > 0, "the console task read nothing");
     let said = machine.uart5.next_line(Duration::ZERO);
     ensure!(
         said.as_ref().is_none_or(|line| !line.contains("boot 2")),
@@ -99,7 +99,7 @@ fn unsaved(rig: &Rig, card: Option<&Path>, why: &str) -> Result<Cases> {
         !machine.qmp.events().contains(&"RESET".to_owned()),
         "the system restarted"
     );
-    drop(player);
+    drop(sending);
     machine.quit()?;
     if let (Some(card), Some(before)) = (card, before) {
         ensure!(fs::read(card)? == before, "the card was written");

@@ -2,7 +2,7 @@
 //! are written are bounded.
 
 use super::{Cases, Rig, Session};
-use crate::evidence::{Crash, Evidence};
+use crate::evidence::{Evidence, Expected};
 use crate::sabotage::{APP, Deed, Failing, RecorderState, Stop, System, Work};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -45,7 +45,8 @@ fn begin(rig: &Rig, card: &Path) -> Result<(System, Evidence)> {
         system.go_to(Stop::Struck)?;
         let accepted = system.seen()?.accepted;
         system.boot()?;
-        (evidence, _) = evidence.after(&rig.tool, card, &[Crash::panic("saboteur")], accepted)?;
+        (evidence, _) =
+            evidence.after(&rig.tool, card, &[Expected::panic("saboteur")], accepted)?;
     }
     system
         .machine
@@ -67,9 +68,9 @@ fn panics(rig: &Rig, cycles: u32) -> Result<Cases> {
             seen.state == RecorderState::Ready && seen.durable >= 1 && seen.error == 0,
             "after crash {cycle} logging does not go on: {seen:?}"
         );
-        let crash = [Crash::panic("fatal")];
+        let expected = [Expected::panic("fatal")];
         (evidence, _) = evidence
-            .after(&rig.tool, &card, &crash, 1)
+            .after(&rig.tool, &card, &expected, 1)
             .with_context(|| format!("after crash {cycle}"))?;
         most = most.max(writes.since_last()?);
     }
@@ -91,7 +92,7 @@ fn oopses(rig: &Rig, cycles: u32) -> Result<Cases> {
             .go_to(Stop::Done)
             .with_context(|| format!("after oops {cycle}"))?;
         (evidence, _) = evidence
-            .after(&rig.tool, &card, &[Crash::oops("victim")], 0)
+            .after(&rig.tool, &card, &[Expected::oops("victim")], 0)
             .with_context(|| format!("after oops {cycle}"))?;
         system.go_to(Stop::Ready)?;
     }
@@ -101,16 +102,16 @@ fn oopses(rig: &Rig, cycles: u32) -> Result<Cases> {
 /// Checks that the first crashes are there, and one for the loop.
 fn finish(evidence: &Evidence, cycles: u32, task: &str) -> Result<Cases> {
     let (looped, first) = evidence
-        .records
+        .crashes
         .split_last()
-        .context("there are no records")?;
+        .context("there are no crashes")?;
     ensure!(
-        first.len() == FIRST as usize && first.iter().all(|record| record["task"] == "saboteur"),
-        "the first records are not what is left: {first:#?}"
+        first.len() == FIRST as usize && first.iter().all(|crash| crash["task"] == "saboteur"),
+        "the first crashes are not what is left: {first:#?}"
     );
     ensure!(
         looped["task"] == task && looped["repeats"] == cycles - 1,
-        "{cycles} crashes of {task}, but the last record is {looped}"
+        "{cycles} crashes of {task}, but the last crash is {looped}"
     );
     Ok(Cases {
         passed: cycles as usize,

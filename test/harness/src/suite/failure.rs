@@ -111,12 +111,12 @@ impl<'a> Stopped<'a> {
             .watch("that the crash was found", LIMIT, |_| {}, found)?;
         self.machine.quit()?;
         self.rig.tool.verify(&self.card)?;
-        let records = self.rig.tool.records(&self.card)?;
+        let crashes = self.rig.tool.crashes(&self.card)?;
         ensure!(
-            records.len() == 1,
-            "one failure, but these records: {records:#?}"
+            crashes.len() == 1,
+            "one failure, but these crashes: {crashes:#?}"
         );
-        let record = self.rig.tool.json([
+        let crash = self.rig.tool.json([
             OsStr::new("show"),
             OsStr::new("--json"),
             OsStr::new("--archive"),
@@ -124,16 +124,12 @@ impl<'a> Stopped<'a> {
             self.card.as_os_str(),
         ])?;
         ensure!(
-            record["reason"] == "kernel" && record["late"] == "no emergency write",
-            "the record is another: {record:#}"
+            crash["reason"] == "kernel" && crash["late"] == "no emergency write",
+            "the crash is another: {crash:#}"
         );
+        ensure!(crash["boot"] == 1, "the crash is of boot {}", crash["boot"]);
         ensure!(
-            record["boot"] == 1,
-            "the record is of boot {}",
-            record["boot"]
-        );
-        ensure!(
-            record["log_records"].as_u64().is_some(),
+            crash["log_records"].as_u64().is_some(),
             "no number of log records"
         );
         // The text for people has the tasks, too.
@@ -147,28 +143,28 @@ impl<'a> Stopped<'a> {
             text.contains("What every task was doing"),
             "the report does not show the tasks:\n{text}"
         );
-        Ok(record)
+        Ok(crash)
     }
 }
 
 /// A segment of a crash, which must be sound.
-fn segment<'a>(record: &'a Value, kind: &str) -> Result<&'a Value> {
-    record["segments"]
+fn segment<'a>(crash: &'a Value, kind: &str) -> Result<&'a Value> {
+    crash["segments"]
         .as_array()
         .and_then(|segments| segments.iter().find(|segment| segment["kind"] == kind))
         .filter(|segment| segment["sound"] == true)
-        .with_context(|| format!("no sound segment {kind}: {record:#}"))
+        .with_context(|| format!("no sound segment {kind}: {crash:#}"))
 }
 
 /// All tasks, as the crash lists them.
-fn tasks(record: &Value) -> Result<&Vec<Value>> {
-    segment(record, "tasks")?["tasks"]
+fn tasks(crash: &Value) -> Result<&Vec<Value>> {
+    segment(crash, "tasks")?["tasks"]
         .as_array()
         .context("the segment has no tasks")
 }
 
-fn check_tasks(record: &Value) -> Result<()> {
-    let tasks = tasks(record)?;
+fn check_tasks(crash: &Value) -> Result<()> {
+    let tasks = tasks(crash)?;
     let names: Vec<_> = tasks
         .iter()
         .filter_map(|task| task["task"].as_str())
@@ -188,8 +184,8 @@ fn check_tasks(record: &Value) -> Result<()> {
     Ok(())
 }
 
-fn epitaph(record: &Value) -> Result<&str> {
-    segment(record, "epitaph")?["text"]
+fn epitaph(crash: &Value) -> Result<&str> {
+    segment(crash, "epitaph")?["text"]
         .as_str()
         .context("the epitaph is no text")
 }
@@ -200,27 +196,27 @@ fn kernel_jumps_nowhere(rig: &Rig, function: &str) -> Result<Cases> {
     stopped.run_to("kernel", function)?;
     let registers = stopped.debugger.registers()?;
     stopped.debugger.set_register(PC, NOWHERE)?;
-    let record = stopped.recorded()?;
+    let crash = stopped.recorded()?;
     ensure!(
-        record["task"] == "kernel" && record["task_index"] == 0xffff,
-        "the record is not the kernel's: {record:#}"
+        crash["task"] == "kernel" && crash["task_index"] == 0xffff,
+        "the crash is not the kernel's: {crash:#}"
     );
-    let epitaph = epitaph(&record)?;
+    let epitaph = epitaph(&crash)?;
     ensure!(
         epitaph.starts_with("kernel prefetch abort at 0x10: IFSR "),
         "the epitaph is {epitaph:?}"
     );
-    let (sp, pc) = (&record["registers"]["sp"], &record["registers"]["pc"]);
+    let (sp, pc) = (&crash["registers"]["sp"], &crash["registers"]["pc"]);
     ensure!(
         *sp == registers[13] && *pc == NOWHERE,
         "sp {sp} and pc {pc}, not {} and {NOWHERE}",
         registers[13]
     );
     ensure!(
-        record["registers"]["r4"] == registers[4] && record["registers"]["lr"] == registers[14],
-        "r4 and lr are not those of the kernel: {record:#}"
+        crash["registers"]["r4"] == registers[4] && crash["registers"]["lr"] == registers[14],
+        "r4 and lr are not those of the kernel: {crash:#}"
     );
-    check_tasks(&record)?;
+    check_tasks(&crash)?;
     Ok(Cases::one())
 }
 
@@ -233,18 +229,18 @@ fn kernel_without_a_runnable_task(rig: &Rig) -> Result<Cases> {
             .debugger
             .set_memory(address, &vec![0; size as usize])?;
     }
-    let record = stopped.recorded()?;
-    let epitaph = epitaph(&record)?;
+    let crash = stopped.recorded()?;
+    let epitaph = epitaph(&crash)?;
     ensure!(epitaph == "no runnable task", "the epitaph is {epitaph:?}");
-    check_tasks(&record)?;
+    check_tasks(&crash)?;
     // Tasks that are woken still run; when they wait again there is no idle task. The chain of calls shows
     // where the kernel noticed.
-    let chain = record["chain"].to_string();
+    let chain = crash["chain"].to_string();
     ensure!(
         chain.contains("kern::fail::die") && chain.contains("kern::table::Kernel>::pick"),
         "the chain of calls is {chain}"
     );
-    segment(&record, "stack")?;
+    segment(&crash, "stack")?;
     Ok(Cases::one())
 }
 
@@ -253,17 +249,17 @@ fn kernel_with_a_bad_stack_pointer(rig: &Rig) -> Result<Cases> {
     let mut stopped = Stopped::ready(rig)?;
     stopped.run_to("kernel", IN_AN_INTERRUPT)?;
     stopped.debugger.set_register(SP, NOWHERE)?;
-    let record = stopped.recorded()?;
-    let epitaph = epitaph(&record)?;
+    let crash = stopped.recorded()?;
+    let epitaph = epitaph(&crash)?;
     ensure!(
         epitaph.starts_with("kernel data abort at 0x801") && epitaph.contains("address 0x"),
         "the epitaph is {epitaph:?}"
     );
     ensure!(
-        segment(&record, "stack").is_err(),
+        segment(&crash, "stack").is_err(),
         "the crash has a stack, but there is none at {NOWHERE:#x}"
     );
-    check_tasks(&record)?;
+    check_tasks(&crash)?;
     Ok(Cases::one())
 }
 
@@ -272,24 +268,24 @@ fn supervisor(rig: &Rig) -> Result<Cases> {
     let mut stopped = Stopped::ready(rig)?;
     stopped.run_to("jefe", IN_THE_SUPERVISOR)?;
     stopped.debugger.set_register(PC, NOWHERE)?;
-    let record = stopped.recorded()?;
+    let crash = stopped.recorded()?;
     ensure!(
-        record["task"] == "jefe" && record["fault"] == "IllegalText",
-        "the record is another: {record:#}"
+        crash["task"] == "jefe" && crash["fault"] == "IllegalText",
+        "the crash is another: {crash:#}"
     );
-    let epitaph = epitaph(&record)?;
+    let epitaph = epitaph(&crash)?;
     ensure!(
         epitaph == "supervisor fault: IllegalText",
         "the epitaph is {epitaph:?}"
     );
     ensure!(
-        record["registers"]["pc"] == NOWHERE,
+        crash["registers"]["pc"] == NOWHERE,
         "the program counter is {}",
-        record["registers"]["pc"]
+        crash["registers"]["pc"]
     );
-    check_tasks(&record)?;
+    check_tasks(&crash)?;
     ensure!(
-        tasks(&record)?[0]["current"] == true,
+        tasks(&crash)?[0]["current"] == true,
         "the supervisor must be the current task"
     );
     Ok(Cases::one())

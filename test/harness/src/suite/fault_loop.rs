@@ -48,13 +48,13 @@ fn tasks_are_held(rig: &Rig) -> Result<Cases> {
         repeats(rig, &card, "looper")? == Some(RESETS)
             && (RESTARTS..=RESTARTS + RESETS).contains(&stumbled),
         "more failures: {:#?}",
-        rig.tool.records(&card)?
+        rig.tool.crashes(&card)?
     );
-    let records = rig.tool.records(&card)?;
-    ensure!(records.len() == 2, "two faults, but {records:#?}");
+    let crashes = rig.tool.crashes(&card)?;
+    ensure!(crashes.len() == 2, "two faults, but {crashes:#?}");
     ensure!(
-        records.iter().all(|record| record["boot"] == 1),
-        "the first failures are not kept: {records:#?}"
+        crashes.iter().all(|crash| crash["boot"] == 1),
+        "the first failures are not kept: {crashes:#?}"
     );
     Ok(Cases::one())
 }
@@ -79,7 +79,7 @@ fn wait_for(rig: &Rig, card: &Path, wanted: [(&str, u64); 2]) -> Result<()> {
         ensure!(
             Instant::now() < deadline,
             "after {LIMIT:?} the crashes are these: {:#?}",
-            rig.tool.records(card)?
+            rig.tool.crashes(card)?
         );
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -87,10 +87,10 @@ fn wait_for(rig: &Rig, card: &Path, wanted: [(&str, u64); 2]) -> Result<()> {
 
 /// How often the crash of a task was repeated; `None` if there is none.
 fn repeats(rig: &Rig, card: &Path, task: &str) -> Result<Option<u64>> {
-    let records: Vec<Value> = rig.tool.records(card)?;
-    records
+    let crashes: Vec<Value> = rig.tool.crashes(card)?;
+    crashes
         .iter()
-        .find(|record| record["task"] == task)
-        .map(|record| record["repeats"].as_u64().context("no number of repeats"))
+        .find(|crash| crash["task"] == task)
+        .map(|crash| crash["repeats"].as_u64().context("no number of repeats"))
         .transpose()
 }

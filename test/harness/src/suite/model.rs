@@ -92,9 +92,9 @@ impl Ran {
 
 /// Sends a command to the target, and passes each seed that it has run to `each`.
 fn perform(machine: &Machine, command: &str, mut each: impl FnMut(Ran)) -> Result<()> {
-    let player = machine
+    let sending = machine
         .uart5
-        .play(format!("{command}\n").into_bytes(), None)?;
+        .send(format!("{command}\n").into_bytes(), None)?;
     let mut lines = Vec::new();
     loop {
         let line = machine
@@ -102,7 +102,7 @@ fn perform(machine: &Machine, command: &str, mut each: impl FnMut(Ran)) -> Resul
             .next_line(LIMIT)
             .with_context(|| format!("the target did not end `{command}`"))?;
         if line == "done" {
-            drop(player);
+            drop(sending);
             return Ok(());
         }
         match line.strip_prefix("seed ") {

@@ -53,7 +53,7 @@ fn run_and_kill(rig: &Rig, card: &Path, moment: u64) -> Result<()> {
         &Config::new(&rig.image.elf, Some(card)),
         &rig.artefacts,
     )?;
-    let _player = machine.uart1.play(text(), Some(40_000))?;
+    let _sending = machine.uart1.send(text(), Some(40_000))?;
     machine.run()?;
     std::thread::sleep(Duration::from_millis(moment));
     machine.kill()
@@ -64,7 +64,7 @@ fn cut(rig: &Rig, moment: u64) -> Result<Cases> {
     rig.tool.format(&card)?;
     run_and_kill(rig, &card, moment)?;
     rig.tool.verify(&card).context("after the cut")?;
-    let (before, records) = (rig.tool.console(&card, 1)?, rig.tool.records(&card)?);
+    let (before, crashes) = (rig.tool.console(&card, 1)?, rig.tool.crashes(&card)?);
     let text = text();
     ensure!(
         is_part(&text, &before),
@@ -78,7 +78,7 @@ fn cut(rig: &Rig, moment: u64) -> Result<Cases> {
         &Config::new(&rig.image.elf, Some(&card)),
         &rig.artefacts,
     )?;
-    let _player = machine.uart1.play(text.clone(), Some(40_000))?;
+    let _sending = machine.uart1.send(text.clone(), Some(40_000))?;
     machine.run()?;
     machine.uart5.wait_for("crashlog: ready; boot", LIMIT)?;
     wait_for_boot(rig, &card, boots)?;
@@ -88,12 +88,12 @@ fn cut(rig: &Rig, moment: u64) -> Result<Cases> {
         rig.tool.console(&card, 1)?.starts_with(&before),
         "log lines of the first boot are gone"
     );
-    let after = rig.tool.records(&card)?;
+    let after = rig.tool.crashes(&card)?;
     ensure!(
-        records.iter().all(|old| after
+        crashes.iter().all(|old| after
             .iter()
             .any(|new| new["sequence"] == old["sequence"] && new["task"] == old["task"])),
-        "a crash record is gone"
+        "a crash is gone"
     );
     Ok(Cases::one())
 }

@@ -44,7 +44,7 @@ const SCRIPTS: [(&str, &[&str]); 7] = [
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let [scripts, verb] = [session.clone(), session.clone()];
     vec![
-        // REQ: D4: what supervisor and recorder keep is visible to Humility in a dump.
+        // REQ: D4 (in part): what supervisor and recorder keep is visible to Humility in a dump.
         Trial::test("humility::scripts", move || {
             let outcome = scripts.with_image(DEMO, |image| all(&image.archive));
             scripts.count(outcome)

@@ -6,7 +6,7 @@ use super::matrix::scene::{NOWHERE, SOON, Scene};
 use super::{Cases, Rig, Session};
 use crate::build::SD_APP;
 use crate::controller::{self, Action, NONE, R1, R2, R3, SPARE_BLOCK, STATES};
-use crate::evidence::{Crash, Evidence};
+use crate::evidence::{Evidence, Expected};
 use crate::sabotage::{Deed, Failing, RecorderState, Stop, Work, task};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -128,26 +128,26 @@ fn crash(mut scene: Scene<'_>) -> Result<Cases> {
     for moment in 1..=6 {
         let deed = Deed::Jump(NOWHERE + 4 * moment);
         let seen = scene.strike(Work::Flush(12), 2_500 * moment, deed)?;
-        scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
+        scene.recovers(&[Expected::panic("saboteur")], seen.accepted)?;
         cases.passed += 1;
     }
     let deed = Deed::Fault(task::CRASHLOG);
     let seen = scene.strike(Work::Flush(12), 9_000, deed)?;
-    scene.recovers(&[Crash::panic("crashlog")], seen.accepted)?;
+    scene.recovers(&[Expected::panic("crashlog")], seen.accepted)?;
 
     let how = Failing::STORE;
     let fail = Work::Fail { fatal: false, how };
     scene.system.work(fail, 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;
     let seen = scene.system.seen()?;
-    scene.has(&[Crash::oops("victim")], seen.accepted)?;
+    scene.has(&[Expected::oops("victim")], seen.accepted)?;
 
     scene.system.go_to(Stop::Ready)?;
     scene.system.work(Work::Read, 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;
     let seen = scene.system.seen()?;
     ensure!(
-        seen.error == 0 && seen.records as usize == scene.evidence.records.len(),
+        seen.error == 0 && seen.crashes as usize == scene.evidence.crashes.len(),
         "the device does not read back what is on its card: {seen:?}"
     );
     cases.passed += 2;
@@ -178,7 +178,7 @@ fn states(mut scene: Scene<'_>, by_byte: bool) -> Result<Cases> {
         let seen = scene.strike(Work::Sleep(1_000), SOON, deed)?;
         controller::bring(&mut scene.system.debugger, scene.system.slot, steps)?;
         scene
-            .recovers(&[Crash::panic("saboteur")], seen.accepted)
+            .recovers(&[Expected::panic("saboteur")], seen.accepted)
             .with_context(|| format!("state {id}"))?;
         cases.passed += 1;
     }
@@ -201,7 +201,7 @@ fn comes_back(scene: &mut Scene<'_>, accepted: u32) -> Result<()> {
     // The recorder looks for a card every five seconds.
     scene.system.work(Work::Sleep(6_000), 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;
-    scene.has(&[Crash::panic("saboteur").late()], accepted)?;
+    scene.has(&[Expected::panic("saboteur").late()], accepted)?;
     scene.system.go_to(Stop::Ready)?;
     scene.system.work(Work::Flush(3), 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;

@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Length of a block, and of the card.
 const BLOCK: u64 = 512;
 const SIZE: u64 = 64 << 20;
-/// The recorder's function that reads the self-test's record back.
+/// The recorder's function that reads the self-test's crash back.
 const READ_BACK: &[&str] = &["crashlog_store::self_test::verify"];
 /// The recorder's function that writes it, as it writes each crash.
 const WRITE: &[&str] = &["crashlog_store::emergency::write_record"];
@@ -132,14 +132,14 @@ fn list(rig: &Rig, card: &Path) -> Result<Value> {
         .json(["list".as_ref(), "--json".as_ref(), card.as_os_str()])
 }
 
-/// Number and boot of the self-test's record on the card.
-fn test_record(list: &Value) -> (u64, u64) {
+/// Number and boot of the self-test's crash on the card.
+fn test_crash(list: &Value) -> (u64, u64) {
     let test = &list["self_test"];
     let number = |key: &str| test[key].as_u64().unwrap_or(0);
     (number("sequence"), number("boot"))
 }
 
-/// Each boot tests again and replaces the self-test's record; a crash in between is written before the
+/// Each boot tests again and replaces the self-test's crash; a crash in between is written before the
 /// restart, with all log lines before it.
 fn passes(rig: &Rig) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
@@ -165,25 +165,25 @@ fn passes(rig: &Rig) -> Result<Cases> {
     machine.quit()?;
 
     let listed = list(rig, &card)?;
-    ensure!(test_record(&listed) == (3, 2), "{listed:#}");
+    ensure!(test_crash(&listed) == (3, 2), "{listed:#}");
     let crashes = &listed["card"]["crashes"];
     ensure!(
         crashes["panic"] == 1 && crashes["oops"] == 0 && crashes["kernel"] == 0,
         "the self-test was counted: {crashes}"
     );
-    let record = rig.tool.record(&card, 2)?;
+    let crash = rig.tool.crash(&card, 2)?;
     ensure!(
-        record["task"] == "worker" && record["late"].is_null(),
-        "the record of the crash is another: {record:#}"
+        crash["task"] == "worker" && crash["late"].is_null(),
+        "the crash is another: {crash:#}"
     );
     let sequences = rig.tool.sequences(&card, 1)?;
     ensure!(
-        Some(sequences.len() as u64) == record["log_records"].as_u64()
+        Some(sequences.len() as u64) == crash["log_records"].as_u64()
             && sequences.iter().copied().eq(1..=sequences.len() as u64),
         "log records of boot 1 are missing: {} are there",
         sequences.len()
     );
-    let test = rig.tool.record(&card, 3)?;
+    let test = rig.tool.crash(&card, 3)?;
     ensure!(
         test["reason"] == "self-test" && test["segments"][1]["sound"] == true,
         "{test:#}"
@@ -193,10 +193,10 @@ fn passes(rig: &Rig) -> Result<Cases> {
     starts(&machine, 3, "; self-test passed: record 4, ")?;
     machine.quit()?;
     let now = list(rig, &card)?;
-    ensure!(test_record(&now) == (4, 3), "{now:#}");
+    ensure!(test_crash(&now) == (4, 3), "{now:#}");
     ensure!(
         now["records"] == listed["records"] && now["card"]["crashes"] == listed["card"]["crashes"],
-        "the self-test has changed a record: {now:#}"
+        "the self-test has changed a crash: {now:#}"
     );
     Ok(Cases::one())
 }
@@ -249,7 +249,7 @@ fn other_data(rig: &Rig) -> Result<Cases> {
     held.go_into(READ_BACK)?;
     let card = held.card.clone();
     let listed = list(rig, &card)?;
-    ensure!(test_record(&listed) == (1, 1), "{listed:#}");
+    ensure!(test_crash(&listed) == (1, 1), "{listed:#}");
     let number = |key: &str| listed["card"][key].as_u64().context("no such number");
     // The last of the three blocks in the last slot.
     let slot_blocks = number("slot_bytes")? / BLOCK;
@@ -278,13 +278,11 @@ fn recorder_fails(rig: &Rig) -> Result<Cases> {
     starts(&machine, 2, "; self-test passed: record 3, ")?;
     machine.quit()?;
     let listed = list(rig, &card)?;
-    ensure!(test_record(&listed) == (3, 2), "{listed:#}");
-    let record = rig.tool.record(&card, 2)?;
+    ensure!(test_crash(&listed) == (3, 2), "{listed:#}");
+    let crash = rig.tool.crash(&card, 2)?;
     ensure!(
-        record["task"] == "crashlog"
-            && record["late"].is_null()
-            && record["fault"] == "IllegalText",
-        "the record of the crash is another: {record:#}"
+        crash["task"] == "crashlog" && crash["late"].is_null() && crash["fault"] == "IllegalText",
+        "the crash is another: {crash:#}"
     );
     Ok(Cases::one())
 }
@@ -308,15 +306,15 @@ fn crash_waits(rig: &Rig) -> Result<Cases> {
         .wait_for("was written late, out of retained RAM", LIMIT)?;
     machine.quit()?;
     let listed = list(rig, &card)?;
-    // The record of the first boot.
-    ensure!(test_record(&listed) == (1, 1), "{listed:#}");
+    // The crash of the self-test in the first boot.
+    ensure!(test_crash(&listed) == (1, 1), "{listed:#}");
     let late: Vec<_> = listed["records"]
         .as_array()
         .into_iter()
         .flatten()
-        .filter(|record| record["task"] == "worker" && !record["late"].is_null())
+        .filter(|crash| crash["task"] == "worker" && !crash["late"].is_null())
         .collect();
-    ensure!(late.len() == 1, "no late record of the worker: {listed:#}");
+    ensure!(late.len() == 1, "no late crash of the worker: {listed:#}");
 
     let config = Config::new(&rig.image.elf, Some(&card));
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
@@ -326,7 +324,7 @@ fn crash_waits(rig: &Rig) -> Result<Cases> {
     machine.quit()?;
     let now = list(rig, &card)?;
     ensure!(
-        test_record(&now).0 == 4 && now["records"] == listed["records"],
+        test_crash(&now).0 == 4 && now["records"] == listed["records"],
         "{now:#}"
     );
     Ok(Cases::one())

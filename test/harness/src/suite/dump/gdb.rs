@@ -23,7 +23,7 @@ pub(super) fn trial(session: &Arc<Session>) -> Trial {
     }
 }
 
-/// REQ: D3: gdb shows each task as a thread, with a backtrace that reaches its entry.
+/// REQ: D3 (in part): gdb shows each task as a thread, with a backtrace that reaches its entry.
 fn in_gdb(rig: &Rig) -> Result<Cases> {
     let scene = DumpScene::at_rest(rig, "ready")?;
     let names = content::names(&scene.dump("gdb.core")?.archive)?;

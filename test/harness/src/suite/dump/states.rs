@@ -30,7 +30,7 @@ const HIF_DONE: u8 = 20;
 const UART1_LSR: u32 = 0x1e78_3014;
 const DATA_READY: u32 = 1;
 
-/// REQ: C6, X8: Humility can read of each task of a dump its state, its registers, its stack up to the entry
+/// REQ: C6, X8 (in part): Humility can read of each task of a dump its state, its registers, its stack up to the entry
 /// with the names of all functions, its ring buffers and its counters.
 pub(super) fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let mut trials: Vec<Trial> = APPS
@@ -128,7 +128,7 @@ fn interrupted(scene: &mut DumpScene<'_>) -> Result<()> {
         scene.debugger.step()?;
     }
     let at = scene.debugger.registers()?[15];
-    let _player = scene.machine.uart1.play(b"x".to_vec(), None)?;
+    let _sending = scene.machine.uart1.send(b"x".to_vec(), None)?;
     let deadline = Instant::now() + LIMIT;
     while scene.debugger.word(UART1_LSR)? & DATA_READY == 0 {
         ensure!(Instant::now() < deadline, "the UART has no byte");

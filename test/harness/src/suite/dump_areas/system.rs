@@ -181,7 +181,7 @@ impl AreaSystem<'_> {
                 dump.segments.push((word(&area, at)?, word(&area, at + 4)?));
                 at += 8;
             }
-            dump.records(&area, at)?;
+            dump.add_pieces(&area, at)?;
         }
         Ok(dump)
     }
@@ -208,7 +208,7 @@ impl AreaSystem<'_> {
 
 impl AreaDump {
     /// Reads the pieces of an area from an offset on.
-    fn records(&mut self, area: &[u8], mut at: usize) -> Result<()> {
+    fn add_pieces(&mut self, area: &[u8], mut at: usize) -> Result<()> {
         while at < area.len() {
             if area[at..].starts_with(&[0xda, 0xda]) {
                 self.task = half(area, at + 2)?;

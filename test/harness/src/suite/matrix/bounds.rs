@@ -4,7 +4,7 @@
 use super::recorder::EMERGENCY;
 use super::scene::{Scene, is_logging};
 use super::{IDLE, RECORDED, Row};
-use crate::evidence::Crash;
+use crate::evidence::Expected;
 use crate::sabotage::{Deed, Failing, Stop, Work};
 use anyhow::{Context, Result, ensure};
 
@@ -48,7 +48,7 @@ pub fn rows() -> Vec<Row> {
                 let seen = scene.strike_idle()?;
                 stop_clock(&mut scene)?;
                 scene
-                    .recovers(&[Crash::panic("saboteur")], seen.accepted)
+                    .recovers(&[Expected::panic("saboteur")], seen.accepted)
                     .map(drop)
             },
         ),
@@ -64,7 +64,7 @@ pub fn rows() -> Vec<Row> {
                 scene.eject()?;
                 scene.system.boot()?;
                 scene.is_ram_only()?;
-                scene.with_the_right_card(Crash::panic("saboteur").late(), seen.accepted)
+                scene.with_the_right_card(Expected::panic("saboteur").late(), seen.accepted)
             },
         ),
         row(
@@ -139,12 +139,12 @@ fn watchdog(mut scene: Scene<'_>, failures: usize) -> Result<()> {
     );
     scene.system.go_to(Stop::Ready)?;
     is_logging(&scene.system.seen()?)?;
-    let crash = Crash::panic("fatal");
+    let expected = Expected::panic("fatal");
     if failures == 0 {
-        return scene.has(&[crash], 1).map(drop);
+        return scene.has(&[expected], 1).map(drop);
     }
-    let recorder = Crash::panic("crashlog").late().times(failures as u64);
-    scene.has(&[crash.late(), recorder], 1).map(drop)
+    let recorder = Expected::panic("crashlog").late().times(failures as u64);
+    scene.has(&[expected.late(), recorder], 1).map(drop)
 }
 
 /// Makes the recorder's stub of GET_TIMER return zero. The reset loads the image again.
@@ -175,12 +175,10 @@ fn silent(scene: &mut Scene<'_>, number: u32, has_clock: bool) -> Result<()> {
     scene.system.go_to_command(number)?;
     let status = scene.system.slot.registers + STATUS;
     scene.system.debugger.set_word(status, u32::MAX)?;
-    let records = scene
-        .recovers(&[Crash::panic("fatal")], 1)
+    let crashes = scene
+        .recovers(&[Expected::panic("fatal")], 1)
         .with_context(|| format!("the end of command {number} was not reported"))?;
-    let minimal = records
-        .first()
-        .map(|record| &record["emergency"]["minimal"]);
+    let minimal = crashes.first().map(|crash| &crash["emergency"]["minimal"]);
     ensure!(
         !has_clock || minimal.is_some_and(|minimal| minimal == false),
         "there was a second try when the end of command {number} was not reported"

@@ -2,7 +2,7 @@
 
 use super::scene::{self, NOWHERE, SOON, Scene, is_blank};
 use super::{IDLE, Row};
-use crate::evidence::{Crash, Evidence};
+use crate::evidence::{Evidence, Expected};
 use crate::sabotage::{APP, Deed, Stop, Work};
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
@@ -85,8 +85,8 @@ fn gone(mut scene: Scene<'_>) -> Result<()> {
     // The recorder looks for a card every five seconds.
     scene.system.work(Work::Sleep(6_000), 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;
-    let records = scene.has(&[Crash::panic("saboteur").late()], seen.accepted)?;
-    scene::is_late(&records, "emergency write failed")?;
+    let crashes = scene.has(&[Expected::panic("saboteur").late()], seen.accepted)?;
+    scene::is_late(&crashes, "emergency write failed")?;
     scene.system.go_to(Stop::Ready)?;
     scene.system.work(Work::Flush(3), 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;
@@ -105,7 +105,7 @@ fn replaced_by_blank(mut scene: Scene<'_>) -> Result<()> {
     scene.system.boot()?;
     scene.is_ram_only()?;
     is_blank(&blank)?;
-    scene.with_the_right_card(Crash::panic("saboteur").late(), seen.accepted)
+    scene.with_the_right_card(Expected::panic("saboteur").late(), seen.accepted)
 }
 
 fn no_partition(mut scene: Scene<'_>) -> Result<()> {
@@ -117,7 +117,7 @@ fn no_partition(mut scene: Scene<'_>) -> Result<()> {
     scene.system.boot()?;
     scene.is_ram_only()?;
     is_blank(&blank)?;
-    scene.with_the_right_card(Crash::panic("saboteur").late(), seen.accepted)
+    scene.with_the_right_card(Expected::panic("saboteur").late(), seen.accepted)
 }
 
 fn replaced_by_ours(mut scene: Scene<'_>) -> Result<()> {
@@ -132,12 +132,12 @@ fn replaced_by_ours(mut scene: Scene<'_>) -> Result<()> {
         "the card that was removed was written"
     );
     let now = Evidence::take(&scene.rig.tool, &other)?;
-    let [record] = &*now.records else {
-        anyhow::bail!("the other card has {} records", now.records.len());
+    let [crash] = &*now.crashes else {
+        anyhow::bail!("the other card has {} crashes", now.crashes.len());
     };
     ensure!(
-        record["task"] == "saboteur" && record["late"].is_null(),
-        "the record is not as it should be: {record}"
+        crash["task"] == "saboteur" && crash["late"].is_null(),
+        "the crash is not as it should be: {crash}"
     );
     Ok(())
 }
@@ -148,7 +148,7 @@ fn replaced_by_older(mut scene: Scene<'_>) -> Result<()> {
     fs::copy(&scene.card, &older)?;
     let before = Evidence::take(&scene.rig.tool, &older)?;
     let seen = scene.strike(Work::Sleep(1_000), SOON, Deed::Jump(NOWHERE + 4))?;
-    scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
+    scene.recovers(&[Expected::panic("saboteur")], seen.accepted)?;
     // More pages than the recorder searches for the end of the log.
     for _ in 0..3 {
         scene.system.work(Work::Flush(140), 0, Deed::Nothing)?;
@@ -163,13 +163,13 @@ fn replaced_by_older(mut scene: Scene<'_>) -> Result<()> {
         now.is_longer_than(&before),
         "something that was on the copy is missing"
     );
-    let record = now.records.last().context("there is no record")?;
+    let crash = now.crashes.last().context("there is no crash")?;
     ensure!(
-        now.records.len() == before.records.len() + 1
-            && record["task"] == "saboteur"
-            && record["late"].is_null(),
-        "the records are {:#?}",
-        now.records
+        now.crashes.len() == before.crashes.len() + 1
+            && crash["task"] == "saboteur"
+            && crash["late"].is_null(),
+        "the crashes are {:#?}",
+        now.crashes
     );
     Ok(())
 }
@@ -185,7 +185,7 @@ fn smaller(mut scene: Scene<'_>) -> Result<()> {
     scene.insert(&half)?;
     scene.system.boot()?;
     scene.is_ram_only()?;
-    scene.with_the_right_card(Crash::panic("saboteur").late(), seen.accepted)
+    scene.with_the_right_card(Expected::panic("saboteur").late(), seen.accepted)
 }
 
 fn protected(mut scene: Scene<'_>) -> Result<()> {
@@ -198,6 +198,6 @@ fn protected(mut scene: Scene<'_>) -> Result<()> {
         debugger.set_word(registers + 0x0c, (28 << 8 | 0x1b) << 16)?;
     }
     scene
-        .recovers(&[Crash::panic("saboteur").late()], seen.accepted)
+        .recovers(&[Expected::panic("saboteur").late()], seen.accepted)
         .map(drop)
 }

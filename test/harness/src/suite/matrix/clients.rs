@@ -2,7 +2,7 @@
 
 use super::scene::Scene;
 use super::{IDLE, NOTHING, Row};
-use crate::evidence::Crash;
+use crate::evidence::Expected;
 use crate::sabotage::{APP, Deed, Failing, RESET_MS, Stop, Work, task};
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -109,21 +109,21 @@ fn panic(mut scene: Scene<'_>, how: Failing, fault: &str) -> Result<()> {
     scene
         .system
         .work(Work::Fail { fatal: true, how }, 0, Deed::Nothing)?;
-    let records = scene.recovers(&[Crash::panic("fatal")], 1)?;
+    let crashes = scene.recovers(&[Expected::panic("fatal")], 1)?;
     let took = scene.system.restart_ms;
     ensure!(
         took <= SOON_MS,
         "with a healthy card the system took {took} ms to restart"
     );
-    check(&records, fault)?;
-    records.iter().try_for_each(found_idle)
+    check(&crashes, fault)?;
+    crashes.iter().try_for_each(found_idle)
 }
 
 /// Checks that controller and card were found idle, and needed no retry and no repair.
-fn found_idle(record: &Value) -> Result<()> {
+fn found_idle(crash: &Value) -> Result<()> {
     /// The codes of an idle controller and of transfer state (`crashlog_format::found`).
     const IDLE: (u64, u64) = (1, 4);
-    let said = &record["emergency"];
+    let said = &crash["emergency"];
     let found = said["controller"].as_u64().zip(said["card"].as_u64());
     ensure!(
         found == Some(IDLE)
@@ -140,35 +140,35 @@ fn oops(mut scene: Scene<'_>, how: Failing, fault: &str) -> Result<()> {
         .system
         .work(Work::Fail { fatal: false, how }, 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;
-    let records = scene.has(&[Crash::oops("victim")], 1)?;
-    check(&records, fault)?;
+    let crashes = scene.has(&[Expected::oops("victim")], 1)?;
+    check(&crashes, fault)?;
     scene.goes_on()
 }
 
 fn injected(mut scene: Scene<'_>, fatal: bool) -> Result<()> {
     let target = if fatal { task::FATAL } else { task::VICTIM };
     let seen = scene.strike(Work::Sleep(100), super::scene::SOON, Deed::Fault(target))?;
-    let records = if fatal {
-        scene.recovers(&[Crash::panic("fatal")], seen.accepted)?
+    let crashes = if fatal {
+        scene.recovers(&[Expected::panic("fatal")], seen.accepted)?
     } else {
         scene.system.go_to(Stop::Done)?;
-        scene.has(&[Crash::oops("victim")], seen.accepted)?
+        scene.has(&[Expected::oops("victim")], seen.accepted)?
     };
-    check(&records, "Injected")?;
+    check(&crashes, "Injected")?;
     if fatal { Ok(()) } else { scene.goes_on() }
 }
 
 /// Checks the fault, and that there are registers.
-fn check(records: &[Value], fault: &str) -> Result<()> {
-    for record in records {
-        let said = record["fault"].as_str().unwrap_or_default();
+fn check(crashes: &[Value], fault: &str) -> Result<()> {
+    for crash in crashes {
+        let said = crash["fault"].as_str().unwrap_or_default();
         ensure!(
             said.starts_with(fault),
             "the fault is {said}, and not {fault}"
         );
         ensure!(
-            record["registers"]["pc"].as_u64().is_some(),
-            "the record has no registers"
+            crash["registers"]["pc"].as_u64().is_some(),
+            "the crash has no registers"
         );
     }
     Ok(())

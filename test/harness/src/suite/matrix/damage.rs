@@ -2,7 +2,7 @@
 
 use super::scene::{NOWHERE, SOON, Scene, is_logging};
 use super::{IDLE, RECORDED, Row};
-use crate::evidence::{Crash, Evidence};
+use crate::evidence::{Evidence, Expected};
 use crate::sabotage::{Deed, Stop, Work};
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
@@ -65,7 +65,7 @@ pub fn rows() -> Vec<Row> {
         .into_iter()
         .map(|(id, broken, outcome, part)| {
             Row::sound(id, "a client", IDLE, outcome, "P8", move |scene| {
-                damaged(scene, part, Crash::panic("saboteur"))
+                damaged(scene, part, Expected::panic("saboteur"))
             })
             .with(broken)
         })
@@ -168,7 +168,7 @@ fn restore(scene: &Scene<'_>, saved: &[(u64, Vec<u8>)]) -> Result<()> {
 }
 
 /// The part is damaged while the system is up, and restored at the next start.
-fn damaged(mut scene: Scene<'_>, part: Part, crash: Crash<'_>) -> Result<()> {
+fn damaged(mut scene: Scene<'_>, part: Part, expected: Expected<'_>) -> Result<()> {
     scene.boot()?;
     scene.has(&[], 1)?;
     let seen = scene.strike_idle()?;
@@ -177,7 +177,7 @@ fn damaged(mut scene: Scene<'_>, part: Part, crash: Crash<'_>) -> Result<()> {
     restore(&scene, &saved)?;
     scene.system.go_to(Stop::Ready)?;
     is_logging(&scene.system.seen()?)?;
-    scene.has(&[crash], seen.accepted).map(drop)
+    scene.has(&[expected], seen.accepted).map(drop)
 }
 
 /// Crashes until both copies of the ledger are in use, and once more with one of them damaged.
@@ -186,7 +186,7 @@ fn one_ledger(mut scene: Scene<'_>, part: Part) -> Result<()> {
     for crash in 1..=3 {
         let deed = Deed::Jump(NOWHERE + 4 * crash);
         let seen = scene.strike(Work::Sleep(1_000), SOON, deed)?;
-        scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
+        scene.recovers(&[Expected::panic("saboteur")], seen.accepted)?;
     }
     let before: Vec<u64> = sequences(&scene);
     scene.strike_idle()?;
@@ -199,14 +199,14 @@ fn one_ledger(mut scene: Scene<'_>, part: Part) -> Result<()> {
     let older = before.get(..before.len() - 1).unwrap_or(&[]);
     ensure!(
         after.starts_with(older) && after.len() > older.len(),
-        "records {before:?} became {after:?}"
+        "crashes {before:?} became {after:?}"
     );
     ensure!(
         scene
             .evidence
-            .records
+            .crashes
             .last()
-            .is_some_and(|record| record["task"] == "saboteur"),
+            .is_some_and(|crash| crash["task"] == "saboteur"),
         "the crash was not recorded"
     );
     scene.system.work(Work::Sleep(1), 0, Deed::Nothing)?;
@@ -217,9 +217,9 @@ fn one_ledger(mut scene: Scene<'_>, part: Part) -> Result<()> {
 fn sequences(scene: &Scene<'_>) -> Vec<u64> {
     scene
         .evidence
-        .records
+        .crashes
         .iter()
-        .filter_map(|record| record["sequence"].as_u64())
+        .filter_map(|crash| crash["sequence"].as_u64())
         .collect()
 }
 
@@ -228,7 +228,7 @@ fn no_ledger(mut scene: Scene<'_>) -> Result<()> {
     scene.boot()?;
     scene.has(&[], 1)?;
     let first = scene.strike_idle()?;
-    scene.recovers(&[Crash::panic("saboteur")], first.accepted)?;
+    scene.recovers(&[Expected::panic("saboteur")], first.accepted)?;
     for crash in 1..=2 {
         let deed = Deed::Jump(NOWHERE + 4 * crash);
         scene.strike(Work::Sleep(1_000), SOON, deed)?;
@@ -238,7 +238,10 @@ fn no_ledger(mut scene: Scene<'_>) -> Result<()> {
         scene.boot()?;
     }
     scene
-        .has(&[Crash::panic("saboteur"), Crash::panic("saboteur")], 1)
+        .has(
+            &[Expected::panic("saboteur"), Expected::panic("saboteur")],
+            1,
+        )
         .map(drop)
 }
 
@@ -257,5 +260,5 @@ fn superblocks(mut scene: Scene<'_>) -> Result<()> {
         "a card that cannot be used was written"
     );
     restore(&scene, &saved)?;
-    scene.with_the_right_card(Crash::panic("saboteur"), seen.accepted)
+    scene.with_the_right_card(Expected::panic("saboteur"), seen.accepted)
 }

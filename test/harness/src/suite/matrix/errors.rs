@@ -3,7 +3,7 @@
 use super::recorder::EMERGENCY;
 use super::scene::{Scene, is_logging};
 use super::{IDLE, Row};
-use crate::evidence::Crash;
+use crate::evidence::Expected;
 use crate::sabotage::{APP, Deed, Failing, Stop, Work};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -96,12 +96,12 @@ fn forced(mut scene: Scene<'_>, bits: u16) -> Result<()> {
         scene.go_into(EMERGENCY)?;
         scene.system.go_to_command(number)?;
         force(&mut scene, bits)?;
-        let records = scene
-            .recovers(&[Crash::panic("fatal")], 1)
+        let crashes = scene
+            .recovers(&[Expected::panic("fatal")], 1)
             .with_context(|| format!("error forced on command {number}"))?;
-        let repairs = records
+        let repairs = crashes
             .first()
-            .and_then(|record| record["emergency"]["repairs"].as_array());
+            .and_then(|crash| crash["emergency"]["repairs"].as_array());
         repaired +=
             usize::from(repairs.is_some_and(|repairs| repairs.contains(&json!(WITHOUT_DMA))));
     }
@@ -120,11 +120,11 @@ fn forced_always(mut scene: Scene<'_>) -> Result<()> {
     scene.system.stop_at_commands(false)?;
     scene.system.go_to(Stop::Ready)?;
     is_logging(&scene.system.seen()?)?;
-    let records = scene.has(&[Crash::panic("fatal").late()], 1)?;
+    let crashes = scene.has(&[Expected::panic("fatal").late()], 1)?;
     ensure!(
-        records
+        crashes
             .first()
-            .is_some_and(|record| record["emergency"]["failure"] != "no failure"),
+            .is_some_and(|crash| crash["emergency"]["failure"] != "no failure"),
         "the crash does not say why it is late"
     );
     Ok(())

@@ -1,9 +1,9 @@
-//! A client fails when all record slots are used, or the log has wrapped.
+//! A client fails when all slots for crashes are used, or the log has wrapped.
 
 use super::scene::{NOWHERE, SOON, Scene, is_logging};
-use super::used_card::RECORDS_BEFORE;
+use super::used_card::CRASHES_BEFORE;
 use super::{IDLE, Row};
-use crate::evidence::{Crash, Evidence};
+use crate::evidence::{Evidence, Expected};
 use crate::sabotage::{APP, Deed, Stop, Work};
 use anyhow::{Context, Result, ensure};
 
@@ -18,7 +18,7 @@ pub fn rows() -> Vec<Row> {
             "X6 P10",
             slots,
         )
-        .with("all record slots are used"),
+        .with("all slots for crashes are used"),
         Row {
             id: "log-full".to_owned(),
             who: "a client".to_owned(),
@@ -36,14 +36,14 @@ fn slots(mut scene: Scene<'_>) -> Result<()> {
     const CRASHES: u64 = 20;
     for crash in 0..CRASHES as u32 {
         let seen = scene.strike(Work::Sleep(1_000), SOON, Deed::Jump(NOWHERE + 4 * crash))?;
-        scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
+        scene.recovers(&[Expected::panic("saboteur")], seen.accepted)?;
     }
-    let newest = CRASHES + RECORDS_BEFORE;
+    let newest = CRASHES + CRASHES_BEFORE;
     let sequences: Vec<_> = scene
         .evidence
-        .records
+        .crashes
         .iter()
-        .filter_map(|record| record["sequence"].as_u64())
+        .filter_map(|crash| crash["sequence"].as_u64())
         .collect();
     ensure!(
         sequences.starts_with(&[1, 2, 3, 4]) && sequences.ends_with(&[newest - 1, newest]),
@@ -58,7 +58,7 @@ fn log(mut scene: Scene<'_>) -> Result<()> {
     const RECORDS: u32 = 140;
     scene.boot()?;
     let first = scene.strike_idle()?;
-    scene.recovers(&[Crash::panic("saboteur")], first.accepted)?;
+    scene.recovers(&[Expected::panic("saboteur")], first.accepted)?;
     let boot = 2;
     let last = loop {
         scene.system.work(Work::Flush(RECORDS), 0, Deed::Nothing)?;
@@ -90,16 +90,16 @@ fn log(mut scene: Scene<'_>) -> Result<()> {
         sequences.last()
     );
     let now = Evidence::take(&scene.rig.tool, &scene.card)?;
-    let record = now.records.last().context("there is no record")?;
+    let crash = now.crashes.last().context("there is no crash")?;
     ensure!(
-        now.records.len() == 2 && record["task"] == "saboteur" && record["boot"] == boot,
-        "the records are {:#?}",
-        now.records
+        now.crashes.len() == 2 && crash["task"] == "saboteur" && crash["boot"] == boot,
+        "the crashes are {:#?}",
+        now.crashes
     );
-    let record = scene.rig.tool.record(&scene.card, 2)?;
+    let crash = scene.rig.tool.crash(&scene.card, 2)?;
     ensure!(
-        record["late"].is_null() && record["log_records"] == last,
-        "the record is {record:#}"
+        crash["late"].is_null() && crash["log_records"] == last,
+        "the crash is {crash:#}"
     );
     scene.evidence = now;
     scene.system.work(Work::Sleep(1), 0, Deed::Nothing)?;

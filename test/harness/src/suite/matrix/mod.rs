@@ -77,7 +77,7 @@ pub fn groups() -> Vec<Group> {
             cards::rows(),
         ),
         ("What is on the card is damaged", damage::rows()),
-        ("The log or the record slots are full", full::rows()),
+        ("The log or the slots for crashes are full", full::rows()),
         ("Retained RAM is damaged", retained::rows()),
     ]
     .into_iter()

@@ -3,7 +3,7 @@
 
 use super::scene::{NOWHERE, Scene};
 use super::{NOTHING, RECORDED, Row};
-use crate::evidence::Crash;
+use crate::evidence::Expected;
 use crate::sabotage::{APP, Deed, Failing, Stop, Work, task};
 use anyhow::{Context, Result, ensure};
 
@@ -104,18 +104,18 @@ fn in_work(mut scene: Scene<'_>, plan: Work, least: u32, recorder: bool) -> Resu
         scene.system.stop_at_commands(false)?;
         let (failed, accepted) = if recorder {
             scene.derail()?;
-            (Crash::panic("crashlog"), scene.system.seen()?.accepted)
+            (Expected::panic("crashlog"), scene.system.seen()?.accepted)
         } else {
-            (Crash::panic("saboteur"), scene.strike_here()?.accepted)
+            (Expected::panic("saboteur"), scene.strike_here()?.accepted)
         };
-        let crashes = [failed, Crash::oops("victim").whenever()];
+        let expected = [failed, Expected::oops("victim").whenever()];
         let count = if matches!(work, Work::Fail { .. }) {
             2
         } else {
             1
         };
         scene
-            .recovers(crashes.get(..count).unwrap_or(&[]), accepted)
+            .recovers(expected.get(..count).unwrap_or(&[]), accepted)
             .with_context(|| format!("after command {number}"))?;
     }
     Ok(())
@@ -163,7 +163,7 @@ fn notified(mut scene: Scene<'_>) -> Result<()> {
     let accepted = scene.system.seen()?.accepted;
     scene.derail()?;
     scene
-        .recovers(&[Crash::panic("crashlog")], accepted)
+        .recovers(&[Expected::panic("crashlog")], accepted)
         .map(drop)
 }
 
@@ -172,11 +172,11 @@ fn large(mut scene: Scene<'_>) -> Result<()> {
     for moment in 1..=10 {
         let deed = Deed::Jump(NOWHERE + 4 * moment);
         let seen = scene.strike(Work::Flush(12), 2_000 * moment, deed)?;
-        scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
+        scene.recovers(&[Expected::panic("saboteur")], seen.accepted)?;
     }
     let deed = Deed::Fault(task::CRASHLOG);
     let seen = scene.strike(Work::Flush(12), 9_000, deed)?;
     scene
-        .recovers(&[Crash::panic("crashlog")], seen.accepted)
+        .recovers(&[Expected::panic("crashlog")], seen.accepted)
         .map(drop)
 }

@@ -2,7 +2,7 @@
 
 use super::scene::{NOWHERE, SOON, Scene, is_late, is_logging};
 use super::{IDLE, RECORDED, Row};
-use crate::evidence::Crash;
+use crate::evidence::Expected;
 use crate::sabotage::{Deed, Failing, Stop, Work};
 use anyhow::{Result, ensure};
 
@@ -183,7 +183,7 @@ fn at_work(mut scene: Scene<'_>, place: Place) -> Result<()> {
     let seen = scene.system.seen()?;
     scene.derail()?;
     scene
-        .recovers(&[Crash::panic("crashlog")], seen.accepted)
+        .recovers(&[Expected::panic("crashlog")], seen.accepted)
         .map(drop)
 }
 
@@ -194,8 +194,8 @@ fn stack(mut scene: Scene<'_>) -> Result<()> {
     let seen = scene.system.seen()?;
     // Below every stack of the system.
     scene.system.debugger.set_register(13, 0x40)?;
-    let records = scene.recovers(&[Crash::panic("crashlog")], seen.accepted)?;
-    let fault = records.first().map(|record| record["fault"].to_string());
+    let crashes = scene.recovers(&[Expected::panic("crashlog")], seen.accepted)?;
+    let fault = crashes.first().map(|crash| crash["fault"].to_string());
     ensure!(
         fault
             .as_ref()
@@ -216,7 +216,7 @@ fn endless(mut scene: Scene<'_>) -> Result<()> {
     // The emergency may call the same function.
     scene.system.debugger.set_memory(at, &code)?;
     scene
-        .recovers(&[Crash::panic("saboteur")], seen.accepted)
+        .recovers(&[Expected::panic("saboteur")], seen.accepted)
         .map(drop)
 }
 
@@ -224,7 +224,7 @@ fn at_start(mut scene: Scene<'_>, place: Place) -> Result<()> {
     scene.system.go_to(Stop::Start)?;
     go_to(&mut scene, place)?;
     scene.derail()?;
-    scene.recovers(&[Crash::panic("crashlog")], 0).map(drop)
+    scene.recovers(&[Expected::panic("crashlog")], 0).map(drop)
 }
 
 fn in_emergency(mut scene: Scene<'_>, place: Place, times: u64) -> Result<()> {
@@ -238,20 +238,20 @@ fn in_emergency(mut scene: Scene<'_>, place: Place, times: u64) -> Result<()> {
         go_to(&mut scene, place)?;
         scene.derail()?;
     }
-    let failed = Crash::panic("fatal");
-    let recorder = Crash::panic("crashlog").late().times(times);
+    let failed = Expected::panic("fatal");
+    let recorder = Expected::panic("crashlog").late().times(times);
     if times > 1 {
-        let records = scene.recovers(&[failed.late(), recorder], 1)?;
-        return is_late(&records, "emergency write failed");
+        let crashes = scene.recovers(&[failed.late(), recorder], 1)?;
+        return is_late(&crashes, "emergency write failed");
     }
     writes_without_dma(&mut scene)?;
     scene.system.go_to(Stop::Ready)?;
     is_logging(&scene.system.seen()?)?;
-    let records = scene.has(&[failed, recorder], 1)?;
+    let crashes = scene.has(&[failed, recorder], 1)?;
     ensure!(
-        records
+        crashes
             .first()
-            .is_some_and(|record| record["emergency"]["minimal"] == true),
+            .is_some_and(|crash| crash["emergency"]["minimal"] == true),
         "the crash was not written by the minimal try"
     );
     Ok(())
@@ -291,21 +291,19 @@ fn hangs(mut scene: Scene<'_>, once: bool) -> Result<()> {
     scene.go_into(&["main"])?;
     if once {
         scene.system.debugger.set_memory(at, &code)?;
-        let records = scene.recovers(&[Crash::panic("fatal")], 1)?;
+        let crashes = scene.recovers(&[Expected::panic("fatal")], 1)?;
         ensure!(
-            records
+            crashes
                 .first()
-                .is_some_and(|record| record["emergency"]["minimal"] == true),
+                .is_some_and(|crash| crash["emergency"]["minimal"] == true),
             "the crash was not written by the minimal try"
         );
         return Ok(());
     }
     // The reset loads the image again.
-    let records = scene.recovers(&[Crash::panic("fatal").late()], 1)?;
-    is_late(&records, "emergency write failed")?;
-    let failure = records
-        .first()
-        .map(|record| &record["emergency"]["failure"]);
+    let crashes = scene.recovers(&[Expected::panic("fatal").late()], 1)?;
+    is_late(&crashes, "emergency write failed")?;
+    let failure = crashes.first().map(|crash| &crash["emergency"]["failure"]);
     ensure!(
         failure.is_some_and(|failure| failure == "time was up"),
         "the failure is {failure:?}"
@@ -323,6 +321,6 @@ fn reset(mut scene: Scene<'_>, command: u32) -> Result<()> {
         .machine
         .qmp
         .execute("system_reset", serde_json::Value::Null)?;
-    let records = scene.recovers(&[Crash::panic("fatal").late()], 1)?;
-    is_late(&records, "emergency write interrupted")
+    let crashes = scene.recovers(&[Expected::panic("fatal").late()], 1)?;
+    is_late(&crashes, "emergency write interrupted")
 }

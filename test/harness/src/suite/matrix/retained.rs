@@ -3,7 +3,7 @@
 use super::scene::{NOWHERE, SOON, Scene};
 use super::used_card::BOOTS_BEFORE;
 use super::{IDLE, Row};
-use crate::evidence::Crash;
+use crate::evidence::Expected;
 use crate::sabotage::{Deed, Work};
 use anyhow::{Context, Result, ensure};
 
@@ -50,7 +50,7 @@ fn retained(mut scene: Scene<'_>) -> Result<()> {
             .set_memory(RETAINED + block * BLOCK, &noise)?;
         // Log records that were only in RAM may have been in that block.
         scene
-            .recovers(&[Crash::panic("saboteur").whenever()], 0)
+            .recovers(&[Expected::panic("saboteur").whenever()], 0)
             .with_context(|| format!("block {block} of the retained region was overwritten"))?;
     }
     Ok(())
@@ -64,8 +64,8 @@ fn header(mut scene: Scene<'_>) -> Result<()> {
             .system
             .debugger
             .set_memory(RETAINED, &[0xa5; BLOCK as usize])?;
-        let records = scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
-        boots.extend(records.iter().filter_map(|record| record["boot"].as_u64()));
+        let crashes = scene.recovers(&[Expected::panic("saboteur")], seen.accepted)?;
+        boots.extend(crashes.iter().filter_map(|crash| crash["boot"].as_u64()));
     }
     let first = 1 + BOOTS_BEFORE;
     ensure!(

@@ -1,6 +1,6 @@
 //! A system under test with its card: what most rows have in common.
 
-use crate::evidence::{Crash, Evidence};
+use crate::evidence::{Evidence, Expected};
 use crate::sabotage::{Deed, RecorderState, Seen, Stop, System, Work};
 use crate::suite::Rig;
 use anyhow::{Context, Result, ensure};
@@ -71,18 +71,18 @@ impl<'r> Scene<'r> {
     }
 
     /// Checks that the system restarts, logs, and has everything on the card. Returns the crashes.
-    pub fn recovers(&mut self, crashes: &[Crash<'_>], accepted: u32) -> Result<Vec<Value>> {
+    pub fn recovers(&mut self, expected: &[Expected<'_>], accepted: u32) -> Result<Vec<Value>> {
         self.boot()?;
-        self.has(crashes, accepted)
+        self.has(expected, accepted)
     }
 
     /// Checks that everything is on the card; see [`Evidence::after`]. Returns the crashes.
-    pub fn has(&mut self, crashes: &[Crash<'_>], accepted: u32) -> Result<Vec<Value>> {
-        let (now, records) = self
+    pub fn has(&mut self, expected: &[Expected<'_>], accepted: u32) -> Result<Vec<Value>> {
+        let (now, crashes) = self
             .evidence
-            .after(&self.rig.tool, &self.card, crashes, accepted)?;
+            .after(&self.rig.tool, &self.card, expected, accepted)?;
         self.evidence = now;
-        Ok(records)
+        Ok(crashes)
     }
 
     /// Runs until a function of the recorder is called, the first one whose name has all these parts. Returns
@@ -139,13 +139,13 @@ impl<'r> Scene<'r> {
     }
 
     /// Boots with the original card in the slot: the crash that was kept in RAM must be written.
-    pub fn with_the_right_card(&mut self, crash: Crash<'_>, accepted: u32) -> Result<()> {
+    pub fn with_the_right_card(&mut self, expected: Expected<'_>, accepted: u32) -> Result<()> {
         let card = self.card.clone();
         self.insert(&card)?;
         self.system.reset()?;
         self.system.go_to(Stop::Ready)?;
         is_logging(&self.system.seen()?)?;
-        self.has(&[crash], accepted).map(drop)
+        self.has(&[expected], accepted).map(drop)
     }
 
     /// Removes the card from its slot.
@@ -186,8 +186,8 @@ pub fn is_logging(seen: &Seen) -> Result<()> {
 }
 
 /// Checks that the first of the crashes was written late, for this reason.
-pub fn is_late(records: &[Value], why: &str) -> Result<()> {
-    let said = records.first().map(|record| &record["late"]);
+pub fn is_late(crashes: &[Value], why: &str) -> Result<()> {
+    let said = crashes.first().map(|crash| &crash["late"]);
     ensure!(
         said.is_some_and(|said| said == why),
         "the crash should be late because of `{why}`, but says {said:?}"

@@ -6,7 +6,7 @@
 use super::scene::Scene;
 use super::{NOTHING, RECORDED, Row};
 use crate::controller::{self, STATES};
-use crate::evidence::Crash;
+use crate::evidence::Expected;
 use crate::sabotage::APP;
 use anyhow::{Result, ensure};
 
@@ -44,10 +44,10 @@ fn expected(state: &str) -> Option<u64> {
 fn struck(mut scene: Scene<'_>, state: &str, steps: &[controller::Action]) -> Result<()> {
     let seen = scene.strike_idle()?;
     controller::bring(&mut scene.system.debugger, scene.system.slot, steps)?;
-    let records = scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
-    let said = records
+    let crashes = scene.recovers(&[Expected::panic("saboteur")], seen.accepted)?;
+    let said = crashes
         .first()
-        .and_then(|record| record["emergency"]["controller"].as_u64());
+        .and_then(|crash| crash["emergency"]["controller"].as_u64());
     ensure!(
         expected(state).is_none_or(|code| said == Some(code)),
         "the crash says that the controller was in state {said:?}, and not {:?}",

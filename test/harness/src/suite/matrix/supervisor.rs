@@ -2,7 +2,7 @@
 
 use super::scene::{NOWHERE, Scene, is_late};
 use super::{IDLE, Row};
-use crate::evidence::Crash;
+use crate::evidence::Expected;
 use crate::sabotage::{Deed, Failing, Work};
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -30,12 +30,12 @@ pub fn rows() -> Vec<Row> {
             "the watchdog restarts the system; recorded late, with the reason, task and time",
             "X1 X3",
             |scene| {
-                hangs(scene, WHICH_FAULT, |record| {
+                hangs(scene, WHICH_FAULT, |crash| {
                     ensure!(
-                        record["fault"].is_null(),
+                        crash["fault"].is_null(),
                         "there is a fault, but it was never read"
                     );
-                    has_no_stack(record)
+                    has_no_stack(crash)
                 })
             },
         ),
@@ -45,9 +45,9 @@ pub fn rows() -> Vec<Row> {
             "the watchdog restarts the system; recorded late, with the reason, task, fault and time",
             "X1 X3",
             |scene| {
-                hangs(scene, STACK, |record| {
-                    is_store(record)?;
-                    has_no_stack(record)
+                hangs(scene, STACK, |crash| {
+                    is_store(crash)?;
+                    has_no_stack(crash)
                 })
             },
         ),
@@ -57,12 +57,12 @@ pub fn rows() -> Vec<Row> {
             "the watchdog restarts the system; recorded late, complete, with the reason",
             "X1 X3",
             |scene| {
-                hangs(scene, COMPLETE, |record| {
-                    is_store(record)?;
+                hangs(scene, COMPLETE, |crash| {
+                    is_store(crash)?;
                     ensure!(
-                        record["registers"]["pc"].as_u64() > Some(0)
-                            && !record["segments"].as_array().is_none_or(Vec::is_empty),
-                        "registers or stack are missing: {record:#}"
+                        crash["registers"]["pc"].as_u64() > Some(0)
+                            && !crash["segments"].as_array().is_none_or(Vec::is_empty),
+                        "registers or stack are missing: {crash:#}"
                     );
                     Ok(())
                 })
@@ -94,40 +94,40 @@ fn hangs(mut scene: Scene<'_>, places: &[&[&str]], check: fn(&Value) -> Result<(
     let at = crash(&mut scene, places)?;
     // The reset loads the image again.
     scene.system.debugger.set_memory(at, &LOOP)?;
-    let records = scene.recovers(&[Crash::panic("fatal").late()], 1)?;
-    let [record] = &*records else {
-        anyhow::bail!("one crash, but {} records", records.len());
+    let crashes = scene.recovers(&[Expected::panic("fatal").late()], 1)?;
+    let [crash] = &*crashes else {
+        anyhow::bail!("one crash, but {} crashes", crashes.len());
     };
-    is_late(&records, LATE)?;
-    ensure!(record["time_ms"].as_u64() > Some(0), "no time: {record:#}");
-    check(record)
+    is_late(&crashes, LATE)?;
+    ensure!(crash["time_ms"].as_u64() > Some(0), "no time: {crash:#}");
+    check(crash)
 }
 
 fn fails(mut scene: Scene<'_>) -> Result<()> {
     crash(&mut scene, STACK)?;
     scene.system.debugger.set_register(15, NOWHERE)?;
-    let supervisor = Crash {
+    let supervisor = Expected {
         reason: "kernel",
-        ..Crash::panic("jefe").late()
+        ..Expected::panic("jefe").late()
     };
-    let records = scene.recovers(&[Crash::panic("fatal").late(), supervisor], 1)?;
-    is_late(&records, LATE)
+    let crashes = scene.recovers(&[Expected::panic("fatal").late(), supervisor], 1)?;
+    is_late(&crashes, LATE)
 }
 
-fn is_store(record: &Value) -> Result<()> {
+fn is_store(crash: &Value) -> Result<()> {
     ensure!(
-        record["fault"] == "MemoryAccess at 0xdeadbee0 (User)",
+        crash["fault"] == "MemoryAccess at 0xdeadbee0 (User)",
         "the fault is {}",
-        record["fault"]
+        crash["fault"]
     );
     Ok(())
 }
 
-fn has_no_stack(record: &Value) -> Result<()> {
+fn has_no_stack(crash: &Value) -> Result<()> {
     ensure!(
-        record["segments"].as_array().is_some_and(Vec::is_empty),
+        crash["segments"].as_array().is_some_and(Vec::is_empty),
         "an incomplete segment was taken for complete: {}",
-        record["segments"]
+        crash["segments"]
     );
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::scene::{NOWHERE, SOON, Scene, is_blank};
 use super::{RECORDED, Row};
-use crate::evidence::Crash;
+use crate::evidence::Expected;
 use crate::sabotage::{CLOCK_OFF, Deed, Failing, POWER_OFF, RecorderState, Stop, Work, task};
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -126,10 +126,10 @@ fn come_to_rest(scene: &mut Scene<'_>) -> Result<()> {
 }
 
 /// Checks the state in which the controller was found, as the crash has it.
-fn found(records: &[Value], code: u64) -> Result<()> {
-    let said = records
+fn found(crashes: &[Value], code: u64) -> Result<()> {
+    let said = crashes
         .first()
-        .map(|record| &record["emergency"]["controller"]);
+        .map(|crash| &crash["emergency"]["controller"]);
     ensure!(
         said.and_then(Value::as_u64) == Some(code),
         "the crash says that the controller was in state {said:?}, and not {code}"
@@ -140,8 +140,8 @@ fn found(records: &[Value], code: u64) -> Result<()> {
 fn fails(mut scene: Scene<'_>, deed: Deed, task: &str, code: u64) -> Result<()> {
     rest(&mut scene)?;
     let seen = scene.strike(Work::Sleep(100), SOON, deed)?;
-    let records = scene.recovers(&[Crash::panic(task)], seen.accepted)?;
-    found(&records, code)
+    let crashes = scene.recovers(&[Expected::panic(task)], seen.accepted)?;
+    found(&crashes, code)
 }
 
 fn minimal(mut scene: Scene<'_>, _: u64) -> Result<()> {
@@ -152,12 +152,12 @@ fn minimal(mut scene: Scene<'_>, _: u64) -> Result<()> {
         .work(Work::Fail { fatal, how }, 0, Deed::Nothing)?;
     scene.go_into(super::recorder::EMERGENCY)?;
     scene.derail()?;
-    let crashes = [Crash::panic("fatal"), Crash::panic("crashlog").late()];
-    let records = scene.recovers(&crashes, 1)?;
+    let expected = [Expected::panic("fatal"), Expected::panic("crashlog").late()];
+    let crashes = scene.recovers(&expected, 1)?;
     ensure!(
-        records
+        crashes
             .first()
-            .is_some_and(|record| record["emergency"]["minimal"] == true),
+            .is_some_and(|crash| crash["emergency"]["minimal"] == true),
         "the crash was not written by the minimal try"
     );
     Ok(())
@@ -170,7 +170,7 @@ fn oops(mut scene: Scene<'_>, _: u64) -> Result<()> {
         .system
         .work(Work::Fail { fatal, how }, 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;
-    scene.has(&[Crash::oops("victim")], 1)?;
+    scene.has(&[Expected::oops("victim")], 1)?;
     scene.goes_on()
 }
 
@@ -186,7 +186,7 @@ fn resuming(mut scene: Scene<'_>, _: u64) -> Result<()> {
         scene.system.stop_at_registers(false)?;
         let accepted = scene.system.seen()?.accepted;
         scene.derail()?;
-        scene.recovers(&[Crash::panic("crashlog")], accepted)?;
+        scene.recovers(&[Expected::panic("crashlog")], accepted)?;
     }
     Ok(())
 }
@@ -199,7 +199,7 @@ fn blank(mut scene: Scene<'_>, _: u64) -> Result<()> {
     scene.system.boot()?;
     scene.is_ram_only()?;
     is_blank(&blank)?;
-    scene.with_the_right_card(Crash::panic("saboteur").late(), seen.accepted)
+    scene.with_the_right_card(Expected::panic("saboteur").late(), seen.accepted)
 }
 
 /// Stops behind the first write with which the recorder suspends the controller.
@@ -217,13 +217,13 @@ fn half_way(scene: &mut Scene<'_>) -> Result<u32> {
 fn half_way_client(mut scene: Scene<'_>) -> Result<()> {
     half_way(&mut scene)?;
     let seen = scene.strike_here()?;
-    let records = scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
-    found(&records, NO_CLOCK)
+    let crashes = scene.recovers(&[Expected::panic("saboteur")], seen.accepted)?;
+    found(&crashes, NO_CLOCK)
 }
 
 fn half_way_recorder(mut scene: Scene<'_>) -> Result<()> {
     let accepted = half_way(&mut scene)?;
     scene.derail()?;
-    let records = scene.recovers(&[Crash::panic("crashlog")], accepted)?;
-    found(&records, NO_CLOCK)
+    let crashes = scene.recovers(&[Expected::panic("crashlog")], accepted)?;
+    found(&crashes, NO_CLOCK)
 }

@@ -3,7 +3,7 @@
 use super::recorder::EMERGENCY;
 use super::scene::{NOWHERE, SOON, Scene, is_late};
 use super::{IDLE, RECORDED, Row};
-use crate::evidence::{Crash, Evidence};
+use crate::evidence::{Evidence, Expected};
 use crate::sabotage::{Deed, Failing, Stop, Work, task};
 use anyhow::Result;
 
@@ -32,7 +32,10 @@ pub fn rows() -> Vec<Row> {
                 both(
                     scene,
                     task::VICTIM,
-                    &[Crash::panic("saboteur"), Crash::oops("victim").whenever()],
+                    &[
+                        Expected::panic("saboteur"),
+                        Expected::oops("victim").whenever(),
+                    ],
                 )
             },
         ),
@@ -46,7 +49,7 @@ pub fn rows() -> Vec<Row> {
                 both(
                     scene,
                     task::FATAL,
-                    &[Crash::panic("fatal"), Crash::panic("saboteur").late()],
+                    &[Expected::panic("fatal"), Expected::panic("saboteur").late()],
                 )
             },
         ),
@@ -60,7 +63,10 @@ pub fn rows() -> Vec<Row> {
                 both(
                     scene,
                     task::CRASHLOG,
-                    &[Crash::panic("crashlog"), Crash::panic("saboteur").late()],
+                    &[
+                        Expected::panic("crashlog"),
+                        Expected::panic("saboteur").late(),
+                    ],
                 )
             },
         ),
@@ -74,7 +80,7 @@ pub fn rows() -> Vec<Row> {
                 scene.system.go_to(Stop::Start)?;
                 scene.system.strike_after_start(300, Deed::Jump(NOWHERE))?;
                 scene.system.go_to(Stop::Struck)?;
-                scene.recovers(&[Crash::panic("saboteur")], 0).map(drop)
+                scene.recovers(&[Expected::panic("saboteur")], 0).map(drop)
             },
         ),
         Row::sound(
@@ -95,7 +101,7 @@ pub fn rows() -> Vec<Row> {
                 scene.derail()?;
                 let accepted = scene.system.seen()?.accepted;
                 scene.system.go_to(Stop::Done)?;
-                scene.has(&[Crash::oops("idle")], accepted).map(drop)
+                scene.has(&[Expected::oops("idle")], accepted).map(drop)
             },
         ),
         Row::sound(
@@ -159,9 +165,9 @@ pub fn rows() -> Vec<Row> {
             |mut scene| {
                 fails(&mut scene)?;
                 break_interrupts(&mut scene)?;
-                let crashes = [Crash::panic("fatal").late(), failure("kernel")];
-                let records = scene.recovers(&crashes, 1)?;
-                is_late(&records, "no emergency write")
+                let expected = [Expected::panic("fatal").late(), failure("kernel")];
+                let crashes = scene.recovers(&expected, 1)?;
+                is_late(&crashes, "no emergency write")
             },
         ),
         Row::sound(
@@ -203,17 +209,17 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-fn both(mut scene: Scene<'_>, task: u32, crashes: &[Crash<'_>]) -> Result<()> {
+fn both(mut scene: Scene<'_>, task: u32, expected: &[Expected<'_>]) -> Result<()> {
     scene.boot()?;
     let seen = scene.strike(Work::Sleep(1_000), SOON, Deed::FaultBoth(task))?;
-    scene.recovers(crashes, seen.accepted).map(drop)
+    scene.recovers(expected, seen.accepted).map(drop)
 }
 
 /// A failure of the kernel or of the supervisor, which is always written late.
-fn failure(task: &str) -> Crash<'_> {
-    Crash {
+fn failure(task: &str) -> Expected<'_> {
+    Expected {
         reason: "kernel",
-        ..Crash::panic(task).late()
+        ..Expected::panic(task).late()
     }
 }
 
@@ -228,17 +234,17 @@ fn without_warning(mut scene: Scene<'_>, program: &str, place: &[&str]) -> Resul
     scene.derail()?;
     scene.boot()?;
     // The client's own fault may have been recorded before.
-    let oops = Crash::oops("victim").whenever();
+    let oops = Expected::oops("victim").whenever();
     let now = Evidence::take(&scene.rig.tool, &scene.card)?;
-    let is_new = |record| !scene.evidence.records.contains(record);
+    let is_new = |crash| !scene.evidence.crashes.contains(crash);
     let has_oops = now
-        .records
+        .crashes
         .iter()
-        .any(|record| record["task"] == "victim" && is_new(record));
-    let crashes: Vec<_> = std::iter::once(failure(program))
+        .any(|crash| crash["task"] == "victim" && is_new(crash));
+    let expected: Vec<_> = std::iter::once(failure(program))
         .chain(has_oops.then_some(oops))
         .collect();
-    scene.has(&crashes, accepted).map(drop)
+    scene.has(&expected, accepted).map(drop)
 }
 
 /// A task that fails early is restarted 50 ms after its start; the emergency takes about 1.5 ms.
@@ -254,7 +260,7 @@ fn restart_due(mut scene: Scene<'_>) -> Result<()> {
         let ticks = 3_800_000 + 50_000 * moment;
         let seen = scene.strike(Work::Sleep(1_000), ticks, Deed::Jump(NOWHERE + 4 * moment))?;
         scene.recovers(
-            &[Crash::panic("saboteur"), Crash::oops("victim")],
+            &[Expected::panic("saboteur"), Expected::oops("victim")],
             seen.accepted,
         )?;
     }
@@ -285,6 +291,6 @@ fn restarting(mut scene: Scene<'_>, program: &str, place: &[&str]) -> Result<()>
     scene.go_into_program(program, place)?;
     scene.derail()?;
     scene
-        .recovers(&[Crash::panic("fatal"), failure(program)], 1)
+        .recovers(&[Expected::panic("fatal"), failure(program)], 1)
         .map(drop)
 }

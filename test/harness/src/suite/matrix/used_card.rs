@@ -1,7 +1,7 @@
 //! A card that was used before, so that each row can check that nothing older changes.
 
 use super::scene::{SOON, Scene};
-use crate::evidence::Crash;
+use crate::evidence::Expected;
 use crate::sabotage::{Deed, Failing, Stop, Work};
 use crate::suite::Rig;
 use anyhow::{Context, Result};
@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 /// Boots on it.
 pub const BOOTS_BEFORE: u64 = 2;
 /// Crashes on it.
-pub const RECORDS_BEFORE: u64 = 2;
+pub const CRASHES_BEFORE: u64 = 2;
 
 /// Addresses at which the tasks failed. No row uses them: it would be a repetition.
 const PANICKED: u32 = 0xf000;
@@ -73,11 +73,11 @@ fn make(rig: &Rig) -> Result<Content> {
         .system
         .work(Work::Fail { fatal: false, how }, 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;
-    scene.has(&[Crash::oops("victim")], 1)?;
+    scene.has(&[Expected::oops("victim")], 1)?;
     scene.system.go_to(Stop::Ready)?;
     let seen = scene.strike(Work::Sleep(100), SOON, Deed::Jump(PANICKED))?;
     scene
-        .recovers(&[Crash::panic("saboteur")], seen.accepted)
+        .recovers(&[Expected::panic("saboteur")], seen.accepted)
         .context("on a card that is to be used by others")?;
     scene.system.machine.kill()?;
     let bytes = fs::read(&scene.card).context("cannot read the card")?;

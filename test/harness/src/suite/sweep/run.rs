@@ -1,7 +1,7 @@
 //! One machine that crashes again and again during the same operation.
 
 use super::operation::{NEVER, OOPS, Operation, PANIC, Who};
-use crate::evidence::{Crash, Evidence};
+use crate::evidence::{Evidence, Expected};
 use crate::sabotage::{Deed, Failing, RecorderState, Stop, System, Work, task};
 use crate::suite::Rig;
 use anyhow::{Context, Result, bail, ensure};
@@ -163,7 +163,7 @@ impl<'r> SweepRun<'r> {
 
     /// Checks the card.
     fn check(&mut self, accepted: u32) -> Result<()> {
-        let struck = Crash::panic(match self.who {
+        let struck = Expected::panic(match self.who {
             Who::Another => "saboteur",
             Who::Recorder => "crashlog",
         });
@@ -173,14 +173,14 @@ impl<'r> SweepRun<'r> {
         );
         // What fails in the operation itself, unless the strike came before.
         let failing = match self.operation {
-            _ if is_panic => Some(Crash::panic("fatal").whenever()),
-            Operation::Work(OOPS) => Some(Crash::oops("victim").whenever()),
+            _ if is_panic => Some(Expected::panic("fatal").whenever()),
+            Operation::Work(OOPS) => Some(Expected::oops("victim").whenever()),
             _ => None,
         };
         let now = Evidence::take(&self.rig.tool, &self.card)?;
-        let has_failed = failing.filter(|crash| {
-            now.records.iter().any(|record| {
-                record["task"] == crash.task && !self.evidence.records.contains(record)
+        let has_failed = failing.filter(|expected| {
+            now.crashes.iter().any(|crash| {
+                crash["task"] == expected.task && !self.evidence.crashes.contains(crash)
             })
         });
         ensure!(
@@ -188,14 +188,14 @@ impl<'r> SweepRun<'r> {
             "a crash is missing that was there when the strike came earlier"
         );
         self.failed = has_failed.is_some();
-        let crashes: Vec<_> = match has_failed {
+        let expected: Vec<_> = match has_failed {
             // The strike came in the emergency of the other crash, so the next boot writes it.
             Some(failed) if is_panic => vec![failed, struck.late()],
             Some(failed) => vec![struck, failed],
             None => vec![struck],
         };
         self.evidence
-            .leads_to(&now, &self.rig.tool, &self.card, &crashes, accepted)
+            .leads_to(&now, &self.rig.tool, &self.card, &expected, accepted)
             .context("the card is not as it should be")?;
         self.evidence = now;
         Ok(())
