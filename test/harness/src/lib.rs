@@ -8,7 +8,7 @@
 //!
 //! * [`machine`] has QEMU's command line, [`qmp`], [`serial`] and [`gdb`] are its sockets;
 //! * [`sabotage`] crashes a system at a chosen moment, [`evidence`] checks the card afterwards;
-//! * [`count`], [`crash_cost`] and [`bench`] count instructions;
+//! * [`count`], [`crash_cost`] and [`mod@bench`] count instructions;
 //! * [`suite`] has the tests, [`matrix_document`] the document of the fault matrix;
 //! * [`demo`] and [`demo_run`] are the demo.
 
