@@ -4,7 +4,7 @@
 //! tells a person to do who takes the recorder into a Hubris tree. Which folders are copied is what the manifests say of
 //! themselves (`build_parts`).
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::machine::{Config, Machine};
 use crate::paths;
 use anyhow::{Context, Result, ensure};
@@ -20,10 +20,10 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// As deep in the repository as `test/stock`, whose crates find ours by relative paths.
 const TREE: &str = "target/stock";
 
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     const NAME: &str = "app::stock";
     let trial = match lay_out() {
-        Ok(()) => bench.trial(NAME, "target/stock/app.toml", recorder),
+        Ok(()) => session.trial(NAME, "target/stock/app.toml", recorder),
         Err(cause) => Trial::test(NAME, move || Err(format!("{cause:#}").into())),
     };
     vec![trial]

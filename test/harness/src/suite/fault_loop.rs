@@ -1,6 +1,6 @@
-//! Tasks that fail again and again in the same way.
+//! Tasks that fail again and again in the same way are held in the end.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::machine::{Config, Machine};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -10,19 +10,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(120);
-/// Long enough for many more failures, had the tasks not been held.
+/// Long enough for many more failures if the tasks were not held.
 const WATCHED: Duration = Duration::from_secs(2);
 
-/// As the application has it: after so many resets, and so many restarts, the task is held at the next fault.
+/// After this many resets, or restarts, a task is held at its next fault (`test/apps/loop/app.toml`).
 const RESETS: u64 = 3;
 const RESTARTS: u64 = 5;
 
-/// REQ: X6: repeats are counted in the first record, the tasks are held, and the system stays up.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
-    vec![bench.trial("loop::is-broken", "test/apps/loop/app.toml", is_broken)]
+/// REQ: X6: repetitions are counted in the first crash, the tasks are held, and the system stays up.
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
+    let app = "test/apps/loop/app.toml";
+    vec![session.trial("fault-loop::tasks-are-held", app, tasks_are_held)]
 }
 
-fn is_broken(rig: &Rig) -> Result<Cases> {
+fn tasks_are_held(rig: &Rig) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
     rig.tool.format(&card)?;
     let config = Config::new(&rig.image.elf, Some(&card));
@@ -41,30 +42,30 @@ fn is_broken(rig: &Rig) -> Result<Cases> {
     );
     machine.quit()?;
     rig.tool.verify(&card)?;
-    // In each boot after it was held for the first time the stumbler fails once more, and is held at once.
+    // After it was held for the first time, the stumbler fails once in each boot, and is held at once.
     let stumbled = repeats(rig, &card, "stumbler")?.unwrap_or(0);
     ensure!(
         repeats(rig, &card, "looper")? == Some(RESETS)
             && (RESTARTS..=RESTARTS + RESETS).contains(&stumbled),
         "more failures: {:#?}",
-        rig.tool.records(&card)?
+        rig.tool.crashes(&card)?
     );
-    let records = rig.tool.records(&card)?;
-    ensure!(records.len() == 2, "two faults, but {records:#?}");
+    let crashes = rig.tool.crashes(&card)?;
+    ensure!(crashes.len() == 2, "two faults, but {crashes:#?}");
     ensure!(
-        records.iter().all(|record| record["boot"] == 1),
-        "the first failures are not kept: {records:#?}"
+        crashes.iter().all(|crash| crash["boot"] == 1),
+        "the first failures are not kept: {crashes:#?}"
     );
     Ok(Cases::one())
 }
 
-/// Resets by the guest since the last look.
+/// Resets by the guest since the last call.
 fn count_resets(machine: &mut Machine) -> u64 {
     let events = machine.qmp.events();
     events.iter().filter(|event| *event == "RESET").count() as u64
 }
 
-/// Waits until the records of these tasks have been repeated so often.
+/// Waits until the crashes of these tasks have been repeated that many times.
 fn wait_for(rig: &Rig, card: &Path, wanted: [(&str, u64); 2]) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     loop {
@@ -77,19 +78,19 @@ fn wait_for(rig: &Rig, card: &Path, wanted: [(&str, u64); 2]) -> Result<()> {
         }
         ensure!(
             Instant::now() < deadline,
-            "within {LIMIT:?} the records came to this only: {:#?}",
-            rig.tool.records(card)?
+            "after {LIMIT:?} the crashes are these: {:#?}",
+            rig.tool.crashes(card)?
         );
         std::thread::sleep(Duration::from_millis(100));
     }
 }
 
-/// How often the record of a task was repeated; `None` if there is none.
+/// How often the crash of a task was repeated; `None` if there is none.
 fn repeats(rig: &Rig, card: &Path, task: &str) -> Result<Option<u64>> {
-    let records: Vec<Value> = rig.tool.records(card)?;
-    records
+    let crashes: Vec<Value> = rig.tool.crashes(card)?;
+    crashes
         .iter()
-        .find(|record| record["task"] == task)
-        .map(|record| record["repeats"].as_u64().context("no number of repeats"))
+        .find(|crash| crash["task"] == task)
+        .map(|crash| crash["repeats"].as_u64().context("no number of repeats"))
         .transpose()
 }

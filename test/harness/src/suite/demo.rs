@@ -1,9 +1,9 @@
-//! The demo's flight with all kinds of text on the console.
+//! The demo, with all kinds of text on the console.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::build::DEMO;
 use crate::console_text;
-use crate::flight::Flight;
+use crate::demo_run::DemoRun;
 use anyhow::Result;
 use libtest_mimic::Trial;
 use std::sync::Arc;
@@ -12,42 +12,42 @@ use std::sync::Arc;
 type Text = (&'static str, fn() -> Vec<u8>);
 
 const TEXTS: [Text; 6] = [
-    ("a log of this machine", || {
+    ("log of this computer", || {
         console_text::from_this_machine().0
     }),
     ("long lines", long_lines),
     ("control characters", control_characters),
     ("invalid UTF-8", random_bytes),
-    ("nothing", Vec::new),
+    ("empty console", Vec::new),
     ("200 KiB", large),
 ];
 
-/// REQ: C3, C4, C7: a task faults, the record and every log line before it are on the card after the restart, and the
-/// console stream is byte for byte what was played in, whatever it was.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+/// REQ: C3, C4, C7: a task faults, the crash and every log line before it are on the card after the
+/// restart, and the console stream is byte for byte what was sent, whatever it was.
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     TEXTS
         .map(|(name, text)| {
-            bench.trial(
+            session.trial(
                 format!("demo::{}", name.replace(' ', "-")),
                 DEMO,
-                move |rig| fly(rig, &text()),
+                move |rig| run(rig, &text()),
             )
         })
         .into()
 }
 
-fn fly(rig: &Rig, text: &[u8]) -> Result<Cases> {
-    let flight = Flight {
+fn run(rig: &Rig, text: &[u8]) -> Result<Cases> {
+    let demo = DemoRun {
         qemu: &rig.qemu,
         image: &rig.image,
         tool: &rig.tool,
         artefacts: &rig.artefacts,
     };
-    flight.fly(text, |_| {})?;
+    demo.run(text, |_| {})?;
     Ok(Cases::one())
 }
 
-/// Lines around every length at which a record or a page ends, and some that are longer than any.
+/// Lines around each length at which a log record or a page ends, and some that are longer than a page.
 fn long_lines() -> Vec<u8> {
     let lengths = (250..260)
         .chain(476..484)
@@ -60,7 +60,7 @@ fn long_lines() -> Vec<u8> {
         .collect()
 }
 
-/// Every byte below blank in every neighbourhood, with the line ends of all systems.
+/// Every pair of control characters, each one before DEL and a letter, and the line ends of all systems.
 fn control_characters() -> Vec<u8> {
     let mut text = Vec::new();
     for first in 0..32 {
@@ -72,7 +72,7 @@ fn control_characters() -> Vec<u8> {
     text
 }
 
-/// Bytes of a generator (xorshift32): no text at all.
+/// Bytes of a generator (xorshift32).
 fn random_bytes() -> Vec<u8> {
     let mut state = 0x2545_f491_u32;
     let mut bytes = Vec::new();

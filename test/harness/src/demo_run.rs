@@ -1,12 +1,13 @@
-//! One flight of the demo's image: log, crash, restart, log on.
+//! One run of the demo's image: log, crash, restart, log again; and a check of the card.
 //!
-//! What is played into the console task's serial port is known byte for byte, so what must be on the card is too:
+//! The bytes that are sent to the console task's serial port are known, so what must be on the card is
+//! known as well:
 //!
-//! * of the first boot, a prefix: everything that the recorder had accepted when the worker faulted. That it is
-//!   everything is seen from the record, which states the number of the last log record accepted before the crash, and
-//!   from the log, in which that number is the last and none before it is missing;
-//! * of the second boot, a later part, up to the end. Between the two only what the reset took is missing: the UART's
-//!   FIFO and the line that the console task had not finished.
+//! * of the first boot, a prefix: everything that the recorder had accepted when the worker faulted. The
+//!   crash states the number of the last log record accepted before it; in the log that number is the
+//!   last, and none before it is missing;
+//! * of the second boot, a later part, up to the end. Between the two only what the reset loses is
+//!   missing: the UART's FIFO and the line that the console task had not finished.
 
 use crate::artefacts::Artefacts;
 use crate::build::Image;
@@ -18,46 +19,49 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Real time for anything that takes the guest a few seconds; machines that run tests are slow and busy.
+/// Real time for anything that takes the guest a few seconds; a host that runs tests is slow and busy.
 const LIMIT: Duration = Duration::from_secs(120);
-/// A fast serial line, bytes per second: 115 200 baud.
+/// Bytes per second of a fast serial line: 115 200 baud.
 const LINE_RATE: u32 = 11_520;
-/// Playing takes at most so long: the worker faults in the middle of it.
-const PLAYING_SECONDS: u32 = 7;
-/// What a reset may take of the console: two FIFOs, and one record under construction.
+/// Seconds that sending takes at most: the worker faults after about three.
+const SENDING_SECONDS: u32 = 7;
+/// Bytes of the console that a reset may lose: two FIFOs, and one unfinished log record.
 const RESET_LOSS: usize = 2 * 16 + 256;
 
-/// What a flight needs.
-pub struct Flight<'a> {
+/// What a run needs.
+pub struct DemoRun<'a> {
     /// The emulator.
     pub qemu: &'a Qemu,
-    /// The image to fly.
+    /// The demo's image.
     pub image: &'a Image,
     /// The host tool.
     pub tool: &'a Tool,
-    /// Where everything goes.
+    /// The folder for everything that the run makes.
     pub artefacts: &'a Artefacts,
 }
 
-/// What came of it.
-pub struct Landing {
+/// What a run that passed has left.
+pub struct DemoResult {
     /// The card.
     pub card: PathBuf,
-    /// The crash record, as `show --json` has it.
-    pub record: Value,
+    /// The crash, as `show --json` has it.
+    pub crash: Value,
     /// Bytes of the console on the card from the first and the second boot.
     pub console: [usize; 2],
     /// Log records of the first boot.
-    pub records: usize,
+    pub log_records: usize,
 }
 
-impl Flight<'_> {
-    /// Flies with `text` on the console. `tell` gets each line that the machine's first serial port says, and what we
-    /// do meanwhile.
-    pub fn fly(&self, text: &[u8], mut tell: impl FnMut(Line<'_>)) -> Result<Landing> {
+impl DemoRun<'_> {
+    /// Runs with `text` on the console. `tell` gets each line of the machine's first serial port, and what
+    /// the run does meanwhile.
+    ///
+    /// # Errors
+    /// What is not on the card, or should not be there.
+    pub fn run(&self, text: &[u8], mut tell: impl FnMut(Message<'_>)) -> Result<DemoResult> {
         let card = self.artefacts.path("card.img");
         self.artefacts.write("console.txt", text)?;
-        tell(Line::Tool(self.tool.format(&card)?.trim()));
+        tell(Message::Tool(self.tool.format(&card)?.trim()));
 
         let mut machine = Machine::start(
             self.qemu,
@@ -65,55 +69,56 @@ impl Flight<'_> {
             self.artefacts,
         )?;
         machine.run()?;
-        tell(Line::Note("the machine is on; waiting for the recorder"));
+        tell(Message::Note("The machine is on; waiting for the recorder"));
         machine.uart5.watch(
-            "the recorder being ready",
+            "that the recorder is ready",
             LIMIT,
-            |line| tell(Line::Serial(line)),
+            |line| tell(Message::Serial(line)),
             |line| line.contains("crashlog: ready; boot 1"),
         )?;
-        let rate = LINE_RATE.max(u32::try_from(text.len()).unwrap_or(u32::MAX) / PLAYING_SECONDS);
-        tell(Line::Note(&format!(
-            "playing {} bytes into the console, {rate} a second",
+        let rate = LINE_RATE.max(u32::try_from(text.len()).unwrap_or(u32::MAX) / SENDING_SECONDS);
+        tell(Message::Note(&format!(
+            "Sending {} bytes to the console, {rate} a second",
             text.len()
         )));
-        let player = machine.uart1.play(text.to_vec(), Some(rate))?;
+        let sending = machine.uart1.send(text.to_vec(), Some(rate))?;
         machine.uart5.watch(
-            "the second boot",
+            "that the second boot has begun",
             LIMIT,
-            |line| tell(Line::Serial(line)),
+            |line| tell(Message::Serial(line)),
             |line| line.contains("crashlog: ready; boot 2"),
         )?;
-        tell(Line::Note(&format!(
-            "the system has restarted; so far {} bytes were played",
-            player.sent()
+        tell(Message::Note(&format!(
+            "The system has restarted; {} bytes have been sent",
+            sending.sent()
         )));
         let found = |line: &str| line.contains("newest is 1: panic of task `worker`");
         machine.uart5.watch(
-            "the second boot finding the record",
+            "that the second boot has found the crash",
             LIMIT,
-            |line| tell(Line::Serial(line)),
+            |line| tell(Message::Serial(line)),
             found,
         )?;
         ensure!(
-            player.finish(LIMIT),
-            "the console task did not take everything that was played within {LIMIT:?}"
+            sending.finish(LIMIT),
+            "the console task did not read everything that was sent within {LIMIT:?}"
         );
-        self.settle(&card, text)?;
-        tell(Line::Note(
-            "everything is played and logged; switching the machine off",
+        self.wait_for_end(&card, text)?;
+        tell(Message::Note(
+            "Everything is sent and on the card; switching the machine off",
         ));
         machine.quit()?;
-        self.inspect(card, text)
+        self.check(card, text)
     }
 
-    /// Waits until the end of what was played is on the card: the recorder writes a page when it is full or old.
-    fn settle(&self, card: &std::path::Path, text: &[u8]) -> Result<()> {
+    /// Waits until the end of what was sent is on the card: the recorder writes a page when it is full or
+    /// old.
+    fn wait_for_end(&self, card: &std::path::Path, text: &[u8]) -> Result<()> {
         let deadline = Instant::now() + LIMIT;
         let wanted = text.get(text.len().saturating_sub(64)..).unwrap_or(text);
         loop {
             let (first, second) = (self.tool.console(card, 1)?, self.tool.console(card, 2)?);
-            // A text that was all played before the crash leaves nothing for the second boot.
+            // If all was sent before the crash there is nothing for the second boot.
             if second.ends_with(wanted)
                 || first.len() == text.len()
                 || (second.is_empty() && first.len() + RESET_LOSS > text.len())
@@ -123,7 +128,7 @@ impl Flight<'_> {
             if Instant::now() > deadline {
                 bail!(
                     "the end of the console did not reach the card within {LIMIT:?}: {} bytes of boot 1 and {} of boot 2 \
-                     are there, {} were played",
+                     are there, {} were sent",
                     first.len(),
                     second.len(),
                     text.len()
@@ -133,32 +138,28 @@ impl Flight<'_> {
         }
     }
 
-    /// Holds what is on the card against what must be there.
-    fn inspect(&self, card: PathBuf, text: &[u8]) -> Result<Landing> {
+    /// Compares what is on the card with what must be there.
+    fn check(&self, card: PathBuf, text: &[u8]) -> Result<DemoResult> {
         self.tool.verify(&card)?;
-        let records = self.tool.records(&card)?;
+        let crashes = self.tool.crashes(&card)?;
         ensure!(
-            records.len() == 1,
-            "one crash, but {} records",
-            records.len()
+            crashes.len() == 1,
+            "one crash, but {} crashes",
+            crashes.len()
         );
-        let record = self.tool.record(&card, 1)?;
+        let crash = self.tool.crash(&card, 1)?;
         ensure!(
-            record["task"] == "worker" && record["reason"] == "panic",
-            "the record is not the worker's: {record:#}"
-        );
-        ensure!(
-            record["late"].is_null(),
-            "the record was written late: {}",
-            record["late"]
+            crash["task"] == "worker" && crash["reason"] == "panic",
+            "the crash is not the worker's: {crash:#}"
         );
         ensure!(
-            record["boot"] == 1,
-            "the record is of boot {}",
-            record["boot"]
+            crash["late"].is_null(),
+            "the crash was written late: {}",
+            crash["late"]
         );
+        ensure!(crash["boot"] == 1, "the crash is of boot {}", crash["boot"]);
 
-        let accepted = record["log_records"]
+        let accepted = crash["log_records"]
             .as_u64()
             .context("the record does not say how many log records there were")?;
         let sequences = self.tool.sequences(&card, 1)?;
@@ -166,7 +167,7 @@ impl Flight<'_> {
             .zip(&sequences)
             .find(|(at, sequence)| *at != **sequence)
         {
-            bail!("log of boot 1: record {wrong} stands where record {at} should");
+            bail!("log of boot 1: there is record {wrong} where {at} must be");
         }
         ensure!(
             sequences.len() as u64 == accepted,
@@ -194,28 +195,28 @@ impl Flight<'_> {
         let lost = rest.len() - second.len();
         ensure!(
             lost <= RESET_LOSS,
-            "{lost} bytes of the console are in neither boot; a reset takes {RESET_LOSS} at most"
+            "{lost} bytes of the console are in neither boot; a reset loses {RESET_LOSS} at most"
         );
-        Ok(Landing {
+        Ok(DemoResult {
             card,
-            record,
+            crash,
             console: [first.len(), second.len()],
-            records: sequences.len(),
+            log_records: sequences.len(),
         })
     }
 }
 
-/// Something that happens during a flight.
-pub enum Line<'a> {
+/// Something that happens during a run.
+pub enum Message<'a> {
     /// A line of the machine's first serial port.
     Serial(&'a str),
-    /// What the host tool said.
+    /// Output of the host tool.
     Tool(&'a str),
-    /// What we do.
+    /// What the run does.
     Note(&'a str),
 }
 
-/// Where two texts part.
+/// Says where two texts differ.
 fn first_difference(what: &str, wanted: &[u8], found: &[u8]) -> String {
     let at = wanted.iter().zip(found).take_while(|(a, b)| a == b).count();
     let around = |bytes: &[u8]| {
@@ -225,7 +226,7 @@ fn first_difference(what: &str, wanted: &[u8], found: &[u8]) -> String {
         part.escape_ascii().to_string()
     };
     format!(
-        "the console of {what} differs from what was played at byte {at}: \"{}\" was played, \"{}\" is on the card",
+        "the console of {what} differs from what was sent at byte {at}: \"{}\" was sent, \"{}\" is on the card",
         around(wanted),
         around(found)
     )

@@ -1,25 +1,26 @@
-//! Counts what a crash costs: from each state of controller and card, with a longer log tail, with and without DMA.
+//! Counts the instructions of a crash: from each state of controller and card, with a longer log tail,
+//! with and without DMA.
 
 use crate::artefacts::Artefacts;
 use crate::build::Image;
-use crate::controller::{self, Do, EMMC, STATES};
+use crate::controller::{self, Action, EMMC, STATES};
 use crate::count::{Count, Counter};
 use crate::qemu::Qemu;
 use crate::tool::Tool;
 use anyhow::{Context, Result, ensure};
 use std::fmt::Write as _;
 
-/// Records of 64 bytes that fill 4 KiB of the log, with their headers.
+/// Log records of 64 bytes that fill 4 KiB of the log, with their headers of 16 bytes.
 const TAIL: u32 = 4096 / 80;
-/// KiB that the longer tail is longer.
+/// KiB by which the longer tail is longer.
 const FURTHER: u32 = 8;
 
 /// What was counted.
-pub struct Crashes {
-    /// With the card in each state.
-    states: Vec<(&'static str, Cost)>,
-    /// The second, minimal try, without DMA.
-    minimal: Cost,
+pub struct CrashCosts {
+    /// A crash in each state of controller and card.
+    states: Vec<(&'static str, CrashCost)>,
+    /// The second, minimal try of the emergency, without DMA.
+    minimal: CrashCost,
     /// Each further KiB of the log tail.
     further: Further,
 }
@@ -29,12 +30,12 @@ struct Further {
     pio: u64,
 }
 
-/// A crash.
+/// What one crash costs.
 #[derive(Clone, Copy)]
-struct Cost {
-    /// Instructions until the record is durable.
+struct CrashCost {
+    /// Instructions until the crash is durable on the card.
     durable: u64,
-    /// Until the system asks for its restart.
+    /// Instructions until the system requests its restart.
     restart: u64,
     /// Commands to the card.
     commands: usize,
@@ -42,27 +43,30 @@ struct Cost {
     blocks: u64,
 }
 
-/// How the crash comes about.
-struct Setting {
-    steps: &'static [Do],
+/// The state in which a crash is counted.
+struct CrashSetup {
+    /// What leads to the state of controller and card.
+    steps: &'static [Action],
+    /// Log records in RAM.
     records: u32,
+    /// Whether the first try of the emergency fails.
     minimal: bool,
 }
 
-/// Counts all of them. `empty` is what counting itself costs.
-pub fn count(qemu: &Qemu, tool: &Tool, image: &Image, empty: &Count) -> Result<Crashes> {
-    let counted = |setting: &Setting| -> Result<Cost> {
+/// Counts all crashes. `empty` is what counting itself costs.
+pub fn count(qemu: &Qemu, tool: &Tool, image: &Image, empty: &Count) -> Result<CrashCosts> {
+    let counted = |setting: &CrashSetup| -> Result<CrashCost> {
         let count = crash(qemu, tool, image, setting)?;
         let durable = count.commands.last().map_or(0, |(at, _)| *at);
         let net = count.without(empty, false);
-        Ok(Cost {
+        Ok(CrashCost {
             durable: durable.saturating_sub(count.total - net.total),
             restart: net.total,
             commands: net.commands.len(),
             blocks: net.blocks.1,
         })
     };
-    let setting = |steps, records, minimal| Setting {
+    let setting = |steps, records, minimal| CrashSetup {
         steps,
         records,
         minimal,
@@ -80,10 +84,11 @@ pub fn count(qemu: &Qemu, tool: &Tool, image: &Image, empty: &Count) -> Result<C
     let minimal = counted(&setting(&[], TAIL, true))?;
     let dma = counted(&setting(&[], long, false))?;
     let pio = counted(&setting(&[], long, true))?;
-    let per_kib =
-        |long: Cost, short: Cost| (long.restart.saturating_sub(short.restart)) / u64::from(FURTHER);
+    let per_kib = |long: CrashCost, short: CrashCost| {
+        (long.restart.saturating_sub(short.restart)) / u64::from(FURTHER)
+    };
     let short = states.first().map_or(minimal, |(_, cost)| *cost);
-    Ok(Crashes {
+    Ok(CrashCosts {
         further: Further {
             dma: per_kib(dma, short),
             pio: per_kib(pio, minimal),
@@ -93,8 +98,8 @@ pub fn count(qemu: &Qemu, tool: &Tool, image: &Image, empty: &Count) -> Result<C
     })
 }
 
-/// One crash, from the faulting instruction to the request of the restart.
-fn crash(qemu: &Qemu, tool: &Tool, image: &Image, setting: &Setting) -> Result<Count> {
+/// Counts one crash, from the faulting instruction to the request of the restart.
+fn crash(qemu: &Qemu, tool: &Tool, image: &Image, setting: &CrashSetup) -> Result<Count> {
     let artefacts = Artefacts::new("bench/crash")?;
     let card = artefacts.path("card.img");
     tool.format(&card)?;
@@ -108,24 +113,24 @@ fn crash(qemu: &Qemu, tool: &Tool, image: &Image, setting: &Setting) -> Result<C
     counter.run_to(&[symbols.address("bench", "bench_fault")?])?;
     controller::bring(counter.debugger(), EMMC, setting.steps)?;
     if setting.minimal {
-        // The first try fails at its entry, and the second is counted.
+        // The first try fails at its entry; the second one is counted.
         let entry = symbols.like("crashlog", &["task_crashlog::emergency::run"])?;
         counter.run_to(&[entry])?;
         counter.debugger().set_register(15, 0x10)?;
         counter.run_to(&[entry])?;
     }
     let count = counter.count_to_reset()?;
-    let records = tool.records(&card)?;
+    let crashes = tool.crashes(&card)?;
     ensure!(
-        records.len() == 1 && records[0]["late"].is_null(),
-        "the emergency write did not succeed: {records:?}"
+        crashes.len() == 1 && crashes[0]["late"].is_null(),
+        "the emergency write did not succeed: {crashes:?}"
     );
     artefacts.discard();
     Ok(count)
 }
 
-impl Crashes {
-    /// Rows of the first table.
+impl CrashCosts {
+    /// Rows for the first table.
     pub fn rows(&self) -> String {
         let mut text = String::new();
         let Further { dma, pio } = self.further;
@@ -151,7 +156,7 @@ impl Crashes {
     pub fn section(&self) -> String {
         let mut text = String::from(
             "\n## A crash from each state of controller and card\n\n\
-             Fault of a client with 4 KiB of log in RAM; the same states as in the rows `state-*` of the\n\
+             A client faults with 4 KiB of log in RAM. The states are those of the rows `state-*` of the\n\
              [fault matrix](fault-matrix.md).\n\n\
              | state | fault to durable | to restart request | commands to the card | blocks written |\n\
              |---|---:|---:|---:|---:|\n",
@@ -170,7 +175,7 @@ impl Crashes {
     }
 }
 
-/// `12 345`.
+/// A number with a space between groups of three digits: `12 345`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,23 +1,24 @@
-//! Somebody fails while card and controller are suspended, on the way there, and on the way back.
+//! A client or the recorder fails while controller and card are suspended, or are being suspended or resumed.
 
 use super::scene::{NOWHERE, SOON, Scene, is_blank};
 use super::{RECORDED, Row};
-use crate::evidence::Crash;
-use crate::sabotage::{CLOCK_OFF, Deed, Failing, POWER_OFF, State, Stop, Work, task};
+use crate::evidence::Expected;
+use crate::sabotage::{CLOCK_OFF, Deed, Failing, POWER_OFF, RecorderState, Stop, Work, task};
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-/// What the record says that the controller was doing: without a clock, without power (`crashlog_format::found`).
+/// States in which the controller was found, as the crash has them: clock off, power off
+/// (`crashlog_format::found`).
 const NO_CLOCK: u64 = 2;
 const NO_POWER: u64 = 10;
-/// Milliseconds after which a card is at rest: the applications say 10.
+/// Milliseconds of sleep after which the card is suspended; the applications have 10.
 const REST: u32 = 30;
-/// Ticks that are not reached: the saboteur is told when to strike by [`Scene::strike_here`].
+/// More ticks than pass: [`Scene::strike_here`] says when the saboteur strikes.
 const LATER: u32 = 1 << 24;
-/// Writes to the controller with which resuming begins.
+/// How many of the first writes to the controller are interrupted when it is resumed.
 const RESUMING: u32 = 8;
 
-/// REQ: M4, K4: a crash while card and controller are suspended, half way into it and half way out of it.
+/// REQ: M4, K4: a crash while controller and card are suspended, and in the middle of suspend and resume.
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, text, app, code) in [
@@ -44,7 +45,7 @@ pub fn rows() -> Vec<Row> {
             )
             .on(app)
         };
-        let says = "recorded before the restart; the record says what the controller was found in";
+        let says = "recorded before the restart; the crash has the controller's state";
         rows.extend([
             row("client", "a client", says, "M4 X5", |scene, code| {
                 fails(scene, Deed::Jump(NOWHERE), "saboteur", code)
@@ -55,20 +56,20 @@ pub fn rows() -> Vec<Row> {
             row(
                 "minimal",
                 "a client, then the recorder at its emergency entry",
-                "recorded before the restart, by the minimal second try; the recorder's failure is recorded late",
+                "recorded before the restart, by the minimal second try; the recorder's failure late",
                 "M4 X1 X2",
                 minimal,
             ),
             row(
                 "oops",
                 "a client that is restarted",
-                "the card is resumed, and the oops recorded",
+                "the card is resumed, and the oops is recorded",
                 "K4 P5",
                 oops,
             ),
             row(
                 "resuming",
-                "the recorder, half way out of it: at each of its first eight writes to the controller",
+                "the recorder, while it resumes: at each of its first eight writes to the controller",
                 RECORDED,
                 "K4 M4 X2",
                 resuming,
@@ -76,7 +77,7 @@ pub fn rows() -> Vec<Row> {
             row(
                 "blank",
                 "a client",
-                "the blank card is not written; recorded late on the right one",
+                "the blank card is not written; recorded late on the original one",
                 "M4 M8 X3",
                 blank,
             )
@@ -95,8 +96,8 @@ pub fn rows() -> Vec<Row> {
             Row::sound(
                 format!("suspending-{id}"),
                 who,
-                "half way into being suspended: clock off, and bus power about to be off",
-                "recorded before the restart; the record says what the controller was found in",
+                "in the middle of suspend: clock off, bus power still on",
+                "recorded before the restart; the crash has the controller's state",
                 "K4 M4",
                 run,
             )
@@ -106,7 +107,7 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-/// Starts up, and leaves the recorder alone until the card is suspended.
+/// Boots, and leaves the recorder idle until the card is suspended.
 fn rest(scene: &mut Scene<'_>) -> Result<()> {
     scene.boot()?;
     come_to_rest(scene)
@@ -118,20 +119,20 @@ fn come_to_rest(scene: &mut Scene<'_>) -> Result<()> {
     scene.system.go_to(Stop::Ready)?;
     let state = scene.system.seen()?.state;
     ensure!(
-        state == State::Suspended,
+        state == RecorderState::Suspended,
         "the card should be suspended, but the recorder says {state:?}"
     );
     scene.has(&[], 0).map(drop)
 }
 
-/// The record says that the controller was found like this.
-fn found(records: &[Value], code: u64) -> Result<()> {
-    let said = records
+/// Checks the state in which the controller was found, as the crash has it.
+fn found(crashes: &[Value], code: u64) -> Result<()> {
+    let said = crashes
         .first()
-        .map(|record| &record["emergency"]["controller"]);
+        .map(|crash| &crash["emergency"]["controller"]);
     ensure!(
         said.and_then(Value::as_u64) == Some(code),
-        "the controller was found in state {said:?}, and should be in {code}"
+        "the crash says that the controller was in state {said:?}, and not {code}"
     );
     Ok(())
 }
@@ -139,8 +140,8 @@ fn found(records: &[Value], code: u64) -> Result<()> {
 fn fails(mut scene: Scene<'_>, deed: Deed, task: &str, code: u64) -> Result<()> {
     rest(&mut scene)?;
     let seen = scene.strike(Work::Sleep(100), SOON, deed)?;
-    let records = scene.recovers(&[Crash::panic(task)], seen.accepted)?;
-    found(&records, code)
+    let crashes = scene.recovers(&[Expected::panic(task)], seen.accepted)?;
+    found(&crashes, code)
 }
 
 fn minimal(mut scene: Scene<'_>, _: u64) -> Result<()> {
@@ -151,13 +152,13 @@ fn minimal(mut scene: Scene<'_>, _: u64) -> Result<()> {
         .work(Work::Fail { fatal, how }, 0, Deed::Nothing)?;
     scene.go_into(super::recorder::EMERGENCY)?;
     scene.derail()?;
-    let crashes = [Crash::panic("fatal"), Crash::panic("crashlog").late()];
-    let records = scene.recovers(&crashes, 1)?;
+    let expected = [Expected::panic("fatal"), Expected::panic("crashlog").late()];
+    let crashes = scene.recovers(&expected, 1)?;
     ensure!(
-        records
+        crashes
             .first()
-            .is_some_and(|record| record["emergency"]["minimal"] == true),
-        "it was not the minimal try that wrote the record"
+            .is_some_and(|crash| crash["emergency"]["minimal"] == true),
+        "the crash was not written by the minimal try"
     );
     Ok(())
 }
@@ -169,7 +170,7 @@ fn oops(mut scene: Scene<'_>, _: u64) -> Result<()> {
         .system
         .work(Work::Fail { fatal, how }, 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;
-    scene.has(&[Crash::oops("victim")], 1)?;
+    scene.has(&[Expected::oops("victim")], 1)?;
     scene.goes_on()
 }
 
@@ -185,7 +186,7 @@ fn resuming(mut scene: Scene<'_>, _: u64) -> Result<()> {
         scene.system.stop_at_registers(false)?;
         let accepted = scene.system.seen()?.accepted;
         scene.derail()?;
-        scene.recovers(&[Crash::panic("crashlog")], accepted)?;
+        scene.recovers(&[Expected::panic("crashlog")], accepted)?;
     }
     Ok(())
 }
@@ -198,10 +199,10 @@ fn blank(mut scene: Scene<'_>, _: u64) -> Result<()> {
     scene.system.boot()?;
     scene.is_ram_only()?;
     is_blank(&blank)?;
-    scene.with_the_right_card(Crash::panic("saboteur").late(), seen.accepted)
+    scene.with_the_right_card(Expected::panic("saboteur").late(), seen.accepted)
 }
 
-/// Stops behind the first write to the controller with which the recorder suspends it.
+/// Stops behind the first write with which the recorder suspends the controller.
 fn half_way(scene: &mut Scene<'_>) -> Result<u32> {
     scene.boot()?;
     scene.has(&[], 1)?;
@@ -216,13 +217,13 @@ fn half_way(scene: &mut Scene<'_>) -> Result<u32> {
 fn half_way_client(mut scene: Scene<'_>) -> Result<()> {
     half_way(&mut scene)?;
     let seen = scene.strike_here()?;
-    let records = scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
-    found(&records, NO_CLOCK)
+    let crashes = scene.recovers(&[Expected::panic("saboteur")], seen.accepted)?;
+    found(&crashes, NO_CLOCK)
 }
 
 fn half_way_recorder(mut scene: Scene<'_>) -> Result<()> {
     let accepted = half_way(&mut scene)?;
     scene.derail()?;
-    let records = scene.recovers(&[Crash::panic("crashlog")], accepted)?;
-    found(&records, NO_CLOCK)
+    let crashes = scene.recovers(&[Expected::panic("crashlog")], accepted)?;
+    found(&crashes, NO_CLOCK)
 }
