@@ -26,7 +26,7 @@ const STACK_BUDGET: u32 = 1536;
 const SYSTEM_CALLS: [(u32, &str); 3] = [(0, "SEND"), (9, "GET_TIMER"), (10, "REFRESH_TASK_ID")];
 
 /// By which normal operation leaves the path.
-const TO_NORMAL: (&str, &str) = ("main", "task_crashlog::normal");
+const TO_NORMAL: (&str, &str) = ("main", "task_crashlog::normal::run");
 
 /// By which an emergency that finds no location in retained memory goes to search the card.
 const TO_SEARCH: &str = "crashlog_store::emergency::search";
@@ -37,7 +37,7 @@ const RULES: Rules<'_> = Rules {
         "drv_sdhci::interrupt::",
         "drv_mmc::card::",
         "drv_mmc::host::",
-        "task_crashlog::background::",
+        "task_crashlog::normal::",
         "task_crashlog::server::",
         "task_crashlog::recorder::",
         "task_crashlog::events::",

@@ -299,7 +299,7 @@ fn twice(rig: &Rig) -> Result<Cases> {
         "the second boot",
         LIMIT,
         |_| {},
-        |line| line.contains("crashlog: ready; boot 2, no record"),
+        |line| line.contains("crashlog: ready; boot 2, no crash"),
     )?;
     stopped.machine.quit()?;
     rig.tool.verify(&stopped.card)?;

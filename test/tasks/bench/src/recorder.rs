@@ -3,7 +3,7 @@
 use crate::{bench_fault, row};
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU32, Ordering};
-use task_crashlog_api::{CrashLog, Level, State, Stream};
+use task_crashlog_api::{CrashLog, Level, RecorderState, Stream};
 use userlib::{hl, task_slot};
 
 task_slot!(CRASHLOG, crashlog);
@@ -22,7 +22,7 @@ pub fn run() {
     let recorder = CrashLog::from(CRASHLOG.get_task_id());
     while !recorder
         .status()
-        .is_ok_and(|status| matches!(status.state, State::Ready | State::Suspended))
+        .is_ok_and(|status| matches!(status.state, RecorderState::Ready | RecorderState::Suspended))
     {
         hl::sleep_for(10);
     }

@@ -15,7 +15,7 @@
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU32, Ordering};
 use task_crashlog_api::{
-    CrashLog, CrashLogError, Level, PAGE_LEN, State, Status, Stream, UnsavedReason,
+    CrashLog, CrashLogError, Level, PAGE_LEN, RecorderState, Status, Stream, UnsavedReason,
 };
 use test_api::ask;
 use userlib::{hl, sys_send, task_slot};
@@ -74,7 +74,7 @@ extern "C" fn load_done() {
 #[unsafe(export_name = "main")]
 fn main() -> ! {
     let client = Client(CrashLog::from(CRASHLOG.get_task_id()));
-    client.wait(|status| status.state != State::Starting);
+    client.wait(|status| status.state != RecorderState::Starting);
     client.append();
     client.flush();
     loop {
@@ -144,15 +144,15 @@ impl Client {
             READ => {
                 arm();
                 let mut page = [0; PAGE_LEN];
-                let first = self.0.record_info(0);
+                let first = self.0.crash_info(0);
                 let sequence = first.map_or(0, |info| info.sequence);
-                note(self.0.read_record(sequence, 0, 0, &mut page).err());
+                note(self.0.read_crash(sequence, 0, 0, &mut page).err());
                 let newest = self.0.status().ok().and_then(|status| status.newest_page);
                 note(self.0.read_page(newest.unwrap_or(0), &mut page).err());
             }
             ERASE => {
                 arm();
-                note(self.0.erase_record(plan(2)).err());
+                note(self.0.erase_crash(plan(2)).err());
             }
             SLEEP => {
                 arm();
@@ -202,23 +202,23 @@ impl Client {
         if let Ok(status) = self.0.status() {
             seen(2, state(&status.state));
             seen(3, status.records);
-            let no_card = status.state == State::RamOnly(UnsavedReason::NoCard);
+            let no_card = status.state == RecorderState::RamOnly(UnsavedReason::NoCard);
             seen(5, no_card.into());
         }
     }
 }
 
 fn is_ram_only(status: &Status) -> bool {
-    matches!(status.state, State::RamOnly(_))
+    matches!(status.state, RecorderState::RamOnly(_))
 }
 
 /// The state as a number that the harness knows.
-fn state(state: &State) -> u32 {
+fn state(state: &RecorderState) -> u32 {
     match state {
-        State::Starting => 1,
-        State::Ready => 2,
-        State::RamOnly(_) => 3,
-        State::Suspended => 4,
+        RecorderState::Starting => 1,
+        RecorderState::Ready => 2,
+        RecorderState::RamOnly(_) => 3,
+        RecorderState::Suspended => 4,
     }
 }
 

@@ -13,7 +13,7 @@ mod operations;
 
 use core::fmt::Write;
 use drv_ast2600_uart::{UART5_ADDRESS, Uart};
-use task_crashlog_api::{CrashLog, State};
+use task_crashlog_api::{CrashLog, RecorderState};
 use userlib::{TaskId, hl, sys_recv_notification, sys_refresh_task_id, task_slot};
 
 task_slot!(CRASHLOG, crashlog);
@@ -62,7 +62,7 @@ fn starts(recorder: &CrashLog) -> Result<(), Wrong> {
     for _ in 0..500 {
         if recorder
             .status()
-            .is_ok_and(|status| status.state == State::Ready)
+            .is_ok_and(|status| status.state == RecorderState::Ready)
         {
             return Ok(());
         }

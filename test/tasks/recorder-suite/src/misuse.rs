@@ -248,7 +248,7 @@ fn recorded(recorder: &CrashLog) -> Result<(), Wrong> {
         }
         hl::sleep_for(10);
     }
-    let info = recorder.record_info(0);
+    let info = recorder.crash_info(0);
     expect!(info.is_ok_and(|info| info.name.as_str() == "misuser"));
     expect!(
         recorder

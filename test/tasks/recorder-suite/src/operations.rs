@@ -1,7 +1,7 @@
 //! What the operations promise.
 
 use crate::{Case, Wrong, expect};
-use task_crashlog_api::{CrashLog, CrashLogError, Level, PAGE_LEN, RECORD_MAX, State, Stream};
+use task_crashlog_api::{CrashLog, CrashLogError, Level, PAGE_LEN, RECORD_MAX, RecorderState, Stream};
 use userlib::{hl, sys_get_timer};
 
 pub const CASES: &[Case] = &[
@@ -30,7 +30,7 @@ fn state(recorder: &CrashLog) -> Option<State> {
 fn suspended(recorder: &CrashLog) -> bool {
     (0..200).any(|_| {
         hl::sleep_for(10);
-        state(recorder) == Some(State::Suspended)
+        state(recorder) == Some(RecorderState::Suspended)
     })
 }
 
@@ -43,16 +43,16 @@ fn suspend(recorder: &CrashLog) -> Result<(), Wrong> {
     let accepted = append(recorder, text);
     expect!(accepted.is_ok());
     hl::sleep_for(50);
-    expect!(state(recorder) == Some(State::Suspended));
+    expect!(state(recorder) == Some(RecorderState::Suspended));
     // Whatever needs the card resumes it.
     expect!(recorder.flush().ok() >= accepted.ok());
-    expect!(state(recorder) == Some(State::Ready));
+    expect!(state(recorder) == Some(RecorderState::Ready));
     expect!(suspended(recorder));
     let newest = recorder.status().ok().and_then(|status| status.newest_page);
     let mut page = [0; PAGE_LEN];
     expect!(recorder.read_page(newest.unwrap_or_default(), &mut page) == Ok(()));
     expect!(page.windows(text.len()).any(|window| window == text));
-    expect!(state(recorder) == Some(State::Ready));
+    expect!(state(recorder) == Some(RecorderState::Ready));
     expect!(suspended(recorder));
     expect!(
         recorder
@@ -134,11 +134,11 @@ fn no_such_page(recorder: &CrashLog) -> Result<(), Wrong> {
 
 fn no_such_record(recorder: &CrashLog) -> Result<(), Wrong> {
     expect!(recorder.status().is_ok_and(|status| status.records == 0));
-    expect!(recorder.record_info(0).err() == Some(CrashLogError::NoSuchRecord));
-    expect!(recorder.record_info(u32::MAX).err() == Some(CrashLogError::NoSuchRecord));
-    expect!(recorder.read_record(1, 0, 0, &mut [0; 16]) == Err(CrashLogError::NoSuchRecord));
+    expect!(recorder.crash_info(0).err() == Some(CrashLogError::NoSuchCrash));
+    expect!(recorder.crash_info(u32::MAX).err() == Some(CrashLogError::NoSuchCrash));
+    expect!(recorder.read_crash(1, 0, 0, &mut [0; 16]) == Err(CrashLogError::NoSuchCrash));
     // This task may erase; there is only nothing to erase.
-    expect!(recorder.erase_record(1) == Err(CrashLogError::NoSuchRecord));
+    expect!(recorder.erase_crash(1) == Err(CrashLogError::NoSuchCrash));
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use crate::sabotage::{Deed, Failing, Stop, Work};
 use anyhow::{Result, ensure};
 
 /// Where the recorder answers a flush.
-pub const SERVER: &[&str] = &["task_crashlog::server::Server", "put"];
+pub const SERVER: &[&str] = &["task_crashlog::server::Server", "defer"];
 /// The emergency entry.
 pub const EMERGENCY: &[&str] = &["task_crashlog::emergency::run"];
 /// Where the recorder fails.
