@@ -9,8 +9,8 @@ stop() { printf '%s: %s\n' "$name" "$*" >&2; exit 1; }
 # Prints the comment at the top of the script, without its first line.
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p;}' "$0" >&2; exit 2; }
 
-# open_target FILE: checks that humility is installed, and that FILE is a dump, or an archive, which stands for a live
-# target that is connected by a debug probe.
+# open_target FILE: checks that humility is installed, and that FILE is a dump, or an archive, which
+# stands for a live target that is connected by a debug probe.
 open_target() {
     command -v humility >/dev/null 2>&1 ||
         stop "humility is not on the PATH; build it from Oxide's humility repository with: cargo install --path humility-bin --locked"
@@ -36,7 +36,8 @@ ask() {
     fi
 }
 
-# answer ARGUMENTS...: the same, with its output in $answer. Ends the script if humility fails or prints nothing.
+# answer ARGUMENTS...: the same, with its output in $answer. Ends the script if humility fails or
+# prints nothing.
 answer() {
     answer=$(ask "$@") || exit 1
     [ -n "$answer" ] || stop "$file: humility $1 said nothing"
@@ -55,7 +56,8 @@ find_region() {
     address=$1 size=$2
 }
 
-# decode WHAT: decodes the retained region by retained.awk. A dump that stock humility writes does not have it.
+# decode WHAT: decodes the retained region by retained.awk. A dump that stock humility writes does
+# not have it.
 decode() {
     answer extract app.toml
     tasks=$(printf '%s\n' "$answer" | sed -n 's/^\[tasks\.\([^].]*\)\]$/\1/p' | tr '\n' ' ')

@@ -1,5 +1,6 @@
-# Decodes the retained region from the output of `humility readmem -w`. The layout is that of lib/crashlog-retained,
-# version 1: blocks of 512 bytes. A part that does not pass its check is ignored. POSIX awk has no bit operations.
+# Decodes the retained region from the output of `humility readmem -w`. The layout is that of
+# lib/crashlog-retained, version 1: blocks of 512 bytes. A part that does not pass its check is
+# ignored. POSIX awk has no bit operations.
 #
 # Variables: what (region or log-ring), name, file, size (bytes of the region), tasks (their names), quota (bytes).
 
@@ -26,8 +27,8 @@ function multiply(a, b) {
     return ((a * (b % 65536)) % WORD + ((a * int(b / 65536)) % 65536) * 65536) % WORD
 }
 
-# The region's checksum (lib/crashlog-retained/src/words.rs): for each word, exclusive or, multiplication by 0x9e3779b1,
-# rotation to the left by 15.
+# The region's checksum (lib/crashlog-retained/src/words.rs): for each word, exclusive or,
+# multiplication by 0x9e3779b1, rotation to the left by 15.
 function sum(start, block, first, count,    value, at) {
     value = start
     for (at = first; at < first + count; at++) {
@@ -91,7 +92,8 @@ function header(    copy, best) {
     PAGES = word(0, best + 3)
 }
 
-# Task, fault and time of the crash whose context begins at a block; empty if it does not pass its check.
+# Task, fault and time of the crash whose context begins at a block; empty if it does not pass its
+# check.
 function context(block,    fault, at) {
     at = 2
     if (word(block, 0) == tag("CTXN")) {

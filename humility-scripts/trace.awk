@@ -1,5 +1,5 @@
-# Explains the entries of the recorder's trace; those of other tasks, and unknown ones, are shown as they are. The names
-# are those of task/crashlog/src/trace.rs. Variable: task.
+# Explains the entries of the recorder's trace; those of other tasks, and unknown ones, are shown as
+# they are. The names are those of task/crashlog/src/trace.rs. Variable: task.
 
 # The number after `name: ` in the payload, decimal.
 function number(name,    at, text, value, digit) {

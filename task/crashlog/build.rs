@@ -21,7 +21,8 @@ struct CrashlogConfig {
     data_lines: u8,
     /// Is the slot's card-detect signal wired? A soldered eMMC may have none.
     card_detect: bool,
-    /// The kind of card that identification tries first. The other kind works too, but is identified later.
+    /// The kind of card that identification tries first. The other kind works too, but is
+    /// identified later.
     card: CardKind,
     /// Use the volatile cache of the card, if it has one?
     card_cache: bool,
@@ -37,8 +38,8 @@ struct CrashlogConfig {
     keep_first: u32,
     /// Idle milliseconds after which the card is suspended. Without this key it is never suspended.
     suspend_after_ms: Option<u32>,
-    /// May the power of a suspended card be cut? Requires that the controller's power control reaches the card and
-    /// nothing else.
+    /// May the power of a suspended card be cut? Requires that the controller's power control
+    /// reaches the card and nothing else.
     #[serde(default)]
     cut_power: bool,
     /// Does an eMMC in sleep state (CMD5) wake again on this board? Some do not.
@@ -47,7 +48,8 @@ struct CrashlogConfig {
     /// Run the self-test of the emergency path at the start of each boot?
     #[serde(default)]
     self_test: bool,
-    /// The tasks that may call an operation. An operation that is not named may be called by every task.
+    /// The tasks that may call an operation. An operation that is not named may be called by every
+    /// task.
     #[serde(default)]
     allowed_callers: BTreeMap<String, Vec<String>>,
 }
@@ -87,7 +89,8 @@ fn main() -> Result<()> {
     let source = format!(
         "/// Address of the controller's standard registers.\n\
          pub const CONTROLLER: usize = {:#x};\n\
-         /// Frequency of the controller's base clock in kHz, if its Capabilities register says 0.\n\
+         /// Frequency of the controller's base clock in kHz, if its Capabilities register says
+         /// 0.\n\
          pub const BASE_CLOCK_KHZ: u32 = {};\n\
          /// Highest clock in kHz that the wiring allows.\n\
          pub const MAX_CLOCK_KHZ: u32 = {};\n\
@@ -103,7 +106,8 @@ fn main() -> Result<()> {
          pub const PARTITION: &str = {:?};\n\
          /// Bytes of the log ring that one client may hold.\n\
          pub const QUOTA: u32 = {};\n\
-         /// Age in milliseconds at which the oldest log record that is not on the card is written.\n\
+         /// Age in milliseconds at which the oldest log record that is not on the card is
+         /// written.\n\
          pub const WRITE_AFTER_MS: u32 = {};\n\
          /// Number of full pages at which the log is written earlier.\n\
          pub const WRITE_AFTER_PAGES: u32 = {};\n\

@@ -4,11 +4,13 @@ use counters::Count;
 use derive_idol_err::IdolError;
 use userlib::FromPrimitive;
 
-/// Why an operation of the recorder failed. The numbers are the response codes of the IPC interface.
+/// Why an operation of the recorder failed. The numbers are the response codes of the IPC
+/// interface.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Count, FromPrimitive, IdolError)]
 #[repr(u32)]
 pub enum CrashLogError {
-    /// The caller's quota of the log ring is used up, or the ring is full. Try again after some records were written.
+    /// The caller's quota of the log ring is used up, or the ring is full. Try again after some
+    /// records were written.
     Full = 1,
     /// The caller's lease cannot be read or written, or has the wrong length.
     BadLease = 2,

@@ -12,24 +12,27 @@
 //!
 //! # Guarantees
 //!
-//! A record is *accepted* when [`CrashLog::append`] returns its sequence number. It is then in RAM that keeps its
-//! content when the recorder is restarted and when the system is reset, and it will be on the card after the next crash
-//! or sooner. `append` never waits for the card. When the task's quota of that RAM is used up it returns
-//! [`CrashLogError::Full`] at once, and the task decides: it can try again later and lose nothing, or drop the record,
-//! as the macros do. The next record that is accepted says how many were dropped before it.
+//! A record is *accepted* when [`CrashLog::append`] returns its sequence number. It is then in RAM
+//! that keeps its content when the recorder is restarted and when the system is reset, and it will
+//! be on the card after the next crash or sooner. `append` never waits for the card. When the
+//! task's quota of that RAM is used up it returns [`CrashLogError::Full`] at once, and the task
+//! decides: it can try again later and lose nothing, or drop the record, as the macros do. The next
+//! record that is accepted says how many were dropped before it.
 //!
-//! A record is *durable* when it is on the card. [`CrashLog::flush`] returns when every record accepted before it is.
+//! A record is *durable* when it is on the card. [`CrashLog::flush`] returns when every record
+//! accepted before it is.
 //!
-//! If the recorder is restarted while it handles an `append`, the client gets [`CrashLogError::ServerRestarted`], which
-//! does not say whether the record was accepted. [`Logger`] sends it again: such a record may be in the log twice, but
-//! is never missing.
+//! If the recorder is restarted while it handles an `append`, the client gets
+//! [`CrashLogError::ServerRestarted`], which does not say whether the record was accepted.
+//! [`Logger`] sends it again: such a record may be in the log twice, but is never missing.
 //!
 //! # Content of a record
 //!
-//! A record of the console stream holds bytes as they came. A record of the event stream begins with one byte, the
-//! length of a type name. If it is zero, the rest is a line of text in UTF-8 made by [`error!`], [`warn!`], [`info!`],
-//! [`debug!`] or [`trace!`]; otherwise the name and then the value's [`hubpack`] encoding follow, made by [`event!`].
-//! The recorder adds sender, time, boot and sequence number; the sender is the one that the kernel names.
+//! A record of the console stream holds bytes as they came. A record of the event stream begins
+//! with one byte, the length of a type name. If it is zero, the rest is a line of text in UTF-8
+//! made by [`error!`], [`warn!`], [`info!`], [`debug!`] or [`trace!`]; otherwise the name and then
+//! the value's [`hubpack`] encoding follow, made by [`event!`]. The recorder adds sender, time,
+//! boot and sequence number; the sender is the one that the kernel names.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -9,7 +9,8 @@ use userlib::TaskId;
 
 use crate::{CrashLog, CrashLogError, Level, RECORD_MAX, Stream};
 
-/// Longest text of [`info!`](crate::info) and the like, in bytes. A longer text is cut and ends in `…`.
+/// Longest text of [`info!`](crate::info) and the like, in bytes. A longer text is cut and ends in
+/// `…`.
 pub const TEXT_MAX: usize = 128;
 
 /// The mark of a cut text: an ellipsis.
@@ -42,11 +43,12 @@ impl Logger {
         self.lost.get()
     }
 
-    /// Appends one record and returns its sequence number in this boot. Bytes beyond [`RECORD_MAX`] are left out.
+    /// Appends one record and returns its sequence number in this boot. Bytes beyond [`RECORD_MAX`]
+    /// are left out.
     ///
     /// # Errors
-    /// As [`CrashLog::append`]. The record is not counted as lost: after [`CrashLogError::Full`] the caller may try again
-    /// later, or drop the record and call [`Logger::dropped`].
+    /// As [`CrashLog::append`]. The record is not counted as lost: after [`CrashLogError::Full`]
+    /// the caller may try again later, or drop the record and call [`Logger::dropped`].
     pub fn append(&self, stream: Stream, level: Level, data: &[u8]) -> Result<u32, CrashLogError> {
         let data = data.get(..RECORD_MAX).unwrap_or(data);
         let lost = self.lost.get();
@@ -102,7 +104,8 @@ fn encode_event<'a, T: Serialize>(record: &'a mut [u8; RECORD_MAX], value: &T) -
     record.get(..1 + name.len() + encoded)
 }
 
-/// A text record that is being written: the zero length byte that marks it as text, then at most [`TEXT_MAX`] bytes.
+/// A text record that is being written: the zero length byte that marks it as text, then at most
+/// [`TEXT_MAX`] bytes.
 struct Line {
     record: [u8; 1 + TEXT_MAX],
     len: usize,
@@ -141,7 +144,8 @@ impl Write for Line {
             self.put(text);
             return Ok(());
         }
-        // The mark replaces the end of this text, or of what came before it, from a character boundary on.
+        // The mark replaces the end of this text, or of what came before it, from a character
+        // boundary on.
         self.cut = true;
         let end = self.record.len() - CUT.len();
         if self.len <= end {
@@ -157,8 +161,8 @@ impl Write for Line {
     }
 }
 
-/// The last character boundary of `text` up to `end`. (`str::floor_char_boundary` is newer than the compiler of a stock
-/// Hubris tree.)
+/// The last character boundary of `text` up to `end`. (`str::floor_char_boundary` is newer than the
+/// compiler of a stock Hubris tree.)
 fn boundary(text: &str, end: usize) -> usize {
     let end = end.min(text.len());
     // A character has four bytes at most.

@@ -1,9 +1,9 @@
 //! What the recorder reports about itself and about the crashes on its card.
 //!
-//! These types travel in replies, encoded by [`hubpack`]: an enum by the index of its variant, a structure field by
-//! field. The order of variants and fields is therefore part of the interface. So are the names [`Status`] and
-//! [`CrashInfo`]: Humility finds the type of a reply by its name, so no other structure and no variant of an enum may
-//! have the same one in any task.
+//! These types travel in replies, encoded by [`hubpack`]: an enum by the index of its variant, a
+//! structure field by field. The order of variants and fields is therefore part of the interface.
+//! So are the names [`Status`] and [`CrashInfo`]: Humility finds the type of a reply by its name,
+//! so no other structure and no variant of an enum may have the same one in any task.
 
 use hubpack::SerializedSize;
 use serde::{Deserialize, Serialize};
@@ -11,11 +11,13 @@ use serde::{Deserialize, Serialize};
 /// What the recorder is doing.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
 pub enum RecorderState {
-    /// The card is being identified and the log on it located. Log records are accepted into retained RAM.
+    /// The card is being identified and the log on it located. Log records are accepted into
+    /// retained RAM.
     Starting,
     /// Log records and crashes are written to the card.
     Ready,
-    /// Nothing is written to the card, for this reason. Log records and crashes stay in retained RAM.
+    /// Nothing is written to the card, for this reason. Log records and crashes stay in retained
+    /// RAM.
     RamOnly(UnsavedReason),
     /// Card and controller are suspended. Any operation that needs the card resumes them.
     Suspended,
@@ -102,8 +104,9 @@ pub enum SelfTestReport {
         milliseconds: u32,
         /// Commands that had to be repeated.
         retries: u32,
-        /// The device driver's code of the last error from which it recovered; 0 if there was none. An error without a
-        /// retry comes from recovering the card: a card does not answer at first after a reset, for instance.
+        /// The device driver's code of the last error from which it recovered; 0 if there was none.
+        /// An error without a retry comes from recovering the card: a card does not answer at first
+        /// after a reset, for instance.
         code: u32,
     },
     /// It failed.
@@ -112,9 +115,9 @@ pub enum SelfTestReport {
         step: SelfTestStep,
         /// Why it failed.
         cause: SelfTestCause,
-        /// The device driver's error code; 0 if the device did not fail. With [`SelfTestCause::Differs`]: 0x100 crash not
-        /// found, 0x101 not named by the ledger, 0x102 header differs, 0x110 + n checksum of segment n, 0x120 + n bytes
-        /// of block n.
+        /// The device driver's error code; 0 if the device did not fail. With
+        /// [`SelfTestCause::Differs`]: 0x100 crash not found, 0x101 not named by the ledger, 0x102
+        /// header differs, 0x110 + n checksum of segment n, 0x120 + n bytes of block n.
         code: u32,
     },
 }
@@ -150,7 +153,8 @@ impl SelfTestStep {
         Self::ReadBack,
     ];
 
-    /// The step with this number, counted from 0; [`Self::ReadBack`] for a number that is too large.
+    /// The step with this number, counted from 0; [`Self::ReadBack`] for a number that is too
+    /// large.
     pub fn from_number(number: u32) -> Self {
         let known = Self::ALL.into_iter().find(|step| *step as u32 == number);
         known.unwrap_or(Self::ReadBack)

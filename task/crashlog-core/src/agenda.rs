@@ -1,13 +1,16 @@
 //! Which job the normal path does next.
 //!
-//! The card does one thing at a time, so the next job is chosen when the last one is done. The choice guarantees:
+//! The card does one thing at a time, so the next job is chosen when the last one is done. The
+//! choice guarantees:
 //!
 //! * a crash is written before everything else;
 //! * a `flush` waits for the card only, not for a page to be full or old;
-//! * the log is written when its oldest unwritten record has reached a configured age, or when a configured number of
-//!   pages is full. Until then only a loss of power can lose it: it is in retained RAM;
+//! * the log is written when its oldest unwritten record has reached a configured age, or when a
+//!   configured number of pages is full. Until then only a loss of power can lose it: it is in
+//!   retained RAM;
 //! * readers and writers of pages take turns, so that neither can starve the other;
-//! * a card that has been idle for a configured time is suspended once, and stays so until there is a job for it.
+//! * a card that has been idle for a configured time is suspended once, and stays so until there is
+//!   a job for it.
 
 /// What there is to do now.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -63,8 +66,9 @@ enum Idle {
 }
 
 impl Agenda {
-    /// The log is written when its oldest record is `write_after` milliseconds old, or earlier when `enough_pages` are
-    /// full. The card is suspended after `suspend_after` idle milliseconds; `None` means never.
+    /// The log is written when its oldest record is `write_after` milliseconds old, or earlier when
+    /// `enough_pages` are full. The card is suspended after `suspend_after` idle milliseconds;
+    /// `None` means never.
     #[must_use]
     pub const fn new(write_after: u32, enough_pages: usize, suspend_after: Option<u32>) -> Self {
         let suspend_after = match suspend_after {

@@ -1,8 +1,9 @@
 //! Callers whose replies are deferred.
 //!
-//! A task that has sent a message is blocked until the reply, so it waits for one reply at most. One row for each task
-//! is therefore enough, and the table is never full. A task that was restarted while it waited may call again: the row
-//! is then overwritten. The earlier call needs no reply, because the kernel would not deliver it.
+//! A task that has sent a message is blocked until the reply, so it waits for one reply at most.
+//! One row for each task is therefore enough, and the table is never full. A task that was
+//! restarted while it waited may call again: the row is then overwritten. The earlier call needs no
+//! reply, because the kernel would not deliver it.
 
 use core::cell::Cell;
 
@@ -62,7 +63,8 @@ impl<R, const TASKS: usize> DeferredCalls<R, TASKS> {
         for cell in &self.rows {
             let row = cell.take();
             if let Some(row) = &row {
-                // The distance from the newest arrival, so that the order stays right when the count wraps.
+                // The distance from the newest arrival, so that the order stays right when the
+                // count wraps.
                 let age = now.wrapping_sub(row.arrival);
                 if oldest.is_none_or(|(_, most)| age > most) && wanted(&row.call) {
                     oldest = Some((cell, age));

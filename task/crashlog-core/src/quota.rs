@@ -1,7 +1,8 @@
 //! Each client's quota of the log ring.
 //!
-//! A client is charged for every record that it appends, until the record is durable. A record is charged with the
-//! bytes that it takes in the ring, its header included, so that a client cannot exceed its quota by many small records.
+//! A client is charged for every record that it appends, until the record is durable. A record is
+//! charged with the bytes that it takes in the ring, its header included, so that a client cannot
+//! exceed its quota by many small records.
 
 use core::cell::Cell;
 
@@ -45,7 +46,8 @@ impl<const TASKS: usize> Quotas<TASKS> {
         }
     }
 
-    /// Checks whether client `task` may hold `bytes` more. Nothing is charged before [`Charge::make`].
+    /// Checks whether client `task` may hold `bytes` more. Nothing is charged before
+    /// [`Charge::make`].
     ///
     /// # Errors
     /// [`Exceeded`] if it would hold more than its quota, or if there is no such task.
@@ -58,8 +60,8 @@ impl<const TASKS: usize> Quotas<TASKS> {
         }
     }
 
-    /// Charges client `task` with `bytes` without a check: for records that are found in the ring at start. A task that
-    /// does not exist in this image is not charged.
+    /// Charges client `task` with `bytes` without a check: for records that are found in the ring
+    /// at start. A task that does not exist in this image is not charged.
     #[inline]
     pub fn charge(&self, task: usize, bytes: u32) {
         if let Some(held) = self.held.get(task) {

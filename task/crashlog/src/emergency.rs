@@ -1,19 +1,20 @@
 //! The emergency path: writes a crash when nothing of the system can be relied on.
 //!
-//! The system has crashed, perhaps in this task. The path uses nothing that the normal path has set up: the stack is
-//! empty, the statics have their initial values, controller and card may be in any state. All it reads is the retained
-//! region, each part of which has its own check.
+//! The system has crashed, perhaps in this task. The path uses nothing that the normal path has set
+//! up: the stack is empty, the statics have their initial values, controller and card may be in any
+//! state. All it reads is the retained region, each part of which has its own check.
 //!
 //! The order is: recover controller and card (prepare); write log tail, crash and commit
-//! ([`crashlog_store::emergency`]); complete; report to the supervisor. The path polls. It enables no interrupt,
-//! receives no message and waits for no other task. Each phase has a deadline and, in case the clock has stopped, a
-//! limit of polls. Progress is noted in the mailbox before each step that could hang. It becomes part of the crash if
-//! that is written, and is there for the next boot if not.
+//! ([`crashlog_store::emergency`]); complete; report to the supervisor. The path polls. It enables
+//! no interrupt, receives no message and waits for no other task. Each phase has a deadline and, in
+//! case the clock has stopped, a limit of polls. Progress is noted in the mailbox before each step
+//! that could hang. It becomes part of the crash if that is written, and is there for the next boot
+//! if not.
 //!
 //! The only call to the supervisor is at the end. It does not return.
 //!
-//! The path's variables are statics, so that its stack holds only the frames of calls. `_start` zeroes the statics at
-//! less cost than the path itself could, and no other code borrows them.
+//! The path's variables are statics, so that its stack holds only the frames of calls. `_start`
+//! zeroes the statics at less cost than the path itself could, and no other code borrows them.
 
 use core::mem::MaybeUninit;
 use crashlog_format::ledger::Ledger;
@@ -35,7 +36,8 @@ task_slot!(JEFE, jefe);
 
 /// The crash in the mailbox. `main` looks at it to decide between the two paths.
 pub static CRASH: StaticCell<Option<StoredContext<'static>>> = StaticCell::new(None);
-// Uninitialised, because its initial value would not be all zeros and would have to be copied from flash.
+// Uninitialised, because its initial value would not be all zeros and would have to be copied from
+// flash.
 static CARD: StaticCell<MaybeUninit<EmergencyDevice<'static>>> =
     StaticCell::new(MaybeUninit::uninit());
 static LOCATION: StaticCell<Option<Location>> = StaticCell::new(None);
@@ -44,7 +46,8 @@ static LEDGER: StaticCell<Ledger> = StaticCell::new(Ledger::ZERO);
 static OUTCOME: StaticCell<MaybeUninit<Outcome>> = StaticCell::new(MaybeUninit::uninit());
 
 /// Takes the crash out of the mailbox; `None` if it does not pass its check.
-// Not inlined, as the two functions below: their temporaries must not take stack while the driver runs.
+// Not inlined, as the two functions below: their temporaries must not take stack while the driver
+// runs.
 #[inline(never)]
 pub fn take_crash(region: &Region<'static>, crash: &mut Option<StoredContext<'static>>) {
     *crash = region.mailbox().crash();
@@ -64,8 +67,9 @@ fn take_card<'c>(
     card.write(hardware::emergency_device(memory, minimal))
 }
 
-/// Writes the log tail and `crash`, which is `None` if the crash in the mailbox does not pass its check. Returns what is
-/// to be reported. A `minimal` attempt, the second one, uses no DMA and writes no segments but message and stack.
+/// Writes the log tail and `crash`, which is `None` if the crash in the mailbox does not pass its
+/// check. Returns what is to be reported. A `minimal` attempt, the second one, uses no DMA and
+/// writes no segments but message and stack.
 // It must not be inlined: its stack frame would be added to that of the normal path.
 #[inline(never)]
 pub fn run(region: &Region<'static>, crash: Option<&StoredContext<'_>>, minimal: bool) -> Failure {
@@ -90,14 +94,16 @@ pub fn run(region: &Region<'static>, crash: Option<&StoredContext<'_>>, minimal:
     outcome.failure()
 }
 
-/// Reports the end to the supervisor, which resets the system or restarts this task instead of replying. If the call
-/// returns nevertheless, the caller repeats it until the watchdog resets the system.
+/// Reports the end to the supervisor, which resets the system or restarts this task instead of
+/// replying. If the call returns nevertheless, the caller repeats it until the watchdog resets the
+/// system.
 #[inline(never)]
 pub fn report(failure: Failure) {
     Jefe::from(JEFE.get_task_id()).emergency_done(failure as u32);
 }
 
-/// Runs the three phases: prepare, write, complete. The self-test uses it as well, with a crash that is marked as a test.
+/// Runs the three phases: prepare, write, complete. The self-test uses it as well, with a crash
+/// that is marked as a test.
 ///
 /// # Errors
 /// Why the crash is not durable; `outcome` says which steps were done.
@@ -137,7 +143,8 @@ pub fn write(
     note(card, outcome);
     written.map_err(not_written)?;
 
-    // The crash is durable. The last phase leaves the card in a defined state; if it fails, the crash stays durable.
+    // The crash is durable. The last phase leaves the card in a defined state; if it fails, the
+    // crash stays durable.
     let _ = card.complete();
     note(card, outcome);
     Ok(())
@@ -159,7 +166,8 @@ fn prepare(
         .map_err(|failure| not_ready(failure.error))
 }
 
-/// What the normal path has noted about the card; the default value, which is that of no card, if it has noted nothing.
+/// What the normal path has noted about the card; the default value, which is that of no card, if
+/// it has noted nothing.
 pub fn known_card(location: Option<&Location>) -> CardLocation {
     location
         .and_then(|location| CardLocation::read_from_prefix(&location.card).ok())

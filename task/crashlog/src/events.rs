@@ -1,8 +1,8 @@
 //! Events that the session future waits for.
 //!
-//! The task has one timer, one interrupt and one receive loop. The loop notes notifications and new requests here, and
-//! polls the future only if [`Events::is_due`] says that it can go on. Wakers are not used: there is one future, and it
-//! waits for nothing else.
+//! The task has one timer, one interrupt and one receive loop. The loop notes notifications and new
+//! requests here, and polls the future only if [`Events::is_due`] says that it can go on. Wakers
+//! are not used: there is one future, and it waits for nothing else.
 
 use core::cell::Cell;
 use core::future::poll_fn;
@@ -79,7 +79,8 @@ impl Events {
 
     /// Waits until there may be new work, or until `deadline` (milliseconds since boot).
     ///
-    /// Dropped half way, it leaves the timer set. The next wait may then end early, which every caller tolerates.
+    /// Dropped half way, it leaves the timer set. The next wait may then end early, which every
+    /// caller tolerates.
     pub async fn wait_for_work(&self, deadline: Option<u64>) {
         if let Some(deadline) = deadline {
             self.set_timer(deadline);
@@ -98,15 +99,16 @@ impl Events {
 
     /// Waits until `deadline` (milliseconds since boot).
     ///
-    /// Dropped half way, it leaves the timer set and the interrupt enabled. The next wait may then end early.
+    /// Dropped half way, it leaves the timer set and the interrupt enabled. The next wait may then
+    /// end early.
     pub async fn sleep_until(&self, deadline: u64) {
         while self.now() < deadline {
             self.interrupt(deadline).await;
         }
     }
 
-    /// Makes the timer fire at `deadline` or earlier. A timer that is set to an earlier time is left as it is: one wait
-    /// ends early, and most waits need no system call.
+    /// Makes the timer fire at `deadline` or earlier. A timer that is set to an earlier time is
+    /// left as it is: one wait ends early, and most waits need no system call.
     fn set_timer(&self, deadline: u64) {
         if self.timer.get().is_none_or(|set| set > deadline) {
             self.timer.set(Some(deadline));
@@ -122,7 +124,8 @@ impl Wait for Events {
 
     /// Waits until the controller interrupts, or until `deadline` (milliseconds since boot).
     ///
-    /// Dropped half way, it leaves the timer set and the interrupt enabled. The next wait may then end early.
+    /// Dropped half way, it leaves the timer set and the interrupt enabled. The next wait may then
+    /// end early.
     async fn interrupt(&self, deadline: u64) {
         self.set_timer(deadline);
         self.woken.set(false);

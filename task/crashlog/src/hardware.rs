@@ -1,7 +1,7 @@
 //! The hardware: the controller, the board's configuration, and the memory for transfers.
 //!
-//! Both paths make their drivers here, from the same registers. At most one of these drivers is in use at any time; see
-//! [`registers`].
+//! Both paths make their drivers here, from the same registers. At most one of these drivers is in
+//! use at any time; see [`registers`].
 
 use block_device::Block;
 use crashlog_retained::Region;
@@ -20,18 +20,18 @@ pub type NormalDevice<'a> = Card<'a, Controller<'a, Mmio, ConfiguredPlatform, &'
 /// The card, as the emergency path drives it.
 pub type EmergencyDevice<'a> = polled::Card<'a, Mmio, ConfiguredPlatform, KernelClock>;
 
-/// Polls of the status register before the normal path waits for the interrupt. It is enough for a command without data,
-/// which completes sooner than a task switch.
+/// Polls of the status register before the normal path waits for the interrupt. It is enough for a
+/// command without data, which completes sooner than a task switch.
 const SPIN: u32 = 16;
 
-/// Milliseconds for the three phases of an emergency write. Their sum must be below the supervisor's time for the first
-/// attempt, which is 5/8 of a budget of two seconds (`budget-ms`).
+/// Milliseconds for the three phases of an emergency write. Their sum must be below the
+/// supervisor's time for the first attempt, which is 5/8 of a budget of two seconds (`budget-ms`).
 const PREPARE_MS: u32 = 400;
 const WRITE_MS: u32 = 600;
 const COMPLETE_MS: u32 = 200;
 
-/// Polls during which the kernel's time may stay the same before the clock counts as stopped. At 50 ns or more for each
-/// poll this is at least half a second.
+/// Polls during which the kernel's time may stay the same before the clock counts as stopped. At 50
+/// ns or more for each poll this is at least half a second.
 const POLLS_WITHOUT_TIME: u32 = 10_000_000;
 
 /// The blocks of the retained region that commands and transfers use.
@@ -101,8 +101,8 @@ impl Clock for KernelClock {
     }
 }
 
-/// Makes the driver of the normal path. It is called once between two starts of the task, and no driver of
-/// [`emergency_device`] may be in use then.
+/// Makes the driver of the normal path. It is called once between two starts of the task, and no
+/// driver of [`emergency_device`] may be in use then.
 pub fn normal_device<'a>(memory: &TransferBlocks<'a>, events: &'a Events) -> NormalDevice<'a> {
     let controller = Controller::new(
         registers(),
@@ -114,8 +114,8 @@ pub fn normal_device<'a>(memory: &TransferBlocks<'a>, events: &'a Events) -> Nor
     Card::new(controller, memory.card, config::CARD, config::CARD_CACHE)
 }
 
-/// Makes the driver of the emergency path, for an emergency or for the self-test. No other driver may be in use then. A
-/// `minimal` attempt does without DMA.
+/// Makes the driver of the emergency path, for an emergency or for the self-test. No other driver
+/// may be in use then. A `minimal` attempt does without DMA.
 pub fn emergency_device<'a>(memory: &TransferBlocks<'a>, minimal: bool) -> EmergencyDevice<'a> {
     let settings = polled::Settings {
         first: config::CARD,
@@ -137,10 +137,11 @@ pub fn emergency_device<'a>(memory: &TransferBlocks<'a>, minimal: bool) -> Emerg
 
 /// The controller's registers.
 fn registers() -> Mmio {
-    // SAFETY: app.toml gives the controller's page to this task alone, as device memory, readable and writable.
-    // `CONTROLLER` is the address of the slot's registers, aligned to 4 bytes (checked by the build script). At most one
-    // `Mmio` is in use at a time: an emergency calls `emergency_device` once. Otherwise the self-test calls it twice, and
-    // uses the first result no longer when it makes the second, nor the second when the normal path begins, which calls
+    // SAFETY: app.toml gives the controller's page to this task alone, as device memory, readable
+    // and writable. `CONTROLLER` is the address of the slot's registers, aligned to 4 bytes
+    // (checked by the build script). At most one `Mmio` is in use at a time: an emergency calls
+    // `emergency_device` once. Otherwise the self-test calls it twice, and uses the first result no
+    // longer when it makes the second, nor the second when the normal path begins, which calls
     // `normal_device` once.
     unsafe { Mmio::new(config::CONTROLLER) }
 }

@@ -1,34 +1,37 @@
 //! The crash recorder.
 //!
-//! This task is the only owner of the SD host controller. It accepts log records from all tasks into retained RAM, writes
-//! them to the card later, writes crashes, and lets both be read back.
+//! This task is the only owner of the SD host controller. It accepts log records from all tasks
+//! into retained RAM, writes them to the card later, writes crashes, and lets both be read back.
 //!
 //! # One entry point, two paths
 //!
-//! The supervisor calls the emergency path by restarting this task: whatever the task was doing, even failing, it begins
-//! again here with an empty stack. [`main`] reads the mailbox in retained RAM. If it is armed with a crash of this boot,
-//! [`emergency::run`] runs, which shares only pure functions with the normal path. Otherwise this is a start, or a
-//! restart after a fault of this task, and [`normal::run`] runs. Before that decision no hardware is accessed, and no
-//! memory but the retained region.
+//! The supervisor calls the emergency path by restarting this task: whatever the task was doing,
+//! even failing, it begins again here with an empty stack. [`main`] reads the mailbox in retained
+//! RAM. If it is armed with a crash of this boot, [`emergency::run`] runs, which shares only pure
+//! functions with the normal path. Otherwise this is a start, or a restart after a fault of this
+//! task, and [`normal::run`] runs. Before that decision no hardware is accessed, and no memory but
+//! the retained region.
 //!
 //! # The normal path
 //!
-//! It may begin with a self-test ([`self_test`]), which tries the emergency path while nothing has crashed. Then two
-//! activities share one thread:
+//! It may begin with a self-test ([`self_test`]), which tries the emergency path while nothing has
+//! crashed. Then two activities share one thread:
 //!
-//! * [`server`] answers requests. It never waits: a request that needs the card is deferred, and the other activity
-//!   replies to it;
-//! * the session future ([`normal`]) works on the card, one job at a time. It is polled when an interrupt, the timer or a
-//!   request has given it something to do. Where it would wait for the card it returns, and requests are served again.
+//! * [`server`] answers requests. It never waits: a request that needs the card is deferred, and
+//!   the other activity replies to it;
+//! * the session future ([`normal`]) works on the card, one job at a time. It is polled when an
+//!   interrupt, the timer or a request has given it something to do. Where it would wait for the
+//!   card it returns, and requests are served again.
 //!
-//! The state that both use is in [`recorder::Recorder`], behind shared references and without locks: neither activity is
-//! ever interrupted by the other.
+//! The state that both use is in [`recorder::Recorder`], behind shared references and without
+//! locks: neither activity is ever interrupted by the other.
 //!
 //! # Memory
 //!
-//! Everything that must survive a restart, and everything that the controller reads or writes by DMA, is in the retained
-//! region, which the supervisor shares. Beside it there is the stack and a few words of statics. They are few because
-//! `_start` zeroes them, which is part of the instruction budget of an emergency.
+//! Everything that must survive a restart, and everything that the controller reads or writes by
+//! DMA, is in the retained region, which the supervisor shares. Beside it there is the stack and a
+//! few words of statics. They are few because `_start` zeroes them, which is part of the
+//! instruction budget of an emergency.
 
 #![no_std]
 #![no_main]
@@ -81,12 +84,14 @@ fn main() -> ! {
     }
 }
 
-/// Did the crash in the mailbox happen in this boot? If not, it is one that an earlier boot could not write.
+/// Did the crash in the mailbox happen in this boot? If not, it is one that an earlier boot could
+/// not write.
 fn is_of_this_boot(region: &Region<'_>, crash: Option<&StoredContext<'_>>) -> bool {
     match crash {
         Some(crash) => crash.context.boot == region.boot(),
-        // The crash is damaged, so its boot is unknown. The supervisor restarts this task when it arms the mailbox. If
-        // the task was never restarted in this boot, the mailbox was armed in an earlier one.
+        // The crash is damaged, so its boot is unknown. The supervisor restarts this task when it
+        // arms the mailbox. If the task was never restarted in this boot, the mailbox was armed in
+        // an earlier one.
         None => {
             let me = TaskId::for_index_and_gen(config::TASK_INDEX, Generation::ZERO);
             sys_refresh_task_id(me).generation() != Generation::ZERO

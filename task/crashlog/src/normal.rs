@@ -1,8 +1,8 @@
 //! The normal path: requests are served and the card is written, in turns.
 //!
-//! Module `session` has the future that works on the card, `mount` the beginning of a session, `work` and `requests` its
-//! jobs. The server and the state that it shares with the future are beside this module: [`server`], [`crate::recorder`],
-//! [`crate::events`], [`crate::reply`].
+//! Module `session` has the future that works on the card, `mount` the beginning of a session,
+//! `work` and `requests` its jobs. The server and the state that it shares with the future are
+//! beside this module: [`server`], [`crate::recorder`], [`crate::events`], [`crate::reply`].
 
 mod mount;
 mod requests;
@@ -24,10 +24,11 @@ use crate::server::{self, Server};
 
 /// Runs the self-test, if it is configured, then normal operation. Never returns.
 ///
-/// It must not be inlined: `./x check-emergency` proves that no function of the normal path is reached in an emergency,
-/// and finds this call by its name. The return type is not `!`, because a diverging call would be the last instruction of
-/// the caller. Its return address would then lie in the next function, which debuggers would show as the caller. The
-/// same goes for [`operate`], whose result is hidden from the compiler.
+/// It must not be inlined: `./x check-emergency` proves that no function of the normal path is
+/// reached in an emergency, and finds this call by its name. The return type is not `!`, because a
+/// diverging call would be the last instruction of the caller. Its return address would then lie in
+/// the next function, which debuggers would show as the caller. The same goes for [`operate`],
+/// whose result is hidden from the compiler.
 #[inline(never)]
 pub fn run(region: Region<'static>) {
     let self_test = self_test::run(&region);
@@ -58,8 +59,8 @@ fn operate(region: Region<'static>, self_test: SelfTestReport) -> bool {
 
 /// Serves requests until the future has something to do.
 ///
-/// It must not be inlined: its variables would be in the stack frame of [`operate`], which holds the future. Addressing
-/// them in such a large frame costs instructions for each request.
+/// It must not be inlined: its variables would be in the stack frame of [`operate`], which holds
+/// the future. Addressing them in such a large frame costs instructions for each request.
 #[inline(never)]
 fn serve(recorder: &Recorder, server: &mut Server<'_>, buffer: &mut MessageBuffer) {
     while !recorder.events.is_due() {

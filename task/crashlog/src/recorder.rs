@@ -1,7 +1,8 @@
 //! State that the two activities of the normal path share.
 //!
-//! All of it is behind shared references. There is one thread, and neither activity is ever interrupted by the other, so
-//! `Cell` is enough. The log ring consists of atomics, because the controller reads it by DMA at the same time.
+//! All of it is behind shared references. There is one thread, and neither activity is ever
+//! interrupted by the other, so `Cell` is enough. The log ring consists of atomics, because the
+//! controller reads it by DMA at the same time.
 
 use core::cell::Cell;
 
@@ -24,7 +25,8 @@ use crate::trace::Trace;
 /// A caller's lease, into which the result is written.
 pub type OutLease = LenLimit<Leased<W, [u8]>, 512>;
 
-/// A call whose reply is deferred. The caller stays blocked in it, and its leases stay valid, until the reply.
+/// A call whose reply is deferred. The caller stays blocked in it, and its leases stay valid, until
+/// the reply.
 pub struct DeferredCall {
     /// The caller.
     pub client: TaskId,
@@ -33,7 +35,8 @@ pub struct DeferredCall {
 }
 
 /// An operation that needs the card, with its arguments.
-// No variant is called `CrashInfo`: Humility finds the reply's type by that name, among variants too.
+// No variant is called `CrashInfo`: Humility finds the reply's type by that name, among variants
+// too.
 pub enum CardOperation {
     /// `flush`: the reply is due when all log records up to this sequence number are durable.
     Flush { record: u32 },
@@ -95,7 +98,8 @@ pub struct Recorder {
     pub deferred: DeferredCalls<DeferredCall, NUM_TASKS>,
     /// What the session future waits for.
     pub events: Events,
-    /// The oldest record that is not durable was accepted at this time or later; milliseconds since boot.
+    /// The oldest record that is not durable was accepted at this time or later; milliseconds since
+    /// boot.
     pub oldest: Cell<Option<u64>>,
     /// What the recorder is doing.
     pub state: Cell<RecorderState>,

@@ -15,9 +15,9 @@ const _: () = assert!(
 
 /// Makes the region. It may be called once.
 pub fn claim() -> Region<'static> {
-    // SAFETY: address and size are those of the memory output `crash`, which app.toml maps into this task and the
-    // supervisor, readable and writable, for good; nothing is linked into it. This function is called once, by `main`,
-    // and every other user gets a copy of its result.
+    // SAFETY: address and size are those of the memory output `crash`, which app.toml maps into
+    // this task and the supervisor, readable and writable, for good; nothing is linked into it.
+    // This function is called once, by `main`, and every other user gets a copy of its result.
     let region = unsafe { Region::claim(CRASH_ADDRESS, CRASH_SIZE) };
     match region {
         Some(region) => region,

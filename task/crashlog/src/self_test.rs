@@ -1,17 +1,20 @@
 //! The self-test of the emergency path, at the start of a boot.
 //!
-//! It shows on a new board whether the emergency path works on this hardware, without a crash. With `self-test = true`
-//! the recorder writes a crash that is marked as a test, by [`emergency::write`], the same function that a real crash
-//! uses. Then it resets the controller and reads the crash back.
+//! It shows on a new board whether the emergency path works on this hardware, without a crash. With
+//! `self-test = true` the recorder writes a crash that is marked as a test, by
+//! [`emergency::write`], the same function that a real crash uses. Then it resets the controller
+//! and reads the crash back.
 //!
 //! * A real crash comes first: nothing is tested while one waits in retained RAM to be written.
-//! * The test's crash takes no slot from a real one and is in no counter. It replaces the one of the previous test (see
-//!   [`crashlog_format::ledger`]). A boot therefore writes four blocks for it, and the log tail if there is one.
-//! * The mailbox is never armed, so a restart during the test finds no crash. A crash of another task takes over the
-//!   mailbox as usual.
-//! * There is one test in each boot. If the recorder is restarted during it, the result is that it was interrupted.
-//! * Its duration is bounded by the deadlines of the emergency path's phases, twice: for writing and for reading. A card
-//!   that does not answer delays the start by this time.
+//! * The test's crash takes no slot from a real one and is in no counter. It replaces the one of
+//!   the previous test (see [`crashlog_format::ledger`]). A boot therefore writes four blocks for
+//!   it, and the log tail if there is one.
+//! * The mailbox is never armed, so a restart during the test finds no crash. A crash of another
+//!   task takes over the mailbox as usual.
+//! * There is one test in each boot. If the recorder is restarted during it, the result is that it
+//!   was interrupted.
+//! * Its duration is bounded by the deadlines of the emergency path's phases, twice: for writing
+//!   and for reading. A card that does not answer delays the start by this time.
 
 use crashlog_format::{Failure, Outcome, Step};
 use crashlog_retained::{Region, SelfTest as Kept, StoredContext};
@@ -27,8 +30,8 @@ use crate::{config, emergency};
 
 /// Value of [`Kept::cause`]: the test has begun and not ended.
 const BEGUN: u32 = u32::MAX;
-/// First value of [`Kept::cause`] for a difference between what was written and what was read. Lower values are those of
-/// [`Failure`].
+/// First value of [`Kept::cause`] for a difference between what was written and what was read.
+/// Lower values are those of [`Failure`].
 const DIFFERS: u32 = 0x100;
 
 /// Runs the test if it is configured and did not run yet in this boot. Returns the result.

@@ -1,7 +1,8 @@
 //! The IPC server: accepts log records, and defers every request that needs the card.
 //!
-//! No operation waits. A request that needs the card is put into [`Recorder::deferred`], and the session future
-//! path replies to it. Until then the caller stays blocked in its call, so its leases stay valid.
+//! No operation waits. A request that needs the card is put into [`Recorder::deferred`], and the
+//! session future path replies to it. Until then the caller stays blocked in its call, so its
+//! leases stay valid.
 
 use crashlog_retained::{Record, RecordHeader};
 use idol_runtime::{ClientError, Leased, LenLimit, NotificationHandler, R, RequestError};
@@ -15,7 +16,8 @@ use crate::events;
 use crate::recorder::{CardOperation, DeferredCall, OutLease, Recorder};
 use crate::trace::Trace;
 
-/// Makes the generated server send no reply, which is how it treats a caller that went away. The reply is deferred.
+/// Makes the generated server send no reply, which is how it treats a caller that went away. The
+/// reply is deferred.
 fn no_reply<T>() -> Result<T, RequestError<CrashLogError>> {
     Err(ClientError::WentAway.fail())
 }
@@ -77,7 +79,8 @@ impl NotificationHandler for Server<'_> {
 }
 
 impl InOrderCrashLogImpl for Server<'_> {
-    // The fast path: inlined into the dispatcher, which would otherwise spend instructions of its budget on a call.
+    // The fast path: inlined into the dispatcher, which would otherwise spend instructions of its
+    // budget on a call.
     #[inline(always)]
     fn append(
         &mut self,
@@ -117,7 +120,8 @@ impl InOrderCrashLogImpl for Server<'_> {
                 .set(recorder.lost.get().saturating_add(lost.into()));
         }
         if recorder.ring.has_begun_page() {
-            // The record opened a page. If the ring was empty before, this record is the oldest that is not durable.
+            // The record opened a page. If the ring was empty before, this record is the oldest
+            // that is not durable.
             recorder.oldest.set(recorder.oldest.get().or(Some(now)));
             recorder.events.work();
         }

@@ -8,7 +8,8 @@ pub enum Trace {
     /// An entry that was never written.
     #[count(skip)]
     None,
-    /// The task began. It found this many pages of the log in retained RAM, of which so many were damaged.
+    /// The task began. It found this many pages of the log in retained RAM, of which so many were
+    /// damaged.
     Started { pages: u32, damaged: u32 },
     /// The log on the card was located.
     Mounted { next_page: u32 },
@@ -20,7 +21,8 @@ pub enum Trace {
     WroteCrash { sequence: u32 },
     /// A crash that an earlier boot left in retained RAM was written.
     WroteLateCrash { sequence: u32 },
-    /// This many failures of the kernel were counted but not kept, because retained RAM held an earlier one.
+    /// This many failures of the kernel were counted but not kept, because retained RAM held an
+    /// earlier one.
     FailuresNotKept { count: u32 },
     /// A crash in retained RAM did not pass its check and is lost.
     CrashDamaged,

@@ -1,12 +1,14 @@
 //! Cuts the bytes of a serial line into records.
 //!
-//! A [`Collector`] takes bytes one at a time. They make a record at a line feed, when [`RECORD_MAX`] bytes have come
-//! without one, or when the line has been silent for some time, so that a prompt is recorded although no line feed
-//! follows it. No byte is changed: the payloads of all records, one after the other, are the bytes that came, with NULs,
-//! control characters, line feeds and bytes that are not UTF-8.
+//! A [`Collector`] takes bytes one at a time. They make a record at a line feed, when
+//! [`RECORD_MAX`] bytes have come without one, or when the line has been silent for some time, so
+//! that a prompt is recorded although no line feed follows it. No byte is changed: the payloads of
+//! all records, one after the other, are the bytes that came, with NULs, control characters, line
+//! feeds and bytes that are not UTF-8.
 //!
-//! The collector holds one record. When it is complete, it must be [taken](Collector::taken) before the next byte is
-//! accepted. This gives the task flow control: while the recorder is full, the task stops reading the line.
+//! The collector holds one record. When it is complete, it must be [taken](Collector::taken) before
+//! the next byte is accepted. This gives the task flow control: while the recorder is full, the
+//! task stops reading the line.
 
 #![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
@@ -49,8 +51,8 @@ impl Collector {
     ///
     /// # Errors
     ///
-    /// [`NotTaken`] if there is a complete record. The byte is not accepted, so check [`record`](Self::record) before
-    /// reading a byte from the line.
+    /// [`NotTaken`] if there is a complete record. The byte is not accepted, so check
+    /// [`record`](Self::record) before reading a byte from the line.
     pub fn push(&mut self, byte: u8, now: u64) -> Result<(), NotTaken> {
         if self.complete {
             return Err(NotTaken);
@@ -90,8 +92,8 @@ impl Collector {
         }
     }
 
-    /// The time at which [`tick`](Self::tick) would complete the record; `None` if the collector is empty or its record
-    /// is complete.
+    /// The time at which [`tick`](Self::tick) would complete the record; `None` if the collector is
+    /// empty or its record is complete.
     #[must_use]
     pub fn deadline(&self, silence: u64) -> Option<u64> {
         if self.len > 0 && !self.complete {

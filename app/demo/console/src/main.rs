@@ -1,23 +1,25 @@
 //! Records another processor's serial console.
 //!
-//! The UART interrupts when bytes are waiting. At each notification the task reads a bounded number of them into a
-//! [`Collector`], which cuts them into records of the console stream: lines, parts of very long lines, and incomplete
-//! lines after some silence.
+//! The UART interrupts when bytes are waiting. At each notification the task reads a bounded number
+//! of them into a [`Collector`], which cuts them into records of the console stream: lines, parts
+//! of very long lines, and incomplete lines after some silence.
 //!
 //! # Flow control
 //!
-//! A record leaves the collector only when the recorder has accepted it. Until then the task reads no byte: it leaves the
-//! interrupt masked and tries again by timer. Bytes wait in the UART, whose flow control (in QEMU, that of the character
-//! device) stops the sender. The recorder replies at once whether it has room or not, so a slow card never blocks this
-//! task. With flow control no byte is lost.
+//! A record leaves the collector only when the recorder has accepted it. Until then the task reads
+//! no byte: it leaves the interrupt masked and tries again by timer. Bytes wait in the UART, whose
+//! flow control (in QEMU, that of the character device) stops the sender. The recorder replies at
+//! once whether it has room or not, so a slow card never blocks this task. With flow control no
+//! byte is lost.
 //!
-//! Without flow control the UART may overrun meanwhile. Overruns are counted, and the next record reports them as lost.
+//! Without flow control the UART may overrun meanwhile. Overruns are counted, and the next record
+//! reports them as lost.
 //!
 //! # Restart
 //!
-//! The UART keeps its bytes over a restart of the task, but enabling the FIFO clears it. A line with flow control does not
-//! need the FIFO, so `fifo` is off and no byte is lost. A line without flow control needs it, and may lose a byte that
-//! arrives at that moment.
+//! The UART keeps its bytes over a restart of the task, but enabling the FIFO clears it. A line
+//! with flow control does not need the FIFO, so `fifo` is off and no byte is lost. A line without
+//! flow control needs it, and may lose a byte that arrives at that moment.
 
 #![no_std]
 #![no_main]
@@ -37,8 +39,9 @@ task_config::task_config! {
     fifo: bool,
 }
 
-/// Most bytes that are read for one notification. The interrupt is level-triggered: if more are waiting when it is
-/// enabled, it fires again. In between, the timer and less important tasks are served.
+/// Most bytes that are read for one notification. The interrupt is level-triggered: if more are
+/// waiting when it is enabled, it fires again. In between, the timer and less important tasks are
+/// served.
 const DRAIN_MAX: usize = 4 * FIFO_DEPTH;
 
 #[derive(Copy, Clone, PartialEq, counters::Count)]
@@ -65,7 +68,8 @@ counted_ringbuf!(Trace, 32, Trace::None);
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    // SAFETY: app.toml maps UART1's page into this task and no other, and this is the only `Uart` for it.
+    // SAFETY: app.toml maps UART1's page into this task and no other, and this is the only `Uart`
+    // for it.
     let uart = unsafe { Uart::new(UART1_ADDRESS) };
     let mut console = Console {
         uart,
@@ -103,8 +107,8 @@ impl Console {
             .tick(sys_get_timer().now, u64::from(TASK_CONFIG.silence_ms));
     }
 
-    /// Delivers a complete record, then reads up to `limit` bytes and delivers the records that they make. Stops when the
-    /// recorder refuses one.
+    /// Delivers a complete record, then reads up to `limit` bytes and delivers the records that
+    /// they make. Stops when the recorder refuses one.
     fn drain(&mut self, limit: usize) {
         if !self.deliver() {
             return;
@@ -159,8 +163,8 @@ impl Console {
         }
     }
 
-    /// Prepares the wait: for bytes and for the end of a silence, or, while a record was refused, only for the next
-    /// attempt.
+    /// Prepares the wait: for bytes and for the end of a silence, or, while a record was refused,
+    /// only for the next attempt.
     fn arm(&mut self) {
         let deadline = if self.held {
             Some(sys_get_timer().now + u64::from(TASK_CONFIG.retry_ms))

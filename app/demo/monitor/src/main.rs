@@ -1,11 +1,12 @@
 //! Prints the recorder's state on a serial line.
 //!
-//! The task asks the recorder for its [`Status`] every `poll-ms` milliseconds and prints a line for each change: whether
-//! crashes are being saved, and why not; what has crashed; what was lost. Module `report` has the wording, this one
-//! decides what is a change.
+//! The task asks the recorder for its [`Status`] every `poll-ms` milliseconds and prints a line for
+//! each change: whether crashes are being saved, and why not; what has crashed; what was lost.
+//! Module `report` has the wording, this one decides what is a change.
 //!
-//! Lost log records may increase all the time, so a line about them is printed at most every `loss-ms` milliseconds. The
-//! task waits for the UART by polling. That delays only less important tasks, and nearly all are more important.
+//! Lost log records may increase all the time, so a line about them is printed at most every
+//! `loss-ms` milliseconds. The task waits for the UART by polling. That delays only less important
+//! tasks, and nearly all are more important.
 
 #![no_std]
 #![no_main]
@@ -45,7 +46,8 @@ counted_ringbuf!(Trace, 16, Trace::None);
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    // SAFETY: app.toml maps UART5's page into this task and no other, and this is the only `Uart` for it.
+    // SAFETY: app.toml maps UART5's page into this task and no other, and this is the only `Uart`
+    // for it.
     let mut uart = unsafe { Uart::new(UART5_ADDRESS) };
     uart.configure(TASK_CONFIG.baud);
     let mut monitor = Monitor {
@@ -77,7 +79,8 @@ struct Known {
     defenceless: u32,
 }
 
-/// Number of such polls after which a line is printed. Fewer are normal while the log is being located.
+/// Number of such polls after which a line is printed. Fewer are normal while the log is being
+/// located.
 const DEFENCELESS_POLLS: u32 = 4;
 
 struct Monitor {
@@ -109,7 +112,8 @@ impl Monitor {
 
     /// Prints a line for each difference between `status` and what was printed last.
     fn changes(&mut self, status: &Status) -> core::fmt::Result {
-        // The recorder is still locating its log. This state ends within the time limits of its driver.
+        // The recorder is still locating its log. This state ends within the time limits of its
+        // driver.
         if status.state == RecorderState::Starting && self.known.state.is_none() {
             return Ok(());
         }
@@ -168,7 +172,8 @@ impl Monitor {
         Ok(())
     }
 
-    /// Prints a line when the recorder is ready but an emergency write is not possible, and another when that is over.
+    /// Prints a line when the recorder is ready but an emergency write is not possible, and another
+    /// when that is over.
     fn defence(&mut self, state: RecorderState, ready: bool) -> core::fmt::Result {
         if ready || state != RecorderState::Ready {
             if self.known.defenceless >= DEFENCELESS_POLLS && ready {

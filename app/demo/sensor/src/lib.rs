@@ -1,10 +1,11 @@
 //! A simulated board: four thermometers and their bus.
 //!
-//! [`Board::step`] advances by one measurement and returns the events to report. It is deterministic: the n-th step gives
-//! the same events on every machine and in every boot, so that a test knows what must be in the log.
+//! [`Board::step`] advances by one measurement and returns the events to report. It is
+//! deterministic: the n-th step gives the same events on every machine and in every boot, so that a
+//! test knows what must be in the log.
 //!
-//! Each temperature is a triangle wave with a period of its own, so limits are crossed in both directions. The bus fails
-//! at every [`TRANSFERS_PER_ERROR`]th transfer.
+//! Each temperature is a triangle wave with a period of its own, so limits are crossed in both
+//! directions. The bus fails at every [`TRANSFERS_PER_ERROR`]th transfer.
 
 #![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
@@ -120,7 +121,8 @@ impl Board {
     }
 }
 
-/// A triangle wave from 20 to 90 degrees Celsius, with a longer period for each further thermometer.
+/// A triangle wave from 20 to 90 degrees Celsius, with a longer period for each further
+/// thermometer.
 fn temperature(sensor: u8, step: u32) -> i32 {
     const LOW: i32 = 20_00;
     const SWING: u32 = 70_00;

@@ -1,8 +1,9 @@
 //! Sends a board's measurements to the recorder as typed events.
 //!
-//! Every `period-ms` milliseconds the task does one step of the [`Board`] and appends its events: a reading or an error
-//! count, and sometimes a crossed limit, each a value of [`SensorEvent`] in the event stream. If the recorder has no room,
-//! an event is dropped, and the next record says how many were. The task never waits for the recorder to have room.
+//! Every `period-ms` milliseconds the task does one step of the [`Board`] and appends its events: a
+//! reading or an error count, and sometimes a crossed limit, each a value of [`SensorEvent`] in the
+//! event stream. If the recorder has no room, an event is dropped, and the next record says how
+//! many were. The task never waits for the recorder to have room.
 
 #![no_std]
 #![no_main]
@@ -49,7 +50,8 @@ fn main() -> ! {
             send(&log, Level::Warn, crossed);
         }
 
-        // From one due time to the next, so that the period does not drift. Missed steps are not made up for.
+        // From one due time to the next, so that the period does not drift. Missed steps are not
+        // made up for.
         due = (due + u64::from(TASK_CONFIG.period_ms)).max(sys_get_timer().now);
         sys_set_timer(Some(due), notifications::TIMER_MASK);
         sys_recv_notification(notifications::TIMER_MASK);

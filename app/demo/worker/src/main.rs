@@ -1,11 +1,12 @@
 //! Does numbered jobs, and crashes once.
 //!
-//! Every `step-ms` milliseconds it does one job: it fills a buffer, computes a checksum of it, and logs that. After
-//! `fault-after-ms` milliseconds it stores the checksum through a bad pointer, `bad-address`. The memory protection stops
-//! the store and the kernel faults the task. `disposition` in app.toml says what a fault of this task means.
+//! Every `step-ms` milliseconds it does one job: it fills a buffer, computes a checksum of it, and
+//! logs that. After `fault-after-ms` milliseconds it stores the checksum through a bad pointer,
+//! `bad-address`. The memory protection stops the store and the kernel faults the task.
+//! `disposition` in app.toml says what a fault of this task means.
 //!
-//! It crashes only if the recorder is ready and its card holds no crash yet. In the boot after the crash it therefore goes
-//! on working, and a system without a card does not restart for ever.
+//! It crashes only if the recorder is ready and its card holds no crash yet. In the boot after the
+//! crash it therefore goes on working, and a system without a card does not restart for ever.
 //!
 //! This task uses `unsafe` for its intended defect.
 
@@ -118,7 +119,8 @@ fn decide(log: &Logger) -> Plan {
     }
 }
 
-/// Fills a buffer with pseudo-random words (xorshift32) and returns a checksum of it (after Fletcher).
+/// Fills a buffer with pseudo-random words (xorshift32) and returns a checksum of it (after
+/// Fletcher).
 fn job(number: u32) -> u32 {
     let mut words = [0_u32; JOB_WORDS];
     // An odd number that differs for each job: 0x9e3779b9 is 2^32 divided by the golden ratio.
@@ -144,8 +146,9 @@ fn deliver(result: u32) {
     ringbuf_entry!(Trace::Faulting {
         address: TASK_CONFIG.bad_address
     });
-    // SAFETY: this store is wrong on purpose. Nothing is mapped for this task at the address, so the memory protection
-    // faults the task before the store changes anything. It is volatile, so that the compiler keeps it.
+    // SAFETY: this store is wrong on purpose. Nothing is mapped for this task at the address, so
+    // the memory protection faults the task before the store changes anything. It is volatile, so
+    // that the compiler keeps it.
     unsafe { destination.write_volatile(result) };
 }
 

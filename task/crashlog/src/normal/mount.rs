@@ -16,10 +16,12 @@ use crate::hardware::TransferBlocks;
 use crate::recorder::Recorder;
 use crate::trace::Trace;
 
-/// Finds the partition and locates every part of the log. The only blocks that it writes are pages of the log whose write
-/// was interrupted by a restart of this task; they go to the same places again.
+/// Finds the partition and locates every part of the log. The only blocks that it writes are pages
+/// of the log whose write was interrupted by a restart of this task; they go to the same places
+/// again.
 ///
-/// Dropped half way, it leaves a location in retained RAM only if the location is that of this card's log.
+/// Dropped half way, it leaves a location in retained RAM only if the location is that of this
+/// card's log.
 ///
 /// # Errors
 /// Why nothing can be saved.
@@ -30,8 +32,8 @@ pub async fn mount<'l, 'p, 'm>(
     memory: &TransferBlocks<'m>,
     place: &'l mut Option<MountedLog<'p, 'm>>,
 ) -> Result<&'l mut MountedLog<'p, 'm>, UnsavedReason> {
-    // The location in retained RAM may be that of another card. If so, it is forgotten now, so that the emergency path
-    // searches this card if something crashes before the log is located.
+    // The location in retained RAM may be that of another card. If so, it is forgotten now, so that
+    // the emergency path searches this card if something crashes before the log is located.
     recorder.region.location().forget_unless(|known| {
         CardLocation::read_from_prefix(known)
             .is_ok_and(|(known, _)| known.is_of_same_card(identified))
@@ -49,7 +51,8 @@ pub async fn mount<'l, 'p, 'm>(
     let (_, log) = find_log(device, &search, place)
         .await
         .map_err(|error| refused(recorder, error))?;
-    // Pages that the search found on the card are no longer in the ring, so no client is charged for them.
+    // Pages that the search found on the card are no longer in the ring, so no client is charged
+    // for them.
     recorder.recount();
 
     ringbuf_entry_root!(Trace::Mounted {

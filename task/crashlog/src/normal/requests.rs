@@ -19,7 +19,8 @@ use crate::reply;
 
 /// Carries out one deferred call and replies to the caller.
 ///
-/// Dropped half way, it leaves the caller without a reply; an erasure is then done or not done, never in part.
+/// Dropped half way, it leaves the caller without a reply; an erasure is then done or not done,
+/// never in part.
 ///
 /// # Errors
 /// The card failed while erasing; the caller has its reply.
@@ -125,7 +126,8 @@ fn address(fault: Fault) -> Option<u32> {
     }
 }
 
-/// Copies bytes of a segment into the caller's lease; returns how many. It only reads, so it may be dropped.
+/// Copies bytes of a segment into the caller's lease; returns how many. It only reads, so it may be
+/// dropped.
 async fn read_crash(
     recorder: &Recorder,
     log: &mut MountedLog<'_, '_>,

@@ -1,29 +1,29 @@
 //! The session future, which works on the card.
 //!
-//! The future never completes. It runs one session after the other. A session knows nothing at its beginning: it
-//! identifies the card, finds the partition and locates the log. Then it writes the crashes that earlier boots left in
-//! retained RAM, and after that it does the jobs of the agenda until the card fails. After a failure, or without a card,
-//! the next session begins after [`RETRY_MS`]. A card without a valid log is not accessed again until the next start of
-//! the task.
+//! The future never completes. It runs one session after the other. A session knows nothing at its
+//! beginning: it identifies the card, finds the partition and locates the log. Then it writes the
+//! crashes that earlier boots left in retained RAM, and after that it does the jobs of the agenda
+//! until the card fails. After a failure, or without a card, the next session begins after
+//! [`RETRY_MS`]. A card without a valid log is not accessed again until the next start of the task.
 //!
 //! Nothing is written to a card before everything on it is located.
 //!
 //! # Restart
 //!
-//! The task may be restarted at its emergency entry at any instruction, in the middle of a transfer too. The future is
-//! then gone without being dropped. What the emergency path needs is in retained RAM at every moment: the log ring, the
-//! location of the log, the number of the next page.
+//! The task may be restarted at its emergency entry at any instruction, in the middle of a transfer
+//! too. The future is then gone without being dropped. What the emergency path needs is in retained
+//! RAM at every moment: the log ring, the location of the log, the number of the next page.
 //!
 //! # Cancellation
 //!
-//! The future is dropped by nothing but the end of the task, so its asynchronous functions do not have to leave anything
-//! in order when they are dropped half way, and do not: a transfer would go on in the controller. Each says what it
-//! would leave behind.
+//! The future is dropped by nothing but the end of the task, so its asynchronous functions do not
+//! have to leave anything in order when they are dropped half way, and do not: a transfer would go
+//! on in the controller. Each says what it would leave behind.
 //!
 //! # Devices
 //!
-//! The jobs are written for a [`Port`], as the emergency path's search for the partition is. [`drive`] carries the port's
-//! requests out with the driver of the normal path.
+//! The jobs are written for a [`Port`], as the emergency path's search for the partition is.
+//! [`drive`] carries the port's requests out with the driver of the normal path.
 
 use core::convert::Infallible;
 use core::future::poll_fn;
@@ -78,7 +78,8 @@ pub async fn run<'m>(recorder: &'m Recorder, memory: &TransferBlocks<'m>) -> Inf
 
 /// Works with one card until it fails; returns why nothing is saved any more.
 ///
-/// Dropped half way, it leaves the location of the log in retained RAM valid, for the emergency path.
+/// Dropped half way, it leaves the location of the log in retained RAM valid, for the emergency
+/// path.
 async fn session<'m>(
     recorder: &'m Recorder,
     card: &mut NormalDevice<'m>,
@@ -103,7 +104,8 @@ async fn session<'m>(
 
 /// Identifies the card in the slot.
 ///
-/// Dropped half way, it leaves the card in some state of identification; the next call begins with a reset.
+/// Dropped half way, it leaves the card in some state of identification; the next call begins with
+/// a reset.
 async fn identify(
     recorder: &Recorder,
     card: &mut NormalDevice<'_>,
@@ -155,7 +157,8 @@ async fn drive<F: Future>(
 ) -> F::Output {
     let mut jobs = pin!(jobs);
     loop {
-        // If `jobs` is pending and has left no request, it waits for an event, and so does this function.
+        // If `jobs` is pending and has left no request, it waits for an event, and so does this
+        // function.
         let polled = poll_fn(|context| match jobs.as_mut().poll(context) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             Poll::Pending => exchange

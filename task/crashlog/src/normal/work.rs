@@ -21,8 +21,8 @@ use crate::trace::Trace;
 
 /// Writes the crashes of earlier boots, then does the jobs of the agenda until the card fails.
 ///
-/// Dropped half way, it leaves the job in progress undone. What was to be written is still in retained RAM, and callers
-/// of the job have no reply.
+/// Dropped half way, it leaves the job in progress undone. What was to be written is still in
+/// retained RAM, and callers of the job have no reply.
 ///
 /// # Errors
 /// The failure of the card.
@@ -66,10 +66,11 @@ pub async fn run(
     }
 }
 
-/// Suspends card and controller. If that fails, they stay as they are, and the agenda suspends them again after its next
-/// job.
+/// Suspends card and controller. If that fails, they stay as they are, and the agenda suspends them
+/// again after its next job.
 ///
-/// Dropped half way, it leaves them suspended or not; both the next request and the emergency path cope with either.
+/// Dropped half way, it leaves them suspended or not; both the next request and the emergency path
+/// cope with either.
 async fn suspend(recorder: &Recorder, log: &mut MountedLog<'_, '_>) {
     if let Err(error) = log.device().rest().await {
         note_error(recorder, FailureStep::Suspend, error);
@@ -103,11 +104,11 @@ pub fn note_content(recorder: &Recorder, log: &MountedLog<'_, '_>) {
     });
 }
 
-/// Writes the pages that are full now and, if `all`, the one that is not. Then replies to callers of `flush` whose records
-/// are durable now.
+/// Writes the pages that are full now and, if `all`, the one that is not. Then replies to callers
+/// of `flush` whose records are durable now.
 ///
-/// Dropped half way, it leaves the pages that were not written yet in retained RAM. A page whose write was interrupted is
-/// found when the log is located the next time.
+/// Dropped half way, it leaves the pages that were not written yet in retained RAM. A page whose
+/// write was interrupted is found when the log is located the next time.
 async fn write_pages(
     recorder: &Recorder,
     log: &mut MountedLog<'_, '_>,
@@ -118,7 +119,8 @@ async fn write_pages(
     if all {
         ring.close();
     }
-    // Only the pages that are full now. With those that fill meanwhile, a busy client could prolong this loop for ever.
+    // Only the pages that are full now. With those that fill meanwhile, a busy client could prolong
+    // this loop for ever.
     let mut left = ring.closed_pages() as usize;
     while left > 0 {
         let numbering = log.numbering(recorder.region.boot_offset());
@@ -170,7 +172,8 @@ async fn write_pages(
 
 /// Writes the crash of an earlier boot that is still in the mailbox, if there is one.
 ///
-/// Dropped half way, it leaves the crash in the mailbox. If it was already durable, it is written once more.
+/// Dropped half way, it leaves the crash in the mailbox. If it was already durable, it is written
+/// once more.
 async fn write_late_crash(
     recorder: &Recorder,
     log: &mut MountedLog<'_, '_>,
@@ -212,7 +215,8 @@ async fn write_late_crash(
 
 /// Writes the failure of the kernel or of the supervisor that is in retained RAM, if there is one.
 ///
-/// Dropped half way, it leaves the failure in retained RAM. If it was already durable, it is written once more.
+/// Dropped half way, it leaves the failure in retained RAM. If it was already durable, it is
+/// written once more.
 async fn write_kernel_failure(
     recorder: &Recorder,
     log: &mut MountedLog<'_, '_>,
@@ -248,7 +252,8 @@ async fn write_kernel_failure(
 
 /// Writes the oldest oops in retained RAM.
 ///
-/// Dropped half way, it leaves the oops in retained RAM. If it was already durable, it is written once more.
+/// Dropped half way, it leaves the oops in retained RAM. If it was already durable, it is written
+/// once more.
 async fn write_oops(
     recorder: &Recorder,
     log: &mut MountedLog<'_, '_>,

@@ -1,12 +1,13 @@
 //! The protocol between the tasks of the kernel's test image.
 //!
-//! The `runner` is the supervisor and prints the results. The `suite` asks it for a case, runs the case and reports that
-//! it passed. A case that fails panics; the runner, which receives every fault, prints the message and restarts the suite
-//! for the next case. The `assist` tasks do what would fault the suite: they make system calls with any arguments, access
-//! any address, and fault on request.
+//! The `runner` is the supervisor and prints the results. The `suite` asks it for a case, runs the
+//! case and reports that it passed. A case that fails panics; the runner, which receives every
+//! fault, prints the message and restarts the suite for the next case. The `assist` tasks do what
+//! would fault the suite: they make system calls with any arguments, access any address, and fault
+//! on request.
 //!
-//! Messages are little-endian words. The protocol uses plain SEND instead of Idol, because the tests are about the layer
-//! below Idol.
+//! Messages are little-endian words. The protocol uses plain SEND instead of Idol, because the
+//! tests are about the layer below Idol.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -26,15 +27,18 @@ pub mod runner {
     pub const PASSED: u16 = 3;
     /// Reports that there is no case with this number: all are done.
     pub const FINISHED: u16 = 4;
-    /// Asks for the last fault of a task (index). Returns the count of its faults in this case and the fault.
+    /// Asks for the last fault of a task (index). Returns the count of its faults in this case and
+    /// the fault.
     pub const LAST_FAULT: u16 = 5;
     /// From now on do not restart faulted assists (1), or restart them (0).
     pub const HOLD: u16 = 6;
     /// Make the interrupts behind a notification (task index, mask) pending.
     pub const SOFTWARE_IRQ: u16 = 7;
-    /// Read the registers of a task (by index) as the supervisor may; returns r11, sp, lr, pc and psr.
+    /// Read the registers of a task (by index) as the supervisor may; returns r11, sp, lr, pc and
+    /// psr.
     pub const REGISTERS: u16 = 8;
-    /// Read memory of a task (index, address, length) as the supervisor may; returns the first bytes.
+    /// Read memory of a task (index, address, length) as the supervisor may; returns the first
+    /// bytes.
     pub const READ_DUMP: u16 = 9;
 }
 
@@ -60,7 +64,8 @@ pub mod assist {
     pub const PANIC: u16 = 9;
     /// Runs an undefined instruction.
     pub const UNDEFINED: u16 = 10;
-    /// Replies first, then sends (target, operation, reply capacity, reply address or 0) with a message of one word.
+    /// Replies first, then sends (target, operation, reply capacity, reply address or 0) with a
+    /// message of one word.
     pub const CALL_BACK: u16 = 11;
     /// Returns code, length and first word of the reply to the last call-back.
     pub const CALLED_BACK: u16 = 12;
@@ -76,17 +81,21 @@ pub mod assist {
     pub const POST_CALLER: u16 = 17;
     /// Fills all floating-point registers with this word and replies.
     pub const CLOBBER_FLOAT: u16 = 18;
-    /// Returns the addresses of a word of data, of zeroed data, of text, of the stack and of 64 bytes of scratch.
+    /// Returns the addresses of a word of data, of zeroed data, of text, of the stack and of 64
+    /// bytes of scratch.
     pub const PLACES: u16 = 19;
-    /// Adds 1 to a word of data (initially 7), of zeroed data and of uninitialised data; returns all three.
+    /// Adds 1 to a word of data (initially 7), of zeroed data and of uninitialised data; returns
+    /// all three.
     pub const MARK: u16 = 20;
     /// Replies after this number of milliseconds.
     pub const NAP: u16 = 21;
-    /// Replies first, then makes the system call (number, seven arguments). [`CALLED_BACK`] returns r4 to r6 after it.
+    /// Replies first, then makes the system call (number, seven arguments). [`CALLED_BACK`] returns
+    /// r4 to r6 after it.
     pub const SYSTEM_CALL_AFTER: u16 = 22;
     /// Sets the stack pointer to this address and makes a system call.
     pub const STACK: u16 = 23;
-    /// Replies first, then sends a word to a task (id) and receives into a buffer (address, length).
+    /// Replies first, then sends a word to a task (id) and receives into a buffer (address,
+    /// length).
     pub const SEND_THEN_RECEIVE: u16 = 24;
 }
 
@@ -135,7 +144,8 @@ pub fn encode_report(count: u32, fault: Option<FaultInfo>) -> [u8; REPORT] {
     let mut report = [0; REPORT];
     let (head, tail) = report.split_at_mut(4);
     head.copy_from_slice(&count.to_le_bytes());
-    // A fault has at most ten bytes. If it does not fit, the report has no fault, and the case fails.
+    // A fault has at most ten bytes. If it does not fit, the report has no fault, and the case
+    // fails.
     let _ = ssmarshal::serialize(tail, &fault);
     report
 }

@@ -1,13 +1,15 @@
 //! Random programs of system calls, and a model of the kernel that predicts their results.
 //!
-//! A seed determines a program for each of four worker tasks: sends, receives, replies, posts, timers, leases, restarts
-//! and faults, with right and wrong arguments. On the target each worker generates its own program and writes the result
-//! of every call to a shared log, so the log also has the order in which the tasks ran. On the host [`predict`] computes
-//! the same log from the kernel's rules, which are implemented a second time there, as simply as possible. The numbers of
-//! sections in its comments are those of test/tasks/suite/README.md. Both logs must be equal, word by word, for every
-//! seed.
+//! A seed determines a program for each of four worker tasks: sends, receives, replies, posts,
+//! timers, leases, restarts and faults, with right and wrong arguments. On the target each worker
+//! generates its own program and writes the result of every call to a shared log, so the log also
+//! has the order in which the tasks ran. On the host [`predict`] computes the same log from the
+//! kernel's rules, which are implemented a second time there, as simply as possible. The numbers of
+//! sections in its comments are those of test/tasks/suite/README.md. Both logs must be equal, word
+//! by word, for every seed.
 //!
-//! Nothing depends on time: timers are set to the past or never fire, and a program ends within a tick.
+//! Nothing depends on time: timers are set to the past or never fire, and a program ends within a
+//! tick.
 
 #![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
@@ -43,7 +45,8 @@ pub const BUFFER: usize = 24;
 /// Priority of each task: supervisor, workers (two of them equals), conductor, idle.
 pub const PRIORITIES: [u8; TASKS] = [0, 2, 3, 3, 1, 8, 9];
 
-/// Does the mask leave out this operation? It has one bit for each operation of a seed, to reduce a seed that fails.
+/// Does the mask leave out this operation? It has one bit for each operation of a seed, to reduce a
+/// seed that fails.
 pub fn is_masked(mask: u64, worker: usize, op: usize) -> bool {
     mask >> (worker * OPS + op) & 1 != 0
 }

@@ -1,4 +1,5 @@
-//! The model: the rules of sections 2 to 4 (test/tasks/suite/README.md), for the operations of the programs.
+//! The model: the rules of sections 2 to 4 (test/tasks/suite/README.md), for the operations of the
+//! programs.
 
 mod calls;
 mod leases;
@@ -129,7 +130,8 @@ impl Machine {
         }
     }
 
-    /// 3.1: the most important runnable task. Among those with equal priority the first one after `current`.
+    /// 3.1: the most important runnable task. Among those with equal priority the first one after
+    /// `current`.
     fn pick(&self, current: usize) -> Option<Next> {
         let order = (1..=TASKS).map(|distance| (current + distance) % TASKS);
         order
@@ -209,7 +211,8 @@ impl Machine {
         if woken { self.pick(task) } else { Some(task) }
     }
 
-    /// 2.8: posts bits, which stay pending until a receive whose mask has them. Returns whether that woke the task.
+    /// 2.8: posts bits, which stay pending until a receive whose mask has them. Returns whether
+    /// that woke the task.
     fn post(&mut self, task: usize, bits: u32) -> bool {
         self.tasks[task].notifications |= bits;
         if !self.tasks[task].state.can_accept_notification() {
@@ -255,7 +258,8 @@ impl Machine {
         })
     }
 
-    /// The index of the task with this id. If there is none: its dead code, or nothing if the index has no task.
+    /// The index of the task with this id. If there is none: its dead code, or nothing if the index
+    /// has no task.
     fn lookup(&self, id: TaskId) -> Result<usize, Option<u32>> {
         match self.tasks.get(id.index()) {
             None => Err(None),
@@ -281,7 +285,8 @@ fn access(address: u32) -> FaultInfo {
     }
 }
 
-/// What a worker logs after SEND: code, length, checksums of its reply buffer and of its second lease.
+/// What a worker logs after SEND: code, length, checksums of its reply buffer and of its second
+/// lease.
 fn send_result(code: u32, length: u32, call: &Call) -> Vec<u32> {
     vec![code, length, sum(&call.reply), sum(&call.leases[1])]
 }

@@ -18,8 +18,8 @@ pub enum Bad {
 pub enum Who {
     /// The sender of the last message received; without one the operation is left out.
     Last,
-    /// This index, in its present generation. (Not called `Task`: Humility searches all programs for the kernel's structure
-    /// of that name, and a variant of an enum counts as a structure.)
+    /// This index, in its present generation. (Not called `Task`: Humility searches all programs
+    /// for the kernel's structure of that name, and a variant of an enum counts as a structure.)
     Now(u8),
     /// This index, one generation ago.
     Past(u8),
@@ -110,7 +110,8 @@ pub fn program(seed: u64, worker: usize, mask: u64) -> [Op; OPS] {
     for _ in 0..4 {
         random.below(2);
     }
-    // Half of the workers are mostly servers, the others mostly clients. Otherwise they would soon wait for each other.
+    // Half of the workers are mostly servers, the others mostly clients. Otherwise they would soon
+    // wait for each other.
     let server = random.below(2) == 0;
     let mut holding = false;
     core::array::from_fn(|at| {

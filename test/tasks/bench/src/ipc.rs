@@ -1,7 +1,7 @@
 //! Round trips, notifications, an interrupt, and a fault.
 //!
-//! The interrupt is that of an unused serial port: "transmitter empty", which is pending as soon as it is enabled. The
-//! registers are mapped into this task, the interrupt belongs to the other.
+//! The interrupt is that of an unused serial port: "transmitter empty", which is pending as soon as
+//! it is enabled. The registers are mapped into this task, the interrupt belongs to the other.
 
 use crate::{bench_fault, row};
 use core::hint::black_box;
@@ -53,7 +53,8 @@ pub fn run() {
             black_box(sys_send(echo, 2, &[], &mut [], &[Lease::read_only(&lent)]));
         },
     );
-    // Counting ends when the other task has received the notification; the harness recognises this row by its name.
+    // Counting ends when the other task has received the notification; the harness recognises this
+    // row by its name.
     row(
         "context switch: post to a more important task, until it runs",
         || (),

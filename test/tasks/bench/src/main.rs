@@ -1,9 +1,10 @@
 //! The client whose calls are counted.
 //!
-//! The harness counts the instructions between a call of [`bench_begin`] and one of [`bench_end`]: it has breakpoints on
-//! both, and QEMU logs every instruction in between. The argument of `bench_begin` is the name of the row, so this crate
-//! alone decides what is counted. Each row is run several times, so that the harness can recognise disturbances (a
-//! tick). An empty row shows the cost of counting.
+//! The harness counts the instructions between a call of [`bench_begin`] and one of [`bench_end`]:
+//! it has breakpoints on both, and QEMU logs every instruction in between. The argument of
+//! `bench_begin` is the name of the row, so this crate alone decides what is counted. Each row is
+//! run several times, so that the harness can recognise disturbances (a tick). An empty row shows
+//! the cost of counting.
 //!
 //! `unsafe` is used to export the functions, for a device register, and for the store that crashes.
 
@@ -46,7 +47,8 @@ extern "C" fn bench_finish() {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn bench_fault() {
-    // SAFETY: this store is wrong on purpose. Nothing is mapped at address 0, so it faults this task and changes nothing.
+    // SAFETY: this store is wrong on purpose. Nothing is mapped at address 0, so it faults this
+    // task and changes nothing.
     unsafe { core::ptr::null_mut::<u32>().write_volatile(0) };
 }
 

@@ -1,4 +1,5 @@
-//! A server with an Idol interface, written like a third-party task: edition 2021, configuration, timer, ring buffer.
+//! A server with an Idol interface, written like a third-party task: edition 2021, configuration,
+//! timer, ring buffer.
 
 #![no_std]
 #![no_main]

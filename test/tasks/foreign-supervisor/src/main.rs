@@ -32,7 +32,8 @@ const TEST_RESULT: u32 = 0xffff;
 #[export_name = "main"]
 fn main() -> ! {
     const { assert!(NUM_TASKS == TASK_NAMES.len() && MAX_TASK_NAME >= "supervisor".len()) };
-    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only `Uart` for it.
+    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only
+    // `Uart` for it.
     let mut uart = unsafe { Uart::new(UART5_ADDRESS) };
     uart.configure(115_200);
     let mut name = [0_u8; 64];

@@ -1,11 +1,12 @@
 //! A client of the recorder that works as the harness tells it.
 //!
-//! After each start it waits until the recorder is ready or has no card, then appends a record and makes it durable. Each
-//! boot thereby shows that logging works. Then it calls [`load_ready`], where the harness has a breakpoint, inspects the
-//! system and writes the words of [`LOAD_PLAN`]. The task does that work, calls [`load_done`], and begins again.
+//! After each start it waits until the recorder is ready or has no card, then appends a record and
+//! makes it durable. Each boot thereby shows that logging works. Then it calls [`load_ready`],
+//! where the harness has a breakpoint, inspects the system and writes the words of [`LOAD_PLAN`].
+//! The task does that work, calls [`load_done`], and begins again.
 //!
-//! [`LOAD_SEEN`] says what the recorder has accepted. The harness reads it at the moment of a crash and compares it with
-//! the card afterwards.
+//! [`LOAD_SEEN`] says what the recorder has accepted. The harness reads it at the moment of a crash
+//! and compares it with the card afterwards.
 //!
 //! `unsafe` is used to export these symbols.
 
@@ -25,12 +26,14 @@ task_slot!(SABOTEUR, saboteur);
 task_slot!(VICTIM, victim);
 task_slot!(FATAL, fatal);
 
-/// Written by the harness: the work, ticks until the saboteur strikes (0 is never), arguments of the work.
+/// Written by the harness: the work, ticks until the saboteur strikes (0 is never), arguments of
+/// the work.
 #[unsafe(no_mangle)]
 static LOAD_PLAN: [AtomicU32; 8] = [const { AtomicU32::new(0) }; 8];
 
-/// Read by the harness: sequence number of the last record accepted in this boot; number up to which all are durable;
-/// state of the recorder (see [`state`]); crashes on the card; code of the last error, or 0; 1 if the slot is empty.
+/// Read by the harness: sequence number of the last record accepted in this boot; number up to
+/// which all are durable; state of the recorder (see [`state`]); crashes on the card; code of the
+/// last error, or 0; 1 if the slot is empty.
 #[unsafe(no_mangle)]
 static LOAD_SEEN: [AtomicU32; 6] = [const { AtomicU32::new(0) }; 6];
 
@@ -46,7 +49,8 @@ const IDLE: u32 = 0;
 const APPEND: u32 = 1;
 /// Appends (how many) records, then flushes; the strike is in the flush.
 const FLUSH: u32 = 2;
-/// Faults a task (0 `victim`, 1 `fatal`) by (operation, three arguments), and waits until an oops is written.
+/// Faults a task (0 `victim`, 1 `fatal`) by (operation, three arguments), and waits until an oops
+/// is written.
 const FAULT: u32 = 3;
 /// Reads the description of the first crash, its first bytes, and the newest page of the log.
 const READ: u32 = 4;
@@ -183,8 +187,8 @@ impl Client {
         }
     }
 
-    /// Waits until the status fulfils a condition. At first it asks without a pause, so that the system is seldom idle when
-    /// a strike hits it.
+    /// Waits until the status fulfils a condition. At first it asks without a pause, so that the
+    /// system is seldom idle when a strike hits it.
     fn wait(&self, done: impl Fn(&Status) -> bool) {
         for tries in 0.. {
             if self.0.status().is_ok_and(|status| done(&status)) {

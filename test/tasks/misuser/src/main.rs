@@ -1,7 +1,8 @@
 //! Sends malformed messages to the recorder.
 //!
-//! The suite says what to send. This task replies to the suite before it sends, because the recorder answers most of these
-//! messages with a reply fault. If the task is not faulted, operation 2 returns code, length and first word of the reply.
+//! The suite says what to send. This task replies to the suite before it sends, because the
+//! recorder answers most of these messages with a reply fault. If the task is not faulted,
+//! operation 2 returns code, length and first word of the reply.
 //!
 //! `unsafe` makes a lease of memory that is not this task's.
 
@@ -34,8 +35,8 @@ fn main() -> ! {
     }
 }
 
-/// Sends a message: operation, length, reply capacity, number of leases, length and kind of the leases (0 to read, 1 to
-/// write, 2 memory of the kernel), first word of the message.
+/// Sends a message: operation, length, reply capacity, number of leases, length and kind of the
+/// leases (0 to read, 1 to write, 2 memory of the kernel), first word of the message.
 fn send(
     target: TaskId,
     [
@@ -62,7 +63,8 @@ fn send(
         0 => Lease::read_only(lent.get(..lease_length).unwrap_or(&[])),
         1 => Lease::write_only(lent_to_write.get_mut(..lease_length).unwrap_or(&mut [])),
         _ => {
-            // SAFETY: the slice is never read here. The kernel checks it when the recorder borrows, and faults this task.
+            // SAFETY: the slice is never read here. The kernel checks it when the recorder borrows,
+            // and faults this task.
             Lease::read_only(unsafe {
                 core::slice::from_raw_parts(FOREIGN as *const u8, lease_length)
             })

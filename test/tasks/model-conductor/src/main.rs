@@ -24,7 +24,8 @@ struct Line(Uart);
 impl Write for Line {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
         for byte in text.bytes() {
-            // With counted instructions the machine's time does not depend on how fast the harness reads.
+            // With counted instructions the machine's time does not depend on how fast the harness
+            // reads.
             for _ in 0..1_000 {
                 if self.0.transmit(byte).is_ok() {
                     break;
@@ -37,7 +38,8 @@ impl Write for Line {
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only `Uart` for it.
+    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only
+    // `Uart` for it.
     let mut uart = unsafe { Uart::new(UART5_ADDRESS) };
     uart.configure(115_200);
     let mut out = Line(uart);

@@ -293,8 +293,8 @@ fn log(me: usize, at: u32, values: &[u32]) {
 /// Makes a system call; r4 to r10 after it.
 fn call(number: u32, [a, b, c, d, e, f, g]: [u32; 7]) -> [u32; 7] {
     let mut block = [number, a, b, c, d, e, f, g];
-    // SAFETY: the block is this task's. Buffers that the kernel may write belong to the caller, which reads them again
-    // only through `seen`.
+    // SAFETY: the block is this task's. Buffers that the kernel may write belong to the caller,
+    // which reads them again only through `seen`.
     unsafe { system_call(core::hint::black_box(&mut block)) };
     let [_, a, b, c, d, e, f, g] = core::hint::black_box(block);
     [a, b, c, d, e, f, g]
@@ -303,7 +303,8 @@ fn call(number: u32, [a, b, c, d, e, f, g]: [u32; 7]) -> [u32; 7] {
 /// Number and r4..r10 come from the block, r4..r10 go back to it after the number.
 ///
 /// # Safety
-/// `block` is valid for reads and writes, and the system call writes only memory of this task that may be written.
+/// `block` is valid for reads and writes, and the system call writes only memory of this task that
+/// may be written.
 #[unsafe(naked)]
 unsafe extern "C" fn system_call(block: &mut [u32; 8]) {
     core::arch::naked_asm!(

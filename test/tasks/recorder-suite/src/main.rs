@@ -1,7 +1,8 @@
 //! The cases of the recorder's test image: its operations, and what happens to clients that misuse them.
 //!
-//! It prints lines for the harness: `case NAME: ok`, `case NAME: FAILED: WHY`, at the end `finished: N cases`. The card is
-//! written only on `flush` (see the image's `app.toml`), so that the cases know what is in RAM and what is on the card.
+//! It prints lines for the harness: `case NAME: ok`, `case NAME: FAILED: WHY`, at the end
+//! `finished: N cases`. The card is written only on `flush` (see the image's `app.toml`), so that
+//! the cases know what is in RAM and what is on the card.
 //!
 //! The one `unsafe` block claims the UART.
 
@@ -37,7 +38,8 @@ type Case = (&'static str, fn(&CrashLog) -> Result<(), Wrong>);
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only `Uart` for it.
+    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only
+    // `Uart` for it.
     let mut uart = unsafe { Uart::new(UART5_ADDRESS) };
     uart.configure(115_200);
     let recorder = CrashLog::from(CRASHLOG.get_task_id());

@@ -1,4 +1,5 @@
-//! Clients that misuse the recorder are faulted or get an error, as Idol defines. The recorder is not restarted.
+//! Clients that misuse the recorder are faulted or get an error, as Idol defines. The recorder is
+//! not restarted.
 
 use crate::{CRASHLOG, Case, MISUSER, Wrong, expect, generation};
 use task_crashlog_api::{CrashLog, Level, Stream};
@@ -54,7 +55,8 @@ fn misuser() -> TaskId {
     sys_refresh_task_id(MISUSER.get_task_id())
 }
 
-/// Makes the misuser send. It has sent, or is faulted, when this returns, because it is more important than this task.
+/// Makes the misuser send. It has sent, or is faulted, when this returns, because it is more
+/// important than this task.
 fn send(message: Message) {
     let Message {
         operation,

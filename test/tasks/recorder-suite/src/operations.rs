@@ -144,7 +144,8 @@ fn no_such_record(recorder: &CrashLog) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// REQ: X7: a client that has used up its quota gets `Full` at once, loses no accepted record, and does not affect others.
+/// REQ: X7: a client that has used up its quota gets `Full` at once, loses no accepted record, and
+/// does not affect others.
 fn quota(recorder: &CrashLog) -> Result<(), Wrong> {
     expect!(recorder.flush().is_ok());
     let bytes = [b'q'; RECORD_MAX];

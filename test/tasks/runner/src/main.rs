@@ -1,8 +1,8 @@
 //! Supervisor of the kernel's test image: receives every fault, prints the results.
 //!
-//! Each case begins with fresh assists. A case ends when the suite says that it passed, when the suite faults, or when
-//! its time is up. The last two are failures; the suite is then restarted and asks for the next case. The harness reads
-//! these lines:
+//! Each case begins with fresh assists. A case ends when the suite says that it passed, when the
+//! suite faults, or when its time is up. The last two are failures; the suite is then restarted and
+//! asks for the next case. The harness reads these lines:
 //!
 //! ```text
 //! case NAME: ok
@@ -63,7 +63,8 @@ struct Runner {
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only `Uart` for it.
+    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only
+    // `Uart` for it.
     let mut uart = unsafe { Uart::new(UART5_ADDRESS) };
     uart.configure(115_200);
     let mut runner = Runner {
@@ -202,7 +203,8 @@ impl Runner {
                 self.fail(format_args!("task {task}: {fault:?}"));
                 continue;
             };
-            // A task on hold is still faulted, so the search finds it at each fault of another task.
+            // A task on hold is still faulted, so the search finds it at each fault of another
+            // task.
             if self.hold && faults.last.is_some() {
                 continue;
             }
@@ -234,8 +236,8 @@ impl Write for OneLine<'_> {
     }
 }
 
-/// Sends a byte. With counted instructions the machine's time does not depend on how fast the harness reads, so the time
-/// limit is longer than the driver's.
+/// Sends a byte. With counted instructions the machine's time does not depend on how fast the
+/// harness reads, so the time limit is longer than the driver's.
 fn put(uart: &mut Uart, byte: u8) {
     for _ in 0..1_000 {
         if uart.transmit(byte).is_ok() {

@@ -1,15 +1,18 @@
 //! Strikes at an exact instruction of the system.
 //!
-//! A hardware timer of the SoC interrupts after a number of its ticks. This task, which only the supervisor precedes in
-//! importance, then does what the harness has told it: it crashes, faults another task, or lets the harness act from
-//! outside. The harness runs the machine at one instruction for each 32 ns of guest time and sets the timer's clock to
-//! 100 MHz. Each instruction outside of the kernel, which is never interrupted, is therefore reached by some number of
-//! ticks, and by the same number in each run.
+//! A hardware timer of the SoC interrupts after a number of its ticks. This task, which only the
+//! supervisor precedes in importance, then does what the harness has told it: it crashes, faults
+//! another task, or lets the harness act from outside. The harness runs the machine at one
+//! instruction for each 32 ns of guest time and sets the timer's clock to 100 MHz. Each instruction
+//! outside of the kernel, which is never interrupted, is therefore reached by some number of ticks,
+//! and by the same number in each run.
 //!
-//! The harness has breakpoints on [`saboteur_start`] and [`saboteur_strike`] and writes the words of [`SABOTEUR_PLAN`].
-//! The timer interrupts once in each boot, because its interrupt line stays high in QEMU's model.
+//! The harness has breakpoints on [`saboteur_start`] and [`saboteur_strike`] and writes the words
+//! of [`SABOTEUR_PLAN`]. The timer interrupts once in each boot, because its interrupt line stays
+//! high in QEMU's model.
 //!
-//! `unsafe` is used to export these symbols, for the timer's registers, and for the store that crashes.
+//! `unsafe` is used to export these symbols, for the timer's registers, and for the store that
+//! crashes.
 
 #![no_std]
 #![no_main]
@@ -22,17 +25,19 @@ use userlib::{kipc, sys_irq_control, sys_recv_open, sys_reply};
 const TIMERS: usize = 0x1e78_2000;
 /// Offset of timer 1's reload register.
 const RELOAD: usize = 0x04;
-/// Offsets of timer 1's match registers: it interrupts when its count, which goes down, reaches one of them.
+/// Offsets of timer 1's match registers: it interrupts when its count, which goes down, reaches one
+/// of them.
 const MATCH: [usize; 2] = [0x08, 0x0c];
-/// Ticks that are left at the strike. There is another interrupt at zero, which in QEMU's model withdraws the first one,
-/// so it has to be after the end of any test.
+/// Ticks that are left at the strike. There is another interrupt at zero, which in QEMU's model
+/// withdraws the first one, so it has to be after the end of any test.
 const LEFT: u32 = 1 << 30;
 /// Offset of the control register, which has four bits for each timer.
 const CONTROL: usize = 0x30;
 /// Control bit that starts timer 1 on the bus clock.
 const START: u32 = 1 << 0;
 
-/// Written by the harness: ticks from the start of this task to the strike (0 is none), the action, its argument.
+/// Written by the harness: ticks from the start of this task to the strike (0 is none), the action,
+/// its argument.
 #[unsafe(no_mangle)]
 static SABOTEUR_PLAN: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
 

@@ -135,7 +135,8 @@ fn states() {
     answers(1, &index(second()), &[0, 4, 1, 0xff, 0xff]);
 }
 
-/// Encoding of the faulted state: the fault, and the state before it, which is runnable unless another task injected it.
+/// Encoding of the faulted state: the fault, and the state before it, which is runnable unless
+/// another task injected it.
 fn faults() {
     hold();
     let [m0, m1] = myself().0.to_le_bytes();
@@ -226,7 +227,8 @@ fn faulted_peer() {
     kipc::fault_task(first().index());
     kipc::reinit_task(second().index(), true);
     let (_, _, bytes) = call(1, &index(first()));
-    // The fault is injected; before it, the first waited for the reply of the second's earlier generation.
+    // The fault is injected; before it, the first waited for the reply of the second's earlier
+    // generation.
     assert_eq!((bytes[0], bytes[1], bytes[4]), (1, 9, 3));
     assert_eq!(last_fault(first().index()).0, 1);
 }

@@ -151,8 +151,8 @@ fn closed_peer_dies() {
     );
 }
 
-/// First and third have the same priority. The receiver is the second, between them in the task table, so the third
-/// comes first.
+/// First and third have the same priority. The receiver is the second, between them in the task
+/// table, so the third comes first.
 fn equals() {
     kipc::reinit_task(third().index(), true);
     call_back(second(), myself(), 0x55, 4);

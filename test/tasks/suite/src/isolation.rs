@@ -1,4 +1,5 @@
-//! A task that accesses memory which is not its own is faulted, with the right fault and no other effect.
+//! A task that accesses memory which is not its own is faulted, with the right fault and no other
+//! effect.
 
 use crate::Case;
 use crate::faults::access;
@@ -21,7 +22,8 @@ pub const CASES: &[Case] = &[
     ("s5_3_nothing_else_can_be_executed", execute_elsewhere),
 ];
 
-/// First words of the kernel's flash and RAM, which come first in the memories of chips/ast2600/memory.toml.
+/// First words of the kernel's flash and RAM, which come first in the memories of
+/// chips/ast2600/memory.toml.
 const KERNEL_TEXT: u32 = 0x8010_0000;
 const KERNEL_DATA: u32 = 0x8080_0000;
 /// First and last page of the retained region.

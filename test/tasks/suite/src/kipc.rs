@@ -232,7 +232,8 @@ fn panic_messages() {
         kipc::read_panic_message(index, &mut buffer).err(),
         Some(ReadPanicMessageError::TaskNotPanicked)
     );
-    // The first panics on request of the second, with the message of a task that is built without messages.
+    // The first panics on request of the second, with the message of a task that is built without
+    // messages.
     let victim = first();
     assert_eq!(
         ask(

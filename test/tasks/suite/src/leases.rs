@@ -190,7 +190,8 @@ fn from_no_task() {
     }
 }
 
-/// The first assist lends the second memory that is not its own: the lender is faulted, the borrower is not.
+/// The first assist lends the second memory that is not its own: the lender is faulted, the
+/// borrower is not.
 fn foreign() {
     lender_faults(|table| table);
 }

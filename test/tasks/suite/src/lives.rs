@@ -126,7 +126,8 @@ fn not_started() {
     ));
 }
 
-/// The stack holds 0xBADDCAFE from the lowest word up to the first frame, so that its depth can be measured.
+/// The stack holds 0xBADDCAFE from the lowest word up to the first frame, so that its depth can be
+/// measured.
 fn stack_refilled() {
     const FILL: u32 = 0xbadd_cafe;
     let bottom = bottom_of_stack();

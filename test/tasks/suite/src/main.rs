@@ -1,8 +1,8 @@
 //! The cases of the kernel's test image.
 //!
-//! A case is a function that panics if the kernel breaks a rule of its interface. The numbers of sections, in comments and
-//! in the names of cases, are those of test/tasks/suite/README.md. Cases run one at a time, each with restarted assists;
-//! [`test_api`] describes the tasks.
+//! A case is a function that panics if the kernel breaks a rule of its interface. The numbers of
+//! sections, in comments and in the names of cases, are those of test/tasks/suite/README.md. Cases
+//! run one at a time, each with restarted assists; [`test_api`] describes the tasks.
 //!
 //! `unsafe` is used where a case checks registers, and for addresses that are passed to an assist.
 

@@ -325,7 +325,8 @@ fn reply_too_big() {
     );
 }
 
-/// The assist waits with a reply buffer in the kernel's text: the reply faults the assist and not this task.
+/// The assist waits with a reply buffer in the kernel's text: the reply faults the assist and not
+/// this task.
 fn reply_buffer_foreign() {
     let caller = first();
     assert_eq!(
@@ -362,7 +363,8 @@ fn reply_faults() {
         let received = sys_recv_open(&mut [0; 8], 0);
         assert_eq!(received.sender, caller);
         sys_reply_fault(caller, reason);
-        // The runner is more important than this task: it has received the fault when the call returns.
+        // The runner is more important than this task: it has received the fault when the call
+        // returns.
         assert_eq!(
             last_fault(caller.index()).1,
             Some(FaultInfo::FromServer(myself(), reason))
@@ -390,7 +392,8 @@ fn unknown_system_calls() {
     }
 }
 
-/// All registers but those of the results keep their values: GET_TIMER has six results, POST one and a zero.
+/// All registers but those of the results keep their values: GET_TIMER has six results, POST one
+/// and a zero.
 fn registers_survive() {
     let [code, zero, rest @ ..] = system_call(Sysnum::Post, [id(first()), 0, 3, 4, 5, 6, 7]);
     assert_eq!((code, zero), (0, 0));

@@ -194,7 +194,8 @@ fn shared_interrupts() {
     let status = || sys_irq_status(PAIR_IRQ_MASK);
     sys_irq_control_clear_pending(PAIR_IRQ_MASK, true);
     assert_eq!(status(), IrqStatus::ENABLED);
-    // Both are taken and masked. If one of them were not, IRQ_STATUS would report the set as enabled.
+    // Both are taken and masked. If one of them were not, IRQ_STATUS would report the set as
+    // enabled.
     pend();
     assert_eq!(status(), IrqStatus::POSTED);
     assert_eq!(posted(PAIR_IRQ_MASK), PAIR_IRQ_MASK);

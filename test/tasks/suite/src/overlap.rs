@@ -21,7 +21,8 @@ const LENGTH: u32 = 16;
 /// A slice here has no byte in common with the one at [`SHARED`].
 const ADJACENT: u32 = SHARED + LENGTH;
 
-/// Makes the first send a message, with a reply buffer and a lease, that asks the second for a system call.
+/// Makes the first send a message, with a reply buffer and a lease, that asks the second for a
+/// system call.
 fn have_called(
     number: Sysnum,
     arguments: [u32; 6],

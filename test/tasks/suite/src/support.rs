@@ -69,7 +69,8 @@ pub fn last_fault(index: usize) -> (u32, Option<FaultInfo>) {
     decode_report(&report).unwrap_or_else(|| panic!("the runner's report does not decode"))
 }
 
-/// Calls an operation of the first assist that must fault it once, with this fault. The assist is restarted.
+/// Calls an operation of the first assist that must fault it once, with this fault. The assist is
+/// restarted.
 pub fn faults<const N: usize>(operation: u16, arguments: [u32; N], expected: FaultInfo) {
     let before = first();
     let (count_before, _) = last_fault(before.index());
@@ -102,13 +103,15 @@ pub fn call_after(task: TaskId, number: Sysnum, arguments: [u32; 7]) {
     assert_eq!(ask(task, assist::SYSTEM_CALL_AFTER, message).0, 0);
 }
 
-/// Makes a task send one word to another (operation 0x55 of this task, any of an assist), with room for `capacity` bytes.
+/// Makes a task send one word to another (operation 0x55 of this task, any of an assist), with room
+/// for `capacity` bytes.
 pub fn call_back(task: TaskId, target: TaskId, operation: u16, capacity: u32) {
     let message = [id(target), u32::from(operation), capacity];
     assert_eq!(ask(task, assist::CALL_BACK, message).0, 0);
 }
 
-/// Result of the last call-back, or of the last system call after a reply: r4 (code), r5 (length), first word or r6.
+/// Result of the last call-back, or of the last system call after a reply: r4 (code), r5 (length),
+/// first word or r6.
 pub fn brought(task: TaskId) -> (u32, u32, u32) {
     let (code, [a, b, c, ..]) = ask(task, assist::CALLED_BACK, []);
     assert_eq!(code, 0);
@@ -141,7 +144,8 @@ pub fn address<T: ?Sized>(of: *const T) -> u32 {
     of.addr() as u32
 }
 
-/// Puts words into memory of the first assist, for system calls, and returns their address. A restart clears them.
+/// Puts words into memory of the first assist, for system calls, and returns their address. A
+/// restart clears them.
 pub fn scratch<const N: usize>(words: [u32; N]) -> u32 {
     let [_, _, _, _, scratch, ..] = assist(assist::PLACES, []);
     for (address, word) in (scratch..).step_by(4).zip(words) {

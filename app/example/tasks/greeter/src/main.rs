@@ -33,7 +33,8 @@ static HELPER: &[u8] = include_bytes!(env!("XTASK_BIN_FILE_HELPER"));
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    // SAFETY: app.toml maps UART5's page into this task and no other, and this is the only `Uart` for it.
+    // SAFETY: app.toml maps UART5's page into this task and no other, and this is the only `Uart`
+    // for it.
     let mut uart = unsafe { Uart::new(UART5_ADDRESS) };
     uart.configure(115_200);
     let adder = Adder::from(ADDER.get_task_id());
