@@ -23,7 +23,7 @@ struct CrashlogConfig {
     card_detect: bool,
     /// The kind of card that identification tries first. The other kind works too, but is
     /// identified later.
-    card: CardKind,
+    card: ConfiguredCard,
     /// Use the volatile cache of the card, if it has one?
     card_cache: bool,
     /// Name of the GPT partition.
@@ -57,7 +57,7 @@ struct CrashlogConfig {
 /// A kind of card. The names are those of `drv_mmc`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum CardKind {
+enum ConfiguredCard {
     Emmc,
     Sd,
 }

@@ -93,14 +93,14 @@ fn step_name(step: SelfTestStep) -> &'static str {
 
 fn cause_name(cause: SelfTestCause) -> &'static str {
     match cause {
-        SelfTestCause::Controller => "it does not reset",
+        SelfTestCause::Controller => "its reset did not complete",
         SelfTestCause::NoCard => "no card",
         SelfTestCause::Card => "the card does not come to transfer state",
-        SelfTestCause::NoPartition => "no partition of ours",
-        SelfTestCause::OtherFormat => "not our format",
+        SelfTestCause::NoPartition => "no partition of the recorder",
+        SelfTestCause::OtherFormat => "not the format of the recorder",
         SelfTestCause::Device => "card or controller failed",
         SelfTestCause::Timeout => "time was up",
-        SelfTestCause::Exhausted => "no number left",
+        SelfTestCause::Exhausted => "no sequence number left",
         SelfTestCause::Recorder => "the recorder failed",
         SelfTestCause::Differs => "it is not what was written",
     }

@@ -48,7 +48,7 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
             fails(
                 rig,
                 Some(&card),
-                "GPT partition table; self-test FAILED locating the log: no partition of ours, error 0x0",
+                "GPT partition table; self-test FAILED locating the log: no partition of the recorder, error 0x0",
             )
         }),
         bench.trial("self-test::write-protected", APP, write_protected),

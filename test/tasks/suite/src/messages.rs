@@ -282,7 +282,7 @@ fn receive_closed() {
     call_back(first(), 4);
     for sender in [first(), second()] {
         let received = sys_recv_closed(&mut [0; 8], 0, sender)
-            .unwrap_or_else(|_| panic!("the sender is alive"));
+            .unwrap_or_else(|_| panic!("the sender has another generation"));
         assert_eq!(received.sender, sender);
         sys_reply(received.sender, 0, &[]);
     }
