@@ -1,15 +1,16 @@
 # shellcheck shell=sh
-# What the scripts share: arguments, messages, and how humility is called.
+# Shared by the scripts: arguments, messages, calls of humility.
 
 name=${0##*/}
 folder=$(dirname "$0")
 
 stop() { printf '%s: %s\n' "$name" "$*" >&2; exit 1; }
 
-# The comment at the head of the script, without its first line.
+# Prints the comment at the top of the script, without its first line.
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p;}' "$0" >&2; exit 2; }
 
-# open_target FILE: humility is there, and FILE is a dump, or the archive of a live target that a probe is connected to.
+# open_target FILE: checks that humility is installed, and that FILE is a dump, or an archive, which
+# stands for a live target that is connected by a debug probe.
 open_target() {
     command -v humility >/dev/null 2>&1 ||
         stop "humility is not on the PATH; build it from Oxide's humility repository with: cargo install --path humility-bin --locked"
@@ -23,7 +24,7 @@ open_target() {
     esac
 }
 
-# ask ARGUMENTS...: humility on the target; what it says beside its answer is shown only if there is no answer.
+# ask ARGUMENTS...: calls humility on the target. Its error output is shown only if it fails.
 ask() {
     said=$(mktemp) || stop "no temporary file"
     if humility "$source" "$file" "$@" 2>"$said"; then
@@ -35,13 +36,14 @@ ask() {
     fi
 }
 
-# answer ARGUMENTS...: the same into $answer; no answer ends the script.
+# answer ARGUMENTS...: the same, with its output in $answer. Ends the script if humility fails or
+# prints nothing.
 answer() {
     answer=$(ask "$@") || exit 1
     [ -n "$answer" ] || stop "$file: humility $1 said nothing"
 }
 
-# Where the retained region is: sets $address and $size, from the archive's memory.toml.
+# find_region: sets $address and $size of the retained region, from memory.toml in the archive.
 find_region() {
     answer extract memory.toml
     # shellcheck disable=SC2046
@@ -54,7 +56,8 @@ find_region() {
     address=$1 size=$2
 }
 
-# decode WHAT: the retained region, by retained.awk. Dumps of stock humility leave external memory out; ./x dump does not.
+# decode WHAT: decodes the retained region by retained.awk. A dump that stock humility writes does
+# not have it.
 decode() {
     answer extract app.toml
     tasks=$(printf '%s\n' "$answer" | sed -n 's/^\[tasks\.\([^].]*\)\]$/\1/p' | tr '\n' ' ')

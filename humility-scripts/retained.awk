@@ -1,5 +1,6 @@
-# Decodes the retained region from what `humility readmem -w` prints. The layout is that of lib/crashlog-retained,
-# version 1: blocks of 512 bytes. Nothing counts that does not pass its check. For every awk, so no bit operations.
+# Decodes the retained region from the output of `humility readmem -w`. The layout is that of
+# lib/crashlog-retained, version 1: blocks of 512 bytes. A part that does not pass its check is
+# ignored. POSIX awk has no bit operations.
 #
 # Variables: what (region or log-ring), name, file, size (bytes of the region), tasks (their names), quota (bytes).
 
@@ -26,7 +27,8 @@ function multiply(a, b) {
     return ((a * (b % 65536)) % WORD + ((a * int(b / 65536)) % 65536) * 65536) % WORD
 }
 
-# The region's own checksum (words.rs): exclusive or, times 0x9e3779b1, rotated to the left by 15.
+# The region's checksum (lib/crashlog-retained/src/words.rs): for each word, exclusive or,
+# multiplication by 0x9e3779b1, rotation to the left by 15.
 function sum(start, block, first, count,    value, at) {
     value = start
     for (at = first; at < first + count; at++) {
@@ -42,14 +44,14 @@ function word(block, at) {
     return hex(MEMORY[at])
 }
 
-# Four letters as a word.
+# Four characters as a word, the first one in the lowest byte.
 function tag(text,    value, at) {
     value = 0
     for (at = 4; at >= 1; at--) value = value * 256 + CODE[substr(text, at, 1)]
     return value
 }
 
-# Text that ends at a zero; what is no plain letter becomes a question mark.
+# Text that ends at a zero; a character that is not printable ASCII becomes a question mark.
 function text(block, first, count,    value, at, part, letter, code) {
     value = ""
     for (at = first; at < first + count; at++) {
@@ -90,11 +92,12 @@ function header(    copy, best) {
     PAGES = word(0, best + 3)
 }
 
-# The crash whose context begins at a block: task and fault.
+# Task, fault and time of the crash whose context begins at a block; empty if it does not pass its
+# check.
 function context(block,    fault, at) {
     at = 2
     if (word(block, 0) == tag("CTXN")) {
-        # A note, while the rest is being described.
+        # A note: the context was not complete when it was read.
         at = 49
         if (word(block, 48) != sum(tag("CTXN"), block, 49, 34)) return ""
     } else if (word(block, 0) != tag("CTX!") || word(block, 1) != sum(tag("CTX!"), block, 2, 42)) return ""
@@ -107,18 +110,18 @@ function mailbox(    state, crash, waiting, at) {
     state = word(1, 0)
     crash = context(2)
     if (crash == "") crash = "one that does not pass its check"
-    if (state == tag("ARM1") || state == tag("ARM2")) print "crash      not recorded yet: " crash
-    else if (state == tag("FAIL")) print "crash      could not be recorded and waits: " crash
+    if (state == tag("ARM1") || state == tag("ARM2")) print "crash      not written yet: " crash
+    else if (state == tag("FAIL")) print "crash      could not be written and waits: " crash
     else if (state == tag("NOTE")) print "crash      not handed to the recorder yet: " crash
-    else if (state == tag("NOTE")) print "crash      noted, and not described to its end: " crash
+    else if (state == tag("NOTE")) print "crash      noted, but not completely described: " crash
     else if (state == tag("DONE")) print "crash      on the card: " crash
     else print "crash      none"
     waiting = 0
     for (at = 6; at < 22; at += 4) if (word(at, 0) == tag("CTX!")) waiting++
-    print "oopses     " waiting " of 4 places wait to be recorded, " word(1, 12) " had no place"
+    print "oopses     " waiting " wait to be written, of 4 that there is room for; " word(1, 12) " had no room"
     if (word(1, 13) == sum(tag("TEST"), 1, 14, 7))
         printf "self-test  of boot %d: %s\n", word(1, 14) + OFFSET, \
-            (word(1, 16) == 0 ? "passed in " word(1, 19) " ms, record " word(1, 18) : "failed in step " word(1, 15) ", cause " word(1, 16))
+            (word(1, 16) == 0 ? "passed in " word(1, 19) " ms, crash record " word(1, 18) : "failed in step " word(1, 15) ", cause " word(1, 16))
     crash = context(22)
     print "kernel     " (crash == "" ? "no failure waits" : "a failure waits: " crash ", and " plural(word(22, 122), "more") " not kept")
 }
@@ -133,7 +136,7 @@ function history(    copy, best, at, found) {
     if (best != "")
         for (at = best + 4; at < best + 20; at += 4)
             if (word(30, at)) found = found (found ? ", " : "") "task `" task(word(30, at + 1)) "` " word(30, at) " times"
-    print "again      " (found ? "the same fault came again: " found : "no fault came again and again")
+    print "repeats    " (found ? "of the same fault: " found : "none")
 }
 
 function location(    copy, best) {
@@ -146,11 +149,11 @@ function location(    copy, best) {
         if (word(31, copy + 2) != sum(tag("LOCA"), 31, copy, 2)) continue
         if (best == "" || (word(31, copy) - word(31, best) + WORD) % WORD < WORD / 2) best = copy
     }
-    printf "card       located: partition of %d blocks from block %d on, %d record slots; next log page %s\n", \
+    printf "card       located: partition of %d blocks from block %d on, %d crash slots; next log page %s\n", \
         word(31, 3), word(31, 1) + word(31, 2) * WORD, word(31, 4), best == "" ? "unknown" : word(31, best + 1)
 }
 
-# Counts what is in the log ring, by task.
+# Counts the records in the log ring, by task.
 function ring(    page, entry, at, block, end, records, alternate, head, who) {
     for (page = 0; page < PAGES; page++) {
         block = 33 + int(page / 8)
@@ -168,7 +171,7 @@ function ring(    page, entry, at, block, end, records, alternate, head, who) {
         if (word(block, entry) == tag("OPEN")) OPEN++
         at = 8
         end = 8 + (word(block, alternate + 1) % 65536) / 4
-        # Behind the entries are 16 blocks of scratch, then the pages.
+        # The entries are followed by 16 scratch blocks, then by the pages.
         block = 33 + PAGES / 8 + 16 + page
         while (records-- > 0 && at + 4 <= end && end <= 128) {
             head = word(block, at)

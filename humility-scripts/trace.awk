@@ -1,7 +1,7 @@
-# Says what the entries of the recorder's and the supervisor's traces mean; one that it does not know is shown as it is.
-# The names are those of task/crashlog/src/trace.rs. Variable: task.
+# Explains the entries of the recorder's trace; those of other tasks, and unknown ones, are shown as
+# they are. The names are those of task/crashlog/src/trace.rs. Variable: task.
 
-# The number behind `name: ` in the payload, decimal.
+# The number after `name: ` in the payload, decimal.
 function number(name,    at, text, value, digit) {
     at = index(payload, name ": ")
     if (!at) return "?"
@@ -14,7 +14,7 @@ function number(name,    at, text, value, digit) {
     return value
 }
 
-# What is in the brackets of `Name(...)`.
+# The text between the brackets of `Name(...)`.
 function inside(    text) {
     text = payload
     sub(/^[A-Za-z]*\(/, "", text)
@@ -28,9 +28,9 @@ function meaning(kind) {
     if (kind == "Mounted") return "located the log on the card; the next page is " number("next_page")
     if (kind == "RamOnly") return "saves nothing: " inside()
     if (kind == "Wrote") return "wrote " number("count") " pages, the first is " number("first_page")
-    if (kind == "Recorded") return "wrote record " number("sequence")
-    if (kind == "RecordedLate") return "wrote record " number("sequence") ", of a crash that an earlier boot left in retained RAM"
-    if (kind == "FailuresNotKept") return "found that " number("count") " failures of the kernel were counted and not kept"
+    if (kind == "WroteCrash") return "wrote crash " number("sequence")
+    if (kind == "WroteLateCrash") return "wrote crash " number("sequence") ", which an earlier boot left in retained RAM"
+    if (kind == "FailuresNotKept") return "found that " number("count") " failures of the kernel were counted but not kept"
     if (kind == "CrashDamaged") return "found a crash in retained RAM that does not pass its check"
     if (kind == "Failed") return "the card or the controller failed: " inside()
     if (kind == "Suspended") return "suspended card and controller (1 clock off, 2 card asleep, 3 power off): " number("how")
@@ -51,7 +51,7 @@ $1 ~ /^0x/ && $2 ~ /^[0-9]+$/ && $3 ~ /^[0-9]+$/ && $4 ~ /^[0-9]+$/ {
     if (has_count) sub(/^[0-9]+ +/, "", payload)
     kind = payload
     sub(/[^A-Za-z].*/, "", kind)
-    # Padded to the widest by humility; a tail of blanks means nothing.
+    # Humility pads the payload with blanks.
     sub(/ +$/, "", payload)
     printf "  %s%s\n", meaning(kind), (has_count && $5 > 1 ? " (" $5 " times)" : "")
     shown++

@@ -1,4 +1,4 @@
-//! Checks `[tasks.crashlog.config]` and turns it into constants; generates the notifications and the IPC server.
+//! Generates constants from `[tasks.crashlog.config]`, the notifications, and the IPC server.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,67 +10,70 @@ use serde::Deserialize;
 /// `[tasks.crashlog.config]` of `app.toml`.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Config {
+struct CrashlogConfig {
     /// Address of the SD host controller's standard registers.
     controller: u32,
-    /// Frequency of the controller's base clock in kHz; used where the controller's capabilities do not tell.
+    /// Frequency of the controller's base clock in kHz, used if its Capabilities register says 0.
     base_clock_khz: u32,
-    /// Highest clock, in kHz, that the wiring between controller and card allows.
+    /// Highest clock in kHz that the wiring between controller and card allows.
     max_clock_khz: u32,
     /// Data lines that are wired: 1, 4 or 8.
     data_lines: u8,
-    /// Is the slot's card-detect signal wired? An eMMC that is soldered down may have none.
+    /// Is the slot's card-detect signal wired? A soldered eMMC may have none.
     card_detect: bool,
-    /// Is the card an eMMC or an SD card? The other kind works too, but is looked for second.
-    card: Card,
-    /// Is the volatile cache of the card to be used, where it has one?
+    /// The kind of card that identification tries first. The other kind works too, but is
+    /// identified later.
+    card: ConfiguredCard,
+    /// Use the volatile cache of the card, if it has one?
     card_cache: bool,
     /// Name of the GPT partition.
     partition: String,
-    /// Bytes of the log ring that one client may hold.
+    /// Bytes of the log ring that one client may hold at a time.
     quota: u32,
-    /// Age in milliseconds at which the oldest record that is not on the card is written.
+    /// Age in milliseconds at which the oldest log record that is not on the card is written.
     write_after_ms: u32,
-    /// Full pages that are written without waiting any longer.
+    /// Number of full pages at which the log is written earlier.
     write_after_pages: u32,
-    /// Records that are never overwritten before they are acknowledged.
+    /// Number of crashes that are never overwritten before they are acknowledged: the first ones.
     keep_first: u32,
-    /// Milliseconds without anything to do after which the card is suspended; it never is if this is left out.
+    /// Idle milliseconds after which the card is suspended. Without this key it is never suspended.
     suspend_after_ms: Option<u32>,
-    /// May a suspended card be without power? The controller's power control has to reach it and nothing else.
+    /// May the power of a suspended card be cut? Requires that the controller's power control
+    /// reaches the card and nothing else.
     #[serde(default)]
     cut_power: bool,
-    /// Does an eMMC that was put to sleep (CMD5) wake again on this board? Some do not.
+    /// Does an eMMC in sleep state (CMD5) wake again on this board? Some do not.
     #[serde(default)]
     card_wakes: bool,
-    /// Is the emergency path to be tried at the start of each boot?
+    /// Run the self-test of the emergency path at the start of each boot?
     #[serde(default)]
     self_test: bool,
-    /// Who may call which operation; operations that are not named are open to all.
+    /// The tasks that may call an operation. An operation that is not named may be called by every
+    /// task.
     #[serde(default)]
     allowed_callers: BTreeMap<String, Vec<String>>,
 }
 
-/// A family of cards.
+/// A kind of card. The names are those of `drv_mmc`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Card {
+enum ConfiguredCard {
     Emmc,
     Sd,
 }
 
-/// A memory output that is mapped into the task as a whole.
+/// Address and size of a region in `extern-regions`.
 #[derive(Deserialize)]
-struct Region {
+struct ExternRegion {
     address: u32,
     size: u32,
 }
 
 fn main() -> Result<()> {
-    let config: Config = build_util::task_config()?;
+    let config: CrashlogConfig = build_util::task_config()?;
     check(&config).context("app.toml")?;
 
-    let regions = build_util::task_extern_regions::<Region>()?;
+    let regions = build_util::task_extern_regions::<ExternRegion>()?;
     let Some(crash) = regions.get("crash") else {
         bail!(
             "app.toml: tasks.{}.extern-regions: `crash` is missing",
@@ -86,33 +89,35 @@ fn main() -> Result<()> {
     let source = format!(
         "/// Address of the controller's standard registers.\n\
          pub const CONTROLLER: usize = {:#x};\n\
-         /// Frequency of the controller's base clock in kHz, where its capabilities do not tell.\n\
+         /// Frequency of the controller's base clock in kHz, if its Capabilities register says
+         /// 0.\n\
          pub const BASE_CLOCK_KHZ: u32 = {};\n\
-         /// Highest clock, in kHz, that the wiring allows.\n\
+         /// Highest clock in kHz that the wiring allows.\n\
          pub const MAX_CLOCK_KHZ: u32 = {};\n\
          /// Data lines that are wired.\n\
          pub const DATA_LINES: u8 = {};\n\
          /// Is the card-detect signal wired?\n\
          pub const CARD_DETECT: bool = {};\n\
-         /// The kind of card that is looked for first.\n\
+         /// The kind of card that identification tries first.\n\
          pub const CARD: drv_mmc::CardKind = drv_mmc::CardKind::{:?};\n\
-         /// Is the card's volatile cache to be used?\n\
+         /// Use the card's volatile cache?\n\
          pub const CARD_CACHE: bool = {};\n\
          /// Name of the GPT partition.\n\
          pub const PARTITION: &str = {:?};\n\
          /// Bytes of the log ring that one client may hold.\n\
          pub const QUOTA: u32 = {};\n\
-         /// Age in milliseconds at which the oldest record that is not on the card is written.\n\
+         /// Age in milliseconds at which the oldest log record that is not on the card is
+         /// written.\n\
          pub const WRITE_AFTER_MS: u32 = {};\n\
-         /// Full pages that are written without waiting any longer.\n\
+         /// Number of full pages at which the log is written earlier.\n\
          pub const WRITE_AFTER_PAGES: u32 = {};\n\
-         /// Records that are never overwritten before they are acknowledged.\n\
+         /// Number of crashes that are never overwritten before they are acknowledged.\n\
          pub const KEEP_FIRST: u32 = {};\n\
-         /// Milliseconds without anything to do after which the card is suspended.\n\
+         /// Idle milliseconds after which the card is suspended.\n\
          pub const SUSPEND_AFTER_MS: Option<u32> = {:?};\n\
-         /// May a suspended card be without power?\n\
+         /// May the power of a suspended card be cut?\n\
          pub const CUT_POWER: bool = {};\n\
-         /// Does a sleeping card wake?\n\
+         /// Does a card in sleep state wake again?\n\
          pub const CARD_WAKES: bool = {};\n\
          /// Address of the retained region.\n\
          pub const CRASH_ADDRESS: usize = {:#x};\n\
@@ -120,7 +125,7 @@ fn main() -> Result<()> {
          pub const CRASH_SIZE: usize = {:#x};\n\
          /// Index of this task.\n\
          pub const TASK_INDEX: usize = {index};\n\
-         /// Is the emergency path to be tried at the start of each boot?\n\
+         /// Run the self-test of the emergency path at the start of each boot?\n\
          pub const SELF_TEST: bool = {};\n\
          /// Name of this task.\n\
          pub const TASK_NAME: &str = {name:?};\n",
@@ -159,8 +164,8 @@ fn main() -> Result<()> {
         .map_err(|error| anyhow::anyhow!("{error}"))
 }
 
-/// Refuses what cannot work, naming the key, the value and the rule.
-fn check(config: &Config) -> Result<()> {
+/// Refuses values that cannot work. The error names the key, the value and the rule.
+fn check(config: &CrashlogConfig) -> Result<()> {
     in_range("quota", config.quota, 512..=1 << 24)?;
     in_range("write-after-ms", config.write_after_ms, 1..=60_000)?;
     in_range("write-after-pages", config.write_after_pages, 1..=64)?;

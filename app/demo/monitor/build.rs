@@ -1,8 +1,8 @@
-//! Tells the monitor the name of the partition that the recorder looks for.
+//! Generates a constant with the name of the recorder's partition.
 
 use serde::Deserialize;
 
-/// The part of `[tasks.crashlog.config]` that is of interest.
+/// The key of `[tasks.crashlog.config]` that the monitor prints.
 #[derive(Deserialize)]
 struct Recorder {
     partition: String,

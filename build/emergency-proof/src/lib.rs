@@ -37,7 +37,7 @@ const STACK_BUDGET: u32 = 1536;
 const SYSTEM_CALLS: [(u32, &str); 3] = [(0, "SEND"), (9, "GET_TIMER"), (10, "REFRESH_TASK_ID")];
 
 /// By which normal operation leaves the path.
-const TO_NORMAL: (&str, &str) = ("main", "task_crashlog::normal");
+const TO_NORMAL: (&str, &str) = ("main", "task_crashlog::normal::run");
 
 /// Searches the card for the partition; called if retained memory has no location of it.
 const TO_SEARCH: &str = "crashlog_store::emergency::search";
@@ -47,7 +47,7 @@ const RULES: Rules<'_> = Rules {
     normal: &[
         "drv_sdhci::normal::",
         "drv_mmc::normal::",
-        "task_crashlog::background::",
+        "task_crashlog::normal::",
         "task_crashlog::server::",
         "task_crashlog::recorder::",
         "task_crashlog::events::",

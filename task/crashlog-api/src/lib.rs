@@ -1,4 +1,4 @@
-//! Client of the flight recorder: IPC, log macros, types.
+//! Client of the crash recorder: IPC, log macros, types.
 //!
 //! A task names `crashlog` in its `task-slots` and makes one [`Logger`]:
 //!
@@ -10,26 +10,29 @@
 //! event!(log, Reading { sensor: 3, millikelvin: 296_150 });
 //! ```
 //!
-//! # What is promised
+//! # Guarantees
 //!
-//! A record is *accepted* when [`CrashLog::append`] returns its sequence number: it is then in RAM that survives the
-//! death of the recorder and a reset of the system, and will be on the card after the next crash, or sooner. `append`
-//! never waits for the card. When the task's share of that RAM is used up it answers [`CrashLogError::Full`] at once,
-//! and the task decides: one that can hold back tries again later and loses nothing; the macros drop the record, and
-//! the next record that is accepted says how many were lost before it.
+//! A record is *accepted* when [`CrashLog::append`] returns its sequence number. It is then in RAM
+//! that keeps its content when the recorder is restarted and when the system is reset, and it will
+//! be on the card after the next crash or sooner. `append` never waits for the card. When the
+//! task's quota of that RAM is used up it returns [`CrashLogError::Full`] at once, and the task
+//! decides: it can try again later and lose nothing, or drop the record, as the macros do. The next
+//! record that is accepted says how many were dropped before it.
 //!
-//! A record is *durable* when it is on the card. [`CrashLog::flush`] returns when everything accepted before it is.
+//! A record is *durable* when it is on the card. [`CrashLog::flush`] returns when every record
+//! accepted before it is.
 //!
-//! If the recorder is restarted while it handles an `append`, the client gets [`CrashLogError::ServerRestarted`] and
-//! cannot know whether the record was accepted. [`Logger`] sends it again: such a record may be in the log twice, but
-//! is never missing.
+//! If the recorder is restarted while it handles an `append`, the client gets
+//! [`CrashLogError::ServerRestarted`], which does not say whether the record was accepted.
+//! [`Logger`] sends it again: such a record may be in the log twice, but is never missing.
 //!
-//! # What is in a record
+//! # Content of a record
 //!
-//! The console stream holds bytes as they came. Every record of the event stream begins with one byte, the length of a
-//! type name. If it is zero, the rest is a line of text in UTF-8 made by [`error!`], [`warn!`], [`info!`], [`debug!`]
-//! or [`trace!`]; otherwise the name and then the value's [`hubpack`] encoding follow, made by [`event!`]. Sender,
-//! time, boot and sequence number are added by the recorder, from what the kernel says about the sender.
+//! A record of the console stream holds bytes as they came. A record of the event stream begins
+//! with one byte, the length of a type name. If it is zero, the rest is a line of text in UTF-8
+//! made by [`error!`], [`warn!`], [`info!`], [`debug!`] or [`trace!`]; otherwise the name and then
+//! the value's [`hubpack`] encoding follow, made by [`event!`]. The recorder adds sender, time,
+//! boot and sequence number; the sender is the one that the kernel names.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -42,14 +45,14 @@ mod stream;
 pub use error::CrashLogError;
 pub use logger::{Logger, TEXT_MAX};
 pub use status::{
-    Failure, FailureStep, Reason, RecordInfo, SelfTest, SelfTestCause, SelfTestStep, State, Status,
-    TaskName, Unsaved, UnsavedReason,
+    CrashInfo, CrashKind, DeviceFailure, FailureStep, RecorderState, SelfTestCause, SelfTestReport,
+    SelfTestStep, Status, TaskName, UnsavedCrash, UnsavedReason,
 };
 pub use stream::{Level, Stream};
 
 use userlib::sys_send;
 
-/// Longest payload of one record, in bytes.
+/// Longest payload of one log record, in bytes.
 pub const RECORD_MAX: usize = 256;
 
 /// Length of a page of the stream ring, in bytes.

@@ -9,22 +9,23 @@ use userlib::TaskId;
 
 use crate::{CrashLog, CrashLogError, Level, RECORD_MAX, Stream};
 
-/// Longest text of [`info!`](crate::info) and its siblings, in bytes; what is longer is cut and ends in `…`.
+/// Longest text of [`info!`](crate::info) and the like, in bytes. A longer text is cut and ends in
+/// `…`.
 pub const TEXT_MAX: usize = 128;
 
 /// The mark of a cut text: an ellipsis.
 const CUT: &str = "\u{2026}";
 
-/// One task's connection to the recorder, with the number of records that it could not get rid of.
+/// One task's connection to the recorder, with the number of records that it dropped.
 ///
-/// It is not `Sync`: a task has one and passes references.
+/// It is not `Sync`: a task makes one and passes references.
 pub struct Logger {
     server: CrashLog,
     lost: Cell<u16>,
 }
 
 impl Logger {
-    /// Connects to the recorder in `server`, which comes from a task slot.
+    /// Connects to the recorder in task `server`, which comes from a task slot.
     pub fn new(server: TaskId) -> Self {
         Self {
             server: CrashLog::from(server),
@@ -37,15 +38,17 @@ impl Logger {
         &self.server
     }
 
-    /// Records that were dropped since the last one that was accepted.
+    /// Number of records that were dropped since the last one that was accepted.
     pub fn lost(&self) -> u16 {
         self.lost.get()
     }
 
-    /// Appends one record and returns its sequence number in this boot. At most [`RECORD_MAX`] bytes are taken.
+    /// Appends one record and returns its sequence number in this boot. Bytes beyond [`RECORD_MAX`]
+    /// are left out.
     ///
-    /// Nothing is counted as lost: after [`CrashLogError::Full`] the caller may hold back and try again, or drop the
-    /// record and say so by [`Logger::dropped`].
+    /// # Errors
+    /// As [`CrashLog::append`]. The record is not counted as lost: after [`CrashLogError::Full`]
+    /// the caller may try again later, or drop the record and call [`Logger::dropped`].
     pub fn append(&self, stream: Stream, level: Level, data: &[u8]) -> Result<u32, CrashLogError> {
         let data = data.get(..RECORD_MAX).unwrap_or(data);
         let lost = self.lost.get();
@@ -59,7 +62,7 @@ impl Logger {
         result
     }
 
-    /// Counts one record as lost; the next one that is accepted carries the count.
+    /// Counts one record as lost; the next record that is accepted carries the count.
     pub fn dropped(&self) {
         self.lost.set(self.lost.get().saturating_add(1));
     }
@@ -67,7 +70,7 @@ impl Logger {
     /// Appends a line of text to the event stream, or drops and counts it. Use the macros.
     pub fn text(&self, level: Level, text: fmt::Arguments<'_>) {
         let mut line = Line::new();
-        // `Line` never fails: it cuts.
+        // `Line` never returns an error: it cuts the text.
         let _ = line.write_fmt(text);
         self.append_or_drop(level, line.finish());
     }
@@ -89,7 +92,7 @@ impl Logger {
     }
 }
 
-/// Length and name of the type, then the value; `None` if it does not fit a record.
+/// Encodes length and name of the type, then the value; `None` if they do not fit into a record.
 fn encode_event<'a, T: Serialize>(record: &'a mut [u8; RECORD_MAX], value: &T) -> Option<&'a [u8]> {
     let name = core::any::type_name::<T>();
     let name = name.rsplit("::").next().unwrap_or(name).as_bytes();
@@ -101,7 +104,8 @@ fn encode_event<'a, T: Serialize>(record: &'a mut [u8; RECORD_MAX], value: &T) -
     record.get(..1 + name.len() + encoded)
 }
 
-/// A text record under construction: the zero length byte that marks it as text, then at most [`TEXT_MAX`] bytes.
+/// A text record that is being written: the zero length byte that marks it as text, then at most
+/// [`TEXT_MAX`] bytes.
 struct Line {
     record: [u8; 1 + TEXT_MAX],
     len: usize,
@@ -140,7 +144,8 @@ impl Write for Line {
             self.put(text);
             return Ok(());
         }
-        // Make room for the mark, in what came before if need be, at a character boundary.
+        // The mark replaces the end of this text, or of what came before it, from a character
+        // boundary on.
         self.cut = true;
         let end = self.record.len() - CUT.len();
         if self.len <= end {
@@ -156,8 +161,8 @@ impl Write for Line {
     }
 }
 
-/// The last place up to `end` at which `text` can be cut. (Upstream's compiler does not have
-/// `str::floor_char_boundary` yet.)
+/// The last character boundary of `text` up to `end`. (`str::floor_char_boundary` is newer than the
+/// compiler of a stock Hubris tree.)
 fn boundary(text: &str, end: usize) -> usize {
     let end = end.min(text.len());
     // A character has four bytes at most.

@@ -1,18 +1,25 @@
-//! What the recorder says about itself and about the records on its card.
+//! What the recorder reports about itself and about the crashes on its card.
+//!
+//! These types travel in replies, encoded by [`hubpack`]: an enum by the index of its variant, a
+//! structure field by field. The order of variants and fields is therefore part of the interface.
+//! So are the names [`Status`] and [`CrashInfo`]: Humility finds the type of a reply by its name,
+//! so no other structure and no variant of an enum may have the same one in any task.
 
 use hubpack::SerializedSize;
 use serde::{Deserialize, Serialize};
 
 /// What the recorder is doing.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
-pub enum State {
-    /// The card is being identified and the log on it located. Records are accepted.
+pub enum RecorderState {
+    /// The card is being identified and the log on it located. Log records are accepted into
+    /// retained RAM.
     Starting,
-    /// Records go to the card.
+    /// Log records and crashes are written to the card.
     Ready,
-    /// Records stay in RAM: nothing is being saved, for the reason given. A crash is kept in retained RAM.
+    /// Nothing is written to the card, for this reason. Log records and crashes stay in retained
+    /// RAM.
     RamOnly(UnsavedReason),
-    /// Card and controller are asleep; any operation wakes them.
+    /// Card and controller are suspended. Any operation that needs the card resumes them.
     Suspended,
 }
 
@@ -21,9 +28,9 @@ pub enum State {
 pub enum UnsavedReason {
     /// The slot is empty.
     NoCard,
-    /// There is a card, but it did not answer as one.
-    Unidentified(Failure),
-    /// The card has no partition table that holds together.
+    /// There is a card, but its identification failed.
+    Unidentified(DeviceFailure),
+    /// The card has no valid partition table.
     NoPartitionTable,
     /// The card has a partition table without the configured partition.
     NoPartition,
@@ -35,10 +42,10 @@ pub enum UnsavedReason {
     BadGeometry,
     /// So much on the partition is damaged that the end of the log cannot be found.
     Damaged,
-    /// Every number that a page of the log can have was used.
+    /// Every sequence number that a page of the log can have was used.
     Exhausted,
-    /// The card failed while the log on it was being located, or since.
-    CardFailed(Failure),
+    /// The card failed while the log on it was being located, or later.
+    CardFailed(DeviceFailure),
 }
 
 /// The step in which the card or the controller failed.
@@ -46,70 +53,71 @@ pub enum UnsavedReason {
 pub enum FailureStep {
     /// Reset and clock of the controller, identification of the card.
     Identify,
-    /// Partition table, superblock, ends of the streams, record slots.
+    /// Partition table, superblock, end of the log, crash slots.
     Mount,
-    /// Pages of the stream ring.
+    /// Writing pages of the stream ring.
     WritePages,
-    /// A crash record.
-    WriteRecord,
-    /// Reading a record or a page.
+    /// Writing a crash.
+    WriteCrash,
+    /// Reading a crash or a page.
     Read,
-    /// Erasing a record.
+    /// Erasing a crash.
     Erase,
     /// The emergency write of the previous boot.
     Emergency,
-    /// Suspending the card, or resuming it.
+    /// Suspending or resuming the card.
     Suspend,
 }
 
 /// A failure of the card or the controller.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
-pub struct Failure {
-    /// What was being done.
+pub struct DeviceFailure {
+    /// The step that failed.
     pub step: FailureStep,
     /// The device driver's error code.
     pub code: u32,
 }
 
-/// A crash whose record is not on the card.
+/// A crash that is in retained RAM and not on the card.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
-pub struct Unsaved {
-    /// The task that failed, by index.
+pub struct UnsavedCrash {
+    /// Index of the task that failed.
     pub task: u16,
-    /// The boot in which it failed.
+    /// The boot in which it failed, counted as [`Status::boot`].
     pub boot: u32,
 }
 
-/// What came of the self-test of the emergency path, at the start of this boot.
+/// Result of the self-test of the emergency path, which runs at the start of a boot.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
-pub enum SelfTest {
+pub enum SelfTestReport {
     /// It is not configured.
     Off,
-    /// A crash waited to be recorded, and comes first: nothing was tested.
+    /// It was skipped, because a crash in retained RAM had to be written first.
     PutOff,
-    /// It did not end: the recorder failed in it, and was restarted.
+    /// It did not finish: the recorder failed during the test and was restarted.
     Interrupted,
-    /// A record was written by the emergency path and read back whole.
+    /// The emergency path wrote a crash that is marked as a test, and the same was read back.
     Passed {
-        /// Its number.
-        record: u32,
-        /// Milliseconds that writing and reading took.
+        /// Sequence number of the crash that was written.
+        sequence: u32,
+        /// Duration of writing and reading in milliseconds.
         milliseconds: u32,
-        /// Commands that had to be tried again.
+        /// Commands that had to be repeated.
         retries: u32,
-        /// The device driver's code of the last error that was got over; 0 if there was none. One without a retry is
-        /// from bringing the card back: one that a reset has put out, for instance, does not answer at first.
+        /// The device driver's code of the last error from which it recovered; 0 if there was none.
+        /// An error without a retry comes from recovering the card: a card does not answer at first
+        /// after a reset, for instance.
         code: u32,
     },
     /// It failed.
     Failed {
-        /// What was being done.
+        /// The step that failed.
         step: SelfTestStep,
-        /// Why it did not work.
+        /// Why it failed.
         cause: SelfTestCause,
-        /// The device driver's error code; 0 if the device did not fail. Where what was read back differs: 0x100 not
-        /// found, 0x101 not named by the ledger, 0x102 header, 0x110 and more checksum of a segment, 0x120 and more
-        /// bytes of a block.
+        /// The device driver's error code; 0 if the device did not fail. With
+        /// [`SelfTestCause::Differs`]: 0x100 crash not found, 0x101 not named by the ledger, 0x102
+        /// header differs, 0x110 + n checksum of segment n, 0x120 + n bytes of block n.
         code: u32,
     },
 }
@@ -123,11 +131,11 @@ pub enum SelfTestStep {
     Card,
     /// The partition, and the log in it, are located.
     Locate,
-    /// Log records that were in retained RAM are written.
+    /// Log records from retained RAM are written.
     WriteLog,
-    /// The record is written and flushed.
-    WriteRecord,
-    /// The ledger that names it is written and flushed.
+    /// The crash is written and flushed.
+    WriteCrash,
+    /// The ledger that names the crash is written and flushed.
     Commit,
     /// Everything is read back and compared.
     ReadBack,
@@ -140,36 +148,37 @@ impl SelfTestStep {
         Self::Card,
         Self::Locate,
         Self::WriteLog,
-        Self::WriteRecord,
+        Self::WriteCrash,
         Self::Commit,
         Self::ReadBack,
     ];
 
-    /// The step with this number, from 0; the last one if there are not so many.
+    /// The step with this number, counted from 0; [`Self::ReadBack`] for a number that is too
+    /// large.
     pub fn from_number(number: u32) -> Self {
         let known = Self::ALL.into_iter().find(|step| *step as u32 == number);
         known.unwrap_or(Self::ReadBack)
     }
 }
 
-/// Why a step of the self-test did not work.
+/// Why a step of the self-test failed.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
 pub enum SelfTestCause {
-    /// The controller does not come out of its reset.
+    /// The controller's reset did not complete.
     Controller,
     /// There is no card.
     NoCard,
     /// The card could not be brought to transfer state.
     Card,
-    /// There is no partition of ours on the card. It was not written.
+    /// The card has no partition of the recorder. Nothing was written to it.
     NoPartition,
-    /// The partition is not formatted, or not in the format that was expected. It was not written.
+    /// The partition is not formatted, or not in the expected format. Nothing was written to it.
     OtherFormat,
     /// The card or the controller failed while reading or writing.
     Device,
-    /// The time was up.
+    /// The deadline passed.
     Timeout,
-    /// The format has no number left.
+    /// The format has no sequence number left.
     Exhausted,
     /// The recorder itself failed.
     Recorder,
@@ -177,57 +186,57 @@ pub enum SelfTestCause {
     Differs,
 }
 
-/// State of the recorder. Counts are saturating.
+/// Status of the recorder. Counts saturate.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
 pub struct Status {
-    /// What it is doing, and why not if it does not save.
-    pub state: State,
+    /// What the recorder is doing, and why it does not save if it does not.
+    pub state: RecorderState,
     /// Number of this boot since the card was formatted, or since power-on while there is no card.
     pub boot: u32,
-    /// Records on the card that are not erased.
-    pub records: u32,
-    /// Sequence number of the newest record.
-    pub newest_record: Option<u32>,
+    /// Crashes on the card that are not erased.
+    pub crashes: u32,
+    /// Sequence number of the newest crash on the card.
+    pub newest_crash: Option<u32>,
     /// Faults that restarted one task, since the card was formatted.
     pub oopses: u32,
     /// Faults that restarted the system, since the card was formatted.
     pub panics: u32,
-    /// Sequence number of the newest log record accepted in this boot; 0 is none.
+    /// Sequence number of the newest log record accepted in this boot; 0 if there is none.
     pub accepted: u32,
     /// Sequence number up to which all log records of this boot are durable.
     pub durable: u32,
-    /// Log records that their senders had to drop in this boot, as they reported it.
+    /// Log records that clients dropped in this boot, as they reported it.
     pub lost: u32,
-    /// Bytes of retained RAM that hold records which are not durable yet.
+    /// Bytes of the log ring that hold records which are not durable yet.
     pub ring_used: u32,
-    /// Bytes of retained RAM for records.
+    /// Size of the log ring in bytes.
     pub ring_size: u32,
     /// Pages of the stream ring written in this boot.
     pub pages_written: u32,
     /// Sequence number of the newest page of the stream ring on the card.
     pub newest_page: Option<u32>,
     /// The last failure of the card or controller in this boot.
-    pub last_failure: Option<Failure>,
-    /// Is a polled emergency write possible now?
+    pub last_failure: Option<DeviceFailure>,
+    /// Would an emergency write now know where the partition is, without a search?
     pub emergency_ready: bool,
-    /// Record of an earlier boot's crash that this boot found in retained RAM and wrote late.
-    pub late_record: Option<u32>,
+    /// Sequence number of the crash that an earlier boot left in retained RAM and this boot wrote.
+    pub late_crash: Option<u32>,
     /// A crash that is still in retained RAM only.
-    pub unsaved: Option<Unsaved>,
-    /// What came of the self-test of the emergency path.
-    pub self_test: SelfTest,
+    pub unsaved: Option<UnsavedCrash>,
+    /// Result of the self-test of the emergency path.
+    pub self_test: SelfTestReport,
 }
 
-/// What a record is about.
+/// What failed in a crash.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
-pub enum Reason {
+pub enum CrashKind {
     /// One task failed and was restarted.
     Oops,
     /// A task failed and the system was restarted.
     Panic,
     /// The kernel or the supervisor failed.
     Kernel,
-    /// Nothing: the recorder tried its emergency path.
+    /// Nothing failed: this was written by the self-test.
     SelfTest,
 }
 
@@ -250,31 +259,31 @@ impl TaskName {
     }
 }
 
-/// A record on the card.
+/// A crash on the card.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
-pub struct RecordInfo {
+pub struct CrashInfo {
     /// Sequence number since the card was formatted; never used twice.
     pub sequence: u32,
-    /// What it is about.
-    pub reason: Reason,
+    /// What failed.
+    pub kind: CrashKind,
     /// Was it written after the restart, from retained RAM?
     pub late: bool,
-    /// Did something have to be cut?
+    /// Was a segment cut, because it had no room?
     pub truncated: bool,
-    /// The task that failed, by index in the image of that boot.
+    /// The task that failed, by its index in the image of that boot.
     pub task: u16,
     /// Its name.
     pub name: TaskName,
-    /// What it did, as the variant index of `FaultInfo` in the ABI.
+    /// The fault, as the variant index of `FaultInfo` in Hubris' ABI.
     pub fault: u8,
     /// The address of the fault, where it has one.
     pub address: Option<u32>,
-    /// The boot it failed in, counted since the card was formatted.
+    /// The boot in which it failed, counted since the card was formatted.
     pub boot: u32,
-    /// When, in milliseconds since the start of that boot.
+    /// When it failed, in milliseconds since the start of that boot.
     pub time: u64,
-    /// How often the same fault of the same task at the same place came again.
+    /// How often the same fault of the same task at the same place was repeated.
     pub repeats: u32,
-    /// Segments that `read_record` can read.
+    /// Number of segments that `read_crash` can read.
     pub segments: u32,
 }

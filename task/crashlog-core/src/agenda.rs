@@ -1,47 +1,50 @@
-//! What the background does next.
+//! Which job the normal path does next.
 //!
-//! The card does one thing at a time, so the question comes up after each step. The answer keeps these promises:
+//! The card does one thing at a time, so the next job is chosen when the last one is done. The
+//! choice guarantees:
 //!
-//! * a crash record comes before everything else;
-//! * who waits for `flush` waits for the card, not for a page to fill or grow old;
-//! * the log is written when its oldest unwritten record has reached a certain age, or when enough pages are full to
-//!   be worth a command. It is safe from a crash before; only a loss of power could take it;
-//! * readers and writers of pages take turns: neither can starve the other;
-//! * a card that has had nothing to do for a while is suspended, once, until there is something to do again.
+//! * a crash is written before everything else;
+//! * a `flush` waits for the card only, not for a page to be full or old;
+//! * the log is written when its oldest unwritten record has reached a configured age, or when a
+//!   configured number of pages is full. Until then only a loss of power can lose it: it is in
+//!   retained RAM;
+//! * readers and writers of pages take turns, so that neither can starve the other;
+//! * a card that has been idle for a configured time is suspended once, and stays so until there is
+//!   a job for it.
 
-/// What there is to do, as it is now.
+/// What there is to do now.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Pending {
-    /// Crash records wait to be written.
-    pub faults: bool,
-    /// Full pages that wait to be written.
+pub struct PendingWork {
+    /// A crash waits to be written.
+    pub crash: bool,
+    /// Number of full pages that wait to be written.
     pub full_pages: usize,
     /// When the oldest record that waits to be written was accepted, in milliseconds since boot.
     pub oldest: Option<u64>,
-    /// Somebody waits for a flush that is not fulfilled yet.
+    /// A caller waits for `flush`.
     pub flush: bool,
-    /// Somebody waits to read or erase.
+    /// A caller waits to read or erase.
     pub request: bool,
 }
 
-/// One step of work.
+/// One job of the normal path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Step {
-    /// Write the log as it is, the page that is not full included, then one crash record.
-    Fault,
-    /// Write the full pages, and the one that is not.
+pub enum Job {
+    /// Write the log, the page that is not full included, then one crash.
+    WriteCrash,
+    /// Write all pages, the one that is not full included.
     AllPages,
     /// Write the full pages.
     FullPages,
-    /// Serve one reader.
+    /// Serve one caller that reads or erases.
     Request,
     /// Suspend the card.
     Suspend,
-    /// Nothing, until something changes or this time has come (milliseconds since boot).
+    /// Wait until there is something new to do, or until this time (milliseconds since boot).
     Sleep(Option<u64>),
 }
 
-/// The agenda: remembers whose turn it is.
+/// Chooses jobs, and remembers whose turn it is and how long the card has been idle.
 #[derive(Debug)]
 pub struct Agenda {
     write_after: u64,
@@ -51,20 +54,21 @@ pub struct Agenda {
     idle: Idle,
 }
 
-/// How long there has been nothing to do for the card.
+/// How long the card has been idle.
 #[derive(Debug)]
 enum Idle {
-    /// There was something to do the last time.
+    /// The last job was for the card.
     No,
-    /// Since this time (milliseconds since boot).
+    /// It has been idle since this time (milliseconds since boot).
     Since(u64),
-    /// So long that the card is suspended.
+    /// It has been idle for so long that it was suspended.
     Suspended,
 }
 
 impl Agenda {
-    /// The log is written at the latest when its oldest record is `write_after` milliseconds old, or when
-    /// `enough_pages` are full. The card is suspended after `suspend_after` idle milliseconds, if at all.
+    /// The log is written when its oldest record is `write_after` milliseconds old, or earlier when
+    /// `enough_pages` are full. The card is suspended after `suspend_after` idle milliseconds;
+    /// `None` means never.
     #[must_use]
     pub const fn new(write_after: u32, enough_pages: usize, suspend_after: Option<u32>) -> Self {
         let suspend_after = match suspend_after {
@@ -80,10 +84,10 @@ impl Agenda {
         }
     }
 
-    /// The next step, at time `now` (milliseconds since boot).
-    pub fn next(&mut self, pending: &Pending, now: u64) -> Step {
+    /// The next job, at time `now` (milliseconds since boot).
+    pub fn next(&mut self, pending: &PendingWork, now: u64) -> Job {
         match self.work(pending, now) {
-            Step::Sleep(due) => self.rest(due, now),
+            Job::Sleep(due) => self.rest(due, now),
             work => {
                 self.idle = Idle::No;
                 work
@@ -91,10 +95,10 @@ impl Agenda {
         }
     }
 
-    /// What to do when there is nothing to do until `due`.
-    fn rest(&mut self, due: Option<u64>, now: u64) -> Step {
+    /// The job when there is nothing to write or read until `due`: suspend the card, or sleep.
+    fn rest(&mut self, due: Option<u64>, now: u64) -> Job {
         let (Some(after), Idle::No | Idle::Since(_)) = (self.suspend_after, &self.idle) else {
-            return Step::Sleep(due);
+            return Job::Sleep(due);
         };
         let since = match self.idle {
             Idle::Since(since) => since,
@@ -103,23 +107,23 @@ impl Agenda {
         let suspend = since.saturating_add(after);
         if suspend <= now {
             self.idle = Idle::Suspended;
-            return Step::Suspend;
+            return Job::Suspend;
         }
         self.idle = Idle::Since(since);
-        Step::Sleep(Some(due.map_or(suspend, |due| due.min(suspend))))
+        Job::Sleep(Some(due.map_or(suspend, |due| due.min(suspend))))
     }
 
-    fn work(&mut self, pending: &Pending, now: u64) -> Step {
-        if pending.faults {
-            return Step::Fault;
+    fn work(&mut self, pending: &PendingWork, now: u64) -> Job {
+        if pending.crash {
+            return Job::WriteCrash;
         }
         let due = pending
             .oldest
             .map(|since| since.saturating_add(self.write_after));
         let write = if pending.flush || due.is_some_and(|due| due <= now) {
-            Some(Step::AllPages)
+            Some(Job::AllPages)
         } else if pending.full_pages >= self.enough_pages.max(1) {
-            Some(Step::FullPages)
+            Some(Job::FullPages)
         } else {
             None
         };
@@ -130,9 +134,9 @@ impl Agenda {
             }
             _ if pending.request => {
                 self.readers_turn = false;
-                Step::Request
+                Job::Request
             }
-            _ => Step::Sleep(due),
+            _ => Job::Sleep(due),
         }
     }
 }
@@ -146,112 +150,107 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_card_is_suspended_once_until_there_is_something_to_do() {
+    fn an_idle_card_is_suspended_once_until_there_is_a_job_for_it() {
         let mut agenda = Agenda::new(200, 2, Some(50));
-        let nothing = Pending::default();
-        assert_eq!(agenda.next(&nothing, 1000), Step::Sleep(Some(1050)));
-        assert_eq!(agenda.next(&nothing, 1049), Step::Sleep(Some(1050)));
-        assert_eq!(agenda.next(&nothing, 1050), Step::Suspend);
-        assert_eq!(agenda.next(&nothing, 1051), Step::Sleep(None));
-        // A record that waits in RAM does not wake the card before its time.
-        let young = Pending {
+        let nothing = PendingWork::default();
+        assert_eq!(agenda.next(&nothing, 1000), Job::Sleep(Some(1050)));
+        assert_eq!(agenda.next(&nothing, 1049), Job::Sleep(Some(1050)));
+        assert_eq!(agenda.next(&nothing, 1050), Job::Suspend);
+        assert_eq!(agenda.next(&nothing, 1051), Job::Sleep(None));
+        // A record in RAM does not resume the card before it is due.
+        let young = PendingWork {
             oldest: Some(1100),
             ..nothing
         };
-        assert_eq!(agenda.next(&young, 1200), Step::Sleep(Some(1300)));
-        assert_eq!(agenda.next(&young, 1300), Step::AllPages);
-        assert_eq!(agenda.next(&nothing, 1310), Step::Sleep(Some(1360)));
-        let fault = Pending {
-            faults: true,
+        assert_eq!(agenda.next(&young, 1200), Job::Sleep(Some(1300)));
+        assert_eq!(agenda.next(&young, 1300), Job::AllPages);
+        assert_eq!(agenda.next(&nothing, 1310), Job::Sleep(Some(1360)));
+        let crash = PendingWork {
+            crash: true,
             ..nothing
         };
-        assert_eq!(agenda.next(&fault, 1360), Step::Fault);
-        assert_eq!(agenda.next(&young, 1361), Step::AllPages);
-        let later = Pending {
+        assert_eq!(agenda.next(&crash, 1360), Job::WriteCrash);
+        assert_eq!(agenda.next(&young, 1361), Job::AllPages);
+        let later = PendingWork {
             oldest: Some(1390),
             ..nothing
         };
-        assert_eq!(agenda.next(&later, 1400), Step::Sleep(Some(1450)));
-        assert_eq!(agenda.next(&later, 1450), Step::Suspend);
-        assert_eq!(agenda.next(&later, 1451), Step::Sleep(Some(1590)));
+        assert_eq!(agenda.next(&later, 1400), Job::Sleep(Some(1450)));
+        assert_eq!(agenda.next(&later, 1450), Job::Suspend);
+        assert_eq!(agenda.next(&later, 1451), Job::Sleep(Some(1590)));
     }
 
     #[test]
-    fn nothing_to_do_sleeps_for_good() {
-        assert_eq!(agenda().next(&Pending::default(), 5), Step::Sleep(None));
+    fn without_pending_work_it_sleeps_without_a_deadline() {
+        assert_eq!(agenda().next(&PendingWork::default(), 5), Job::Sleep(None));
     }
 
     #[test]
-    fn young_records_wait_and_old_ones_are_written() {
-        let pending = Pending {
+    fn records_are_written_when_they_are_old_enough() {
+        let pending = PendingWork {
             oldest: Some(1000),
-            ..Pending::default()
+            ..PendingWork::default()
         };
-        assert_eq!(agenda().next(&pending, 1000), Step::Sleep(Some(1200)));
-        assert_eq!(agenda().next(&pending, 1199), Step::Sleep(Some(1200)));
-        assert_eq!(agenda().next(&pending, 1200), Step::AllPages);
+        assert_eq!(agenda().next(&pending, 1000), Job::Sleep(Some(1200)));
+        assert_eq!(agenda().next(&pending, 1199), Job::Sleep(Some(1200)));
+        assert_eq!(agenda().next(&pending, 1200), Job::AllPages);
     }
 
     #[test]
     fn full_pages_and_a_flush_do_not_wait() {
-        let full = Pending {
+        let full = PendingWork {
             full_pages: 2,
             oldest: Some(1000),
-            ..Pending::default()
+            ..PendingWork::default()
         };
-        assert_eq!(agenda().next(&full, 1001), Step::FullPages);
-        let flush = Pending {
+        assert_eq!(agenda().next(&full, 1001), Job::FullPages);
+        let flush = PendingWork {
             flush: true,
             ..full
         };
-        assert_eq!(agenda().next(&flush, 1001), Step::AllPages);
+        assert_eq!(agenda().next(&flush, 1001), Job::AllPages);
     }
 
     #[test]
-    fn a_crash_record_comes_first() {
-        let all = Pending {
-            faults: true,
+    fn a_crash_comes_first() {
+        let all = PendingWork {
+            crash: true,
             full_pages: 2,
             oldest: Some(0),
             flush: true,
             request: true,
         };
-        assert_eq!(agenda().next(&all, 1001), Step::Fault);
+        assert_eq!(agenda().next(&all, 1001), Job::WriteCrash);
     }
 
     /// REQ: X7 (a flood of log records does not starve a reader, nor readers the log)
     #[test]
     fn readers_and_writers_take_turns() {
         let mut agenda = agenda();
-        let both = Pending {
+        let both = PendingWork {
             full_pages: 2,
             request: true,
-            ..Pending::default()
+            ..PendingWork::default()
         };
-        let steps: Vec<Step> = (0..4).map(|_| agenda.next(&both, 0)).collect();
+        let jobs: Vec<Job> = (0..4).map(|_| agenda.next(&both, 0)).collect();
         assert_eq!(
-            steps,
-            [
-                Step::FullPages,
-                Step::Request,
-                Step::FullPages,
-                Step::Request
-            ]
+            jobs,
+            [Job::FullPages, Job::Request, Job::FullPages, Job::Request]
         );
-        let reader = Pending {
+        let reader = PendingWork {
             request: true,
-            ..Pending::default()
+            ..PendingWork::default()
         };
-        assert_eq!(agenda.next(&reader, 0), Step::Request);
-        assert_eq!(agenda.next(&reader, 0), Step::Request);
+        assert_eq!(agenda.next(&reader, 0), Job::Request);
+        assert_eq!(agenda.next(&reader, 0), Job::Request);
     }
 
     #[test]
-    fn a_clock_at_its_end_does_not_overflow() {
-        let pending = Pending {
+    fn the_largest_time_does_not_overflow() {
+        let pending = PendingWork {
             oldest: Some(u64::MAX),
-            ..Pending::default()
+            ..PendingWork::default()
         };
-        assert_eq!(agenda().next(&pending, 0), Step::Sleep(Some(u64::MAX)));
+        assert_eq!(agenda().next(&pending, 0), Job::Sleep(Some(u64::MAX)));
     }
 }

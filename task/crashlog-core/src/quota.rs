@@ -1,32 +1,35 @@
-//! Each client's share of the log ring.
+//! Each client's quota of the log ring.
 //!
-//! A client is charged for every record it appends and relieved when the record is durable. What is counted is the
-//! space a record takes in the ring, headers included, so that many small records cost what they cost.
+//! A client is charged for every record that it appends, until the record is durable. A record is
+//! charged with the bytes that it takes in the ring, its header included, so that a client cannot
+//! exceed its quota by many small records.
 
 use core::cell::Cell;
 
-/// The client holds as much as it may; nothing was charged.
+/// The client would hold more than its quota; nothing was charged.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Exceeded;
 
-/// What a client may be charged with, as long as nothing else happens to its account.
+/// A charge that is within the client's quota and not made yet.
+///
+/// It is valid until the client's account changes: [`Charge::make`] would undo a change in between.
 #[derive(Debug)]
 #[must_use]
 pub struct Charge<'a> {
     held: &'a Cell<u32>,
-    /// What it holds with it.
+    /// Bytes that the client holds after the charge.
     with: u32,
 }
 
 impl Charge<'_> {
-    /// Charges it.
+    /// Makes the charge.
     #[inline]
     pub fn make(self) {
         self.held.set(self.with);
     }
 }
 
-/// Bytes held by each of `TASKS` clients, and how many each may hold.
+/// Bytes that each of `TASKS` clients holds, and the limit for each.
 #[derive(Debug)]
 pub struct Quotas<const TASKS: usize> {
     limit: u32,
@@ -34,7 +37,7 @@ pub struct Quotas<const TASKS: usize> {
 }
 
 impl<const TASKS: usize> Quotas<TASKS> {
-    /// Nobody holds anything; each may hold `limit` bytes.
+    /// No client holds anything; each may hold `limit` bytes.
     #[must_use]
     pub const fn new(limit: u32) -> Self {
         Self {
@@ -43,10 +46,11 @@ impl<const TASKS: usize> Quotas<TASKS> {
         }
     }
 
-    /// May client `task` have `bytes` more? Nothing is charged until [`Charge::make`].
+    /// Checks whether client `task` may hold `bytes` more. Nothing is charged before
+    /// [`Charge::make`].
     ///
     /// # Errors
-    /// [`Exceeded`] if it would hold more than its share, or there is no such task.
+    /// [`Exceeded`] if it would hold more than its quota, or if there is no such task.
     #[inline]
     pub fn check(&self, task: usize, bytes: u32) -> Result<Charge<'_>, Exceeded> {
         let held = self.held.get(task).ok_or(Exceeded)?;
@@ -56,8 +60,8 @@ impl<const TASKS: usize> Quotas<TASKS> {
         }
     }
 
-    /// Charges client `task` with `bytes`, whatever it holds: for what is found in the ring at start. A task that does
-    /// not exist any more is not charged.
+    /// Charges client `task` with `bytes` without a check: for records that are found in the ring
+    /// at start. A task that does not exist in this image is not charged.
     #[inline]
     pub fn charge(&self, task: usize, bytes: u32) {
         if let Some(held) = self.held.get(task) {
@@ -65,14 +69,14 @@ impl<const TASKS: usize> Quotas<TASKS> {
         }
     }
 
-    /// Nobody holds anything any more.
+    /// Removes all charges.
     pub fn clear(&self) {
         for held in &self.held {
             held.set(0);
         }
     }
 
-    /// Relieves client `task` of `bytes`.
+    /// Removes `bytes` from what client `task` is charged with.
     #[inline]
     pub fn release(&self, task: usize, bytes: u32) {
         if let Some(held) = self.held.get(task) {
@@ -99,9 +103,9 @@ impl<const TASKS: usize> Quotas<TASKS> {
 mod tests {
     use super::*;
 
-    /// REQ: X7 (one task cannot take another's share)
+    /// REQ: X7 (one task cannot use up the quota of another)
     #[test]
-    fn one_client_at_its_limit_leaves_the_others_theirs() {
+    fn a_client_at_its_limit_does_not_affect_the_others() {
         let quotas = Quotas::<3>::new(100);
         for _ in 0..10 {
             quotas.check(1, 10).unwrap().make();
@@ -115,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_limit_found_at_start_is_worked_off() {
+    fn a_client_found_above_its_limit_at_start_gets_nothing_until_it_is_below() {
         let quotas = Quotas::<1>::new(100);
         quotas.charge(0, 150);
         assert!(quotas.check(0, 1).is_err());
@@ -125,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_does_not_exist_gets_nothing_and_breaks_nothing() {
+    fn a_task_that_does_not_exist_is_refused_and_not_charged() {
         let quotas = Quotas::<2>::new(100);
         assert!(quotas.check(2, 1).is_err());
         quotas.charge(2, 5);

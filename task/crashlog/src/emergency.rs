@@ -1,18 +1,20 @@
-//! The emergency entry.
+//! The emergency path: writes a crash when nothing of the system can be relied on.
 //!
-//! The system has crashed, perhaps in this very task. Nothing that normal operation has set up is used or believed: the
-//! stack is empty, the statics are as at the start, the controller and the card are in whatever state they were left in.
-//! What is known is in the retained region, each part with its own check.
+//! The system has crashed, perhaps in this task. The path uses nothing that the normal path has set
+//! up: the stack is empty, the statics have their initial values, controller and card may be in any
+//! state. All it reads is the retained region, each part of which has its own check.
 //!
-//! The path is straight: bring controller and card back (prepare), write (log tail, record, commit: see
-//! [`crashlog_store::emergency`]), complete, report. It polls. It enables no interrupt, receives no message and waits
-//! for nobody; each phase is bounded by the clock and, should that be dead, by a number of polls. How far it came is
-//! noted in the mailbox before each step that could hang, for the record if there is one, and for the next boot if not.
+//! The order is: recover controller and card (prepare); write log tail, crash and commit
+//! ([`crashlog_store::emergency`]); complete; report to the supervisor. The path polls. It enables
+//! no interrupt, receives no message and waits for no other task. Each phase has a deadline and, in
+//! case the clock has stopped, a limit of polls. Progress is noted in the mailbox before each step
+//! that could hang. It becomes part of the crash if that is written, and is there for the next boot
+//! if not.
 //!
-//! There is one call to the supervisor at the end, which does not come back.
+//! The only call to the supervisor is at the end. It does not return.
 //!
-//! What the path knows is in statics, so that its stack is what calls need: the driver is called from the middle of a
-//! record. `_start` has zeroed them, faster than anybody else would, and nobody else has borrowed them.
+//! The path's variables are statics, so that its stack holds only the frames of calls. `_start`
+//! zeroes the statics at less cost than the path itself could, and no other code borrows them.
 
 use core::mem::MaybeUninit;
 use crashlog_format::ledger::Ledger;
@@ -28,15 +30,16 @@ use task_jefe_api::Jefe;
 use userlib::{sys_get_timer, task_slot};
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::card::{self, Memory};
 use crate::config;
+use crate::hardware::{self, EmergencyDevice, TransferBlocks};
 
 task_slot!(JEFE, jefe);
 
-/// The crash in the mailbox, for whoever decides whether this is an emergency.
+/// The crash in the mailbox. `main` looks at it to decide between the two paths.
 pub static CRASH: StaticCell<Option<StoredContext<'static>>> = StaticCell::new(None);
-// Without a value, which would not be zeros.
-static CARD: StaticCell<MaybeUninit<card::Emergency<'static>>> =
+// Uninitialised, because its initial value would not be all zeros and would have to be copied from
+// flash.
+static CARD: StaticCell<MaybeUninit<EmergencyDevice<'static>>> =
     StaticCell::new(MaybeUninit::uninit());
 static LOCATION: StaticCell<Option<Location>> = StaticCell::new(None);
 static IDENTIFIED: StaticCell<MaybeUninit<CardLocation>> = StaticCell::new(MaybeUninit::uninit());
@@ -44,7 +47,8 @@ static LEDGER: StaticCell<Ledger> = StaticCell::new(Ledger::ZERO);
 static OUTCOME: StaticCell<MaybeUninit<Outcome>> = StaticCell::new(MaybeUninit::uninit());
 
 /// Takes the crash out of the mailbox; `None` if it does not pass its check.
-// What it comes by is gone from the stack when the way goes on, as in the two functions like it below.
+// Not inlined, as the two functions below: their temporaries must not take stack while the driver
+// runs.
 #[inline(never)]
 pub fn take_crash(region: &Region<'static>, crash: &mut Option<StoredContext<'static>>) {
     *crash = region.mailbox().crash();
@@ -57,17 +61,17 @@ fn take_location(region: &Region<'_>, location: &mut Option<Location>) {
 
 #[inline(never)]
 fn take_card<'c>(
-    memory: &Memory<'static>,
+    memory: &TransferBlocks<'static>,
     minimal: bool,
-    card: &'c mut MaybeUninit<card::Emergency<'static>>,
-) -> &'c mut card::Emergency<'static> {
-    card.write(card::emergency(memory, minimal))
+    card: &'c mut MaybeUninit<EmergencyDevice<'static>>,
+) -> &'c mut EmergencyDevice<'static> {
+    card.write(hardware::emergency_device(memory, minimal))
 }
 
-/// Writes log tail and the record of `crash` (`None` if the mailbox's does not pass its check); returns what is to be
-/// reported. `minimal` is the second try: no DMA, no segments beside message and stack.
-///
-/// A function of its own, because its stack is not needed in normal operation.
+/// Writes the log tail and `crash`, which is `None` if the crash in the mailbox does not pass its
+/// check. Returns what is to be reported. A `minimal` attempt, the second one, uses no DMA and
+/// writes no segments but message and stack.
+// It must not be inlined: its stack frame would be added to that of the normal path.
 #[inline(never)]
 pub fn run(
     region: &Region<'static>,
@@ -81,7 +85,7 @@ pub fn run(
     };
     let outcome = outcome.write(Outcome::default());
     outcome.set_minimal(minimal);
-    let result = match Memory::of(region) {
+    let result = match TransferBlocks::of(region) {
         Some(memory) => write(region, crash, &memory, minimal, outcome),
         None => Err(EmergencyFailure::Recorder),
     };
@@ -95,21 +99,23 @@ pub fn run(
     outcome.failure()
 }
 
-/// Tells the supervisor, which resets the system instead of answering, or enters this task again. If it comes back, nothing
-/// is left to do but to say it again, until the watchdog has had enough.
+/// Reports the end to the supervisor, which resets the system or restarts this task instead of
+/// replying. If the call returns nevertheless, the caller repeats it until the watchdog resets the
+/// system.
 #[inline(never)]
 pub fn report(failure: EmergencyFailure) {
     Jefe::from(JEFE.get_task_id()).emergency_done(failure as u32);
 }
 
-/// The path itself, up to the end of its last phase. Also for the self-test, with a record that is none of a crash.
+/// Runs the three phases: prepare, write, complete. The self-test uses it as well, with a crash
+/// that is marked as a test.
 ///
 /// # Errors
-/// Why the record is not durable; `outcome` says how far it came.
+/// Why the crash is not durable; `outcome` says which steps were done.
 pub fn write(
     region: &Region<'static>,
     crash: Option<&StoredContext<'_>>,
-    memory: &Memory<'static>,
+    memory: &TransferBlocks<'static>,
     minimal: bool,
     outcome: &mut Outcome,
 ) -> Result<(), EmergencyFailure> {
@@ -142,15 +148,17 @@ pub fn write(
     note(card, outcome);
     written.map_err(not_written)?;
 
-    // The record is durable: what follows is for the card's sake and cannot take that away.
+    // The crash is durable. The last phase leaves the card in a defined state; if it fails, the
+    // crash stays durable.
     let _ = card.complete();
     note(card, outcome);
     Ok(())
 }
 
+/// Recovers controller and card, with the help of `location` if there is one.
 #[inline(never)]
 fn prepare(
-    card: &mut card::Emergency<'static>,
+    card: &mut EmergencyDevice<'static>,
     location: Option<&Location>,
     identified: &mut CardLocation,
     outcome: &mut Outcome,
@@ -163,7 +171,8 @@ fn prepare(
         .map_err(|failure| not_ready(failure.error))
 }
 
-/// What normal operation knew about the card; a location of no card if it knew nothing.
+/// What the normal path has noted about the card; the default value, which is that of no card, if
+/// it has noted nothing.
 pub fn known_card(location: Option<&Location>) -> CardLocation {
     location
         .and_then(|location| CardLocation::read_from_prefix(&location.card).ok())
@@ -171,9 +180,9 @@ pub fn known_card(location: Option<&Location>) -> CardLocation {
         .unwrap_or_default()
 }
 
-/// Takes over what the driver has found and done.
+/// Copies what the driver has found and done into the outcome.
 #[inline(never)]
-fn note(card: &card::Emergency<'_>, outcome: &mut Outcome) {
+fn note(card: &EmergencyDevice<'_>, outcome: &mut Outcome) {
     let EmergencyReport {
         controller,
         card_state,
@@ -203,6 +212,7 @@ fn note(card: &card::Emergency<'_>, outcome: &mut Outcome) {
     }
 }
 
+/// Translates an error of the prepare phase.
 fn not_ready(error: drv_mmc::Error) -> EmergencyFailure {
     match error {
         drv_mmc::Error::NoCard => EmergencyFailure::NoCard,
@@ -216,6 +226,7 @@ fn not_ready(error: drv_mmc::Error) -> EmergencyFailure {
     }
 }
 
+/// Translates an error of the write phase.
 #[inline(never)]
 fn not_written(error: Error<PhaseFailure>) -> EmergencyFailure {
     match error {

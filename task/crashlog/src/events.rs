@@ -1,8 +1,8 @@
-//! What wakes the background.
+//! Events that the session future waits for.
 //!
-//! The task has one timer, one interrupt and one receive loop. The loop notes here what happened and polls the
-//! background only if that can make a difference; the background waits here for what it needs. Wakers play no part:
-//! there is one future, and this is all it ever waits for.
+//! The task has one timer, one interrupt and one receive loop. The loop notes notifications and new
+//! requests here, and polls the future only if [`Events::is_due`] says that it can go on. Wakers
+//! are not used: there is one future, and it waits for nothing else.
 
 use core::cell::Cell;
 use core::future::poll_fn;
@@ -17,38 +17,38 @@ use crate::notifications;
 pub const MASK: u32 =
     notifications::SDHCI_IRQ_MASK | notifications::TIMER_MASK | notifications::OOPS_MASK;
 
-/// What the background waits for.
+/// What the future waits for.
 #[derive(Clone, Copy, Eq, PartialEq)]
-enum Waiting {
-    /// The controller, or the time.
+enum WakeCondition {
+    /// The controller's interrupt, or the timer.
     Controller,
-    /// Anything to do, or the time.
+    /// New work, or the timer.
     Work,
 }
 
-/// What happened, and what the background waits for.
+/// The events that have happened, and the condition that the future waits for.
 pub struct Events {
-    waiting: Cell<Waiting>,
-    /// What the background waits for has come: the controller interrupted, the timer fired, or there is work.
+    condition: Cell<WakeCondition>,
+    /// The condition is met: the controller interrupted, the timer fired, or there is work.
     woken: Cell<bool>,
-    /// There may be something new to do.
+    /// There may be new work.
     work: Cell<bool>,
-    /// What the timer is set to.
+    /// The time that the timer is set to.
     timer: Cell<Option<u64>>,
 }
 
 impl Events {
-    /// The background has not run yet, and should.
+    /// The state at start: the future is due, because it was not polled yet.
     pub const fn new() -> Self {
         Self {
-            waiting: Cell::new(Waiting::Controller),
+            condition: Cell::new(WakeCondition::Controller),
             woken: Cell::new(true),
             work: Cell::new(false),
             timer: Cell::new(None),
         }
     }
 
-    /// Takes notifications.
+    /// Notes notifications that were received.
     pub fn notified(&self, bits: NotificationBits) {
         if bits.check_notification_mask(notifications::TIMER_MASK) {
             self.timer.set(None);
@@ -62,27 +62,30 @@ impl Events {
         }
     }
 
-    /// There may be something new to do. While the background waits for the controller, that is for later.
+    /// Notes that there may be new work. A future that waits for the controller looks at it later.
     #[inline]
     pub fn work(&self) {
         self.work.set(true);
-        if self.waiting.get() == Waiting::Work {
+        if self.condition.get() == WakeCondition::Work {
             self.woken.set(true);
         }
     }
 
-    /// Would polling the background make a difference?
+    /// Can the future go on if it is polled?
     #[inline]
     pub fn is_due(&self) -> bool {
         self.woken.get()
     }
 
-    /// Waits until there may be something to do, or `deadline` (milliseconds since boot).
+    /// Waits until there may be new work, or until `deadline` (milliseconds since boot).
+    ///
+    /// Dropped half way, it leaves the timer set. The next wait may then end early, which every
+    /// caller tolerates.
     pub async fn wait_for_work(&self, deadline: Option<u64>) {
         if let Some(deadline) = deadline {
             self.set_timer(deadline);
         }
-        self.waiting.set(Waiting::Work);
+        self.condition.set(WakeCondition::Work);
         poll_fn(|_| {
             let woken = self.woken.take();
             if self.work.take() || woken {
@@ -95,14 +98,17 @@ impl Events {
     }
 
     /// Waits until `deadline` (milliseconds since boot).
+    ///
+    /// Dropped half way, it leaves the timer set and the interrupt enabled. The next wait may then
+    /// end early.
     pub async fn sleep_until(&self, deadline: u64) {
         while self.now() < deadline {
             self.interrupt(deadline).await;
         }
     }
 
-    /// Makes the timer fire at `deadline` at the latest. One that is set to an earlier time stays as it is: it wakes too
-    /// early once, and spares most waits a system call.
+    /// Makes the timer fire at `deadline` or earlier. A timer that is set to an earlier time is
+    /// left as it is: one wait ends early, and most waits need no system call.
     fn set_timer(&self, deadline: u64) {
         if self.timer.get().is_none_or(|set| set > deadline) {
             self.timer.set(Some(deadline));
@@ -116,10 +122,14 @@ impl Wait for Events {
         sys_get_timer().now
     }
 
+    /// Waits until the controller interrupts, or until `deadline` (milliseconds since boot).
+    ///
+    /// Dropped half way, it leaves the timer set and the interrupt enabled. The next wait may then
+    /// end early.
     async fn interrupt(&self, deadline: u64) {
         self.set_timer(deadline);
         self.woken.set(false);
-        self.waiting.set(Waiting::Controller);
+        self.condition.set(WakeCondition::Controller);
         sys_irq_control(notifications::SDHCI_IRQ_MASK, true);
         poll_fn(|_| {
             if self.woken.take() {

@@ -1,46 +1,46 @@
-//! The flight recorder.
+//! The crash recorder.
 //!
-//! # What it does
+//! This task is the only owner of the SD host controller. It accepts log records from all tasks
+//! into retained RAM, writes them to the card later, writes crashes, and lets both be read back.
 //!
-//! The one owner of the SD host controller. It accepts log records from all tasks into retained RAM, writes them to the
-//! card in the background, writes crash records, and lets both be read back.
+//! # One entry point, two paths
 //!
-//! # Two entries at one address
+//! The supervisor calls the emergency path by restarting this task: whatever the task was doing,
+//! even failing, it begins again here with an empty stack. [`main`] reads the mailbox in retained
+//! RAM. If it is armed with a crash of this boot, [`emergency::run`] runs, which shares only pure
+//! functions with the normal path. Otherwise this is a start, or a restart after a fault of this
+//! task, and [`normal::run`] runs. Before that decision no hardware is accessed, and no memory but
+//! the retained region.
 //!
-//! The supervisor calls this task by restarting it: whatever it was doing, even crashing, it begins again here with an
-//! empty stack. If the mailbox in retained RAM is armed with a crash of this very boot, it is an emergency and
-//! [`emergency::run`] takes over, a path of its own that shares no code with normal operation but pure functions.
-//! Otherwise it is a start, or a restart after a fault of this task, and [`normal`] operation begins. Nothing happens
-//! before that decision: no hardware is touched and no memory but the retained region read.
+//! # The normal path
 //!
-//! # Normal operation
+//! It may begin with a self-test ([`self_test`]), which tries the emergency path while nothing has
+//! crashed. Then two activities share one thread:
 //!
-//! It may begin with a self-test ([`self_test`]): the emergency path is tried while nothing has crashed.
+//! * [`server`] answers requests. It never waits: a request that needs the card is deferred, and
+//!   the other activity replies to it;
+//! * the session future ([`normal`]) works on the card, one job at a time. It is polled when an
+//!   interrupt, the timer or a request has given it something to do. Where it would wait for the
+//!   card it returns, and requests are served again.
 //!
-//! Two activities share one thread:
-//!
-//! * [`server`] answers requests. It never waits: what needs the card is put down for the other activity and answered
-//!   later.
-//! * [`background`] works on the card, one step at a time, as one future. It is polled when an interrupt, the timer or a
-//!   request gives it something to do; where it has to wait for the card it returns, and requests are served again.
-//!
-//! What both see is in [`recorder::Recorder`], behind shared references and without locks: neither can be in the middle
-//! of anything while the other runs.
+//! The state that both use is in [`recorder::Recorder`], behind shared references and without
+//! locks: neither activity is ever interrupted by the other.
 //!
 //! # Memory
 //!
-//! Everything that must survive, and everything the controller reads or writes, is in the retained region, which the
-//! supervisor shares. Apart from that there is the stack and a few words of statics: `_start` zeroes them, and in an
-//! emergency every instruction counts.
+//! Everything that must survive a restart, and everything that the controller reads or writes by
+//! DMA, is in the retained region, which the supervisor shares. Beside it there is the stack and a
+//! few words of statics. They are few because `_start` zeroes them, which is part of the
+//! instruction budget of an emergency.
 
 #![no_std]
 #![no_main]
 
-mod background;
-mod card;
 mod config;
 mod emergency;
 mod events;
+mod hardware;
+mod normal;
 mod recorder;
 mod reply;
 mod retained;
@@ -48,17 +48,8 @@ mod self_test;
 mod server;
 mod trace;
 
-use core::future::Future;
-use core::hint::black_box;
-use core::pin::pin;
-use core::task::{Context, Waker};
-
 use crashlog_retained::{MailboxState, Region, StoredContext};
 
-use card::Memory;
-use recorder::Recorder;
-use server::Server;
-use task_crashlog_api::SelfTest;
 use trace::Trace;
 use userlib::{Generation, TaskId, sys_refresh_task_id};
 
@@ -76,7 +67,7 @@ fn main() -> ! {
             None
         }
     };
-    // Nobody else borrows it.
+    // The borrow cannot fail: this is the only one.
     if let Some(minimal) = minimal
         && let Some(mut crash) = emergency::CRASH.try_borrow_mut()
     {
@@ -89,62 +80,21 @@ fn main() -> ! {
         }
     }
     loop {
-        normal(region);
+        normal::run(region);
     }
 }
 
-/// Is the crash in the mailbox one that has just happened, rather than one that an earlier boot did not get written?
+/// Did the crash in the mailbox happen in this boot? If not, it is one that an earlier boot could
+/// not write.
 fn is_of_this_boot(region: &Region<'_>, crash: Option<&StoredContext<'_>>) -> bool {
     match crash {
         Some(crash) => crash.context.boot == region.boot(),
-        // Damaged, so it does not tell. It was armed before this boot if this is the first life of the task in it.
+        // The crash is damaged, so its boot is unknown. The supervisor restarts this task when it
+        // arms the mailbox. If the task was never restarted in this boot, the mailbox was armed in
+        // an earlier one.
         None => {
             let me = TaskId::for_index_and_gen(config::TASK_INDEX, Generation::ZERO);
             sys_refresh_task_id(me).generation() != Generation::ZERO
         }
     }
 }
-
-/// Normal operation. A function of its own: `./x check-emergency` proves that nothing of it is on the other path.
-///
-/// It goes on for ever, and so does [`operate`], but the compiler must not know: it would make the call the last instruction
-/// of the caller. Behind that is another function, which debuggers may then take for the caller.
-#[inline(never)]
-fn normal(region: Region<'static>) {
-    let self_test = self_test::run(&region);
-    if !black_box(operate(region, self_test)) {
-        userlib::sys_panic(b"retained region")
-    }
-}
-
-/// The two activities; false if the retained region is not all there. A function of its own, so that its stack is not there
-/// yet when the self-test has its.
-#[inline(never)]
-fn operate(region: Region<'static>, self_test: SelfTest) -> bool {
-    let recorder = Recorder::new(region, self_test);
-    let Some(memory) = Memory::of(&region) else {
-        return false;
-    };
-    let mut server = Server::new(&recorder);
-    let mut background = pin!(background::run(&recorder, &memory));
-    let mut context = Context::from_waker(Waker::noop());
-    let mut buffer = Message([0; server::INCOMING_SIZE]);
-    loop {
-        // It never ends.
-        let _ = background.as_mut().poll(&mut context);
-        serve(&recorder, &mut server, &mut buffer);
-    }
-}
-
-/// Answers requests until there is something for the background. A function of its own, as what it does for each is
-/// not to wade through the stack of the background.
-#[inline(never)]
-fn serve(recorder: &Recorder, server: &mut Server<'_>, buffer: &mut Message) {
-    while !recorder.events.is_due() {
-        idol_runtime::dispatch(&mut buffer.0, server);
-    }
-}
-
-/// Room for one message.
-#[repr(C, align(4))]
-struct Message([u8; server::INCOMING_SIZE]);

@@ -1,17 +1,20 @@
-//! What the two activities of normal operation share.
+//! State that the two activities of the normal path share.
 //!
-//! All of it is behind shared references. There is one thread, and neither activity is ever interrupted by the other, so
-//! cells are enough; the log ring, which the controller reads at the same time, consists of atomics.
+//! All of it is behind shared references. There is one thread, and neither activity is ever
+//! interrupted by the other, so `Cell` is enough. The log ring consists of atomics, because the
+//! controller reads it by DMA at the same time.
 
 use core::cell::Cell;
 
+use crashlog_core::deferred::DeferredCalls;
 use crashlog_core::quota::Quotas;
-use crashlog_core::waiting::Waiting;
 use crashlog_retained::{LogRing, MailboxState, Region};
 use hubris_num_tasks::NUM_TASKS;
 use idol_runtime::{Leased, LenLimit, W};
 use ringbuf::ringbuf_entry_root;
-use task_crashlog_api::{CrashLogError, Failure, SelfTest, State, Status, Unsaved};
+use task_crashlog_api::{
+    CrashLogError, DeviceFailure, RecorderState, SelfTestReport, Status, UnsavedCrash,
+};
 use userlib::TaskId;
 
 use crate::config;
@@ -19,102 +22,106 @@ use crate::events::Events;
 use crate::reply;
 use crate::trace::Trace;
 
-/// A lease that a caller wants filled.
-pub type Out = LenLimit<Leased<W, [u8]>, 512>;
+/// A caller's lease, into which the result is written.
+pub type OutLease = LenLimit<Leased<W, [u8]>, 512>;
 
-/// What a caller waits for.
-pub struct Request {
+/// A call whose reply is deferred. The caller stays blocked in it, and its leases stay valid, until
+/// the reply.
+pub struct DeferredCall {
     /// The caller.
     pub client: TaskId,
-    /// What it wants.
-    pub wanted: Wanted,
+    /// What it asks for.
+    pub operation: CardOperation,
 }
 
-/// What can be waited for.
-pub enum Wanted {
-    /// Everything up to this record is durable.
+/// An operation that needs the card, with its arguments.
+// No variant is called `CrashInfo`: Humility finds the reply's type by that name, among variants
+// too.
+pub enum CardOperation {
+    /// `flush`: the reply is due when all log records up to this sequence number are durable.
     Flush { record: u32 },
-    /// Description of the record with this index.
-    RecordInfo { index: u32 },
-    /// Bytes of a record's segment.
-    ReadRecord {
+    /// `crash_info`.
+    DescribeCrash { index: u32 },
+    /// `read_crash`.
+    ReadCrash {
         sequence: u32,
         segment: u32,
         offset: u32,
-        out: Out,
+        out: OutLease,
     },
-    /// A record is gone.
-    EraseRecord { sequence: u32 },
-    /// A page of the stream ring.
-    ReadPage { page: u32, out: Out },
+    /// `erase_crash`.
+    EraseCrash { sequence: u32 },
+    /// `read_page`.
+    ReadPage { page: u32, out: OutLease },
 }
 
-impl Request {
-    /// Answers with an error.
+impl DeferredCall {
+    /// Replies with an error.
     pub fn fail(self, error: CrashLogError) {
         ringbuf_entry_root!(Trace::Refused(error));
-        match self.wanted {
-            Wanted::Flush { .. } | Wanted::ReadRecord { .. } => {
+        match self.operation {
+            CardOperation::Flush { .. } | CardOperation::ReadCrash { .. } => {
                 reply::number(self.client, Err(error))
             }
-            Wanted::RecordInfo { .. } => reply::record(self.client, Err(error)),
-            Wanted::EraseRecord { .. } | Wanted::ReadPage { .. } => {
+            CardOperation::DescribeCrash { .. } => reply::crash_info(self.client, Err(error)),
+            CardOperation::EraseCrash { .. } | CardOperation::ReadPage { .. } => {
                 reply::unit(self.client, Err(error))
             }
         }
     }
 }
 
-/// What is known about the card's content.
+/// What is on the card, as far as [`Status`] reports it.
 #[derive(Clone, Copy, Default)]
-pub struct Card {
-    /// Records that are not erased.
-    pub records: u32,
-    /// Sequence number of the newest one.
-    pub newest_record: Option<u32>,
+pub struct CardContent {
+    /// Crashes that are not erased.
+    pub crashes: u32,
+    /// Sequence number of the newest crash.
+    pub newest_crash: Option<u32>,
     /// Faults that restarted one task, since the card was formatted.
     pub oopses: u32,
-    /// Faults that restarted the system, since then.
+    /// Faults that restarted the system, since the card was formatted.
     pub panics: u32,
-    /// Number of the next page of the stream ring.
+    /// Sequence number of the next page of the stream ring.
     pub next_page: u32,
 }
 
-/// The state of normal operation.
+/// The state of the normal path.
 pub struct Recorder {
     /// The retained region.
     pub region: Region<'static>,
-    /// Records that are not durable yet.
+    /// Log records that are not durable yet.
     pub ring: LogRing<'static>,
-    /// Who holds how much of the ring.
+    /// Bytes of the ring that each client holds.
     pub quotas: Quotas<NUM_TASKS>,
-    /// Who waits for the card.
-    pub waiting: Waiting<Request, NUM_TASKS>,
-    /// What wakes the background.
+    /// Calls whose replies are deferred until the card has done its part.
+    pub deferred: DeferredCalls<DeferredCall, NUM_TASKS>,
+    /// What the session future waits for.
     pub events: Events,
-    /// When the oldest record that is not durable was accepted, at the latest; milliseconds since boot.
+    /// The oldest record that is not durable was accepted at this time or later; milliseconds since
+    /// boot.
     pub oldest: Cell<Option<u64>>,
-    /// What is being done.
-    pub state: Cell<State>,
-    /// What is known about the card.
-    pub card: Cell<Card>,
-    /// Log records that were lost, as their senders said.
+    /// What the recorder is doing.
+    pub state: Cell<RecorderState>,
+    /// What is on the card.
+    pub content: Cell<CardContent>,
+    /// Log records that clients dropped, as they reported it.
     pub lost: Cell<u32>,
-    /// Pages written.
+    /// Pages of the stream ring that were written.
     pub pages_written: Cell<u32>,
-    /// The code of the card's last error.
+    /// The driver's code of the last error of the card.
     pub card_error: Cell<u32>,
-    /// The last failure.
-    pub last_failure: Cell<Option<Failure>>,
-    /// The record of an earlier boot's crash that was written late.
-    pub late_record: Cell<Option<u32>>,
-    /// What came of the self-test.
-    self_test: SelfTest,
+    /// The last failure of the card or controller.
+    pub last_failure: Cell<Option<DeviceFailure>>,
+    /// Sequence number of the crash that an earlier boot left and this boot wrote.
+    pub late_crash: Cell<Option<u32>>,
+    /// Result of the self-test.
+    self_test: SelfTestReport,
 }
 
 impl Recorder {
-    /// Takes over what is in the region.
-    pub fn new(region: Region<'static>, self_test: SelfTest) -> Self {
+    /// Takes over the log records that are in the region.
+    pub fn new(region: Region<'static>, self_test: SelfTestReport) -> Self {
         let (ring, recovery) = LogRing::recover(&region);
         ringbuf_entry_root!(Trace::Started {
             pages: recovery.pages,
@@ -125,44 +132,44 @@ impl Recorder {
             oldest: Cell::new((recovery.pages > 0).then_some(0)),
             ring,
             quotas: Quotas::new(config::QUOTA),
-            waiting: Waiting::new(),
+            deferred: DeferredCalls::new(),
             events: Events::new(),
-            state: Cell::new(State::Starting),
-            card: Cell::new(Card::default()),
+            state: Cell::new(RecorderState::Starting),
+            content: Cell::new(CardContent::default()),
             lost: Cell::new(0),
             pages_written: Cell::new(0),
             card_error: Cell::new(0),
             last_failure: Cell::new(None),
-            late_record: Cell::new(None),
+            late_crash: Cell::new(None),
             self_test,
         };
         recorder.recount();
         recorder
     }
 
-    /// Charges every client for what the ring holds of it.
+    /// Charges every client anew for its records that are in the ring.
     pub fn recount(&self) {
         self.quotas.clear();
         self.ring
             .for_each(|task, bytes| self.quotas.charge(task.into(), bytes as u32));
     }
 
-    /// Is there something in the ring that is not durable?
+    /// Does the ring hold records that are not durable?
     pub fn has_unwritten(&self) -> bool {
         self.ring.has_open() || self.ring.closed_pages() > 0
     }
 
-    /// Everything about the recorder, for a client.
+    /// The reply of `status`.
     pub fn status(&self) -> Status {
-        let card = self.card.get();
+        let content = self.content.get();
         let offset = self.region.boot_offset();
         Status {
             state: self.state.get(),
             boot: self.region.boot().wrapping_add(offset),
-            records: card.records,
-            newest_record: card.newest_record,
-            oopses: card.oopses,
-            panics: card.panics,
+            crashes: content.crashes,
+            newest_crash: content.newest_crash,
+            oopses: content.oopses,
+            panics: content.panics,
             accepted: self.ring.accepted(),
             durable: self.ring.durable(),
             lost: self.lost.get(),
@@ -172,11 +179,11 @@ impl Recorder {
                 .pages()
                 .saturating_mul(crashlog_retained::page::CAPACITY as u32),
             pages_written: self.pages_written.get(),
-            newest_page: card.next_page.checked_sub(1),
+            newest_page: content.next_page.checked_sub(1),
             last_failure: self.last_failure.get(),
             emergency_ready: self.region.location().load().is_some(),
-            late_record: self.late_record.get(),
-            unsaved: self.unsaved().map(|unsaved| Unsaved {
+            late_crash: self.late_crash.get(),
+            unsaved: self.unsaved().map(|unsaved| UnsavedCrash {
                 boot: unsaved.boot.wrapping_add(offset),
                 ..unsaved
             }),
@@ -184,14 +191,14 @@ impl Recorder {
         }
     }
 
-    /// The crash in the mailbox, if it is not on the card.
-    fn unsaved(&self) -> Option<Unsaved> {
+    /// The crash in the mailbox, if it is not on the card yet.
+    fn unsaved(&self) -> Option<UnsavedCrash> {
         let mailbox = self.region.mailbox();
         if matches!(mailbox.state(), MailboxState::Empty | MailboxState::Done) {
             return None;
         }
         let context = mailbox.crash()?.context;
-        Some(Unsaved {
+        Some(UnsavedCrash {
             task: context.task,
             boot: context.boot,
         })

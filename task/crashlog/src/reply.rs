@@ -1,11 +1,11 @@
-//! Answers that come later than the request: what the generated server does for answers that come at once.
+//! Deferred replies. The generated server sends the others; these have the same encoding.
 
 use hubpack::SerializedSize;
-use task_crashlog_api::{CrashLogError, RecordInfo};
+use task_crashlog_api::{CrashInfo, CrashLogError};
 use userlib::{TaskId, sys_reply};
 use zerocopy::IntoBytes;
 
-/// Answers an operation that has no result.
+/// Replies to an operation that has no result.
 pub fn unit(client: TaskId, result: Result<(), CrashLogError>) {
     match result {
         Ok(()) => sys_reply(client, 0, &[]),
@@ -13,7 +13,7 @@ pub fn unit(client: TaskId, result: Result<(), CrashLogError>) {
     }
 }
 
-/// Answers an operation whose result is a number.
+/// Replies to an operation whose result is a number.
 pub fn number(client: TaskId, result: Result<u32, CrashLogError>) {
     match result {
         Ok(number) => sys_reply(client, 0, number.as_bytes()),
@@ -21,12 +21,12 @@ pub fn number(client: TaskId, result: Result<u32, CrashLogError>) {
     }
 }
 
-/// Answers `record_info`.
-pub fn record(client: TaskId, result: Result<RecordInfo, CrashLogError>) {
-    let mut message = [0; RecordInfo::MAX_SIZE];
-    let encoded = result.and_then(|record| {
-        // It cannot fail: the buffer has the size that this encoding never exceeds.
-        hubpack::serialize(&mut message, &record).map_err(|_| CrashLogError::Damaged)
+/// Replies to `crash_info`.
+pub fn crash_info(client: TaskId, result: Result<CrashInfo, CrashLogError>) {
+    let mut message = [0; CrashInfo::MAX_SIZE];
+    let encoded = result.and_then(|crash| {
+        // It cannot fail: the buffer has the maximum size of the encoding.
+        hubpack::serialize(&mut message, &crash).map_err(|_| CrashLogError::Damaged)
     });
     match encoded {
         Ok(length) => sys_reply(client, 0, message.get(..length).unwrap_or(&[])),

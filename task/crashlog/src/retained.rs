@@ -1,4 +1,4 @@
-//! The retained region, as this task gets it from the kernel.
+//! The retained region, which the kernel maps into this task.
 
 use crashlog_retained::Region;
 
@@ -13,15 +13,15 @@ const _: () = assert!(
     "the memory output `crash` is not aligned to 4 bytes"
 );
 
-/// The region. To be called once.
+/// Makes the region. It may be called once.
 pub fn claim() -> Region<'static> {
-    // SAFETY: address and size are those of the memory output `crash`, which app.toml maps into this task and the
-    // supervisor, readable and writable, for good; nothing is linked into it. This function is called once, by `main`,
-    // and everything else gets copies of its result.
+    // SAFETY: address and size are those of the memory output `crash`, which app.toml maps into
+    // this task and the supervisor, readable and writable, for good; nothing is linked into it.
+    // This function is called once, by `main`, and every other user gets a copy of its result.
     let region = unsafe { Region::claim(CRASH_ADDRESS, CRASH_SIZE) };
     match region {
         Some(region) => region,
-        // Excluded at compile time by the assertions above.
+        // It does not occur: the assertions above check address and size at compile time.
         None => userlib::sys_panic(b"retained region"),
     }
 }

@@ -1,52 +1,59 @@
 //! The self-test of the emergency path, at the start of a boot.
 //!
-//! Bringing up a board raises one question that otherwise only a crash answers: does the emergency path work on this
-//! hardware? With `self-test = true` the recorder answers it before it begins its work: it writes a record, marked as a
-//! test, by [`emergency::write`], the very function that a crash comes to, and reads it back from a controller that was
-//! reset once more.
+//! It shows on a new board whether the emergency path works on this hardware, without a crash. With
+//! `self-test = true` the recorder writes a crash that is marked as a test, by
+//! [`emergency::write`], the same function that a real crash uses. Then it resets the controller
+//! and reads the crash back.
 //!
-//! * A crash comes first: while one waits in retained RAM to be recorded, nothing is tested.
-//! * The record takes no slot from a crash and is in no counter; it replaces that of the test before (see
-//!   [`crashlog_format::ledger`]). So a boot costs four blocks, if there is no log tail to be written.
-//! * The mailbox is never armed. Whatever happens during the test, a restart finds no crash that was none; a crash of
-//!   another task takes the mailbox over, as always.
-//! * There is one test in a boot. A recorder that is restarted in the midst of it says that it was interrupted.
-//! * It is bounded as the emergency path is, by the deadlines of its phases, twice: a card that does not answer delays
-//!   the start by as much.
+//! * A real crash comes first: nothing is tested while one waits in retained RAM to be written.
+//! * The test's crash takes no slot from a real one and is in no counter. It replaces the one of
+//!   the previous test (see [`crashlog_format::ledger`]). A boot therefore writes four blocks for
+//!   it, and the log tail if there is one.
+//! * The mailbox is never armed, so a restart during the test finds no crash. A crash of another
+//!   task takes over the mailbox as usual.
+//! * There is one test in each boot. If the recorder is restarted during it, the result is that it
+//!   was interrupted.
+//! * Its duration is bounded by the deadlines of the emergency path's phases, twice: for writing
+//!   and for reading. A card that does not answer delays the start by this time.
 
 use crashlog_format::{EmergencyFailure, EmergencyStep, Outcome};
 use crashlog_retained::{Region, SelfTest as Kept, StoredContext};
 use crashlog_store::self_test::{self, Mismatch};
 use drv_mmc::EmergencyReport;
 use ringbuf::ringbuf_entry_root;
-use task_crashlog_api::{SelfTest, SelfTestCause, SelfTestStep};
+use task_crashlog_api::{SelfTestCause, SelfTestReport, SelfTestStep};
 use userlib::sys_get_timer;
 
-use crate::card::{self, Memory};
+use crate::hardware::{self, TransferBlocks};
 use crate::trace::Trace;
 use crate::{config, emergency};
 
-/// Where [`Kept::cause`] has a reason: the test has begun and not ended.
+/// Value of [`Kept::cause`]: the test has begun and not ended.
 const BEGUN: u32 = u32::MAX;
-/// And: what was read back is not what was written. Other numbers are [`EmergencyFailure`]'s.
+/// First value of [`Kept::cause`] for a difference between what was written and what was read.
+/// Lower values are those of [`EmergencyFailure`].
 const DIFFERS: u32 = 0x100;
 
-/// Tests the path, if that is configured and not done yet in this boot, and says what came of it.
+/// Runs the test if it is configured and did not run yet in this boot. Returns the result.
+// It must not be inlined: its stack would be added to that of the normal path.
 #[inline(never)]
-pub fn run(region: &Region<'static>) -> SelfTest {
+pub fn run(region: &Region<'static>) -> SelfTestReport {
     if !config::SELF_TEST {
-        return SelfTest::Off;
+        return SelfTestReport::Off;
     }
     let result = match region.mailbox().self_test() {
-        Some(kept) if kept.boot == region.boot() => shown(&kept),
-        _ if region.mailbox().is_pending() || region.failure().read().is_some() => SelfTest::PutOff,
+        Some(kept) if kept.boot == region.boot() => report(&kept),
+        _ if region.mailbox().is_pending() || region.failure().read().is_some() => {
+            SelfTestReport::PutOff
+        }
         _ => test(region),
     };
     ringbuf_entry_root!(Trace::SelfTest(result));
     result
 }
 
-fn test(region: &Region<'static>) -> SelfTest {
+/// Runs the test, and keeps the result in retained RAM.
+fn test(region: &Region<'static>) -> SelfTestReport {
     let mailbox = region.mailbox();
     let began = sys_get_timer().now;
     let mut kept = Kept {
@@ -59,7 +66,7 @@ fn test(region: &Region<'static>) -> SelfTest {
     let mut outcome = Outcome::default();
     let me = config::TASK_INDEX as u16;
     let crash = self_test::describe(region, me, config::TASK_NAME, began);
-    let result = match (crash, Memory::of(region)) {
+    let result = match (crash, TransferBlocks::of(region)) {
         (Some(crash), Some(memory)) => write_and_read(region, &crash, &memory, &mut outcome),
         _ => Err(EmergencyFailure::Recorder as u32),
     };
@@ -73,21 +80,21 @@ fn test(region: &Region<'static>) -> SelfTest {
     kept.milliseconds = u32::try_from(took).unwrap_or(u32::MAX);
     kept.retries = outcome.retries.get().into();
     mailbox.set_self_test(&kept);
-    shown(&kept)
+    report(&kept)
 }
 
-/// Writes the record and compares it with what is on the card then.
+/// Writes the crash and compares it with what is on the card afterwards.
 fn write_and_read(
     region: &Region<'static>,
     crash: &StoredContext<'_>,
-    memory: &Memory<'static>,
+    memory: &TransferBlocks<'static>,
     outcome: &mut Outcome,
 ) -> Result<(), u32> {
     emergency::write(region, Some(crash), memory, false, outcome)
         .map_err(|failure| failure as u32)?;
 
     let location = region.location().load();
-    let mut card = card::emergency(memory, false);
+    let mut card = hardware::emergency_device(memory, false);
     let result = match card.prepare(&emergency::known_card(location.as_ref())) {
         Ok(_) => self_test::verify(
             &mut card,
@@ -107,7 +114,7 @@ fn write_and_read(
     if last_error != 0 {
         outcome.error = last_error.into();
     }
-    // For the card's sake.
+    // The result does not depend on this phase: everything was read and compared.
     let _ = card.complete();
     result.map_err(|mismatch| match mismatch {
         Mismatch::Device(failure) if failure.error == drv_mmc::Error::Deadline => {
@@ -122,13 +129,13 @@ fn write_and_read(
     })
 }
 
-/// The step that it failed in; the last if it did not.
+/// The step that failed; the last one if none did.
 fn step(outcome: &Outcome, result: Result<(), u32>) -> SelfTestStep {
     let undone = EmergencyStep::ALL
         .into_iter()
         .find(|step| !outcome.finished(*step));
     match undone {
-        // One bit for both: what failed tells which.
+        // The outcome has one bit for controller and card; the failure tells them apart.
         Some(EmergencyStep::ControllerReset)
             if result == Err(EmergencyFailure::Controller as u32) =>
         {
@@ -137,32 +144,33 @@ fn step(outcome: &Outcome, result: Result<(), u32>) -> SelfTestStep {
         Some(EmergencyStep::ControllerReset | EmergencyStep::CardReady) => SelfTestStep::Card,
         Some(EmergencyStep::Located) => SelfTestStep::Locate,
         Some(EmergencyStep::LogTail) => SelfTestStep::WriteLog,
-        Some(EmergencyStep::Crash) => SelfTestStep::WriteRecord,
+        Some(EmergencyStep::Crash) => SelfTestStep::WriteCrash,
         Some(EmergencyStep::Commit) => SelfTestStep::Commit,
         None => SelfTestStep::ReadBack,
     }
 }
 
-/// What is kept, as `status` has it.
-fn shown(kept: &Kept) -> SelfTest {
+/// Translates the kept result for `status`.
+fn report(kept: &Kept) -> SelfTestReport {
     const SUCCESS: u32 = EmergencyFailure::None as u32;
     match kept.cause {
-        BEGUN => SelfTest::Interrupted,
-        SUCCESS => SelfTest::Passed {
-            record: kept.record,
+        BEGUN => SelfTestReport::Interrupted,
+        SUCCESS => SelfTestReport::Passed {
+            sequence: kept.record,
             milliseconds: kept.milliseconds,
             retries: kept.retries,
             code: kept.error,
         },
-        cause => SelfTest::Failed {
+        cause => SelfTestReport::Failed {
             step: SelfTestStep::from_number(kept.step),
-            cause: shown_cause(cause),
+            cause: reported_cause(cause),
             code: if cause >= DIFFERS { cause } else { kept.error },
         },
     }
 }
 
-fn shown_cause(cause: u32) -> SelfTestCause {
+/// Translates [`Kept::cause`] of a test that failed.
+fn reported_cause(cause: u32) -> SelfTestCause {
     const CAUSES: [(EmergencyFailure, SelfTestCause); 9] = [
         (EmergencyFailure::Controller, SelfTestCause::Controller),
         (EmergencyFailure::NoCard, SelfTestCause::NoCard),

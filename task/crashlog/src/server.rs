@@ -1,36 +1,42 @@
-//! The activity that answers requests.
+//! The IPC server: accepts log records, and defers every request that needs the card.
 //!
-//! No operation waits. What needs the card is put down in [`Recorder::waiting`] and answered by the background; the
-//! caller stays blocked in its call until then, and its leases stay valid.
+//! No operation waits. A request that needs the card is put into [`Recorder::deferred`], and the
+//! session future path replies to it. Until then the caller stays blocked in its call, so its
+//! leases stay valid.
 
 use crashlog_retained::{LogHeader, Record};
 use idol_runtime::{ClientError, Leased, LenLimit, NotificationHandler, R, RequestError};
 use ringbuf::ringbuf_entry_root;
-use task_crashlog_api::{CrashLogError, Level, RECORD_MAX, RecordInfo, State, Status, Stream};
+use task_crashlog_api::{
+    CrashInfo, CrashLogError, Level, RECORD_MAX, RecorderState, Status, Stream,
+};
 use userlib::{NotificationBits, RecvMessage, sys_get_timer};
 
 use crate::events;
-use crate::recorder::{Out, Recorder, Request, Wanted};
+use crate::recorder::{CardOperation, DeferredCall, OutLease, Recorder};
 use crate::trace::Trace;
 
-/// Not in place yet: the answer comes later.
-fn later<T>() -> Result<T, RequestError<CrashLogError>> {
+/// Makes the generated server send no reply, which is how it treats a caller that went away. The
+/// reply is deferred.
+fn no_reply<T>() -> Result<T, RequestError<CrashLogError>> {
     Err(ClientError::WentAway.fail())
 }
 
+/// Refuses a call, and leaves that in the trace.
 fn refuse<T>(error: CrashLogError) -> Result<T, RequestError<CrashLogError>> {
     ringbuf_entry_root!(Trace::Refused(error));
     Err(error.into())
 }
 
-/// The server.
+/// The implementation of the IPC interface.
 pub struct Server<'a> {
     recorder: &'a Recorder,
+    /// The record that `append` accepts, before it is in the ring.
     record: Record,
 }
 
 impl<'a> Server<'a> {
-    /// The server of `recorder`.
+    /// Makes the server of `recorder`.
     pub fn new(recorder: &'a Recorder) -> Self {
         Self {
             recorder,
@@ -38,24 +44,24 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Puts a request down for the background.
-    fn put<T>(
+    /// Defers a call: the session future carries the operation out and replies.
+    fn defer<T>(
         &mut self,
         msg: &RecvMessage,
-        wanted: Wanted,
+        operation: CardOperation,
     ) -> Result<T, RequestError<CrashLogError>> {
-        let request = Request {
+        let call = DeferredCall {
             client: msg.sender,
-            wanted,
+            operation,
         };
-        if matches!(self.recorder.state.get(), State::RamOnly(_)) {
+        if matches!(self.recorder.state.get(), RecorderState::RamOnly(_)) {
             return refuse(CrashLogError::NotSaving);
         }
-        // The kernel knows every sender, so it has a row.
-        match self.recorder.waiting.put(msg.sender.index(), request) {
+        // `Err` does not occur: every sender is a task of this image, and each of them has a row.
+        match self.recorder.deferred.put(msg.sender.index(), call) {
             Ok(()) => {
                 self.recorder.events.work();
-                later()
+                no_reply()
             }
             Err(_) => refuse(CrashLogError::Busy),
         }
@@ -73,7 +79,8 @@ impl NotificationHandler for Server<'_> {
 }
 
 impl InOrderCrashLogImpl for Server<'_> {
-    // The operation that counts; the others are not on its way.
+    // The fast path: inlined into the dispatcher, which would otherwise spend instructions of its
+    // budget on a call.
     #[inline(always)]
     fn append(
         &mut self,
@@ -113,7 +120,8 @@ impl InOrderCrashLogImpl for Server<'_> {
                 .set(recorder.lost.get().saturating_add(lost.into()));
         }
         if recorder.ring.has_begun_page() {
-            // Where there was no page there was nothing that is not durable.
+            // The record opened a page. If the ring was empty before, this record is the oldest
+            // that is not durable.
             recorder.oldest.set(recorder.oldest.get().or(Some(now)));
             recorder.events.work();
         }
@@ -126,32 +134,32 @@ impl InOrderCrashLogImpl for Server<'_> {
         if !self.recorder.has_unwritten() {
             return Ok(ring.durable());
         }
-        self.put(msg, Wanted::Flush { record })
+        self.defer(msg, CardOperation::Flush { record })
     }
 
     fn status(&mut self, _: &RecvMessage) -> Result<Status, RequestError<CrashLogError>> {
         Ok(self.recorder.status())
     }
 
-    fn record_info(
+    fn crash_info(
         &mut self,
         msg: &RecvMessage,
         index: u32,
-    ) -> Result<RecordInfo, RequestError<CrashLogError>> {
-        self.put(msg, Wanted::RecordInfo { index })
+    ) -> Result<CrashInfo, RequestError<CrashLogError>> {
+        self.defer(msg, CardOperation::DescribeCrash { index })
     }
 
-    fn read_record(
+    fn read_crash(
         &mut self,
         msg: &RecvMessage,
         sequence: u32,
         segment: u32,
         offset: u32,
-        out: Out,
+        out: OutLease,
     ) -> Result<u32, RequestError<CrashLogError>> {
-        self.put(
+        self.defer(
             msg,
-            Wanted::ReadRecord {
+            CardOperation::ReadCrash {
                 sequence,
                 segment,
                 offset,
@@ -160,21 +168,21 @@ impl InOrderCrashLogImpl for Server<'_> {
         )
     }
 
-    fn erase_record(
+    fn erase_crash(
         &mut self,
         msg: &RecvMessage,
         sequence: u32,
     ) -> Result<(), RequestError<CrashLogError>> {
-        self.put(msg, Wanted::EraseRecord { sequence })
+        self.defer(msg, CardOperation::EraseCrash { sequence })
     }
 
     fn read_page(
         &mut self,
         msg: &RecvMessage,
         page: u32,
-        out: Out,
+        out: OutLease,
     ) -> Result<(), RequestError<CrashLogError>> {
-        self.put(msg, Wanted::ReadPage { page, out })
+        self.defer(msg, CardOperation::ReadPage { page, out })
     }
 }
 

@@ -1,37 +1,39 @@
-//! The task's trace: what it did last, for a debugger and for the next crash record.
+//! The task's trace: what it did last, for a debugger and for the next crash.
 
-use task_crashlog_api::{CrashLogError, Failure, SelfTest, UnsavedReason};
+use task_crashlog_api::{CrashLogError, DeviceFailure, SelfTestReport, UnsavedReason};
 
-/// One entry.
+/// One entry of the trace.
 #[derive(Clone, Copy, Eq, PartialEq, counters::Count)]
 pub enum Trace {
-    /// Nothing yet.
+    /// An entry that was never written.
     #[count(skip)]
     None,
-    /// The task began, with this many pages of the log in retained RAM, and found this many of them damaged.
+    /// The task began. It found this many pages of the log in retained RAM, of which so many were
+    /// damaged.
     Started { pages: u32, damaged: u32 },
-    /// The log on the card was located; the next page is this.
+    /// The log on the card was located.
     Mounted { next_page: u32 },
-    /// Nothing is being saved.
+    /// Nothing is being saved, for this reason.
     RamOnly(UnsavedReason),
     /// Pages were written and are durable.
     Wrote { first_page: u32, count: u32 },
-    /// A crash record was written.
-    Recorded { sequence: u32 },
-    /// A record of a crash that was found in retained RAM was written.
-    RecordedLate { sequence: u32 },
-    /// Failures of the kernel came so fast after one another that these were not kept.
+    /// A crash was written.
+    WroteCrash { sequence: u32 },
+    /// A crash that an earlier boot left in retained RAM was written.
+    WroteLateCrash { sequence: u32 },
+    /// This many failures of the kernel were counted but not kept, because retained RAM held an
+    /// earlier one.
     FailuresNotKept { count: u32 },
-    /// A crash found in retained RAM does not pass its check and is lost.
+    /// A crash in retained RAM did not pass its check and is lost.
     CrashDamaged,
     /// The card or the controller failed.
-    Failed(Failure),
+    Failed(DeviceFailure),
     /// Card and controller were suspended: 1 clock off, 2 card asleep, 3 power off.
     Suspended { how: u8 },
-    /// There is something to do again.
+    /// Card and controller are about to be resumed.
     Resumed,
-    /// The emergency path was tried, or not.
-    SelfTest(SelfTest),
-    /// A client was refused.
+    /// Result of the self-test.
+    SelfTest(SelfTestReport),
+    /// A call was refused with this error.
     Refused(#[count(children)] CrashLogError),
 }

@@ -25,8 +25,8 @@ ID TASK            GEN PRI STATE
    +--->  0x80844f10 0x8011509e userlib::sys_recv_stub()
           0x80845888 0x8011f368 idol_runtime::dispatch::dispatch<task_crashlog::server::Server, CrashLogOperation>()
                      @ lib/idol-runtime/src/dispatch.rs:58
-          0x80845c00 0x8011f368 task_crashlog::normal()
-                     @ task/crashlog/src/main.rs:108
+          0x80845c00 0x8011f368 task_crashlog::normal::serve()
+                     @ task/crashlog/src/normal.rs:66
  5 worker            2   6 FAULT: mem fault; addr=0xdeadbee0 (was: ready)
    |
    +--->  0x8084a5c8 0x801301ca task_worker::deliver()
@@ -54,7 +54,7 @@ ADDR        NDX LINE      GEN    COUNT PAYLOAD
 0x80845dcc    1   87        1        1 Mounted { next_page: 0x26 }
 0x80845de4    2  143        1        3 Wrote { first_page: 0x26, count: 0x3 }
 0x80845dfc    3  212        1        1 Refused(Full)
-0x80845e14    4   61        1        1 Failed(Failure { step: WritePages, code: 0x12 })
+0x80845e14    4   61        1        1 Failed(DeviceFailure { step: WritePages, code: 0x12 })
 ";
 
 /// `ringbuf jefe`

@@ -1,4 +1,4 @@
-//! Section 1: constants and types. Tasks see them through `userlib`.
+//! `abi`: constants and types. Tasks use them through `userlib`.
 
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
@@ -8,7 +8,7 @@ fn plain<T: Copy + Clone + Debug + Serialize + for<'a> Deserialize<'a>>() {}
 fn equal<T: Eq + PartialEq>() {}
 
 #[test]
-fn s1_1_task_ids() {
+fn task_ids() {
     let _: fn(u16) -> TaskId = TaskId;
     const MADE: TaskId = TaskId::for_index_and_gen(0x7ff, Generation::ZERO);
     let _: fn(usize, Generation) -> TaskId = TaskId::for_index_and_gen;
@@ -31,7 +31,7 @@ fn s1_1_task_ids() {
 }
 
 #[test]
-fn s1_2_response_codes() {
+fn response_codes() {
     const FIRST: u32 = FIRST_DEAD_CODE;
     const DEAD: u32 = dead_response_code(Generation::ZERO);
     const NEW: Option<Generation> = extract_new_generation(0xffff_ffff);
@@ -44,7 +44,7 @@ fn s1_2_response_codes() {
 }
 
 #[test]
-fn s1_3_states_and_faults() {
+fn states_and_faults() {
     plain::<TaskState>();
     plain::<SchedState>();
     equal::<SchedState>();
@@ -114,7 +114,7 @@ fn s1_3_states_and_faults() {
 }
 
 #[test]
-fn s1_4_leases() {
+fn leases() {
     assert_eq!((size_of::<ULease>(), align_of::<ULease>()), (12, 4));
     let lease = ULease {
         attributes: LeaseAttributes::READ | LeaseAttributes::WRITE,
@@ -126,7 +126,7 @@ fn s1_4_leases() {
 }
 
 #[test]
-fn s1_5_interrupts_and_dumps() {
+fn interrupts_and_dumps() {
     let irq = Interrupt {
         irq: InterruptNum(3),
         owner: InterruptOwner {
@@ -161,7 +161,7 @@ fn s1_5_interrupts_and_dumps() {
 }
 
 #[test]
-fn s1_6_image_header() {
+fn image_header() {
     let header = ImageHeader::default();
     assert_eq!(size_of::<ImageHeader>(), 80);
     let _: (u32, u32, [u32; 16], u32, u32) = (

@@ -1,4 +1,4 @@
-//! Sections 7.6 and 7.7: what generated code and servers are built on.
+//! `idol-runtime` and `derive-idol-err`, which generated code and servers use.
 
 use core::convert::Infallible;
 use core::marker::PhantomData;
@@ -22,7 +22,7 @@ enum Failure {
 }
 
 #[test]
-fn s7_6_errors() {
+fn errors() {
     let numbers = [
         ClientError::UnknownOperation,
         ClientError::BadMessageSize,
@@ -50,7 +50,7 @@ fn s7_6_errors() {
     counts::<RequestError<Failure>>();
     counts::<RequestError<Infallible>>();
     counts::<ServerDeath>();
-    // The operator `?` in a server turns the interface's own error into the outcome of an operation.
+    // The operator `?` in a server converts the interface's error into the result of an operation.
     fn operation() -> Result<(), RequestError<Failure>> {
         Err(Failure::Busy)?
     }
@@ -58,7 +58,7 @@ fn s7_6_errors() {
 }
 
 #[test]
-fn s7_7_derived_errors() {
+fn derived_errors() {
     fn considered<E: IHaveConsideredServerDeathWithThisErrorType>() {}
     considered::<Failure>();
     assert_eq!(
@@ -70,7 +70,7 @@ fn s7_7_derived_errors() {
     assert_eq!(Failure::try_from(2), Err(()));
 }
 
-/// A server by hand, as generated code is.
+/// A server without the generator, like generated code.
 struct Hand;
 
 #[derive(Copy, Clone, FromPrimitive)]
@@ -118,14 +118,14 @@ impl Server<Op> for (PhantomData<Op>, &mut Hand) {
 }
 
 #[test]
-fn s7_6_dispatch() {
+fn a_server_is_dispatched() {
     let _: fn(&mut [u8], &mut Hand) = dispatch::<Hand, Op>;
-    // The operations follow from the server where it has one set of them.
+    // The type of the operations is inferred from the server if it has one set of them.
     let _ = |buffer: &mut [u8], server: &mut Hand| idol_runtime::dispatch(buffer, server);
 }
 
 #[test]
-fn s7_6_leases() {
+fn leases() {
     fn attribute<A: Attribute>() {}
     fn read<A: AttributeRead>() {}
     fn write<A: AttributeWrite>() {}
@@ -155,9 +155,9 @@ fn s7_6_leases() {
     let _: WriteRange = Leased::write_range;
 }
 
-/// Generic uses, as in drivers that take any lease.
+/// Generic uses, as in drivers that accept any lease.
 #[allow(dead_code)]
-fn s7_6_generic_leases<A: AttributeRead, B: AttributeWrite, T>(
+fn generic_leases<A: AttributeRead, B: AttributeWrite, T>(
     from: &Leased<A, [T]>,
     to: &Leased<B, [T]>,
 ) -> Result<(), ()>
@@ -171,7 +171,7 @@ where
 }
 
 #[test]
-fn s7_6_limits_and_buffers() {
+fn limits_and_buffers() {
     type Limited = LenLimit<Leased<R, [u8]>, 16>;
     let _: fn(Leased<R, [u8]>) -> Result<Limited, ()> = Limited::try_from;
     let _: fn(Limited) -> Leased<R, [u8]> = LenLimit::into_inner;

@@ -1,4 +1,4 @@
-//! Section 8: ring buffers, counters, small libraries.
+//! Ring buffers, counters, small libraries.
 
 use core::sync::atomic::Ordering;
 use counters::{count, counters, AtomicU32, Count};
@@ -26,11 +26,11 @@ enum Reason {
     Overrun,
 }
 
-// Without a name there is one for each module.
+// A ring buffer without a name: one for each module.
 counted_ringbuf!(Trace, 4, Trace::None);
 counted_ringbuf!(KEPT_RINGBUF, Trace, 3, Trace::None, no_dedup);
 
-// The number of slots may have a name.
+// The number of slots may be a constant.
 mod named_number {
     use super::*;
     const SLOTS: usize = 2;
@@ -60,7 +60,7 @@ mod named_number {
         }
     }
     #[test]
-    fn s8_1_number_of_slots() {
+    fn number_of_slots() {
         assert_eq!(
             (dedup::slots(), no_dedup::slots(), counted::slots()),
             (2, 4, 4)
@@ -91,7 +91,7 @@ mod plain {
 }
 
 #[test]
-fn s8_1_ringbuf() {
+fn ringbuf() {
     plain::record();
     for _ in 0..3 {
         ringbuf_entry!(Trace::Result(Err(Reason::Timeout)));
@@ -99,7 +99,7 @@ fn s8_1_ringbuf() {
     }
     let counted: &CountedRingbuf<Trace, u16, 4> = &__RINGBUF;
     let kept: &CountedRingbuf<Trace, (), 3> = &KEPT_RINGBUF;
-    // One from the root macro, one that was counted three times.
+    // One entry from the root macro, and one that was repeated three times.
     assert_eq!(counted.ringbuf.borrow_mut().last, Some(1));
     assert_eq!(counted.ringbuf.borrow_mut().buffer[1].count, 3);
     assert_eq!(kept.ringbuf.borrow_mut().last, Some(0));
@@ -119,7 +119,7 @@ counters!(Trace);
 counters!(NAMED_COUNTERS, Reason,);
 
 #[test]
-fn s8_2_counters() {
+fn counters() {
     count!(Trace::Read(1));
     count!(Trace::None,);
     count!(NAMED_COUNTERS, Reason::Overrun);
@@ -152,7 +152,7 @@ fn s8_2_counters() {
 }
 
 #[test]
-fn s8_3_cells() {
+fn cells() {
     static CELL: StaticCell<u8> = StaticCell::new(1);
     {
         let mut first: static_cell::StaticRef<'_, u8> = CELL.borrow_mut();
@@ -166,7 +166,7 @@ fn s8_3_cells() {
 }
 
 #[test]
-fn s8_3_statics() {
+fn statics() {
     fn default() -> u16 {
         5
     }
@@ -179,7 +179,7 @@ fn s8_3_statics() {
 }
 
 #[test]
-fn s8_3_fixedmap() {
+fn fixedmap() {
     #[derive(Copy, Clone, PartialEq)]
     struct Key(u8);
     let mut map: fixedmap::FixedMap<Key, char, 2> = Default::default();

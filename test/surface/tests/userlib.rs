@@ -1,4 +1,4 @@
-//! Sections 4.2, 5.9 and 6: what `userlib` gives to a task.
+//! `userlib`: system calls, kernel IPC, task slots, units.
 
 use core::num::NonZeroUsize;
 use core::str::Utf8Chunks;
@@ -6,7 +6,7 @@ use userlib::*;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 #[test]
-fn s6_system_calls() {
+fn system_calls() {
     type Send = fn(TaskId, u16, &[u8], &mut [u8], &[Lease<'_>]) -> (u32, usize);
     type Closed = fn(&mut [u8], u32, TaskId) -> Result<RecvMessage, ClosedRecvError>;
     type Recv = fn(&mut [u8], u32, Option<TaskId>) -> Result<RecvMessage, u32>;
@@ -36,7 +36,7 @@ fn s6_system_calls() {
 }
 
 #[test]
-fn s6_types() {
+fn types() {
     fn lease<'a>(a: &'a [u8], b: &'a mut [u8], c: &'a mut [u8]) -> [Lease<'a>; 3] {
         [
             Lease::read_only(a),
@@ -85,13 +85,13 @@ fn s6_types() {
 }
 
 #[test]
-fn s6_re_exports() {
+fn re_exports() {
     #[derive(Copy, Clone, Debug, PartialEq, FromPrimitive, ToPrimitive)]
     enum Operation {
         First = 1,
         Second,
     }
-    // The derives and the traits of the same names are both in scope; so is the crate by its own path.
+    // The derives and the traits of the same names are in scope, and available by the crate's path.
     assert_eq!(Operation::from_u32(2), Some(Operation::Second));
     assert_eq!(Operation::First.to_u8(), Some(1));
     fn by_path<T: userlib::FromPrimitive + userlib::ToPrimitive>() {}
@@ -103,7 +103,7 @@ fn s6_re_exports() {
         value.unwrap_lite()
     }
     assert_eq!(through(Some(1)), 1);
-    // The crate and what userlib exports under its name are one, whoever is asked.
+    // The crate and the re-export of userlib are the same type.
     fn same(
         section: userlib::critical_section::CriticalSection<'_>,
     ) -> critical_section::CriticalSection<'_> {
@@ -115,7 +115,7 @@ fn s6_re_exports() {
 }
 
 #[test]
-fn s4_2_kernel_ipc() {
+fn kernel_ipc() {
     type Panic = fn(
         usize,
         &mut [u8; PANIC_MESSAGE_MAX_LEN],
@@ -140,7 +140,7 @@ mod inner {
 }
 
 #[test]
-fn s5_9_task_slots() {
+fn task_slots() {
     let _: &'static task_slot::TaskSlot = &PRIVATE;
     let _: fn(&task_slot::TaskSlot) -> TaskId = task_slot::TaskSlot::get_task_id;
     let _: fn(&task_slot::TaskSlot) -> u16 = task_slot::TaskSlot::get_task_index;
@@ -150,7 +150,7 @@ fn s5_9_task_slots() {
     }
 }
 
-/// The bounds of section 6 and no more.
+/// Only the bounds of upstream's functions.
 #[allow(dead_code)]
 mod hl_bounds {
     use super::*;
@@ -243,14 +243,14 @@ mod hl_bounds {
 }
 
 #[test]
-fn s6_sleep() {
+fn sleep() {
     let _: fn(u64) = hl::sleep_until;
     let _: fn(u64) = hl::sleep_for;
     assert_eq!(hl::INTERNAL_TIMER_NOTIFICATION, 1 << 31);
 }
 
 #[test]
-fn s6_units() {
+fn units() {
     use userlib::units::{Amperes, Celsius, Ohms, PWMDuty, Rpm, Volts, Watts};
     let _: [fn(f32) -> f32; 5] = [
         |x| Celsius(x).0,
@@ -268,7 +268,7 @@ fn s6_units() {
 }
 
 #[test]
-fn s6_constants_and_atomics() {
+fn constants_and_atomics() {
     use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
     use userlib::armv6m_atomic_hack::{AtomicBoolExt, AtomicU32Ext};
     static PATCHED: userlib::VolatileConst<u16> = userlib::VolatileConst::new(7);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // Checking the workspace on a host has no application around it.
+    // On the host the workspace is checked without an application.
     if build_util::target_os() != "none" {
         return Ok(());
     }

@@ -1,16 +1,14 @@
 //! Cuts the bytes of a serial line into records.
 //!
-//! A [`Collector`] takes bytes one at a time and says when they make a record:
-//! at a line feed, when [`RECORD_MAX`] bytes have come without one, or when the
-//! line has been silent for a while, so that a prompt is seen although nobody
-//! ended it. It changes nothing: the payloads of all records, one after the
-//! other, are the bytes that came, in their order, with NULs, control
-//! characters, line feeds and whatever is not UTF-8.
+//! A [`Collector`] takes bytes one at a time. They make a record at a line feed, when
+//! [`RECORD_MAX`] bytes have come without one, or when the line has been silent for some time, so
+//! that a prompt is recorded although no line feed follows it. No byte is changed: the payloads of
+//! all records, one after the other, are the bytes that came, with NULs, control characters, line
+//! feeds and bytes that are not UTF-8.
 //!
-//! It holds exactly one record, so there is a moment when it can take no more:
-//! a complete record has to be [taken](Collector::taken) first. That moment is
-//! what lets a recorder that is full hold back the sender: who cannot get rid
-//! of the record stops reading the line.
+//! The collector holds one record. When it is complete, it must be [taken](Collector::taken) before
+//! the next byte is accepted. This gives the task flow control: while the recorder is full, the
+//! task stops reading the line.
 
 #![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
@@ -23,7 +21,7 @@ pub struct Collector {
     bytes: [u8; RECORD_MAX],
     len: usize,
     complete: bool,
-    /// When the last byte came, in milliseconds.
+    /// The time of the last byte, in milliseconds.
     last: u64,
 }
 
@@ -38,7 +36,7 @@ impl Default for Collector {
 }
 
 impl Collector {
-    /// An empty one.
+    /// An empty collector.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -53,8 +51,8 @@ impl Collector {
     ///
     /// # Errors
     ///
-    /// [`NotTaken`] if there is a complete record; the byte is not taken, so
-    /// ask [`record`](Self::record) before taking one off the line.
+    /// [`NotTaken`] if there is a complete record. The byte is not accepted, so check
+    /// [`record`](Self::record) before reading a byte from the line.
     pub fn push(&mut self, byte: u8, now: u64) -> Result<(), NotTaken> {
         if self.complete {
             return Err(NotTaken);
@@ -79,8 +77,7 @@ impl Collector {
         }
     }
 
-    /// Forgets the complete record, because it is safe elsewhere. Without one,
-    /// nothing happens.
+    /// Forgets the complete record, if there is one: the caller has delivered it.
     pub fn taken(&mut self) {
         if self.complete {
             self.len = 0;
@@ -88,15 +85,14 @@ impl Collector {
         }
     }
 
-    /// Completes a record that was begun and has had no byte for `silence`
-    /// milliseconds.
+    /// Completes a record that was begun and has had no byte for `silence` milliseconds.
     pub fn tick(&mut self, now: u64, silence: u64) {
         if self.deadline(silence).is_some_and(|due| due <= now) {
             self.complete = true;
         }
     }
 
-    /// When [`tick`](Self::tick) has something to do: `None` if the collector is
+    /// The time at which [`tick`](Self::tick) would complete the record; `None` if the collector is
     /// empty or its record is complete.
     #[must_use]
     pub fn deadline(&self, silence: u64) -> Option<u64> {
@@ -112,7 +108,7 @@ impl Collector {
 mod tests {
     use super::{Collector, NotTaken, RECORD_MAX};
 
-    /// Feeds `input` as a task does that always gets rid of its records.
+    /// Feeds `input` as a task does whose records are always accepted.
     fn records(input: &[u8]) -> Vec<Vec<u8>> {
         let mut collector = Collector::new();
         let mut records = Vec::new();
@@ -151,7 +147,7 @@ mod tests {
 
     #[test]
     fn no_byte_is_changed_or_dropped() {
-        // Every byte value, in a pattern without a period the record length divides.
+        // Every byte value, in a pattern whose period is not a multiple of the record length.
         let input: Vec<u8> = (0..10_007_u32).map(|i| (i * 89 % 256) as u8).collect();
         let records = records(&input);
         assert!(records.iter().all(|r| (1..=RECORD_MAX).contains(&r.len())));

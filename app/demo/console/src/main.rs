@@ -1,27 +1,25 @@
 //! Records another processor's serial console.
 //!
-//! The UART interrupts when bytes are waiting. Each notification drains a
-//! bounded number of them into a [`Collector`], which cuts them into records of
-//! the console stream: lines, pieces of very long lines, and what stands there
-//! after some silence.
+//! The UART interrupts when bytes are waiting. At each notification the task reads a bounded number
+//! of them into a [`Collector`], which cuts them into records of the console stream: lines, parts
+//! of very long lines, and incomplete lines after some silence.
 //!
-//! # Nothing is lost
+//! # Flow control
 //!
-//! A record leaves the collector only when the recorder has accepted it. Until
-//! then the task reads no further byte: it leaves the interrupt masked, tries
-//! again by timer, and the bytes wait in the UART, whose flow control (in QEMU,
-//! the character device) holds back the sender. The recorder answers at once
-//! whether it has room or not, so the task is never blocked by a slow card.
+//! A record leaves the collector only when the recorder has accepted it. Until then the task reads
+//! no byte: it leaves the interrupt masked and tries again by timer. Bytes wait in the UART, whose
+//! flow control (in QEMU, that of the character device) stops the sender. The recorder replies at
+//! once whether it has room or not, so a slow card never blocks this task. With flow control no
+//! byte is lost.
 //!
-//! Where the line has no flow control the UART may overrun meanwhile. That is
-//! counted, and the next record carries it as a loss.
+//! Without flow control the UART may overrun meanwhile. Overruns are counted, and the next record
+//! reports them as lost.
 //!
 //! # Restart
 //!
-//! The UART keeps its bytes over a restart of the task. Switching the FIFO on
-//! clears it, and a byte that comes in at that moment is gone. Where the line
-//! has flow control nothing is gained by the FIFO, so `fifo` is off there and
-//! no byte is lost, whenever the sender begins; a line without needs it on.
+//! The UART keeps its bytes over a restart of the task, but enabling the FIFO clears it. A line
+//! with flow control does not need the FIFO, so `fifo` is off and no byte is lost. A line without
+//! flow control needs it, and may lose a byte that arrives at that moment.
 
 #![no_std]
 #![no_main]
@@ -41,9 +39,9 @@ task_config::task_config! {
     fifo: bool,
 }
 
-/// Bytes taken off the line for one notification. The interrupt is a level: if
-/// more are waiting when it is enabled again it fires again, and less important
-/// tasks and timers get their turn in between.
+/// Most bytes that are read for one notification. The interrupt is level-triggered: if more are
+/// waiting when it is enabled, it fires again. In between, the timer and less important tasks are
+/// served.
 const DRAIN_MAX: usize = 4 * FIFO_DEPTH;
 
 #[derive(Copy, Clone, PartialEq, counters::Count)]
@@ -54,15 +52,15 @@ enum Trace {
     Started,
     /// A record of this many bytes was accepted.
     Accepted { len: u16 },
-    /// The recorder has no room: the line is held.
+    /// The recorder has no room; the line is not read.
     Held,
-    /// The recorder could not take the record for another reason: the line is held.
+    /// The recorder returned another error; the line is not read.
     Refused(#[count(children)] CrashLogError),
     /// The held record was accepted; the line is read again.
     Resumed,
     /// The receiver lost bytes.
     Overrun,
-    /// A byte came with a parity or framing error, or is a break.
+    /// A byte had a parity or framing error, or was a break.
     LineError,
 }
 
@@ -70,8 +68,8 @@ counted_ringbuf!(Trace, 32, Trace::None);
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    // SAFETY: app.toml maps UART1's page into this task and no other, and this
-    // is the only place that makes a `Uart` of it.
+    // SAFETY: app.toml maps UART1's page into this task and no other, and this is the only `Uart`
+    // for it.
     let uart = unsafe { Uart::new(UART1_ADDRESS) };
     let mut console = Console {
         uart,
@@ -98,19 +96,19 @@ struct Console {
     uart: Uart,
     log: Logger,
     collector: Collector,
-    /// A record waits for the recorder; the line is not read.
+    /// The complete record was refused; the line is not read until it is accepted.
     held: bool,
 }
 
 impl Console {
-    /// Completes a line that has been silent for long enough.
+    /// Completes a record after enough silence.
     fn tick(&mut self) {
         self.collector
             .tick(sys_get_timer().now, u64::from(TASK_CONFIG.silence_ms));
     }
 
-    /// Hands over what is complete and takes up to `limit` bytes off the line,
-    /// as long as the recorder accepts what they make.
+    /// Delivers a complete record, then reads up to `limit` bytes and delivers the records that
+    /// they make. Stops when the recorder refuses one.
     fn drain(&mut self, limit: usize) {
         if !self.deliver() {
             return;
@@ -127,7 +125,7 @@ impl Console {
             if received.line_error {
                 ringbuf_entry!(Trace::LineError);
             }
-            // `deliver` left no complete record behind, so there is room.
+            // There is room: `deliver` has emptied the collector.
             let _ = self.collector.push(received.byte, now);
             if !self.deliver() {
                 return;
@@ -135,8 +133,7 @@ impl Console {
         }
     }
 
-    /// Gives the complete record, if any, to the recorder; `false` if it has to
-    /// wait.
+    /// Appends the complete record, if there is one; `false` if the recorder refused it.
     fn deliver(&mut self) -> bool {
         let Some(record) = self.collector.record() else {
             return true;
@@ -166,8 +163,8 @@ impl Console {
         }
     }
 
-    /// Says what to wake for: bytes on the line and the end of a silence, or,
-    /// while the line is held, only the next try.
+    /// Prepares the wait: for bytes and for the end of a silence, or, while a record was refused,
+    /// only for the next attempt.
     fn arm(&mut self) {
         let deadline = if self.held {
             Some(sys_get_timer().now + u64::from(TASK_CONFIG.retry_ms))

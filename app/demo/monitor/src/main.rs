@@ -1,14 +1,12 @@
-//! Tells a human on the serial line how the recorder is.
+//! Prints the recorder's state on a serial line.
 //!
-//! Asks the recorder for its [`Status`] each `poll-ms` and prints a line when
-//! something changed that a human wants to know: whether crashes are being
-//! saved, and why not; what crashed before; what was lost. The wording is in
-//! `report`, what counts as a change here.
+//! The task asks the recorder for its [`Status`] every `poll-ms` milliseconds and prints a line for
+//! each change: whether crashes are being saved, and why not; what has crashed; what was lost.
+//! Module `report` has the wording, this one decides what is a change.
 //!
-//! It never floods: a line is printed only for a change, and log losses, which
-//! may go on for long, at most each `loss-ms`. It has the least to do with the
-//! work of the system of all tasks, so it is nearly the least important one,
-//! and printing by polling does no harm.
+//! Lost log records may increase all the time, so a line about them is printed at most every
+//! `loss-ms` milliseconds. The task waits for the UART by polling. That delays only less important
+//! tasks, and nearly all are more important.
 
 #![no_std]
 #![no_main]
@@ -19,7 +17,7 @@ use core::fmt::Write;
 
 use drv_ast2600_uart::{UART5_ADDRESS, Uart};
 use ringbuf::{counted_ringbuf, ringbuf_entry};
-use task_crashlog_api::{CrashLog, CrashLogError, Failure, State, Status};
+use task_crashlog_api::{CrashLog, CrashLogError, DeviceFailure, RecorderState, Status};
 use userlib::{hl, sys_get_timer, task_slot};
 
 task_slot!(CRASHLOG, crashlog);
@@ -34,13 +32,13 @@ task_config::task_config! {
 enum Trace {
     #[count(skip)]
     None,
-    /// The recorder's state is another one.
-    State(State),
-    /// The card holds another number of records.
-    Records(u32),
-    /// The recorder refused to say.
+    /// The recorder's state has changed to this one.
+    State(RecorderState),
+    /// The number of crashes on the card has changed to this one.
+    Crashes(u32),
+    /// The recorder returned this error.
     Refused(#[count(children)] CrashLogError),
-    /// The serial line does not take text; what was to be printed is lost.
+    /// The UART took no byte within its time limit; the rest of the line is lost.
     LineStuck,
 }
 
@@ -48,8 +46,8 @@ counted_ringbuf!(Trace, 16, Trace::None);
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    // SAFETY: app.toml maps UART5's page into this task and no other, and this
-    // is the only place that makes a `Uart` of it.
+    // SAFETY: app.toml maps UART5's page into this task and no other, and this is the only `Uart`
+    // for it.
     let mut uart = unsafe { Uart::new(UART5_ADDRESS) };
     uart.configure(TASK_CONFIG.baud);
     let mut monitor = Monitor {
@@ -64,37 +62,37 @@ fn main() -> ! {
     }
 }
 
-/// What has been printed already.
+/// What was printed last.
 #[derive(Default)]
 struct Known {
-    /// `None` until the recorder has said for the first time whether it saves.
-    state: Option<State>,
-    records: u32,
-    newest_record: Option<u32>,
+    /// `None` until the recorder has located its log, or failed to, for the first time.
+    state: Option<RecorderState>,
+    crashes: u32,
+    newest_crash: Option<u32>,
     lost: u32,
-    /// When losses were last printed, milliseconds since boot.
+    /// When lost records were last printed, milliseconds since boot.
     lost_at: u64,
-    last_failure: Option<Failure>,
-    late_record: Option<u32>,
+    last_failure: Option<DeviceFailure>,
+    late_crash: Option<u32>,
     unsaved: bool,
-    /// Polls in a row for which an emergency write was not possible.
+    /// Number of consecutive polls at which an emergency write was not possible.
     defenceless: u32,
 }
 
-/// Polls after which it is no longer a passing condition that an emergency
-/// write is not possible.
+/// Number of such polls after which a line is printed. Fewer are normal while the log is being
+/// located.
 const DEFENCELESS_POLLS: u32 = 4;
 
 struct Monitor {
     uart: Uart,
     recorder: CrashLog,
     known: Known,
-    /// The last answer, if it was an error.
+    /// The last reply, if it was an error.
     refused: Option<CrashLogError>,
 }
 
 impl Monitor {
-    /// Asks once and prints what has changed.
+    /// Asks for the status once and prints what has changed.
     fn poll(&mut self) {
         match self.recorder.status() {
             Ok(status) => {
@@ -112,14 +110,16 @@ impl Monitor {
         }
     }
 
+    /// Prints a line for each difference between `status` and what was printed last.
     fn changes(&mut self, status: &Status) -> core::fmt::Result {
-        // Nothing is known yet while the recorder looks for its card. That ends by itself, one way or the other.
-        if status.state == State::Starting && self.known.state.is_none() {
+        // The recorder is still locating its log. This state ends within the time limits of its
+        // driver.
+        if status.state == RecorderState::Starting && self.known.state.is_none() {
             return Ok(());
         }
-        // Sleeping and waking is business as usual.
+        // Suspending and resuming the card is normal operation.
         let state = match status.state {
-            State::Suspended => State::Ready,
+            RecorderState::Suspended => RecorderState::Ready,
             state => state,
         };
         let first = self.known.state.is_none();
@@ -133,21 +133,21 @@ impl Monitor {
             self.known.unsaved = status.unsaved.is_some();
             report::unsaved(&mut self.uart, status.unsaved)?;
         }
-        if status.newest_record != self.known.newest_record
-            || (status.records != self.known.records && !first)
+        if status.newest_crash != self.known.newest_crash
+            || (status.crashes != self.known.crashes && !first)
         {
-            self.known.newest_record = status.newest_record;
-            self.known.records = status.records;
-            ringbuf_entry!(Trace::Records(status.records));
+            self.known.newest_crash = status.newest_crash;
+            self.known.crashes = status.crashes;
+            ringbuf_entry!(Trace::Crashes(status.crashes));
             self.newest(status)?;
         }
-        self.known.records = status.records;
-        if status.late_record != self.known.late_record {
-            self.known.late_record = status.late_record;
-            if let Some(sequence) = status.late_record {
+        self.known.crashes = status.crashes;
+        if status.late_crash != self.known.late_crash {
+            self.known.late_crash = status.late_crash;
+            if let Some(sequence) = status.late_crash {
                 writeln!(
                     self.uart,
-                    "crashlog: record {sequence} was written late, out of retained RAM"
+                    "crashlog: crash {sequence} was written late, out of retained RAM"
                 )?;
             }
         }
@@ -172,9 +172,10 @@ impl Monitor {
         Ok(())
     }
 
-    /// Says when crashes cannot be written although the log can, and when that is over.
-    fn defence(&mut self, state: State, ready: bool) -> core::fmt::Result {
-        if ready || state != State::Ready {
+    /// Prints a line when the recorder is ready but an emergency write is not possible, and another
+    /// when that is over.
+    fn defence(&mut self, state: RecorderState, ready: bool) -> core::fmt::Result {
+        if ready || state != RecorderState::Ready {
             if self.known.defenceless >= DEFENCELESS_POLLS && ready {
                 writeln!(self.uart, "crashlog: an emergency write is possible again")?;
             }
@@ -191,19 +192,19 @@ impl Monitor {
         Ok(())
     }
 
-    /// Describes the newest record on the card.
+    /// Prints a description of the newest crash on the card.
     fn newest(&mut self, status: &Status) -> core::fmt::Result {
-        let Some(last) = status.records.checked_sub(1) else {
-            return writeln!(self.uart, "crashlog: no record on the card");
+        let Some(last) = status.crashes.checked_sub(1) else {
+            return writeln!(self.uart, "crashlog: no crash on the card");
         };
-        match self.recorder.record_info(last) {
-            Ok(record) => report::record(&mut self.uart, status.records, &record),
+        match self.recorder.crash_info(last) {
+            Ok(crash) => report::crash(&mut self.uart, status.crashes, &crash),
             Err(error) => {
                 ringbuf_entry!(Trace::Refused(error));
                 writeln!(
                     self.uart,
                     "crashlog: {} on the card; the newest cannot be read",
-                    report::Records(status.records)
+                    report::Crashes(status.crashes)
                 )
             }
         }

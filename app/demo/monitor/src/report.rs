@@ -1,32 +1,32 @@
-//! The words.
+//! The wording of the lines.
 
 use core::fmt::{self, Display, Formatter, Write};
 
 use hubris_task_names::TASK_NAMES;
 use task_crashlog_api::{
-    Failure, FailureStep, Reason, RecordInfo, SelfTest, SelfTestCause, SelfTestStep, State, Status,
-    Unsaved, UnsavedReason,
+    CrashInfo, CrashKind, DeviceFailure, FailureStep, RecorderState, SelfTestCause, SelfTestReport,
+    SelfTestStep, Status, UnsavedCrash, UnsavedReason,
 };
 
-/// Generated from `[tasks.crashlog.config]`.
+/// Generated from `[tasks.crashlog.config]` of app.toml.
 mod recorder {
     include!(concat!(env!("OUT_DIR"), "/recorder.rs"));
 }
 
-/// Whether crashes are being saved, and why not.
+/// Prints whether crashes are being saved, and why not.
 pub fn state(out: &mut impl Write, status: &Status) -> fmt::Result {
     match status.state {
-        State::Starting => writeln!(out, "crashlog: starting again"),
-        State::Ready | State::Suspended => writeln!(
+        RecorderState::Starting => writeln!(out, "crashlog: starting again"),
+        RecorderState::Ready | RecorderState::Suspended => writeln!(
             out,
             "crashlog: ready; boot {}, {} on the card, {} and {} since it was formatted{}",
             status.boot,
-            Records(status.records),
+            Crashes(status.crashes),
             Count(status.oopses, ["oops", "oopses"]),
             Count(status.panics, ["panic", "panics"]),
             Tested(status.self_test),
         ),
-        State::RamOnly(reason) => {
+        RecorderState::RamOnly(reason) => {
             writeln!(
                 out,
                 "crashlog: nothing is being saved: {}{}",
@@ -37,22 +37,29 @@ pub fn state(out: &mut impl Write, status: &Status) -> fmt::Result {
     }
 }
 
-/// The end of the line about the start: whether the emergency path works on this hardware.
-struct Tested(SelfTest);
+/// The end of the line about the start: the result of the self-test of the emergency path.
+struct Tested(SelfTestReport);
 
 impl Display for Tested {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.0 {
-            SelfTest::Off => Ok(()),
-            SelfTest::PutOff => f.write_str("; no self-test, as a crash waits to be recorded"),
-            SelfTest::Interrupted => f.write_str("; self-test FAILED: the recorder failed in it"),
-            SelfTest::Passed {
-                record,
+            SelfTestReport::Off => Ok(()),
+            SelfTestReport::PutOff => {
+                f.write_str("; no self-test, as a crash waits to be recorded")
+            }
+            SelfTestReport::Interrupted => {
+                f.write_str("; self-test FAILED: the recorder failed in it")
+            }
+            SelfTestReport::Passed {
+                sequence,
                 milliseconds,
                 retries,
                 code,
             } => {
-                write!(f, "; self-test passed: record {record}, {milliseconds} ms")?;
+                write!(
+                    f,
+                    "; self-test passed: crash record {sequence}, {milliseconds} ms"
+                )?;
                 if retries > 0 {
                     write!(
                         f,
@@ -62,7 +69,7 @@ impl Display for Tested {
                 }
                 Ok(())
             }
-            SelfTest::Failed { step, cause, code } => write!(
+            SelfTestReport::Failed { step, cause, code } => write!(
                 f,
                 "; self-test FAILED {}: {}, error {code:#x}",
                 step_name(step),
@@ -78,64 +85,64 @@ fn step_name(step: SelfTestStep) -> &'static str {
         SelfTestStep::Card => "preparing the card",
         SelfTestStep::Locate => "locating the log",
         SelfTestStep::WriteLog => "writing log pages",
-        SelfTestStep::WriteRecord => "writing the record",
-        SelfTestStep::Commit => "committing the record",
-        SelfTestStep::ReadBack => "reading the record back",
+        SelfTestStep::WriteCrash => "writing the crash record",
+        SelfTestStep::Commit => "committing the crash record",
+        SelfTestStep::ReadBack => "reading the crash record back",
     }
 }
 
 fn cause_name(cause: SelfTestCause) -> &'static str {
     match cause {
-        SelfTestCause::Controller => "it does not reset",
+        SelfTestCause::Controller => "its reset did not complete",
         SelfTestCause::NoCard => "no card",
         SelfTestCause::Card => "the card does not come to transfer state",
-        SelfTestCause::NoPartition => "no partition of ours",
-        SelfTestCause::OtherFormat => "not our format",
+        SelfTestCause::NoPartition => "no partition of the recorder",
+        SelfTestCause::OtherFormat => "not the format of the recorder",
         SelfTestCause::Device => "card or controller failed",
         SelfTestCause::Timeout => "time was up",
-        SelfTestCause::Exhausted => "no number left",
+        SelfTestCause::Exhausted => "no sequence number left",
         SelfTestCause::Recorder => "the recorder failed",
         SelfTestCause::Differs => "it is not what was written",
     }
 }
 
-/// One line about the newest of `count` records.
-pub fn record(out: &mut impl Write, count: u32, record: &RecordInfo) -> fmt::Result {
+/// Prints a line about the newest of `count` crashes.
+pub fn crash(out: &mut impl Write, count: u32, crash: &CrashInfo) -> fmt::Result {
     write!(
         out,
         "crashlog: {} on the card, newest is {}: {} of task `{}`, {}",
-        Records(count),
-        record.sequence,
-        Kind(record.reason),
-        record.name.as_str(),
-        fault(record.fault),
+        Crashes(count),
+        crash.sequence,
+        Kind(crash.kind),
+        crash.name.as_str(),
+        fault(crash.fault),
     )?;
-    if let Some(address) = record.address {
+    if let Some(address) = crash.address {
         write!(out, " at {address:#010x}")?;
     }
     write!(
         out,
         ", boot {} after {}.{:03} s",
-        record.boot,
-        record.time / 1_000,
-        record.time % 1_000
+        crash.boot,
+        crash.time / 1_000,
+        crash.time % 1_000
     )?;
-    if record.repeats > 0 {
-        write!(out, ", {} times again", record.repeats)?;
+    if crash.repeats > 0 {
+        write!(out, ", {} times again", crash.repeats)?;
     }
-    if record.late {
+    if crash.late {
         write!(out, ", written late")?;
     }
-    if record.truncated {
+    if crash.truncated {
         write!(out, ", truncated")?;
     }
     writeln!(out)
 }
 
-/// A crash that is in retained RAM only, or is no longer.
-pub fn unsaved(out: &mut impl Write, unsaved: Option<Unsaved>) -> fmt::Result {
+/// Prints that a crash is in retained RAM only, or that this is no longer so.
+pub fn unsaved(out: &mut impl Write, unsaved: Option<UnsavedCrash>) -> fmt::Result {
     match unsaved {
-        Some(Unsaved { task, boot }) => writeln!(
+        Some(UnsavedCrash { task, boot }) => writeln!(
             out,
             "crashlog: a crash of task `{}` in boot {boot} is in retained RAM only",
             TASK_NAMES.get(usize::from(task)).unwrap_or(&"?"),
@@ -144,20 +151,20 @@ pub fn unsaved(out: &mut impl Write, unsaved: Option<Unsaved>) -> fmt::Result {
     }
 }
 
-/// A failure of the card or its controller.
-pub fn failure(out: &mut impl Write, failure: Failure) -> fmt::Result {
+/// Prints a failure of the card or its controller.
+pub fn failure(out: &mut impl Write, failure: DeviceFailure) -> fmt::Result {
     writeln!(out, "crashlog: the card failed: {}", Failed(failure))
 }
 
-/// A number of records, with its noun.
-pub struct Records(pub u32);
+/// A number of crashes, with its noun.
+pub struct Crashes(pub u32);
 
-impl Display for Records {
+impl Display for Crashes {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.0 {
-            0 => f.write_str("no record"),
-            1 => f.write_str("1 record"),
-            n => write!(f, "{n} records"),
+            0 => f.write_str("no crash"),
+            1 => f.write_str("1 crash"),
+            n => write!(f, "{n} crashes"),
         }
     }
 }
@@ -203,7 +210,7 @@ impl Display for Why {
     }
 }
 
-struct Failed(Failure);
+struct Failed(DeviceFailure);
 
 impl Display for Failed {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -211,9 +218,9 @@ impl Display for Failed {
             FailureStep::Identify => "identifying it",
             FailureStep::Mount => "locating the log on it",
             FailureStep::WritePages => "writing log pages",
-            FailureStep::WriteRecord => "writing a record",
+            FailureStep::WriteCrash => "writing a crash",
             FailureStep::Read => "reading",
-            FailureStep::Erase => "erasing a record",
+            FailureStep::Erase => "erasing a crash",
             FailureStep::Emergency => "the emergency write of the boot before",
             FailureStep::Suspend => "suspending it",
         };
@@ -221,7 +228,7 @@ impl Display for Failed {
     }
 }
 
-/// A number, and what there are so many of: one, several.
+/// A number, with its noun in singular and plural.
 struct Count(u32, [&'static str; 2]);
 
 impl Display for Count {
@@ -231,20 +238,20 @@ impl Display for Count {
     }
 }
 
-struct Kind(Reason);
+struct Kind(CrashKind);
 
 impl Display for Kind {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            Reason::Oops => "oops",
-            Reason::Panic => "panic",
-            Reason::Kernel => "kernel failure",
-            Reason::SelfTest => "self-test",
+            CrashKind::Oops => "oops",
+            CrashKind::Panic => "panic",
+            CrashKind::Kernel => "kernel failure",
+            CrashKind::SelfTest => "self-test",
         })
     }
 }
 
-/// What a task did, by the variant index of `abi::FaultInfo` (interface section 1.3).
+/// A fault, by the variant index of `abi::FaultInfo`.
 fn fault(variant: u8) -> &'static str {
     match variant {
         0 => "memory access",

@@ -1,12 +1,11 @@
-//! A simulated board to measure: four thermometers and the bus they are on.
+//! A simulated board: four thermometers and their bus.
 //!
-//! [`Board::step`] advances by one measurement and returns what there is to
-//! report. It is deterministic: the n-th step gives the same events on every
-//! machine and in every boot, so that a test knows what must be in the log.
+//! [`Board::step`] advances by one measurement and returns the events to report. It is
+//! deterministic: the n-th step gives the same events on every machine and in every boot, so that a
+//! test knows what must be in the log.
 //!
-//! Each temperature swings between two ends in a triangle of its own length,
-//! so limits are crossed in both directions every now and then; the bus fails
-//! one transfer in a prime number of them, so its error count only ever rises.
+//! Each temperature is a triangle wave with a period of its own, so limits are crossed in both
+//! directions. The bus fails at every [`TRANSFERS_PER_ERROR`]th transfer.
 
 #![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
@@ -20,10 +19,10 @@ pub const SENSORS: u8 = 4;
 /// Temperature above which a thermometer is too hot, in hundredths of a degree Celsius.
 pub const LIMIT: i32 = 85_00;
 
-/// One failing transfer in this many.
+/// One of so many transfers fails. The number is prime, so that every thermometer is affected.
 const TRANSFERS_PER_ERROR: u32 = 97;
 
-/// A record of the event stream: what the sensor task has to say, by type.
+/// A record of the event stream.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
 pub enum SensorEvent {
     /// A thermometer was read.
@@ -33,32 +32,32 @@ pub enum SensorEvent {
         /// Hundredths of a degree Celsius.
         centidegrees: i32,
     },
-    /// A thermometer has become too hot, or is no longer.
+    /// A thermometer has risen above the limit, or fallen below it.
     LimitCrossed {
         /// Which one, from 0.
         sensor: u8,
         /// Hundredths of a degree Celsius.
         centidegrees: i32,
-        /// The limit it crossed, in the same unit.
+        /// The limit, in the same unit.
         limit: i32,
-        /// Did it become too hot?
+        /// Is it above the limit now?
         above: bool,
     },
-    /// The bus failed a transfer.
+    /// A transfer on the bus failed.
     ErrorCount {
         /// Which bus.
         bus: u8,
-        /// Transfers it has failed since the task began.
+        /// Failed transfers since the task began.
         errors: u32,
     },
 }
 
-/// What one step has to report, in this order.
+/// The events of one step, in this order.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct Report {
-    /// The measurement, or the failure to get one.
+    /// The measurement, or the failed transfer.
     pub measured: SensorEvent,
-    /// A crossing of the limit that came with it.
+    /// The crossing of the limit, if this measurement crossed it.
     pub crossed: Option<SensorEvent>,
 }
 
@@ -67,12 +66,12 @@ pub struct Report {
 pub struct Board {
     step: u32,
     errors: u32,
-    /// Bit n: thermometer n is too hot.
+    /// Bit n: thermometer n is above the limit.
     hot: u8,
 }
 
 impl Board {
-    /// A board that was never measured.
+    /// A board before its first step.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -82,7 +81,7 @@ impl Board {
         }
     }
 
-    /// Reads the next thermometer, round robin.
+    /// Reads the next thermometer, in turns.
     pub fn step(&mut self) -> Report {
         let step = self.step;
         self.step = step.wrapping_add(1);
@@ -122,7 +121,8 @@ impl Board {
     }
 }
 
-/// A triangle from 20 to 90 degrees whose length grows with the thermometer's number.
+/// A triangle wave from 20 to 90 degrees Celsius, with a longer period for each further
+/// thermometer.
 fn temperature(sensor: u8, step: u32) -> i32 {
     const LOW: i32 = 20_00;
     const SWING: u32 = 70_00;
@@ -133,7 +133,7 @@ fn temperature(sensor: u8, step: u32) -> i32 {
     } else {
         2 * half - phase
     };
-    // At most SWING, which fits.
+    // The quotient is at most SWING, so it fits.
     LOW + (rise * SWING / half) as i32
 }
 

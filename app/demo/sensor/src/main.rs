@@ -1,9 +1,9 @@
 //! Sends a board's measurements to the recorder as typed events.
 //!
-//! One step of the [`Board`] each `period-ms`: a reading or an error count,
-//! and now and then a crossed limit, each a value of [`SensorEvent`] in the
-//! event stream. A step that the recorder has no room for is dropped; the log
-//! says how many were, and the task is never late.
+//! Every `period-ms` milliseconds the task does one step of the [`Board`] and appends its events: a
+//! reading or an error count, and sometimes a crossed limit, each a value of [`SensorEvent`] in the
+//! event stream. If the recorder has no room, an event is dropped, and the next record says how
+//! many were. The task never waits for the recorder to have room.
 
 #![no_std]
 #![no_main]
@@ -32,7 +32,7 @@ enum Trace {
         above: bool,
     },
     ErrorCount(u32),
-    /// The recorder had no room; this many records in a row are lost so far.
+    /// The recorder had no room; this many consecutive events were dropped so far.
     Dropped(u16),
 }
 
@@ -50,15 +50,15 @@ fn main() -> ! {
             send(&log, Level::Warn, crossed);
         }
 
-        // From due time to due time, so that the period does not drift; but
-        // what was missed is not caught up with.
+        // From one due time to the next, so that the period does not drift. Missed steps are not
+        // made up for.
         due = (due + u64::from(TASK_CONFIG.period_ms)).max(sys_get_timer().now);
         sys_set_timer(Some(due), notifications::TIMER_MASK);
         sys_recv_notification(notifications::TIMER_MASK);
     }
 }
 
-/// Sends one event and leaves a trace of it.
+/// Appends one event and traces it.
 fn send(log: &Logger, level: Level, event: SensorEvent) {
     ringbuf_entry!(match event {
         SensorEvent::Reading {

@@ -1,23 +1,20 @@
-//! Works through numbered jobs, and really crashes once.
+//! Does numbered jobs, and crashes once.
 //!
-//! Each `step-ms` one job: fill a buffer, sum it up, say so in the log. After
-//! `fault-after-ms` the job's result goes through a pointer that points
-//! nowhere, `bad-address`, as it would with a damaged descriptor. The memory
-//! protection stops the store and the kernel faults the task; app.toml says
-//! what a fault of this task means.
+//! Every `step-ms` milliseconds it does one job: it fills a buffer, computes a checksum of it, and
+//! logs that. After `fault-after-ms` milliseconds it stores the checksum through a bad pointer,
+//! `bad-address`. The memory protection stops the store and the kernel faults the task.
+//! `disposition` in app.toml says what a fault of this task means.
 //!
-//! It crashes only when there is something to see: when the recorder can save
-//! the crash, and its card holds no record yet. So the boot after the crash,
-//! which finds the record, goes on working, and a system without a card does
-//! not restart for ever.
+//! It crashes only if the recorder is ready and its card holds no crash yet. In the boot after the
+//! crash it therefore goes on working, and a system without a card does not restart for ever.
 //!
-//! This task uses `unsafe` for the defect that it is there to have.
+//! This task uses `unsafe` for its intended defect.
 
 #![no_std]
 #![no_main]
 
 use ringbuf::{counted_ringbuf, ringbuf_entry};
-use task_crashlog_api::{CrashLogError, Logger, State, error, info, warn};
+use task_crashlog_api::{CrashLogError, Logger, RecorderState, error, info, warn};
 use userlib::{sys_get_timer, sys_recv_notification, sys_set_timer, task_slot};
 
 task_slot!(CRASHLOG, crashlog);
@@ -32,23 +29,23 @@ task_config::task_config! {
 enum Trace {
     #[count(skip)]
     None,
-    /// A job was done, with this sum.
+    /// A job was done, with this checksum.
     Job { number: u32, sum: u32 },
-    /// The time of the fault has come, but the recorder is not ready to save.
+    /// The fault is due, but the recorder is not ready.
     Waiting,
-    /// The card holds this many records already: no fault in this boot.
-    Spared { records: u32 },
-    /// The recorder did not say.
+    /// The card holds this many crashes already: no fault in this boot.
+    Spared { crashes: u32 },
+    /// The recorder returned this error instead of its status.
     NoStatus(#[count(children)] CrashLogError),
     /// About to store through the bad pointer.
     Faulting { address: u32 },
-    /// The store through the bad pointer went through.
+    /// The store through the bad pointer did not fault.
     NotStopped,
 }
 
 counted_ringbuf!(Trace, 16, Trace::None);
 
-/// Words that a job works on.
+/// Length of a job's buffer in words.
 const JOB_WORDS: usize = 64;
 
 #[unsafe(export_name = "main")]
@@ -72,7 +69,7 @@ fn main() -> ! {
                     "worker: job {number} writes its result to {:#010x}", TASK_CONFIG.bad_address
                 );
                 deliver(sum);
-                // Only if something is mapped there after all.
+                // Reached only if the address is mapped for this task.
                 ringbuf_entry!(Trace::NotStopped);
                 error!(log, "worker: nothing stopped the store");
                 plan = Plan::Work;
@@ -85,45 +82,48 @@ fn main() -> ! {
     }
 }
 
-/// What this boot is to see.
+/// Whether this boot has a fault.
 #[derive(Copy, Clone, Eq, PartialEq)]
 enum Plan {
-    /// A fault, when its time has come.
+    /// A fault when it is due.
     Fault,
-    /// A fault, now.
+    /// A fault now.
     FaultNow,
-    /// None.
+    /// No fault.
     Work,
 }
 
-/// Asks the recorder whether a crash would be the first and would be saved.
+/// Asks the recorder whether it would save a crash, and whether that would be the first one.
 fn decide(log: &Logger) -> Plan {
     match log.server().status() {
         Ok(status) => match status.state {
-            State::Ready | State::Suspended if status.records == 0 => Plan::FaultNow,
-            State::Ready | State::Suspended => {
+            RecorderState::Ready | RecorderState::Suspended if status.crashes == 0 => {
+                Plan::FaultNow
+            }
+            RecorderState::Ready | RecorderState::Suspended => {
                 ringbuf_entry!(Trace::Spared {
-                    records: status.records
+                    crashes: status.crashes
                 });
                 Plan::Work
             }
-            State::Starting | State::RamOnly(_) => {
+            RecorderState::Starting | RecorderState::RamOnly(_) => {
                 ringbuf_entry!(Trace::Waiting);
                 Plan::Fault
             }
         },
         Err(error) => {
             ringbuf_entry!(Trace::NoStatus(error));
-            warn!(log, "worker: the recorder does not say how it is");
+            warn!(log, "worker: the recorder does not return its status");
             Plan::Fault
         }
     }
 }
 
-/// The work: a buffer of pseudo-random words (xorshift32), summed up (Fletcher's way).
+/// Fills a buffer with pseudo-random words (xorshift32) and returns a checksum of it (after
+/// Fletcher).
 fn job(number: u32) -> u32 {
     let mut words = [0_u32; JOB_WORDS];
-    // An odd number that differs for each job (2^32 over the golden ratio).
+    // An odd number that differs for each job: 0x9e3779b9 is 2^32 divided by the golden ratio.
     let mut state = number.wrapping_mul(0x9e37_79b9) | 1;
     for word in &mut words {
         state ^= state << 13;
@@ -139,17 +139,16 @@ fn job(number: u32) -> u32 {
     sums.0 ^ sums.1.rotate_left(16)
 }
 
-/// Hands the result over, through a pointer that is no good.
+/// Stores the result through the bad pointer.
 #[inline(never)]
 fn deliver(result: u32) {
     let destination = TASK_CONFIG.bad_address as *mut u32;
     ringbuf_entry!(Trace::Faulting {
         address: TASK_CONFIG.bad_address
     });
-    // SAFETY: there is none, and that is the point: nothing is mapped for this
-    // task at the address, so that the processor's memory protection ends the
-    // task before the store reaches anything. The store is volatile, so it is
-    // the very next thing that happens.
+    // SAFETY: this store is wrong on purpose. Nothing is mapped for this task at the address, so
+    // the memory protection faults the task before the store changes anything. It is volatile, so
+    // that the compiler keeps it.
     unsafe { destination.write_volatile(result) };
 }
 

@@ -303,7 +303,7 @@ fn while_describing(rig: &Rig) -> Result<Cases> {
         "that the second boot has begun",
         LIMIT,
         |_| {},
-        |line| line.contains("crashlog: ready; boot 2, no record"),
+        |line| line.contains("crashlog: ready; boot 2, no crash"),
     )?;
     stopped.machine.quit()?;
     rig.tool.verify(&stopped.card)?;

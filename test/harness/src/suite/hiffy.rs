@@ -11,7 +11,7 @@ use hubpack::SerializedSize;
 use libtest_mimic::Trial;
 use std::sync::Arc;
 use std::time::Duration;
-use task_crashlog_api::{State, Status};
+use task_crashlog_api::{RecorderState, Status};
 
 /// Real time for the machine to start, and for a program.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -23,7 +23,7 @@ const GET_STATE: u8 = 1;
 const APPEND: u8 = 1;
 const FLUSH: u8 = 2;
 const STATUS: u8 = 3;
-const RECORD_INFO: u8 = 4;
+const CRASH_INFO: u8 = 4;
 const READ_PAGE: u8 = 7;
 
 /// How many pages other tasks may fill between a flush and the call that asks for the newest page.
@@ -70,17 +70,17 @@ fn run(rig: &Rig) -> Result<Cases> {
 
     let status = executor.status()?;
     ensure!(
-        matches!(status.state, State::Ready | State::Suspended)
-            && (status.boot, status.records) == (2, 1),
+        matches!(status.state, RecorderState::Ready | RecorderState::Suspended)
+            && (status.boot, status.crashes) == (2, 1),
         "CrashLog.status: {status:?}"
     );
 
     // An error of the interface is returned as its code: there is no crash 7.
-    let info = send(SEND, CRASHLOG, RECORD_INFO, &[7, 0, 0, 0], &[200]);
+    let info = send(SEND, CRASHLOG, CRASH_INFO, &[7, 0, 0, 0], &[200]);
     let info = executor.call(&info, &[])?;
     ensure!(
         matches!(info[..], [Err(code)] if (1..=0xffff).contains(&code)),
-        "CrashLog.record_info: {info:?}"
+        "CrashLog.crash_info: {info:?}"
     );
 
     // A lease with the debugger's data: event stream, level info, no lost records, a line of text.

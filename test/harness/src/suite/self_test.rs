@@ -49,7 +49,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
             fails(
                 rig,
                 Some(&card),
-                "GPT partition table; self-test FAILED locating the log: no partition of ours, error 0x0",
+                "GPT partition table; self-test FAILED locating the log: no partition of the recorder, error 0x0",
             )
         }),
         session.trial("self-test::write-protected", APP, write_protected),
@@ -151,15 +151,15 @@ fn passes(rig: &Rig) -> Result<Cases> {
         Ok(machine)
     };
     let machine = boot()?;
-    starts(&machine, 1, "; self-test passed: record 1, ")?;
+    starts(&machine, 1, "; self-test passed: crash record 1, ")?;
     // The worker crashes.
     starts(
         &machine,
         2,
-        "1 panic since it was formatted; self-test passed: record 3, ",
+        "1 panic since it was formatted; self-test passed: crash record 3, ",
     )?;
     machine.uart5.wait_for(
-        "1 record on the card, newest is 2: panic of task `worker`",
+        "1 crash on the card, newest is 2: panic of task `worker`",
         LIMIT,
     )?;
     machine.quit()?;
@@ -190,7 +190,7 @@ fn passes(rig: &Rig) -> Result<Cases> {
     );
 
     let machine = boot()?;
-    starts(&machine, 3, "; self-test passed: record 4, ")?;
+    starts(&machine, 3, "; self-test passed: crash record 4, ")?;
     machine.quit()?;
     let now = list(rig, &card)?;
     ensure!(test_crash(&now) == (4, 3), "{now:#}");
@@ -235,7 +235,7 @@ fn write_protected(rig: &Rig) -> Result<Cases> {
     starts(
         &machine,
         1,
-        "; self-test FAILED writing the record: card or controller failed, error 0x",
+        "; self-test FAILED writing the crash record: card or controller failed, error 0x",
     )?;
     machine.quit()?;
     let listed = list(rig, &card)?;
@@ -262,7 +262,7 @@ fn other_data(rig: &Rig) -> Result<Cases> {
     starts(
         &machine,
         1,
-        "; self-test FAILED reading the record back: it is not what was written, error 0x111",
+        "; self-test FAILED reading the crash record back: it is not what was written, error 0x111",
     )?;
     machine.quit()?;
     rig.tool.verify(&card)?;
@@ -275,7 +275,7 @@ fn recorder_fails(rig: &Rig) -> Result<Cases> {
     held.go_into(READ_BACK)?;
     held.derail()?;
     let (machine, card) = held.let_go()?;
-    starts(&machine, 2, "; self-test passed: record 3, ")?;
+    starts(&machine, 2, "; self-test passed: crash record 3, ")?;
     machine.quit()?;
     let listed = list(rig, &card)?;
     ensure!(test_crash(&listed) == (3, 2), "{listed:#}");
@@ -320,7 +320,7 @@ fn crash_waits(rig: &Rig) -> Result<Cases> {
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
     let line = machine.uart5.wait_for("crashlog: ready; boot ", LIMIT)?;
-    ensure!(line.contains("; self-test passed: record 4, "), "{line}");
+    ensure!(line.contains("; self-test passed: crash record 4, "), "{line}");
     machine.quit()?;
     let now = list(rig, &card)?;
     ensure!(

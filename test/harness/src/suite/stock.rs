@@ -38,7 +38,7 @@ fn recorder(rig: &Rig) -> Result<Cases> {
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
     let said = machine.uart5.next_line(LIMIT);
-    let ready = "crashlog: ready; boot 1, no record on the card";
+    let ready = "crashlog: ready; boot 1, no crash on the card";
     ensure!(
         said.as_deref().is_some_and(|line| line.starts_with(ready)),
         "it said {said:?} instead of `{ready}`"

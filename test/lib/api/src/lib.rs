@@ -1,11 +1,13 @@
-//! What the tasks of the kernel's test image say to each other.
+//! The protocol between the tasks of the kernel's test image.
 //!
-//! The `runner` is the supervisor and prints the results. The `suite` asks it for a case, runs the case and says that
-//! it passed; a case that fails panics, and the runner, which sees every fault, prints the message and restarts the
-//! suite for the next one. The `assist` tasks do what would kill the suite: they make system calls with any arguments,
-//! touch any address, fault on demand.
+//! The `runner` is the supervisor and prints the results. The `suite` asks it for a case, runs the
+//! case and reports that it passed. A case that fails panics; the runner, which receives every
+//! fault, prints the message and restarts the suite for the next case. The `assist` tasks do what
+//! would fault the suite: they make system calls with any arguments, access any address, and fault
+//! on request.
 //!
-//! Messages are little-endian words. The protocol uses plain SEND, not Idol: what is under test is below Idol.
+//! Messages are little-endian words. The protocol uses plain SEND instead of Idol, because the
+//! tests are about the layer below Idol.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -17,37 +19,40 @@ pub const WORDS: usize = 9;
 
 /// Operations of the runner.
 pub mod runner {
-    /// Which case is next? Answers its number.
+    /// Asks for the next case. Returns its number.
     pub const NEXT: u16 = 1;
-    /// A case begins; its name is the message. The assists are restarted.
+    /// Reports that a case begins; the message is its name. The assists are restarted.
     pub const BEGIN: u16 = 2;
-    /// The case passed.
+    /// Reports that the case passed.
     pub const PASSED: u16 = 3;
-    /// There is no such case: all are done.
+    /// Reports that there is no case with this number: all are done.
     pub const FINISHED: u16 = 4;
-    /// How did this task (by index) fault last? Answers the count of its faults in this case and the fault.
+    /// Asks for the last fault of a task (index). Returns the count of its faults in this case and
+    /// the fault.
     pub const LAST_FAULT: u16 = 5;
-    /// From now on leave faulted assists alone (1) or restart them (0).
+    /// From now on do not restart faulted assists (1), or restart them (0).
     pub const HOLD: u16 = 6;
     /// Make the interrupts behind a notification (task index, mask) pending.
     pub const SOFTWARE_IRQ: u16 = 7;
-    /// Read the registers of a task (by index) as the supervisor may; answers r11, sp, lr, pc and psr.
+    /// Read the registers of a task (by index) as the supervisor may; returns r11, sp, lr, pc and
+    /// psr.
     pub const REGISTERS: u16 = 8;
-    /// Read memory of a task (index, address, length) as the supervisor may; answers the first bytes.
+    /// Read memory of a task (index, address, length) as the supervisor may; returns the first
+    /// bytes.
     pub const READ_DUMP: u16 = 9;
 }
 
 /// Operations of an assist.
 pub mod assist {
-    /// Answers the message it got.
+    /// Replies with the message that it received.
     pub const ECHO: u16 = 1;
-    /// Answers with this code and no message.
+    /// Replies with this code and no message.
     pub const CODE: u16 = 2;
-    /// Answers operation, message length, reply capacity and lease count as RECV gave them.
+    /// Returns operation, message length, reply capacity and lease count, as RECV returned them.
     pub const DESCRIBE: u16 = 3;
-    /// Makes the system call (number, seven arguments) and answers r4 to r10 after it.
+    /// Makes the system call (number, seven arguments) and returns r4 to r10 after it.
     pub const SYSTEM_CALL: u16 = 4;
-    /// Answers the word at an address.
+    /// Returns the word at an address.
     pub const READ: u16 = 5;
     /// Stores (address, value).
     pub const WRITE: u16 = 6;
@@ -59,34 +64,38 @@ pub mod assist {
     pub const PANIC: u16 = 9;
     /// Runs an undefined instruction.
     pub const UNDEFINED: u16 = 10;
-    /// Answers first, then sends (target, operation, reply capacity, reply address or 0) with a message of one word.
+    /// Replies first, then sends (target, operation, reply capacity, reply address or 0) with a
+    /// message of one word.
     pub const CALL_BACK: u16 = 11;
-    /// Answers code, length and first word of what the last call-back brought.
+    /// Returns code, length and first word of the reply to the last call-back.
     pub const CALLED_BACK: u16 = 12;
     /// Replies with this many bytes, whatever the capacity.
     pub const REPLY_BYTES: u16 = 13;
-    /// Reads lease (index, offset, length) of the caller; answers code, length and the first word.
+    /// Reads lease (index, offset, length) of the caller; returns code, length and the first word.
     pub const BORROW_READ: u16 = 14;
-    /// Writes bytes 1, 2, 3, ... to lease (index, offset, length); answers code and length.
+    /// Writes bytes 1, 2, 3, ... to lease (index, offset, length); returns code and length.
     pub const BORROW_WRITE: u16 = 15;
-    /// Answers whether there is information about lease (index), its attributes and its length.
+    /// Returns whether there is information about lease (index), its attributes and its length.
     pub const BORROW_INFO: u16 = 16;
-    /// Posts these bits to the caller, then answers.
+    /// Posts these bits to the caller, then replies.
     pub const POST_CALLER: u16 = 17;
-    /// Fills all floating-point registers with this word and answers.
+    /// Fills all floating-point registers with this word and replies.
     pub const CLOBBER_FLOAT: u16 = 18;
-    /// Answers the addresses of a word of data, of zeroed data, of text, of the stack and of 64 bytes of scratch.
+    /// Returns the addresses of a word of data, of zeroed data, of text, of the stack and of 64
+    /// bytes of scratch.
     pub const PLACES: u16 = 19;
-    /// Adds 1 to a word of data (initially 7), of zeroed data and of uninitialised data; answers all three.
+    /// Adds 1 to a word of data (initially 7), of zeroed data and of uninitialised data; returns
+    /// all three.
     pub const MARK: u16 = 20;
-    /// Answers after so many milliseconds.
+    /// Replies after this number of milliseconds.
     pub const NAP: u16 = 21;
-    /// Answers first, then makes the system call (number, seven arguments); r4 to r6 after it can be asked for as what
-    /// the last call-back brought.
+    /// Replies first, then makes the system call (number, seven arguments). [`CALLED_BACK`] returns
+    /// r4 to r6 after it.
     pub const SYSTEM_CALL_AFTER: u16 = 22;
     /// Sets the stack pointer to this address and makes a system call.
     pub const STACK: u16 = 23;
-    /// Answers first, then sends a word to a task (id) and receives into a buffer (address, length).
+    /// Replies first, then sends a word to a task (id) and receives into a buffer (address,
+    /// length).
     pub const SEND_THEN_RECEIVE: u16 = 24;
 }
 
@@ -95,7 +104,7 @@ pub fn message<const N: usize>(words: [u32; N]) -> [[u8; 4]; N] {
     words.map(u32::to_le_bytes)
 }
 
-/// Reads words out of a message; those that are not there are zero.
+/// Reads words from a message; missing ones are zero.
 pub fn words(message: &[u8]) -> [u32; WORDS] {
     let mut words = [0; WORDS];
     for (word, bytes) in words.iter_mut().zip(message.chunks_exact(4)) {
@@ -107,7 +116,7 @@ pub fn words(message: &[u8]) -> [u32; WORDS] {
     words
 }
 
-/// Sends words and returns the code and the words of the answer.
+/// Sends words and returns the code and the words of the reply.
 pub fn ask<const N: usize>(
     task: TaskId,
     operation: u16,
@@ -130,17 +139,18 @@ pub fn ask<const N: usize>(
 /// Bytes of a fault report: a count and a fault.
 pub const REPORT: usize = 4 + 16;
 
-/// Encodes how often and how a task faulted.
+/// Encodes the number of a task's faults and the last fault.
 pub fn encode_report(count: u32, fault: Option<FaultInfo>) -> [u8; REPORT] {
     let mut report = [0; REPORT];
     let (head, tail) = report.split_at_mut(4);
     head.copy_from_slice(&count.to_le_bytes());
-    // A fault takes at most ten bytes; if that ever changes the report says "none" and the case fails.
+    // A fault has at most ten bytes. If it does not fit, the report has no fault, and the case
+    // fails.
     let _ = ssmarshal::serialize(tail, &fault);
     report
 }
 
-/// Decodes it.
+/// Decodes a fault report.
 pub fn decode_report(report: &[u8]) -> Option<(u32, Option<FaultInfo>)> {
     let (head, tail) = report.split_at_checked(4)?;
     let count = u32::from_le_bytes(head.try_into().ok()?);

@@ -1,4 +1,4 @@
-//! Client of the thermal server, as a third-party API crate looks.
+//! Client of the thermal server, written like a third-party API crate.
 
 #![no_std]
 
@@ -33,7 +33,7 @@ pub enum SensorId {
     Missing = 3,
 }
 
-/// Why not.
+/// Errors of the operations.
 #[derive(Copy, Clone, Debug, FromPrimitive, Eq, PartialEq, IdolError, counters::Count)]
 pub enum ThermalError {
     /// No such sensor.
@@ -45,7 +45,7 @@ pub enum ThermalError {
     ServerRestarted,
 }
 
-/// Why not, at length.
+/// Errors of `describe`, with data.
 #[derive(
     Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize, counters::Count,
 )]
@@ -88,10 +88,10 @@ pub enum Kind {
     },
 }
 
-/// There is only one.
+/// An enum with one variant, whose tag takes no memory.
 #[derive(Copy, Clone, Debug, Serialize, Deserialize)]
 pub enum Port {
-    /// The one.
+    /// The only port.
     Only,
 }
 
@@ -102,15 +102,15 @@ pub enum Bus {
     I2c(u8),
 }
 
-/// Changed in place.
+/// A value that the server changes in the caller's memory.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Calibration {
-    /// Added to what is measured.
+    /// Offset that is added to each sample.
     pub offset: i32,
     /// How often it was applied.
     pub applied: u32,
 }
 
-// As foreign crates do: no module, no attributes.
+// Without a module and attributes, as in third-party crates.
 include!(concat!(env!("OUT_DIR"), "/client_stub.rs"));

@@ -1,12 +1,15 @@
-//! Random programs of system calls, and a model of the kernel that predicts what comes of them.
+//! Random programs of system calls, and a model of the kernel that predicts their results.
 //!
-//! A seed is a program for each of four worker tasks: sends, receives, replies, posts, timers, leases, restarts and
-//! faults, right and wrong ones. On the target each worker generates its own program and writes what every call
-//! returned to a log that all share, so the log also has the order in which the tasks ran. On the host [`predict`]
-//! computes the same log from the rules of the interface (hubris-interface sections 2 to 4), written once more and as
-//! simply as possible: lists are searched, nothing is fast. The two must be equal, word by word, for every seed.
+//! A seed determines a program for each of four worker tasks: sends, receives, replies, posts,
+//! timers, leases, restarts and faults, with right and wrong arguments. On the target each worker
+//! generates its own program and writes the result of every call to a shared log, so the log also
+//! has the order in which the tasks ran. On the host [`predict`] computes the same log from the
+//! kernel's rules, which are implemented a second time there, as simply as possible. The numbers of
+//! sections in its comments are those of test/tasks/suite/README.md. Both logs must be equal, word
+//! by word, for every seed.
 //!
-//! Nothing depends on time: timers are set to the past or to never, and a program is over within a tick.
+//! Nothing depends on time: timers are set to the past or never fire, and a program ends within a
+//! tick.
 
 #![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
@@ -21,20 +24,20 @@ pub use log::{Hash, LOG, pattern, sum};
 pub use machine::predict;
 pub use program::{Bad, Kind, Op, Who, program};
 
-/// How many workers there are; they have the task indices 1 to 4.
+/// Number of workers. They have the task indices 1 to 4.
 pub const WORKERS: usize = 4;
 
 /// Operations of a worker's program.
 pub const OPS: usize = 14;
 
-/// How often a worker runs its program: it is restarted by others, and only sleeps after that.
+/// Number of times that a worker runs its program. After further restarts it only sleeps.
 pub const LIVES: u32 = 3;
 
 /// Tasks of the image, the supervisor (index 0) included.
 pub const TASKS: usize = 7;
 
-/// A task index that there is not.
-pub const NOBODY: u8 = 20;
+/// An index without a task.
+pub const NO_SUCH_TASK: u8 = 20;
 
 /// Bytes of every buffer of a worker.
 pub const BUFFER: usize = 24;
@@ -42,7 +45,8 @@ pub const BUFFER: usize = 24;
 /// Priority of each task: supervisor, workers (two of them equals), conductor, idle.
 pub const PRIORITIES: [u8; TASKS] = [0, 2, 3, 3, 1, 8, 9];
 
-/// Which operations of a seed are left out, one bit each: how a seed that fails is made smaller.
+/// Does the mask leave out this operation? It has one bit for each operation of a seed, to reduce a
+/// seed that fails.
 pub fn is_masked(mask: u64, worker: usize, op: usize) -> bool {
     mask >> (worker * OPS + op) & 1 != 0
 }

@@ -1,6 +1,6 @@
-//! What workers write down, and how it is compared.
+//! The log that the workers write, and its hash.
 
-/// The log, which lies in memory that conductor and workers share.
+/// The log, in memory that conductor and workers share.
 pub struct LOG;
 
 impl LOG {
@@ -18,9 +18,9 @@ impl LOG {
     pub const ENTRIES: usize = 64;
     /// Words of an entry: task, operation, number of values, values.
     pub const ENTRY: usize = 12;
-    /// Entries that there is room for.
+    /// Number of entries that fit.
     pub const MAX: usize = 1024;
-    /// The operation of an entry that says that a life begins.
+    /// Operation of an entry for the start of a worker.
     pub const START: u32 = 0xff;
 }
 
@@ -40,7 +40,7 @@ pub fn sum(bytes: &[u8]) -> u32 {
 pub struct Hash(pub u64);
 
 impl Hash {
-    /// Of nothing.
+    /// The hash of no words.
     pub fn new() -> Self {
         Self(0xcbf2_9ce4_8422_2325)
     }

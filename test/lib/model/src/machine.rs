@@ -1,4 +1,5 @@
-//! The model: the rules of sections 2 to 4, for the operations that programs have.
+//! The model: the rules of sections 2 to 4 (test/tasks/suite/README.md), for the operations of the
+//! programs.
 
 mod calls;
 mod leases;
@@ -11,7 +12,7 @@ use userlib::{
     FaultInfo, FaultSource, Generation, SchedState, TaskId, TaskState, dead_response_code,
 };
 
-/// What the log has at the end, and the states of the workers as kernel IPC encodes them.
+/// The final log, and the states of the workers in the encoding of kernel IPC.
 pub struct Prediction {
     /// Task, operation, values.
     pub log: Vec<(u32, u32, Vec<u32>)>,
@@ -21,14 +22,14 @@ pub struct Prediction {
     pub states: Vec<(TaskId, Vec<u8>)>,
 }
 
-/// The supervisor, and who starts the workers.
+/// Indices of the supervisor, and of the task that starts the workers.
 const SUPERVISOR: usize = 0;
 const CONDUCTOR: usize = 5;
 
-/// Where foreign memory begins.
+/// First address of memory that the workers may not access.
 const FOREIGN: u32 = 0x8010_0000;
 
-/// A call that waits, with all that may be asked about it.
+/// A call in progress, with everything that other calls may read or change.
 #[derive(Clone)]
 struct Call {
     op: Op,
@@ -51,7 +52,7 @@ struct Task {
     starting: bool,
     last: Option<TaskId>,
     call: Option<Call>,
-    /// What the call brought, until the task runs and writes it down.
+    /// Result of the call, until the task runs and logs it.
     result: Option<Vec<u32>>,
 }
 
@@ -61,7 +62,7 @@ struct Machine {
     faults: Vec<FaultInfo>,
 }
 
-/// Who runs next.
+/// Index of the task that runs next.
 type Next = usize;
 
 /// Runs the programs of a seed. The workers' ids before they are started are `before`.
@@ -129,7 +130,8 @@ impl Machine {
         }
     }
 
-    /// 3.1: the most important runnable task, among equals the first after `current`.
+    /// 3.1: the most important runnable task. Among those with equal priority the first one after
+    /// `current`.
     fn pick(&self, current: usize) -> Option<Next> {
         let order = (1..=TASKS).map(|distance| (current + distance) % TASKS);
         order
@@ -145,7 +147,7 @@ impl Machine {
     /// Lets a task run up to and through its next call.
     fn step(&mut self, task: usize) -> Option<Next> {
         if task == SUPERVISOR {
-            // It takes its notification and waits for the next.
+            // It receives its notification and waits for the next.
             if self.tasks[task].notifications & 1 != 0 {
                 self.tasks[task].notifications = 0;
                 return Some(task);
@@ -185,7 +187,7 @@ impl Machine {
         Some(task)
     }
 
-    /// 3.5: a task is faulted and the supervisor told. Whether that woke it.
+    /// 3.5: faults a task and notifies the supervisor. Returns whether that woke the supervisor.
     fn fault(&mut self, task: usize, fault: impl Into<FaultInfo>) -> bool {
         let fault = fault.into();
         self.faults.push(fault);
@@ -209,7 +211,8 @@ impl Machine {
         if woken { self.pick(task) } else { Some(task) }
     }
 
-    /// 2.8: bits are kept until a receive whose mask has them. Whether that woke the task.
+    /// 2.8: posts bits, which stay pending until a receive whose mask has them. Returns whether
+    /// that woke the task.
     fn post(&mut self, task: usize, bits: u32) -> bool {
         self.tasks[task].notifications |= bits;
         if !self.tasks[task].state.can_accept_notification() {
@@ -229,7 +232,7 @@ impl Machine {
         true
     }
 
-    /// 2.5 rule 1: what a receive brings if notifications are there.
+    /// 2.5: the result of a receive if notifications are pending.
     fn take(&mut self, task: usize, mask: u32) -> Option<Vec<u32>> {
         let me = &mut self.tasks[task];
         let firing = me.notifications & mask;
@@ -238,7 +241,7 @@ impl Machine {
         (firing != 0).then(|| vec![0, 0xffff, firing, 0, 0, 0, sum(buffer)])
     }
 
-    /// The id that an operation names; `None`: the operation is left out.
+    /// The id that an operation names; `None` if the operation is left out.
     fn id(&self, task: usize, who: Who) -> Option<TaskId> {
         let named = |index: u8| match self.tasks.get(usize::from(index)) {
             Some(task) => task.id,
@@ -255,7 +258,8 @@ impl Machine {
         })
     }
 
-    /// The task that an id names; its dead code; or no task at all.
+    /// The index of the task with this id. If there is none: its dead code, or nothing if the index
+    /// has no task.
     fn lookup(&self, id: TaskId) -> Result<usize, Option<u32>> {
         match self.tasks.get(id.index()) {
             None => Err(None),
@@ -269,7 +273,7 @@ impl Machine {
     }
 }
 
-/// How many leases a send has.
+/// Number of leases of a send.
 fn lease_count(op: Op) -> u32 {
     u32::from(op.value.min(2))
 }
@@ -281,7 +285,8 @@ fn access(address: u32) -> FaultInfo {
     }
 }
 
-/// What a worker writes down after SEND: code, length, its reply buffer, its second lease.
+/// What a worker logs after SEND: code, length, checksums of its reply buffer and of its second
+/// lease.
 fn send_result(code: u32, length: u32, call: &Call) -> Vec<u32> {
     vec![code, length, sum(&call.reply), sum(&call.leases[1])]
 }

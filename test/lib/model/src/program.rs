@@ -1,6 +1,6 @@
-//! What a seed means.
+//! The programs of a seed.
 
-use crate::{BUFFER, NOBODY, OPS, WORKERS, is_masked};
+use crate::{BUFFER, NO_SUCH_TASK, OPS, WORKERS, is_masked};
 
 /// What is wrong with a slice.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -9,17 +9,17 @@ pub enum Bad {
     No,
     /// It wraps, or is not aligned.
     Malformed,
-    /// It is not the task's.
+    /// It is memory of another program.
     Foreign,
 }
 
-/// Another task, as an operation names it.
+/// The task that an operation names.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum Who {
     /// The sender of the last message received; without one the operation is left out.
     Last,
-    /// This index, in its present generation. (Not called `Task`: Humility looks for the kernel's structure of that name in
-    /// all programs, and a variant is one, too.)
+    /// This index, in its present generation. (Not called `Task`: Humility searches all programs
+    /// for the kernel's structure of that name, and a variant of an enum counts as a structure.)
     Now(u8),
     /// This index, one generation ago.
     Past(u8),
@@ -28,9 +28,9 @@ pub enum Who {
 /// One operation of a worker.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct Op {
-    /// What.
+    /// What it does.
     pub kind: Kind,
-    /// With or for whom.
+    /// The other task.
     pub who: Who,
     /// Length of what is sent, or of the receiver's buffer.
     pub len: u8,
@@ -44,7 +44,7 @@ pub struct Op {
     pub bad_other: Bad,
 }
 
-/// What an operation does. In brackets what its `value` is.
+/// What an operation does. The meaning of its `value` is in brackets.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[allow(missing_docs)]
 pub enum Kind {
@@ -110,7 +110,8 @@ pub fn program(seed: u64, worker: usize, mask: u64) -> [Op; OPS] {
     for _ in 0..4 {
         random.below(2);
     }
-    // Half of the workers mostly serve, the others mostly ask; without that they would soon all wait for each other.
+    // Half of the workers are mostly servers, the others mostly clients. Otherwise they would soon
+    // wait for each other.
     let server = random.below(2) == 0;
     let mut holding = false;
     core::array::from_fn(|at| {
@@ -132,7 +133,7 @@ pub fn program(seed: u64, worker: usize, mask: u64) -> [Op; OPS] {
     })
 }
 
-/// What a server that has a message, or has none, or a client does next.
+/// The next operation of a client, or of a server that has a message or has none.
 fn kind(random: &mut Random, server: bool, holding: bool) -> Kind {
     match (server, holding, random.below(100)) {
         (true, false, 0..62) => Kind::Recv,
@@ -171,7 +172,7 @@ fn operation(random: &mut Random, kind: Kind) -> Op {
         Kind::Reply | Kind::ReplyFault | Kind::BorrowRead | Kind::BorrowWrite | Kind::BorrowInfo
     );
     let who = if random.one_in(80) {
-        Who::Now(NOBODY)
+        Who::Now(NO_SUCH_TASK)
     } else if random.one_in(20) {
         Who::Past(worker)
     } else if answers && !random.one_in(14) {
@@ -194,7 +195,7 @@ fn operation(random: &mut Random, kind: Kind) -> Op {
         Kind::Restart => u32::from(!random.one_in(4)),
         _ => random.below(16),
     } as u8;
-    // Replies are mostly shorter than what there is room for, and offsets mostly inside.
+    // Most replies fit into the caller's buffer, and most offsets are within the lease.
     let len = if kind == Kind::Reply { len / 3 } else { len };
     let other = match kind {
         Kind::BorrowRead | Kind::BorrowWrite if random.one_in(12) => 30,

@@ -1,7 +1,7 @@
-//! Does what would kill the test suite: any system call, any access, any fault.
+//! Does on request what would fault the test suite: any system call, any access, any fault.
 //!
-//! This task uses `unsafe` freely: breaking the rules is what it is for, and what it must not be able to do is what
-//! the suite proves.
+//! This task uses `unsafe` to break rules on purpose. The suite proves that the kernel does not let
+//! it.
 
 #![no_std]
 #![no_main]
@@ -26,10 +26,10 @@ static ZEROED: AtomicU32 = AtomicU32::new(0);
 #[unsafe(link_section = ".uninit")]
 static mut UNINIT: MaybeUninit<u32> = MaybeUninit::uninit();
 
-/// For messages and tables that the suite puts together here.
+/// Room for messages and tables that the suite builds here.
 static SCRATCH: [AtomicU32; 16] = [const { AtomicU32::new(0) }; 16];
 
-/// What the last call-back brought: code, length, first word.
+/// Result of the last call-back: code, length, first word.
 static CALLED_BACK: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
 
 #[unsafe(export_name = "main")]
@@ -65,7 +65,8 @@ fn serve(received: &RecvMessage, bytes: &[u8]) {
             }
             let mut block = [0; 8];
             block.copy_from_slice(arguments.get(..8).unwrap_or(&[0; 8]));
-            // SAFETY: the block is ours. What the system call does is up to the suite, and the kernel defends the rest.
+            // SAFETY: the block is this task's. The suite chooses the system call, and the kernel
+            // protects all other memory.
             unsafe { system_call(&mut block) };
             if after {
                 let [_, r4, r5, r6, ..] = block;
@@ -75,7 +76,7 @@ fn serve(received: &RecvMessage, bytes: &[u8]) {
             }
         }
         assist::READ => {
-            // SAFETY: none. The suite chooses the address, and expects a fault or a value.
+            // SAFETY: none. The suite chooses the address and expects a fault or a value.
             let value = unsafe { (a as *const u32).read_volatile() };
             answer(caller, [value]);
         }
@@ -161,8 +162,9 @@ fn serve(received: &RecvMessage, bytes: &[u8]) {
             let data = DATA.fetch_add(1, Ordering::Relaxed) + 1;
             let zeroed = ZEROED.fetch_add(1, Ordering::Relaxed) + 1;
             let uninit = &raw mut UNINIT;
-            // SAFETY: the task has one thread, so nobody else uses the static. It lies in DRAM, which holds some value
-            // even before the first write, and a u32 may have any.
+            // SAFETY: the task has one thread, so the static is not used elsewhere. It lies in
+            // DRAM, which holds some value even before the first write, and every value is a valid
+            // u32.
             let uninit = unsafe {
                 let value = uninit.cast::<u32>().read_volatile().wrapping_add(1);
                 uninit.cast::<u32>().write_volatile(value);
@@ -177,11 +179,13 @@ fn serve(received: &RecvMessage, bytes: &[u8]) {
         assist::SEND_THEN_RECEIVE => {
             call_back(caller, TaskId(a as u16), 0x55, 0, 0);
             let mut block = [Sysnum::Recv as u32, b, c, 0, 0, 0, 0, 0];
-            // SAFETY: the block is ours; whether the kernel writes to that buffer is what the suite wants to know.
+            // SAFETY: the block is this task's. The suite tests whether the kernel writes to that
+            // buffer.
             unsafe { system_call(&mut block) };
         }
         assist::STACK => {
-            // SAFETY: the stack pointer is back before anything uses it, if this task survives at all.
+            // SAFETY: the stack pointer is restored before it is used again, unless the kernel
+            // faults this task.
             unsafe { call_on_stack(a) };
             sys_reply(caller, 0, &[]);
         }
@@ -193,8 +197,8 @@ fn answer<const N: usize>(caller: TaskId, words: [u32; N]) {
     sys_reply(caller, 0, message(words).as_flattened());
 }
 
-/// Lets the caller go, then calls it (or someone else) with one word and remembers the answer. The answer goes to
-/// address `elsewhere` if that is not 0.
+/// Replies to the caller, then calls it (or another task) with one word and keeps the result. The
+/// reply buffer is at address `elsewhere` if that is not 0.
 fn call_back(caller: TaskId, target: TaskId, operation: u16, capacity: usize, elsewhere: u32) {
     sys_reply(caller, 0, &[]);
     let outgoing = message([0xca11_bacc]);
@@ -215,7 +219,8 @@ fn call_back(caller: TaskId, target: TaskId, operation: u16, capacity: usize, el
             0,
             0,
         ];
-        // SAFETY: the block is ours; whether the kernel writes to that address is what the suite wants to know.
+        // SAFETY: the block is this task's. The suite tests whether the kernel writes to that
+        // address.
         unsafe { system_call(&mut block) };
         (block[1], block[2] as usize)
     };
@@ -263,7 +268,8 @@ fn clobber_float(word: u32) {
 /// Makes the system call SET_TIMER, which clears the timer, with the stack pointer at `stack`.
 ///
 /// # Safety
-/// None of this is Rust's idea of a stack; the kernel has to refuse a place where its frame does not fit.
+/// There may be no stack at that address. The kernel has to refuse an address where its frame does
+/// not fit.
 #[unsafe(naked)]
 unsafe extern "C" fn call_on_stack(stack: u32) {
     core::arch::naked_asm!(
@@ -281,7 +287,8 @@ unsafe extern "C" fn call_on_stack(stack: u32) {
 /// Makes a system call: number and r4..r10 come from the block, r4..r10 go back to it after the number.
 ///
 /// # Safety
-/// `block` is valid for reads and writes; the system call keeps Rust's promises about this task's memory.
+/// `block` is valid for reads and writes, and the system call writes only memory of this task that
+/// may be written.
 #[unsafe(naked)]
 unsafe extern "C" fn system_call(block: &mut [u32; 8]) {
     core::arch::naked_asm!(

@@ -1,7 +1,7 @@
 //! Round trips, notifications, an interrupt, and a fault.
 //!
-//! The interrupt is that of a serial port that nothing else uses: it says that the port has room, as it always has, from
-//! the instruction on that enables it. The registers belong to this task, the interrupt to the other.
+//! The interrupt is that of an unused serial port: "transmitter empty", which is pending as soon as
+//! it is enabled. The registers are mapped into this task, the interrupt belongs to the other.
 
 use crate::{bench_fault, row};
 use core::hint::black_box;
@@ -53,7 +53,8 @@ pub fn run() {
             black_box(sys_send(echo, 2, &[], &mut [], &[Lease::read_only(&lent)]));
         },
     );
-    // This is counted until the other task has received the notification; the harness knows it by its name.
+    // Counting ends when the other task has received the notification; the harness recognises this
+    // row by its name.
     row(
         "context switch: post to a more important task, until it runs",
         || (),
@@ -61,7 +62,7 @@ pub fn run() {
             sys_post(echo, 1);
         },
     );
-    // As above. What this task does itself is not counted.
+    // As above. Instructions of this task are not counted.
     row(
         "interrupt of a device, until the notified task runs",
         || {

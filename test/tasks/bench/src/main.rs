@@ -1,9 +1,10 @@
 //! The client whose calls are counted.
 //!
-//! What is counted stands between a call of [`bench_begin`] and one of [`bench_end`]. The harness has breakpoints on
-//! both and has QEMU log every instruction in between. The name of the row is `bench_begin`'s argument, so this file
-//! alone decides what is counted. Each row is run several times, so that the harness can tell a disturbance (a tick)
-//! from the rule, and an empty row tells what the counting itself costs.
+//! The harness counts the instructions between a call of [`bench_begin`] and one of [`bench_end`]:
+//! it has breakpoints on both, and QEMU logs every instruction in between. The argument of
+//! `bench_begin` is the name of the row, so this crate alone decides what is counted. Each row is
+//! run several times, so that the harness can recognise disturbances (a tick). An empty row shows
+//! the cost of counting.
 //!
 //! `unsafe` is used to export the functions, for a device register, and for the store that crashes.
 
@@ -31,7 +32,7 @@ extern "C" fn bench_begin(name: *const u8, length: usize) {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn bench_end() {
-    // Two functions that do the same would be made one.
+    // The two functions must differ, or the compiler would merge them.
     black_box(1);
 }
 
@@ -46,11 +47,12 @@ extern "C" fn bench_finish() {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn bench_fault() {
-    // SAFETY: none. Nothing is mapped at address 0, so the store faults this task and reaches nothing.
+    // SAFETY: this store is wrong on purpose. Nothing is mapped at address 0, so it faults this
+    // task and changes nothing.
     unsafe { core::ptr::null_mut::<u32>().write_volatile(0) };
 }
 
-/// Counts `what` several times. `before` is run before each and is not counted.
+/// Counts several runs of `what`. `before` is run before each of them and is not counted.
 #[inline(always)]
 fn row(name: &str, mut before: impl FnMut(), mut what: impl FnMut()) {
     for _ in 0..RUNS {

@@ -3,27 +3,29 @@
 use crate::{bench_fault, row};
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU32, Ordering};
-use task_crashlog_api::{CrashLog, Level, State, Stream};
+use task_crashlog_api::{CrashLog, Level, RecorderState, Stream};
 use userlib::{hl, task_slot};
 
 task_slot!(CRASHLOG, crashlog);
 
 /// Payload of a record.
 const RECORD: usize = 64;
-/// So many records of that size, with their headers, fill 4 KiB of log pages.
+/// Number of records of that size that fill 4 KiB of log pages, headers included.
 const TAIL: u32 = 4096 / (RECORD as u32 + 16);
 
-/// Records in the log tail of the crash. The harness counts longer ones too.
+/// Number of records in the log tail of the crash. The harness changes it to measure longer ones.
 #[unsafe(no_mangle)]
 static BENCH_TAIL: AtomicU32 = AtomicU32::new(TAIL);
 
 /// Counts `append` and `flush`, then crashes.
 pub fn run() {
     let recorder = CrashLog::from(CRASHLOG.get_task_id());
-    while !recorder
-        .status()
-        .is_ok_and(|status| matches!(status.state, State::Ready | State::Suspended))
-    {
+    while !recorder.status().is_ok_and(|status| {
+        matches!(
+            status.state,
+            RecorderState::Ready | RecorderState::Suspended
+        )
+    }) {
         hl::sleep_for(10);
     }
     let bytes = [b'x'; RECORD];
@@ -42,7 +44,7 @@ pub fn run() {
         },
         flush,
     );
-    // In the first boot the crash leaves a record; there is no second crash.
+    // It crashes in the first boot only, in which the card holds no crash.
     if recorder.status().is_ok_and(|status| status.records > 0) {
         return;
     }

@@ -1,8 +1,9 @@
-//! The server whose round trips are counted: it answers as little as a server can.
+//! The server whose round trips are counted. It does as little as possible.
 //!
-//! Operation 1 answers a message with its own bytes, operation 2 reads lease 0 whole and answers nothing, operation 3
-//! enables its interrupt. It is the supervisor of its image: bit 0 of its notifications says that a task has faulted, bit
-//! 1 is the interrupt. When one comes, [`echo_notified`] is called, where the harness has a breakpoint.
+//! Operation 1 replies with the bytes of the message, operation 2 reads lease 0 completely and
+//! replies without a message, operation 3 enables the task's interrupt. The task is the supervisor
+//! of its image: bit 0 of its notifications means that a task has faulted, bit 1 is the interrupt.
+//! On each notification it calls [`echo_notified`], where the harness has a breakpoint.
 //!
 //! `unsafe` is used to export that function.
 

@@ -1,4 +1,4 @@
-//! Calls everything that the foreign servers offer and says what worked.
+//! Calls every operation of the foreign servers and reports which calls worked.
 
 #![no_std]
 #![no_main]
@@ -11,7 +11,7 @@ task_slot!(SUPERVISOR, supervisor);
 task_slot!(THERMAL, sensors);
 task_slot!(EXPANDER, expander);
 
-/// Its name, and what it does.
+/// A name and a function.
 type Case = (&'static str, fn(&Thermal));
 
 #[export_name = "main"]
@@ -36,7 +36,7 @@ fn main() -> ! {
         case(&thermal);
     }
     supervisor(1, &[]);
-    // Now one by one, as a debugger asks for them.
+    // Then single cases, when a debugger asks for them.
     loop {
         let mut wanted = None;
         hl::recv_without_notification(&mut [0; 4], |op, msg| -> Result<(), u32> {
@@ -57,7 +57,7 @@ fn main() -> ! {
     }
 }
 
-/// What a debugger asks the suite of a test image for.
+/// The operations by which a debugger runs cases of a test image's suite.
 #[derive(Copy, Clone, FromPrimitive)]
 enum Op {
     RunCase = 3,
@@ -142,7 +142,7 @@ fn later(thermal: &Thermal) {
     assert_eq!(thermal.next_sample(), Ok(first + 1));
 }
 
-/// An operation that may be repeated is; one that may not tells.
+/// After a restart of the server an idempotent operation is repeated; another one returns an error.
 fn death(thermal: &Thermal) {
     let index = THERMAL.get_task_id().index();
     let count = || supervisor(2, &[index as u8]);
@@ -167,7 +167,7 @@ fn death(thermal: &Thermal) {
     assert_eq!(count(), before + 4);
 }
 
-/// The expander calls what is not its to call, and is faulted for it.
+/// The expander calls an operation that it may not call, and is faulted.
 fn restricted(_: &Thermal) {
     let (expander, thermal) = (EXPANDER.get_task_id(), THERMAL.get_task_id());
     let index = [expander.index() as u8];
@@ -193,7 +193,7 @@ fn expander(_: &Thermal) {
     );
     assert_eq!(sys_send(task, 2, &[], &mut reply, &[]), (0, 4));
     assert_eq!(u32::from_le_bytes(reply), 9);
-    // A wrong size is the server's own error, an unknown operation code 1.
+    // For a wrong size the server returns its own error, for an unknown operation code 1.
     assert_eq!(sys_send(task, 2, &[1], &mut reply, &[]), (2, 0));
     assert_eq!(sys_send(task, 2, &[], &mut [0; 3], &[]), (2, 0));
     assert_eq!(sys_send(task, 77, &[], &mut reply, &[]), (1, 0));
@@ -212,7 +212,7 @@ fn expander_leases(_: &Thermal) {
         (0, 4)
     );
     assert_eq!(u32::from_le_bytes(sum), 5 * 0x11);
-    // Read only where it must be written; too short; none at all.
+    // Leases that are read-only where the server writes, too short, or missing.
     assert_eq!(
         sys_send(task, 3, &args, &mut [], &[Lease::read_only(&memory)]),
         (2, 0)

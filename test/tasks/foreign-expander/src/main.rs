@@ -1,4 +1,4 @@
-//! A server without Idol, on `hl::recv`, as older drivers are.
+//! A server without Idol, on `hl::recv`, like older drivers.
 
 #![no_std]
 #![no_main]
@@ -9,7 +9,7 @@ use ringbuf::{ringbuf, ringbuf_entry};
 use userlib::*;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-// A slot to oneself: the only one whose target is not more important.
+// A slot for the task itself. No other slot may have a target that is not more important.
 task_slot!(ME, me);
 
 #[derive(Copy, Clone, FromPrimitive)]
@@ -54,7 +54,7 @@ task_config::optional_task_config! {
     initial: u32,
 }
 
-/// Shared by way of critical sections, as many crates do it; userlib provides them.
+/// Shared by critical sections, which `userlib` provides, as in many crates.
 static NOTES: Mutex<Cell<u32>> = Mutex::new(Cell::new(0));
 
 /// An operation of the thermal server that only the supervisor may call.
@@ -62,7 +62,7 @@ const SECRET: u16 = 10;
 
 #[export_name = "main"]
 fn main() -> ! {
-    // It has no configuration in app.toml.
+    // This task has no configuration in app.toml.
     let mut pins = TASK_CONFIG.map_or(0, |config| config.initial);
     let (scratch,) = mutable_statics::mutable_statics! {
         static mut SCRATCH: [u8; 64] = [|| 0xff; _];
@@ -70,7 +70,7 @@ fn main() -> ! {
     let mut sizes = fixedmap::FixedMap::<u8, usize, 2>::default();
     sizes.insert(1, scratch.len());
     assert_eq!((sizes.get(1), scratch[63]), (Some(64), 0xff));
-    // A note to oneself is there at the first receive.
+    // A notification that the task posts to itself is there at the first receive.
     let me = ME.get_task_id();
     assert_eq!(usize::from(ME.get_task_index()), me.index());
     sys_post(me, notifications::NOTE_MASK);
@@ -130,7 +130,7 @@ fn main() -> ! {
                     Op::Trespass => {
                         let (&id, caller) = msg.fixed::<u32, ()>().ok_or(ResponseCode::BadArg)?;
                         caller.reply(());
-                        // Answered first: this is expected to fault.
+                        // The reply comes first, because the call is expected to fault this task.
                         sys_send(TaskId(id as u16), SECRET, &[], &mut [], &[]);
                     }
                     Op::Notes => {

@@ -1,4 +1,5 @@
-//! A server with an Idol interface, as a third-party task looks: edition 2021, a configuration, a timer, a ring buffer.
+//! A server with an Idol interface, written like a third-party task: edition 2021, configuration,
+//! timer, ring buffer.
 
 #![no_std]
 #![no_main]
@@ -20,7 +21,7 @@ use zerocopy::IntoBytes;
 task_slot!(EXPANDER, expander);
 
 task_config::task_config! {
-    /// Between two samples, in milliseconds.
+    /// Time between two samples in milliseconds.
     period: u32,
     sensors: &'static [(u8, f32)],
     name: &'static str,
@@ -60,7 +61,7 @@ struct ServerImpl {
 fn main() -> ! {
     static SAMPLES: ClaimOnceCell<[u16; 8]> = ClaimOnceCell::new([0; 8]);
 
-    // A driver asks another one for something when it starts.
+    // A driver may call another one when it starts.
     let (code, _) = sys_send(
         EXPANDER.get_task_id(),
         1,
@@ -224,7 +225,7 @@ impl idl::InOrderThermalImpl for ServerImpl {
     }
 
     fn next_sample(&mut self, msg: &RecvMessage) -> Result<u32, RequestError<ThermalError>> {
-        // Answered from the notification handler.
+        // The reply is deferred to the notification handler: `went_away` makes Idol send none now.
         self.waiting = Some(msg.sender);
         Err(RequestError::went_away())
     }

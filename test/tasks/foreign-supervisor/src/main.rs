@@ -1,4 +1,4 @@
-//! A small supervisor: restarts what faults, prints what the client says.
+//! A small supervisor: restarts faulted tasks, prints the client's results.
 //!
 //! The one `unsafe` block claims the UART.
 
@@ -11,28 +11,29 @@ use hubris_num_tasks::{Task, NUM_TASKS};
 use hubris_task_names::{MAX_TASK_NAME, TASK_NAMES};
 use userlib::*;
 
-/// How long the client may take for all, in milliseconds.
+/// Time limit of all cases in milliseconds.
 const LIMIT: u32 = 20_000;
 
-/// The client says which case begins; an empty name ends them.
+/// A case begins, with this name; an empty name ends them.
 const BEGIN: u32 = 1;
 
 /// How often has this task (by index) been restarted?
 const RESTARTS: u32 = 2;
 
-/// For what reason did a server fault this task (by index) last? The reason's number and 1, or 0.
+/// Why did a server fault this task (by index) last? The reason's number plus 1, or 0 if none did.
 const REFUSAL: u32 = 3;
 
 /// The case that a debugger asked for has passed.
 const TEST_COMPLETE: u32 = 0xfffe;
 
-/// How did it end: 0 failed, 1 passed, 3 not yet?
+/// The result of that case: 0 failed, 1 passed, 3 not ended yet.
 const TEST_RESULT: u32 = 0xffff;
 
 #[export_name = "main"]
 fn main() -> ! {
     const { assert!(NUM_TASKS == TASK_NAMES.len() && MAX_TASK_NAME >= "supervisor".len()) };
-    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only place that takes it.
+    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only
+    // `Uart` for it.
     let mut uart = unsafe { Uart::new(UART5_ADDRESS) };
     uart.configure(115_200);
     let mut name = [0_u8; 64];
@@ -58,7 +59,7 @@ fn main() -> ! {
                 let index = usize::from(index);
                 next = index + 1;
                 if index == Task::client as usize {
-                    // Left as it is, for whoever looks.
+                    // The task stays faulted, so that its state can be inspected.
                     sys_set_timer(None, 0);
                     result = 0;
                     let mut text = [0; PANIC_MESSAGE_MAX_LEN];

@@ -1,13 +1,14 @@
-//! A client of the recorder that does what the harness says.
+//! A client of the recorder that works as the harness tells it.
 //!
-//! After each start it waits until the recorder knows what it can do, appends a record and makes it durable: so each boot
-//! shows that logging goes on. Then it calls [`load_ready`], where the harness has a breakpoint, looks at the system and
-//! writes the words of [`LOAD_PLAN`]; does that, calls [`load_done`], and begins again.
+//! After each start it waits until the recorder is ready or has no card, then appends a record and
+//! makes it durable. Each boot thereby shows that logging works. Then it calls [`load_ready`],
+//! where the harness has a breakpoint, inspects the system and writes the words of [`LOAD_PLAN`].
+//! The task does that work, calls [`load_done`], and begins again.
 //!
-//! What the recorder has accepted is in [`LOAD_SEEN`]: the harness looks there in the moment of a crash, and on the card
-//! after it.
+//! [`LOAD_SEEN`] says what the recorder has accepted. The harness reads it at the moment of a crash
+//! and compares it with the card afterwards.
 //!
-//! `unsafe` is used to export what the harness looks for.
+//! `unsafe` is used to export these symbols.
 
 #![no_std]
 #![no_main]
@@ -15,7 +16,7 @@
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU32, Ordering};
 use task_crashlog_api::{
-    CrashLog, CrashLogError, Level, PAGE_LEN, State, Status, Stream, UnsavedReason,
+    CrashLog, CrashLogError, Level, PAGE_LEN, RecorderState, Status, Stream, UnsavedReason,
 };
 use test_api::ask;
 use userlib::{hl, sys_send, task_slot};
@@ -25,17 +26,18 @@ task_slot!(SABOTEUR, saboteur);
 task_slot!(VICTIM, victim);
 task_slot!(FATAL, fatal);
 
-/// What the harness says: the work, ticks until the saboteur strikes (0 is never), and what the work needs.
+/// Written by the harness: the work, ticks until the saboteur strikes (0 is never), arguments of
+/// the work.
 #[unsafe(no_mangle)]
 static LOAD_PLAN: [AtomicU32; 8] = [const { AtomicU32::new(0) }; 8];
 
-/// What was seen: number of the last record accepted in this boot; number up to which all are durable; state of the
-/// recorder (see [`state`]); records on the card; code of the last error, or 0; 1 if the slot
-/// is empty.
+/// Read by the harness: sequence number of the last record accepted in this boot; number up to
+/// which all are durable; state of the recorder (see [`state`]); crashes on the card; code of the
+/// last error, or 0; 1 if the slot is empty.
 #[unsafe(no_mangle)]
 static LOAD_SEEN: [AtomicU32; 6] = [const { AtomicU32::new(0) }; 6];
 
-/// Questions to the recorder without a pause in between.
+/// Number of calls of `status` without a pause in between.
 const PATIENCE: u32 = 50;
 
 /// Payload of a record.
@@ -47,34 +49,35 @@ const IDLE: u32 = 0;
 const APPEND: u32 = 1;
 /// Appends (how many) records, then flushes; the strike is in the flush.
 const FLUSH: u32 = 2;
-/// Faults a task (0 `victim`, 1 `fatal`) by (operation, three arguments), and waits for the record of an oops.
+/// Faults a task (0 `victim`, 1 `fatal`) by (operation, three arguments), and waits until an oops
+/// is written.
 const FAULT: u32 = 3;
-/// Reads the description of the first record, its begin, and the newest page of the log.
+/// Reads the description of the first crash, its first bytes, and the newest page of the log.
 const READ: u32 = 4;
-/// Erases the record (number).
+/// Erases the crash (number).
 const ERASE: u32 = 5;
 /// Sleeps (milliseconds).
 const SLEEP: u32 = 6;
 
-/// The recorder is up; what next?
+/// The recorder is ready. The harness writes the plan.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn load_ready() {
     black_box(1);
 }
 
-/// The work is done, and no crash came.
+/// The work is done, without a crash.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn load_done() {
-    // Two functions that do the same would be made one.
+    // The two functions must differ, or the compiler would merge them.
     black_box(2);
 }
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
     let client = Client(CrashLog::from(CRASHLOG.get_task_id()));
-    client.wait(|status| status.state != State::Starting);
+    client.wait(|status| status.state != RecorderState::Starting);
     client.append();
     client.flush();
     loop {
@@ -98,7 +101,7 @@ fn seen(index: usize, value: u32) {
     }
 }
 
-/// Tells the saboteur when to strike.
+/// Tells the saboteur after how many ticks to strike.
 fn arm() {
     sys_send(
         SABOTEUR.get_task_id(),
@@ -144,15 +147,15 @@ impl Client {
             READ => {
                 arm();
                 let mut page = [0; PAGE_LEN];
-                let first = self.0.record_info(0);
+                let first = self.0.crash_info(0);
                 let sequence = first.map_or(0, |info| info.sequence);
-                note(self.0.read_record(sequence, 0, 0, &mut page).err());
+                note(self.0.read_crash(sequence, 0, 0, &mut page).err());
                 let newest = self.0.status().ok().and_then(|status| status.newest_page);
                 note(self.0.read_page(newest.unwrap_or(0), &mut page).err());
             }
             ERASE => {
                 arm();
-                note(self.0.erase_record(plan(2)).err());
+                note(self.0.erase_crash(plan(2)).err());
             }
             SLEEP => {
                 arm();
@@ -162,7 +165,7 @@ impl Client {
         }
     }
 
-    /// Appends one record whose bytes follow from its number.
+    /// Appends one record, whose bytes are derived from its number.
     fn append(&self) {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.load(Ordering::Relaxed) + 1;
@@ -184,8 +187,8 @@ impl Client {
         }
     }
 
-    /// Waits until the recorder says so. It is asked without a pause at first, so that little of the time that a strike can
-    /// hit is idle.
+    /// Waits until the status fulfils a condition. At first it asks without a pause, so that the
+    /// system is seldom idle when a strike hits it.
     fn wait(&self, done: impl Fn(&Status) -> bool) {
         for tries in 0.. {
             if self.0.status().is_ok_and(|status| done(&status)) {
@@ -197,28 +200,28 @@ impl Client {
         }
     }
 
-    /// Takes down what the recorder says.
+    /// Copies the recorder's status into [`LOAD_SEEN`].
     fn look(&self) {
         if let Ok(status) = self.0.status() {
             seen(2, state(&status.state));
             seen(3, status.records);
-            let no_card = status.state == State::RamOnly(UnsavedReason::NoCard);
+            let no_card = status.state == RecorderState::RamOnly(UnsavedReason::NoCard);
             seen(5, no_card.into());
         }
     }
 }
 
 fn is_ram_only(status: &Status) -> bool {
-    matches!(status.state, State::RamOnly(_))
+    matches!(status.state, RecorderState::RamOnly(_))
 }
 
-/// The state as a number that the harness knows.
-fn state(state: &State) -> u32 {
+/// The state as a number, for the harness.
+fn state(state: &RecorderState) -> u32 {
     match state {
-        State::Starting => 1,
-        State::Ready => 2,
-        State::RamOnly(_) => 3,
-        State::Suspended => 4,
+        RecorderState::Starting => 1,
+        RecorderState::Ready => 2,
+        RecorderState::RamOnly(_) => 3,
+        RecorderState::Suspended => 4,
     }
 }
 

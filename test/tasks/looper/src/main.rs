@@ -1,4 +1,5 @@
-//! A task that always fails in the same way, so many milliseconds after its start.
+//! A task that fails in the same way each time, a configured number of milliseconds after its
+//! start.
 
 #![no_std]
 #![no_main]

@@ -1,7 +1,8 @@
-//! Sends the recorder what no client should.
+//! Sends malformed messages to the recorder.
 //!
-//! The suite says what to send. It is answered before that, as this task may not survive it: the recorder's answer to
-//! most of this is a reply fault. If the task lives, operation 2 answers code, length and first word of what came back.
+//! The suite says what to send. This task replies to the suite before it sends, because the
+//! recorder answers most of these messages with a reply fault. If the task is not faulted,
+//! operation 2 returns code, length and first word of the reply.
 //!
 //! `unsafe` makes a lease of memory that is not this task's.
 
@@ -13,7 +14,7 @@ use userlib::{Lease, TaskId, sys_recv_open, sys_reply, sys_send, task_slot};
 
 task_slot!(CRASHLOG, crashlog);
 
-/// The kernel's text: nobody may lend it.
+/// The kernel's text, which no task may lend.
 const FOREIGN: usize = 0x8010_0000;
 /// Longest message and lease, in bytes.
 const BUFFER: usize = 512;
@@ -34,8 +35,8 @@ fn main() -> ! {
     }
 }
 
-/// Sends a message: operation, length, reply capacity, number of leases, length and kind of the leases (0 to read, 1 to
-/// write, 2 not ours), first word of the message.
+/// Sends a message: operation, length, reply capacity, number of leases, length and kind of the
+/// leases (0 to read, 1 to write, 2 memory of the kernel), first word of the message.
 fn send(
     target: TaskId,
     [
@@ -62,7 +63,8 @@ fn send(
         0 => Lease::read_only(lent.get(..lease_length).unwrap_or(&[])),
         1 => Lease::write_only(lent_to_write.get_mut(..lease_length).unwrap_or(&mut [])),
         _ => {
-            // SAFETY: the slice is never read here; the kernel looks at it when the recorder borrows, and objects.
+            // SAFETY: the slice is never read here. The kernel checks it when the recorder borrows,
+            // and faults this task.
             Lease::read_only(unsafe {
                 core::slice::from_raw_parts(FOREIGN as *const u8, lease_length)
             })

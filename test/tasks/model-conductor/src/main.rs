@@ -1,4 +1,4 @@
-//! Starts the workers for seed after seed and prints the hash of what they wrote.
+//! Starts the workers for one seed after the other and prints a hash of their log.
 //!
 //! Commands on the serial line: `run FIRST COUNT MASK` prints a line for each seed, `show SEED 1 MASK` also prints
 //! each entry of the log. All numbers are hexadecimal. Lines that the harness reads:
@@ -24,7 +24,8 @@ struct Line(Uart);
 impl Write for Line {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
         for byte in text.bytes() {
-            // Instructions are counted, so the machine's time says nothing about how fast the harness reads.
+            // With counted instructions the machine's time does not depend on how fast the harness
+            // reads.
             for _ in 0..1_000 {
                 if self.0.transmit(byte).is_ok() {
                     break;
@@ -37,7 +38,8 @@ impl Write for Line {
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only place that takes it.
+    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only
+    // `Uart` for it.
     let mut uart = unsafe { Uart::new(UART5_ADDRESS) };
     uart.configure(115_200);
     let mut out = Line(uart);
@@ -93,17 +95,17 @@ fn perform(seed: u64, mask: u64, show: bool, out: &mut Line) {
     for worker in 0..WORKERS {
         write(LOG::LIVES + worker, 0);
     }
-    // Nothing of the last seed may be left: who waits for whom, what is posted.
+    // No waiting task and no notification of the last seed may be left.
     for worker in 1..=WORKERS {
         kipc::reinit_task(worker, false);
     }
     let before: [TaskId; WORKERS] = core::array::from_fn(|worker| current(worker + 1));
-    // From one tick to the next, so that none comes between.
+    // The program begins just after a tick, so that it is over before the next one.
     hl::sleep_for(1);
     for worker in 1..=WORKERS {
         kipc::reinit_task(worker, true);
     }
-    // Everybody is more important than this task: when it runs again, all have done what they can.
+    // All workers are more important than this task: when it runs again, none of them can go on.
     hl::sleep_for(1);
 
     let entries = read(LOG::COUNT) as usize;
@@ -151,6 +153,6 @@ fn read(word: usize) -> u32 {
 }
 
 fn write(word: usize, value: u32) {
-    // SAFETY: as above; nothing of Rust lies in the region.
+    // SAFETY: as above; no Rust value lies in the region.
     unsafe { (LOG::BASE as *mut u32).add(word).write_volatile(value) };
 }

@@ -1,4 +1,4 @@
-//! Takes note of faults and does nothing about them: the workers restart each other.
+//! Receives fault notifications and does nothing else: the workers restart each other.
 
 #![no_std]
 #![no_main]

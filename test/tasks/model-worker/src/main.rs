@@ -1,6 +1,6 @@
-//! Runs the program of a seed and writes down what each system call returned.
+//! Runs the program of a seed and logs the result of each system call.
 //!
-//! `unsafe` for the shared log, and for system calls with wrong arguments, which are half of what this is for.
+//! `unsafe` is used for the shared log, and for system calls with wrong arguments.
 
 #![no_std]
 #![no_main]
@@ -8,11 +8,11 @@
 use test_model::{BUFFER, Bad, Kind, LIVES, LOG, Op, Who, pattern, program, sum};
 use userlib::{Kipcnum, Sysnum, TaskId, sys_recv_notification, sys_refresh_task_id};
 
-/// Memory that is not ours: the kernel's text.
+/// Memory of another program: the kernel's text.
 const FOREIGN: u32 = 0x8010_0000;
-/// The start of a slice that wraps, and the length that makes it.
+/// Start and length of a slice that wraps around the end of the address space.
 const WRAPPING: [u32; 2] = [0xffff_fff0, 0x20];
-/// Marks the source of a closed receive.
+/// Flag in the argument that names the source of a closed receive.
 const CLOSED: u32 = 1 << 31;
 
 /// Buffers that operations use, in ordinary memory.
@@ -25,7 +25,7 @@ struct Buffers {
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    // One crate, four tasks: the slot says which of them this is.
+    // Four tasks have this crate. The slot says which of them this one is.
     let me = whoami();
     let worker = me - 1;
     let lives = read(LOG::LIVES + worker) + 1;
@@ -54,7 +54,7 @@ fn address(of: &[u8]) -> u32 {
     of.as_ptr().addr() as u32
 }
 
-/// A slice as the kernel gets it.
+/// A slice as it is passed to the kernel.
 fn slice(of: &[u8], len: usize, bad: Bad) -> [u32; 2] {
     match bad {
         Bad::No => [address(of), len as u32],
@@ -220,7 +220,7 @@ fn operate(me: usize, at: usize, op: Op, last: &mut Option<TaskId>) {
     }
 }
 
-/// A request to the kernel; writes down code, length and the sum of a response if there is one.
+/// A kernel IPC request; logs code, length, and the checksum of the response if there is one.
 fn kernel(me: usize, at: usize, operation: Kipcnum, request: &[u8]) {
     let mut response = [0; 16];
     let (code, length) = userlib::sys_send(
@@ -238,7 +238,7 @@ fn kernel(me: usize, at: usize, operation: Kipcnum, request: &[u8]) {
 fn who(who: Who, last: Option<TaskId>) -> Option<TaskId> {
     let named = |index: u8| {
         let id = TaskId(index.into());
-        if index == test_model::NOBODY {
+        if index == test_model::NO_SUCH_TASK {
             id
         } else {
             sys_refresh_task_id(id)
@@ -255,7 +255,7 @@ fn who(who: Who, last: Option<TaskId>) -> Option<TaskId> {
     })
 }
 
-/// Memory that the kernel may have written behind the compiler's back.
+/// Memory that the kernel may have written, which the compiler does not know.
 fn seen(bytes: &[u8]) -> &[u8] {
     core::hint::black_box(bytes)
 }
@@ -270,11 +270,11 @@ fn read(word: usize) -> u32 {
 }
 
 fn write(word: usize, value: u32) {
-    // SAFETY: as above; nothing of Rust lies in the region.
+    // SAFETY: as above; no Rust value lies in the region.
     unsafe { (LOG::BASE as *mut u32).add(word).write_volatile(value) };
 }
 
-/// Appends an entry. Tasks do not interrupt each other but in system calls, so the count is exact.
+/// Appends an entry. Workers are switched only in system calls, so the count is exact.
 fn log(me: usize, at: u32, values: &[u32]) {
     let count = read(LOG::COUNT) as usize;
     write(LOG::COUNT, count as u32 + 1);
@@ -293,8 +293,8 @@ fn log(me: usize, at: u32, values: &[u32]) {
 /// Makes a system call; r4 to r10 after it.
 fn call(number: u32, [a, b, c, d, e, f, g]: [u32; 7]) -> [u32; 7] {
     let mut block = [number, a, b, c, d, e, f, g];
-    // SAFETY: the block is ours. Buffers that the kernel may write live in the caller and are looked at again only
-    // through `seen`.
+    // SAFETY: the block is this task's. Buffers that the kernel may write belong to the caller,
+    // which reads them again only through `seen`.
     unsafe { system_call(core::hint::black_box(&mut block)) };
     let [_, a, b, c, d, e, f, g] = core::hint::black_box(block);
     [a, b, c, d, e, f, g]
@@ -303,7 +303,8 @@ fn call(number: u32, [a, b, c, d, e, f, g]: [u32; 7]) -> [u32; 7] {
 /// Number and r4..r10 come from the block, r4..r10 go back to it after the number.
 ///
 /// # Safety
-/// `block` is valid for reads and writes; the system call keeps Rust's promises about this task's memory.
+/// `block` is valid for reads and writes, and the system call writes only memory of this task that
+/// may be written.
 #[unsafe(naked)]
 unsafe extern "C" fn system_call(block: &mut [u32; 8]) {
     core::arch::naked_asm!(

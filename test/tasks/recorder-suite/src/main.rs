@@ -1,7 +1,8 @@
 //! The cases of the recorder's test image: its operations, and what happens to clients that misuse them.
 //!
-//! Prints what the harness reads: `case NAME: ok`, `case NAME: FAILED: WHY`, at the end `finished: N cases`. The card is
-//! written only on `flush` (see the image's `app.toml`), so that what is in RAM and what is on the card is known.
+//! It prints lines for the harness: `case NAME: ok`, `case NAME: FAILED: WHY`, at the end
+//! `finished: N cases`. The card is written only on `flush` (see the image's `app.toml`), so that
+//! the cases know what is in RAM and what is on the card.
 //!
 //! The one `unsafe` block claims the UART.
 
@@ -13,13 +14,13 @@ mod operations;
 
 use core::fmt::Write;
 use drv_ast2600_uart::{UART5_ADDRESS, Uart};
-use task_crashlog_api::{CrashLog, State};
+use task_crashlog_api::{CrashLog, RecorderState};
 use userlib::{TaskId, hl, sys_recv_notification, sys_refresh_task_id, task_slot};
 
 task_slot!(CRASHLOG, crashlog);
 task_slot!(MISUSER, misuser);
 
-/// What a case found wrong: the line, and what was expected there.
+/// The failure of a case: the line, and the condition that does not hold.
 struct Wrong(u32, &'static str);
 
 /// Ends the case if the condition does not hold.
@@ -32,12 +33,13 @@ macro_rules! expect {
     };
 }
 
-/// A name, and what it runs.
+/// A name and a function.
 type Case = (&'static str, fn(&CrashLog) -> Result<(), Wrong>);
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only place that takes it.
+    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only
+    // `Uart` for it.
     let mut uart = unsafe { Uart::new(UART5_ADDRESS) };
     uart.configure(115_200);
     let recorder = CrashLog::from(CRASHLOG.get_task_id());
@@ -46,7 +48,7 @@ fn main() -> ! {
     let first: Case = ("recorder: it finds its card", starts);
     for (name, case) in core::iter::once(&first).chain(groups.into_iter().flatten()) {
         count += 1;
-        // What cannot be printed is missed by the harness, which says so.
+        // If the line cannot be printed, the harness reports that it is missing.
         let _ = match case(&recorder) {
             Ok(()) => writeln!(uart, "case {name}: ok"),
             Err(Wrong(line, what)) => writeln!(uart, "case {name}: FAILED: line {line}: {what}"),
@@ -62,7 +64,7 @@ fn starts(recorder: &CrashLog) -> Result<(), Wrong> {
     for _ in 0..500 {
         if recorder
             .status()
-            .is_ok_and(|status| status.state == State::Ready)
+            .is_ok_and(|status| status.state == RecorderState::Ready)
         {
             return Ok(());
         }
@@ -71,7 +73,7 @@ fn starts(recorder: &CrashLog) -> Result<(), Wrong> {
     Err(Wrong(line!(), "the recorder is ready within five seconds"))
 }
 
-/// The recorder as it lives now: another generation is another life.
+/// The recorder's present task id. It has another generation after a restart.
 fn generation() -> TaskId {
     sys_refresh_task_id(CRASHLOG.get_task_id())
 }

@@ -1,4 +1,5 @@
-//! Clients that misuse the recorder are faulted or get an error, as Idol defines; the recorder lives on.
+//! Clients that misuse the recorder are faulted or get an error, as Idol defines. The recorder is
+//! not restarted.
 
 use crate::{CRASHLOG, Case, MISUSER, Wrong, expect, generation};
 use task_crashlog_api::{CrashLog, Level, Stream};
@@ -21,13 +22,13 @@ pub const CASES: &[Case] = &[
     ("misuse: crashes of one task are recorded", recorded),
 ];
 
-/// Operations, as idl/crashlog.idol numbers them.
+/// Numbers of the operations, in the order of idl/crashlog.idol.
 const APPEND: u32 = 1;
 const STATUS: u32 = 3;
 const ERASE_RECORD: u32 = 6;
 const KERNEL_TEXT: u32 = 0x8010_0000;
 
-/// What the misuser is to send; a correct `append` but for what a case changes.
+/// The message that the misuser sends: a correct `append`, except for what a case changes.
 #[derive(Copy, Clone)]
 struct Message {
     operation: u32,
@@ -54,7 +55,8 @@ fn misuser() -> TaskId {
     sys_refresh_task_id(MISUSER.get_task_id())
 }
 
-/// Has the misuser send. It has done so, or is faulted, when this returns: it is more important than this task.
+/// Makes the misuser send. It has sent, or is faulted, when this returns, because it is more
+/// important than this task.
 fn send(message: Message) {
     let Message {
         operation,
@@ -80,7 +82,7 @@ fn send(message: Message) {
     );
 }
 
-/// How the misuser is; if it is faulted it is restarted.
+/// The state of the misuser. If it is faulted, it is restarted.
 fn fault() -> Option<FaultInfo> {
     let task = misuser();
     match kipc::read_task_status(task.index()) {
@@ -92,7 +94,7 @@ fn fault() -> Option<FaultInfo> {
     }
 }
 
-/// Expects a reply fault of this kind, and the recorder to be as before.
+/// Expects a reply fault with this reason, and that the recorder was not restarted.
 fn refused(message: Message, reason: ReplyFaultReason) -> Result<(), Wrong> {
     let before = generation();
     send(message);
@@ -101,7 +103,7 @@ fn refused(message: Message, reason: ReplyFaultReason) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Whether another client than this task gets a record in.
+/// Is a record of another client than this task accepted?
 pub fn another_client_appends() -> bool {
     send(CORRECT);
     let (code, [result, length, ..]) = ask(misuser(), 2, []);
@@ -212,7 +214,7 @@ fn lease_foreign(_: &CrashLog) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// REQ: P9, X7: only who is named in the configuration may erase.
+/// REQ: P9, X7: only tasks that are named in the configuration may erase.
 fn not_allowed(_: &CrashLog) -> Result<(), Wrong> {
     refused(
         Message {
@@ -240,7 +242,7 @@ fn correct(recorder: &CrashLog) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// REQ: P5: faults that do not restart the system are recorded if the configuration says so.
+/// REQ: P5: faults that do not restart the system are written if the configuration says so.
 fn recorded(recorder: &CrashLog) -> Result<(), Wrong> {
     for _ in 0..500 {
         if recorder.status().is_ok_and(|status| status.records > 0) {
@@ -248,7 +250,7 @@ fn recorded(recorder: &CrashLog) -> Result<(), Wrong> {
         }
         hl::sleep_for(10);
     }
-    let info = recorder.record_info(0);
+    let info = recorder.crash_info(0);
     expect!(info.is_ok_and(|info| info.name.as_str() == "misuser"));
     expect!(
         recorder

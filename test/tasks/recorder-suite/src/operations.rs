@@ -1,7 +1,9 @@
-//! What the operations promise.
+//! What the operations guarantee.
 
 use crate::{Case, Wrong, expect};
-use task_crashlog_api::{CrashLog, CrashLogError, Level, PAGE_LEN, RECORD_MAX, State, Stream};
+use task_crashlog_api::{
+    CrashLog, CrashLogError, Level, PAGE_LEN, RECORD_MAX, RecorderState, Stream,
+};
 use userlib::{hl, sys_get_timer};
 
 pub const CASES: &[Case] = &[
@@ -21,7 +23,7 @@ fn append(recorder: &CrashLog, data: &[u8]) -> Result<u32, CrashLogError> {
     recorder.append(Stream::Event, Level::Info, 0, data)
 }
 
-/// What the recorder says that it is doing.
+/// The recorder's state.
 fn state(recorder: &CrashLog) -> Option<State> {
     recorder.status().ok().map(|status| status.state)
 }
@@ -30,7 +32,7 @@ fn state(recorder: &CrashLog) -> Option<State> {
 fn suspended(recorder: &CrashLog) -> bool {
     (0..200).any(|_| {
         hl::sleep_for(10);
-        state(recorder) == Some(State::Suspended)
+        state(recorder) == Some(RecorderState::Suspended)
     })
 }
 
@@ -38,21 +40,21 @@ fn suspended(recorder: &CrashLog) -> bool {
 fn suspend(recorder: &CrashLog) -> Result<(), Wrong> {
     expect!(recorder.flush().is_ok());
     expect!(suspended(recorder));
-    // A record goes into RAM: it needs no card.
+    // A record is accepted into RAM without the card.
     let text = b"\0accepted while the card was suspended";
     let accepted = append(recorder, text);
     expect!(accepted.is_ok());
     hl::sleep_for(50);
-    expect!(state(recorder) == Some(State::Suspended));
-    // Whatever needs the card resumes it.
+    expect!(state(recorder) == Some(RecorderState::Suspended));
+    // An operation that needs the card resumes it.
     expect!(recorder.flush().ok() >= accepted.ok());
-    expect!(state(recorder) == Some(State::Ready));
+    expect!(state(recorder) == Some(RecorderState::Ready));
     expect!(suspended(recorder));
     let newest = recorder.status().ok().and_then(|status| status.newest_page);
     let mut page = [0; PAGE_LEN];
     expect!(recorder.read_page(newest.unwrap_or_default(), &mut page) == Ok(()));
     expect!(page.windows(text.len()).any(|window| window == text));
-    expect!(state(recorder) == Some(State::Ready));
+    expect!(state(recorder) == Some(RecorderState::Ready));
     expect!(suspended(recorder));
     expect!(
         recorder
@@ -134,15 +136,16 @@ fn no_such_page(recorder: &CrashLog) -> Result<(), Wrong> {
 
 fn no_such_record(recorder: &CrashLog) -> Result<(), Wrong> {
     expect!(recorder.status().is_ok_and(|status| status.records == 0));
-    expect!(recorder.record_info(0).err() == Some(CrashLogError::NoSuchRecord));
-    expect!(recorder.record_info(u32::MAX).err() == Some(CrashLogError::NoSuchRecord));
-    expect!(recorder.read_record(1, 0, 0, &mut [0; 16]) == Err(CrashLogError::NoSuchRecord));
-    // This task may erase; there is only nothing to erase.
-    expect!(recorder.erase_record(1) == Err(CrashLogError::NoSuchRecord));
+    expect!(recorder.crash_info(0).err() == Some(CrashLogError::NoSuchCrash));
+    expect!(recorder.crash_info(u32::MAX).err() == Some(CrashLogError::NoSuchCrash));
+    expect!(recorder.read_crash(1, 0, 0, &mut [0; 16]) == Err(CrashLogError::NoSuchCrash));
+    // This task may erase, but there is nothing to erase.
+    expect!(recorder.erase_crash(1) == Err(CrashLogError::NoSuchCrash));
     Ok(())
 }
 
-/// REQ: X7: who has used up his share is told so at once, loses nothing that was accepted, and others are not affected.
+/// REQ: X7: a client that has used up its quota gets `Full` at once, loses no accepted record, and
+/// does not affect others.
 fn quota(recorder: &CrashLog) -> Result<(), Wrong> {
     expect!(recorder.flush().is_ok());
     let bytes = [b'q'; RECORD_MAX];
@@ -159,14 +162,14 @@ fn quota(recorder: &CrashLog) -> Result<(), Wrong> {
     }
     expect!(refused == Some(CrashLogError::Full));
     expect!(append(recorder, &[]).is_err() || append(recorder, &bytes) == Err(CrashLogError::Full));
-    // The other client has a share of its own.
+    // The other client has a quota of its own.
     expect!(crate::misuse::another_client_appends());
     expect!(recorder.flush().is_ok_and(|durable| durable >= last));
     expect!(append(recorder, &bytes).is_ok());
     Ok(())
 }
 
-/// REQ: C2: accepting is a matter of microseconds, also for many records.
+/// REQ: C2: a record is accepted within microseconds, also when there are many.
 fn never_waits(recorder: &CrashLog) -> Result<(), Wrong> {
     for _ in 0..3 {
         expect!(recorder.flush().is_ok());
@@ -174,7 +177,7 @@ fn never_waits(recorder: &CrashLog) -> Result<(), Wrong> {
         for _ in 0..3 {
             expect!(append(recorder, b"\0quick").is_ok());
         }
-        // A tick or two may pass by chance, and a host that is busy adds some.
+        // One or two ticks may pass by chance, and more on a busy host.
         expect!(sys_get_timer().now - begun < 50);
     }
     Ok(())

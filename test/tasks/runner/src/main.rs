@@ -1,8 +1,8 @@
-//! Supervisor of the kernel's test image: sees every fault, prints the results.
+//! Supervisor of the kernel's test image: receives every fault, prints the results.
 //!
-//! Each case begins with fresh assists. A case ends when the suite says that it passed, when the suite faults, or when
-//! its time is up; the last two are failures, and the suite is restarted and asks for the next case. The lines that
-//! the harness reads:
+//! Each case begins with fresh assists. A case ends when the suite says that it passed, when the
+//! suite faults, or when its time is up. The last two are failures; the suite is then restarted and
+//! asks for the next case. The harness reads these lines:
 //!
 //! ```text
 //! case NAME: ok
@@ -24,26 +24,26 @@ use userlib::{
 };
 use userlib::{set_timer_relative, sys_recv_open, sys_reply, sys_set_timer};
 
-// By index: a supervisor sends to nobody, so it has no task slots.
+// By index: a supervisor never sends, so it has no task slots.
 const SUITE: usize = Task::suite as usize;
 const FIRST: usize = Task::assist as usize;
 const SECOND: usize = Task::second as usize;
 const THIRD: usize = Task::third as usize;
 
-/// How long a case may take, in milliseconds.
+/// Time limit of a case in milliseconds.
 const LIMIT: u32 = 10_000;
 
 /// Longest name of a case.
 const NAME_MAX: usize = 64;
 
-/// What is known about an assist's faults in this case.
+/// The faults of an assist in this case.
 #[derive(Copy, Clone, Default)]
 struct Faults {
     count: u32,
     last: Option<FaultInfo>,
 }
 
-/// Which of the assists the task with this index is.
+/// The number of the assist that has this task index.
 fn assist(index: usize) -> Option<usize> {
     [FIRST, SECOND, THIRD]
         .iter()
@@ -57,13 +57,14 @@ struct Runner {
     running: bool,
     next: u32,
     hold: bool,
-    /// Of the three assists.
+    /// The faults of the three assists.
     faults: [Faults; 3],
 }
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only place that takes it.
+    // SAFETY: app.toml maps this UART to this task alone, as device memory, and this is the only
+    // `Uart` for it.
     let mut uart = unsafe { Uart::new(UART5_ADDRESS) };
     uart.configure(115_200);
     let mut runner = Runner {
@@ -202,7 +203,8 @@ impl Runner {
                 self.fail(format_args!("task {task}: {fault:?}"));
                 continue;
             };
-            // A task on hold is found again at each fault of another one.
+            // A task on hold is still faulted, so the search finds it at each fault of another
+            // task.
             if self.hold && faults.last.is_some() {
                 continue;
             }
@@ -214,7 +216,7 @@ impl Runner {
         }
     }
 
-    /// Prints one line. What cannot be printed is missed by the harness, which says so.
+    /// Prints one line. If it cannot be printed, the harness reports that it is missing.
     fn say(&mut self, text: core::fmt::Arguments<'_>) {
         let _ = OneLine(&mut self.uart).write_fmt(text);
         put(&mut self.uart, b'\r');
@@ -222,7 +224,7 @@ impl Runner {
     }
 }
 
-/// Text without line ends: a panic's message has some.
+/// Text without line feeds, which a panic message may have.
 struct OneLine<'a>(&'a mut Uart);
 
 impl Write for OneLine<'_> {
@@ -234,8 +236,8 @@ impl Write for OneLine<'_> {
     }
 }
 
-/// Sends a byte. Where instructions are counted the machine's time says nothing about how fast the harness reads, so
-/// this is more patient than the driver.
+/// Sends a byte. With counted instructions the machine's time does not depend on how fast the
+/// harness reads, so the time limit is longer than the driver's.
 fn put(uart: &mut Uart, byte: u8) {
     for _ in 0..1_000 {
         if uart.transmit(byte).is_ok() {

@@ -1,15 +1,18 @@
-//! Strikes at an exact moment, whatever the system is doing then.
+//! Strikes at an exact instruction of the system.
 //!
-//! A hardware timer of the SoC interrupts after a number of its ticks, and this task, more important than all but the
-//! supervisor, does what the harness has told it: it crashes, faults another task, or lets the harness act from outside.
-//! The harness runs the machine at one instruction for each 32 ns of guest time and sets the timer's clock to 100 MHz. So
-//! each instruction outside the kernel, which is never interrupted, is reached by some number of ticks, and by the same
-//! number in each run.
+//! A hardware timer of the SoC interrupts after a number of its ticks. This task, which only the
+//! supervisor precedes in importance, then does what the harness has told it: it crashes, faults
+//! another task, or lets the harness act from outside. The harness runs the machine at one
+//! instruction for each 32 ns of guest time and sets the timer's clock to 100 MHz. Each instruction
+//! outside of the kernel, which is never interrupted, is therefore reached by some number of ticks,
+//! and by the same number in each run.
 //!
-//! The harness has breakpoints on [`saboteur_start`] and [`saboteur_strike`] and writes the words of [`SABOTEUR_PLAN`].
-//! The timer interrupts once in a boot: in QEMU's model its interrupt line then stays as it is.
+//! The harness has breakpoints on [`saboteur_start`] and [`saboteur_strike`] and writes the words
+//! of [`SABOTEUR_PLAN`]. The timer interrupts once in each boot, because its interrupt line stays
+//! high in QEMU's model.
 //!
-//! `unsafe` is used to export what the harness looks for, for the timer's registers, and for the store that crashes.
+//! `unsafe` is used to export these symbols, for the timer's registers, and for the store that
+//! crashes.
 
 #![no_std]
 #![no_main]
@@ -20,33 +23,35 @@ use userlib::{kipc, sys_irq_control, sys_recv_open, sys_reply};
 
 /// First register of the timers.
 const TIMERS: usize = 0x1e78_2000;
-/// Where timer 1 begins.
+/// Offset of timer 1's reload register.
 const RELOAD: usize = 0x04;
-/// Where timer 1 interrupts on its way to zero.
+/// Offsets of timer 1's match registers: it interrupts when its count, which goes down, reaches one
+/// of them.
 const MATCH: [usize; 2] = [0x08, 0x0c];
-/// So many ticks are left then. There is another interrupt at zero, which in QEMU's model takes the first one back; it is
-/// half a minute away.
+/// Ticks that are left at the strike. There is another interrupt at zero, which in QEMU's model
+/// withdraws the first one, so it has to be after the end of any test.
 const LEFT: u32 = 1 << 30;
-/// Four bits for each timer.
+/// Offset of the control register, which has four bits for each timer.
 const CONTROL: usize = 0x30;
-/// Timer 1 counts the bus clock down.
+/// Control bit that starts timer 1 on the bus clock.
 const START: u32 = 1 << 0;
 
-/// What the harness says: ticks from the start of this task to the strike (0 is none), the deed, its argument.
+/// Written by the harness: ticks from the start of this task to the strike (0 is none), the action,
+/// its argument.
 #[unsafe(no_mangle)]
 static SABOTEUR_PLAN: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
 
-/// Nothing: the harness acts.
+/// No action of this task: the harness acts.
 const NOTHING: u32 = 0;
-/// Store to the address that the argument says.
+/// Store to the address in the argument.
 const STORE: u32 = 1;
-/// Fault the task with the index that the argument says.
+/// Fault the task whose index is the argument.
 const FAULT_TASK: u32 = 2;
-/// Fault that task, and then this one too.
+/// Fault that task, then this one.
 const FAULT_BOTH: u32 = 3;
 /// Panic.
 const PANIC: u32 = 4;
-/// Jump to the address that the argument says: a crash at another place each time.
+/// Jump to the address in the argument. It allows crashes at different places.
 const JUMP: u32 = 5;
 
 /// The task starts.
@@ -56,11 +61,11 @@ extern "C" fn saboteur_start() {
     black_box(1);
 }
 
-/// The moment has come.
+/// The strike.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn saboteur_strike() {
-    // Two functions that do the same would be made one.
+    // The two functions must differ, or the compiler would merge them.
     black_box(2);
 }
 
@@ -82,14 +87,14 @@ fn main() -> ! {
     }
 }
 
-/// One of the words that the harness wrote.
+/// A word of the plan.
 fn plan(index: usize) -> u32 {
     SABOTEUR_PLAN
         .get(index)
         .map_or(0, |word| word.load(Ordering::Relaxed))
 }
 
-/// Strikes in so many ticks; 0 is never.
+/// Strikes after this number of ticks; 0 is never.
 fn arm(ticks: u32) {
     set(CONTROL, 0);
     if ticks != 0 {

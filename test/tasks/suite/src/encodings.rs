@@ -2,7 +2,7 @@
 
 use crate::Case;
 use crate::support::{
-    KERNEL_TEXT, NOBODY, assist, brought, call_after, call_back, first, foreign, hold, id,
+    KERNEL_TEXT, NO_SUCH_TASK, assist, brought, call_after, call_back, first, foreign, hold, id,
     last_fault, myself, scratch, second, system_call, system_call_faults, third, usage,
 };
 use test_api::{REPORT, ask, assist, message, runner};
@@ -55,7 +55,7 @@ fn index(task: TaskId) -> [u8; 4] {
     (task.index() as u32).to_le_bytes()
 }
 
-/// The kernel as SEND takes it.
+/// The first argument of SEND for a kernel IPC request.
 fn kernel(operation: Kipcnum) -> u32 {
     id(TaskId::KERNEL) << 16 | operation as u32
 }
@@ -74,7 +74,7 @@ fn trailing() {
     answers(1, long.as_flattened(), &[0, 4, 0]);
 }
 
-/// Neither well-formed nor there.
+/// The lease table is malformed, then absent.
 fn leases() {
     let place = scratch([first().index() as u32, 0xeeee_eeee]);
     let arguments = [
@@ -88,7 +88,7 @@ fn leases() {
     ];
     let [code, length, ..] = system_call(Sysnum::Send, arguments);
     assert_eq!((code, length), (0, 2));
-    // Runnable: it is the one that asked.
+    // The state is runnable: this task has made the call.
     assert_eq!(assist(assist::READ, [place + 4])[0], 0xeeee_0100);
 }
 
@@ -135,7 +135,8 @@ fn states() {
     answers(1, &index(second()), &[0, 4, 1, 0xff, 0xff]);
 }
 
-/// Faulted, the fault, and the state before it: runnable unless the fault came from another.
+/// Encoding of the faulted state: the fault, and the state before it, which is runnable unless
+/// another task injected it.
 fn faults() {
     hold();
     let [m0, m1] = myself().0.to_le_bytes();
@@ -160,8 +161,8 @@ fn faults() {
         ),
     ];
     for (operation, arguments, wanted) in cases {
-        // The second asks the first, so that we do not wait for a task that is held.
-        // A reply is to the second, which waits for it.
+        // The second asks the first, so that this task does not wait for a task that stays faulted.
+        // The reply goes to the second, which waits for it.
         let is_reply = arguments[0] == Sysnum::Reply as u32;
         let arguments = if is_reply { reply(second()) } else { arguments };
         let place = scratch_of_second(arguments);
@@ -176,7 +177,7 @@ fn faults() {
             kipc::reinit_task(task.index(), true);
         }
     }
-    // Restarted, it has to run to wait again.
+    // After its restart it has to run before it waits again.
     assist(assist::ECHO, [1]);
     kipc::fault_task(first().index());
     answers(1, &index(first()), &[1, 9, m0, m1, 4, 0]);
@@ -187,7 +188,7 @@ fn faults() {
     answers(1, &index(first()), &[1, 10, m0, m1, 3, 3, m0, m1]);
 }
 
-/// As `scratch`, in the second assist.
+/// As [`scratch`], in the second assist.
 fn scratch_of_second<const N: usize>(words: [u32; N]) -> u32 {
     let (_, [_, _, _, _, scratch, ..]) = ask(second(), assist::PLACES, []);
     for (address, word) in (scratch..).step_by(4).zip(words) {
@@ -204,7 +205,7 @@ fn bad_bool() {
     }
 }
 
-/// The second is in the middle of serving the first.
+/// The second is serving the first.
 fn in_reply() {
     let server = second();
     // NAP sleeps, so the first waits for a reply.
@@ -226,7 +227,8 @@ fn faulted_peer() {
     kipc::fault_task(first().index());
     kipc::reinit_task(second().index(), true);
     let (_, _, bytes) = call(1, &index(first()));
-    // Injected, and before it the first waited for the reply of the second as it then was.
+    // The fault is injected; before it, the first waited for the reply of the second's earlier
+    // generation.
     assert_eq!((bytes[0], bytes[1], bytes[4]), (1, 9, 3));
     assert_eq!(last_fault(first().index()).0, 1);
 }
@@ -262,7 +264,7 @@ fn self_stop() {
     answers(1, &index(first()), &[0, 0]);
 }
 
-/// Upstream's documents promise otherwise; its code does this.
+/// Upstream's documents say something else; its code does this.
 fn peers_stay() {
     hold();
     let peer = second();
@@ -311,7 +313,7 @@ fn dump_region() {
     assert_eq!((words[0], words[1]), (record.base, record.size));
     answers(6, request(100).as_flattened(), &[0]);
     answers(6, request(u32::MAX).as_flattened(), &[0]);
-    let place = scratch([NOBODY, 0]);
+    let place = scratch([NO_SUCH_TASK, 0]);
     let arguments = [kernel(Kipcnum::GetTaskDumpRegion), place, 8, 0, 0, 0, 0];
     usage(Sysnum::Send, arguments, UsageError::TaskOutOfRange);
     // Devices are not dumped, DMA memory is.
@@ -326,7 +328,7 @@ fn dump_region() {
     assert!(dma);
 }
 
-/// What the supervisor reads of a task's memory.
+/// The supervisor reads a task's memory.
 fn dumped(task: TaskId, base: u32, size: u32) -> ([u8; REPORT], usize) {
     let mut bytes = [0; REPORT];
     let (code, length) = sys_send(
@@ -358,17 +360,17 @@ fn read_dump() {
 fn find_faulted() {
     hold();
     answers(9, &1_u32.to_le_bytes(), &[0; 4]);
-    answers(9, &NOBODY.to_le_bytes(), &[0; 4]);
+    answers(9, &NO_SUCH_TASK.to_le_bytes(), &[0; 4]);
     kipc::fault_task(second().index());
     answers(9, &1_u32.to_le_bytes(), &index(second()));
-    let place = scratch([NOBODY + 1]);
+    let place = scratch([NO_SUCH_TASK + 1]);
     let arguments = [kernel(Kipcnum::FindFaultedTask), place, 4, 0, 0, 0, 0];
     call_after(first(), Sysnum::Send, arguments);
     let fault = UsageError::TaskOutOfRange.into();
     assert_eq!(last_fault(first().index()), (1, Some(fault)));
 }
 
-/// Has the first panic with a message at an address, and leaves it so.
+/// Makes the first panic with a message at an address; it stays faulted.
 fn panicked(message: u32, length: u32) -> TaskId {
     call_after(first(), Sysnum::Panic, [message, length, 0, 0, 0, 0, 0]);
     let task = first();
@@ -381,7 +383,7 @@ fn bad_panic_buffer() {
     let task = panicked(KERNEL_TEXT, 4);
     let (code, length, _) = call(10, &index(task));
     assert_eq!((code, length), (2, 0));
-    // A message at no address is another way to be bad.
+    // A message at an address without memory is bad, too.
     kipc::reinit_task(task.index(), true);
     call_after(first(), Sysnum::Panic, [0xffff_fff0, 0x20, 0, 0, 0, 0, 0]);
     assert_eq!(call(10, &index(task)).0, 2);

@@ -1,4 +1,4 @@
-//! Who waits for whom, and who runs next: sections 2.4 to 2.8.
+//! Blocking and scheduling in message exchange: sections 2.4 to 2.8.
 
 use crate::Case;
 use crate::leases::with;
@@ -81,7 +81,7 @@ fn send_to_faulted() {
     kipc::fault_task(faulted.index());
     call_back(first(), faulted, assist::ECHO, 4);
     is(first(), SchedState::InSend(faulted));
-    // Only its restart tells.
+    // The call ends only when the task is restarted.
     kipc::fault_task(faulted.index());
     is(first(), SchedState::InSend(faulted));
     kipc::reinit_task(faulted.index(), true);
@@ -104,7 +104,7 @@ fn receiver_faulted() {
     assert_eq!(last_fault(first().index()).0, 0);
 }
 
-/// The second is more important than the first, and may send to it all the same.
+/// The second is more important than the first. It may send to it nevertheless.
 fn downhill() {
     call_back(second(), first(), assist::ECHO, 4);
     assert_eq!(brought(second()), (0, 4, 0xca11_bacc));
@@ -151,7 +151,8 @@ fn closed_peer_dies() {
     );
 }
 
-/// First and third are equals. The receiver is the second, between them in the task table: the third comes first.
+/// First and third have the same priority. The receiver is the second, between them in the task
+/// table, so the third comes first.
 fn equals() {
     kipc::reinit_task(third().index(), true);
     call_back(second(), myself(), 0x55, 4);
@@ -166,7 +167,7 @@ fn equals() {
     assert_eq!((brought(third()).2, brought(first()).2), (8, 9));
 }
 
-/// The second, which comes first, has a message that it does not own.
+/// The second, which comes first, sends a message from memory that is not its own.
 fn bad_senders() {
     let target = id(myself()) << 16 | 0x55;
     for (message, length, fault) in [
@@ -192,7 +193,7 @@ fn completes() {
     is(first(), SchedState::InRecv(None));
     assert_eq!(sys_post(first(), 4 | 16), 0);
     assert_eq!(brought(first()), (0, id(TaskId::KERNEL), 4));
-    // The rest is still there.
+    // The other bits are still pending.
     call_after(first(), Sysnum::Recv, [0, 0, 0xff, 0, 0, 0, 0]);
     assert_eq!(brought(first()), (0, id(TaskId::KERNEL), 8 | 16));
 }
@@ -202,7 +203,7 @@ fn reply_runs_on() {
     let received = sys_recv_open(&mut [0; 8], 0);
     is(second(), SchedState::InReply(myself()));
     sys_reply(received.sender, 3, &[1, 0, 0, 0]);
-    // It is more important than we are, and has not run.
+    // It is more important than this task, and has not run.
     is(second(), SchedState::Runnable);
     assert_eq!(brought(second()), (3, 4, 1));
 }
@@ -229,7 +230,7 @@ fn reply_fault_runs_on() {
     assert_eq!(first(), client);
 }
 
-/// The first waits for us; a reply from the second is none.
+/// The first waits for this task; a reply from the second is ignored.
 fn reply_from_another() {
     let client = first();
     call_back(client, myself(), 0x55, 4);
@@ -247,7 +248,7 @@ fn reply_from_another() {
     assert_eq!(brought(client).0, 5);
 }
 
-/// The first lends the second memory whose last bytes have no address.
+/// The first lends the second memory that wraps around the end of the address space.
 fn overflow() {
     let borrower = second();
     let place = scratch([LeaseAttributes::READ.bits(), 0xffff_fff0, 0x20, 0, 0x18, 4]);
@@ -263,7 +264,7 @@ fn overflow() {
         brought(first()).0,
         dead_response_code(second().generation())
     );
-    // Where the address can be made, it is the lender that lent what it does not have.
+    // If the address does not overflow, the lender is faulted for memory that is not its own.
     let borrower = second();
     let place = scratch([LeaseAttributes::READ.bits(), 0xffff_fff0, 0x20, 0, 0x8, 4]);
     let target = id(borrower) << 16 | u32::from(assist::BORROW_READ);
@@ -277,7 +278,7 @@ fn overflow() {
     assert_eq!(borrower, second());
 }
 
-/// The lender has lent what is not its own, and the borrower wants it where it may not write.
+/// The lender has lent memory that is not its own, and the borrower's buffer is read-only.
 fn borrow_both() {
     hold();
     let (lender, borrower) = (first(), second());
@@ -312,7 +313,7 @@ fn borrow_both() {
     );
 }
 
-/// The first answers, and then borrows.
+/// The first replies, and then borrows.
 fn leases_end() {
     let mut lent = [1; 4];
     for call in [Sysnum::BorrowRead, Sysnum::BorrowWrite, Sysnum::BorrowInfo] {
@@ -326,7 +327,7 @@ fn leases_end() {
 fn post_switches() {
     call_after(second(), Sysnum::Recv, [0, 0, 2, 0, 0, 0, 0]);
     assert_eq!(sys_post(second(), 2), 0);
-    // It has run, remembered, and waits for anyone again.
+    // It has run, and is in an open receive again.
     is(second(), SchedState::InRecv(None));
     assert_eq!(brought(second()), (0, id(TaskId::KERNEL), 2));
 }

@@ -1,4 +1,4 @@
-//! What the processor and the kernel fault a task for: sections 2.11 and 3.
+//! Faults that the processor and the kernel raise: sections 2.11 and 3.
 
 use crate::Case;
 use crate::support::{assist, faults, first, last_fault, scratch, second};
@@ -19,7 +19,7 @@ pub const CASES: &[Case] = &[
     ("s3_5_a_fault_does_not_disturb_another_task", undisturbed),
 ];
 
-/// What an access of the task itself faults with.
+/// The fault of an access by the task itself.
 pub fn access(address: u32) -> FaultInfo {
     FaultInfo::MemoryAccess {
         address: Some(address),
@@ -82,7 +82,7 @@ fn private_bus() {
 }
 
 fn arm_state() {
-    // An even address leaves Thumb state, wherever it leads: UFSR.INVSTATE.
+    // A branch to an even address leaves Thumb state, which a Cortex-M reports as UFSR.INVSTATE.
     let [data, _, text, ..] = assist(assist::PLACES, []);
     for address in [0, 0x4800_0000, data & !3, text & !3] {
         faults(

@@ -1,4 +1,5 @@
-//! A task that touches what it was not given is faulted, with the right fault, and nothing else happens.
+//! A task that accesses memory which is not its own is faulted, with the right fault and no other
+//! effect.
 
 use crate::Case;
 use crate::faults::access;
@@ -21,7 +22,8 @@ pub const CASES: &[Case] = &[
     ("s5_3_nothing_else_can_be_executed", execute_elsewhere),
 ];
 
-/// First words of the kernel's share of flash and RAM (chips/ast2600/memory.toml: the kernel comes first).
+/// First words of the kernel's flash and RAM, which come first in the memories of
+/// chips/ast2600/memory.toml.
 const KERNEL_TEXT: u32 = 0x8010_0000;
 const KERNEL_DATA: u32 = 0x8080_0000;
 /// First and last page of the retained region.
@@ -29,11 +31,11 @@ const RETAINED: [u32; 2] = [0x80c0_0000, 0x80cf_f000];
 /// The controller's global registers and the slot's.
 const SDHCI: [u32; 2] = [0x1e75_0000, 0x1e75_0100];
 
-/// A word of this task's that nobody else may change.
+/// A word of this task that no other task may change.
 static CANARY: AtomicU32 = AtomicU32::new(CALM);
 const CALM: u32 = 0x600d_cafe;
 
-/// Neither reading nor writing works at this address.
+/// Expects a fault for reading and for writing this address.
 fn closed(at: u32) {
     faults(assist::READ, [at], access(at));
     faults(assist::WRITE, [at, 0xbad_bad], access(at));
@@ -64,7 +66,7 @@ fn other_stack() {
 fn other_text() {
     let text = other_text as fn() as usize as u32 & !3;
     closed(text);
-    // Two tasks of one crate have two texts.
+    // Two tasks of the same crate have separate texts.
     let (_, [_, _, text, ..]) = ask(second(), assist::PLACES, []);
     closed(text & !3);
 }
@@ -105,7 +107,7 @@ fn own_text() {
 }
 
 fn own_data() {
-    // `bx lr`, twice: the assist would come back.
+    // `bx lr`, twice: if it were executed, the assist would go on.
     const RETURN: u32 = 0x4770_4770;
     let [data, zeroed, _, stack, scratch, ..] = assist(assist::PLACES, []);
     for at in [data, zeroed, scratch, (stack - 0x200) & !3] {

@@ -2,8 +2,8 @@
 
 use crate::Case;
 use crate::support::{
-    NOBODY, assist, first, id, last_fault, myself, scratch, second, supervisor, system_call_faults,
-    usage,
+    NO_SUCH_TASK, assist, first, id, last_fault, myself, scratch, second, supervisor,
+    system_call_faults, usage,
 };
 use test_api::{ask, assist, runner};
 use userlib::{
@@ -30,7 +30,7 @@ pub const CASES: &[Case] = &[
     ("s4_kipc256_registers_ours", registers),
 ];
 
-/// The kernel as SEND takes it, with an operation.
+/// The first argument of SEND for a kernel IPC request with this number.
 fn kernel(operation: u32) -> u32 {
     id(TaskId::KERNEL) << 16 | operation
 }
@@ -45,7 +45,7 @@ fn states() {
         state(first().index()),
         TaskState::Healthy(SchedState::InRecv(None))
     ));
-    // The supervisor waits for anyone and for notifications.
+    // The supervisor is in an open receive.
     assert!(matches!(
         state(0),
         TaskState::Healthy(SchedState::InRecv(None))
@@ -80,15 +80,15 @@ fn encoding() {
 fn no_such_task() {
     for operation in [1, 2, 3, 10] {
         // Five bytes are enough for the longest of these requests.
-        let place = scratch([NOBODY]);
+        let place = scratch([NO_SUCH_TASK]);
         usage(
             Sysnum::Send,
             [kernel(operation), place, 5, 0, 0, 0, 0],
             UsageError::TaskOutOfRange,
         );
     }
-    // A search may begin at the end, not beyond.
-    assert_eq!(kipc::find_faulted_task(NOBODY as usize), None);
+    // A search may begin at the end of the task table, but not beyond.
+    assert_eq!(kipc::find_faulted_task(NO_SUCH_TASK as usize), None);
 }
 
 fn unknown() {
@@ -127,7 +127,7 @@ fn restart() {
     let before = first();
     kipc::reinit_task(before.index(), true);
     assert_eq!(first(), before.next_generation());
-    // Data is as linked, zeroed data is zero, the rest is as it was.
+    // Data has its initial values, zeroed data is zero, uninitialised data is unchanged.
     assert_eq!(assist(assist::MARK, [])[..3], [8, 1, uninit + 2]);
 }
 
@@ -145,7 +145,7 @@ fn restart_stopped() {
 /// The first assist waits for the second, which is restarted.
 fn restart_tells() {
     let before = second();
-    // The second waits for us, so the first waits for the second.
+    // The second waits for this task, so the first waits for the second.
     assert_eq!(
         ask(second(), assist::CALL_BACK, [id(myself()), 0x55, 0]).0,
         0
@@ -207,7 +207,7 @@ fn find_faulted() {
         Some(one.max(two))
     );
     assert_eq!(kipc::find_faulted_task(one.max(two) + 1), None);
-    // A second fault replaces the first; the state before it is remembered.
+    // A second fault replaces the first; the state before the first is kept.
     kipc::fault_task(one);
     let TaskState::Faulted {
         fault,
@@ -218,7 +218,7 @@ fn find_faulted() {
     };
     assert_eq!(fault, FaultInfo::Injected(myself()));
     assert_eq!(original_state, SchedState::InRecv(None));
-    // Sending to it blocks, as to a stopped one; a restart brings it back.
+    // Sending to it blocks, as to a stopped task, until it is restarted.
     kipc::reinit_task(one, true);
     kipc::reinit_task(two, true);
     assert_eq!(assist(assist::ECHO, [1])[0], 1);
@@ -232,7 +232,8 @@ fn panic_messages() {
         kipc::read_panic_message(index, &mut buffer).err(),
         Some(ReadPanicMessageError::TaskNotPanicked)
     );
-    // The first panics, with the text of a task without messages, because the second asks it to.
+    // The first panics on request of the second, with the message of a task that is built without
+    // messages.
     let victim = first();
     assert_eq!(
         ask(

@@ -2,7 +2,7 @@
 
 use crate::Case;
 use crate::support::{
-    NOBODY, faults, first, id, last_fault, myself, scratch, second, system_call, usage,
+    NO_SUCH_TASK, faults, first, id, last_fault, myself, scratch, second, system_call, usage,
 };
 use test_api::{WORDS, assist, message, words};
 use userlib::{DEFECT, FaultInfo, FaultSource, Lease, LeaseAttributes, Sysnum, UsageError};
@@ -19,12 +19,12 @@ pub const CASES: &[Case] = &[
     ("s2_2_borrow_offset_out_of_range", offset),
     ("s2_7_lender_must_wait_for_the_borrower", not_waiting),
     ("s2_2_borrow_stale_generation_gets_dead_code", past),
-    ("s2_2_borrow_task_out_of_range", nobody),
+    ("s2_2_borrow_task_out_of_range", from_no_task),
     ("s2_7_foreign_memory_faults_the_lender", foreign),
     ("s2_7_foreign_table_faults_the_lender", table_foreign),
 ];
 
-/// Asks the first assist to do something with leases of ours.
+/// Asks the first assist to do something with leases of this task.
 pub fn with<const N: usize>(
     operation: u16,
     arguments: [u32; N],
@@ -162,7 +162,7 @@ fn offset() {
     borrower_faults([0, u32::MAX, 1], UsageError::OffsetOutOfRange);
 }
 
-/// The runner waits for anyone, not for the assist.
+/// The runner is in an open receive, so it does not wait for the assist.
 fn not_waiting() {
     let runner = id(crate::RUNNER.get_task_id());
     for call in [Sysnum::BorrowRead, Sysnum::BorrowWrite, Sysnum::BorrowInfo] {
@@ -180,18 +180,23 @@ fn past() {
     }
 }
 
-fn nobody() {
+fn from_no_task() {
     for call in [Sysnum::BorrowRead, Sysnum::BorrowWrite, Sysnum::BorrowInfo] {
-        usage(call, [NOBODY, 0, 0, 0, 0, 0, 0], UsageError::TaskOutOfRange);
+        usage(
+            call,
+            [NO_SUCH_TASK, 0, 0, 0, 0, 0, 0],
+            UsageError::TaskOutOfRange,
+        );
     }
 }
 
-/// The first assist lends the second what is not the first's to lend: the lender dies, the borrower lives.
+/// The first assist lends the second memory that is not its own: the lender is faulted, the
+/// borrower is not.
 fn foreign() {
     lender_faults(|table| table);
 }
 
-/// The same with a lease table in somebody else's memory.
+/// The same with a lease table in memory of another program.
 fn table_foreign() {
     lender_faults(|_| KERNEL_TEXT);
 }

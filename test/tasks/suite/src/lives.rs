@@ -1,4 +1,4 @@
-//! What a restart does, and what a new task finds: sections 2.8 to 2.11 and 3.
+//! Effects of a restart, and the initial state of a task: sections 2.8 to 2.11 and 3.
 
 use crate::Case;
 use crate::support::{assist, first, id, last_fault, second, supervisor, system_call, third};
@@ -26,7 +26,7 @@ pub const CASES: &[Case] = &[
     ("s5_5_registers_of_a_new_task", new_registers),
 ];
 
-/// What was posted before a restart is gone, what is posted after it is there.
+/// A restart clears notifications that were posted before it, not those that are posted after it.
 fn notifications_cleared() {
     assert_eq!(sys_post(first(), 2), 0);
     kipc::reinit_task(first().index(), true);
@@ -51,7 +51,7 @@ fn timer_cleared() {
     new_timer();
 }
 
-/// Our deliberate difference: upstream leaves them as they are.
+/// A deliberate difference: upstream leaves interrupts as they are.
 fn interrupts_masked() {
     let call = |number: Sysnum, argument| {
         let (code, [_, r4, ..]) = ask(
@@ -62,7 +62,7 @@ fn interrupts_masked() {
         assert_eq!(code, 0);
         IrqStatus::from_bits_retain(r4)
     };
-    // Enabled, with what was pending forgotten.
+    // Enable it, and clear what is pending.
     call(Sysnum::IrqControl, 3);
     assert!(call(Sysnum::IrqStatus, 0).contains(IrqStatus::ENABLED));
     kipc::reinit_task(second().index(), true);
@@ -97,7 +97,7 @@ fn overflows(stack: u32) {
     let Some(FaultInfo::StackOverflow { address }) = fault else {
         panic!("stack at {stack:#x}: {fault:?}")
     };
-    // Where the frame would have begun, or the word of it that had no place.
+    // The fault's address is that of the frame, or of the word of it that does not fit.
     assert!(
         stack.wrapping_sub(address) <= 128,
         "{address:#x} for a stack at {stack:#x}"
@@ -126,7 +126,8 @@ fn not_started() {
     ));
 }
 
-/// 0xBADDCAFE from the lowest word up to the first frame, for whoever measures how deep the stack was.
+/// The stack holds 0xBADDCAFE from the lowest word up to the first frame, so that its depth can be
+/// measured.
 fn stack_refilled() {
     const FILL: u32 = 0xbadd_cafe;
     let bottom = bottom_of_stack();

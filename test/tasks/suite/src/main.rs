@@ -1,10 +1,10 @@
 //! The cases of the kernel's test image.
 //!
-//! A case is a function that panics if the kernel does not do what its interface says. Numbers in the comments are
-//! sections of the interface description (hubris-interface). Cases are run one at a time, each with fresh assists; see
-//! [`test_api`] for who does what.
+//! A case is a function that panics if the kernel breaks a rule of its interface. The numbers of
+//! sections, in comments and in the names of cases, are those of test/tasks/suite/README.md. Cases
+//! run one at a time, each with restarted assists; [`test_api`] describes the tasks.
 //!
-//! `unsafe` is used where a case looks at registers, and for addresses that are handed to an assist.
+//! `unsafe` is used where a case checks registers, and for addresses that are passed to an assist.
 
 #![no_std]
 #![no_main]

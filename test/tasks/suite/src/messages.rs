@@ -1,7 +1,8 @@
 //! SEND, RECV, REPLY, REPLY_FAULT: sections 2.2 to 2.6.
 
 use crate::support::{
-    NOBODY, address, assist, faults, first, id, last_fault, myself, second, system_call, usage,
+    NO_SUCH_TASK, address, assist, faults, first, id, last_fault, myself, second, system_call,
+    usage,
 };
 use crate::{Case, RUNNER, SUITE};
 use core::arch::asm;
@@ -23,13 +24,13 @@ pub const CASES: &[Case] = &[
         "s2_4_send_stale_generation_gets_dead_code",
         send_to_the_past,
     ),
-    ("s2_2_send_task_out_of_range", send_to_nobody),
+    ("s2_2_send_task_out_of_range", send_to_no_task),
     ("s2_2_send_invalid_slices", send_wrapping),
     ("s2_2_send_foreign_memory", send_foreign),
     ("s2_3_empty_slices_are_not_looked_at", send_empty),
     ("s2_2_recv_invalid_slice", receive_wrapping),
     ("s2_2_recv_foreign_memory", receive_foreign),
-    ("s2_2_recv_closed_task_out_of_range", receive_from_nobody),
+    ("s2_2_recv_closed_task_out_of_range", receive_from_no_task),
     (
         "s2_2_recv_closed_stale_generation_gets_dead_code",
         receive_from_the_past,
@@ -41,7 +42,7 @@ pub const CASES: &[Case] = &[
     ("s2_5_important_senders_come_first", receive_order),
     ("s2_5_closed_receive_takes_only_that_sender", receive_closed),
     ("s2_6_reply_to_who_does_not_wait_is_ignored", reply_ignored),
-    ("s2_2_reply_task_out_of_range", reply_to_nobody),
+    ("s2_2_reply_task_out_of_range", reply_to_no_task),
     ("s2_6_reply_too_big_faults_the_replier", reply_too_big),
     (
         "s2_6_bad_reply_buffer_faults_the_client",
@@ -112,7 +113,7 @@ fn description() {
 /// Memory of the kernel: no task may read or write it.
 const KERNEL_TEXT: u32 = 0x8010_0000;
 
-/// A dead code carries the generation that lives now.
+/// A dead code has the present generation of the task.
 fn send_to_the_past() {
     let now = first();
     let past = TaskId::for_index_and_gen(
@@ -125,9 +126,9 @@ fn send_to_the_past() {
     );
 }
 
-fn send_to_nobody() {
+fn send_to_no_task() {
     // The first beyond the last task of this image; 0x3fe is an unbound task slot.
-    for index in [NOBODY, 0x100, 0x3fe] {
+    for index in [NO_SUCH_TASK, 0x100, 0x3fe] {
         usage(
             Sysnum::Send,
             [index << 16, 0, 0, 0, 0, 0, 0],
@@ -154,7 +155,7 @@ fn send_wrapping() {
         [target, 0, 0, 0, 0, bad & !3, 3],
         UsageError::InvalidSlice,
     );
-    // A lease table is made of words.
+    // A lease table must be aligned to a word.
     usage(
         Sysnum::Send,
         [target, 0, 0, 0, 0, 0x8080_0002, 1],
@@ -176,7 +177,7 @@ fn send_foreign() {
 }
 
 fn send_empty() {
-    // Operation 0 of the runner is unknown: it answers 1.
+    // Operation 0 of the runner is unknown: it replies with code 1.
     let target = id(RUNNER.get_task_id()) << 16;
     let [code, length, ..] = system_call(
         Sysnum::Send,
@@ -185,7 +186,7 @@ fn send_empty() {
     assert_eq!((code, length), (1, 0));
 }
 
-/// A receiver's buffer is looked at when there is something to put into it.
+/// A receiver's buffer is checked when there is a message to copy into it.
 fn receive_wrapping() {
     let fault = FaultInfo::SyscallUsage(UsageError::InvalidSlice);
     receive_badly(0xffff_fff0, 0x20, fault);
@@ -199,7 +200,7 @@ fn receive_foreign() {
     receive_badly(KERNEL_TEXT, 4, fault);
 }
 
-/// The assist waits with that buffer, and we send to it.
+/// The assist receives into that buffer, and this task sends to it.
 fn receive_badly(buffer: u32, length: u32, fault: FaultInfo) {
     let task = first();
     let number = Sysnum::Recv as u32;
@@ -213,10 +214,10 @@ fn receive_badly(buffer: u32, length: u32, fault: FaultInfo) {
     assert_eq!(last_fault(task.index()), (1, Some(fault)));
 }
 
-fn receive_from_nobody() {
+fn receive_from_no_task() {
     usage(
         Sysnum::Recv,
-        [0, 0, 0, 0x8000_0000 | NOBODY, 0, 0, 0],
+        [0, 0, 0, 0x8000_0000 | NO_SUCH_TASK, 0, 0, 0],
         UsageError::TaskOutOfRange,
     );
 }
@@ -233,7 +234,7 @@ fn receive_from_the_past() {
     );
 }
 
-/// Our deliberate difference from upstream's code: RECV tells the length that was sent.
+/// A deliberate difference from upstream's code: RECV returns the length that was sent.
 fn receive_long() {
     call_back(first(), 8);
     let mut buffer = [0; 2];
@@ -250,7 +251,7 @@ fn receive_long() {
     sys_reply(received.sender, 0, &[]);
 }
 
-/// Has an assist send to this task: one word, operation 0x55.
+/// Makes an assist send to this task: one word, operation 0x55.
 fn call_back(task: TaskId, capacity: u32) {
     assert_eq!(
         ask(task, assist::CALL_BACK, [id(myself()), 0x55, capacity]).0,
@@ -258,7 +259,7 @@ fn call_back(task: TaskId, capacity: u32) {
     );
 }
 
-/// Code, length and first word of what the first assist's call brought it.
+/// Code, length and first word of the reply to the first assist's call.
 fn called_back() -> (u32, u32, u32) {
     let [code, length, word, ..] = assist(assist::CALLED_BACK, []);
     (code, length, word)
@@ -281,14 +282,14 @@ fn receive_closed() {
     call_back(first(), 4);
     for sender in [first(), second()] {
         let received = sys_recv_closed(&mut [0; 8], 0, sender)
-            .unwrap_or_else(|_| panic!("the sender is alive"));
+            .unwrap_or_else(|_| panic!("the sender has another generation"));
         assert_eq!(received.sender, sender);
         sys_reply(received.sender, 0, &[]);
     }
 }
 
 fn reply_ignored() {
-    // Alive but not waiting for us; ourselves; a past generation.
+    // A task that does not wait for this one; this task itself; a past generation.
     sys_reply(first(), 0, &[1]);
     sys_reply(myself(), 0, &[1]);
     sys_reply(
@@ -301,21 +302,21 @@ fn reply_ignored() {
     assert_eq!(last_fault(first().index()).0, 0);
 }
 
-fn reply_to_nobody() {
+fn reply_to_no_task() {
     usage(
         Sysnum::Reply,
-        [NOBODY, 0, 0, 0, 0, 0, 0],
+        [NO_SUCH_TASK, 0, 0, 0, 0, 0, 0],
         UsageError::TaskOutOfRange,
     );
     usage(
         Sysnum::ReplyFault,
-        [NOBODY, 0, 0, 0, 0, 0, 0],
+        [NO_SUCH_TASK, 0, 0, 0, 0, 0, 0],
         UsageError::TaskOutOfRange,
     );
 }
 
 fn reply_too_big() {
-    // Our buffer takes 36 bytes.
+    // This task's reply buffer has 36 bytes.
     assert_eq!(ask(first(), assist::REPLY_BYTES, [36]).0, 0);
     faults(
         assist::REPLY_BYTES,
@@ -324,7 +325,8 @@ fn reply_too_big() {
     );
 }
 
-/// The assist waits with a reply buffer in the kernel's text: our reply faults it and not us.
+/// The assist waits with a reply buffer in the kernel's text: the reply faults the assist and not
+/// this task.
 fn reply_buffer_foreign() {
     let caller = first();
     assert_eq!(
@@ -361,7 +363,8 @@ fn reply_faults() {
         let received = sys_recv_open(&mut [0; 8], 0);
         assert_eq!(received.sender, caller);
         sys_reply_fault(caller, reason);
-        // The runner is more important than we are: it has seen the fault when the call returns.
+        // The runner is more important than this task: it has received the fault when the call
+        // returns.
         assert_eq!(
             last_fault(caller.index()).1,
             Some(FaultInfo::FromServer(myself(), reason))
@@ -374,7 +377,7 @@ fn reply_fault_unknown() {
     // The reason is checked before the task.
     usage(
         Sysnum::ReplyFault,
-        [NOBODY, 6, 0, 0, 0, 0, 0],
+        [NO_SUCH_TASK, 6, 0, 0, 0, 0, 0],
         UsageError::BadReplyFaultReason,
     );
 }
@@ -389,12 +392,13 @@ fn unknown_system_calls() {
     }
 }
 
-/// Everything but the registers that are results stays: GET_TIMER has six results, POST one and a zero.
+/// All registers but those of the results keep their values: GET_TIMER has six results, POST one
+/// and a zero.
 fn registers_survive() {
     let [code, zero, rest @ ..] = system_call(Sysnum::Post, [id(first()), 0, 3, 4, 5, 6, 7]);
     assert_eq!((code, zero), (0, 0));
     assert_eq!(rest, [3, 4, 5, 6, 7]);
-    // r0 to r3, r12 and lr are not the kernel's to change either.
+    // The kernel must not change r0 to r3, r12 and lr either.
     let (r0, r1, r2, r3, r12): (u32, u32, u32, u32, u32);
     // SAFETY: SET_TIMER with these arguments clears this task's timer, which no case relies on. Registers that are used
     // are declared; r6 and r7 cannot be and are saved around.

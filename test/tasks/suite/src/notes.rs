@@ -2,7 +2,7 @@
 
 use crate::Case;
 use crate::notifications::{NOTE_MASK, OTHER_MASK, PAIR_IRQ_MASK, TEST_IRQ_MASK, TIMER_MASK};
-use crate::support::{NOBODY, assist, first, id, myself, supervisor, system_call, usage};
+use crate::support::{NO_SUCH_TASK, assist, first, id, myself, supervisor, system_call, usage};
 use test_api::{assist, runner};
 use userlib::{Generation, IrqStatus, Sysnum, TaskId, UsageError, dead_response_code, hl};
 use userlib::{
@@ -33,7 +33,7 @@ pub const CASES: &[Case] = &[
     ("s2_2_irq_calls_without_interrupt", wrong_mask),
 ];
 
-/// Takes what has been posted of `mask`, without waiting for it.
+/// Receives the pending bits of `mask` without waiting.
 fn posted(mask: u32) -> u32 {
     sys_post(myself(), TIMER_MASK);
     sys_recv_notification(mask | TIMER_MASK).get_raw_bits() & !TIMER_MASK
@@ -94,15 +94,15 @@ fn dead_posts() {
     assert_eq!(sys_post(past, 1), dead_response_code(now.generation()));
     usage(
         Sysnum::Post,
-        [NOBODY, 0, 0, 0, 0, 0, 0],
+        [NO_SUCH_TASK, 0, 0, 0, 0, 0, 0],
         UsageError::TaskOutOfRange,
     );
     usage(
         Sysnum::RefreshTaskId,
-        [NOBODY, 0, 0, 0, 0, 0, 0],
+        [NO_SUCH_TASK, 0, 0, 0, 0, 0, 0],
         UsageError::TaskOutOfRange,
     );
-    // Refreshing ignores the generation and what is above 16 bits.
+    // REFRESH_TASK_ID ignores the generation and the bits above bit 15.
     let [refreshed, ..] = system_call(Sysnum::RefreshTaskId, [id(past), 0, 0, 0, 0, 0, 0]);
     assert_eq!(refreshed, id(first()));
 }
@@ -161,7 +161,7 @@ fn software_interrupt() {
         runner::SOFTWARE_IRQ,
         [myself().index() as u32, TEST_IRQ_MASK],
     );
-    // Posted, and masked by the kernel until we enable it again.
+    // The notification is posted, and the interrupt masked by the kernel until it is enabled again.
     assert!(sys_irq_status(TEST_IRQ_MASK).contains(IrqStatus::POSTED));
     assert!(!sys_irq_status(TEST_IRQ_MASK).contains(IrqStatus::ENABLED));
     assert_eq!(
@@ -185,7 +185,7 @@ fn disabled_interrupt() {
     sys_irq_control_clear_pending(TEST_IRQ_MASK, false);
 }
 
-/// Two interrupts of this task have one notification: each call is about both.
+/// Two interrupts of this task have the same notification: each call affects both.
 fn shared_interrupts() {
     let pend = || {
         let both = [myself().index() as u32, PAIR_IRQ_MASK];
@@ -194,19 +194,20 @@ fn shared_interrupts() {
     let status = || sys_irq_status(PAIR_IRQ_MASK);
     sys_irq_control_clear_pending(PAIR_IRQ_MASK, true);
     assert_eq!(status(), IrqStatus::ENABLED);
-    // Each is taken and masked: were one of them not, the set would count as enabled.
+    // Both are taken and masked. If one of them were not, IRQ_STATUS would report the set as
+    // enabled.
     pend();
     assert_eq!(status(), IrqStatus::POSTED);
     assert_eq!(posted(PAIR_IRQ_MASK), PAIR_IRQ_MASK);
     assert_eq!(status(), IrqStatus::empty());
-    // Masked, both wait; enabled, both come, as one bit.
+    // Both are pending while masked. When they are enabled, both are posted, as one bit.
     pend();
     assert_eq!(status(), IrqStatus::PENDING);
     assert_eq!(posted(PAIR_IRQ_MASK), 0);
     sys_irq_control(PAIR_IRQ_MASK, true);
     assert_eq!(status(), IrqStatus::POSTED);
     assert_eq!(posted(PAIR_IRQ_MASK), PAIR_IRQ_MASK);
-    // Cleared, neither comes: on disabling and on enabling.
+    // After clearing, on disabling or on enabling, neither is posted.
     for enable in [false, true] {
         sys_irq_control(PAIR_IRQ_MASK, false);
         pend();

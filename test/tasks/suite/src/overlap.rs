@@ -1,6 +1,6 @@
-//! Slices of two tasks that share bytes: section 2.3. The destination is to blame.
+//! Slices of two tasks that share bytes: section 2.3. The task with the destination is faulted.
 //!
-//! The first two assists have a piece of plain memory in common. The first sends to the second.
+//! The first two assists share a region of RAM. The first sends to the second.
 
 use crate::Case;
 use crate::support::{brought, call_after, first, foreign, hold, id, last_fault, scratch, second};
@@ -21,7 +21,8 @@ const LENGTH: u32 = 16;
 /// A slice here has no byte in common with the one at [`SHARED`].
 const ADJACENT: u32 = SHARED + LENGTH;
 
-/// Has the first send a message that asks the second for a system call, with room for a reply and with a lease.
+/// Makes the first send a message, with a reply buffer and a lease, that asks the second for a
+/// system call.
 fn have_called(
     number: Sysnum,
     arguments: [u32; 6],
@@ -77,7 +78,7 @@ fn message() {
     );
     assert_eq!(brought(second()), (0, id(first()), 0x55));
     holds_copy(second());
-    // One byte in common. The first still waits for an answer to its first message, so it begins anew.
+    // One shared byte. The first still waits for a reply to its first message, so it is restarted.
     userlib::kipc::reinit_task(first().index(), true);
     let buffer = SHARED + LENGTH - 1;
     call_after(second(), Sysnum::Recv, [buffer, LENGTH, 0, 0, 0, 0, 0]);
@@ -145,6 +146,6 @@ fn borrow_write() {
         LeaseAttributes::WRITE,
     );
     blamed(first(), SHARED, second());
-    // It got its answer and goes on.
+    // The first has received the reply and goes on.
     assert_eq!(ask(second(), assist::ECHO, [5]).1[0], 5);
 }

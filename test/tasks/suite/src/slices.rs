@@ -1,4 +1,4 @@
-//! Which memory a system call may name, and who is to blame: sections 2.1 to 2.3.
+//! Memory that a system call may name, and the task that is faulted: sections 2.1 to 2.3.
 
 use crate::Case;
 use crate::leases::with;
@@ -44,14 +44,14 @@ fn immediate() {
     assert_eq!(me, id(myself()));
 }
 
-/// Without bit 31, argument 3 says nothing.
+/// Without bit 31, argument 3 is ignored.
 fn open_source() {
     call_after(first(), Sysnum::Recv, [0, 0, 2, 0x7fff_1234, 0, 0, 0]);
     assert_eq!(userlib::sys_post(first(), 2), 0);
     assert_eq!(brought(first()), (0, id(TaskId::KERNEL), 2));
 }
 
-/// The receiver arrives second and is to blame for its buffer; the sender waits on.
+/// The receiver calls second and is faulted for its buffer; the sender goes on waiting.
 fn recv_queued() {
     for (buffer, length, fault) in [
         (0xffff_fff0, 0x20, UsageError::InvalidSlice.into()),
@@ -61,7 +61,7 @@ fn recv_queued() {
         let (count, _) = last_fault(victim.index());
         let arguments = [id(myself()), buffer, length];
         assert_eq!(ask(victim, assist::SEND_THEN_RECEIVE, arguments).0, 0);
-        // The first waits for us and the second for the first.
+        // The first waits for this task, and the second for the first.
         call_back(second(), victim, assist::ECHO, 4);
         let received = sys_recv_open(&mut [0; 8], 0);
         assert_eq!(received.sender, victim);
@@ -75,7 +75,7 @@ fn recv_queued() {
 }
 
 fn reply_bad() {
-    // We wait for the first, so it may reply to us.
+    // This task waits for the first, so the first may reply.
     let me = id(myself());
     let bad = [me, 0, 0xffff_fff0, 0x20, 0, 0, 0];
     usage(Sysnum::Reply, bad, UsageError::InvalidSlice);
@@ -83,7 +83,7 @@ fn reply_bad() {
     system_call_faults(Sysnum::Reply as u32, bad, foreign(KERNEL_TEXT));
 }
 
-/// The first borrows from us by hand, which must fault it.
+/// The first makes a BORROW call on this task's lease, which must fault the first.
 fn borrower_faults(call: Sysnum, arguments: [u32; 7], fault: FaultInfo) {
     let borrower = first();
     let (count, _) = last_fault(borrower.index());
@@ -152,7 +152,7 @@ fn panic_anyhow() {
     }
 }
 
-/// The supervisor as SEND takes it, with an operation that it does not know.
+/// The first argument of SEND to the supervisor, with an operation that it does not know.
 fn runner() -> u32 {
     id(crate::RUNNER.get_task_id()) << 16
 }
@@ -203,7 +203,7 @@ fn special_memory() {
         ask(task, assist::SYSTEM_CALL, send);
         assert_eq!(last_fault(task.index()), (count + 1, Some(foreign(place))));
     }
-    // The task itself may read what a message may not come from.
+    // The task itself may read this memory, but a message may not come from it.
     assert_eq!(ask(second(), assist::READ, [DMA]).0, 0);
 }
 
@@ -228,11 +228,11 @@ fn both() {
     );
 }
 
-/// One side has no room, so nothing is copied and nobody's memory is looked at.
+/// One side has no room, so nothing is copied and no memory is checked.
 fn zero_bytes() {
     call_after(second(), Sysnum::Recv, [KERNEL_TEXT, 0, 0, 0, 0, 0, 0]);
     let target = id(second()) << 16 | 0x55;
     call_after(first(), Sysnum::Send, [target, KERNEL_TEXT, 4, 0, 0, 0, 0]);
-    // Delivered: the second remembers a code of 0, the sender and the operation.
+    // The message was delivered: the second has code 0, the sender and the operation.
     assert_eq!(brought(second()), (0, id(first()), 0x55));
 }

@@ -1,4 +1,4 @@
-//! What the cases are written with.
+//! Functions and constants that the cases share.
 
 use crate::{ASSIST, RUNNER, SECOND, SUITE, THIRD};
 use test_api::{REPORT, WORDS, ask, assist, decode_report, message, runner};
@@ -7,8 +7,8 @@ use userlib::{
     sys_refresh_task_id, sys_send,
 };
 
-/// The first index that is no task of this image.
-pub const NOBODY: u32 = 6;
+/// The first index without a task in this image.
+pub const NO_SUCH_TASK: u32 = 6;
 
 /// An address that no task may touch: the kernel's text.
 pub const KERNEL_TEXT: u32 = 0x8010_0000;
@@ -20,7 +20,7 @@ pub fn supervisor<const N: usize>(operation: u16, arguments: [u32; N]) -> [u32; 
     reply
 }
 
-/// The first assist, as it lives now.
+/// The first assist, in its present generation.
 pub fn first() -> TaskId {
     sys_refresh_task_id(ASSIST.get_task_id())
 }
@@ -40,14 +40,14 @@ pub fn myself() -> TaskId {
     sys_refresh_task_id(SUITE.get_task_id())
 }
 
-/// Asks the first assist for something that succeeds.
+/// Calls an operation of the first assist, which succeeds.
 pub fn assist<const N: usize>(operation: u16, arguments: [u32; N]) -> [u32; WORDS] {
     let (code, reply) = ask(first(), operation, arguments);
     assert_eq!(code, 0, "assist, operation {operation}");
     reply
 }
 
-/// Has the first assist make a system call that returns; r4 to r10 after it.
+/// Makes the first assist make a system call that returns; r4 to r10 after it.
 pub fn system_call(number: Sysnum, arguments: [u32; 7]) -> [u32; 7] {
     let [a, b, c, d, e, f, g] = arguments;
     let [_, a, b, c, d, e, f, g, ..] =
@@ -69,7 +69,8 @@ pub fn last_fault(index: usize) -> (u32, Option<FaultInfo>) {
     decode_report(&report).unwrap_or_else(|| panic!("the runner's report does not decode"))
 }
 
-/// Asks the first assist for something that must fault it, once, in this way; it dies and lives again meanwhile.
+/// Calls an operation of the first assist that must fault it once, with this fault. The assist is
+/// restarted.
 pub fn faults<const N: usize>(operation: u16, arguments: [u32; N], expected: FaultInfo) {
     let before = first();
     let (count_before, _) = last_fault(before.index());
@@ -82,12 +83,12 @@ pub fn faults<const N: usize>(operation: u16, arguments: [u32; N], expected: Fau
         Some(before.next_generation().generation())
     );
     assert_eq!(first(), before.next_generation());
-    // It is well again, and nobody else was touched.
+    // It works again, and no other task was faulted.
     assert_eq!(assist(assist::ECHO, [1, 2, 3])[..3], [1, 2, 3]);
     assert_eq!(last_fault(second().index()).0, 0);
 }
 
-/// What the kernel faults a task for that names foreign memory.
+/// The fault of a task that names memory of another program in a system call.
 pub fn foreign(address: u32) -> FaultInfo {
     FaultInfo::MemoryAccess {
         address: Some(address),
@@ -95,20 +96,22 @@ pub fn foreign(address: u32) -> FaultInfo {
     }
 }
 
-/// Has a task make a system call after it has answered; what it brings is there for [`brought`].
+/// Makes a task make a system call after its reply. [`brought`] returns the result.
 pub fn call_after(task: TaskId, number: Sysnum, arguments: [u32; 7]) {
     let [a, b, c, d, e, f, g] = arguments;
     let message = [number as u32, a, b, c, d, e, f, g];
     assert_eq!(ask(task, assist::SYSTEM_CALL_AFTER, message).0, 0);
 }
 
-/// Has a task send one word to another (operation 0x55 of this task, any of an assist), with room for `capacity` bytes.
+/// Makes a task send one word to another (operation 0x55 of this task, any of an assist), with room
+/// for `capacity` bytes.
 pub fn call_back(task: TaskId, target: TaskId, operation: u16, capacity: u32) {
     let message = [id(target), u32::from(operation), capacity];
     assert_eq!(ask(task, assist::CALL_BACK, message).0, 0);
 }
 
-/// What the last call-back or late system call of a task brought it: r4 (code), r5 (length) and the first word or r6.
+/// Result of the last call-back, or of the last system call after a reply: r4 (code), r5 (length),
+/// first word or r6.
 pub fn brought(task: TaskId) -> (u32, u32, u32) {
     let (code, [a, b, c, ..]) = ask(task, assist::CALLED_BACK, []);
     assert_eq!(code, 0);
@@ -120,28 +123,29 @@ pub fn hold() {
     supervisor(runner::HOLD, [1]);
 }
 
-/// Has the first assist make a system call that must fault it in this way.
+/// Makes the first assist make a system call that must fault it with this fault.
 pub fn system_call_faults(number: u32, arguments: [u32; 7], expected: FaultInfo) {
     let [a, b, c, d, e, f, g] = arguments;
     faults(assist::SYSTEM_CALL, [number, a, b, c, d, e, f, g], expected);
 }
 
-/// [`system_call_faults`] for a wrong use.
+/// The same as [`system_call_faults`], for a usage error.
 pub fn usage(number: Sysnum, arguments: [u32; 7], expected: UsageError) {
     system_call_faults(number as u32, arguments, FaultInfo::SyscallUsage(expected));
 }
 
-/// A task id as system calls take it.
+/// A task id as an argument of system calls.
 pub fn id(task: TaskId) -> u32 {
     u32::from(task.0)
 }
 
-/// The address of something, as an assist takes it.
+/// The address of a value, as an argument of an assist.
 pub fn address<T: ?Sized>(of: *const T) -> u32 {
     of.addr() as u32
 }
 
-/// Puts words where the first assist may hand them to the kernel, and returns their address. A restart clears them.
+/// Puts words into memory of the first assist, for system calls, and returns their address. A
+/// restart clears them.
 pub fn scratch<const N: usize>(words: [u32; N]) -> u32 {
     let [_, _, _, _, scratch, ..] = assist(assist::PLACES, []);
     for (address, word) in (scratch..).step_by(4).zip(words) {

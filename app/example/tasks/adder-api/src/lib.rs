@@ -5,13 +5,13 @@
 use derive_idol_err::IdolError;
 use userlib::{FromPrimitive, sys_send};
 
-/// Why there is no sum.
+/// Errors of the adder.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, FromPrimitive, IdolError, counters::Count)]
 #[repr(u32)]
 pub enum AdderError {
-    /// It would be above the configured limit.
+    /// The sum would be above the configured limit.
     TooLarge = 1,
-    /// The adder was restarted meanwhile.
+    /// The adder was restarted during the call.
     #[idol(server_death)]
     ServerRestarted,
 }

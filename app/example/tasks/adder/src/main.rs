@@ -1,4 +1,4 @@
-//! A server: adds numbers, up to a limit from app.toml.
+//! A server that adds numbers, up to a limit from app.toml.
 
 #![no_std]
 #![no_main]

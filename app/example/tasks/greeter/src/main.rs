@@ -1,4 +1,4 @@
-//! A client: asks the adder, says what came back on the serial line, and has it recorded.
+//! A client: calls the adder, prints the result on the serial line, and logs it.
 
 #![no_std]
 #![no_main]
@@ -28,17 +28,18 @@ enum Trace {
 
 counted_ringbuf!(Trace, 8, Trace::None);
 
-/// The program of `bindeps`.
+/// The program that app.toml names in `bindeps`.
 static HELPER: &[u8] = include_bytes!(env!("XTASK_BIN_FILE_HELPER"));
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    // SAFETY: app.toml maps UART5's page into this task and no other, and this is the only place that makes a `Uart`.
+    // SAFETY: app.toml maps UART5's page into this task and no other, and this is the only `Uart`
+    // for it.
     let mut uart = unsafe { Uart::new(UART5_ADDRESS) };
     uart.configure(115_200);
     let adder = Adder::from(ADDER.get_task_id());
     let log = Logger::new(CRASHLOG.get_task_id());
-    // What is on the serial line matters to nobody but a reader, so a stuck line is no reason to stop.
+    // Errors of the serial line are ignored: the task works without it.
     let _ = writeln!(uart, "greeter: {}", include_str!("../greetings.txt").trim());
     let _ = writeln!(
         uart,

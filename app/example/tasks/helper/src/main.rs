@@ -1,4 +1,4 @@
-//! A program for another processor of the board, which a task carries and would load there.
+//! A program for another processor. A task embeds it, and would load it there.
 
 #![no_std]
 #![no_main]

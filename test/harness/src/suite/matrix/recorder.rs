@@ -7,7 +7,7 @@ use crate::sabotage::{Deed, Failing, Stop, Work};
 use anyhow::{Result, ensure};
 
 /// The function in which the recorder answers a flush.
-pub const SERVER: &[&str] = &["task_crashlog::server::Server", "put"];
+pub const SERVER: &[&str] = &["task_crashlog::server::Server", "defer"];
 /// The emergency entry.
 pub const EMERGENCY: &[&str] = &["task_crashlog::emergency::run"];
 

@@ -1,4 +1,4 @@
-//! What each operation of a program does: sections 2 and 4.
+//! The operations of a program: sections 2 and 4.
 
 use super::{Call, Machine, Next, SUPERVISOR, encoded, send_result};
 use crate::program::{Kind, Op};

@@ -6,11 +6,11 @@ use crate::{BUFFER, sum};
 use userlib::{DEFECT, TaskId, UsageError};
 
 impl Machine {
-    /// 2.7.
+    /// 2.7: a BORROW call.
     pub(super) fn borrow(&mut self, task: usize, id: TaskId, op: Op, sent: &[u8]) -> Option<Next> {
         let info = op.kind == Kind::BorrowInfo;
         let buffer = vec![0xee; usize::from(op.len)];
-        // What is logged: the sum of the buffer only where something is read.
+        // The logged result. Only a read has the checksum of the buffer.
         let result = |code: u32, rest: [u32; 2], buffer: &[u8]| match op.kind {
             Kind::BorrowInfo if code == 0 => vec![0, rest[0], rest[1]],
             Kind::BorrowInfo => vec![code],
@@ -34,7 +34,7 @@ impl Machine {
         if index >= lease_count(call.op) {
             return self.fault_current(task, UsageError::LeaseOutOfRange);
         }
-        // The first may be read, the second read and written.
+        // The first lease may be read, the second read and written.
         let attributes = if index == 0 { 1 } else { 3 };
         if info {
             return self.done(task, &[0, attributes, BUFFER as u32]);

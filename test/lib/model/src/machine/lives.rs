@@ -1,4 +1,4 @@
-//! A task begins anew: section 4, request 2.
+//! Restart of a task: section 4, request 2.
 
 use super::{Machine, Next, send_result};
 use crate::TASKS;
@@ -6,7 +6,7 @@ use crate::program::Kind;
 use userlib::{SchedState, TaskState, UsageError, dead_response_code};
 
 impl Machine {
-    /// Section 4, request 2.
+    /// Section 4, request 2: restarts a task.
     pub(super) fn restart(&mut self, task: usize, index: usize, start: bool) -> Option<Next> {
         if index >= TASKS {
             return self.fault_current(task, UsageError::TaskOutOfRange);

@@ -6,7 +6,7 @@ use crate::{PRIORITIES, TASKS, pattern, sum};
 use userlib::{FaultInfo, SchedState, TaskId, UsageError};
 
 impl Machine {
-    /// 2.4, when both sides are ready: the message is copied, or one or both are to blame.
+    /// 2.4, when both tasks are ready: copies the message, or returns the faults of one or both.
     fn deliver(
         &mut self,
         sender: usize,
@@ -118,7 +118,7 @@ impl Machine {
         self.pick(task)
     }
 
-    /// 2.6.
+    /// 2.6: a reply.
     pub(super) fn reply(&mut self, task: usize, id: TaskId, op: Op, sent: &[u8]) -> Option<Next> {
         let client = match self.lookup(id) {
             Err(None) => return self.fault_current(task, UsageError::TaskOutOfRange),

@@ -1,3 +1,3 @@
-//! Specification sections 7.3 to 7.5.
+//! Upstream's names of `idol`.
 
 pub use ours::{client, common, server, CounterSettings, Generator};

@@ -1,4 +1,4 @@
-//! Specification section 5.13.
+//! Upstream's names of `build-util`.
 
 pub use ours::{
     all_tasks_full_config, all_tasks_full_config_toml, build_notifications, config, env_var,

@@ -1,7 +1,7 @@
-//! Specification section 8.2.
+//! Upstream's names of `counters`.
 #![no_std]
 
 pub use ours::{count, counters, BoolCounts, Count, OptionCounters, ResultCounters};
-// What the derived code of ours names.
+// Names that the derived code of this repository's crate uses.
 #[doc(hidden)]
 pub use ours::{increment, AtomicU32};

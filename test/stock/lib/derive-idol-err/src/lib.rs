@@ -1,4 +1,4 @@
-//! Specification section 7.7.
+//! Upstream's names of `derive-idol-err`.
 #![no_std]
 
 pub use ours::IdolError;

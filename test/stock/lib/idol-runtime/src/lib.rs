@@ -1,4 +1,4 @@
-//! Specification section 7.6.
+//! Upstream's names of `idol-runtime`.
 #![no_std]
 
 pub use ours::{

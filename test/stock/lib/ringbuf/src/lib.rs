@@ -1,4 +1,4 @@
-//! Specification section 8.1.
+//! Upstream's names of `ringbuf`.
 #![no_std]
 
 #[cfg(feature = "counters")]

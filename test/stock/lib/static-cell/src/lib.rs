@@ -1,4 +1,4 @@
-//! Specification section 8.3.
+//! Upstream's names of `static-cell`.
 #![no_std]
 
 pub use ours::{ClaimOnceCell, StaticCell, StaticRef};

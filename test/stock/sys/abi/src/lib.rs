@@ -1,4 +1,4 @@
-//! Specification section 1.
+//! Upstream's names of `abi`.
 #![no_std]
 
 pub use ours::{

@@ -1,4 +1,4 @@
-//! Specification section 5.12.
+//! Upstream's names of `hubris-num-tasks`.
 #![no_std]
 
 #[cfg(feature = "task-enum")]

@@ -1,4 +1,4 @@
-//! Specification sections 4.2, 5.9 and 6.
+//! Upstream's names of `userlib`.
 #![no_std]
 
 pub use abi::*;

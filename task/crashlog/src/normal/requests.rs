@@ -1,33 +1,41 @@
-//! Serving those who read and erase.
+//! Deferred requests that read and erase.
 //!
-//! A read that fails fails for the reader alone. A write that fails ends the session.
+//! If a read fails, only the caller gets an error. If a write fails, the session ends.
 
 use block_device::BLOCK_LEN;
 use block_device::BlockDevice;
 use crashlog_format::CrashFault;
 use crashlog_format::page::{Page, PageError};
 use crashlog_store::{CrashReadError, CrashReader, CrashWriteError, PortError};
-use task_crashlog_api::{CrashLogError, Failure, FailureStep, Reason, RecordInfo, TaskName};
+use task_crashlog_api::{
+    CrashInfo, CrashKind, CrashLogError, DeviceFailure, FailureStep, TaskName,
+};
 
-use super::work::note_card;
-use super::{Log, failed};
-use crate::card::Memory;
-use crate::recorder::{Out, Recorder, Request, Wanted};
+use super::session::{MountedLog, note_error};
+use super::work::note_content;
+use crate::hardware::TransferBlocks;
+use crate::recorder::{CardOperation, DeferredCall, OutLease, Recorder};
 use crate::reply;
 
-/// Serves one request.
+/// Carries out one deferred call and replies to the caller.
+///
+/// Dropped half way, it leaves the caller without a reply; an erasure is then done or not done,
+/// never in part.
+///
+/// # Errors
+/// The card failed while erasing; the caller has its reply.
 pub async fn serve(
     recorder: &Recorder,
-    log: &mut Log<'_, '_>,
-    memory: &Memory<'_>,
-    request: Request,
-) -> Result<(), Failure> {
-    let client = request.client;
-    match request.wanted {
-        Wanted::RecordInfo { index } => {
-            reply::record(client, record_info(recorder, log, index).await);
+    log: &mut MountedLog<'_, '_>,
+    memory: &TransferBlocks<'_>,
+    call: DeferredCall,
+) -> Result<(), DeviceFailure> {
+    let client = call.client;
+    match call.operation {
+        CardOperation::DescribeCrash { index } => {
+            reply::crash_info(client, crash_info(recorder, log, index).await);
         }
-        Wanted::ReadRecord {
+        CardOperation::ReadCrash {
             sequence,
             segment,
             offset,
@@ -35,64 +43,66 @@ pub async fn serve(
         } => {
             reply::number(
                 client,
-                read_record(recorder, log, sequence, segment, offset, &out).await,
+                read_crash(recorder, log, sequence, segment, offset, &out).await,
             );
         }
-        Wanted::ReadPage { page, out } => {
+        CardOperation::ReadPage { page, out } => {
             reply::unit(client, read_page(recorder, log, memory, page, &out).await);
         }
-        Wanted::EraseRecord { sequence } => {
+        CardOperation::EraseCrash { sequence } => {
             let result = log.erase(sequence).await;
-            note_card(recorder, log);
+            note_content(recorder, log);
             match result {
                 Ok(()) => reply::unit(client, Ok(())),
                 Err(CrashWriteError::Device(error)) => {
-                    let failure = failed(recorder, FailureStep::Erase, error);
+                    let failure = note_error(recorder, FailureStep::Erase, error);
                     reply::unit(client, Err(CrashLogError::Device));
                     return Err(failure);
                 }
                 Err(CrashWriteError::NoSuchCrash | CrashWriteError::Exhausted) => {
-                    reply::unit(client, Err(CrashLogError::NoSuchRecord));
+                    reply::unit(client, Err(CrashLogError::NoSuchCrash));
                 }
             }
         }
-        // Answered when pages have been written.
-        Wanted::Flush { .. } => {}
+        // The reply follows when the pages are written.
+        CardOperation::Flush { .. } => {}
     }
     Ok(())
 }
 
-async fn record_info(
+/// Describes the crash with this index. It only reads, so it may be dropped.
+async fn crash_info(
     recorder: &Recorder,
-    log: &mut Log<'_, '_>,
+    log: &mut MountedLog<'_, '_>,
     index: u32,
-) -> Result<RecordInfo, CrashLogError> {
-    let tally = log.tally(index).ok_or(CrashLogError::NoSuchRecord)?;
-    let record = log
+) -> Result<CrashInfo, CrashLogError> {
+    let tally = log.tally(index).ok_or(CrashLogError::NoSuchCrash)?;
+    let crash = log
         .open_crash(tally.sequence)
         .await
         .map_err(|error| explain(recorder, error))?;
-    Ok(describe(&record))
+    Ok(describe(&crash))
 }
 
-fn describe(record: &CrashReader) -> RecordInfo {
-    let header = &record.header;
+/// Translates a crash's header into the reply of `crash_info`.
+fn describe(crash: &CrashReader) -> CrashInfo {
+    let header = &crash.header;
     let mut name = [0; 24];
     for (to, from) in name.iter_mut().zip(header.name.as_str().bytes()) {
         *to = from;
     }
     let [fault, ..] = *header.fault_bytes();
-    RecordInfo {
+    CrashInfo {
         sequence: header.sequence.get(),
-        reason: match header.reason() {
-            Ok(crashlog_format::CrashReason::Oops) => Reason::Oops,
-            Ok(crashlog_format::CrashReason::Panic) => Reason::Panic,
-            Ok(crashlog_format::CrashReason::SelfTest) => Reason::SelfTest,
-            // A header with another reason is not opened.
-            Ok(crashlog_format::CrashReason::Kernel) | Err(_) => Reason::Kernel,
+        kind: match header.reason() {
+            Ok(crashlog_format::CrashReason::Oops) => CrashKind::Oops,
+            Ok(crashlog_format::CrashReason::Panic) => CrashKind::Panic,
+            Ok(crashlog_format::CrashReason::SelfTest) => CrashKind::SelfTest,
+            // `Err` does not occur: a header with an unknown reason is not opened.
+            Ok(crashlog_format::CrashReason::Kernel) | Err(_) => CrashKind::Kernel,
         },
         late: header.late().is_some(),
-        truncated: record
+        truncated: crash
             .segments()
             .iter()
             .any(|segment| segment.is_truncated()),
@@ -102,12 +112,12 @@ fn describe(record: &CrashReader) -> RecordInfo {
         address: header.fault().and_then(address),
         boot: header.boot.get(),
         time: header.time.get(),
-        repeats: record.tally.repeats,
-        segments: record.segments().len() as u32,
+        repeats: crash.tally.repeats,
+        segments: crash.segments().len() as u32,
     }
 }
 
-/// The address that a fault is about, if it is about one.
+/// The address of a fault, if it has one.
 fn address(fault: CrashFault) -> Option<u32> {
     match fault {
         CrashFault::MemoryAccess { address, .. } | CrashFault::BusError { address, .. } => address,
@@ -116,19 +126,21 @@ fn address(fault: CrashFault) -> Option<u32> {
     }
 }
 
-async fn read_record(
+/// Copies bytes of a segment into the caller's lease; returns how many. It only reads, so it may be
+/// dropped.
+async fn read_crash(
     recorder: &Recorder,
-    log: &mut Log<'_, '_>,
+    log: &mut MountedLog<'_, '_>,
     sequence: u32,
     segment: u32,
     offset: u32,
-    out: &Out,
+    out: &OutLease,
 ) -> Result<u32, CrashLogError> {
-    let record = log
+    let crash = log
         .open_crash(sequence)
         .await
         .map_err(|error| explain(recorder, error))?;
-    let segments = record.segments();
+    let segments = crash.segments();
     let index = segment as usize;
     if segments
         .get(index)
@@ -138,7 +150,7 @@ async fn read_record(
     }
     let mut bytes = [0; BLOCK_LEN];
     let wanted = bytes.get_mut(..out.len()).ok_or(CrashLogError::BadLease)?;
-    let count = record
+    let count = crash
         .read(log, index, offset, wanted)
         .await
         .map_err(|error| explain(recorder, error))?;
@@ -148,12 +160,13 @@ async fn read_record(
     Ok(count as u32)
 }
 
+/// Copies a page of the stream ring into the caller's lease. It only reads, so it may be dropped.
 async fn read_page(
     recorder: &Recorder,
-    log: &mut Log<'_, '_>,
-    memory: &Memory<'_>,
+    log: &mut MountedLog<'_, '_>,
+    memory: &TransferBlocks<'_>,
     page: u32,
-    out: &Out,
+    out: &OutLease,
 ) -> Result<(), CrashLogError> {
     if page < log.oldest_page() || page >= log.next_page() {
         return Err(CrashLogError::NoSuchPage);
@@ -178,15 +191,17 @@ async fn read_page(
         .map_err(|()| CrashLogError::BadLease)
 }
 
+/// Translates an error of reading a crash.
 fn explain(recorder: &Recorder, error: CrashReadError<PortError>) -> CrashLogError {
     match error {
         CrashReadError::Device(error) => device(recorder, error),
-        CrashReadError::NoSuchCrash => CrashLogError::NoSuchRecord,
+        CrashReadError::NoSuchCrash => CrashLogError::NoSuchCrash,
         CrashReadError::Header(_) | CrashReadError::Other(_) => CrashLogError::Damaged,
     }
 }
 
+/// Notes an error of the port and translates it.
 fn device(recorder: &Recorder, error: PortError) -> CrashLogError {
-    failed(recorder, FailureStep::Read, error);
+    note_error(recorder, FailureStep::Read, error);
     CrashLogError::Device
 }

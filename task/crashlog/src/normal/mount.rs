@@ -1,4 +1,4 @@
-//! The beginning of a session: from a slot to a log whose every part is located.
+//! The beginning of a session: locates the log on an identified card.
 
 use crashlog_format::{CheckError, SuperblockError};
 use crashlog_retained::CARD_LOCATION_LEN;
@@ -7,17 +7,21 @@ use crashlog_store::{
 };
 use drv_mmc::CardLocation;
 use ringbuf::ringbuf_entry_root;
-use task_crashlog_api::{FailureStep, State, UnsavedReason};
+use task_crashlog_api::{FailureStep, RecorderState, UnsavedReason};
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::{Log, failed};
-use crate::card::Memory;
+use super::session::{MountedLog, note_error};
 use crate::config;
+use crate::hardware::TransferBlocks;
 use crate::recorder::Recorder;
 use crate::trace::Trace;
 
-/// Finds the partition, locates the log. Writes nothing but pages of the log whose write an earlier life of this task
-/// had begun, into the places they already had.
+/// Finds the partition and locates every part of the log. The only blocks that it writes are pages
+/// of the log whose write was interrupted by a restart of this task; they go to the same places
+/// again.
+///
+/// Dropped half way, it leaves a location in retained RAM only if the location is that of this
+/// card's log.
 ///
 /// # Errors
 /// Why nothing can be saved.
@@ -25,11 +29,11 @@ pub async fn mount<'l, 'p, 'm>(
     recorder: &Recorder,
     device: Port<'p, 'm>,
     identified: &CardLocation,
-    memory: &Memory<'m>,
-    place: &'l mut Option<Log<'p, 'm>>,
-) -> Result<&'l mut Log<'p, 'm>, UnsavedReason> {
-    // What was known of the place is of the card that was here before. Should something crash before it is known anew,
-    // the emergency path asks this one.
+    memory: &TransferBlocks<'m>,
+    place: &'l mut Option<MountedLog<'p, 'm>>,
+) -> Result<&'l mut MountedLog<'p, 'm>, UnsavedReason> {
+    // The location in retained RAM may be that of another card. If so, it is forgotten now, so that
+    // the emergency path searches this card if something crashes before the log is located.
     recorder.region.location().forget_unless(|known| {
         CardLocation::read_from_prefix(known)
             .is_ok_and(|(known, _)| known.is_of_same_card(identified))
@@ -47,17 +51,18 @@ pub async fn mount<'l, 'p, 'm>(
     let (_, log) = find_log(device, &search, place)
         .await
         .map_err(|error| refused(recorder, error))?;
-    // Pages that turned out to be on the card are not held by anyone any more.
+    // Pages that the search found on the card are no longer in the ring, so no client is charged
+    // for them.
     recorder.recount();
 
     ringbuf_entry_root!(Trace::Mounted {
         next_page: log.next_page()
     });
-    recorder.state.set(State::Ready);
+    recorder.state.set(RecorderState::Ready);
     Ok(log)
 }
 
-/// Why nothing can be saved.
+/// Translates the error of the search, and notes it if the card failed.
 fn refused(recorder: &Recorder, error: SearchError<PortError>) -> UnsavedReason {
     match error {
         SearchError::Partition(PartitionError::Device(error))
@@ -82,8 +87,8 @@ fn refused(recorder: &Recorder, error: SearchError<PortError>) -> UnsavedReason 
 }
 
 fn card_failed(recorder: &Recorder, error: PortError) -> UnsavedReason {
-    UnsavedReason::CardFailed(failed(recorder, FailureStep::Mount, error))
+    UnsavedReason::CardFailed(note_error(recorder, FailureStep::Mount, error))
 }
 
-// What the emergency path wants to know about the card.
+// The retained region has room for what the emergency path needs to know about the card.
 const _: () = assert!(size_of::<CardLocation>() <= CARD_LOCATION_LEN);

@@ -1,21 +1,29 @@
-//! The activity that works on the card.
+//! The session future, which works on the card.
 //!
-//! One future that never ends, made of sessions. A session begins with nothing known: the card is identified, the
-//! partition found, the log on it located. Then crashes that earlier boots left in retained RAM are recorded, and from
-//! there on whatever the agenda says is done, until the card fails. After a failure, or without a card, there is another
-//! session some seconds later; a card that is not ours is left alone until the next start.
+//! The future never completes. It runs one session after the other. A session knows nothing at its
+//! beginning: it identifies the card, finds the partition and locates the log. Then it writes the
+//! crashes that earlier boots left in retained RAM, and after that it does the jobs of the agenda
+//! until the card fails. After a failure, or without a card, the next session begins after
+//! [`RETRY_MS`]. A card without a valid log is not accessed again until the next start of the task.
 //!
-//! Between any two steps, and in the middle of each, the task may be restarted at its emergency entry. What that needs to
-//! know is in retained RAM at every moment: the log ring itself, the location of the log, the number of the next page.
+//! Nothing is written to a card before everything on it is located.
 //!
-//! Nothing is written to a card before everything on it is located (P8).
+//! # Restart
 //!
-//! What a session does is written for a [`Port`], as in an emergency the search is; [`drive`] carries its requests out
-//! with the driver of normal operation.
-
-mod mount;
-mod requests;
-mod work;
+//! The task may be restarted at its emergency entry at any instruction, in the middle of a transfer
+//! too. The future is then gone without being dropped. What the emergency path needs is in retained
+//! RAM at every moment: the log ring, the location of the log, the number of the next page.
+//!
+//! # Cancellation
+//!
+//! The future is dropped by nothing but the end of the task, so its asynchronous functions do not
+//! have to leave anything in order when they are dropped half way, and do not: a transfer would go
+//! on in the controller. Each says what it would leave behind.
+//!
+//! # Devices
+//!
+//! The jobs are written for a [`Port`], as the emergency path's search for the partition is.
+//! [`drive`] carries the port's requests out with the driver of the normal path.
 
 use core::convert::Infallible;
 use core::future::poll_fn;
@@ -28,27 +36,31 @@ use drv_mmc::CardLocation;
 use drv_sdhci::normal::Wait;
 use drv_sdhci::{Direction, ErrorKind};
 use ringbuf::ringbuf_entry_root;
-use task_crashlog_api::{CrashLogError, Failure, FailureStep, State, UnsavedReason};
+use task_crashlog_api::{CrashLogError, DeviceFailure, FailureStep, RecorderState, UnsavedReason};
 
-use crate::card::{self, Memory, Normal};
+use crate::hardware::{self, NormalDevice, TransferBlocks};
 use crate::recorder::Recorder;
 use crate::trace::Trace;
 
-/// The log on a card.
-type Log<'p, 'm> = Store<'m, Port<'p, 'm>>;
+use super::{mount, work};
 
-/// Milliseconds until a card that failed, or was not there, is looked for again.
+/// A log whose every part on the card is located.
+pub type MountedLog<'p, 'm> = Store<'m, Port<'p, 'm>>;
+
+/// Milliseconds from a failure of the card, or from an empty slot, to the next session.
 const RETRY_MS: u64 = 5_000;
 
-/// Works for ever.
-pub async fn run<'m>(recorder: &'m Recorder, memory: &Memory<'m>) -> Infallible {
-    let mut card = card::normal(memory, &recorder.events);
+/// Runs sessions. Never completes.
+///
+/// Dropped half way, it leaves callers without a reply and a transfer in the controller.
+pub async fn run<'m>(recorder: &'m Recorder, memory: &TransferBlocks<'m>) -> Infallible {
+    let mut card = hardware::normal_device(memory, &recorder.events);
     loop {
         let reason = session(recorder, &mut card, memory).await;
-        recorder.state.set(State::RamOnly(reason));
+        recorder.state.set(RecorderState::RamOnly(reason));
         ringbuf_entry_root!(Trace::RamOnly(reason));
-        while let Some(request) = recorder.waiting.take(|_| true) {
-            request.fail(CrashLogError::NotSaving);
+        while let Some(call) = recorder.deferred.take(|_| true) {
+            call.fail(CrashLogError::NotSaving);
         }
         match reason {
             UnsavedReason::NoCard
@@ -64,32 +76,39 @@ pub async fn run<'m>(recorder: &'m Recorder, memory: &Memory<'m>) -> Infallible 
     }
 }
 
-/// Works with one card until it fails.
+/// Works with one card until it fails; returns why nothing is saved any more.
+///
+/// Dropped half way, it leaves the location of the log in retained RAM valid, for the emergency
+/// path.
 async fn session<'m>(
     recorder: &'m Recorder,
-    card: &mut Normal<'m>,
-    memory: &Memory<'m>,
+    card: &mut NormalDevice<'m>,
+    memory: &TransferBlocks<'m>,
 ) -> UnsavedReason {
     let reason = match identify(recorder, card).await {
         Ok(identified) => {
             let exchange = Exchange::new(&recorder.region, recorder.region.scratch());
             let device = Port::new(&exchange, card.block_count());
-            let work = work(recorder, device, &identified, memory);
-            drive(recorder, card, &exchange, work).await
+            let jobs = mount_and_work(recorder, device, &identified, memory);
+            drive(recorder, card, &exchange, jobs).await
         }
         Err(reason) => reason,
     };
     match reason {
-        // It may be the same card when it comes back.
+        // The location stays valid: the same card may answer again.
         UnsavedReason::Unidentified(_) | UnsavedReason::CardFailed(_) => {}
         _ => recorder.region.location().invalidate(),
     }
     reason
 }
 
+/// Identifies the card in the slot.
+///
+/// Dropped half way, it leaves the card in some state of identification; the next call begins with
+/// a reset.
 async fn identify(
     recorder: &Recorder,
-    card: &mut Normal<'_>,
+    card: &mut NormalDevice<'_>,
 ) -> Result<CardLocation, UnsavedReason> {
     match card.identify().await {
         Ok(()) => Ok(*card.location()),
@@ -107,12 +126,14 @@ async fn identify(
     }
 }
 
-/// What is done with an identified card.
-async fn work<'m>(
+/// Locates the log on an identified card and does jobs until the card fails.
+///
+/// Dropped half way, it leaves callers of the job in progress without a reply.
+async fn mount_and_work<'m>(
     recorder: &Recorder,
     device: Port<'_, 'm>,
     identified: &CardLocation,
-    memory: &Memory<'m>,
+    memory: &TransferBlocks<'m>,
 ) -> UnsavedReason {
     let mut place = None;
     let log = match mount::mount(recorder, device, identified, memory, &mut place).await {
@@ -125,17 +146,20 @@ async fn work<'m>(
     }
 }
 
-/// Polls `work` and carries its requests out.
+/// Polls `jobs` and carries out the requests that it leaves in `exchange`.
+///
+/// Dropped half way, it drops `jobs` as well, and leaves a transfer in the controller.
 async fn drive<F: Future>(
     recorder: &Recorder,
-    card: &mut Normal<'_>,
+    card: &mut NormalDevice<'_>,
     exchange: &Exchange<'_>,
-    work: F,
+    jobs: F,
 ) -> F::Output {
-    let mut work = pin!(work);
+    let mut jobs = pin!(jobs);
     loop {
-        // Without a request it waits for something else.
-        let polled = poll_fn(|context| match work.as_mut().poll(context) {
+        // If `jobs` is pending and has left no request, it waits for an event, and so does this
+        // function.
+        let polled = poll_fn(|context| match jobs.as_mut().poll(context) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             Poll::Pending => exchange
                 .take()
@@ -156,7 +180,7 @@ async fn drive<F: Future>(
             }
             PortRequest::Flush => card.flush().await,
             PortRequest::Rest => card.suspend().await.map(|how| {
-                recorder.state.set(State::Suspended);
+                recorder.state.set(RecorderState::Suspended);
                 ringbuf_entry_root!(Trace::Suspended { how: how as u8 });
             }),
         };
@@ -167,18 +191,19 @@ async fn drive<F: Future>(
     }
 }
 
-/// Notes a failure of the card, for whoever asks.
-fn failed(recorder: &Recorder, step: FailureStep, error: PortError) -> Failure {
+/// Notes an error of the port as the last failure, for `status`.
+pub fn note_error(recorder: &Recorder, step: FailureStep, error: PortError) -> DeviceFailure {
     let code = match error {
         PortError::Device => recorder.card_error.get(),
-        // An address was refused before the card saw it.
+        // The port refused the address: no command was sent to the card.
         PortError::Refused => drv_mmc::Error::OutOfBounds.code(),
     };
     note_failure(recorder, step, code)
 }
 
-fn note_failure(recorder: &Recorder, step: FailureStep, code: u32) -> Failure {
-    let failure = Failure { step, code };
+/// Notes a failure of the card or the controller as the last one, for `status`.
+fn note_failure(recorder: &Recorder, step: FailureStep, code: u32) -> DeviceFailure {
+    let failure = DeviceFailure { step, code };
     recorder.last_failure.set(Some(failure));
     ringbuf_entry_root!(Trace::Failed(failure));
     failure
