@@ -1,21 +1,18 @@
-//! 16550 UART of the AST2600: interrupt-driven receive, polled transmit.
+//! 16550 UART of the AST2600: receive by interrupt, transmit by polling.
 //!
-//! Receive works with the 16-byte FIFO and its trigger, where its owner switches
-//! it on: the interrupt comes when [`RECEIVE_TRIGGER`] bytes are waiting, or when
-//! some are waiting and nothing has arrived for four character times. Without
-//! the FIFO it comes with each byte. The driver does not wait for
-//! bytes: the owner of the interrupt calls [`Uart::receive`] until it answers
-//! `None`, or stops earlier. Not reading is how the owner holds the sender
-//! back where the line has flow control, and the interrupt stays pending, so
-//! that nothing is forgotten.
+//! Receive uses the 16-byte FIFO and its trigger level, if the caller enables the FIFO: the interrupt
+//! comes when [`RECEIVE_TRIGGER`] bytes are waiting, or when fewer are waiting and nothing has arrived
+//! for four character times. Without the FIFO it comes with each byte. The driver never waits for a
+//! byte: the owner of the interrupt calls [`Uart::receive`] until it returns `None`. It may stop
+//! earlier, to hold the sender back where the line has flow control; the interrupt then stays pending,
+//! so that no byte is forgotten.
 //!
-//! Transmit polls the status register. Every wait is bounded by a number of
-//! polls: a line that never becomes ready costs that many reads of a register
-//! and then the byte is given up, [`TransmitStuck`].
+//! Transmit polls the status register. Every wait is bounded by a number of polls: if the line never
+//! becomes ready, the byte is not sent and the error is [`TransmitStuck`].
 //!
-//! Registers are those of the NS16550A (PC16550D data sheet, section 8), each
-//! in the low byte of a 32-bit word. The block is reached by `unsafe` in one
-//! place, which turns its fixed address into a reference.
+//! Registers are those of the NS16550A (PC16550D data sheet, section 8), each in the low byte of a
+//! 32-bit word. `unsafe` is used in one place, to turn the fixed address of the registers into a
+//! reference.
 
 #![cfg_attr(target_os = "none", no_std)]
 
@@ -31,18 +28,18 @@ pub const UART5_ADDRESS: usize = 0x1e78_4000;
 
 /// Bytes in the receive FIFO that raise the interrupt.
 ///
-/// Half of the FIFO: at 115 200 baud it leaves 0.7 ms to answer before a byte
-/// is lost on a line without flow control.
+/// Half of the FIFO: at 115 200 baud that leaves 0.7 ms to handle the interrupt
+/// before a byte is lost on a line without flow control.
 pub const RECEIVE_TRIGGER: usize = 8;
 
-/// Depth of each FIFO.
+/// Depth of each FIFO, bytes.
 pub const FIFO_DEPTH: usize = 16;
 
 /// The UART's clock: 24 MHz through the fixed divider of 13.
 const CLOCK_HZ: u32 = 24_000_000 / 13;
 
-/// Status polls before a byte is given up. A byte takes 87 us at 115 200 baud;
-/// a poll is a bus access of at least 50 ns, so this is at least ten bytes.
+/// Polls of the status before a byte is given up. A byte takes 87 us at 115 200 baud;
+/// a poll is a bus access of at least 50 ns, so this is the time of at least ten bytes.
 const TRANSMIT_POLLS: u32 = 20_000;
 
 register_bitfields![u32,
@@ -91,22 +88,22 @@ register_structs! {
     }
 }
 
-/// The transmitter did not take a byte within its bound of polls.
+/// The transmitter did not accept a byte within the bound of polls.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct TransmitStuck;
 
-/// One byte from the line, with what the receiver noticed.
+/// One byte from the line, with its error flags.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct Received {
-    /// The byte as it came, whatever the flags say.
+    /// The byte as it was received, also if a flag is set.
     pub byte: u8,
-    /// Bytes before this one were lost: the FIFO was full when they came.
+    /// Bytes before this one were lost, because the FIFO was full when they arrived.
     pub overrun: bool,
     /// This byte had a parity or framing error, or is a break.
     pub line_error: bool,
 }
 
-/// A UART. Holding one means holding the only reference to its registers.
+/// A UART. Holding one proves that no other code uses its registers.
 pub struct Uart {
     registers: &'static Registers,
 }
@@ -117,13 +114,13 @@ impl Uart {
     /// # Safety
     ///
     /// `address` must be that of an AST2600 UART, for example
-    /// [`UART1_ADDRESS`], mapped for the caller as device memory; no one else
-    /// may use that UART while the value lives.
+    /// [`UART1_ADDRESS`], mapped for the caller as device memory; no other code
+    /// may use that UART while the value exists.
     #[must_use]
     pub unsafe fn new(address: usize) -> Self {
-        // SAFETY: the caller grants that a register block of a UART is mapped
-        // at the address and is ours alone. Memory-mapped registers live as
-        // long as the program.
+        // SAFETY: the caller guarantees that the register block of a UART is
+        // mapped at the address and that only this value uses it. Memory-mapped
+        // registers exist as long as the program runs.
         let registers = unsafe { &*(address as *const Registers) };
         Self { registers }
     }
@@ -131,8 +128,8 @@ impl Uart {
     /// Sets 8 data bits, no parity, one stop bit and the nearest possible rate to
     /// `baud`, and leaves interrupts off.
     ///
-    /// A `baud` of 0 or above the clock's sixteenth (115 384) means the fastest
-    /// rate. The FIFOs stay as they are, and so does what waits in the receiver.
+    /// A `baud` of 0 or above a sixteenth of the clock (115 384) means the fastest
+    /// rate. The FIFOs and the bytes that wait in the receiver are left unchanged.
     pub fn configure(&mut self, baud: u32) {
         let divisor = divisor(baud);
         let registers = self.registers;
@@ -149,16 +146,16 @@ impl Uart {
 
     /// Switches the FIFOs on.
     ///
-    /// Where they are on already, as after a restart of the task alone, what is
-    /// in them stays. Switching them on clears them, and with them a byte that
-    /// is waiting; there is no way to keep one that comes in at that moment.
+    /// If they are on already, as after a restart of the task alone, their content
+    /// is kept. Otherwise the hardware clears them, and a byte that is waiting, or
+    /// arrives at that moment, is lost.
     pub fn enable_fifos(&mut self) {
         self.registers
             .fifo_control
             .write(FifoControl::ENABLE::SET + FifoControl::TRIGGER::Eight);
     }
 
-    /// Lets received bytes raise the interrupt.
+    /// Enables the interrupt for received bytes.
     pub fn enable_receive_interrupt(&mut self) {
         self.registers
             .interrupt_enable
@@ -168,7 +165,7 @@ impl Uart {
     /// Takes the next byte out of the receive FIFO, if there is one.
     ///
     /// Costs one read of the line status and one of the data register. Taking
-    /// bytes until `None` also takes the interrupt back.
+    /// bytes until `None` also clears the interrupt.
     pub fn receive(&mut self) -> Option<Received> {
         let status = self.registers.line_status.extract();
         if !status.is_set(LineStatus::DATA_READY) {
@@ -177,7 +174,7 @@ impl Uart {
         let line_error = status.is_set(LineStatus::PARITY)
             || status.is_set(LineStatus::FRAMING)
             || status.is_set(LineStatus::BREAK);
-        // The register is a byte in a word: the upper bits carry nothing.
+        // The register is one byte in a word; the upper bits are undefined.
         let byte = (self.registers.data.get() & 0xff) as u8;
         Some(Received {
             byte,
@@ -190,7 +187,7 @@ impl Uart {
     ///
     /// # Errors
     ///
-    /// [`TransmitStuck`] if there was none within the bound; the byte is not
+    /// [`TransmitStuck`] if there was no room within the bound; the byte is not
     /// sent.
     pub fn transmit(&mut self, byte: u8) -> Result<(), TransmitStuck> {
         for _ in 0..TRANSMIT_POLLS {
@@ -203,7 +200,7 @@ impl Uart {
     }
 }
 
-/// Text goes out as it is, with each line feed made carriage return, line feed.
+/// Sends text, and a carriage return before each line feed.
 impl core::fmt::Write for Uart {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
         for &byte in text.as_bytes() {
@@ -224,7 +221,8 @@ const fn divisor(baud: u32) -> u16 {
     if step == 0 {
         return 1;
     }
-    // Rounded to the nearest; `step / 2` cannot overflow what `step` did not.
+    // Rounded to the nearest. The sum cannot overflow: `step / 2` is below 2^31, and the clock is far
+    // below that.
     let nearest = (CLOCK_HZ + step / 2) / step;
     if nearest == 0 {
         1
@@ -247,7 +245,7 @@ mod tests {
         words[5] = line_status;
         // SAFETY: six 4-aligned words are exactly the 0x18 bytes of the block,
         // any bit pattern is valid for it, and the leaked box is never freed
-        // nor reached through any other reference.
+        // and has no other reference.
         let registers = unsafe { &*core::ptr::from_mut(words).cast::<Registers>() };
         Uart { registers }
     }
@@ -276,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn receive_tells_data_errors_and_nothing_apart() {
+    fn receive_distinguishes_bytes_errors_and_no_byte() {
         assert_eq!(memory(0x60).receive(), None);
         let uart = &mut memory(0x63);
         uart.registers.data.set(0xff);
@@ -287,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_transmitter_ends_the_wait() {
+    fn a_wait_for_a_stuck_transmitter_ends() {
         assert_eq!(memory(0).transmit(b'x'), Err(TransmitStuck));
         assert!(write!(memory(0), "text").is_err());
         assert!(writeln!(memory(0x20), "text").is_ok());

@@ -1,20 +1,18 @@
-//! The AST2600's watchdog as a one-shot bomb for the crash path.
+//! The AST2600's watchdog as a one-shot deadline for the crash path.
 //!
-//! The supervisor arms the watchdog once, with the whole budget of an
-//! emergency, and never feeds it: whatever happens to the supervisor, to the
-//! recorder or to the kernel afterwards, the system is reset when the budget is
-//! spent. Nothing here waits, and nothing can fail.
+//! The supervisor arms the watchdog once, with the time for a whole emergency, and never feeds it:
+//! whatever happens to the supervisor, the recorder or the kernel afterwards, the system is reset when
+//! that time is over. No function here waits, and none can fail.
 //!
-//! The order of the writes of [`Watchdog::arm`] matters: the timer is stopped
-//! first, so that an earlier setting cannot fire in between; the reload value
-//! is latched into the counter by the restart word; enabling comes last.
+//! The order of the writes of [`Watchdog::arm`] matters. The timer is stopped first, so that an earlier
+//! setting cannot expire in between. The restart word then loads the reload value into the counter.
+//! Enabling comes last.
 //!
-//! The block decodes 32-bit accesses only, all others end in an external abort
-//! (which is why the fields below are all `u32`). Its clock is 1 MHz, so one
-//! count is one microsecond.
+//! The block decodes 32-bit accesses only; any other ends in an external abort, so all fields below are
+//! `u32`. Its clock is 1 MHz, so one count is one microsecond.
 //!
-//! This crate uses `unsafe` to turn the block's fixed address into a reference,
-//! and to let that one reference move.
+//! `unsafe` is used to turn the fixed address of the block into a reference, and to allow the value to
+//! be sent to another context.
 
 #![cfg_attr(target_os = "none", no_std)]
 
@@ -60,13 +58,13 @@ register_structs! {
     }
 }
 
-/// The watchdog. Holding one means holding the only reference to its registers.
+/// The watchdog. Holding one proves that no other code uses its registers.
 pub struct Watchdog {
     registers: &'static Registers,
 }
 
-// SAFETY: the reference is the only one (the caller of `wdt0` has promised it),
-// and the registers are the same from wherever they are accessed.
+// SAFETY: the reference is the only one (the caller of `wdt0` guarantees that),
+// and the registers do not depend on the context that accesses them.
 unsafe impl Send for Watchdog {}
 
 impl Watchdog {
@@ -75,12 +73,13 @@ impl Watchdog {
     /// # Safety
     ///
     /// The page at [`WDT0_ADDRESS`] must be mapped for the caller as device
-    /// memory, and no one else may use WDT0 while the value lives.
+    /// memory, and no other code may use WDT0 while the value exists.
     #[must_use]
     pub unsafe fn wdt0() -> Self {
-        // SAFETY: the caller grants that the page is mapped and is ours alone.
-        // The address is that of the register block, 4-aligned, never null,
-        // and memory-mapped registers live as long as the program.
+        // SAFETY: the caller guarantees that the page is mapped and that only
+        // this value uses it. The address is that of the register block,
+        // 4-aligned, not null, and memory-mapped registers exist as long as the
+        // program runs.
         let registers = unsafe { &*(WDT0_ADDRESS as *const Registers) };
         Self { registers }
     }
@@ -105,7 +104,7 @@ impl Watchdog {
         self.registers.control.set(0);
     }
 
-    /// Milliseconds that are left, or `None` if the watchdog is not armed.
+    /// Milliseconds until the reset, or `None` if the watchdog is not armed.
     #[must_use]
     pub fn remaining_ms(&self) -> Option<u32> {
         if self.registers.control.is_set(Control::ENABLE) {
@@ -117,8 +116,8 @@ impl Watchdog {
 
     /// Resets the system at once.
     ///
-    /// The write takes effect within a few bus cycles; the caller has to make
-    /// sure that it does nothing of importance after it.
+    /// The write takes effect within a few bus cycles, in which the caller goes on
+    /// to run.
     pub fn reset_now(&mut self) {
         self.registers.software_reset.set(RESET_WORD);
     }
@@ -133,7 +132,7 @@ mod tests {
         let words: &'static mut [u32; 10] = Box::leak(Box::new([0; 10]));
         // SAFETY: ten 4-aligned words are exactly the 0x28 bytes of the block,
         // any bit pattern is valid for it, and the leaked box is never freed
-        // nor reached through any other reference.
+        // and has no other reference.
         let registers = unsafe { &*core::ptr::from_mut(words).cast::<Registers>() };
         Watchdog { registers }
     }
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn immediate_reset_writes_the_magic_word() {
+    fn an_immediate_reset_writes_the_reset_word() {
         let mut watchdog = memory();
         watchdog.reset_now();
         assert_eq!(word(&watchdog, 9), 0xaeed_f123);

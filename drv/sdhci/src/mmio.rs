@@ -3,7 +3,7 @@
 
 use crate::registers::Registers;
 
-/// The registers of one slot, in memory.
+/// The registers of one slot, in memory. Holding one proves that nothing else uses the slot.
 #[derive(Debug)]
 pub struct Mmio {
     base: usize,

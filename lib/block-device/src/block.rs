@@ -1,4 +1,4 @@
-//! One block of data that hardware may share.
+//! One block of data, which hardware may access as well.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,8 +10,8 @@ pub const BLOCK_WORDS: usize = BLOCK_LEN / 4;
 
 /// 512 bytes, as 128 little-endian words.
 ///
-/// All accesses are relaxed: whoever hands a block to hardware orders them (the controller driver has a fence before it
-/// starts a transfer and after it ends).
+/// All accesses are relaxed. A driver that lets hardware access a block has to order them itself; the
+/// controller driver has a fence before it starts a transfer and one after its end.
 #[repr(C, align(4))]
 pub struct Block([AtomicU32; BLOCK_WORDS]);
 
@@ -44,7 +44,7 @@ impl Block {
         }
     }
 
-    /// Copies `bytes` into the block at `offset`; what would go beyond the end is left out.
+    /// Copies `bytes` into the block at `offset`; bytes beyond the end of the block are ignored.
     pub fn copy_from(&self, offset: usize, bytes: &[u8]) {
         let Some(words) = self.0.get(offset / 4..) else {
             return;
@@ -67,7 +67,8 @@ impl Block {
         }
     }
 
-    /// Copies from `offset` of the block into `out`; bytes of `out` beyond the end of the block stay as they are.
+    /// Copies from `offset` of the block into `out`; bytes of `out` for which the block has none are left
+    /// unchanged.
     pub fn copy_to(&self, offset: usize, out: &mut [u8]) {
         let Some(words) = self.0.get(offset / 4..) else {
             return;
@@ -92,14 +93,14 @@ impl Block {
         }
     }
 
-    /// The words themselves, as hardware sees them (little-endian in memory).
+    /// The words as they are in memory, for hardware: little-endian on every processor.
     #[must_use]
     #[inline]
     pub fn words(&self) -> &[AtomicU32; BLOCK_WORDS] {
         &self.0
     }
 
-    /// Where the block is, as the processor addresses it.
+    /// The block's address, as the processor has it.
     #[must_use]
     #[inline]
     pub fn address(&self) -> usize {
@@ -114,7 +115,7 @@ impl Default for Block {
 }
 
 impl core::fmt::Debug for Block {
-    /// Says where it is; the content would fill a screen.
+    /// Prints the address and not the 512 bytes.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Block({:#x})", self.address())
     }

@@ -2,18 +2,18 @@
 //!
 //! # Theory of operation
 //!
-//! Everything above the card (partition, streams, records) sees a [`BlockDevice`]: numbered blocks that are read,
-//! written and made durable. It is asynchronous, because a card takes milliseconds and the crash-log server goes on
-//! accepting records meanwhile. The emergency path sees a [`PolledDevice`]: the same operations, synchronous. They are
-//! two traits on purpose: a type implements one of them, so the emergency path cannot end up in the request path that
-//! was interrupted by the crash.
+//! Everything above the card (partition, streams, crashes) uses a [`BlockDevice`]: numbered blocks that
+//! are read, written and made durable. It is asynchronous, because a card takes milliseconds and the
+//! recorder goes on accepting log records meanwhile. The emergency path uses a [`PolledDevice`]: the
+//! same operations, synchronous. They are two traits, and a type implements one of them, so that the
+//! emergency path cannot enter the request path that the crash has interrupted.
 //!
-//! Data travels in [`Block`]s. A controller with DMA reads or writes a block while the program holds a reference to
-//! it, which is why a block consists of atomics: sharing it with the hardware (and appending to one block while its
-//! neighbours are being written) then needs no `unsafe` and no exclusive borrow.
+//! Data are in [`Block`]s. A controller with DMA reads or writes a block while the program holds a
+//! reference to it. So a block consists of atomics: sharing it with the hardware, and appending to one
+//! block while its neighbours are being written, needs no `unsafe` and no exclusive borrow.
 //!
-//! [`Window`] restricts a device to a range of blocks, usually a partition: an address outside it is refused before
-//! any command reaches the device.
+//! [`Window`] restricts a device to a range of blocks, usually a partition: an address outside it is
+//! refused before any command reaches the device.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -29,10 +29,13 @@ use core::task::{Context, Poll, Waker};
 
 /// A device of numbered 512-byte blocks, used asynchronously.
 ///
-/// A future of this trait may be polled at any time; it makes progress when the hardware has. Dropping one before it
-/// is ready leaves a request in flight: the next call on the same device first ends it by the device's own protocol.
+/// # Cancellation
+///
+/// Dropping a future of this trait before it is ready leaves a request in flight. Its blocks must stay
+/// valid until the next call on the same device, which first ends that request by the device's own
+/// protocol. After a write, the blocks on the device may hold the old or the new data.
 pub trait BlockDevice {
-    /// Why an operation failed. Small, and says which step it was.
+    /// Why an operation failed, and in which step.
     type Error: Copy + core::fmt::Debug + PartialEq;
 
     /// Number of blocks; valid addresses are below it.
@@ -45,16 +48,16 @@ pub trait BlockDevice {
         blocks: &[Block],
     ) -> impl Future<Output = Result<(), Self::Error>>;
 
-    /// Writes `blocks.len()` blocks, beginning at block `first`. After an error any of them, none or all may hold the
-    /// new data. Durable only after [`BlockDevice::flush`].
+    /// Writes `blocks.len()` blocks, beginning at block `first`. After an error each of them may hold the
+    /// old or the new data. They are durable only after [`BlockDevice::flush`].
     fn write(
         &mut self,
         first: u64,
         blocks: &[Block],
     ) -> impl Future<Output = Result<(), Self::Error>>;
 
-    /// Writes one block so that a power cut leaves either the old or the new content, where the medium can do that
-    /// (eMMC reliable write); otherwise the same as [`BlockDevice::write`].
+    /// Writes one block so that a power cut leaves either the old or the new content, where the medium
+    /// supports that (eMMC reliable write); otherwise the same as [`BlockDevice::write`].
     fn write_reliable(
         &mut self,
         block: u64,
@@ -65,7 +68,7 @@ pub trait BlockDevice {
     fn flush(&mut self) -> impl Future<Output = Result<(), Self::Error>>;
 }
 
-/// A borrowed device, for whoever wants it back.
+/// A borrowed device is a device, for code that takes one by value.
 impl<D: BlockDevice> BlockDevice for &mut D {
     type Error = D::Error;
 
@@ -90,10 +93,10 @@ impl<D: BlockDevice> BlockDevice for &mut D {
     }
 }
 
-/// The synchronous twin of [`BlockDevice`], for the emergency path: every call returns within the device's own time
-/// limit, polled, without interrupts.
+/// The synchronous counterpart of [`BlockDevice`], for the emergency path: a call polls, uses no
+/// interrupt, and returns within the device's own time limit.
 pub trait PolledDevice {
-    /// Why an operation failed. Small, and says which step it was.
+    /// Why an operation failed, and in which step.
     type Error: Copy + core::fmt::Debug + PartialEq;
 
     /// As [`BlockDevice::block_count`].
@@ -102,13 +105,13 @@ pub trait PolledDevice {
     /// As [`BlockDevice::read`].
     ///
     /// # Errors
-    /// Those of the device; the blocks then hold nothing of use.
+    /// Those of the device; the content of `blocks` is undefined then.
     fn read(&mut self, first: u64, blocks: &[Block]) -> Result<(), Self::Error>;
 
     /// As [`BlockDevice::write`].
     ///
     /// # Errors
-    /// Those of the device; any of the blocks may have been written.
+    /// Those of the device; each of the blocks may have been written.
     fn write(&mut self, first: u64, blocks: &[Block]) -> Result<(), Self::Error>;
 
     /// As [`BlockDevice::write_reliable`].
@@ -124,10 +127,10 @@ pub trait PolledDevice {
     fn flush(&mut self) -> Result<(), Self::Error>;
 }
 
-/// Polls a future once, with a waker that does nothing.
+/// Polls a future once, with a waker that does nothing, and drops it.
 ///
-/// `Some` if it was ready: always so with a device that never waits, such as an image file, or a polled device behind
-/// an asynchronous face.
+/// `Some` if it was ready. It always is with a device that never waits, such as an image file, or a
+/// polled device behind an asynchronous interface.
 pub fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(future).poll(&mut context) {

@@ -4,8 +4,10 @@ use crate::{Block, BlockDevice, PolledDevice};
 
 /// Blocks `first .. first + count` of a device, numbered from 0.
 ///
-/// Every address is checked against the range before the device sees a request, so that a wrong one can never reach
-/// a neighbouring partition.
+/// Every address is checked against the range before a request reaches the device, so that a wrong one
+/// cannot affect a neighbouring partition. Holding one proves that the range is on the device.
+///
+/// Dropping a future of it has the effect that dropping the device's future has.
 #[derive(Debug)]
 pub struct Window<D> {
     device: D,
@@ -28,12 +30,12 @@ impl<D> Window<D> {
         &mut self.device
     }
 
-    /// Gives the device back.
+    /// Returns the device.
     pub fn into_inner(self) -> D {
         self.device
     }
 
-    /// The device's address of block `block`, if all of `len` blocks from there are inside.
+    /// The device's address of block `block`, if all `len` blocks from there on are inside.
     fn locate<E>(&self, block: u64, len: usize) -> Result<u64, WindowError<E>> {
         let len = u64::try_from(len).unwrap_or(u64::MAX);
         match block.checked_add(len) {

@@ -1,4 +1,4 @@
-//! Blocks and windows, from outside.
+//! Blocks and windows, by their public interface.
 
 use block_device::{
     BLOCK_LEN, Block, BlockDevice, PolledDevice, Window, WindowError, now_or_never,
@@ -6,12 +6,12 @@ use block_device::{
 use proptest::prelude::*;
 
 /// Blocks in memory; counts the requests that reach it.
-struct Memory {
+struct RamDevice {
     blocks: Vec<Block>,
     requests: usize,
 }
 
-impl Memory {
+impl RamDevice {
     fn new(count: usize) -> Self {
         Self {
             blocks: (0..count).map(|_| Block::zeroed()).collect(),
@@ -37,7 +37,7 @@ fn assign(to: &Block, from: &Block) {
     to.copy_from(0, &bytes);
 }
 
-impl PolledDevice for Memory {
+impl PolledDevice for RamDevice {
     type Error = ();
 
     fn block_count(&self) -> u64 {
@@ -61,7 +61,7 @@ impl PolledDevice for Memory {
     }
 }
 
-impl BlockDevice for Memory {
+impl BlockDevice for RamDevice {
     type Error = ();
 
     fn block_count(&self) -> u64 {
@@ -107,16 +107,16 @@ fn words_beyond_the_end_read_zero_and_ignore_writes() {
 
 #[test]
 fn windows_must_fit_on_their_device() {
-    assert!(Window::new_polled(Memory::new(8), 2, 6).is_some());
-    assert!(Window::new_polled(Memory::new(8), 2, 7).is_none());
-    assert!(Window::new(Memory::new(8), u64::MAX, 2).is_none());
+    assert!(Window::new_polled(RamDevice::new(8), 2, 6).is_some());
+    assert!(Window::new_polled(RamDevice::new(8), 2, 7).is_none());
+    assert!(Window::new(RamDevice::new(8), u64::MAX, 2).is_none());
 }
 
 /// REQ: M7 (no request outside the partition reaches the device)
 #[test]
 fn requests_outside_the_window_never_reach_the_device() {
     let blocks: Vec<Block> = (0..3).map(|_| Block::zeroed()).collect();
-    let mut window = Window::new_polled(Memory::new(16), 4, 8).expect("the window fits");
+    let mut window = Window::new_polled(RamDevice::new(16), 4, 8).expect("the window fits");
     for first in [6, 8, 1000, u64::MAX - 3, u64::MAX] {
         assert_eq!(
             PolledDevice::read(&mut window, first, &blocks),
@@ -140,7 +140,7 @@ fn requests_outside_the_window_never_reach_the_device() {
 
 #[test]
 fn a_window_shifts_addresses() {
-    let mut window = Window::new(Memory::new(16), 4, 8).expect("the window fits");
+    let mut window = Window::new(RamDevice::new(16), 4, 8).expect("the window fits");
     let data = Block::zeroed();
     data.fill(0x1234_5678);
     assert_eq!(
@@ -155,7 +155,7 @@ fn a_window_shifts_addresses() {
 }
 
 #[test]
-fn a_future_that_waits_is_never() {
+fn a_future_that_is_not_ready_gives_none() {
     assert_eq!(now_or_never(core::future::pending::<()>()), None);
     assert_eq!(now_or_never(async { 5 }), Some(5));
 }
