@@ -26,7 +26,7 @@ use crate::{MAX_RUN, MountError, Options, PartitionError, Polled};
 use block_device::{Block, PolledDevice, Window, WindowError};
 use crashlog_format::ledger::{Ledger, Plan};
 use crashlog_format::{FormatId, Geometry, Outcome, Phase, Step};
-use crashlog_retained::{Location, LogRing, Numbering, Pending, Region, StoredContext};
+use crashlog_retained::{Location, LogRing, Numbering, PendingPage, Region, StoredContext};
 
 /// What is to be written, and where.
 #[derive(Clone, Copy, Debug)]
@@ -196,7 +196,7 @@ fn locate<D: PolledDevice>(
     // The recorder notes pages as durable here first and then in the ring.
     for _ in 0..ring.pages() {
         match ring.pending() {
-            Some(Pending {
+            Some(PendingPage {
                 block,
                 number: Some(number),
             }) if number < next_page && is_page(block, format, number) => {
@@ -334,7 +334,7 @@ fn write_record<D: PolledDevice>(
     if let Some(slot) = prepared.plan.writes() {
         let first = geometry.slot(slot).ok_or(Error::OutOfPartition)?;
         let base = stored
-            .record_blocks()
+            .crash_blocks()
             .get(..prepared.base_blocks)
             .unwrap_or(&[]);
         write_body(device, geometry, first, base, request.extra, outcome).map_err(failed)?;

@@ -4,7 +4,7 @@ use crate::end::header_of;
 use crate::store::Store;
 use crate::{CHECKPOINT, MAX_RUN};
 use block_device::{Block, BlockDevice};
-use crashlog_retained::{LogRing, Numbering, Pending};
+use crashlog_retained::{LogRing, Numbering, PendingPage};
 
 /// Why pages were not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl<'s, D: BlockDevice> Store<'s, D> {
     /// Those of the device; the pages then wait as before.
     pub async fn reconcile(&mut self, ring: &LogRing<'_>) -> Result<u32, D::Error> {
         let mut settled = 0;
-        while let Some(Pending {
+        while let Some(PendingPage {
             block,
             number: Some(number),
         }) = ring.pending()

@@ -118,7 +118,7 @@ impl Body<'_> {
         header.log_page = log_page.into();
         header.outcome = *self.outcome;
 
-        let [block, ..] = self.stored.record_blocks();
+        let [block, ..] = self.stored.crash_blocks();
         let mut table = Table { block, count: 0 };
         let mut base_blocks = 1;
         let text = match crash.reason {

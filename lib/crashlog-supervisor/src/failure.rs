@@ -262,7 +262,7 @@ mod tests {
             (0x8080_0400, 512, 600)
         );
         assert!(stack.is_excerpt, "no more was wanted");
-        assert_eq!(kept.stored.record_blocks()[2].word(5), 5);
+        assert_eq!(kept.stored.crash_blocks()[2].word(5), 5);
 
         let [block] = kept.task_blocks() else {
             panic!("three tasks are one block")
@@ -303,7 +303,7 @@ mod tests {
             (0, "jefe", 8)
         );
         let mut text = [0; 36];
-        kept.stored.record_blocks()[1].copy_to(0, &mut text);
+        kept.stored.crash_blocks()[1].copy_to(0, &mut text);
         assert_eq!(&text, b"no runnable task\nindex out of bounds");
     }
 

@@ -338,7 +338,7 @@ fn copy_to_notes(mailbox: &Mailbox<'_>, crash: &StoredContext<'_>) {
     let Some(mut writer) = mailbox.write_oops() else {
         return;
     };
-    let [_, message, stack] = crash.record_blocks();
+    let [_, message, stack] = crash.crash_blocks();
     let mut piece = [0; 64];
     let (text, memory) = (crash.message(), crash.stack());
     for_pieces(text.length, |offset, length| {

@@ -15,7 +15,7 @@
 //!   the start by as much.
 
 use crashlog_format::{Failure, Outcome, Step};
-use crashlog_retained::{Region, SelfTest as Kept, StoredContext};
+use crashlog_retained::{Region, SelfTestProgress as Kept, StoredContext};
 use crashlog_store::self_test::{self, Mismatch};
 use drv_mmc::found;
 use ringbuf::ringbuf_entry_root;

@@ -12,7 +12,7 @@ use block_device::{BLOCK_LEN, Block};
 use crashlog_format::{FormatId, Geometry, TaskEntry};
 use crashlog_retained::{
     Activity, CrashContext, Failure, History, Level, Location, LogRing, Outcome, Reason,
-    RecordHeader, Region, SelfTest, Series, Stream,
+    RecordHeader, Region, SelfTestProgress, Series, Stream,
 };
 use libtest_mimic::Trial;
 use std::collections::BTreeMap;
@@ -220,11 +220,11 @@ fn fill(blocks: &[Block]) -> Result<()> {
             writer.finish(&crash(Reason::Oops, 3, "sensor", &[8], time));
         }
     }
-    mailbox.set_self_test(&SelfTest {
+    mailbox.set_self_test(&SelfTestProgress {
         boot: 3,
         record: 6,
         milliseconds: 12,
-        ..SelfTest::default()
+        ..SelfTestProgress::default()
     });
     let mut failure = region.failure().write().context("no place for a failure")?;
     failure.task(&TaskEntry::new(Activity::AwaitingReply, 0x0403));

@@ -26,7 +26,7 @@ fn the_context_says_who_what_where_and_when() {
         (0x43c0, 64, 64)
     );
     let mut bytes = [0; 64];
-    crash.record_blocks()[2].copy_to(0, &mut bytes);
+    crash.crash_blocks()[2].copy_to(0, &mut bytes);
     assert_eq!(bytes[..3], [0xc0, 0xc1, 0xc2]);
     assert_eq!(crash.message().length, 0);
 }
@@ -63,7 +63,7 @@ fn a_panic_message_is_kept_as_the_task_gave_it() {
     let crash = region.mailbox().crash().unwrap();
     assert_eq!(crash.context.fault()[0], 8);
     let mut bytes = [0; 10];
-    crash.record_blocks()[1].copy_to(0, &mut bytes);
+    crash.crash_blocks()[1].copy_to(0, &mut bytes);
     assert_eq!(&bytes, b"no \xff utf-8");
     assert_eq!(crash.message().length, 10);
 }
