@@ -12,7 +12,7 @@ const WHICH_FAULT: &[&[&str]] = &[&["ContextWriter", "note"], &["kipc::read_task
 /// Where it begins to copy the stack.
 const STACK: &[&[&str]] = &[&["capture::excerpt"]];
 /// Where the description is complete, and the mailbox not armed.
-const COMPLETE: &[&[&str]] = &[&["ContextWriter", "finish"], &["Supervisor", "take"]];
+const COMPLETE: &[&[&str]] = &[&["ContextWriter", "finish"], &["Supervisor", "carry_out"]];
 /// A branch to itself, in Thumb.
 const LOOP: [u8; 2] = [0xfe, 0xe7];
 /// How such a record is late.
