@@ -1,19 +1,19 @@
-//! Generates the server, and where the areas can be.
+//! Generates the server, and the table of regions that dump areas can be in.
 
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-/// Memory that is mapped as a whole.
+/// An extern region: a memory output that is mapped as a whole.
 #[derive(Deserialize)]
-struct Region {
+struct ExternRegion {
     address: u32,
     size: u32,
 }
 
 fn main() {
-    // Checking the workspace on a host has no application around it.
+    // On a host the workspace is checked without an application.
     if build_util::target_os() != "none" {
         return;
     }
@@ -39,12 +39,12 @@ fn generate() -> Result<()> {
         )
         .map_err(|error| anyhow::anyhow!("{error}"))?;
 
-    let regions = build_util::task_extern_regions::<Region>()?;
+    let regions = build_util::task_extern_regions::<ExternRegion>()?;
     let mut rust = format!(
         "/// Memory that dumps can be in.\npub const REGIONS: [humpty::DumpAreaRegion; {}] = [\n",
         regions.len()
     );
-    for Region { address, size } in regions.values() {
+    for ExternRegion { address, size } in regions.values() {
         writeln!(
             rust,
             "    humpty::DumpAreaRegion {{ address: {address:#x}, length: {size:#x} }},"

@@ -1,39 +1,45 @@
-//! Generates the server and the tables of the supervisor from `[tasks.jefe.config]`.
+//! Reads the supervisor's configuration, and generates its server and tables.
+//!
+//! The configuration is `[tasks.jefe.config]`. The table `crash` in it is checked by
+//! `crashlog_supervisor::tables` (`lib/crashlog-supervisor/src/tables.rs`), which also has the
+//! defaults of its keys.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::{Context, Result, bail, ensure};
-use crashlog_supervisor::tables::{App, AppTask, Crash};
+use crashlog_supervisor::tables::{App, AppTask, CrashTable};
 use serde::Deserialize;
 use toml_task::Task;
 
-/// The operation that belongs to the recorder alone.
+/// The operation that only the recorder may use.
 const EMERGENCY_DONE: &str = "emergency_done";
 
-/// `[tasks.jefe.config]`, which need not be there.
+/// `[tasks.jefe.config]`, which is optional.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Config {
-    /// Task to its notification, posted when the system state changes.
+    /// Task name to the name of its notification that is posted when the system state changes.
     #[serde(default)]
     on_state_change: BTreeMap<String, String>,
-    /// Task to its notification, posted when a task has faulted.
+    /// Task name to the name of its notification that is posted when a task has faulted.
     #[serde(default)]
     on_task_fault: BTreeMap<String, String>,
-    /// Operation to the tasks that may use it; every task if it is not listed.
+    /// Operation to the names of the tasks that may use it. Every task may use one that is not
+    /// listed.
     #[serde(default)]
     allowed_callers: BTreeMap<String, Vec<String>>,
-    /// Tasks that are left down when they fault, until a debugger releases them.
+    /// Names of tasks that are held: they are left down when they fault, until a debugger releases
+    /// them.
     #[serde(default)]
     tasks_to_hold: Vec<String>,
-    /// What the flight recorder needs to know, if the application has one.
-    crash: Option<Crash>,
+    /// What has to be known about crashes, if the application has a recorder.
+    crash: Option<CrashTable>,
 }
 
-/// Memory that is mapped as a whole.
+/// An extern region: a memory output that is mapped as a whole.
 #[derive(Clone, Deserialize)]
-struct Region {
+struct ExternRegion {
     address: u32,
     size: u32,
 }
@@ -45,12 +51,12 @@ const RETAINED: &str = "crash";
 const AREA_SIZE: u32 = 0x1000;
 
 fn main() -> Result<()> {
-    // The library's host tests have no application around them.
+    // The host tests of the library are built without an application.
     if build_util::target_os() != "none" {
         return Ok(());
     }
     if let Err(error) = generate() {
-        // One line for a human; a failing build script would wrap it in a backtrace of Cargo's making.
+        // An error in one line: of a build script that fails, Cargo prints the whole output.
         println!("cargo::error={error:#}");
     }
     Ok(())
@@ -96,23 +102,23 @@ fn generate() -> Result<()> {
     if build_util::has_feature("dump") {
         dump_regions(&mut rust, config.crash.is_some(), &file)?;
     }
-    // Of several that are equally unimportant any will do: one is left that can run.
+    // If several have the lowest priority, any of them will do: it can always run.
     let last = tasks.values().map(|task| task.priority).enumerate();
     let last = last.max_by_key(|(_, priority)| *priority);
     writeln!(
         rust,
-        "/// The least important task, normally the one that runs when nobody else has anything to do.\n\
+        "/// The least important task, normally the idle task.\n\
          pub const LEAST_IMPORTANT: usize = {};",
         last.map_or(0, |(index, _)| index)
     )?;
-    mailing_list(
+    notification_list(
         &mut rust,
         "ON_STATE_CHANGE",
         &config.on_state_change,
         &tasks,
         &place("on-state-change"),
     )?;
-    mailing_list(
+    notification_list(
         &mut rust,
         "ON_TASK_FAULT",
         &config.on_task_fault,
@@ -126,7 +132,7 @@ fn generate() -> Result<()> {
     );
     writeln!(
         rust,
-        "/// Tasks that are left down when they fault.\npub const TASKS_TO_HOLD: &[usize] = &["
+        "/// Tasks that are held: left down when they fault.\npub const TASKS_TO_HOLD: &[usize] = &["
     )?;
     for name in &config.tasks_to_hold {
         let index = index(&tasks, name, &place("tasks-to-hold"))?;
@@ -142,10 +148,11 @@ fn generate() -> Result<()> {
     Ok(())
 }
 
-/// What the recorder needs: who it is, what a fault of each task means, and where the region is that they share.
+/// Constants about the recorder: its index, what a fault of each task means, and the region that it
+/// shares with the supervisor.
 fn recorder_tables(
     rust: &mut String,
-    crash: &Crash,
+    crash: &CrashTable,
     file: &str,
     tasks: &indexmap::IndexMap<String, Task<toml::Value>>,
 ) -> Result<()> {
@@ -163,7 +170,7 @@ fn recorder_tables(
     };
     *rust += &crash.check(&app)?.to_rust();
 
-    let regions = build_util::task_extern_regions::<Region>()?;
+    let regions = build_util::task_extern_regions::<ExternRegion>()?;
     let Some(region) = regions.get(RETAINED) else {
         bail!(
             "{file}: tasks.{}.extern-regions: must name {RETAINED:?}, the memory shared with the recorder",
@@ -190,9 +197,9 @@ fn recorder_tables(
     Ok(())
 }
 
-/// What dumps are made in: all extern regions, but that which is shared with the recorder.
+/// Where dumps are made: in all extern regions but the one that is shared with the recorder.
 fn dump_regions(rust: &mut String, has_recorder: bool, file: &str) -> Result<()> {
-    let shared = build_util::task_extern_regions::<Region>()?;
+    let shared = build_util::task_extern_regions::<ExternRegion>()?;
     let mut areas = shared.clone();
     if has_recorder {
         areas.shift_remove(RETAINED);
@@ -204,10 +211,10 @@ fn dump_regions(rust: &mut String, has_recorder: bool, file: &str) -> Result<()>
     );
     writeln!(
         rust,
-        "/// What dumps are made in.\npub const DUMP_REGIONS: [humpty::DumpAreaRegion; {}] = [",
+        "/// Where dumps are made.\npub const DUMP_REGIONS: [humpty::DumpAreaRegion; {}] = [",
         areas.len()
     )?;
-    for Region { address, size } in areas.values() {
+    for ExternRegion { address, size } in areas.values() {
         writeln!(
             rust,
             "    humpty::DumpAreaRegion {{ address: {address:#x}, length: {size:#x} }},"
@@ -217,7 +224,7 @@ fn dump_regions(rust: &mut String, has_recorder: bool, file: &str) -> Result<()>
         rust,
         "];\n/// All extern regions: address and size.\npub const SHARED: &[(u32, u32)] = &["
     )?;
-    for Region { address, size } in shared.values() {
+    for ExternRegion { address, size } in shared.values() {
         writeln!(rust, "    ({address:#x}, {size:#x}),")?;
     }
     writeln!(rust, "];")?;
@@ -231,8 +238,8 @@ fn file_name() -> Result<String> {
     Ok(name.map_or(path.clone(), |name| name.to_string_lossy().into_owned()))
 }
 
-/// Writes a table of task indices and notification masks.
-fn mailing_list(
+/// Writes a table of task indices and the notification mask for each.
+fn notification_list(
     rust: &mut String,
     constant: &str,
     list: &BTreeMap<String, String>,
@@ -241,7 +248,7 @@ fn mailing_list(
 ) -> Result<()> {
     writeln!(
         rust,
-        "/// Tasks to tell, by index, and the notification bits to do it with.\n\
+        "/// Tasks to notify, by index, and the notification bits to post to each.\n\
          pub const {constant}: &[(usize, u32)] = &["
     )?;
     for (name, notification) in list {

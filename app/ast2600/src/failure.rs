@@ -1,23 +1,26 @@
-//! What is kept of a failure of the kernel, and how soon the system restarts.
+//! Passes a failure of the kernel on to `crashlog_supervisor::failure`.
+//!
+//! The kernel does not know that crate. Its types [`Failure`] and [`snapshot::TaskSnapshot`] become
+//! that crate's `KernelFailure` and `TaskAtFailure` here.
 
 use crashlog_retained::Region;
-use crashlog_supervisor::failure::{self, TaskSnapshot};
+use crashlog_supervisor::failure::{self, KernelFailure, TaskAtFailure};
 use kern::descs;
 use kern::fail::{Failure, snapshot};
 
-/// The memory output that supervisor and recorder share.
+/// The memory output that kernel, supervisor and recorder share.
 const RETAINED: &str = "crash";
 
-/// Name of the first task, as the build tells every crate.
+/// Name of the first task: the build passes `HUBRIS_TASKS` to every crate.
 fn supervisor() -> &'static str {
     option_env!("HUBRIS_TASKS")
         .and_then(|tasks| tasks.split(',').next())
         .unwrap_or_default()
 }
 
-/// Describes the failure in retained RAM, if the application gives the kernel that memory. Returns how many milliseconds
-/// the reset should wait.
-pub fn record(failure: &Failure<'_>) -> u32 {
+/// Describes the failure in retained RAM, if the application gives the kernel that memory. Returns
+/// by how many milliseconds the reset has to be delayed.
+pub fn describe(failure: &Failure<'_>) -> u32 {
     let Some(memory) = descs::extern_region(RETAINED) else {
         return 0;
     };
@@ -27,7 +30,7 @@ pub fn record(failure: &Failure<'_>) -> u32 {
     else {
         return 0;
     };
-    let tasks = snapshot::tasks().map(|task| TaskSnapshot {
+    let tasks = snapshot::tasks().map(|task| TaskAtFailure {
         state: task.state,
         current: task.current,
         restarts: task.restarts,
@@ -35,9 +38,9 @@ pub fn record(failure: &Failure<'_>) -> u32 {
         priority: task.priority,
         place: task.place,
     });
-    failure::record(
+    failure::describe(
         &region,
-        failure::Failure {
+        KernelFailure {
             epitaph: failure.epitaph,
             message: failure.message,
             fault: failure.fault,

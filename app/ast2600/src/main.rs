@@ -1,7 +1,7 @@
-//! The kernel on an ASPEED AST2600: what the chip's addresses are, and how it is reset.
+//! The kernel on an ASPEED AST2600: the chip's addresses, its watchdog, its reset.
 //!
-//! The chip has no register that tells why it was reset, so nothing is read at start; a
-//! warm start is recognised by what is found in retained memory.
+//! The chip has no register for the cause of a reset, so none is read at start. A warm start is
+//! told from a cold one by the content of retained memory.
 
 #![no_std]
 #![no_main]
@@ -12,15 +12,16 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kern::Platform;
 use kern::fail::Failure;
 
-/// Count of the generic timer in a millisecond. The count advances once per nanosecond, whatever CNTFRQ says.
+/// Counts of the generic timer in a millisecond. The timer counts nanoseconds, whatever CNTFRQ
+/// says.
 const COUNTS_PER_TICK: u32 = 1_000_000;
 
 /// Watchdog timer 0.
 const WATCHDOG: u32 = 0x1e78_5000;
 /// Offset of its register for a software reset, and the value that triggers it.
 const WATCHDOG_SOFTWARE_RESET: (u32, u32) = (0x24, 0xaeed_f123);
-/// What arms it: offset and value of each store, in this order. Stopped, the reload value in microseconds, reloaded,
-/// running with a reset of the system at its end.
+/// The stores that arm it, offset and value of each: stop it, set the reload value in microseconds,
+/// reload, and run it so that it resets the system.
 const fn watchdog_arm(milliseconds: u32) -> [(u32, u32); 4] {
     [
         (WATCHDOG_CONTROL, 0),
@@ -31,9 +32,11 @@ const fn watchdog_arm(milliseconds: u32) -> [(u32, u32); 4] {
 }
 /// Offset of its control register, in which bit 0 says that it runs.
 const WATCHDOG_CONTROL: u32 = 0x0c;
-/// The system is reset so long after a failure of the kernel at the latest, whatever becomes of its record.
+/// Milliseconds until the watchdog resets the system after a failure of the kernel, should
+/// describing it not end.
 const FAILURE_MS: u32 = 1_000;
-/// The watchdog resets the system when it is time to, because the kernel fails again and again.
+/// Set if the watchdog is to reset the system later, because the kernel fails repeatedly: then
+/// [`reset`] does not.
 static DELAYED: AtomicBool = AtomicBool::new(false);
 
 static PLATFORM: Platform = Platform {
@@ -49,7 +52,7 @@ static PLATFORM: Platform = Platform {
     on_failure,
 };
 
-/// Resets the whole chip at once, memory excepted.
+/// Resets the whole chip at once, without its memory; does nothing if the watchdog does it later.
 fn reset() {
     if DELAYED.load(Ordering::Relaxed) {
         return;
@@ -57,18 +60,19 @@ fn reset() {
     watchdog(WATCHDOG_SOFTWARE_RESET);
 }
 
-/// The kernel has failed: keeps what is known, with the watchdog running.
+/// The kernel's hook for failures: arms the watchdog, and describes the failure in retained RAM.
 fn on_failure(failure: &Failure<'_>) {
     let control = (WATCHDOG + WATCHDOG_CONTROL) as *const u32;
     // SAFETY: a device register that the kernel maps for itself (`PLATFORM.devices`), and reading it has no effects.
     let running = unsafe { control.read_volatile() } & 1 != 0;
-    // In an emergency of the supervisor it runs already, and is not to be given more time.
+    // In an emergency the supervisor has armed it. Arming it again would extend the time until the
+    // reset.
     if running {
-        failure::record(failure);
+        failure::describe(failure);
         return;
     }
     watchdog_arm(FAILURE_MS).into_iter().for_each(watchdog);
-    let delay = failure::record(failure);
+    let delay = failure::describe(failure);
     if delay > 0 {
         watchdog_arm(delay).into_iter().for_each(watchdog);
         DELAYED.store(true, Ordering::Relaxed);

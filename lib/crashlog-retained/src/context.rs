@@ -1,4 +1,9 @@
-//! The context of a crash: everything about it that has to be known to write its record.
+//! The context of a crash: everything that has to be known to write it to the card.
+//!
+//! A context becomes valid twice. [`ContextWriter::note`] makes it valid with what is known at
+//! first, without message and stack; [`ContextWriter::finish`] with everything. Both write the
+//! content, then its check, then the state word. A writer that stops at any store in between leaves
+//! the context as it was before: invalid, or noted.
 
 use crate::words::{check, load, publish, store, words};
 use block_device::{BLOCK_LEN, Block};
@@ -8,28 +13,29 @@ use crashlog_format::crash::Name;
 use crashlog_format::{CrashFault, CrashReason, Crc32c};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
-/// Marks a context as complete: `CTX!`.
+/// State of a complete context: `CTX!`.
 const COMPLETE: u32 = u32::from_le_bytes(*b"CTX!");
 
-/// Marks one of which only the note is there yet: `CTXN`.
+/// State of a context of which only the note is valid: `CTXN`.
 const NOTED: u32 = u32::from_le_bytes(*b"CTXN");
 
-/// Who crashed, how, where and when. Message and stack go beside it, see [`ContextWriter`].
+/// Which task crashed, how, where and when. Message and stack are kept beside it, see
+/// [`ContextWriter`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct CrashContext {
-    /// When, in ticks (milliseconds) since the start of the boot.
+    /// When it crashed, in ticks (milliseconds) since the start of the boot.
     pub time: u64,
     /// The boot, as [`crate::Region::boot`] counts.
     pub boot: u32,
     /// How often the task had been restarted before.
     pub restarts: u32,
-    /// r0 to r12, sp, lr, pc, psr of the task.
+    /// r0 to r12, sp, lr, pc, psr of the task at the crash.
     pub registers: [u32; 17],
-    /// Its name.
+    /// Name of the task.
     pub name: Name,
     fault: [u8; CrashFault::MAX_LEN],
-    /// Its index.
+    /// Index of the task.
     pub task: u16,
     reason: u8,
     flags: u8,
@@ -37,42 +43,43 @@ pub struct CrashContext {
     reserved_word: u32,
 }
 
-/// Flag of a context: the stack is an excerpt, of which no more bytes were wanted.
+/// Flag of a context: no more bytes of the stack were wanted than are kept, so none are missing.
 const STACK_EXCERPT: u8 = 1 << 0;
 
-/// What the context says about message and stack.
+/// Message or stack, as the context describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
-pub(crate) struct Extent {
+pub(crate) struct StoredExcerpt {
     pub length: u32,
     pub original: u32,
     pub address: u32,
     pub crc: u32,
 }
 
-/// As kept in the region: the context, then the extents of message and stack.
+/// The layout in the region: the context, then the descriptions of message and stack.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
-struct Stored {
+struct ContextLayout {
     context: CrashContext,
-    message: Extent,
-    stack: Extent,
+    message: StoredExcerpt,
+    stack: StoredExcerpt,
 }
 
-/// Word of the block at which it begins.
-const STORED: usize = 2;
-const STORED_WORDS: usize = size_of::<Stored>() / 4;
+/// First word of [`ContextLayout`] in its block, behind state and check.
+const LAYOUT: usize = 2;
+const LAYOUT_WORDS: usize = size_of::<ContextLayout>() / 4;
 
-/// Words of the note: its check, and the context. Apart from the words above, which are written while it counts.
+/// Words of the note: its check, and the context. They do not overlap the words above, which are
+/// written while the note is the valid one.
 const NOTE_CHECK: usize = 48;
 const NOTE: usize = NOTE_CHECK + 1;
 const NOTE_WORDS: usize = size_of::<CrashContext>() / 4;
 
-const _: () = assert!(STORED + STORED_WORDS <= NOTE_CHECK && NOTE + NOTE_WORDS <= 120);
+const _: () = assert!(LAYOUT + LAYOUT_WORDS <= NOTE_CHECK && NOTE + NOTE_WORDS <= 120);
 
 impl CrashContext {
-    /// The context of a crash of task `task`; `fault` is `FaultInfo` in its wire encoding, cut to 16 bytes. The other
-    /// fields are zero.
+    /// The context of a crash of task `task`. `fault` is `FaultInfo` in its wire encoding, cut to
+    /// 16 bytes. All other fields are zero.
     #[must_use]
     pub fn new(reason: CrashReason, task: u16, name: &str, fault: &[u8]) -> Self {
         let mut context = Self::new_zeroed();
@@ -83,7 +90,8 @@ impl CrashContext {
         context
     }
 
-    /// Says what the fault was: `FaultInfo` in its wire encoding, cut to 16 bytes.
+    /// Sets the fault: `FaultInfo` in its wire encoding, cut to 16 bytes. Bytes behind it stay as
+    /// they are.
     pub fn set_fault(&mut self, fault: &[u8]) {
         for (to, from) in self.fault.iter_mut().zip(fault) {
             *to = *from;
@@ -103,23 +111,24 @@ impl CrashContext {
     }
 }
 
-/// Blocks of one context.
+/// How many blocks one context has.
 pub(crate) const CONTEXT_BLOCKS: usize = 4;
 
 /// The blocks of one context.
 ///
-/// The first block is the context. The others are laid out as the record on the card: its header block (filled in by
-/// whoever writes it), the message, the stack. They are written from here as they are.
+/// The first block is the context. The others have the layout of the crash on the card: its header
+/// block (filled in by the recorder), the message, the stack. They are written to the card from
+/// here, without a copy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ContextSlot<'a> {
     control: &'a Block,
-    record: &'a [Block; 3],
+    crash: &'a [Block; 3],
 }
 
 impl<'a> ContextSlot<'a> {
     pub(crate) const fn new(blocks: &'a [Block; CONTEXT_BLOCKS]) -> Self {
-        let [control, record @ ..] = blocks;
-        Self { control, record }
+        let [control, crash @ ..] = blocks;
+        Self { control, crash }
     }
 
     fn state(&self) -> &'a AtomicU32 {
@@ -127,8 +136,8 @@ impl<'a> ContextSlot<'a> {
         state
     }
 
-    fn stored(&self) -> &'a [AtomicU32] {
-        words(self.control, STORED, STORED_WORDS)
+    fn layout(&self) -> &'a [AtomicU32] {
+        words(self.control, LAYOUT, LAYOUT_WORDS)
     }
 
     fn note(&self) -> &'a [AtomicU32] {
@@ -140,7 +149,7 @@ impl<'a> ContextSlot<'a> {
         check
     }
 
-    /// Is something here that was completed, or noted?
+    /// Was the context completed or noted? Its check may still fail.
     pub(crate) fn is_complete(&self) -> bool {
         matches!(load(self.state()), COMPLETE | NOTED)
     }
@@ -151,21 +160,21 @@ impl<'a> ContextSlot<'a> {
 
     pub(crate) fn writer(self) -> ContextWriter<'a> {
         self.clear();
-        let [_, message, stack] = self.record;
+        let [_, message, stack] = self.crash;
         message.fill(0);
         stack.fill(0);
         ContextWriter {
             slot: self,
-            message: Extent::EMPTY,
-            stack: Extent::EMPTY,
+            message: StoredExcerpt::EMPTY,
+            stack: StoredExcerpt::EMPTY,
             flags: 0,
         }
     }
 
-    /// The context, if it is complete, or noted, and its check holds.
+    /// The context, if it was completed or noted and its check holds.
     pub(crate) fn read(self) -> Option<StoredContext<'a>> {
         match load(self.state()) {
-            COMPLETE if load(self.check_word()) == check(COMPLETE, self.stored()) => {}
+            COMPLETE if load(self.check_word()) == check(COMPLETE, self.layout()) => {}
             NOTED if self.control.word(NOTE_CHECK) == check(NOTED, self.note()) => {
                 return Some(self.read_note());
             }
@@ -174,24 +183,26 @@ impl<'a> ContextSlot<'a> {
         let mut found = StoredContext {
             slot: self,
             context: CrashContext::new_zeroed(),
-            message: Extent::EMPTY,
-            stack: Extent::EMPTY,
+            message: StoredExcerpt::EMPTY,
+            stack: StoredExcerpt::EMPTY,
         };
-        let at = |offset: usize| offset.saturating_add(STORED * 4);
+        let at = |offset: usize| offset.saturating_add(LAYOUT * 4);
         self.control.copy_to(
-            at(offset_of!(Stored, context)),
+            at(offset_of!(ContextLayout, context)),
             found.context.as_mut_bytes(),
         );
         self.control.copy_to(
-            at(offset_of!(Stored, message)),
+            at(offset_of!(ContextLayout, message)),
             found.message.as_mut_bytes(),
         );
-        self.control
-            .copy_to(at(offset_of!(Stored, stack)), found.stack.as_mut_bytes());
+        self.control.copy_to(
+            at(offset_of!(ContextLayout, stack)),
+            found.stack.as_mut_bytes(),
+        );
         Some(found)
     }
 
-    // Rare, and not to weigh on the emergency path.
+    // Not inlined: seldom called, and its frame would be on the stack of the emergency path.
     #[inline(never)]
     fn read_note(self) -> StoredContext<'a> {
         let mut context = CrashContext::new_zeroed();
@@ -199,13 +210,13 @@ impl<'a> ContextSlot<'a> {
         StoredContext {
             slot: self,
             context,
-            message: Extent::EMPTY,
-            stack: Extent::EMPTY,
+            message: StoredExcerpt::EMPTY,
+            stack: StoredExcerpt::EMPTY,
         }
     }
 }
 
-impl Extent {
+impl StoredExcerpt {
     const EMPTY: Self = Self {
         length: 0,
         original: 0,
@@ -213,7 +224,7 @@ impl Extent {
         crc: 0,
     };
 
-    /// Appends to what is in `block`, as far as it fits.
+    /// Appends `bytes` to what is in `block`, as many as fit.
     fn append(&mut self, block: &Block, bytes: &[u8]) {
         let used = self.length as usize;
         let fits = bytes.get(..BLOCK_LEN.saturating_sub(used)).unwrap_or(bytes);
@@ -224,13 +235,16 @@ impl Extent {
     }
 }
 
-/// Writes a context, piece by piece, so that the writer needs no large buffer.
+/// Writes a context, piece by piece, so that its user needs no large buffer.
+///
+/// What was in the slot before is invalid as soon as there is a writer. If the writer is dropped
+/// without [`finish`](Self::finish), what was noted is the context; if nothing was, there is none.
 #[derive(Debug)]
-#[must_use = "the context counts when `finish` was called"]
+#[must_use = "the context is valid only after `finish`"]
 pub struct ContextWriter<'a> {
     slot: ContextSlot<'a>,
-    message: Extent,
-    stack: Extent,
+    message: StoredExcerpt,
+    stack: StoredExcerpt,
     flags: u8,
 }
 
@@ -238,15 +252,16 @@ impl ContextWriter<'_> {
     /// Most bytes of a message, and of a stack excerpt.
     pub const MAX_LEN: usize = BLOCK_LEN;
 
-    /// Appends to the message. What goes beyond [`Self::MAX_LEN`] is cut and the message is marked so.
+    /// Appends to the message. Bytes beyond [`Self::MAX_LEN`] are left out; the length that the
+    /// message had is kept.
     pub fn message(&mut self, bytes: &[u8]) {
-        let [_, block, _] = self.slot.record;
+        let [_, block, _] = self.slot.crash;
         let original = self.message.original.saturating_add(bytes.len() as u32);
         self.message.append(block, bytes);
         self.message.original = original;
     }
 
-    /// Checksum of the message so far; 0 if there is none.
+    /// CRC-32C of the message so far; 0 if there is none.
     #[must_use]
     pub const fn message_sum(&self) -> u32 {
         if self.message.length == 0 {
@@ -256,36 +271,39 @@ impl ContextWriter<'_> {
         }
     }
 
-    /// Checksum that a message has.
+    /// CRC-32C of a message, as [`Self::message_sum`].
     #[must_use]
     pub fn sum(message: &[u8]) -> u32 {
         Crc32c::new().bytes(message).value()
     }
 
-    /// Says where the stack excerpt begins, and how many bytes there are from there to the top of the stack.
+    /// Sets the address at which the stack excerpt begins, and how many bytes there are from there
+    /// to the top of the stack.
     pub fn stack_at(&mut self, address: u32, original: u32) {
         self.stack.address = address;
         self.stack.original = original;
     }
 
-    /// Says that no more of the stack is wanted than was appended: what is left out is not missing.
+    /// Marks the stack as an excerpt: no more bytes are wanted than were appended, so what is left
+    /// out is not missing.
     pub fn stack_is_excerpt(&mut self) {
         self.flags |= STACK_EXCERPT;
     }
 
-    /// Appends to the stack excerpt. What goes beyond [`Self::MAX_LEN`] is cut.
+    /// Appends to the stack excerpt. Bytes beyond [`Self::MAX_LEN`] are left out.
     pub fn stack(&mut self, bytes: &[u8]) {
-        let [_, _, block] = self.slot.record;
+        let [_, _, block] = self.slot.crash;
         self.stack.append(block, bytes);
     }
 
-    /// Bytes of stack that still fit.
+    /// How many bytes of stack still fit.
     #[must_use]
     pub const fn stack_room(&self) -> usize {
         Self::MAX_LEN.saturating_sub(self.stack.length as usize)
     }
 
-    /// Keeps what is known up to now: if the writer is never finished, this is the context, without message and stack.
+    /// Makes `context`, without message and stack, the valid one until [`finish`](Self::finish): it
+    /// stays if the writer is never finished.
     pub fn note(&self, context: &CrashContext) {
         let control = self.slot.control;
         control.copy_from(NOTE * 4, context.as_bytes());
@@ -293,9 +311,9 @@ impl ContextWriter<'_> {
         publish(self.slot.state(), NOTED);
     }
 
-    /// Completes the context.
+    /// Makes `context` with message and stack the valid one.
     pub fn finish(self, context: &CrashContext) {
-        let stored = Stored {
+        let stored = ContextLayout {
             context: CrashContext {
                 flags: self.flags,
                 ..*context
@@ -303,8 +321,8 @@ impl ContextWriter<'_> {
             message: self.message,
             stack: self.stack,
         };
-        self.slot.control.copy_from(STORED * 4, stored.as_bytes());
-        store(self.slot.check_word(), check(COMPLETE, self.slot.stored()));
+        self.slot.control.copy_from(LAYOUT * 4, stored.as_bytes());
+        store(self.slot.check_word(), check(COMPLETE, self.slot.layout()));
         publish(self.slot.state(), COMPLETE);
     }
 }
@@ -315,33 +333,33 @@ pub struct StoredContext<'a> {
     slot: ContextSlot<'a>,
     /// The context.
     pub context: CrashContext,
-    message: Extent,
-    stack: Extent,
+    message: StoredExcerpt,
+    stack: StoredExcerpt,
 }
 
 /// Message or stack of a context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Excerpt {
-    /// Bytes that are there, at most 512.
+    /// How many bytes are kept, at most 512.
     pub length: u32,
-    /// Bytes that there were.
+    /// How many bytes there were.
     pub original: u32,
-    /// Where they were in memory; 0 for a message.
+    /// The address that the first one had in memory; 0 for a message.
     pub address: u32,
-    /// CRC-32C of the bytes that are there, as their writer computed it.
+    /// CRC-32C of the bytes that are kept, as their writer computed it.
     pub crc: u32,
-    /// Were no more bytes wanted?
+    /// Were no more bytes wanted than are kept?
     pub is_excerpt: bool,
 }
 
 impl<'a> StoredContext<'a> {
-    /// The message, in the second of [`Self::record_blocks`].
+    /// The message, in the second of [`Self::crash_blocks`].
     #[must_use]
     pub fn message(&self) -> Excerpt {
         self.message.excerpt()
     }
 
-    /// The stack, in the third of [`Self::record_blocks`].
+    /// The stack, in the third of [`Self::crash_blocks`].
     #[must_use]
     pub fn stack(&self) -> Excerpt {
         Excerpt {
@@ -350,14 +368,15 @@ impl<'a> StoredContext<'a> {
         }
     }
 
-    /// Three blocks in the order of the card: the header, to be filled in; the message; the stack.
+    /// Three blocks in the order of the card: the header, which the recorder fills in; the message;
+    /// the stack.
     #[must_use]
-    pub const fn record_blocks(&self) -> &'a [Block; 3] {
-        self.slot.record
+    pub const fn crash_blocks(&self) -> &'a [Block; 3] {
+        self.slot.crash
     }
 }
 
-impl Extent {
+impl StoredExcerpt {
     fn excerpt(&self) -> Excerpt {
         Excerpt {
             length: self.length.min(BLOCK_LEN as u32),

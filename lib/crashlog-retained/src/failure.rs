@@ -1,14 +1,16 @@
-//! A failure of the kernel, or a fault of the supervisor, that waits to be recorded.
+//! A failure of the kernel or of the supervisor that is not on the card yet.
 //!
-//! Nobody is left to call the recorder then: the kernel itself describes what happened here and resets the system, and
-//! the next boot writes the record. It has a place of its own, so that it takes none from a crash of a task that waits
-//! in the mailbox.
+//! The recorder cannot be called then. The kernel itself describes the failure here and resets the
+//! system, and the next boot writes it. The slot is apart from the mailbox, so that a failure does
+//! not overwrite the crash of a task.
 //!
-//! **The first failure stays** until it is on the card; those that come before that are counted, not kept. A system that
-//! fails again and again before its recorder is up would otherwise only ever show its last failure.
+//! **The first failure stays** until it is on the card; later ones are counted only. The first one
+//! is the cause, and the others may follow from it, in a system that fails repeatedly before its
+//! recorder runs.
 //!
-//! The writer may itself be stopped at any instruction. What it has written counts when the word at its very end is
-//! there, so it is all or nothing; a list of tasks that does not pass its own check is left out.
+//! The writer may be stopped at any instruction. The word that it writes last makes the failure
+//! valid, so there is either all of it or nothing. A list of tasks that does not pass its own check
+//! is left out.
 
 use crate::context::{CONTEXT_BLOCKS, ContextSlot};
 use crate::words::{check, load, store, words};
@@ -23,7 +25,7 @@ const TASK_BLOCKS: usize = 4;
 const ENTRY_LEN: usize = size_of::<TaskEntry>();
 const ENTRIES_PER_BLOCK: usize = BLOCK_LEN / ENTRY_LEN;
 
-/// Begins the check of the list of tasks.
+/// First value of the check of the list of tasks.
 const MAGIC: u32 = u32::from_le_bytes(*b"TSKS");
 
 /// Words of the control block, behind those of the context: number of tasks, check of the list, failures not kept.
@@ -31,21 +33,22 @@ const TASKS: usize = 120;
 const TASKS_CHECK: usize = 121;
 const DROPPED: usize = 122;
 
-/// The place for a failure.
+/// The slot for a failure.
 #[derive(Clone, Copy, Debug)]
 pub struct FailureSlot<'a>(&'a [Block]);
 
 impl<'a> FailureSlot<'a> {
     pub(crate) const BLOCKS: usize = CONTEXT_BLOCKS + TASK_BLOCKS;
 
-    /// Most tasks that are listed.
+    /// How many tasks are listed at most.
     pub const MAX_TASKS: usize = TASK_BLOCKS * ENTRIES_PER_BLOCK;
 
     pub(crate) const fn new(blocks: &'a [Block]) -> Self {
         Self(blocks)
     }
 
-    /// Begins to describe a failure. `None`, and counted, if one waits that passes its check.
+    /// Begins to describe a failure. If there is a valid one already the new one is counted
+    /// instead: `None`.
     #[must_use]
     pub fn write(&self) -> Option<FailureWriter<'a>> {
         let (context, tasks) = self.parts()?;
@@ -62,14 +65,14 @@ impl<'a> FailureSlot<'a> {
             }
         }
         Some(FailureWriter {
-            place: *self,
+            slot: *self,
             context: writer,
             tasks,
             count: 0,
         })
     }
 
-    /// The failure that waits, if there is one that passes its check.
+    /// The failure, if there is one that passes its check.
     #[must_use]
     pub fn read(&self) -> Option<StoredFailure<'a>> {
         let (context, tasks) = self.parts()?;
@@ -89,14 +92,14 @@ impl<'a> FailureSlot<'a> {
         })
     }
 
-    /// Releases the place: the failure is recorded.
+    /// Frees the slot: the failure is on the card.
     pub fn clear(&self) {
         if let Some((context, _)) = self.parts() {
             context.clear();
         }
     }
 
-    /// The boot of the failure that waits.
+    /// The boot of the failure, if there is one.
     pub(crate) fn boot(&self) -> Option<u32> {
         self.read().map(|failure| failure.stored.context.boot)
     }
@@ -118,19 +121,20 @@ fn check_tasks(count: u32, blocks: &[Block]) -> u32 {
         .fold(MAGIC ^ count, |sum, block| check(sum, all(block)))
 }
 
-/// Writes a failure, piece by piece.
+/// Writes a failure, piece by piece. As long as there is one, and if it is dropped without
+/// [`finish`](Self::finish), the slot has no valid failure.
 #[derive(Debug)]
-#[must_use = "the failure counts when `finish` was called"]
+#[must_use = "the failure is valid only after `finish`"]
 pub struct FailureWriter<'a> {
-    place: FailureSlot<'a>,
-    /// Takes the text and the excerpt of the stack.
+    slot: FailureSlot<'a>,
+    /// For the text and the excerpt of the stack.
     pub context: ContextWriter<'a>,
     tasks: &'a [Block],
     count: usize,
 }
 
 impl FailureWriter<'_> {
-    /// Adds the next task. Beyond [`FailureSlot::MAX_TASKS`] they are counted alone.
+    /// Adds the next task. Tasks beyond [`FailureSlot::MAX_TASKS`] are only counted.
     pub fn task(&mut self, entry: &TaskEntry) {
         let (block, at) = (
             self.count / ENTRIES_PER_BLOCK,
@@ -145,13 +149,13 @@ impl FailureWriter<'_> {
         self.count = self.count.saturating_add(1);
     }
 
-    /// Completes the failure.
+    /// Makes the failure valid.
     pub fn finish(self, context: &CrashContext) {
         let count = u32::try_from(self.count).unwrap_or(u32::MAX);
         let blocks = self.count.div_ceil(ENTRIES_PER_BLOCK).min(self.tasks.len());
         let listed = self.tasks.get(..blocks).unwrap_or(&[]);
         for (index, value) in [(TASKS, count), (TASKS_CHECK, check_tasks(count, listed))] {
-            if let Some(word) = self.place.word(index) {
+            if let Some(word) = self.slot.word(index) {
                 store(word, value);
             }
         }
@@ -166,19 +170,20 @@ pub struct StoredFailure<'a> {
     pub stored: StoredContext<'a>,
     tasks: &'a [Block],
     count: u32,
-    /// Failures after this one that were not kept.
+    /// How many failures after this one were not kept.
     pub dropped: u32,
 }
 
 impl<'a> StoredFailure<'a> {
-    /// [`TaskEntry`]s of all tasks by index, in blocks.
+    /// The [`TaskEntry`] of each task, by index, in blocks; at most [`FailureSlot::MAX_TASKS`] of
+    /// them.
     #[must_use]
     pub const fn task_blocks(&self) -> &'a [Block] {
         self.tasks
     }
 
-    /// How many bytes the list of all tasks has; more than the blocks hold if there are more than
-    /// [`FailureSlot::MAX_TASKS`].
+    /// How many bytes a list of all tasks has: more than the blocks hold if there are more tasks
+    /// than [`FailureSlot::MAX_TASKS`].
     #[must_use]
     pub const fn task_bytes(&self) -> u32 {
         self.count.saturating_mul(ENTRY_LEN as u32)
@@ -226,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn comes_out_as_it_went_in() {
+    fn a_failure_is_read_as_it_was_written() {
         let memory = memory();
         let region = Region::over(&memory).unwrap();
         region.begin_boot();
@@ -243,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn more_tasks_than_there_is_room_for_are_counted() {
+    fn tasks_beyond_the_room_are_counted() {
         let memory = memory();
         let region = Region::over(&memory).unwrap();
         region.begin_boot();
@@ -258,7 +263,7 @@ mod tests {
 
     /// REQ: X6
     #[test]
-    fn the_first_failure_stays_and_later_ones_are_counted() {
+    fn the_first_failure_is_not_overwritten_and_later_ones_are_counted() {
         let memory = memory();
         let region = Region::over(&memory).unwrap();
         region.begin_boot();
@@ -274,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_that_waits_to_be_recorded_keeps_its_number() {
+    fn a_boot_whose_failure_is_not_on_the_card_keeps_its_number() {
         let memory = memory();
         let region = Region::over(&memory).unwrap();
         region.begin_boot();
@@ -285,7 +290,8 @@ mod tests {
     }
 
     proptest! {
-        /// A failure that is damaged, or half written, is not taken for one; a damaged list of tasks is left out.
+        /// A failure that is damaged, or half written, is not read; a damaged list of tasks is left
+        /// out.
         #[test]
         fn damage_is_noticed(block in 0usize..FailureSlot::BLOCKS, word in 0usize..128, value: u32) {
             let original = memory();

@@ -1,7 +1,8 @@
-//! Which faults came again and again, over restarts of the system.
+//! Which faults repeat, over resets of the system.
 //!
-//! Two copies, each with its check, written in turn: a write that is cut short leaves the state before it. What it means
-//! is the supervisor's business; here it is only kept.
+//! Two copies, each with its check, are written in turn: a write that is interrupted leaves the
+//! state before it. This module only stores the history; the rules are in `crashlog-supervisor`,
+//! module `loops`.
 
 use crate::words::{check_values, load, publish, store, words};
 use block_device::Block;
@@ -11,16 +12,16 @@ const MAGIC: u32 = u32::from_le_bytes(*b"HIST");
 /// Check, revision, two times, four words for each series.
 const COPY: usize = 4 + Series::WORDS * History::SERIES;
 
-/// The same fault, again and again.
+/// The same fault, repeatedly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Series {
     /// How often it came; 0: there is no series.
     pub count: u32,
     /// The task, by index; 65535 for the kernel.
     pub task: u16,
-    /// Which fault.
+    /// What failed and where, as [`crate::signature`] computes it.
     pub signature: u32,
-    /// When it came first, as [`History::total`] counts.
+    /// When it came first, in milliseconds as [`History::total`] counts.
     pub first: u32,
 }
 
@@ -28,19 +29,20 @@ impl Series {
     const WORDS: usize = 4;
 }
 
-/// What came again and again.
+/// The faults that repeat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    /// Milliseconds that the system ran before this boot, as far as it is known. Wraps.
+    /// Milliseconds that the system ran before this boot; of each earlier boot the time up to its
+    /// last fault. Wraps.
     pub before: u32,
-    /// Milliseconds that the system had run when the last fault was noted. Wraps.
+    /// Milliseconds that the system had run at the last fault. Wraps.
     pub last: u32,
     /// The series, in no order.
     pub series: [Series; Self::SERIES],
 }
 
 impl History {
-    /// Series that are remembered at a time.
+    /// How many series are kept.
     pub const SERIES: usize = 4;
 
     /// Milliseconds that the system has run, `now` milliseconds after the start of this boot. Wraps.
@@ -81,7 +83,7 @@ impl History {
     }
 }
 
-/// Where it is kept.
+/// Where the history is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct HistorySlot<'a>(Option<&'a Block>);
 
@@ -92,7 +94,7 @@ impl<'a> HistorySlot<'a> {
         Self(block)
     }
 
-    /// What is kept; an empty history if nothing passes its check.
+    /// The history; an empty one if neither copy passes its check.
     #[must_use]
     pub fn load(&self) -> History {
         self.newest()
@@ -100,7 +102,7 @@ impl<'a> HistorySlot<'a> {
             .unwrap_or_default()
     }
 
-    /// Keeps it.
+    /// Replaces the history. If this is interrupted the old one stays.
     pub fn store(&self, history: &History) {
         let revision = self
             .newest()
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn is_kept_over_boots() {
+    fn a_history_is_kept_over_boots() {
         let memory = memory();
         let region = Region::over(&memory).unwrap();
         region.begin_boot();
@@ -178,7 +180,7 @@ mod tests {
     }
 
     proptest! {
-        /// Damage leaves the state before, or none; never another.
+        /// Damage leaves an older history, or an empty one; never one that was not stored.
         #[test]
         fn damage_is_noticed(damage in proptest::collection::vec((0usize..128, any::<u32>()), 1..3)) {
             let original = memory();

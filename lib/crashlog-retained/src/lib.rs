@@ -1,36 +1,38 @@
-//! Memory that survives a restart, of a task or of the system.
+//! Memory that survives a restart of a task and a reset of the system.
 //!
 //! # Theory of operation
 //!
-//! Supervisor and recorder share one region of RAM that no image is loaded to. It holds what must outlive a crash until
-//! it is on the card:
+//! Supervisor and recorder share one region of RAM that no image is loaded to. It holds what must
+//! survive a crash until it is on the card:
 //!
 //! | part | written by | what |
 //! |---|---|---|
-//! | header | supervisor | number of the boot; how cold and warm starts are told apart |
-//! | [`Mailbox`] | both | the crash being recorded, its outcome, and faults of single tasks that wait |
-//! | [`FailureSlot`] | kernel | a failure of the kernel or the supervisor that waits to be recorded |
-//! | [`HistorySlot`] | supervisor, kernel | faults that came again and again |
+//! | header | supervisor | number of the boot; tells a cold start from a warm one |
+//! | [`Mailbox`] | both | the crash of an emergency, its outcome, and oopses |
+//! | [`FailureSlot`] | kernel | a failure of the kernel or of the supervisor |
+//! | [`HistorySlot`] | supervisor, kernel | faults that repeat |
 //! | [`LocationCache`] | recorder | where on the card the log is |
 //! | [`LogRing`] | recorder | log records accepted and not yet durable |
 //! | scratch | recorder | blocks for data on the way to or from the card |
 //! | dump area | supervisor | memory saved at a crash |
 //!
-//! After a restart any of it may be garbage: at power-on all of it is, and a fault can leave any step half done. So
-//! every part has a check of its own, nothing is used that does not pass it, and every change is made in an order in
-//! which stopping after any single store leaves either the old state or the new one. Everything is words that are read
-//! and written whole ([`Block`]s of atomics); no reference to a Rust value ever points into the region.
+//! After a restart any of it may be garbage: at power-on all of it is, and a fault can interrupt
+//! any change. So every part has a check of its own, nothing is used that does not pass it, and
+//! every change is made in an order in which stopping after any single store leaves either the old
+//! state or the new one. The region is accessed by whole words only ([`Block`]s of atomics); no
+//! reference to a Rust value ever points into it.
 //!
-//! The controller transfers blocks directly from here, so the region must be one that it can read and that no cache
-//! hides from it (`dma` in the memory map).
+//! The controller transfers blocks directly from here by DMA, so the region must be memory that it
+//! can read and that is not cached (`dma` in the memory map).
 //!
 //! # Boots
 //!
-//! Boots are counted here, from 1 at power-on. On the card they are counted since it was formatted. What is added to get
-//! from one to the other becomes known when the card is mounted ([`Region::rebase`]), and is applied when something
-//! is written: records made before the card was found come out right, too (P7).
+//! Boots are counted here, from 1 at power-on. On the card they are counted since it was formatted.
+//! The difference becomes known when the card is mounted ([`Region::rebase`]), and is added when
+//! something is written: so records that were accepted before the card was found have the right
+//! boot, too.
 #![cfg_attr(not(test), no_std)]
-// The one exception is `Region::claim`, which turns an address range into blocks.
+// The only `unsafe` function is `Region::claim`, which turns an address range into blocks.
 #![deny(unsafe_code)]
 
 mod context;
@@ -57,6 +59,8 @@ pub use crashlog_format::{
 pub use failure::{FailureSlot, FailureWriter, StoredFailure};
 pub use history::{History, HistorySlot, Series};
 pub use location::{CARD_LOCATION_LEN, Location, LocationCache};
-pub use mailbox::{Mailbox, MailboxState, Oops, SelfTest};
+pub use mailbox::{Mailbox, MailboxState, Oops, SelfTestProgress};
 pub use region::{Region, Start};
-pub use ring::{AppendError, LogRing, MAX_RUN, Numbering, Pending, Record, Recovery, Run};
+pub use ring::{
+    AppendError, LogRing, MAX_RUN, Numbering, PageRun, PendingPage, Record, RingRecovery,
+};

@@ -1,14 +1,15 @@
-//! The location cache: where the log is on the card, so that an emergency write need not search for it.
+//! The location cache: where the log is on the card.
 //!
-//! It speeds up and never decides: the emergency write reads the ledger from the card and finds it signed with the
-//! expected format before it writes anything.
+//! With it an emergency write need not search the card. The cache is a hint that is verified:
+//! before it writes anything the emergency write reads the ledger from the card and compares its
+//! format id with the expected one.
 
 use crate::words::{check, load, publish, store, words};
 use block_device::Block;
 use core::sync::atomic::AtomicU32;
 use crashlog_format::{FormatId, Geometry};
 
-/// Bytes that the card driver may keep here to find its card again.
+/// How many bytes the card driver may keep here to recognise its card and to address it.
 pub const CARD_LOCATION_LEN: usize = 64;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"LOCA");
@@ -18,7 +19,8 @@ const FIELD_WORDS: usize = 8;
 const CARD: usize = FIELDS + FIELD_WORDS;
 const CARD_WORDS: usize = CARD_LOCATION_LEN / 4;
 const COVERED: usize = FIELD_WORDS + CARD_WORDS;
-/// Two copies of [count, next page, check]. What else the block holds is the region's: see `BACKUP` there.
+/// First words of two copies of [count, next page, check]. The words from `BACKUP` (`region.rs`) on
+/// are the region's.
 const NEXT_PAGE: [usize; 2] = [32, 36];
 const NEXT_PAGE_WORDS: usize = 3;
 
@@ -31,7 +33,7 @@ pub struct Location {
     pub geometry: Geometry,
     /// Its format.
     pub format: FormatId,
-    /// How many unacknowledged records are never overwritten.
+    /// How many unacknowledged crashes are never overwritten.
     pub keep_first: u32,
     /// What the card driver needs to know about the card.
     pub card: [u8; CARD_LOCATION_LEN],
@@ -46,13 +48,14 @@ impl<'a> LocationCache<'a> {
         Self(block)
     }
 
-    /// Forgets the location.
+    /// Invalidates the location.
     pub fn invalidate(&self) {
         self.0
             .set_word(CHECK, !check(MAGIC, words(self.0, FIELDS, COVERED)));
     }
 
-    /// Forgets the location unless it is of the card in the slot: `is_there` says so of what was kept of a card.
+    /// Invalidates the location unless it belongs to the card that is present. `is_there` decides
+    /// that from what the driver has kept of its card.
     pub fn forget_unless(&self, is_there: impl FnOnce(&[u8; CARD_LOCATION_LEN]) -> bool) {
         if let Some(location) = self.load()
             && !is_there(&location.card)
@@ -61,7 +64,7 @@ impl<'a> LocationCache<'a> {
         }
     }
 
-    /// Keeps `location`, and that page `next_page` is the next to be written.
+    /// Stores `location`, and that page `next_page` is the next to be written.
     pub fn store(&self, location: &Location, next_page: u32) {
         self.invalidate();
         let geometry = &location.geometry;
@@ -114,8 +117,10 @@ impl<'a> LocationCache<'a> {
         })
     }
 
-    /// Notes that every page before `next_page` is durable. Call it before the ring forgets them: pages that are in
-    /// both places are recognised, pages in neither would be lost.
+    /// Stores that every page before `next_page` is durable. Call it before the ring releases these
+    /// pages: a page that is still in the ring is recognised by its number. In the other order, an
+    /// interruption in between would leave a page that neither place knows of, and the next write
+    /// would overwrite it.
     pub fn set_next_page(&self, next_page: u32) {
         let (count, _) = self.newest().unwrap_or((0, 0));
         let count = count.wrapping_add(1);
@@ -186,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn is_kept_until_it_is_forgotten() {
+    fn a_location_is_kept_until_it_is_invalidated() {
         let block = Block::zeroed();
         let cache = LocationCache::new(&block);
         assert_eq!((cache.load(), cache.next_page()), (None, None));
@@ -204,11 +209,11 @@ mod tests {
     }
 
     #[test]
-    fn another_card_has_no_location() {
+    fn another_card_invalidates_the_location() {
         let block = Block::zeroed();
         let cache = LocationCache::new(&block);
-        // There is none, so nobody is asked.
-        cache.forget_unless(|_| panic!("of which card?"));
+        // Without a location there is nothing to ask about.
+        cache.forget_unless(|_| panic!("asked about a card without a location"));
         cache.store(&location(), 9);
         cache.forget_unless(|card| *card == location().card);
         assert_eq!(cache.load(), Some(location()));
@@ -217,7 +222,7 @@ mod tests {
     }
 
     proptest! {
-        /// A next page that is half written, or damaged, leaves the one before it.
+        /// A next page that is half written, or damaged, leaves the one before it, or none.
         #[test]
         fn damage_is_noticed(damage in proptest::collection::vec((0usize..40, any::<u32>()), 1..3)) {
             let original = memory();

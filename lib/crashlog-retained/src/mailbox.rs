@@ -1,10 +1,23 @@
-//! The mailbox: the crash that is being recorded, and faults of single tasks that wait to be.
+//! The mailbox: the crash of an emergency, its outcome, and oopses.
 //!
-//! The supervisor fills in the crash and arms the mailbox; a recorder that starts and finds it armed writes the record
-//! before anything else, and leaves how it went. What is still armed, or failed, at the next boot is written late; so is
-//! a crash that was noted and never handed over, because the supervisor itself failed or hung.
+//! ```text
+//!           write_crash        note             arm                conclude(true)
+//!   (any) ------------> Empty -----> Noted ----------> Armed ---------------------> Done
+//!                                              arm_minimal |   conclude(false)
+//!                                                  ArmedMinimal ------------------> Failed
+//! ```
 //!
-//! How the recorder's self-test went is kept here, too: it has one in each boot, and may be restarted in the midst of it.
+//! The supervisor describes the crash and arms the mailbox. A recorder that starts and finds it
+//! armed writes the crash before anything else, and leaves the outcome here. Whatever is not `Done`
+//! or `Empty` at the next boot is written late: a crash that is still armed, one that failed, and
+//! one that was only noted because the supervisor failed or hung.
+//!
+//! An *oops*, a fault that restarts a single task, needs no emergency: it is described in one of
+//! four places of its own, from which the recorder's normal path writes it. Faults beside an
+//! emergency use the same places.
+//!
+//! The progress of the recorder's self-test is kept here, too: there is one test in each boot, and
+//! the recorder may be restarted during it.
 
 #[cfg(test)]
 mod tests;
@@ -17,7 +30,7 @@ use core::sync::atomic::AtomicU32;
 use crashlog_format::Outcome;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
-/// Faults of single tasks that can wait at a time.
+/// How many places for oopses there are.
 const OOPSES: usize = 4;
 
 const ARMED: u32 = u32::from_le_bytes(*b"ARM1");
@@ -25,7 +38,7 @@ const ARMED_MINIMAL: u32 = u32::from_le_bytes(*b"ARM2");
 const DONE: u32 = u32::from_le_bytes(*b"DONE");
 const FAILED: u32 = u32::from_le_bytes(*b"FAIL");
 const NOTED: u32 = u32::from_le_bytes(*b"NOTE");
-/// Begins the check of the self-test's outcome.
+/// First value of the check of the self-test's progress.
 const TEST: u32 = u32::from_le_bytes(*b"TEST");
 
 /// Words of the control block.
@@ -36,7 +49,7 @@ const OUTCOME_WORDS: usize = size_of::<Outcome>() / 4;
 const DROPPED: usize = OUTCOME + OUTCOME_WORDS;
 const TEST_CHECK: usize = DROPPED + 1;
 const TEST_AT: usize = TEST_CHECK + 1;
-const TEST_WORDS: usize = size_of::<SelfTest>() / 4;
+const TEST_WORDS: usize = size_of::<SelfTestProgress>() / 4;
 
 /// The mailbox.
 #[derive(Clone, Copy, Debug)]
@@ -47,37 +60,38 @@ pub struct Mailbox<'a>(&'a [Block]);
 pub enum MailboxState {
     /// Nothing.
     Empty,
-    /// A crash to be recorded at once.
+    /// A crash to be written at once.
     Armed,
-    /// The same, tried before without success: write only the record and the log tail, without DMA.
+    /// The same after a try without success: write the crash itself and the log tail only, without
+    /// DMA.
     ArmedMinimal,
-    /// A crash whose record is durable.
+    /// A crash that is durable on the card.
     Done,
-    /// A crash whose record could not be written.
+    /// A crash that could not be written.
     Failed,
-    /// A crash that the supervisor found, and did not come to handing over.
+    /// A crash that the supervisor has noted and has not armed the mailbox for.
     Noted,
 }
 
-/// How far the recorder's self-test of a boot came. The numbers are the recorder's.
+/// How far the recorder's self-test of a boot came. The recorder defines the numbers.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
 )]
 #[repr(C)]
-pub struct SelfTest {
+pub struct SelfTestProgress {
     /// The boot, as [`crate::Region::boot`] counts.
     pub boot: u32,
-    /// The step that it came to, or that it failed in.
+    /// The step that it has reached, or in which it failed.
     pub step: u32,
     /// Why it failed; 0 if it did not.
     pub cause: u32,
     /// The driver's last error; 0 if there was none.
     pub error: u32,
-    /// Number of its record.
+    /// Number of its crash on the card.
     pub record: u32,
-    /// Milliseconds it took.
+    /// How many milliseconds it took.
     pub milliseconds: u32,
-    /// Commands that had to be tried again.
+    /// How many commands had to be repeated.
     pub retries: u32,
 }
 
@@ -101,41 +115,44 @@ impl<'a> Mailbox<'a> {
         }
     }
 
-    /// Begins to write a crash; empties the mailbox. Make a note of it by the writer and [`Mailbox::note`], `finish` the
-    /// writer, then [`Mailbox::arm`].
+    /// Empties the mailbox and begins to describe a crash. Then call [`ContextWriter::note`] and
+    /// [`Mailbox::note`], then [`ContextWriter::finish`], and [`Mailbox::arm`] last. `None` only if
+    /// the region has no room for a crash.
     #[must_use]
     pub fn write_crash(&self) -> Option<ContextWriter<'a>> {
         self.clear();
         Some(self.slot(0)?.writer())
     }
 
-    /// Should nothing more come: there is a crash, to be recorded at the next boot.
+    /// Says that there is a crash: if the mailbox is never armed, the next boot writes it.
     pub fn note(&self) {
         self.set(NOTED);
     }
 
-    /// Hands the crash to the recorder.
+    /// Hands the crash over to the recorder, which looks at the state when it starts. Invalidates
+    /// an outcome.
     pub fn arm(&self) {
         self.set(ARMED);
     }
 
-    /// Hands it to the recorder once more, for a minimal record.
+    /// Hands the crash over once more, to be written in the minimal mode. Invalidates the outcome
+    /// of the first try.
     pub fn arm_minimal(&self) {
         self.set(ARMED_MINIMAL);
     }
 
-    /// Empties the mailbox: the crash is on the card, or beyond help.
+    /// Empties the mailbox: the crash is on the card, or can never be written.
     pub fn clear(&self) {
         self.set(0);
     }
 
-    /// The crash; `None` if it was never completed or does not pass its check.
+    /// The crash; `None` if it was neither completed nor noted, or does not pass its check.
     #[must_use]
     pub fn crash(&self) -> Option<StoredContext<'a>> {
         self.slot(0)?.read()
     }
 
-    /// Notes how an emergency write goes. It is kept until the mailbox is armed again.
+    /// Stores how far an emergency write has come. Valid until the mailbox is armed again.
     pub fn set_outcome(&self, outcome: &Outcome) {
         let Some(block) = self.0.first() else { return };
         block.copy_from(OUTCOME * 4, outcome.as_bytes());
@@ -143,7 +160,8 @@ impl<'a> Mailbox<'a> {
         block.set_word(OUTCOME_CHECK, check);
     }
 
-    /// How the emergency write went; `None` if it never said.
+    /// How far the emergency write came; `None` if it has stored nothing since the mailbox was
+    /// armed.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         let block = self.0.first()?;
@@ -155,12 +173,13 @@ impl<'a> Mailbox<'a> {
         Some(outcome)
     }
 
-    /// Ends an emergency write: the record is durable, or it could not be written.
+    /// Ends an emergency write: the crash is durable, or it could not be written.
     pub fn conclude(&self, durable: bool) {
         self.set(if durable { DONE } else { FAILED });
     }
 
-    /// Begins to write a fault of a single task. `None`, and counted, if as many wait as there is room for.
+    /// Begins to describe an oops in a free place. If none is free the oops is counted instead:
+    /// `None`.
     #[must_use]
     pub fn write_oops(&self) -> Option<ContextWriter<'a>> {
         let free = (1..=OOPSES)
@@ -174,7 +193,7 @@ impl<'a> Mailbox<'a> {
         Some(free?.writer())
     }
 
-    /// A fault that waits, the oldest first. Those that do not pass their check are dropped, and counted.
+    /// The oldest oops. Frees and counts those that do not pass their check.
     #[must_use]
     pub fn oops(&self) -> Option<Oops<'a>> {
         let mut oldest: Option<Oops<'a>> = None;
@@ -200,8 +219,8 @@ impl<'a> Mailbox<'a> {
         oldest
     }
 
-    /// Keeps how far the self-test came.
-    pub fn set_self_test(&self, test: &SelfTest) {
+    /// Stores how far the self-test has come.
+    pub fn set_self_test(&self, test: &SelfTestProgress) {
         let Some(block) = self.0.first() else { return };
         block.copy_from(TEST_AT * 4, test.as_bytes());
         block.set_word(TEST_CHECK, check(TEST, words(block, TEST_AT, TEST_WORDS)));
@@ -209,29 +228,29 @@ impl<'a> Mailbox<'a> {
 
     /// How far the last self-test came; `None` if there was none since power-on.
     #[must_use]
-    pub fn self_test(&self) -> Option<SelfTest> {
+    pub fn self_test(&self) -> Option<SelfTestProgress> {
         let block = self.0.first()?;
         if block.word(TEST_CHECK) != check(TEST, words(block, TEST_AT, TEST_WORDS)) {
             return None;
         }
-        let mut test = SelfTest::new_zeroed();
+        let mut test = SelfTestProgress::new_zeroed();
         block.copy_to(TEST_AT * 4, test.as_mut_bytes());
         Some(test)
     }
 
-    /// Does a crash wait here to be recorded, of the system or of a task?
+    /// Is there a crash or an oops that is not on the card yet?
     #[must_use]
     pub fn is_pending(&self) -> bool {
         !matches!(self.state(), MailboxState::Empty | MailboxState::Done) || self.oops().is_some()
     }
 
-    /// Faults of single tasks that there was no room for, since power-on.
+    /// How many oopses had no free place or did not pass their check, since power-on.
     #[must_use]
     pub fn dropped(&self) -> u32 {
         self.word(DROPPED).map_or(0, load)
     }
 
-    /// The oldest boot of which something waits here to be recorded.
+    /// The oldest boot of which a crash or an oops is not on the card yet.
     pub(crate) fn oldest_boot(&self) -> Option<u32> {
         let crash = match self.state() {
             MailboxState::Empty | MailboxState::Done => None,
@@ -245,7 +264,7 @@ impl<'a> Mailbox<'a> {
         if matches!(state, ARMED | ARMED_MINIMAL)
             && let Some(block) = self.0.first()
         {
-            // An outcome of an earlier try is not one of this.
+            // The outcome of an earlier try must not pass for that of the new one.
             block.set_word(
                 OUTCOME_CHECK,
                 !check(ARMED, words(block, OUTCOME, OUTCOME_WORDS)),
@@ -266,7 +285,7 @@ impl<'a> Mailbox<'a> {
     }
 }
 
-/// A fault of a single task that waits to be recorded.
+/// An oops that is not on the card yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Oops<'a> {
     slot: ContextSlot<'a>,
@@ -275,7 +294,7 @@ pub struct Oops<'a> {
 }
 
 impl Oops<'_> {
-    /// Releases it: it is recorded.
+    /// Frees its place: it is on the card.
     pub fn clear(self) {
         self.slot.clear();
     }

@@ -9,14 +9,15 @@ use block_device::{BLOCK_LEN, Block};
 use core::sync::atomic::AtomicU32;
 use crashlog_format::FormatId;
 
-/// Begins the header: `CRSH`, then the version of the layout of the region.
+/// First value of the header's check: `CRSH`.
 const MAGIC: u32 = u32::from_le_bytes(*b"CRSH");
 const LAYOUT_VERSION: u32 = 1;
 
 /// Words of one copy of the header.
 const COPY: usize = 8;
-/// Where the block of the location cache has a third copy, which is read if none of the header's own passes its check:
-/// whatever destroys one block of the region, the boots go on.
+/// First word of a third copy of the header, in the block of the location cache. It is read if
+/// neither copy in the header's own block passes its check: the loss of any one block of the region
+/// does not restart the numbers of boots.
 const BACKUP: usize = 64;
 /// Blocks before the entries of the log ring.
 const FIXED: usize = 3 + CRASH;
@@ -34,7 +35,8 @@ const LARGE: usize = 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct Region<'a> {
     header: &'a Block,
-    /// Mailbox, failure and history: together, because a copy of this is on the stack of the emergency path.
+    /// Mailbox, failure and history in one slice: a copy of this structure is on the stack of the
+    /// emergency path.
     mailbox: &'a [Block],
     location: &'a Block,
     pub(crate) ring: &'a Block,
@@ -44,28 +46,28 @@ pub struct Region<'a> {
     dump: &'a [Block],
 }
 
-/// What the region held at the start of a boot.
+/// What a boot found in the region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Nothing of ours: power was off, or another program was here.
+    /// No valid header: power was off, or another program has used the memory.
     Cold,
-    /// What the boot before left.
+    /// What the boot before has left.
     Warm,
 }
 
-/// The header, checked.
+/// A header that passed its check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Header {
+struct RegionHeader {
     revision: u32,
     boot: u32,
-    /// What to add to a boot's number to get its number on the card of format `format`.
+    /// What to add to a boot's number to get its number on the card with format id `format`.
     offset: u32,
     format: u64,
 }
 
 impl Region<'static> {
-    /// Takes possession of `len` bytes of memory from `base` on. `None` if `base` is not aligned to 4 bytes or the
-    /// region is shorter than [`Region::MIN_LEN`].
+    /// The region in `len` bytes of memory from address `base` on. `None` if `base` is null or not
+    /// aligned to 4 bytes, or `len` is less than [`Region::MIN_LEN`].
     ///
     /// # Safety
     /// For the rest of the program, the range must be memory that can be read and written, that no Rust value lives in,
@@ -92,7 +94,7 @@ impl<'a> Region<'a> {
     pub const MIN_LEN: usize =
         (FIXED + FEW_PAGES / ENTRIES_PER_BLOCK + SCRATCH + FEW_PAGES) * BLOCK_LEN;
 
-    /// A region in blocks that are there already. `None` if they are too few.
+    /// The region in `blocks`. `None` if they are too few.
     #[must_use]
     pub fn over(blocks: &'a [Block]) -> Option<Self> {
         let pages = if blocks.len() < LARGE {
@@ -119,12 +121,12 @@ impl<'a> Region<'a> {
         })
     }
 
-    /// Begins a boot: the supervisor calls this once, before anything else uses the region. After a cold start every
-    /// part is empty, and this is boot 1.
+    /// Begins a boot. The supervisor calls this once, before anything else uses the region. After a
+    /// cold start every part is empty and the number of the boot is 1.
     pub fn begin_boot(&self) -> Start {
         match self.read() {
             Some(header) => {
-                self.write(Header {
+                self.write(RegionHeader {
                     boot: header.boot.saturating_add(1),
                     ..header
                 });
@@ -132,7 +134,7 @@ impl<'a> Region<'a> {
             }
             None => {
                 self.clear();
-                self.write(Header {
+                self.write(RegionHeader {
                     revision: 0,
                     boot: 1,
                     offset: 0,
@@ -149,17 +151,18 @@ impl<'a> Region<'a> {
         self.read().map_or(0, |header| header.boot)
     }
 
-    /// What to add to the number of a boot to get its number on the card; see [`Region::rebase`].
+    /// What to add to the number of a boot to get its number on the card, as [`Region::rebase`] has
+    /// set it.
     #[must_use]
     pub fn boot_offset(&self) -> u32 {
         self.read().map_or(0, |header| header.offset)
     }
 
-    /// Connects the boots counted here to those on the card that was mounted: `last` is the newest boot that the card
-    /// knows, `oldest` the oldest boot here that has log records to write.
+    /// Sets [`Region::boot_offset`] for the card that was mounted: `last` is the newest boot on the
+    /// card, `oldest` the oldest boot here that has log records to write.
     ///
-    /// With the card that was here before, numbers go on as they were. On any other, everything of here comes after
-    /// everything that is there.
+    /// With the card that was here before, the offset stays. With any other it is such that every
+    /// boot here, from the oldest that has anything to write, comes after `last`.
     pub fn rebase(&self, format: FormatId, last: u32, oldest: u32) {
         let Some(header) = self.read() else { return };
         let known =
@@ -176,7 +179,7 @@ impl<'a> Region<'a> {
         } else {
             last.saturating_add(1).saturating_sub(oldest)
         };
-        self.write(Header {
+        self.write(RegionHeader {
             offset,
             format: format.get(),
             ..header
@@ -186,11 +189,11 @@ impl<'a> Region<'a> {
     /// The mailbox.
     #[must_use]
     pub const fn mailbox(&self) -> Mailbox<'a> {
-        // Nothing of the mailbox reaches beyond its blocks.
+        // The slice is longer than the mailbox, which does not use what is behind its own blocks.
         Mailbox::new(self.mailbox)
     }
 
-    /// The place for a failure of the kernel or the supervisor.
+    /// The slot for a failure of the kernel or the supervisor.
     #[must_use]
     pub const fn failure(&self) -> FailureSlot<'a> {
         match self.mailbox.split_at_checked(Mailbox::BLOCKS) {
@@ -199,7 +202,7 @@ impl<'a> Region<'a> {
         }
     }
 
-    /// Which faults came again and again.
+    /// Where the history of repeated faults is kept.
     #[must_use]
     pub const fn history(&self) -> HistorySlot<'a> {
         HistorySlot::new(self.mailbox.last())
@@ -211,13 +214,14 @@ impl<'a> Region<'a> {
         LocationCache::new(self.location)
     }
 
-    /// Blocks for data on the way to or from the card. What they hold means nothing after a restart.
+    /// Blocks for data on the way to or from the card. Their content is undefined after a restart.
     #[must_use]
     pub const fn scratch(&self) -> &'a [Block] {
         self.scratch
     }
 
-    /// The blocks that are written to the card as they are: those of crashes, and log pages.
+    /// The blocks that are written to the card from where they are: those of crashes, and log
+    /// pages.
     #[must_use]
     pub const fn written(&self) -> [&'a [Block]; 2] {
         [self.mailbox, self.pages]
@@ -229,7 +233,7 @@ impl<'a> Region<'a> {
         self.dump
     }
 
-    /// Empties every part but the header, so that nothing left over passes for one of ours.
+    /// Empties every part but the header, so that nothing that was left over passes its check.
     fn clear(&self) {
         let parts = [self.mailbox, core::slice::from_ref(self.location)];
         let ring = [core::slice::from_ref(self.ring), self.entries];
@@ -238,8 +242,8 @@ impl<'a> Region<'a> {
         }
     }
 
-    /// The newest copy that passes its check.
-    fn read(&self) -> Option<Header> {
+    /// The newest copy of the header that passes its check.
+    fn read(&self) -> Option<RegionHeader> {
         let copies = [0, COPY].map(|first| words(self.header, first, COPY));
         let revision = |copy: &[AtomicU32]| copy.get(1).map_or(0, load);
         let [first, second] = copies;
@@ -253,14 +257,14 @@ impl<'a> Region<'a> {
             .or_else(|| self.read_backup())
     }
 
-    // Rare, and not to weigh on the emergency path.
+    // Not inlined: seldom called, and its frame would be on the stack of the emergency path.
     #[inline(never)]
-    fn read_backup(&self) -> Option<Header> {
+    fn read_backup(&self) -> Option<RegionHeader> {
         read_copy(words(self.location, BACKUP, COPY))
     }
 
-    /// Writes the header over the older copy, then the backup.
-    fn write(&self, header: Header) {
+    /// Writes the header over the older of its two copies, then over the backup.
+    fn write(&self, header: RegionHeader) {
         let revision = self
             .read()
             .map_or(0, |header| header.revision)
@@ -292,7 +296,7 @@ fn write_copy(copy: &[AtomicU32], values: &[u32; COPY - 1]) {
     publish(check, check_values(MAGIC, values));
 }
 
-fn read_copy(copy: &[AtomicU32]) -> Option<Header> {
+fn read_copy(copy: &[AtomicU32]) -> Option<RegionHeader> {
     let [check, rest @ ..] = copy else {
         return None;
     };
@@ -301,7 +305,7 @@ fn read_copy(copy: &[AtomicU32]) -> Option<Header> {
     let [revision, version, _pages, boot, offset, low, high] = values;
     let sound =
         load(check) == check_values(MAGIC, &values) && version == LAYOUT_VERSION && boot != 0;
-    sound.then_some(Header {
+    sound.then_some(RegionHeader {
         revision,
         boot,
         offset,

@@ -1,21 +1,24 @@
-//! The log ring: records that were accepted and are not durable yet.
+//! The log ring: log records that were accepted and are not durable yet.
 //!
 //! # Theory of operation
 //!
-//! Records are collected in [`Block`]s that already have the layout of a page on the card, one page after another.
-//! Beside each page an [`entry`] says what is in it. A page is **open** while records are added to it (one at a time),
-//! **closed** when it takes no more, **numbered** when it got its number and header on the card, and **free** when it is
-//! durable. Pages have an order number that only ever grows; page `order % pages` is its place.
+//! Records are collected in [`Block`]s that already have the layout of a page on the card, one page
+//! after another. Each page has an [`entry`] that says what is in it. A page is **open** while
+//! records are added to it (there is at most one), **closed** when it takes no more, **numbered**
+//! when it has its number and header for the card, and **free** when it is durable. Pages have an
+//! order number that only grows; a page is at place `order % pages`.
 //!
-//! An append writes the record behind those that count, then length and checksum into one of two alternates, and last
-//! a single word that says which alternate counts. Stopping after any store leaves the page with or without the record.
-//! The checksum is carried on from record to record, so that no page is ever read again to be sealed.
+//! An append writes the record behind the valid ones, then length and checksum into one of two
+//! alternates, and last a single word that selects the valid alternate. Stopping after any store
+//! leaves the page with or without the record. The checksum is continued from record to record, so
+//! no page is read again when it is closed.
 //!
-//! A write to the card holds `&[Block]` of numbered pages while appends go on in the open one: all of it is atomics
-//! behind shared references.
+//! A write to the card holds `&[Block]` of numbered pages while appends continue in the open one:
+//! all words are atomics behind shared references.
 //!
-//! After a restart [`LogRing::recover`] takes what passes its check. [`LogRing::resume`], for the emergency path, reads
-//! no page: what is damaged then shows as damaged on the card, where the reader checks the same checksum.
+//! After a restart [`LogRing::recover`] takes over what passes its check. [`LogRing::resume`], for
+//! the emergency path, reads no page, only entries: a damaged page is then written, and the reader
+//! of the card finds the damage by the same checksum.
 
 mod append;
 mod entry;
@@ -34,21 +37,21 @@ use core::ops::ControlFlow;
 use core::sync::atomic::AtomicU32;
 use crashlog_format::page::{self, HEADER_LEN, PageHeader};
 use crashlog_format::{Crc32c, FormatId};
-use entry::{Entry, Extent, State};
+use entry::{PageEntry, PageState, RecordExtent};
 
 pub use append::AppendError;
 pub use record::Record;
-pub use recover::Recovery;
+pub use recover::RingRecovery;
 
-/// Pages that may be on their way to the card between two flushes. Mounting looks this far for pages that a power cut
-/// left behind a gap, so a longer run must never be written.
+/// How many pages may be written between two flushes. Mounting searches this far for pages that a
+/// loss of power left behind a gap, so a longer run must never be written.
 pub const MAX_RUN: usize = 16;
 
-/// First word of a page's records.
+/// Word of a page at which its records begin.
 const RECORDS: usize = HEADER_LEN / 4;
 
-/// The log ring. Made anew after every restart of the recorder; what it holds beside the region only repeats what is
-/// there.
+/// The log ring. Its fields are a cache of what is in the region, made anew after every restart of
+/// the recorder.
 #[derive(Debug)]
 pub struct LogRing<'a> {
     region: Region<'a>,
@@ -58,10 +61,10 @@ pub struct LogRing<'a> {
     /// Order of the page that is open, or that will be opened next.
     head: Cell<u32>,
     /// The open page; `None` if none is open.
-    open: Cell<Option<Open<'a>>>,
-    /// What is free of it; nothing if none is open.
+    open: Cell<Option<OpenPage<'a>>>,
+    /// The free words of the open page; none if no page is open.
     room: Cell<&'a [AtomicU32]>,
-    /// What counts of the open page.
+    /// The valid records of the open page.
     written: Cell<Written>,
     /// Number of the next record of this boot.
     next_record: Cell<u32>,
@@ -69,25 +72,25 @@ pub struct LogRing<'a> {
     durable: Cell<u32>,
 }
 
-/// Where the open page is.
+/// The open page.
 #[derive(Clone, Copy, Debug)]
-struct Open<'a> {
+struct OpenPage<'a> {
     block: &'a Block,
-    entry: Entry<'a>,
+    entry: PageEntry<'a>,
 }
 
-/// What counts of the open page.
+/// The valid records of the open page.
 #[derive(Clone, Copy, Debug)]
 struct Written {
-    extent: Extent,
-    /// The alternate that counts.
+    extent: RecordExtent,
+    /// The alternate that is valid.
     select: bool,
 }
 
 impl Written {
-    /// Nothing.
+    /// No record.
     const NOTHING: Self = Self {
-        extent: Extent::EMPTY,
+        extent: RecordExtent::EMPTY,
         select: false,
     };
 }
@@ -95,7 +98,7 @@ impl Written {
 /// How pages get their numbers and headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Numbering {
-    /// The format of the card.
+    /// The format id of the card.
     pub format: FormatId,
     /// Number of the next page to be written.
     pub next_page: u32,
@@ -103,10 +106,11 @@ pub struct Numbering {
     pub boot_offset: u32,
 }
 
-/// Pages ready to be written with one command.
+/// Pages that can be written to the card with one command: closed, numbered, and adjacent in
+/// memory.
 #[derive(Clone, Copy, Debug)]
-pub struct Run<'a> {
-    /// The pages as they are to be on the card.
+pub struct PageRun<'a> {
+    /// The pages, with their headers.
     pub blocks: &'a [Block],
     /// Number of the first page; the others follow.
     pub first_page: u32,
@@ -114,37 +118,38 @@ pub struct Run<'a> {
 
 /// The oldest page that is not durable.
 #[derive(Clone, Copy, Debug)]
-pub struct Pending<'a> {
+pub struct PendingPage<'a> {
     /// The page.
     pub block: &'a Block,
-    /// The number it was given when a write of it was begun, if that is so.
+    /// Its number on the card, if it has one: then a write of it may have begun.
     pub number: Option<u32>,
 }
 
 impl<'a> LogRing<'a> {
-    /// Closes the open page, so that everything accepted so far can be written. Later records begin a new page.
+    /// Closes the open page, so that everything accepted so far can be written. The next record
+    /// opens a new page.
     pub fn close(&self) {
         let never_stop = || ControlFlow::<Infallible>::Continue(());
         let ControlFlow::Continue(()) = self.close_stepwise(never_stop);
     }
 
     fn close_stepwise<B>(&self, mut step: impl FnMut() -> ControlFlow<B>) -> ControlFlow<B> {
-        let Some(Open { block, entry }) = self.open.take() else {
+        let Some(OpenPage { block, entry }) = self.open.take() else {
             return ControlFlow::Continue(());
         };
         self.room.set(&[]);
         blank(block, self.written.get().extent.length());
-        entry.set_state(State::Closed);
+        entry.set_state(PageState::Closed);
         self.head.set(self.head.get().wrapping_add(1));
         step()
     }
 
-    /// The oldest pages that are closed, numbered and ready to be written with one command: at most `max` (and at most
-    /// 16), next to each other in memory. `None` if there is none.
+    /// Gives the oldest closed pages their numbers: at most `max` of them, at most [`MAX_RUN`],
+    /// adjacent in memory. `None` if no page is closed.
     ///
-    /// Pages that were numbered before keep their number if it still follows; then they are bit for bit the same, and
-    /// writing them once more does no harm.
-    pub fn next_run(&self, numbering: &Numbering, max: usize) -> Option<Run<'a>> {
+    /// A page that had the same number before does not change by a bit, so writing it a second time
+    /// is idempotent.
+    pub fn next_run(&self, numbering: &Numbering, max: usize) -> Option<PageRun<'a>> {
         self.skip_free();
         let (tail, head) = (self.tail.get(), self.head.get());
         let first = self.index(tail);
@@ -155,25 +160,26 @@ impl<'a> LogRing<'a> {
             let entry = self.entry(tail.wrapping_add(count as u32))?;
             let number = numbering.next_page.checked_add(count as u32)?;
             match entry.state() {
-                State::Closed | State::Numbered => {
+                PageState::Closed | PageState::Numbered => {
                     let boot = entry.boot().wrapping_add(numbering.boot_offset);
                     put_header(entry, block, seed, number, boot);
                 }
-                State::Open | State::Free => break,
+                PageState::Open | PageState::Free => break,
             }
             count = count.saturating_add(1);
         }
         let blocks = self.region.pages.get(first..first.saturating_add(count))?;
-        (!blocks.is_empty()).then_some(Run {
+        (!blocks.is_empty()).then_some(PageRun {
             blocks,
             first_page: numbering.next_page,
         })
     }
 
-    /// The oldest `count` pages are durable: releases them. Calls `released` with the task and the bytes in the ring of
-    /// each record, for accounting.
+    /// Releases the oldest `count` pages: they are durable. Calls `released` with the task and the
+    /// bytes in the ring of each record, for accounting.
     ///
-    /// Note the next page in the location cache before: see [`crate::LocationCache::set_next_page`].
+    /// Store the next page in the location cache before: see
+    /// [`crate::LocationCache::set_next_page`].
     pub fn mark_durable(&self, count: usize, mut released: impl FnMut(u16, usize)) {
         for _ in 0..count {
             self.skip_free();
@@ -186,7 +192,7 @@ impl<'a> LogRing<'a> {
         }
     }
 
-    /// As [`Self::mark_durable`], for those who keep no accounts.
+    /// As [`Self::mark_durable`], without accounting.
     pub fn release(&self, count: usize) {
         let mut tail = self.tail.get();
         let mut left = count;
@@ -194,7 +200,7 @@ impl<'a> LogRing<'a> {
             let Some(entry) = self.entry(tail) else {
                 return;
             };
-            if entry.state() != State::Free {
+            if entry.state() != PageState::Free {
                 if left == 0 {
                     break;
                 }
@@ -202,7 +208,7 @@ impl<'a> LogRing<'a> {
                 if entry.boot() == self.boot {
                     self.durable.set(entry.next_record().wrapping_sub(1));
                 }
-                entry.set_state(State::Free);
+                entry.set_state(PageState::Free);
             }
             tail = tail.wrapping_add(1);
         }
@@ -211,7 +217,7 @@ impl<'a> LogRing<'a> {
 
     /// The oldest page that is closed and not durable.
     #[must_use]
-    pub fn pending(&self) -> Option<Pending<'a>> {
+    pub fn pending(&self) -> Option<PendingPage<'a>> {
         self.skip_free();
         let tail = self.tail.get();
         if tail == self.head.get() {
@@ -219,8 +225,8 @@ impl<'a> LogRing<'a> {
         }
         let number = self
             .entry(tail)
-            .filter(|entry| entry.state() == State::Numbered);
-        Some(Pending {
+            .filter(|entry| entry.state() == PageState::Numbered);
+        Some(PendingPage {
             block: self.block(tail)?,
             number: number.map(|entry| entry.number()),
         })
@@ -239,7 +245,7 @@ impl<'a> LogRing<'a> {
         let (Some(block), Some(entry)) = (self.block(order), self.entry(order)) else {
             return;
         };
-        if entry.state() == State::Free {
+        if entry.state() == PageState::Free {
             return;
         }
         let extent = entry.extent();
@@ -251,7 +257,7 @@ impl<'a> LogRing<'a> {
         }
     }
 
-    /// The boot, as counted here, in which the recorder runs.
+    /// The present boot, as [`Region::boot`] counts.
     #[must_use]
     pub const fn boot(&self) -> u32 {
         self.boot
@@ -269,31 +275,32 @@ impl<'a> LogRing<'a> {
         self.durable.get()
     }
 
-    /// The oldest boot, as counted here, of which something is not durable; the present one if nothing is.
+    /// The oldest boot, as [`Region::boot`] counts, of which a page is not durable; the present one
+    /// if all are.
     #[must_use]
     pub fn oldest_boot(&self) -> u32 {
         let (tail, head) = (self.tail.get(), self.head.get());
         let waiting = 0..head.wrapping_sub(tail).min(self.pages());
         waiting
             .filter_map(|offset| self.entry(tail.wrapping_add(offset)))
-            .find(|entry| entry.state() != State::Free)
+            .find(|entry| entry.state() != PageState::Free)
             .map_or(self.boot, |entry| entry.boot())
     }
 
-    /// Pages that are closed and not durable.
+    /// How many pages are closed and not durable.
     #[must_use]
     pub fn closed_pages(&self) -> u32 {
         self.skip_free();
         self.head.get().wrapping_sub(self.tail.get())
     }
 
-    /// Is there a record in the open page?
+    /// Is a page open? Then there is a record in it.
     #[must_use]
     pub fn has_open(&self) -> bool {
         self.open.get().is_some()
     }
 
-    /// Pages of the ring.
+    /// How many pages the ring has.
     #[must_use]
     pub fn pages(&self) -> u32 {
         self.region.pages.len() as u32
@@ -309,13 +316,14 @@ impl<'a> LogRing<'a> {
             return ControlFlow::Continue(());
         };
         entry.open(head, self.boot, self.next_record.get(), &mut step)?;
-        self.open.set(Some(Open { block, entry }));
+        self.open.set(Some(OpenPage { block, entry }));
         self.room.set(block.words().get(RECORDS..).unwrap_or(&[]));
         self.written.set(Written::NOTHING);
         ControlFlow::Continue(())
     }
 
-    /// Passes over pages at the tail that were dropped because they did not pass their check.
+    /// Advances the tail past free pages: those that were dropped because they did not pass their
+    /// check.
     fn skip_free(&self) {
         self.release(0);
     }
@@ -331,8 +339,8 @@ impl<'a> LogRing<'a> {
         load(hint)
     }
 
-    /// Place of the page with this order. The number of pages is a power of two, so it goes on evenly when the order
-    /// wraps.
+    /// Place of the page with this order number. The number of pages is a power of two, so places
+    /// stay in sequence when the order number wraps.
     fn index(&self, order: u32) -> usize {
         order.checked_rem(self.pages()).unwrap_or(0) as usize
     }
@@ -341,13 +349,13 @@ impl<'a> LogRing<'a> {
         self.region.pages.get(self.index(order))
     }
 
-    fn entry(&self, order: u32) -> Option<Entry<'a>> {
-        Entry::of(self.region.entries, self.index(order))
+    fn entry(&self, order: u32) -> Option<PageEntry<'a>> {
+        PageEntry::of(self.region.entries, self.index(order))
     }
 }
 
 /// Gives a page its number and header.
-fn put_header(entry: Entry<'_>, block: &Block, seed: Crc32c, number: u32, boot: u32) {
+fn put_header(entry: PageEntry<'_>, block: &Block, seed: Crc32c, number: u32, boot: u32) {
     let extent = entry.extent();
     let header = PageHeader::words(
         seed,
@@ -361,10 +369,11 @@ fn put_header(entry: Entry<'_>, block: &Block, seed: Crc32c, number: u32, boot: 
         store(to, word);
     }
     entry.set_number(number);
-    entry.set_state(State::Numbered);
+    entry.set_state(PageState::Numbered);
 }
 
-/// Zeros what a page holds behind its records: what an earlier page left there is nobody's business.
+/// Zeros a page behind its records, where it has what an earlier page left: a page on the card has
+/// its own records only.
 fn blank(block: &Block, length: u16) {
     let first = RECORDS.saturating_add(usize::from(length) / 4);
     for word in block.words().get(first..).unwrap_or(&[]) {

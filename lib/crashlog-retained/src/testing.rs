@@ -1,11 +1,11 @@
-//! Memory for tests.
+//! Memory and comparisons for tests.
 
 use crate::{Level, LogHeader, Region, Stream};
 use block_device::Block;
 use crashlog_format::page::{LogRecord, Page, PageError};
 use crashlog_format::{BLOCK_LEN, FormatId};
 
-/// The format of tests.
+/// The format id of tests.
 pub(crate) const FORMAT: FormatId = FormatId::new(0x1122_3344_5566_7788);
 
 /// Memory for a region, all zeros, as long as the shortest region.
@@ -15,7 +15,7 @@ pub(crate) fn memory() -> Vec<Block> {
         .collect()
 }
 
-/// What a restart finds: the same bits in another place.
+/// A copy of the memory, as a restart finds it.
 pub(crate) fn copy(memory: &[Block]) -> Vec<Block> {
     memory
         .iter()
@@ -45,7 +45,7 @@ pub(crate) fn bytes(block: &Block) -> [u8; BLOCK_LEN] {
     bytes
 }
 
-/// A record as a test compares it.
+/// A log record, with what tests compare.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Seen {
     pub boot: u32,
@@ -65,8 +65,8 @@ impl From<LogRecord<'_>> for Seen {
     }
 }
 
-/// Everything a ring would write, as the card would hold it. Pages that fail their check are left out: the card's
-/// reader does the same.
+/// All records that a ring would write. Pages that fail their check are left out, as the card's
+/// reader leaves them out.
 pub(crate) fn drain(ring: &crate::LogRing<'_>) -> Vec<Seen> {
     ring.close();
     let mut seen = Vec::new();

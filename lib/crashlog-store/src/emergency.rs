@@ -27,7 +27,7 @@ use crate::{MAX_RUN, MountError, PartitionError, Polled, StoreOptions};
 use block_device::{Block, PolledDevice, Window, WindowError};
 use crashlog_format::ledger::{CrashPlan, Ledger};
 use crashlog_format::{EmergencyStep, FormatId, Geometry, Outcome, OutcomePhase};
-use crashlog_retained::{Location, LogRing, Numbering, Pending, Region, StoredContext};
+use crashlog_retained::{Location, LogRing, Numbering, PendingPage, Region, StoredContext};
 
 /// What is written, and where to.
 #[derive(Clone, Copy, Debug)]
@@ -201,7 +201,7 @@ fn locate<D: PolledDevice>(
     // Normal operation notes durable pages first in the location cache and then in the ring.
     for _ in 0..ring.pages() {
         match ring.pending() {
-            Some(Pending {
+            Some(PendingPage {
                 block,
                 number: Some(number),
             }) if number < next_page && is_page(block, format, number) => {
@@ -340,7 +340,7 @@ fn write_crash<D: PolledDevice>(
     if let Some(slot) = prepared.plan.writes() {
         let first = geometry.slot(slot).ok_or(Error::OutOfPartition)?;
         let base = stored
-            .record_blocks()
+            .crash_blocks()
             .get(..prepared.base_blocks)
             .unwrap_or(&[]);
         write_body(device, geometry, first, base, request.extra, outcome).map_err(failed)?;

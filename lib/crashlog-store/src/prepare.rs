@@ -124,7 +124,7 @@ impl CrashBody<'_> {
         header.log_page = log_page.into();
         header.outcome = *self.outcome;
 
-        let [block, ..] = self.stored.record_blocks();
+        let [block, ..] = self.stored.crash_blocks();
         let mut table = SegmentTable { block, count: 0 };
         let mut base_blocks = 1;
         let text = match crash.reason {

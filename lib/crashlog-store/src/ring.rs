@@ -4,7 +4,7 @@ use crate::end::header_of;
 use crate::store::Store;
 use block_device::{BLOCK_WORDS, Block, BlockDevice};
 use crashlog_format::Geometry;
-use crashlog_retained::{LogRing, Pending};
+use crashlog_retained::{LogRing, PendingPage};
 
 impl<'s, D: BlockDevice> Store<'s, D> {
     /// Writes pages, from number `first` on, at their places in the ring and makes them durable. At most two commands.
@@ -40,7 +40,7 @@ impl<'s, D: BlockDevice> Store<'s, D> {
     /// Those of the device; the pages then wait as before.
     pub async fn reconcile(&mut self, ring: &LogRing<'_>) -> Result<u32, D::Error> {
         let mut durable = 0;
-        while let Some(Pending {
+        while let Some(PendingPage {
             block,
             number: Some(number),
         }) = ring.pending()

@@ -142,7 +142,7 @@ async fn compare(
             Err(_) => return Err(Mismatch::Header),
         }
     }
-    for (index, written) in (0u8..).zip(stored.record_blocks()) {
+    for (index, written) in (0u8..).zip(stored.crash_blocks()) {
         let block = crash.first.saturating_add(index.into());
         let read = store.read_block(block).await.map_err(read_failed)?;
         if (0..BLOCK_WORDS).any(|word| read.word(word) != written.word(word)) {

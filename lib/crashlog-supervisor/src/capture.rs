@@ -1,70 +1,73 @@
-//! From a faulted task to the context of its crash.
+//! Describes a crash: from a faulted task to the context in retained RAM.
+//!
+//! What is known first is written first, so that the next boot can write a crash even if the
+//! description ends half way.
 
 use abi::FaultInfo;
 use crashlog_retained::{ContextWriter, CrashContext, CrashReason, signature};
 
 use crate::config::TaskPolicy;
-use crate::fault::Encoded;
+use crate::fault::EncodedFault;
 use crate::{Kernel, PANIC_MESSAGE_MAX};
 
 /// Bytes of stack that a context keeps, from the stack pointer on.
 ///
-/// They cost about eight instructions each on the emergency path, so it is what
-/// one to three frames take. The record says how long the stack was, and that
-/// this is an excerpt: nothing was cut that belongs to it.
+/// They cost about eight instructions each on the emergency path, so this is the size of one to
+/// three frames. The crash has the length of the whole stack, and a mark that no more of it was
+/// wanted.
 pub const STACK_EXCERPT: usize = 256;
 
-/// How far below its stack a stack pointer is still taken for one that has
-/// overflowed: the largest frame that a task is expected to have.
+/// How far below its stack, in bytes, a stack pointer is still taken for one that has overflowed:
+/// the largest frame that a task is expected to have.
 const OVERFLOW_REACH: u32 = 4_096;
 
-/// Regions of a task that are looked through for its stack. The kernel gives a
-/// task eight at most (hubris-interface section 5.3).
+/// How many regions of a task are searched for its stack. The kernel gives a task eight at most.
 const REGIONS: usize = 8;
 
-/// Where a context has the fault, while that is not known.
+/// The fault in a context before the kernel was asked for it.
 const NOT_KNOWN: [u8; 1] = [u8::MAX];
 
-/// As [`NOT_KNOWN`], of a task that has no fault.
+/// The fault in the context of a task that has none: replaces [`NOT_KNOWN`], which an empty
+/// encoding would not.
 const NONE: [u8; 1] = [0];
 
-/// What the caller knows about a crash.
+/// What the supervisor knows about a crash before it asks the kernel.
 #[derive(Copy, Clone, Debug)]
-pub struct Crash {
-    /// What it does to the system.
+pub struct CrashFacts {
+    /// What the crash does to the system.
     pub reason: CrashReason,
-    /// The task, by index.
+    /// The task that crashed, by index.
     pub task: usize,
-    /// How often it had been restarted in this boot.
+    /// How often it had been restarted before, in this boot.
     pub restarts: u32,
-    /// The boot.
+    /// The boot, as [`crashlog_retained::Region::boot`] counts.
     pub boot: u32,
     /// When, in milliseconds since boot.
     pub time: u64,
 }
 
-/// Describes a crash: everything the kernel knows about the task goes straight
-/// into `writer`, in retained RAM. Returns the crash's signature.
+/// Describes a crash: what the kernel knows about the task goes to `writer`, in retained RAM.
+/// Returns the crash's signature.
 ///
-/// Of a panic, a note is made of what is known before the kernel is asked for
-/// anything, and again when the fault is known: should this never end, the
-/// watchdog resets the system, and the next boot records the note (X1).
+/// Of a panic, a note is made before the kernel is asked for anything, and again when the fault is
+/// known. If this function does not return, the watchdog resets the system and the next boot writes
+/// the crash from the note.
 pub fn capture(
     kernel: &mut impl Kernel,
     task: &TaskPolicy,
-    crash: Crash,
+    facts: CrashFacts,
     mut writer: ContextWriter<'_>,
 ) -> u32 {
-    let mut context = CrashContext::new(crash.reason, crash.task as u16, task.name, &NOT_KNOWN);
-    context.time = crash.time;
-    context.boot = crash.boot;
-    context.restarts = crash.restarts;
-    let is_panic = crash.reason == CrashReason::Panic;
+    let mut context = CrashContext::new(facts.reason, facts.task as u16, task.name, &NOT_KNOWN);
+    context.time = facts.time;
+    context.boot = facts.boot;
+    context.restarts = facts.restarts;
+    let is_panic = facts.reason == CrashReason::Panic;
     if is_panic {
         writer.note(&context);
     }
-    let fault = kernel.fault(crash.task);
-    let encoded = Encoded::from(fault);
+    let fault = kernel.fault(facts.task);
+    let encoded = EncodedFault::from(fault);
     context.set_fault(&NONE);
     context.set_fault(encoded.as_bytes());
     if is_panic {
@@ -72,13 +75,13 @@ pub fn capture(
     }
 
     if let Some(FaultInfo::Panic) = fault {
-        message(kernel, crash.task, &mut writer);
+        message(kernel, facts.task, &mut writer);
     }
-    if let Some(registers) = kernel.registers(crash.task) {
+    if let Some(registers) = kernel.registers(facts.task) {
         context.registers = registers;
         let [.., sp, _lr, _pc, _psr] = registers;
-        if let Some(stack) = find_stack(kernel, crash.task, task.stack, sp) {
-            excerpt(kernel, crash.task, &stack, &mut writer);
+        if let Some(stack) = find_stack(kernel, facts.task, task.stack, sp) {
+            excerpt(kernel, facts.task, &stack, &mut writer);
         }
     }
     let message = writer.message_sum();
@@ -106,13 +109,13 @@ pub fn signature_of(kernel: &mut impl Kernel, task: usize) -> u32 {
     let registers = kernel.registers(task).unwrap_or_default();
     signature(
         task as u16,
-        Encoded::from(fault).as_bytes(),
+        EncodedFault::from(fault).as_bytes(),
         &registers,
         sum,
     )
 }
 
-// Not inlined, so that its buffer and that of `excerpt` are never on the stack at the same time.
+// Not inlined: its buffer and that of `excerpt` must never be on the stack at the same time.
 #[inline(never)]
 fn message(kernel: &mut impl Kernel, task: usize, writer: &mut ContextWriter<'_>) {
     let mut message = [0; PANIC_MESSAGE_MAX];
@@ -120,21 +123,23 @@ fn message(kernel: &mut impl Kernel, task: usize, writer: &mut ContextWriter<'_>
     writer.message(message.get(..length).unwrap_or(&message));
 }
 
-/// The used part of a stack.
+/// The used part of a task's stack.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-struct Stack {
+struct StackExtent {
     /// Its lowest used byte.
     from: u32,
     /// Bytes from there to its top.
     used: u32,
 }
 
-/// Where the stack is that `sp` points into, or has overflowed.
-fn find_stack(kernel: &mut impl Kernel, task: usize, size: u32, sp: u32) -> Option<Stack> {
+/// Finds the stack that `sp` points into, or that it has overflowed. `size`: as
+/// [`TaskPolicy::stack`].
+fn find_stack(kernel: &mut impl Kernel, task: usize, size: u32, sp: u32) -> Option<StackExtent> {
     for number in 0..REGIONS {
         let region = kernel.memory(task, number)?;
         let end = region.base.saturating_add(region.size);
-        // Ascending, so the first that reaches beyond `sp` is the one.
+        // Addresses ascend, so the first region that ends above `sp` has it, or is the nearest
+        // above it.
         if end <= sp {
             continue;
         }
@@ -146,7 +151,7 @@ fn find_stack(kernel: &mut impl Kernel, task: usize, size: u32, sp: u32) -> Opti
             top if size != 0 && top > from => top.min(end),
             _ => end,
         };
-        return Some(Stack {
+        return Some(StackExtent {
             from,
             used: top - from,
         });
@@ -155,7 +160,12 @@ fn find_stack(kernel: &mut impl Kernel, task: usize, size: u32, sp: u32) -> Opti
 }
 
 #[inline(never)]
-fn excerpt(kernel: &mut impl Kernel, task: usize, stack: &Stack, writer: &mut ContextWriter<'_>) {
+fn excerpt(
+    kernel: &mut impl Kernel,
+    task: usize,
+    stack: &StackExtent,
+    writer: &mut ContextWriter<'_>,
+) {
     let mut bytes = [0; STACK_EXCERPT];
     let wanted = (stack.used as usize).min(STACK_EXCERPT);
     let Some(bytes) = bytes.get_mut(..wanted) else {
@@ -171,21 +181,21 @@ fn excerpt(kernel: &mut impl Kernel, task: usize, stack: &Stack, writer: &mut Co
 
 #[cfg(test)]
 mod tests {
-    use super::{Stack, find_stack};
-    use crate::machine::Machine;
+    use super::{StackExtent, find_stack};
+    use crate::testing::TestKernel;
 
-    /// One task with its memory at 0x1000, 0x800 of it, and more at 0x9000.
-    fn machine() -> Machine {
-        let mut machine = Machine::new(1);
-        machine.tasks[0].memory = vec![(0x1000, vec![0; 0x800]), (0x9000, vec![0; 0x100])];
-        machine
+    /// One task with 0x800 bytes of memory at 0x1000 and 0x100 at 0x9000.
+    fn kernel() -> TestKernel {
+        let mut kernel = TestKernel::new(1);
+        kernel.tasks[0].memory = vec![(0x1000, vec![0; 0x800]), (0x9000, vec![0; 0x100])];
+        kernel
     }
 
     #[test]
-    fn the_stack_ends_where_the_build_put_its_top() {
+    fn a_stack_of_known_size_ends_at_its_top() {
         assert_eq!(
-            find_stack(&mut machine(), 0, 0x400, 0x13c0),
-            Some(Stack {
+            find_stack(&mut kernel(), 0, 0x400, 0x13c0),
+            Some(StackExtent {
                 from: 0x13c0,
                 used: 0x40
             })
@@ -193,19 +203,19 @@ mod tests {
     }
 
     #[test]
-    fn without_a_known_size_it_ends_with_its_region() {
-        let stack = find_stack(&mut machine(), 0, 0, 0x13c0).unwrap();
+    fn a_stack_of_unknown_size_ends_with_its_region() {
+        let stack = find_stack(&mut kernel(), 0, 0, 0x13c0).unwrap();
         assert_eq!(stack.used, 0x440);
-        // A stack pointer above the stack says nothing about its top either.
-        let stack = find_stack(&mut machine(), 0, 0x400, 0x1500).unwrap();
+        // So does one whose pointer is above its top.
+        let stack = find_stack(&mut kernel(), 0, 0x400, 0x1500).unwrap();
         assert_eq!(stack.used, 0x300);
     }
 
     #[test]
-    fn an_overflowed_stack_begins_at_its_region() {
+    fn an_overflowed_stack_begins_with_its_region() {
         assert_eq!(
-            find_stack(&mut machine(), 0, 0x400, 0x0ff8),
-            Some(Stack {
+            find_stack(&mut kernel(), 0, 0x400, 0x0ff8),
+            Some(StackExtent {
                 from: 0x1000,
                 used: 0x400
             })
@@ -213,9 +223,9 @@ mod tests {
     }
 
     #[test]
-    fn a_wild_stack_pointer_has_no_stack() {
+    fn a_stack_pointer_outside_of_memory_has_no_stack() {
         for sp in [0x4000, 0x7fff, 0x9100, u32::MAX] {
-            assert_eq!(find_stack(&mut machine(), 0, 0x400, sp), None, "{sp:#x}");
+            assert_eq!(find_stack(&mut kernel(), 0, 0x400, sp), None, "{sp:#x}");
         }
     }
 }

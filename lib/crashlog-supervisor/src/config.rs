@@ -1,15 +1,7 @@
-//! What the application says about faults.
+//! What the application's configuration says about faults.
 
+use crate::Disposition;
 use crate::loops::Limits;
-
-/// What a fault of a task means.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub enum Disposition {
-    /// An oops: this one task is restarted.
-    Restart,
-    /// A panic: the crash is written to the card and the system is restarted.
-    Reset,
-}
 
 /// What has to be known about one task when it crashes.
 #[derive(Copy, Clone, Debug)]
@@ -18,13 +10,12 @@ pub struct TaskPolicy {
     pub name: &'static str,
     /// What its fault means.
     pub disposition: Disposition,
-    /// Bytes of its stack, which is the lowest part of its memory; 0 if that
-    /// is not known.
+    /// Bytes of its stack, which is the lowest part of its memory; 0 if the size is not known.
     pub stack: u32,
 }
 
 impl TaskPolicy {
-    /// A task that the build did not know: restarting it is the careful choice.
+    /// Of a task that the build did not know: restarting one task is the smaller measure.
     const UNKNOWN: Self = Self {
         name: "",
         disposition: Disposition::Restart,
@@ -32,15 +23,15 @@ impl TaskPolicy {
     };
 }
 
-/// The supervisor's configuration, made by the build (feature `tables`) from
+/// The supervisor's configuration. The build generates it (feature `tables`) from
 /// `[tasks.<supervisor>.config.crash]`.
 #[derive(Copy, Clone, Debug)]
-pub struct Config {
-    /// Index of the task that writes crash records.
+pub struct SupervisorConfig {
+    /// Index of the task that writes crashes.
     pub recorder: usize,
     /// Notification bits that tell the recorder about an oops.
     pub notification: u32,
-    /// Are faults that restart one task recorded too?
+    /// Are faults that restart one task written too?
     pub record_oops: bool,
     /// The hardware watchdog's budget for a whole emergency, in milliseconds.
     pub budget_ms: u32,
@@ -50,10 +41,10 @@ pub struct Config {
     pub tasks: &'static [TaskPolicy],
 }
 
-impl Config {
+impl SupervisorConfig {
     /// The entry of `task`.
     #[must_use]
-    pub fn task(&self, task: usize) -> &TaskPolicy {
+    pub fn task(&self, task: usize) -> &'static TaskPolicy {
         self.tasks.get(task).unwrap_or(&TaskPolicy::UNKNOWN)
     }
 }

@@ -1,260 +1,129 @@
-//! The sequence of an emergency, as a state machine without side effects.
+//! From a panic to the reset: calls the recorder, and resets the system after it.
 //!
-//! ```text
-//!            declare           begin            recorder faulted,
-//!   Normal ----------> Declared -----> Full ---- or time is up ----> Minimal
-//!                                        |                              |
-//!                                        | done            done, recorder faulted,
-//!                                        v                   or time is up
-//!                                       Over <--------------------------'
-//! ```
-//!
-//! Time is a budget that the hardware watchdog holds too: it is armed when the
-//! emergency is declared, once, with all of it. The two tries end before it
-//! does, so that the supervisor is normally the one who resets the system, and
-//! the watchdog is left with the case that there is no supervisor any more.
+//! [`EmergencySequence`] decides what comes next, [`Supervisor::carry_out`] does it. The order in
+//! `carry_out` matters: the mailbox is armed before the recorder is restarted, since the recorder
+//! looks at it first of all; and what came of the try is in the mailbox before the reset, since the
+//! next boot reads it there.
 
-/// Part of the budget at whose end the full try is over, in eighths.
-const FULL_EIGHTHS: u64 = 5;
+mod sequence;
 
-/// Part of the budget at whose end the minimal try is over, in eighths.
-const MINIMAL_EIGHTHS: u64 = 7;
+pub use sequence::{EmergencySequence, EmergencyState, Mode, NextAction};
 
-/// How the recorder is to work.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub enum Mode {
-    /// All that there is to save, in the fastest way.
-    Full,
-    /// The fault record and the log tail only, in the simplest way.
-    Minimal,
-}
+use crate::{Kernel, Supervisor};
+use crashlog_retained::{CrashReason, EmergencyFailure, Mailbox, MailboxState};
 
-/// Where an emergency is.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub enum Phase {
-    /// There is none.
-    Normal,
-    /// A crash has been found; the recorder has not been called yet.
-    Declared,
-    /// The recorder is at work.
-    Writing(Mode),
-    /// The system is to be reset.
-    Over,
-}
+impl<K: Kernel> Supervisor<'_, K> {
+    /// Calls the recorder at its emergency entry, if an emergency was declared and it was not
+    /// called yet.
+    ///
+    /// Call it after [`handle_fault`](Self::handle_fault) of the last of the faults that were found
+    /// together: what is found after the recorder was called is not part of the crash that it
+    /// writes.
+    pub fn enter_declared_emergency(&mut self) {
+        let action = self.emergency.enter();
+        self.carry_out(action, EmergencyFailure::None);
+    }
 
-/// What the supervisor has to do next.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub enum Step {
-    /// Nothing.
-    Wait,
-    /// Restart the recorder at its emergency entry.
-    Enter(Mode),
-    /// Reset the system.
-    Reset,
-}
+    /// Ends the recorder's try if its time is up. To be called at [`deadline`](Self::deadline);
+    /// earlier calls do nothing.
+    pub fn check_deadline(&mut self, now: u64) {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        let action = if self.is_crash_durable() {
+            self.emergency.recorder_done()
+        } else {
+            self.emergency.check_deadline(now)
+        };
+        self.carry_out(action, EmergencyFailure::Timeout);
+    }
 
-/// The state machine. Times are milliseconds since boot.
-#[derive(Copy, Clone, Debug)]
-pub struct Emergency {
-    phase: Phase,
-    budget_ms: u32,
-    /// When it was declared.
-    since: u64,
-}
-
-impl Emergency {
-    /// No emergency; when there is one it gets `budget_ms`.
-    #[must_use]
-    pub const fn new(budget_ms: u32) -> Self {
-        Self {
-            phase: Phase::Normal,
-            budget_ms,
-            since: 0,
+    /// Task `caller` reports that the emergency write has ended. Resets the system if there is an
+    /// emergency and it is the recorder; else does nothing.
+    pub fn emergency_done(&mut self, caller: usize) {
+        if caller == self.config.recorder {
+            let action = self.emergency.recorder_done();
+            self.carry_out(action, EmergencyFailure::Recorder);
         }
     }
 
-    /// Where it is.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        self.phase
-    }
-
-    /// Is there one, in whatever phase?
-    #[must_use]
-    pub fn is_active(&self) -> bool {
-        self.phase != Phase::Normal
-    }
-
-    /// A crash was found. Returns `true` for the first one, for which the
-    /// watchdog is to be armed; the others share its emergency.
-    #[must_use]
-    pub fn declare(&mut self, now: u64) -> bool {
-        let first = self.phase == Phase::Normal;
-        if first {
-            self.phase = Phase::Declared;
-            self.since = now;
-        }
-        first
-    }
-
-    /// The crash is described in retained RAM, the recorder can be called.
-    #[must_use]
-    pub fn begin(&mut self) -> Step {
-        match self.phase {
-            Phase::Declared => self.enter(Mode::Full),
-            Phase::Normal | Phase::Writing(_) | Phase::Over => Step::Wait,
-        }
-    }
-
-    /// The recorder faulted, while it was at work or in the same moment as the
-    /// task that crashed.
-    #[must_use]
-    pub fn recorder_faulted(&mut self) -> Step {
-        match self.phase {
-            Phase::Writing(mode) => self.give_up(mode),
-            // Calling it restarts it.
-            Phase::Declared => Step::Wait,
-            Phase::Normal | Phase::Over => Step::Wait,
-        }
-    }
-
-    /// Looks at the clock.
-    #[must_use]
-    pub fn time(&mut self, now: u64) -> Step {
-        match (self.phase, self.deadline()) {
-            (Phase::Writing(mode), Some(deadline)) if deadline <= now => self.give_up(mode),
-            _ => Step::Wait,
-        }
-    }
-
-    /// The recorder says that it is done, well or not.
-    #[must_use]
-    pub fn done(&mut self) -> Step {
-        match self.phase {
-            Phase::Writing(_) => self.reset(),
-            // Nobody asked.
-            Phase::Normal | Phase::Declared | Phase::Over => Step::Wait,
-        }
-    }
-
-    /// When [`time`](Self::time) will have something to do.
+    /// When [`check_deadline`](Self::check_deadline) has to be called next, in milliseconds since
+    /// boot; `None`: not at all.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
-        let eighths = match self.phase {
-            Phase::Writing(Mode::Full) => FULL_EIGHTHS,
-            Phase::Writing(Mode::Minimal) => MINIMAL_EIGHTHS,
-            Phase::Normal | Phase::Declared | Phase::Over => return None,
-        };
-        // The budget has 32 bits, so the product fits.
-        Some(
-            self.since
-                .saturating_add(u64::from(self.budget_ms) * eighths / 8),
-        )
+        self.emergency.deadline()
     }
 
-    fn give_up(&mut self, mode: Mode) -> Step {
-        match mode {
-            Mode::Full => self.enter(Mode::Minimal),
-            Mode::Minimal => self.reset(),
+    /// Is there an emergency? Then no task but the recorder may be restarted, and that only by this
+    /// crate.
+    #[must_use]
+    pub fn in_emergency(&self) -> bool {
+        self.emergency.is_active()
+    }
+
+    /// How far the emergency has come.
+    #[must_use]
+    pub fn emergency_state(&self) -> EmergencyState {
+        self.emergency.state()
+    }
+
+    /// Is `task` the recorder, called for an emergency? It was restarted by this crate then: its
+    /// fault is a new one, even if it had faulted before and the supervisor has not restarted it.
+    #[must_use]
+    pub fn is_recorder_at_work(&self, task: usize) -> bool {
+        matches!(self.emergency.state(), EmergencyState::Writing(_)) && task == self.config.recorder
+    }
+
+    /// Describes a fault beside the crash that came first. The recorder's own is described, too: it
+    /// says why a crash is written late. It ends the recorder's try.
+    pub(crate) fn fault_in_emergency(&mut self, task: usize, restarts: u32, now: u64) {
+        self.describe_beside(task, CrashReason::Panic, restarts, now);
+        if task == self.config.recorder {
+            let action = if self.is_crash_durable() {
+                self.emergency.recorder_done()
+            } else {
+                self.emergency.recorder_faulted()
+            };
+            self.carry_out(action, EmergencyFailure::Recorder);
         }
     }
 
-    fn enter(&mut self, mode: Mode) -> Step {
-        self.phase = Phase::Writing(mode);
-        Step::Enter(mode)
+    /// Does what the sequence says. `failure` is why the last try ended, unless the recorder has
+    /// said so itself.
+    fn carry_out(&mut self, action: NextAction, failure: EmergencyFailure) {
+        let mailbox = self.region.mailbox();
+        match action {
+            NextAction::Wait => {}
+            NextAction::Enter(mode) => {
+                match mode {
+                    Mode::Full => mailbox.arm(),
+                    Mode::Minimal => mailbox.arm_minimal(),
+                }
+                self.kernel.restart(self.config.recorder);
+            }
+            NextAction::Reset => {
+                conclude_unfinished_try(&mailbox, failure);
+                self.kernel.reset();
+            }
+        }
     }
 
-    fn reset(&mut self) -> Step {
-        self.phase = Phase::Over;
-        Step::Reset
+    /// Is the crash on the card? Then a recorder that fails or hangs is not called a second time.
+    fn is_crash_durable(&self) -> bool {
+        self.region.mailbox().state() == MailboxState::Done
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{Emergency, Mode, Phase, Step};
-
-    fn writing() -> Emergency {
-        let mut emergency = Emergency::new(2_000);
-        assert!(emergency.declare(1_000));
-        assert_eq!(emergency.begin(), Step::Enter(Mode::Full));
-        emergency
-    }
-
-    #[test]
-    fn a_healthy_recorder_ends_it_with_a_reset() {
-        let mut emergency = writing();
-        assert_eq!(emergency.time(2_249), Step::Wait);
-        assert_eq!(emergency.done(), Step::Reset);
-        assert!(emergency.is_active());
-        assert_eq!(emergency.deadline(), None);
-    }
-
-    #[test]
-    fn both_tries_end_inside_the_budget() {
-        let mut emergency = writing();
-        assert_eq!(emergency.deadline(), Some(2_250));
-        assert_eq!(emergency.time(2_250), Step::Enter(Mode::Minimal));
-        assert_eq!(emergency.deadline(), Some(2_750));
-        assert_eq!(emergency.time(2_749), Step::Wait);
-        assert_eq!(emergency.time(2_750), Step::Reset);
-        assert_eq!(emergency.time(9_999), Step::Wait);
-    }
-
-    #[test]
-    fn a_recorder_that_faults_is_called_once_more() {
-        let mut emergency = writing();
-        assert_eq!(emergency.recorder_faulted(), Step::Enter(Mode::Minimal));
-        // The first try ended early, so the second one has the rest of its time too.
-        assert_eq!(emergency.deadline(), Some(2_750));
-        assert_eq!(emergency.recorder_faulted(), Step::Reset);
-        assert_eq!(emergency.recorder_faulted(), Step::Wait);
-    }
-
-    #[test]
-    fn later_crashes_share_the_emergency() {
-        let mut emergency = writing();
-        assert!(!emergency.declare(1_500));
-        assert_eq!(emergency.begin(), Step::Wait);
-        assert_eq!(emergency.deadline(), Some(2_250));
-    }
-
-    #[test]
-    fn answers_that_nobody_asked_for_change_nothing() {
-        let mut emergency = Emergency::new(2_000);
-        assert_eq!(emergency.done(), Step::Wait);
-        assert_eq!(emergency.begin(), Step::Wait);
-        assert_eq!(emergency.recorder_faulted(), Step::Wait);
-        assert_eq!(emergency.time(u64::MAX), Step::Wait);
-        assert_eq!(emergency.phase(), Phase::Normal);
-    }
-
-    /// Whatever happens in whatever order, an emergency is over after at most
-    /// two tries, and never goes back.
-    #[test]
-    fn every_sequence_of_events_ends() {
-        const EVENTS: u32 = 4;
-        const LENGTH: u32 = 6;
-        for sequence in 0..EVENTS.pow(LENGTH) {
-            let mut emergency = writing();
-            let (mut entered, mut resets) = (1, 0);
-            for position in 0..LENGTH {
-                let step = match sequence / EVENTS.pow(position) % EVENTS {
-                    0 => emergency.recorder_faulted(),
-                    1 => emergency.time(u64::MAX),
-                    2 => emergency.done(),
-                    _ => emergency.begin(),
-                };
-                match step {
-                    Step::Enter(_) => entered += 1,
-                    Step::Reset => resets += 1,
-                    Step::Wait => {}
-                }
-            }
-            assert!(entered <= 2 && resets <= 1, "sequence {sequence}");
-            if emergency.phase() == Phase::Over {
-                assert_eq!(resets, 1);
-            }
+/// If the recorder has not concluded its try, it failed, by `failure`.
+fn conclude_unfinished_try(mailbox: &Mailbox<'_>, failure: EmergencyFailure) {
+    match mailbox.state() {
+        MailboxState::Armed | MailboxState::ArmedMinimal => {
+            let mut outcome = mailbox.outcome().unwrap_or_default();
+            outcome.fail(failure);
+            mailbox.set_outcome(&outcome);
+            mailbox.conclude(false);
         }
+        // A reset comes only after the recorder was called, so the crash is not merely noted.
+        MailboxState::Empty | MailboxState::Noted | MailboxState::Done | MailboxState::Failed => {}
     }
 }

@@ -1,10 +1,11 @@
-//! The kernel's side: a failure of the kernel itself, or a fault of the supervisor.
+//! Describes a failure of the kernel, or a fault of the supervisor; for the kernel.
 //!
-//! There is nobody left who could call the recorder, and nothing that could be relied on: so [`record`] only describes
-//! what happened in retained RAM, and the caller resets the system. The next boot writes the record.
+//! No task runs any more, so the recorder cannot be called, and no state of the kernel can be
+//! relied on. [`describe`] only writes to retained RAM; its caller resets the system, and the next
+//! boot writes the crash to the card.
 //!
-//! It allocates nothing, panics nowhere, calls nobody, and every loop has a bound. The hardware watchdog should run
-//! meanwhile all the same.
+//! It does not allocate, panic or call the kernel, and every loop has a bound. Arm the hardware
+//! watchdog before all the same: the iterators that it is given read memory that may fault.
 
 use crate::TASK_REGISTERS;
 use abi::{FaultInfo, SchedState, TaskId, TaskState};
@@ -12,14 +13,14 @@ use crashlog_retained::{
     Activity, ContextWriter, CrashContext, CrashReason, FailureSlot, Region, TaskEntry,
 };
 
-use crate::fault::Encoded;
+use crate::fault::EncodedFault;
 use crate::loops::{self, Limits};
 
-/// Bytes of stack that are kept.
+/// Bytes of stack that are kept, from the stack pointer on.
 const STACK: usize = 512;
 
-/// The application's limits are the supervisor's, which is not asked here. What has run for a minute does not fail at
-/// once.
+/// Limits for failures of the kernel. The application's are in the supervisor's configuration,
+/// which the kernel does not have. A system that ran for a minute is healthy.
 const LIMITS: Limits = Limits {
     hold_after_restarts: 0,
     hold_after_resets: 0,
@@ -29,11 +30,11 @@ const LIMITS: Limits = Limits {
     backoff_max_ms: 10_000,
 };
 
-/// Where a record has a fault: none of a task's.
+/// The fault in the context of a failure of the kernel: none of a task.
 const NO_FAULT: [u8; 1] = [u8::MAX];
 
-/// What failed, and how.
-pub struct Failure<'a, T, S> {
+/// What failed, and how: a failure of the kernel, or a fault of the supervisor.
+pub struct KernelFailure<'a, T, S> {
     /// Why, in a sentence.
     pub epitaph: &'a [u8],
     /// What the supervisor panicked with, if it did.
@@ -44,19 +45,20 @@ pub struct Failure<'a, T, S> {
     pub supervisor: &'a str,
     /// Milliseconds since boot.
     pub time: u64,
-    /// r0 to r12, sp, lr, pc, psr of whom failed.
+    /// r0 to r12, sp, lr, pc, psr of the kernel, or of the supervisor if it faulted.
     pub registers: [u32; TASK_REGISTERS],
-    /// Bytes of its stack from its stack pointer to the top.
+    /// Bytes of its stack, from the stack pointer to the top.
     pub stack_bytes: u32,
-    /// Its stack from its stack pointer on, by words.
+    /// The words of its stack, from the stack pointer on.
     pub stack: S,
     /// All tasks, by index.
     pub tasks: T,
 }
 
-/// One task, when the kernel failed.
+/// One task at the time of the failure. The kernel has a type of its own for it; the caller
+/// converts.
 #[derive(Copy, Clone, Debug)]
-pub struct TaskSnapshot {
+pub struct TaskAtFailure {
     /// What it was doing.
     pub state: TaskState,
     /// Was it the running one?
@@ -67,37 +69,38 @@ pub struct TaskSnapshot {
     pub notifications: u32,
     /// Its priority.
     pub priority: u8,
-    /// Its program counter and its stack pointer, if they could be had.
+    /// Its program counter and its stack pointer, if they could be read.
     pub place: Option<(u32, u32)>,
 }
 
-/// What is to be done about it.
+/// What came of describing a failure.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub struct Recorded {
-    /// Is it kept? `false` if an earlier failure waits still: that one stays, and this one is counted.
+pub struct FailureOutcome {
+    /// Is it described? `false` if an earlier failure is not on the card yet: that one stays, and
+    /// this one is counted.
     pub kept: bool,
-    /// Milliseconds that the reset should wait, because the kernel fails again and again; normally 0.
+    /// Milliseconds by which to delay the reset, because the kernel fails repeatedly; normally 0.
     pub delay_ms: u32,
 }
 
-/// Describes the failure in `region`.
-pub fn record<T, S>(region: &Region<'_>, failure: Failure<'_, T, S>) -> Recorded
+/// Describes the failure in `region`, and counts it.
+pub fn describe<T, S>(region: &Region<'_>, failure: KernelFailure<'_, T, S>) -> FailureOutcome
 where
-    T: Iterator<Item = TaskSnapshot>,
+    T: Iterator<Item = TaskAtFailure>,
     S: Iterator<Item = u32>,
 {
     if region.boot() == 0 {
-        // Not even the supervisor has run.
+        // The supervisor has not begun a boot: it has not run yet.
         region.begin_boot();
     }
     let delay_ms = count(region, failure.time);
     let Some(mut writer) = region.failure().write() else {
-        return Recorded {
+        return FailureOutcome {
             kept: false,
             delay_ms,
         };
     };
-    let encoded = Encoded::from(failure.fault);
+    let encoded = EncodedFault::from(failure.fault);
     let (task, name, fault) = match failure.fault {
         Some(_) => (0, failure.supervisor, encoded.as_bytes()),
         None => (TaskId::KERNEL.0, "kernel", NO_FAULT.as_slice()),
@@ -121,34 +124,34 @@ where
     if writer.context.stack_room() <= ContextWriter::MAX_LEN.saturating_sub(words as usize * 4) {
         writer.context.stack_is_excerpt();
     }
-    // A table of tasks that is not one ends here.
+    // A bound, should the iterator not end. More tasks than there is room for are counted.
     for task in failure.tasks.take(FailureSlot::MAX_TASKS * 16) {
         writer.task(&entry(&task));
     }
     writer.finish(&context);
-    Recorded {
+    FailureOutcome {
         kept: true,
         delay_ms,
     }
 }
 
-/// Counts the failure, whatever it was, and says how long the next boot should wait. The supervisor ends the series when
-/// the system has run for long enough.
+/// Counts the failure, and returns by how many milliseconds to delay the reset. All failures of the
+/// kernel are one series, which the supervisor ends when the system has run for long enough.
 fn count(region: &Region<'_>, now: u64) -> u32 {
     let place = region.history();
     let mut history = place.load();
-    let fault = loops::Fault {
+    let fault = loops::FaultOccurrence {
         task: loops::KERNEL,
         signature: 0,
         now,
         started: 0,
     };
-    let count = LIMITS.note(&mut history, &fault);
+    let count = LIMITS.add(&mut history, &fault);
     place.store(&history);
     loops::backoff(count, LIMITS.backoff_ms, LIMITS.backoff_max_ms)
 }
 
-fn entry(task: &TaskSnapshot) -> TaskEntry {
+fn entry(task: &TaskAtFailure) -> TaskEntry {
     let (state, fault) = match task.state {
         TaskState::Healthy(state) => (state, None),
         TaskState::Faulted {
@@ -176,7 +179,7 @@ fn entry(task: &TaskSnapshot) -> TaskEntry {
         entry.set_current();
     }
     if fault.is_some() {
-        entry.set_fault(Encoded::from(fault).as_bytes());
+        entry.set_fault(EncodedFault::from(fault).as_bytes());
     }
     entry
 }
@@ -191,8 +194,8 @@ mod tests {
         Region::over(Box::leak(blocks.into_boxed_slice())).unwrap()
     }
 
-    fn tasks() -> [TaskSnapshot; 3] {
-        let task = |state| TaskSnapshot {
+    fn tasks() -> [TaskAtFailure; 3] {
+        let task = |state| TaskAtFailure {
             state,
             current: false,
             restarts: 2,
@@ -201,12 +204,12 @@ mod tests {
             place: Some((0x8012_0001, 0x8080_1000)),
         };
         [
-            TaskSnapshot {
+            TaskAtFailure {
                 current: true,
                 ..task(TaskState::Healthy(SchedState::Runnable))
             },
             task(TaskState::Healthy(SchedState::InSend(TaskId(0x0402)))),
-            TaskSnapshot {
+            TaskAtFailure {
                 place: None,
                 ..task(TaskState::Faulted {
                     fault: FaultInfo::StackOverflow {
@@ -220,10 +223,11 @@ mod tests {
 
     fn failure(
         fault: Option<FaultInfo>,
-    ) -> Failure<'static, std::array::IntoIter<TaskSnapshot, 3>, std::ops::RangeFrom<u32>> {
+    ) -> KernelFailure<'static, std::array::IntoIter<TaskAtFailure, 3>, std::ops::RangeFrom<u32>>
+    {
         let mut registers = [7; TASK_REGISTERS];
         registers[13] = 0x8080_0400;
-        Failure {
+        KernelFailure {
             epitaph: b"no runnable task",
             message: b"",
             fault,
@@ -238,14 +242,14 @@ mod tests {
 
     /// REQ: X4
     #[test]
-    fn a_failure_of_the_kernel_is_kept_with_everything_that_is_known() {
+    fn a_failure_of_the_kernel_is_described_with_everything_that_is_known() {
         let region = region();
         region.begin_boot();
-        let first = Recorded {
+        let first = FailureOutcome {
             kept: true,
             delay_ms: 0,
         };
-        assert_eq!(record(&region, failure(None)), first);
+        assert_eq!(describe(&region, failure(None)), first);
         region.begin_boot();
         let kept = region.failure().read().unwrap();
         let context = &kept.stored.context;
@@ -261,8 +265,11 @@ mod tests {
             (stack.address, stack.length, stack.original),
             (0x8080_0400, 512, 600)
         );
-        assert!(stack.is_excerpt, "no more was wanted");
-        assert_eq!(kept.stored.record_blocks()[2].word(5), 5);
+        assert!(
+            stack.is_excerpt,
+            "the mark that no more of the stack was wanted is missing"
+        );
+        assert_eq!(kept.stored.crash_blocks()[2].word(5), 5);
 
         let [block] = kept.task_blocks() else {
             panic!("three tasks are one block")
@@ -290,12 +297,12 @@ mod tests {
 
     /// REQ: X4
     #[test]
-    fn a_fault_of_the_supervisor_is_kept_as_one() {
+    fn a_fault_of_the_supervisor_is_described_as_its_own() {
         let region = region();
         region.begin_boot();
         let mut failure = failure(Some(FaultInfo::Panic));
         failure.message = b"index out of bounds";
-        assert!(record(&region, failure).kept);
+        assert!(describe(&region, failure).kept);
         let kept = region.failure().read().unwrap();
         let context = &kept.stored.context;
         assert_eq!(
@@ -303,26 +310,26 @@ mod tests {
             (0, "jefe", 8)
         );
         let mut text = [0; 36];
-        kept.stored.record_blocks()[1].copy_to(0, &mut text);
+        kept.stored.crash_blocks()[1].copy_to(0, &mut text);
         assert_eq!(&text, b"no runnable task\nindex out of bounds");
     }
 
     #[test]
-    fn a_failure_before_the_first_boot_was_begun_is_kept() {
+    fn a_failure_before_the_first_boot_is_described() {
         let region = region();
-        assert!(record(&region, failure(None)).kept);
+        assert!(describe(&region, failure(None)).kept);
         region.begin_boot();
         assert!(region.failure().read().is_some());
     }
 
     /// REQ: X6
     #[test]
-    fn a_kernel_that_fails_again_and_again_restarts_later_and_later() {
+    fn a_kernel_that_fails_repeatedly_restarts_with_growing_delays() {
         let region = region();
         let delays: Vec<_> = (0..10)
             .map(|_| {
                 region.begin_boot();
-                record(&region, failure(None)).delay_ms
+                describe(&region, failure(None)).delay_ms
             })
             .collect();
         assert_eq!(
@@ -332,11 +339,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_failure_stays() {
+    fn the_first_failure_is_not_overwritten() {
         let region = region();
         region.begin_boot();
-        assert!(record(&region, failure(None)).kept);
-        assert!(!record(&region, failure(Some(FaultInfo::Panic))).kept);
+        assert!(describe(&region, failure(None)).kept);
+        assert!(!describe(&region, failure(Some(FaultInfo::Panic))).kept);
         let kept = region.failure().read().unwrap();
         assert_eq!((kept.stored.context.task, kept.dropped), (0xffff, 1));
     }

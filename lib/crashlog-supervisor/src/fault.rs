@@ -1,23 +1,23 @@
 //! A fault as bytes: the wire encoding of the kernel's own answers.
 //!
-//! One byte for a variant, its index in declaration order, then the fields:
-//! little-endian integers, one byte before what is optional (hubris-interface
-//! section 4.1). By hand, because a general serializer costs more code and more
-//! instructions than this, on a path where both are counted.
+//! That of `ssmarshal`: one byte for a variant, its index in declaration order, then the fields;
+//! integers are little endian, and an `Option` has a byte of its own. It is written by hand,
+//! because a general serializer costs more code and more instructions, and both have a budget on
+//! this path.
 
 use abi::{FaultInfo, FaultSource};
 
 /// Longest encoding: variant, option, address, source.
 const MAX: usize = 7;
 
-/// The encoding of a fault; empty if there is none.
+/// The encoding of a fault; no bytes if there is none.
 #[derive(Copy, Clone, Debug)]
-pub struct Encoded {
+pub struct EncodedFault {
     bytes: [u8; MAX],
     length: usize,
 }
 
-impl Encoded {
+impl EncodedFault {
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or(&[])
@@ -35,7 +35,7 @@ impl Encoded {
     }
 }
 
-impl From<Option<FaultInfo>> for Encoded {
+impl From<Option<FaultInfo>> for EncodedFault {
     fn from(fault: Option<FaultInfo>) -> Self {
         let Some(fault) = fault else {
             return Self::new(&[]);
@@ -62,33 +62,32 @@ impl From<Option<FaultInfo>> for Encoded {
     }
 }
 
-fn word(variant: u8, value: u32) -> Encoded {
+fn word(variant: u8, value: u32) -> EncodedFault {
     let [a, b, c, d] = value.to_le_bytes();
-    Encoded::new(&[variant, a, b, c, d])
+    EncodedFault::new(&[variant, a, b, c, d])
 }
 
-fn access(variant: u8, address: Option<u32>, source: FaultSource) -> Encoded {
+fn access(variant: u8, address: Option<u32>, source: FaultSource) -> EncodedFault {
     let source = match source {
         FaultSource::User => 0,
         FaultSource::Kernel => 1,
     };
     match address {
-        None => Encoded::new(&[variant, 0, source]),
+        None => EncodedFault::new(&[variant, 0, source]),
         Some(address) => {
             let [a, b, c, d] = address.to_le_bytes();
-            Encoded::new(&[variant, 1, a, b, c, d, source])
+            EncodedFault::new(&[variant, 1, a, b, c, d, source])
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Encoded;
+    use super::EncodedFault;
     use abi::{FaultInfo, FaultSource, ReplyFaultReason, TaskId, UsageError};
 
-    /// What the record's reader makes of it, and what the kernel would send.
     #[test]
-    fn every_fault_is_encoded_as_the_kernel_does() {
+    fn every_fault_is_encoded_as_the_kernel_encodes_it() {
         use FaultInfo as F;
         for fault in [
             F::MemoryAccess {
@@ -117,9 +116,9 @@ mod tests {
         ] {
             let mut expected = [0; 16];
             let length = ssmarshal::serialize(&mut expected, &fault).unwrap();
-            let encoded = Encoded::from(Some(fault));
+            let encoded = EncodedFault::from(Some(fault));
             assert_eq!(encoded.as_bytes(), &expected[..length], "{fault:?}");
         }
-        assert_eq!(Encoded::from(None).as_bytes(), []);
+        assert_eq!(EncodedFault::from(None).as_bytes(), []);
     }
 }

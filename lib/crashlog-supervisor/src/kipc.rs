@@ -1,16 +1,8 @@
-//! [`Kernel`] on a running system, through kernel IPC.
+//! [`Kernel`] on a running system: kernel IPC and the chip's watchdog.
 
-use crate::TASK_REGISTERS;
+use crate::{Kernel, PANIC_MESSAGE_MAX, TASK_REGISTERS, WatchdogTimer};
 use abi::{FaultInfo, Generation, TaskDumpRegion, TaskId, TaskState};
 use userlib::{kipc, sys_get_timer, sys_post, sys_refresh_task_id};
-
-use crate::{Kernel, PANIC_MESSAGE_MAX};
-
-/// The hardware watchdog of the chip.
-pub trait WatchdogTimer {
-    /// Starts it: a system reset in `budget_ms`, unless it fires never.
-    fn arm(&mut self, budget_ms: u32);
-}
 
 /// The kernel, and the watchdog of the chip.
 pub struct Kipc<W> {
@@ -18,13 +10,13 @@ pub struct Kipc<W> {
 }
 
 impl<W: WatchdogTimer> Kipc<W> {
-    /// Takes the watchdog, which nobody else may touch.
+    /// Takes the watchdog. Nothing else may use it.
     pub const fn new(watchdog: W) -> Self {
         Self { watchdog }
     }
 }
 
-/// The id of a task's current life.
+/// The id of a task, with its present generation.
 fn id(task: usize) -> TaskId {
     sys_refresh_task_id(TaskId::for_index_and_gen(task, Generation::ZERO))
 }
@@ -92,7 +84,8 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
     }
 
     fn post(&mut self, task: usize, bits: u32) {
-        // A recorder that was restarted in between looks at its notes anyway.
+        // If the recorder was restarted meanwhile the post is lost, but it looks for oopses when it
+        // starts.
         sys_post(id(task), bits);
     }
 

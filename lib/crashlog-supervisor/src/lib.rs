@@ -1,57 +1,64 @@
-//! What a supervisor does for the flight recorder.
+//! What a supervisor does for the crash recorder.
 //!
-//! A supervisor, ours or an upstream `jefe`, owns a [`Supervisor`] and calls it
-//! in five places:
+//! A supervisor, ours or an upstream `jefe`, owns a [`Supervisor`] and calls it in these places:
 //!
-//! * at start, [`Supervisor::new`], before the recorder runs, and
-//!   [`Supervisor::start_delay`] for each task;
-//! * for each new fault that the kernel reports, [`Supervisor::fault`], and
-//!   after the last of them [`Supervisor::settle`];
-//! * when its timer fires, [`Supervisor::time`], for which it includes
-//!   [`Supervisor::deadline`] in what it sets the timer to, and now and then
-//!   [`Supervisor::look_for_health`];
-//! * when the recorder calls `emergency_done`, [`Supervisor::done`].
+//! | when | call |
+//! |---|---|
+//! | at start, before the recorder runs | [`Supervisor::new`] |
+//! | then, for each task | [`Supervisor::start_delay`] |
+//! | for each new fault that the kernel reports | [`Supervisor::handle_fault`] |
+//! | after the last of them | [`Supervisor::enter_declared_emergency`] |
+//! | its timer fires | [`Supervisor::check_deadline`], [`Supervisor::end_healthy_series`] |
+//! | it sets its timer | to [`Supervisor::deadline`], if that is first |
+//! | the recorder calls `emergency_done` | [`Supervisor::emergency_done`] |
+//!
+//! # Three questions about a fault
+//!
+//! | question | function | file |
+//! |---|---|---|
+//! | What does it mean: restart or reset? | [`Supervisor::handle_fault`] | `disposition.rs` |
+//! | Is it a crash loop? | [`loops::Limits::count`] | `loops.rs` |
+//! | When is the system reset? | [`EmergencySequence::deadline`] | `emergency/sequence.rs` |
+//!
+//! When a single task is restarted is the supervisor's own rule. The watchdog is armed in
+//! `watchdog.rs`.
 //!
 //! # What happens at a fault
 //!
-//! The configuration says for each task what its fault means. For an *oops* the
-//! fault is described in a note in retained RAM, the recorder gets a
-//! notification, and the supervisor restarts the task as it sees fit. For a
-//! *panic*:
+//! The configuration gives each task a [`Disposition`]. A fault that restarts one task is an
+//! *oops*: it is described in a free place of the mailbox in retained RAM, the recorder gets a
+//! notification, and the supervisor restarts the task. A fault that resets the system is a *panic*:
 //!
-//! 1. The hardware watchdog is armed, once, with the budget of the whole
-//!    emergency. From here on the system restarts, whatever fails.
-//! 2. A note of the crash is made in the mailbox in retained RAM: who, when, and
-//!    then which fault. Should nothing follow, because the supervisor hangs or
-//!    fails, the watchdog resets the system and the next boot records the note.
-//! 3. The crash is described there in full.
-//! 4. The mailbox is armed, by one word, and the recorder restarted, which
-//!    finds it armed and writes the record by polling. This comes last: until
-//!    then a recorder that starts for another reason sees nothing.
-//! 5. When the recorder says that it is done, the system is reset. If it
-//!    faults instead, or its time is up, it is called once more, for a minimal
-//!    record; and when that ends, in whatever way, the system is reset.
+//! 1. The hardware watchdog is armed, once, with the budget of the whole emergency. From here on
+//!    the system is reset whatever fails.
+//! 2. A note of the crash is made in the mailbox: which task and when, and then which fault. If the
+//!    supervisor fails or hangs after this, the watchdog resets the system and the next boot writes
+//!    the crash from the note.
+//! 3. The crash is described in the mailbox in full.
+//! 4. The mailbox is armed, by one store, and the recorder restarted. It finds the mailbox armed
+//!    and writes the crash by polling. Arming comes last, so that a recorder that starts for
+//!    another reason never sees half a description.
+//! 5. When the recorder reports that it is done, the system is reset. If it faults instead, or its
+//!    time is up, it is restarted once more in [`Mode::Minimal`]; when that ends, in whatever way,
+//!    the system is reset.
 //!
-//! A fault that comes again and again is not answered in the same way for ever:
-//! see [`loops`].
+//! A fault that repeats is held in the end: see [`loops`].
 //!
-//! What else fails meanwhile, the recorder itself included, becomes a note
-//! beside the crash that came first, and is written in the next boot. So does a
-//! crash that no recorder could write before another one came.
+//! Every other fault during an emergency, the recorder's own included, is described in a free place
+//! beside the crash that came first and written in the next boot. So is a crash of an earlier boot
+//! that could not be written yet.
 //!
 //! # What it costs
 //!
-//! No formatting, no allocation, no call to a task; every loop has a bound that
-//! does not depend on what is found. The kernel copies the faulted task's
-//! memory to the supervisor's stack, because it gives no access to retained
-//! RAM, and from there it is copied once.
+//! No formatting, no allocation, no call to a task; every loop has a bound that does not depend on
+//! what is found. The kernel copies the faulted task's memory to the supervisor's stack, because
+//! kernel IPC cannot write to retained RAM, and from there it is copied once.
 //!
 //! # Portability
 //!
-//! The crate asks the system for what [`Kernel`] says. `Kipc` answers with
-//! kernel IPC and the chip's watchdog. Without the features `registers` and
-//! `memory` it uses only what every Hubris kernel has; the record then has no
-//! registers and no stack.
+//! [`Kernel`] is all that the crate needs of the system. `Kipc` implements it with kernel IPC and
+//! the chip's watchdog. Without the features `registers` and `memory` it uses only kernel IPC that
+//! every Hubris kernel has; a crash then has no registers and no stack.
 //!
 //! Everything but `Kipc` is tested on the host.
 
@@ -63,6 +70,7 @@ extern crate std;
 
 mod capture;
 mod config;
+mod disposition;
 mod emergency;
 pub mod failure;
 mod fault;
@@ -70,16 +78,20 @@ mod kernel;
 #[cfg(feature = "kipc")]
 mod kipc;
 pub mod loops;
-#[cfg(test)]
-mod machine;
 mod supervisor;
 #[cfg(feature = "tables")]
 pub mod tables;
+#[cfg(test)]
+mod testing;
+mod watchdog;
 
 pub use capture::STACK_EXCERPT;
-pub use config::{Config, Disposition, TaskPolicy};
-pub use emergency::{Emergency, Mode, Phase, Step};
+pub use config::{SupervisorConfig, TaskPolicy};
+pub use disposition::{Consequence, Disposition};
+pub use emergency::{EmergencySequence, EmergencyState, Mode, NextAction};
 pub use kernel::{Kernel, PANIC_MESSAGE_MAX, TASK_REGISTERS};
 #[cfg(feature = "kipc")]
-pub use kipc::{Kipc, WatchdogTimer};
-pub use supervisor::{Consequence, Supervisor};
+pub use kipc::Kipc;
+pub use supervisor::Supervisor;
+#[cfg(feature = "kipc")]
+pub use watchdog::WatchdogTimer;

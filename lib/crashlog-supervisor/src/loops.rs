@@ -1,46 +1,50 @@
-//! Crash loops: the same fault again and again (X6).
+//! Crash loops: is a fault the same one again, and what is done about it.
 //!
-//! A *series* is the same fault of the same task (the signature says which are the same), each time before the task has
-//! run for as long as a healthy one does, all of it within a window of time. Series of faults that restart the task and
-//! of those that restart the system are counted alike, in retained RAM, so that they go on over restarts.
+//! A *series* is the same fault of the same task (its signature), each time before the task has run
+//! for as long as a healthy one does, all of it within a window of time. Series of faults that
+//! restart the task and series of those that reset the system are counted alike, in retained RAM,
+//! so that they continue over resets.
 //!
-//! * Restarts back off. A task that took the system down twice in a row is started later in the next boot, twice as late
-//!   each time: the rest of the system runs meanwhile. (How often a single task is restarted is the supervisor's own
-//!   rule.)
-//! * After a number of them the task is *held*: it stays faulted, everything else goes on, and someone can look.
+//! * Restarts back off. A task that reset the system twice in a row is started later in the next
+//!   boot, twice as late each time, while the rest of the system runs. (When a single task is
+//!   restarted is the supervisor's own rule.)
+//! * After a number of faults the task is *held*: it stays faulted and can be examined, everything
+//!   else continues.
 //! * A healthy run ends the series.
 //!
-//! Time is what the system ran; what it ran before its last fault in earlier boots is added up.
+//! Time is the time that the system ran. Of earlier boots it is the time up to their last fault.
 
+use crate::capture::signature_of;
+use crate::{Kernel, Supervisor};
 use crashlog_retained::{History, Series};
 
 /// Index of the kernel, where a series has a task.
 pub const KERNEL: u16 = u16::MAX;
 
-/// When a loop is one, and what is done about it.
+/// When repeated faults are a loop, and what is done about it.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// A task that was restarted so often for the same fault is held at the next; 0: never.
+    /// A task that was restarted this often for the same fault is held at the next; 0: never.
     pub hold_after_restarts: u32,
-    /// A task that took the system down so often by the same fault is held at the next; 0: never.
+    /// A task that reset the system this often by the same fault is held at the next; 0: never.
     pub hold_after_resets: u32,
-    /// A series begins anew after so many milliseconds.
+    /// A series ends this many milliseconds after its first fault.
     pub loop_window_ms: u32,
-    /// A run of so many milliseconds ends the series.
+    /// A run of this many milliseconds ends the series.
     pub healthy_ms: u32,
-    /// How much later a task is started after it took the system down twice in a row, milliseconds; twice as much each
-    /// further time.
+    /// How much later a task is started after it reset the system twice in a row, in milliseconds;
+    /// twice as much each further time.
     pub backoff_ms: u32,
-    /// The longest such delay, milliseconds.
+    /// The longest such delay, in milliseconds.
     pub backoff_max_ms: u32,
 }
 
-/// One fault.
+/// One occurrence of a fault.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub struct Fault {
-    /// The task, by index; [`KERNEL`].
+pub struct FaultOccurrence {
+    /// The task, by index, or [`KERNEL`].
     pub task: u16,
-    /// What it did, where.
+    /// What failed and where, as [`crashlog_retained::signature`] computes it.
     pub signature: u32,
     /// When, in milliseconds since boot.
     pub now: u64,
@@ -48,16 +52,99 @@ pub struct Fault {
     pub started: u64,
 }
 
-impl Limits {
-    /// How often this fault has come in its series, this time included.
+impl<K: Kernel> Supervisor<'_, K> {
+    /// Ends the series of every task that has run for long enough. `started` says when a task was
+    /// started, in milliseconds since boot; `None` if it does not run. To be called now and then.
+    pub fn end_healthy_series(&mut self, now: u64, started: impl Fn(usize) -> Option<u64>) {
+        let since = |task| match task {
+            KERNEL => Some(0),
+            task => started(usize::from(task)),
+        };
+        let limits = self.config.limits;
+        if limits.end_healthy(&mut self.history, now, since) {
+            self.region.history().store(&self.history);
+        }
+    }
+
+    /// How many milliseconds later than the others a task is to be started in this boot, because it
+    /// reset the system repeatedly; 0: at once. The recorder is always started at once.
     #[must_use]
-    pub fn count(&self, history: &History, fault: &Fault) -> u32 {
+    pub fn start_delay(&self, task: usize) -> u32 {
+        if task == self.config.recorder {
+            return 0;
+        }
+        u16::try_from(task).map_or(0, |task| self.config.limits.delay(&self.history, task))
+    }
+
+    /// Ends the series of a task that a debugger has released: its earlier faults do not count any
+    /// more.
+    pub fn forget_series(&mut self, task: usize) {
+        if let Ok(task) = u16::try_from(task) {
+            forget(&mut self.history, task);
+            self.region.history().store(&self.history);
+        }
+    }
+
+    /// Has this task reset the system by the same fault so often that it must not do so again? If
+    /// so, this fault is counted.
+    pub(crate) fn is_reset_loop(&mut self, task: usize, now: u64, started: u64) -> bool {
+        let limit = self.config.limits.hold_after_resets;
+        // The watchdog is not armed yet. So the usual fault, which continues no long series, is
+        // decided here, without a call of the kernel.
+        let Ok(index) = u16::try_from(task) else {
+            return false;
+        };
+        if !Limits::is_near(&self.history, index, limit) {
+            return false;
+        }
+        let fault = FaultOccurrence {
+            task: index,
+            signature: signature_of(&mut self.kernel, task),
+            now,
+            started,
+        };
+        let is_loop = self.config.limits.count(&self.history, &fault) > limit;
+        if is_loop {
+            self.config.limits.add(&mut self.history, &fault);
+            self.region.history().store(&self.history);
+        }
+        is_loop
+    }
+
+    /// Counts a fault; returns how often it has come in its series.
+    pub(crate) fn count_fault(
+        &mut self,
+        task: usize,
+        signature: u32,
+        now: u64,
+        started: u64,
+    ) -> u32 {
+        let Ok(task) = u16::try_from(task) else {
+            return 0;
+        };
+        let fault = FaultOccurrence {
+            task,
+            signature,
+            now,
+            started,
+        };
+        let count = self.config.limits.add(&mut self.history, &fault);
+        self.region.history().store(&self.history);
+        count
+    }
+}
+
+impl Limits {
+    /// How often this fault has come in its series, this time included. Changes nothing.
+    #[must_use]
+    pub fn count(&self, history: &History, fault: &FaultOccurrence) -> u32 {
         find(history, fault.task, fault.signature)
-            .filter(|series| self.goes_on(history, series, fault))
+            .filter(|series| self.continues(history, series, fault))
             .map_or(1, |series| series.count.saturating_add(1))
     }
 
-    /// Is there a series of this task, of whatever fault, that has come so far that the next fault could hold it?
+    /// Is there a series of this task, of any fault, that is so long that the next fault could hold
+    /// the task?
     #[must_use]
     pub fn is_near(history: &History, task: u16, hold_after: u32) -> bool {
         hold_after != 0
@@ -67,8 +154,8 @@ impl Limits {
                 .any(|series| series.task == task && series.count >= hold_after)
     }
 
-    /// Notes the fault. Returns how often it has come in its series.
-    pub fn note(&self, history: &mut History, fault: &Fault) -> u32 {
+    /// Adds the fault to its series, or begins one. Returns how often it has come in its series.
+    pub fn add(&self, history: &mut History, fault: &FaultOccurrence) -> u32 {
         let count = self.count(history, fault);
         let total = history.total(fault.now);
         history.last = total;
@@ -76,7 +163,7 @@ impl Limits {
             .series
             .iter()
             .position(|series| is(series, fault.task, fault.signature));
-        // What came least often makes room; of those, what began first.
+        // The shortest series makes room; of equal ones, the one that began first.
         let place = known.or_else(|| {
             let rank =
                 |series: &Series| (series.count, u32::MAX - total.wrapping_sub(series.first));
@@ -94,8 +181,8 @@ impl Limits {
         count
     }
 
-    /// Ends the series of all tasks that have run for long enough; `started` says since when a task runs, `None` if it
-    /// does not. `true` if there were any.
+    /// Ends the series of all tasks that have run for long enough; `started` says since when a task
+    /// runs, `None` if it does not. Returns `true` if `history` has changed.
     pub fn end_healthy(
         &self,
         history: &mut History,
@@ -113,7 +200,8 @@ impl Limits {
         ended
     }
 
-    /// How many milliseconds later a task that took the system down is to be started in this boot; 0: at once.
+    /// How many milliseconds later a task that reset the system is to be started in this boot; 0:
+    /// at once.
     #[must_use]
     pub fn delay(&self, history: &History, task: u16) -> u32 {
         let mine = |series: &&Series| series.task == task;
@@ -129,14 +217,15 @@ impl Limits {
         )
     }
 
-    fn goes_on(&self, history: &History, series: &Series, fault: &Fault) -> bool {
+    fn continues(&self, history: &History, series: &Series, fault: &FaultOccurrence) -> bool {
         let ran = fault.now.saturating_sub(fault.started);
         let lasts = history.total(fault.now).wrapping_sub(series.first);
         ran < u64::from(self.healthy_ms) && lasts <= self.loop_window_ms
     }
 }
 
-/// Nothing after the first time, `first` after the second, and twice as much after each further one, up to `most`.
+/// The delay after `count` faults: 0 after one, `first` after two, twice as much after each further
+/// one, at most `most`.
 #[must_use]
 pub fn backoff(count: u32, first: u32, most: u32) -> u32 {
     match count.checked_sub(2) {
@@ -154,7 +243,7 @@ pub fn forget(history: &mut History, task: u16) {
     }
 }
 
-/// Begins a boot: what the one before ran until its last fault is added up.
+/// Begins a boot: adds up the time that the boot before ran until its last fault.
 pub fn begin_boot(history: &mut History) {
     history.before = history.last;
 }
@@ -184,8 +273,8 @@ mod tests {
         backoff_max_ms: 8_000,
     };
 
-    fn fault(task: u16, signature: u32, now: u64) -> Fault {
-        Fault {
+    fn fault(task: u16, signature: u32, now: u64) -> FaultOccurrence {
+        FaultOccurrence {
             task,
             signature,
             now,
@@ -195,11 +284,11 @@ mod tests {
 
     /// REQ: X6
     #[test]
-    fn a_series_goes_on_over_boots() {
+    fn a_series_continues_over_boots() {
         let mut history = History::default();
         for count in 1..6 {
             begin_boot(&mut history);
-            assert_eq!(LIMITS.note(&mut history, &fault(3, 7, 2_000)), count);
+            assert_eq!(LIMITS.add(&mut history, &fault(3, 7, 2_000)), count);
         }
         assert_eq!(history.before, 8_000);
         assert_eq!(LIMITS.count(&history, &fault(3, 8, 2_000)), 1);
@@ -207,10 +296,10 @@ mod tests {
     }
 
     #[test]
-    fn a_healthy_run_ends_it() {
+    fn a_healthy_run_ends_a_series() {
         let mut history = History::default();
-        LIMITS.note(&mut history, &fault(3, 7, 2_000));
-        let late = Fault {
+        LIMITS.add(&mut history, &fault(3, 7, 2_000));
+        let late = FaultOccurrence {
             now: 12_000,
             started: 2_000,
             ..fault(3, 7, 0)
@@ -224,15 +313,15 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_anew_after_its_window() {
+    fn a_series_ends_with_its_window() {
         let mut history = History::default();
         for count in 1..=30 {
             begin_boot(&mut history);
-            assert_eq!(LIMITS.note(&mut history, &fault(3, 7, 2_000)), count);
+            assert_eq!(LIMITS.add(&mut history, &fault(3, 7, 2_000)), count);
         }
         for _ in 0..2 {
             begin_boot(&mut history);
-            LIMITS.note(&mut history, &fault(3, 7, 2_000));
+            LIMITS.add(&mut history, &fault(3, 7, 2_000));
         }
         assert_eq!(LIMITS.count(&history, &fault(3, 7, 2_000)), 2);
     }
@@ -249,8 +338,8 @@ mod tests {
     }
 
     proptest! {
-        /// Against the plain rule: how often did the same fault come, since the task was last healthy or the window
-        /// ended? It holds as long as no more faults alternate than there is room for.
+        /// Against a plain model: how often did the same fault come since the task was last healthy
+        /// or the window ended? No more faults alternate than there is room for.
         #[test]
         fn counts_as_the_rule_says(
             events in proptest::collection::vec((0u16..2, 0u32..2, 1u64..20_000, any::<bool>()), 1..60)
@@ -266,25 +355,25 @@ mod tests {
                 }
                 let started = now;
                 now += run;
-                let fault = Fault { task, signature, now, started };
+                let fault = FaultOccurrence { task, signature, now, started };
                 let total = base.wrapping_add(now as u32);
                 let entry = model.entry((task, signature)).or_insert((0, total));
                 if entry.0 == 0 || run >= u64::from(LIMITS.healthy_ms) || total.wrapping_sub(entry.1) > LIMITS.loop_window_ms {
                     *entry = (0, total);
                 }
                 entry.0 += 1;
-                prop_assert_eq!(LIMITS.note(&mut history, &fault), entry.0);
+                prop_assert_eq!(LIMITS.add(&mut history, &fault), entry.0);
             }
         }
 
-        /// Garbage is no reason to fail.
+        /// No content of retained RAM makes it panic or exceed a limit.
         #[test]
         fn any_history_will_do(words in proptest::collection::vec(any::<(u32, u16, u32, u32)>(), 4), before: u32, now: u64) {
             let mut history = History { before, ..History::default() };
             for (to, (count, task, signature, first)) in history.series.iter_mut().zip(words) {
                 *to = Series { count, task: task % 4, signature: signature % 2, first };
             }
-            LIMITS.note(&mut history, &Fault { task: 1, signature: 1, now, started: 0 });
+            LIMITS.add(&mut history, &FaultOccurrence { task: 1, signature: 1, now, started: 0 });
             prop_assert!(LIMITS.delay(&history, 1) <= LIMITS.backoff_max_ms);
         }
     }

@@ -1,16 +1,17 @@
-//! From the application's configuration to [`Config`](crate::Config), in a build script.
+//! Checks the supervisor's configuration in a build script, and generates tables.
 //!
-//! A supervisor's build script reads `[tasks.<supervisor>.config.crash]` into
-//! [`Crash`], describes the application by an [`App`], and writes
-//! [`Tables::to_rust`] into a file that the supervisor includes:
+//! Here `app.toml` becomes a [`SupervisorConfig`](crate::SupervisorConfig). A supervisor's build
+//! script reads `[tasks.<supervisor>.config.crash]` into a [`CrashTable`], describes the
+//! application by an [`App`], and writes [`Tables::to_rust`] into a file that the supervisor
+//! includes:
 //!
 //! ```ignore
 //! let tables = config.crash.check(&app)?;
 //! std::fs::write(out_dir.join("crash.rs"), tables.to_rust())?;
 //! ```
 //!
-//! Everything is checked against the application, and what does not hold is a
-//! [`Refusal`] that names file, key, value and rule.
+//! Everything is checked against the application. What breaks a rule is a [`ConfigError`] that
+//! names file, key, value and rule.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,57 +24,56 @@ use serde::Deserialize;
 use crate::Disposition;
 use crate::loops::Limits;
 
-/// Least and greatest budget, in milliseconds: below, not even a healthy card
-/// is written in time; above, a system that cannot save itself is down for
-/// longer than a minute.
+/// Range of the budget, in milliseconds: with less, not even a healthy card is written in time;
+/// with more, a system whose emergency write hangs would be down for longer than a minute.
 pub const BUDGET_MS: core::ops::RangeInclusive<u32> = 100..=60_000;
 
-/// Range of the times about crash loops, in milliseconds: up to a day, so that
-/// their sums never wrap.
+/// Range of the times about crash loops, in milliseconds: up to a day, so that sums of them never
+/// wrap.
 pub const LOOP_MS: core::ops::RangeInclusive<u32> = 0..=86_400_000;
 
 /// The table `[tasks.<supervisor>.config.crash]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Crash {
-    /// Name of the task that writes crash records.
+pub struct CrashTable {
+    /// Name of the task that writes crashes.
     pub recorder: String,
-    /// The recorder's notification for oops records.
+    /// Name of the recorder's notification for oopses.
     pub notification: String,
-    /// Task name to `"restart"` or `"reset"`. Default: `restart` for a task,
-    /// `reset` for the recorder, without which nothing more would be saved.
+    /// Task name to `"restart"` or `"reset"`. Default: `restart` for a task, and `reset` for the
+    /// recorder, because nothing is saved while it does not run.
     #[serde(default)]
     pub disposition: BTreeMap<String, String>,
-    /// Are faults that restart one task recorded too?
+    /// Are faults that restart one task written too?
     pub record_oops: bool,
     /// The hardware watchdog's budget for a whole emergency, in milliseconds.
     pub budget_ms: u32,
-    /// Tasks that may be more important than the recorder all the same. Only
-    /// for tests: such a task can hold up an emergency.
+    /// Tasks that may be more important than the recorder. For tests only: such a task can delay an
+    /// emergency.
     #[serde(default)]
     pub above_recorder: Vec<String>,
     /// As [`Limits::hold_after_restarts`].
-    #[serde(default = "Crash::hold_after_restarts")]
+    #[serde(default = "CrashTable::hold_after_restarts")]
     pub hold_after_restarts: u32,
     /// As [`Limits::hold_after_resets`].
-    #[serde(default = "Crash::hold_after_resets")]
+    #[serde(default = "CrashTable::hold_after_resets")]
     pub hold_after_resets: u32,
     /// As [`Limits::loop_window_ms`].
-    #[serde(default = "Crash::loop_window_ms")]
+    #[serde(default = "CrashTable::loop_window_ms")]
     pub loop_window_ms: u32,
     /// As [`Limits::healthy_ms`].
-    #[serde(default = "Crash::healthy_ms")]
+    #[serde(default = "CrashTable::healthy_ms")]
     pub healthy_ms: u32,
     /// As [`Limits::backoff_ms`].
-    #[serde(default = "Crash::backoff_ms")]
+    #[serde(default = "CrashTable::backoff_ms")]
     pub backoff_ms: u32,
     /// As [`Limits::backoff_max_ms`].
-    #[serde(default = "Crash::backoff_max_ms")]
+    #[serde(default = "CrashTable::backoff_max_ms")]
     pub backoff_max_ms: u32,
 }
 
-/// What goes where the application says nothing.
-impl Crash {
+/// The defaults.
+impl CrashTable {
     const fn hold_after_restarts() -> u32 {
         100
     }
@@ -103,8 +103,8 @@ pub struct AppTask {
     pub priority: u8,
     /// The names of its notifications, by bit number.
     pub notifications: Vec<String>,
-    /// Bytes of its stack, which the build makes the lowest part of its
-    /// memory; 0 if that is not known.
+    /// Bytes of its stack, which the build makes the lowest part of its memory; 0 if the size is
+    /// not known.
     pub stack: u32,
 }
 
@@ -117,18 +117,18 @@ pub struct App {
     pub tasks: Vec<AppTask>,
 }
 
-/// A configuration that holds.
+/// A configuration that was checked against the application.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Tables {
     /// Index of the recorder.
     pub recorder: usize,
-    /// Its notification for oops records, as a mask.
+    /// Its notification for oopses, as a mask.
     pub notification: u32,
-    /// As in [`Crash`].
+    /// As in [`CrashTable`].
     pub record_oops: bool,
-    /// As in [`Crash`].
+    /// As in [`CrashTable`].
     pub budget_ms: u32,
-    /// As in [`Crash`].
+    /// As in [`CrashTable`].
     pub limits: Limits,
     /// Name, disposition and stack size by task index.
     pub tasks: Vec<(String, Disposition, u32)>,
@@ -136,7 +136,7 @@ pub struct Tables {
 
 /// A value of the configuration that breaks a rule.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Refusal {
+pub struct ConfigError {
     /// The file.
     pub file: String,
     /// The key below the file's root.
@@ -147,7 +147,7 @@ pub struct Refusal {
     pub rule: String,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             file,
@@ -159,17 +159,17 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for ConfigError {}
 
 impl App {
     fn index(&self, name: &str) -> Option<usize> {
         self.tasks.iter().position(|task| task.name == name)
     }
 
-    /// A refusal of `value` at `key` of the crash table.
-    fn refuse(&self, key: &str, value: impl fmt::Debug, rule: String) -> Refusal {
+    /// The error for `value` at `key` of the crash table.
+    fn refuse(&self, key: &str, value: impl fmt::Debug, rule: String) -> ConfigError {
         let supervisor = self.tasks.first().map_or("jefe", |task| &task.name);
-        Refusal {
+        ConfigError {
             file: self.file.clone(),
             key: format!("tasks.{supervisor}.config.crash.{key}"),
             value: format!("{value:?}"),
@@ -178,16 +178,15 @@ impl App {
     }
 }
 
-impl Crash {
+impl CrashTable {
     /// Checks the table against the application.
     ///
     /// # Errors
     ///
-    /// The first value that breaks a rule: a task, notification or disposition
-    /// that does not exist, the supervisor where another task belongs, a
-    /// recorder that other tasks could keep from running, a budget out of
-    /// [`BUDGET_MS`].
-    pub fn check(&self, app: &App) -> Result<Tables, Refusal> {
+    /// The first value that breaks a rule: a task, notification or disposition that does not exist,
+    /// the supervisor where another task belongs, a recorder that other tasks could keep from
+    /// running, a time out of its range.
+    pub fn check(&self, app: &App) -> Result<Tables, ConfigError> {
         let recorder = self.check_recorder(app)?;
         let notification = self.check_notification(app, recorder)?;
         if !BUDGET_MS.contains(&self.budget_ms) {
@@ -212,7 +211,7 @@ impl Crash {
         })
     }
 
-    fn check_limits(&self, app: &App) -> Result<Limits, Refusal> {
+    fn check_limits(&self, app: &App) -> Result<Limits, ConfigError> {
         for (key, value) in [
             ("loop-window-ms", self.loop_window_ms),
             ("healthy-ms", self.healthy_ms),
@@ -234,7 +233,7 @@ impl Crash {
         })
     }
 
-    fn check_recorder(&self, app: &App) -> Result<usize, Refusal> {
+    fn check_recorder(&self, app: &App) -> Result<usize, ConfigError> {
         let refuse = |rule| Err(app.refuse("recorder", &self.recorder, rule));
         let Some(index) = app.index(&self.recorder) else {
             return refuse(unknown(
@@ -247,7 +246,8 @@ impl Crash {
             return refuse("the supervisor cannot be its own recorder".to_string());
         }
         let priority = app.tasks[index].priority;
-        // In an emergency nothing may run beside the recorder, which never waits.
+        // The recorder polls in an emergency: no task of its priority or above may keep it from
+        // running.
         let rival = app
             .tasks
             .iter()
@@ -263,11 +263,11 @@ impl Crash {
         Ok(index)
     }
 
-    fn check_notification(&self, app: &App, recorder: usize) -> Result<u32, Refusal> {
+    fn check_notification(&self, app: &App, recorder: usize) -> Result<u32, ConfigError> {
         let names = &app.tasks[recorder].notifications;
         let bit = names.iter().position(|name| *name == self.notification);
         match bit {
-            // Bit 31 is the kernel interface's own (hubris-interface section 5.12).
+            // Bit 31 is reserved: userlib's `hl` uses it for its timer.
             Some(bit @ 0..31) => Ok(1 << bit),
             _ => Err(app.refuse(
                 "notification",
@@ -281,7 +281,11 @@ impl Crash {
         }
     }
 
-    fn check_dispositions(&self, app: &App, recorder: usize) -> Result<Vec<Disposition>, Refusal> {
+    fn check_dispositions(
+        &self,
+        app: &App,
+        recorder: usize,
+    ) -> Result<Vec<Disposition>, ConfigError> {
         let mut dispositions = vec![Disposition::Restart; app.tasks.len()];
         dispositions[recorder] = Disposition::Reset;
         for (name, value) in &self.disposition {
@@ -294,7 +298,7 @@ impl Crash {
                 ));
             };
             if index == 0 {
-                return refuse("a fault of the supervisor is the kernel's to handle".to_string());
+                return refuse("the kernel handles a fault of the supervisor".to_string());
             }
             dispositions[index] = match value.as_str() {
                 "restart" => Disposition::Restart,
@@ -313,7 +317,7 @@ impl Crash {
 }
 
 impl Tables {
-    /// Rust source of a constant `CRASH` of type [`Config`](crate::Config).
+    /// Rust source of a constant `CRASH` of type [`SupervisorConfig`](crate::SupervisorConfig).
     #[must_use]
     pub fn to_rust(&self) -> String {
         let tasks: String = self
@@ -329,7 +333,7 @@ impl Tables {
             .collect();
         format!(
             "/// What app.toml says about faults.\n\
-             pub const CRASH: crashlog_supervisor::Config = crashlog_supervisor::Config {{\n    \
+             pub const CRASH: crashlog_supervisor::SupervisorConfig = crashlog_supervisor::SupervisorConfig {{\n    \
                  recorder: {},\n    \
                  notification: {:#x},\n    \
                  record_oops: {},\n    \
@@ -342,7 +346,7 @@ impl Tables {
     }
 }
 
-/// The rule that `name` has to be one of `known`, with the nearest of them.
+/// The rule that `name` has to be one of `known`, with the nearest of them if that is close.
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
     let nearest = known
@@ -356,7 +360,7 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
     }
 }
 
-/// Insertions, deletions and substitutions that make one word the other.
+/// Levenshtein distance of two words.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

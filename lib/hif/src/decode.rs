@@ -1,8 +1,8 @@
-//! Programs as bytes.
+//! Decodes programs.
 
 use crate::{Failure, Op, Target, TargetFunction};
 
-/// The operation at the start of `text`, and its length.
+/// Decodes the operation at the start of `text`; returns it and its length in bytes.
 pub(crate) fn operation(text: &[u8]) -> Result<(Op, usize), Failure> {
     let (number, start) = discriminant(text)?;
     let operand = text.get(start..).unwrap_or(&[]);
@@ -41,7 +41,7 @@ fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Failure> {
     bytes.first_chunk().copied().ok_or(Failure::IllegalOp)
 }
 
-/// A variable-length integer, and its length.
+/// Decodes a variable-length integer; returns it and its length in bytes.
 fn discriminant(text: &[u8]) -> Result<(u32, usize), Failure> {
     let mut number = 0;
     for (length, (&byte, shift)) in (1..).zip(text.iter().zip([0, 7, 14, 21, 28])) {

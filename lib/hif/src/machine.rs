@@ -1,19 +1,20 @@
-//! The machine that runs programs.
+//! The stack machine that runs programs.
 
 use crate::{Failure, Fault, FunctionResult, Op, Target, decode};
 
-/// A function that programs can call: gets the stack, the read-only memory that the debugger filled, and room for its
-/// result; returns the length of that.
+/// A function that programs can call. It gets the stack, the read-only memory that the debugger has
+/// written, and a buffer for its result; it returns the length of the result.
 pub type Function = fn(&[Option<u32>], &[u8], &mut [u8]) -> Result<usize, Failure>;
 
 /// Runs the program in `text` until [`Op::Done`], with room for `NLABELS` labels.
 ///
-/// Results are on the return stack `rstack`; `scratch` is where each function puts its result first. `check` is
-/// called before each operation, with its place.
+/// Results are put on the return stack `rstack`; `scratch` is the buffer for the result of one
+/// function. `check` is called before each operation, with its offset in `text`.
 ///
 /// # Errors
 ///
-/// If the program is wrong, does not fit, or `check` says so. The error of a function is none: it is a result.
+/// If the program cannot be decoded, faults, or `check` returns an error. An error of a function is
+/// a result instead.
 pub fn execute<F, const NLABELS: usize>(
     text: &[u8],
     functions: &[Function],
@@ -142,13 +143,13 @@ where
     }
 }
 
-/// Adds a result to the return stack, of which `used` bytes are in use.
+/// Adds a result to the return stack, of which `used` bytes are in use. Returns how many are then.
 fn put(rstack: &mut [u8], used: usize, result: FunctionResult<'_>) -> Result<usize, Failure> {
     let free = rstack.get_mut(used..).unwrap_or(&mut []);
     Ok(used.saturating_add(result.encode(free)?))
 }
 
-/// Where the program goes on.
+/// The offset of the next operation.
 fn branch(
     labels: &[Option<usize>],
     target: Target,
@@ -198,7 +199,7 @@ impl Stack<'_> {
         Ok(())
     }
 
-    /// The top and what is below it, both numbers.
+    /// The element below the top and the top, if both are numbers.
     fn two(&self) -> Result<(u32, u32), Failure> {
         match self.all() {
             [.., Some(next), Some(top)] => Ok((*top, *next)),
@@ -223,7 +224,7 @@ impl Stack<'_> {
 mod tests {
     use super::*;
 
-    /// Answers its last argument as four bytes; 99 is an error.
+    /// Returns its last argument as four bytes, and one byte of data; fails if the argument is 99.
     fn last(stack: &[Option<u32>], data: &[u8], out: &mut [u8]) -> Result<usize, Failure> {
         match stack.last().copied().flatten() {
             None => Err(Failure::Fault(Fault::MissingParameters)),
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_leave_the_stack_and_results_follow_each_other() {
+    fn calls_leave_the_stack_and_results_are_in_sequence() {
         // Push 5; call; push 99; call; done.
         let rstack = run(&[4, 5, 1, 0, 4, 99, 1, 0, 20]).expect("runs");
         assert_eq!(rstack[..13], [0, 5, 5, 0, 0, 0, 7, 1, 0x34, 0x12, 0, 0, 2]);
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_as_debuggers_write_it() {
+    fn a_loop_like_those_of_debuggers_runs() {
         // 0, placeholder; label 0; drop; call; push 1; add; push 3; branch if 3 is greater; done.
         let rstack = run(&[4, 0, 7, 0, 0, 2, 1, 0, 4, 1, 10, 4, 3, 16, 0, 20]).expect("runs");
         let values: Vec<u8> = rstack[..21].chunks(7).map(|result| result[2]).collect();
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_little_endian_and_bytes_come_apart_low_first() {
+    fn numbers_are_little_endian_and_expand_low_byte_first() {
         // Push32, expand, call (the high byte is on top), collect, call; Push16, xor.
         let rstack = run(&[6, 4, 3, 2, 1, 21, 1, 0, 22, 1, 0, 20]).expect("runs");
         assert_eq!((rstack[2], &rstack[9..13]), (1, &[4, 3, 2, 1][..]));
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn each_wrong_program_has_its_failure() {
         let fault = |fault| Err(Failure::Fault(fault));
         type Case = (&'static [u8], Result<Vec<u8>, Failure>);
         let cases: [Case; 13] = [
@@ -319,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn no_program_gets_out_of_bounds() {
+    fn no_program_panics() {
         // Every program of two bytes, and one for each byte repeated.
         for a in 0..=255 {
             for b in 0..=255 {

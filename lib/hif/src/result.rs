@@ -1,24 +1,24 @@
-//! What functions return, as bytes.
+//! The encoding of results of functions.
 
 use crate::{Failure, Fault};
 
-/// What is on the return stack. Variant order is the encoding.
+/// An element of the return stack. Variant order is the encoding.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum FunctionResult<'a> {
     /// A function returned these bytes.
     Success(&'a [u8]),
     /// A function returned this error.
     Failure(u32),
-    /// There are no more.
+    /// The end.
     Done,
 }
 
 impl<'a> FunctionResult<'a> {
-    /// Writes it to the start of `out`; its length.
+    /// Encodes it to the start of `out`; returns its length.
     ///
     /// # Errors
     ///
-    /// If there is no room.
+    /// If `out` is too short.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, Failure> {
         let mut head = [0; 6];
         let (head_len, body): (usize, &[u8]) = match *self {
@@ -56,7 +56,8 @@ impl<'a> FunctionResult<'a> {
         Ok(head_len.saturating_add(body.len()))
     }
 
-    /// The result at the start of `bytes`, and its length; `None` if there is none.
+    /// Decodes the result at the start of `bytes`; returns it and its length. `None` if there is
+    /// none.
     pub fn decode(bytes: &'a [u8]) -> Option<(Self, usize)> {
         match bytes.split_first()? {
             (0, rest) => {

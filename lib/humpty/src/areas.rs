@@ -1,4 +1,4 @@
-//! Keeps areas: who has which, and writes dumps into them.
+//! Manages dump areas: which are free, and writing and reading of dumps.
 
 use crate::{
     DUMP_AREA_SIZE, DUMP_MAGIC, DUMP_SEGMENT_PAD, DUMP_UNINITIALIZED, DUMPER_JEFE, DUMPER_NONE,
@@ -8,24 +8,24 @@ use crate::{
 use lzss::{SliceReader, SliceWriter};
 use zerocopy::{FromBytes, IntoBytes};
 
-/// Bytes of memory in one piece of a dump.
+/// Bytes of memory in one piece of a segment.
 const PIECE: usize = 192;
-/// Bytes that they become at most: nine bits each.
+/// Longest compressed piece: nine bits for each byte.
 const COMPRESSED: usize = PIECE + PIECE / 8;
-/// Bytes that are read out at a time.
+/// How many bytes are read at a time.
 pub const READ_LEN: usize = 256;
 
 const HEADER_LEN: u32 = size_of::<DumpAreaHeader>() as u32;
 const SEGMENT_LEN: u32 = size_of::<DumpSegmentHeader>() as u32;
 
-/// Why something could not be done.
+/// Why an operation on areas has failed.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum Error {
-    /// There is no area with this index, or what is there is no area.
+    /// There is no area with this index, or its header is not valid.
     InvalidArea,
     /// Too few areas are free.
     NoneFree,
-    /// The area is not one that segments can be added to.
+    /// No dump of the whole system is being prepared in the area.
     NotClaimed,
     /// The address of a segment is not aligned.
     UnalignedAddress,
@@ -37,17 +37,17 @@ pub enum Error {
     Read,
     /// The offset is not a multiple of [`READ_LEN`].
     UnalignedOffset,
-    /// The offset is behind what was written.
+    /// The offset is behind the end of what was written.
     BeyondEnd,
 }
 
-/// What is to be dumped.
+/// The memory that is to be dumped.
 pub trait Source {
-    /// Copies memory from `address` on. Returns how many bytes could be read.
+    /// Copies memory from `address` on to `to`. Returns how many bytes could be read.
     fn read(&mut self, address: u32, to: &mut [u8]) -> usize;
 }
 
-/// The areas of some regions of memory. At most 256, as their index in messages is a byte.
+/// The areas of some regions of memory. There are at most 256: their index in messages is a byte.
 #[derive(Debug)]
 pub struct Areas<'a, M> {
     regions: &'a [DumpAreaRegion],
@@ -60,7 +60,7 @@ impl<'a, M: Memory> Areas<'a, M> {
         Self { regions, memory }
     }
 
-    /// Where an area is, if there is one of this index.
+    /// Where the area with this index is; `None` if there is none.
     #[must_use]
     pub fn place(&self, index: u8) -> Option<DumpAreaRegion> {
         let mut left = u32::from(index);
@@ -78,17 +78,17 @@ impl<'a, M: Memory> Areas<'a, M> {
         None
     }
 
-    /// Makes every area anew; all are free.
+    /// Initialises every area: all are free.
     pub fn initialize(&mut self) {
-        // There is nothing to be done where there are no areas.
+        // It fails only if there are no areas.
         let _ = self.initialize_from(0);
     }
 
-    /// Makes an area and all after it anew.
+    /// Initialises an area and all behind it: they are free.
     ///
     /// # Errors
     ///
-    /// If there is no area of this index.
+    /// If there is no area with this index.
     pub fn initialize_from(&mut self, index: u8) -> Result<(), Error> {
         self.place(index).ok_or(Error::InvalidArea)?;
         for index in index..=u8::MAX {
@@ -100,11 +100,11 @@ impl<'a, M: Memory> Areas<'a, M> {
         Ok(())
     }
 
-    /// An area and what it holds; [`DumpContents::Unknown`] if its header makes no sense.
+    /// An area and what it contains; [`DumpContents::Unknown`] if its header is not valid.
     ///
     /// # Errors
     ///
-    /// If there is no area of this index.
+    /// If there is no area with this index.
     pub fn get(&self, index: u8) -> Result<DumpArea, Error> {
         let region = self.place(index).ok_or(Error::InvalidArea)?;
         let header = self.header(index);
@@ -119,7 +119,7 @@ impl<'a, M: Memory> Areas<'a, M> {
     ///
     /// # Errors
     ///
-    /// If there is no area of this index, or its header makes no sense.
+    /// If there is no area with this index, or its header is not valid.
     pub fn header(&self, index: u8) -> Result<DumpAreaHeader, Error> {
         let area = self.place(index).ok_or(Error::InvalidArea)?;
         let mut bytes = [0; size_of::<DumpAreaHeader>()];
@@ -137,11 +137,11 @@ impl<'a, M: Memory> Areas<'a, M> {
         Ok(header)
     }
 
-    /// Takes all areas for a dump of the whole system, which somebody else makes. Returns the first.
+    /// Claims all areas for a dump of the whole system, which is made elsewhere. Returns the first.
     ///
     /// # Errors
     ///
-    /// Unless all are free, and there is one.
+    /// If there is no area, or one is not free.
     pub fn claim_all(&mut self) -> Result<DumpArea, Error> {
         for index in 0..=u8::MAX {
             match self.get(index) {
@@ -159,7 +159,7 @@ impl<'a, M: Memory> Areas<'a, M> {
         self.get(0)
     }
 
-    /// Adds a segment to a dump of the whole system that nobody has made yet.
+    /// Adds a segment to a dump of the whole system that is claimed and not made yet.
     ///
     /// # Errors
     ///
@@ -190,11 +190,12 @@ impl<'a, M: Memory> Areas<'a, M> {
         })
     }
 
-    /// Dumps memory of a task into the first areas that are free. Returns the index of the first of them.
+    /// Dumps memory of a task into the first free areas. Returns the index of the first of them.
     ///
     /// # Errors
     ///
-    /// If a segment is not aligned, there are not enough free areas, or the memory cannot be read. No area is taken then.
+    /// If a segment is not aligned, there are not enough free areas, or the memory cannot be read.
+    /// All areas that were free are free then.
     pub fn dump(
         &mut self,
         contents: DumpContents,
@@ -226,7 +227,7 @@ impl<'a, M: Memory> Areas<'a, M> {
             .map(|area| area.index)
     }
 
-    /// Writes a dump from area `at` on, and leaves there the last area that was taken.
+    /// Writes a dump from area `at` on, and sets `at` to the last area that was used.
     fn write_dump(
         &mut self,
         at: &mut u8,
@@ -290,7 +291,8 @@ impl<'a, M: Memory> Areas<'a, M> {
         self.append(at, contents, header.as_bytes(), padded)
     }
 
-    /// Appends a record of two parts to area `at`, or to the next, which is taken for it.
+    /// Appends a structure of two parts to area `at`. If it does not fit there the next area is
+    /// used, and `at` set to it.
     fn append(
         &mut self,
         at: &mut u8,
@@ -320,12 +322,12 @@ impl<'a, M: Memory> Areas<'a, M> {
         })
     }
 
-    /// Reads [`READ_LEN`] bytes of an area; what is behind its end reads as 0.
+    /// Reads [`READ_LEN`] bytes of an area; those behind its end are 0.
     ///
     /// # Errors
     ///
-    /// If there is no area of this index or its header makes no sense, or if the offset is not a multiple of
-    /// [`READ_LEN`] or behind the end.
+    /// If there is no area with this index or its header is not valid, or if the offset is not a
+    /// multiple of [`READ_LEN`] or is behind the end.
     pub fn read(&self, index: u8, offset: u32) -> Result<[u8; READ_LEN], Error> {
         if !(offset as usize).is_multiple_of(READ_LEN) {
             return Err(Error::UnalignedOffset);
@@ -341,7 +343,7 @@ impl<'a, M: Memory> Areas<'a, M> {
         Ok(bytes)
     }
 
-    /// A header for an area that holds its segment headers, if any, and nothing else.
+    /// Writes the header of an area that contains its segment headers, if any, and nothing else.
     fn write_header(
         &mut self,
         index: u8,
@@ -364,7 +366,7 @@ impl<'a, M: Memory> Areas<'a, M> {
         })
     }
 
-    /// Writes a header. Its magic number says so until the rest is there.
+    /// Writes a header, its magic number last: until then the area is not valid.
     fn store_header(&mut self, header: DumpAreaHeader) -> Result<(), Error> {
         let unfinished = DumpAreaHeader {
             magic: DUMP_UNINITIALIZED,
@@ -374,7 +376,7 @@ impl<'a, M: Memory> Areas<'a, M> {
         self.store(header.address, &header.magic)
     }
 
-    /// Bytes from `address` on, which is aligned to 4 as their number is.
+    /// Reads bytes from `address` on. Address and length must be multiples of 4.
     fn load(&self, mut address: u32, to: &mut [u8]) -> Result<(), Error> {
         for bytes in to.chunks_exact_mut(4) {
             let word = self.memory.load(address).ok_or(Error::InvalidArea)?;
@@ -384,7 +386,7 @@ impl<'a, M: Memory> Areas<'a, M> {
         Ok(())
     }
 
-    /// Writes bytes from `address` on, which is aligned to 4 as their number is.
+    /// Writes bytes from `address` on. Address and length must be multiples of 4.
     fn store(&mut self, mut address: u32, from: &[u8]) -> Result<(), Error> {
         let (words, _) = from.as_chunks::<4>();
         for word in words {
@@ -396,7 +398,7 @@ impl<'a, M: Memory> Areas<'a, M> {
     }
 }
 
-/// A segment consists of whole words.
+/// Checks that a segment consists of whole words.
 fn check(segment: DumpSegmentHeader) -> Result<(), Error> {
     if !segment.address.is_multiple_of(4) {
         return Err(Error::UnalignedAddress);

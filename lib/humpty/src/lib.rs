@@ -1,21 +1,22 @@
-//! Dumps of tasks in memory: areas, and what is in them.
+//! Dumps of tasks in memory: dump areas, and the format of their content.
 //!
-//! A supervisor has memory for dumps, which is divided into areas of [`DUMP_AREA_SIZE`] bytes. When a task faults it
-//! copies what is known of the task to the first areas that are free, and restarts it; a dump agent hands the areas out,
-//! piece by piece, to whoever can do something with them.
+//! A supervisor has memory for dumps, which is divided into areas of [`DUMP_AREA_SIZE`] bytes. When
+//! a task faults the supervisor copies its state and memory to the first free areas, and restarts
+//! it. Clients read the areas through a dump agent, piece by piece.
 //!
-//! An area begins with a [`DumpAreaHeader`], which says where the next one is. A dump begins in an area with as many
-//! [`DumpSegmentHeader`]s as there are segments, says with a [`DumpTask`] whose it is, and goes on with
-//! [`DumpSegmentData`]: pieces of the segments, each compressed for itself. What does not fit is in the next area, whose
-//! header counts no segments. A record lies in one area. Addresses in records are aligned to 4, so that the other kinds
-//! of record, whose magic numbers are not, can be told apart.
+//! An area begins with a [`DumpAreaHeader`], which has the address of the next one. A dump begins
+//! in an area with one [`DumpSegmentHeader`] for each segment, then a [`DumpTask`] that names the
+//! task, then [`DumpSegmentData`]: pieces of the segments, each compressed separately. What does
+//! not fit continues in the next area, whose header counts no segments. None of these structures
+//! crosses the end of an area. They are told apart by their first bytes: addresses are aligned to
+//! 4, and the magic numbers of the other kinds are not.
 //!
-//! Everything is little endian. [`Areas`] keeps areas; nothing there believes what the memory says before it was checked,
-//! because the agent can write it too.
+//! Everything is little endian. [`Areas`] manages areas. It checks everything that it reads from
+//! them before it uses it, because the dump agent can write there, too.
 //!
-//! The one `unsafe` function, [`extern_words`], makes memory of an address.
+//! The only `unsafe` function, [`extern_words`], makes memory of an address.
 //!
-//! Interface: hubris-interface section 10.4, humility section 5.6.
+//! Format and compression are those of Hubris' crate `humpty`, which Humility reads.
 
 #![no_std]
 
@@ -37,20 +38,20 @@ const _: () = assert!(
 /// Bytes of an area.
 pub const DUMP_AREA_SIZE: u32 = 0x1000;
 
-/// How an area begins.
+/// The first bytes of an area.
 pub const DUMP_MAGIC: [u8; 4] = [0x01, 0xde, 0xde, 0xad];
-/// How an area begins while its header is being written.
+/// The first bytes of an area while its header is being written.
 pub const DUMP_UNINITIALIZED: [u8; 4] = [0xba, 0x0d, 0xca, 0xfe];
-/// How a [`DumpTask`] begins.
+/// The first bytes of a [`DumpTask`].
 pub const DUMP_TASK_MAGIC: [u8; 2] = [0xda, 0xda];
-/// How a [`DumpRegister`] begins.
+/// The first bytes of a [`DumpRegister`].
 pub const DUMP_REGISTER_MAGIC: [u8; 2] = [0xab, 0xba];
-/// Fills compressed data up to a multiple of 4.
+/// Pads compressed data to a multiple of 4 bytes.
 pub const DUMP_SEGMENT_PAD: u8 = 0x55;
 
-/// [`DumpAreaHeader::dumper`]: nobody yet.
+/// [`DumpAreaHeader::dumper`]: none yet.
 pub const DUMPER_NONE: u8 = 0xff;
-/// [`DumpAreaHeader::dumper`]: a debugger that plays the dumper.
+/// [`DumpAreaHeader::dumper`]: a debugger in place of a dumper.
 pub const DUMPER_EMULATED: u8 = 0xfe;
 /// [`DumpAreaHeader::dumper`]: another processor.
 pub const DUMPER_EXTERNAL: u8 = 1;
@@ -60,39 +61,39 @@ pub const DUMPER_JEFE: u8 = 2;
 /// The compression of [`DumpSegmentData`].
 pub type DumpLzss = lzss::Lzss<6, 4, 0x20, { 1 << 6 }, { 2 << 6 }>;
 
-/// How an area begins.
+/// The header of an area.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct DumpAreaHeader {
     /// [`DUMP_MAGIC`].
     pub magic: [u8; 4],
-    /// Where the area is.
+    /// Address of the area.
     pub address: u32,
-    /// Bytes of it.
+    /// How many bytes it has.
     pub length: u32,
-    /// Bytes that are used, this header included.
+    /// How many bytes are used, this header included.
     pub written: u32,
-    /// A [`DumpContents`], by its number in memory.
+    /// The number in memory of a [`DumpContents`].
     pub contents: u8,
-    /// Who has written it: [`DUMPER_JEFE`] and others.
+    /// What has written it: [`DUMPER_JEFE`] or another of these constants.
     pub dumper: u8,
     /// How many [`DumpSegmentHeader`]s follow.
     pub nsegments: u16,
-    /// Where the next area is; 0 after the last.
+    /// Address of the next area; 0 for the last.
     pub next: u32,
 }
 
-/// A piece of memory that is in the dump.
+/// A segment: a range of memory that is in the dump.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct DumpSegmentHeader {
     /// Its first byte, aligned to 4.
     pub address: u32,
-    /// Bytes, a multiple of 4.
+    /// How many bytes it has, a multiple of 4.
     pub length: u32,
 }
 
-/// Whose dump it is.
+/// The task that was dumped.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct DumpTask {
@@ -131,19 +132,21 @@ pub struct DumpRegister {
     pub value: u32,
 }
 
-/// How a piece of a segment begins; compressed bytes follow, and [`DUMP_SEGMENT_PAD`] up to a multiple of 4.
+/// The header of a piece of a segment. Compressed bytes follow, padded to a multiple of 4 with
+/// [`DUMP_SEGMENT_PAD`].
 #[derive(Copy, Clone, Debug, Eq, PartialEq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct DumpSegmentData {
     /// Address of its first byte, aligned to 4.
     pub address: u32,
-    /// Bytes that follow, without what fills them up.
+    /// How many compressed bytes follow, without the padding.
     pub compressed_length: u16,
-    /// Bytes that these become.
+    /// How many bytes they decompress to.
     pub uncompressed_length: u16,
 }
 
-/// What an area holds. Variant order is that in messages; in memory the numbers are others.
+/// What an area contains. Messages encode the order of variants; memory has other numbers, by
+/// [`u8::from`].
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
 pub enum DumpContents {
     /// Nothing.
@@ -189,7 +192,7 @@ impl From<DumpContents> for u8 {
 pub struct DumpAreaRegion {
     /// Address of its first byte.
     pub address: u32,
-    /// Bytes.
+    /// How many bytes it has.
     pub length: u32,
 }
 
@@ -198,7 +201,7 @@ pub struct DumpAreaRegion {
 pub struct DumpArea {
     /// Where it is.
     pub region: DumpAreaRegion,
-    /// What it holds.
+    /// What it contains.
     pub contents: DumpContents,
     /// Its number.
     pub index: u8,

@@ -1,14 +1,14 @@
-//! Memory by addresses, a word at a time.
+//! Access to memory by address, one word at a time.
 
 use crate::DumpAreaRegion;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-/// What areas are in.
+/// The memory that areas are in.
 pub trait Memory {
-    /// The word at an address that is aligned to 4; `None` if there is none.
+    /// Reads the word at `address`; `None` if it is not aligned to 4 or there is no memory.
     fn load(&self, address: u32) -> Option<u32>;
 
-    /// Changes a word; `None` if there is none.
+    /// Writes the word at `address`; `None` if it is not aligned to 4 or there is no memory.
     fn store(&mut self, address: u32, word: u32) -> Option<()>;
 }
 

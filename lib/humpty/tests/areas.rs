@@ -8,7 +8,7 @@ use lzss::{SliceReader, SliceWriter};
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Two areas and the beginning of one; and three.
+/// Regions of two areas and a part of one, and of three areas.
 const REGIONS: [DumpAreaRegion; 2] = [
     DumpAreaRegion {
         address: 0x1_0000,
@@ -57,7 +57,8 @@ impl Ram {
 struct Task(u32, Vec<u8>);
 
 impl Task {
-    /// As stacks and statics are: runs, and what does not repeat.
+    /// With content like that of stacks and statics: runs of equal bytes, and bytes that do not
+    /// repeat.
     fn new(address: u32, length: usize) -> Self {
         let byte = |at: usize| match at / 64 % 4 {
             0 => 0,
@@ -83,7 +84,7 @@ fn segment(address: u32, length: u32) -> DumpSegmentHeader {
     DumpSegmentHeader { address, length }
 }
 
-/// What is read out of an area, cut where its header says that it ends.
+/// Reads an area up to the end that its header has.
 fn read_out(ram: &Ram, index: u8) -> Vec<u8> {
     let areas = ram.areas();
     let mut bytes = Vec::new();
@@ -102,13 +103,13 @@ fn read_out(ram: &Ram, index: u8) -> Vec<u8> {
     bytes
 }
 
-/// Whose dump it is, when it was made, its segments and their content, by the description alone.
-type Read = (u16, u64, Vec<(u32, u32)>, Vec<(u32, Vec<u8>)>);
+/// Task, time, segments and their content, parsed by the documentation of the format alone.
+type ParsedDump = (u16, u64, Vec<(u32, u32)>, Vec<(u32, Vec<u8>)>);
 
-fn parse(areas: &[Vec<u8>]) -> Read {
+fn parse(areas: &[Vec<u8>]) -> ParsedDump {
     let word = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
     let half = |bytes: &[u8], at: usize| u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap());
-    let mut read: Read = Default::default();
+    let mut read: ParsedDump = Default::default();
     for (number, area) in areas.iter().enumerate() {
         assert_eq!(area[..4], [1, 0xde, 0xde, 0xad]);
         let segments = half(area, 18) as usize;
@@ -169,7 +170,7 @@ fn areas_are_a_list_over_all_regions() {
     }
     assert_eq!(ram.areas().get(5), Err(Error::InvalidArea));
     assert_eq!(ram.areas().get(255), Err(Error::InvalidArea));
-    // What is no whole area is left alone.
+    // A part of an area at the end of a region is not written.
     assert!(
         ram.bytes(0, 0x2000, 100)
             .chunks(4)
@@ -178,7 +179,7 @@ fn areas_are_a_list_over_all_regions() {
 }
 
 #[test]
-fn a_dump_is_what_was_there() {
+fn a_dump_has_the_memory_that_was_there() {
     let ram = Ram::ready();
     let mut task = Task::new(0x2000_0000, 3000);
     let segments = [segment(0x2000_0000, 168), segment(0x2000_0400, 1900)];
@@ -206,7 +207,7 @@ fn a_dump_is_what_was_there() {
 }
 
 #[test]
-fn a_dump_goes_on_in_the_next_area_and_the_next_dump_behind_it() {
+fn a_dump_continues_in_the_next_area() {
     let ram = Ram::ready();
     let mut task = Task::new(0x2000_0000, 12_000);
     let all = [segment(0x2000_0000, 12_000)];
@@ -226,16 +227,16 @@ fn a_dump_goes_on_in_the_next_area_and_the_next_dump_behind_it() {
         .take_while(|index| ram.areas().get(*index).unwrap().contents == DumpContents::TaskRegion)
         .last()
         .unwrap();
-    assert!(last > 1, "it takes more than one area");
+    assert!(last > 1, "the dump fits into one area");
     let read: Vec<_> = (1..=last).map(|index| read_out(&ram, index)).collect();
     let (id, _, _, content) = parse(&read);
     assert_eq!((id, content), (2, vec![(0x2000_0000, task.1.clone())]));
     assert_eq!(parse(&[read_out(&ram, 0)]).0, 1);
 }
 
-/// What is not whole is not there, and what was there before stays.
+/// A dump that cannot be made whole leaves no part, and the dumps before it stay.
 #[test]
-fn a_dump_that_does_not_fit_takes_nothing() {
+fn a_dump_that_does_not_fit_uses_no_area() {
     let ram = Ram::ready();
     let mut task = Task::new(0x2000_0000, 60_000);
     let mut areas = ram.areas();
@@ -249,7 +250,7 @@ fn a_dump_that_does_not_fit_takes_nothing() {
     let before = read_out(&ram, 0);
     let refused = areas.dump(single, DumpTask::new(2, 2), &whole, &mut task);
     assert_eq!(refused, Err(Error::NoneFree));
-    // Memory that ends too early, too.
+    // So does memory that cannot be read to the end.
     let beyond = [segment(0x2000_0000 + 59_900, 200)];
     let refused = areas.dump(single, DumpTask::new(2, 2), &beyond, &mut task);
     assert_eq!(refused, Err(Error::Read));
@@ -285,7 +286,7 @@ fn a_dump_that_does_not_fit_takes_nothing() {
 }
 
 #[test]
-fn a_dump_of_the_system_takes_all_areas_or_none() {
+fn a_dump_of_the_system_claims_all_areas_or_none() {
     let ram = Ram::ready();
     let mut task = Task::new(0x2000_0000, 100);
     let mut areas = ram.areas();
@@ -334,7 +335,7 @@ fn a_dump_of_the_system_takes_all_areas_or_none() {
 }
 
 #[test]
-fn reading_stays_inside() {
+fn reads_stay_inside_the_area() {
     let ram = Ram::ready();
     let areas = ram.areas();
     assert_eq!(areas.read(0, 1), Err(Error::UnalignedOffset));
@@ -347,9 +348,9 @@ fn reading_stays_inside() {
 }
 
 proptest! {
-    /// Any task is read back as it was.
+    /// The memory of any task is read back as it was.
     #[test]
-    fn any_memory_comes_back(words in proptest::collection::vec(any::<u32>(), 0..1500), repeat in 1_usize..9) {
+    fn any_memory_is_read_back(words in proptest::collection::vec(any::<u32>(), 0..1500), repeat in 1_usize..9) {
         let ram = Ram::ready();
         let bytes: Vec<u8> = words.iter().map(|word| word.rotate_left(word % repeat as u32) >> (repeat * 3))
             .flat_map(u32::to_le_bytes).collect();
@@ -364,7 +365,8 @@ proptest! {
         prop_assert_eq!(content, bytes);
     }
 
-    /// Whatever is in memory, nothing outside of the areas is touched and nothing fails but by an error.
+    /// Whatever is in the memory of areas, no operation panics, and the areas can be initialised
+    /// and claimed again.
     #[test]
     fn damaged_memory_does_no_harm(
         damage in proptest::collection::vec((0_usize..5, 0_usize..6, any::<u32>()), 0..12),

@@ -1,9 +1,10 @@
-//! When the kernel itself fails.
+//! Failures of the kernel: the epitaph, the application's hook, and the reset.
 //!
-//! A panic, a processor exception in the kernel, a system without a runnable task, and a fault of the supervisor all
-//! end here. The epitaph is written to where debuggers look for it, the application's hook gets a chance to leave a
-//! record in retained memory ([`Failure`] is what it is told), and the system restarts. A second failure on the way
-//! skips to the restart: this path ends in any case.
+//! A panic, a processor exception in the kernel, a system without a runnable task, and a fault of
+//! the supervisor all end here. The order matters: the epitaph comes first, where debuggers read
+//! it, because it cannot fail; then the application's hook gets a [`Failure`] and can describe it
+//! in retained memory; then the system is reset. A second failure on the way goes to the reset at
+//! once, so this path always ends.
 
 pub mod snapshot;
 
@@ -27,12 +28,12 @@ const MESSAGE_LEN: usize = 128;
 #[used]
 pub static KERNEL_HAS_FAILED: AtomicBool = AtomicBool::new(false);
 
-/// Why, as a zero-terminated string.
+/// Why the kernel has failed, as a zero-terminated string.
 #[unsafe(no_mangle)]
 #[used]
 pub static KERNEL_EPITAPH: [AtomicU8; EPITAPH_LEN] = [const { AtomicU8::new(0) }; EPITAPH_LEN];
 
-/// What has failed, for the application's hook. The tasks' states are in [`snapshot::tasks`].
+/// What has failed, for the application's hook. [`snapshot::tasks`] has the states of the tasks.
 pub struct Failure<'a> {
     /// Why, in a sentence.
     pub epitaph: &'a [u8],
@@ -48,7 +49,7 @@ pub struct Failure<'a> {
     pub stack: Stack,
 }
 
-/// Records `reason` and restarts the system.
+/// Fails with `reason` as the epitaph, and resets the system.
 #[cold]
 #[inline(never)]
 pub fn die(reason: fmt::Arguments<'_>) -> ! {
@@ -56,21 +57,21 @@ pub fn die(reason: fmt::Arguments<'_>) -> ! {
     fail_of_kernel(reason, &registers)
 }
 
-/// An exception of the processor, taken in the kernel with these registers.
+/// Fails at a processor exception in the kernel, taken with these registers.
 #[cold]
 pub(crate) fn fail_of_kernel(reason: fmt::Arguments<'_>, registers: &[u32; TASK_REGISTERS]) -> ! {
-    if begin(reason) {
+    if write_epitaph(reason) {
         let [.., sp, _lr, _pc, _psr] = *registers;
-        tell(&[], None, registers, Stack::of_kernel(sp));
+        call_hook(&[], None, registers, Stack::of_kernel(sp));
     }
     restart()
 }
 
-/// The supervisor has faulted, and nobody is left to restart anything.
+/// Fails at a fault of the supervisor: no other task could restart it.
 #[cold]
 #[inline(never)]
 pub(crate) fn fail_of_supervisor(task: &Task, fault: FaultInfo) -> ! {
-    if begin(format_args!("supervisor fault: {fault:?}")) {
+    if write_epitaph(format_args!("supervisor fault: {fault:?}")) {
         let mut message = [0; MESSAGE_LEN];
         let mut length = 0;
         if let FaultInfo::Panic = fault {
@@ -81,7 +82,7 @@ pub(crate) fn fail_of_supervisor(task: &Task, fault: FaultInfo) -> ! {
         }
         let registers = arch::registers(task);
         let [.., sp, _lr, _pc, _psr] = registers;
-        tell(
+        call_hook(
             message.get(..length).unwrap_or_default(),
             Some(fault),
             &registers,
@@ -91,19 +92,25 @@ pub(crate) fn fail_of_supervisor(task: &Task, fault: FaultInfo) -> ! {
     restart()
 }
 
-/// Writes the epitaph. `false` if the kernel is failing already: whatever it was doing about that does not work.
-fn begin(reason: fmt::Arguments<'_>) -> bool {
+/// Writes the epitaph. Returns `false` if the kernel has failed before: then handling that failure
+/// has failed, too, and only the reset is left.
+fn write_epitaph(reason: fmt::Arguments<'_>) -> bool {
     arch::mask_interrupts();
     if KERNEL_HAS_FAILED.swap(true, Ordering::Relaxed) {
         return false;
     }
-    // Writing to the epitaph does not fail; a formatter that does still leaves what came before.
+    // Writing to the epitaph does not fail. If a formatter does, the text before it stays.
     let _ = Epitaph { written: 0 }.write_fmt(reason);
     true
 }
 
 /// Calls the application's hook.
-fn tell(message: &[u8], fault: Option<FaultInfo>, registers: &[u32; TASK_REGISTERS], stack: Stack) {
+fn call_hook(
+    message: &[u8],
+    fault: Option<FaultInfo>,
+    registers: &[u32; TASK_REGISTERS],
+    stack: Stack,
+) {
     let Some(platform) = platform::get() else {
         return;
     };
@@ -124,16 +131,17 @@ fn tell(message: &[u8], fault: Option<FaultInfo>, registers: &[u32; TASK_REGISTE
     });
 }
 
-/// Restarts the system.
+/// Resets the system.
 pub(crate) fn restart() -> ! {
     if let Some(platform) = platform::get() {
         (platform.reset)();
     }
-    // The reset takes effect within moments. Before the platform is known there is nothing that could be restarted.
+    // The reset takes a moment to take effect. Before the platform is known the kernel cannot reset
+    // it, and stops here.
     arch::wait_for_reset()
 }
 
-/// Appends to the epitaph; what does not fit is dropped, the last byte stays zero.
+/// Appends to the epitaph. What does not fit is left out; the last byte stays zero.
 struct Epitaph {
     written: usize,
 }

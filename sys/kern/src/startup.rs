@@ -31,7 +31,7 @@ pub unsafe fn start_kernel(tick_divisor: u32, platform: &'static Platform) -> ! 
     let table = &raw mut HUBRIS_TASK_TABLE_SPACE;
     // SAFETY: nothing else refers to the table yet.
     init_task_table(unsafe { &mut *table });
-    fail::snapshot::tasks_are_there();
+    fail::snapshot::set_tasks_initialised();
 
     // SAFETY: the table is initialised, and this is the only code that runs.
     let mut kernel = unsafe { Kernel::enter() };

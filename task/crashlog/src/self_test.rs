@@ -17,7 +17,7 @@
 //!   and for reading. A card that does not answer delays the start by this time.
 
 use crashlog_format::{EmergencyFailure, EmergencyStep, Outcome};
-use crashlog_retained::{Region, SelfTest as Kept, StoredContext};
+use crashlog_retained::{Region, SelfTestProgress as Kept, StoredContext};
 use crashlog_store::self_test::{self, Mismatch};
 use drv_mmc::EmergencyReport;
 use ringbuf::ringbuf_entry_root;

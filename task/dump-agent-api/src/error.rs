@@ -1,10 +1,10 @@
-//! What can go wrong with dumps.
+//! Errors of operations on dumps.
 
 use counters::Count;
 use derive_idol_err::IdolError;
 use userlib::FromPrimitive;
 
-/// Why a dump operation did not succeed.
+/// Why an operation on dumps has failed. The numbers are on the wire.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Count, FromPrimitive, IdolError)]
 #[repr(u32)]
 pub enum DumpAgentError {
@@ -12,7 +12,7 @@ pub enum DumpAgentError {
     DumpAgentUnsupported = 1,
     /// There is no area with this index.
     InvalidArea,
-    /// The offset lies outside of what was dumped.
+    /// The offset, or the index of a task, is out of range.
     BadOffset,
     /// The offset has the wrong alignment.
     UnalignedOffset,
@@ -20,9 +20,9 @@ pub enum DumpAgentError {
     UnalignedSegmentAddress,
     /// A segment's length has the wrong alignment.
     UnalignedSegmentLength,
-    /// The dumper answered with something else.
+    /// The response of the dumper was not the expected one.
     BadDumpResponse,
-    /// The operation does not exist for this task.
+    /// The operation is not supported, for this task or at all.
     NotSupported,
     /// There is a dump already.
     DumpPresent,
@@ -30,7 +30,7 @@ pub enum DumpAgentError {
     UnclaimedDumpArea,
     /// The area could not be claimed.
     CannotClaimDumpArea,
-    /// Someone else has the area.
+    /// The area is in use for another dump.
     DumpAreaInUse,
     /// The segment was not accepted.
     BadSegmentAdd,

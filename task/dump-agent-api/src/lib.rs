@@ -1,9 +1,7 @@
 //! Client of the dump agent: IPC and errors.
 //!
-//! The supervisor answers with the same errors where it is asked for dumps itself. What is in an area is the crate
-//! `humpty`'s.
-//!
-//! Interface: hubris-interface section 10.4.
+//! Operations, errors and their numbers are those of Hubris' `dump-agent`. The supervisor's own
+//! operations on dumps have the same errors. Crate `humpty` describes the content of an area.
 
 #![no_std]
 #![forbid(unsafe_code)]

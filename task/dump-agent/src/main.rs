@@ -1,10 +1,12 @@
-//! Hands out what the supervisor has dumped.
+//! Reads dumps out of memory: the server of `idl/dump-agent.idol`.
 //!
-//! The supervisor owns the areas: it says where one is, and it alone takes them, dumps tasks into them and makes them
-//! free again. This task reads them, which is slow, in its stead, and adds segments to a dump of the whole system that is
-//! being prepared. It believes of the memory what `humpty` has checked.
+//! The supervisor owns the dump areas: it tells where an area is, and only it claims areas, dumps
+//! tasks into them and frees them. This task reads them for clients, because reading is slow and
+//! the supervisor must not be busy, and adds segments to a dump of the whole system that is being
+//! prepared. It uses nothing in an area that crate `humpty` has not checked.
 //!
-//! Interface: hubris-interface section 10.4. `unsafe` makes memory of the addresses of extern regions.
+//! The interface is that of Hubris' `dump-agent`. The only `unsafe` makes memory of the addresses
+//! of extern regions.
 
 #![no_std]
 #![no_main]
@@ -22,11 +24,11 @@ task_slot!(JEFE, jefe);
 enum Trace {
     #[count(skip)]
     None,
-    /// An area was read from its start.
+    /// A client began to read an area.
     Read { index: u8 },
-    /// A dump of a task was asked for.
+    /// A client asked for a dump of a task or of its memory.
     DumpTask(u32),
-    /// A segment was added.
+    /// A client adds a segment to a dump of the whole system.
     Segment { address: u32, length: u32 },
     /// An operation failed.
     Failed(#[count(children)] DumpAgentError),
@@ -34,7 +36,7 @@ enum Trace {
 
 counted_ringbuf!(Trace, 16, Trace::None);
 
-/// How many regions there are.
+/// How many extern regions there are.
 const REGIONS: usize = config::REGIONS.len();
 
 struct Server {
@@ -45,8 +47,9 @@ struct Server {
 #[unsafe(export_name = "main")]
 fn main() -> ! {
     let memory = config::REGIONS.map(|region| {
-        // SAFETY: the build maps these regions, which are memory aligned to pages, into this task for reading and
-        // writing. Who else has them accesses them through the same type.
+        // SAFETY: the build maps these regions, which are memory aligned to pages, into this task
+        // for reading and writing. The supervisor, the only other task that has them, accesses them
+        // through the same type.
         (region.address, unsafe { humpty::extern_words(region) })
     });
     let mut server = Server {
@@ -60,7 +63,8 @@ fn main() -> ! {
 }
 
 impl Server {
-    /// Does something with an area, which the supervisor says where it is.
+    /// Calls `work` with one area: asks the supervisor where area `index` is. In what `work` gets,
+    /// its index is 0.
     fn with_area<T>(
         &self,
         index: u8,
@@ -71,8 +75,8 @@ impl Server {
     }
 }
 
-/// Leaves a trace of what failed.
-fn noted<T>(result: Result<T, DumpAgentError>) -> Result<T, RequestError<DumpAgentError>> {
+/// Traces an error.
+fn traced<T>(result: Result<T, DumpAgentError>) -> Result<T, RequestError<DumpAgentError>> {
     if let Err(error) = result {
         ringbuf_entry!(Trace::Failed(error));
     }
@@ -89,7 +93,7 @@ impl idl::InOrderDumpAgentImpl for Server {
         if offset == 0 {
             ringbuf_entry!(Trace::Read { index });
         }
-        noted(self.with_area(index, |area| area.read(0, offset)))
+        traced(self.with_area(index, |area| area.read(0, offset)))
     }
 
     fn read_dump_into(
@@ -103,16 +107,16 @@ impl idl::InOrderDumpAgentImpl for Server {
             ringbuf_entry!(Trace::Read { index });
         }
         let written = self.with_area(index, |area| {
-            // For its checks of the offset, also where nothing is to be copied.
+            // Checks the offset, also if nothing is to be copied.
             area.read(0, offset)?;
             Ok(area.header(0)?.written)
         });
-        let left = noted(written)?.saturating_sub(offset) as usize;
+        let left = traced(written)?.saturating_sub(offset) as usize;
         let count = left.min(out.len());
         let mut done = 0;
         while done < count {
             let at = offset.saturating_add(done as u32);
-            let piece = noted(self.with_area(index, |area| area.read(0, at)))?;
+            let piece = traced(self.with_area(index, |area| area.read(0, at)))?;
             let length = count.saturating_sub(done).min(READ_LEN);
             let end = done.saturating_add(length);
             out.write_range(done..end, &piece)
@@ -127,11 +131,11 @@ impl idl::InOrderDumpAgentImpl for Server {
         _: &RecvMessage,
         index: u8,
     ) -> Result<DumpArea, RequestError<DumpAgentError>> {
-        noted(self.jefe.get_dump_area(index))
+        traced(self.jefe.get_dump_area(index))
     }
 
     fn initialize_dump(&mut self, _: &RecvMessage) -> Result<(), RequestError<DumpAgentError>> {
-        noted(self.jefe.claim_dump_area().map(|_| ()))
+        traced(self.jefe.claim_dump_area().map(|_| ()))
     }
 
     fn add_dump_segment(
@@ -142,11 +146,11 @@ impl idl::InOrderDumpAgentImpl for Server {
     ) -> Result<(), RequestError<DumpAgentError>> {
         ringbuf_entry!(Trace::Segment { address, length });
         let segment = DumpSegmentHeader { address, length };
-        noted(self.with_area(0, |area| area.add_segment(segment)))
+        traced(self.with_area(0, |area| area.add_segment(segment)))
     }
 
     fn take_dump(&mut self, _: &RecvMessage) -> Result<(), RequestError<DumpAgentError>> {
-        noted(Err(DumpAgentError::NotSupported))
+        traced(Err(DumpAgentError::NotSupported))
     }
 
     fn dump_task(
@@ -155,7 +159,7 @@ impl idl::InOrderDumpAgentImpl for Server {
         task_index: u32,
     ) -> Result<u8, RequestError<DumpAgentError>> {
         ringbuf_entry!(Trace::DumpTask(task_index));
-        noted(self.jefe.dump_task(task_index))
+        traced(self.jefe.dump_task(task_index))
     }
 
     fn dump_task_region(
@@ -166,7 +170,7 @@ impl idl::InOrderDumpAgentImpl for Server {
         length: u32,
     ) -> Result<u8, RequestError<DumpAgentError>> {
         ringbuf_entry!(Trace::DumpTask(task_index));
-        noted(self.jefe.dump_task_region(task_index, start, length))
+        traced(self.jefe.dump_task_region(task_index, start, length))
     }
 
     fn reinitialize_dump_from(
@@ -174,7 +178,7 @@ impl idl::InOrderDumpAgentImpl for Server {
         _: &RecvMessage,
         index: u8,
     ) -> Result<(), RequestError<DumpAgentError>> {
-        noted(self.jefe.reinitialize_dump_from(index))
+        traced(self.jefe.reinitialize_dump_from(index))
     }
 }
 

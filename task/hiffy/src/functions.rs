@@ -1,8 +1,8 @@
-//! What programs can call.
+//! The functions that programs can call.
 //!
-//! Arguments are on the stack, the last on top; for the sending functions: task index, operation, the bytes of the
-//! message, how many they are, the size of the reply, and the sizes of the leases. The result is the reply, then what
-//! the server wrote to a lease.
+//! Arguments are on the stack, the last on top. Those of the functions that send are: index of the
+//! task, operation, the bytes of the message, their number, the size of the reply, the sizes of the
+//! leases. The result is the reply, then the content of a lease that the server can write.
 
 use hif::{Failure, Fault, Function};
 use hubris_num_tasks::{NUM_TASKS, Task};
@@ -14,24 +14,25 @@ const MESSAGE: usize = 32;
 /// Longest sleep, in milliseconds.
 const SLEEP: u32 = 100;
 
-/// Bytes of a message, one by one on the stack.
-pub struct Buffer(
-    #[allow(dead_code, reason = "for debuggers, who show it as an array of bytes")] u8,
-);
+/// The bytes of a message, each an element of the stack.
+pub struct Buffer(#[allow(dead_code, reason = "debuggers show it as an array of bytes")] u8);
 
-/// Names, arguments and errors of the functions, in the order of [`FUNCTIONS`]. For debuggers; there is no value of it.
+/// Names, arguments and errors of the functions, in the order of [`FUNCTIONS`]. Only its type is
+/// used, by debuggers.
 #[allow(dead_code, reason = "read through DWARF")]
 pub enum Functions {
-    /// Milliseconds, 1 to 100.
+    /// How many milliseconds, 1 to 100.
     Sleep(u16, u32),
     /// Task, operation, message, reply size.
     Send((Task, u16, Buffer, usize), u32),
-    /// As `Send`, and the size of a lease of what the debugger wrote to `HIFFY_DATA`.
+    /// As `Send`, and the size of a lease that the server can read: what the debugger has written
+    /// to `HIFFY_DATA`.
     SendLeaseRead((Task, u16, Buffer, usize, usize), u32),
-    /// As `Send`, and the sizes of a lease to be written and of one to be read; in the message the one to be read
-    /// comes first.
+    /// As `Send`, and the sizes of a lease that the server can write and of one that it can read.
+    /// The message has the one for reading first.
     SendLeaseReadWrite((Task, u16, Buffer, usize, usize, usize), u32),
-    /// As `Send`, and the size of a lease to be written, which follows the reply.
+    /// As `Send`, and the size of a lease that the server can write. Its content follows the reply
+    /// in the result.
     SendLeaseWrite((Task, u16, Buffer, usize, usize), u32),
 }
 
@@ -56,7 +57,7 @@ fn sleep(stack: &[Option<u32>], _: &[u8], _: &mut [u8]) -> Result<usize, Failure
     }
 }
 
-/// A message as it is on the stack, with `N` sizes of leases behind it.
+/// A message that was on the stack, with the sizes of `N` leases.
 struct Call<const N: usize> {
     task: TaskId,
     operation: u16,
@@ -106,7 +107,7 @@ impl<const N: usize> Call<N> {
         })
     }
 
-    /// Sends it. A response code other than 0 is the function's error.
+    /// Sends it. A response code other than 0 becomes the error of the function.
     fn send(&self, reply: &mut [u8], leases: &[Lease<'_>]) -> Result<(), Failure> {
         let message = self.message.get(..self.length).unwrap_or(&[]);
         match sys_send(self.task, self.operation, message, reply, leases).0 {
@@ -116,14 +117,14 @@ impl<const N: usize> Call<N> {
     }
 }
 
-/// The start of `room` for the reply, and as much as is wanted behind it for a lease.
+/// Divides `room`: `reply` bytes for the reply, then `lease` bytes for a lease.
 fn divide(room: &mut [u8], reply: usize, lease: usize) -> Result<(&mut [u8], &mut [u8]), Failure> {
     let outside = Failure::Fault(Fault::AccessOutOfBounds);
     let (reply, rest) = room.split_at_mut_checked(reply).ok_or(outside)?;
     Ok((reply, rest.get_mut(..lease).ok_or(outside)?))
 }
 
-/// As much of the debugger's data as is wanted.
+/// The first `lease` bytes of the debugger's data.
 fn data_for(data: &[u8], lease: usize) -> Result<&[u8], Failure> {
     data.get(..lease)
         .ok_or(Failure::Fault(Fault::AccessOutOfBounds))

@@ -1,20 +1,21 @@
 //! Executor of HIF programs: what `humility hiffy` calls interfaces through.
 //!
-//! A debugger cannot send messages, but it can write memory. It waits until [`HIFFY_READY`] is 1, writes a program to
-//! [`HIFFY_TEXT`] and read-only data to [`HIFFY_DATA`], and sets [`HIFFY_KICK`]. This task looks at the kick whenever
-//! its timer fires, runs the program, and counts it in [`HIFFY_REQUESTS`] or, with the reason in [`HIFFY_FAILURE`], in
-//! [`HIFFY_ERRORS`]; results are in [`HIFFY_RSTACK`]. The functions that a program can call are in `functions`, and
-//! [`HIFFY_FUNCTIONS`] tells the debugger their numbers, arguments and errors through DWARF.
+//! A debugger cannot send messages, but it can write memory. It waits until [`HIFFY_READY`] is 1,
+//! writes a program to [`HIFFY_TEXT`] and read-only data to [`HIFFY_DATA`], and sets
+//! [`HIFFY_KICK`]. This task polls the kick by its timer, runs the program, and counts it in
+//! [`HIFFY_REQUESTS`] or, with the reason in [`HIFFY_FAILURE`], in [`HIFFY_ERRORS`]; results are in
+//! [`HIFFY_RSTACK`]. The functions that a program can call are in module `functions`. The debugger
+//! finds their numbers, arguments and errors in the DWARF type of [`HIFFY_FUNCTIONS`].
 //!
-//! The task serves nobody and its priority should be just above idle's: a program can then delay nothing that matters,
-//! and one that does not end is ended after [`OPERATIONS`].
+//! The task is no server, and its priority should be just above that of idle, so that a program
+//! delays no other task. One that does not end is ended after [`OPERATIONS`].
 //!
-//! A program may send anything to any task, which is its purpose. Leave this task out of a system whose debug port is
-//! in reach of those who should not.
+//! A program may send any message to any task: that is its purpose. Leave this task out of a system
+//! whose debug port is accessible to people who must not do that.
 //!
-//! `unsafe` for the memory that a debugger writes behind the compiler's back.
+//! `unsafe` is used for the memory that a debugger writes without the compiler's knowledge.
 //!
-//! Interface: hubris-interface section 10.5, humility section 9.
+//! Names and types of the statics are those of Hubris' `hiffy`.
 
 #![no_std]
 #![no_main]
@@ -37,7 +38,7 @@ use userlib::hl;
 #[unsafe(no_mangle)]
 #[used]
 static mut HIFFY_TEXT: [u8; 2048] = [0; 2048];
-/// Read-only data for functions that lend some.
+/// Read-only data, for functions that lend it to a server.
 #[unsafe(no_mangle)]
 #[used]
 static mut HIFFY_DATA: [u8; 2048] = [0; 2048];
@@ -45,31 +46,31 @@ static mut HIFFY_DATA: [u8; 2048] = [0; 2048];
 #[unsafe(no_mangle)]
 #[used]
 static mut HIFFY_RSTACK: [u8; 2048] = [0; 2048];
-/// Room for the result of one function.
+/// Buffer for the result of one function.
 #[unsafe(no_mangle)]
 #[used]
 static HIFFY_SCRATCH: StaticCell<[u8; 512]> = StaticCell::new([0; 512]);
-/// Programs that ran to their end.
+/// How many programs ran to their end.
 #[unsafe(no_mangle)]
 #[used]
 static HIFFY_REQUESTS: AtomicU32 = AtomicU32::new(0);
-/// Programs that did not.
+/// How many programs failed.
 #[unsafe(no_mangle)]
 #[used]
 static HIFFY_ERRORS: AtomicU32 = AtomicU32::new(0);
-/// 1: there is a program.
+/// 1: there is a program to run.
 #[unsafe(no_mangle)]
 #[used]
 static HIFFY_KICK: AtomicU32 = AtomicU32::new(0);
-/// 1: a debugger may write.
+/// 1: a debugger may write the program.
 #[unsafe(no_mangle)]
 #[used]
 static HIFFY_READY: AtomicU32 = AtomicU32::new(0);
-/// Why the last program did not run to its end.
+/// Why the last program that failed did.
 #[unsafe(no_mangle)]
 #[used]
 static mut HIFFY_FAILURE: Option<Failure> = None;
-/// The protocol's version; a debugger compares the first two.
+/// The version of the protocol; a debugger compares the first two parts.
 #[unsafe(no_mangle)]
 #[used]
 static HIFFY_VERSION_MAJOR: AtomicU32 = AtomicU32::new(hif::HIF_VERSION_MAJOR);
@@ -81,17 +82,17 @@ static HIFFY_VERSION_MINOR: AtomicU32 = AtomicU32::new(hif::HIF_VERSION_MINOR);
 #[unsafe(no_mangle)]
 #[used]
 static HIFFY_VERSION_PATCH: AtomicU32 = AtomicU32::new(hif::HIF_VERSION_PATCH);
-/// Not for its value, which is always `None`, but for its type.
+/// Only its type is used, by debuggers; its value is always `None`.
 #[unsafe(no_mangle)]
 #[used]
 static HIFFY_FUNCTIONS: Option<&Functions> = None;
 
-/// Longest wait between two looks at the kick, and that after a kick, milliseconds.
+/// Longest interval between two polls of the kick, and the one after a kick, in milliseconds.
 const SLOW: u64 = 250;
 const FAST: u64 = 1;
-/// After so many looks in vain the wait is ten times as long.
-const PATIENCE: u32 = 10;
-/// Operations after which a program is taken for one that does not end.
+/// After this many polls without a kick the interval becomes ten times as long.
+const IDLE_POLLS: u32 = 10;
+/// How many operations a program may run, so that one that does not end is ended.
 const OPERATIONS: u32 = 1_000_000;
 
 #[derive(Copy, Clone, PartialEq, counters::Count)]
@@ -118,7 +119,7 @@ fn main() -> ! {
         HIFFY_READY.store(0, Ordering::SeqCst);
         if HIFFY_KICK.load(Ordering::SeqCst) == 0 {
             idle += 1;
-            if idle >= PATIENCE {
+            if idle >= IDLE_POLLS {
                 wait = wait.saturating_mul(10).min(SLOW);
                 idle = 0;
             }
@@ -135,8 +136,8 @@ fn main() -> ! {
             Err(failure) => {
                 ringbuf_entry!(Trace::Failure(failure));
                 let place = &raw mut HIFFY_FAILURE;
-                // SAFETY: a static of this task, which has one thread and no reference to it. Volatile, because it is
-                // a debugger that reads it.
+                // SAFETY: a static of this task, which has one thread and no reference to it.
+                // Volatile, because only a debugger reads it.
                 unsafe { place.write_volatile(Some(failure)) };
                 HIFFY_ERRORS.fetch_add(1, Ordering::SeqCst);
             }
@@ -146,9 +147,10 @@ fn main() -> ! {
 
 /// Runs the program that a debugger has written.
 fn run() -> Result<(), Failure> {
-    // SAFETY: three statics of this task, which has one thread; this function is not entered twice at a time and is the
-    // only one that makes references to them. A debugger writes while the task sleeps, which is not in here. What
-    // it wrote is what is read: `black_box` hides from the compiler that nothing in this program writes the first two.
+    // SAFETY: three statics of this task, which has one thread; this function is not entered twice
+    // at a time and is the only one that makes references to them. A debugger writes only while the
+    // task sleeps, so not during this function. `black_box`: the compiler must not assume that the
+    // first two have their initial values because no code writes them.
     let (text, data, rstack) = unsafe {
         (
             &*black_box(&raw const HIFFY_TEXT),
@@ -173,7 +175,8 @@ fn run() -> Result<(), Failure> {
             Ok(())
         },
     );
-    // The results are for the debugger, so they have to be in memory now.
+    // The debugger reads the results from memory, so the compiler must not keep them elsewhere or
+    // leave them out.
     black_box(rstack);
     result
 }

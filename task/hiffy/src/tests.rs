@@ -1,9 +1,10 @@
-//! The one function of a test image: run a case.
+//! The function that programs can call in a test image: run a case.
 //!
-//! The task in slot `suite` is asked to run the case and answers before it does; the task in slot `runner` sees how it
-//! ends, by the suite's word or by its fault, and is asked until it knows.
+//! The task in slot `suite` is asked to run the case, and replies before it does. The task in slot
+//! `runner` learns how the case ends, by a message of the suite or by its fault, and is polled
+//! until it has.
 //!
-//! Interface: hubris-interface section 10.6.
+//! Operations and their numbers are those of Hubris' test suite.
 
 use hif::{Failure, Fault, Function};
 use userlib::{hl, sys_send, task_slot};
@@ -11,20 +12,21 @@ use userlib::{hl, sys_send, task_slot};
 task_slot!(SUITE, suite);
 task_slot!(RUNNER, runner);
 
-/// Operation of the suite: run this case (a word).
+/// Operation of the suite: run the case with this number (a word).
 const RUN_CASE: u16 = 3;
-/// Operation of the runner: how did it end (a word)?
+/// Operation of the runner: returns how the case has ended (a word).
 const TEST_RESULT: u16 = 0xffff;
-/// Its answer while it has not.
+/// The runner's reply while the case has not ended.
 const NOT_DONE: u32 = 3;
-/// How often it is asked, and how long to wait before each time, in milliseconds.
-const QUESTIONS: u32 = 1_000;
-const WAIT: u64 = 10;
+/// How often the runner is polled, and the interval, in milliseconds.
+const POLLS: u32 = 1_000;
+const INTERVAL: u64 = 10;
 
-/// Names, arguments and errors of the functions, in the order of [`FUNCTIONS`]. For debuggers; there is no value of it.
+/// Names, arguments and errors of the functions, in the order of [`FUNCTIONS`]. Only its type is
+/// used, by debuggers.
 #[allow(dead_code, reason = "read through DWARF")]
 pub enum Functions {
-    /// The number of a case. The result is a word: 0 it failed, 1 it passed.
+    /// The number of a case. The result is a word: 0 if the case failed, 1 if it passed.
     RunTest(usize, u32),
 }
 
@@ -42,8 +44,8 @@ fn run_test(stack: &[Option<u32>], _: &[u8], out: &mut [u8]) -> Result<usize, Fa
         code => return Err(Failure::FunctionError(code)),
     }
     let mut result = [0; 4];
-    for _ in 0..QUESTIONS {
-        hl::sleep_for(WAIT);
+    for _ in 0..POLLS {
+        hl::sleep_for(INTERVAL);
         let runner = RUNNER.get_task_id();
         match sys_send(runner, TEST_RESULT, &[], &mut result, &[]) {
             (0, 4) if u32::from_le_bytes(result) == NOT_DONE => {}

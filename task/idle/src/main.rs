@@ -1,13 +1,13 @@
-//! The task that runs when no other does.
+//! The idle task: runs when no other task can.
 //!
-//! The kernel needs something to run at all times. This is the least important task of every application; it puts the
-//! processor to sleep until the next interrupt, again and again. It never receives, never sends, never returns. It keeps
-//! no trace: there is nothing to tell.
+//! The kernel needs a task that can run at all times. This is the least important task of every
+//! application: in a loop, it puts the processor to sleep until the next interrupt. It makes no
+//! system call and has no ring buffer, because there is nothing to trace.
 
 #![no_std]
 #![no_main]
 
-// For the entry point and the panic handler.
+// Linked for its entry point and panic handler.
 use userlib as _;
 
 #[unsafe(export_name = "main")]

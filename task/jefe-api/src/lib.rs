@@ -1,12 +1,12 @@
 //! Client of the supervisor: IPC and types.
 //!
-//! Operations 1 to 13 are Hubris', in its order (hubris-interface section
-//! 10.1), so that what talks to an upstream `jefe` talks to this one. Operation
-//! 14, [`Jefe::emergency_done`], is the flight recorder's.
+//! Operations 1 to 13 are those of Hubris' `jefe`, in its order: a client of an upstream `jefe`
+//! works with this one, too. Operation 14, [`Jefe::emergency_done`], is ours, for the crash
+//! recorder.
 //!
-//! Any task may name `jefe` in its `task-slots`: the supervisor is more
-//! important than everyone, so a call always goes uphill. Which operations a
-//! task may use is configured there, in `allowed-callers`.
+//! Any task may name `jefe` in its `task-slots`: the supervisor is more important than every other
+//! task, so a call always goes uphill. Which tasks may use which operations is configured in the
+//! supervisor's `allowed-callers`.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -32,8 +32,8 @@ impl Jefe {
     /// Has the supervisor restart the calling task.
     pub fn restart_me(&self) -> ! {
         loop {
-            // Does not return where the supervisor does its part: the restart
-            // ends this life of the task while it waits for the answer.
+            // Does not return: the supervisor restarts the task while it waits for the reply. The
+            // loop is for a supervisor that does not.
             self.restart_me_raw();
         }
     }

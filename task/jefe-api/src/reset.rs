@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 pub enum ResetReason {
     /// Power was applied.
     PowerOn,
-    /// The reset pin.
+    /// The reset pin was asserted.
     Pin,
-    /// The system asked for it.
+    /// Software requested it.
     SystemCall,
     /// The supply was too low.
     Brownout,
-    /// A watchdog clocked by the system.
+    /// A watchdog that runs from the system's clock.
     SystemWatchdog,
-    /// A watchdog with a clock of its own.
+    /// A watchdog with its own clock.
     IndependentWatchdog,
     /// An illegal entry into a low-power mode.
     LowPowerSecurity,
     /// Wake-up from standby.
     ExitStandby,
-    /// The chip's own code.
+    /// Another cause, by the chip's code for it.
     Other(u32),
-    /// Nobody said.
+    /// The cause is not known: no task has set it.
     Unknown,
 }

@@ -1,8 +1,9 @@
-//! Dumps of tasks into areas of memory: `humpty` on the kernel's interface.
+//! Dumps tasks into areas of memory: crate `humpty` on the kernel's interface.
 //!
-//! A task that has faulted is dumped before it is restarted: its entry in the kernel's table, then all memory that it
-//! can write. What is in extern regions of this task, areas above all, is left out. A dump that finds no room is not made,
-//! so the first ones are kept until somebody has read them and says so.
+//! A task that has faulted is dumped before it is restarted: its entry in the kernel's task table,
+//! then all memory that it can write. Extern regions that this task has too are left out: they hold
+//! the areas themselves. A dump for which no area is free is not made, so the first dumps are kept
+//! until a dump agent has read them and reinitialises the areas.
 
 use hubris_num_tasks::NUM_TASKS;
 use humpty::{
@@ -13,10 +14,10 @@ use userlib::{TaskDumpRegion, kipc, sys_get_timer};
 
 use crate::config;
 
-/// A task's entry, and the regions of which a task has eight at most.
+/// A task's entry in the task table, and the regions that a task has, at most eight.
 const MAX_SEGMENTS: usize = 9;
 
-/// How many regions areas are made of.
+/// How many regions are divided into areas.
 const REGIONS: usize = config::DUMP_REGIONS.len();
 
 /// The areas.
@@ -38,11 +39,12 @@ impl Source for Memory {
 }
 
 impl Dumps {
-    /// Areas that are all free. To be called once.
+    /// Initialises all areas: they are free. To be called once.
     pub fn new() -> Self {
         let memory = config::DUMP_REGIONS.map(|region| {
-            // SAFETY: the build maps these regions, which are memory aligned to pages, into this task for reading and
-            // writing. Who else has them, as the dump agent does, accesses them through the same type.
+            // SAFETY: the build maps these regions, which are memory aligned to pages, into this
+            // task for reading and writing. The dump agent, the only other task that has them,
+            // accesses them through the same type.
             (region.address, unsafe { extern_words(region) })
         });
         let mut areas = Areas::new(&config::DUMP_REGIONS, Words::new(memory));
@@ -124,7 +126,7 @@ impl Dumps {
     }
 }
 
-/// A task that the kernel gives out memory of.
+/// The index of a task whose memory the kernel gives out: any but the supervisor.
 fn other_task(task: u32) -> Result<usize, DumpAgentError> {
     match task as usize {
         0 => Err(DumpAgentError::NotSupported),
@@ -145,7 +147,7 @@ fn is_shared_with_us(region: &TaskDumpRegion) -> bool {
         .any(|(address, size)| region.base.wrapping_sub(*address) < *size)
 }
 
-/// Is the segment in the task's entry, or in regions of it without a gap?
+/// Does the segment lie in the task's entry, or in its regions without a gap?
 fn is_covered(task: usize, segment: DumpSegmentHeader) -> bool {
     let Some(end) = segment.address.checked_add(segment.length) else {
         return false;

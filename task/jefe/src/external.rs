@@ -1,9 +1,9 @@
-//! The debugger's way to control tasks.
+//! Control of tasks by a debugger, through words in memory.
 //!
-//! A debugger writes a request and the index of a task, then a one to the kick
-//! word, and waits for one of the counters to change (`humility jefe`,
-//! hubris-interface section 10.2). The words are looked at whenever the
-//! supervisor handles a notification, so it takes a tick of its timer at most.
+//! A debugger writes a request and the index of a task, then a one to the kick word, and waits for
+//! one of the counters to change; `humility jefe` does so. Names and meaning of the words are
+//! upstream's. The supervisor polls them whenever it handles a notification, so a request waits for
+//! one interval of its timer at most; in an emergency it waits for ever.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -17,36 +17,36 @@ use crate::{Server, Trace};
 pub enum Request {
     /// Nothing.
     None = 0,
-    /// Restart the task; it stays held if it is.
+    /// Restart the task; if it is held it stays so.
     Start = 1,
-    /// Leave the task down at its next fault.
+    /// Hold the task: leave it faulted at its next fault.
     Hold = 2,
-    /// Restart the task at its faults, and now if it is down.
+    /// End the hold: restart the task at its faults, and now if it is down.
     Release = 3,
-    /// Fault the task and leave it down.
+    /// Fault the task and hold it.
     Fault = 4,
 }
 
 /// One: the words below are in use.
 #[unsafe(no_mangle)]
 pub static JEFE_EXTERNAL_READY: AtomicU32 = AtomicU32::new(0);
-/// A [`Request`].
+/// The number of a [`Request`].
 #[unsafe(no_mangle)]
 pub static JEFE_EXTERNAL_REQUEST: AtomicU32 = AtomicU32::new(0);
-/// The task it is about.
+/// The index of the task that the request is for.
 #[unsafe(no_mangle)]
 pub static JEFE_EXTERNAL_TASKINDEX: AtomicU32 = AtomicU32::new(0);
 /// One: there is a request.
 #[unsafe(no_mangle)]
 pub static JEFE_EXTERNAL_KICK: AtomicU32 = AtomicU32::new(0);
-/// Requests that were carried out.
+/// How many requests were carried out.
 #[unsafe(no_mangle)]
 pub static JEFE_EXTERNAL_REQUESTS: AtomicU32 = AtomicU32::new(0);
-/// Requests that were not.
+/// How many requests were not carried out.
 #[unsafe(no_mangle)]
 pub static JEFE_EXTERNAL_ERRORS: AtomicU32 = AtomicU32::new(0);
 
-/// Says that requests are looked at.
+/// Tells debuggers that requests are polled.
 pub fn set_ready() {
     JEFE_EXTERNAL_READY.store(1, Ordering::SeqCst);
 }
@@ -67,7 +67,7 @@ pub fn check(server: &mut Server, now: u64) {
     counter.fetch_add(1, Ordering::SeqCst);
 }
 
-/// `None`: the request does not exist, or not for this task.
+/// `None` if the request does not exist, or not for this task.
 fn carry_out(server: &mut Server, request: u32, task: usize, now: u64) -> Option<()> {
     let request = Request::from_u32(request)?;
     // The supervisor does not control itself.
@@ -79,7 +79,7 @@ fn carry_out(server: &mut Server, request: u32, task: usize, now: u64) -> Option
         Request::Hold => health.hold(),
         Request::Release => {
             let is_down = health.release();
-            server.crash.forgive(task);
+            server.crashes.forget_series(task);
             if is_down {
                 server.restart(task, now);
             }

@@ -1,12 +1,12 @@
-//! The restart policy, apart from the task that follows it.
+//! The restart policy: when a task that has faulted is restarted.
 //!
-//! A task that faults is restarted, at once if it has run for a while, and
-//! otherwise as late as needed that no task is restarted more often than each
-//! [`MIN_RUN`] milliseconds: a task that fails right after its start must not
-//! keep the processor from the others. A task can be held instead: it then
-//! stays as it is when it faults, until it is released.
+//! A library, so that it is tested on a host; the task in `main.rs` carries it out.
 //!
-//! Figures and behaviour are upstream's (hubris-interface section 10.1).
+//! A task that faults is restarted: at once if it has run for [`MIN_RUN`] milliseconds, else when
+//! these are over. A task that fails right after its start must not take the processor from the
+//! others. A task can be held instead: it then stays faulted until it is released.
+//!
+//! Times and behaviour are those of upstream's `jefe`.
 
 #![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
@@ -14,8 +14,8 @@
 /// A task is restarted at most once in this many milliseconds.
 pub const MIN_RUN: u64 = 50;
 
-/// Milliseconds between fault and restart at least, where other tasks are told about the fault: the time they have
-/// to look at the corpse.
+/// A restart comes at least this many milliseconds after the fault if other tasks are notified of
+/// it, so that they can read the state of the faulted task.
 pub const MIN_DOWN: u64 = 5;
 
 /// What the supervisor knows about one task.
@@ -28,19 +28,19 @@ pub struct Health {
 /// Why a fault leaves a task down.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum Hold {
-    /// The application or a debugger asked for it.
+    /// The application or a debugger has asked for it.
     Asked,
-    /// The same fault came again and again.
+    /// The task is in a crash loop.
     CrashLoop,
 }
 
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 enum State {
-    /// Not known to be faulted; started at this time.
+    /// Not faulted, as far as is known; started at this time.
     Running { since: u64 },
     /// Faulted, to be restarted at this time.
     Waiting { until: u64 },
-    /// Faulted, to be left alone.
+    /// Faulted, and not to be restarted.
     Down,
 }
 
@@ -51,7 +51,7 @@ pub enum Verdict {
     Restart,
     /// Restart it when [`Health::is_due`].
     Wait,
-    /// Leave it alone.
+    /// Leave it faulted.
     Leave,
 }
 
@@ -65,19 +65,19 @@ impl Health {
         }
     }
 
-    /// Is its fault a new one, or was it judged already?
+    /// Does it run? If not, its fault was handled already.
     #[must_use]
     pub fn is_running(&self) -> bool {
         matches!(self.state, State::Running { .. })
     }
 
-    /// Would a fault leave it down, for a human to look at?
+    /// Is it held? Then a fault leaves it down.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.held.is_some()
     }
 
-    /// When it was started, if it is not known to be faulted.
+    /// When it was started; `None` if it is faulted or stopped.
     #[must_use]
     pub fn running_since(&self) -> Option<u64> {
         match self.state {
@@ -86,10 +86,9 @@ impl Health {
         }
     }
 
-    /// Judges a new fault. `observed`: are other tasks told about it?
+    /// Decides about a new fault. `observed`: are other tasks notified of it?
     ///
-    /// After [`Verdict::Restart`] the caller restarts the task and says so by
-    /// [`Health::started`].
+    /// After [`Verdict::Restart`] the caller restarts the task and calls [`Health::started`].
     pub fn fault(&mut self, now: u64, observed: bool) -> Verdict {
         let State::Running { since } = self.state else {
             return Verdict::Leave;
@@ -109,9 +108,10 @@ impl Health {
         Verdict::Wait
     }
 
-    /// Judges a new fault of the least important task, without which there may be nothing to run: it is never made to
-    /// wait. It keeps the processor from nobody, as everybody else comes first.
-    pub fn fault_of_last(&mut self) -> Verdict {
+    /// Decides about a new fault of the least important task. It never waits: without it there may
+    /// be no task that can run, which the kernel treats as a failure. It takes the processor from
+    /// no other task.
+    pub fn fault_of_least_important(&mut self) -> Verdict {
         if self.held.is_some() || !self.is_running() {
             self.state = State::Down;
             return Verdict::Leave;
@@ -119,24 +119,23 @@ impl Health {
         Verdict::Restart
     }
 
-    /// Leaves it down, because the same fault came again and again: until it is
-    /// released.
-    pub fn break_loop(&mut self) {
+    /// Leaves it down because it is in a crash loop, until it is released.
+    pub fn hold_in_loop(&mut self) {
         self.held = Some(Hold::CrashLoop);
         self.state = State::Down;
     }
 
-    /// It was stopped, and is to be started at this time.
+    /// Notes that it was stopped, and is to be started at `until`.
     pub fn start_later(&mut self, until: u64) {
         self.state = State::Waiting { until };
     }
 
-    /// Takes the task out of the policy: it stays down until it is started.
+    /// Leaves it down, without a hold, until it is started.
     pub fn leave_down(&mut self) {
         self.state = State::Down;
     }
 
-    /// When it is to be restarted, if it is.
+    /// When it is to be restarted; `None` if it is not.
     #[must_use]
     pub fn restart_at(&self) -> Option<u64> {
         match self.state {
@@ -151,19 +150,18 @@ impl Health {
         self.restart_at().is_some_and(|until| until <= now)
     }
 
-    /// It was restarted.
+    /// Notes that it was restarted.
     pub fn started(&mut self, now: u64) {
         self.state = State::Running { since: now };
     }
 
-    /// From now on its faults leave it down. One that waits for its restart is
-    /// restarted all the same.
+    /// Holds it: its next fault leaves it down. A restart that it waits for takes place all the
+    /// same.
     pub fn hold(&mut self) {
         self.held = Some(Hold::Asked);
     }
 
-    /// From now on its faults restart it. If it is down, that is to be done
-    /// now: returns `true`.
+    /// Ends the hold. Returns `true` if it is down: then it has to be restarted now.
     #[must_use]
     pub fn release(&mut self) -> bool {
         self.held = None;
@@ -210,21 +208,21 @@ mod tests {
     }
 
     #[test]
-    fn the_last_task_never_waits() {
+    fn the_least_important_task_never_waits() {
         let mut health = Health::new(false);
         for now in 0..100 {
-            assert_eq!(health.fault_of_last(), Verdict::Restart);
+            assert_eq!(health.fault_of_least_important(), Verdict::Restart);
             health.started(now);
         }
-        health.break_loop();
-        assert_eq!(health.fault_of_last(), Verdict::Leave);
+        health.hold_in_loop();
+        assert_eq!(health.fault_of_least_important(), Verdict::Leave);
         let mut held = Health::new(true);
-        assert_eq!(held.fault_of_last(), Verdict::Leave);
+        assert_eq!(held.fault_of_least_important(), Verdict::Leave);
         assert!(!held.is_running());
     }
 
     #[test]
-    fn observers_get_their_time() {
+    fn a_fault_that_others_observe_waits_for_them() {
         let mut health = Health::new(false);
         assert_eq!(health.fault(MIN_RUN, true), Verdict::Wait);
         assert_eq!(health.restart_at(), Some(MIN_RUN + MIN_DOWN));
@@ -243,9 +241,9 @@ mod tests {
 
     /// REQ: X6
     #[test]
-    fn a_crash_loop_ends_when_it_is_broken() {
+    fn a_task_in_a_crash_loop_is_held() {
         let mut health = Health::new(false);
-        health.break_loop();
+        health.hold_in_loop();
         assert!(health.is_held() && !health.is_running());
         assert_eq!((health.restart_at(), health.running_since()), (None, None));
         assert_eq!(health.fault(5, false), Verdict::Leave);
@@ -256,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_can_be_put_off() {
+    fn a_start_can_be_delayed() {
         let mut health = Health::new(false);
         health.start_later(500);
         assert!(!health.is_due(499) && health.is_due(500));
@@ -264,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_judged_once() {
+    fn a_fault_is_handled_once() {
         let mut health = Health::new(false);
         assert_eq!(health.fault(0, false), Verdict::Wait);
         assert_eq!(health.fault(1, false), Verdict::Leave);

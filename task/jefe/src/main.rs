@@ -1,51 +1,68 @@
-//! The supervisor: restarts tasks, and calls the flight recorder.
+//! The supervisor: restarts tasks, and calls the crash recorder.
 //!
-//! The kernel posts a notification when a task has faulted. The supervisor
-//! finds out which, and what a fault of that task means:
+//! The kernel posts a notification when a task has faulted. The supervisor finds the task and asks
+//! three questions. The answers are functions of `crashlog_supervisor`
+//! (`lib/crashlog-supervisor/src`), but for one, which is this crate's:
 //!
-//! * An *oops*: the fault goes to the recorder as a note in retained RAM, and
-//!   the task is restarted, not too often (the policy is in the library of
-//!   this crate).
-//! * A *panic*: nothing is restarted but the recorder, at its emergency entry,
-//!   with the hardware watchdog running; when it is done, or its time is up,
-//!   the system is reset. The sequence is [`crashlog_supervisor`]'s.
+//! | question | function | file |
+//! |---|---|---|
+//! | What does this fault mean? | `Supervisor::handle_fault` | `disposition.rs` |
+//! | Is it a crash loop? | `Limits::count` | `loops.rs` |
+//! | When does it restart? A task: | `Health::fault` | `task/jefe/src/lib.rs` |
+//! | The system: | `EmergencySequence::deadline` | `emergency/sequence.rs` |
 //!
-//! Where app.toml names no recorder there are only restarts, as in upstream's
-//! supervisor (module `no_recorder`).
+//! A fault that restarts one task is an *oops*: it is described in retained RAM for the recorder,
+//! and the task is restarted. A fault that resets the system is a *panic*, and begins an emergency:
 //!
-//! While there is an emergency the supervisor restarts no other task and
-//! obeys no debugger: nothing may come between the crash and its record.
+//! | step | function | file |
+//! |---|---|---|
+//! | The hardware watchdog is armed. | `Supervisor::arm_watchdog_once` | `watchdog.rs` |
+//! | The crash is described in retained RAM. | `capture` | `capture.rs` |
+//! | The recorder is restarted, at its emergency entry. | `Supervisor::carry_out` | `emergency.rs` |
+//! | It is done or its time is up: the system is reset. | `Supervisor::carry_out` | `emergency.rs` |
 //!
-//! # Who is asked for what
+//! During an emergency no other task is restarted and no request of a debugger is carried out:
+//! whatever else ran would delay the emergency write.
 //!
-//! The supervisor is task 0, more important than all others. It sends to the
-//! kernel alone, which always answers at once; it never sends to a task, so
-//! that no task can block it. Tasks send to it by the operations of
-//! `idl/jefe.idol`, whose callers app.toml can restrict.
+//! Where app.toml names no recorder there are only restarts, as in upstream's supervisor (module
+//! `no_recorder`).
 //!
-//! With the feature `dump` a task that faults is also dumped into areas of
-//! memory, for the dump agent and a debugger behind it, before it is restarted
-//! (module `dump`).
+//! # Configuration
 //!
-//! Its own fault is the kernel's to handle.
+//! `build.rs` reads `[tasks.jefe.config]` and generates module `config`. The table `crash` in it is
+//! checked, against the application, by `crashlog_supervisor::tables`
+//! (`lib/crashlog-supervisor/src/tables.rs`) and becomes the constant `config::CRASH`. The region
+//! that is shared with the recorder is the extern region `crash` of this task.
+//!
+//! # Messages
+//!
+//! The supervisor is task 0, more important than all others. It sends to the kernel only, which
+//! always answers at once; it never sends to a task, so no task can block it. Tasks send to it by
+//! the operations of `idl/jefe.idol`, whose callers app.toml can restrict (module `server`). A
+//! debugger controls tasks through words in memory (module `external`).
+//!
+//! With the feature `dump` a task that faults is also dumped into areas of memory before it is
+//! restarted, for the dump agent and a debugger behind it (module `dump`).
+//!
+//! The kernel handles a fault of the supervisor itself (`sys/kern/src/fail.rs`).
 
 #![no_std]
 #![no_main]
 
-#[cfg_attr(not(recorder), path = "no_recorder.rs")]
-mod crash;
 #[cfg_attr(not(feature = "dump"), path = "no_dump.rs")]
 mod dump;
 mod external;
+#[cfg_attr(not(recorder), path = "no_recorder.rs")]
+mod recorder;
 mod server;
 
 use core::mem::MaybeUninit;
 
-use crash::Crash;
-use crashlog_supervisor::{Consequence, Disposition, Phase};
+use crashlog_supervisor::{Consequence, EmergencyState};
 use dump::Dumps;
 use hubris_num_tasks::NUM_TASKS;
 use idol_runtime::NotificationHandler;
+use recorder::CrashSupervisor;
 use ringbuf::{counted_ringbuf, ringbuf_entry};
 use static_cell::ClaimOnceCell;
 use task_jefe::{Health, Verdict};
@@ -55,34 +72,34 @@ use userlib::{
     sys_set_timer,
 };
 
-/// Milliseconds between two looks at the debugger's words.
+/// Milliseconds between two polls of the debugger's words.
 const TIMER_INTERVAL: u64 = 100;
 
 #[derive(Copy, Clone, PartialEq, counters::Count)]
 enum Trace {
     #[count(skip)]
     None,
-    /// A task faulted, for the n-th time in this boot.
+    /// A task faulted; `count`: how often in this boot.
     Fault { task: usize, count: usize },
-    /// A faulted task was dumped, from this area on.
+    /// A faulted task was dumped, into this area and those after it.
     #[cfg(feature = "dump")]
     Dumped { task: usize, area: u8 },
-    /// It was not, for this reason.
+    /// A faulted task was not dumped.
     #[cfg(feature = "dump")]
     NotDumped(#[count(children)] task_jefe_api::DumpAgentError),
     /// A task that faulted is left down.
     LeftDown { task: usize },
-    /// The same fault of a task came again and again: it is left down.
+    /// A task is left down because it is in a crash loop.
     CrashLoop { task: usize },
-    /// A task that took the system down again and again is started later.
+    /// A task that has reset the system repeatedly is started later.
     StartsLater { task: usize, until: u64 },
     /// A task was restarted.
     Restarted { task: usize },
     /// A task asked to be restarted.
     RestartMe { task: usize },
-    /// The emergency has come to this phase.
-    Emergency(Phase),
-    /// The recorder has ended with this outcome.
+    /// The emergency is in this state now.
+    Emergency(EmergencyState),
+    /// The recorder reports the end of the emergency write, with this outcome.
     EmergencyDone { outcome: u32 },
     /// A task asked for a reset of the system.
     ResetRequested { task: usize },
@@ -102,20 +119,20 @@ counted_ringbuf!(Trace, 32, Trace::None);
 
 /// The supervisor's state.
 struct Server {
-    /// The system state, whatever the application means by it.
+    /// The system state; its meaning is the application's.
     state: u32,
     reset_reason: ResetReason,
     tasks: [Health; NUM_TASKS],
     fault_counts: [usize; NUM_TASKS],
-    crash: Crash,
+    crashes: CrashSupervisor,
     dumps: Dumps,
-    /// The last phase of an emergency in the trace.
-    traced: Phase,
-    /// When to look at the debugger's words again.
-    next_look: u64,
+    /// The state of the emergency that was traced last.
+    traced: EmergencyState,
+    /// When to poll the debugger's words next.
+    next_poll: u64,
 }
 
-/// Named as upstream's, for those who look at it by name.
+/// Has upstream's name, by which debuggers read it.
 static JEFE_SERVER_IMPL: ClaimOnceCell<MaybeUninit<Server>> =
     ClaimOnceCell::new(MaybeUninit::uninit());
 
@@ -132,13 +149,13 @@ fn main() -> ! {
         reset_reason: ResetReason::Unknown,
         tasks,
         fault_counts: [0; NUM_TASKS],
-        crash: crash::new(),
+        crashes: recorder::new(),
         dumps: Dumps::new(),
-        traced: Phase::Normal,
-        next_look: TIMER_INTERVAL,
+        traced: EmergencyState::Inactive,
+        next_poll: TIMER_INTERVAL,
     });
     external::set_ready();
-    server.put_off_starts();
+    server.delay_starts();
     server.arm_timer();
 
     let mut incoming = [0; idl::INCOMING_SIZE];
@@ -155,31 +172,31 @@ impl NotificationHandler for Server {
     fn handle_notification(&mut self, bits: NotificationBits) {
         let now = sys_get_timer().now;
         if bits.check_notification_mask(notifications::FAULT_MASK) {
-            self.judge_faults(now);
+            self.handle_faults(now);
         }
-        self.crash.time(now);
-        self.trace_phase();
-        if !self.crash.in_emergency() {
+        self.crashes.check_deadline(now);
+        self.trace_emergency();
+        if !self.crashes.in_emergency() {
             external::check(self, now);
             self.restart_due(now);
             let tasks = &self.tasks;
-            self.crash
-                .look_for_health(now, |task| tasks.get(task)?.running_since());
+            self.crashes
+                .end_healthy_series(now, |task| tasks.get(task)?.running_since());
         }
-        while self.next_look <= now {
-            self.next_look += TIMER_INTERVAL;
+        while self.next_poll <= now {
+            self.next_poll += TIMER_INTERVAL;
         }
         self.arm_timer();
     }
 }
 
 impl Server {
-    /// Stops the tasks that took the system down again and again, before they
-    /// run for the first time; their timers start them.
-    fn put_off_starts(&mut self) {
+    /// Stops tasks that have reset the system repeatedly, before they run for the first time.
+    /// [`Self::restart_due`] starts them when their delay is over.
+    fn delay_starts(&mut self) {
         let now = sys_get_timer().now;
         for task in 1..NUM_TASKS {
-            let delay = self.crash.start_delay(task);
+            let delay = self.crashes.start_delay(task);
             let runs = || {
                 matches!(
                     kipc::read_task_status(task),
@@ -198,27 +215,24 @@ impl Server {
         }
     }
 
-    /// Finds the tasks that have faulted since the last time and does for each
-    /// what its fault means.
-    fn judge_faults(&mut self, now: u64) {
-        let mut news = false;
+    /// Finds the tasks that have faulted since the last call and handles each new fault.
+    fn handle_faults(&mut self, now: u64) {
+        let mut any_new = false;
         let mut first = 1;
         while let Some(task) = kipc::find_faulted_task(first) {
             let task = task.get();
             first = task + 1;
-            news |= self.judge_fault(task, now);
+            any_new |= self.handle_fault(task, now);
         }
-        self.crash.settle();
-        if news && !self.crash.in_emergency() && cfg!(feature = "fault-notification") {
+        self.crashes.enter_declared_emergency();
+        if any_new && !self.crashes.in_emergency() && cfg!(feature = "fault-notification") {
             post_all(config::ON_TASK_FAULT);
         }
     }
 
-    /// Judges one task; `false` if its fault is an old one.
-    fn judge_fault(&mut self, task: usize, now: u64) -> bool {
-        // The recorder was restarted, by the emergency.
-        let recorder_at_work =
-            matches!(self.crash.phase(), Phase::Writing(_)) && crash::is_recorder(task);
+    /// Handles the fault of one task; returns `false` if it was handled before.
+    fn handle_fault(&mut self, task: usize, now: u64) -> bool {
+        let recorder_at_work = self.crashes.is_recorder_at_work(task);
         let (Some(health), Some(count)) =
             (self.tasks.get_mut(task), self.fault_counts.get_mut(task))
         else {
@@ -234,15 +248,10 @@ impl Server {
             count: *count
         });
 
-        // A task that a human holds is evidence already; it takes nothing down with it.
-        let disposition = if health.is_held() {
-            Disposition::Restart
-        } else {
-            crash::disposition(task)
-        };
         let started = health.running_since().unwrap_or(now);
-        let consequence = self.crash.fault(task, disposition, restarts, started);
-        // Nothing comes between a crash and its record.
+        let is_held = health.is_held();
+        let consequence = self.crashes.handle_fault(task, is_held, restarts, started);
+        // An emergency is not delayed by a dump.
         #[cfg(feature = "dump")]
         if consequence != Consequence::Emergency {
             match self.dumps.task(task as u32) {
@@ -256,14 +265,14 @@ impl Server {
                 return true;
             }
             Consequence::Hold if !health.is_held() => {
-                health.break_loop();
+                health.hold_in_loop();
                 ringbuf_entry!(Trace::CrashLoop { task });
                 return true;
             }
             Consequence::Hold | Consequence::Restart => {}
         }
         let verdict = if task == config::LEAST_IMPORTANT {
-            health.fault_of_last()
+            health.fault_of_least_important()
         } else {
             health.fault(now, !config::ON_TASK_FAULT.is_empty())
         };
@@ -297,30 +306,31 @@ impl Server {
         }
     }
 
-    /// Leaves a trace of the emergency's progress.
-    fn trace_phase(&mut self) {
-        let phase = self.crash.phase();
-        if phase != self.traced {
-            self.traced = phase;
-            ringbuf_entry!(Trace::Emergency(phase));
+    /// Traces the state of the emergency when it changes.
+    fn trace_emergency(&mut self) {
+        let state = self.crashes.emergency_state();
+        if state != self.traced {
+            self.traced = state;
+            ringbuf_entry!(Trace::Emergency(state));
         }
     }
 
-    /// Wakes for whatever is next.
+    /// Sets the timer to the earliest time at which there is something to do.
     fn arm_timer(&self) {
-        let deadline = if self.crash.in_emergency() {
-            // No task is restarted now. The time of a restart that has passed would fire again and again, and the
-            // recorder, which is less important than this task, would never run.
-            self.crash.deadline()
+        let deadline = if self.crashes.in_emergency() {
+            // Not the times of restarts: no task is restarted now, so one that has passed would
+            // fire at once each time, and the recorder, which is less important than this task,
+            // would never run.
+            self.crashes.deadline()
         } else {
             let restarts = self.tasks.iter().filter_map(Health::restart_at);
-            Some(restarts.fold(self.next_look, u64::min))
+            Some(restarts.fold(self.next_poll, u64::min))
         };
         sys_set_timer(deadline, notifications::TIMER_MASK);
     }
 }
 
-/// Posts to each task of a mailing list.
+/// Posts notification bits to each task of a list.
 fn post_all(list: &[(usize, u32)]) {
     for &(task, bits) in list {
         let id = TaskId::for_index_and_gen(task, Generation::ZERO);

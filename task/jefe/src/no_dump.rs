@@ -1,4 +1,6 @@
-//! In place of module `dump` where the feature is off: there are no areas (hubris-interface section 10.1).
+//! In place of module `dump` where the feature `dump` is off: there are no areas.
+//!
+//! Every operation fails with `DumpAgentUnsupported`, as upstream's supervisor answers.
 
 use task_jefe_api::{DumpAgentError, DumpArea};
 

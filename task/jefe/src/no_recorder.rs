@@ -1,51 +1,34 @@
-//! In place of module `crash` where the application has no flight recorder: every fault restarts its task, and there
-//! are no emergencies.
+//! In place of module `recorder` where the application has no crash recorder.
+//!
+//! Every fault restarts its task, and there are no emergencies.
 
-use crashlog_supervisor::{Consequence, Disposition, Phase};
+use crashlog_supervisor::{Consequence, EmergencyState};
 
-/// What [`crashlog_supervisor::Supervisor`] does, without a recorder.
-pub struct Crash;
+/// Has the functions of [`crashlog_supervisor::Supervisor`], and does what that does without
+/// emergencies.
+pub struct CrashSupervisor;
 
-/// As the system starts.
-pub fn new() -> Crash {
-    Crash
+/// To be called once.
+pub fn new() -> CrashSupervisor {
+    CrashSupervisor
 }
 
-/// No task writes crash records.
-pub fn is_recorder(_task: usize) -> bool {
-    false
-}
-
-/// What a fault of this task means.
-pub fn disposition(_task: usize) -> Disposition {
-    Disposition::Restart
-}
-
-/// The functions of a supervisor with a recorder, as they are in normal operation.
-impl Crash {
-    pub fn fault(
+impl CrashSupervisor {
+    pub fn handle_fault(
         &mut self,
         _task: usize,
-        _disposition: Disposition,
+        _is_held: bool,
         _restarts: u32,
         _started: u64,
     ) -> Consequence {
         Consequence::Restart
     }
 
-    pub fn look_for_health(&mut self, _now: u64, _started: impl Fn(usize) -> Option<u64>) {}
+    pub fn enter_declared_emergency(&mut self) {}
 
-    pub fn start_delay(&self, _task: usize) -> u32 {
-        0
-    }
+    pub fn check_deadline(&mut self, _now: u64) {}
 
-    pub fn forgive(&mut self, _task: usize) {}
-
-    pub fn settle(&mut self) {}
-
-    pub fn time(&mut self, _now: u64) {}
-
-    pub fn done(&mut self, _caller: usize) {}
+    pub fn emergency_done(&mut self, _caller: usize) {}
 
     pub fn deadline(&self) -> Option<u64> {
         None
@@ -55,7 +38,19 @@ impl Crash {
         false
     }
 
-    pub fn phase(&self) -> Phase {
-        Phase::Normal
+    pub fn emergency_state(&self) -> EmergencyState {
+        EmergencyState::Inactive
     }
+
+    pub fn is_recorder_at_work(&self, _task: usize) -> bool {
+        false
+    }
+
+    pub fn end_healthy_series(&mut self, _now: u64, _started: impl Fn(usize) -> Option<u64>) {}
+
+    pub fn start_delay(&self, _task: usize) -> u32 {
+        0
+    }
+
+    pub fn forget_series(&mut self, _task: usize) {}
 }

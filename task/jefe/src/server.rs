@@ -1,4 +1,4 @@
-//! What tasks can ask the supervisor for: `idl/jefe.idol`.
+//! The operations that tasks can ask the supervisor for: `idl/jefe.idol`.
 
 use core::convert::Infallible;
 
@@ -47,7 +47,7 @@ impl idl::InOrderJefeImpl for Server {
         Ok(())
     }
 
-    // Dump areas are the feature `dump`.
+    // Without the feature `dump` these answer that there are no areas.
 
     fn reinitialize_dump_areas(
         &mut self,
@@ -100,7 +100,7 @@ impl idl::InOrderJefeImpl for Server {
     fn restart_me_raw(&mut self, message: &RecvMessage) -> Result<(), RequestError<Infallible>> {
         let task = message.sender.index();
         ringbuf_entry_root!(Trace::RestartMe { task });
-        // The answer then goes to a life that is over, where the kernel drops it.
+        // The reply goes to the generation of the caller that this ends, so the kernel drops it.
         self.restart(task, sys_get_timer().now);
         Ok(())
     }
@@ -130,8 +130,9 @@ impl idl::InOrderJefeImpl for Server {
         outcome: u32,
     ) -> Result<(), RequestError<Infallible>> {
         ringbuf_entry_root!(Trace::EmergencyDone { outcome });
-        // Does not return if this ends an emergency.
-        self.crash.done(message.sender.index());
+        // Does not return if the caller is the recorder and there is an emergency: the system is
+        // reset.
+        self.crashes.emergency_done(message.sender.index());
         Ok(())
     }
 }

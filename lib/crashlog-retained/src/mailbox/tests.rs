@@ -28,7 +28,7 @@ fn bytes(block: &Block) -> [u8; 512] {
 }
 
 #[test]
-fn the_crash_comes_out_as_it_went_in() {
+fn a_crash_is_read_as_it_was_written() {
     let memory = memory();
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
@@ -42,12 +42,12 @@ fn the_crash_comes_out_as_it_went_in() {
     let crash = mailbox.crash().unwrap();
     assert_eq!(crash.context, context(5, 77));
     assert_eq!(crash.context.reason(), CrashReason::Panic);
-    let [_, message, stack] = crash.record_blocks();
+    let [_, message, stack] = crash.crash_blocks();
     let text = b"index out of bounds";
     assert_eq!((crash.message().length, crash.message().original), (19, 19));
     assert_eq!(crash.message().crc, Crc32c::new().bytes(text).value());
     assert_eq!(bytes(message)[..20], *b"index out of bounds\0");
-    // Cut, and it says so [P10].
+    // Cut, and the length that there was is kept.
     assert_eq!((crash.stack().length, crash.stack().original), (512, 1000));
     assert_eq!(
         (crash.stack().address, crash.stack().crc),
@@ -56,10 +56,10 @@ fn the_crash_comes_out_as_it_went_in() {
     assert_eq!(bytes(stack), [1; 512]);
 }
 
-/// REQ: X1
-/// A supervisor that stops at any moment after the note leaves the note, whatever it has written beside it.
+/// REQ: X1 A supervisor that stops at any point after the note leaves the note, whatever it has
+/// written beside it.
 #[test]
-fn a_crash_that_was_noted_is_there_until_it_is_described() {
+fn a_note_stays_until_the_crash_is_described() {
     let memory = memory();
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
@@ -90,14 +90,14 @@ fn a_crash_that_was_noted_is_there_until_it_is_described() {
     assert_eq!((crash.message().length, crash.stack().length), (19, 64));
     mailbox.arm();
     assert_eq!(mailbox.state(), MailboxState::Armed);
-    // The next crash has no use for this one's note.
+    // The note does not pass for one of the next crash.
     let _ = mailbox.write_crash().unwrap();
     mailbox.note();
     assert!(mailbox.crash().is_none());
 }
 
 #[test]
-fn what_waits_is_known() {
+fn what_is_not_on_the_card_is_pending() {
     let memory = memory();
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
@@ -130,12 +130,12 @@ fn what_waits_is_known() {
 }
 
 #[test]
-fn a_self_test_is_known_until_power_off() {
+fn the_progress_of_a_self_test_is_kept_until_power_off() {
     let memory = memory();
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
     assert_eq!(region.mailbox().self_test(), None);
-    let test = SelfTest {
+    let test = SelfTestProgress {
         boot: 1,
         step: 2,
         cause: 3,
@@ -152,7 +152,7 @@ fn a_self_test_is_known_until_power_off() {
 }
 
 #[test]
-fn a_try_does_not_see_the_outcome_of_another() {
+fn arming_invalidates_the_outcome_of_an_earlier_try() {
     let memory = memory();
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
@@ -183,7 +183,7 @@ fn a_try_does_not_see_the_outcome_of_another() {
 }
 
 #[test]
-fn faults_of_tasks_wait_in_order_and_the_rest_is_counted() {
+fn oopses_are_read_in_order_and_those_without_a_place_are_counted() {
     let memory = memory();
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
@@ -203,7 +203,8 @@ fn faults_of_tasks_wait_in_order_and_the_rest_is_counted() {
 }
 
 proptest! {
-    /// The same for the note of a crash: its words are the state, and those from 48 on.
+    /// A note that is damaged in any way is not read. Its words are the state, and those from 48
+    /// on.
     #[test]
     fn damage_to_a_note_is_noticed(word in 47usize..83, value: u32) {
         let memory = memory();
@@ -217,7 +218,8 @@ proptest! {
         prop_assert!(region.mailbox().crash().is_none());
     }
 
-    /// A context that is damaged in any way is not taken for one; message and stack have checksums of their own.
+    /// A context that is damaged in any way is not read; message and stack have checksums of their
+    /// own.
     #[test]
     fn damage_is_noticed(word in 0usize..44, value: u32) {
         let original = memory();

@@ -3,7 +3,7 @@ use crate::testing::{FORMAT, copy, memory};
 use proptest::prelude::*;
 
 #[test]
-fn too_short_a_region_is_refused() {
+fn a_region_that_is_too_short_is_refused() {
     let memory = memory();
     assert!(Region::over(&memory[1..]).is_none());
     assert!(Region::over(&[]).is_none());
@@ -26,30 +26,30 @@ fn boots_are_counted_from_power_on() {
 }
 
 #[test]
-fn boots_go_on_where_the_card_left_off() {
+fn boots_continue_after_those_on_the_card() {
     let memory = memory();
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
     region.begin_boot();
-    // Log records of boot 1 wait; the card has seen 7 boots.
+    // Log records of boot 1 are not durable; the newest boot on the card is 7.
     region.rebase(FORMAT, 7, 1);
     assert_eq!((region.boot(), region.boot_offset()), (2, 7));
-    // The same card again, now with ours: nothing changes, in the next boot neither.
+    // The same card again, now with boots of ours: the offset stays, also in the next boot.
     region.rebase(FORMAT, 9, 2);
     assert_eq!(region.boot_offset(), 7);
     region.begin_boot();
     region.rebase(FORMAT, 9, 3);
     assert_eq!((region.boot(), region.boot_offset()), (3, 7));
-    // Another card that is younger than we are.
+    // Another card, with fewer boots than here.
     region.rebase(FormatId::new(1), 2, 3);
     assert_eq!(region.boot_offset(), 0);
-    // And the first again, which another board has used since.
+    // The first card again, which another board has used since.
     region.rebase(FORMAT, 100, 3);
     assert_eq!(region.boot_offset(), 98);
 }
 
 #[test]
-fn a_crash_that_waits_is_newer_than_the_card() {
+fn a_crash_that_is_not_on_the_card_is_newer_than_the_card() {
     let memory = memory();
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
@@ -61,11 +61,10 @@ fn a_crash_that_waits_is_newer_than_the_card() {
     assert_eq!(region.boot_offset(), 7);
 }
 
-/// REQ: X3
-/// Whichever block of the region is destroyed, the boots and what they are on the card go on, and the crash that
-/// waits in another block is still there.
+/// REQ: X3 Whichever one block of the region is destroyed, boots and their numbers on the card
+/// continue, and a crash in another block is still there.
 #[test]
-fn no_single_block_is_worth_the_region() {
+fn the_loss_of_any_one_block_is_survived() {
     for (destroyed, noise) in (0..FIXED).flat_map(|block| [(block, 0), (block, 0x9e37_79b9)]) {
         let memory = memory();
         let region = Region::over(&memory).unwrap();
@@ -80,18 +79,19 @@ fn no_single_block_is_worth_the_region() {
         assert_eq!((region.boot(), region.boot_offset()), (2, 6), "{destroyed}");
         assert_eq!(region.begin_boot(), Start::Warm);
         assert_eq!((region.boot(), region.boot_offset()), (3, 6), "{destroyed}");
-        // State, outcome and self-test are in the second block, who crashed in the third.
+        // The context of the crash is in the third block; the second has state, outcome and
+        // self-test.
         let crash = region.mailbox().crash().map(|crash| crash.context);
         assert_eq!(crash, (destroyed != 2).then_some(context), "{destroyed}");
-        // And from now on all copies are there again.
+        // The next boot has written all copies again.
         memory[if destroyed == 0 { FIXED - 2 } else { 0 }].fill(noise);
         assert_eq!(region.boot(), 3);
     }
 }
 
 proptest! {
-    /// A header that is half written, or damaged, leaves the one before it; a boot may then be counted twice, but
-    /// the region is not lost.
+    /// A header that is half written, or damaged, leaves the one before it: a boot number may be
+    /// used twice, but it is no cold start.
     #[test]
     fn one_damaged_copy_is_no_cold_start(word in 0usize..COPY, value: u32, which in 0usize..2) {
         let original = memory();

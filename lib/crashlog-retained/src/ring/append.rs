@@ -1,6 +1,6 @@
-//! Accepting a record: see the theory of operation in the parent.
+//! Appends a record to the log ring: see the theory of operation in `ring.rs`.
 
-use super::{LogRing, Open, Record, Written};
+use super::{LogRing, OpenPage, Record, Written};
 use crate::words::store;
 use core::convert::Infallible;
 use core::ops::ControlFlow;
@@ -13,24 +13,25 @@ use crashlog_format::page::LogHeader;
 // As wide as a record's number, so that either is returned in a register.
 #[repr(u32)]
 pub enum AppendError {
-    /// Every page is waiting for the card.
+    /// No page is free: every page is closed and not durable.
     Full,
     /// The payload has more than 256 bytes.
     TooLong,
 }
 
 impl<'a> LogRing<'a> {
-    /// Accepts a record: it is in retained memory when this returns. Returns its number in this boot, from 1.
+    /// Appends a record: it survives a restart when this returns. Returns its number in this boot,
+    /// from 1.
     ///
     /// # Errors
-    /// See [`AppendError`]; the ring is then unchanged, but for an open page that may have been closed.
+    /// See [`AppendError`]. The ring then has the same records; the open page may have been closed.
     pub fn append(&self, header: &LogHeader, payload: &[u8]) -> Result<u32, AppendError> {
         let mut record = Record::new();
         record.payload(payload.len())?.copy_from_slice(payload);
         self.append_record(header, &mut record)
     }
 
-    /// As [`Self::append`], of a payload that is in place already.
+    /// As [`Self::append`], of a payload that is already in `record`.
     ///
     /// # Errors
     /// As for [`Self::append`].
@@ -44,7 +45,7 @@ impl<'a> LogRing<'a> {
         self.append_words(record)
     }
 
-    /// A function of its own: it is optimised for speed, its caller for size.
+    // Not inlined: this crate is optimised for speed, the caller's for size.
     #[inline(never)]
     fn append_words(&self, record: &Record) -> Result<u32, AppendError> {
         let never_stop = || ControlFlow::<Infallible>::Continue(());
@@ -56,8 +57,8 @@ impl<'a> LogRing<'a> {
         }
     }
 
-    /// As [`Self::append`], asking `step` after every store whether to go on. For tests of interruption: with a `step`
-    /// that never stops, nothing of it is left in the program.
+    /// As [`Self::append`], but calls `step` after every store and stops if it says so. For tests
+    /// of interruption; a `step` that never stops compiles to nothing.
     pub fn append_stepwise<B>(
         &self,
         header: &LogHeader,
@@ -73,8 +74,8 @@ impl<'a> LogRing<'a> {
         self.put(record.words().unwrap_or(&[]), step)
     }
 
-    /// Is the record that was accepted last the first in its page? If so there will soon be a page to be written that
-    /// there was not.
+    /// Is the record that was accepted last the first in its page? Then a new page waits to be
+    /// written.
     #[must_use]
     #[inline]
     pub fn has_begun_page(&self) -> bool {
@@ -97,8 +98,8 @@ impl<'a> LogRing<'a> {
                 }
             }
         };
-        let Some(Open { entry, .. }) = self.open.get() else {
-            // There is room in an open page only.
+        let Some(OpenPage { entry, .. }) = self.open.get() else {
+            // Not reached: without an open page there is no room.
             return ControlFlow::Continue(Err(AppendError::Full));
         };
         let Written { extent, select } = self.written.get();
@@ -125,7 +126,7 @@ impl<'a> LogRing<'a> {
     }
 }
 
-/// Copies words and carries their checksum on, four at a time.
+/// Copies words, four at a time, and continues the checksum over them.
 #[inline(always)]
 fn copy<B>(
     mut crc: Crc32c,

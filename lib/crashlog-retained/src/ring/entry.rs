@@ -1,4 +1,4 @@
-//! What is known of one page of the log ring.
+//! The entry of a page of the log ring: state, order, which records are valid.
 
 use crate::words::{check_values, load, publish, store};
 use block_device::Block;
@@ -13,10 +13,10 @@ const OPEN: u32 = u32::from_le_bytes(*b"OPEN");
 const CLOSED: u32 = u32::from_le_bytes(*b"CLOS");
 const NUMBERED: u32 = u32::from_le_bytes(*b"NUMB");
 
-/// What happens with the page.
+/// The state of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// Nothing that is not durable is in it.
+pub(super) enum PageState {
+    /// It has no records that are not durable.
     Free,
     /// Records are being added.
     Open,
@@ -26,20 +26,20 @@ pub(super) enum State {
     Numbered,
 }
 
-/// Records of a page that count.
+/// The valid records of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Extent {
-    /// Checksum over them.
+pub(super) struct RecordExtent {
+    /// CRC-32C over them.
     pub crc: u32,
-    /// As in the entry: bytes in the lower half, how many records they are in the upper.
+    /// As in the entry: how many bytes in the lower half, how many records in the upper.
     lengths: u32,
 }
 
-impl Extent {
+impl RecordExtent {
     /// No record.
     pub(super) const EMPTY: Self = Self { crc: 0, lengths: 0 };
 
-    /// Bytes.
+    /// How many bytes they have.
     pub(super) fn length(self) -> u16 {
         let [a, b, ..] = self.lengths.to_le_bytes();
         u16::from_le_bytes([a, b])
@@ -51,8 +51,8 @@ impl Extent {
         u16::from_le_bytes([c, d])
     }
 
-    /// With one more record, of so many words; the checksum is then `crc`. The page has room for it, so neither half
-    /// overflows.
+    /// With one more record of `words` words; `crc` is the checksum with it. Both halves stay in
+    /// their range, because the record fits into the page.
     pub(super) fn with_record(self, crc: u32, words: usize) -> Self {
         let more = (words as u32).wrapping_mul(4) | 1 << 16;
         Self {
@@ -62,9 +62,9 @@ impl Extent {
     }
 }
 
-/// The entry of one page: words of the region, by these numbers.
+/// The entry of one page: words of the region, at the indices below.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'a>(&'a [AtomicU32; WORDS]);
+pub(super) struct PageEntry<'a>(&'a [AtomicU32; WORDS]);
 
 const STATE: usize = 0;
 const ORDER: usize = 1;
@@ -76,7 +76,7 @@ const SELECT: usize = 6;
 /// Two alternates of two words.
 const ALTERNATES: usize = 7;
 
-impl<'a> Entry<'a> {
+impl<'a> PageEntry<'a> {
     /// The entry of the page at place `index`.
     pub(super) fn of(entries: &'a [Block], index: usize) -> Option<Self> {
         let per_block = size_of::<Block>() / 4 / WORDS;
@@ -90,21 +90,21 @@ impl<'a> Entry<'a> {
         &self.0[INDEX]
     }
 
-    pub(super) fn state(self) -> State {
+    pub(super) fn state(self) -> PageState {
         match load(self.word::<STATE>()) {
-            OPEN => State::Open,
-            CLOSED => State::Closed,
-            NUMBERED => State::Numbered,
-            _ => State::Free,
+            OPEN => PageState::Open,
+            CLOSED => PageState::Closed,
+            NUMBERED => PageState::Numbered,
+            _ => PageState::Free,
         }
     }
 
-    pub(super) fn set_state(self, state: State) {
+    pub(super) fn set_state(self, state: PageState) {
         let value = match state {
-            State::Free => 0,
-            State::Open => OPEN,
-            State::Closed => CLOSED,
-            State::Numbered => NUMBERED,
+            PageState::Free => 0,
+            PageState::Open => OPEN,
+            PageState::Closed => CLOSED,
+            PageState::Numbered => NUMBERED,
         };
         publish(self.word::<STATE>(), value);
     }
@@ -124,7 +124,7 @@ impl<'a> Entry<'a> {
         load(self.word::<FIRST_RECORD>())
     }
 
-    /// Number that follows those of its records.
+    /// The number behind that of its last record.
     pub(super) fn next_record(self) -> u32 {
         self.first_record()
             .wrapping_add(self.extent().records().into())
@@ -138,36 +138,36 @@ impl<'a> Entry<'a> {
         store(self.word::<NUMBER>(), number);
     }
 
-    /// What counts of the page, within bounds even if the entry is damaged.
-    pub(super) fn extent(self) -> Extent {
-        self.selected().unwrap_or(Extent::EMPTY)
+    /// The valid records, within the bounds of the page even if the entry is damaged.
+    pub(super) fn extent(self) -> RecordExtent {
+        self.selected().unwrap_or(RecordExtent::EMPTY)
     }
 
-    /// The alternate that counts; `None` if it is out of bounds.
-    pub(super) fn selected(self) -> Option<Extent> {
+    /// The alternate that is valid; `None` if it is out of bounds.
+    pub(super) fn selected(self) -> Option<RecordExtent> {
         self.alternate(load(self.word::<SELECT>()) != 0)
     }
 
-    pub(super) fn alternate(self, which: bool) -> Option<Extent> {
+    pub(super) fn alternate(self, which: bool) -> Option<RecordExtent> {
         let [crc, lengths] = self.alternate_words(which).map(load);
-        let extent = Extent { crc, lengths };
+        let extent = RecordExtent { crc, lengths };
         let length = extent.length();
         if usize::from(length) > CAPACITY || !length.is_multiple_of(4) {
             return None;
         }
         let most = length / crashlog_format::page::LOG_HEADER_LEN as u16;
         let records = extent.records().min(most);
-        Some(Extent {
+        Some(RecordExtent {
             crc,
             lengths: u32::from(length) | u32::from(records) << 16,
         })
     }
 
-    /// Fills in the alternate that does not count.
+    /// Fills in an alternate; it must not be the valid one.
     pub(super) fn set_alternate<B>(
         self,
         which: bool,
-        extent: Extent,
+        extent: RecordExtent,
         mut step: impl FnMut() -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let [crc, lengths] = self.alternate_words(which);
@@ -177,7 +177,7 @@ impl<'a> Entry<'a> {
         step()
     }
 
-    /// Makes an alternate count.
+    /// Makes an alternate the valid one.
     pub(super) fn select(self, which: bool) {
         publish(self.word::<SELECT>(), which.into());
     }
@@ -188,7 +188,7 @@ impl<'a> Entry<'a> {
         [&self.0[first], &self.0[first + 1]]
     }
 
-    /// What the check is over.
+    /// The words that the check covers.
     fn fields(self) -> [&'a AtomicU32; 3] {
         [
             self.word::<ORDER>(),
@@ -197,7 +197,8 @@ impl<'a> Entry<'a> {
         ]
     }
 
-    /// Makes the entry that of an open page without records. The page must be free; it is until the last store.
+    /// Makes this the entry of an open page without records. The page must be free, and stays free
+    /// until the last store.
     pub(super) fn open<B>(
         self,
         order: u32,
@@ -206,10 +207,10 @@ impl<'a> Entry<'a> {
         mut step: impl FnMut() -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let fields = [order, boot, first_record];
-        // The old check fails from here on, the new one holds when all is in place.
+        // The check fails from here on until all fields have their new values.
         store(self.word::<CHECK>(), !check_values(MAGIC, &fields));
         step()?;
-        self.set_alternate(false, Extent::EMPTY, &mut step)?;
+        self.set_alternate(false, RecordExtent::EMPTY, &mut step)?;
         store(self.word::<SELECT>(), 0);
         step()?;
         for (word, value) in self.fields().into_iter().zip(fields) {
@@ -218,7 +219,7 @@ impl<'a> Entry<'a> {
         }
         publish(self.word::<CHECK>(), check_values(MAGIC, &fields));
         step()?;
-        self.set_state(State::Open);
+        self.set_state(PageState::Open);
         step()
     }
 }

@@ -1,4 +1,4 @@
-//! A log record on its way into the ring.
+//! A log record before it is appended to the ring.
 
 use super::append::AppendError;
 use crashlog_format::page::{LOG_HEADER_LEN, LogHeader, MAX_PAYLOAD};
@@ -9,18 +9,19 @@ pub(super) const HEADER: usize = LOG_HEADER_LEN / 4;
 /// Words of the longest record.
 const LONGEST: usize = HEADER + MAX_PAYLOAD / 4;
 
-/// Room for one record, laid out as it will be in its page: so that it goes there by words, header and payload in one.
+/// A buffer for one log record, with the layout that it has in a page: header and payload are
+/// copied there together, by words.
 #[derive(Clone, Debug)]
 pub struct Record {
     words: [u32; LONGEST],
-    /// How many of them it has.
+    /// How many words the record has.
     used: usize,
     /// Bytes of payload.
     length: u16,
 }
 
 impl Record {
-    /// Room for a record; without payload so far.
+    /// A record without payload.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -30,16 +31,17 @@ impl Record {
         }
     }
 
-    /// Where the payload goes, `length` bytes, whose content is not defined yet.
+    /// Sets the length of the payload and returns its place. The content is undefined until the
+    /// caller has written it.
     ///
     /// # Errors
-    /// [`AppendError::TooLong`] if it would have more than 256 bytes; nothing is changed.
+    /// [`AppendError::TooLong`] if `length` is more than 256; the record is unchanged.
     #[inline(always)]
     pub fn payload(&mut self, length: usize) -> Result<&mut [u8], AppendError> {
-        // A length that wraps is longer than what this gives.
+        // If the addition wraps the quotient is small, and the last bound below refuses the length.
         let used = HEADER.saturating_add(length.wrapping_add(3) / 4);
         let words = self.words.get_mut(..used).ok_or(AppendError::TooLong)?;
-        // What pads the record is zero.
+        // The bytes that pad the record are zero.
         if let Some(last) = words.last_mut() {
             *last = 0;
         }
@@ -49,14 +51,14 @@ impl Record {
         payload.get_mut(..length).ok_or(AppendError::TooLong)
     }
 
-    /// Bytes that it takes in the ring.
+    /// How many bytes it takes in the ring.
     #[must_use]
     #[inline(always)]
     pub fn space(&self) -> u32 {
         (self.used as u32).wrapping_mul(4)
     }
 
-    /// Puts the header in place.
+    /// Writes the header.
     #[inline(always)]
     pub(super) fn head(&mut self, header: &LogHeader) {
         if let Some(to) = self.words.first_chunk_mut::<HEADER>() {
@@ -64,7 +66,7 @@ impl Record {
         }
     }
 
-    /// All of it. It never has more words than there are.
+    /// The words of the record. `None` never occurs: `used` is within the buffer.
     #[inline(always)]
     pub(super) fn words(&self) -> Option<&[u32]> {
         self.words.get(..self.used)

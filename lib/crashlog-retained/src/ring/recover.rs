@@ -1,7 +1,7 @@
-//! The log ring after a restart: taking what passes its check.
+//! Takes over the log ring after a restart: what passes its check is kept.
 
-use super::entry::{Entry, Extent, State};
-use super::{LogRing, Open, RECORDS, Written};
+use super::entry::{PageEntry, PageState, RecordExtent};
+use super::{LogRing, OpenPage, RECORDS, Written};
 use crate::Region;
 use crate::words::{load, words};
 use block_device::Block;
@@ -9,25 +9,26 @@ use core::cell::Cell;
 use crashlog_format::Crc32c;
 use crashlog_format::page::{CAPACITY, LOG_HEADER_LEN, task_and_len};
 
-/// Most records of a page.
+/// How many records a page has at most.
 const MOST_RECORDS: u32 = (CAPACITY / LOG_HEADER_LEN) as u32;
 
 /// What was found in the ring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recovery {
-    /// Pages that hold records which are not durable.
+pub struct RingRecovery {
+    /// How many pages have records that are not durable.
     pub pages: u32,
-    /// Pages that were dropped because they did not pass their check.
+    /// How many pages were dropped because they did not pass their check.
     pub damaged: u32,
 }
 
 impl<'a> LogRing<'a> {
-    /// Takes over the ring after a restart of the recorder or of the system: everything that passes its check is kept,
-    /// the rest is dropped and counted. Everything found is closed; records to come begin a new page.
+    /// Takes over the ring after a restart of the recorder or a reset of the system. Pages that
+    /// pass their check are kept and closed, the others are dropped and counted. The next record
+    /// opens a new page.
     #[must_use]
-    pub fn recover(region: &Region<'a>) -> (Self, Recovery) {
+    pub fn recover(region: &Region<'a>) -> (Self, RingRecovery) {
         let ring = Self::empty(region);
-        let mut recovery = Recovery::default();
+        let mut recovery = RingRecovery::default();
         let Some(newest) = ring.newest() else {
             return (ring, recovery);
         };
@@ -38,17 +39,16 @@ impl<'a> LogRing<'a> {
             let (Some(entry), Some(block)) = (ring.entry(order), ring.block(order)) else {
                 continue;
             };
-            if entry.state() == State::Free {
+            if entry.state() == PageState::Free {
                 continue;
             }
             if entry.order() != Some(order) || !take(entry, block) {
-                // An open page without records is no loss.
                 recovery.damaged = recovery.damaged.saturating_add(1);
-                entry.set_state(State::Free);
+                entry.set_state(PageState::Free);
                 continue;
             }
-            if entry.extent() == Extent::EMPTY {
-                entry.set_state(State::Free);
+            if entry.extent() == RecordExtent::EMPTY {
+                entry.set_state(PageState::Free);
                 continue;
             }
             recovery.pages = recovery.pages.saturating_add(1);
@@ -60,22 +60,22 @@ impl<'a> LogRing<'a> {
         (ring, recovery)
     }
 
-    /// Takes over the ring for the emergency path, reading only the entries from the oldest page that is not durable on.
-    /// An open page is closed.
-    // What it comes by would otherwise be on the emergency path's stack to its end.
+    /// Takes over the ring for the emergency path. Reads only entries, from that of the oldest page
+    /// that is not durable on, and no page. An open page is closed.
+    // Not inlined: its variables would be on the emergency path's stack to the end.
     #[must_use]
     #[inline(never)]
     pub fn resume(region: &Region<'a>) -> Self {
         let ring = Self::empty(region);
         let tail = ring.tail_hint();
-        let in_order = |order: &u32| ring.entry(*order).and_then(Entry::order) == Some(*order);
+        let in_order = |order: &u32| ring.entry(*order).and_then(PageEntry::order) == Some(*order);
         let count = (0..ring.pages())
             .map(|offset| tail.wrapping_add(offset))
             .take_while(|order| in_order(order))
             .count() as u32;
         let before = tail.wrapping_sub(1);
         if count == 0 && !in_order(&before) {
-            // Nothing begins where the hint points, and nothing ends there: not to be trusted.
+            // No page begins at the hint and none ends there: the hint is damaged.
             return Self::recover(region).0;
         }
         ring.tail.set(tail);
@@ -84,11 +84,11 @@ impl<'a> LogRing<'a> {
         ring.head.set(head);
         if count > 0
             && let (Some(block), Some(entry)) = (ring.block(newest), ring.entry(newest))
-            && entry.state() == State::Open
+            && entry.state() == PageState::Open
         {
-            // Closing it counts it in.
+            // Closing the page advances the head past it.
             ring.head.set(newest);
-            ring.open.set(Some(Open { block, entry }));
+            ring.open.set(Some(OpenPage { block, entry }));
             ring.written.set(Written {
                 extent: entry.extent(),
                 select: false,
@@ -122,19 +122,20 @@ impl<'a> LogRing<'a> {
         orders.reduce(|a, b| if b.wrapping_sub(a) < 1 << 31 { b } else { a })
     }
 
-    /// Goes on numbering records behind those of the page `newest`, if it is of this boot.
-    fn continue_numbers(&self, newest: u32, holds: impl Fn(&Block, Extent) -> bool) {
+    /// Continues the numbers of records behind those of the page `newest`, if it is of this boot.
+    fn continue_numbers(&self, newest: u32, holds: impl Fn(&Block, RecordExtent) -> bool) {
         let (Some(entry), Some(block)) = (self.entry(newest), self.block(newest)) else {
             return;
         };
         if entry.order() != Some(newest) || entry.boot() != self.boot {
             return;
         }
-        let sound = entry.state() != State::Open && holds(block, entry.extent());
+        let sound = entry.state() != PageState::Open && holds(block, entry.extent());
         let next = if sound {
             entry.next_record()
         } else {
-            // What the page held is unknown: leave room for it rather than use a number twice.
+            // How many records the page had is unknown. Leave out as many numbers as it can have:
+            // no number is used twice.
             entry.first_record().saturating_add(MOST_RECORDS)
         };
         self.next_record.set(next);
@@ -149,17 +150,18 @@ impl<'a> LogRing<'a> {
     }
 }
 
-/// Closes a page whose records pass their check, with the alternate that does. `false` if neither does.
-fn take(entry: Entry<'_>, block: &Block) -> bool {
+/// Closes a page whose records pass the check of the valid alternate, or else of the other one.
+/// `false` if they pass neither.
+fn take(entry: PageEntry<'_>, block: &Block) -> bool {
     let selected = entry.selected();
     if selected.is_some_and(|extent| holds(block, extent)) {
         close(entry, block);
         return true;
     }
-    // Only an append that was under way when memory lost its last stores leaves the other one.
+    // The other alternate is the right one only if memory has lost the last stores of an append.
     for which in [false, true] {
         let extent = entry.alternate(which);
-        let is_open = entry.state() == State::Open;
+        let is_open = entry.state() == PageState::Open;
         if is_open && extent != selected && extent.is_some_and(|extent| holds(block, extent)) {
             entry.select(which);
             close(entry, block);
@@ -169,15 +171,15 @@ fn take(entry: Entry<'_>, block: &Block) -> bool {
     false
 }
 
-fn close(entry: Entry<'_>, block: &Block) {
-    if entry.state() == State::Open {
+fn close(entry: PageEntry<'_>, block: &Block) {
+    if entry.state() == PageState::Open {
         super::blank(block, entry.extent().length());
-        entry.set_state(State::Closed);
+        entry.set_state(PageState::Closed);
     }
 }
 
-/// Do the records in `block` pass the check that `extent` states, and are they as many as it states?
-fn holds(block: &Block, extent: Extent) -> bool {
+/// Do the records in `block` have the checksum and the number that `extent` states?
+fn holds(block: &Block, extent: RecordExtent) -> bool {
     let records = words(block, RECORDS, usize::from(extent.length()) / 4);
     let crc = records
         .iter()

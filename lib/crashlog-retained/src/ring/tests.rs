@@ -1,6 +1,6 @@
 use super::*;
 use crate::testing::{FORMAT, Seen, copy, drain, header, memory};
-use crate::{Recovery, Start};
+use crate::{RingRecovery, Start};
 use proptest::prelude::*;
 
 fn numbering(next_page: u32) -> Numbering {
@@ -33,14 +33,14 @@ fn fill(ring: &LogRing<'_>, limit: usize) -> Vec<Seen> {
 }
 
 #[test]
-fn what_is_accepted_is_what_is_written() {
+fn every_accepted_record_is_written() {
     let memory = memory();
     let region = Region::over(&memory).unwrap();
     assert_eq!(region.begin_boot(), Start::Cold);
     let (ring, recovery) = LogRing::recover(&region);
-    assert_eq!(recovery, Recovery::default());
+    assert_eq!(recovery, RingRecovery::default());
     let mut all = Vec::new();
-    // Five times round the ring.
+    // The ring wraps five times.
     for _ in 0..6 {
         let accepted = fill(&ring, 10_000);
         assert!(accepted.len() > 250);
@@ -54,7 +54,7 @@ fn what_is_accepted_is_what_is_written() {
 }
 
 #[test]
-fn too_long_a_payload_is_refused() {
+fn a_payload_that_is_too_long_is_refused() {
     let memory = memory();
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
@@ -66,12 +66,13 @@ fn too_long_a_payload_is_refused() {
     assert_eq!(ring.append(&header(0, 0), &[0; 256]), Ok(1));
 }
 
-/// REQ: X5
-/// A crash of the recorder between any two stores of an append leaves the records before it, and it whole or not at
-/// all, for a restart of the recorder as well as for the emergency path; and nobody gets its number twice.
+/// REQ: X5 A crash of the recorder between any two stores of an append leaves the records before
+/// it, and the record whole or not at all, for a restart of the recorder as well as for the
+/// emergency path; no number is used twice.
 #[test]
-fn an_interrupted_append_counts_whole_or_not_at_all() {
-    // Prepared so that the next append goes into an open page, closes one and opens the next, or opens the first one.
+fn an_interrupted_append_is_whole_or_not_there() {
+    // So that the next append goes into an open page, closes one and opens the next, or opens the
+    // first one.
     for before in [0, 1, 2, 5, 40] {
         let original = memory();
         let region = Region::over(&original).unwrap();
@@ -82,7 +83,7 @@ fn an_interrupted_append_counts_whole_or_not_at_all() {
         for stop in 0.. {
             let memory = copy(&original);
             let region = Region::over(&memory).unwrap();
-            // The state of the ring as the recorder had it, over a copy of its memory.
+            // The recorder's view of the ring, over a copy of its memory.
             let interrupted = LogRing {
                 region,
                 boot: ring.boot,
@@ -95,11 +96,11 @@ fn an_interrupted_append_counts_whole_or_not_at_all() {
                 durable: ring.durable.clone(),
             };
             let head = ring.head.get();
-            interrupted.open.set(ring.open.get().map(|_| Open {
+            interrupted.open.set(ring.open.get().map(|_| OpenPage {
                 block: interrupted.block(head).unwrap(),
                 entry: interrupted.entry(head).unwrap(),
             }));
-            if let Some(Open { block, .. }) = interrupted.open.get() {
+            if let Some(OpenPage { block, .. }) = interrupted.open.get() {
                 let words = block.words();
                 interrupted
                     .room
@@ -150,8 +151,8 @@ fn an_interrupted_append_counts_whole_or_not_at_all() {
     }
 }
 
-/// REQ: X5
-/// What was accepted and not written survives a restart of the system, under the boot it was accepted in.
+/// REQ: X5 What was accepted and not written survives a reset of the system, under the boot it was
+/// accepted in.
 #[test]
 fn a_warm_start_keeps_what_was_accepted() {
     let memory = memory();
@@ -181,8 +182,8 @@ fn a_warm_start_keeps_what_was_accepted() {
     assert_eq!((ring.durable(), ring.oldest_boot()), (10, 2));
 }
 
-/// REQ: X5
-/// A page whose records are not what was accepted is dropped and counted: it never comes to the card.
+/// REQ: X5 A page whose records are not what was accepted is dropped and counted, and not written
+/// to the card.
 #[test]
 fn a_damaged_page_is_dropped_and_counted() {
     let original = memory();
@@ -196,7 +197,7 @@ fn a_damaged_page_is_dropped_and_counted() {
         let memory = copy(&original);
         let region = Region::over(&memory).unwrap();
         let damaged = LogRing::empty(&region).block(order).unwrap();
-        // The last byte of the first record's header, or the payload behind it.
+        // In the first record: the last word of its header, or its payload.
         let word = RECORDS + 3;
         damaged.set_word(word, damaged.word(word) ^ 1);
         let (recovered, recovery) = LogRing::recover(&region);
@@ -207,7 +208,7 @@ fn a_damaged_page_is_dropped_and_counted() {
 }
 
 #[test]
-fn a_restart_of_the_recorder_goes_on_counting() {
+fn a_restart_of_the_recorder_continues_the_numbers() {
     let memory = memory();
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
@@ -215,7 +216,7 @@ fn a_restart_of_the_recorder_goes_on_counting() {
     fill(&ring, 30);
     drain(&ring);
     let (ring, _) = LogRing::recover(&region);
-    // Nothing waits, and still the numbers go on.
+    // All is durable, and still the numbers continue.
     assert_eq!(
         (ring.accepted(), ring.durable(), ring.closed_pages()),
         (30, 30, 0)
@@ -255,7 +256,7 @@ fn a_run_keeps_its_numbers_until_it_is_durable() {
 }
 
 #[test]
-fn accounts_balance() {
+fn released_bytes_are_the_accepted_bytes() {
     let memory = memory();
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
@@ -300,8 +301,8 @@ fn boots_are_numbered_as_on_the_card() {
 }
 
 proptest! {
-    /// REQ: X5
-    /// Whatever happens to the region, what is found in it is what was accepted, bit for bit; and nothing panics.
+    /// REQ: X5 Whatever the region has been damaged to, a record that is found is one that was
+    /// accepted, bit for bit; and nothing panics.
     #[test]
     fn damage_never_makes_up_a_record(
         count in 0usize..300,
@@ -329,7 +330,7 @@ proptest! {
             for record in drain(&ring) {
                 prop_assert!(accepted.contains(&record), "{:?}", record);
             }
-            // It still works.
+            // The ring still accepts records.
             let result = ring.append(&header(0, 0), b"after");
             prop_assert!(result.is_ok());
         }
@@ -356,7 +357,7 @@ proptest! {
         prop_assert_eq!(region.location().load(), None);
         prop_assert_eq!(region.location().next_page(), None);
         let (ring, recovery) = LogRing::recover(&region);
-        prop_assert_eq!(recovery, Recovery::default());
+        prop_assert_eq!(recovery, RingRecovery::default());
         prop_assert_eq!(ring.append(&header(0, 0), b"first"), Ok(1));
     }
 }

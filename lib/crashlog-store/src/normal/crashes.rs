@@ -111,11 +111,7 @@ impl<D: BlockDevice> Store<'_, D> {
         first: u32,
         base_blocks: usize,
     ) -> Result<(), D::Error> {
-        let base = body
-            .stored
-            .record_blocks()
-            .get(..base_blocks)
-            .unwrap_or(&[]);
+        let base = body.stored.crash_blocks().get(..base_blocks).unwrap_or(&[]);
         self.device.write(first.into(), base).await?;
         let mut at = BASE_BLOCKS;
         for extra in body.extra {

@@ -1,25 +1,25 @@
-//! Every order of events: whatever fails when, an emergency is bounded, and nothing is dropped in silence.
+//! Random orders of events: an emergency is bounded, no fault is lost uncounted.
 
 use crashlog_retained::MailboxState;
 use proptest::prelude::*;
 
 use super::tests::{BUDGET, CONSOLE, RECORDER, TASKS, WORKER, boot, crash, retained};
-use crate::Phase;
-use crate::machine::Deed;
+use crate::EmergencyState;
+use crate::testing::Effect;
 
 /// What can happen to a supervisor.
 #[derive(Clone, Debug)]
 enum Event {
     /// These tasks have faulted when it looks.
     Faults(Vec<usize>),
-    /// So many milliseconds pass, and its timer fires if that is due.
+    /// This many milliseconds pass, and its timer fires if it is due.
     Time(u64),
-    /// The recorder says that it is done; its record is durable or not.
+    /// The recorder reports that it is done; the crash is durable or not.
     Done(bool),
-    /// The recorder commits, and does not come to saying so.
+    /// The crash becomes durable, and the recorder does not report it.
     Committed,
-    /// A task that is not the recorder says that it is done.
-    Pretends,
+    /// A task that is not the recorder reports that it is done.
+    ReportedByAnother,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -33,7 +33,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (0u64..u64::from(BUDGET)).prop_map(Event::Time),
         1 => any::<bool>().prop_map(Event::Done),
         1 => Just(Event::Committed),
-        1 => Just(Event::Pretends),
+        1 => Just(Event::ReportedByAnother),
     ]
 }
 
@@ -42,7 +42,7 @@ proptest! {
 
     /// REQ: X1, X2
     #[test]
-    fn an_emergency_is_bounded_and_nothing_is_dropped_in_silence(
+    fn an_emergency_is_bounded_and_every_fault_is_kept_or_counted(
         events in prop::collection::vec(event(), 1..20)
     ) {
         let region = retained();
@@ -54,10 +54,10 @@ proptest! {
         let mut first_panic = None;
         let mut declared = 0;
         for event in events {
-            let writing = matches!(supervisor.phase(), Phase::Writing(_));
+            let writing = matches!(supervisor.emergency_state(), EmergencyState::Writing(_));
             match event {
                 Event::Faults(tasks) => {
-                    // Only the recorder runs in an emergency, so nobody else can fault then.
+                    // Only the recorder runs in an emergency, so no other task can fault then.
                     let tasks: Vec<_> = tasks
                         .into_iter()
                         .filter(|&task| !writing || task == RECORDER)
@@ -80,52 +80,53 @@ proptest! {
                     let now = supervisor.kernel.now;
                     // A timer that is set to a time that has passed fires at once.
                     while supervisor.deadline().is_some_and(|deadline| deadline <= now) {
-                        supervisor.time(now);
+                        supervisor.check_deadline(now);
                     }
                 }
                 Event::Done(durable) if writing => {
                     mailbox.conclude(durable);
-                    supervisor.done(RECORDER);
+                    supervisor.emergency_done(RECORDER);
                 }
                 Event::Committed if writing => mailbox.conclude(true),
-                Event::Done(_) => supervisor.done(RECORDER),
+                Event::Done(_) => supervisor.emergency_done(RECORDER),
                 Event::Committed => {}
-                Event::Pretends => supervisor.done(CONSOLE),
+                Event::ReportedByAnother => supervisor.emergency_done(CONSOLE),
             }
 
-            let deeds = &supervisor.kernel.deeds;
-            let count = |wanted: &Deed| deeds.iter().filter(|deed| *deed == wanted).count();
+            let effects = &supervisor.kernel.effects;
+            let count = |wanted: &Effect| effects.iter().filter(|effect| *effect == wanted).count();
             let (armed, calls, resets) = (
-                count(&Deed::Armed(BUDGET)),
-                count(&Deed::Restarted(RECORDER)),
-                count(&Deed::Reset),
+                count(&Effect::Armed(BUDGET)),
+                count(&Effect::Restarted(RECORDER)),
+                count(&Effect::Reset),
             );
-            // Armed once, first of all, and never again; two tries at most; one reset, after which there is nothing.
+            // The watchdog is armed once, before anything else; there are two tries at most, and
+            // one reset, which is last.
             prop_assert_eq!(armed, usize::from(first_panic.is_some()));
             prop_assert!(calls <= 2 && resets <= 1);
-            prop_assert_eq!(deeds.iter().filter(|deed| matches!(deed, Deed::Restarted(_))).count(), calls);
-            let position = |wanted: &Deed| deeds.iter().position(|deed| deed == wanted);
-            if let Some(call) = position(&Deed::Restarted(RECORDER)) {
-                prop_assert!(position(&Deed::Armed(BUDGET)) < Some(call));
+            prop_assert_eq!(effects.iter().filter(|effect| matches!(effect, Effect::Restarted(_))).count(), calls);
+            let position = |wanted: &Effect| effects.iter().position(|effect| effect == wanted);
+            if let Some(call) = position(&Effect::Restarted(RECORDER)) {
+                prop_assert!(position(&Effect::Armed(BUDGET)) < Some(call));
             }
             if resets == 1 {
-                prop_assert_eq!(deeds.last(), Some(&Deed::Reset));
-                prop_assert_eq!(supervisor.phase(), Phase::Over);
-                // The next boot can tell what came of it.
+                prop_assert_eq!(effects.last(), Some(&Effect::Reset));
+                prop_assert_eq!(supervisor.emergency_state(), EmergencyState::Over);
+                // The next boot can read the outcome.
                 prop_assert!(matches!(mailbox.state(), MailboxState::Done | MailboxState::Failed));
                 break;
             }
-            // The crash that came first is the one that is recorded.
+            // The mailbox has the crash that came first.
             if let Some(task) = first_panic {
                 prop_assert_eq!(mailbox.crash().map(|crash| usize::from(crash.context.task)), Some(task));
-                prop_assert!(calls > 0, "the recorder is called");
-                // It is over before the watchdog's time is up.
+                prop_assert!(calls > 0, "the recorder was not called");
+                // The emergency ends before the watchdog fires.
                 let last = declared + u64::from(BUDGET) * 7 / 8;
                 prop_assert!(supervisor.deadline().is_some_and(|deadline| deadline <= last));
                 prop_assert!(supervisor.kernel.now < last);
             }
         }
-        // Each fault is the crash, a note, or counted.
+        // Each fault is the crash, an oops, or counted.
         let mut kept = usize::from(first_panic.is_some()) + mailbox.dropped() as usize;
         while let Some(oops) = mailbox.oops() {
             oops.clear();

@@ -1,12 +1,14 @@
-//! The sequence on a machine that notes what is done to it, with a recorder
-//! that does what each test says.
+//! The supervisor on a test double of the kernel; each test plays the recorder.
 
 use abi::{FaultInfo, FaultSource};
 use crashlog_retained::{Block, CrashReason, EmergencyFailure, MailboxState, Outcome, Region};
 
 use crate::loops::Limits;
-use crate::machine::{Deed, Machine};
-use crate::{Config, Consequence, Disposition, Mode, Phase, STACK_EXCERPT, Supervisor, TaskPolicy};
+use crate::testing::{Effect, TestKernel};
+use crate::{
+    Consequence, Disposition, EmergencyState, Mode, STACK_EXCERPT, Supervisor, SupervisorConfig,
+    TaskPolicy,
+};
 
 mod description;
 mod holds;
@@ -41,7 +43,7 @@ const LIMITS: Limits = Limits {
     backoff_max_ms: 2_000,
 };
 
-const CONFIG: Config = Config {
+const CONFIG: SupervisorConfig = SupervisorConfig {
     recorder: RECORDER,
     notification: 1 << 2,
     record_oops: true,
@@ -50,22 +52,22 @@ const CONFIG: Config = Config {
     tasks: &TASKS,
 };
 
-/// Retained RAM, which outlives the boots that a test makes in it.
+/// Retained RAM, which survives the resets of a test.
 pub(super) fn retained() -> Region<'static> {
     let blocks: Vec<Block> = (0..600).map(|_| Block::zeroed()).collect();
     Region::over(Box::leak(blocks.into_boxed_slice())).unwrap()
 }
 
-pub(super) fn boot(region: Region<'static>) -> Supervisor<'static, Machine> {
-    let mut machine = Machine::new(TASKS.len());
-    for (index, task) in machine.tasks.iter_mut().enumerate() {
+pub(super) fn boot(region: Region<'static>) -> Supervisor<'static, TestKernel> {
+    let mut kernel = TestKernel::new(TASKS.len());
+    for (index, task) in kernel.tasks.iter_mut().enumerate() {
         let base = 0x1000 * (index as u32 + 1);
         task.memory = vec![(base, (0..0x800).map(|i| i as u8).collect())];
         task.registers[13] = base + 0x3c0;
         task.registers[15] = 0xc0de_0000 + index as u32;
     }
-    machine.now = 100;
-    Supervisor::new(CONFIG, machine, region)
+    kernel.now = 100;
+    Supervisor::new(CONFIG, kernel, region)
 }
 
 fn memory_fault() -> FaultInfo {
@@ -75,15 +77,15 @@ fn memory_fault() -> FaultInfo {
     }
 }
 
-/// Faults tasks at once, as a supervisor that finds them does.
-pub(super) fn crash(supervisor: &mut Supervisor<'static, Machine>, tasks: &[usize]) {
+/// Faults these tasks and handles their faults, as a supervisor that finds them together does.
+pub(super) fn crash(supervisor: &mut Supervisor<'static, TestKernel>, tasks: &[usize]) {
     for &task in tasks {
         supervisor.kernel.tasks[task].fault = Some(memory_fault());
     }
     for &task in tasks {
-        let _ = supervisor.fault(task, TASKS[task].disposition, 0, 0);
+        let _ = supervisor.handle_fault(task, false, 0, 0);
     }
-    supervisor.settle();
+    supervisor.enter_declared_emergency();
 }
 
 /// REQ: X1
@@ -93,20 +95,20 @@ fn a_panic_arms_the_watchdog_once_calls_the_recorder_and_resets() {
     let mut supervisor = boot(region);
     crash(&mut supervisor, &[WORKER]);
     assert_eq!(
-        supervisor.kernel.deeds,
-        [Deed::Armed(BUDGET), Deed::Restarted(RECORDER)]
+        supervisor.kernel.effects,
+        [Effect::Armed(BUDGET), Effect::Restarted(RECORDER)]
     );
     assert_eq!(region.mailbox().state(), MailboxState::Armed);
 
     region.mailbox().conclude(true);
-    supervisor.done(RECORDER);
-    assert_eq!(supervisor.kernel.deeds[2..], [Deed::Reset]);
+    supervisor.emergency_done(RECORDER);
+    assert_eq!(supervisor.kernel.effects[2..], [Effect::Reset]);
     assert_eq!(region.mailbox().state(), MailboxState::Done);
 }
 
-/// REQ: X1
-/// Whichever call of the kernel never comes back while a crash is described, the watchdog is armed and the crash is
-/// noted: who and when, and which fault as soon as the kernel has said it.
+/// REQ: X1 Whichever call of the kernel does not return while a crash is described, the watchdog is
+/// armed and the crash is noted: task and time, and the fault as soon as the kernel was asked for
+/// it.
 #[test]
 fn a_supervisor_that_hangs_leaves_a_note() {
     let mut calls = 0;
@@ -115,15 +117,15 @@ fn a_supervisor_that_hangs_leaves_a_note() {
         let mut supervisor = boot(region);
         supervisor.kernel.tasks[WORKER].fault = Some(FaultInfo::Panic);
         supervisor.kernel.tasks[WORKER].message = b"why".to_vec();
-        // The first is the watchdog's, which is no call of the kernel.
+        // The first call arms the watchdog, and returns.
         supervisor.kernel.calls = Some(1 + calls);
         let described = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let _ = supervisor.fault(WORKER, Disposition::Reset, 7, 0);
-            supervisor.settle();
+            let _ = supervisor.handle_fault(WORKER, false, 7, 0);
+            supervisor.enter_declared_emergency();
         }));
-        assert_eq!(supervisor.kernel.deeds[0], Deed::Armed(BUDGET));
+        assert_eq!(supervisor.kernel.effects[0], Effect::Armed(BUDGET));
         let mailbox = region.mailbox();
-        let crash = mailbox.crash().expect("the crash is not lost");
+        let crash = mailbox.crash().expect("a crash in the mailbox");
         let context = crash.context;
         assert_eq!(context.reason(), CrashReason::Panic);
         assert_eq!(
@@ -137,7 +139,7 @@ fn a_supervisor_that_hangs_leaves_a_note() {
             assert_eq!(crash.message().length, 3);
             break;
         }
-        // Only the call of the recorder comes after the mailbox is armed.
+        // The restart of the recorder is the only call after the mailbox is armed.
         let called = calls > 0 && mailbox.state() == MailboxState::Armed;
         assert!(called || mailbox.state() == MailboxState::Noted, "{calls}");
         calls += 1;
@@ -147,11 +149,14 @@ fn a_supervisor_that_hangs_leaves_a_note() {
 
 /// REQ: P10
 #[test]
-fn an_oops_is_noted_and_posted_and_nothing_is_reset() {
+fn an_oops_is_described_and_posted_and_nothing_is_reset() {
     let region = retained();
     let mut supervisor = boot(region);
     crash(&mut supervisor, &[CONSOLE]);
-    assert_eq!(supervisor.kernel.deeds, [Deed::Posted(RECORDER, 1 << 2)]);
+    assert_eq!(
+        supervisor.kernel.effects,
+        [Effect::Posted(RECORDER, 1 << 2)]
+    );
     assert!(!supervisor.in_emergency());
     let oops = region.mailbox().oops().unwrap();
     assert_eq!(oops.stored.context.reason(), CrashReason::Oops);
@@ -161,20 +166,20 @@ fn an_oops_is_noted_and_posted_and_nothing_is_reset() {
 
 /// REQ: P5
 #[test]
-fn oopses_are_not_recorded_where_the_switch_says_so() {
+fn record_oops_false_keeps_panics_only() {
     let region = retained();
     let mut supervisor = boot(region);
     supervisor.config.record_oops = false;
     crash(&mut supervisor, &[CONSOLE]);
-    assert_eq!(supervisor.kernel.deeds, []);
+    assert_eq!(supervisor.kernel.effects, []);
     assert!(region.mailbox().oops().is_none());
-    // A panic is, always.
+    // A panic is always described.
     crash(&mut supervisor, &[WORKER]);
     assert!(region.mailbox().crash().is_some());
 }
 
 #[test]
-fn oopses_beyond_the_room_for_notes_are_counted() {
+fn oopses_without_a_free_place_are_counted() {
     let region = retained();
     let mut supervisor = boot(region);
     for _ in 0..6 {
@@ -185,39 +190,42 @@ fn oopses_beyond_the_room_for_notes_are_counted() {
 
 /// REQ: X2
 #[test]
-fn a_recorder_that_crashes_is_recorded_like_any_other() {
+fn a_crash_of_the_recorder_is_written_like_any_other() {
     let region = retained();
     let mut supervisor = boot(region);
     crash(&mut supervisor, &[RECORDER]);
     assert_eq!(
-        supervisor.kernel.deeds,
-        [Deed::Armed(BUDGET), Deed::Restarted(RECORDER)]
+        supervisor.kernel.effects,
+        [Effect::Armed(BUDGET), Effect::Restarted(RECORDER)]
     );
     let context = region.mailbox().crash().unwrap().context;
     assert_eq!(context.task, RECORDER as u16);
-    assert_eq!(supervisor.phase(), Phase::Writing(Mode::Full));
+    assert_eq!(
+        supervisor.emergency_state(),
+        EmergencyState::Writing(Mode::Full)
+    );
 }
 
 #[test]
-fn a_recorder_that_crashes_in_the_emergency_is_called_once_more() {
+fn a_recorder_that_crashes_in_the_emergency_is_called_a_second_time() {
     let region = retained();
     let mut supervisor = boot(region);
     crash(&mut supervisor, &[WORKER]);
     crash(&mut supervisor, &[RECORDER]);
     assert_eq!(region.mailbox().state(), MailboxState::ArmedMinimal);
-    // The crash is still the worker's; the recorder's is a note beside it.
+    // The crash in the mailbox is still the worker's; the recorder's is beside it.
     let mailbox = region.mailbox();
     assert_eq!(mailbox.crash().unwrap().context.task, WORKER as u16);
     assert_eq!(mailbox.oops().unwrap().stored.context.task, RECORDER as u16);
 
     crash(&mut supervisor, &[RECORDER]);
     assert_eq!(
-        supervisor.kernel.deeds,
+        supervisor.kernel.effects,
         [
-            Deed::Armed(BUDGET),
-            Deed::Restarted(RECORDER),
-            Deed::Restarted(RECORDER),
-            Deed::Reset
+            Effect::Armed(BUDGET),
+            Effect::Restarted(RECORDER),
+            Effect::Restarted(RECORDER),
+            Effect::Reset
         ]
     );
     assert_eq!(mailbox.state(), MailboxState::Failed);
@@ -228,28 +236,31 @@ fn a_recorder_that_crashes_in_the_emergency_is_called_once_more() {
 }
 
 #[test]
-fn a_recorder_that_hangs_is_called_once_more() {
+fn a_recorder_that_hangs_is_called_a_second_time() {
     let region = retained();
     let mut supervisor = boot(region);
     crash(&mut supervisor, &[WORKER]);
     let first = supervisor.deadline().unwrap();
-    supervisor.time(first - 1);
-    assert_eq!(supervisor.kernel.deeds.len(), 2);
-    supervisor.time(first);
-    assert_eq!(supervisor.phase(), Phase::Writing(Mode::Minimal));
+    supervisor.check_deadline(first - 1);
+    assert_eq!(supervisor.kernel.effects.len(), 2);
+    supervisor.check_deadline(first);
+    assert_eq!(
+        supervisor.emergency_state(),
+        EmergencyState::Writing(Mode::Minimal)
+    );
     let second = supervisor.deadline().unwrap();
     assert!(second < 100 + u64::from(BUDGET));
-    supervisor.time(second);
+    supervisor.check_deadline(second);
     assert_eq!(
-        supervisor.kernel.deeds[2..],
-        [Deed::Restarted(RECORDER), Deed::Reset]
+        supervisor.kernel.effects[2..],
+        [Effect::Restarted(RECORDER), Effect::Reset]
     );
     let mailbox = region.mailbox();
     assert_eq!(
         mailbox.outcome().unwrap().failure(),
         EmergencyFailure::Timeout
     );
-    // The crash itself is still there, for the next boot [X3].
+    // The crash itself is still there for the next boot.
     assert!(mailbox.crash().is_some());
 }
 
@@ -262,8 +273,8 @@ fn a_failure_that_the_recorder_reported_stays() {
     outcome.fail(EmergencyFailure::NoCard);
     region.mailbox().set_outcome(&outcome);
     region.mailbox().conclude(false);
-    supervisor.done(RECORDER);
-    assert_eq!(supervisor.kernel.deeds.last(), Some(&Deed::Reset));
+    supervisor.emergency_done(RECORDER);
+    assert_eq!(supervisor.kernel.effects.last(), Some(&Effect::Reset));
     assert_eq!(
         region.mailbox().outcome().unwrap().failure(),
         EmergencyFailure::NoCard
@@ -271,18 +282,18 @@ fn a_failure_that_the_recorder_reported_stays() {
 }
 
 #[test]
-fn a_recorder_that_dies_after_the_commit_is_left_alone() {
+fn a_recorder_that_fails_after_the_commit_is_not_called_again() {
     for hangs in [false, true] {
         let region = retained();
         let mut supervisor = boot(region);
         crash(&mut supervisor, &[WORKER]);
         region.mailbox().conclude(true);
         if hangs {
-            supervisor.time(supervisor.deadline().unwrap());
+            supervisor.check_deadline(supervisor.deadline().unwrap());
         } else {
             crash(&mut supervisor, &[RECORDER]);
         }
-        assert_eq!(supervisor.kernel.deeds[2..], [Deed::Reset]);
+        assert_eq!(supervisor.kernel.effects[2..], [Effect::Reset]);
         assert_eq!(region.mailbox().state(), MailboxState::Done);
     }
 }
@@ -292,17 +303,17 @@ fn a_recorder_that_dies_after_the_commit_is_left_alone() {
 fn only_the_recorder_can_end_an_emergency() {
     let region = retained();
     let mut supervisor = boot(region);
-    supervisor.done(RECORDER);
-    assert_eq!(supervisor.kernel.deeds, []);
+    supervisor.emergency_done(RECORDER);
+    assert_eq!(supervisor.kernel.effects, []);
     crash(&mut supervisor, &[WORKER]);
-    supervisor.done(CONSOLE);
-    assert_eq!(supervisor.kernel.deeds.len(), 2);
+    supervisor.emergency_done(CONSOLE);
+    assert_eq!(supervisor.kernel.effects.len(), 2);
     assert!(supervisor.in_emergency());
 }
 
 #[test]
 fn tasks_that_crash_together_share_one_emergency() {
-    // Whichever is found first, and whoever is the recorder among them.
+    // In whichever order they are found, the recorder among them.
     for tasks in [
         [RECORDER, CONSOLE, WORKER],
         [CONSOLE, WORKER, RECORDER],
@@ -311,12 +322,12 @@ fn tasks_that_crash_together_share_one_emergency() {
         let region = retained();
         let mut supervisor = boot(region);
         crash(&mut supervisor, &tasks);
-        let deeds = &supervisor.kernel.deeds;
-        let count = |deed: &Deed| deeds.iter().filter(|d| *d == deed).count();
-        assert_eq!(count(&Deed::Armed(BUDGET)), 1);
-        assert_eq!(deeds.last(), Some(&Deed::Restarted(RECORDER)));
-        assert_eq!(count(&Deed::Restarted(RECORDER)), 1);
-        // Nothing is dropped: one crash, two notes.
+        let effects = &supervisor.kernel.effects;
+        let count = |effect: &Effect| effects.iter().filter(|d| *d == effect).count();
+        assert_eq!(count(&Effect::Armed(BUDGET)), 1);
+        assert_eq!(effects.last(), Some(&Effect::Restarted(RECORDER)));
+        assert_eq!(count(&Effect::Restarted(RECORDER)), 1);
+        // All three are kept: one crash, two oopses.
         let mailbox = region.mailbox();
         assert!(mailbox.crash().is_some());
         for _ in 0..2 {
@@ -327,19 +338,19 @@ fn tasks_that_crash_together_share_one_emergency() {
 }
 
 #[test]
-fn an_unwritten_crash_of_an_earlier_boot_is_kept() {
+fn a_crash_of_an_earlier_boot_that_is_not_on_the_card_is_kept() {
     let region = retained();
     let mut supervisor = boot(region);
     let task = &mut supervisor.kernel.tasks[WORKER];
     task.fault = Some(FaultInfo::Panic);
     task.message = vec![b'x'; 128];
-    let _ = supervisor.fault(WORKER, Disposition::Reset, 1, 0);
-    supervisor.settle();
+    let _ = supervisor.handle_fault(WORKER, false, 1, 0);
+    supervisor.enter_declared_emergency();
     region.mailbox().conclude(false);
     let before = region.mailbox().crash().unwrap();
     let (message, stack) = (before.message(), before.stack());
 
-    // The system starts again, without a card to write to, and crashes again.
+    // The next boot has no card to write to, and crashes again.
     let mut supervisor = boot(region);
     crash(&mut supervisor, &[WORKER]);
     let mailbox = region.mailbox();
@@ -352,7 +363,7 @@ fn an_unwritten_crash_of_an_earlier_boot_is_kept() {
 }
 
 #[test]
-fn a_written_crash_of_an_earlier_boot_is_not() {
+fn a_crash_of_an_earlier_boot_that_is_on_the_card_is_overwritten() {
     let region = retained();
     let mut supervisor = boot(region);
     crash(&mut supervisor, &[WORKER]);

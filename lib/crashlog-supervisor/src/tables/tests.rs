@@ -18,31 +18,31 @@ fn app() -> App {
     }
 }
 
-fn crash() -> Crash {
-    Crash {
+fn crash() -> CrashTable {
+    CrashTable {
         recorder: "crashlog".to_string(),
         notification: "oops".to_string(),
         disposition: BTreeMap::from([("worker".to_string(), "reset".to_string())]),
         record_oops: true,
         budget_ms: 2_000,
         above_recorder: Vec::new(),
-        hold_after_restarts: Crash::hold_after_restarts(),
-        hold_after_resets: Crash::hold_after_resets(),
-        loop_window_ms: Crash::loop_window_ms(),
-        healthy_ms: Crash::healthy_ms(),
-        backoff_ms: Crash::backoff_ms(),
-        backoff_max_ms: Crash::backoff_max_ms(),
+        hold_after_restarts: CrashTable::hold_after_restarts(),
+        hold_after_resets: CrashTable::hold_after_resets(),
+        loop_window_ms: CrashTable::loop_window_ms(),
+        healthy_ms: CrashTable::healthy_ms(),
+        backoff_ms: CrashTable::backoff_ms(),
+        backoff_max_ms: CrashTable::backoff_max_ms(),
     }
 }
 
-fn refusal(change: impl FnOnce(&mut Crash, &mut App)) -> String {
+fn error_of(change: impl FnOnce(&mut CrashTable, &mut App)) -> String {
     let (mut crash, mut app) = (crash(), app());
     change(&mut crash, &mut app);
     crash.check(&app).unwrap_err().to_string()
 }
 
 #[test]
-fn a_good_table_becomes_indices() {
+fn a_valid_table_becomes_indices() {
     let tables = crash().check(&app()).unwrap();
     assert_eq!(tables.recorder, 1);
     assert_eq!(tables.notification, 4);
@@ -65,7 +65,7 @@ fn the_recorder_may_be_declared_restartable() {
 }
 
 #[test]
-fn only_a_task_that_is_named_may_be_above_the_recorder() {
+fn only_a_task_that_is_listed_may_be_above_the_recorder() {
     let mut app = app();
     app.tasks[2].priority = 1;
     assert!(crash().check(&app).is_err());
@@ -77,23 +77,23 @@ fn only_a_task_that_is_named_may_be_above_the_recorder() {
 }
 
 #[test]
-fn refusals_name_file_key_value_and_rule() {
+fn errors_name_file_key_value_and_rule() {
     assert_eq!(
-        refusal(|crash, _| crash.recorder = "crashlogs".to_string()),
+        error_of(|crash, _| crash.recorder = "crashlogs".to_string()),
         r#"app.toml: tasks.jefe.config.crash.recorder = "crashlogs": no such task; did you mean "crashlog"?"#
     );
     assert_eq!(
-        refusal(|crash, _| crash.notification = "ring".to_string()),
+        error_of(|crash, _| crash.notification = "ring".to_string()),
         "app.toml: tasks.jefe.config.crash.notification = \"ring\": no such notification of `crashlog`; there are sdhci-irq, timer, oops"
     );
     assert_eq!(
-        refusal(|crash, _| {
+        error_of(|crash, _| {
             crash.disposition = BTreeMap::from([("wroker".to_string(), "reset".to_string())]);
         }),
         r#"app.toml: tasks.jefe.config.crash.disposition.wroker = "reset": no such task; did you mean "worker"?"#
     );
     assert_eq!(
-        refusal(|crash, _| {
+        error_of(|crash, _| {
             crash
                 .disposition
                 .insert("idle".to_string(), "resett".to_string());
@@ -101,38 +101,38 @@ fn refusals_name_file_key_value_and_rule() {
         r#"app.toml: tasks.jefe.config.crash.disposition.idle = "resett": no such disposition; did you mean "reset"?"#
     );
     assert_eq!(
-        refusal(|crash, _| crash.budget_ms = 99),
+        error_of(|crash, _| crash.budget_ms = 99),
         "app.toml: tasks.jefe.config.crash.budget-ms = 99: must be 100 to 60000"
     );
     assert_eq!(
-        refusal(|crash, _| crash.healthy_ms = 86_400_001),
+        error_of(|crash, _| crash.healthy_ms = 86_400_001),
         "app.toml: tasks.jefe.config.crash.healthy-ms = 86400001: must be 0 to 86400000"
     );
 }
 
 #[test]
 fn the_supervisor_is_neither_recorder_nor_restartable() {
-    assert!(refusal(|crash, _| crash.recorder = "jefe".to_string()).contains("its own recorder"));
+    assert!(error_of(|crash, _| crash.recorder = "jefe".to_string()).contains("its own recorder"));
     assert!(
-        refusal(|crash, _| {
+        error_of(|crash, _| {
             crash
                 .disposition
                 .insert("jefe".to_string(), "restart".to_string());
         })
-        .contains("the kernel's to handle")
+        .contains("the kernel handles")
     );
 }
 
 #[test]
-fn nothing_but_the_supervisor_may_run_before_the_recorder() {
+fn only_the_supervisor_may_be_more_important_than_the_recorder() {
     assert!(
-        refusal(|_, app| app.tasks[2].priority = 1)
+        error_of(|_, app| app.tasks[2].priority = 1)
             .contains("every other task but the supervisor, and `worker` has 1")
     );
 }
 
 #[test]
-fn distances() {
+fn distance_counts_insertions_deletions_and_substitutions() {
     assert_eq!(distance("", "abc"), 3);
     assert_eq!(distance("worker", "wroker"), 2);
     assert_eq!(distance("kitten", "sitting"), 3);

@@ -1,7 +1,8 @@
-//! What a failing kernel can still say about the system, without trusting it.
+//! The state of the tasks and a stack, read by a kernel that has failed.
 //!
-//! The kernel may have failed anywhere, in the middle of a change of its tables too. What is read here is read as it is,
-//! once, and an address is used only if the constant tables in flash say that memory is there.
+//! The kernel may have failed in the middle of a change of its tables, so no invariant holds.
+//! Fields are read once, as they are, and an address is dereferenced only if the constant tables in
+//! flash say that readable memory is there.
 
 use crate::arch::{self, CURRENT_TASK_PTR};
 use crate::descs::{HUBRIS_TASK_DESCS, HUBRIS_TASK_TABLE_SPACE, RegionAttributes};
@@ -11,19 +12,19 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kerncore::slice::covered;
 
 /// Set when the task table is initialised.
-static TASKS_ARE_THERE: AtomicBool = AtomicBool::new(false);
+static TASKS_INITIALISED: AtomicBool = AtomicBool::new(false);
 
-/// The task table is initialised from now on.
-pub(crate) fn tasks_are_there() {
-    TASKS_ARE_THERE.store(true, Ordering::Relaxed);
+/// Says that the task table is initialised.
+pub(crate) fn set_tasks_initialised() {
+    TASKS_INITIALISED.store(true, Ordering::Relaxed);
 }
 
-/// One task, as it is found.
+/// One task, as the kernel finds it.
 #[derive(Copy, Clone, Debug)]
 pub struct TaskSnapshot {
-    /// What it is doing.
+    /// Its state.
     pub state: TaskState,
-    /// Is it the one that runs?
+    /// Is it the running one?
     pub current: bool,
     /// How often it was restarted.
     pub restarts: u32,
@@ -39,7 +40,7 @@ pub struct TaskSnapshot {
 pub fn tasks() -> impl Iterator<Item = TaskSnapshot> {
     let table = (&raw const HUBRIS_TASK_TABLE_SPACE).cast::<Task>();
     let current = CURRENT_TASK_PTR.load(Ordering::Relaxed).cast_const();
-    let count = if TASKS_ARE_THERE.load(Ordering::Relaxed) {
+    let count = if TASKS_INITIALISED.load(Ordering::Relaxed) {
         HUBRIS_TASK_DESCS.len()
     } else {
         0
@@ -49,9 +50,9 @@ pub fn tasks() -> impl Iterator<Item = TaskSnapshot> {
         .enumerate()
         .take(count)
         .map(move |(index, descriptor)| {
-            // SAFETY: the table has an element for each descriptor, all of them initialised. The kernel has stopped for
-            // good, so nothing changes them meanwhile; volatile reads of single fields make no reference to what the
-            // failed code may still hold one to.
+            // SAFETY: the table has an element for each descriptor, all of them initialised. The
+            // kernel has stopped for good, so nothing changes them meanwhile. Volatile reads of
+            // single fields make no reference to what the failed code may still hold a `&mut` to.
             let (state, restarts, notifications, psp, lost) = unsafe {
                 let task = table.add(index);
                 (
@@ -83,7 +84,8 @@ fn is_readable(region: &crate::descs::RegionDesc) -> bool {
         && !region.attributes.contains(RegionAttributes::DEVICE)
 }
 
-/// A stack from its stack pointer on, as far as it can be read.
+/// A stack from its stack pointer to its top. Holding one means that this range is aligned memory
+/// that the kernel can read; it may be empty.
 #[derive(Copy, Clone, Debug)]
 pub struct Stack {
     from: u32,
@@ -122,12 +124,12 @@ impl Stack {
         }
     }
 
-    /// How many bytes there are; 0 if the stack pointer points elsewhere.
+    /// How many bytes it has; 0 if the stack pointer does not point into it.
     pub fn bytes(&self) -> u32 {
         self.end.wrapping_sub(self.from)
     }
 
-    /// Its words.
+    /// Its words, by ascending addresses.
     pub fn words(&self) -> impl Iterator<Item = u32> + use<> {
         (self.from..self.end).step_by(4).map(|address| {
             // SAFETY: between the bounds of a stack, which is aligned memory that is mapped for the kernel. Volatile,

@@ -15,7 +15,7 @@ use block_device::{BLOCK_LEN, Block};
 use crashlog_format::{FormatId, Geometry, TaskEntry};
 use crashlog_retained::{
     Activity, CrashContext, CrashReason, EmergencyFailure, History, Level, Location, LogHeader,
-    LogRing, Outcome, Region, SelfTest, Series, Stream,
+    LogRing, Outcome, Region, SelfTestProgress, Series, Stream,
 };
 use libtest_mimic::Trial;
 use std::fs;
@@ -215,11 +215,11 @@ fn fill(blocks: &[Block]) -> Result<()> {
             writer.finish(&crash(CrashReason::Oops, 3, "sensor", &[8], time));
         }
     }
-    mailbox.set_self_test(&SelfTest {
+    mailbox.set_self_test(&SelfTestProgress {
         boot: 3,
         record: 6,
         milliseconds: 12,
-        ..SelfTest::default()
+        ..SelfTestProgress::default()
     });
     let mut failure = region.failure().write().context("no place for a failure")?;
     failure.task(&TaskEntry::new(Activity::AwaitingReply, 0x0403));

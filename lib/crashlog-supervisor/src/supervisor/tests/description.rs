@@ -1,14 +1,14 @@
-//! What is said of a crash: who, what, where and when, stack and message.
+//! The description of a crash: task, fault, registers, time, stack and message.
 
 use super::*;
 
 #[test]
-fn the_context_says_who_what_where_and_when() {
+fn the_context_has_task_fault_registers_and_time() {
     let region = retained();
     let mut supervisor = boot(region);
     supervisor.kernel.tasks[WORKER].fault = Some(memory_fault());
-    let _ = supervisor.fault(WORKER, Disposition::Reset, 7, 0);
-    // Complete, but not handed over before the faults have settled.
+    let _ = supervisor.handle_fault(WORKER, false, 7, 0);
+    // Complete, but not armed before all faults that were found are handled.
     assert_eq!(region.mailbox().state(), MailboxState::Noted);
     let crash = region.mailbox().crash().unwrap();
     let context = crash.context;
@@ -26,13 +26,13 @@ fn the_context_says_who_what_where_and_when() {
         (0x43c0, 64, 64)
     );
     let mut bytes = [0; 64];
-    crash.record_blocks()[2].copy_to(0, &mut bytes);
+    crash.crash_blocks()[2].copy_to(0, &mut bytes);
     assert_eq!(bytes[..3], [0xc0, 0xc1, 0xc2]);
     assert_eq!(crash.message().length, 0);
 }
 
-/// Of a long stack an excerpt is kept, with the length that there was, and not marked as cut; one that the kernel does not
-/// give out whole is.
+/// Of a long stack an excerpt is kept, with the length of the whole and the mark of an excerpt. An
+/// excerpt that the kernel does not give out whole has no such mark: bytes are missing.
 #[test]
 fn a_long_stack_is_an_excerpt() {
     for (given, is_excerpt) in [(usize::MAX, true), (100, false)] {
@@ -42,7 +42,7 @@ fn a_long_stack_is_an_excerpt() {
         task.fault = Some(memory_fault());
         task.registers[13] = 0x4100;
         supervisor.kernel.gives = given;
-        let _ = supervisor.fault(WORKER, Disposition::Reset, 0, 0);
+        let _ = supervisor.handle_fault(WORKER, false, 0, 0);
         let stack = region.mailbox().crash().unwrap().stack();
         assert_eq!(
             (stack.address, stack.length, stack.original),
@@ -53,23 +53,23 @@ fn a_long_stack_is_an_excerpt() {
 }
 
 #[test]
-fn a_panic_message_is_kept_as_the_task_gave_it() {
+fn a_panic_message_is_kept_byte_by_byte() {
     let region = retained();
     let mut supervisor = boot(region);
     let task = &mut supervisor.kernel.tasks[WORKER];
     task.fault = Some(FaultInfo::Panic);
     task.message = b"no \xff utf-8".to_vec();
-    let _ = supervisor.fault(WORKER, Disposition::Reset, 0, 0);
+    let _ = supervisor.handle_fault(WORKER, false, 0, 0);
     let crash = region.mailbox().crash().unwrap();
     assert_eq!(crash.context.fault()[0], 8);
     let mut bytes = [0; 10];
-    crash.record_blocks()[1].copy_to(0, &mut bytes);
+    crash.crash_blocks()[1].copy_to(0, &mut bytes);
     assert_eq!(&bytes, b"no \xff utf-8");
     assert_eq!(crash.message().length, 10);
 }
 
 #[test]
-fn a_kernel_without_our_calls_is_enough() {
+fn a_kernel_without_registers_and_memory_is_enough() {
     let region = retained();
     let mut supervisor = boot(region);
     supervisor.kernel.with_registers = false;

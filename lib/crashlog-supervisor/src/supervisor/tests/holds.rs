@@ -1,18 +1,22 @@
-//! Faults that come again and again: the task is held in the end.
+//! Faults that repeat: the task is held in the end.
 
 use super::*;
 
-/// Faults one task and says what came of it.
-fn fault(supervisor: &mut Supervisor<'static, Machine>, task: usize, started: u64) -> Consequence {
+/// Faults one task; returns the consequence.
+fn fault(
+    supervisor: &mut Supervisor<'static, TestKernel>,
+    task: usize,
+    started: u64,
+) -> Consequence {
     supervisor.kernel.tasks[task].fault = Some(memory_fault());
-    let consequence = supervisor.fault(task, TASKS[task].disposition, 0, started);
-    supervisor.settle();
+    let consequence = supervisor.handle_fault(task, false, 0, started);
+    supervisor.enter_declared_emergency();
     consequence
 }
 
 /// REQ: X6
 #[test]
-fn a_task_that_takes_the_system_down_again_and_again_is_held() {
+fn a_task_that_resets_the_system_repeatedly_is_held() {
     let region = retained();
     let mut delays = Vec::new();
     for _ in 0..3 {
@@ -20,22 +24,25 @@ fn a_task_that_takes_the_system_down_again_and_again_is_held() {
         delays.push(supervisor.start_delay(WORKER));
         assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
         region.mailbox().conclude(true);
-        supervisor.done(RECORDER);
-        assert_eq!(supervisor.kernel.deeds.last(), Some(&Deed::Reset));
+        supervisor.emergency_done(RECORDER);
+        assert_eq!(supervisor.kernel.effects.last(), Some(&Effect::Reset));
     }
     assert_eq!(delays, [0, 0, 500]);
-    // Enough: from now on it stays down, whatever resets the system meanwhile.
+    // From now on it is held in every boot.
     for _ in 0..3 {
         let mut supervisor = boot(region);
         assert!(supervisor.start_delay(WORKER) >= 1_000);
         assert_eq!(supervisor.start_delay(CONSOLE), 0);
         assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Hold);
         assert!(!supervisor.in_emergency());
-        // It is recorded all the same.
-        assert_eq!(supervisor.kernel.deeds, [Deed::Posted(RECORDER, 1 << 2)]);
+        // Its fault is reported as an oops.
+        assert_eq!(
+            supervisor.kernel.effects,
+            [Effect::Posted(RECORDER, 1 << 2)]
+        );
         region.mailbox().oops().unwrap().clear();
     }
-    // Another fault of the same task is another matter.
+    // Another fault of the same task is another series.
     let mut supervisor = boot(region);
     supervisor.kernel.tasks[WORKER].registers[15] = 0xc0de_1111;
     assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
@@ -43,21 +50,21 @@ fn a_task_that_takes_the_system_down_again_and_again_is_held() {
 
 /// REQ: X6
 #[test]
-fn a_healthy_run_or_a_human_ends_a_series() {
-    for human in [false, true] {
+fn a_healthy_run_or_a_release_ends_a_series() {
+    for released in [false, true] {
         let region = retained();
         for _ in 0..3 {
             let mut supervisor = boot(region);
             assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
         }
         let mut supervisor = boot(region);
-        supervisor.look_for_health(9_999, |_| Some(0));
-        supervisor.look_for_health(99_999, |_| None);
+        supervisor.end_healthy_series(9_999, |_| Some(0));
+        supervisor.end_healthy_series(99_999, |_| None);
         assert_eq!(supervisor.start_delay(WORKER), 1_000);
-        if human {
-            supervisor.forgive(WORKER);
+        if released {
+            supervisor.forget_series(WORKER);
         } else {
-            supervisor.look_for_health(10_000, |_| Some(0));
+            supervisor.end_healthy_series(10_000, |_| Some(0));
         }
         assert_eq!(supervisor.start_delay(WORKER), 0);
         let mut supervisor = boot(region);
@@ -67,7 +74,7 @@ fn a_healthy_run_or_a_human_ends_a_series() {
 
 /// REQ: X6
 #[test]
-fn a_task_that_is_restarted_again_and_again_is_held() {
+fn a_task_that_is_restarted_repeatedly_is_held() {
     for record_oops in [true, false] {
         let region = retained();
         let mut supervisor = boot(region);
@@ -76,7 +83,7 @@ fn a_task_that_is_restarted_again_and_again_is_held() {
             assert_eq!(fault(&mut supervisor, CONSOLE, 0), Consequence::Restart);
         }
         assert_eq!(fault(&mut supervisor, CONSOLE, 0), Consequence::Hold);
-        // It had run well before: that is no loop.
+        // It had run for long enough before: that is no loop.
         supervisor.kernel.now = 30_000;
         assert_eq!(
             fault(&mut supervisor, CONSOLE, 20_000),
@@ -86,7 +93,7 @@ fn a_task_that_is_restarted_again_and_again_is_held() {
 }
 
 #[test]
-fn zero_means_never() {
+fn a_limit_of_zero_never_holds() {
     let region = retained();
     for _ in 0..50 {
         let mut supervisor = boot(region);
@@ -99,7 +106,7 @@ fn zero_means_never() {
 
 /// A recorder that crashes at its start in every boot is held in the end, and the system runs without it.
 #[test]
-fn even_the_recorder_is_held() {
+fn the_recorder_is_held_too() {
     let region = retained();
     for _ in 0..3 {
         let mut supervisor = boot(region);
@@ -108,10 +115,28 @@ fn even_the_recorder_is_held() {
     }
     let mut supervisor = boot(region);
     assert_eq!(fault(&mut supervisor, RECORDER, 0), Consequence::Hold);
-    // Another task's panic calls it all the same.
+    // A panic of another task calls it all the same.
     assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
     assert_eq!(
-        supervisor.kernel.deeds.last(),
-        Some(&Deed::Restarted(RECORDER))
+        supervisor.kernel.effects.last(),
+        Some(&Effect::Restarted(RECORDER))
+    );
+}
+
+/// A task that is held is no reason for a reset: its fault is an oops, whatever its disposition.
+#[test]
+fn a_fault_of_a_held_task_is_an_oops() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    supervisor.kernel.tasks[WORKER].fault = Some(memory_fault());
+    assert_eq!(
+        supervisor.handle_fault(WORKER, true, 0, 0),
+        Consequence::Restart
+    );
+    supervisor.enter_declared_emergency();
+    assert!(!supervisor.in_emergency());
+    assert_eq!(
+        supervisor.kernel.effects,
+        [Effect::Posted(RECORDER, 1 << 2)]
     );
 }

@@ -12,7 +12,7 @@ const WHICH_FAULT: &[&[&str]] = &[&["ContextWriter", "note"], &["kipc::read_task
 /// The function that copies the stack.
 const STACK: &[&[&str]] = &[&["capture::excerpt"]];
 /// Functions where the description is complete, and the mailbox is not armed.
-const COMPLETE: &[&[&str]] = &[&["ContextWriter", "finish"], &["Supervisor", "take"]];
+const COMPLETE: &[&[&str]] = &[&["ContextWriter", "finish"], &["Supervisor", "carry_out"]];
 /// A branch to itself, in Thumb.
 const LOOP: [u8; 2] = [0xfe, 0xe7];
 /// The reason why such a crash is late.

@@ -1,13 +1,11 @@
-//! A system for tests: it does nothing but note what was done to it.
+//! A [`Kernel`] for tests: it keeps a list of what was done to the system.
 
-use crate::TASK_REGISTERS;
+use crate::{Kernel, PANIC_MESSAGE_MAX, TASK_REGISTERS};
 use abi::{FaultInfo, TaskDumpRegion};
 
-use crate::{Kernel, PANIC_MESSAGE_MAX};
-
-/// What was done to the system.
+/// Something that was done to the system.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Deed {
+pub enum Effect {
     Armed(u32),
     Restarted(usize),
     Posted(usize, u32),
@@ -15,7 +13,7 @@ pub enum Deed {
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Task {
+pub struct TestTask {
     pub fault: Option<FaultInfo>,
     pub registers: [u32; TASK_REGISTERS],
     pub message: Vec<u8>,
@@ -24,46 +22,47 @@ pub struct Task {
 }
 
 #[derive(Debug)]
-pub struct Machine {
+pub struct TestKernel {
     pub now: u64,
-    pub tasks: Vec<Task>,
-    pub deeds: Vec<Deed>,
+    pub tasks: Vec<TestTask>,
+    pub effects: Vec<Effect>,
     /// Does the kernel give out registers?
     pub with_registers: bool,
-    /// Calls of the kernel that come back; the one after them never does, which here is a panic.
+    /// How many calls of the kernel return; the next one panics, in place of one that never
+    /// returns.
     pub calls: Option<usize>,
-    /// Bytes of memory that the kernel gives out at most.
+    /// How many bytes of memory the kernel gives out at a time.
     pub gives: usize,
 }
 
-impl Machine {
+impl TestKernel {
     pub fn new(tasks: usize) -> Self {
         Self {
             now: 0,
-            tasks: vec![Task::default(); tasks],
-            deeds: Vec::new(),
+            tasks: vec![TestTask::default(); tasks],
+            effects: Vec::new(),
             with_registers: true,
             calls: None,
             gives: usize::MAX,
         }
     }
 
-    /// Another call of the kernel.
+    /// Counts a call of the kernel.
     fn call(&mut self) {
         if let Some(calls) = &mut self.calls {
-            *calls = calls.checked_sub(1).expect("a call that comes back");
+            *calls = calls.checked_sub(1).expect("a call that returns");
         }
     }
 }
 
-impl Kernel for Machine {
+impl Kernel for TestKernel {
     fn now(&self) -> u64 {
         self.now
     }
 
     fn arm_watchdog(&mut self, budget_ms: u32) {
         self.call();
-        self.deeds.push(Deed::Armed(budget_ms));
+        self.effects.push(Effect::Armed(budget_ms));
     }
 
     fn fault(&mut self, task: usize) -> Option<FaultInfo> {
@@ -92,7 +91,7 @@ impl Kernel for Machine {
         })
     }
 
-    /// Panics where the kernel would fault the supervisor.
+    /// Panics where the kernel would fault the supervisor: at an address outside of the regions.
     fn read(&mut self, task: usize, address: u32, bytes: &mut [u8]) -> usize {
         self.call();
         let (base, content) = self.tasks[task]
@@ -108,15 +107,15 @@ impl Kernel for Machine {
 
     fn restart(&mut self, task: usize) {
         self.call();
-        self.deeds.push(Deed::Restarted(task));
+        self.effects.push(Effect::Restarted(task));
         self.tasks[task].fault = None;
     }
 
     fn post(&mut self, task: usize, bits: u32) {
-        self.deeds.push(Deed::Posted(task, bits));
+        self.effects.push(Effect::Posted(task, bits));
     }
 
     fn reset(&mut self) {
-        self.deeds.push(Deed::Reset);
+        self.effects.push(Effect::Reset);
     }
 }

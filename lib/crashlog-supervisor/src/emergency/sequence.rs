@@ -1,0 +1,271 @@
+//! The sequence of an emergency: a state machine without side effects.
+//!
+//! ```text
+//!              declare            enter            recorder faulted,
+//!   Inactive ----------> Declared -----> Full ---- or time is up ----> Minimal
+//!                                          |                              |
+//!                                          | done            done, recorder faulted,
+//!                                          v                   or time is up
+//!                                         Over <--------------------------'
+//! ```
+//!
+//! The budget is the hardware watchdog's, which is armed when the emergency is declared, once, with
+//! all of it. Both tries end before the watchdog does: the supervisor normally resets the system
+//! itself, and the watchdog fires only if the supervisor fails.
+
+/// Eighths of the budget after which the full try ends.
+const FULL_EIGHTHS: u64 = 5;
+
+/// Eighths of the budget after which the minimal try ends.
+const MINIMAL_EIGHTHS: u64 = 7;
+
+/// How much the recorder is to write.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// All that there is to save, in the fastest way.
+    Full,
+    /// The crash itself and the log tail only, in the simplest way.
+    Minimal,
+}
+
+/// How far an emergency has come.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum EmergencyState {
+    /// There is none.
+    Inactive,
+    /// A panic was found; the recorder has not been called yet.
+    Declared,
+    /// The recorder was called.
+    Writing(Mode),
+    /// The system is being reset.
+    Over,
+}
+
+/// What the supervisor has to do next.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum NextAction {
+    /// Nothing.
+    Wait,
+    /// Restart the recorder at its emergency entry.
+    Enter(Mode),
+    /// Reset the system.
+    Reset,
+}
+
+/// The state machine. Times are milliseconds since boot.
+#[derive(Copy, Clone, Debug)]
+pub struct EmergencySequence {
+    state: EmergencyState,
+    budget_ms: u32,
+    /// When it was declared.
+    since: u64,
+}
+
+impl EmergencySequence {
+    /// No emergency yet; one that is declared has `budget_ms` milliseconds.
+    #[must_use]
+    pub const fn new(budget_ms: u32) -> Self {
+        Self {
+            state: EmergencyState::Inactive,
+            budget_ms,
+            since: 0,
+        }
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn state(&self) -> EmergencyState {
+        self.state
+    }
+
+    /// Is there an emergency, in whatever state?
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.state != EmergencyState::Inactive
+    }
+
+    /// A panic was found, at `now`. Returns `true` for the first one, for which the watchdog has to
+    /// be armed; later ones belong to the same emergency.
+    #[must_use]
+    pub fn declare(&mut self, now: u64) -> bool {
+        let first = self.state == EmergencyState::Inactive;
+        if first {
+            self.state = EmergencyState::Declared;
+            self.since = now;
+        }
+        first
+    }
+
+    /// The crash is described in retained RAM: the recorder can be called.
+    #[must_use]
+    pub fn enter(&mut self) -> NextAction {
+        match self.state {
+            EmergencyState::Declared => self.begin_try(Mode::Full),
+            EmergencyState::Inactive | EmergencyState::Writing(_) | EmergencyState::Over => {
+                NextAction::Wait
+            }
+        }
+    }
+
+    /// The recorder faulted, while it was writing or together with the task that crashed.
+    #[must_use]
+    pub fn recorder_faulted(&mut self) -> NextAction {
+        match self.state {
+            EmergencyState::Writing(mode) => self.end_try(mode),
+            // It is restarted when it is called.
+            EmergencyState::Declared => NextAction::Wait,
+            EmergencyState::Inactive | EmergencyState::Over => NextAction::Wait,
+        }
+    }
+
+    /// Ends the try whose time is up at `now`.
+    #[must_use]
+    pub fn check_deadline(&mut self, now: u64) -> NextAction {
+        match (self.state, self.deadline()) {
+            (EmergencyState::Writing(mode), Some(deadline)) if deadline <= now => {
+                self.end_try(mode)
+            }
+            _ => NextAction::Wait,
+        }
+    }
+
+    /// The recorder reports that it is done, with or without success.
+    #[must_use]
+    pub fn recorder_done(&mut self) -> NextAction {
+        match self.state {
+            EmergencyState::Writing(_) => self.reset(),
+            // A report without a call means nothing.
+            EmergencyState::Inactive | EmergencyState::Declared | EmergencyState::Over => {
+                NextAction::Wait
+            }
+        }
+    }
+
+    /// When the time of the present try is up; `None` if none is under way.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        let eighths = match self.state {
+            EmergencyState::Writing(Mode::Full) => FULL_EIGHTHS,
+            EmergencyState::Writing(Mode::Minimal) => MINIMAL_EIGHTHS,
+            EmergencyState::Inactive | EmergencyState::Declared | EmergencyState::Over => {
+                return None;
+            }
+        };
+        // The budget has 32 bits, so the product fits.
+        Some(
+            self.since
+                .saturating_add(u64::from(self.budget_ms) * eighths / 8),
+        )
+    }
+
+    fn end_try(&mut self, mode: Mode) -> NextAction {
+        match mode {
+            Mode::Full => self.begin_try(Mode::Minimal),
+            Mode::Minimal => self.reset(),
+        }
+    }
+
+    fn begin_try(&mut self, mode: Mode) -> NextAction {
+        self.state = EmergencyState::Writing(mode);
+        NextAction::Enter(mode)
+    }
+
+    fn reset(&mut self) -> NextAction {
+        self.state = EmergencyState::Over;
+        NextAction::Reset
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EmergencySequence, EmergencyState, Mode, NextAction};
+
+    fn writing() -> EmergencySequence {
+        let mut emergency = EmergencySequence::new(2_000);
+        assert!(emergency.declare(1_000));
+        assert_eq!(emergency.enter(), NextAction::Enter(Mode::Full));
+        emergency
+    }
+
+    #[test]
+    fn a_recorder_that_reports_ends_the_emergency_with_a_reset() {
+        let mut emergency = writing();
+        assert_eq!(emergency.check_deadline(2_249), NextAction::Wait);
+        assert_eq!(emergency.recorder_done(), NextAction::Reset);
+        assert!(emergency.is_active());
+        assert_eq!(emergency.deadline(), None);
+    }
+
+    #[test]
+    fn both_tries_end_inside_the_budget() {
+        let mut emergency = writing();
+        assert_eq!(emergency.deadline(), Some(2_250));
+        assert_eq!(
+            emergency.check_deadline(2_250),
+            NextAction::Enter(Mode::Minimal)
+        );
+        assert_eq!(emergency.deadline(), Some(2_750));
+        assert_eq!(emergency.check_deadline(2_749), NextAction::Wait);
+        assert_eq!(emergency.check_deadline(2_750), NextAction::Reset);
+        assert_eq!(emergency.check_deadline(9_999), NextAction::Wait);
+    }
+
+    #[test]
+    fn a_recorder_that_faults_is_called_a_second_time() {
+        let mut emergency = writing();
+        assert_eq!(
+            emergency.recorder_faulted(),
+            NextAction::Enter(Mode::Minimal)
+        );
+        // The first try ended early: the second has the rest of its time, too.
+        assert_eq!(emergency.deadline(), Some(2_750));
+        assert_eq!(emergency.recorder_faulted(), NextAction::Reset);
+        assert_eq!(emergency.recorder_faulted(), NextAction::Wait);
+    }
+
+    #[test]
+    fn a_later_crash_does_not_begin_another_emergency() {
+        let mut emergency = writing();
+        assert!(!emergency.declare(1_500));
+        assert_eq!(emergency.enter(), NextAction::Wait);
+        assert_eq!(emergency.deadline(), Some(2_250));
+    }
+
+    #[test]
+    fn events_without_an_emergency_change_nothing() {
+        let mut emergency = EmergencySequence::new(2_000);
+        assert_eq!(emergency.recorder_done(), NextAction::Wait);
+        assert_eq!(emergency.enter(), NextAction::Wait);
+        assert_eq!(emergency.recorder_faulted(), NextAction::Wait);
+        assert_eq!(emergency.check_deadline(u64::MAX), NextAction::Wait);
+        assert_eq!(emergency.state(), EmergencyState::Inactive);
+    }
+
+    /// In every order of events there are at most two tries and one reset, and no state comes back.
+    #[test]
+    fn every_sequence_of_events_ends() {
+        const EVENTS: u32 = 4;
+        const LENGTH: u32 = 6;
+        for sequence in 0..EVENTS.pow(LENGTH) {
+            let mut emergency = writing();
+            let (mut entered, mut resets) = (1, 0);
+            for position in 0..LENGTH {
+                let action = match sequence / EVENTS.pow(position) % EVENTS {
+                    0 => emergency.recorder_faulted(),
+                    1 => emergency.check_deadline(u64::MAX),
+                    2 => emergency.recorder_done(),
+                    _ => emergency.enter(),
+                };
+                match action {
+                    NextAction::Enter(_) => entered += 1,
+                    NextAction::Reset => resets += 1,
+                    NextAction::Wait => {}
+                }
+            }
+            assert!(entered <= 2 && resets <= 1, "sequence {sequence}");
+            if emergency.state() == EmergencyState::Over {
+                assert_eq!(resets, 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What the supervisor does about crashes: [`crashlog_supervisor`] on this chip.
+
+use crashlog_retained::Region;
+use crashlog_supervisor::{Kipc, Supervisor, WatchdogTimer};
+use drv_ast2600_wdt::Watchdog;
+use userlib::UnwrapLite;
+
+use crate::config;
+
+/// Decides about faults and carries out emergencies, with the kernel and the chip's watchdog.
+pub type CrashSupervisor = Supervisor<'static, Kipc<ChipWatchdog>>;
+
+/// The chip's watchdog.
+pub struct ChipWatchdog(Watchdog);
+
+impl WatchdogTimer for ChipWatchdog {
+    fn arm(&mut self, budget_ms: u32) {
+        self.0.arm(budget_ms);
+    }
+}
+
+/// Begins the boot in retained RAM. To be called once, before any other task runs.
+pub fn new() -> CrashSupervisor {
+    // SAFETY: app.toml maps the watchdog's page into this task and no other, and this is the only
+    // place that makes a `Watchdog` of it.
+    let watchdog = unsafe { Watchdog::wdt0() };
+    // SAFETY: the build maps the region of this address and size into this task for reading and
+    // writing, and this is the only place in this task that claims it. The recorder, which has it
+    // too, accesses it by whole words.
+    let region = unsafe { Region::claim(config::RETAINED_ADDRESS, config::RETAINED_SIZE) };
+    // The build script has checked address and size.
+    let region = region.unwrap_lite();
+    Supervisor::new(config::CRASH, Kipc::new(ChipWatchdog(watchdog)), region)
+}
