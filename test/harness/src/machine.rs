@@ -1,20 +1,20 @@
-//! One QEMU process: its command line, its sockets, its end.
+//! One QEMU process: its start, its sockets, its end. [`command_line`] has its arguments.
 //!
 //! The machine is created stopped, so that the monitor and both serial ports are connected before the
 //! first instruction runs and no byte of the boot is lost; [`Machine::run`] starts the processors.
 //! Dropping a [`Machine`] kills QEMU.
 
+pub use crate::qemu::command_line::{Config, OnReset, Time};
+
 use crate::artefacts::Artefacts;
-use crate::controller::{EMMC, Slot};
-use crate::qemu::Qemu;
+use crate::qemu::{Qemu, command_line};
 use crate::qmp::Qmp;
 use crate::serial::Port;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -24,61 +24,6 @@ const START: Duration = Duration::from_secs(60);
 
 /// Real time that QEMU may take to end after `quit`: it writes out its log first.
 const END: Duration = Duration::from_secs(60);
-
-/// What QEMU does when the guest resets itself.
-#[derive(Copy, Clone, PartialEq, Eq)]
-pub enum OnReset {
-    /// The machine boots again, as hardware does.
-    Boot,
-    /// The machine stops before the reset; memory and devices keep their state.
-    Pause,
-}
-
-/// How time passes in the machine.
-#[derive(Copy, Clone, PartialEq, Eq)]
-pub enum Time {
-    /// Guest time is the host's time.
-    Host,
-    /// One nanosecond per instruction, and none while idle: runs are repeatable and instructions can be
-    /// counted.
-    Counted,
-    /// The same with 32 nanoseconds per instruction: an instruction then takes longer than a tick of the
-    /// SoC's timers, so that a timer can interrupt at any instruction.
-    Slow,
-}
-
-/// The machine to start.
-pub struct Config {
-    /// The image: an ELF file with kernel and tasks.
-    pub image: PathBuf,
-    /// The card's image; without one the slot is empty.
-    pub card: Option<PathBuf>,
-    /// The slot.
-    pub slot: Slot,
-    /// How time passes.
-    pub time: Time,
-    /// What a reset by the guest does.
-    pub on_reset: OnReset,
-    /// Whether to offer the debugger stub.
-    pub debugger: bool,
-    /// More arguments for QEMU.
-    pub extra: Vec<OsString>,
-}
-
-impl Config {
-    /// The machine as the demo runs it.
-    pub fn new(image: &Path, card: Option<&Path>) -> Self {
-        Self {
-            image: image.to_owned(),
-            card: card.map(Path::to_owned),
-            slot: EMMC,
-            time: Time::Host,
-            on_reset: OnReset::Boot,
-            debugger: false,
-            extra: Vec::new(),
-        }
-    }
-}
 
 /// A running (or stopped) QEMU.
 pub struct Machine {
@@ -110,10 +55,10 @@ impl Machine {
         };
         let (qmp, uart5, uart1) = (listen("qmp")?, listen("uart5")?, listen("uart1")?);
 
-        let arguments = arguments(config, sockets.path());
+        let arguments = command_line::arguments(config, sockets.path());
         let mut log = artefacts.append("command-line")?;
-        writeln!(log, "{}", shell_line(qemu.program(), &arguments))
-            .context("cannot write the command line")?;
+        let line = command_line::shell_line(qemu.program(), &arguments);
+        writeln!(log, "{line}").context("cannot write the command line")?;
         let mut child = Command::new(qemu.program())
             .args(&arguments)
             .stdin(Stdio::null())
@@ -203,85 +148,6 @@ impl Drop for Machine {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// QEMU's command line.
-fn arguments(config: &Config, sockets: &Path) -> Vec<OsString> {
-    let mut list: Vec<OsString> = Vec::new();
-    // With the smallest flash models QEMU starts in a third of the time. The flash is not used.
-    list.extend(
-        [
-            "-M",
-            "ast2600-evb,fmc-model=w25q80bl,spi-model=w25q80bl",
-            "-m",
-            "256M",
-        ]
-        .map(OsString::from),
-    );
-    list.extend(["-display", "none", "-monitor", "none", "-S"].map(OsString::from));
-    for port in ["uart5", "uart1", "qmp"] {
-        let mut chardev = OsString::from(format!("socket,id={port},path="));
-        chardev.push(escaped(&sockets.join(port)));
-        list.extend(["-chardev".into(), chardev]);
-    }
-    list.extend(["-serial", "chardev:uart5", "-serial", "chardev:uart1"].map(OsString::from));
-    list.extend(["-mon", "chardev=qmp,mode=control"].map(OsString::from));
-    if config.debugger {
-        let mut chardev = OsString::from("socket,id=gdb,server=on,wait=off,path=");
-        chardev.push(escaped(&sockets.join("gdb")));
-        list.extend([
-            "-chardev".into(),
-            chardev,
-            "-gdb".into(),
-            "chardev:gdb".into(),
-        ]);
-    }
-    list.extend(["-kernel".into(), config.image.clone().into_os_string()]);
-    if let Some(card) = &config.card {
-        let mut drive = OsString::from(format!(
-            "format=raw,if=sd,index={},file=",
-            config.slot.index
-        ));
-        drive.push(escaped(card));
-        list.extend(["-drive".into(), drive]);
-    }
-    let shift = match config.time {
-        Time::Host => None,
-        Time::Counted => Some(0),
-        Time::Slow => Some(5),
-    };
-    if let Some(shift) = shift {
-        list.push("-icount".into());
-        list.push(format!("shift={shift},align=off,sleep=off").into());
-    }
-    if config.on_reset == OnReset::Pause {
-        list.extend(["-action", "reboot=shutdown,shutdown=pause"].map(OsString::from));
-    }
-    list.extend(config.extra.iter().cloned());
-    list
-}
-
-/// A path inside a QEMU option, where a comma is written twice.
-fn escaped(path: &Path) -> OsString {
-    path.to_string_lossy().replace(',', ",,").into()
-}
-
-/// A command line that can be pasted into a shell.
-fn shell_line(program: &OsStr, arguments: &[OsString]) -> String {
-    let quote = |word: &OsStr| {
-        let word = word.to_string_lossy();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_=,./:+".contains(c);
-        if word.chars().all(plain) {
-            word.into_owned()
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
-    };
-    std::iter::once(program)
-        .chain(arguments.iter().map(OsString::as_os_str))
-        .map(quote)
-        .collect::<Vec<_>>()
-        .join(" ")
 }
 
 /// Waits until QEMU connects; fails if QEMU ends before.

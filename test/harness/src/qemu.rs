@@ -1,4 +1,6 @@
-//! Finds QEMU and checks that it is new enough.
+//! QEMU: finds it and checks that it is new enough; [`command_line`] has its arguments.
+
+pub mod command_line;
 
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -10,7 +12,7 @@ pub const OLDEST: (u32, u32) = (9, 1);
 const INSTALL: &str = "install QEMU 9.1 or newer (Debian 12: `apt install -t bookworm-backports qemu-system-arm`; \
                        newer distributions: package qemu-system-arm)";
 
-/// A QEMU that can run our machine.
+/// A QEMU that has the machine `ast2600-evb` with an eMMC.
 #[derive(Clone)]
 pub struct Qemu {
     program: OsString,
