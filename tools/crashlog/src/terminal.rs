@@ -32,7 +32,8 @@ pub fn output(color: Color) -> Output {
     BufWriter::new(AutoStream::new(stdout.lock(), choice))
 }
 
-/// A progress bar on standard error. It appears only on a terminal, and only if the work takes longer than a second.
+/// A progress bar on standard error. It appears only on a terminal, and only if the work takes
+/// longer than a second.
 pub struct Progress {
     bar: ProgressBar,
     begun: Instant,

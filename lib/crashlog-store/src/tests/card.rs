@@ -1,5 +1,5 @@
-//! A simulated card. On demand, and reproducibly, it caches, reorders and tears writes, ignores flushes, loses power
-//! and fails.
+//! A simulated card. On demand, and reproducibly, it caches, reorders and tears writes, ignores
+//! flushes, loses power and fails.
 
 use block_device::{BLOCK_LEN, Block, BlockDevice, PolledDevice};
 use std::cell::RefCell;
@@ -94,7 +94,8 @@ struct State {
     background: Option<Background>,
     /// Number of block writes and flushes until the power is lost.
     power: Option<usize>,
-    /// Number of block writes and flushes until one fails; whether that block is written nevertheless.
+    /// Number of block writes and flushes until one fails; whether that block is written
+    /// nevertheless.
     failure: Option<(usize, bool)>,
     /// Whether flushes have no effect.
     ignores_flushes: bool,
@@ -151,7 +152,8 @@ impl TestCard {
         self.0.borrow_mut().power = Some(steps);
     }
 
-    /// Fails once, after this number of block writes and flushes. The block is written nevertheless if `written`.
+    /// Fails once, after this number of block writes and flushes. The block is written nevertheless
+    /// if `written`.
     pub fn fail_after(&self, steps: usize, written: bool) {
         self.0.borrow_mut().failure = Some((steps, written));
     }
