@@ -1,4 +1,4 @@
-//! A crash on the card: one header block, then the blocks of its segments, in one crash slot.
+//! A crash in its slot: a header block, then the blocks of its segments.
 //!
 //! The header ([`CrashHeader`]) holds everything whose size is known, at fixed offsets, and a table
 //! of the segments ([`Segment`]), whose length varies. Each segment begins at a block boundary, so

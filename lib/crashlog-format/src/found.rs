@@ -1,5 +1,4 @@
-//! Names of the codes in an [`Outcome`](crate::Outcome): what an emergency write found, and what it
-//! did.
+//! Names of what an emergency write found and did: the codes in an outcome.
 //!
 //! The driver defines the codes (`drv_mmc::found`). This module has their names in reports; the
 //! test `device_codes` checks that every code has one.

@@ -1,5 +1,4 @@
-//! The ledger: which slots hold a crash, how many crashes there were, and where the next one is
-//! written.
+//! The ledger: which slots hold a crash, how many there were, where the next goes.
 //!
 //! # What the ledger guarantees
 //!

@@ -1,4 +1,4 @@
-//! The outcome of an emergency write: what it found, how far it came, and why it failed.
+//! The outcome of an emergency write: what it found, did, and why it failed.
 
 use core::fmt;
 use zerocopy::{

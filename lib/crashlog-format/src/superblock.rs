@@ -1,4 +1,4 @@
-//! The superblock: it identifies a crashlog partition and states its format and geometry.
+//! The superblock: identifies a crashlog partition; states format and geometry.
 
 use crate::{BLOCK_LEN, CheckError, Crc32c, FormatId, Geometry, GeometryError, VERSION};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian::U32};

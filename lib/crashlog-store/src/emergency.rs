@@ -18,8 +18,8 @@
 //! interrupted anywhere and done again from the beginning.
 //!
 //! It is sequential code over [`PolledDevice`]. All waiting is done by the device, with a deadline
-//! for each wait. It needs about 1 KiB of stack. The search needs more; a system needs it only if
-//! it crashes before it has mounted the card.
+//! for each wait. It needs about 1 KiB of stack. The search needs more; it is only done if the
+//! system crashes before it has mounted the card, or if the card contradicts the location cache.
 
 use crate::end::header_of;
 use crate::prepare::{BASE_BLOCKS, CrashBody, ExtraSegment};

@@ -1,4 +1,4 @@
-//! Normal operation: what the recorder and the host tool do with a mounted partition.
+//! Normal operation: reading and writing a mounted partition.
 //!
 //! Writing pages of the log (`pages`), reading the log (`log`), and writing, reading, acknowledging
 //! and erasing crashes (`crashes`). Its counterpart is [`crate::emergency`]; mounting, the ledger

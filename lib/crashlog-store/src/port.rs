@@ -1,4 +1,4 @@
-//! A block device without a driver: its requests are served by the code that polls it.
+//! A block device without a driver: the code that polls it serves it.
 //!
 //! The store is generic over its device and used with two: the asynchronous driver of normal
 //! operation, and the polled one of an emergency write that has to search for the partition.

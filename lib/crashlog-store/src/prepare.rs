@@ -1,4 +1,4 @@
-//! Preparing a crash for the card: what the ledger plans for it, and its header block.
+//! Preparing a crash for the card: its plan and its header block.
 //!
 //! Both request paths use this. Header, message and stack of a crash are blocks in the mailbox of
 //! the retained region; the header block is filled in there, so that all three are written to the

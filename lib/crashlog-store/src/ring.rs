@@ -1,5 +1,4 @@
-//! The stream ring: where pages are in it, reading runs of pages, and writing pages again whose
-//! write was interrupted.
+//! The stream ring: places of pages, reading runs, completing interrupted writes.
 
 use crate::end::header_of;
 use crate::store::Store;

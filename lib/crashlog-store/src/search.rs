@@ -1,4 +1,7 @@
-//! Finding the log on a card: the partition, what is in it, and pages whose write was interrupted.
+//! Finding the log on a card, for both request paths.
+//!
+//! The partition is found, then what is in it; then pages whose write was interrupted are
+//! completed.
 //!
 //! Normal operation does this at its start, with an asynchronous driver. The emergency path does
 //! it, with a polled driver, if normal operation has not done it yet. Both do the same, so there is

@@ -1,4 +1,4 @@
-//! The self-test of the emergency path: what it writes, and whether that can be read back.
+//! The self-test of the emergency path: what it writes, and reading it back.
 //!
 //! A crash whose reason is [`CrashReason::SelfTest`] is written by [`crate::emergency::write`] like
 //! any other. Then the card is mounted again, without use of the location cache, and everything

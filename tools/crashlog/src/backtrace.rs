@@ -1,5 +1,4 @@
-//! Decoding a backtrace: the saved part of a stack is unwound by the call frame information of the
-//! task's ELF.
+//! Decoding a backtrace: unwinding the saved stack by call frame information.
 
 use crate::archive::{Program, Slice};
 use crate::crash::{Crash, SegmentData};

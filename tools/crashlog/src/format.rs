@@ -1,5 +1,6 @@
-//! `crashlog format`: makes a crashlog card, and does not overwrite data of other kinds without
-//! `--force`.
+//! `crashlog format`: makes a crashlog card.
+//!
+//! Without `--force` it overwrites no crashes and no data of other kinds.
 //!
 //! It writes a partition table where there is none (with `--keep` it adds to the existing one), two
 //! superblocks and two ledgers. Log and crash slots are not cleared: what they hold fails its

@@ -1,4 +1,4 @@
-//! Finds the crashlog partition in an image, or reports in one line why there is none.
+//! Finds the crashlog partition in an image, or says why there is none.
 //!
 //! The input may be a whole card with a GPT, or the partition alone. A GPT is used only if its
 //! checksums match; if the primary one is damaged the backup at the end of the card is used, as on

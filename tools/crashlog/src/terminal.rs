@@ -1,4 +1,6 @@
-//! Output for people: colours, and a progress bar for work that takes longer than a second.
+//! Output for people: colours, and a progress bar for long work.
+//!
+//! A progress bar appears if the work takes longer than a second.
 
 use crate::cli::Color;
 use anstream::{AutoStream, ColorChoice};

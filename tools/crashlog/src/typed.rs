@@ -1,4 +1,4 @@
-//! Typed events: the shape of a type from the debug information, and a value decoded by that shape.
+//! Typed events: the shape of a type from DWARF, and a value in that shape.
 //!
 //! An event record holds the name of a type, and a value in hubpack encoding. The encoding has
 //! neither field names nor types; the debug information of the task that sent it has both. Variants

@@ -1,5 +1,4 @@
-//! Rebuilding a ledger from the crash headers in the slots, for when copies of the ledger are
-//! damaged.
+//! Rebuilding a damaged ledger from the crash headers in the slots.
 //!
 //! Every crash header holds what the ledger says of its crash when it is new, and all counters.
 //! What a header does not hold is lost with the ledger: repetitions, acknowledgements, and which

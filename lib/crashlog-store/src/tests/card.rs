@@ -1,5 +1,6 @@
-//! A simulated card. On demand, and reproducibly, it caches, reorders and tears writes, ignores
-//! flushes, loses power and fails.
+//! A simulated card with faults on demand, all of them reproducible.
+//!
+//! It caches, reorders and tears writes, ignores flushes, loses power and fails.
 
 use block_device::{BLOCK_LEN, Block, BlockDevice, PolledDevice};
 use std::cell::RefCell;

@@ -1,5 +1,7 @@
-//! Requirements on the store apart from power cuts: which crash is the newest, what is written
-//! first if space or time is short, and how it is reported that something was cut.
+//! Requirements on the store apart from power cuts.
+//!
+//! Which crash is the newest, what is written first if space or time is short, and how it is
+//! reported that something was cut.
 
 use super::recorder::*;
 use crate::*;

@@ -1,4 +1,4 @@
-//! Finding and mounting: number of reads, foreign cards, and damage to one of two copies.
+//! Finding and mounting: number of reads, foreign cards, damaged copies.
 
 use super::card::{CardFailure, Counts, TestCard, mix};
 use super::recorder::*;

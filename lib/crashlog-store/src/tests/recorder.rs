@@ -1,4 +1,4 @@
-//! A small recorder: it does with the store what the server does, and tells the oracle.
+//! A small recorder: uses the store as the server does, and tells the oracle.
 
 use super::card::{CardFailure, TestCard};
 pub use super::oracle::{Key, Oracle};

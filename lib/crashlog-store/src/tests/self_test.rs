@@ -1,4 +1,4 @@
-//! The self-test of the emergency path: it detects errors, and changes no crash and no counter.
+//! The self-test: it detects errors, and changes no crash and no counter.
 
 use super::card::{CardFailure, Survivors, TestCard};
 use super::recorder::*;
