@@ -198,7 +198,10 @@ pub fn found(outcome: &Outcome) -> Vec<(&'static str, String)> {
         .map(|(ms, phase)| format!("{ms} ms to {phase}"))
         .collect();
     if !phases.is_empty() {
-        facts.push(("took", phases.join(", ") + ", until the header was written"));
+        facts.push((
+            "took",
+            phases.join(", ") + "; measured until the header was written",
+        ));
     }
     facts
 }
