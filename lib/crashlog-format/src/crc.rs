@@ -1,15 +1,17 @@
 //! Checksums: CRC-32C for the structures of this format, CRC-32 for the GPT.
 //!
-//! CRC-32C (Castagnoli, reflected, as in iSCSI, RFC 3720 appendix B.4) is computed four bytes at a time with four
-//! tables (4 KiB), in about four instructions per byte. A checksum can be continued: that of a log page is updated with
-//! each record, and writing the page costs no pass over its records.
+//! CRC-32C (Castagnoli, reflected, as in iSCSI, RFC 3720 appendix B.4) is computed four bytes at a
+//! time with four tables (4 KiB), in about four instructions per byte. A checksum can be continued:
+//! that of a log page is updated with each record, and writing the page costs no pass over its
+//! records.
 
 /// CRC-32C polynomial, reflected.
 const CASTAGNOLI: u32 = 0x82F6_3B78;
 /// CRC-32 (IEEE 802.3) polynomial, reflected; used by the GPT.
 const IEEE: u32 = 0xEDB8_8320;
 
-/// Table `n` is for a byte that `n` bytes follow. They are four statics so that each gets a register in the inner loop.
+/// Table `n` is for a byte that `n` bytes follow. They are four statics so that each gets a
+/// register in the inner loop.
 static TABLE_0: [u32; 256] = table(0);
 static TABLE_1: [u32; 256] = table(1);
 static TABLE_2: [u32; 256] = table(2);
@@ -58,8 +60,8 @@ impl Crc32c {
     /// The checksum with more bytes.
     #[must_use]
     pub fn bytes(mut self, bytes: &[u8]) -> Self {
-        // Unrolled by hand to two words: this crate is compiled for size, and an emergency write spends most of its
-        // instructions in this loop.
+        // Unrolled by hand to two words: this crate is compiled for size, and an emergency write
+        // spends most of its instructions in this loop.
         let (pairs, rest) = bytes.as_chunks::<8>();
         for [a, b, c, d, e, f, g, h] in pairs {
             let first = u32::from_le_bytes([*a, *b, *c, *d]);
@@ -79,8 +81,8 @@ impl Default for Crc32c {
     }
 }
 
-/// A CRC-32 of the GPT in progress. The GPT is read once per start, so this one is small instead of fast: its table has
-/// 64 bytes.
+/// A CRC-32 of the GPT in progress. The GPT is read once per start, so this one is small instead of
+/// fast: its table has 64 bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Crc32(u32);
 

@@ -1,7 +1,8 @@
 //! The fault of a task, decoded from the bytes in which the kernel reports it.
 //!
-//! The bytes are those of `FaultInfo` of the Hubris ABI in hubpack (and ssmarshal) encoding: the variant's index in one
-//! byte, then its fields. The card holds them unchanged, so a variant that this program does not know is not lost.
+//! The bytes are those of `FaultInfo` of the Hubris ABI in hubpack (and ssmarshal) encoding: the
+//! variant's index in one byte, then its fields. The card holds them unchanged, so a variant that
+//! this program does not know is not lost.
 
 use core::fmt;
 
@@ -87,7 +88,8 @@ impl CrashFault {
     /// Bytes reserved for an encoded fault; the longest encoding has 7.
     pub const MAX_LEN: usize = 16;
 
-    /// Decodes a fault; `None` if the bytes encode none that this program knows. Bytes after it are ignored.
+    /// Decodes a fault; `None` if the bytes encode none that this program knows. Bytes after it are
+    /// ignored.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut input = Input(bytes);
@@ -125,8 +127,8 @@ impl CrashFault {
         }
     }
 
-    /// Whether a system call caused the fault. Then the program counter is in the stub that all calls share, and the link
-    /// register says where the task was.
+    /// Whether a system call caused the fault. Then the program counter is in the stub that all
+    /// calls share, and the link register says where the task was.
     #[must_use]
     pub const fn is_by_system_call(encoded: &[u8]) -> bool {
         matches!(encoded, [7 | 8 | 10, ..])

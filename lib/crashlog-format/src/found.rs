@@ -1,7 +1,7 @@
-//! Names of the codes in an [`Outcome`](crate::Outcome): what an emergency write found, and what it did.
+//! Names of what an emergency write found and did: the codes in an outcome.
 //!
-//! The driver defines the codes (`drv_mmc::found`). This module has their names in reports; the test `device_codes`
-//! checks that every code has one.
+//! The driver defines the codes (`drv_mmc::found`). This module has their names in reports; the
+//! test `device_codes` checks that every code has one.
 
 /// What the controller was doing when the emergency path took it over.
 #[must_use]
@@ -23,8 +23,8 @@ pub const fn controller(code: u8) -> Option<&'static str> {
     })
 }
 
-/// The state of the card at its first answer, with its name in JESD84-B51 section 6.13 (SD Physical Layer Simplified
-/// Specification, section 4.10.1).
+/// The state of the card at its first answer, with its name in JESD84-B51 section 6.13 (SD Physical
+/// Layer Simplified Specification, section 4.10.1).
 #[must_use]
 pub const fn card(code: u8) -> Option<&'static str> {
     Some(match code {
@@ -84,5 +84,6 @@ pub fn repairs(bits: u16) -> impl Iterator<Item = &'static str> {
         .filter_map(|(_, name)| *name)
 }
 
-/// Bit of [`Outcome::mode`](crate::Outcome): data were transferred by ADMA2, otherwise through the buffer port.
+/// Bit of [`Outcome::mode`](crate::Outcome): data were transferred by ADMA2, otherwise through the
+/// buffer port.
 pub const MODE_DMA: u8 = 1 << 0;

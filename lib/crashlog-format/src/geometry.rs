@@ -1,8 +1,9 @@
 //! Where the structures are in a partition, and the rules for it.
 //!
-//! Three numbers decide everything: blocks of the partition, slots, and blocks of a slot. Blocks that are written
-//! repeatedly (ledger, slots, ring) share no 4 KiB unit with the superblocks, which are written once: a flash card that
-//! loses power during a write may damage other blocks of the same unit.
+//! Three numbers decide everything: blocks of the partition, slots, and blocks of a slot. Blocks
+//! that are written repeatedly (ledger, slots, ring) share no 4 KiB unit with the superblocks,
+//! which are written once: a flash card that loses power during a write may damage other blocks of
+//! the same unit.
 //!
 //! | blocks | what |
 //! |---|---|
@@ -35,7 +36,8 @@ pub struct Geometry {
 pub enum GeometryRule {
     /// A partition has at most 2^32 - 1 blocks (2 TiB).
     Blocks,
-    /// There are 3 to 22 crash slots: one is always free, and the ledger has to name them all in one block.
+    /// There are 3 to 22 crash slots: one is always free, and the ledger has to name them all in
+    /// one block.
     Slots,
     /// A crash slot has 8 to 65536 blocks.
     SlotBlocks,
@@ -89,7 +91,8 @@ impl Geometry {
     /// Smallest number of pages in the stream ring.
     pub const MIN_RING_PAGES: u32 = 128;
 
-    /// The geometry of a partition of `blocks` blocks with `slots` crash slots of `slot_blocks` blocks each.
+    /// The geometry of a partition of `blocks` blocks with `slots` crash slots of `slot_blocks`
+    /// blocks each.
     ///
     /// # Errors
     /// The first [`GeometryRule`] that is broken, with the value that breaks it.
@@ -119,8 +122,8 @@ impl Geometry {
         Ok(geometry)
     }
 
-    /// A number of slots, and of blocks of a slot, for a partition of `blocks` blocks: together the slots take an eighth of
-    /// it, and none is longer than 256 KiB.
+    /// A number of slots, and of blocks of a slot, for a partition of `blocks` blocks: together the
+    /// slots take an eighth of it, and none is longer than 256 KiB.
     #[must_use]
     pub fn recommended(blocks: u64) -> (u32, u32) {
         const SLOTS: u32 = 16;
@@ -268,7 +271,8 @@ mod tests {
 
     proptest! {
         /// REQ: P1
-        /// The parts do not overlap and lie inside the partition, whatever numbers a superblock states.
+        /// The parts do not overlap and lie inside the partition, whatever numbers a superblock
+        /// states.
         #[test]
         fn parts_are_disjoint_and_inside(blocks in any::<u64>(), small in 0u64..1 << 24, slots in 0u32..30, units in 0u32..9000) {
             for blocks in [blocks, small] {

@@ -1,7 +1,7 @@
 //! The partition table: GPT, as in UEFI specification 2.10, section 5.3.
 //!
-//! Only what is needed to find, and to make, one partition. The protective MBR is not read: the checksums of the table
-//! prove more than it could.
+//! Only what is needed to find, and to make, one partition. The protective MBR is not read: the
+//! checksums of the table prove more than it could.
 
 use crate::crc::Crc32;
 use core::fmt;
@@ -23,7 +23,8 @@ pub const ENTRY_LEN: u32 = 128;
 pub struct Guid(pub [u8; 16]);
 
 impl Guid {
-    /// The GUID whose text form shows this number, such as `0x0FC63DAF_8483_4772_8E79_3D69D8477DE4`.
+    /// The GUID whose text form shows this number, such as
+    /// `0x0FC63DAF_8483_4772_8E79_3D69D8477DE4`.
     #[must_use]
     pub const fn new(number: u128) -> Self {
         let [a, b, c, d, e, f, g, h, rest @ ..] = number.to_be_bytes();
@@ -85,7 +86,8 @@ impl GptHeader {
     /// Revision 1.0, the only one there is.
     pub const REVISION: u32 = 0x0001_0000;
 
-    /// Decodes and checks the header in `block`, which is block `lba` of a device of `blocks` blocks.
+    /// Decodes and checks the header in `block`, which is block `lba` of a device of `blocks`
+    /// blocks.
     ///
     /// The table of the result lies inside the device. `None` if any check fails.
     #[must_use]
@@ -160,15 +162,16 @@ impl GptEntry {
     /// Whether the partition has this name.
     #[must_use]
     pub fn is_named(&self, name: &str) -> bool {
-        let ours = self
+        let found = self
             .partition_name
             .iter()
             .map(|unit| unit.get())
             .take_while(|unit| *unit != 0);
-        ours.eq(name.encode_utf16())
+        found.eq(name.encode_utf16())
     }
 
-    /// First block and number of blocks; `None` if they do not lie inside a device of `blocks` blocks.
+    /// First block and number of blocks; `None` if they do not lie inside a device of `blocks`
+    /// blocks.
     #[must_use]
     pub const fn range(&self, blocks: u64) -> Option<(u64, u64)> {
         let (first, last) = (self.starting_lba.get(), self.ending_lba.get());

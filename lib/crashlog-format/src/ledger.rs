@@ -1,28 +1,32 @@
-//! The ledger: which slots hold a crash, how many crashes there were, and where the next one is written.
+//! The ledger: which slots hold a crash, how many there were, where the next goes.
 //!
 //! # What the ledger guarantees
 //!
-//! The ledger is one block, kept in two copies that are written alternately. A generation number says which copy is
-//! newer, and its parity which copy is written next, so the newest copy is never overwritten. If power fails while a
-//! copy is written, whether by a reliable write or not, the other copy is intact. Each change (a new crash, a
-//! repetition, an erasure) is therefore applied whole or not at all.
+//! The ledger is one block, kept in two copies that are written alternately. A generation number
+//! says which copy is newer, and its parity which copy is written next, so the newest copy is never
+//! overwritten. If power fails while a copy is written, whether by a reliable write or not, the
+//! other copy is intact. Each change (a new crash, a repetition, an erasure) is therefore applied
+//! whole or not at all.
 //!
-//! A crash is written into a **free** slot and flushed; it exists from the moment at which a durable ledger names it. One
-//! slot is always free: the ledger that names a new crash in the last free slot also releases another slot. So no
-//! durable crash is overwritten before the new crash is durable.
+//! A crash is written into a **free** slot and flushed; it exists from the moment at which a
+//! durable ledger names it. One slot is always free: the ledger that names a new crash in the last
+//! free slot also releases another slot. So no durable crash is overwritten before the new crash is
+//! durable.
 //!
 //! # Which crashes are kept (X6)
 //!
-//! * A crash that equals one in a slot (same task, fault and place) is counted in the entry of that one.
-//! * The first N crashes that are not acknowledged are never overwritten. Of the others the oldest is overwritten first,
-//!   after all acknowledged ones.
+//! * A crash that equals one in a slot (same task, fault and place) is counted in the entry of that
+//!   one.
+//! * The first N crashes that are not acknowledged are never overwritten. Of the others the oldest
+//!   is overwritten first, after all acknowledged ones.
 //! * Erasing a crash releases its slot. Its sequence number is never used again (P9).
 //!
 //! # The self-test
 //!
-//! The recorder's self-test is written like a crash but is none, and must not take a slot from a crash. It is written
-//! into the last **free** slot, which remains free. The header of the ledger names it, until the next self-test replaces
-//! it or a crash is written into its slot. It has a sequence number of its own and is in no counter.
+//! The recorder's self-test is written like a crash but is none, and must not take a slot from a
+//! crash. It is written into the last **free** slot, which remains free. The header of the ledger
+//! names it, until the next self-test replaces it or a crash is written into its slot. It has a
+//! sequence number of its own and is in no counter.
 
 mod change;
 mod entry;
@@ -52,7 +56,8 @@ pub struct Ledger {
     crc: U32,
     version: u8,
     slots: u8,
-    /// Number of entries in use. Slots from this number on are free, whatever bytes the block has for them.
+    /// Number of entries in use. Slots from this number on are free, whatever bytes the block has
+    /// for them.
     used: u8,
     /// Slot of the last self-test.
     test_slot: u8,
@@ -149,7 +154,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Computes and stores the checksum. Every change has to be followed by this before the ledger is written.
+    /// Computes and stores the checksum. Every change has to be followed by this before the ledger
+    /// is written.
     pub fn seal(&mut self, format: FormatId) {
         self.crc = self.checksum(format).into();
     }
@@ -160,8 +166,8 @@ impl Ledger {
             .map_or(0, |bytes| format.crc().bytes(bytes).value())
     }
 
-    /// Copies a ledger from its block: `read` copies bytes from an offset of the block. Entries that are not in use are
-    /// not copied and keep their contents.
+    /// Copies a ledger from its block: `read` copies bytes from an offset of the block. Entries
+    /// that are not in use are not copied and keep their contents.
     pub fn load(&mut self, read: impl Fn(usize, &mut [u8])) {
         let Some((header, entries)) = self.as_mut_bytes().split_at_mut_checked(HEADER_LEN) else {
             return;
@@ -173,7 +179,8 @@ impl Ledger {
         }
     }
 
-    /// The bytes in use: the header and the entries in use. No reader looks at the rest of the block.
+    /// The bytes in use: the header and the entries in use. No reader looks at the rest of the
+    /// block.
     #[must_use]
     pub fn covered(&self) -> &[u8] {
         let length = HEADER_LEN.saturating_add(self.used().saturating_mul(ENTRY_LEN));
@@ -209,7 +216,8 @@ impl Ledger {
         self.boot.get()
     }
 
-    /// All pages of the stream ring with smaller numbers are written. The search for the end of the stream starts here.
+    /// All pages of the stream ring with smaller numbers are written. The search for the end of the
+    /// stream starts here.
     #[must_use]
     pub const fn next_page(&self) -> u32 {
         self.next_page.get()
@@ -261,7 +269,8 @@ impl Ledger {
             .find(|(_, entry)| entry.sequence.get() == sequence)
     }
 
-    /// The last self-test, slot and entry; `None` if there is none, or if a crash was written into its slot.
+    /// The last self-test, slot and entry; `None` if there is none, or if a crash was written into
+    /// its slot.
     #[must_use]
     pub fn self_test(&self) -> Option<(u32, &CrashEntry)> {
         let slot = u32::from(self.test_slot);
@@ -301,7 +310,8 @@ impl Ledger {
 
     /// The slots in use, with their entries; a free slot among them has sequence number 0.
     fn entries(&self) -> impl Iterator<Item = (u32, &CrashEntry)> {
-        // Not `zip` with a range: it checks for an overflow, and the emergency path must not contain a panic.
+        // Not `zip` with a range: it checks for an overflow, and the emergency path must not
+        // contain a panic.
         self.entries
             .get(..self.used())
             .unwrap_or(&[])

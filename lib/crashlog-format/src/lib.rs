@@ -2,23 +2,26 @@
 //!
 //! # What is in a partition
 //!
-//! The partition is found by its name in a GPT ([`gpt`]). It holds four things, in blocks of 512 bytes ([`Geometry`]):
+//! The partition is found by its name in a GPT ([`gpt`]). It holds four things, in blocks of 512
+//! bytes ([`Geometry`]):
 //!
-//! * two copies of a [`Superblock`], which is written when the partition is formatted and never again. It states the
-//!   [`FormatId`], a random number that seeds all other checksums. So nothing that an earlier format, or anything else,
-//!   left on the card passes the checks of this format;
-//! * the **stream ring**: log [`page`]s of one block each. Page `s` is at position `s % pages`, so its number tells in
-//!   which lap of the ring it was written, and the end of the stream is found by bisection;
+//! * two copies of a [`Superblock`], which is written when the partition is formatted and never
+//!   again. It states the [`FormatId`], a random number that seeds all other checksums. So nothing
+//!   that an earlier format, or anything else, left on the card passes the checks of this format;
+//! * the **stream ring**: log [`page`]s of one block each. Page `s` is at position `s % pages`, so
+//!   its number tells in which lap of the ring it was written, and the end of the stream is found
+//!   by bisection;
 //! * the **crash slots**: one [`crash`] each, a header block and the blocks of its segments;
-//! * the **ledger**, two copies that are written alternately ([`ledger`]): one block that names the slots that hold a
-//!   crash, and holds all counters. Writing it commits a crash, a repetition or an erasure, so each is applied whole or
-//!   not at all.
+//! * the **ledger**, two copies that are written alternately ([`ledger`]): one block that names the
+//!   slots that hold a crash, and holds all counters. Writing it commits a crash, a repetition or
+//!   an erasure, so each is applied whole or not at all.
 //!
-//! This crate turns these structures into values and back. It accesses no device and keeps no state: the target, the host
-//! tool and the tests share it. `doc/format.md` describes every byte; the test `document` compares the two.
+//! This crate turns these structures into values and back. It accesses no device and keeps no
+//! state: the target, the host tool and the tests share it. `doc/format.md` describes every byte;
+//! the test `document` compares the two.
 //!
-//! All integers are little-endian. Everything that is decoded may be hostile: every decoder checks the bounds of what it
-//! returns, none panics, and none loops longer than its input.
+//! All integers are little-endian. Everything that is decoded may be hostile: every decoder checks
+//! the bounds of what it returns, none panics, and none loops longer than its input.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -55,8 +58,9 @@ pub const PARTITION_NAME: &str = "crashlog";
 
 /// The random number that identifies one formatting of one partition.
 ///
-/// It seeds the checksums of ledgers, page headers and crash headers. The superblock states it, so it cannot seed that.
-/// The checksums of segments and log records are computed before the card is known; a seeded header covers them.
+/// It seeds the checksums of ledgers, page headers and crash headers. The superblock states it, so
+/// it cannot seed that. The checksums of segments and log records are computed before the card is
+/// known; a seeded header covers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(transparent)]
 pub struct FormatId(little_endian::U64);
@@ -84,7 +88,8 @@ impl FormatId {
 /// Why a structure on the card was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckError {
-    /// The first word is this one instead of the structure's magic: the block holds something else, or nothing.
+    /// The first word is this one instead of the structure's magic: the block holds something else,
+    /// or nothing.
     Magic(u32),
     /// The version is this one, which this program does not know.
     Version(u8),

@@ -1,4 +1,4 @@
-//! The outcome of an emergency write: what it found, how far it came, and why it failed.
+//! The outcome of an emergency write: what it found, did, and why it failed.
 
 use core::fmt;
 use zerocopy::{
@@ -6,7 +6,8 @@ use zerocopy::{
     little_endian::{U16, U32},
 };
 
-/// The phase that an emergency write has reached (K1). Each of the three phases has its own deadline.
+/// The phase that an emergency write has reached (K1). Each of the three phases has its own
+/// deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum OutcomePhase {
@@ -66,8 +67,8 @@ pub enum EmergencyFailure {
     Recorder = 10,
 }
 
-/// The outcome of an emergency write. It is kept in the mailbox while the write goes on, and is part of the crash
-/// header and of the report to the supervisor.
+/// The outcome of an emergency write. It is kept in the mailbox while the write goes on, and is
+/// part of the crash header and of the report to the supervisor.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
 )]
@@ -76,9 +77,11 @@ pub struct Outcome {
     phase: u8,
     failure: u8,
     minimal: u8,
-    /// What the controller was doing when the emergency path took it over; see [`crate::found::controller`].
+    /// What the controller was doing when the emergency path took it over; see
+    /// [`crate::found::controller`].
     pub controller: u8,
-    /// The state of the card at its first answer (`CURRENT_STATE` of its status); see [`crate::found::card`].
+    /// The state of the card at its first answer (`CURRENT_STATE` of its status); see
+    /// [`crate::found::card`].
     pub card: u8,
     steps: u8,
     /// Number of commands that had to be repeated.
@@ -103,8 +106,8 @@ pub struct Outcome {
     pub drain: u8,
     /// The last command that the controller was given before, 0 to 63.
     pub command: u8,
-    /// How its data were transferred: bits of the Transfer Mode register (SD Host Controller Simplified Specification
-    /// 3.00, section 2.2.5).
+    /// How its data were transferred: bits of the Transfer Mode register (SD Host Controller
+    /// Simplified Specification 3.00, section 2.2.5).
     pub mode: u8,
     reserved: [u8; 3],
 }

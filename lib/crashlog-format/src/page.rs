@@ -1,9 +1,10 @@
 //! Log pages: one block of the stream ring each, a header and whole records.
 //!
-//! A record never spans pages and is padded to a multiple of four bytes. Its sequence number is not stored: the records
-//! of a page are consecutive, and the page header has the number of the first. The checksum over the records is not
-//! seeded with the format, so that it can be updated as they arrive, before the card is known. The checksum of the page
-//! header, which is computed when the page is written, is seeded and covers it.
+//! A record never spans pages and is padded to a multiple of four bytes. Its sequence number is not
+//! stored: the records of a page are consecutive, and the page header has the number of the first.
+//! The checksum over the records is not seeded with the format, so that it can be updated as they
+//! arrive, before the card is known. The checksum of the page header, which is computed when the
+//! page is written, is seeded and covers it.
 
 use crate::{BLOCK_LEN, CheckError, Crc32c, FormatId, Level, Stream, VERSION};
 use zerocopy::{
@@ -42,8 +43,8 @@ impl PageHeader {
     /// First word: `CLPG`.
     pub const MAGIC: u32 = u32::from_le_bytes(*b"CLPG");
 
-    /// The header of page `sequence`, with `length` bytes of records of boot `boot`. The first of them has the number
-    /// `first_record`; `records_crc` is the checksum of all of them.
+    /// The header of page `sequence`, with `length` bytes of records of boot `boot`. The first of
+    /// them has the number `first_record`; `records_crc` is the checksum of all of them.
     #[must_use]
     pub fn new(
         format: FormatId,
@@ -64,7 +65,8 @@ impl PageHeader {
         zerocopy::transmute!(words.map(U32::new))
     }
 
-    /// The words of the same header. `seed` is [`FormatId::crc`], which a writer of many pages computes only once.
+    /// The words of the same header. `seed` is [`FormatId::crc`], which a writer of many pages
+    /// computes only once.
     #[must_use]
     #[inline]
     pub fn words(
@@ -254,8 +256,8 @@ impl<'a> Page<'a> {
         Ok(Self { header, records })
     }
 
-    /// Its records in order. They end at the first one that cannot be decoded; in a page whose checksum matches there is
-    /// one only if the writer has a defect.
+    /// Its records in order. They end at the first one that cannot be decoded; in a page whose
+    /// checksum matches there is one only if the writer has a defect.
     #[must_use]
     pub const fn records(&self) -> LogRecords<'a> {
         LogRecords {
@@ -288,7 +290,8 @@ pub struct LogRecords<'a> {
 }
 
 impl LogRecords<'_> {
-    /// The records in `bytes`, which begin with a whole record; the first has the number `sequence`.
+    /// The records in `bytes`, which begin with a whole record; the first has the number
+    /// `sequence`.
     #[must_use]
     pub const fn new(bytes: &[u8], boot: u32, sequence: u32) -> LogRecords<'_> {
         LogRecords {

@@ -1,8 +1,9 @@
 //! Streams and levels of log records.
 //!
-//! The clients of the recorder use these types, too: `task-crashlog-api` re-exports them. So they have the traits that
-//! Idol needs of an argument that is received by `FromPrimitive`: [`FromPrimitive`] in the server, zerocopy's
-//! [`IntoBytes`] and [`Immutable`] in the client that upstream's Idol generates.
+//! The clients of the recorder use these types, too: `task-crashlog-api` re-exports them. So they
+//! have the traits that Idol needs of an argument that is received by `FromPrimitive`:
+//! [`FromPrimitive`] in the server, zerocopy's [`IntoBytes`] and [`Immutable`] in the client that
+//! upstream's Idol generates.
 
 use num_traits::FromPrimitive;
 use zerocopy::{Immutable, IntoBytes};

@@ -1,4 +1,4 @@
-//! The superblock: it identifies a crashlog partition and states its format and geometry.
+//! The superblock: identifies a crashlog partition; states format and geometry.
 
 use crate::{BLOCK_LEN, CheckError, Crc32c, FormatId, Geometry, GeometryError, VERSION};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian::U32};
@@ -6,7 +6,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian::U32}
 /// Offset of the first byte that the checksum covers: the one after the checksum.
 const COVERED_FROM: usize = 8;
 
-/// The first block of the partition, and again the last one. Written when the partition is formatted and never again.
+/// The first block of the partition, and again the last one. Written when the partition is
+/// formatted and never again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct Superblock {

@@ -2,7 +2,8 @@
 
 use block_device::{Block, BlockDevice, PolledDevice};
 
-/// Borrows a polled device as a [`BlockDevice`] whose futures are ready at the first poll. It is a [`PolledDevice`], too.
+/// Borrows a polled device as a [`BlockDevice`] whose futures are ready at the first poll. It is a
+/// [`PolledDevice`], too.
 ///
 /// For an emergency write, whose only device is polled, and for tests and tools.
 #[derive(Debug)]

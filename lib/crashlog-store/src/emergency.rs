@@ -2,22 +2,24 @@
 //!
 //! # In which order, and why
 //!
-//! 1. **Locate.** The location cache says where the log is, and the card has to confirm it: both copies of the ledger must
-//!    be successive states of the expected format, and the place of the next page must not hold that page or a later one,
-//!    unless it is the page whose write the crash interrupted. If the card does not confirm it, the log is searched from
-//!    the GPT on; a card without a crashlog partition is never written (M8).
-//! 2. **Log tail**, at most 16 pages at a time, each run flushed. It is first because it depends on nothing else, and the
-//!    newest lines are needed most (P11). Pages whose write the crash interrupted already have numbers, and are written
-//!    again with the same bytes.
+//! 1. **Locate.** The location cache says where the log is, and the card has to confirm it: both
+//!    copies of the ledger must be successive states of the expected format, and the place of the
+//!    next page must not hold that page or a later one, unless it is the page whose write the crash
+//!    interrupted. If the card does not confirm it, the log is searched from the GPT on; a card
+//!    without a crashlog partition is never written (M8).
+//! 2. **Log tail**, at most 16 pages at a time, each run flushed. It is first because it depends on
+//!    nothing else, and the newest lines are needed most (P11). Pages whose write the crash
+//!    interrupted already have numbers, and are written again with the same bytes.
 //! 3. **Crash**: header and segments, into a slot that the newest ledger has as free, flushed.
-//! 4. **Commit**: the next ledger over the older copy, flushed. Before this there is no crash on the card, after it the
-//!    crash is whole.
+//! 4. **Commit**: the next ledger over the older copy, flushed. Before this there is no crash on
+//!    the card, after it the crash is whole.
 //!
-//! No step overwrites anything that is durable. So the emergency write is idempotent: it may be interrupted anywhere and
-//! done again from the beginning.
+//! No step overwrites anything that is durable. So the emergency write is idempotent: it may be
+//! interrupted anywhere and done again from the beginning.
 //!
-//! It is sequential code over [`PolledDevice`]. All waiting is done by the device, with a deadline for each wait. It needs
-//! about 1 KiB of stack. The search needs more; a system needs it only if it crashes before it has mounted the card.
+//! It is sequential code over [`PolledDevice`]. All waiting is done by the device, with a deadline
+//! for each wait. It needs about 1 KiB of stack. The search needs more; it is only done if the
+//! system crashes before it has mounted the card, or if the card contradicts the location cache.
 
 use crate::end::header_of;
 use crate::prepare::{BASE_BLOCKS, CrashBody, ExtraSegment};
@@ -63,14 +65,17 @@ pub enum Error<E> {
     Context,
     /// All sequence numbers have been used. The log tail is durable.
     Exhausted,
-    /// A block outside the partition was addressed, and not accessed: a structure was damaged after its check.
+    /// A block outside the partition was addressed, and not accessed: a structure was damaged after
+    /// its check.
     OutOfPartition,
 }
 
-/// The partition on the card: a block outside of it is refused before the device gets the request (M7).
+/// The partition on the card: a block outside of it is refused before the device gets the request
+/// (M7).
 type PartitionWindow<'d, D> = Window<Polled<'d, D>>;
 
-/// Where on the card the log is: proves that the card has confirmed it, or that the search has found it.
+/// Where on the card the log is: proves that the card has confirmed it, or that the search has
+/// found it.
 struct LogPlace {
     first: u64,
     geometry: Geometry,
@@ -81,9 +86,10 @@ struct LogPlace {
 
 /// Writes the log tail, and the crash in the mailbox.
 ///
-/// `outcome` is updated after each step, and copied to the mailbox before each step that can hang. `ledger` is memory for a
-/// ledger, [`Ledger::ZERO`], an out-parameter because its 512 bytes need not be on the stack. `look` adds what the device
-/// has met so far to `outcome`, before that is written as part of the crash header.
+/// `outcome` is updated after each step, and copied to the mailbox before each step that can hang.
+/// `ledger` is memory for a ledger, [`Ledger::ZERO`], an out-parameter because its 512 bytes need
+/// not be on the stack. `look` adds what the device has met so far to `outcome`, before that is
+/// written as part of the crash header.
 ///
 /// # Errors
 /// See [`Error`]. The steps that `outcome` has as done are durable in any case.
@@ -133,7 +139,8 @@ pub fn write<D: PolledDevice>(
         device.write_reliable(to.into(), block).map_err(failed)?;
         count_blocks(outcome, 1);
     }
-    // Also if the crash was committed already: the try that did it may have been interrupted before its flush.
+    // Also if the crash was committed already: the try that did it may have been interrupted before
+    // its flush.
     device.flush().map_err(failed)?;
     outcome.finish(EmergencyStep::Commit);
     outcome.enter(OutcomePhase::Complete);
@@ -148,8 +155,8 @@ fn failed<E>(error: WindowError<E>) -> Error<E> {
     }
 }
 
-/// Takes the location from the cache and the newest ledger from the card. `place` remains `None` if they contradict each
-/// other.
+/// Takes the location from the cache and the newest ledger from the card. `place` remains `None` if
+/// they contradict each other.
 // An out-parameter: a returned value would be on the stack until the end of the path.
 #[inline(never)]
 fn locate<D: PolledDevice>(
@@ -186,7 +193,8 @@ fn locate<D: PolledDevice>(
     read(geometry.ledger(1), odd)?;
     read(geometry.page(next_page), page)?;
 
-    // Each change of the ledger is one generation, in the other copy. For anything else the search is needed.
+    // Each change of the ledger is one generation, in the other copy. For anything else the search
+    // is needed.
     let [a, b] = [even, odd].map(|block| block.word(Ledger::GENERATION_WORD));
     let (newest, other) = match b.wrapping_sub(a).cast_signed() {
         1 => (odd, even),
@@ -212,10 +220,10 @@ fn locate<D: PolledDevice>(
     }
     let there = header_of(page);
     let ahead = there.check(format).is_ok() && there.sequence() >= next_page;
-    let ours = ring.pending().is_some_and(|pending| {
+    let interrupted = ring.pending().is_some_and(|pending| {
         pending.number == Some(next_page) && header_of(pending.block) == there
     });
-    *place = (!ahead || ours).then_some(LogPlace {
+    *place = (!ahead || interrupted).then_some(LogPlace {
         first,
         geometry,
         format,
@@ -268,7 +276,8 @@ fn search<D: PolledDevice>(
     })
 }
 
-/// Writes all pages of the log ring and makes them durable. Returns the number of the page after them.
+/// Writes all pages of the log ring and makes them durable. Returns the number of the page after
+/// them.
 #[inline(never)]
 fn write_tail<D: PolledDevice>(
     device: &mut D,
@@ -305,8 +314,9 @@ fn write_tail<D: PolledDevice>(
     Ok(next_page)
 }
 
-/// Writes header and segments, unless the crash is a repetition, and enters the crash into the ledger. `false` if it was
-/// committed already: the ledger is then unchanged, and must not be written, as that would overwrite its newest copy.
+/// Writes header and segments, unless the crash is a repetition, and enters the crash into the
+/// ledger. `false` if it was committed already: the ledger is then unchanged, and must not be
+/// written, as that would overwrite its newest copy.
 #[inline(never)]
 fn write_crash<D: PolledDevice>(
     device: &mut PartitionWindow<'_, D>,

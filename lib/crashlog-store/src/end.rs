@@ -1,10 +1,12 @@
 //! Finding the end of the stream.
 //!
-//! Pages are written in the order of their numbers, and each number has one place in the ring. So "at the place of page n
-//! there is page n or a later one" is true up to some n and false from there on, and bisection finds that n. There are two
-//! exceptions: a power cut can leave gaps within one run of pages, and any page can be damaged. Both look like an end. So
-//! the [`MAX_RUN`] pages after each end are read: if one of them is a page, it was not the end, and the search continues
-//! after that page. A gap far before the end is recognised in the same way, as pages follow it.
+//! Pages are written in the order of their numbers, and each number has one place in the ring. So
+//! "at the place of page n there is page n or a later one" is true up to some n and false from
+//! there on, and bisection finds that n. There are two exceptions: a power cut can leave gaps
+//! within one run of pages, and any page can be damaged. Both look like an end. So the [`MAX_RUN`]
+//! pages after each end are read: if one of them is a page, it was not the end, and the search
+//! continues after that page. A gap far before the end is recognised in the same way, as pages
+//! follow it.
 
 use crate::MAX_RUN;
 use crate::store::{MountError, Store};
@@ -13,12 +15,14 @@ use crashlog_format::FormatId;
 use crashlog_format::page::PageHeader;
 use zerocopy::{FromZeros, IntoBytes};
 
-/// Distance from the ledger's note, in pages, within which the end is searched first: a power of two, twice the distance
-/// between two notes.
+/// Distance from the ledger's note, in pages, within which the end is searched first: a power of
+/// two, twice the distance between two notes.
 const REACH: u32 = 2 * crate::CHECKPOINT;
-/// Number of gaps that are passed before the search fails. This bounds the time of a mount of a hostile card.
+/// Number of gaps that are passed before the search fails. This bounds the time of a mount of a
+/// hostile card.
 const MAX_GAPS: u32 = 4096;
-/// Number of pages before the end that are read for the number of the last boot, if the last ones are damaged.
+/// Number of pages before the end that are read for the number of the last boot, if the last ones
+/// are damaged.
 const BOOT_PAGES: u32 = 8;
 
 /// The end of the stream.
@@ -37,8 +41,8 @@ impl StreamEnd {
         let mut low = store.ledger.next_page();
         for _ in 0..MAX_GAPS {
             low = bisect(store, low).await;
-            match behind_window(store, low).await? {
-                Some(behind) => low = behind,
+            match after_window(store, low).await? {
+                Some(after) => low = after,
                 None if low == u32::MAX => return Err(MountError::Exhausted),
                 None => {
                     let boot = newest_boot(store, low).await;
@@ -53,7 +57,8 @@ impl StreamEnd {
     }
 }
 
-/// Finds an end at or after `low`: a page that is not there, while the one before it is, or it is `low` itself.
+/// Finds an end at or after `low`: a page that is not there, while the one before it is, or it is
+/// `low` itself.
 async fn bisect<D: BlockDevice>(store: &mut Store<'_, D>, mut low: u32) -> u32 {
     let mut reach = REACH;
     let mut high = loop {
@@ -75,8 +80,8 @@ async fn bisect<D: BlockDevice>(store: &mut Store<'_, D>, mut low: u32) -> u32 {
     low
 }
 
-/// Whether page `sequence`, or a later one, is at its place. A page that cannot be read counts as missing: if it is not the
-/// end, the window after it contains pages.
+/// Whether page `sequence`, or a later one, is at its place. A page that cannot be read counts as
+/// missing: if it is not the end, the window after it contains pages.
 async fn is_there<D: BlockDevice>(store: &mut Store<'_, D>, sequence: u32) -> bool {
     let (format, place) = (store.format, store.geometry.page(sequence));
     let Ok(block) = store.read_block(place).await else {
@@ -98,17 +103,18 @@ pub(crate) fn header_of(block: &Block) -> PageHeader {
     header
 }
 
-/// Reads the window that begins with page `first`. Returns the number after that of its newest page, `None` if it holds
-/// none. Blocks at its beginning that cannot be read count as pages, so that nothing is written to them.
+/// Reads the window that begins with page `first`. Returns the number after that of its newest
+/// page, `None` if it holds none. Blocks at its beginning that cannot be read count as pages, so
+/// that nothing is written to them.
 ///
 /// # Errors
 /// If no block of the window can be read.
-async fn behind_window<D: BlockDevice>(
+async fn after_window<D: BlockDevice>(
     store: &mut Store<'_, D>,
     first: u32,
 ) -> Result<Option<u32>, MountError<D::Error>> {
     let window = MAX_RUN as u32;
-    let mut behind = None;
+    let mut after = None;
     let mut unreadable = 0;
     let mut offset = 0;
     while offset < window {
@@ -131,13 +137,13 @@ async fn behind_window<D: BlockDevice>(
                 let mut least = sequence;
                 for block in blocks {
                     let found = page_number(block, store.format, least);
-                    behind = behind.max(found.map(|page| page.saturating_add(1)));
+                    after = after.max(found.map(|page| page.saturating_add(1)));
                     least = least.saturating_add(1);
                 }
             }
             Err(error) if unreadable == offset => {
                 unreadable = unreadable.saturating_add(1);
-                behind = behind.max(sequence.checked_add(1));
+                after = after.max(sequence.checked_add(1));
                 if unreadable == window {
                     return Err(MountError::Device(error));
                 }
@@ -146,11 +152,11 @@ async fn behind_window<D: BlockDevice>(
         }
         offset = offset.saturating_add((blocks.len() as u32).max(1));
     }
-    Ok(behind)
+    Ok(after)
 }
 
-/// The newest boot that can have written pages: that of the last page. For each damaged page at the end it is one more, as
-/// each may be of another boot and no number of a boot may be used again.
+/// The newest boot that can have written pages: that of the last page. For each damaged page at the
+/// end it is one more, as each may be of another boot and no number of a boot may be used again.
 async fn newest_boot<D: BlockDevice>(store: &mut Store<'_, D>, end: u32) -> u32 {
     let mut damaged = 0;
     for back in 1..=BOOT_PAGES.min(end) {

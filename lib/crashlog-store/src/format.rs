@@ -1,7 +1,7 @@
 //! Formatting a partition, and making a GPT: for the host.
 //!
-//! Only superblocks, ledgers and the table are written. What the other blocks hold fails every check, as checksums are
-//! seeded with the random number of the new format.
+//! Only superblocks, ledgers and the table are written. What the other blocks hold fails every
+//! check, as checksums are seeded with the random number of the new format.
 
 use crate::Partition;
 use block_device::{BLOCK_LEN, Block, BlockDevice};
@@ -53,7 +53,8 @@ const ENTRIES: u32 = 4;
 
 /// Formats a partition: afterwards it has no crash and no log.
 ///
-/// The superblocks are written last. If it is dropped before its end, the partition may be unformatted.
+/// The superblocks are written last. If it is dropped before its end, the partition may be
+/// unformatted.
 ///
 /// # Errors
 /// See [`FormatError`]; nothing was written if the geometry breaks a rule.
@@ -160,7 +161,8 @@ async fn put<D: BlockDevice>(
         .map_err(FormatError::Device)
 }
 
-/// The protective MBR, which shows a used disk to programs that do not know GPT (UEFI 2.10, section 5.2.3).
+/// The protective MBR, which shows a used disk to programs that do not know GPT (UEFI 2.10, section
+/// 5.2.3).
 fn protective_mbr(blocks: u64) -> [u8; BLOCK_LEN] {
     let mut mbr = [0; BLOCK_LEN];
     let size = u32::try_from(blocks - 1).unwrap_or(u32::MAX).to_le_bytes();

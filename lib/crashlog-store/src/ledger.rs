@@ -1,7 +1,8 @@
 //! Reading and writing the ledger on the card.
 //!
-//! The newest of the two copies counts. Only the older one is written, so the newest is intact at any moment. A damaged
-//! copy is replaced by what the crash headers in the slots tell ([`Ledger::restore`]): no crash is lost with a ledger.
+//! The newest of the two copies counts. Only the older one is written, so the newest is intact at
+//! any moment. A damaged copy is replaced by what the crash headers in the slots tell
+//! ([`Ledger::restore`]): no crash is lost with a ledger.
 
 use crate::segment;
 use crate::store::{Store, read_one};
@@ -11,12 +12,14 @@ use crashlog_format::ledger::Ledger;
 use crashlog_format::{FormatId, Geometry};
 use zerocopy::{FromZeros, IntoBytes};
 
-/// How often a copy that fails its check is read: a bit may be flipped in the transfer and not on the card.
+/// How often a copy that fails its check is read: a bit may be flipped in the transfer and not on
+/// the card.
 const READS: usize = 2;
 
-/// Reads the newest ledger of a partition into `ledger`. If a copy is damaged, the crashes that it may have named are
-/// restored from their slots.
-// By reference: an asynchronous function that returned a ledger would add 512 bytes to the future of each caller.
+/// Reads the newest ledger of a partition into `ledger`. If a copy is damaged, the crashes that it
+/// may have named are restored from their slots.
+// By reference: an asynchronous function that returned a ledger would add 512 bytes to the future
+// of each caller.
 pub(crate) async fn read_newest<D: BlockDevice>(
     device: &mut D,
     format: FormatId,
@@ -34,8 +37,9 @@ pub(crate) async fn read_newest<D: BlockDevice>(
     if is_even && is_odd {
         return Ok(());
     }
-    // If one copy is damaged, it may have been newer by one change. If that change was a new crash, the crash is whole, as
-    // it was flushed before the ledger was written, and it has the sequence number that is next by the other copy.
+    // If one copy is damaged, it may have been newer by one change. If that change was a new crash,
+    // the crash is whole, as it was flushed before the ledger was written, and it has the sequence
+    // number that is next by the other copy.
     let next_only = is_even || is_odd;
     if !next_only {
         ledger.clone_from(&Ledger::empty(format, geometry.slots(), 0));
@@ -65,8 +69,8 @@ async fn read_copy<D: BlockDevice>(
     Ok(false)
 }
 
-/// Enters undamaged crashes into `ledger` that are in slots it has as free: all, or only the one whose sequence number is
-/// next.
+/// Enters undamaged crashes into `ledger` that are in slots it has as free: all, or only the one
+/// whose sequence number is next.
 async fn restore<D: BlockDevice>(
     device: &mut D,
     format: FormatId,
@@ -104,10 +108,12 @@ async fn restore<D: BlockDevice>(
 }
 
 impl<D: BlockDevice> Store<'_, D> {
-    /// Makes sure that [`Store::ledger`] is the newest one on the card; needed before each change. After a failed write
-    /// of the ledger it is read again, after a flush: the write may have succeeded, and then nothing is left to do.
+    /// Makes sure that [`Store::ledger`] is the newest one on the card; needed before each change.
+    /// After a failed write of the ledger it is read again, after a flush: the write may have
+    /// succeeded, and then nothing is left to do.
     ///
-    /// If it is dropped before its end, the next call begins again; until then [`Store::ledger`] may be read in part.
+    /// If it is dropped before its end, the next call begins again; until then [`Store::ledger`]
+    /// may be read in part.
     pub(crate) async fn refresh_ledger(&mut self) -> Result<(), D::Error> {
         if self.uncertain {
             self.device.flush().await?;
@@ -131,10 +137,11 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    /// Writes `ledger` over the older copy and makes it durable. What it names has to be durable already.
+    /// Writes `ledger` over the older copy and makes it durable. What it names has to be durable
+    /// already.
     ///
-    /// If it is dropped before its end, or fails, [`Store::ledger`] is unchanged, and is read again before the next
-    /// change.
+    /// If it is dropped before its end, or fails, [`Store::ledger`] is unchanged, and is read again
+    /// before the next change.
     pub(crate) async fn write_ledger(&mut self, ledger: &mut Ledger) -> Result<(), D::Error> {
         ledger.seal(self.format);
         let Some(block) = self.scratch.first() else {

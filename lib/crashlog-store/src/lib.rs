@@ -2,32 +2,35 @@
 //!
 //! # How it works
 //!
-//! [`find_partition`] finds the partition on a card, and [`Store::mount`] finds out what is in it. After that there are
-//! two request paths:
+//! [`find_partition`] finds the partition on a card, and [`Store::mount`] finds out what is in it.
+//! After that there are two request paths:
 //!
 //! * [`normal`]: pages and crashes are written and read. It is asynchronous over
-//!   [`BlockDevice`](block_device::BlockDevice), the same code for the target, where it waits for the card, and for a
-//!   host, where a file is always ready;
+//!   [`BlockDevice`](block_device::BlockDevice), the same code for the target, where it waits for
+//!   the card, and for a host, where a file is always ready;
 //! * [`emergency`]: the log tail and one crash are written, synchronously over
 //!   [`PolledDevice`](block_device::PolledDevice), from the retained region to the card.
 //!
 //! # What is guaranteed (X5)
 //!
-//! The card is assumed to write blocks whole or damaged (a damaged block fails its check), in any order between two
-//! flushes.
+//! The card is assumed to write blocks whole or damaged (a damaged block fails its check), in any
+//! order between two flushes.
 //!
-//! * **Pages** are written at the end of the stream, at most 16 between two flushes, and are valid when their checksums
-//!   match. A page that holds durable records is not written again before the ring comes round to it.
-//! * **Crashes** are written into a slot that the newest ledger has as free, flushed, and exist when the ledger that names
-//!   them is durable. The newest ledger is never overwritten, only the one before it.
-//! * So what was reported as durable remains, at whatever moment the power fails; and nothing is read that this format did
-//!   not write, as the checksums are seeded with its random number.
+//! * **Pages** are written at the end of the stream, at most 16 between two flushes, and are valid
+//!   when their checksums match. A page that holds durable records is not written again before the
+//!   ring comes round to it.
+//! * **Crashes** are written into a slot that the newest ledger has as free, flushed, and exist
+//!   when the ledger that names them is durable. The newest ledger is never overwritten, only the
+//!   one before it.
+//! * So what was reported as durable remains, at whatever moment the power fails; and nothing is
+//!   read that this format did not write, as the checksums are seeded with its random number.
 //!
 //! # How the end of the stream is found
 //!
-//! The ledger has a page number before which all pages are written; it is renewed every [`CHECKPOINT`] pages. From there
-//! on pages are probed by bisection, and a window of [`MAX_RUN`] pages after the place that was found is read: a power cut
-//! may have left a gap with pages after it, but only within one run. See `end`.
+//! The ledger has a page number before which all pages are written; it is renewed every
+//! [`CHECKPOINT`] pages. From there on pages are probed by bisection, and a window of [`MAX_RUN`]
+//! pages after the place that was found is read: a power cut may have left a gap with pages after
+//! it, but only within one run. See `end`.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -61,5 +64,6 @@ pub use prepare::{CrashBody, ExtraSegment};
 pub use search::{Search, SearchError, find_log};
 pub use store::{MountError, Store, StoreOptions};
 
-/// Number of pages after which the end of the stream is noted in the ledger again, which bounds the search for it.
+/// Number of pages after which the end of the stream is noted in the ledger again, which bounds the
+/// search for it.
 pub const CHECKPOINT: u32 = 2048;

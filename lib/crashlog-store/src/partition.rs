@@ -5,7 +5,8 @@ use crashlog_format::crc::Crc32;
 use crashlog_format::gpt::{self, GptEntry, GptHeader, Guid};
 use zerocopy::FromBytes;
 
-/// The place of a partition: blocks `first .. first + blocks` of the card, which has that many blocks.
+/// The place of a partition: blocks `first .. first + blocks` of the card, which has that many
+/// blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partition {
     /// First block.
@@ -32,8 +33,9 @@ pub enum PartitionError<E> {
 /// Number of entries in one block of the table.
 const PER_BLOCK: u32 = BLOCK_LEN as u32 / gpt::ENTRY_LEN;
 
-/// Finds the partition named `name` in the GPT, or in the backup if the primary one is damaged. All checksums are checked.
-/// `scratch` is one block or more. It only reads, and may be dropped at any time.
+/// Finds the partition named `name` in the GPT, or in the backup if the primary one is damaged. All
+/// checksums are checked. `scratch` is one block or more. It only reads, and may be dropped at any
+/// time.
 ///
 /// # Errors
 /// See [`PartitionError`].

@@ -1,12 +1,13 @@
-//! A block device without a driver: its requests are served by the code that polls it.
+//! A block device without a driver: the code that polls it serves it.
 //!
-//! The store is generic over its device and used with two: the asynchronous driver of normal operation, and the polled
-//! one of an emergency write that has to search for the partition. Compiled for both it would be in flash twice. So the
-//! firmware compiles it for one device, the [`Port`]. A port puts each request into an [`Exchange`] and waits. The caller
-//! polls the store's future, takes the request, carries it out with its own driver, answers it, and polls again.
+//! The store is generic over its device and used with two: the asynchronous driver of normal
+//! operation, and the polled one of an emergency write that has to search for the partition.
+//! Compiled for both it would be in flash twice. So the firmware compiles it for one device, the
+//! [`Port`]. A port puts each request into an [`Exchange`] and waits. The caller polls the store's
+//! future, takes the request, carries it out with its own driver, answers it, and polls again.
 //!
-//! A port has a range of blocks, usually a partition. A request outside of it is refused and never gets into the
-//! exchange (M7).
+//! A port has a range of blocks, usually a partition. A request outside of it is refused and never
+//! gets into the exchange (M7).
 
 use block_device::{Block, BlockDevice, PolledDevice};
 use core::cell::Cell;
@@ -41,7 +42,8 @@ pub enum PortRequest<'a> {
 pub enum PortError {
     /// The device failed; the code that serves the port has its error.
     Device,
-    /// The request reaches outside the port's blocks, or its memory is not shared with the device. It was not carried out.
+    /// The request reaches outside the port's blocks, or its memory is not shared with the device.
+    /// It was not carried out.
     Refused,
 }
 
@@ -55,7 +57,8 @@ pub struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// An exchange for transfers to and from `scratch` and the parts of `region` that are written to a card.
+    /// An exchange for transfers to and from `scratch` and the parts of `region` that are written
+    /// to a card.
     #[must_use]
     pub fn new(region: &Region<'a>, scratch: &'a [Block]) -> Self {
         let [crashes, pages] = region.written();
@@ -72,7 +75,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Takes the request, if there is one. The taker has to answer it, or the future that made it waits forever.
+    /// Takes the request, if there is one. The taker has to answer it, or the future that made it
+    /// waits forever.
     pub fn take(&self) -> Option<PortRequest<'a>> {
         self.request.take()
     }
@@ -159,7 +163,8 @@ impl<'p, 'a> Port<'p, 'a> {
     }
 }
 
-/// Waits for the answer to a request. If it is dropped before, the request may be carried out all the same.
+/// Waits for the answer to a request. If it is dropped before, the request may be carried out all
+/// the same.
 struct PortAnswer<'p, 'a>(&'p Exchange<'a>);
 
 impl Future for PortAnswer<'_, '_> {
@@ -210,8 +215,10 @@ impl BlockDevice for Port<'_, '_> {
     }
 }
 
-/// Runs `work`, which uses ports of `exchange`, to its end with a polled device. `last` becomes the device's last error.
-// Inlined, so that polling `work` remains a function of its own, which the asynchronous driver uses, too.
+/// Runs `work`, which uses ports of `exchange`, to its end with a polled device. `last` becomes the
+/// device's last error.
+// Inlined, so that polling `work` remains a function of its own, which the asynchronous driver
+// uses, too.
 #[inline(always)]
 pub(crate) fn run_polled<D: PolledDevice, F: Future>(
     device: &mut D,
@@ -237,7 +244,8 @@ pub(crate) fn run_polled<D: PolledDevice, F: Future>(
                         }
                     }
                     Some(PortRequest::Flush) => device.flush(),
-                    // `None` does not occur: the work waits for nothing but answers, so there is a request.
+                    // `None` does not occur: the work waits for nothing but answers, so there is a
+                    // request.
                     Some(PortRequest::Rest) | None => Ok(()),
                 };
                 exchange.answer(outcome.map_err(|error| {

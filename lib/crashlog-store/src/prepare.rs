@@ -1,7 +1,8 @@
-//! Preparing a crash for the card: what the ledger plans for it, and its header block.
+//! Preparing a crash for the card: its plan and its header block.
 //!
-//! Both request paths use this. Header, message and stack of a crash are blocks in the mailbox of the retained region; the
-//! header block is filled in there, so that all three are written to the card by one command.
+//! Both request paths use this. Header, message and stack of a crash are blocks in the mailbox of
+//! the retained region; the header block is filled in there, so that all three are written to the
+//! card by one command.
 
 use block_device::{BLOCK_LEN, BLOCK_WORDS, Block};
 use core::sync::atomic::Ordering;
@@ -75,7 +76,8 @@ impl CrashBody<'_> {
         }
     }
 
-    /// Plans where the crash is written and, if its segments are written, fills in its header block.
+    /// Plans where the crash is written and, if its segments are written, fills in its header
+    /// block.
     pub(crate) fn prepare(
         &self,
         ledger: &Ledger,
@@ -97,7 +99,8 @@ impl CrashBody<'_> {
         Ok(prepared)
     }
 
-    /// Fills in the header block in the mailbox. Returns how many of the blocks in the mailbox have to be written.
+    /// Fills in the header block in the mailbox. Returns how many of the blocks in the mailbox have
+    /// to be written.
     #[inline(never)]
     fn fill_header(
         &self,

@@ -1,4 +1,4 @@
-//! The stream ring: where pages are in it, reading runs of pages, and writing pages again whose write was interrupted.
+//! The stream ring: places of pages, reading runs, completing interrupted writes.
 
 use crate::end::header_of;
 use crate::store::Store;
@@ -7,7 +7,8 @@ use crashlog_format::Geometry;
 use crashlog_retained::{LogRing, PendingPage};
 
 impl<'s, D: BlockDevice> Store<'s, D> {
-    /// Writes pages, from number `first` on, at their places in the ring and makes them durable. At most two commands.
+    /// Writes pages, from number `first` on, at their places in the ring and makes them durable. At
+    /// most two commands.
     ///
     /// If it is dropped before its end, any of the pages may be on the card.
     pub(crate) async fn write_in_place(
@@ -27,14 +28,16 @@ impl<'s, D: BlockDevice> Store<'s, D> {
         self.device.flush().await
     }
 
-    /// After a restart, completes a write of pages that was interrupted. Pages of the log ring that have a number had been
-    /// given to the card, and any of them may be on it. Those that are not are written at their places, which nothing
-    /// else has been written to. All of them are then marked as durable. Returns how many they are.
+    /// After a restart, completes a write of pages that was interrupted. Pages of the log ring that
+    /// have a number had been given to the card, and any of them may be on it. Those that are not
+    /// are written at their places, which nothing else has been written to. All of them are then
+    /// marked as durable. Returns how many they are.
     ///
-    /// The next page has to be noted in the location cache before, so that an emergency write does not write these pages
-    /// again under other numbers.
+    /// The next page has to be noted in the location cache before, so that an emergency write does
+    /// not write these pages again under other numbers.
     ///
-    /// If it is dropped before its end, pages that are not marked yet wait as before, and it can be called again.
+    /// If it is dropped before its end, pages that are not marked yet wait as before, and it can be
+    /// called again.
     ///
     /// # Errors
     /// Those of the device; the pages then wait as before.
@@ -46,8 +49,8 @@ impl<'s, D: BlockDevice> Store<'s, D> {
         }) = ring.pending()
         {
             let header = header_of(block);
-            let ours = header.check(self.format).is_ok() && header.sequence() == number;
-            if !ours || number >= self.next_page || number < self.oldest_page() {
+            let is_of_this_card = header.check(self.format).is_ok() && header.sequence() == number;
+            if !is_of_this_card || number >= self.next_page || number < self.oldest_page() {
                 break;
             }
             let format = self.format;
@@ -56,7 +59,8 @@ impl<'s, D: BlockDevice> Store<'s, D> {
             if !same(on_card, block) {
                 let there = header_of(on_card);
                 if there.check(format).is_ok() && there.sequence() >= number {
-                    // Another recorder has written to this card: the page is written again under a new number.
+                    // Another recorder has written to this card: the page is written again under a
+                    // new number.
                     break;
                 }
                 self.write_in_place(number, core::slice::from_ref(block))
@@ -68,8 +72,9 @@ impl<'s, D: BlockDevice> Store<'s, D> {
         Ok(durable)
     }
 
-    /// Reads pages from number `sequence` on into the scratch memory: at most `count`, and at most what one command can
-    /// read, which is up to the end of the ring. Returns the blocks that hold them, and whether they were read.
+    /// Reads pages from number `sequence` on into the scratch memory: at most `count`, and at most
+    /// what one command can read, which is up to the end of the ring. Returns the blocks that hold
+    /// them, and whether they were read.
     pub(crate) async fn read_run(
         &mut self,
         sequence: u32,
@@ -82,7 +87,8 @@ impl<'s, D: BlockDevice> Store<'s, D> {
         (blocks, result)
     }
 
-    /// The part of `buffer` that takes `count` pages from number `sequence` on, cut at the end of the ring.
+    /// The part of `buffer` that takes `count` pages from number `sequence` on, cut at the end of
+    /// the ring.
     pub(crate) fn run_in<'b>(&self, buffer: &'b [Block], sequence: u32, count: u32) -> &'b [Block] {
         let end = self
             .geometry
@@ -93,7 +99,8 @@ impl<'s, D: BlockDevice> Store<'s, D> {
     }
 }
 
-/// Divides `pages`, whose first has the number `first`, into those before the end of the ring and those from its start.
+/// Divides `pages`, whose first has the number `first`, into those before the end of the ring and
+/// those from its start.
 pub(crate) fn split_at_wrap<'p>(
     geometry: &Geometry,
     first: u32,

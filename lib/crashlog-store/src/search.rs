@@ -1,8 +1,11 @@
-//! Finding the log on a card: the partition, what is in it, and pages whose write was interrupted.
+//! Finding the log on a card, for both request paths.
 //!
-//! Normal operation does this at its start, with an asynchronous driver. The emergency path does it, with a polled driver,
-//! if normal operation has not done it yet. Both do the same, so there is one function, over a [`Port`], which either
-//! driver can serve.
+//! The partition is found, then what is in it; then pages whose write was interrupted are
+//! completed.
+//!
+//! Normal operation does this at its start, with an asynchronous driver. The emergency path does
+//! it, with a polled driver, if normal operation has not done it yet. Both do the same, so there is
+//! one function, over a [`Port`], which either driver can serve.
 
 use crate::port::{Exchange, Port, PortError, run_polled};
 use crate::{MountError, Partition, PartitionError, Store, StoreOptions, find_partition};
@@ -16,11 +19,13 @@ pub struct Search<'a, 'r, 's> {
     pub partition: &'a str,
     /// How the partition is used.
     pub options: StoreOptions,
-    /// The retained region: its boots are renumbered to follow those on the card, and its location cache is updated.
+    /// The retained region: its boots are renumbered to follow those on the card, and its location
+    /// cache is updated.
     pub region: &'a Region<'a>,
     /// The log ring of the region: pages whose write was interrupted are completed.
     pub ring: &'a LogRing<'r>,
-    /// What the card driver needs for the next start; its first [`CARD_LOCATION_LEN`] bytes are put into the location cache.
+    /// What the card driver needs for the next start; its first [`CARD_LOCATION_LEN`] bytes are put
+    /// into the location cache.
     pub card: &'a [u8],
     /// One block or more, 16 for fast reading.
     pub scratch: &'s [Block],
@@ -39,8 +44,9 @@ pub enum SearchError<E> {
     OutOfPartition,
 }
 
-/// Finds the log, and completes a write of pages that a restart interrupted ([`Store::reconcile`]); nothing else is
-/// written. The log is put into `place`, and returned with the place of its partition.
+/// Finds the log, and completes a write of pages that a restart interrupted ([`Store::reconcile`]);
+/// nothing else is written. The log is put into `place`, and returned with the place of its
+/// partition.
 ///
 /// It may be dropped at any time, and done again.
 ///
@@ -101,7 +107,8 @@ pub(crate) fn find_log_polled<'s, D: PolledDevice>(
     }
 }
 
-/// Replaces the port's error by that of the device, which is `last`. If there is none, the port has refused a request.
+/// Replaces the port's error by that of the device, which is `last`. If there is none, the port has
+/// refused a request.
 fn explain<E>(error: SearchError<PortError>, last: Option<E>) -> SearchError<E> {
     use SearchError::{Device, Mount, OutOfPartition, Partition};
     match (error, last) {

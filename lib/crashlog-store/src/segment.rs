@@ -5,7 +5,8 @@ use block_device::{BLOCK_LEN, Block, BlockDevice};
 use crashlog_format::Crc32c;
 use crashlog_format::crash::Segment;
 
-/// Whether the bytes of `segment` match their checksum. The slot of the crash begins at block `first`.
+/// Whether the bytes of `segment` match their checksum. The slot of the crash begins at block
+/// `first`.
 pub(crate) async fn is_undamaged<D: BlockDevice>(
     device: &mut D,
     first: u32,

@@ -1,10 +1,12 @@
-//! The self-test of the emergency path: what it writes, and whether that can be read back.
+//! The self-test of the emergency path: what it writes, and reading it back.
 //!
-//! A crash whose reason is [`CrashReason::SelfTest`] is written by [`crate::emergency::write`] like any other. Then the
-//! card is mounted again, without use of the location cache, and everything that was written is compared with what was to
-//! be written: the entry in the ledger, all checksums, all bytes.
+//! A crash whose reason is [`CrashReason::SelfTest`] is written by [`crate::emergency::write`] like
+//! any other. Then the card is mounted again, without use of the location cache, and everything
+//! that was written is compared with what was to be written: the entry in the ledger, all
+//! checksums, all bytes.
 //!
-//! The self-test is written into a free slot, which remains free, and is in no counter: see [`crashlog_format::ledger`].
+//! The self-test is written into a free slot, which remains free, and is in no counter: see
+//! [`crashlog_format::ledger`].
 
 use crate::port::{Exchange, Port, PortError, run_polled};
 use crate::{CrashReadError, MountError, PartitionError, Store, StoreOptions, find_partition};
@@ -18,11 +20,12 @@ pub const MARKER: &str = "self-test of the emergency path: nothing has crashed";
 /// The fault bytes of a self-test: no variant of `FaultInfo` has this index.
 const NO_FAULT: [u8; 1] = [u8::MAX];
 
-/// Length of the pattern that is written in place of a stack, in bytes: one block, whose words are all different.
+/// Length of the pattern that is written in place of a stack, in bytes: one block, whose words are
+/// all different.
 const PATTERN_LEN: usize = 512;
 
-/// Scratch memory is filled with this word, so that a read that transfers nothing is detected. No structure has it as its
-/// magic.
+/// Scratch memory is filled with this word, so that a read that transfers nothing is detected. No
+/// structure has it as its magic.
 const UNREAD: u32 = 0x7E57_7E57;
 
 /// How a self-test that was reported as durable differs from what was written.
@@ -42,8 +45,8 @@ pub enum Mismatch<E> {
     Block(u8),
 }
 
-/// Writes the description of a self-test into the mailbox, in place of a crash. The mailbox is not armed. `None` if the
-/// region has no room for it.
+/// Writes the description of a self-test into the mailbox, in place of a crash. The mailbox is not
+/// armed. `None` if the region has no room for it.
 ///
 /// The mailbox must not hold a crash that is not written yet: it would be lost.
 pub fn describe<'a>(
@@ -66,8 +69,8 @@ pub fn describe<'a>(
     mailbox.crash()
 }
 
-/// Reads the self-test with this sequence number and compares it with `stored`, which was written. `scratch` is three
-/// blocks or more.
+/// Reads the self-test with this sequence number and compares it with `stored`, which was written.
+/// `scratch` is three blocks or more.
 ///
 /// # Errors
 /// See [`Mismatch`].

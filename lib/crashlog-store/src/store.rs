@@ -8,14 +8,17 @@ use crashlog_format::{CheckError, FormatId, Geometry, Superblock, SuperblockErro
 /// How a partition is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
-    /// Number of unacknowledged crashes that are never overwritten: the first ones. At most the number of slots less 2.
+    /// Number of unacknowledged crashes that are never overwritten: the first ones. At most the
+    /// number of slots less 2.
     pub keep_first: u32,
 }
 
-/// A mounted partition: its superblock has passed its check, the newest ledger is known, and the end of the stream.
+/// A mounted partition: its superblock has passed its check, the newest ledger is known, and the
+/// end of the stream.
 ///
-/// `device` is the partition, with blocks numbered from 0 (a [`block_device::Window`] on the card). `scratch` is one block
-/// or more, 16 for fast reading; no call needs what an earlier one left in it.
+/// `device` is the partition, with blocks numbered from 0 (a [`block_device::Window`] on the card).
+/// `scratch` is one block or more, 16 for fast reading; no call needs what an earlier one left in
+/// it.
 #[derive(Debug)]
 pub struct Store<'s, D> {
     pub(crate) device: D,
@@ -24,7 +27,8 @@ pub struct Store<'s, D> {
     pub(crate) geometry: Geometry,
     pub(crate) keep_first: u32,
     pub(crate) ledger: Ledger,
-    /// A write of the ledger failed or was interrupted: it has to be read again before the next change.
+    /// A write of the ledger failed or was interrupted: it has to be read again before the next
+    /// change.
     pub(crate) uncertain: bool,
     pub(crate) next_page: u32,
     pub(crate) boot: u32,
@@ -44,8 +48,9 @@ pub enum MountError<E> {
 }
 
 impl<'s, D: BlockDevice> Store<'s, D> {
-    /// Reads what has to be known of a partition. Unless something is damaged it reads at most 40 blocks, whatever the size
-    /// of the partition. It writes nothing (P8), and may be dropped at any time.
+    /// Reads what has to be known of a partition. Unless something is damaged it reads at most 40
+    /// blocks, whatever the size of the partition. It writes nothing (P8), and may be dropped at
+    /// any time.
     ///
     /// # Errors
     /// See [`MountError`].
@@ -60,8 +65,8 @@ impl<'s, D: BlockDevice> Store<'s, D> {
         place.ok_or(MountError::Damaged)
     }
 
-    /// As [`Store::mount`], into `place`. By out-parameter, as a store has the size of a ledger and would be in the future
-    /// of every asynchronous function that returned it.
+    /// As [`Store::mount`], into `place`. By out-parameter, as a store has the size of a ledger and
+    /// would be in the future of every asynchronous function that returned it.
     pub(crate) async fn mount_in<'p>(
         place: &'p mut Option<Self>,
         mut device: D,
@@ -80,8 +85,9 @@ impl<'s, D: BlockDevice> Store<'s, D> {
             boot: 0,
             ledger: Ledger::ZERO,
         });
-        // This flushes the card before it reads the ledger. What is read may have been written before a reset of the
-        // system and still be in the card's cache; from here on it counts as durable.
+        // This flushes the card before it reads the ledger. What is read may have been written
+        // before a reset of the system and still be in the card's cache; from here on it counts as
+        // durable.
         store.refresh_ledger().await.map_err(MountError::Device)?;
         store.next_page = store.ledger.next_page();
         store.boot = store.ledger.boot();

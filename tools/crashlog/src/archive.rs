@@ -1,7 +1,7 @@
 //! The firmware's build archive: names of tasks, functions and source lines.
 //!
-//! A Hubris build archive is a zip file with the ELF of each task in a folder called `task`; a task's index is the rank
-//! of its ELF among them.
+//! A Hubris build archive is a zip file with the ELF of each task in a folder called `task`; a
+//! task's index is the rank of its ELF among them.
 
 use crate::describe::Names;
 use crate::problem::{Code, Problem};
@@ -19,7 +19,8 @@ use zip::ZipArchive;
 
 /// What the comment of every archive begins with; a version follows.
 const COMMENT: &str = "hubris build archive v";
-/// Length of the longest ELF that is read, in bytes. That of a task has a few hundred KiB to a few MiB.
+/// Length of the longest ELF that is read, in bytes. That of a task has a few hundred KiB to a few
+/// MiB.
 const ELF_MAX: u64 = 64 << 20;
 
 /// An open archive.
@@ -196,7 +197,8 @@ impl Program {
         (self.text.0..self.text.1).contains(&u64::from(address & !1))
     }
 
-    /// The function of the instruction at this address, preceded by those that are inlined into it, innermost first.
+    /// The function of the instruction at this address, preceded by those that are inlined into it,
+    /// innermost first.
     pub fn places(&self, address: u32) -> Vec<Place> {
         let mut places = Vec::new();
         if let Ok(mut frames) = self

@@ -1,4 +1,4 @@
-//! Decoding a backtrace: the saved part of a stack is unwound by the call frame information of the task's ELF.
+//! Decoding a backtrace: unwinding the saved stack by call frame information.
 
 use crate::archive::{Program, Slice};
 use crate::crash::{Crash, SegmentData};
@@ -7,21 +7,23 @@ use gimli::{
     BaseAddresses, CfaRule, DebugFrame, Register, RegisterRule, UnwindContext, UnwindSection,
 };
 
-/// Greatest number of frames. Call chains in a task are shorter; a longer one comes from a damaged stack.
+/// Greatest number of frames. Call chains in a task are shorter; a longer one comes from a damaged
+/// stack.
 const DEPTH_MAX: usize = 32;
 const SP: usize = 13;
 const LR: usize = 14;
 const PC: usize = 15;
 
-/// The backtrace of a crash: the program counter, then the return address of each caller, innermost first.
+/// The backtrace of a crash: the program counter, then the return address of each caller, innermost
+/// first.
 pub struct Backtrace<'a> {
     program: &'a Program,
     pub addresses: Vec<u32>,
 }
 
 impl<'a> Backtrace<'a> {
-    /// Unwinds the stack of `crash`, whose task ran `program`. Ends where the stack was not saved, or where there is no
-    /// call frame information.
+    /// Unwinds the stack of `crash`, whose task ran `program`. Ends where the stack was not saved,
+    /// or where there is no call frame information.
     pub fn new(program: &'a Program, crash: &Crash, segments: &[SegmentData]) -> Self {
         let mut registers = [0; 16];
         for (to, from) in registers.iter_mut().zip(crash.header.registers) {
@@ -94,8 +96,8 @@ fn unwind(program: &Program, registers: &[u32; 16], stack: &Stack<'_>) -> Vec<u3
         // A return address is the one after the call: one byte back is inside of it.
         let inside = registers[PC].wrapping_sub(u32::from(addresses.len() > 1));
         let known = step(&section, u64::from(inside), &registers, stack);
-        // The innermost function may have no frame information, if it is a leaf such as a system call stub: its return
-        // address is in LR.
+        // The innermost function may have no frame information, if it is a leaf such as a system
+        // call stub: its return address is in LR.
         let next = known.or_else(|| {
             (addresses.len() == 1).then(|| {
                 let mut next = registers;

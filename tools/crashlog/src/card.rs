@@ -1,7 +1,8 @@
 //! A card of the flight recorder, opened for reading.
 //!
-//! Reading tolerates more damage than the target does: where a ledger or a page is damaged, everything else is still
-//! found, by reading all slots and all pages. What was damaged is kept in a list, which `verify` reports.
+//! Reading tolerates more damage than the target does: where a ledger or a page is damaged,
+//! everything else is still found, by reading all slots and all pages. What was damaged is kept in
+//! a list, which `verify` reports.
 
 use crate::crash::{Crash, CrashResult};
 use crate::image::Image;
@@ -87,7 +88,8 @@ impl Card {
             .collect()
     }
 
-    /// The recorder's last self-test, if the ledger names one. Its slot may have been overwritten since.
+    /// The recorder's last self-test, if the ledger names one. Its slot may have been overwritten
+    /// since.
     pub fn self_test(&self) -> Result<Option<CrashResult>, Problem> {
         self.ledger
             .self_test()
@@ -139,8 +141,9 @@ impl Card {
         )
     }
 
-    /// Looks at the stream ring from its first position on and hands each page that is one to `page`, and each block
-    /// that should be one and is not to `damaged`. `progress` is told how far it is.
+    /// Reads the stream ring from its first position on. Calls `page` for each undamaged page,
+    /// `damaged` for each block that should hold a page and does not, with its position, and
+    /// `progress` with the number of blocks that are done.
     pub fn scan(
         &self,
         mut progress: impl FnMut(u64),
@@ -148,16 +151,16 @@ impl Card {
         mut damaged: impl FnMut(u32, PageError),
     ) -> Result<(), Problem> {
         const CHUNK: u32 = 256;
-        /// The end of a ring that has not been round once: so many blocks without a page. Writing goes on behind a
-        /// damaged page, so a gap inside is never that long.
+        /// Number of blocks without a page after which a ring in its first lap ends. The recorder
+        /// continues right after a damaged page, so a gap between pages is shorter.
         const END: u32 = 8 * CHUNK;
         let pages = self.geometry.ring_pages();
-        let mut round = false;
+        let mut second_lap = false;
         let mut last_page = self.ledger.next_page();
         let mut bytes = vec![0; CHUNK as usize * BLOCK_LEN];
         let mut pending = Vec::new();
         let mut position = 0;
-        while position < pages && (round || position < last_page.saturating_add(END)) {
+        while position < pages && (second_lap || position < last_page.saturating_add(END)) {
             let count = CHUNK.min(pages - position);
             let chunk = bytes
                 .get_mut(..count as usize * BLOCK_LEN)
@@ -173,9 +176,9 @@ impl Card {
                     Err(PageError::Records(header)) => Some(header.sequence()),
                     Err(PageError::Header(_)) => None,
                 };
-                // A page elsewhere than its number says is not one of the ring.
+                // A page at another position than that of its number does not belong to the ring.
                 if let Some(sequence) = sequence.filter(|sequence| sequence % pages == position) {
-                    round |= sequence >= pages;
+                    second_lap |= sequence >= pages;
                     last_page = last_page.max(position.saturating_add(1));
                     for (position, error) in pending.drain(..) {
                         damaged(position, error);
@@ -191,8 +194,8 @@ impl Card {
             position += count;
             progress(position.into());
         }
-        // Behind the last page there is nothing, unless the ring has been round.
-        if round {
+        // In the first lap no block after the last page holds a page.
+        if second_lap {
             for (position, error) in pending {
                 damaged(position, error);
             }

@@ -28,8 +28,8 @@ Examples:
 
 /// Makes, reads and checks the cards of the crashlog flight recorder.
 ///
-/// IMAGE is the image file of a card, a block device such as /dev/mmcblk0, or the file or device of the crashlog
-/// partition alone, such as /dev/mmcblk0p3.
+/// IMAGE is the image file of a card, a block device such as /dev/mmcblk0, or the file or device of
+/// the crashlog partition alone, such as /dev/mmcblk0p3.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n{EXIT_CODES}"), max_term_width = 110)]
 pub struct Cli {
@@ -72,9 +72,10 @@ pub enum Command {
 
 /// Prepares a card or an image for the flight recorder.
 ///
-/// A new image, or a card without a partition table, gets a GPT whose only partition is named "crashlog". If a card has
-/// such a partition already, only that partition is formatted. If IMAGE is the device of a partition, no partition table
-/// is made. Existing crash records, and data of other kinds, are only overwritten with --force.
+/// A new image, or a card without a partition table, gets a GPT whose only partition is named
+/// "crashlog". If a card has such a partition already, only that partition is formatted. If IMAGE
+/// is the device of a partition, no partition table is made. Existing crash records, and data of
+/// other kinds, are only overwritten with --force.
 #[derive(Debug, Args)]
 pub struct Format {
     /// Image file, block device or partition; an image file that does not exist is created.
@@ -127,7 +128,8 @@ pub struct Show {
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub lines: usize,
 
-    /// Build archive of the firmware: shows a backtrace, names of tasks, and typed events as values.
+    /// Build archive of the firmware: shows a backtrace, names of tasks, and typed events as
+    /// values.
     #[arg(long, value_name = "ZIP")]
     pub archive: Option<PathBuf>,
 

@@ -1,4 +1,4 @@
-//! One crash on a card: its header, its entry in the ledger, and the bytes of its segments.
+//! One crash on a card: its header, its ledger entry, its segments.
 
 use crate::card::Card;
 use crate::locate::read;

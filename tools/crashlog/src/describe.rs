@@ -12,8 +12,8 @@ pub trait Names {
     /// The name of the task with this index.
     fn task(&self, index: u16) -> Option<String>;
 
-    /// A value that the task with this index has logged, in the notation of Rust; `name` is its type, `bytes` its
-    /// encoding.
+    /// A value that the task with this index has logged, in the notation of Rust; `name` is its
+    /// type, `bytes` its encoding.
     fn event(&self, _task: u16, _name: &str, _bytes: &[u8]) -> Option<String> {
         None
     }
@@ -149,7 +149,8 @@ pub fn written(late: Option<LateReason>, outcome: &Outcome) -> String {
     }
 }
 
-/// The state in which the emergency path found controller and card, and what it did to use them: facts with their names.
+/// The state in which the emergency path found controller and card, and what it did to use them:
+/// facts with their names.
 pub fn found(outcome: &Outcome) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     let Some(controller) = found::controller(outcome.controller) else {
@@ -197,7 +198,10 @@ pub fn found(outcome: &Outcome) -> Vec<(&'static str, String)> {
         .map(|(ms, phase)| format!("{ms} ms to {phase}"))
         .collect();
     if !phases.is_empty() {
-        facts.push(("took", phases.join(", ") + ", until the header was written"));
+        facts.push((
+            "took",
+            phases.join(", ") + "; measured until the header was written",
+        ));
     }
     facts
 }

@@ -1,6 +1,7 @@
 //! `crashlog erase`: erases one crash, in the same way as the recorder.
 //!
-//! One block is written, and it is not that of the newest ledger: after a power cut the crash is there or erased.
+//! One block is written, and it is not that of the newest ledger: after a power cut the crash is
+//! there or erased.
 
 use crate::card::Card;
 use crate::cli::Erase;

@@ -1,8 +1,10 @@
-//! `crashlog format`: makes a crashlog card, and does not overwrite data of other kinds without `--force`.
+//! `crashlog format`: makes a crashlog card.
 //!
-//! It writes a partition table where there is none (with `--keep` it adds to the existing one), two superblocks and two
-//! ledgers. Log and crash slots are not cleared: what they hold fails its checks, as these are seeded with the new, random
-//! format number.
+//! Without `--force` it overwrites no crashes and no data of other kinds.
+//!
+//! It writes a partition table where there is none (with `--keep` it adds to the existing one), two
+//! superblocks and two ledgers. Log and crash slots are not cleared: what they hold fails its
+//! checks, as these are seeded with the new, random format number.
 
 use crate::card::Card;
 use crate::cli::Format;
@@ -85,7 +87,7 @@ fn place(args: &Format, image: &Image, alone: bool) -> Result<Image, Problem> {
     if alone {
         return image.part(0, image.blocks());
     }
-    if let Table::Ours(first, blocks) = locate::table(image, &mut Vec::new())? {
+    if let Table::Crashlog(first, blocks) = locate::table(image, &mut Vec::new())? {
         return image.part(first, blocks);
     }
     // An invalid geometry is refused before the table is written.
@@ -199,7 +201,7 @@ fn protect(image: &Image, args: &Format, alone: bool) -> Result<(), Problem> {
     let name = image.path().display();
     let refuse = |what: String| {
         Err(Problem::new(
-            Code::NotOurs,
+            Code::NotACrashlogCard,
             format!("{name}: {what}; --force overwrites it"),
         ))
     };
@@ -216,8 +218,10 @@ fn protect(image: &Image, args: &Format, alone: bool) -> Result<(), Problem> {
     if !alone {
         match locate::table(image, &mut Vec::new())? {
             // A crashlog partition that was never formatted.
-            Table::Ours(first, blocks) if is_blank(&image.part(first, blocks)?)? => return Ok(()),
-            Table::Ours(..) => {
+            Table::Crashlog(first, blocks) if is_blank(&image.part(first, blocks)?)? => {
+                return Ok(());
+            }
+            Table::Crashlog(..) => {
                 return refuse("has a crashlog partition that cannot be read".to_owned());
             }
             Table::Truncated(_) => return refuse("is a truncated crashlog card".to_owned()),
@@ -242,7 +246,8 @@ fn protect(image: &Image, args: &Format, alone: bool) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Whether the first MiB and the last block are blank: file systems, partition tables and firmware begin there.
+/// Whether the first MiB and the last block are blank: file systems, partition tables and firmware
+/// begin there.
 fn is_blank(image: &Image) -> Result<bool, Problem> {
     let mut head = vec![0; image.blocks().min(2048) as usize * BLOCK_LEN];
     image.read_at(0, &mut head)?;

@@ -1,7 +1,8 @@
 //! A card or its image: a file or a device of 512-byte blocks.
 //!
-//! All reads and writes name their block, so an [`Image`] has no position. It is also a [`BlockDevice`], for the code that
-//! the host shares with the target; its futures are ready at the first poll.
+//! All reads and writes name their block, so an [`Image`] has no position. It is also a
+//! [`BlockDevice`], for the code that the host shares with the target; its futures are ready at the
+//! first poll.
 
 use crate::problem::{Code, Problem};
 use block_device::{BLOCK_LEN, Block, BlockDevice};
@@ -107,7 +108,7 @@ impl Image {
         let count = (buffer.len() / BLOCK_LEN) as u64;
         if first.checked_add(count).is_none_or(|end| end > self.blocks) {
             return Err(Problem::new(
-                Code::NotOurs,
+                Code::NotACrashlogCard,
                 format!(
                     "{}: is truncated: block {first} is beyond its end",
                     self.path.display()

@@ -1,7 +1,8 @@
-//! Finds the crashlog partition in an image, or reports in one line why there is none.
+//! Finds the crashlog partition in an image, or says why there is none.
 //!
-//! The input may be a whole card with a GPT, or the partition alone. A GPT is used only if its checksums match; if the
-//! primary one is damaged the backup at the end of the card is used, as on the target.
+//! The input may be a whole card with a GPT, or the partition alone. A GPT is used only if its
+//! checksums match; if the primary one is damaged the backup at the end of the card is used, as on
+//! the target.
 
 use crate::image::Image;
 use crate::problem::{Code, Problem};
@@ -32,8 +33,9 @@ pub enum Table {
     /// There is one without a crashlog partition.
     Foreign,
     /// A crashlog partition: first block, number of blocks.
-    Ours(u64, u64),
-    /// A crashlog partition that reaches beyond the end of the image. The card has this number of blocks.
+    Crashlog(u64, u64),
+    /// A crashlog partition that reaches beyond the end of the image. The card has this number of
+    /// blocks.
     Truncated(u64),
 }
 
@@ -41,28 +43,28 @@ pub enum Table {
 pub fn locate(image: &Image) -> Result<Located, Problem> {
     let name = image.path().display();
     if image.blocks() == 0 {
-        return Err(not_ours(format!(
+        return Err(not_a_crashlog_card(format!(
             "{name}: is empty; `crashlog format` makes a card"
         )));
     }
     let mut damaged = Vec::new();
     let (first, blocks) = match table(image, &mut damaged)? {
-        Table::Ours(first, blocks) => (first, blocks),
+        Table::Crashlog(first, blocks) => (first, blocks),
         Table::Truncated(blocks) => {
-            return Err(not_ours(format!(
+            return Err(not_a_crashlog_card(format!(
                 "{name}: is truncated: the card had {blocks} blocks, the image has {}; copy the whole card",
                 image.blocks()
             )));
         }
         Table::Foreign => {
-            return Err(not_ours(format!(
+            return Err(not_a_crashlog_card(format!(
                 "{name}: has no partition named \"{PARTITION_NAME}\"; `crashlog format --keep` adds one"
             )));
         }
         Table::None => {
             let [magic, ..] = words(&read(image, 0)?);
             if magic != Superblock::MAGIC {
-                return Err(not_ours(format!(
+                return Err(not_a_crashlog_card(format!(
                     "{name}: is not a card of the flight recorder: there is neither a partition table nor a \
                      superblock; `crashlog format` makes one"
                 )));
@@ -97,17 +99,17 @@ pub fn table(image: &Image, damaged: &mut Vec<String>) -> Result<Table, Problem>
         if !matches!(found, Table::None) {
             continue;
         }
-        let ours = entries.iter().find(|entry| {
+        let crashlog = entries.iter().find(|entry| {
             entry.partition_type_guid == CRASHLOG_TYPE && entry.is_named(PARTITION_NAME)
         });
-        found = match ours.map(|entry| entry.range(image.blocks())) {
-            Some(Some((first, blocks))) => Table::Ours(first, blocks),
+        found = match crashlog.map(|entry| entry.range(image.blocks())) {
+            Some(Some((first, blocks))) => Table::Crashlog(first, blocks),
             Some(None) => Table::Truncated(header.alternate_lba.get().saturating_add(1)),
             None => Table::Foreign,
         };
     }
     // A truncated image has no backup table, even if it has the whole partition.
-    if let Table::Ours(..) = found
+    if let Table::Crashlog(..) = found
         && let Some((header, _)) = entries(image, PRIMARY)?
         && header.alternate_lba.get() > last
     {
@@ -169,7 +171,7 @@ fn superblock(
 /// Why a partition whose superblocks are both invalid is not read.
 fn refused(partition: &Image, alone: bool, error: Option<SuperblockError>) -> Problem {
     let name = partition.path().display();
-    not_ours(match error {
+    not_a_crashlog_card(match error {
         Some(SuperblockError::Check(CheckError::Version(version))) => format!(
             "{name}: has format version {version}; this program knows version {}: use the program that belongs to the \
              firmware",
@@ -214,6 +216,6 @@ fn words(block: &[u8; BLOCK_LEN]) -> [u32; BLOCK_LEN / 4] {
     words
 }
 
-fn not_ours(text: String) -> Problem {
-    Problem::new(Code::NotOurs, text)
+fn not_a_crashlog_card(text: String) -> Problem {
+    Problem::new(Code::NotACrashlogCard, text)
 }

@@ -1,8 +1,8 @@
 //! The log of a card as one sequence of records, oldest first.
 //!
-//! The stream ring is read once to find its pages, and again in their order. A record that was written twice (by the
-//! emergency path, and by the restarted recorder, which still had it) is passed on once. Records that are missing between
-//! two others are counted.
+//! The stream ring is read once to find its pages, and again in their order. A record that was
+//! written twice (by the emergency path, and by the restarted recorder, which still had it) is
+//! passed on once. Records that are missing between two others are counted.
 
 use crate::card::Card;
 use crate::problem::Problem;
@@ -42,7 +42,8 @@ impl<'a> Logbook<'a> {
             |_, _| {},
         )?;
         pages.sort_unstable();
-        // Pages one lap older than the newest are going to be overwritten, and do not belong to the log any more.
+        // Pages one lap older than the newest are going to be overwritten, and do not belong to the
+        // log any more.
         if let Some(&(newest, _)) = pages.last() {
             let oldest = newest.saturating_sub(card.geometry.ring_pages() - 1);
             pages.retain(|(sequence, _)| *sequence >= oldest);
@@ -58,7 +59,8 @@ impl<'a> Logbook<'a> {
         self.run(&self.pages, &mut each)
     }
 
-    /// Passes the last records of boot `boot`, up to number `end`, to `each`: at least `count`, if there are that many.
+    /// Passes the last records of boot `boot`, up to number `end`, to `each`: at least `count`, if
+    /// there are that many.
     pub fn before(
         &self,
         boot: u32,

@@ -1,8 +1,9 @@
 //! Makes, reads and checks the cards of the crashlog flight recorder.
 //!
-//! `crashlog --help` describes the commands. Everything that is read from a card is hostile input: it is decoded by
-//! `crashlog-format`, as in the firmware, and control characters are escaped before it is printed ([`text`]). A problem is
-//! reported in one line on standard error and by an exit code ([`problem`]).
+//! `crashlog --help` describes the commands. Everything that is read from a card is hostile input:
+//! it is decoded by `crashlog-format`, as in the firmware, and control characters are escaped
+//! before it is printed (`text`). A problem is reported in one line on standard error and by an
+//! exit code (`problem`).
 
 #![forbid(unsafe_code)]
 

@@ -13,7 +13,7 @@ pub enum Code {
     /// The command line is invalid.
     Usage = 2,
     /// The input is not a crashlog card, or its version is unknown.
-    NotOurs = 3,
+    NotACrashlogCard = 3,
     /// A file could not be opened, read or written.
     Io = 4,
 }
@@ -55,7 +55,8 @@ impl Problem {
     }
 }
 
-/// For errors of writing the output only. All other uses of [`io::Error`] name their file, by [`Problem::io`].
+/// For errors of writing the output only. All other uses of [`io::Error`] name their file, by
+/// [`Problem::io`].
 impl From<io::Error> for Problem {
     fn from(cause: io::Error) -> Self {
         Self {

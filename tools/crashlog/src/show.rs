@@ -278,7 +278,8 @@ fn log_before(
         return Ok(());
     }
     writeln!(out, "\n{STRONG}Log before the crash{STRONG:#}")?;
-    // The log is read twice, first to count its records, so that no more than one line is in memory.
+    // The log is read twice, first to count its records, so that no more than one line is in
+    // memory.
     let header = &crash.header;
     let logbook = Logbook::open(card)?;
     let mut total = 0_usize;

@@ -1,7 +1,7 @@
 //! Adds a crashlog partition to an existing partition table.
 //!
-//! A new table is made by `crashlog-store`. An existing one, whose partitions must not be changed, is left to a general
-//! implementation of GPT.
+//! A new table is made by `crashlog-store`. An existing one, whose partitions must not be changed,
+//! is left to a general implementation of GPT.
 
 use crate::image::Image;
 use crate::problem::{Code, Problem};
@@ -12,16 +12,18 @@ use gpt::{GptConfig, GptDisk, GptError};
 use std::fs::File;
 use uuid::Uuid;
 
-/// Partitions begin and end at multiples of this number of blocks: 1 MiB, which is a multiple of usual erase groups.
+/// Partitions begin and end at multiples of this number of blocks: 1 MiB, which is a multiple of
+/// usual erase groups.
 const ALIGNMENT: u64 = 2048;
 
-/// Adds a partition in the largest gap of the table; returns its first block and its length in blocks.
+/// Adds a partition in the largest gap of the table; returns its first block and its length in
+/// blocks.
 pub fn add(image: &Image) -> Result<(u64, u64), Problem> {
     let refused = |cause: &GptError| {
         let code = if matches!(cause, GptError::Io(_)) {
             Code::Io
         } else {
-            Code::NotOurs
+            Code::NotACrashlogCard
         };
         Problem::new(
             code,
@@ -34,7 +36,7 @@ pub fn add(image: &Image) -> Result<(u64, u64), Problem> {
     let mut disk = open(image, true).map_err(|cause| refused(&cause))?;
     let (first, blocks) = largest_gap(&disk).ok_or_else(|| {
         Problem::new(
-            Code::NotOurs,
+            Code::NotACrashlogCard,
             format!(
                 "{}: has no room for a partition: 1 MiB in one piece is needed",
                 image.path().display()

@@ -1,4 +1,6 @@
-//! Output for people: colours, and a progress bar for work that takes longer than a second.
+//! Output for people: colours, and a progress bar for long work.
+//!
+//! A progress bar appears if the work takes longer than a second.
 
 use crate::cli::Color;
 use anstream::{AutoStream, ColorChoice};
@@ -32,7 +34,8 @@ pub fn output(color: Color) -> Output {
     BufWriter::new(AutoStream::new(stdout.lock(), choice))
 }
 
-/// A progress bar on standard error. It appears only on a terminal, and only if the work takes longer than a second.
+/// A progress bar on standard error. It appears only on a terminal, and only if the work takes
+/// longer than a second.
 pub struct Progress {
     bar: ProgressBar,
     begun: Instant,

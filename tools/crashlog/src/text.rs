@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-/// Text that is safe for a terminal: control characters, and bytes that are not UTF-8, become `\xNN`.
+/// Text that is safe for a terminal: control characters, and bytes that are not UTF-8, become
+/// `\xNN`.
 pub fn printable(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -36,7 +37,8 @@ fn escape(out: &mut String, bytes: &[u8]) {
     }
 }
 
-/// A line of a console, without its line end; a part of a line, which has none, ends in a backslash.
+/// A line of a console, without its line end; a part of a line, which has none, ends in a
+/// backslash.
 pub fn console_line(bytes: &[u8]) -> String {
     match bytes.strip_suffix(b"\n") {
         Some(line) => printable(line.strip_suffix(b"\r").unwrap_or(line)),

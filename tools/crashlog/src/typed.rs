@@ -1,8 +1,9 @@
-//! Typed events: the shape of a type from the debug information, and a value decoded by that shape.
+//! Typed events: the shape of a type from DWARF, and a value in that shape.
 //!
-//! An event record holds the name of a type, and a value in hubpack encoding. The encoding has neither field names nor
-//! types; the debug information of the task that sent it has both. Variants and fields are encoded in the order of their
-//! declaration, which is the order of the debug information.
+//! An event record holds the name of a type, and a value in hubpack encoding. The encoding has
+//! neither field names nor types; the debug information of the task that sent it has both. Variants
+//! and fields are encoded in the order of their declaration, which is the order of the debug
+//! information.
 
 use crate::archive::Slice;
 use gimli::constants as dw;
@@ -39,8 +40,8 @@ pub fn find(dwarf: &Dwarf<Slice>, name: &str) -> Option<Shape> {
                 [dw::DW_TAG_structure_type, dw::DW_TAG_enumeration_type].contains(&entry.tag());
             if is_type && text(dwarf, &unit, entry).as_deref() == Some(name) {
                 let offset = entry.offset();
-                // Variants of enumerations are structures, too, and may have this name; the search continues if the shape
-                // cannot be read.
+                // Variants of enumerations are structures, too, and may have this name; the search
+                // continues if the shape cannot be read.
                 let reader = Reader { dwarf, unit: &unit };
                 if let Some(shape) = reader.shape(offset, 0) {
                     return Some(shape);

@@ -1,9 +1,10 @@
 //! `crashlog verify`: checks every structure on the card.
 //!
-//! Beside the checksums it checks that each page is at the place of its number, that the numbers of the log records of a
-//! boot have no gap, and that each crash that the ledger names is in its slot and whole. A self-test is in a free slot, so
-//! it is no damage if a crash has overwritten it, in part or as a whole. A card that lost power at any moment passes:
-//! what was not complete then does not count.
+//! Beside the checksums it checks that each page is at the place of its number, that the numbers of
+//! the log records of a boot have no gap, and that each crash that the ledger names is in its slot
+//! and whole. A self-test is in a free slot, so it is no damage if a crash has overwritten it, in
+//! part or as a whole. A card that lost power at any moment passes: what was not complete then does
+//! not count.
 
 use crate::card::Card;
 use crate::cli::Verify;
@@ -154,7 +155,8 @@ fn pages(card: &Card, found: &mut Vec<String>) -> Result<u64, Problem> {
     Ok(pages)
 }
 
-/// Checks that no log record is missing between two others. Returns the number of records, and that of each boot.
+/// Checks that no log record is missing between two others. Returns the number of records, and that
+/// of each boot.
 fn log(card: &Card, found: &mut Vec<String>) -> Result<(u64, BTreeMap<u32, u64>), Problem> {
     let mut boots: BTreeMap<u32, u64> = BTreeMap::new();
     let mut total = 0;

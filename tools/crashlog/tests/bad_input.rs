@@ -1,4 +1,4 @@
-//! Wrong input: one line that names it, the rule and what to do, and the documented exit code.
+//! Wrong input: one line that names it and the rule, and an exit code.
 
 mod common;
 

@@ -191,7 +191,8 @@ fn a_sound_card_verifies() {
     );
 }
 
-/// Damages something and expects `verify` to report where. Returns what `list` and `log` still print.
+/// Damages something and expects `verify` to report where. Returns what `list` and `log` still
+/// print.
 fn damaged(damage: impl FnOnce(&mut Partition), words: &str) -> (String, String) {
     let bench = Bench::new();
     let (path, mut partition) = card(&bench);

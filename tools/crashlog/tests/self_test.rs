@@ -79,7 +79,8 @@ fn it_is_listed_and_counted_apart() {
     );
 }
 
-/// Its slot is free: if a crash, or an interrupted write of one, has overwritten it, the card is not damaged.
+/// Its slot is free: if a crash, or an interrupted write of one, has overwritten it, the card is
+/// not damaged.
 #[test]
 fn it_may_be_overwritten() {
     let bench = Bench::new();

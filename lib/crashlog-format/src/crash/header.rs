@@ -25,7 +25,8 @@ const COVERED_FROM: usize = 8;
 pub struct Name([u8; 24]);
 
 impl Name {
-    /// The name, cut to 24 bytes. A cut may divide a character; [`Name::as_str`] leaves its rest out.
+    /// The name, cut to 24 bytes. A cut may divide a character; [`Name::as_str`] leaves its rest
+    /// out.
     #[must_use]
     pub fn new(text: &str) -> Self {
         let mut name = [0; 24];
@@ -88,11 +89,12 @@ pub struct CrashHeader {
     fault: [u8; CrashFault::MAX_LEN],
     /// r0 to r12, sp, lr, pc, psr.
     pub registers: [U32; 17],
-    /// Task, fault and place, as one number; see [`super::signature`].
+    /// Task, fault and place, as one number; see [`super::signature()`].
     pub signature: U32,
     /// Crashes since the partition was formatted, this one included.
     pub counters: CrashCounters,
-    /// Sequence number, in the boot of the crash, of the last log record that was accepted before it; 0 if not known.
+    /// Sequence number, in the boot of the crash, of the last log record that was accepted before
+    /// it; 0 if not known.
     pub log_record: U32,
     /// Number of the page after the log tail that was written with this crash.
     pub log_page: U32,
@@ -108,7 +110,8 @@ impl CrashHeader {
     /// Number of segments for which the table has room.
     pub const MAX_SEGMENTS: usize = (BLOCK_LEN - size_of::<Self>()) / size_of::<Segment>();
 
-    /// A header without segments, whose checksum is not computed yet. `fault` is cut to [`CrashFault::MAX_LEN`].
+    /// A header without segments, whose checksum is not computed yet. `fault` is cut to
+    /// [`CrashFault::MAX_LEN`].
     #[must_use]
     pub fn new(reason: CrashReason, late: Option<LateReason>, fault: &[u8]) -> Self {
         let mut header = Self {
@@ -176,7 +179,8 @@ impl CrashHeader {
         self.segments = u8::try_from(count.min(Self::MAX_SEGMENTS)).unwrap_or(0);
     }
 
-    /// The checksum of a header block. `words` are the words of header and table, without the first two.
+    /// The checksum of a header block. `words` are the words of header and table, without the first
+    /// two.
     #[must_use]
     pub fn checksum_of(format: FormatId, words: impl Iterator<Item = u32>) -> u32 {
         words.fold(format.crc(), Crc32c::word).value()
@@ -187,7 +191,8 @@ impl CrashHeader {
         format.crc().bytes(fields).bytes(table).value()
     }
 
-    /// Decodes and checks the first block of a slot of `slot_blocks` blocks. All segments in the result lie inside the slot.
+    /// Decodes and checks the first block of a slot of `slot_blocks` blocks. All segments in the
+    /// result lie inside the slot.
     ///
     /// # Errors
     /// The first check that failed.

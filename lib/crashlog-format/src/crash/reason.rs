@@ -45,15 +45,18 @@ impl TryFrom<u8> for CrashReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum LateReason {
-    /// The emergency write failed; the [`Outcome`](crate::Outcome) in the header says where and why.
+    /// The emergency write failed; the [`Outcome`](crate::Outcome) in the header says where and
+    /// why.
     Failed = 1,
     /// The emergency write did not end: the watchdog restarted the system.
     Interrupted = 2,
     /// There was no emergency write: the kernel or the supervisor failed, or there was no recorder.
     NotAttempted = 3,
-    /// Only the task was to be restarted, but the system was restarted before the crash was written.
+    /// Only the task was to be restarted, but the system was restarted before the crash was
+    /// written.
     Restarted = 4,
-    /// The supervisor failed, or hung, while it described the crash, and did not start the recorder.
+    /// The supervisor failed, or hung, while it described the crash, and did not start the
+    /// recorder.
     Supervisor = 5,
 }
 

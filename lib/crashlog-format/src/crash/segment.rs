@@ -77,13 +77,14 @@ pub struct Segment {
     original: U32,
     /// Address of the bytes in memory; 0 if they are not a copy of memory.
     address: U32,
-    /// Checksum of the bytes, not seeded with the format: so it can be computed before the card is known.
+    /// Checksum of the bytes, not seeded with the format: so it can be computed before the card is
+    /// known.
     crc: U32,
 }
 
 impl Segment {
-    /// A segment of `length` of `original` bytes, at block `block` of the slot. `crc` is the [`crate::Crc32c`] of its
-    /// bytes; `address` is where they were in memory, or 0.
+    /// A segment of `length` of `original` bytes, at block `block` of the slot. `crc` is the
+    /// [`crate::Crc32c`] of its bytes; `address` is where they were in memory, or 0.
     #[must_use]
     pub fn new(
         kind: SegmentKind,
@@ -105,7 +106,8 @@ impl Segment {
         }
     }
 
-    /// Flag of an excerpt: only `length` of the `original` bytes were to be saved, so nothing is missing.
+    /// Flag of an excerpt: only `length` of the `original` bytes were to be saved, so nothing is
+    /// missing.
     const EXCERPT: u8 = 1 << 0;
 
     /// The same segment, marked as an excerpt if `is_excerpt`.

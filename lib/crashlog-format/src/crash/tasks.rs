@@ -1,4 +1,6 @@
-//! The state of every task at a failure of the kernel or the supervisor: a segment of the crash.
+//! The state of every task when the kernel failed: a segment of the crash.
+//!
+//! It is saved at a failure of the kernel or of the supervisor.
 //!
 //! One entry of 32 bytes for each task, in the order of the image's task table.
 

@@ -4,8 +4,8 @@ use super::{CrashCounters, CrashEntry, Ledger, bit};
 use zerocopy::little_endian::U32;
 
 impl Ledger {
-    /// Enters a crash in `slot`. The next sequence number becomes greater than that of the crash. The entries between the
-    /// last one in use and this one become free slots.
+    /// Enters a crash in `slot`. The next sequence number becomes greater than that of the crash.
+    /// The entries between the last one in use and this one become free slots.
     pub(super) fn insert(&mut self, slot: u32, entry: &CrashEntry) {
         let used = self.used();
         let slots = usize::from(self.slots);
@@ -31,9 +31,11 @@ impl Ledger {
         self.skip_number(entry.sequence);
     }
 
-    /// Enters a self-test in the free slot `slot`. The next sequence number becomes greater than that of the self-test.
+    /// Enters a self-test in the free slot `slot`. The next sequence number becomes greater than
+    /// that of the self-test.
     ///
-    /// Does nothing if a newer self-test is entered already, or if a crash has this sequence number.
+    /// Does nothing if a newer self-test is entered already, or if a crash has this sequence
+    /// number.
     pub(super) fn insert_self_test(&mut self, slot: u32, entry: &CrashEntry) {
         let sequence = entry.sequence.get();
         let Ok(test_slot) = u8::try_from(slot) else {
@@ -62,7 +64,8 @@ impl Ledger {
         max(&mut self.boot, boot.into());
     }
 
-    /// Erases a crash or the self-test. `false` if there is none with this sequence number; the ledger is then unchanged.
+    /// Erases a crash or the self-test. `false` if there is none with this sequence number; the
+    /// ledger is then unchanged.
     pub fn erase(&mut self, sequence: u32) -> bool {
         let found = self.by_sequence(sequence).map(|(slot, _)| slot);
         let is_test = self.is_self_test(sequence);
@@ -77,8 +80,8 @@ impl Ledger {
         true
     }
 
-    /// Acknowledges a crash: it remains until its slot is needed. `false` if there is none with this sequence number; the
-    /// ledger is then unchanged.
+    /// Acknowledges a crash: it remains until its slot is needed. `false` if there is none with
+    /// this sequence number; the ledger is then unchanged.
     pub fn acknowledge(&mut self, sequence: u32) -> bool {
         let found = self.by_sequence(sequence).map(|(slot, _)| slot);
         if let Some(slot) = found {
@@ -94,7 +97,8 @@ impl Ledger {
         self.advance(boot);
     }
 
-    /// Releases slots, in the order of [`Ledger::plan`], until one is free. Needed after [`Ledger::restore`].
+    /// Releases slots, in the order of [`Ledger::plan`], until one is free. Needed after
+    /// [`Ledger::restore`].
     pub fn make_room(&mut self, keep_first: u32) {
         while self.free().is_none() {
             match self.victim(keep_first) {

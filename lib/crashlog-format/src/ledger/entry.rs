@@ -11,13 +11,14 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian::U32}
 pub struct CrashEntry {
     /// Sequence number of the crash in the slot; 0 if the slot is free.
     pub sequence: U32,
-    /// Task, fault and place of the crash; see [`crate::crash::signature`].
+    /// Task, fault and place of the crash; see [`crate::crash::signature()`].
     pub signature: U32,
     /// How often the same crash was repeated.
     pub repeats: U32,
     /// Boot of the last repetition; of the crash itself if there was none.
     pub last_boot: U32,
-    /// Time of it, in milliseconds since the start of that boot; 2^32 - 1 if it was later than that.
+    /// Time of it, in milliseconds since the start of that boot; 2^32 - 1 if it was later than
+    /// that.
     pub last_time: U32,
 }
 
@@ -73,7 +74,7 @@ pub struct CrashSummary {
     pub reason: CrashReason,
     /// Whether it is written only after the restart.
     pub late: bool,
-    /// Task, fault and place; see [`crate::crash::signature`].
+    /// Task, fault and place; see [`crate::crash::signature()`].
     pub signature: u32,
     /// The boot in which it happened.
     pub boot: u32,

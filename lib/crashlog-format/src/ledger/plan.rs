@@ -41,7 +41,8 @@ impl CrashPlan {
         slot
     }
 
-    /// The slot into which header and segments have to be written; `None` if only the ledger may change.
+    /// The slot into which header and segments have to be written; `None` if only the ledger may
+    /// change.
     #[must_use]
     pub const fn writes(self) -> Option<u32> {
         match self {
@@ -56,7 +57,8 @@ impl CrashPlan {
 pub struct Exhausted;
 
 impl Ledger {
-    /// Decides what has to be written for a crash. The first `keep_first` unacknowledged crashes are not overwritten.
+    /// Decides what has to be written for a crash. The first `keep_first` unacknowledged crashes
+    /// are not overwritten.
     ///
     /// # Errors
     /// [`Exhausted`] if the crash needs a sequence number and none is left.
@@ -92,8 +94,8 @@ impl Ledger {
         Ok(CrashPlan::New { slot, release })
     }
 
-    /// Decides where a self-test is written: into the last free slot. A crash takes the first one, so the self-test is
-    /// there for as long as possible.
+    /// Decides where a self-test is written: into the last free slot. A crash takes the first one,
+    /// so the self-test is there for as long as possible.
     #[inline(never)]
     fn plan_test(&self) -> Result<CrashPlan, Exhausted> {
         if self.next_sequence() == u32::MAX {
@@ -104,8 +106,9 @@ impl Ledger {
         slot.map(|slot| CrashPlan::Test { slot }).ok_or(Exhausted)
     }
 
-    /// Carries out a plan and counts the crash; returns its sequence number, or that of the crash that it repeats. The
-    /// caller has to seal and write the ledger afterwards, unless the plan is [`CrashPlan::Known`].
+    /// Carries out a plan and counts the crash; returns its sequence number, or that of the crash
+    /// that it repeats. The caller has to seal and write the ledger afterwards, unless the plan is
+    /// [`CrashPlan::Known`].
     pub fn commit(&mut self, plan: CrashPlan, crash: &CrashSummary) -> u32 {
         let boot = crash.boot.into();
         let time = crash.time32().into();
@@ -152,7 +155,8 @@ impl Ledger {
             .map_or(0, |entry| entry.sequence.get())
     }
 
-    /// The slot of the crash to release: the oldest acknowledged one, else the oldest after the first `keep_first`.
+    /// The slot of the crash to release: the oldest acknowledged one, else the oldest after the
+    /// first `keep_first`.
     pub(super) fn victim(&self, keep_first: u32) -> Option<u32> {
         let acknowledged = self
             .live()
@@ -161,7 +165,8 @@ impl Ledger {
         if let Some((slot, _)) = acknowledged {
             return Some(slot);
         }
-        // One slot is always free, and one has to be left for new crashes: at most the other slots are kept.
+        // One slot is always free, and one has to be left for new crashes: at most the other slots
+        // are kept.
         let keep = keep_first.min(u32::from(self.slots).saturating_sub(2));
         self.by_age(keep).map(|(slot, _)| slot)
     }

@@ -1,7 +1,8 @@
-//! Rebuilding a ledger from the crash headers in the slots, for when copies of the ledger are damaged.
+//! Rebuilding a damaged ledger from the crash headers in the slots.
 //!
-//! Every crash header holds what the ledger says of its crash when it is new, and all counters. What a header does not
-//! hold is lost with the ledger: repetitions, acknowledgements, and which crashes were erased.
+//! Every crash header holds what the ledger says of its crash when it is new, and all counters.
+//! What a header does not hold is lost with the ledger: repetitions, acknowledgements, and which
+//! crashes were erased.
 
 use super::{CrashEntry, Ledger};
 use crate::crash::CrashHeader;
@@ -22,7 +23,8 @@ impl CrashEntry {
 }
 
 impl Ledger {
-    /// A ledger, of generation 0, of the crashes and the self-test whose headers were found in these slots.
+    /// A ledger, of generation 0, of the crashes and the self-test whose headers were found in
+    /// these slots.
     #[must_use]
     pub fn rebuilt(
         format: FormatId,
@@ -36,10 +38,12 @@ impl Ledger {
         ledger
     }
 
-    /// Enters the crash, or the self-test, whose header was found in `slot`. The counters, the newest boot and the next
-    /// sequence number become at least those of the header. A header with sequence number 0 is not entered.
+    /// Enters the crash, or the self-test, whose header was found in `slot`. The counters, the
+    /// newest boot and the next sequence number become at least those of the header. A header with
+    /// sequence number 0 is not entered.
     ///
-    /// `slot` has to be free. Afterwards [`Ledger::make_room`] has to free a slot, as all may be taken.
+    /// `slot` has to be free. Afterwards [`Ledger::make_room`] has to free a slot, as all may be
+    /// taken.
     pub fn restore(&mut self, slot: u32, header: &CrashHeader) {
         if header.sequence.get() == 0 {
             return;

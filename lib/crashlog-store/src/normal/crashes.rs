@@ -41,7 +41,8 @@ pub struct Tally {
     pub repeats: u32,
     /// Boot of the last repetition; of the crash itself if there was none.
     pub last_boot: u32,
-    /// Time of it, in milliseconds since the start of that boot; 2^32 - 1 if it was later than that.
+    /// Time of it, in milliseconds since the start of that boot; 2^32 - 1 if it was later than
+    /// that.
     pub last_time: u32,
     /// Whether it is acknowledged.
     pub acknowledged: bool,
@@ -49,7 +50,8 @@ pub struct Tally {
 
 /// Reads one crash: its header has passed its check, and its segments lie inside its slot.
 ///
-/// It does not keep the crash on the card: after another crash was written, the bytes may be those of that one.
+/// It does not keep the crash on the card: after another crash was written, the bytes may be those
+/// of that one.
 #[derive(Clone, Copy, Debug)]
 pub struct CrashReader {
     /// The header of the crash.
@@ -62,11 +64,12 @@ pub struct CrashReader {
 }
 
 impl<D: BlockDevice> Store<'_, D> {
-    /// Writes a crash and makes it durable, or counts it as a repetition. Returns the sequence number of the crash that is on
-    /// the card.
+    /// Writes a crash and makes it durable, or counts it as a repetition. Returns the sequence
+    /// number of the crash that is on the card.
     ///
-    /// Idempotent: if the crash is on the card already, nothing is written. If this function is dropped before its end, or
-    /// the device fails, the crash may be on the card or not, and it can be written again.
+    /// Idempotent: if the crash is on the card already, nothing is written. If this function is
+    /// dropped before its end, or the device fails, the crash may be on the card or not, and it can
+    /// be written again.
     ///
     /// # Errors
     /// See [`CrashWriteError`].
@@ -204,8 +207,8 @@ impl<D: BlockDevice> Store<'_, D> {
         })
     }
 
-    /// Acknowledges and erases a crash, or the self-test: its slot becomes free, and its sequence number is never used again
-    /// (P9).
+    /// Acknowledges and erases a crash, or the self-test: its slot becomes free, and its sequence
+    /// number is never used again (P9).
     ///
     /// If it is dropped before its end, or the device fails, the crash is on the card or erased.
     ///
@@ -215,8 +218,8 @@ impl<D: BlockDevice> Store<'_, D> {
         self.change_ledger(|ledger| ledger.erase(sequence)).await
     }
 
-    /// Acknowledges a crash: it remains until its slot is needed, and is then overwritten before those that are not
-    /// acknowledged.
+    /// Acknowledges a crash: it remains until its slot is needed, and is then overwritten before
+    /// those that are not acknowledged.
     ///
     /// If it is dropped before its end, or the device fails, the crash is acknowledged or not.
     ///
@@ -254,8 +257,8 @@ impl CrashReader {
             .unwrap_or(&self.segments)
     }
 
-    /// Reads bytes of segment `index` from `offset` on, up to the end of their block or of `out`. Returns their number; 0 at
-    /// the end of the segment and behind it.
+    /// Reads bytes of segment `index` from `offset` on, up to the end of their block or of `out`.
+    /// Returns their number; 0 at the end of the segment and after it.
     ///
     /// # Errors
     /// See [`CrashReadError`].

@@ -8,7 +8,8 @@ use crashlog_format::page::{HEADER_LEN, LogRecord, LogRecords, Page, PageError};
 
 /// A reader of the log. It borrows the store only while it reads.
 ///
-/// It does not see pages that are written after it was made. Pages that are overwritten meanwhile appear as damaged.
+/// It does not see pages that are written after it was made. Pages that are overwritten meanwhile
+/// appear as damaged.
 #[derive(Debug)]
 pub struct LogReader<'b> {
     /// Pages are read into this memory, as many at a time as it has blocks.
@@ -17,7 +18,8 @@ pub struct LogReader<'b> {
     buffered: Range<u32>,
     next: u32,
     end: u32,
-    /// A page before this one may be half overwritten by an interrupted write, and is not reported as damaged.
+    /// A page before this one may be half overwritten by an interrupted write, and is not reported
+    /// as damaged.
     damage_from: u32,
     page: [u8; BLOCK_LEN],
     position: Option<Position>,
@@ -53,7 +55,8 @@ pub enum LogItem<'a> {
 }
 
 impl<'b> LogReader<'b> {
-    /// Reads the whole log of `store`. `buffer` is one block or more; with more blocks there are fewer commands.
+    /// Reads the whole log of `store`. `buffer` is one block or more; with more blocks there are
+    /// fewer commands.
     #[must_use]
     pub fn new<D: BlockDevice>(store: &Store<'_, D>, buffer: &'b [Block]) -> Self {
         Self::starting_at(store, buffer, 0)
@@ -67,7 +70,8 @@ impl<'b> LogReader<'b> {
         first: u32,
     ) -> Self {
         let oldest = store.oldest_page();
-        // A run of pages that a power cut interrupted may have overwritten the oldest pages in part.
+        // A run of pages that a power cut interrupted may have overwritten the oldest pages in
+        // part.
         let damage_from = if oldest == 0 {
             0
         } else {
@@ -101,7 +105,8 @@ impl<'b> LogReader<'b> {
     /// If it is dropped before its end, the page that it was reading is left out.
     ///
     /// # Errors
-    /// Those of the device. The next call continues with the page after the one that could not be read.
+    /// Those of the device. The next call continues with the page after the one that could not be
+    /// read.
     pub async fn next<D: BlockDevice>(
         &mut self,
         store: &mut Store<'_, D>,
@@ -111,8 +116,8 @@ impl<'b> LogReader<'b> {
                 let next = self.after(position);
                 self.position = next;
                 if next.is_some() {
-                    // Decoded again, as the borrow checker does not accept that a borrow is returned from a loop and
-                    // ended otherwise.
+                    // Decoded again, as the borrow checker does not accept that a borrow is
+                    // returned from a loop and ended otherwise.
                     return Ok(self.record(position));
                 }
             }
@@ -167,7 +172,8 @@ impl<'b> LogReader<'b> {
         })
     }
 
-    /// Copies page `page` to `self.page`; reads it, and the pages after it, if it is not in the buffer.
+    /// Copies page `page` to `self.page`; reads it, and the pages after it, if it is not in the
+    /// buffer.
     async fn fetch<D: BlockDevice>(
         &mut self,
         store: &mut Store<'_, D>,
@@ -194,7 +200,8 @@ impl<'b> LogReader<'b> {
 }
 
 impl<D: BlockDevice> Store<'_, D> {
-    /// Reads page `sequence` as it is on the card. `false` if it is not there, or not any more, or damaged.
+    /// Reads page `sequence` as it is on the card. `false` if it is not there, or not any more, or
+    /// damaged.
     ///
     /// # Errors
     /// Those of the device.

@@ -9,8 +9,8 @@ use crashlog_retained::Numbering;
 /// Why pages were not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageWriteError<E> {
-    /// The device failed. If [`Store::next_page`] is unchanged, the same pages can be written again; else they are durable,
-    /// and only the note of the end in the ledger is missing.
+    /// The device failed. If [`Store::next_page`] is unchanged, the same pages can be written
+    /// again; else they are durable, and only the note of the end in the ledger is missing.
     Device(E),
     /// There are more than [`MAX_RUN`].
     TooMany,
@@ -19,7 +19,8 @@ pub enum PageWriteError<E> {
 }
 
 impl<D: BlockDevice> Store<'_, D> {
-    /// How the next pages have to be numbered. `boot_offset` is [`crashlog_retained::Region::boot_offset`].
+    /// How the next pages have to be numbered. `boot_offset` is
+    /// [`crashlog_retained::Region::boot_offset`].
     #[must_use]
     pub const fn numbering(&self, boot_offset: u32) -> Numbering {
         Numbering {
@@ -31,8 +32,8 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Writes pages, whose headers are complete, at the end of the stream and makes them durable.
     ///
-    /// If it is dropped before its end, any of the pages may be on the card. [`Store::reconcile`], after the next mount,
-    /// writes those that are not.
+    /// If it is dropped before its end, any of the pages may be on the card. [`Store::reconcile`],
+    /// after the next mount, writes those that are not.
     ///
     /// # Errors
     /// See [`PageWriteError`].

@@ -1,5 +1,6 @@
-//! A simulated card. On demand, and reproducibly, it caches, reorders and tears writes, ignores flushes, loses power
-//! and fails.
+//! A simulated card with faults on demand, all of them reproducible.
+//!
+//! It caches, reorders and tears writes, ignores flushes, loses power and fails.
 
 use block_device::{BLOCK_LEN, Block, BlockDevice, PolledDevice};
 use std::cell::RefCell;
@@ -94,7 +95,8 @@ struct State {
     background: Option<Background>,
     /// Number of block writes and flushes until the power is lost.
     power: Option<usize>,
-    /// Number of block writes and flushes until one fails; whether that block is written nevertheless.
+    /// Number of block writes and flushes until one fails; whether that block is written
+    /// nevertheless.
     failure: Option<(usize, bool)>,
     /// Whether flushes have no effect.
     ignores_flushes: bool,
@@ -151,7 +153,8 @@ impl TestCard {
         self.0.borrow_mut().power = Some(steps);
     }
 
-    /// Fails once, after this number of block writes and flushes. The block is written nevertheless if `written`.
+    /// Fails once, after this number of block writes and flushes. The block is written nevertheless
+    /// if `written`.
     pub fn fail_after(&self, steps: usize, written: bool) {
         self.0.borrow_mut().failure = Some((steps, written));
     }

@@ -1,5 +1,7 @@
-//! Requirements on the store apart from power cuts: which crash is the newest, what is written first if space or time is
-//! short, and how it is reported that something was cut.
+//! Requirements on the store apart from power cuts.
+//!
+//! Which crash is the newest, what is written first if space or time is short, and how it is
+//! reported that something was cut.
 
 use super::recorder::*;
 use crate::*;
@@ -14,8 +16,9 @@ fn backwards(turn: u32) -> u64 {
 }
 
 /// REQ: P4
-/// Every boot has an earlier time than the one before. The newest crash is the one with the greatest sequence number all
-/// the same, the oldest are overwritten first, and the log is read in the order in which it was accepted.
+/// Every boot has an earlier time than the one before. The newest crash is the one with the
+/// greatest sequence number all the same, the oldest are overwritten first, and the log is read in
+/// the order in which it was accepted.
 #[test]
 fn the_newest_crash_has_the_greatest_number_whatever_the_clock() {
     let card = small_card();
@@ -60,8 +63,8 @@ fn the_newest_crash_has_the_greatest_number_whatever_the_clock() {
 }
 
 /// REQ: P7
-/// Log records and a crash from the time before the card was there are written when it is, with the boot in which they
-/// were made.
+/// Log records and a crash from the time before the card was there are written when it is, with the
+/// boot in which they were made.
 #[test]
 fn what_was_made_before_the_card_is_there_is_written_when_it_is() {
     let card = small_card();
@@ -121,8 +124,9 @@ fn dump(length: u32, blocks: &[Block]) -> ExtraSegment<'_> {
 }
 
 /// REQ: P10
-/// Bounds are checked before a length is cut: an offset behind the end reads nothing, whatever is stored there, and an
-/// offset whose end would wrap is not mistaken for a small one. Segments that were cut have their original length.
+/// Bounds are checked before a length is cut: an offset after the end reads nothing, whatever is
+/// stored there, and an offset whose end would wrap is not mistaken for a small one. Segments that
+/// were cut have their original length.
 #[test]
 fn bounds_are_checked_before_sizes_are_cut() {
     let card = small_card();
@@ -152,7 +156,7 @@ fn bounds_are_checked_before_sizes_are_cut() {
     let mut out = [0; 700];
     let mut read = |segment, offset| now(crash.read(&mut store, segment, offset, &mut out));
     assert_eq!(read(2, 600 - 3), Ok(3));
-    // Behind the end in the same block; in the part that was cut; where an end would wrap.
+    // After the end in the same block; in the part that was cut; where an end would wrap.
     for offset in [600, 601, 1024, u32::MAX - 600, u32::MAX] {
         assert_eq!(read(2, offset), Ok(0), "offset {offset}");
     }
@@ -179,8 +183,8 @@ fn bounds_are_checked_before_sizes_are_cut() {
 }
 
 /// REQ: P11
-/// Space is short everywhere: the stream ring and the log ring are full, all slots are taken, and the slot has no room for
-/// further segments. The newest log lines and the fault are on the card.
+/// Space is short everywhere: the stream ring and the log ring are full, all slots are taken, and
+/// the slot has no room for further segments. The newest log lines and the fault are on the card.
 #[test]
 fn if_space_is_short_the_newest_lines_and_the_fault_are_saved() {
     let card = small_card();
@@ -246,8 +250,8 @@ fn if_space_is_short_the_newest_lines_and_the_fault_are_saved() {
 }
 
 /// REQ: P11
-/// Time is short: at whichever block the emergency write ends, the log lines are durable before the crash is begun, and the
-/// fault is written before further segments.
+/// Time is short: at whichever block the emergency write ends, the log lines are durable before the
+/// crash is begun, and the fault is written before further segments.
 #[test]
 fn if_time_is_short_the_newest_lines_and_the_fault_are_written_first() {
     let words = blocks(16);

@@ -8,8 +8,8 @@ use block_device::Block;
 use crashlog_format::{EmergencyStep, Outcome, OutcomePhase};
 use crashlog_retained::Region;
 
-/// A recorder that was interrupted: some pages are on the card, the write of some was begun, others are in memory only. The
-/// mailbox is armed.
+/// A recorder that was interrupted: some pages are on the card, the write of some was begun, others
+/// are in memory only. The mailbox is armed.
 fn busy(card: &TestCard, memory: &[Block], oracle: &mut Oracle, in_flight: usize) {
     let mut recorder = TestRecorder::start(card, memory, true).unwrap();
     for _ in 0..30 {
@@ -39,8 +39,8 @@ fn crash_is_durable(oracle: &mut Oracle, number: u32) {
 
 /// REQ: C3
 /// REQ: X5
-/// Wherever the recorder was interrupted, everything that it had accepted is on the card after the emergency write, and the
-/// crash; and the log is continued after the restart.
+/// Wherever the recorder was interrupted, everything that it had accepted is on the card after the
+/// emergency write, and the crash; and the log is continued after the restart.
 #[test]
 fn everything_accepted_is_saved() {
     for in_flight in 0..21 {
@@ -86,9 +86,10 @@ fn everything_accepted_is_saved() {
 /// REQ: X5
 /// REQ: X3
 /// REQ: K5
-/// The emergency write is interrupted after any write, by a power cut with any selection of writes that can survive it, or
-/// by a reset. Nothing durable is lost, and no part of a crash is visible. After a reset it is done again at once, or the
-/// next boot writes the crash late; then everything that was accepted is on the card.
+/// The emergency write is interrupted after any write, by a power cut with any selection of writes
+/// that can survive it, or by a reset. Nothing durable is lost, and no part of a crash is visible.
+/// After a reset it is done again at once, or the next boot writes the crash late; then everything
+/// that was accepted is on the card.
 #[test]
 fn an_interrupted_emergency_write_can_be_done_again() {
     for in_flight in [0, 1, 3, 20] {
@@ -145,8 +146,8 @@ fn duplicate(memory: &[Block]) -> Vec<Block> {
 }
 
 /// REQ: P8
-/// The emergency write is the first write of a boot, and no location is known. The crashes and pages of earlier boots are
-/// found first, and kept.
+/// The emergency write is the first write of a boot, and no location is known. The crashes and
+/// pages of earlier boots are found first, and kept.
 #[test]
 fn a_crash_before_the_card_is_known_overwrites_nothing() {
     let card = small_card();
@@ -156,7 +157,8 @@ fn a_crash_before_the_card_is_known_overwrites_nothing() {
     assert_eq!(emergency(&card, &memory).0, Ok(()));
     crash_is_durable(&mut oracle, 2);
 
-    // Power-on. Nothing is mounted; two lines are logged, of boot 1 as the card is not known; then a crash.
+    // Power-on. Nothing is mounted; two lines are logged, of boot 1 as the card is not known; then
+    // a crash.
     let memory = blocks(Region::MIN_LEN / 512);
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
@@ -220,7 +222,8 @@ fn a_stale_location_is_detected() {
         let (result, outcome) = emergency(&card, &memory);
         assert_eq!(result, Ok(()));
         let found = content(&card);
-        // Nothing of the other board was overwritten; this board's pages and crash have the numbers after it.
+        // Nothing of the other board was overwritten; this board's pages and crash have the numbers
+        // after it.
         for key in other.durable.keys() {
             assert!(
                 found
@@ -253,7 +256,8 @@ fn a_stale_location_is_detected() {
 }
 
 /// REQ: M8
-/// The card was replaced by one without a crashlog partition: it is not written, and retained memory keeps everything.
+/// The card was replaced by one without a crashlog partition: it is not written, and retained
+/// memory keeps everything.
 #[test]
 fn an_exchanged_card_is_not_written() {
     let card = small_card();
@@ -293,8 +297,8 @@ fn the_log_is_saved_without_a_context() {
     oracle.check(&content(&card));
 }
 
-/// Whatever damage the retained region has, the emergency write ends, does not panic, writes nothing outside of the
-/// partition, and overwrites nothing durable.
+/// Whatever damage the retained region has, the emergency write ends, does not panic, writes
+/// nothing outside of the partition, and overwrites nothing durable.
 #[test]
 fn a_damaged_region_harms_nothing() {
     for seed in 0..400u64 {
@@ -310,7 +314,8 @@ fn a_damaged_region_harms_nothing() {
         let card = card.after_reset();
         for hit in 0..1 + seed % 12 {
             let draw = super::card::mix(seed << 8 | hit);
-            // Everything but pages and scratch memory: header, mailbox, location, control words of the ring.
+            // Everything but pages and scratch memory: header, mailbox, location, control words of
+            // the ring.
             let block = &memory[(draw % 40) as usize];
             block.set_word((draw >> 16) as usize % 48, (draw >> 32) as u32);
         }

@@ -56,8 +56,8 @@ impl PolledDevice for Bytes {
 }
 
 /// REQ: M9
-/// The store uses a medium only through the traits of `block-device`: it formats, mounts and writes this one, does
-/// emergency writes with and without a known location, and reads everything back.
+/// The store uses a medium only through the traits of `block-device`: it formats, mounts and writes
+/// this one, does emergency writes with and without a known location, and reads everything back.
 #[test]
 fn the_store_works_on_another_medium() {
     const BLOCKS: usize = 4096;
@@ -89,7 +89,8 @@ fn the_store_works_on_another_medium() {
             lost: 0,
             time: boot.into(),
         };
-        // In every other boot nothing was mounted before the crash: the emergency write has to search.
+        // In every other boot nothing was mounted before the crash: the emergency write has to
+        // search.
         if boot % 2 == 0 {
             for number in 0..20_u64 {
                 ring.append(&header, &mix(number).to_le_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! Finding and mounting: number of reads, foreign cards, and damage to one of two copies.
+//! Finding and mounting: number of reads, foreign cards, damaged copies.
 
 use super::card::{CardFailure, Counts, TestCard, mix};
 use super::recorder::*;
@@ -52,7 +52,8 @@ fn large_card(end: u32, noted: u32) -> TestCard {
 }
 
 /// REQ: P8
-/// A mount reads at most 40 blocks, GPT and superblock included, whatever the size of the partition, and writes nothing.
+/// A mount reads at most 40 blocks, GPT and superblock included, whatever the size of the
+/// partition, and writes nothing.
 #[test]
 fn a_mount_of_a_gibibyte_reads_at_most_40_blocks() {
     let pages = Geometry::new(1 << 21, 16, 512).unwrap().ring_pages();
@@ -174,7 +175,8 @@ fn a_foreign_card_is_not_written() {
 
 /// REQ: P1
 /// REQ: M8
-/// A superblock is checked when the partition is mounted, and the error has the value that is wrong.
+/// A superblock is checked when the partition is mounted, and the error has the value that is
+/// wrong.
 #[test]
 fn a_superblock_of_another_partition_is_refused() {
     let card = small_card();

@@ -61,8 +61,8 @@ impl Oracle {
         self.waiting.clear();
     }
 
-    /// Everything that was reported as durable is on the card, apart from pages that newer ones have overwritten. Nothing is
-    /// on the card that was not accepted.
+    /// Everything that was reported as durable is on the card, apart from pages that newer ones
+    /// have overwritten. Nothing is on the card that was not accepted.
     pub fn check(&self, content: &Content) {
         let mut found = BTreeMap::new();
         for (key, payload) in &content.log {

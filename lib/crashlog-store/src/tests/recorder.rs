@@ -1,4 +1,4 @@
-//! A small recorder: it does with the store what the server does, and tells the oracle.
+//! A small recorder: uses the store as the server does, and tells the oracle.
 
 use super::card::{CardFailure, TestCard};
 pub use super::oracle::{Key, Oracle};
@@ -198,7 +198,8 @@ impl<'m> TestRecorder<'m> {
         Ok(last)
     }
 
-    /// Writes the crash that an emergency write has left in the mailbox, marked as late, and empties the mailbox.
+    /// Writes the crash that an emergency write has left in the mailbox, marked as late, and
+    /// empties the mailbox.
     pub fn write_late(&mut self, oracle: &mut Oracle) -> Result<Option<u32>, Failed> {
         let mailbox = self.region.mailbox();
         let late = match mailbox.state() {
@@ -279,7 +280,8 @@ pub fn emergency(
     (result, outcome)
 }
 
-/// The same on any device, with segments beside message and stack. It does not change the state of the mailbox.
+/// The same on any device, with segments beside message and stack. It does not change the state of
+/// the mailbox.
 pub fn emergency_with<D: PolledDevice>(
     device: &mut D,
     region: &Region<'_>,

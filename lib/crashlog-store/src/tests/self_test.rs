@@ -1,4 +1,4 @@
-//! The self-test of the emergency path: it detects errors, and changes no crash and no counter.
+//! The self-test: it detects errors, and changes no crash and no counter.
 
 use super::card::{CardFailure, Survivors, TestCard};
 use super::recorder::*;
@@ -10,7 +10,8 @@ use crashlog_format::Outcome;
 use crashlog_retained::Region;
 use std::collections::BTreeMap;
 
-/// Blocks of the card: the ledger of even generations, and the first slot, of [`small_card`] and of [`big_card`].
+/// Blocks of the card: the ledger of even generations, and the first slot, of [`small_card`] and of
+/// [`big_card`].
 const LEDGER: u64 = 2048 + 8;
 const SLOTS: u64 = 2048 + 16;
 
@@ -81,8 +82,8 @@ fn named(card: &TestCard) -> Option<u32> {
 /// REQ: X6
 /// REQ: P3
 /// REQ: P9
-/// Each self-test replaces the one before and writes no more blocks than that. Its sequence number is never used again, and
-/// it changes no counter and no crash.
+/// Each self-test replaces the one before and writes no more blocks than that. Its sequence number
+/// is never used again, and it changes no counter and no crash.
 #[test]
 fn each_replaces_the_one_before_and_is_not_counted() {
     let card = big_card();
@@ -132,7 +133,8 @@ fn each_replaces_the_one_before_and_is_not_counted() {
 }
 
 /// REQ: X6
-/// If all slots but the free one are taken, the self-test is written into the free one, and the next crash overwrites it.
+/// If all slots but the free one are taken, the self-test is written into the free one, and the
+/// next crash overwrites it.
 #[test]
 fn a_full_card_loses_no_crash() {
     let card = small_card();
@@ -163,8 +165,8 @@ fn a_full_card_loses_no_crash() {
 
 /// REQ: X5
 /// REQ: X6
-/// The self-test is interrupted after any write, with any selection of writes that can survive it. No crash is lost or
-/// invented, no number of a crash is used twice, and the next self-test passes.
+/// The self-test is interrupted after any write, with any selection of writes that can survive it.
+/// No crash is lost or invented, no number of a crash is used twice, and the next self-test passes.
 #[test]
 fn an_interrupted_self_test_changes_no_crash() {
     for full in [false, true] {
@@ -203,7 +205,8 @@ fn an_interrupted_self_test_changes_no_crash() {
 }
 
 /// REQ: P9
-/// If one ledger is damaged, or both, the self-test is not taken for a crash, and its number is not used again.
+/// If one ledger is damaged, or both, the self-test is not taken for a crash, and its number is not
+/// used again.
 #[test]
 fn with_damaged_ledgers_it_is_not_taken_for_a_crash() {
     for copies in [&[0][..], &[1], &[0, 1]] {

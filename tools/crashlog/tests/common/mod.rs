@@ -1,7 +1,7 @@
 //! Cards for the tests, and running the tool.
 //!
-//! The cards are made of the structures of the format, without the store, so that the tests compare the tool with the
-//! format.
+//! The cards are made of the structures of the format, without the store, so that the tests compare
+//! the tool with the format.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
@@ -186,7 +186,8 @@ impl Partition {
         self.next_record[boot as usize] += count;
     }
 
-    /// Writes and commits a crash of the task `name`, with a panic message and a stack. Returns the block of its header.
+    /// Writes and commits a crash of the task `name`, with a panic message and a stack. Returns the
+    /// block of its header.
     pub fn crash(&mut self, boot: u32, fault: &[u8], name: &str) -> u32 {
         self.write_crash(CrashReason::Panic, boot, fault, name)
     }
