@@ -1,7 +1,9 @@
-//! Turns what xtask knows about the application (`HUBRIS_KCONFIG`) into the kernel's constant tables.
+//! Turns the application's configuration (`HUBRIS_KCONFIG`, from xtask) into the kernel's constant
+//! tables.
 //!
-//! Everything the kernel needs to know about tasks, regions, priorities and interrupts is decided here, so that the
-//! kernel has nothing to search, sort or allocate. A system that breaks a rule of protection does not get built.
+//! Everything that the kernel needs to know about tasks, regions, priorities and interrupts is
+//! decided here, so that the kernel has nothing to search, sort or allocate. A system that violates
+//! a rule of protection is not built.
 
 use build_kconfig::{KernelConfig, RegionAttributes, SpecialRole};
 use kerncore::arm_a::tables::{PAGE, SECTION};
@@ -18,8 +20,8 @@ const REGIONS_PER_TASK: usize = 8;
 /// ASIDs are 8 bits, and 0 is reserved for the kernel while it switches tables.
 const MAX_TASKS: usize = 255;
 
-/// Second-level tables for what the application does not describe: kernel memory (flash and RAM may each lie across two
-/// sections) and the devices of the kernel itself.
+/// Second-level tables for memory that is not in the application's configuration: the kernel's own
+/// (flash and RAM may each lie across two sections), and the devices of the kernel.
 const KERNEL_SECTIONS: usize = 8;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -194,7 +196,7 @@ impl Tables {
 
         writeln!(
             out,
-            "/// The tasks, by index.\n#[unsafe(no_mangle)]\n#[used]\n\
+            "/// The tasks by index.\n#[unsafe(no_mangle)]\n#[used]\n\
              pub static HUBRIS_TASK_DESCS: [TaskDesc; {count}] = ["
         )?;
         for (index, (task, source)) in self.tasks.iter().zip(&config.tasks).enumerate() {
@@ -255,7 +257,8 @@ impl Tables {
         Ok(())
     }
 
-    /// Counts tables: those that the kernel's map needs, and a private one for each section a task has a page in.
+    /// Number of tables: those that the kernel's map needs, and one for each section in which a
+    /// task has a page.
     fn second_level_tables(&self, config: &KernelConfig) -> usize {
         let sections = |region: &Region| {
             let last = region.base.saturating_add(region.size.saturating_sub(1));
@@ -281,7 +284,7 @@ impl Tables {
     }
 }
 
-/// Memory that one task owns is in no other region of any task.
+/// Checks that memory which one task owns is in no other region of any task.
 fn check_disjoint(mut owned: Vec<(u32, u32, usize)>, shared: &[Region]) -> Result<(), String> {
     owned.sort_unstable();
     for pair in owned.windows(2) {
@@ -326,7 +329,7 @@ fn emit_interrupts(config: &KernelConfig, out: &mut String) -> Result<(), Box<dy
     let mut owners: BTreeMap<(u32, u32), Vec<u32>> = BTreeMap::new();
     writeln!(
         out,
-        "/// Who is told of an interrupt.\n\
+        "/// The task and the notification of each interrupt.\n\
          pub static HUBRIS_IRQ_TASK_LOOKUP: SortedMap<InterruptNum, InterruptOwner> = SortedMap(&["
     )?;
     for (&irq, target) in &config.irqs {
@@ -342,7 +345,7 @@ fn emit_interrupts(config: &KernelConfig, out: &mut String) -> Result<(), Box<dy
     }
     writeln!(
         out,
-        "]);\n/// Which interrupts are behind a notification of a task.\n\
+        "]);\n/// The interrupts that post a notification of a task.\n\
          pub static HUBRIS_TASK_IRQ_LOOKUP: SortedMap<InterruptOwner, &[InterruptNum]> = SortedMap(&["
     )?;
     for ((task, notification), irqs) in owners {

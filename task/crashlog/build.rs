@@ -99,7 +99,7 @@ fn main() -> Result<()> {
          /// Is the card-detect signal wired?\n\
          pub const CARD_DETECT: bool = {};\n\
          /// The kind of card that identification tries first.\n\
-         pub const CARD: drv_mmc::Kind = drv_mmc::Kind::{:?};\n\
+         pub const CARD: drv_mmc::CardKind = drv_mmc::CardKind::{:?};\n\
          /// Use the card's volatile cache?\n\
          pub const CARD_CACHE: bool = {};\n\
          /// Name of the GPT partition.\n\

@@ -1,10 +1,12 @@
-//! The client's side: a type with a method for each operation.
+//! The client's side: a type with a method for each operation
 //!
-//! A method puts the arguments into bytes, sends them, and takes the reply apart. The client keeps the id of the
-//! server; when a response code says that the server has been restarted, it goes on with the new id. An idempotent
-//! operation is repeated then, for as long as it takes; any other reports it.
+//! A method encodes the arguments, sends them, and decodes the reply. The client stores the task id
+//! of the server. When a response code says that the server has been restarted, the client stores
+//! the new id. Then an idempotent operation is repeated, without a limit; any other returns the
+//! error.
 //!
-//! Local variables of a method that arguments and leases could collide with begin with two underscores.
+//! Local variables of a method whose names arguments or leases could have begin with two
+//! underscores.
 
 use crate::common::{
     args_struct, generate_op_enum_with_derives, is_bool, max_hubpack_size, max_of, op_doc,
@@ -179,13 +181,13 @@ fn method(
     }
 }
 
-/// Statements that put the arguments into bytes, and the expression for those.
+/// Statements that encode the arguments, and the expression for the bytes.
 fn encode(iface: &Interface, op: &Ident, operation: &Operation) -> (TokenStream, TokenStream) {
     let args_struct = args_struct(iface, op);
     let names: Vec<_> = operation.args.keys().collect();
     match operation.encoding {
         Encoding::Zerocopy => {
-            // A `bool` is sent as a number, since that is what the server takes it for.
+            // A `bool` is sent as a `u8`, which the server decodes.
             let types = operation.args.values().map(|arg| match is_bool(&arg.ty) {
                 true => arg.wire_type(),
                 false => arg.ty.clone(),
@@ -254,8 +256,8 @@ fn reply_size(operation: &Operation) -> TokenStream {
     }
 }
 
-/// Statements for a server that was restarted meanwhile; the new id is stored already. What is an error like any other
-/// is left to [`on_error`].
+/// Statements for a server that was restarted during the call. The new id has been stored. An
+/// operation that returns this as an error of its own type is handled by [`on_error`].
 fn on_death(op: &Ident, operation: &Operation, counting: Option<&Counting>) -> TokenStream {
     let error = match &operation.reply {
         _ if operation.idempotent => return quote! { continue; },
@@ -278,7 +280,7 @@ fn on_death(op: &Ident, operation: &Operation, counting: Option<&Counting>) -> T
     failed(op, operation, counting, &error)
 }
 
-/// Statements for a response code that is not 0. Nothing where the interface foresees no error.
+/// Statements for a response code that is not 0; none if the operation has no errors.
 fn on_error(op: &Ident, operation: &Operation, counting: Option<&Counting>) -> TokenStream {
     let error = match &operation.reply {
         Reply::Simple(_)
@@ -315,7 +317,7 @@ fn failed(
     }
 }
 
-/// Statements that take a successful reply apart and return it.
+/// Statements that decode a successful reply and return it.
 fn finish(
     iface: &Interface,
     op: &Ident,
@@ -340,7 +342,7 @@ fn finish(
     }
 }
 
-/// Expression that takes a value out of the reply buffer.
+/// Expression that decodes a value from the reply buffer.
 fn decode(encoding: Encoding, ty: &Type) -> TokenStream {
     let deserialize = match encoding {
         Encoding::Hubpack => quote! { hubpack::deserialize },
@@ -378,7 +380,7 @@ fn ok_value(iface: &Interface, op: &Ident, operation: &Operation) -> TokenStream
     }
 }
 
-/// Expression that makes what the method returns of what has arrived.
+/// Expression that converts the received value to that which the method returns.
 fn converted(AttributedTy { ty, recv }: &AttributedTy, value: &TokenStream) -> TokenStream {
     match recv {
         RecvStrategy::FromBytes if is_bool(ty) => quote! { #value != 0 },

@@ -1,4 +1,4 @@
-//! What client and server must agree on: numbers, names, sizes and shapes.
+//! What must be the same in client and server: numbers, names, sizes and layouts
 
 use crate::syntax::{AttributedTy, Encoding, Interface, Operation, RecvStrategy};
 use proc_macro2::{Ident, Literal, TokenStream};
@@ -10,7 +10,7 @@ pub fn generate_op_enum(iface: &Interface) -> TokenStream {
     generate_op_enum_with_derives(iface, &[])
 }
 
-/// The same, with further derives.
+/// As [`generate_op_enum`], with further derives.
 pub(crate) fn generate_op_enum_with_derives(iface: &Interface, derives: &[Path]) -> TokenStream {
     let name = operation_enum(iface);
     let doc = format!(
@@ -36,7 +36,7 @@ pub(crate) fn generate_op_enum_with_derives(iface: &Interface, derives: &[Path])
     }
 }
 
-/// What generated items say about an operation.
+/// The documentation of generated items about an operation.
 pub(crate) fn op_doc(op: &Ident, operation: &Operation) -> String {
     if operation.doc.is_empty() {
         format!(" Operation `{op}`.")
@@ -65,13 +65,13 @@ pub(crate) fn upper(ident: &Ident) -> String {
     ident.to_string().to_uppercase()
 }
 
-/// Is this the type `bool`?
+/// Whether this is the type `bool`.
 pub(crate) fn is_bool(ty: &Type) -> bool {
     matches!(ty, Type::Path(path) if path.qself.is_none() && path.path.is_ident("bool"))
 }
 
 impl AttributedTy {
-    /// The type whose bytes travel, with encoding Zerocopy.
+    /// The type whose bytes are sent, with encoding Zerocopy.
     pub(crate) fn wire_type(&self) -> Type {
         match &self.recv {
             RecvStrategy::FromBytes if is_bool(&self.ty) => parse_quote!(u8),
@@ -81,12 +81,12 @@ impl AttributedTy {
         }
     }
 
-    /// Must what arrives be converted?
+    /// Whether the received value must be converted.
     pub(crate) fn is_converted(&self) -> bool {
         is_bool(&self.ty) || !matches!(self.recv, RecvStrategy::FromBytes)
     }
 
-    /// Expression for the most bytes a value takes on the wire.
+    /// Expression for the maximum length of an encoded value.
     pub(crate) fn max_size(&self, encoding: Encoding) -> TokenStream {
         match encoding {
             Encoding::Zerocopy => {
@@ -102,16 +102,17 @@ impl AttributedTy {
     }
 }
 
-/// Expression for the most bytes a value takes in hubpack encoding.
+/// Expression for the maximum length of a value in hubpack encoding.
 pub(crate) fn max_hubpack_size(ty: &Type) -> TokenStream {
     quote! { <#ty as hubpack::SerializedSize>::MAX_SIZE }
 }
 
 impl Operation {
-    /// Expression for the most bytes the arguments take on the wire.
+    /// Expression for the maximum length of the encoded arguments.
     ///
-    /// For ssmarshal it is a guess, as nothing says how long a value becomes: what the arguments take in memory, and a
-    /// byte each for the tag of an enum that has none there (one of a single variant, or with a niche).
+    /// For ssmarshal it is an estimate, because a type does not give its encoded length: the size
+    /// of the arguments in memory, and one byte each for the tag of an enum that has none there
+    /// (one of a single variant, or with a niche).
     pub(crate) fn message_size(&self) -> TokenStream {
         if self.encoding == Encoding::Ssmarshal && !self.args.is_empty() {
             let types = self.args.values().map(|arg| &arg.ty);
@@ -125,7 +126,7 @@ impl Operation {
         }
     }
 
-    /// Expression for the most bytes the reply takes if all is well.
+    /// Expression for the maximum length of a successful reply.
     pub(crate) fn ok_size(&self) -> TokenStream {
         self.reply.ok().max_size(self.encoding)
     }

@@ -1,7 +1,8 @@
-//! Counters of operations and their outcomes.
+//! Counters of operations and their results
 //!
-//! One static for each side, whose type Humility shows as a table of operations (`humility counters ipc`). Counting
-//! goes straight to the counter that is meant, so an outcome is never copied in order to be counted.
+//! Each side has one static, whose type Humility shows as a table of operations (`humility counters
+//! ipc`). Generated code increments the counter of a result directly, so that no result is copied
+//! to be counted.
 
 use crate::syntax::{Error, Interface, Operation, Reply};
 use proc_macro2::{Ident, TokenStream};
@@ -36,19 +37,19 @@ impl CounterSettings {
         combine_client_errors: false,
     };
 
-    /// Shall the client count the operations it calls?
+    /// Whether the client counts the operations that it calls.
     #[must_use]
     pub fn with_client_counters(self, client: bool) -> Self {
         Self { client, ..self }
     }
 
-    /// Shall the server count the operations it is called for?
+    /// Whether the server counts the operations that are called.
     #[must_use]
     pub fn with_server_counters(self, server: bool) -> Self {
         Self { server, ..self }
     }
 
-    /// Shall the client have one counter for all errors of an operation, instead of one for each?
+    /// Whether the client has one counter for all errors of an operation, instead of one for each.
     #[must_use]
     pub fn combine_client_errors(self, combine_client_errors: bool) -> Self {
         Self {
@@ -96,7 +97,8 @@ impl Counting {
         }
     }
 
-    /// The type of an operation's errors as far as they are counted; `None` if it is only counted that it was called.
+    /// The type of an operation's errors that are counted one by one; `None` if only calls are
+    /// counted.
     fn error(&self, operation: &Operation) -> Option<Type> {
         let error: Type = match (&operation.reply, self.side) {
             (Reply::Simple(_), Side::Client { .. }) => return None,
@@ -167,7 +169,8 @@ impl Counting {
         quote! { counters::Count::count(&(), &#counters.#op #field); }
     }
 
-    /// Statement that counts an error, given an expression for a reference to it. Nothing if errors are not counted.
+    /// Statement that counts an error, given an expression for a reference to it. Nothing if errors
+    /// are not counted.
     pub(crate) fn err(
         &self,
         op: &Ident,

@@ -1,10 +1,10 @@
-//! What can be wrong with an interface.
+//! Errors in an interface description
 
 use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What the functions of this crate fail with: anything a build script can pass on.
+/// The error of this crate's functions: any error, for a build script to return.
 pub type BoxedError = Box<dyn Error + Send + Sync>;
 
 /// A part of an interface description that breaks a rule.
@@ -15,7 +15,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of the interface as a whole.
+    /// A problem of the whole interface.
     pub(crate) fn new(rule: impl fmt::Display) -> Self {
         Self {
             file: None,
@@ -49,7 +49,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The same words: this is what is printed when the `main` of a build script returns it.
+/// As [`fmt::Display`], because Rust prints this when the `main` of a build script returns the
+/// error.
 impl fmt::Debug for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

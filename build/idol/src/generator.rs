@@ -1,4 +1,4 @@
-//! What is generated, from which file, into which file.
+//! Settings of generated code, and reading and writing of files
 
 use crate::client;
 use crate::counting::CounterSettings;
@@ -11,7 +11,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Shall there be a `FailServer`?
+/// Whether a `FailServer` is generated.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) enum ErrorServer {
     /// If all operations share one error type.
@@ -44,13 +44,14 @@ impl Default for Generator {
 }
 
 impl Generator {
-    /// A generator of code that counts nothing, is formatted, and has a `FailServer` where that is possible.
+    /// A generator of code that counts nothing, is formatted, and has a `FailServer` where that is
+    /// possible.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Generated code counts operations and their outcomes, as the settings say; with `None` it does not, which is
-    /// how a build script leaves that to a feature of its crate.
+    /// Sets whether generated code counts operations and their results. With `None` it does not, so
+    /// that a build script can make it depend on a feature of its crate.
     #[must_use]
     pub fn with_counters(self, counters: impl Into<Option<CounterSettings>>) -> Self {
         Self {
@@ -59,13 +60,13 @@ impl Generator {
         }
     }
 
-    /// Shall generated code be formatted for a human reader?
+    /// Sets whether generated code is formatted.
     #[must_use]
     pub fn with_fmt(self, format: bool) -> Self {
         Self { format, ..self }
     }
 
-    /// The server's side has a `FailServer`; it is an error if the operations do not share one error type.
+    /// Generates a `FailServer`; it is an error if the operations do not share one error type.
     #[must_use]
     pub fn with_error_server(self) -> Self {
         Self {
@@ -74,7 +75,7 @@ impl Generator {
         }
     }
 
-    /// The server's side has no `FailServer`.
+    /// Generates no `FailServer`.
     #[must_use]
     pub fn without_error_server(self) -> Self {
         Self {
@@ -83,7 +84,7 @@ impl Generator {
         }
     }
 
-    /// The enum of operations derives these, too.
+    /// Adds derives to the enum of operations.
     ///
     /// # Errors
     ///
@@ -110,8 +111,8 @@ impl Generator {
         &self.op_enum_derives
     }
 
-    /// Writes the client of the interface in the file `src` to `out` in `OUT_DIR`, and has Cargo run the build script
-    /// again when the file changes.
+    /// Writes the client of the interface in the file `src` to `out` in `OUT_DIR`, and has Cargo
+    /// run the build script again when the file changes.
     ///
     /// # Errors
     ///
@@ -145,8 +146,8 @@ impl Generator {
         Ok(self.client(contents)?)
     }
 
-    /// Writes the server's side of the interface in the file `src` to `out` in `OUT_DIR`, and has Cargo run the build
-    /// script again when the file changes. Every task may call every operation.
+    /// Writes the server's side of the interface in the file `src` to `out` in `OUT_DIR`, and has
+    /// Cargo run the build script again when the file changes. Every task may call every operation.
     ///
     /// # Errors
     ///
@@ -160,7 +161,8 @@ impl Generator {
         self.build_restricted_server_support(src, out, style, &BTreeMap::new())
     }
 
-    /// The same; operations that are listed in `allowed_callers` may only be called by the tasks with these indices.
+    /// As [`Self::build_server_support`], but operations in `allowed_callers` may only be called by
+    /// the tasks with these indices.
     ///
     /// # Errors
     ///
@@ -218,7 +220,8 @@ impl Generator {
         if !self.format {
             return Ok(code.to_string());
         }
-        // Types come from the file as they are, so what was generated around them may still turn out wrong.
+        // Types are taken from the file unchanged, so the generated code around them may be no
+        // valid Rust.
         let file = syn::parse2(code).map_err(|error| {
             Problem::new(format!("a type cannot be used in generated code: {error}"))
         })?;
@@ -231,7 +234,7 @@ fn read(src: &Path) -> Result<String, Problem> {
         .map_err(|error| Problem::new(format!("cannot be read: {error}")).in_file(src))
 }
 
-/// Writes generated code to where the compiler looks for it.
+/// Writes generated code to `OUT_DIR`.
 fn write_output(src: &Path, out: &str, code: &str) -> Result<(), BoxedError> {
     println!("cargo:rerun-if-changed={}", src.display());
     let directory =

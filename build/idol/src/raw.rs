@@ -1,4 +1,4 @@
-//! The RON of an interface, as written: names and types are strings, maps are lists of pairs.
+//! The RON of an interface: names and types are strings, maps are lists of pairs
 //!
 //! Keys that are not listed here are ignored.
 
@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A map in the order in which it was written, duplicate keys included.
+/// A map in its order in the file, duplicate keys included.
 #[derive(Clone, Debug)]
 pub struct Pairs<T>(pub Vec<(String, T)>);
 
@@ -67,7 +67,7 @@ pub struct Operation {
     pub encoding: Encoding,
 }
 
-/// What people write about an operation, if it is a string: no rule of the language is about it.
+/// The description of an operation, if it is a string. The language has no rule about it.
 #[derive(Clone, Debug, Default)]
 pub struct Words(pub String);
 
@@ -80,7 +80,7 @@ impl<'de> Deserialize<'de> for Words {
     }
 }
 
-/// A type, alone or with how it is received.
+/// A type, alone or with a conversion.
 #[derive(Clone, Debug)]
 pub struct Typed {
     pub ty: String,
@@ -122,7 +122,7 @@ impl<'de> Deserialize<'de> for Typed {
     }
 }
 
-/// How a value is made of what arrives.
+/// How a received value is converted.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub enum Recv {
     #[default]
@@ -143,14 +143,14 @@ pub struct Lease {
     pub max_len: Option<u32>,
 }
 
-/// What comes back.
+/// The reply.
 #[derive(Clone, Debug, Deserialize)]
 pub enum Reply {
     Simple(Typed),
     Result { ok: Typed, err: ReplyError },
 }
 
-/// How an error comes back.
+/// How an error is returned.
 #[derive(Clone, Debug, Deserialize)]
 pub enum ReplyError {
     CLike(String),

@@ -1,8 +1,10 @@
-//! The server's side: a trait with a method for each operation, and what stands between it and the messages.
+//! The server's side: a trait with a method for each operation, and its dispatch
 //!
-//! For a message the generated `handle` does, in this order: has the client room for the reply, and as many leases as
-//! it takes; may this task call this operation; do the arguments decode; do the leases hold what they should. Only then it calls the method, and sends what that returns. Whatever
-//! fails before is the client's error: see `idol_runtime::ClientError`.
+//! For each message the generated `handle` checks, in this order: that the client has room for the
+//! reply and passes as many leases as the operation takes; that this task may call the operation;
+//! that the arguments decode; that the leases have the attributes and sizes that they need. Then it
+//! calls the method and sends the result. A failed check is an error of the client
+//! (`idol_runtime::ClientError`), and the method is not called.
 
 mod fail;
 mod handle;
@@ -25,7 +27,8 @@ use syn::{Type, parse_quote};
 /// How a server works through its messages.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
 pub enum ServerStyle {
-    /// One after the other, each answered before the next is received (or later, by the server itself).
+    /// One after the other. Each is answered before the next is received, or later by the server
+    /// itself.
     #[default]
     InOrder,
 }
@@ -44,7 +47,8 @@ pub fn build_server_support(
     Generator::default().build_server_support(src, stub_name, style)
 }
 
-/// The same, with operations that only some tasks may call; see [`Generator::build_restricted_server_support`].
+/// As [`build_server_support`], with operations that only some tasks may call; see
+/// [`Generator::build_restricted_server_support`].
 ///
 /// # Errors
 ///
@@ -58,7 +62,7 @@ pub fn build_restricted_server_support(
     Generator::default().build_restricted_server_support(src, stub_name, style, allowed_callers)
 }
 
-/// Who may call an operation, for those that not every task may.
+/// The tasks that may call an operation, for operations that not every task may call.
 type AllowedCallers = BTreeMap<String, Vec<usize>>;
 
 /// All of the server's side. `text` is the description that `iface` was read from.
@@ -173,7 +177,8 @@ fn server_trait(iface: &Interface) -> TokenStream {
         let doc = op_doc(op, operation);
         let parameters = parameters(operation);
         let (_, result) = error_and_result(operation);
-        // A client of an operation that is not repeated must be able to say that the server died.
+        // The error of an operation that is not repeated must have a value for the death of the
+        // server.
         let bound = match &operation.reply {
             Reply::Result {
                 err: Error::CLike(ty),
@@ -203,7 +208,7 @@ fn server_trait(iface: &Interface) -> TokenStream {
                 ::core::option::Option::None
             }
 
-            /// Called if that task turns out to have been restarted.
+            /// Called if that task has been restarted.
             fn closed_recv_fail(&mut self) {
                 ::core::panic!()
             }
@@ -213,7 +218,7 @@ fn server_trait(iface: &Interface) -> TokenStream {
     }
 }
 
-/// What stands between messages and the trait.
+/// The dispatch of messages to the trait.
 fn server(
     iface: &Interface,
     allowed_callers: &AllowedCallers,

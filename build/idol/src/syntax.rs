@@ -1,14 +1,14 @@
-//! The language: what an interface consists of, and the rules it must keep.
+//! The language of interfaces, and its rules
 //!
 //! | rule | why |
 //! |---|---|
-//! | an idempotent operation has no lease that is both read and written | the server may have changed it before the retry |
+//! | an idempotent operation has no lease that is both read and written | the server may have changed it before it is repeated |
 //! | an idempotent operation does not report server death | it is repeated instead |
 //! | an operation that is not idempotent replies `Result` | its client must learn that the server died |
-//! | a lease grants read or write | else it is of no use |
-//! | `max_len` goes with slices | other types have one length |
-//! | `recv` of an argument goes with `Zerocopy` | the other encodings build values themselves; that of a reply is ignored |
-//! | `Complex` goes with `Hubpack` | it is the only encoding with a bound on the length of an error |
+//! | a lease grants read or write | otherwise it has no effect |
+//! | only slices have `max_len` | other types have one length |
+//! | `recv` of an argument needs `Zerocopy` | the other encodings decode values themselves; `recv` of a reply is ignored |
+//! | `Complex` needs `Hubpack` | it is the only encoding with a bound on the length of an error |
 
 use crate::error::Problem;
 use crate::raw;
@@ -25,7 +25,7 @@ const MAX_OPERATIONS: usize = u16::MAX as usize;
 /// An interface.
 #[derive(Clone, Debug)]
 pub struct Interface {
-    /// Its name, which the generated types have in theirs.
+    /// Its name, a part of the names of generated types.
     pub name: Ident,
     /// The operations in order; the first has number 1.
     pub ops: IndexMap<Ident, Operation>,
@@ -34,24 +34,24 @@ pub struct Interface {
 /// An operation.
 #[derive(Clone, Debug)]
 pub struct Operation {
-    /// What it does, in words.
+    /// Its description.
     pub doc: String,
     /// Arguments in order.
     pub args: IndexMap<Ident, AttributedTy>,
     /// Leases in order.
     pub leases: IndexMap<Ident, Lease>,
-    /// What comes back.
+    /// The reply.
     pub reply: Reply,
-    /// May it be repeated if the server dies meanwhile?
+    /// Whether it may be repeated if the server dies during the call.
     pub idempotent: bool,
-    /// How arguments and reply are put into bytes.
+    /// The encoding of arguments and reply.
     pub encoding: Encoding,
 }
 
-/// How values are put into bytes.
+/// The encoding of values.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Deserialize)]
 pub enum Encoding {
-    /// As they are in memory, without padding.
+    /// As in memory, without padding.
     #[default]
     Zerocopy,
     /// By `ssmarshal`.
@@ -60,16 +60,16 @@ pub enum Encoding {
     Hubpack,
 }
 
-/// A type and how it is received.
+/// A type, and how a received value is converted to it.
 #[derive(Clone, Debug)]
 pub struct AttributedTy {
-    /// The type that the operation has in its signature.
+    /// The type in the signature of the operation.
     pub ty: Type,
-    /// How a value of it is made of what arrives.
+    /// How a received value is converted to it.
     pub recv: RecvStrategy,
 }
 
-/// How a value is made of what arrives.
+/// How a received value is converted.
 #[allow(
     clippy::large_enum_variant,
     reason = "there are a few of them, in a build script"
@@ -87,17 +87,17 @@ pub enum RecvStrategy {
 /// A lease.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    /// What it holds.
+    /// Type of its content.
     pub ty: Type,
-    /// May the server read it?
+    /// Whether the server may read it.
     pub read: bool,
-    /// May the server write it?
+    /// Whether the server may write it.
     pub write: bool,
-    /// Most elements, if it is a slice.
+    /// Maximum number of elements, if it is a slice.
     pub max_len: Option<NonZeroU32>,
 }
 
-/// What comes back.
+/// The reply.
 #[allow(
     clippy::large_enum_variant,
     reason = "there are a few of them, in a build script"
@@ -116,14 +116,14 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// What comes back if all is well.
+    /// The value of success.
     pub fn ok(&self) -> &AttributedTy {
         match self {
             Self::Simple(ok) | Self::Result { ok, .. } => ok,
         }
     }
 
-    /// The error with a type of the interface's own, if there is one.
+    /// The type of the error that the interface defines, if it defines one.
     pub fn error_type(&self) -> Option<&Type> {
         match self {
             Self::Result {
@@ -134,7 +134,7 @@ impl Reply {
         }
     }
 
-    /// The error that comes back as a body, if there is one.
+    /// The type of the error that is returned in the body of the reply, if there is one.
     pub fn complex_error(&self) -> Option<&Type> {
         match self {
             Self::Result {
@@ -146,14 +146,14 @@ impl Reply {
     }
 }
 
-/// How an error comes back.
+/// How an error is returned.
 #[derive(Clone, Debug)]
 pub enum Error {
     /// As the response code.
     CLike(Type),
-    /// As a body.
+    /// In the body of the reply.
     Complex(Type),
-    /// There is none but that the server died.
+    /// The only error is the death of the server.
     ServerDeath,
 }
 
@@ -179,7 +179,7 @@ impl FromStr for Interface {
     }
 }
 
-/// Parses names and values of a map and refuses a name that is there already.
+/// Parses names and values of a map, and refuses a duplicate name.
 fn distinct<R, T>(
     pairs: raw::Pairs<R>,
     what: &str,
@@ -231,7 +231,8 @@ fn check_operation(raw: raw::Operation) -> Result<Operation, Problem> {
     Ok(operation)
 }
 
-/// Arguments and leases are parameters of one function, next to the message that the server gets.
+/// Checks that arguments and leases have different names, since they are parameters of one
+/// function.
 fn check_names(operation: &Operation) -> Result<(), Problem> {
     if operation
         .args
@@ -255,7 +256,7 @@ fn check_names(operation: &Operation) -> Result<(), Problem> {
     }
 }
 
-/// What happens when the server dies during the operation must be sound.
+/// Checks the rules about a server that dies during the operation.
 fn check_retry(operation: &Operation) -> Result<(), Problem> {
     if operation.idempotent {
         if let Some((name, _)) = operation
@@ -287,7 +288,7 @@ fn check_retry(operation: &Operation) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Not everything can be said in every encoding.
+/// Checks the rules about encodings.
 fn check_encoding(operation: &Operation) -> Result<(), Problem> {
     let encoding = operation.encoding;
     if encoding != Encoding::Zerocopy {
@@ -334,7 +335,7 @@ fn check_lease(name: &str, raw: raw::Lease) -> Result<Lease, Problem> {
     })
 }
 
-/// Can values of this type have different lengths?
+/// Whether values of this type have different lengths.
 pub(crate) fn is_unsized(ty: &Type) -> bool {
     matches!(ty, Type::Slice(_) | Type::TraitObject(_))
 }

@@ -1,4 +1,4 @@
-//! Every rule of the language, and what is said when it is broken.
+//! Every rule of the language, and the message if it is broken
 
 use idol::Generator;
 use idol::syntax::{Encoding, Interface, Reply};
@@ -20,7 +20,7 @@ fn refused(text: &str, expected: &str) {
     );
 }
 
-/// Refused, with a message that names the operation and says `expected`.
+/// Asserts that an operation is refused with a message that names it and contains `expected`.
 #[track_caller]
 fn op_refused(operation: &str, expected: &str) {
     refused(
@@ -111,7 +111,7 @@ fn recv_goes_with_zerocopy() {
     let rule = "argument \"a\" may have a recv only with encoding Zerocopy, not with ";
     op_refused(&args("Hubpack"), &format!("{rule}Hubpack"));
     op_refused(&args("Ssmarshal"), &format!("{rule}Ssmarshal"));
-    // The reply's is of no use then, but no mistake.
+    // `recv` of the reply has no effect then, and is no error.
     op_accepted(
         "reply: Simple((type: \"T\", recv: From(\"u8\", None))), idempotent: true, encoding: Hubpack",
     );

@@ -1,8 +1,8 @@
-//! What the build tells the kernel about the application.
+//! The application's tasks, regions and interrupts, for the kernel's build script
 //!
-//! xtask decides which tasks there are and where everything lives, and hands the result to the build script of the
-//! kernel as RON, in the environment variable `HUBRIS_KCONFIG`. The build script turns it into the kernel's constant
-//! tables. These types are both ends of that hand-over.
+//! xtask decides which tasks there are and where their memory is, and passes the result to the
+//! build script of the kernel as RON, in the environment variable `HUBRIS_KCONFIG`. The script
+//! generates the kernel's constant tables from it. Both sides use these types.
 //!
 //! All addresses and sizes are bytes of the target's address space.
 
@@ -21,8 +21,8 @@ pub struct KernelConfig {
     pub extern_regions: BTreeMap<String, Range<u32>>,
     /// The tasks, in the order of their indices.
     pub tasks: Vec<TaskConfig>,
-    /// Regions that tasks refer to by name, and of which the kernel makes one descriptor each: peripherals, extra text,
-    /// memory outputs mapped as a whole.
+    /// Regions that tasks refer to by name, and of which the kernel makes one descriptor each:
+    /// peripherals, extra text, memory outputs mapped as a whole.
     pub shared_regions: BTreeMap<String, RegionConfig>,
     /// Interrupt number to the task and notification that it posts.
     pub irqs: BTreeMap<u32, InterruptConfig>,
@@ -31,11 +31,12 @@ pub struct KernelConfig {
 /// One task.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct TaskConfig {
-    /// Memory that belongs to this task alone, by the name of the memory output that it was taken from.
+    /// Memory that belongs to this task alone, by the name of the memory output that it was taken
+    /// from.
     pub owned_regions: BTreeMap<String, MultiRegionConfig>,
     /// Keys of [`KernelConfig::shared_regions`] that are mapped into this task.
     pub shared_regions: BTreeSet<String>,
-    /// First instruction. The bit that selects Thumb state is not set here.
+    /// First instruction, without the bit that selects Thumb state.
     pub entry_point: OwnedAddress,
     /// Initial stack pointer: the end of the stack, which grows down. A multiple of 8.
     pub initial_stack: OwnedAddress,
@@ -61,7 +62,7 @@ pub struct RegionConfig {
     pub base: u32,
     /// Its length.
     pub size: u32,
-    /// What may be done with it.
+    /// Its permissions and kind.
     pub attributes: RegionAttributes,
 }
 
@@ -72,7 +73,7 @@ pub struct MultiRegionConfig {
     pub base: u32,
     /// Lengths of the chunks, which follow one another without a gap.
     pub sizes: Vec<u32>,
-    /// What may be done with all of them.
+    /// Permissions and kind of all of them.
     pub attributes: RegionAttributes,
 }
 
@@ -85,11 +86,12 @@ pub struct RegionAttributes {
     pub write: bool,
     /// Instruction fetches are allowed.
     pub execute: bool,
-    /// Set where the region is not ordinary memory.
+    /// `Some` if the region is not ordinary memory.
     pub special_role: Option<SpecialRole>,
 }
 
-/// Why a region is not ordinary memory. The kernel copies messages neither from nor to such regions.
+/// Why a region is not ordinary memory. The kernel copies messages neither from nor to such
+/// regions.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum SpecialRole {
     /// Registers of a peripheral: strongly ordered, accesses have effects.
@@ -111,7 +113,7 @@ pub struct InterruptConfig {
 mod tests {
     use super::*;
 
-    /// The kernel's build script reads back exactly what xtask wrote.
+    /// The RON that xtask writes parses to the same value.
     #[test]
     fn survives_ron() {
         let attributes = RegionAttributes {

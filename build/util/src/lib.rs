@@ -1,8 +1,8 @@
-//! What the build script of a task, or of the kernel, can ask about the application it is built into.
+//! The application's configuration, for build scripts of tasks and kernel
 //!
-//! xtask passes the configuration in environment variables named `HUBRIS_…`; this crate is their one reader. Each
-//! reader also tells Cargo that the script depends on the variable, so that a change of `app.toml` rebuilds exactly
-//! the crates that looked at what changed.
+//! xtask passes the configuration in environment variables named `HUBRIS_…`, and only this crate
+//! reads them. Each function that reads one also tells Cargo that the script depends on it, so that
+//! a change of `app.toml` rebuilds exactly the crates that have read what changed.
 //!
 //! All functions are for build scripts: they print `cargo::` directives to standard output.
 
@@ -23,7 +23,8 @@ use toml_task::Task;
 
 /// Reads an environment variable and makes Cargo run the script again when it changes.
 ///
-/// Fails if the variable is absent: the crate is then being built by plain Cargo instead of by xtask.
+/// Fails if the variable is absent: the crate is then being built by plain Cargo instead of by
+/// xtask.
 pub fn env_var(name: &str) -> Result<String> {
     maybe_env_var(name).with_context(|| {
         format!(
@@ -32,7 +33,7 @@ pub fn env_var(name: &str) -> Result<String> {
     })
 }
 
-/// As [`env_var`], for a variable that need not be there.
+/// As [`env_var`], for a variable that may be absent.
 fn maybe_env_var(name: &str) -> Option<String> {
     println!("cargo::rerun-if-env-changed={name}");
     env::var(name).ok()
@@ -185,7 +186,7 @@ pub fn toml_from_str<T: DeserializeOwned>(text: &str) -> Result<T> {
             let begin = text.get(..span.start)?.rfind('\n').map_or(0, |at| at + 1);
             text.get(begin..)?.lines().next()
         });
-        // One line: in several, only the first of a build script's error is shown.
+        // On one line, because only the first line of a build script's error is shown.
         let message = error.message().replace('\n', ", ");
         match line {
             Some(line) => anyhow!("`{line}`: {message}"),

@@ -1,4 +1,4 @@
-//! Notification bits as constants.
+//! Constants for the notification bits of all tasks
 
 use anyhow::{Context, Result, bail};
 use std::fmt::Write;
@@ -13,8 +13,8 @@ const MAX_NOTIFICATIONS: usize = 31;
 /// include!(concat!(env!("OUT_DIR"), "/notifications.rs"));
 /// ```
 ///
-/// It holds `mod notifications` with `X_BIT: u8` and `X_MASK: u32` for each of the task's notifications, and a
-/// module of the same kind for every task of the application.
+/// It holds `mod notifications` with `X_BIT: u8` and `X_MASK: u32` for each of the task's
+/// notifications, and a module of the same kind for every task of the application.
 pub fn build_notifications() -> Result<()> {
     let task = crate::task_full_config_toml()?;
     if task.name == "task-jefe"

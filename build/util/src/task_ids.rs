@@ -1,4 +1,4 @@
-//! Task indices by name.
+//! Task indices by name
 
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ impl TaskIds {
         self.0.iter().map(String::as_str)
     }
 
-    /// Indices of several tasks; a name that is no task is an error.
+    /// Indices of several tasks; a name without a task is an error.
     pub fn names_to_ids<S: AsRef<str>>(&self, names: &[S]) -> Result<Vec<usize>> {
         names
             .iter()
@@ -48,8 +48,8 @@ impl TaskIds {
             .collect()
     }
 
-    /// Turns the `allowed-callers` of a task's configuration, operation to task names, into what a restricted Idol
-    /// server is generated from, operation to task indices.
+    /// Turns the `allowed-callers` of a task's configuration, which map operations to task names,
+    /// into the task indices that a restricted Idol server is generated with.
     pub fn remap_allowed_caller_names_to_ids(
         &self,
         allowed_callers: &BTreeMap<String, Vec<String>>,

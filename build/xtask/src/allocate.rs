@@ -1,8 +1,8 @@
-//! Decides which part of each memory output belongs to the kernel and to each task.
+//! Divides each memory output among the kernel and the tasks
 //!
-//! The kernel comes first, then the tasks in the order of their indices, without gaps but for rounding up to the
-//! board's region granule. One piece of each output per task is enough: with regions that need only begin and end at a
-//! granule, nothing is gained by splitting.
+//! The kernel's piece comes first, then those of the tasks in the order of their indices. Each is
+//! rounded up to the board's region granule, and there are no other gaps. A task has one piece of
+//! each output: regions need only begin and end at a granule, so splitting one would save nothing.
 
 use crate::config::{Config, Output, Problem};
 use crate::linker::Range;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// Bytes that a task needs of each output.
 pub type Needs = BTreeMap<String, u32>;
 
-/// Who got what.
+/// The pieces of the kernel and of each task.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allocation {
     /// The kernel's piece of each output.
@@ -23,7 +23,7 @@ pub struct Allocation {
 }
 
 impl Allocation {
-    /// The piece of `output` that `task` got.
+    /// The piece of `output` that `task` has.
     pub fn of_task(&self, task: &str, output: &str) -> Result<Range> {
         let piece = self
             .tasks
@@ -33,7 +33,7 @@ impl Allocation {
         piece.with_context(|| format!("task `{task}` has no piece of `{output}`"))
     }
 
-    /// The piece of `output` that the kernel got.
+    /// The piece of `output` that the kernel has.
     pub fn of_kernel(&self, output: &str) -> Result<Range> {
         self.kernel
             .get(output)

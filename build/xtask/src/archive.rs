@@ -1,8 +1,8 @@
-//! The build archive: everything that a debugger needs to know about an image, in one zip file.
+//! The build archive: a zip file with what a debugger needs to know about an image
 
 use crate::config::Config;
-use crate::elf::Elf;
 use anyhow::{Context, Result};
+use build_elf::Elf;
 use indexmap::IndexMap;
 use std::fs::{self, File};
 use std::io::Write;
@@ -11,7 +11,7 @@ use std::process::Command;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-/// Exactly this text makes a zip file a build archive.
+/// Humility recognises a build archive by exactly this comment of the zip file.
 const COMMENT: &str = "hubris build archive v11";
 
 const README: &str = "\
@@ -24,22 +24,22 @@ This is a build archive: all that a debugger has to know about one image.
   img/flash.ron                      what a debug probe has to know about the chip
 ";
 
-/// What goes into an archive beside the configuration.
+/// The content of an archive, beside the configuration.
 pub struct Contents<'a> {
     pub image: &'a str,
     pub git_revision: &'a str,
     pub kernel: &'a Elf,
-    /// In the order of their indices: Humility takes the position for the index.
+    /// In the order of their indices, because Humility takes the position for the index.
     pub tasks: &'a IndexMap<String, Elf>,
     pub final_elf: &'a [u8],
     pub final_bin: &'a [u8],
-    /// What tasks want to have in it: task, name and bytes of each file.
+    /// The files that tasks name in `copy-to-archive`: task, name and bytes.
     pub files: &'a [(String, String, Vec<u8>)],
 }
 
 /// Writes the archive to `path`.
 pub fn write(config: &Config, contents: &Contents<'_>, path: &Path) -> Result<()> {
-    // Under its own name only when complete, so that no debugger ever sees half of it.
+    // Renamed when it is complete, so that no debugger reads a part of it.
     let partial = path.with_extension("zip.partial");
     let file =
         File::create(&partial).with_context(|| format!("cannot make {}", partial.display()))?;
@@ -82,8 +82,8 @@ struct Members(ZipWriter<File>);
 
 impl Members {
     fn add(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        // Deflate as in upstream's later archives: much faster than bzip2, little larger. No time of day, so that the
-        // same sources make the same archive.
+        // Deflate, as in upstream's later archives: much faster than bzip2 and little larger. All
+        // times are the same, so that the same sources make the same archive.
         let options = SimpleFileOptions::DEFAULT
             .compression_method(CompressionMethod::Deflated)
             .last_modified_time(zip::DateTime::default());
@@ -98,7 +98,7 @@ fn flash_ron(config: &Config) -> String {
     format!("(chip: {chip:?})")
 }
 
-/// The commit that the tree is at, `-dirty` if something is not committed; "unknown" where there is no git.
+/// The commit that is checked out, with `-dirty` if a file differs from it; "unknown" without Git.
 pub fn git_revision(root: &Path) -> String {
     let git = |args: &[&str]| {
         let output = Command::new("git")

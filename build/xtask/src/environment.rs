@@ -1,4 +1,6 @@
-//! The environment variables that tell build scripts about the application; crate `build-util` reads them.
+//! The environment variables that describe the application to build scripts
+//!
+//! `build-util` reads them.
 
 use crate::config::{Config, Task};
 use anyhow::{Context, Result};
@@ -56,7 +58,7 @@ pub fn bindep(name: &str) -> String {
     format!("XTASK_BIN_FILE_{}", name.to_uppercase().replace('-', "_"))
 }
 
-/// `[tasks]` as it was written.
+/// `[tasks]` as in the file.
 fn all(config: &Config) -> Result<Table> {
     match config.manifest.get("tasks") {
         Some(Value::Table(tasks)) => Ok(tasks.clone()),
@@ -64,7 +66,7 @@ fn all(config: &Config) -> Result<Table> {
     }
 }
 
-/// `[tasks.<name>]` as it was written.
+/// `[tasks.<name>]` as in the file.
 fn table(config: &Config, name: &str) -> Result<Value> {
     all(config)?
         .remove(name)

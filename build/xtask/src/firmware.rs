@@ -1,8 +1,8 @@
-//! Compiles one crate for the target.
+//! Compiles one crate for the target
 //!
-//! A task becomes one relocatable object (`-r`): everything it consists of, optimised as a whole, but with no address
-//! yet. It is linked twice from there, which takes no time: once to measure it, once at its place. The kernel is
-//! linked at once, because its size is declared.
+//! A task is compiled to one relocatable object (`-r`), optimised as a whole and without addresses.
+//! It is then linked twice, which is fast: once to measure it, and once at its addresses. The
+//! kernel is linked by Cargo, because its size is declared and need not be measured.
 
 use crate::process::capture;
 use crate::progress::Progress;
@@ -36,7 +36,7 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// What of it clippy looks at: units that are equal here need to be checked once.
+    /// The part of it that clippy checks. Units that are equal in this are checked once.
     pub fn what_is_checked(&self) -> (String, Option<PathBuf>, String, Vec<String>, bool) {
         let mut features = self.features.clone();
         features.sort();
@@ -91,7 +91,7 @@ const PROFILE: [(&str, &str); 6] = [
 ];
 
 impl Compiler<'_> {
-    /// Makes `output` from `unit`, unless it is up to date.
+    /// Compiles `unit` to `output`, unless that is up to date.
     pub fn build(&self, unit: &Unit, output: &Path, progress: &mut Progress) -> Result<Outcome> {
         let key = self.key(unit);
         if stamp::is_fresh(output, &key) {
@@ -165,8 +165,8 @@ impl Compiler<'_> {
         unit.directory.as_deref().unwrap_or(&self.tree.root)
     }
 
-    /// Runs Cargo. What it says is shown whether it succeeds or not, but for mistakes in the configuration, which are one
-    /// line.
+    /// Runs Cargo and shows its output, also if it succeeds. Only a mistake in the configuration is
+    /// shortened to one line.
     fn run(
         &self,
         command: &mut Command,
@@ -202,15 +202,15 @@ impl Compiler<'_> {
         let mut flags: Vec<String> = ["-Zemit-stack-sizes", "-Coverflow-checks=y"]
             .map(String::from)
             .to_vec();
-        // The last prefix that fits is used, so the more specific come later.
+        // rustc uses the last prefix that matches, so the more specific ones come last.
         for (from, to) in self.private_paths() {
             flags.push(format!("--remap-path-prefix={}={to}", from.display()));
         }
         flags
     }
 
-    /// Directories of this machine and what they are called in debug information and panic messages, so that the same
-    /// sources make the same image anywhere.
+    /// Directories of this machine, each with the name that replaces it in debug information and
+    /// panic messages, so that the same sources make the same image on every machine.
     fn private_paths(&self) -> Vec<(PathBuf, &'static str)> {
         let libraries = self.toolchain.library_sources().into_iter();
         let mut paths: Vec<_> = libraries.map(|path| (path, "/rust")).collect();
@@ -224,12 +224,13 @@ impl Compiler<'_> {
         paths
     }
 
-    /// Strings that no finished image may hold.
+    /// Strings that no finished image may contain.
     pub fn forbidden_strings(&self) -> Vec<String> {
         let home = env::var_os("HOME")
             .map(PathBuf::from)
             .filter(|home| home.components().count() > 1);
-        // The compiler's own directory may be there: it is the same on every machine with the same packages.
+        // The compiler's own directory may be there: it is the same on every machine with the same
+        // packages.
         let private = self
             .private_paths()
             .into_iter()
@@ -238,7 +239,7 @@ impl Compiler<'_> {
         ours.map(|path| format!("{}/", path.display())).collect()
     }
 
-    /// Everything but the sources that the output depends on.
+    /// Everything that the output depends on, without the sources.
     fn key(&self, unit: &Unit) -> String {
         format!("{}\n{:?}\n{unit:?}", self.toolchain.version(), self.flags())
     }

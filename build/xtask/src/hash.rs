@@ -1,4 +1,4 @@
-//! FNV-1a, 64 bits: for identities that must not depend on the machine or on the compiler's hash function.
+//! FNV-1a of 64 bits: hashes that are the same on every machine
 
 /// A running hash.
 #[derive(Copy, Clone, Debug)]
@@ -10,7 +10,8 @@ impl Fnv64 {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
-    /// Adds bytes, and their number, so that moving a byte from one call to the next changes the result.
+    /// Adds bytes and their number. The number makes the result depend on where one call ends and
+    /// the next begins.
     pub fn add(&mut self, bytes: &[u8]) {
         self.mix(bytes);
         self.mix(&bytes.len().to_le_bytes());

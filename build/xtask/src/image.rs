@@ -1,7 +1,7 @@
-//! The whole image: kernel and tasks as one piece of flash, and the files made of it.
+//! The image: kernel and tasks as one piece of flash, and the files made from it
 
-use crate::elf::Elf;
 use anyhow::{Context, Result, bail};
+use build_elf::Elf;
 use object::elf::{
     ELFOSABI_ARM, ELFOSABI_NONE, EM_ARM, ET_EXEC, ET_REL, EV_CURRENT, PF_R, PF_X, PT_LOAD,
     SHF_ALLOC, SHF_WRITE, SHT_PROGBITS, SHT_STRTAB,
@@ -14,7 +14,7 @@ pub const HEADER_SIZE: u32 = 80;
 /// First word of the image header.
 const HEADER_MAGIC: u32 = 0x64ce_d6ca;
 
-/// Flash that nothing was put in.
+/// Value of a byte of erased flash.
 const ERASED: u8 = 0xff;
 
 /// Pieces of flash by load address.
@@ -94,8 +94,8 @@ pub fn final_elf(image: &Combined, entry: u32) -> Result<Vec<u8>> {
     write_elf(image, entry, Kind::Flash)
 }
 
-/// An executable for QEMU's `-kernel`. RAM is in no segment, so it keeps its content when the machine is reset and
-/// this file is loaded again.
+/// An executable for QEMU's `-kernel`. No segment covers RAM, so RAM keeps its content when the
+/// machine is reset and QEMU loads this file again.
 pub fn qemu_elf(image: &Combined, entry: u32) -> Result<Vec<u8>> {
     write_elf(image, entry, Kind::Executable)
 }

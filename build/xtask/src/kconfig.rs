@@ -1,4 +1,4 @@
-//! What the kernel is told: the tasks, their regions, and where the interrupts go.
+//! The kernel's configuration: the tasks, their regions, and the interrupts
 
 use crate::allocate::Allocation;
 use crate::config::{Config, Output, Task};
@@ -9,7 +9,8 @@ use build_kconfig::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The kernel's configuration for `image`. `entries` gives the address of each task's first instruction.
+/// The kernel's configuration for `image`. `entries` gives the address of each task's first
+/// instruction.
 pub fn make(
     config: &Config,
     image: &str,

@@ -1,4 +1,4 @@
-//! Linker scripts that say where things are, and the link itself.
+//! Linker scripts with the addresses of a program, and the link
 
 use crate::config::{Config, Task};
 use crate::process::capture;
@@ -15,7 +15,7 @@ pub struct Range {
     pub size: u32,
 }
 
-/// What a memory output is called in linker scripts. The default RAM is always RAM there.
+/// The name of a memory output in linker scripts, where the default RAM is always RAM.
 fn script_name(output: &str, ram: &str) -> String {
     if output == ram {
         return "RAM".into();
@@ -152,7 +152,8 @@ pub fn link(
     memory: &str,
     output: &Path,
 ) -> Result<()> {
-    // Each link has a directory of its own, since links run side by side and the script includes `memory.x` by name.
+    // Each link has a directory of its own: links run in parallel, and the script includes
+    // `memory.x` by name.
     let mut directory = output.as_os_str().to_os_string();
     directory.push(".link");
     let directory = Path::new(&directory);
@@ -188,7 +189,7 @@ pub fn link(
     Ok(())
 }
 
-/// The first error of the linker's, on one line.
+/// The linker's first error, on one line.
 fn summary(said: &str, object: &Path) -> String {
     let errors: Vec<&str> = said
         .lines()

@@ -1,35 +1,30 @@
-//! Builds, checks and runs the firmware: `cargo xtask help`.
+//! Builds, checks and runs the firmware: `cargo xtask help`
 //!
-//! An application is described by `app.toml` ([`config`]); [`dist`] tells how it becomes an image.
+//! An application is described by `app.toml` ([`config`]); [`dist`] makes an image from it. The
+//! verbs are in [`verbs`]. What reads the results is in crates beside this one: `build/elf` (ELF
+//! files), `build/stack-depth` (stack bounds), `build/archive-check` (build archives),
+//! `build/emergency-proof` (the proof of the emergency path), `build/system-dump` (dumps), and for
+//! the source tree `build/parts` and `build/tree-check`.
 
 #![forbid(unsafe_code)]
 
 mod allocate;
 mod archive;
-mod check;
 mod config;
 mod dist;
-mod dump;
-mod elf;
-mod emergency;
 mod environment;
 mod firmware;
 mod hash;
 mod image;
 mod kconfig;
 mod linker;
-mod names;
-#[cfg(test)]
-mod portable;
 mod process;
 mod progress;
 mod reason;
 mod slots;
-mod stack;
 mod stamp;
 #[cfg(test)]
 mod testing;
-mod thumb;
 mod toolchain;
 mod tree;
 mod verbs;
@@ -40,7 +35,7 @@ use dist::{Build, Product};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use verbs::{compile, external, graph, lint, print, qemu, sizes};
+use verbs::{check_emergency, compile, external, graph, lint, print, qemu, sizes};
 
 /// The application at the top of the tree.
 const DEFAULT_APP: &str = "app.toml";
@@ -113,7 +108,7 @@ enum Verb {
         /// The machine's QMP socket; default: that of `qemu`
         #[arg(long)]
         qmp: Option<PathBuf>,
-        /// The archive of what runs there; default: that of the application, as it was built last
+        /// The archive of the running image; default: that of the last build of the application
         #[arg(long)]
         archive: Option<PathBuf>,
     },
@@ -164,7 +159,7 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Check format, clippy and documentation of the whole workspace
+    /// Check the source tree, format, clippy and documentation of the whole workspace
     Lint,
     /// Crash, restart, and read the crash back, in QEMU
     Demo {
@@ -181,6 +176,8 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Write the tests that prove each requirement into doc/requirements.md
+    Requirements,
     /// Count instructions
     Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -198,7 +195,7 @@ enum Verb {
     I2cCodegen(Refused),
 }
 
-/// Arguments of a verb that is refused whatever they are.
+/// Any arguments, of a verb that is refused.
 #[derive(Args)]
 struct Refused {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -252,7 +249,7 @@ fn run(verb: Verb) -> Result<()> {
         }
         Verb::CheckEmergency { app } => {
             let (build, product) = built(&app)?;
-            emergency::run(&build, &product)
+            check_emergency::run(&build, &product)
         }
         Verb::Dump {
             output,
@@ -262,14 +259,14 @@ fn run(verb: Verb) -> Result<()> {
         } => {
             let product = Build::open(&app)?.first_product()?;
             let archive = archive.unwrap_or_else(|| product.archive.clone());
-            let qmp = qmp.unwrap_or_else(|| dump::socket(&product));
-            let output = dump::run(&archive, &qmp, output.as_deref())?;
+            let qmp = qmp.unwrap_or_else(|| product.qmp_socket());
+            let output = build_system_dump::run(&archive, &qmp, output.as_deref())?;
             println!("{}", output.display());
             Ok(())
         }
         Verb::CheckArchive { app, archive } => match archive {
-            Some(archive) => check::run(&archive),
-            None => check::run(&built(&app)?.1.archive),
+            Some(archive) => build_archive_check::run(&archive),
+            None => build_archive_check::run(&built(&app)?.1.archive),
         },
         Verb::TaskSlots { app } => {
             let (build, product) = built(&app)?;
@@ -299,6 +296,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Demo { arguments } => harness("demo", &arguments),
         Verb::Test { arguments } => harness("test", &arguments),
         Verb::FaultMatrix { arguments } => harness("fault-matrix", &arguments),
+        Verb::Requirements => verbs::tree::write_requirements(&tree::Tree::find()?),
         Verb::Bench { arguments } => harness("bench", &arguments),
         Verb::Flash(_) => external::refuse("flash"),
         Verb::Lsp(_) => external::refuse("lsp"),
@@ -319,7 +317,8 @@ fn built(app: &Path) -> Result<(Build, Product)> {
     Ok((build, product))
 }
 
-/// Runs the harness on an application that is up to date. The harness asks for those of its own suites itself.
+/// Builds the application and runs the harness, which builds the applications of its own suites
+/// itself.
 fn harness(verb: &str, arguments: &[OsString]) -> Result<()> {
     let (build, _) = built(Path::new(DEFAULT_APP))?;
     external::harness(&build.tree, verb, arguments)

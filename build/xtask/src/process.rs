@@ -12,14 +12,14 @@ pub fn find_in_path(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Runs a program and collects what it says. An error only if it could not be started.
+/// Runs a program and collects its output. An error only if it could not be started.
 pub fn capture(command: &mut Command) -> Result<Output> {
     command
         .output()
         .with_context(|| format!("cannot run {}", command.get_program().to_string_lossy()))
 }
 
-/// Runs a program that says itself what goes wrong.
+/// Runs a program that prints its own errors.
 pub fn run(command: &mut Command, what: &str) -> Result<()> {
     let status = command
         .status()

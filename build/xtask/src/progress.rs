@@ -1,4 +1,4 @@
-//! One line that says what is going on, on a terminal; nothing otherwise.
+//! A progress line, if the standard error is a terminal
 
 use std::io::{IsTerminal, Write, stderr};
 
@@ -19,7 +19,7 @@ impl Progress {
         }
     }
 
-    /// Begins the next step: `building crashlog 3/8`.
+    /// Shows the next step: `building crashlog 3/8`.
     pub fn step(&mut self, what: &str) {
         self.done += 1;
         if self.terminal {
@@ -28,7 +28,7 @@ impl Progress {
         }
     }
 
-    /// Makes way for other output.
+    /// Erases the line before other output.
     pub fn clear(&self) {
         if self.terminal {
             eprint!("\r\x1b[K");

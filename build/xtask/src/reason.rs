@@ -1,9 +1,10 @@
-//! What Cargo said about a mistake in the configuration, in one line.
+//! Cargo's output about a mistake in the configuration, as one line
 //!
-//! A mistake that only a build script or the linker can see comes wrapped in many lines about how they were called.
-//! Errors of the compiler are not touched: whoever wrote the code wants to see all of it.
+//! A build script or the linker finds some mistakes, and Cargo surrounds their message with many
+//! lines about how they were called. Errors of the compiler are left as they are, because all of
+//! their lines are about the code.
 
-/// The reason, if it is not one of the compiler's.
+/// The reason of a failure, if the compiler did not print it.
 pub fn reason(said: &str) -> Option<String> {
     reported(said)
         .or_else(|| ended(said))
@@ -20,8 +21,8 @@ fn reported(said: &str) -> Option<String> {
     joined(reasons, "; ")
 }
 
-/// A build script that ends with an error, or a program that Cargo asks something: what is in its standard error, without
-/// where in the program that was.
+/// A build script, or a program that Cargo runs, ended with an error: its standard error, without
+/// places in its source.
 fn ended(said: &str) -> Option<String> {
     let (_, inside) = said.split_once("  --- stderr\n")?;
     let lines = inside
@@ -53,7 +54,7 @@ fn ended(said: &str) -> Option<String> {
     joined(lines, ": ")
 }
 
-/// The linker: what does not fit.
+/// The linker: a region is too small.
 fn overflow(said: &str) -> Option<String> {
     let parts = said.lines().filter_map(|line| {
         let (_, rest) = line.split_once("will not fit in region '")?;
@@ -67,9 +68,9 @@ fn overflow(said: &str) -> Option<String> {
     ))
 }
 
-/// Cargo itself, which got as far as reading its own arguments.
+/// Cargo itself: its arguments or a manifest are wrong.
 fn refused(said: &str) -> Option<String> {
-    // An error with a place is the compiler's.
+    // The compiler's errors have a place.
     if said.contains("\n  --> ") || said.contains("could not compile") {
         return None;
     }

@@ -1,19 +1,19 @@
-//! Binds task slots: writes the index of the task that a slot stands for into the finished image.
+//! Binds task slots: writes the indices of tasks into the linked program
 //!
-//! `.task_slot_table` holds, back to back, `{ address of the slot: u32, length of its name: u32, name }`; a slot is a
-//! `u16`, little-endian like everything.
+//! `.task_slot_table` is a sequence of `{ address of the slot: u32, length of its name: u32, name
+//! }` without padding. A slot is a `u16`. All numbers are little-endian.
 
 use crate::config::suggest::hint;
 use crate::config::{Config, Problem, Task};
-use crate::elf::Elf;
 use anyhow::{Context, Result};
+use build_elf::Elf;
 
 /// One entry of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// Address of the index.
+    /// Address of the slot.
     pub address: u32,
-    /// The name that the program has for the task.
+    /// Name of the slot, which `task-slots` binds to a task.
     pub name: String,
 }
 
@@ -39,7 +39,7 @@ fn parse_one(table: &[u8]) -> Option<(Slot, &[u8])> {
     Some((slot, rest))
 }
 
-/// Binds every slot of `elf` as `task` is configured.
+/// Binds every slot of `elf` as in `task-slots` of `task`.
 pub fn bind(config: &Config, name: &str, task: &Task, elf: &mut Elf) -> Result<()> {
     for slot in parse(elf.section(".task_slot_table")?)? {
         let Some(target) = task.task_slots.get(&slot.name) else {

@@ -1,9 +1,9 @@
-//! What an output was made from, so that it is not made again from the same.
+//! Stamps: what an output was made from, to skip making it again from the same
 //!
-//! Cargo is asked only when something changed: even a fresh Cargo call takes part of a second, and two tasks that run
-//! the same crate with different configurations would replace each other's output on every build. A stamp beside the
-//! output holds a key (arguments, environment, compiler) and the size and modification time of every source file,
-//! as listed by Cargo's dependency file.
+//! Cargo runs only if something has changed. A call of Cargo takes part of a second even if all is
+//! fresh, and two tasks of the same crate with different configurations would replace each other's
+//! output in each build. The stamp beside an output has a key (arguments, environment, compiler),
+//! and size and modification time of every source file in Cargo's dependency file.
 
 use crate::hash::Fnv64;
 use std::collections::BTreeSet;
@@ -11,23 +11,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-/// Whether `output` exists and was made with this `key` from files that are still the same.
+/// Whether `output` exists and was made with this `key` from files that have not changed since.
 pub fn is_fresh(output: &Path, key: &str) -> bool {
     let Ok(stamp) = fs::read_to_string(path_of(output)) else {
         return false;
     };
     let mut lines = stamp.lines();
     output.is_file()
-        && lines.next() == Some(digest(key).as_str())
+        && lines.next() == Some(digest(output, key).as_str())
         && lines.all(|line| {
             line.split_once('\t')
                 .is_some_and(|(state, path)| state == state_of(Path::new(path)))
         })
 }
 
-/// Notes that `output` was made with `key` from `sources`.
+/// Writes the stamp of `output`, which was made with `key` from `sources`.
 pub fn write(output: &Path, key: &str, sources: &BTreeSet<PathBuf>) -> std::io::Result<()> {
-    let mut text = digest(key);
+    let mut text = digest(output, key);
     text.push('\n');
     for source in sources {
         text.push_str(&format!("{}\t{}\n", state_of(source), source.display()));
@@ -35,7 +35,8 @@ pub fn write(output: &Path, key: &str, sources: &BTreeSet<PathBuf>) -> std::io::
     fs::write(path_of(output), text)
 }
 
-/// The files named in a dependency file of Cargo's, and the manifests that govern them, up to `root`.
+/// The files named in a dependency file of Cargo's, and the manifests that govern them, up to
+/// `root`.
 pub fn sources(dep_info: &Path, root: &Path) -> BTreeSet<PathBuf> {
     let text = fs::read_to_string(dep_info).unwrap_or_default();
     let mut sources: BTreeSet<PathBuf> = parse(&text)
@@ -73,7 +74,7 @@ fn parse(text: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Size and modification time; "absent" for a file that is not there.
+/// Size and modification time of a file; "absent" if it does not exist.
 fn state_of(path: &Path) -> String {
     let Ok(meta) = fs::metadata(path) else {
         return "absent".into();
@@ -85,8 +86,10 @@ fn state_of(path: &Path) -> String {
     format!("{} {}", meta.len(), time.map_or(0, |time| time.as_nanos()))
 }
 
-fn digest(key: &str) -> String {
-    format!("{:016x}", Fnv64::of(key.as_bytes()))
+/// A digest of the key and of the output's place: in a copy of the tree, the paths in a stamp lead to the original.
+fn digest(output: &Path, key: &str) -> String {
+    let place = format!("{}\n{key}", output.display());
+    format!("{:016x}", Fnv64::of(place.as_bytes()))
 }
 
 fn path_of(output: &Path) -> PathBuf {
@@ -115,6 +118,20 @@ mod tests {
         assert!(is_fresh(&output, "key"));
         fs::remove_file(&output).expect("removed");
         assert!(!is_fresh(&output, "key"));
+    }
+
+    #[test]
+    fn a_copied_tree_is_built_anew() {
+        let [original, copy] = [(); 2].map(|()| tempfile::tempdir().expect("directory"));
+        let source = original.path().join("in.rs");
+        fs::write(&source, "source").expect("file");
+        let output = original.path().join("out");
+        fs::write(&output, "output").expect("file");
+        write(&output, "key", &BTreeSet::from([source])).expect("stamp");
+        for name in ["out", "out.stamp"] {
+            fs::copy(original.path().join(name), copy.path().join(name)).expect("copy");
+        }
+        assert!(!is_fresh(&copy.path().join("out"), "key"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A small application to test with, in a temporary tree.
+//! A small application in a temporary tree, for tests
 
 use crate::config::Config;
 use anyhow::Result;
@@ -86,7 +86,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// An application that is in order.
+    /// An application without mistakes.
     pub fn good() -> Self {
         Self {
             app: APP.into(),
@@ -102,7 +102,7 @@ impl Files {
         Config::load(dir.path(), &dir.path().join("app.toml"))
     }
 
-    /// The line that reading it fails with, without the name of the temporary directory.
+    /// The error of reading it, without the name of the temporary directory.
     pub fn error(&self) -> String {
         let dir = self.write().expect("temporary files");
         match Config::load(dir.path(), &dir.path().join("app.toml")) {

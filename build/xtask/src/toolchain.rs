@@ -1,8 +1,9 @@
-//! The compiler and the linker for the firmware.
+//! The compiler and the linker for the firmware
 //!
-//! The toolchain that runs xtask need not be able to build for the target. Two kinds can: one that has the target's
-//! `core` installed (`rustup target add`), and one that has the library's source, of which Cargo then builds `core`
-//! itself (component `rust-src`, Debian's `rust-web-src`). [`Toolchain::find`] takes the first that will do.
+//! The toolchain that runs xtask may be unable to build for the target. Two kinds can: one with the
+//! target's `core` installed (`rustup target add`), and one with the source of the library, from
+//! which Cargo builds `core` (component `rust-src`, Debian's `rust-web-src`). [`Toolchain::find`]
+//! returns the first that can.
 
 use crate::process::find_in_path;
 use anyhow::{Context, Result, bail};
@@ -11,7 +12,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where the system's own compiler is, which distributions keep apart from rustup's.
+/// The compiler that a distribution installs, beside that of rustup.
 const SYSTEM_RUSTC: &str = "/usr/bin/rustc";
 
 /// Versions of LLD that Debian and its descendants install under a name of their own.
@@ -21,7 +22,7 @@ const LLD_VERSIONS: std::ops::RangeInclusive<u32> = 14..=22;
 #[derive(Clone, Debug)]
 pub struct Toolchain {
     sysroot: PathBuf,
-    /// What `rustc -vV` says: part of what outputs depend on.
+    /// Output of `rustc -vV`; outputs depend on it.
     version: String,
     /// Program and leading arguments of an LLD that links ELF.
     lld: Vec<OsString>,
@@ -68,20 +69,21 @@ impl Toolchain {
         )
     }
 
-    /// What outputs depend on beside their sources.
+    /// The version of the compiler, as text. Outputs depend on it.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// Directories of the library's source, as they appear in debug information: Debian's is a link, and both ends
-    /// of it do.
+    /// Directories of the library's source, as they appear in debug information. Debian's is a
+    /// link, and both its name and its target appear.
     pub fn library_sources(&self) -> Vec<PathBuf> {
         let path = self.sysroot.join("lib/rustlib/src/rust");
         let real = path.canonicalize().unwrap_or_else(|_| path.clone());
         vec![path, real]
     }
 
-    /// A command that runs this toolchain's `program`: `cargo`, or a Cargo subcommand such as `cargo-clippy`.
+    /// A command that runs this toolchain's `program`: `cargo`, or a Cargo subcommand such as
+    /// `cargo-clippy`.
     pub fn command(&self, program: &str) -> Command {
         let bin = self.sysroot.join("bin");
         let mut command = Command::new(bin.join(program));
@@ -90,7 +92,8 @@ impl Toolchain {
             .env("RUSTC", bin.join("rustc"))
             .env("RUSTDOC", bin.join("rustdoc"))
             .env("RUSTC_BOOTSTRAP", "1");
-        // Set by the rustup and the Cargo that run xtask; they would leak into the build scripts and their freshness.
+        // Set by the rustup and the Cargo that run xtask. Build scripts would see them, and be run
+        // again if they change.
         for name in [
             "RUSTUP_TOOLCHAIN",
             "RUSTFLAGS",
@@ -112,7 +115,7 @@ impl Toolchain {
         if let Some(dir) = &self.linker_dir {
             let rest = env::var_os("PATH").unwrap_or_default();
             let dirs = std::iter::once(dir.clone()).chain(env::split_paths(&rest));
-            // The scratch directory is ours and has no colon unless the checkout's path has; then PATH stays as it is.
+            // Fails only if the path of the checkout has a colon. PATH is left as it is then.
             if let Ok(path) = env::join_paths(dirs) {
                 command.env("PATH", path);
             }
@@ -190,7 +193,7 @@ fn link_rust_lld(lld: &Path, scratch: &Path) -> Result<PathBuf> {
         return Ok(dir);
     }
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    // Another xtask may be doing the same; what counts is that the link is there afterwards.
+    // Another xtask may do the same at this time, so only a missing link is an error.
     let _ = std::fs::remove_file(&link);
     let made = std::os::unix::fs::symlink(lld, &link);
     if !link.exists() {

@@ -1,4 +1,4 @@
-//! Where things are: the checkout, the target directory, and what is in them.
+//! Directories: the checkout, the target directory, and what is in them
 
 use anyhow::{Context, Result, bail};
 use std::env;
@@ -10,7 +10,7 @@ use std::process::Command;
 pub struct Tree {
     /// Top of the workspace.
     pub root: PathBuf,
-    /// Everything that is made.
+    /// Directory of all outputs.
     pub target: PathBuf,
 }
 
@@ -36,7 +36,8 @@ impl Tree {
         Ok(Self { root, target })
     }
 
-    /// Cargo's target directory for firmware, which all tasks share so that what they depend on is compiled once.
+    /// Cargo's target directory for firmware. All tasks share it, so that their dependencies are
+    /// compiled once.
     pub fn firmware(&self) -> PathBuf {
         self.target.join("firmware")
     }
@@ -64,7 +65,7 @@ impl Tree {
         self.target.join(app).join("dist")
     }
 
-    /// A linker script of ours.
+    /// A linker script of this tree.
     pub fn script(&self, name: &str) -> PathBuf {
         self.root.join("build").join(name)
     }

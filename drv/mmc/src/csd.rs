@@ -1,31 +1,32 @@
 //! The card-specific data register (SD 5.3, eMMC 7.3).
 
-use crate::location::Kind;
+use crate::location::CardKind;
 
-/// What a driver needs of it.
+/// The fields of the register that a driver needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Csd {
-    /// Capacity, blocks of 512 bytes. Of no meaning for an eMMC with sector addressing: that says it in EXT_CSD.
+    /// Capacity, blocks of 512 bytes. Not valid for an eMMC with sector addressing, whose capacity is
+    /// in EXT_CSD.
     pub blocks: u32,
     /// Supported command classes (CCC).
     pub classes: u16,
     /// The card has an EXT_CSD register (eMMC, SPEC_VERS 4 and later).
     pub has_ext_csd: bool,
-    /// The whole card is write-protected, for now or forever.
+    /// The whole card is write-protected, temporarily or permanently.
     pub read_only: bool,
 }
 
 impl Csd {
-    /// Reads the register from the four words of a long response (bits 127:8 of the register in bits 119:0). `None` if
-    /// its structure is not a known one, or the capacity is impossible.
+    /// Parses the register from the four words of a long response (bits 127:8 of the register in bits
+    /// 119:0). `None` if its structure is unknown, or the capacity out of range.
     #[must_use]
-    pub fn parse(response: [u32; 4], kind: Kind) -> Option<Self> {
+    pub fn parse(response: [u32; 4], kind: CardKind) -> Option<Self> {
         let field = |low, width| field(response, low, width);
         let structure = field(126, 2);
-        let blocks = if kind == Kind::Sd && structure == 1 {
+        let blocks = if kind == CardKind::Sd && structure == 1 {
             // (C_SIZE + 1) * 512 KiB
             field(48, 22).checked_add(1)?.checked_mul(1024)?
-        } else if kind == Kind::Sd && structure != 0 {
+        } else if kind == CardKind::Sd && structure != 0 {
             return None;
         } else {
             // (C_SIZE + 1) * 2^(C_SIZE_MULT + 2) * 2^READ_BL_LEN bytes
@@ -42,7 +43,7 @@ impl Csd {
         Some(Self {
             blocks,
             classes: field(84, 12) as u16,
-            has_ext_csd: kind == Kind::Emmc && field(122, 4) >= 4,
+            has_ext_csd: kind == CardKind::Emmc && field(122, 4) >= 4,
             read_only: field(12, 2) != 0,
         })
     }
@@ -50,7 +51,7 @@ impl Csd {
 
 /// Bits `low .. low + width` of the register, `width` at most 22.
 fn field(response: [u32; 4], low: u32, width: u32) -> u32 {
-    // The response leaves out the CRC, the register's lowest byte.
+    // The response has no CRC, which is the lowest byte of the register.
     let low = low.wrapping_sub(8);
     let index = (low / 32) as usize;
     let word = |index: usize| u64::from(response.get(index).copied().unwrap_or(0));
@@ -62,7 +63,7 @@ fn field(response: [u32; 4], low: u32, width: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::{Csd, field};
-    use crate::location::Kind;
+    use crate::location::CardKind;
 
     /// Puts `value` at bit `low` of the register.
     fn put(response: &mut [u32; 4], low: u32, value: u128) {
@@ -90,7 +91,7 @@ mod tests {
         put(&mut response, 80, 10);
         put(&mut response, 62, 4095);
         put(&mut response, 47, 7);
-        let csd = Csd::parse(response, Kind::Emmc).expect("a good CSD");
+        let csd = Csd::parse(response, CardKind::Emmc).expect("a good CSD");
         assert_eq!(u64::from(csd.blocks) * 512, 2 << 30);
         assert_eq!(
             (csd.classes, csd.has_ext_csd, csd.read_only),
@@ -98,7 +99,7 @@ mod tests {
         );
         put(&mut response, 12, 1);
         assert!(
-            Csd::parse(response, Kind::Sd)
+            Csd::parse(response, CardKind::Sd)
                 .expect("a good CSD")
                 .read_only
         );
@@ -111,7 +112,7 @@ mod tests {
         put(&mut response, 80, 9);
         put(&mut response, 48, 0x3F_FFFF);
         assert_eq!(
-            Csd::parse(response, Kind::Sd).map(|csd| csd.blocks),
+            Csd::parse(response, CardKind::Sd).map(|csd| csd.blocks),
             None,
             "2 TiB is too many"
         );
@@ -119,14 +120,14 @@ mod tests {
         put(&mut response, 126, 1);
         put(&mut response, 48, 15_159);
         assert_eq!(
-            Csd::parse(response, Kind::Sd).map(|csd| csd.blocks),
+            Csd::parse(response, CardKind::Sd).map(|csd| csd.blocks),
             Some(15_160 * 1024)
         );
     }
 
     #[test]
-    fn nonsense_is_refused() {
-        assert_eq!(Csd::parse([0; 4], Kind::Emmc), None);
-        assert_eq!(Csd::parse([u32::MAX; 4], Kind::Sd), None);
+    fn an_invalid_register_is_refused() {
+        assert_eq!(Csd::parse([0; 4], CardKind::Emmc), None);
+        assert_eq!(Csd::parse([u32::MAX; 4], CardKind::Sd), None);
     }
 }

@@ -1,29 +1,29 @@
-//! What can go wrong with a card, by step.
+//! Errors of a card, and their numbers.
 
-use crate::state::Fault;
+use crate::state::StatusError;
 use drv_sdhci::ErrorKind;
 
 /// Why an operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The controller, or the line to the card.
+    /// The controller, or the bus to the card, failed.
     Host(drv_sdhci::Error),
     /// The card reported an error in its status.
     Card {
-        /// What it reported.
-        fault: Fault,
-        /// In its answer to, or after, this command.
+        /// The error bit.
+        error: StatusError,
+        /// The command whose response, or whose execution, the bit belongs to.
         command: u8,
     },
     /// Neither an eMMC nor an SD card answers.
     NoCard,
     /// The card does not run on the voltage there is.
     Voltage,
-    /// The card did not finish its power-up within a second.
+    /// The card did not finish its power-up within one second.
     PowerUp,
-    /// The CSD register makes no sense.
+    /// The CSD register is invalid.
     Csd,
-    /// The EXT_CSD register makes no sense, or reads differently over a wider or faster bus.
+    /// The EXT_CSD register is invalid, or reads differently over a wider or faster bus.
     ExtCsd,
     /// The card stayed busy, or did not return to transfer state.
     Busy,
@@ -33,27 +33,29 @@ pub enum Error {
     OutOfBounds,
     /// The card has not been identified.
     NotReady,
-    /// The time of the phase is over.
+    /// The deadline of the phase has passed.
     Deadline,
-    /// The slot has another card in it than before; nothing was sent to it but identification.
+    /// The card in the slot is not the one that was there before. It was identified, and not written.
     OtherCard,
-    /// The card had to be identified again while its cache held data that were not flushed: they may be gone.
+    /// The card had to be identified again while its cache held data that were not flushed. The data
+    /// may be lost.
     CacheLost,
 }
 
 impl Error {
-    /// The error as one number, for crash records: kind in bits 23:16, detail in 15:8, command in 7:0. It is never 0.
+    /// The error as one number, as it is stored with a crash: kind in bits 23:16, detail in bits 15:8,
+    /// command in bits 7:0. It is never 0.
     ///
     /// | kind | detail |
     /// |---|---|
     /// | 1 | host error ([`ErrorKind`]) |
-    /// | 2 | card fault, bit number of the card status ([`Fault`]) |
+    /// | 2 | error bit of the card status, its number ([`StatusError`]) |
     /// | 3 .. 14 | the other variants in their order, no detail |
     #[must_use]
     pub const fn code(self) -> u32 {
         let (kind, detail, command) = match self {
             Self::Host(error) => (1, error.kind as u32, error.command),
-            Self::Card { fault, command } => (2, fault as u32, command),
+            Self::Card { error, command } => (2, error as u32, command),
             Self::NoCard => (3, 0, 0),
             Self::Voltage => (4, 0, 0),
             Self::PowerUp => (5, 0, 0),
@@ -70,7 +72,7 @@ impl Error {
         kind << 16 | detail << 8 | command as u32
     }
 
-    /// The error that a number stands for; `None` for a number that [`Error::code`] never gives.
+    /// The inverse of [`Error::code`]; `None` for a number that it never returns.
     #[must_use]
     pub fn from_code(code: u32) -> Option<Self> {
         let [command, detail, kind, rest] = code.to_le_bytes();
@@ -82,10 +84,10 @@ impl Error {
                 Self::Host(drv_sdhci::Error { kind, command })
             }
             2 => {
-                let fault = Fault::ALL
+                let error = StatusError::ALL
                     .into_iter()
-                    .find(|fault| *fault as u8 == detail)?;
-                Self::Card { fault, command }
+                    .find(|error| *error as u8 == detail)?;
+                Self::Card { error, command }
             }
             3 => Self::NoCard,
             4 => Self::Voltage,
@@ -104,18 +106,18 @@ impl Error {
         (rest == 0 && error.code() == code).then_some(error)
     }
 
-    /// Whether trying again could help. A card that refuses an address, or has gone, will do so again.
+    /// Whether another attempt may succeed. It cannot if the card refuses an address, or is gone.
     pub(crate) const fn is_transient(self) -> bool {
         match self {
             Self::Host(error) => !matches!(error.kind, ErrorKind::CardGone | ErrorKind::BadRequest),
-            Self::Card { fault, .. } => {
+            Self::Card { error, .. } => {
                 matches!(
-                    fault,
-                    // Recovery sets the block length.
-                    Fault::BlockLength
-                        | Fault::EccFailed
-                        | Fault::ControllerFailed
-                        | Fault::General
+                    error,
+                    // Recovery sets the block length, so another attempt may succeed.
+                    StatusError::BlockLength
+                        | StatusError::EccFailed
+                        | StatusError::ControllerFailed
+                        | StatusError::General
                 )
             }
             Self::Busy | Self::Lost => true,
@@ -133,7 +135,7 @@ impl From<drv_sdhci::Error> for Error {
 #[cfg(test)]
 mod tests {
     use super::Error;
-    use crate::state::Fault;
+    use crate::state::StatusError;
     use drv_sdhci::ErrorKind;
 
     #[test]
@@ -156,9 +158,9 @@ mod tests {
             let host = |kind| Error::Host(drv_sdhci::Error { kind, command });
             all.extend(ErrorKind::ALL.into_iter().map(host));
             all.extend(
-                Fault::ALL
+                StatusError::ALL
                     .into_iter()
-                    .map(|fault| Error::Card { fault, command }),
+                    .map(|error| Error::Card { error, command }),
             );
         }
         let mut codes: Vec<u32> = all.iter().map(|error| error.code()).collect();

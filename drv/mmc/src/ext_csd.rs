@@ -1,30 +1,30 @@
-//! The extended card-specific data register of eMMC (7.4): 512 bytes, read as a block.
+//! The extended card-specific data register of eMMC (eMMC 7.4): 512 bytes, read as a block.
 
 use crate::proto::ext_csd;
 use block_device::Block;
 
-/// What a driver needs of it: properties that do not change while the card is in use.
+/// The fields of the register that a driver needs: properties that do not change while the card is in
+/// use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtCsd {
     /// Revision of the register.
     pub revision: u8,
     /// Capacity, blocks of 512 bytes, of cards with sector addressing.
     pub sectors: u32,
-    /// Timings that the card can do: bit 0 is 26 MHz, bit 1 is 52 MHz.
+    /// Timings that the card supports: bit 0 is 26 MHz, bit 1 is 52 MHz.
     pub timings: u8,
-    /// Reliable write of a single block.
+    /// The card has reliable write of a single block.
     pub reliable_write: bool,
     /// Size of the volatile cache, KiB; 0 is no cache.
     pub cache_kib: u32,
-    /// High-priority interrupt: bit 0 says that it is there, bit 1 that it goes by CMD12.
+    /// High-priority interrupt: bit 0 is set if the card has it, bit 1 if it is sent by CMD12.
     pub hpi: u8,
     /// The card has a sleep state (CMD5).
     pub sleep: bool,
 }
 
 impl ExtCsd {
-    /// Reads the register. `None` if it cannot be one: no revision is as large as the bytes of a bus that reads all
-    /// ones.
+    /// Parses the register. `None` if its revision is impossible, as when a bus reads all ones.
     #[must_use]
     pub fn parse(block: &Block) -> Option<Self> {
         let parsed = Self {
@@ -39,7 +39,7 @@ impl ExtCsd {
         (parsed.revision <= 0x3F).then_some(parsed)
     }
 
-    /// Whether the card can be told that its power is about to be cut: eMMC 4.5 and later.
+    /// Whether the card takes a notification before its power is cut: eMMC 4.5 and later.
     pub(crate) const fn has_power_off_notification(&self) -> bool {
         self.revision >= 6
     }
@@ -50,13 +50,13 @@ impl ExtCsd {
     }
 }
 
-/// Inlined: what is left is a load and a mask for each.
+/// Inlined: with a constant index it is one load and a mask.
 #[inline(always)]
 fn byte(block: &Block, index: usize) -> u8 {
     (block.word(index / 4) >> (index % 4 * 8)) as u8
 }
 
-/// A number of four bytes that need not be aligned.
+/// A number of four bytes at any index, aligned or not.
 #[inline(always)]
 fn word(block: &Block, index: usize) -> u32 {
     let byte = |offset| byte(block, index.wrapping_add(offset));

@@ -1,4 +1,4 @@
-//! All that is needed to talk to a card that was identified before.
+//! What is needed to use a card that was identified before.
 
 use drv_sdhci::Bus;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -6,7 +6,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// The two families of cards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kind {
+pub enum CardKind {
     /// eMMC device (JESD84).
     Emmc = 1,
     /// SD memory card.
@@ -15,9 +15,9 @@ pub enum Kind {
 
 /// What identification found out about a card, as plain data.
 ///
-/// It is kept in retained memory, with a check, so that the emergency path can go on with a card that normal operation
-/// identified. If it is of another card than the one in the slot, that card does not answer to the address and has to
-/// be identified; what is in the slot is told by what is found on it. All zeros is the location of no card.
+/// It is kept in retained memory, with a check, so that the emergency path can use a card that the
+/// normal path identified. If it belongs to another card than the one in the slot, the card in the
+/// slot does not answer to the address and has to be identified. All zeros is the location of no card.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -31,7 +31,7 @@ pub struct CardLocation {
     pub rca: u16,
     /// See [`flag`].
     pub flags: u16,
-    /// [`Kind`] as a number; 0 is no card.
+    /// [`CardKind`] as a number; 0 is no card.
     pub kind: u8,
     /// Data lines in use: 1, 4 or 8.
     pub lines: u8,
@@ -41,7 +41,7 @@ pub struct CardLocation {
 
 /// Bits of [`CardLocation::flags`].
 pub mod flag {
-    /// Addresses are block numbers, not byte numbers.
+    /// Addresses are block numbers, not byte offsets.
     pub const SECTOR_ADDRESSING: u16 = 1 << 0;
     /// The bus runs with high-speed timing.
     pub const HIGH_SPEED: u16 = 1 << 1;
@@ -49,32 +49,33 @@ pub mod flag {
     pub const SET_BLOCK_COUNT: u16 = 1 << 2;
     /// The card has reliable write.
     pub const RELIABLE_WRITE: u16 = 1 << 3;
-    /// The card's volatile cache is on: what is written is durable only after a flush.
+    /// The card's volatile cache is on: data are durable only after a flush.
     pub const CACHE: u16 = 1 << 4;
     /// High-priority interrupt is enabled.
     pub const HPI: u16 = 1 << 5;
-    /// High-priority interrupt goes by CMD12, otherwise by CMD13.
+    /// High-priority interrupt is sent by CMD12; without this bit, by CMD13.
     pub const HPI_BY_CMD12: u16 = 1 << 6;
     /// The card is write-protected as a whole (CSD).
     pub const READ_ONLY: u16 = 1 << 7;
-    /// The card may be asleep: it has that state, and the platform says that it wakes again.
+    /// The card may be asleep: it has a sleep state, and the platform says that it wakes.
     pub const SLEEP: u16 = 1 << 8;
-    /// The card wants to be told before its power is cut.
+    /// The card was promised a notification before its power is cut.
     pub const POWER_OFF_NOTIFICATION: u16 = 1 << 9;
 }
 
 impl CardLocation {
     /// The family, or `None` if there is no card.
     #[must_use]
-    pub const fn kind(&self) -> Option<Kind> {
+    pub const fn kind(&self) -> Option<CardKind> {
         match self.kind {
-            1 => Some(Kind::Emmc),
-            2 => Some(Kind::Sd),
+            1 => Some(CardKind::Emmc),
+            2 => Some(CardKind::Sd),
             _ => None,
         }
     }
 
-    /// Whether both are of one card: its identification tells, its address does not, as an SD card chooses that itself.
+    /// Whether both are of the same card, by its identification register. The address is not compared:
+    /// an SD card chooses a new one in each identification.
     #[must_use]
     pub fn is_of_same_card(&self, other: &Self) -> bool {
         self.kind == other.kind && self.cid == other.cid
@@ -94,16 +95,17 @@ impl CardLocation {
         }
     }
 
-    /// How the bus to the card is run (SD 6.4.1.1 and 4.3.10, eMMC 10.5): the highest clock of the timing in use.
+    /// The bus to the card, with the highest clock of the timing in use (SD 6.4.1.1 and 4.3.10,
+    /// eMMC 10.5).
     #[must_use]
     pub const fn bus(&self) -> Bus {
         let high_speed = self.has(flag::HIGH_SPEED);
         let clock_hz = match (self.kind(), high_speed) {
             (None, _) => return Bus::IDENTIFICATION,
-            (Some(Kind::Emmc), false) => 26_000_000,
-            (Some(Kind::Emmc), true) => 52_000_000,
-            (Some(Kind::Sd), false) => 25_000_000,
-            (Some(Kind::Sd), true) => 50_000_000,
+            (Some(CardKind::Emmc), false) => 26_000_000,
+            (Some(CardKind::Emmc), true) => 52_000_000,
+            (Some(CardKind::Sd), false) => 25_000_000,
+            (Some(CardKind::Sd), true) => 50_000_000,
         };
         Bus {
             clock_hz,
@@ -112,8 +114,8 @@ impl CardLocation {
         }
     }
 
-    /// The argument of a data command for block `block`; `None` if there is no such block, or more than `count` from
-    /// there on are asked for than the card has.
+    /// The argument of a data command for `count` blocks from block `block` on; `None` if the card does
+    /// not have all of them, or the argument cannot express the address.
     #[must_use]
     pub fn address(&self, block: u64, count: usize) -> Option<u32> {
         let end = block.checked_add(u64::try_from(count).ok()?)?;
@@ -134,7 +136,7 @@ mod tests {
     use super::{CardLocation, flag};
 
     #[test]
-    fn a_card_is_told_by_its_identification_alone() {
+    fn two_locations_are_of_one_card_if_its_identification_is_the_same() {
         let card = CardLocation {
             cid: [1, 2, 3, 4],
             rca: 0x1234,
@@ -170,7 +172,7 @@ mod tests {
         assert_eq!(
             card.address(0x80_0000, 1),
             None,
-            "no byte address reaches that far"
+            "beyond the highest byte address"
         );
         card.flags = flag::SECTOR_ADDRESSING;
         assert_eq!(card.address(0x80_0000, 1), Some(0x80_0000));

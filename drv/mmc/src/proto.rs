@@ -18,9 +18,9 @@ pub mod status {
     pub const CARD_IS_LOCKED: u32 = 1 << 25;
     /// The command before this one had a wrong CRC.
     pub const COM_CRC_ERROR: u32 = 1 << 23;
-    /// The command before this one was not legal in the card's state.
+    /// The command before this one was illegal in the card's state.
     pub const ILLEGAL_COMMAND: u32 = 1 << 22;
-    /// The card could not correct the data it holds.
+    /// The card could not correct errors in its stored data.
     pub const CARD_ECC_FAILED: u32 = 1 << 21;
     /// The card's own controller failed.
     pub const CC_ERROR: u32 = 1 << 20;
@@ -28,15 +28,15 @@ pub mod status {
     pub const ERROR: u32 = 1 << 19;
     /// Shift of CURRENT_STATE.
     pub const CURRENT_STATE_SHIFT: u32 = 9;
-    /// The card takes data.
+    /// The card is ready to receive data.
     pub const READY_FOR_DATA: u32 = 1 << 8;
-    /// The SWITCH command before did not change what it should (eMMC).
+    /// The SWITCH command before this one failed (eMMC).
     pub const SWITCH_ERROR: u32 = 1 << 7;
-    /// The card takes the next command as an application command.
+    /// The card expects an application command next.
     pub const APP_CMD: u32 = 1 << 5;
 
-    /// What makes a transfer impossible or its data worthless. COM_CRC_ERROR and ILLEGAL_COMMAND are not in it: they
-    /// tell of an earlier command.
+    /// Errors that make a transfer impossible or its data invalid. COM_CRC_ERROR and ILLEGAL_COMMAND
+    /// are not among them: they belong to an earlier command.
     pub const TRANSFER_ERRORS: u32 = OUT_OF_RANGE
         | ADDRESS_ERROR
         | BLOCK_LEN_ERROR
@@ -46,8 +46,9 @@ pub mod status {
         | CC_ERROR
         | ERROR;
 
-    /// As [`TRANSFER_ERRORS`], for the CMD12 that ends a read: a card reads ahead, and says OUT_OF_RANGE when that
-    /// takes it past its last block although every block that was asked for is inside (SD 4.3.3).
+    /// As [`TRANSFER_ERRORS`], for the CMD12 that ends a read. A card reads ahead, and sets OUT_OF_RANGE
+    /// when that takes it past its last block, although every block of the request is on the card
+    /// (SD 4.3.3).
     pub const READ_STOP_ERRORS: u32 = TRANSFER_ERRORS & !OUT_OF_RANGE;
 }
 
@@ -73,9 +74,9 @@ pub mod ext_csd {
     pub const FLUSH_CACHE: u8 = 32;
     /// Turns the cache on and off.
     pub const CACHE_CTRL: u8 = 33;
-    /// What the card is told about its power; see [`super::power_off`].
+    /// Notification about the card's power; see [`super::power_off`].
     pub const POWER_OFF_NOTIFICATION: u8 = 34;
-    /// Allows high-priority interrupts.
+    /// Enables high-priority interrupt.
     pub const HPI_MGMT: u8 = 161;
     /// Bus width.
     pub const BUS_WIDTH: u8 = 183;
@@ -83,30 +84,31 @@ pub mod ext_csd {
     pub const HS_TIMING: u8 = 185;
     /// Revision of this register.
     pub const EXT_CSD_REV: usize = 192;
-    /// Timings that the card can do.
+    /// Timings that the card supports.
     pub const DEVICE_TYPE: usize = 196;
     /// Number of sectors, 4 bytes.
     pub const SEC_COUNT: usize = 212;
-    /// Longest time of falling asleep and of waking, 100 ns * 2^n; 0 is not defined, above 0x17 reserved.
+    /// Longest time to enter and to leave sleep, 100 ns * 2^n; 0 is undefined, above 0x17 reserved.
     pub const S_A_TIMEOUT: usize = 217;
     /// Blocks in a reliable write.
     pub const REL_WR_SEC_C: usize = 222;
     /// Size of the cache, KiB, 4 bytes.
     pub const CACHE_SIZE: usize = 249;
-    /// High-priority interrupt: supported, and by which command.
+    /// High-priority interrupt: whether it is supported, and by which command.
     pub const HPI_FEATURES: usize = 503;
 }
 
 /// Values of the byte POWER_OFF_NOTIFICATION (eMMC 7.4).
 pub mod power_off {
-    /// The host will say so before it cuts the power.
+    /// The host announces that it will send a notification before it cuts the power.
     pub const POWERED_ON: u8 = 1;
-    /// It is about to, and the card gets ready within the time of any SWITCH.
+    /// The host is about to cut the power; the card gets ready within the time of any SWITCH.
     pub const POWER_OFF_SHORT: u8 = 2;
 }
 
-/// RCA given to an eMMC: one that another card most likely does not have, so that a card that took the place of this one
-/// does not answer to it. 0 is nobody, and 1 the power-on value.
+/// The RCA that the host assigns to an eMMC. It is a hash of the identification register, so that a
+/// card that was exchanged for this one most likely does not answer to it. Not 0, which addresses no
+/// card, and not 1, the value after power-on.
 #[must_use]
 pub const fn emmc_rca(cid: [u32; 4]) -> u16 {
     let [a, b, c, d] = cid;
@@ -115,8 +117,12 @@ pub const fn emmc_rca(cid: [u32; 4]) -> u16 {
     if rca < 2 { rca | 2 } else { rca }
 }
 
-/// CMD23: the write is a reliable one (eMMC 6.6.9).
+/// CMD23: the write is a reliable write (eMMC 6.6.9).
 pub const RELIABLE_WRITE: u32 = 1 << 31;
+
+/// Milliseconds without power after which every card has lost its state (SD 6.4.1.2 demands at least
+/// 1 ms below 0.5 V).
+pub const POWER_OFF_MS: u32 = 5;
 
 const fn command(index: u8, argument: u32, response: Response) -> Command {
     Command {
@@ -184,7 +190,7 @@ pub const fn select_card(rca: u16) -> Command {
     addressed(7, rca, Response::R1)
 }
 
-/// CMD7 to nobody: tran to stby, prg to dis. No card answers it.
+/// CMD7 with RCA 0, which deselects every card: tran to stby, prg to dis. No card answers it.
 #[must_use]
 pub const fn deselect_cards() -> Command {
     command(7, 0, Response::None)
@@ -215,7 +221,7 @@ pub const fn send_csd(rca: u16) -> Command {
     addressed(9, rca, Response::R2)
 }
 
-/// CMD12, STOP_TRANSMISSION, to a card that is not waited for: data to tran, rcv to prg.
+/// CMD12, STOP_TRANSMISSION, without waiting for busy: data to tran, rcv to prg.
 #[must_use]
 pub const fn stop_transmission() -> Command {
     command(12, 0, Response::R1)
@@ -227,7 +233,7 @@ pub const fn send_status(rca: u16) -> Command {
     addressed(13, rca, Response::R1)
 }
 
-/// High-priority interrupt (eMMC 6.6.23), by CMD12 or CMD13: prg to tran as soon as the card can.
+/// High-priority interrupt (eMMC 6.6.23), by CMD12 or CMD13: prg to tran as soon as the card is able.
 #[must_use]
 pub const fn high_priority_interrupt(rca: u16, by_cmd12: bool) -> Command {
     let index = if by_cmd12 { 12 } else { 13 };

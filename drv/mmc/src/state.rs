@@ -1,8 +1,9 @@
-//! What a card says of itself in its status.
+//! The card status: state and error bits.
 
 use crate::proto::status;
 
-/// State of a card (SD 4.10.1, eMMC 6.13). The numbers are those of CURRENT_STATE and are recorded in crash records.
+/// State of a card (SD 4.10.1, eMMC 6.13). The numbers are those of CURRENT_STATE, and are stored with
+/// a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum CardState {
@@ -28,12 +29,12 @@ pub enum CardState {
     BusTest = 9,
     /// slp (eMMC)
     Sleep = 10,
-    /// A number that has no meaning.
+    /// A reserved number.
     Reserved = 15,
 }
 
 impl CardState {
-    /// The state that a status tells of.
+    /// The state in a card status.
     #[must_use]
     pub const fn of(card_status: u32) -> Self {
         match (card_status >> status::CURRENT_STATE_SHIFT) & 0xF {
@@ -53,10 +54,10 @@ impl CardState {
     }
 }
 
-/// An error bit of the card status; the number is the bit's, and is recorded in crash records.
+/// An error bit of the card status. The number is that of the bit, and is stored with a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Fault {
+pub enum StatusError {
     /// OUT_OF_RANGE
     OutOfRange = 31,
     /// ADDRESS_ERROR, ADDRESS_MISALIGN
@@ -77,8 +78,8 @@ pub enum Fault {
     Switch = 7,
 }
 
-impl Fault {
-    /// Every fault, the more telling first.
+impl StatusError {
+    /// Every error, the more specific first.
     pub const ALL: [Self; 9] = [
         Self::OutOfRange,
         Self::Address,
@@ -91,16 +92,16 @@ impl Fault {
         Self::Switch,
     ];
 
-    /// The first fault among the bits of `card_status` that are in `mask`.
+    /// The most specific error among the bits of `card_status` that are in `mask`.
     #[must_use]
     pub fn decode(card_status: u32, mask: u32) -> Option<Self> {
         let bits = card_status & mask;
-        let is_set = |fault: &&Self| bits.wrapping_shr(**fault as u32) & 1 != 0;
+        let is_set = |error: &&Self| bits.wrapping_shr(**error as u32) & 1 != 0;
         Self::ALL.iter().find(is_set).copied()
     }
 }
 
-/// In transfer state and ready for data.
+/// Whether the card is in transfer state and ready for data.
 #[must_use]
 pub const fn is_ready(card_status: u32) -> bool {
     card_status & status::READY_FOR_DATA != 0

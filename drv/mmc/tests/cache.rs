@@ -1,15 +1,15 @@
-//! A card whose volatile cache is on: the emergency flushes it, and says so if what was in it is lost.
+//! A card whose volatile cache is on: the emergency path flushes it, and reports if its data are lost.
 
 mod common;
 
 use block_device::{BlockDevice, PolledDevice};
-use common::{Bench, record_is_there, write_record};
+use common::{Bench, crash_is_there, write_crash};
 use drv_mmc::{Error, flag};
-use drv_sdhci_sim::{Card as SimulatedCard, Fault, Model, Plan};
+use drv_sdhci_sim::{FaultPlan, InjectedFault, Model, SimCard};
 
 #[test]
 fn a_cache_that_is_on_is_flushed() {
-    let card = SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(512);
+    let card = SimCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(512);
     let bench = Bench::new(card);
     let mut normal = bench.card_with_cache(true, true);
     bench
@@ -27,14 +27,14 @@ fn a_cache_that_is_on_is_flushed() {
     assert_eq!(bench.sim.card().volatile_blocks(), 9);
     card.flush().expect("the card is healthy");
     assert_eq!(bench.sim.card().volatile_blocks(), 0);
-    write_record(&mut card, &bench).expect("the card is healthy");
-    assert!(record_is_there(&bench));
+    write_crash(&mut card, &bench).expect("the card is healthy");
+    assert!(crash_is_there(&bench));
 }
 
-/// What normal operation had left in the cache is flushed, also where the emergency itself has nothing to write.
+/// What the normal path has left in the cache is flushed, even if the emergency path writes nothing.
 #[test]
 fn a_cache_that_was_filled_before_is_flushed() {
-    let card = SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(512);
+    let card = SimCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(512);
     let bench = Bench::new(card);
     let mut normal = bench.card_with_cache(true, true);
     bench
@@ -56,10 +56,10 @@ fn a_cache_that_was_filled_before_is_flushed() {
     assert!(bench.holds(400, 9));
 }
 
-/// A card with a cache that had to be identified again may have lost what was not flushed: that must not go unsaid.
+/// A card that had to be identified again may have lost what was in its cache: that has to be reported.
 #[test]
 fn a_cache_that_was_lost_is_not_reported_flushed() {
-    let card = SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(512);
+    let card = SimCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(512);
     let bench = Bench::new(card);
     let mut normal = bench.card_with_cache(true, true);
     bench
@@ -72,7 +72,7 @@ fn a_cache_that_was_lost_is_not_reported_flushed() {
     card.prepare(&location).expect("the card is healthy");
     card.write(400, &bench.data[..9])
         .expect("the card is healthy");
-    bench.sim.fault(Plan::next(25, Fault::Forgets));
+    bench.sim.fault(FaultPlan::next(25, InjectedFault::Forgets));
     let failure = card
         .write(500, &bench.data[..2])
         .expect_err("the cache is lost");

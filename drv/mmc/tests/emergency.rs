@@ -1,14 +1,14 @@
-//! The emergency path: from every state of controller and card.
+//! The emergency path, from every state of controller and card.
 
 mod common;
 
 use block_device::PolledDevice;
-use common::{Bench, MODELS, SETTINGS, host, rescue, write_record};
+use common::{Bench, MODELS, SETTINGS, host, rescue, write_crash};
+use drv_mmc::emergency::{Phase, PhaseFailure};
 use drv_mmc::found::{ControllerState, NO_ANSWER, NOT_ASKED, step};
-use drv_mmc::polled::{Failure, Phase};
-use drv_mmc::{CardLocation, Error, Found, flag};
+use drv_mmc::{CardLocation, EmergencyReport, Error, flag};
 use drv_sdhci::ErrorKind;
-use drv_sdhci_sim::{Card as SimulatedCard, ClockFault, Fault, Model, Plan, State};
+use drv_sdhci_sim::{ClockFault, FaultPlan, InjectedFault, Model, SimCard, SimCardState};
 
 /// REQ: M3 (idle; what was found is recorded)
 #[test]
@@ -20,7 +20,7 @@ fn a_healthy_card_is_taken_over_without_identification() {
             let _ = bench.sim.commands();
             let found = rescue(&bench, &location, dma, "healthy");
             assert_eq!(found.steps, step::PREPARED | step::COMPLETED, "{model:?}");
-            assert_eq!(found.card_state, State::Transfer as u8);
+            assert_eq!(found.card_state, SimCardState::Transfer as u8);
             assert_eq!((found.retries, found.last_error), (0, 0));
             let commands = bench.sim.commands();
             assert!(!commands.iter().any(|(index, _)| *index == 0), "{model:?}");
@@ -35,7 +35,7 @@ fn a_healthy_card_is_taken_over_without_identification() {
 
 /// REQ: M3 (initialisation not begun)
 #[test]
-fn a_card_that_nobody_has_identified_is_identified() {
+fn a_card_that_was_never_identified_is_identified() {
     for (model, blocks) in MODELS {
         let bench = Bench::of(model, blocks);
         let found = rescue(&bench, &CardLocation::default(), true, "cold");
@@ -48,14 +48,14 @@ fn a_card_that_nobody_has_identified_is_identified() {
 
 /// REQ: M2 (from every state of the card)
 #[test]
-fn every_state_of_the_card_is_left_for_transfer_state() {
+fn the_card_is_brought_from_every_state_to_transfer_state() {
     let known = [
-        (State::Standby, step::SELECTED),
-        (State::Transfer, 0),
-        (State::Sending, step::STOPPED),
-        (State::Receiving, step::STOPPED | step::WAITED),
-        (State::Programming, step::WAITED),
-        (State::Disconnected, step::SELECTED),
+        (SimCardState::Standby, step::SELECTED),
+        (SimCardState::Transfer, 0),
+        (SimCardState::Sending, step::STOPPED),
+        (SimCardState::Receiving, step::STOPPED | step::WAITED),
+        (SimCardState::Programming, step::WAITED),
+        (SimCardState::Disconnected, step::SELECTED),
     ];
     for (model, blocks) in MODELS {
         for (state, steps) in known {
@@ -69,7 +69,7 @@ fn every_state_of_the_card_is_left_for_transfer_state() {
             let found = rescue(&bench, &location, true, &what);
             assert_eq!(found.card_state, state as u8, "{what}");
             let ours = step::PREPARED | step::COMPLETED;
-            let expected = if state == State::Disconnected {
+            let expected = if state == SimCardState::Disconnected {
                 steps | step::WAITED
             } else {
                 steps
@@ -81,11 +81,11 @@ fn every_state_of_the_card_is_left_for_transfer_state() {
             );
         }
         for state in [
-            State::Idle,
-            State::Ready,
-            State::Ident,
-            State::Sleep,
-            State::Mute,
+            SimCardState::Idle,
+            SimCardState::Ready,
+            SimCardState::Ident,
+            SimCardState::Sleep,
+            SimCardState::Mute,
         ] {
             let bench = Bench::of(model, blocks);
             let location = bench.identified();
@@ -96,7 +96,7 @@ fn every_state_of_the_card_is_left_for_transfer_state() {
             assert_ne!(found.steps & step::IDENTIFIED, 0, "{what}");
             assert_eq!(found.steps & step::OTHER_CARD, 0, "{what}");
             let cycled = found.steps & step::POWER_CYCLED != 0;
-            assert_eq!(cycled, state == State::Mute, "{what}");
+            assert_eq!(cycled, state == SimCardState::Mute, "{what}");
         }
     }
 }
@@ -108,7 +108,7 @@ fn a_card_that_hangs_until_its_power_is_off_is_power_cycled() {
     let location = bench.identified();
     // The supply is switched by the platform, not by the controller.
     bench.sim.controller().powers_card = false;
-    bench.sim.card().set_state(State::Mute);
+    bench.sim.card().set_state(SimCardState::Mute);
     let found = rescue(&bench, &location, true, "mute");
     assert_ne!(found.steps & step::POWER_CYCLED, 0);
 }
@@ -131,13 +131,17 @@ fn a_wedged_controller_is_reset() {
     assert_ne!(found.steps & step::RESET_AGAIN, 0);
 }
 
-fn prepare_fails(bench: &Bench, location: &CardLocation, limit_ms: u64) -> (Failure, Found) {
+fn prepare_fails(
+    bench: &Bench,
+    location: &CardLocation,
+    limit_ms: u64,
+) -> (PhaseFailure, EmergencyReport) {
     let start = bench.sim.now_us();
     let mut card = bench.emergency(true);
     let failure = card.prepare(location).expect_err("it cannot succeed");
     let took_ms = (bench.sim.now_us() - start) / 1000;
     assert!(took_ms <= limit_ms, "{failure:?} took {took_ms} ms");
-    let found = card.found();
+    let found = card.report();
     let refused = card.write(0, &bench.data[..1]);
     assert_eq!(
         refused.map_err(|failure| failure.error),
@@ -146,16 +150,16 @@ fn prepare_fails(bench: &Bench, location: &CardLocation, limit_ms: u64) -> (Fail
     (failure, found)
 }
 
-/// REQ: K1 (errors of the first phase)
+/// REQ: K1 (error codes of the first phase)
 #[test]
-fn what_prevents_preparing_is_named() {
+fn the_error_of_the_first_phase_names_the_cause() {
     let bench = Bench::emmc();
     let location = bench.identified();
     bench.sim.controller().stuck_resets = u32::MAX;
     let (failure, found) = prepare_fails(&bench, &location, 250);
     assert_eq!(
         failure,
-        Failure {
+        PhaseFailure {
             phase: Phase::Prepare,
             error: host(ErrorKind::ResetStuck, 0)
         }
@@ -188,15 +192,15 @@ fn what_prevents_preparing_is_named() {
 
 /// REQ: M5 (every wait has its own bound), X1
 #[test]
-fn a_slot_that_ignores_commands_costs_bounded_time() {
+fn a_slot_that_ignores_commands_takes_bounded_time() {
     for command in [None, Some(13), Some(0), Some(1), Some(8)] {
         let bench = Bench::emmc();
         let location = bench.identified();
-        let fault = Plan {
+        let fault = FaultPlan {
             command,
             after: 0,
             times: u32::MAX,
-            fault: Fault::Ignored,
+            fault: InjectedFault::Ignored,
         };
         bench.sim.fault(fault);
         bench.fill(1, 12);
@@ -204,7 +208,7 @@ fn a_slot_that_ignores_commands_costs_bounded_time() {
         let mut card = bench.emergency(true);
         let result = card
             .prepare(&location)
-            .and_then(|_| write_record(&mut card, &bench));
+            .and_then(|_| write_crash(&mut card, &bench));
         let took_ms = (bench.sim.now_us() - start) / 1000;
         assert!(
             result.is_ok() || took_ms <= 1_950,
@@ -220,7 +224,7 @@ fn a_slot_that_ignores_commands_costs_bounded_time() {
 
 /// REQ: X1 (a dead time source)
 #[test]
-fn without_a_clock_a_healthy_card_is_used_and_a_hung_one_given_up() {
+fn without_a_clock_a_healthy_card_works_and_a_hung_card_is_given_up() {
     for fault in [ClockFault::Dead, ClockFault::Frozen(77)] {
         let bench = Bench::emmc();
         let location = bench.identified();
@@ -230,14 +234,14 @@ fn without_a_clock_a_healthy_card_is_used_and_a_hung_one_given_up() {
         rescue(&bench, &CardLocation::default(), true, "no clock, cold");
 
         for plan in [
-            Plan {
+            FaultPlan {
                 command: None,
                 after: 0,
                 times: u32::MAX,
-                fault: Fault::Ignored,
+                fault: InjectedFault::Ignored,
             },
-            Plan::always(25, Fault::DataStall(0)),
-            Plan::always(25, Fault::Busy(u64::MAX / 2)),
+            FaultPlan::always(25, InjectedFault::DataStall(0)),
+            FaultPlan::always(25, InjectedFault::Busy(u64::MAX / 2)),
         ] {
             bench.sim.no_faults();
             bench.sim.fault(plan);
@@ -245,7 +249,7 @@ fn without_a_clock_a_healthy_card_is_used_and_a_hung_one_given_up() {
             let mut card = bench.emergency(true);
             let result = card
                 .prepare(&location)
-                .and_then(|_| write_record(&mut card, &bench));
+                .and_then(|_| write_crash(&mut card, &bench));
             assert!(result.is_err(), "{fault:?} {plan:?}");
             let accesses = bench.sim.accesses() - before;
             let bound = 3 * u64::from(SETTINGS.polls_without_time) + 100_000;
@@ -260,32 +264,32 @@ fn without_a_clock_a_healthy_card_is_used_and_a_hung_one_given_up() {
 
 /// REQ: K2 (draining is bounded and its outcome recorded)
 #[test]
-fn a_card_that_never_ends_programming_is_identified_anew() {
+fn a_card_that_never_ends_programming_is_identified_again() {
     let bench = Bench::emmc();
     let location = bench.identified();
-    bench.sim.card().set_state(State::Programming);
+    bench.sim.card().set_state(SimCardState::Programming);
     bench.sim.controller().powers_card = false;
     bench.fill(3, 12);
     let mut card = bench.emergency(true);
-    let found = card.prepare(&location).expect("CMD0 ends everything");
-    assert_eq!(found.card_state, State::Programming as u8);
+    let found = card.prepare(&location).expect("CMD0 aborts programming");
+    assert_eq!(found.card_state, SimCardState::Programming as u8);
     let expected = step::WAITED | step::IDENTIFIED;
     assert_eq!(found.steps & expected, expected);
     assert_eq!(found.last_error, Error::Busy.code());
-    assert!(write_record(&mut card, &bench).is_ok());
+    assert!(write_crash(&mut card, &bench).is_ok());
 }
 
 /// REQ: M2 (HPI where the card has it)
 #[test]
 fn a_high_priority_interrupt_ends_programming() {
     for by_cmd12 in [true, false] {
-        let card = SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024);
+        let card = SimCard::new(Model::EmmcSector, 8 * 1024 * 1024);
         let bench = Bench::new(card.with_interrupt(by_cmd12));
         bench.sim.controller().powers_card = false;
         let location = bench.identified();
         assert!(location.has(flag::HPI));
         assert_eq!(location.has(flag::HPI_BY_CMD12), by_cmd12);
-        bench.sim.card().set_state(State::Programming);
+        bench.sim.card().set_state(SimCardState::Programming);
         let found = rescue(&bench, &location, true, "programming");
         assert_ne!(found.steps & step::INTERRUPTED, 0);
         assert_eq!(found.steps & step::IDENTIFIED, 0);
@@ -297,7 +301,7 @@ fn another_card_in_the_slot_is_noticed() {
     let bench = Bench::emmc();
     let location = bench.identified();
     bench.sim.eject();
-    let other = SimulatedCard::new(Model::SdHighCapacity, 4 * 1024 * 1024).with_serial(99);
+    let other = SimCard::new(Model::SdHighCapacity, 4 * 1024 * 1024).with_serial(99);
     bench.sim.insert(other);
     let found = rescue(&bench, &location, true, "another card");
     assert_ne!(found.steps & step::OTHER_CARD, 0);
@@ -306,9 +310,9 @@ fn another_card_in_the_slot_is_noticed() {
     assert_eq!(card.block_count(), 4 * 1024 * 1024);
 }
 
-/// REQ: M8 (a card that is not ours is noticed, also if normal operation has identified it)
+/// REQ: M8 (a card that is not ours is noticed, also if the normal path has identified it)
 #[test]
-fn another_card_that_normal_operation_has_identified_is_noticed() {
+fn another_card_that_the_normal_path_has_identified_is_noticed() {
     for (model, blocks) in MODELS {
         let bench = Bench::of(model, blocks);
         let location = bench.identified();
@@ -316,11 +320,11 @@ fn another_card_that_normal_operation_has_identified_is_noticed() {
             bench.sim.eject();
             bench
                 .sim
-                .insert(SimulatedCard::new(model, blocks).with_serial(serial));
+                .insert(SimCard::new(model, blocks).with_serial(serial));
             let other = bench.identified();
             if other.rca == location.rca {
-                // SD cards choose for themselves, and these ones always the same.
-                assert_eq!(other.kind, drv_mmc::Kind::Sd as u8);
+                // An SD card chooses its address; the simulated ones always choose the same.
+                assert_eq!(other.kind, drv_mmc::CardKind::Sd as u8);
                 continue;
             }
             let found = bench.emergency(true).prepare(&location);
@@ -332,7 +336,7 @@ fn another_card_that_normal_operation_has_identified_is_noticed() {
 }
 
 #[test]
-fn a_wrong_location_costs_an_identification() {
+fn a_card_with_a_wrong_location_is_identified() {
     let bench = Bench::emmc();
     let mut location = bench.identified();
     location.rca = 77;
@@ -342,7 +346,7 @@ fn a_wrong_location_costs_an_identification() {
         found.steps & (step::IDENTIFIED | step::OTHER_CARD),
         step::IDENTIFIED
     );
-    // Wrong about the bus: data do not arrive, and the card is identified in the end.
+    // A wrong bus width: data do not arrive, and the card is identified in the end.
     let mut location = bench.identified();
     location.lines = 1;
     let found = rescue(&bench, &location, true, "wrong width");

@@ -1,20 +1,20 @@
-//! The emergency path with faults on its own way.
+//! The emergency path, with faults during its own requests.
 
 mod common;
 
 use block_device::{BlockDevice, PolledDevice};
-use common::{Bench, MODELS, host, record_is_there, rescue, write_record};
+use common::{Bench, MODELS, crash_is_there, host, rescue, write_crash};
 use drv_mmc::Error;
+use drv_mmc::emergency::{Phase, PhaseFailure};
 use drv_mmc::found::step;
-use drv_mmc::polled::{Failure, Phase};
 use drv_sdhci::ErrorKind;
-use drv_sdhci_sim::{Fault, Model, Plan};
+use drv_sdhci_sim::{FaultPlan, InjectedFault, Model};
 
-/// A card that is addressed by byte reads and writes as many bytes as CMD16 said last, whoever that was.
+/// A card that is addressed by byte reads and writes as many bytes as the last CMD16 said.
 ///
-/// REQ: M10, M3 (what was left behind by somebody else)
+/// REQ: M10, M3 (a block length that other software has left)
 #[test]
-fn another_block_length_is_put_right() {
+fn another_block_length_is_corrected() {
     for (model, blocks) in MODELS {
         for bytes in [0, 1, 64, 511] {
             for dma in [true, false] {
@@ -36,9 +36,9 @@ fn another_block_length_is_put_right() {
     }
 }
 
-/// The same while a record is being written: it is repaired as any other error is.
+/// The same while a crash is being written: it is repaired as any other error is.
 #[test]
-fn a_block_length_that_changes_on_the_way_is_put_right() {
+fn a_block_length_that_changes_during_a_write_is_corrected() {
     for dma in [true, false] {
         let bench = Bench::of(Model::SdStandard, 128 * 1024);
         let location = bench.identified();
@@ -46,9 +46,9 @@ fn a_block_length_that_changes_on_the_way_is_put_right() {
         let mut card = bench.emergency(dma);
         card.prepare(&location).expect("the card is healthy");
         bench.sim.card().set_block_len(1);
-        write_record(&mut card, &bench).expect("it is repaired");
-        assert!(record_is_there(&bench));
-        assert_eq!(card.found().steps & step::IDENTIFIED, 0);
+        write_crash(&mut card, &bench).expect("it is repaired");
+        assert!(crash_is_there(&bench));
+        assert_eq!(card.report().steps & step::IDENTIFIED, 0);
 
         let mut card = bench.card(dma);
         bench
@@ -69,38 +69,38 @@ fn a_block_length_that_changes_on_the_way_is_put_right() {
 
 /// REQ: K3, M5 (PIO as fallback)
 #[test]
-fn a_fault_that_passes_is_repaired() {
+fn a_transient_fault_is_repaired() {
     let faults = [
-        (Fault::NoResponse, ErrorKind::CommandTimeout),
-        (Fault::ResponseLost, ErrorKind::CommandTimeout),
-        (Fault::ResponseCrc, ErrorKind::CommandCrc),
-        (Fault::ResponseEndBit, ErrorKind::CommandEndBit),
-        (Fault::ResponseIndex, ErrorKind::CommandIndex),
-        (Fault::Ignored, ErrorKind::NoCompletion),
-        (Fault::DataCrc(0), ErrorKind::DataCrc),
-        (Fault::DataCrc(4), ErrorKind::DataCrc),
-        (Fault::DataCrc(8), ErrorKind::DataCrc),
-        (Fault::DataEndBit(0), ErrorKind::DataEndBit),
-        (Fault::DataTimeout(0), ErrorKind::DataTimeout),
-        (Fault::DataTimeout(8), ErrorKind::DataTimeout),
-        (Fault::DataStall(3), ErrorKind::DataStalled),
-        (Fault::Adma(0), ErrorKind::Adma),
-        (Fault::Adma(5), ErrorKind::Adma),
-        (Fault::AutoCommand, ErrorKind::AutoCommand),
-        (Fault::HangsData, ErrorKind::DataStalled),
+        (InjectedFault::NoResponse, ErrorKind::CommandTimeout),
+        (InjectedFault::ResponseLost, ErrorKind::CommandTimeout),
+        (InjectedFault::ResponseCrc, ErrorKind::CommandCrc),
+        (InjectedFault::ResponseEndBit, ErrorKind::CommandEndBit),
+        (InjectedFault::ResponseIndex, ErrorKind::CommandIndex),
+        (InjectedFault::Ignored, ErrorKind::NoCompletion),
+        (InjectedFault::DataCrc(0), ErrorKind::DataCrc),
+        (InjectedFault::DataCrc(4), ErrorKind::DataCrc),
+        (InjectedFault::DataCrc(8), ErrorKind::DataCrc),
+        (InjectedFault::DataEndBit(0), ErrorKind::DataEndBit),
+        (InjectedFault::DataTimeout(0), ErrorKind::DataTimeout),
+        (InjectedFault::DataTimeout(8), ErrorKind::DataTimeout),
+        (InjectedFault::DataStall(3), ErrorKind::DataStalled),
+        (InjectedFault::Adma(0), ErrorKind::Adma),
+        (InjectedFault::Adma(5), ErrorKind::Adma),
+        (InjectedFault::AutoCommand, ErrorKind::AutoCommand),
+        (InjectedFault::HangsData, ErrorKind::DataStalled),
     ];
     for (model, blocks) in MODELS {
         for (fault, kind) in faults {
             for dma in [true, false] {
-                if !dma && matches!(fault, Fault::Adma(_)) {
+                if !dma && matches!(fault, InjectedFault::Adma(_)) {
                     continue;
                 }
                 let bench = Bench::of(model, blocks);
                 let location = bench.identified();
-                bench.sim.fault(Plan::next(25, fault));
+                bench.sim.fault(FaultPlan::next(25, fault));
                 let what = format!("{model:?} {fault:?} dma {dma}");
-                if fault == Fault::HangsData {
-                    // The transfer ends, the circuit stays in use: the next request finds it so.
+                if fault == InjectedFault::HangsData {
+                    // The transfer ends, but the circuit stays busy, which the next request finds.
                     let found = rescue(&bench, &location, dma, &what);
                     assert_eq!(found.retries, 1, "{what}");
                     continue;
@@ -117,22 +117,22 @@ fn a_fault_that_passes_is_repaired() {
 
 /// REQ: K3 (a bounded number of times; the last error is recorded)
 #[test]
-fn a_fault_that_stays_ends_in_an_error_that_names_it() {
+fn a_permanent_fault_ends_in_an_error_that_names_it() {
     for (fault, kind) in [
-        (Fault::DataCrc(2), ErrorKind::DataCrc),
-        (Fault::NoResponse, ErrorKind::CommandTimeout),
-        (Fault::DataStall(0), ErrorKind::DataStalled),
+        (InjectedFault::DataCrc(2), ErrorKind::DataCrc),
+        (InjectedFault::NoResponse, ErrorKind::CommandTimeout),
+        (InjectedFault::DataStall(0), ErrorKind::DataStalled),
     ] {
         let bench = Bench::emmc();
         let location = bench.identified();
-        bench.sim.fault(Plan::always(25, fault));
+        bench.sim.fault(FaultPlan::always(25, fault));
         let mut card = bench.emergency(true);
         card.prepare(&location).expect("the card answers");
         let _ = bench.sim.commands();
         let failure = card
             .write(400, &bench.data[..9])
             .expect_err("it cannot succeed");
-        let expected = if fault == Fault::DataStall(0) {
+        let expected = if fault == InjectedFault::DataStall(0) {
             // Two stalls use up the time of the phase.
             Error::Deadline
         } else {
@@ -140,7 +140,7 @@ fn a_fault_that_stays_ends_in_an_error_that_names_it() {
         };
         assert_eq!(
             failure,
-            Failure {
+            PhaseFailure {
                 phase: Phase::Write,
                 error: expected
             }
@@ -152,7 +152,7 @@ fn a_fault_that_stays_ends_in_an_error_that_names_it() {
             .filter(|(index, _)| *index == 25)
             .count();
         assert!(tries <= 4, "{fault:?}: {tries}");
-        assert!(card.found().retries <= 3);
+        assert!(card.report().retries <= 3);
     }
 }
 
@@ -181,8 +181,8 @@ fn addresses_beyond_the_card_are_never_sent() {
 }
 
 #[test]
-fn a_refusal_is_named_and_not_repeated() {
-    use drv_mmc::state::Fault as CardFault;
+fn a_request_that_the_card_refuses_is_not_repeated() {
+    use drv_mmc::state::StatusError;
     for dma in [true, false] {
         let bench = Bench::emmc();
         bench.sim.card().protected = Some(1000..1100);
@@ -195,7 +195,7 @@ fn a_refusal_is_named_and_not_repeated() {
                 .write(first, &bench.data[..len])
                 .expect_err("protected");
             let error = Error::Card {
-                fault: CardFault::WriteProtected,
+                error: StatusError::WriteProtected,
                 command,
             };
             assert_eq!(failure.error, error, "{first}+{len}");
@@ -215,7 +215,7 @@ fn a_refusal_is_named_and_not_repeated() {
                 .write(first, &bench.data[..len])
                 .expect_err("beyond the end");
             let error = Error::Card {
-                fault: CardFault::OutOfRange,
+                error: StatusError::OutOfRange,
                 command,
             };
             assert_eq!(failure.error, error, "{first}+{len}");
@@ -224,7 +224,7 @@ fn a_refusal_is_named_and_not_repeated() {
             .read(end, &bench.data[..1])
             .expect_err("beyond the end");
         let error = Error::Card {
-            fault: CardFault::OutOfRange,
+            error: StatusError::OutOfRange,
             command: 17,
         };
         assert_eq!(failure.error, error);
@@ -256,7 +256,7 @@ fn phases_have_their_own_deadlines_and_codes() {
     let failure = failure.expect("ten slow writes do not fit");
     assert_eq!(
         failure,
-        Failure {
+        PhaseFailure {
             phase: Phase::Write,
             error: Error::Deadline
         }

@@ -1,26 +1,26 @@
-//! Cards that answer anything: every procedure ends, nothing panics, and no address leads off the card.
+//! Cards that answer anything: every procedure ends, nothing panics, and no address is off the card.
 
 use block_device::Block;
 use drv_mmc::csd::Csd;
 use drv_mmc::ext_csd::ExtCsd;
-use drv_mmc::identify::{Identification, Options};
+use drv_mmc::identify::{Identification, IdentificationOptions};
 use drv_mmc::procedure::{Action, Procedure, Reply};
-use drv_mmc::recover::Recovery;
-use drv_mmc::state::{CardState, Fault};
-use drv_mmc::{CardLocation, Error, Kind};
+use drv_mmc::recover::CardRecovery;
+use drv_mmc::state::{CardState, StatusError};
+use drv_mmc::{CardKind, CardLocation, Error};
 use drv_sdhci::ErrorKind;
 use proptest::prelude::*;
 use zerocopy::FromBytes;
 
-/// More actions than any procedure may have: two families, each asked for a second whether its power-up has finished, by
-/// up to three actions each time, once over the fast bus and once over the slow one.
+/// More actions than any procedure may have: two families, each polled for a second for the end of its
+/// power-up, with up to three actions each time, once over the fast bus and once over the slow one.
 const MOST_ACTIONS: u32 = 4 * 3 * 1_000 + 200;
 
-fn kinds() -> impl Strategy<Value = Kind> {
-    prop_oneof![Just(Kind::Emmc), Just(Kind::Sd)]
+fn kinds() -> impl Strategy<Value = CardKind> {
+    prop_oneof![Just(CardKind::Emmc), Just(CardKind::Sd)]
 }
 
-/// What a card may answer: anything, often what a good one would.
+/// What a card may answer: anything, often what a healthy card would.
 fn replies() -> impl Strategy<Value = Reply> {
     let status = prop_oneof![
         Just(0x900u32),
@@ -49,7 +49,8 @@ fn block(bytes: &[u8]) -> Block {
     block
 }
 
-/// Carries a procedure out against these replies, over and over; how it ended, and after how many actions.
+/// Carries a procedure out with these replies, repeated as often as needed. Returns how it ended, and
+/// after how many actions.
 fn carry_out(
     procedure: &mut Procedure,
     replies: &[Reply],
@@ -102,7 +103,7 @@ proptest! {
         data in prop::collection::vec(any::<u8>(), 512),
     ) {
         let [fast, cache, sleep, power_off_notification] = choices;
-        let options = Options { first, lines, fast, cache, sleep, power_off_notification };
+        let options = IdentificationOptions { first, lines, fast, cache, sleep, power_off_notification };
         let mut procedure = Procedure::Identify(Identification::new(options));
         let (result, _) = carry_out(&mut procedure, &replies, &block(&data));
         if let (Ok(()), Procedure::Identify(identification)) = (result, &procedure) {
@@ -114,17 +115,17 @@ proptest! {
     #[test]
     fn recovery_ends_whatever_a_card_answers(
         location in any::<[u8; size_of::<CardLocation>()]>(),
-        waits in 0u32..300,
+        delays in 0u32..300,
         replies in prop::collection::vec(replies(), 1..40),
     ) {
         let location = CardLocation::read_from_bytes(&location).expect("any bytes are a location");
-        let mut procedure = Procedure::Recover(Recovery::new(&location, waits));
+        let mut procedure = Procedure::Recover(CardRecovery::new(&location, delays));
         let (_, actions) = carry_out(&mut procedure, &replies, &Block::zeroed());
-        prop_assert!(actions <= 2 * (waits + 8) + 8, "{} actions", actions);
+        prop_assert!(actions <= 2 * (delays + 8) + 8, "{} actions", actions);
     }
 
     #[test]
-    fn registers_of_any_content_are_read(
+    fn registers_of_any_content_are_parsed(
         response in any::<[u32; 4]>(),
         kind in kinds(),
         data in prop::collection::vec(any::<u8>(), 512),
@@ -141,10 +142,10 @@ proptest! {
     }
 
     #[test]
-    fn status_and_error_codes_of_any_value_are_read(status in any::<u32>(), mask in any::<u32>()) {
+    fn status_and_error_codes_of_any_value_are_decoded(status in any::<u32>(), mask in any::<u32>()) {
         let _ = CardState::of(status);
-        if let Some(fault) = Fault::decode(status, mask) {
-            prop_assert_ne!(status & mask & 1 << fault as u32, 0);
+        if let Some(error) = StatusError::decode(status, mask) {
+            prop_assert_ne!(status & mask & 1 << error as u32, 0);
         }
         if let Some(error) = Error::from_code(status) {
             prop_assert_eq!(error.code(), status);

@@ -1,15 +1,15 @@
-//! Identification of every kind of card, and what can prevent it.
+//! Identification of every kind of card, and the errors that prevent it.
 
 mod common;
 
 use block_device::BlockDevice;
 use common::{Bench, MODELS, host};
-use drv_mmc::{Error, Kind, flag};
+use drv_mmc::{CardKind, Error, flag};
 use drv_sdhci::ErrorKind;
-use drv_sdhci_sim::{Card as SimulatedCard, Model, State};
+use drv_sdhci_sim::{Model, SimCard, SimCardState};
 
-fn emmc() -> SimulatedCard {
-    SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024)
+fn emmc() -> SimCard {
+    SimCard::new(Model::EmmcSector, 8 * 1024 * 1024)
 }
 
 /// REQ: M10 (eMMC and SD card, byte and sector addressing)
@@ -29,7 +29,7 @@ fn every_kind_of_card_is_identified_and_used() {
                 let sector = matches!(model, Model::EmmcSector | Model::SdHighCapacity);
                 assert_eq!(
                     location.kind(),
-                    Some(if emmc { Kind::Emmc } else { Kind::Sd })
+                    Some(if emmc { CardKind::Emmc } else { CardKind::Sd })
                 );
                 assert_eq!(location.has(flag::SECTOR_ADDRESSING), sector, "{what}");
                 assert_eq!(
@@ -56,16 +56,16 @@ fn every_kind_of_card_is_identified_and_used() {
                     assert!(bench.same(len), "{what} {first}+{len}");
                 }
                 assert_eq!(card.health().last_error, None, "{what}");
-                assert_eq!(bench.sim.card().state(), State::Transfer);
+                assert_eq!(bench.sim.card().state(), SimCardState::Transfer);
                 bench.assert_clean();
             }
         }
     }
 }
 
-/// Neither a bus that is too wide for the wiring nor a timing that does not work keeps the card from being used.
+/// A card is used over a slow bus of one line if the wide one or the fast timing does not work.
 #[test]
-fn a_bus_that_does_not_work_is_left_alone() {
+fn a_bus_that_does_not_work_is_not_used() {
     for (model, blocks) in MODELS {
         for (working_lines, high_speed_works) in [(8, false), (1, true), (1, false)] {
             let bench = Bench::of(model, blocks);
@@ -89,7 +89,7 @@ fn a_bus_that_does_not_work_is_left_alone() {
 }
 
 #[test]
-fn what_prevents_identification_is_named() {
+fn the_error_of_an_identification_names_the_cause() {
     let identify = |bench: &Bench| {
         let mut card = bench.card(true);
         let result = bench.sim.block_on(card.identify());
@@ -98,7 +98,7 @@ fn what_prevents_identification_is_named() {
         result
     };
     let bench = Bench::emmc();
-    bench.sim.card().set_state(State::Mute);
+    bench.sim.card().set_state(SimCardState::Mute);
     bench.sim.controller().powers_card = false;
     assert_eq!(identify(&bench), Err(Error::NoCard));
     bench.sim.eject();
@@ -126,7 +126,7 @@ fn what_prevents_identification_is_named() {
 }
 
 #[test]
-fn a_slow_card_is_waited_for() {
+fn identification_waits_for_a_slow_card() {
     let bench = Bench::emmc();
     bench.sim.card().power_up_polls = 300;
     bench.sim.card().program_us = 400_000;

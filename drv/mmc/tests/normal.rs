@@ -1,17 +1,18 @@
-//! Normal operation: transfers, and what can go wrong with them.
+//! The normal path: transfers, and faults during them.
 
 mod common;
 
 use block_device::BlockDevice;
 use common::{Bench, MODELS, host};
-use drv_mmc::state::Fault as CardFault;
-use drv_mmc::{Error, Suspended, flag};
+use drv_mmc::normal::Suspended;
+use drv_mmc::state::StatusError;
+use drv_mmc::{Error, flag};
 use drv_sdhci::ErrorKind;
-use drv_sdhci_sim::{Card as SimulatedCard, Fault, Model, Plan};
+use drv_sdhci_sim::{FaultPlan, InjectedFault, Model, SimCard};
 use std::pin::pin;
 
-fn emmc() -> SimulatedCard {
-    SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024)
+fn emmc() -> SimCard {
+    SimCard::new(Model::EmmcSector, 8 * 1024 * 1024)
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn blocks_beyond_the_card_are_never_sent() {
     assert_eq!(
         bench.sim.block_on(card.read(end, &[])),
         Ok(()),
-        "no blocks are always there"
+        "a request for no blocks succeeds"
     );
 }
 
@@ -120,29 +121,29 @@ fn a_cache_is_used_only_if_wanted_and_then_flushed() {
     }
 }
 
-/// Every fault that passes is repaired, and named in the health.
+/// Every transient fault is repaired, and is the last error of the card's health.
 #[test]
-fn faults_that_pass_are_repaired() {
+fn transient_faults_are_repaired() {
     let faults = [
-        (Fault::NoResponse, ErrorKind::CommandTimeout),
-        (Fault::ResponseLost, ErrorKind::CommandTimeout),
-        (Fault::ResponseCrc, ErrorKind::CommandCrc),
-        (Fault::ResponseEndBit, ErrorKind::CommandEndBit),
-        (Fault::ResponseIndex, ErrorKind::CommandIndex),
-        (Fault::Ignored, ErrorKind::NoCompletion),
-        (Fault::DataCrc(0), ErrorKind::DataCrc),
-        (Fault::DataCrc(2), ErrorKind::DataCrc),
-        (Fault::DataEndBit(4), ErrorKind::DataEndBit),
-        (Fault::DataTimeout(1), ErrorKind::DataTimeout),
-        (Fault::DataStall(0), ErrorKind::DataStalled),
-        (Fault::DataStall(4), ErrorKind::DataStalled),
-        (Fault::Adma(3), ErrorKind::Adma),
-        (Fault::AutoCommand, ErrorKind::AutoCommand),
+        (InjectedFault::NoResponse, ErrorKind::CommandTimeout),
+        (InjectedFault::ResponseLost, ErrorKind::CommandTimeout),
+        (InjectedFault::ResponseCrc, ErrorKind::CommandCrc),
+        (InjectedFault::ResponseEndBit, ErrorKind::CommandEndBit),
+        (InjectedFault::ResponseIndex, ErrorKind::CommandIndex),
+        (InjectedFault::Ignored, ErrorKind::NoCompletion),
+        (InjectedFault::DataCrc(0), ErrorKind::DataCrc),
+        (InjectedFault::DataCrc(2), ErrorKind::DataCrc),
+        (InjectedFault::DataEndBit(4), ErrorKind::DataEndBit),
+        (InjectedFault::DataTimeout(1), ErrorKind::DataTimeout),
+        (InjectedFault::DataStall(0), ErrorKind::DataStalled),
+        (InjectedFault::DataStall(4), ErrorKind::DataStalled),
+        (InjectedFault::Adma(3), ErrorKind::Adma),
+        (InjectedFault::AutoCommand, ErrorKind::AutoCommand),
     ];
     for (model, blocks) in MODELS {
         for (fault, kind) in faults {
             for (command, dma) in [(18, true), (18, false), (25, true), (25, false)] {
-                if !dma && matches!(fault, Fault::Adma(_)) {
+                if !dma && matches!(fault, InjectedFault::Adma(_)) {
                     continue;
                 }
                 let bench = Bench::of(model, blocks);
@@ -154,7 +155,7 @@ fn faults_that_pass_are_repaired() {
                 bench.fill(11, 5);
                 let what = format!("{model:?} CMD{command} {fault:?} dma {dma}");
                 if command == 25 {
-                    bench.sim.fault(Plan::next(command, fault));
+                    bench.sim.fault(FaultPlan::next(command, fault));
                     let write = bench.sim.block_on(card.write(8, &bench.data[..5]));
                     assert_eq!(write, Ok(()), "{what}");
                 } else {
@@ -162,7 +163,7 @@ fn faults_that_pass_are_repaired() {
                         .sim
                         .block_on(card.write(8, &bench.data[..5]))
                         .expect("healthy");
-                    bench.sim.fault(Plan::next(command, fault));
+                    bench.sim.fault(FaultPlan::next(command, fault));
                     bench.wipe();
                     let read = bench.sim.block_on(card.read(8, &bench.back[..5]));
                     assert_eq!(read, Ok(()), "{what}");
@@ -179,15 +180,19 @@ fn faults_that_pass_are_repaired() {
 }
 
 #[test]
-fn faults_that_stay_are_reported_after_three_attempts() {
-    for fault in [Fault::DataCrc(1), Fault::NoResponse, Fault::DataStall(1)] {
+fn permanent_faults_are_reported_after_three_attempts() {
+    for fault in [
+        InjectedFault::DataCrc(1),
+        InjectedFault::NoResponse,
+        InjectedFault::DataStall(1),
+    ] {
         let bench = Bench::emmc();
         let mut card = bench.card(true);
         bench
             .sim
             .block_on(card.identify())
             .expect("the card is healthy");
-        bench.sim.fault(Plan::always(25, fault));
+        bench.sim.fault(FaultPlan::always(25, fault));
         let start = bench.sim.now_us();
         let result = bench.sim.block_on(card.write(8, &bench.data[..4]));
         assert!(
@@ -201,12 +206,12 @@ fn faults_that_stay_are_reported_after_three_attempts() {
         bench
             .sim
             .block_on(card.write(8, &bench.data[..4]))
-            .expect("the fault has gone");
+            .expect("the fault is removed");
     }
 }
 
 #[test]
-fn refusals_are_named_and_not_repeated() {
+fn requests_that_the_card_refuses_are_not_repeated() {
     for dma in [true, false] {
         let bench = Bench::emmc();
         bench.sim.card().protected = Some(1000..1100);
@@ -217,10 +222,10 @@ fn refusals_are_named_and_not_repeated() {
             .expect("the card is healthy");
         for (first, len, command) in [(1000, 1, 24), (1050, 4, 25), (998, 4, 25)] {
             let result = bench.sim.block_on(card.write(first, &bench.data[..len]));
-            let fault = CardFault::WriteProtected;
+            let error = StatusError::WriteProtected;
             assert_eq!(
                 result,
-                Err(Error::Card { fault, command }),
+                Err(Error::Card { error, command }),
                 "{first}+{len} dma {dma}"
             );
         }
@@ -234,14 +239,14 @@ fn refusals_are_named_and_not_repeated() {
 }
 
 #[test]
-fn a_card_that_is_taken_out_is_an_error_at_once() {
+fn a_removed_card_is_reported_at_once() {
     let bench = Bench::emmc();
     let mut card = bench.card(true);
     bench
         .sim
         .block_on(card.identify())
         .expect("the card is healthy");
-    bench.sim.fault(Plan::next(25, Fault::Removed));
+    bench.sim.fault(FaultPlan::next(25, InjectedFault::Removed));
     let start = bench.sim.now_us();
     let result = bench.sim.block_on(card.write(8, &bench.data[..4]));
     assert_eq!(result, Err(host(ErrorKind::CardGone, 25)));
@@ -250,7 +255,7 @@ fn a_card_that_is_taken_out_is_an_error_at_once() {
     assert_eq!(result, Err(host(ErrorKind::CardGone, 13)));
 }
 
-/// A request whose future was dropped at any point leaves the card usable.
+/// The card is usable after the future of a request was dropped at any point.
 #[test]
 fn a_dropped_request_is_ended_by_the_next() {
     for dma in [true, false] {
@@ -319,7 +324,7 @@ fn any_request_resumes_a_suspended_card() {
     }
 }
 
-/// The card forgot everything while it was suspended, or after a dip of its supply.
+/// A card may lose its state while it is suspended, or after a dip of its supply.
 #[test]
 fn a_card_that_lost_its_state_is_identified_again() {
     let bench = Bench::emmc();
@@ -336,7 +341,7 @@ fn a_card_that_lost_its_state_is_identified_again() {
         .expect("it is identified again");
     assert!(bench.holds(8, 4));
     assert_eq!(card.health().identifications, 2);
-    // With data in a cache it is an error: they may be gone.
+    // With data in a cache it is an error: they may be lost.
     let bench = Bench::new(emmc().with_cache(64));
     let mut card = bench.card_with_cache(true, true);
     bench

@@ -1,44 +1,45 @@
-//! Suspending and resuming, as deep as board and card allow; and a crash anywhere in it.
+//! Suspending and resuming, as deeply as board and card allow, and a crash at any point of it.
 
 mod common;
 
 use block_device::BlockDevice;
 use common::{Bench, MODELS, rescue};
 use drv_mmc::found::{ControllerState, step};
+use drv_mmc::normal::Suspended;
 use drv_mmc::state::CardState;
-use drv_mmc::{CardLocation, Error, Suspended, flag};
-use drv_sdhci_sim::{Card as SimulatedCard, Fault, Model, Plan, State};
+use drv_mmc::{CardLocation, Error, flag};
+use drv_sdhci_sim::{FaultPlan, InjectedFault, Model, SimCard, SimCardState};
 use std::pin::pin;
 
-const RESTS: [Suspended; 3] = [Suspended::ClockOff, Suspended::Asleep, Suspended::PowerOff];
+const MODES: [Suspended; 3] = [Suspended::ClockOff, Suspended::Asleep, Suspended::PowerOff];
 
-fn card(model: Model, blocks: u32) -> SimulatedCard {
-    SimulatedCard::new(model, blocks).with_sleep()
+fn card(model: Model, blocks: u32) -> SimCard {
+    SimCard::new(model, blocks).with_sleep()
 }
 
-fn bench(card: SimulatedCard, rest: Suspended) -> Bench {
+fn bench(card: SimCard, mode: Suspended) -> Bench {
     let mut bench = Bench::new(card);
-    bench.rest = rest;
+    bench.suspend = mode;
     bench
 }
 
-/// What a suspended card is, on a board that allows `rest`.
-fn expected(model: Model, rest: Suspended) -> Suspended {
+/// How a card is suspended on a board that allows `mode`.
+fn expected(model: Model, mode: Suspended) -> Suspended {
     let emmc = matches!(model, Model::EmmcByte | Model::EmmcSector);
-    match rest {
+    match mode {
         Suspended::Asleep if !emmc => Suspended::ClockOff,
-        rest => rest,
+        mode => mode,
     }
 }
 
-/// Every kind of card on every kind of board.
+/// Runs a test with every kind of card on every kind of board.
 fn everywhere(mut test: impl FnMut(Bench, Suspended, &str)) {
     for (model, blocks) in MODELS {
-        for rest in RESTS {
-            let what = format!("{model:?} {rest:?}");
+        for mode in MODES {
+            let what = format!("{model:?} {mode:?}");
             test(
-                bench(card(model, blocks), rest),
-                expected(model, rest),
+                bench(card(model, blocks), mode),
+                expected(model, mode),
                 &what,
             );
         }
@@ -47,7 +48,7 @@ fn everywhere(mut test: impl FnMut(Bench, Suspended, &str)) {
 
 /// REQ: M4, K4 (suspend and resume by the normal path)
 #[test]
-fn a_card_is_suspended_as_deep_as_possible_and_any_request_resumes_it() {
+fn a_card_is_suspended_as_deeply_as_possible_and_any_request_resumes_it() {
     everywhere(|bench, how, what| {
         let mut card = bench.card(true);
         let sim = &bench.sim;
@@ -67,7 +68,7 @@ fn a_card_is_suspended_as_deep_as_possible_and_any_request_resumes_it() {
             Suspended::PowerOff => assert_eq!(told, sent.contains(&6), "{what}"),
         }
         if how == Suspended::Asleep {
-            assert_eq!(sim.card().state(), State::Sleep, "{what}");
+            assert_eq!(sim.card().state(), SimCardState::Sleep, "{what}");
         }
         sim.pass_us(1_000_000);
         bench.wipe();
@@ -92,9 +93,9 @@ fn a_card_is_suspended_as_deep_as_possible_and_any_request_resumes_it() {
 
 #[test]
 fn a_cache_is_flushed_before_the_power_is_cut() {
-    for rest in RESTS {
+    for mode in MODES {
         let card = card(Model::EmmcSector, 8 * 1024 * 1024).with_cache(64);
-        let bench = bench(card, rest);
+        let bench = bench(card, mode);
         let mut card = bench.card_with_cache(true, true);
         bench.sim.block_on(card.identify()).expect("healthy");
         bench.fill(5, 4);
@@ -102,16 +103,16 @@ fn a_cache_is_flushed_before_the_power_is_cut() {
         bench.sim.block_on(write).expect("healthy");
         assert_eq!(bench.sim.card().volatile_blocks(), 4);
         bench.sim.block_on(card.suspend()).expect("healthy");
-        assert_eq!(bench.sim.card().volatile_blocks(), 0, "{rest:?}");
+        assert_eq!(bench.sim.card().volatile_blocks(), 0, "{mode:?}");
         let read = card.read(8, &bench.back[..4]);
         bench.sim.block_on(read).expect("healthy");
-        assert!(bench.same(4), "{rest:?}");
+        assert!(bench.same(4), "{mode:?}");
     }
 }
 
 #[test]
 fn a_card_that_does_not_wake_is_identified_again() {
-    for state in [None, Some(State::Idle), Some(State::Mute)] {
+    for state in [None, Some(SimCardState::Idle), Some(SimCardState::Mute)] {
         let bench = bench(card(Model::EmmcSector, 8 * 1024 * 1024), Suspended::Asleep);
         let mut card = bench.card(true);
         bench.sim.block_on(card.identify()).expect("healthy");
@@ -121,7 +122,7 @@ fn a_card_that_does_not_wake_is_identified_again() {
             Some(state) => bench.sim.card().set_state(state),
         }
         let result = bench.sim.block_on(card.write(8, &bench.data[..4]));
-        if state == Some(State::Mute) {
+        if state == Some(SimCardState::Mute) {
             assert_eq!(result, Err(Error::NoCard));
         } else {
             assert_eq!(result, Ok(()), "{state:?}");
@@ -131,14 +132,14 @@ fn a_card_that_does_not_wake_is_identified_again() {
 }
 
 #[test]
-fn another_card_is_not_used_until_it_is_identified_on_purpose() {
+fn another_card_is_not_used_until_identify_is_called() {
     everywhere(|bench, _, what| {
         let mut card = bench.card(true);
         let sim = &bench.sim;
         sim.block_on(card.identify()).expect(what);
         sim.block_on(card.suspend()).expect(what);
         sim.eject();
-        sim.insert(SimulatedCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_serial(7));
+        sim.insert(SimCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_serial(7));
         let result = sim.block_on(card.write(8, &bench.data[..4]));
         assert_eq!(result, Err(Error::OtherCard), "{what}");
         let result = sim.block_on(card.write(8, &bench.data[..4]));
@@ -149,16 +150,20 @@ fn another_card_is_not_used_until_it_is_identified_on_purpose() {
     });
 }
 
-/// A card that cannot be put to rest stays in use.
+/// A card that cannot be suspended stays usable.
 #[test]
 fn a_suspend_that_fails_leaves_the_card_usable() {
-    for (rest, command) in [(Suspended::Asleep, 5), (Suspended::PowerOff, 6)] {
-        for fault in [Fault::NoResponse, Fault::ResponseCrc, Fault::Ignored] {
-            let what = format!("{rest:?} {fault:?}");
-            let bench = bench(card(Model::EmmcSector, 8 * 1024 * 1024), rest);
+    for (mode, command) in [(Suspended::Asleep, 5), (Suspended::PowerOff, 6)] {
+        for fault in [
+            InjectedFault::NoResponse,
+            InjectedFault::ResponseCrc,
+            InjectedFault::Ignored,
+        ] {
+            let what = format!("{mode:?} {fault:?}");
+            let bench = bench(card(Model::EmmcSector, 8 * 1024 * 1024), mode);
             let mut card = bench.card(true);
             bench.sim.block_on(card.identify()).expect(&what);
-            bench.sim.fault(Plan::next(command, fault));
+            bench.sim.fault(FaultPlan::next(command, fault));
             let result = bench.sim.block_on(card.suspend());
             assert!(result.is_err(), "{what}");
             assert_eq!(card.suspended(), None, "{what}");
@@ -170,8 +175,8 @@ fn a_suspend_that_fails_leaves_the_card_usable() {
     }
 }
 
-/// Suspends and resumes; the future is dropped after `polls` polls, unless it ends before.
-fn drop_after(bench: &Bench, card: &mut common::Normal<'_>, polls: u32) -> bool {
+/// Suspends and resumes; the future is dropped after `polls` polls. True if it had ended before.
+fn drop_after(bench: &Bench, card: &mut common::SimNormalCard<'_>, polls: u32) -> bool {
     let mut future = pin!(async {
         let _ = card.suspend().await;
         let _ = card.read(8, &bench.back[..1]).await;
@@ -188,10 +193,10 @@ fn drop_after(bench: &Bench, card: &mut common::Normal<'_>, polls: u32) -> bool 
 #[test]
 fn a_dropped_suspend_or_resume_is_repaired_by_the_next_request() {
     for (model, blocks) in MODELS {
-        for rest in RESTS {
+        for mode in MODES {
             for polls in 1.. {
-                let what = format!("{model:?} {rest:?} dropped after {polls} polls");
-                let bench = bench(card(model, blocks), rest);
+                let what = format!("{model:?} {mode:?} dropped after {polls} polls");
+                let bench = bench(card(model, blocks), mode);
                 let mut card = bench.card(true);
                 bench.sim.block_on(card.identify()).expect(&what);
                 let ended = drop_after(&bench, &mut card, polls);
@@ -209,7 +214,7 @@ fn a_dropped_suspend_or_resume_is_repaired_by_the_next_request() {
 
 /// REQ: M4, K4 (by the emergency path: clock off, asleep, power off)
 #[test]
-fn the_emergency_path_finds_what_rests_and_brings_it_back() {
+fn the_emergency_path_resumes_a_suspended_card() {
     everywhere(|bench, how, what| {
         let mut card = bench.card(true);
         bench.sim.block_on(card.identify()).expect(what);
@@ -238,16 +243,16 @@ fn the_emergency_path_finds_what_rests_and_brings_it_back() {
     });
 }
 
-/// A board whose card never wakes: it is not put to sleep, and an emergency does not try to wake it.
+/// A board whose card never wakes: it is not put to sleep, and the emergency path does not try to wake it.
 #[test]
-fn without_leave_of_the_board_nothing_sleeps_and_nothing_is_woken() {
+fn on_a_board_that_does_not_allow_it_no_card_is_put_to_sleep_or_woken() {
     let bench = bench(
         card(Model::EmmcSector, 8 * 1024 * 1024),
         Suspended::ClockOff,
     );
     let location = bench.identified();
     assert!(!location.has(flag::SLEEP | flag::POWER_OFF_NOTIFICATION));
-    bench.sim.card().set_state(State::Sleep);
+    bench.sim.card().set_state(SimCardState::Sleep);
     let _ = bench.sim.commands();
     let found = rescue(&bench, &location, true, "asleep");
     assert_ne!(found.steps & step::IDENTIFIED, 0);

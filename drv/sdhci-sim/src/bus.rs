@@ -1,15 +1,15 @@
-//! The driver's surroundings: platform hooks and time.
+//! The driver's environment: platform hooks and time.
 
 use crate::{ClockFault, Simulator};
 use block_device::Block;
 use drv_sdhci::Platform;
-use drv_sdhci::interrupt::Wait;
-use drv_sdhci::polled::Clock;
+use drv_sdhci::emergency::Clock;
+use drv_sdhci::normal::Wait;
 use std::task::Poll;
 
 /// The board that the simulated slot is on.
 #[derive(Clone, Debug)]
-pub struct Board {
+pub struct SimBoard {
     simulator: Simulator,
     lines: u8,
     has_card_detect: bool,
@@ -19,13 +19,13 @@ pub struct Board {
 
 /// The simulated time, as a time source for either driver.
 #[derive(Clone, Debug)]
-pub struct Ticks(Simulator);
+pub struct SimTime(Simulator);
 
 impl Simulator {
-    /// A board with so many data lines wired.
+    /// A board with `lines` data lines (1, 4 or 8).
     #[must_use]
-    pub fn board(&self, lines: u8) -> Board {
-        Board {
+    pub fn board(&self, lines: u8) -> SimBoard {
+        SimBoard {
             simulator: self.clone(),
             lines,
             has_card_detect: true,
@@ -36,12 +36,12 @@ impl Simulator {
 
     /// The time source.
     #[must_use]
-    pub fn ticks(&self) -> Ticks {
-        Ticks(self.clone())
+    pub fn time(&self) -> SimTime {
+        SimTime(self.clone())
     }
 }
 
-impl Board {
+impl SimBoard {
     /// A board without a card detect signal.
     #[must_use]
     pub fn without_card_detect(mut self) -> Self {
@@ -49,7 +49,7 @@ impl Board {
         self
     }
 
-    /// A board that lets a suspended card be without power.
+    /// A board that may cut the power of a suspended card.
     #[must_use]
     pub fn with_power_cut(mut self) -> Self {
         self.may_cut_power = true;
@@ -64,7 +64,7 @@ impl Board {
     }
 }
 
-impl Platform for Board {
+impl Platform for SimBoard {
     fn data_lines(&self) -> u8 {
         self.lines
     }
@@ -93,29 +93,29 @@ impl Platform for Board {
     }
 }
 
-impl Clock for Ticks {
+impl Clock for SimTime {
     fn now(&self) -> Option<u64> {
         let world = &self.0.0;
-        let look = world.looks.get();
-        world.looks.set(look + 1);
+        let reading = world.clock_readings.get();
+        world.clock_readings.set(reading + 1);
         let ms = self.0.now_us() / 1000;
         match world.clock.get() {
             ClockFault::None => Some(ms),
             ClockFault::Dead => None,
             ClockFault::Frozen(time) => Some(time),
-            ClockFault::Leaping(by) => Some(ms + look % 2 * by),
+            ClockFault::Jumping(by) => Some(ms + reading % 2 * by),
             ClockFault::Backwards => Some(u64::MAX / 2 - ms),
-            ClockFault::Slow(factor) => look.is_multiple_of(2).then_some(ms / factor),
+            ClockFault::Slow(factor) => reading.is_multiple_of(2).then_some(ms / factor),
         }
     }
 }
 
-impl Wait for Ticks {
+impl Wait for SimTime {
     fn now(&self) -> u64 {
         self.0.now_us() / 1000
     }
 
-    /// Sleeps once; [`Simulator::block_on`] wakes the driver by the interrupt or at the deadline.
+    /// Sleeps once; [`Simulator::block_on`] wakes the driver at the interrupt or at the deadline.
     fn interrupt(&self, deadline: u64) -> impl Future<Output = ()> {
         let mut asleep = false;
         std::future::poll_fn(move |_| {

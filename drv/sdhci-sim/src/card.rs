@@ -1,10 +1,9 @@
-//! The card: states, commands, memory.
+//! The simulated card: states, commands, memory.
 
 mod command;
 mod identity;
 mod transfer;
 
-use crate::controller::Answer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -23,10 +22,10 @@ pub enum Model {
     SdHighCapacity,
 }
 
-/// States of a card, by the numbers of CURRENT_STATE.
+/// States of a card. The numbers are those of CURRENT_STATE (SD 4.10.1, JESD84-B51 6.13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum State {
+pub enum SimCardState {
     /// idle
     Idle = 0,
     /// ready
@@ -51,61 +50,70 @@ pub enum State {
     Mute = 15,
 }
 
-/// What the blocks of a transfer are.
+/// Where the blocks of a transfer come from, or go to.
 #[derive(Clone, Debug)]
-enum Source {
-    /// Blocks of the memory, from here on.
+enum TransferSource {
+    /// The card's memory, from this block on.
     Memory(u32),
     /// A register.
     Register(Vec<u32>),
 }
 
-/// A transfer of the card's.
+/// A transfer in progress.
 #[derive(Clone, Debug)]
-struct Transfer {
-    source: Source,
-    /// Blocks until it ends by itself; open-ended if `None`.
+struct CardTransfer {
+    source: TransferSource,
+    /// Blocks until it ends by itself; `None` if it is open-ended.
     left: Option<u32>,
     reliable: bool,
 }
 
-/// What the card says to a command.
-pub(crate) struct Reply {
-    pub(crate) response: Option<Answer>,
+/// A response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CardResponse {
+    /// 48 bits: its 32 bits of content.
+    Short(u32),
+    /// 136 bits, as a controller presents them.
+    Long([u32; 4]),
+}
+
+/// How the card reacts to a command.
+pub(crate) struct CardReply {
+    pub(crate) response: Option<CardResponse>,
     /// A data phase follows.
     pub(crate) data: bool,
 }
 
 /// A simulated card.
 #[derive(Clone, Debug)]
-pub struct Card {
+pub struct SimCard {
     model: Model,
     serial: u32,
     blocks: u32,
-    state: State,
+    state: SimCardState,
     rca: u16,
-    /// Error bits for the next answer.
+    /// Error bits for the next R1.
     errors: u32,
     application: bool,
     power_up_asked: u32,
     block_len: u32,
     announced: Option<u32>,
-    transfer: Option<Transfer>,
+    transfer: Option<CardTransfer>,
     busy_until: u64,
     next_busy: Option<u64>,
-    /// The next block is not programmed, and an error comes after it.
+    /// The next block is not programmed; its error is reported when programming has ended.
     unprogrammed: bool,
-    /// An error that comes when programming has ended.
+    /// Error bits that are set when programming has ended.
     late_error: u32,
-    /// Asleep, and waking.
+    /// CMD5 has come, and the card is about to leave its sleep state.
     waking: bool,
     lines: u8,
     high_speed: bool,
     ext_csd: Vec<u8>,
     memory: BTreeMap<u32, Vec<u32>>,
-    /// Blocks that are in the cache only.
+    /// Blocks that are only in the cache.
     cached: BTreeMap<u32, Vec<u32>>,
-    /// Blocks that were written by reliable write, ever.
+    /// Blocks that have ever been written by reliable write.
     reliable: BTreeSet<u32>,
     last_written: Option<u32>,
 
@@ -115,23 +123,23 @@ pub struct Card {
     pub program_us: u64,
     /// Blocks that cannot be written.
     pub protected: Option<Range<u32>>,
-    /// The operating conditions it tells: voltages.
+    /// The voltages in its operating conditions register.
     pub voltages: u32,
-    /// Lines over which data arrive in order; a wider bus gives CRC errors.
+    /// Data lines that work; a wider bus gives CRC errors.
     pub working_lines: u8,
-    /// Whether data arrive in order with high-speed timing.
+    /// High-speed timing works; otherwise it gives CRC errors.
     pub high_speed_works: bool,
     /// A high-priority interrupt ends programming.
     pub interrupt_works: bool,
     /// Time of falling asleep, and of waking, microseconds.
     pub sleep_us: u64,
-    /// CMD5 wakes it.
+    /// CMD5 wakes the card.
     pub wakes: bool,
-    /// How often its power was cut although it had been promised a notice.
+    /// How often its power was cut without the notification that the host had announced.
     pub sudden_power_cuts: u32,
 }
 
-impl Card {
+impl SimCard {
     /// A card of `blocks` blocks: a multiple of 1024, or up to 2 GiB a multiple of 512.
     #[must_use]
     pub fn new(model: Model, blocks: u32) -> Self {
@@ -139,7 +147,7 @@ impl Card {
             model,
             serial: 0x1234_5678,
             blocks,
-            state: State::Idle,
+            state: SimCardState::Idle,
             rca: 0,
             errors: 0,
             application: false,
@@ -174,14 +182,14 @@ impl Card {
         card
     }
 
-    /// Another serial number: another card.
+    /// The same with another serial number, so that it is another card.
     #[must_use]
     pub fn with_serial(mut self, serial: u32) -> Self {
         self.serial = serial;
         self
     }
 
-    /// An empty card of the same kind, just put in.
+    /// An empty card of the same model with another serial number, as when it was just inserted.
     #[must_use]
     pub fn another(&self, serial: u32) -> Self {
         let mut other = Self::new(self.model, self.blocks).with_serial(serial);
@@ -216,34 +224,34 @@ impl Card {
         self.with_ext_csd(217, 0x11)
     }
 
-    /// One byte of EXT_CSD changed.
+    /// With one byte of EXT_CSD changed.
     #[must_use]
     pub fn with_ext_csd(mut self, index: usize, value: u8) -> Self {
         self.ext_csd[index] = value;
         self
     }
 
-    /// The state it is in.
+    /// Its state.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> SimCardState {
         self.state
     }
 
-    /// Puts it into a state, as a test that wants to find it there.
-    pub fn set_state(&mut self, state: State) {
+    /// Puts it into a state, for a test that begins there.
+    pub fn set_state(&mut self, state: SimCardState) {
         self.state = state;
         self.transfer = None;
         match state {
-            State::Idle => self.forget(),
-            State::Sending | State::Receiving => {
-                self.transfer = Some(Transfer {
-                    source: Source::Memory(0),
+            SimCardState::Idle => self.forget(),
+            SimCardState::Sending | SimCardState::Receiving => {
+                self.transfer = Some(CardTransfer {
+                    source: TransferSource::Memory(0),
                     left: None,
                     reliable: false,
                 });
             }
-            State::Programming | State::Disconnected => self.busy_until = u64::MAX,
-            State::Sleep => self.busy_until = 0,
+            SimCardState::Programming | SimCardState::Disconnected => self.busy_until = u64::MAX,
+            SimCardState::Sleep => self.busy_until = 0,
             _ => {}
         }
     }
@@ -254,12 +262,13 @@ impl Card {
         self.block_len
     }
 
-    /// Leaves it with another block length, as whoever used it before may.
+    /// Sets another block length, as other software may have left it.
     pub fn set_block_len(&mut self, bytes: u32) {
         self.block_len = bytes;
     }
 
-    /// The bytes of a block of data: what CMD16 has set, unless it is addressed by sector (SD 4.3.2, eMMC 6.6.6).
+    /// Bytes in a block of data: the length that CMD16 has set, or 512 if the card is addressed by
+    /// sector (SD 4.3.2, eMMC 6.6.6).
     fn bytes_of_block(&self) -> u32 {
         if self.by_sector() {
             512
@@ -268,7 +277,7 @@ impl Card {
         }
     }
 
-    /// When programming ends, if it is going on: `u64::MAX` is never.
+    /// Sets when programming ends, if it is in progress; `u64::MAX` is never.
     pub fn set_busy_until(&mut self, us: u64) {
         self.busy_until = us;
     }
@@ -283,7 +292,7 @@ impl Card {
         stored.cloned().unwrap_or_else(|| vec![0; 128])
     }
 
-    /// Puts content into a block.
+    /// Sets the content of a block.
     pub fn preset(&mut self, block: u32, words: &[u32]) {
         self.memory.insert(block, words.to_vec());
     }
@@ -320,13 +329,13 @@ impl Card {
         self.ext_csd[index]
     }
 
-    /// Removes the power: what is in the cache only is lost.
+    /// Removes the power: what is only in the cache is lost.
     pub fn power_off(&mut self) {
         if self.ext_csd[34] == 1 {
             self.sudden_power_cuts += 1;
         }
         self.cached.clear();
-        self.state = State::Mute;
+        self.state = SimCardState::Mute;
     }
 
     /// Gives it power.
@@ -335,9 +344,9 @@ impl Card {
         self.power_up_asked = 0;
     }
 
-    /// Back to idle, as after CMD0 or a dip of the supply.
+    /// Goes back to idle, as after CMD0 or a dip of the supply.
     pub fn forget(&mut self) {
-        self.state = State::Idle;
+        self.state = SimCardState::Idle;
         self.rca = if self.is_emmc() { 1 } else { 0 };
         self.errors = 0;
         self.application = false;
@@ -376,7 +385,7 @@ impl Card {
         matches!(self.model, Model::EmmcSector | Model::SdHighCapacity)
     }
 
-    /// The highest clock in its present timing, Hz.
+    /// The highest clock in its current timing, Hz.
     pub(crate) fn highest_clock(&self) -> u64 {
         match (self.is_emmc(), self.high_speed) {
             (true, false) => 26_000_000,
@@ -386,7 +395,7 @@ impl Card {
         }
     }
 
-    /// Whether data arrive in order if the host uses the bus like this.
+    /// Whether data arrive intact if the host drives the bus like this.
     pub(crate) fn is_bus_equal(&self, lines: u8, high_speed: bool) -> bool {
         lines == self.lines
             && lines <= self.working_lines
@@ -394,11 +403,11 @@ impl Card {
             && (!self.high_speed || self.high_speed_works)
     }
 
-    /// Whether it holds DAT0.
+    /// Whether it signals busy on DAT0.
     pub(crate) fn is_busy(&self) -> bool {
         match self.state {
-            State::Programming | State::Disconnected => true,
-            State::Sleep => self.busy_until != 0,
+            SimCardState::Programming | SimCardState::Disconnected => true,
+            SimCardState::Sleep => self.busy_until != 0,
             _ => false,
         }
     }
@@ -412,15 +421,15 @@ impl Card {
             return;
         }
         match self.state {
-            State::Programming => {
-                self.state = State::Transfer;
+            SimCardState::Programming => {
+                self.state = SimCardState::Transfer;
                 self.errors |= std::mem::take(&mut self.late_error);
             }
-            State::Disconnected => self.state = State::Standby,
-            State::Sleep => {
+            SimCardState::Disconnected => self.state = SimCardState::Standby,
+            SimCardState::Sleep => {
                 self.busy_until = 0;
                 if std::mem::take(&mut self.waking) {
-                    self.state = State::Standby;
+                    self.state = SimCardState::Standby;
                 }
             }
             _ => {}

@@ -1,16 +1,16 @@
-//! The controller: registers, the command circuit, and the passing of time.
+//! The simulated controller: registers, the command circuit, and the passing of time.
 
 mod command;
 mod data;
 mod registers;
 
-use crate::card::Card;
-use crate::fault::Plan;
-use crate::memory::Memory;
+use crate::card::{CardResponse, SimCard};
+use crate::fault::FaultPlan;
+use crate::memory::BusMemory;
 use data::DataPhase;
 use drv_sdhci::registers::{ClockControl, HostControl, Interrupt};
 
-/// How long things take, microseconds.
+/// Durations, microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// A register access.
@@ -42,7 +42,7 @@ impl Default for Timing {
 
 /// What a controller is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activity {
+pub enum ControllerActivity {
     /// It is being reset.
     Resetting,
     /// There is no card.
@@ -70,53 +70,46 @@ pub enum Activity {
     },
 }
 
-/// A command on its way.
+/// A command whose response has not arrived yet.
 #[derive(Clone)]
-struct Pending {
+struct PendingCommand {
     due: u64,
-    /// Error bits that come instead of the completion.
+    /// Error bits that are set instead of the completion.
     error: u32,
-    response: Option<Answer>,
-    /// Busy follows, and its end is to be reported.
+    response: Option<CardResponse>,
+    /// The card signals busy afterwards, and the end of that is to be reported.
     busy: bool,
     data: Option<DataPhase>,
 }
 
-/// A response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    Short(u32),
-    Long([u32; 4]),
-}
-
 /// The controller of one slot.
 #[derive(Clone)]
-pub struct Controller {
+pub struct SimController {
     /// Simulated time, microseconds.
     pub(crate) now: u64,
-    pub(crate) card: Option<Card>,
-    pub(crate) memory: Memory,
-    pub(crate) plans: Vec<Plan>,
+    pub(crate) card: Option<SimCard>,
+    pub(crate) memory: BusMemory,
+    pub(crate) plans: Vec<FaultPlan>,
     pub(crate) log: Vec<(u8, u32)>,
     pub(crate) violations: Vec<String>,
-    /// How long things take.
+    /// Durations.
     pub timing: Timing,
     /// Capabilities register.
     pub capabilities: u32,
     /// Version of the specification: 1 is 2.00, 2 is 3.00.
     pub version: u8,
-    /// Software resets that hang from now on: each needs another write.
+    /// So many software resets hang from now on, each until the next write to its register.
     pub stuck_resets: u32,
-    /// The command circuit says for ever that it is in use.
+    /// The command circuit reports for ever that it is busy.
     pub command_inhibit: bool,
-    /// The data circuit says for ever that it is in use.
+    /// The data circuit reports for ever that it is busy.
     pub data_inhibit: bool,
     /// The internal clock never becomes stable.
     pub unstable_clock: bool,
-    /// The controller's power control reaches the card.
+    /// The controller's power control switches the card's supply.
     pub powers_card: bool,
-    /// How long the supply holds its voltage when it is switched off, microseconds: a controller that is reset lets go of
-    /// it for a moment.
+    /// How long the supply holds its voltage after it was switched off, microseconds. A controller that
+    /// is reset switches it off for a moment.
     pub supply_holds_us: u64,
 
     argument_2: u32,
@@ -137,9 +130,9 @@ pub struct Controller {
     /// When the card's supply was switched off.
     unpowered_since: Option<u64>,
 
-    pending: Option<Pending>,
+    pending: Option<PendingCommand>,
     data: Option<DataPhase>,
-    /// The end of the card's busy is to be reported as the end of the transfer.
+    /// The end of the card's busy signal is to be reported as the end of the transfer.
     busy: bool,
     hung_command: bool,
     hung_data: bool,
@@ -148,12 +141,12 @@ pub struct Controller {
 /// Status bits that are errors.
 const ERRORS: u32 = 0xFFFF_0000;
 
-impl Controller {
-    pub(crate) fn new(card: Card) -> Self {
+impl SimController {
+    pub(crate) fn new(card: SimCard) -> Self {
         Self {
             now: 0,
             card: Some(card),
-            memory: Memory::default(),
+            memory: BusMemory::default(),
             plans: Vec::new(),
             log: Vec::new(),
             violations: Vec::new(),
@@ -191,29 +184,29 @@ impl Controller {
         }
     }
 
-    /// What the controller is doing, from its inside.
+    /// What the controller is doing, read from the model's state and not from its registers.
     #[must_use]
-    pub fn activity(&self) -> Activity {
+    pub fn activity(&self) -> ControllerActivity {
         if self.now < self.reset_done_at {
-            Activity::Resetting
+            ControllerActivity::Resetting
         } else if self.card.is_none() {
-            Activity::NoCard
+            ControllerActivity::NoCard
         } else if self.host_control & HostControl::BUS_POWER::SET.value == 0 {
-            Activity::NoPower
+            ControllerActivity::NoPower
         } else if self.clock_control & ClockControl::SD_CLOCK_ENABLE::SET.value == 0 {
-            Activity::NoClock
+            ControllerActivity::NoClock
         } else if let Some(data) = &self.data {
             data.activity()
         } else if self.pending.is_some() || self.hung_command {
-            Activity::Command
+            ControllerActivity::Command
         } else if self.busy || self.hung_data {
-            Activity::Busy
+            ControllerActivity::Busy
         } else {
-            Activity::Idle
+            ControllerActivity::Idle
         }
     }
 
-    /// Sets bits of the interrupt status, as a test that wants stale ones.
+    /// Sets bits of the interrupt status, for a test that needs stale ones.
     pub fn force_status(&mut self, bits: u32) {
         self.status |= bits;
     }
@@ -230,19 +223,19 @@ impl Controller {
         self.card.is_some()
     }
 
-    /// Whether an interrupt signal is enabled at all.
+    /// Whether any interrupt signal is enabled.
     #[must_use]
     pub fn signals_enabled(&self) -> bool {
         self.signal_enable != 0
     }
 
-    /// The platform's switch in the card's supply.
+    /// Operates the platform's switch in the card's supply.
     pub(crate) fn set_platform_power(&mut self, on: bool) {
         self.platform_power = on;
         self.update_power();
     }
 
-    /// Follows the two switches in the card's supply.
+    /// Powers the card on or off as the two switches in its supply say.
     fn update_power(&mut self) {
         let controller_power = self.host_control & HostControl::BUS_POWER::SET.value != 0;
         let on = self.platform_power && (controller_power || !self.powers_card);
@@ -309,7 +302,7 @@ impl Controller {
         self.step();
     }
 
-    /// Skips to the interrupt, at most to `deadline`.
+    /// Advances the time to the next interrupt, at most to `deadline`.
     pub(crate) fn sleep_until(&mut self, deadline: u64) {
         self.step();
         while !self.interrupts() && self.now < deadline {
@@ -329,7 +322,7 @@ impl Controller {
             .card
             .as_ref()
             .filter(|_| self.busy)
-            .and_then(Card::busy_until);
+            .and_then(SimCard::busy_until);
         [pending, data, busy]
             .into_iter()
             .flatten()
@@ -337,7 +330,7 @@ impl Controller {
             .filter(|due| *due > self.now)
     }
 
-    /// Does what is due.
+    /// Carries out the events that are due.
     fn step(&mut self) {
         let now = self.now;
         if let Some(card) = &mut self.card {
@@ -352,7 +345,7 @@ impl Controller {
             self.complete(pending);
         }
         while self.data_step() {}
-        let still_busy = self.card.as_ref().is_some_and(Card::is_busy);
+        let still_busy = self.card.as_ref().is_some_and(SimCard::is_busy);
         if self.busy && !still_busy {
             self.busy = false;
             self.raise(Interrupt::TRANSFER_COMPLETE::SET.value);

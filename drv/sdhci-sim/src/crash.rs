@@ -1,4 +1,4 @@
-//! Ending a driver in the middle.
+//! Crashing a driver in the middle of its work.
 
 use crate::Simulator;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
@@ -10,15 +10,15 @@ pub struct Crashed;
 impl Simulator {
     /// The driver crashes at its `accesses`-th register access from now on, before the access has any effect.
     pub fn crash_after(&self, accesses: u64) {
-        self.0.fuse.set(Some(accesses));
+        self.0.crash_after.set(Some(accesses));
     }
 
-    /// Runs a driver that may crash. The fuse is out afterwards.
+    /// Runs a driver that may crash. A crash that is still planned afterwards is dropped.
     ///
     /// # Errors
     /// [`Crashed`] if it did.
     pub fn survive<T>(&self, run: impl FnOnce() -> T) -> Result<T, Crashed> {
-        // A crash is the purpose: nothing to report.
+        // A planned crash is not an error: its panic is not printed.
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             if !info.payload().is::<Crashed>() {
@@ -27,7 +27,7 @@ impl Simulator {
         }));
         let result = catch_unwind(AssertUnwindSafe(run));
         std::panic::set_hook(hook);
-        self.0.fuse.set(None);
+        self.0.crash_after.set(None);
         self.0.deadline.set(None);
         match result {
             Ok(value) => Ok(value),
@@ -36,13 +36,13 @@ impl Simulator {
         }
     }
 
-    pub(crate) fn burn_fuse(&self) {
-        match self.0.fuse.get() {
+    pub(crate) fn count_access_to_crash(&self) {
+        match self.0.crash_after.get() {
             Some(0) => {
-                self.0.fuse.set(None);
+                self.0.crash_after.set(None);
                 panic_any(Crashed)
             }
-            Some(left) => self.0.fuse.set(Some(left - 1)),
+            Some(left) => self.0.crash_after.set(Some(left - 1)),
             None => {}
         }
     }

@@ -1,37 +1,37 @@
-//! Faults that happen to a command.
+//! Faults that are injected into a command.
 
-/// What goes wrong.
+/// What goes wrong with a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum InjectedFault {
     /// Neither a response nor an error: the controller ignores the command.
     Ignored,
-    /// The card does not get the command, and so does not answer.
+    /// The card does not receive the command, and does not answer.
     NoResponse,
-    /// The card gets the command; its answer does not arrive.
+    /// The card receives the command; its answer does not arrive.
     ResponseLost,
-    /// The card gets the command; its answer has a wrong CRC.
+    /// The card receives the command; its answer has a wrong CRC.
     ResponseCrc,
-    /// The card gets the command; its answer has a wrong end bit.
+    /// The card receives the command; its answer has a wrong end bit.
     ResponseEndBit,
-    /// The card gets the command; its answer has another index.
+    /// The card receives the command; its answer has another index.
     ResponseIndex,
-    /// The card refuses, with these bits in its status.
+    /// The card refuses the command, with these bits in its status.
     Refused(u32),
     /// Block `n` (from 0) arrives with a wrong CRC.
     DataCrc(u16),
     /// Block `n` arrives with a wrong end bit.
     DataEndBit(u16),
-    /// Block `n` does not come, or is not taken, and the controller says so.
+    /// Block `n` does not come, or is not accepted, and the controller reports a time-out.
     DataTimeout(u16),
-    /// Block `n` does not come, or is not taken, and nobody says anything.
+    /// Block `n` does not come, or is not accepted, and no error is reported.
     DataStall(u16),
     /// The controller cannot read the descriptor for block `n`.
     Adma(u16),
     /// The command that the controller sends by itself fails.
     AutoCommand,
-    /// The card takes the data and cannot program them, and says so when it is no longer busy.
+    /// The card accepts the data and fails to program them; it reports that when it is no longer busy.
     NotProgrammed,
-    /// What the command starts takes this many microseconds.
+    /// The card is busy for this many microseconds after the command.
     Busy(u64),
     /// The card loses its state, as after a dip of its supply, before the command.
     Forgets,
@@ -45,23 +45,23 @@ pub enum Fault {
     HangsData,
 }
 
-/// When it goes wrong.
+/// When a fault is injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// At this command; at any if `None`.
+pub struct FaultPlan {
+    /// Into this command; into any if `None`.
     pub command: Option<u8>,
-    /// After so many of them have gone well.
+    /// After so many of these commands.
     pub after: u32,
-    /// So many times in a row.
+    /// Into so many in a row.
     pub times: u32,
-    /// What goes wrong.
-    pub fault: Fault,
+    /// The fault.
+    pub fault: InjectedFault,
 }
 
-impl Plan {
-    /// The next command of this index.
+impl FaultPlan {
+    /// Into the next command of this index.
     #[must_use]
-    pub const fn next(command: u8, fault: Fault) -> Self {
+    pub const fn next(command: u8, fault: InjectedFault) -> Self {
         Self {
             command: Some(command),
             after: 0,
@@ -70,9 +70,9 @@ impl Plan {
         }
     }
 
-    /// Every command of this index.
+    /// Into every command of this index.
     #[must_use]
-    pub const fn always(command: u8, fault: Fault) -> Self {
+    pub const fn always(command: u8, fault: InjectedFault) -> Self {
         Self {
             command: Some(command),
             after: 0,
@@ -81,14 +81,14 @@ impl Plan {
         }
     }
 
-    /// Whether it has begun to go wrong, if it was to go wrong `times` times.
+    /// Whether the fault has been injected at least once, if the plan began with `times` times.
     #[must_use]
     pub const fn has_struck(&self, times: u32) -> bool {
         self.times < times
     }
 
-    /// Counts a command; the fault if it is its turn.
-    pub(crate) fn strike(&mut self, command: u8) -> Option<Fault> {
+    /// Counts a command; returns the fault if it is to be injected into this one.
+    pub(crate) fn strike(&mut self, command: u8) -> Option<InjectedFault> {
         if self.command.is_some_and(|wanted| wanted != command) {
             return None;
         }

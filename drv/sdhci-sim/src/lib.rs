@@ -1,27 +1,31 @@
-//! A simulated SD host controller with a card in it, for tests on the host.
+//! A simulated SD host controller with a card, for tests on the host.
 //!
-//! It stands behind [`Registers`], so the drivers under test are the very ones that run on the target. It follows the
-//! SD Host Controller, SD Physical Layer and JESD84 specifications where a driver can notice, and it does what no
-//! emulator does: it takes time, is busy, makes CRC errors, goes silent, hangs, loses its card.
+//! It implements [`Registers`], so the drivers under test are the ones that run on the target. It
+//! follows the SD Host Controller, SD Physical Layer and JESD84 specifications where a driver can
+//! notice a difference. Unlike an emulator it takes time, is busy, makes CRC errors, stops answering,
+//! hangs, and loses its card.
 //!
 //! # Theory of operation
 //!
-//! A [`Simulator`] is a handle; clones share one world. Time is simulated, in microseconds, and moves for three reasons
-//! only: each register access takes [`Timing::access_us`]; [`Simulator::block_on`] skips to the next interrupt, or to
-//! the deadline that the driver asked for, when the driver sleeps; and a test may let it pass. So every run is
-//! repeatable, and a time-out of seconds takes no time.
+//! A [`Simulator`] is a handle; clones share one world. Time is simulated, in microseconds, and
+//! advances for three reasons only: each register access takes [`Timing::access_us`];
+//! [`Simulator::block_on`] advances it to the next interrupt, or to the deadline that the driver asked
+//! for, when the driver sleeps; and a test may advance it. So every run is repeatable, and a time-out
+//! of seconds costs the test no time.
 //!
-//! What happens later (a response arrives, a block has crossed the bus, programming ends) happens at the first access
-//! at or after its time, in order.
+//! An event (a response arrives, a block has crossed the bus, programming ends) happens at the first
+//! access at or after its time, in order.
 //!
-//! * Faults are planned with [`Simulator::fault`], by command and count, or are switches of [`Controller`] and
-//!   [`Card`], reached through [`Simulator::controller`] and [`Simulator::card`].
-//! * [`Simulator::crash_after`] ends a driver at its n-th register access, by a panic that [`Simulator::survive`]
-//!   catches: the state of controller and card is then what a crash there leaves behind.
-//! * Misuse of the hardware is recorded ([`Simulator::violations`]): a command while the line is in use, a clock that is
-//!   too fast, the buffer port read while it is empty.
-//! * DMA reaches only buffers made by [`Simulator::buffer`]; they have 32-bit bus addresses of their own, whatever the
-//!   host's pointers are.
+//! * Faults are planned with [`Simulator::fault`], by command and count, or are switches of
+//!   [`SimController`] and [`SimCard`], reached through [`Simulator::controller`] and
+//!   [`Simulator::card`].
+//! * [`Simulator::crash_after`] ends a driver at its n-th register access, by a panic that
+//!   [`Simulator::survive`] catches: controller and card are then in the state that a crash at this
+//!   point leaves behind.
+//! * Misuse of the hardware is recorded ([`Simulator::violations`]): a command while the line is in
+//!   use, a clock that is too fast, the buffer port read while it is empty.
+//! * DMA reaches only buffers made by [`Simulator::buffer`]. They have 32-bit bus addresses of their
+//!   own, independent of the host's pointers.
 
 mod bus;
 mod card;
@@ -31,43 +35,43 @@ mod fault;
 mod memory;
 mod run;
 
-pub use bus::{Board, Ticks};
-pub use card::{Card, Model, State};
-pub use controller::{Activity, Controller, Timing};
+pub use bus::{SimBoard, SimTime};
+pub use card::{Model, SimCard, SimCardState};
+pub use controller::{ControllerActivity, SimController, Timing};
 pub use crash::Crashed;
-pub use fault::{Fault, Plan};
+pub use fault::{FaultPlan, InjectedFault};
 pub use memory::Buffer;
 
 use drv_sdhci::Registers;
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 
-/// What is called before each register access.
+/// Called before each register access.
 type Watcher = Box<dyn FnMut(&Simulator)>;
 
-/// What is shared by all handles.
+/// The state that all handles share.
 struct World {
-    controller: RefCell<Controller>,
+    controller: RefCell<SimController>,
     /// Register accesses until the driver crashes.
-    fuse: Cell<Option<u64>>,
+    crash_after: Cell<Option<u64>>,
     accesses: Cell<u64>,
     watcher: RefCell<Option<Watcher>>,
     clock: Cell<ClockFault>,
-    /// Looks at the clock.
-    looks: Cell<u64>,
-    /// What a sleeping driver waits for.
+    /// Readings of the time source by the emergency driver.
+    clock_readings: Cell<u64>,
+    /// When the sleeping driver is to be woken, if one sleeps.
     deadline: Cell<Option<u64>>,
 }
 
 impl World {
-    fn new(controller: Controller) -> Self {
+    fn new(controller: SimController) -> Self {
         Self {
             controller: RefCell::new(controller),
-            fuse: Cell::new(None),
+            crash_after: Cell::new(None),
             accesses: Cell::new(0),
             watcher: RefCell::new(None),
             clock: Cell::new(ClockFault::None),
-            looks: Cell::new(0),
+            clock_readings: Cell::new(0),
             deadline: Cell::new(None),
         }
     }
@@ -76,17 +80,17 @@ impl World {
 /// How the time source of the drivers fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockFault {
-    /// It does not.
+    /// It works.
     None,
     /// It does not answer.
     Dead,
     /// It always gives this time.
     Frozen(u64),
-    /// It leaps by this many milliseconds at every look, in turn forwards and backwards.
-    Leaping(u64),
+    /// It jumps by this many milliseconds at every reading, in turn forwards and backwards.
+    Jumping(u64),
     /// It goes backwards.
     Backwards,
-    /// So much slower than time, in turn not answering.
+    /// It is slower than the time by this factor, and answers only every second reading.
     Slow(u64),
 }
 
@@ -97,12 +101,12 @@ pub struct Simulator(Rc<World>);
 impl Simulator {
     /// A slot with a card in it.
     #[must_use]
-    pub fn new(card: Card) -> Self {
-        Self(Rc::new(World::new(Controller::new(card))))
+    pub fn new(card: SimCard) -> Self {
+        Self(Rc::new(World::new(SimController::new(card))))
     }
 
-    /// The controller, for a look or a switch. Not to be held while a driver runs.
-    pub fn controller(&self) -> RefMut<'_, Controller> {
+    /// The controller, to inspect or to change it. The borrow must end before a driver runs.
+    pub fn controller(&self) -> RefMut<'_, SimController> {
         self.0.controller.borrow_mut()
     }
 
@@ -110,7 +114,7 @@ impl Simulator {
     ///
     /// # Panics
     /// If there is none.
-    pub fn card(&self) -> RefMut<'_, Card> {
+    pub fn card(&self) -> RefMut<'_, SimCard> {
         RefMut::map(self.controller(), |controller| {
             controller
                 .card
@@ -120,23 +124,23 @@ impl Simulator {
     }
 
     /// Takes the card out.
-    pub fn eject(&self) -> Option<Card> {
+    pub fn eject(&self) -> Option<SimCard> {
         self.controller().card.take()
     }
 
     /// Puts a card in; it is powered if the slot is.
-    pub fn insert(&self, card: Card) {
+    pub fn insert(&self, card: SimCard) {
         self.controller().card = Some(card);
     }
 
-    /// Plans a fault.
-    pub fn fault(&self, plan: Plan) {
+    /// Plans a fault; plans are independent of each other.
+    pub fn fault(&self, plan: FaultPlan) {
         self.controller().plans.push(plan);
     }
 
-    /// The plans, as far as they have not been carried out.
+    /// The plans, with what is left of their counts.
     #[must_use]
-    pub fn plans(&self) -> Vec<Plan> {
+    pub fn plans(&self) -> Vec<FaultPlan> {
         self.controller().plans.clone()
     }
 
@@ -151,18 +155,18 @@ impl Simulator {
         std::mem::take(&mut self.controller().log)
     }
 
-    /// What the driver did wrong so far.
+    /// How the driver has misused the hardware so far.
     #[must_use]
     pub fn violations(&self) -> Vec<String> {
         self.controller().violations.clone()
     }
 
-    /// Lets time pass.
+    /// Advances the time.
     pub fn pass_us(&self, us: u64) {
         self.controller().pass(us);
     }
 
-    /// The simulated time.
+    /// The simulated time, microseconds.
     #[must_use]
     pub fn now_us(&self) -> u64 {
         self.controller().now
@@ -174,8 +178,8 @@ impl Simulator {
         self.0.accesses.get()
     }
 
-    /// Another world in the same state: controller, card, buffers, time. What a driver does in one is not seen in the
-    /// other.
+    /// Copies the world: controller, card, buffers, time. The copy and the original are independent
+    /// from then on.
     #[must_use]
     pub fn fork(&self) -> Self {
         let fork = Self(Rc::new(World::new(self.controller().clone())));
@@ -183,7 +187,8 @@ impl Simulator {
         fork
     }
 
-    /// Calls `watcher` before each register access, until `None` is given. It may fork the simulator, and not touch it.
+    /// Calls `watcher` before each register access, until `None` is given. It may fork the simulator,
+    /// and must not change it.
     pub fn watch(&self, watcher: Option<Watcher>) {
         *self.0.watcher.borrow_mut() = watcher;
     }
@@ -199,14 +204,14 @@ impl Simulator {
         self.0.clock.get()
     }
 
-    fn access(&self) -> RefMut<'_, Controller> {
+    fn access(&self) -> RefMut<'_, SimController> {
         let watcher = self.0.watcher.borrow_mut().take();
         if let Some(mut watcher) = watcher {
             watcher(self);
             *self.0.watcher.borrow_mut() = Some(watcher);
         }
         self.0.accesses.set(self.0.accesses.get() + 1);
-        self.burn_fuse();
+        self.count_access_to_crash();
         let mut controller = self.controller();
         let us = controller.timing.access_us;
         controller.pass(us);

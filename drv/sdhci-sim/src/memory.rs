@@ -5,23 +5,23 @@ use block_device::Block;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-/// Blocks that DMA can reach, with a bus address of their own.
+/// Blocks that DMA can reach.
 pub type Buffer = Rc<[Block]>;
 
-/// Bus addresses of buffers are this far apart: more than a request can be long.
+/// Distance of the bus addresses of buffers: more than the length of the longest request.
 const STRIDE: u32 = 0x0100_0000;
 
-/// Where the first buffer is. Addresses below, among them 0, lead nowhere.
+/// Bus address of the first buffer. Nothing is below, so an address of 0 is an error.
 const BASE: u32 = 0x8000_0000;
 
 /// The map from bus addresses to buffers.
 #[derive(Default)]
-pub(crate) struct Memory {
+pub(crate) struct BusMemory {
     buffers: Vec<Buffer>,
 }
 
-/// Other buffers with the same content, at the same bus addresses.
-impl Clone for Memory {
+/// Copies the buffers: the copies have the same content and the same bus addresses.
+impl Clone for BusMemory {
     fn clone(&self) -> Self {
         let copy = |buffer: &Buffer| buffer.iter().map(copy).collect();
         Self {
@@ -38,7 +38,7 @@ fn copy(block: &Block) -> Block {
     copy
 }
 
-impl Memory {
+impl BusMemory {
     pub(crate) fn add(&mut self, buffer: &Buffer) {
         self.buffers.push(Rc::clone(buffer));
     }
@@ -79,10 +79,10 @@ impl Memory {
 }
 
 impl Simulator {
-    /// The `index`-th buffer that was made, in a fork its copy.
+    /// The `index`-th buffer that was made; in a fork, its copy.
     ///
     /// # Panics
-    /// If there are not so many.
+    /// If there are fewer.
     #[must_use]
     pub fn buffer_at(&self, index: usize) -> Buffer {
         Rc::clone(&self.controller().memory.buffers[index])

@@ -5,10 +5,11 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 impl Simulator {
-    /// Runs a future to its end. When it sleeps, time skips to the interrupt, or to the deadline it asked for.
+    /// Runs a future to its end. When it sleeps, the time advances to the interrupt, or to the deadline
+    /// that it asked for.
     ///
     /// # Panics
-    /// If the future waits for something else than this simulator.
+    /// If the future waits for anything but this simulator.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
         loop {
@@ -29,7 +30,7 @@ impl Simulator {
             .poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// Lets time pass until the driver that sleeps is to be woken; false if none sleeps.
+    /// Advances the time to where the sleeping driver is to be woken; false if none sleeps.
     pub fn wake(&self) -> bool {
         let Some(deadline) = self.0.deadline.take() else {
             return false;

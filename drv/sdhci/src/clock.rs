@@ -5,15 +5,15 @@ use crate::registers::{Capabilities, ClockControl, HostControl, Version};
 use tock_registers::LocalRegisterCopy;
 use tock_registers::fields::FieldValue;
 
-/// What the controller says about itself.
+/// The capabilities that the controller reports.
 #[derive(Clone, Copy)]
 pub(crate) struct Abilities {
     pub(crate) capabilities: LocalRegisterCopy<u32, Capabilities::Register>,
     pub(crate) version: LocalRegisterCopy<u32, Version::Register>,
 }
 
-/// Longest time-out of the data lines that all versions have: 2^27 cycles of the time-out clock. The drivers have
-/// limits of their own; this one must only never be shorter than what a card may take.
+/// Longest time-out of the data lines that all versions have: 2^27 cycles of the time-out clock. It
+/// must not be shorter than what a card may take; waits are bounded by the drivers' own limits.
 const DATA_TIMEOUT: u32 = 0xE;
 
 impl Abilities {
@@ -27,7 +27,7 @@ impl Abilities {
         self.capabilities.is_set(Capabilities::ADMA2)
     }
 
-    /// Clock Control and Timeout Control for a bus; the clocks themselves still off.
+    /// Clock Control and Timeout Control for a bus, with all clocks off.
     pub(crate) fn clock_control<P: Platform>(
         &self,
         bus: Bus,
@@ -49,7 +49,8 @@ impl Abilities {
             + ClockControl::DATA_TIMEOUT.val(DATA_TIMEOUT)
     }
 
-    /// Host Control and Power Control for a bus: powered, with the highest voltage there is.
+    /// Host Control and Power Control for a bus: powered, with the highest voltage that the controller
+    /// has.
     pub(crate) fn host_control(&self, bus: Bus) -> FieldValue<u32, HostControl::Register> {
         let voltage = if self.capabilities.is_set(Capabilities::V33) {
             HostControl::BUS_VOLTAGE::V33
@@ -71,10 +72,11 @@ impl Abilities {
     }
 }
 
-/// The divisor field for the highest clock that is at most `target_hz`, or the lowest there is.
+/// The divisor field for the highest clock that is at most `target_hz`, or for the lowest clock if
+/// none is.
 ///
-/// Since version 3.00 the clock is base / 2n with n of 10 bits, before that n is a power of two up to 128; n = 0 is the
-/// base clock itself. With a base clock of 0 (nobody knows it) it is the lowest clock.
+/// Since version 3.00 the clock is base / 2n with n of 10 bits, before that n is a power of two up to
+/// 128; n = 0 is the base clock itself. For a base clock of 0 (unknown) it is the lowest clock.
 #[must_use]
 pub fn divisor(base_hz: u32, target_hz: u32, ten_bits: bool) -> u32 {
     let limit = if ten_bits { 0x3FF } else { 0x80 };
@@ -84,7 +86,8 @@ pub fn divisor(base_hz: u32, target_hz: u32, ten_bits: bool) -> u32 {
     if base_hz <= target_hz {
         return 0;
     }
-    // Rounded up, twice. `div_ceil` would do, but brings an overflow check that the emergency path must not have.
+    // Both divisions round up. Not `div_ceil`: it has an overflow check, which could panic on the
+    // emergency path.
     let divisor = (base_hz.wrapping_sub(1) / target_hz).wrapping_add(1);
     let n = (divisor >> 1).wrapping_add(divisor & 1);
     let n = if ten_bits {

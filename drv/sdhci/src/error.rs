@@ -1,9 +1,9 @@
-//! What can go wrong, by step.
+//! Errors: which step failed.
 
 use crate::registers::Interrupt;
 use tock_registers::LocalRegisterCopy;
 
-/// A request, or a change of the controller's state, that failed.
+/// Why a request, or a change of the controller's state, failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error {
     /// The step that failed.
@@ -12,17 +12,17 @@ pub struct Error {
     pub command: u8,
 }
 
-/// The step that failed. The numbers are recorded in crash records and never change.
+/// The step that failed. The numbers are stored with a crash and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ErrorKind {
     /// There is no card in the slot.
     CardGone = 1,
-    /// The software reset did not end.
+    /// The software reset did not finish.
     ResetStuck = 2,
     /// The internal clock did not become stable.
     ClockUnstable = 3,
-    /// The command or data circuit stays in use by something else.
+    /// The command or data circuit stays busy, so the command could not be sent.
     InhibitStuck = 4,
     /// No response (error interrupt).
     CommandTimeout = 5,
@@ -34,15 +34,15 @@ pub enum ErrorKind {
     CommandIndex = 8,
     /// Neither a response nor an error: the controller does not react.
     NoCompletion = 9,
-    /// The card refuses: its response has error bits. Read the response for them.
+    /// The card refuses: its response has error bits ([`crate::Command::refusal`]).
     Refused = 10,
-    /// The data lines were quiet or busy for too long (error interrupt).
+    /// No data, or busy, for too long (error interrupt).
     DataTimeout = 11,
     /// Data with wrong CRC.
     DataCrc = 12,
     /// Data with wrong end bit.
     DataEndBit = 13,
-    /// The data phase began and does not go on; no error is reported.
+    /// The data phase stopped without an error interrupt.
     DataStalled = 14,
     /// The card stays busy after the command.
     BusyStuck = 15,
@@ -50,13 +50,13 @@ pub enum ErrorKind {
     AutoCommand = 16,
     /// The response to Auto CMD12 has error bits.
     AutoRefused = 17,
-    /// The controller could not follow the descriptors.
+    /// The controller could not read a descriptor, or found it invalid.
     Adma = 18,
     /// The power supply is overloaded.
     CurrentLimit = 19,
     /// An error interrupt without a known cause.
     Unknown = 20,
-    /// The request is not one that this driver can do: no blocks, or too many.
+    /// The request has no blocks, or too many; nothing was sent.
     BadRequest = 21,
 }
 
@@ -92,10 +92,10 @@ impl Error {
         Self { kind, command }
     }
 
-    /// The error that a status with the error bit set tells of.
+    /// The error in an interrupt status whose error bit is set.
     ///
-    /// Where several bits are set, the one that explains the others is named: a bad descriptor before the data error
-    /// it causes, and the command before the data.
+    /// Where several bits are set, it is the cause of the others: a bad descriptor and not the data
+    /// error that follows from it, an error of the command and not one of its data.
     pub(crate) fn decode(status: LocalRegisterCopy<u32, Interrupt::Register>, command: u8) -> Self {
         for (bit, kind) in &CAUSES {
             if status.get() & bit != 0 {
@@ -106,7 +106,7 @@ impl Error {
     }
 }
 
-/// Error bits, each with what it means; where several are set, the first tells the cause.
+/// Error bits with their meaning. Where several are set, the first of them is the cause.
 const CAUSES: [(u32, ErrorKind); 10] = [
     (
         Interrupt::COMMAND_TIMEOUT::SET.value,

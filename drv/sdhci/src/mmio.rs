@@ -1,4 +1,4 @@
-//! Access to a real controller. The only unsafe code of the crate.
+//! Access to the controller's registers in memory. The only unsafe code of the crate.
 #![allow(unsafe_code)]
 
 use crate::registers::Registers;
@@ -12,14 +12,14 @@ pub struct Mmio {
 impl Mmio {
     /// The slot whose register 0x000 is at `base`.
     ///
-    /// On many systems-on-chip that is not where the controller's memory region begins: the AST2600 has registers of
-    /// its own there, and slot 0 0x100 above them.
+    /// On many systems-on-chip that is not where the controller's memory region begins: on the AST2600
+    /// vendor registers are there, and slot 0 follows at offset 0x100.
     ///
     /// # Safety
     ///
-    /// For as long as the value exists, `base .. base + 0x100` must be the registers of an SD host controller slot,
-    /// mapped as device memory and readable and writable by the caller, `base` must be a multiple of 4, and nobody else
-    /// may use that slot.
+    /// While the value exists, `base .. base + 0x100` must be the registers of an SD host controller
+    /// slot, mapped as device memory and readable and writable by the caller; `base` must be a
+    /// multiple of 4; and nothing else may use that slot.
     #[must_use]
     pub const unsafe fn new(base: usize) -> Self {
         Self { base }

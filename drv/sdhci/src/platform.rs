@@ -1,11 +1,11 @@
-//! What the system-on-chip and the board decide.
+//! What depends on the system-on-chip and the board.
 
 use block_device::Block;
 
 /// How the bus to the card is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bus {
-    /// Highest clock, Hz. The controller takes the next lower one it can make.
+    /// Highest clock, Hz. The controller uses the highest that it can make and that is not above it.
     pub clock_hz: u32,
     /// Data lines: 1, 4 or 8.
     pub lines: u8,
@@ -42,20 +42,21 @@ pub trait Platform {
         u32::MAX
     }
 
-    /// Whether the controller sees if there is a card. An eMMC that is soldered down may have no such signal.
+    /// Whether the slot has a card detect signal. An eMMC that is soldered down may have none.
     fn has_card_detect(&self) -> bool {
         true
     }
 
-    /// Where the controller finds a block, as a bus address; `None` if it cannot reach it, and then the data go
-    /// through the buffer port.
+    /// The bus address at which the controller finds a block; `None` if it cannot reach it, and then
+    /// the data go through the buffer port.
     #[inline(always)]
     fn bus_address(&self, block: &Block) -> Option<u32> {
         u32::try_from(block.address()).ok()
     }
 
-    /// Called before a software reset of the whole controller: bring its clocks and resets in the system-on-chip to
-    /// where it can work. The emergency path calls it too, so it must return at once whatever the state is.
+    /// Called before a software reset of the whole controller: enables its clocks and releases its
+    /// resets in the system-on-chip. The emergency path calls it too, so it must not wait, and must
+    /// work whatever state the system-on-chip is in.
     fn prepare(&self) {}
 
     /// Switches the card's power where the controller's own power control does not reach it.
@@ -63,14 +64,14 @@ pub trait Platform {
         let _ = on;
     }
 
-    /// Whether the card may be without power while it is suspended: the controller's power control or
-    /// [`Platform::power`] reaches it, and nothing else on its supply minds.
+    /// Whether the card's power may be cut while it is suspended: the controller's power control or
+    /// [`Platform::power`] switches it, and nothing else needs that supply.
     fn may_cut_power(&self) -> bool {
         false
     }
 
-    /// Whether a card that was put to sleep (CMD5, eMMC alone) is known to wake again on this system. Some do not, and
-    /// then answer nothing but CMD0.
+    /// Whether a card that was put to sleep (CMD5, eMMC only) is known to wake on this system. Some
+    /// cards do not, and then answer nothing but CMD0.
     fn card_wakes(&self) -> bool {
         false
     }

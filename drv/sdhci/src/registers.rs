@@ -1,7 +1,7 @@
-//! The register set (section 2), and how it is reached.
+//! The register set (section 2), and the access to it.
 //!
-//! Names are those of the specification. Registers narrower than 32 bits are defined as one with their neighbours, and
-//! always read and written as a whole.
+//! Names are those of the specification. Registers narrower than 32 bits are defined as one with
+//! their neighbours, and always read and written as a whole.
 
 use core::marker::PhantomData;
 use tock_registers::fields::FieldValue;
@@ -9,11 +9,16 @@ use tock_registers::{LocalRegisterCopy, RegisterLongName};
 
 mod fields;
 
+/// Value of the interrupt status register.
+pub(crate) type InterruptStatus = LocalRegisterCopy<u32, Interrupt::Register>;
+/// Some bits of the interrupt status register.
+pub(crate) type InterruptBits = FieldValue<u32, Interrupt::Register>;
+
 pub use fields::{
-    Blocks, Capabilities, ClockControl, HostControl, Interrupt, PresentState, Transfer, Version,
+    Blocks, Capabilities, ClockControl, HostControl, Interrupt, PresentState, TransferMode, Version,
 };
 
-/// A register: its offset, and by its type the fields it has.
+/// A register: its offset, and as type parameter its fields.
 #[derive(Debug)]
 pub struct Register<R> {
     offset: u8,
@@ -35,7 +40,7 @@ impl<R> Register<R> {
     }
 }
 
-/// The registers of one slot: real ones ([`crate::Mmio`]), or simulated ones in a test.
+/// The registers of one slot: of the hardware ([`crate::Mmio`]), or of a simulated controller in a test.
 pub trait Registers {
     /// Reads the 32-bit register at `offset`, a multiple of 4.
     fn load(&self, offset: u8) -> u32;
@@ -81,7 +86,7 @@ pub const BLOCKS: Register<Blocks::Register> = Register::at(0x04);
 /// Argument (2.2.4).
 pub const ARGUMENT: Register<()> = Register::at(0x08);
 /// Transfer Mode and Command (2.2.5, 2.2.6). Writing it starts the command.
-pub const COMMAND: Register<Transfer::Register> = Register::at(0x0C);
+pub const COMMAND: Register<TransferMode::Register> = Register::at(0x0C);
 /// Response (2.2.7), bits 31:0.
 pub const RESPONSE_0: Register<()> = Register::at(0x10);
 /// Response, bits 63:32.

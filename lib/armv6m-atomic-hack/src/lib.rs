@@ -1,10 +1,11 @@
 //! Read-modify-write on atomics for processors that lack it (ARMv6-M).
 //!
-//! Bring the traits into scope where code must also build for such a processor; elsewhere the methods of the atomic
-//! types themselves win. Each is a load and a store: enough within a task, which is one thread that nothing of its
-//! own interrupts, and nowhere else.
+//! Bring the traits into scope where code must also build for such a processor; on others the
+//! methods of the atomic types themselves take precedence. Each operation is a load and a store,
+//! which is atomic enough within a task (one thread, not interrupted by other code of the task) and
+//! nowhere else.
 //!
-//! Interface: hubris-interface section 6.
+//! Names and signatures are those of Hubris' crate of this name.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -13,21 +14,21 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// What [`AtomicU32`] lacks on ARMv6-M.
 pub trait AtomicU32Ext {
-    /// Stores `value`, returns what was there.
+    /// Stores `value`, returns the previous value.
     fn swap(&self, value: u32, order: Ordering) -> u32;
-    /// Adds `value`, wrapping, returns what was there.
+    /// Adds `value`, wrapping, returns the previous value.
     fn fetch_add(&self, value: u32, order: Ordering) -> u32;
-    /// Subtracts `value`, wrapping, returns what was there.
+    /// Subtracts `value`, wrapping, returns the previous value.
     fn fetch_sub(&self, value: u32, order: Ordering) -> u32;
 }
 
 /// What [`AtomicBool`] lacks on ARMv6-M.
 pub trait AtomicBoolExt {
-    /// Stores `value`, returns what was there.
+    /// Stores `value`, returns the previous value.
     fn swap(&self, value: bool, order: Ordering) -> bool;
 }
 
-/// The orderings that the load and the store of an exchange with `order` take.
+/// The orderings of the load and of the store in an exchange with `order`.
 #[inline(always)]
 fn split(order: Ordering) -> (Ordering, Ordering) {
     match order {
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn same_results_as_the_real_ones() {
+    fn results_equal_those_of_real_atomics() {
         let word = AtomicU32::new(1);
         assert_eq!(AtomicU32Ext::fetch_sub(&word, 2, Ordering::Relaxed), 1);
         assert_eq!(

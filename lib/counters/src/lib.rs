@@ -1,9 +1,9 @@
 //! Counters of events, one for each variant of an enum.
 //!
-//! An event type implements [`Count`], usually by `#[derive(Count)]`: the derive makes a structure with one counter
-//! for each variant, named after it, and Humility finds that structure through DWARF and prints it by name
-//! (`humility counters`, `humility counters ipc`). Counting costs a few instructions and works where a ring buffer
-//! would long have wrapped.
+//! An event type implements [`Count`], usually by `#[derive(Count)]`: the derive makes a structure
+//! with one counter for each variant, named after it, and Humility finds that structure through
+//! DWARF and prints it by name (`humility counters`, `humility counters ipc`). Counting costs a few
+//! instructions, and unlike a ring buffer a counter loses no event.
 //!
 //! ```ignore
 //! #[derive(Count)]
@@ -21,9 +21,8 @@
 //!
 //! Counters are relaxed 32-bit atomics that wrap.
 //!
-//! The one `unsafe` block makes an atomic number of the word in a counter, see [`AtomicU32`].
-//!
-//! Interface: hubris-interface section 8.2, humility section 8.
+//! Names and signatures are those of Hubris' crate of this name. The one `unsafe` block makes an
+//! atomic number of the word in a counter, see [`AtomicU32`].
 
 #![no_std]
 #![allow(
@@ -42,10 +41,10 @@ pub use number::AtomicU32;
 
 /// An event that can be counted.
 pub trait Count {
-    /// Room for the counts of all events of this type.
+    /// Counters for all events of this type.
     type Counters;
 
-    /// Counters that have counted nothing: what a static of that type starts with.
+    /// Counters at zero, the initial value of a static.
     const NEW_COUNTERS: Self::Counters;
 
     /// Counts this event.
@@ -76,8 +75,8 @@ macro_rules! count {
     };
 }
 
-/// Adds one, in two steps: a task is one thread, and nobody else writes its counters. An exclusive access would cost
-/// each message more, and an ARMv6-M has none.
+/// Adds one by a load and a store: a task is one thread, and no other code writes its counters. An
+/// exclusive access would cost each message more instructions, and ARMv6-M has none.
 #[doc(hidden)]
 #[inline(always)]
 pub fn increment(counter: &AtomicU32) {
@@ -110,9 +109,9 @@ impl Count for Infallible {
 #[derive(Debug)]
 #[allow(non_snake_case)]
 pub struct BoolCounts {
-    /// How many were true.
+    /// Number of `true`.
     pub r#true: AtomicU32,
-    /// How many were false.
+    /// Number of `false`.
     pub r#false: AtomicU32,
 }
 
@@ -175,7 +174,7 @@ impl<T: Count, E: Count> Count for &Result<T, E> {
 pub struct OptionCounters<T> {
     /// Counts of the values.
     pub Some: T,
-    /// How many were nothing.
+    /// Number of `None`.
     pub None: AtomicU32,
 }
 

@@ -7,15 +7,15 @@ use core::sync::atomic;
 
 /// A counter: an atomic number of `core`, which it dereferences to.
 ///
-/// It is a type of its own because Humility reads the counters of an image by the names that are here, a structure
-/// `AtomicU32` with an `UnsafeCell` named `v` (humility section 8). The number of `core` is built differently from
-/// rustc 1.96 on.
+/// It is a type of its own because Humility finds the counters of an image by these names: a
+/// structure `AtomicU32` with an `UnsafeCell` named `v`. From rustc 1.96 on, `core`'s own type has
+/// another structure.
 #[repr(transparent)]
 pub struct AtomicU32 {
     v: UnsafeCell<u32>,
 }
 
-// SAFETY: `v` is reached through `deref` alone, and that gives out an atomic number.
+// SAFETY: `v` is reached only through `deref`, which returns an atomic number.
 unsafe impl Sync for AtomicU32 {}
 
 impl AtomicU32 {
@@ -38,8 +38,8 @@ impl Deref for AtomicU32 {
                 "a word is aligned as an atomic word"
             );
         }
-        // SAFETY: the pointer is that of a `u32` which lives for as long as `self` is borrowed, and it is aligned, as
-        // asserted. Nothing accesses `v` but the atomic numbers that this function returns.
+        // SAFETY: the pointer is to a `u32` that is alive while `self` is borrowed, and aligned, as
+        // asserted. `v` is accessed only through the atomic numbers that this function returns.
         unsafe { atomic::AtomicU32::from_ptr(self.v.get()) }
     }
 }

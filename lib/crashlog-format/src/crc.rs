@@ -1,15 +1,15 @@
-//! Checksums: CRC-32C for everything of ours, CRC-32 for the partition table.
+//! Checksums: CRC-32C for the structures of this format, CRC-32 for the GPT.
 //!
 //! CRC-32C (Castagnoli, reflected, as in iSCSI, RFC 3720 appendix B.4) is computed four bytes at a time with four
-//! tables (4 KiB): about four instructions per byte. It is a value that can be carried on, so that the checksum of a
-//! log page grows with each record and sealing the page costs nothing.
+//! tables (4 KiB), in about four instructions per byte. A checksum can be continued: that of a log page is updated with
+//! each record, and writing the page costs no pass over its records.
 
 /// CRC-32C polynomial, reflected.
 const CASTAGNOLI: u32 = 0x82F6_3B78;
 /// CRC-32 (IEEE 802.3) polynomial, reflected; used by the GPT.
 const IEEE: u32 = 0xEDB8_8320;
 
-/// Table `n` is for a byte that has `n` bytes behind it. Four statics, as each then has a register in the inner loop.
+/// Table `n` is for a byte that `n` bytes follow. They are four statics so that each gets a register in the inner loop.
 static TABLE_0: [u32; 256] = table(0);
 static TABLE_1: [u32; 256] = table(1);
 static TABLE_2: [u32; 256] = table(2);
@@ -21,25 +21,25 @@ static NIBBLES: [u32; 16] = nibbles();
 pub struct Crc32c(u32);
 
 impl Crc32c {
-    /// The checksum of nothing.
+    /// The checksum of no bytes.
     #[must_use]
     pub const fn new() -> Self {
         Self(!0)
     }
 
-    /// Goes on from a finished value.
+    /// Continues a checksum from its value.
     #[must_use]
     pub const fn resume(value: u32) -> Self {
         Self(!value)
     }
 
-    /// The checksum of everything seen so far.
+    /// The value of the checksum so far.
     #[must_use]
     pub const fn value(self) -> u32 {
         !self.0
     }
 
-    /// With one more little-endian word.
+    /// The checksum with one more little-endian word.
     #[must_use]
     #[inline]
     pub fn word(self, word: u32) -> Self {
@@ -47,7 +47,7 @@ impl Crc32c {
         Self(look(&TABLE_3, a) ^ look(&TABLE_2, b) ^ look(&TABLE_1, c) ^ look(&TABLE_0, d))
     }
 
-    /// With one more byte.
+    /// The checksum with one more byte.
     #[must_use]
     #[inline]
     pub fn byte(self, byte: u8) -> Self {
@@ -55,10 +55,11 @@ impl Crc32c {
         Self(look(&TABLE_0, low ^ byte) ^ (self.0 >> 8))
     }
 
-    /// With more bytes.
+    /// The checksum with more bytes.
     #[must_use]
     pub fn bytes(mut self, bytes: &[u8]) -> Self {
-        // Two words at a time, by hand: this crate is built for size, and this loop is where an emergency is long.
+        // Unrolled by hand to two words: this crate is compiled for size, and an emergency write spends most of its
+        // instructions in this loop.
         let (pairs, rest) = bytes.as_chunks::<8>();
         for [a, b, c, d, e, f, g, h] in pairs {
             let first = u32::from_le_bytes([*a, *b, *c, *d]);
@@ -78,18 +79,19 @@ impl Default for Crc32c {
     }
 }
 
-/// CRC-32 of the partition table, in progress. Read once per start, so it is small instead of fast: 64 bytes of table.
+/// A CRC-32 of the GPT in progress. The GPT is read once per start, so this one is small instead of fast: its table has
+/// 64 bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Crc32(u32);
 
 impl Crc32 {
-    /// The checksum of nothing.
+    /// The checksum of no bytes.
     #[must_use]
     pub const fn new() -> Self {
         Self(!0)
     }
 
-    /// With more bytes.
+    /// The checksum with more bytes.
     #[must_use]
     pub fn bytes(mut self, bytes: &[u8]) -> Self {
         for byte in bytes {
@@ -98,7 +100,7 @@ impl Crc32 {
         self
     }
 
-    /// The checksum of everything seen so far.
+    /// The value of the checksum so far.
     #[must_use]
     pub const fn value(self) -> u32 {
         !self.0

@@ -1,31 +1,31 @@
-//! What a task did wrong, decoded from the bytes in which the kernel reports it.
+//! The fault of a task, decoded from the bytes in which the kernel reports it.
 //!
 //! The bytes are those of `FaultInfo` of the Hubris ABI in hubpack (and ssmarshal) encoding: the variant's index in one
-//! byte, then its fields. They are kept as they came, so that a variant this program does not know is not lost.
+//! byte, then its fields. The card holds them unchanged, so a variant that this program does not know is not lost.
 
 use core::fmt;
 
 /// A fault of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum CrashFault {
     /// Access to memory that the task may not access in this way.
     MemoryAccess {
-        /// Where, if known.
+        /// The address, if known.
         address: Option<u32>,
-        /// On whose instruction.
-        source: Source,
+        /// Whose instruction it was.
+        source: FaultSource,
     },
     /// The stack has no room for what had to be pushed.
     StackOverflow {
-        /// Where the stack pointer was.
+        /// The stack pointer.
         address: u32,
     },
     /// The bus answered an access with an error.
     BusError {
-        /// Where, if known.
+        /// The address, if known.
         address: Option<u32>,
-        /// On whose instruction.
-        source: Source,
+        /// Whose instruction it was.
+        source: FaultSource,
     },
     /// Division by zero.
     DivideByZero,
@@ -36,28 +36,28 @@ pub enum Fault {
     /// Any other fault of the processor, with its status register.
     InvalidOperation(u32),
     /// Wrong use of a system call.
-    SyscallUsage(Usage),
+    SyscallUsage(UsageError),
     /// The task panicked.
     Panic,
-    /// Another task, by id, asked for it.
+    /// Another task, with this id, requested the fault.
     Injected(u16),
-    /// A server, by task id, refused a message.
-    FromServer(u16, ReplyFault),
+    /// The server with this task id refused a message with a reply fault.
+    FromServer(u16, ReplyFaultReason),
 }
 
-/// On whose instruction a fault happened.
+/// Whose instruction caused a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The task's own.
+pub enum FaultSource {
+    /// An instruction of the task.
     User,
-    /// The kernel's, on behalf of the task.
+    /// An instruction of the kernel, on behalf of the task.
     Kernel,
 }
 
-/// Wrong use of a system call.
+/// How a system call was used wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are those of the ABI")]
-pub enum Usage {
+pub enum UsageError {
     BadSyscallNumber,
     InvalidSlice,
     TaskOutOfRange,
@@ -74,7 +74,7 @@ pub enum Usage {
 /// Why a server refused a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are those of the ABI")]
-pub enum ReplyFault {
+pub enum ReplyFaultReason {
     UndefinedOperation,
     BadMessageSize,
     BadMessageContents,
@@ -83,11 +83,11 @@ pub enum ReplyFault {
     AccessViolation,
 }
 
-impl Fault {
-    /// Longest encoding that fits where faults are kept; the longest that exists is 7.
+impl CrashFault {
+    /// Bytes reserved for an encoded fault; the longest encoding has 7.
     pub const MAX_LEN: usize = 16;
 
-    /// Decodes a fault; `None` if the bytes are not one that this program knows. Bytes after it are ignored.
+    /// Decodes a fault; `None` if the bytes encode none that this program knows. Bytes after it are ignored.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut input = Input(bytes);
@@ -115,7 +115,7 @@ impl Fault {
         })
     }
 
-    /// Where memory was accessed, if the fault has such an address.
+    /// The address that was accessed, if the fault has one.
     #[must_use]
     pub const fn address(&self) -> Option<u32> {
         match self {
@@ -125,7 +125,7 @@ impl Fault {
         }
     }
 
-    /// Was it raised by a system call? Then the program counter is in the stub that all calls share, and the link
+    /// Whether a system call caused the fault. Then the program counter is in the stub that all calls share, and the link
     /// register says where the task was.
     #[must_use]
     pub const fn is_by_system_call(encoded: &[u8]) -> bool {
@@ -133,7 +133,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for CrashFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = |f: &mut fmt::Formatter<'_>, name, address: Option<u32>, source| match address {
             Some(address) => write!(f, "{name} at {address:#010x} ({source:?})"),
@@ -159,27 +159,27 @@ const fn index(task: u16) -> u16 {
     task & 0x3FF
 }
 
-const USAGE: [Usage; 11] = [
-    Usage::BadSyscallNumber,
-    Usage::InvalidSlice,
-    Usage::TaskOutOfRange,
-    Usage::IllegalTask,
-    Usage::LeaseOutOfRange,
-    Usage::OffsetOutOfRange,
-    Usage::NoIrq,
-    Usage::BadKernelMessage,
-    Usage::BadReplyFaultReason,
-    Usage::NotSupervisor,
-    Usage::ReplyTooBig,
+const USAGE: [UsageError; 11] = [
+    UsageError::BadSyscallNumber,
+    UsageError::InvalidSlice,
+    UsageError::TaskOutOfRange,
+    UsageError::IllegalTask,
+    UsageError::LeaseOutOfRange,
+    UsageError::OffsetOutOfRange,
+    UsageError::NoIrq,
+    UsageError::BadKernelMessage,
+    UsageError::BadReplyFaultReason,
+    UsageError::NotSupervisor,
+    UsageError::ReplyTooBig,
 ];
 
-const REPLY_FAULT: [ReplyFault; 6] = [
-    ReplyFault::UndefinedOperation,
-    ReplyFault::BadMessageSize,
-    ReplyFault::BadMessageContents,
-    ReplyFault::BadLeases,
-    ReplyFault::ReplyBufferTooSmall,
-    ReplyFault::AccessViolation,
+const REPLY_FAULT: [ReplyFaultReason; 6] = [
+    ReplyFaultReason::UndefinedOperation,
+    ReplyFaultReason::BadMessageSize,
+    ReplyFaultReason::BadMessageContents,
+    ReplyFaultReason::BadLeases,
+    ReplyFaultReason::ReplyBufferTooSmall,
+    ReplyFaultReason::AccessViolation,
 ];
 
 /// The bytes not yet decoded.
@@ -212,10 +212,10 @@ impl Input<'_> {
         }
     }
 
-    fn source(&mut self) -> Option<Source> {
+    fn source(&mut self) -> Option<FaultSource> {
         match self.byte()? {
-            0 => Some(Source::User),
-            1 => Some(Source::Kernel),
+            0 => Some(FaultSource::User),
+            1 => Some(FaultSource::Kernel),
             _ => None,
         }
     }
@@ -226,45 +226,45 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The ABI's enumeration, as `spec` has it, so that a real encoder makes the bytes.
+    /// A copy of the ABI's enumeration, so that hubpack itself makes the bytes.
     mod wire {
         #[derive(serde::Serialize, hubpack::SerializedSize)]
         pub enum FaultInfo {
             MemoryAccess {
                 address: Option<u32>,
-                source: Source,
+                source: FaultSource,
             },
             StackOverflow {
                 address: u32,
             },
             BusError {
                 address: Option<u32>,
-                source: Source,
+                source: FaultSource,
             },
             DivideByZero,
             IllegalText,
             IllegalInstruction,
             InvalidOperation(u32),
-            SyscallUsage(Usage),
+            SyscallUsage(UsageError),
             Panic,
             Injected(u16),
-            FromServer(u16, Reason),
+            FromServer(u16, ReplyFaultReason),
         }
         #[derive(serde::Serialize, hubpack::SerializedSize)]
-        pub enum Source {
+        pub enum FaultSource {
             User,
             Kernel,
         }
         #[derive(serde::Serialize, hubpack::SerializedSize)]
         #[expect(dead_code, reason = "a copy of the ABI")]
-        pub enum Usage {
+        pub enum UsageError {
             BadSyscallNumber,
             InvalidSlice,
             TaskOutOfRange,
         }
         #[derive(serde::Serialize, hubpack::SerializedSize)]
         #[expect(dead_code, reason = "a copy of the ABI")]
-        pub enum Reason {
+        pub enum ReplyFaultReason {
             UndefinedOperation,
             BadMessageSize,
             BadMessageContents,
@@ -272,15 +272,15 @@ mod tests {
     }
 
     fn shown(fault: &wire::FaultInfo) -> String {
-        let mut bytes = [0; Fault::MAX_LEN];
+        let mut bytes = [0; CrashFault::MAX_LEN];
         let len = hubpack::serialize(&mut bytes, fault).unwrap();
-        Fault::decode(&bytes[..len]).unwrap().to_string()
+        CrashFault::decode(&bytes[..len]).unwrap().to_string()
     }
 
     #[test]
-    fn what_hubpack_writes_is_read_back() {
-        use wire::{FaultInfo as F, Reason, Source, Usage};
-        let user = || Source::User;
+    fn faults_encoded_by_hubpack_are_decoded() {
+        use wire::{FaultInfo as F, FaultSource, ReplyFaultReason, UsageError};
+        let user = || FaultSource::User;
         for (fault, text) in [
             (
                 F::MemoryAccess {
@@ -292,7 +292,7 @@ mod tests {
             (
                 F::MemoryAccess {
                     address: None,
-                    source: Source::Kernel,
+                    source: FaultSource::Kernel,
                 },
                 "MemoryAccess (Kernel)",
             ),
@@ -314,13 +314,13 @@ mod tests {
             (F::IllegalInstruction, "IllegalInstruction"),
             (F::InvalidOperation(8), "InvalidOperation 0x00000008"),
             (
-                F::SyscallUsage(Usage::TaskOutOfRange),
+                F::SyscallUsage(UsageError::TaskOutOfRange),
                 "SyscallUsage TaskOutOfRange",
             ),
             (F::Panic, "Panic"),
             (F::Injected(0x0803), "Injected by task 3"),
             (
-                F::FromServer(0x0401, Reason::BadMessageSize),
+                F::FromServer(0x0401, ReplyFaultReason::BadMessageSize),
                 "FromServer 1: BadMessageSize",
             ),
         ] {
@@ -330,8 +330,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn hostile_input_is_harmless(bytes in proptest::collection::vec(any::<u8>(), 0..20)) {
-            if let Some(fault) = Fault::decode(&bytes) {
+        fn any_bytes_are_decoded_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..20)) {
+            if let Some(fault) = CrashFault::decode(&bytes) {
                 prop_assert!(!fault.to_string().is_empty());
             }
         }

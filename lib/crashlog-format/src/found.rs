@@ -1,9 +1,9 @@
-//! Names of what an emergency write found and did: the codes of controller and card in an [`Outcome`](crate::Outcome).
+//! Names of the codes in an [`Outcome`](crate::Outcome): what an emergency write found, and what it did.
 //!
-//! The driver has the numbers (`drv_mmc::found`); here is what they are called in a report. A test holds the two
-//! together.
+//! The driver defines the codes (`drv_mmc::found`). This module has their names in reports; the test `device_codes`
+//! checks that every code has one.
 
-/// What the controller was doing when it was found.
+/// What the controller was doing when the emergency path took it over.
 #[must_use]
 pub const fn controller(code: u8) -> Option<&'static str> {
     Some(match code {
@@ -14,7 +14,7 @@ pub const fn controller(code: u8) -> Option<&'static str> {
         5 => "reading",
         6 => "writing",
         7 => "waiting for a busy card",
-        8 => "idle, with a status that nobody had cleared",
+        8 => "idle, with a status that was not cleared",
         9 => "in reset",
         10 => "card without power",
         11 => "never initialised",
@@ -23,7 +23,8 @@ pub const fn controller(code: u8) -> Option<&'static str> {
     })
 }
 
-/// The state in which the card was found, by the name of the specification (eMMC 6.13, SD 4.10.1).
+/// The state of the card at its first answer, with its name in JESD84-B51 section 6.13 (SD Physical Layer Simplified
+/// Specification, section 4.10.1).
 #[must_use]
 pub const fn card(code: u8) -> Option<&'static str> {
     Some(match code {
@@ -38,33 +39,33 @@ pub const fn card(code: u8) -> Option<&'static str> {
         8 => "dis",
         9 => "btst",
         10 => "slp",
-        0xFE => "not asked, as it had never been identified",
+        0xFE => "not asked, as it was never identified",
         0xFF => "no answer",
         _ => return None,
     })
 }
 
-/// How what the card was doing came to its end; `None` if it was doing nothing.
+/// How the operation in flight was ended; `None` if there was none.
 #[must_use]
 pub const fn drain(code: u8) -> Option<&'static str> {
     Some(match code {
         1 => "waited until it was done",
         2 => "ended by CMD12",
         3 => "ended by a high-priority interrupt",
-        4 => "abandoned, the card was identified anew",
+        4 => "abandoned; the card was identified again",
         5 => "it could not be ended",
         _ => return None,
     })
 }
 
-/// What had to be done, by bit. What always happens has no name.
+/// What had to be done, by bit. Bits of steps that are always done have no name.
 const REPAIRS: [Option<&str>; 13] = [
     Some("second reset"),
     Some("CMD12"),
     Some("card selected"),
     Some("waited for a busy card"),
     Some("high-priority interrupt"),
-    Some("card identified anew"),
+    Some("card identified again"),
     Some("power off and on"),
     Some("another card than before"),
     Some("lines reset"),
@@ -83,5 +84,5 @@ pub fn repairs(bits: u16) -> impl Iterator<Item = &'static str> {
         .filter_map(|(_, name)| *name)
 }
 
-/// Bit of [`Outcome::mode`](crate::Outcome): the data moved by ADMA2, otherwise through the buffer port.
+/// Bit of [`Outcome::mode`](crate::Outcome): data were transferred by ADMA2, otherwise through the buffer port.
 pub const MODE_DMA: u8 = 1 << 0;

@@ -1,13 +1,14 @@
-//! Where things are in a partition, and the rules for it.
+//! Where the structures are in a partition, and the rules for it.
 //!
-//! Everything follows from three numbers. Blocks that are written again and again (ledger, slots, ring) share no 4 KiB
-//! unit with the superblocks, which are never written again: flash cards tear neighbours.
+//! Three numbers decide everything: blocks of the partition, slots, and blocks of a slot. Blocks that are written
+//! repeatedly (ledger, slots, ring) share no 4 KiB unit with the superblocks, which are written once: a flash card that
+//! loses power during a write may damage other blocks of the same unit.
 //!
 //! | blocks | what |
 //! |---|---|
 //! | 0 | superblock |
 //! | 8 | ledger, copy of even generations |
-//! | 16 .. 16 + slots * slot_blocks | record slots |
+//! | 16 .. 16 + slots * slot_blocks | crash slots |
 //! | next multiple of 8 .. end - 16 | stream ring |
 //! | end - 16 | ledger, copy of odd generations |
 //! | blocks - 1 | superblock, second copy |
@@ -16,7 +17,7 @@
 
 use core::fmt;
 
-/// Blocks that are kept apart: the 4 KiB that cards and hosts like to write as one.
+/// Blocks in a unit of 4 KiB, which cards and hosts usually write as a whole.
 const UNIT: u32 = 8;
 const FIRST_LEDGER: u32 = UNIT;
 const FIRST_SLOT: u32 = 2 * UNIT;
@@ -29,18 +30,18 @@ pub struct Geometry {
     slot_blocks: u32,
 }
 
-/// What a geometry must obey (P1).
+/// The rules that a geometry obeys (P1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
+pub enum GeometryRule {
     /// A partition has at most 2^32 - 1 blocks (2 TiB).
     Blocks,
-    /// There are 3 to 22 record slots: one is always free, and the ledger names them all in one block.
+    /// There are 3 to 22 crash slots: one is always free, and the ledger has to name them all in one block.
     Slots,
-    /// A record slot has 8 to 65536 blocks.
+    /// A crash slot has 8 to 65536 blocks.
     SlotBlocks,
     /// The length of a slot is a multiple of 8 blocks (4 KiB).
     SlotUnit,
-    /// What the slots leave of the partition is at least 128 pages of stream ring.
+    /// The slots leave at least 128 pages of the partition for the stream ring.
     RingPages,
 }
 
@@ -48,7 +49,7 @@ pub enum Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GeometryError {
     /// The rule.
-    pub rule: Rule,
+    pub rule: GeometryRule,
     /// The value that breaks it.
     pub value: u64,
 }
@@ -57,14 +58,18 @@ impl fmt::Display for GeometryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = self.value;
         match self.rule {
-            Rule::Blocks => write!(
+            GeometryRule::Blocks => write!(
                 f,
                 "partition of {value} blocks: at most 4294967295 are possible"
             ),
-            Rule::Slots => write!(f, "{value} record slots: must be 3 to 22"),
-            Rule::SlotBlocks => write!(f, "record slots of {value} blocks: must be 8 to 65536"),
-            Rule::SlotUnit => write!(f, "record slots of {value} blocks: must be a multiple of 8"),
-            Rule::RingPages => write!(
+            GeometryRule::Slots => write!(f, "{value} crash slots: must be 3 to 22"),
+            GeometryRule::SlotBlocks => {
+                write!(f, "crash slots of {value} blocks: must be 8 to 65536")
+            }
+            GeometryRule::SlotUnit => {
+                write!(f, "crash slots of {value} blocks: must be a multiple of 8")
+            }
+            GeometryRule::RingPages => write!(
                 f,
                 "{value} blocks are left for the stream ring: must be 128 or more"
             ),
@@ -75,32 +80,32 @@ impl fmt::Display for GeometryError {
 impl core::error::Error for GeometryError {}
 
 impl Geometry {
-    /// Most record slots: what a ledger can name.
+    /// Greatest number of crash slots: a ledger has 22 entries.
     pub const MAX_SLOTS: u32 = 22;
-    /// Fewest record slots.
+    /// Smallest number of crash slots.
     pub const MIN_SLOTS: u32 = 3;
-    /// Longest record slot, in blocks.
+    /// Greatest length of a crash slot, in blocks.
     pub const MAX_SLOT_BLOCKS: u32 = 65536;
-    /// Fewest pages of the stream ring.
+    /// Smallest number of pages in the stream ring.
     pub const MIN_RING_PAGES: u32 = 128;
 
-    /// A partition of `blocks` blocks with `slots` record slots of `slot_blocks` blocks each.
+    /// The geometry of a partition of `blocks` blocks with `slots` crash slots of `slot_blocks` blocks each.
     ///
     /// # Errors
-    /// The first [`Rule`] that is broken, with the value that breaks it.
+    /// The first [`GeometryRule`] that is broken, with the value that breaks it.
     pub fn new(blocks: u64, slots: u32, slot_blocks: u32) -> Result<Self, GeometryError> {
         let err = |rule, value: u64| Err(GeometryError { rule, value });
         if !(Self::MIN_SLOTS..=Self::MAX_SLOTS).contains(&slots) {
-            return err(Rule::Slots, slots.into());
+            return err(GeometryRule::Slots, slots.into());
         }
         if !(UNIT..=Self::MAX_SLOT_BLOCKS).contains(&slot_blocks) {
-            return err(Rule::SlotBlocks, slot_blocks.into());
+            return err(GeometryRule::SlotBlocks, slot_blocks.into());
         }
         if !slot_blocks.is_multiple_of(UNIT) {
-            return err(Rule::SlotUnit, slot_blocks.into());
+            return err(GeometryRule::SlotUnit, slot_blocks.into());
         }
         let Ok(count) = u32::try_from(blocks) else {
-            return err(Rule::Blocks, blocks);
+            return err(GeometryRule::Blocks, blocks);
         };
         let geometry = Self {
             blocks: count,
@@ -109,13 +114,13 @@ impl Geometry {
         };
         let pages = geometry.last_ledger().saturating_sub(geometry.ring_first());
         if pages < Self::MIN_RING_PAGES {
-            return err(Rule::RingPages, pages.into());
+            return err(GeometryRule::RingPages, pages.into());
         }
         Ok(geometry)
     }
 
-    /// Number of slots and blocks of a slot that suit a partition of `blocks` blocks: an eighth of it for the slots, and
-    /// no slot larger than 256 KiB.
+    /// A number of slots, and of blocks of a slot, for a partition of `blocks` blocks: together the slots take an eighth of
+    /// it, and none is longer than 256 KiB.
     #[must_use]
     pub fn recommended(blocks: u64) -> (u32, u32) {
         const SLOTS: u32 = 16;
@@ -123,19 +128,19 @@ impl Geometry {
         (SLOTS, (share / UNIT * UNIT).clamp(UNIT, 512))
     }
 
-    /// Blocks of the partition.
+    /// Number of blocks of the partition.
     #[must_use]
     pub const fn blocks(&self) -> u32 {
         self.blocks
     }
 
-    /// Number of record slots.
+    /// Number of crash slots.
     #[must_use]
     pub const fn slots(&self) -> u32 {
         self.slots
     }
 
-    /// Blocks of one record slot.
+    /// Length of a crash slot, in blocks.
     #[must_use]
     pub const fn slot_blocks(&self) -> u32 {
         self.slot_blocks
@@ -167,11 +172,11 @@ impl Geometry {
     /// The first block of the stream ring.
     #[must_use]
     pub const fn ring_first(&self) -> u32 {
-        // A multiple of the unit, as the slots' length is.
+        // A multiple of the unit, as the length of a slot is one.
         FIRST_SLOT.wrapping_add(self.slots.wrapping_mul(self.slot_blocks))
     }
 
-    /// Pages of the stream ring.
+    /// Number of pages in the stream ring.
     #[must_use]
     pub const fn ring_pages(&self) -> u32 {
         self.last_ledger().saturating_sub(self.ring_first())
@@ -202,56 +207,56 @@ mod tests {
         assert_eq!(
             broken(4096, 2, 8),
             GeometryError {
-                rule: Rule::Slots,
+                rule: GeometryRule::Slots,
                 value: 2
             }
         );
         assert_eq!(
             broken(4096, 23, 8),
             GeometryError {
-                rule: Rule::Slots,
+                rule: GeometryRule::Slots,
                 value: 23
             }
         );
         assert_eq!(
             broken(4096, 4, 0),
             GeometryError {
-                rule: Rule::SlotBlocks,
+                rule: GeometryRule::SlotBlocks,
                 value: 0
             }
         );
         assert_eq!(
             broken(4096, 4, 65544),
             GeometryError {
-                rule: Rule::SlotBlocks,
+                rule: GeometryRule::SlotBlocks,
                 value: 65544
             }
         );
         assert_eq!(
             broken(4096, 4, 12),
             GeometryError {
-                rule: Rule::SlotUnit,
+                rule: GeometryRule::SlotUnit,
                 value: 12
             }
         );
         assert_eq!(
             broken(1 << 32, 4, 8),
             GeometryError {
-                rule: Rule::Blocks,
+                rule: GeometryRule::Blocks,
                 value: 1 << 32
             }
         );
         assert_eq!(
             broken(180, 4, 8),
             GeometryError {
-                rule: Rule::RingPages,
+                rule: GeometryRule::RingPages,
                 value: 112
             }
         );
         assert_eq!(
             broken(0, 4, 8),
             GeometryError {
-                rule: Rule::RingPages,
+                rule: GeometryRule::RingPages,
                 value: 0
             }
         );
@@ -263,7 +268,7 @@ mod tests {
 
     proptest! {
         /// REQ: P1
-        /// Parts never overlap and never leave the partition, whatever numbers a superblock states.
+        /// The parts do not overlap and lie inside the partition, whatever numbers a superblock states.
         #[test]
         fn parts_are_disjoint_and_inside(blocks in any::<u64>(), small in 0u64..1 << 24, slots in 0u32..30, units in 0u32..9000) {
             for blocks in [blocks, small] {

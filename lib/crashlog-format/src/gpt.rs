@@ -1,7 +1,7 @@
 //! The partition table: GPT, as in UEFI specification 2.10, section 5.3.
 //!
-//! Only what finding (and making) one partition needs. The protective MBR is not read: the table's own checksums say
-//! more than it does.
+//! Only what is needed to find, and to make, one partition. The protective MBR is not read: the checksums of the table
+//! prove more than it could.
 
 use crate::crc::Crc32;
 use core::fmt;
@@ -12,9 +12,9 @@ use zerocopy::{
 
 /// Block of the primary header; the backup is the last block of the device.
 pub const PRIMARY: u64 = 1;
-/// Longest table that is read: 256 entries of 128 bytes. Longer ones are not in use.
+/// Length of the longest table that is accepted, in entries. Tools make tables of 128.
 pub const MAX_ENTRIES: u32 = 256;
-/// Bytes of an entry; the only size in use (UEFI allows larger ones).
+/// Length of an entry in bytes. UEFI allows larger ones, but no tool makes them.
 pub const ENTRY_LEN: u32 = 128;
 
 /// A GUID in the mixed-endian form of the table (UEFI appendix A).
@@ -23,7 +23,7 @@ pub const ENTRY_LEN: u32 = 128;
 pub struct Guid(pub [u8; 16]);
 
 impl Guid {
-    /// From the number that its text form shows, such as `0x0FC63DAF_8483_4772_8E79_3D69D8477DE4`.
+    /// The GUID whose text form shows this number, such as `0x0FC63DAF_8483_4772_8E79_3D69D8477DE4`.
     #[must_use]
     pub const fn new(number: u128) -> Self {
         let [a, b, c, d, e, f, g, h, rest @ ..] = number.to_be_bytes();
@@ -55,14 +55,14 @@ impl fmt::Debug for Guid {
     }
 }
 
-/// The type of our partition: `7c3d1b5a-52b7-4a3e-9e0f-c1a58109d0e5`.
+/// The type GUID of a crashlog partition: `7c3d1b5a-52b7-4a3e-9e0f-c1a58109d0e5`.
 pub const CRASHLOG_TYPE: Guid = Guid::new(0x7c3d1b5a_52b7_4a3e_9e0f_c1a58109d0e5);
 
 /// The header of the table (UEFI 2.10, table 5-5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 #[expect(missing_docs, reason = "the names are those of the specification")]
-pub struct Header {
+pub struct GptHeader {
     pub signature: [u8; 8],
     pub revision: U32,
     pub header_size: U32,
@@ -79,15 +79,15 @@ pub struct Header {
     pub partition_entry_array_crc32: U32,
 }
 
-impl Header {
+impl GptHeader {
     /// First bytes of a header.
     pub const SIGNATURE: [u8; 8] = *b"EFI PART";
-    /// Revision 1.0, the only one.
+    /// Revision 1.0, the only one there is.
     pub const REVISION: u32 = 0x0001_0000;
 
     /// Decodes and checks the header in `block`, which is block `lba` of a device of `blocks` blocks.
     ///
-    /// The result's table lies inside the device. `None` if anything is wrong.
+    /// The table of the result lies inside the device. `None` if any check fails.
     #[must_use]
     pub fn parse(block: &[u8], lba: u64, blocks: u64) -> Option<Self> {
         let (header, _) = Self::read_from_prefix(block).ok()?;
@@ -108,7 +108,7 @@ impl Header {
         sound.then_some(header)
     }
 
-    /// Checksum of the header's bytes, with zeros in the checksum's place.
+    /// The checksum of the header's bytes, with zeros in place of the checksum.
     fn checksum(&self, covered: &[u8]) -> u32 {
         let before = covered.get(..16).unwrap_or(&[]);
         let after = covered.get(20..).unwrap_or(&[]);
@@ -119,7 +119,7 @@ impl Header {
             .value()
     }
 
-    /// Makes the checksum right.
+    /// Computes and stores the checksum.
     pub fn seal(&mut self) {
         let crc = self.checksum(self.as_bytes());
         self.header_crc32 = crc.into();
@@ -130,7 +130,7 @@ impl Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 #[expect(missing_docs, reason = "the names are those of the specification")]
-pub struct Entry {
+pub struct GptEntry {
     pub partition_type_guid: Guid,
     pub unique_partition_guid: Guid,
     pub starting_lba: U64,
@@ -139,8 +139,8 @@ pub struct Entry {
     pub partition_name: [U16; 36],
 }
 
-impl Entry {
-    /// A partition of our type from `first` to `last` (included), named `name`, cut to 36 UTF-16 units.
+impl GptEntry {
+    /// A crashlog partition of the blocks `first..=last`. The name is cut to 36 UTF-16 units.
     #[must_use]
     pub fn new(name: &str, unique: Guid, first: u64, last: u64) -> Self {
         let mut partition_name = [U16::ZERO; 36];
@@ -157,7 +157,7 @@ impl Entry {
         }
     }
 
-    /// Is the partition named `name`?
+    /// Whether the partition has this name.
     #[must_use]
     pub fn is_named(&self, name: &str) -> bool {
         let ours = self
@@ -168,7 +168,7 @@ impl Entry {
         ours.eq(name.encode_utf16())
     }
 
-    /// First block and number of blocks, if that makes sense on a device of `blocks` blocks.
+    /// First block and number of blocks; `None` if they do not lie inside a device of `blocks` blocks.
     #[must_use]
     pub const fn range(&self, blocks: u64) -> Option<(u64, u64)> {
         let (first, last) = (self.starting_lba.get(), self.ending_lba.get());
@@ -179,7 +179,7 @@ impl Entry {
     }
 }
 
-const _: () = assert!(size_of::<Header>() == 92 && size_of::<Entry>() == 128);
+const _: () = assert!(size_of::<GptHeader>() == 92 && size_of::<GptEntry>() == 128);
 
 #[cfg(test)]
 mod tests {
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn guids_are_mixed_endian() {
-        // The type of a Linux file system, as every table shows it.
+        // The type of a Linux file system.
         let linux = Guid::new(0x0FC63DAF_8483_4772_8E79_3D69D8477DE4);
         assert_eq!(
             linux.0[..8],
@@ -203,9 +203,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn hostile_input_is_harmless(bytes in proptest::collection::vec(any::<u8>(), 0..600), lba: u64, blocks: u64) {
-            prop_assert_eq!(Header::parse(&bytes, lba, blocks), None);
-            if let Ok((entry, _)) = Entry::read_from_prefix(&bytes)
+        fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600), lba: u64, blocks: u64) {
+            prop_assert_eq!(GptHeader::parse(&bytes, lba, blocks), None);
+            if let Ok((entry, _)) = GptEntry::read_from_prefix(&bytes)
                 && let Some((first, count)) = entry.range(blocks)
             {
                 prop_assert!(first + count <= blocks);

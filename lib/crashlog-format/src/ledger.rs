@@ -1,44 +1,47 @@
-//! The ledger: which slots hold a record, what is counted, and which record goes where.
+//! The ledger: which slots hold a crash, how many crashes there were, and where the next one is written.
 //!
-//! # Theory of operation
+//! # What the ledger guarantees
 //!
-//! The ledger is one block. A generation number says which of its two copies is newer, and its parity which copy is
-//! written next, so the newest one is never overwritten. Reliable write or not, a cut while it is written leaves the
-//! one before; each change (a new record, a repetition, an erasure) is therefore made whole or not at all.
+//! The ledger is one block, kept in two copies that are written alternately. A generation number says which copy is
+//! newer, and its parity which copy is written next, so the newest copy is never overwritten. If power fails while a
+//! copy is written, whether by a reliable write or not, the other copy is intact. Each change (a new crash, a
+//! repetition, an erasure) is therefore applied whole or not at all.
 //!
-//! A record is written into a **free** slot, flushed, and exists from the moment the ledger names it. One slot is
-//! always free: the ledger that names a new record in the last free slot also releases another. So nothing that is
-//! durable is touched before the new record is.
+//! A crash is written into a **free** slot and flushed; it exists from the moment at which a durable ledger names it. One
+//! slot is always free: the ledger that names a new crash in the last free slot also releases another slot. So no
+//! durable crash is overwritten before the new crash is durable.
 //!
-//! # What is kept (X6)
+//! # Which crashes are kept (X6)
 //!
-//! * A crash like one that is already there (same task, fault and place) is counted there.
-//! * The first N records that nobody has acknowledged stay. Of the rest the oldest goes, acknowledged ones first.
-//! * Erasing a record releases its slot; its number is never used again (P9).
+//! * A crash that equals one in a slot (same task, fault and place) is counted in the entry of that one.
+//! * The first N crashes that are not acknowledged are never overwritten. Of the others the oldest is overwritten first,
+//!   after all acknowledged ones.
+//! * Erasing a crash releases its slot. Its sequence number is never used again (P9).
 //!
-//! # The record of a self-test
+//! # The self-test
 //!
-//! It is no crash, and takes nothing from one: it stands in the last **free** slot, which stays free. The header of the
-//! ledger names it, until the next self-test replaces it or a crash needs its slot. It has a number of its own, and is
-//! in no counter.
+//! The recorder's self-test is written like a crash but is none, and must not take a slot from a crash. It is written
+//! into the last **free** slot, which remains free. The header of the ledger names it, until the next self-test replaces
+//! it or a crash is written into its slot. It has a sequence number of its own and is in no counter.
 
 mod change;
-mod crash;
+mod entry;
 mod plan;
+mod rebuild;
 
-pub use crash::{Counters, Crash, Entry};
-pub use plan::{Exhausted, Plan};
+pub use entry::{CrashCounters, CrashEntry, CrashSummary};
+pub use plan::{CrashPlan, Exhausted};
 
 use crate::{BLOCK_LEN, CheckError, FormatId, Geometry, VERSION};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian::U32};
 
 const SLOTS: usize = Geometry::MAX_SLOTS as usize;
-/// Bytes before the entries.
+/// Offset of the first entry.
 const HEADER_LEN: usize = BLOCK_LEN - SLOTS * ENTRY_LEN;
-const ENTRY_LEN: usize = size_of::<Entry>();
-/// Where the header says how many entries there are.
+const ENTRY_LEN: usize = size_of::<CrashEntry>();
+/// Offset of the number of entries in use.
 const USED_AT: usize = core::mem::offset_of!(Ledger, used);
-/// The checksum covers what follows it.
+/// Offset of the first byte that the checksum covers: the one after the checksum.
 const COVERED_FROM: usize = 8;
 
 /// The ledger, as on the card.
@@ -49,31 +52,32 @@ pub struct Ledger {
     crc: U32,
     version: u8,
     slots: u8,
-    /// Entries behind this many are free slots, whatever the block holds there.
+    /// Number of entries in use. Slots from this number on are free, whatever bytes the block has for them.
     used: u8,
-    /// Slot of the self-test's record.
+    /// Slot of the last self-test.
     test_slot: u8,
     generation: U32,
-    next_record: U32,
-    /// One bit for each slot whose record was acknowledged.
+    /// Sequence number of the next crash or self-test.
+    next_sequence: U32,
+    /// One bit for each slot, set if its crash is acknowledged.
     acknowledged: U32,
     boot: U32,
     next_page: U32,
-    counters: Counters,
-    /// The record of the last self-test; sequence number 0 if there is none.
-    test: Entry,
-    more: U32,
-    entries: [Entry; SLOTS],
+    counters: CrashCounters,
+    /// The last self-test; sequence number 0 if there is none.
+    test: CrashEntry,
+    reserved: U32,
+    entries: [CrashEntry; SLOTS],
 }
 
 impl Ledger {
     /// First word: `CLLG`.
     pub const MAGIC: u32 = u32::from_le_bytes(*b"CLLG");
 
-    /// Word of the block that holds the generation.
+    /// Index of the block's word that holds the generation.
     pub const GENERATION_WORD: usize = 3;
 
-    /// All zeros: no ledger, but room for one.
+    /// All zeros: memory for a ledger, which fails [`Ledger::check`].
     pub const ZERO: Self = Self {
         magic: U32::ZERO,
         crc: U32::ZERO,
@@ -82,34 +86,34 @@ impl Ledger {
         used: 0,
         test_slot: 0,
         generation: U32::ZERO,
-        next_record: U32::ZERO,
+        next_sequence: U32::ZERO,
         acknowledged: U32::ZERO,
         boot: U32::ZERO,
         next_page: U32::ZERO,
-        counters: Counters {
+        counters: CrashCounters {
             oops: U32::ZERO,
             panic: U32::ZERO,
             kernel: U32::ZERO,
             late: U32::ZERO,
         },
-        test: Entry::NONE,
-        more: U32::ZERO,
-        entries: [const { Entry::NONE }; SLOTS],
+        test: CrashEntry::NONE,
+        reserved: U32::ZERO,
+        entries: [const { CrashEntry::NONE }; SLOTS],
     };
 
     /// The ledger of a new partition; generation 0.
     #[must_use]
     pub fn new(format: FormatId, geometry: &Geometry) -> Self {
-        Self::rebuilt(format, geometry.slots(), 0)
+        Self::empty(format, geometry.slots(), 0)
     }
 
-    /// An empty ledger of `slots` slots, sealed.
+    /// A sealed ledger of `slots` free slots.
     #[must_use]
-    pub fn rebuilt(format: FormatId, slots: u32, generation: u32) -> Self {
+    pub fn empty(format: FormatId, slots: u32, generation: u32) -> Self {
         let mut ledger = Self::new_zeroed_with_magic();
         ledger.slots = u8::try_from(slots.min(Geometry::MAX_SLOTS)).unwrap_or(0);
         ledger.generation = generation.into();
-        ledger.next_record = 1.into();
+        ledger.next_sequence = 1.into();
         ledger.seal(format);
         ledger
     }
@@ -122,10 +126,10 @@ impl Ledger {
         }
     }
 
-    /// Checks a block of a partition with `geometry`.
+    /// Checks a ledger that was read from a partition of this format and geometry.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The first check that failed.
     pub fn check(&self, format: FormatId, geometry: &Geometry) -> Result<(), CheckError> {
         if self.magic.get() != Self::MAGIC {
             return Err(CheckError::Magic(self.magic.get()));
@@ -139,13 +143,13 @@ impl Ledger {
         if self.crc.get() != self.checksum(format) {
             return Err(CheckError::Checksum);
         }
-        if self.next_record.get() == 0 || self.free().is_none() {
+        if self.next_sequence.get() == 0 || self.free().is_none() {
             return Err(CheckError::Field);
         }
         Ok(())
     }
 
-    /// Makes the checksum right.
+    /// Computes and stores the checksum. Every change has to be followed by this before the ledger is written.
     pub fn seal(&mut self, format: FormatId) {
         self.crc = self.checksum(format).into();
     }
@@ -156,8 +160,8 @@ impl Ledger {
             .map_or(0, |bytes| format.crc().bytes(bytes).value())
     }
 
-    /// Takes a ledger from where it is: `read` copies bytes from an offset of its block. Only what carries something is
-    /// copied.
+    /// Copies a ledger from its block: `read` copies bytes from an offset of the block. Entries that are not in use are
+    /// not copied and keep their contents.
     pub fn load(&mut self, read: impl Fn(usize, &mut [u8])) {
         let Some((header, entries)) = self.as_mut_bytes().split_at_mut_checked(HEADER_LEN) else {
             return;
@@ -169,7 +173,7 @@ impl Ledger {
         }
     }
 
-    /// The bytes that carry something; the rest of the block is not looked at.
+    /// The bytes in use: the header and the entries in use. No reader looks at the rest of the block.
     #[must_use]
     pub fn covered(&self) -> &[u8] {
         let length = HEADER_LEN.saturating_add(self.used().saturating_mul(ENTRY_LEN));
@@ -180,32 +184,32 @@ impl Ledger {
         usize::from(self.used.min(self.slots)).min(SLOTS)
     }
 
-    /// Number of this state; one more with each change. Wraps.
+    /// Number of this state of the ledger. Each change adds one; it wraps.
     #[must_use]
     pub const fn generation(&self) -> u32 {
         self.generation.get()
     }
 
-    /// Is this state newer than `other`?
+    /// Whether this state is newer than `other`, if they are less than 2^31 changes apart.
     #[must_use]
     pub const fn is_newer_than(&self, other: &Self) -> bool {
         let ahead = self.generation().wrapping_sub(other.generation());
         ahead != 0 && ahead < 1 << 31
     }
 
-    /// The sequence number of the next record.
+    /// The sequence number of the next crash or self-test.
     #[must_use]
-    pub const fn next_record(&self) -> u32 {
-        self.next_record.get()
+    pub const fn next_sequence(&self) -> u32 {
+        self.next_sequence.get()
     }
 
-    /// The newest boot that this ledger has heard of.
+    /// The newest boot that this ledger was told of.
     #[must_use]
     pub const fn boot(&self) -> u32 {
         self.boot.get()
     }
 
-    /// Every stream page with a smaller number is written. A starting point for the search of the end.
+    /// All pages of the stream ring with smaller numbers are written. The search for the end of the stream starts here.
     #[must_use]
     pub const fn next_page(&self) -> u32 {
         self.next_page.get()
@@ -213,33 +217,33 @@ impl Ledger {
 
     /// Crashes since the partition was formatted.
     #[must_use]
-    pub const fn counters(&self) -> &Counters {
+    pub const fn counters(&self) -> &CrashCounters {
         &self.counters
     }
 
-    /// Number of records.
+    /// Number of crashes in the slots.
     #[must_use]
     pub fn len(&self) -> u32 {
         count(self.live())
     }
 
-    /// Is there no record?
+    /// Whether no slot holds a crash.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.live().next().is_none()
     }
 
-    /// What the ledger knows about a slot; `None` if it is free or does not exist.
+    /// The entry of the crash in `slot`; `None` if the slot is free or does not exist.
     #[must_use]
-    pub fn entry(&self, slot: u32) -> Option<&Entry> {
+    pub fn entry(&self, slot: u32) -> Option<&CrashEntry> {
         self.live()
             .find(|(index, _)| *index == slot)
             .map(|(_, entry)| entry)
     }
 
-    /// The `index`-th record, oldest first, with its slot.
+    /// The `index`-th crash, from 0, oldest first: its slot and its entry.
     #[must_use]
-    pub fn by_age(&self, index: u32) -> Option<(u32, &Entry)> {
+    pub fn by_age(&self, index: u32) -> Option<(u32, &CrashEntry)> {
         let older = |sequence: u32| {
             count(
                 self.live()
@@ -250,35 +254,36 @@ impl Ledger {
             .find(|(_, entry)| older(entry.sequence.get()) == index)
     }
 
-    /// The record with number `sequence`, with its slot.
+    /// The crash with this sequence number: its slot and its entry.
     #[must_use]
-    pub fn by_sequence(&self, sequence: u32) -> Option<(u32, &Entry)> {
+    pub fn by_sequence(&self, sequence: u32) -> Option<(u32, &CrashEntry)> {
         self.live()
             .find(|(_, entry)| entry.sequence.get() == sequence)
     }
 
-    /// The record of the last self-test, with its slot, as long as no crash has taken that.
+    /// The last self-test, slot and entry; `None` if there is none, or if a crash was written into its slot.
     #[must_use]
-    pub fn self_test(&self) -> Option<(u32, &Entry)> {
+    pub fn self_test(&self) -> Option<(u32, &CrashEntry)> {
         let slot = u32::from(self.test_slot);
         let there =
             self.test.sequence.get() != 0 && slot < self.slots.into() && self.entry(slot).is_none();
         there.then_some((slot, &self.test))
     }
 
-    /// Is this the number of the self-test's record?
+    /// Whether this is the sequence number of the last self-test.
     #[must_use]
     pub fn is_self_test(&self, sequence: u32) -> bool {
         self.self_test()
             .is_some_and(|(_, test)| test.sequence.get() == sequence)
     }
 
-    /// Was the record in `slot` acknowledged?
+    /// Whether the crash in `slot` is acknowledged.
     #[must_use]
     pub const fn is_acknowledged(&self, slot: u32) -> bool {
         self.acknowledged.get() & bit(slot) != 0
     }
 
+    /// The first free slot.
     fn free(&self) -> Option<u32> {
         let used = self.used() as u32;
         let gap = self
@@ -288,13 +293,15 @@ impl Ledger {
         gap.or((used < self.slots.into()).then_some(used))
     }
 
-    fn live(&self) -> impl Iterator<Item = (u32, &Entry)> {
+    /// Slots that hold a crash, with their entries.
+    fn live(&self) -> impl Iterator<Item = (u32, &CrashEntry)> {
         self.entries()
             .filter(|(_, entry)| entry.sequence.get() != 0)
     }
 
-    fn entries(&self) -> impl Iterator<Item = (u32, &Entry)> {
-        // Not `zip` with a range: that would check for an overflow that cannot be, and panic.
+    /// The slots in use, with their entries; a free slot among them has sequence number 0.
+    fn entries(&self) -> impl Iterator<Item = (u32, &CrashEntry)> {
+        // Not `zip` with a range: it checks for an overflow, and the emergency path must not contain a panic.
         self.entries
             .get(..self.used())
             .unwrap_or(&[])
@@ -307,7 +314,7 @@ impl Ledger {
     }
 }
 
-/// How many there are; at most as many as slots.
+/// Number of items; at most the number of slots, so the sum does not overflow.
 fn count(items: impl Iterator) -> u32 {
     items.fold(0, |count: u32, _| count.wrapping_add(1))
 }

@@ -1,27 +1,28 @@
-//! The bytes that the crash log keeps on a card.
+//! The structures that the crash log keeps on a card, byte for byte.
 //!
-//! # Theory of operation
+//! # What is in a partition
 //!
-//! A partition, found by name in a GPT ([`gpt`]), holds four things, all in blocks of 512 bytes:
+//! The partition is found by its name in a GPT ([`gpt`]). It holds four things, in blocks of 512 bytes ([`Geometry`]):
 //!
-//! * two copies of a [`Superblock`], written when the partition is formatted and never again. It carries the
-//!   [`FormatId`], a random number that seeds every other checksum: what an earlier format (or anything else) left on
-//!   the card can never be taken for a part of this one;
-//! * the **stream ring**: log [`page`]s of one block each. Page number `s` lives at position `s % pages`, so the number
-//!   alone says which of two laps a page belongs to and the end is found by bisection;
-//! * the **record slots**: one crash [`record`] each, of a header block and the blocks of its segments;
-//! * the **ledger**, two copies written in turn ([`ledger`]): one block that names the slots that hold a record and
-//!   carries every counter. Writing it is what commits a record, a repetition or an erasure, so each of them happens
-//!   whole or not at all.
+//! * two copies of a [`Superblock`], which is written when the partition is formatted and never again. It states the
+//!   [`FormatId`], a random number that seeds all other checksums. So nothing that an earlier format, or anything else,
+//!   left on the card passes the checks of this format;
+//! * the **stream ring**: log [`page`]s of one block each. Page `s` is at position `s % pages`, so its number tells in
+//!   which lap of the ring it was written, and the end of the stream is found by bisection;
+//! * the **crash slots**: one [`crash`] each, a header block and the blocks of its segments;
+//! * the **ledger**, two copies that are written alternately ([`ledger`]): one block that names the slots that hold a
+//!   crash, and holds all counters. Writing it commits a crash, a repetition or an erasure, so each is applied whole or
+//!   not at all.
 //!
-//! This crate turns these structures into values and back. It never touches a device and has no state: the target, the
-//! host tool and the tests share it. `doc/format.md` describes every byte; a test holds the two together.
+//! This crate turns these structures into values and back. It accesses no device and keeps no state: the target, the host
+//! tool and the tests share it. `doc/format.md` describes every byte; the test `document` compares the two.
 //!
-//! All integers are little-endian. Everything decoded is hostile until checked: every decoder bounds what it returns,
-//! none panics, none loops longer than its input.
+//! All integers are little-endian. Everything that is decoded may be hostile: every decoder checks the bounds of what it
+//! returns, none panics, and none loops longer than its input.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod crash;
 pub mod crc;
 mod fault;
 pub mod found;
@@ -30,26 +31,23 @@ pub mod gpt;
 pub mod ledger;
 mod outcome;
 pub mod page;
-pub mod record;
 mod stream;
 mod superblock;
-mod tasks;
 
+pub use crash::{Activity, CrashReason, LateReason, TaskEntry};
 pub use crc::Crc32c;
-pub use fault::{Fault, ReplyFault, Source, Usage};
-pub use geometry::{Geometry, GeometryError, Rule};
-pub use outcome::{Failure, Outcome, Phase, Step};
-pub use record::{LateReason, Reason};
+pub use fault::{CrashFault, FaultSource, ReplyFaultReason, UsageError};
+pub use geometry::{Geometry, GeometryError, GeometryRule};
+pub use outcome::{EmergencyFailure, EmergencyStep, Outcome, OutcomePhase};
 pub use stream::{Level, Stream};
 pub use superblock::{Superblock, SuperblockError};
-pub use tasks::{Activity, TaskEntry};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian};
 
-/// Bytes in a block, the unit of everything on the card.
+/// Length of a block in bytes. All structures begin at a block boundary.
 pub const BLOCK_LEN: usize = 512;
 
-/// Version of every structure here. It is 0 while the format may still change.
+/// Version of all structures. It is 0 while the format may still change.
 pub const VERSION: u8 = 0;
 
 /// The name of the partition.
@@ -57,13 +55,14 @@ pub const PARTITION_NAME: &str = "crashlog";
 
 /// The random number that identifies one formatting of one partition.
 ///
-/// It seeds the checksum of every structure but the superblock, which states it.
+/// It seeds the checksums of ledgers, page headers and crash headers. The superblock states it, so it cannot seed that.
+/// The checksums of segments and log records are computed before the card is known; a seeded header covers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(transparent)]
 pub struct FormatId(little_endian::U64);
 
 impl FormatId {
-    /// From its number.
+    /// The id with this number.
     #[must_use]
     pub const fn new(id: u64) -> Self {
         Self(little_endian::U64::new(id))
@@ -75,21 +74,21 @@ impl FormatId {
         self.0.get()
     }
 
-    /// A checksum that has seen the id: the beginning of every checksum of this format.
+    /// A checksum over the id: the seed of the checksums of this format.
     #[must_use]
     pub fn crc(self) -> Crc32c {
         Crc32c::new().bytes(self.as_bytes())
     }
 }
 
-/// Why a structure was not accepted.
+/// Why a structure on the card was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckError {
-    /// The first word is not the structure's own: something else, or nothing, is here.
+    /// The first word is this one instead of the structure's magic: the block holds something else, or nothing.
     Magic(u32),
-    /// It is of a version that this program does not know.
+    /// The version is this one, which this program does not know.
     Version(u8),
-    /// The checksum does not match: damaged, half written, or of another format.
+    /// The checksum does not match: the structure is damaged, half written, or of another format.
     Checksum,
     /// A field holds a value that the format does not allow.
     Field,

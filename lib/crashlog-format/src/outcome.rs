@@ -1,4 +1,4 @@
-//! How an emergency write went: what was found, how far it came, and why not further.
+//! The outcome of an emergency write: what it found, how far it came, and why it failed.
 
 use core::fmt;
 use zerocopy::{
@@ -6,68 +6,68 @@ use zerocopy::{
     little_endian::{U16, U32},
 };
 
-/// The three phases of an emergency write (K1). Each has its own deadline.
+/// The phase that an emergency write has reached (K1). Each of the three phases has its own deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Phase {
-    /// It never began.
+pub enum OutcomePhase {
+    /// It did not begin.
     None = 0,
-    /// Controller reset, card back in transfer state.
+    /// The controller is reset, and the card brought back to transfer state.
     Prepare = 1,
-    /// Log tail, record and commit are being written.
+    /// Log tail, crash and ledger are written.
     Write = 2,
-    /// Everything is written; the last flush and the report.
+    /// Everything is written; the last flush and the report follow.
     Complete = 3,
 }
 
-/// A step of the emergency write, in order.
+/// The steps of an emergency write, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Step {
-    /// The controller was reset by the emergency path itself.
+pub enum EmergencyStep {
+    /// The emergency path has reset the controller.
     ControllerReset = 0,
-    /// The card is provably in transfer state.
+    /// The card has answered that it is in transfer state.
     CardReady = 1,
-    /// The partition was found and is of the expected format.
+    /// The partition is found and has the expected format.
     Located = 2,
     /// The log tail is durable.
     LogTail = 3,
-    /// Header and segments of the record are durable.
-    Record = 4,
-    /// The ledger that commits the record is durable.
+    /// Header and segments of the crash are durable.
+    Crash = 4,
+    /// The ledger that commits the crash is durable.
     Commit = 5,
 }
 
-/// Why an emergency write ended without a durable record.
+/// Why an emergency write ended without a durable crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Failure {
+pub enum EmergencyFailure {
     /// It did not fail.
     None = 0,
     /// The crash context in retained RAM does not match its checksum.
     Context = 1,
-    /// The controller does not come out of its reset.
+    /// The controller did not complete its reset.
     Controller = 2,
     /// There is no card.
     NoCard = 3,
     /// The card could not be brought back to transfer state.
     Card = 4,
-    /// There is no partition of ours on the card.
+    /// The card has no crashlog partition.
     NoPartition = 5,
-    /// The card carries another format than the one that was mounted.
+    /// The partition has another format than the one that was mounted.
     OtherFormat = 6,
     /// The card or the controller failed while reading or writing.
     Device = 7,
-    /// The time was up.
+    /// The deadline has passed.
     Timeout = 8,
-    /// The record does not fit the format: no number or no page is left.
+    /// No sequence number, or no page number, is left in this format.
     Exhausted = 9,
     /// The recorder itself failed.
     Recorder = 10,
 }
 
-/// The outcome of an emergency write. In the mailbox while it goes on, then in the record, and in the report to the
-/// supervisor.
+/// The outcome of an emergency write. It is kept in the mailbox while the write goes on, and is part of the crash
+/// header and of the report to the supervisor.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
 )]
@@ -76,102 +76,103 @@ pub struct Outcome {
     phase: u8,
     failure: u8,
     minimal: u8,
-    /// What the controller was doing when it was found; a code of the controller's driver.
+    /// What the controller was doing when the emergency path took it over; see [`crate::found::controller`].
     pub controller: u8,
-    /// The state in which the card was found (`CURRENT_STATE` of its status); 0xFF if it did not say.
+    /// The state of the card at its first answer (`CURRENT_STATE` of its status); see [`crate::found::card`].
     pub card: u8,
     steps: u8,
-    /// Commands that had to be tried again.
+    /// Number of commands that had to be repeated.
     pub retries: U16,
-    /// The last error of the device; a code of its driver, 0 if there was none.
+    /// The last error of the device, as a code of its driver; 0 if there was none.
     pub error: U32,
-    /// Log pages written.
+    /// Number of log pages written.
     pub pages: U16,
-    /// Blocks written altogether.
+    /// Number of blocks written, log pages included.
     pub blocks: U16,
-    /// Sequence number of the record; of the earlier one if this crash is a repetition.
-    pub record: U32,
-    /// Milliseconds it took, as far as the time source could tell.
+    /// Sequence number of the crash; of the earlier one if this crash is a repetition.
+    pub sequence: U32,
+    /// Duration in milliseconds, as far as the time source could tell.
     pub milliseconds: U32,
-    /// What had to be done beside the reset; bits, see [`crate::found::repairs`].
+    /// What had to be done beside the reset, as bits; see [`crate::found::repairs`].
     pub repairs: U16,
-    /// Blocks that were left of the transfer that was cut off.
+    /// Number of blocks that were left of the interrupted transfer.
     pub blocks_left: U16,
-    /// Milliseconds of the three phases up to the moment of this outcome; 65535 is that or more.
-    pub phase_milliseconds: [U16; 3],
-    /// How what the card was doing came to its end (K2); a code, see [`crate::found::drain`].
+    /// Durations of the three phases so far, in milliseconds; 65535 stands for all longer ones.
+    pub phase_ms: [U16; 3],
+    /// How the operation in flight was ended (K2), as a code; see [`crate::found::drain`].
     pub drain: u8,
-    /// The last command that the controller was given before.
+    /// The last command that the controller was given before, 0 to 63.
     pub command: u8,
-    /// How its data moved; bits of the Transfer Mode register.
+    /// How its data were transferred: bits of the Transfer Mode register (SD Host Controller Simplified Specification
+    /// 3.00, section 2.2.5).
     pub mode: u8,
     reserved: [u8; 3],
 }
 
 impl Outcome {
-    /// How far it came.
+    /// The phase that it has reached.
     #[must_use]
-    pub const fn phase(&self) -> Phase {
+    pub const fn phase(&self) -> OutcomePhase {
         match self.phase {
-            0 => Phase::None,
-            1 => Phase::Prepare,
-            2 => Phase::Write,
-            _ => Phase::Complete,
+            0 => OutcomePhase::None,
+            1 => OutcomePhase::Prepare,
+            2 => OutcomePhase::Write,
+            _ => OutcomePhase::Complete,
         }
     }
 
-    /// Enters a phase.
-    pub const fn enter(&mut self, phase: Phase) {
+    /// Notes that a phase begins.
+    pub const fn enter(&mut self, phase: OutcomePhase) {
         self.phase = phase as u8;
     }
 
-    /// Why it failed; [`Failure::None`] if it did not.
+    /// Why it failed; [`EmergencyFailure::None`] if it did not.
     #[must_use]
-    pub const fn failure(&self) -> Failure {
+    pub const fn failure(&self) -> EmergencyFailure {
         match self.failure {
-            0 => Failure::None,
-            1 => Failure::Context,
-            2 => Failure::Controller,
-            3 => Failure::NoCard,
-            4 => Failure::Card,
-            5 => Failure::NoPartition,
-            6 => Failure::OtherFormat,
-            7 => Failure::Device,
-            8 => Failure::Timeout,
-            9 => Failure::Exhausted,
-            _ => Failure::Recorder,
+            0 => EmergencyFailure::None,
+            1 => EmergencyFailure::Context,
+            2 => EmergencyFailure::Controller,
+            3 => EmergencyFailure::NoCard,
+            4 => EmergencyFailure::Card,
+            5 => EmergencyFailure::NoPartition,
+            6 => EmergencyFailure::OtherFormat,
+            7 => EmergencyFailure::Device,
+            8 => EmergencyFailure::Timeout,
+            9 => EmergencyFailure::Exhausted,
+            _ => EmergencyFailure::Recorder,
         }
     }
 
-    /// Records why it failed.
-    pub const fn fail(&mut self, failure: Failure) {
+    /// Notes why it failed.
+    pub const fn fail(&mut self, failure: EmergencyFailure) {
         self.failure = failure as u8;
     }
 
-    /// Is this the second, minimal try?
+    /// Whether this is the second, minimal try.
     #[must_use]
     pub const fn is_minimal(&self) -> bool {
         self.minimal != 0
     }
 
-    /// Says which try it is.
+    /// Notes whether this is the second, minimal try.
     pub fn set_minimal(&mut self, minimal: bool) {
         self.minimal = minimal.into();
     }
 
-    /// Records that `step` is done.
-    pub const fn finish(&mut self, step: Step) {
+    /// Notes that `step` is done.
+    pub const fn finish(&mut self, step: EmergencyStep) {
         self.steps |= 1 << step as u8;
     }
 
-    /// Was `step` done?
+    /// Whether `step` is done.
     #[must_use]
-    pub const fn finished(&self, step: Step) -> bool {
+    pub const fn finished(&self, step: EmergencyStep) -> bool {
         self.steps & 1 << step as u8 != 0
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for EmergencyFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::None => "no failure",
@@ -189,18 +190,18 @@ impl fmt::Display for Failure {
     }
 }
 
-impl Step {
+impl EmergencyStep {
     /// Every step, in order.
     pub const ALL: [Self; 6] = [
         Self::ControllerReset,
         Self::CardReady,
         Self::Located,
         Self::LogTail,
-        Self::Record,
+        Self::Crash,
         Self::Commit,
     ];
 
-    /// Its name in a report.
+    /// Its name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -208,7 +209,7 @@ impl Step {
             Self::CardReady => "card ready",
             Self::Located => "located",
             Self::LogTail => "log tail",
-            Self::Record => "record",
+            Self::Crash => "crash record",
             Self::Commit => "commit",
         }
     }

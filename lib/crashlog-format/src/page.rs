@@ -1,9 +1,9 @@
 //! Log pages: one block of the stream ring each, a header and whole records.
 //!
-//! A record never spans pages and is padded to a multiple of four bytes. Its sequence number is not stored: records of
-//! a page are consecutive, and the header has the first one's. The checksum over the records is of no format, so that
-//! it can be carried on as they arrive, before the card is known; the header's checksum, made when the page is
-//! written, covers it.
+//! A record never spans pages and is padded to a multiple of four bytes. Its sequence number is not stored: the records
+//! of a page are consecutive, and the page header has the number of the first. The checksum over the records is not
+//! seeded with the format, so that it can be updated as they arrive, before the card is known. The checksum of the page
+//! header, which is computed when the page is written, is seeded and covers it.
 
 use crate::{BLOCK_LEN, CheckError, Crc32c, FormatId, Level, Stream, VERSION};
 use zerocopy::{
@@ -11,15 +11,15 @@ use zerocopy::{
     little_endian::{U16, U32, U64},
 };
 
-/// Bytes of a page before its records.
+/// Length of the page header, in bytes.
 pub const HEADER_LEN: usize = size_of::<PageHeader>();
-/// Bytes of records that a page has room for.
+/// Bytes that a page has for records.
 pub const CAPACITY: usize = BLOCK_LEN - HEADER_LEN;
-/// Bytes of a record before its payload.
-pub const RECORD_HEADER_LEN: usize = size_of::<RawRecord>();
-/// Longest payload of a record.
+/// Length of the header of a record, in bytes.
+pub const LOG_HEADER_LEN: usize = size_of::<RawLogHeader>();
+/// Greatest length of the payload of a record, in bytes.
 pub const MAX_PAYLOAD: usize = 256;
-/// The checksum covers what follows it.
+/// Offset of the first byte that the checksum covers: the one after the checksum.
 const COVERED_FROM: usize = 8;
 
 /// The first bytes of a page.
@@ -42,8 +42,8 @@ impl PageHeader {
     /// First word: `CLPG`.
     pub const MAGIC: u32 = u32::from_le_bytes(*b"CLPG");
 
-    /// The header of page `sequence` of boot `boot`, with `length` bytes of records, whose first has the number
-    /// `first_record`, and whose checksum is `records_crc`.
+    /// The header of page `sequence`, with `length` bytes of records of boot `boot`. The first of them has the number
+    /// `first_record`; `records_crc` is the checksum of all of them.
     #[must_use]
     pub fn new(
         format: FormatId,
@@ -64,7 +64,7 @@ impl PageHeader {
         zerocopy::transmute!(words.map(U32::new))
     }
 
-    /// The words of such a header; `seed` is [`FormatId::crc`], which a writer of many pages computes once.
+    /// The words of the same header. `seed` is [`FormatId::crc`], which a writer of many pages computes only once.
     #[must_use]
     #[inline]
     pub fn words(
@@ -92,10 +92,10 @@ impl PageHeader {
         [Self::MAGIC, crc, a, b, c, d, e, f]
     }
 
-    /// Checks the header alone, not the records.
+    /// Checks the header, not the records.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The first check that failed.
     pub fn check(&self, format: FormatId) -> Result<(), CheckError> {
         if self.magic.get() != Self::MAGIC {
             return Err(CheckError::Magic(self.magic.get()));
@@ -117,25 +117,25 @@ impl PageHeader {
         format.crc().bytes(bytes).value()
     }
 
-    /// Number of the page since the partition was formatted.
+    /// Number of the page, from 0, since the partition was formatted.
     #[must_use]
     pub const fn sequence(&self) -> u32 {
         self.sequence.get()
     }
 
-    /// Number of the boot that the records are from.
+    /// Number of the boot in which the records were accepted.
     #[must_use]
     pub const fn boot(&self) -> u32 {
         self.boot.get()
     }
 
-    /// Number, in its boot, of the first record.
+    /// Number of the first record, from 1 in its boot.
     #[must_use]
     pub const fn first_record(&self) -> u32 {
         self.first_record.get()
     }
 
-    /// Bytes of records.
+    /// Length of the records, in bytes.
     #[must_use]
     pub const fn length(&self) -> u16 {
         self.length.get()
@@ -148,25 +148,25 @@ impl PageHeader {
     }
 }
 
-/// The fields of a log record that its sender or the server chose.
+/// The header of a log record: the fields that its sender and the recorder set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordHeader {
-    /// How the payload is read.
+pub struct LogHeader {
+    /// The stream, which says how the payload is read.
     pub stream: Stream,
-    /// How much it matters.
+    /// Its importance.
     pub level: Level,
     /// Index of the task that sent it.
     pub task: u16,
-    /// Records that this task had to drop just before this one.
+    /// Number of records that this task had to drop just before this one.
     pub lost: u16,
-    /// When it was accepted, in milliseconds since the start of the boot.
+    /// Time at which it was accepted, in milliseconds since the start of the boot.
     pub time: u64,
 }
 
-/// A record header as on the card.
+/// A [`LogHeader`] as on the card, with the length of the payload.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
-struct RawRecord {
+struct RawLogHeader {
     length: U16,
     task: U16,
     stream: u8,
@@ -175,7 +175,7 @@ struct RawRecord {
     time: U64,
 }
 
-impl RecordHeader {
+impl LogHeader {
     /// The words of the header of a record with `length` bytes of payload.
     #[must_use]
     #[inline]
@@ -193,8 +193,8 @@ impl RecordHeader {
 
     /// The bytes of the header of a record with `length` bytes of payload.
     #[must_use]
-    pub fn to_bytes(&self, length: u16) -> [u8; RECORD_HEADER_LEN] {
-        let mut bytes = [0; RECORD_HEADER_LEN];
+    pub fn to_bytes(&self, length: u16) -> [u8; LOG_HEADER_LEN] {
+        let mut bytes = [0; LOG_HEADER_LEN];
         for (to, word) in bytes.chunks_exact_mut(4).zip(self.to_words(length)) {
             to.copy_from_slice(&word.to_le_bytes());
         }
@@ -202,13 +202,13 @@ impl RecordHeader {
     }
 }
 
-/// Bytes that a record with `payload` bytes of payload takes in a page.
+/// Bytes in a page of a record with `payload` bytes of payload.
 #[must_use]
 pub const fn record_len(payload: usize) -> usize {
-    RECORD_HEADER_LEN.saturating_add(payload.saturating_add(3) & !3)
+    LOG_HEADER_LEN.saturating_add(payload.saturating_add(3) & !3)
 }
 
-/// Task and bytes of the record that begins with these two words; for accounting.
+/// Task of the record whose header begins with this word, and its bytes in a page.
 #[must_use]
 #[inline]
 pub const fn task_and_len(first_word: u32) -> (u16, usize) {
@@ -219,20 +219,20 @@ pub const fn task_and_len(first_word: u32) -> (u16, usize) {
     )
 }
 
-/// A checked page.
+/// A page whose header and records have passed their checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page<'a> {
-    /// Its header.
+    /// The page header.
     pub header: PageHeader,
     records: &'a [u8],
 }
 
-/// Why a block is not a page with whole records.
+/// Why a block is not a page with undamaged records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageError {
-    /// The header does not hold together: nothing can be said about the block.
+    /// A check of the header failed: nothing is known about the block.
     Header(CheckError),
-    /// The header does, the records do not.
+    /// The header is undamaged, and the checksum of the records does not match.
     Records(PageHeader),
 }
 
@@ -240,7 +240,7 @@ impl<'a> Page<'a> {
     /// Decodes and checks a block.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Which part is damaged.
     pub fn parse(block: &'a [u8], format: FormatId) -> Result<Self, PageError> {
         let (header, rest) = PageHeader::read_from_prefix(block)
             .map_err(|_| PageError::Header(CheckError::Field))?;
@@ -254,11 +254,11 @@ impl<'a> Page<'a> {
         Ok(Self { header, records })
     }
 
-    /// Its records in order. Ends at the first that does not hold together, which a page with a right checksum has only
-    /// if its writer made a mistake.
+    /// Its records in order. They end at the first one that cannot be decoded; in a page whose checksum matches there is
+    /// one only if the writer has a defect.
     #[must_use]
-    pub const fn records(&self) -> Records<'a> {
-        Records {
+    pub const fn records(&self) -> LogRecords<'a> {
+        LogRecords {
             rest: self.records,
             boot: self.header.boot(),
             sequence: self.header.first_record(),
@@ -269,53 +269,53 @@ impl<'a> Page<'a> {
 /// A log record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogRecord<'a> {
-    /// Number of the boot.
+    /// Number of the boot in which it was accepted.
     pub boot: u32,
-    /// Number in the boot, from 1.
+    /// Number in that boot, from 1.
     pub sequence: u32,
-    /// Stream, level, task, time, lost records.
-    pub header: RecordHeader,
-    /// What was sent.
+    /// Stream, level, task, time, and number of records lost before it.
+    pub header: LogHeader,
+    /// The payload.
     pub payload: &'a [u8],
 }
 
 /// The records of a page; see [`Page::records`].
 #[derive(Clone, Debug)]
-pub struct Records<'a> {
+pub struct LogRecords<'a> {
     rest: &'a [u8],
     boot: u32,
     sequence: u32,
 }
 
-impl Records<'_> {
-    /// The records in `bytes` (whole records), the first with number `sequence`.
+impl LogRecords<'_> {
+    /// The records in `bytes`, which begin with a whole record; the first has the number `sequence`.
     #[must_use]
-    pub const fn new(bytes: &[u8], boot: u32, sequence: u32) -> Records<'_> {
-        Records {
+    pub const fn new(bytes: &[u8], boot: u32, sequence: u32) -> LogRecords<'_> {
+        LogRecords {
             rest: bytes,
             boot,
             sequence,
         }
     }
 
-    /// Bytes that were not decoded (yet). None are left after the last record of a sound page.
+    /// Number of bytes that are not decoded yet: 0 after the last record of an undamaged page.
     #[must_use]
     pub const fn remaining(&self) -> usize {
         self.rest.len()
     }
 }
 
-impl<'a> Iterator for Records<'a> {
+impl<'a> Iterator for LogRecords<'a> {
     type Item = LogRecord<'a>;
 
     fn next(&mut self) -> Option<LogRecord<'a>> {
-        let (raw, rest) = RawRecord::read_from_prefix(self.rest).ok()?;
+        let (raw, rest) = RawLogHeader::read_from_prefix(self.rest).ok()?;
         let length = usize::from(raw.length.get());
         if length > MAX_PAYLOAD {
             return None;
         }
         let payload = rest.get(..length)?;
-        let header = RecordHeader {
+        let header = LogHeader {
             stream: raw.stream.try_into().ok()?,
             level: raw.level.try_into().ok()?,
             task: raw.task.get(),
@@ -334,4 +334,4 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-const _: () = assert!(HEADER_LEN == 32 && RECORD_HEADER_LEN == 16);
+const _: () = assert!(HEADER_LEN == 32 && LOG_HEADER_LEN == 16);

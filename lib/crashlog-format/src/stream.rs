@@ -1,24 +1,31 @@
 //! Streams and levels of log records.
+//!
+//! The clients of the recorder use these types, too: `task-crashlog-api` re-exports them. So they have the traits that
+//! Idol needs of an argument that is received by `FromPrimitive`: [`FromPrimitive`] in the server, zerocopy's
+//! [`IntoBytes`] and [`Immutable`] in the client that upstream's Idol generates.
 
-/// What kind of record it is, and so how its payload is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+use num_traits::FromPrimitive;
+use zerocopy::{Immutable, IntoBytes};
+
+/// The stream of a record: it says how the payload is read. The numbers are those on the card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoBytes, Immutable)]
 #[repr(u8)]
 pub enum Stream {
-    /// Bytes of text, as a serial console or a log macro produces them.
+    /// Bytes of a serial console, unchanged; a record is a line, or a part of a line.
     Console = 0,
-    /// A task's own typed record: length and name of the type, then its hubpack bytes.
+    /// A task's own records: a value with the name of its type, or a line of text.
     Event = 1,
-    /// Something about a fault, by the supervisor.
+    /// Lines of text about faults. No task writes them yet.
     Fault = 2,
-    /// A snapshot of a ring buffer.
+    /// Snapshots of ring buffers. No task writes them yet.
     Trace = 3,
 }
 
 impl Stream {
-    /// Every stream, by its number.
+    /// All streams, in the order of their numbers.
     pub const ALL: [Self; 4] = [Self::Console, Self::Event, Self::Fault, Self::Trace];
 
-    /// Its name as a command line or a report writes it.
+    /// Its name on the command line and in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -44,24 +51,36 @@ impl TryFrom<u8> for Stream {
     }
 }
 
-/// How much a record matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+impl FromPrimitive for Stream {
+    #[inline]
+    fn from_i64(number: i64) -> Option<Self> {
+        from_number(number)
+    }
+
+    #[inline]
+    fn from_u64(number: u64) -> Option<Self> {
+        from_number(number)
+    }
+}
+
+/// The importance of a record, most important first. The numbers are those on the card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoBytes, Immutable)]
 #[repr(u8)]
 pub enum Level {
     /// Something failed.
     Error = 0,
-    /// Something is not as it should be.
+    /// Something is wrong, and the task continues.
     Warn = 1,
-    /// Worth knowing in normal operation.
+    /// Normal operation that is worth knowing afterwards.
     Info = 2,
-    /// For whoever looks for a mistake.
+    /// Details that help to find a defect.
     Debug = 3,
     /// Every step.
     Trace = 4,
 }
 
 impl Level {
-    /// Every level, by its number.
+    /// All levels, in the order of their numbers.
     pub const ALL: [Self; 5] = [
         Self::Error,
         Self::Warn,
@@ -70,7 +89,7 @@ impl Level {
         Self::Trace,
     ];
 
-    /// Its name as a command line or a report writes it.
+    /// Its name on the command line and in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -95,5 +114,50 @@ impl TryFrom<u8> for Level {
             4 => Ok(Self::Trace),
             other => Err(other),
         }
+    }
+}
+
+impl FromPrimitive for Level {
+    #[inline]
+    fn from_i64(number: i64) -> Option<Self> {
+        from_number(number)
+    }
+
+    #[inline]
+    fn from_u64(number: u64) -> Option<Self> {
+        from_number(number)
+    }
+}
+
+/// The value with this number, whatever the width of the number.
+#[inline]
+fn from_number<T: TryFrom<u8>, N: TryInto<u8>>(number: N) -> Option<T> {
+    T::try_from(number.try_into().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_has_one_conversion() {
+        for number in 0..=u8::MAX {
+            assert_eq!(Stream::from_u8(number), Stream::try_from(number).ok());
+            assert_eq!(Level::from_u8(number), Level::try_from(number).ok());
+        }
+        for (number, stream) in (0..).zip(Stream::ALL) {
+            assert_eq!(Stream::from_u8(number), Some(stream));
+            assert_eq!(stream.as_bytes(), [number]);
+        }
+        for (number, level) in (0..).zip(Level::ALL) {
+            assert_eq!(Level::from_u8(number), Some(level));
+            assert_eq!(level.as_bytes(), [number]);
+        }
+        // Not cut to the width of the type.
+        assert_eq!(
+            (Stream::from_u64(256), Stream::from_i64(-256)),
+            (None, None)
+        );
+        assert_eq!((Level::from_u64(256), Level::from_i64(-256)), (None, None));
     }
 }

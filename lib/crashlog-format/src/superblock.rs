@@ -1,17 +1,17 @@
-//! The superblock: that a partition is ours, which format it has, and how it is divided.
+//! The superblock: it identifies a crashlog partition and states its format and geometry.
 
 use crate::{BLOCK_LEN, CheckError, Crc32c, FormatId, Geometry, GeometryError, VERSION};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian::U32};
 
-/// The checksum covers what follows it.
+/// Offset of the first byte that the checksum covers: the one after the checksum.
 const COVERED_FROM: usize = 8;
 
-/// First block and last block of the partition; equal, written when it is formatted and never again.
+/// The first block of the partition, and again the last one. Written when the partition is formatted and never again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct Superblock {
     magic: U32,
-    /// Checksum of the bytes after it; of no format, as this is what states the format.
+    /// Checksum of the bytes after it. Not seeded, as the seed is what is read here.
     crc: U32,
     version: u8,
     reserved: [u8; 3],
@@ -24,11 +24,11 @@ pub struct Superblock {
 /// Why a block is not a superblock of this partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SuperblockError {
-    /// It does not hold together.
+    /// A check failed.
     Check(CheckError),
-    /// It does, and what it states breaks a rule.
+    /// The checks passed, and the geometry that it states breaks a rule.
     Geometry(GeometryError),
-    /// It is of a partition with this many blocks, and this one has a different number.
+    /// It states a partition with this number of blocks, and this partition has another.
     Blocks(u32),
 }
 
@@ -53,10 +53,10 @@ impl Superblock {
         superblock
     }
 
-    /// Decodes and checks a block of a partition that has `blocks` blocks.
+    /// Decodes and checks a superblock of a partition of `blocks` blocks.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The first check that failed.
     pub fn parse(block: &[u8], blocks: u64) -> Result<(FormatId, Geometry), SuperblockError> {
         let (superblock, _) =
             Self::read_from_prefix(block).map_err(|_| SuperblockError::Check(CheckError::Field))?;
@@ -114,7 +114,7 @@ impl core::error::Error for SuperblockError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Rule;
+    use crate::GeometryRule;
     use proptest::prelude::*;
 
     fn sample() -> Superblock {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn states_what_it_was_made_of() {
+    fn a_superblock_is_parsed_as_it_was_made() {
         let (format, geometry) = Superblock::parse(&sample().to_block(), 4096).unwrap();
         assert_eq!(format.get(), 7);
         assert_eq!(
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(
             Superblock::parse(&block.to_block(), 4096),
             Err(SuperblockError::Geometry(GeometryError {
-                rule: Rule::Slots,
+                rule: GeometryRule::Slots,
                 value: 1
             }))
         );
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_version_is_named() {
+    fn an_unknown_version_is_reported() {
         let mut block = sample();
         block.version = 9;
         block.crc = block.checksum().into();
@@ -163,14 +163,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_flipped_bit_is_noticed(bit in 0usize..size_of::<Superblock>() * 8) {
+        fn every_flipped_bit_is_detected(bit in 0usize..size_of::<Superblock>() * 8) {
             let mut block = sample().to_block();
             block[bit / 8] ^= 1 << (bit % 8);
             prop_assert!(Superblock::parse(&block, 4096).is_err());
         }
 
         #[test]
-        fn hostile_input_is_harmless(bytes in proptest::collection::vec(any::<u8>(), 0..600), blocks: u64) {
+        fn any_bytes_are_parsed_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600), blocks: u64) {
             prop_assert!(Superblock::parse(&bytes, blocks).is_err());
         }
     }

@@ -1,13 +1,13 @@
-//! Holds the names of device codes against the driver that makes the codes.
+//! Compares the names of device codes with the driver that defines the codes.
 
 use crashlog_format::found;
 use drv_mmc::found as driver;
 use drv_mmc::found::{ControllerState, Drain, NO_ANSWER, NOT_ASKED, step};
 use drv_mmc::state::CardState;
 
-/// A code without a name would be a finding that nobody can read.
+/// A code without a name could not be read in a report.
 #[test]
-fn every_code_of_the_driver_has_its_name() {
+fn every_code_of_the_driver_has_a_name() {
     use ControllerState as C;
     for (state, name) in [
         (C::Idle, "idle"),
@@ -17,10 +17,7 @@ fn every_code_of_the_driver_has_its_name() {
         (C::Reading, "reading"),
         (C::Writing, "writing"),
         (C::Busy, "waiting for a busy card"),
-        (
-            C::StaleStatus,
-            "idle, with a status that nobody had cleared",
-        ),
+        (C::StaleStatus, "idle, with a status that was not cleared"),
         (C::Resetting, "in reset"),
         (C::PowerOff, "card without power"),
         (C::NeverInitialised, "never initialised"),
@@ -51,7 +48,7 @@ fn every_code_of_the_driver_has_its_name() {
         ),
         (
             Drain::Abandoned,
-            Some("abandoned, the card was identified anew"),
+            Some("abandoned; the card was identified again"),
         ),
         (Drain::Failed, Some("it could not be ended")),
     ] {
@@ -64,7 +61,7 @@ fn every_code_of_the_driver_has_its_name() {
         (step::SELECTED, "card selected"),
         (step::WAITED, "waited for a busy card"),
         (step::INTERRUPTED, "high-priority interrupt"),
-        (step::IDENTIFIED, "card identified anew"),
+        (step::IDENTIFIED, "card identified again"),
         (step::POWER_CYCLED, "power off and on"),
         (step::OTHER_CARD, "another card than before"),
         (step::LINES_RESET, "lines reset"),

@@ -1,10 +1,11 @@
-//! Holds the worked hex dumps of `doc/format.md` against the code.
+//! Compares the hex dumps in `doc/format.md` with what the code makes.
 
-use crashlog_format::ledger::{Crash, Ledger, Plan};
-use crashlog_format::page::{Page, PageHeader, RecordHeader};
-use crashlog_format::record::{CrashHeader, Name, Segment, SegmentKind, signature};
+use crashlog_format::crash::{CrashHeader, Name, Segment, SegmentKind, signature};
+use crashlog_format::ledger::{CrashPlan, CrashSummary, Ledger};
+use crashlog_format::page::{LogHeader, Page, PageHeader};
 use crashlog_format::{
-    Crc32c, Failure, FormatId, Geometry, Level, Outcome, Phase, Reason, Step, Stream, Superblock,
+    CrashReason, Crc32c, EmergencyFailure, EmergencyStep, FormatId, Geometry, Level, Outcome,
+    OutcomePhase, Stream, Superblock,
 };
 use zerocopy::IntoBytes;
 
@@ -51,7 +52,7 @@ fn the_superblock_is_as_documented() {
 #[test]
 fn a_page_is_as_documented() {
     let payload = b"hello\n";
-    let header = RecordHeader {
+    let header = LogHeader {
         stream: Stream::Console,
         level: Level::Info,
         task: 3,
@@ -74,9 +75,9 @@ fn a_page_is_as_documented() {
 }
 
 /// The crash of the worked dumps: task 5, `worker`, touched 0xdeadbee0 after 3.014 s of boot 1.
-fn crash(registers: &[u32; 17]) -> Crash {
-    Crash {
-        reason: Reason::Panic,
+fn crash(registers: &[u32; 17]) -> CrashSummary {
+    CrashSummary {
+        reason: CrashReason::Panic,
         late: false,
         signature: signature(5, &FAULT, registers, 0),
         boot: 1,
@@ -94,17 +95,17 @@ fn registers() -> [u32; 17] {
 }
 
 #[test]
-fn a_record_is_as_documented() {
+fn a_crash_is_as_documented() {
     let registers = registers();
     let crash = crash(&registers);
     let mut outcome = Outcome::default();
-    outcome.enter(Phase::Write);
-    outcome.fail(Failure::None);
+    outcome.enter(OutcomePhase::Write);
+    outcome.fail(EmergencyFailure::None);
     for step in [
-        Step::ControllerReset,
-        Step::CardReady,
-        Step::Located,
-        Step::LogTail,
+        EmergencyStep::ControllerReset,
+        EmergencyStep::CardReady,
+        EmergencyStep::Located,
+        EmergencyStep::LogTail,
     ] {
         outcome.finish(step);
     }
@@ -116,12 +117,12 @@ fn a_record_is_as_documented() {
     outcome.blocks = 9.into();
     outcome.repairs = (1 << 1 | 1 << 9 | 1 << 10).into();
     outcome.blocks_left = 3.into();
-    outcome.phase_milliseconds = [2.into(), 12.into(), 0.into()];
+    outcome.phase_ms = [2.into(), 12.into(), 0.into()];
     outcome.drain = 2;
     outcome.command = 25;
     outcome.mode = 0x27;
 
-    let mut header = CrashHeader::new(Reason::Panic, None, &FAULT);
+    let mut header = CrashHeader::new(CrashReason::Panic, None, &FAULT);
     header.sequence = 1.into();
     header.boot = 1.into();
     header.task = 5.into();
@@ -141,7 +142,7 @@ fn a_record_is_as_documented() {
     let words = words.map(|word| u32::from_le_bytes(word.try_into().unwrap()));
     let crc = CrashHeader::checksum_of(FORMAT, words);
     bytes[4..8].copy_from_slice(&crc.to_le_bytes());
-    assert_eq!(hex(&bytes), hex(&dump("record")));
+    assert_eq!(hex(&bytes), hex(&dump("crash")));
 
     bytes.resize(512, 0);
     let (parsed, segments) = CrashHeader::parse(&bytes, FORMAT, 512).expect("it is accepted");
@@ -158,7 +159,7 @@ fn a_ledger_is_as_documented() {
     let plan = ledger.plan(&crash, 4).unwrap();
     assert_eq!(
         plan,
-        Plan::New {
+        CrashPlan::New {
             slot: 0,
             release: None
         }
@@ -169,7 +170,7 @@ fn a_ledger_is_as_documented() {
 
     let mut block = dump("ledger");
     block.resize(512, 0xff);
-    let mut read = Ledger::rebuilt(FORMAT, 16, 9);
+    let mut read = Ledger::empty(FORMAT, 16, 9);
     read.load(|offset, out| out.copy_from_slice(&block[offset..offset + out.len()]));
     assert_eq!(read.check(FORMAT, &geometry), Ok(()));
     assert_eq!(read.by_sequence(1).map(|(slot, _)| slot), Some(0));

@@ -4,8 +4,8 @@ use crate::words::{check, load, publish, store, words};
 use block_device::{BLOCK_LEN, Block};
 use core::mem::offset_of;
 use core::sync::atomic::AtomicU32;
-use crashlog_format::record::Name;
-use crashlog_format::{Crc32c, Fault, Reason};
+use crashlog_format::crash::Name;
+use crashlog_format::{CrashFault, CrashReason, Crc32c};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 /// Marks a context as complete: `CTX!`.
@@ -28,7 +28,7 @@ pub struct CrashContext {
     pub registers: [u32; 17],
     /// Its name.
     pub name: Name,
-    fault: [u8; Fault::MAX_LEN],
+    fault: [u8; CrashFault::MAX_LEN],
     /// Its index.
     pub task: u16,
     reason: u8,
@@ -74,7 +74,7 @@ impl CrashContext {
     /// The context of a crash of task `task`; `fault` is `FaultInfo` in its wire encoding, cut to 16 bytes. The other
     /// fields are zero.
     #[must_use]
-    pub fn new(reason: Reason, task: u16, name: &str, fault: &[u8]) -> Self {
+    pub fn new(reason: CrashReason, task: u16, name: &str, fault: &[u8]) -> Self {
         let mut context = Self::new_zeroed();
         context.reason = reason as u8;
         context.task = task;
@@ -92,13 +92,13 @@ impl CrashContext {
 
     /// What the crash does to the system.
     #[must_use]
-    pub fn reason(&self) -> Reason {
-        Reason::try_from(self.reason).unwrap_or(Reason::Kernel)
+    pub fn reason(&self) -> CrashReason {
+        CrashReason::try_from(self.reason).unwrap_or(CrashReason::Kernel)
     }
 
     /// `FaultInfo` in its wire encoding, then zeros.
     #[must_use]
-    pub const fn fault(&self) -> &[u8; Fault::MAX_LEN] {
+    pub const fn fault(&self) -> &[u8; CrashFault::MAX_LEN] {
         &self.fault
     }
 }

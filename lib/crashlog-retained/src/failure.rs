@@ -189,12 +189,12 @@ impl<'a> StoredFailure<'a> {
 mod tests {
     use super::*;
     use crate::testing::{copy, memory};
-    use crate::{Reason, Region};
+    use crate::{CrashReason, Region};
     use crashlog_format::Activity;
     use proptest::prelude::*;
 
     fn context(time: u64) -> CrashContext {
-        let mut context = CrashContext::new(Reason::Kernel, u16::MAX, "kernel", &[u8::MAX]);
+        let mut context = CrashContext::new(CrashReason::Kernel, u16::MAX, "kernel", &[u8::MAX]);
         context.boot = 1;
         context.time = time;
         context

@@ -47,11 +47,13 @@ mod testing;
 
 pub use block_device::Block;
 pub use context::{ContextWriter, CrashContext, Excerpt, StoredContext};
+pub use crashlog_format::crash::signature;
 /// What the crate needs of `crashlog-format`, re-exported: `page` has the layout of log records.
-pub use crashlog_format::page::{self, RecordHeader};
-pub use crashlog_format::record::signature;
+pub use crashlog_format::page::{self, LogHeader};
 pub use crashlog_format::{Activity, TaskEntry};
-pub use crashlog_format::{Failure, Level, Outcome, Phase, Reason, Step, Stream};
+pub use crashlog_format::{
+    CrashReason, EmergencyFailure, EmergencyStep, Level, Outcome, OutcomePhase, Stream,
+};
 pub use failure::{FailureSlot, FailureWriter, StoredFailure};
 pub use history::{History, HistorySlot, Series};
 pub use location::{CARD_LOCATION_LEN, Location, LocationCache};

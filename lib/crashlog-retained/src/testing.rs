@@ -1,6 +1,6 @@
 //! Memory for tests.
 
-use crate::{Level, RecordHeader, Region, Stream};
+use crate::{Level, LogHeader, Region, Stream};
 use block_device::Block;
 use crashlog_format::page::{LogRecord, Page, PageError};
 use crashlog_format::{BLOCK_LEN, FormatId};
@@ -29,8 +29,8 @@ pub(crate) fn copy(memory: &[Block]) -> Vec<Block> {
         .collect()
 }
 
-pub(crate) fn header(task: u16, time: u64) -> RecordHeader {
-    RecordHeader {
+pub(crate) fn header(task: u16, time: u64) -> LogHeader {
+    LogHeader {
         stream: Stream::Console,
         level: Level::Info,
         task,

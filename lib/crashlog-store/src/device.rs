@@ -1,11 +1,10 @@
-//! A polled device behind an asynchronous face.
+//! A polled device with the interface of an asynchronous one.
 
 use block_device::{Block, BlockDevice, PolledDevice};
 
-/// Borrows a polled device; its futures are always ready.
+/// Borrows a polled device as a [`BlockDevice`] whose futures are ready at the first poll. It is a [`PolledDevice`], too.
 ///
-/// For the rare case that an emergency finds no location in retained memory and has to mount: the device's request path
-/// is still the polled one.
+/// For an emergency write, whose only device is polled, and for tests and tools.
 #[derive(Debug)]
 pub struct Polled<'d, D>(pub &'d mut D);
 

@@ -1,76 +1,77 @@
-//! The emergency write: log tail and crash record, straight from retained memory to the card.
+//! The emergency write: log tail and crash, from the retained region to the card.
 //!
 //! # In which order, and why
 //!
-//! 1. **Locate.** The location cache says where the log is; the card has to agree. Both copies of the ledger are read and
-//!    must be successive states of the expected format, and the page that is next must not be there yet (or be the one
-//!    that was on its way). A card that disagrees is searched from its partition table on; one without our partition is
-//!    never written (M8).
-//! 2. **Log tail**, at most 16 pages at a time, flushed: the newest lines come first, as they do not depend on anything
-//!    else (P11). Pages whose write was interrupted by the crash have their numbers already and are written again, bit
-//!    for bit the same.
-//! 3. **Record**, header and segments, into a slot that is free by the newest ledger, flushed.
-//! 4. **Commit**: the next ledger over the older copy, flushed. Until then there is no record, afterwards it is whole.
+//! 1. **Locate.** The location cache says where the log is, and the card has to confirm it: both copies of the ledger must
+//!    be successive states of the expected format, and the place of the next page must not hold that page or a later one,
+//!    unless it is the page whose write the crash interrupted. If the card does not confirm it, the log is searched from
+//!    the GPT on; a card without a crashlog partition is never written (M8).
+//! 2. **Log tail**, at most 16 pages at a time, each run flushed. It is first because it depends on nothing else, and the
+//!    newest lines are needed most (P11). Pages whose write the crash interrupted already have numbers, and are written
+//!    again with the same bytes.
+//! 3. **Crash**: header and segments, into a slot that the newest ledger has as free, flushed.
+//! 4. **Commit**: the next ledger over the older copy, flushed. Before this there is no crash on the card, after it the
+//!    crash is whole.
 //!
-//! Nothing that is durable is touched on the way, so the emergency write may itself be interrupted anywhere and begun
-//! again: what was done is found done.
+//! No step overwrites anything that is durable. So the emergency write is idempotent: it may be interrupted anywhere and
+//! done again from the beginning.
 //!
-//! Straight-line code over [`PolledDevice`]: every wait is the device's, and has its own bound. It needs about 1 KiB of
-//! stack; the search, which a healthy system needs only in the first moments after power-on, needs more.
+//! It is sequential code over [`PolledDevice`]. All waiting is done by the device, with a deadline for each wait. It needs
+//! about 1 KiB of stack. The search needs more; a system needs it only if it crashes before it has mounted the card.
 
 use crate::end::header_of;
-use crate::pages::split_at_wrap;
-use crate::prepare::{BASE_BLOCKS, Body, Extra};
+use crate::prepare::{BASE_BLOCKS, CrashBody, ExtraSegment};
+use crate::ring::split_at_wrap;
 use crate::search::{Search, SearchError, find_log_polled};
-use crate::{MAX_RUN, MountError, Options, PartitionError, Polled};
+use crate::{MAX_RUN, MountError, PartitionError, Polled, StoreOptions};
 use block_device::{Block, PolledDevice, Window, WindowError};
-use crashlog_format::ledger::{Ledger, Plan};
-use crashlog_format::{FormatId, Geometry, Outcome, Phase, Step};
+use crashlog_format::ledger::{CrashPlan, Ledger};
+use crashlog_format::{EmergencyStep, FormatId, Geometry, Outcome, OutcomePhase};
 use crashlog_retained::{Location, LogRing, Numbering, Pending, Region, StoredContext};
 
-/// What is to be written, and where.
+/// What is written, and where to.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    /// The retained region: log tail, location.
+pub struct EmergencyRequest<'a> {
+    /// The retained region, with the log tail.
     pub region: &'a Region<'a>,
-    /// The crash in its mailbox; `None` if that does not pass its check.
+    /// The crash in its mailbox; `None` if it fails its check.
     pub crash: Option<&'a StoredContext<'a>>,
-    /// What its location cache holds.
+    /// The contents of its location cache; `None` if it is empty or fails its check.
     pub location: Option<&'a Location>,
-    /// Name of the partition, if it has to be searched for.
+    /// Name of the partition, for the search.
     pub partition: &'a str,
-    /// How many unacknowledged records are never overwritten, if the partition has to be searched for.
+    /// Number of unacknowledged crashes that are never overwritten, for the search.
     pub keep_first: u32,
-    /// What the card driver wants to know next time; see [`Search::card`].
+    /// What the card driver needs for the next start; see [`Search::card`].
     pub card: &'a [u8],
     /// Segments beside message and stack; none in the minimal mode.
-    pub extra: &'a [Extra<'a>],
-    /// Memory that the device may transfer to and from and nobody else uses meanwhile: three blocks or more.
+    pub extra: &'a [ExtraSegment<'a>],
+    /// Memory for transfers, three blocks or more; nothing else may use it meanwhile.
     pub scratch: &'a [Block],
 }
 
-/// Why the record is not durable.
+/// Why the crash is not durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error<E> {
     /// The device failed.
     Device(E),
-    /// There is no partition to write to.
+    /// There is no partition that may be written.
     Partition(PartitionError<E>),
-    /// The partition is not one of ours.
+    /// The partition could not be mounted.
     Mount(MountError<E>),
-    /// The crash context does not pass its check. The log tail is durable.
+    /// The crash context fails its check. The log tail is durable.
     Context,
-    /// Every sequence number was used. The log tail is durable.
+    /// All sequence numbers have been used. The log tail is durable.
     Exhausted,
-    /// An address lies outside the partition: a structure was damaged after it was checked.
+    /// A block outside the partition was addressed, and not accessed: a structure was damaged after its check.
     OutOfPartition,
 }
 
-/// The partition on the card: every address is checked before the device sees it (M7).
-type Partition<'d, D> = Window<Polled<'d, D>>;
+/// The partition on the card: a block outside of it is refused before the device gets the request (M7).
+type PartitionWindow<'d, D> = Window<Polled<'d, D>>;
 
-/// Where things are on the card, as far as writing needs it.
-struct Place {
+/// Where on the card the log is: proves that the card has confirmed it, or that the search has found it.
+struct LogPlace {
     first: u64,
     geometry: Geometry,
     format: FormatId,
@@ -78,21 +79,23 @@ struct Place {
     next_page: u32,
 }
 
-/// Writes log tail and record of the crash in the mailbox. `outcome` is brought up to date on the way, and noted in the
-/// mailbox before each step that can hang. `ledger` is room for one, [`Ledger::ZERO`]: 512 bytes that need not be on the
-/// stack. `look` adds to `outcome` what the device has met up to then, before that becomes part of the record.
+/// Writes the log tail, and the crash in the mailbox.
+///
+/// `outcome` is updated after each step, and copied to the mailbox before each step that can hang. `ledger` is memory for a
+/// ledger, [`Ledger::ZERO`], an out-parameter because its 512 bytes need not be on the stack. `look` adds what the device
+/// has met so far to `outcome`, before that is written as part of the crash header.
 ///
 /// # Errors
-/// See [`Error`]; what `outcome` says was done is durable all the same.
+/// See [`Error`]. The steps that `outcome` has as done are durable in any case.
 pub fn write<D: PolledDevice>(
     device: &mut D,
-    request: &Request<'_>,
+    request: &EmergencyRequest<'_>,
     ledger: &mut Ledger,
     outcome: &mut Outcome,
     look: impl Fn(&D, &mut Outcome),
 ) -> Result<(), Error<D::Error>> {
     let region = request.region;
-    outcome.enter(Phase::Write);
+    outcome.enter(OutcomePhase::Write);
     region.mailbox().set_outcome(outcome);
     let ring = LogRing::resume(region);
     let mut place = None;
@@ -103,16 +106,16 @@ pub fn write<D: PolledDevice>(
     let Some(place) = &place else {
         return Err(Error::OutOfPartition);
     };
-    outcome.finish(Step::Located);
+    outcome.finish(EmergencyStep::Located);
 
     let window = Window::new_polled(Polled(device), place.first, place.geometry.blocks().into());
     let mut device = window.ok_or(Error::OutOfPartition)?;
     let next_page = write_tail(&mut device, place, region, &ring, outcome).map_err(failed)?;
     look(device.device().0, outcome);
-    outcome.finish(Step::LogTail);
+    outcome.finish(EmergencyStep::LogTail);
     region.mailbox().set_outcome(outcome);
 
-    let changed = write_record(
+    let changed = write_crash(
         &mut device,
         request,
         place,
@@ -121,7 +124,7 @@ pub fn write<D: PolledDevice>(
         ledger,
         outcome,
     )?;
-    outcome.finish(Step::Record);
+    outcome.finish(EmergencyStep::Crash);
 
     if let ([block, ..], true) = (request.scratch, changed) {
         let to = place.geometry.ledger(ledger.generation());
@@ -130,13 +133,14 @@ pub fn write<D: PolledDevice>(
         device.write_reliable(to.into(), block).map_err(failed)?;
         count_blocks(outcome, 1);
     }
-    // Also if the record was there already: the try that wrote it may not have come to this.
+    // Also if the crash was committed already: the try that did it may have been interrupted before its flush.
     device.flush().map_err(failed)?;
-    outcome.finish(Step::Commit);
-    outcome.enter(Phase::Complete);
+    outcome.finish(EmergencyStep::Commit);
+    outcome.enter(OutcomePhase::Complete);
     Ok(())
 }
 
+/// The error of the window, as an error of the emergency write.
 fn failed<E>(error: WindowError<E>) -> Error<E> {
     match error {
         WindowError::OutOfWindow => Error::OutOfPartition,
@@ -144,15 +148,16 @@ fn failed<E>(error: WindowError<E>) -> Error<E> {
     }
 }
 
-/// Takes the location from the cache, and the ledger from the card; finds no place if they do not fit together.
-// By reference, as a result of its own would be on the stack to the path's end.
+/// Takes the location from the cache and the newest ledger from the card. `place` remains `None` if they contradict each
+/// other.
+// An out-parameter: a returned value would be on the stack until the end of the path.
 #[inline(never)]
 fn locate<D: PolledDevice>(
     device: &mut D,
-    request: &Request<'_>,
+    request: &EmergencyRequest<'_>,
     ring: &LogRing<'_>,
     ledger: &mut Ledger,
-    place: &mut Option<Place>,
+    place: &mut Option<LogPlace>,
 ) -> Result<(), Error<D::Error>> {
     let next_page = request.region.location().next_page();
     let (Some(location), Some(next_page)) = (request.location, next_page) else {
@@ -181,7 +186,7 @@ fn locate<D: PolledDevice>(
     read(geometry.ledger(1), odd)?;
     read(geometry.page(next_page), page)?;
 
-    // Each change of the ledger is one generation, in the other copy. Anything else needs a closer look.
+    // Each change of the ledger is one generation, in the other copy. For anything else the search is needed.
     let [a, b] = [even, odd].map(|block| block.word(Ledger::GENERATION_WORD));
     let (newest, other) = match b.wrapping_sub(a).cast_signed() {
         1 => (odd, even),
@@ -193,7 +198,7 @@ fn locate<D: PolledDevice>(
         return Ok(());
     }
 
-    // The recorder notes pages as durable here first and then in the ring.
+    // Normal operation notes durable pages first in the location cache and then in the ring.
     for _ in 0..ring.pages() {
         match ring.pending() {
             Some(Pending {
@@ -210,7 +215,7 @@ fn locate<D: PolledDevice>(
     let ours = ring.pending().is_some_and(|pending| {
         pending.number == Some(next_page) && header_of(pending.block) == there
     });
-    *place = (!ahead || ours).then_some(Place {
+    *place = (!ahead || ours).then_some(LogPlace {
         first,
         geometry,
         format,
@@ -220,23 +225,24 @@ fn locate<D: PolledDevice>(
     Ok(())
 }
 
+/// Whether `block` holds page `number`.
 fn is_page(block: &Block, format: FormatId, number: u32) -> bool {
     let header = header_of(block);
     header.sequence() == number && header.check(format).is_ok()
 }
 
-/// Finds the log as the recorder does at its start.
+/// Finds the log as normal operation does at its start.
 #[inline(never)]
 fn search<D: PolledDevice>(
     device: &mut D,
-    request: &Request<'_>,
+    request: &EmergencyRequest<'_>,
     ring: &LogRing<'_>,
     ledger: &mut Ledger,
-    place: &mut Option<Place>,
+    place: &mut Option<LogPlace>,
 ) -> Result<(), Error<D::Error>> {
     let search = Search {
         partition: request.partition,
-        options: Options {
+        options: StoreOptions {
             keep_first: request.keep_first,
         },
         region: request.region,
@@ -246,7 +252,7 @@ fn search<D: PolledDevice>(
     };
     find_log_polled(device, &search, |partition, store| {
         ledger.clone_from(&store.ledger);
-        *place = Some(Place {
+        *place = Some(LogPlace {
             first: partition.first,
             geometry: store.geometry,
             format: store.format,
@@ -262,11 +268,11 @@ fn search<D: PolledDevice>(
     })
 }
 
-/// Writes every page of the ring and makes it durable. Returns the number of the page behind them.
+/// Writes all pages of the log ring and makes them durable. Returns the number of the page after them.
 #[inline(never)]
 fn write_tail<D: PolledDevice>(
     device: &mut D,
-    place: &Place,
+    place: &LogPlace,
     region: &Region<'_>,
     ring: &LogRing<'_>,
     outcome: &mut Outcome,
@@ -299,13 +305,13 @@ fn write_tail<D: PolledDevice>(
     Ok(next_page)
 }
 
-/// Writes header and segments, unless the crash is a repetition, and enters it into the ledger. `false` if it was there
-/// already: then the ledger is as it was, and must not be written over itself.
+/// Writes header and segments, unless the crash is a repetition, and enters the crash into the ledger. `false` if it was
+/// committed already: the ledger is then unchanged, and must not be written, as that would overwrite its newest copy.
 #[inline(never)]
-fn write_record<D: PolledDevice>(
-    device: &mut Partition<'_, D>,
-    request: &Request<'_>,
-    place: &Place,
+fn write_crash<D: PolledDevice>(
+    device: &mut PartitionWindow<'_, D>,
+    request: &EmergencyRequest<'_>,
+    place: &LogPlace,
     log_page: u32,
     ring: &LogRing<'_>,
     ledger: &mut Ledger,
@@ -314,7 +320,7 @@ fn write_record<D: PolledDevice>(
     let region = request.region;
     let stored = request.crash.ok_or(Error::Context)?;
     let in_this_boot = stored.context.boot == ring.boot();
-    let body = Body {
+    let body = CrashBody {
         stored,
         late: None,
         outcome,
@@ -322,7 +328,7 @@ fn write_record<D: PolledDevice>(
         log_record: if in_this_boot { ring.accepted() } else { 0 },
         extra: request.extra,
     };
-    let Place {
+    let LogPlace {
         geometry,
         format,
         keep_first,
@@ -339,17 +345,18 @@ fn write_record<D: PolledDevice>(
             .unwrap_or(&[]);
         write_body(device, geometry, first, base, request.extra, outcome).map_err(failed)?;
     }
-    outcome.record = ledger.commit(prepared.plan, &prepared.crash).into();
-    Ok(!matches!(prepared.plan, Plan::Known { .. }))
+    outcome.sequence = ledger.commit(prepared.plan, &prepared.crash).into();
+    Ok(!matches!(prepared.plan, CrashPlan::Known { .. }))
 }
 
+/// Writes header and segments and makes them durable.
 #[inline(never)]
 fn write_body<D: PolledDevice>(
     device: &mut D,
     geometry: &Geometry,
     first: u32,
     base: &[Block],
-    extra: &[Extra<'_>],
+    extra: &[ExtraSegment<'_>],
     outcome: &mut Outcome,
 ) -> Result<(), D::Error> {
     device.write(first.into(), base)?;
@@ -364,6 +371,7 @@ fn write_body<D: PolledDevice>(
     device.flush()
 }
 
+/// Adds to the number of blocks written.
 fn count_blocks(outcome: &mut Outcome, count: usize) {
     let count = u16::try_from(count).unwrap_or(u16::MAX);
     outcome.blocks = outcome.blocks.get().saturating_add(count).into();

@@ -1,10 +1,10 @@
 //! Finding the end of the stream.
 //!
-//! Pages are written in the order of their numbers and each number has its place, so "page n is there, or a later one
-//! in its place" is true up to some n and false from there on: bisection finds it. Two things disturb that. Within one
-//! run a power cut can leave gaps with pages behind them; and any page can be damaged. Both look like an end. So the
-//! [`MAX_RUN`] pages behind each end are read, too: if a page is among them, it was none, and the search goes on behind
-//! it. An end that was a gap far back in the stream is found out in the same way: pages follow it.
+//! Pages are written in the order of their numbers, and each number has one place in the ring. So "at the place of page n
+//! there is page n or a later one" is true up to some n and false from there on, and bisection finds that n. There are two
+//! exceptions: a power cut can leave gaps within one run of pages, and any page can be damaged. Both look like an end. So
+//! the [`MAX_RUN`] pages after each end are read: if one of them is a page, it was not the end, and the search continues
+//! after that page. A gap far before the end is recognised in the same way, as pages follow it.
 
 use crate::MAX_RUN;
 use crate::store::{MountError, Store};
@@ -13,24 +13,24 @@ use crashlog_format::FormatId;
 use crashlog_format::page::PageHeader;
 use zerocopy::{FromZeros, IntoBytes};
 
-/// How far from the ledger's note the end is looked for first: a power of two, twice what is written between two
-/// notes.
+/// Distance from the ledger's note, in pages, within which the end is searched first: a power of two, twice the distance
+/// between two notes.
 const REACH: u32 = 2 * crate::CHECKPOINT;
-/// How many false ends are passed before giving up. Each is a gap that a power cut or damage left.
+/// Number of gaps that are passed before the search fails. This bounds the time of a mount of a hostile card.
 const MAX_GAPS: u32 = 4096;
-/// How many pages before the end are asked for their boot if the last is damaged.
+/// Number of pages before the end that are read for the number of the last boot, if the last ones are damaged.
 const BOOT_PAGES: u32 = 8;
 
 /// The end of the stream.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct End {
+pub(crate) struct StreamEnd {
     /// Number of the next page to be written.
     pub next_page: u32,
-    /// No later boot has written pages.
+    /// The newest boot that has written pages.
     pub boot: u32,
 }
 
-impl End {
+impl StreamEnd {
     pub(crate) async fn find<D: BlockDevice>(
         store: &mut Store<'_, D>,
     ) -> Result<Self, MountError<D::Error>> {
@@ -53,7 +53,7 @@ impl End {
     }
 }
 
-/// An end at or after `low`: the page is not there, the one before is (or it is `low`).
+/// Finds an end at or after `low`: a page that is not there, while the one before it is, or it is `low` itself.
 async fn bisect<D: BlockDevice>(store: &mut Store<'_, D>, mut low: u32) -> u32 {
     let mut reach = REACH;
     let mut high = loop {
@@ -75,8 +75,8 @@ async fn bisect<D: BlockDevice>(store: &mut Store<'_, D>, mut low: u32) -> u32 {
     low
 }
 
-/// Is page `sequence` there, or a later one in its place? A page that cannot be read is not; if that is wrong, the
-/// window shows it.
+/// Whether page `sequence`, or a later one, is at its place. A page that cannot be read counts as missing: if it is not the
+/// end, the window after it contains pages.
 async fn is_there<D: BlockDevice>(store: &mut Store<'_, D>, sequence: u32) -> bool {
     let (format, place) = (store.format, store.geometry.page(sequence));
     let Ok(block) = store.read_block(place).await else {
@@ -91,14 +91,15 @@ fn page_number(block: &Block, format: FormatId, least: u32) -> Option<u32> {
     (header.check(format).is_ok() && header.sequence() >= least).then(|| header.sequence())
 }
 
+/// The header of the page in `block`, not checked.
 pub(crate) fn header_of(block: &Block) -> PageHeader {
     let mut header = PageHeader::new_zeroed();
     block.copy_to(0, header.as_mut_bytes());
     header
 }
 
-/// Reads the window that begins with page `first`: the number behind the newest page that is there, `None` if none is.
-/// Blocks at its beginning that cannot be read are passed, so that writing goes on behind them.
+/// Reads the window that begins with page `first`. Returns the number after that of its newest page, `None` if it holds
+/// none. Blocks at its beginning that cannot be read count as pages, so that nothing is written to them.
 ///
 /// # Errors
 /// If no block of the window can be read.
@@ -115,7 +116,7 @@ async fn behind_window<D: BlockDevice>(
         let (blocks, result) = store
             .read_run(sequence, window.saturating_sub(offset))
             .await;
-        // A command fails as a whole; block by block the rest can still be had.
+        // The command fails as a whole; its blocks are read one by one, as others may be readable.
         let blocks = if result.is_err() {
             blocks.get(..1).unwrap_or(blocks)
         } else {
@@ -148,19 +149,22 @@ async fn behind_window<D: BlockDevice>(
     Ok(behind)
 }
 
-/// The newest boot that can have written pages: that of the last page. If that is damaged, one more for each page
-/// looked at in vain: no number of a boot is used twice.
+/// The newest boot that can have written pages: that of the last page. For each damaged page at the end it is one more, as
+/// each may be of another boot and no number of a boot may be used again.
 async fn newest_boot<D: BlockDevice>(store: &mut Store<'_, D>, end: u32) -> u32 {
-    let mut vain = 0;
+    let mut damaged = 0;
     for back in 1..=BOOT_PAGES.min(end) {
         let (format, place) = (store.format, store.geometry.page(end.wrapping_sub(back)));
         if let Ok(block) = store.read_block(place).await {
             let header = header_of(block);
             if header.check(format).is_ok() {
-                return header.boot().max(store.ledger.boot()).saturating_add(vain);
+                return header
+                    .boot()
+                    .max(store.ledger.boot())
+                    .saturating_add(damaged);
             }
         }
-        vain = back;
+        damaged = back;
     }
-    store.ledger.boot().saturating_add(vain)
+    store.ledger.boot().saturating_add(damaged)
 }

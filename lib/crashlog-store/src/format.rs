@@ -1,39 +1,39 @@
-//! Making a partition: for the host.
+//! Formatting a partition, and making a GPT: for the host.
 //!
-//! Only the blocks that say something are written. What an earlier use left in the others fails its checksum, as the
-//! format's random number is another.
+//! Only superblocks, ledgers and the table are written. What the other blocks hold fails every check, as checksums are
+//! seeded with the random number of the new format.
 
 use crate::Partition;
 use block_device::{BLOCK_LEN, Block, BlockDevice};
 use crashlog_format::crc::Crc32;
-use crashlog_format::gpt::{self, Entry, Guid, Header};
+use crashlog_format::gpt::{self, GptEntry, GptHeader, Guid};
 use crashlog_format::ledger::Ledger;
 use crashlog_format::{FormatId, Geometry, GeometryError, Superblock};
 use zerocopy::IntoBytes;
 
-/// Why a partition or a table was not made.
+/// Why a partition was not formatted, or a GPT not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FormatError<E> {
     /// The device failed.
     Device(E),
     /// The geometry breaks a rule.
     Geometry(GeometryError),
-    /// The device has too few blocks for a table and the partition.
+    /// The device has this number of blocks, too few for GPT and partition.
     TooSmall(u64),
 }
 
-/// How a partition is divided.
+/// How a partition is formatted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FormatOptions {
-    /// A random number.
+    /// The format id: a random number.
     pub format: FormatId,
-    /// Number of record slots; `None` for [`Geometry::recommended`].
+    /// Number of crash slots; `None` for [`Geometry::recommended`].
     pub slots: Option<u32>,
-    /// Blocks of a record slot; `None` for [`Geometry::recommended`].
+    /// Length of a crash slot in blocks; `None` for [`Geometry::recommended`].
     pub slot_blocks: Option<u32>,
 }
 
-/// What a partition table is made of.
+/// What [`write_table`] writes into a GPT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableOptions<'a> {
     /// Name of the partition.
@@ -44,14 +44,16 @@ pub struct TableOptions<'a> {
     pub partition: Guid,
 }
 
-/// Blocks that stay in front of the first partition: 1 MiB.
+/// Number of blocks before the first partition: 1 MiB.
 const ALIGNMENT: u64 = 2048;
-/// Blocks that the specification reserves for a table of entries (UEFI 2.10, section 5.3.3).
+/// Number of blocks that the specification reserves for the entries (UEFI 2.10, section 5.3.3).
 const TABLE_BLOCKS: u64 = 32;
-/// Entries that are used of it. One block of them is all that has to be read at each start.
+/// Number of entries in the table. They fit in one block, so one block is read at each start.
 const ENTRIES: u32 = 4;
 
-/// Divides a partition and makes it empty.
+/// Formats a partition: afterwards it has no crash and no log.
+///
+/// The superblocks are written last. If it is dropped before its end, the partition may be unformatted.
 ///
 /// # Errors
 /// See [`FormatError`]; nothing was written if the geometry breaks a rule.
@@ -69,7 +71,7 @@ pub async fn format_partition<D: BlockDevice>(
     .map_err(FormatError::Geometry)?;
     let block = Block::zeroed();
     for generation in [0, 1] {
-        let ledger = Ledger::rebuilt(options.format, geometry.slots(), generation);
+        let ledger = Ledger::empty(options.format, geometry.slots(), generation);
         block.copy_from(0, ledger.as_bytes());
         put(partition, geometry.ledger(generation).into(), &block).await?;
     }
@@ -82,7 +84,9 @@ pub async fn format_partition<D: BlockDevice>(
     Ok(geometry)
 }
 
-/// Writes a partition table with one partition that takes all of the card, its backup, and the protective MBR.
+/// Writes a GPT with one partition that takes the whole card, its backup, and the protective MBR.
+///
+/// The headers are written last. If it is dropped before its end, the card may have no GPT.
 ///
 /// # Errors
 /// See [`FormatError`]; nothing was written if the card is too small.
@@ -98,15 +102,15 @@ pub async fn write_table<D: BlockDevice>(
     if end <= ALIGNMENT {
         return Err(too_small);
     }
-    let entry = Entry::new(options.name, options.partition, ALIGNMENT, end - 1);
+    let entry = GptEntry::new(options.name, options.partition, ALIGNMENT, end - 1);
     let mut table = [0; BLOCK_LEN];
     for (to, from) in table.iter_mut().zip(entry.as_bytes()) {
         *to = *from;
     }
-    let mut header = Header {
-        signature: Header::SIGNATURE,
-        revision: Header::REVISION.into(),
-        header_size: (size_of::<Header>() as u32).into(),
+    let mut header = GptHeader {
+        signature: GptHeader::SIGNATURE,
+        revision: GptHeader::REVISION.into(),
+        header_size: (size_of::<GptHeader>() as u32).into(),
         header_crc32: 0.into(),
         reserved: 0.into(),
         my_lba: gpt::PRIMARY.into(),
@@ -121,7 +125,7 @@ pub async fn write_table<D: BlockDevice>(
     };
 
     let block = Block::zeroed();
-    // The table first, its headers last: until then there is none.
+    // The headers last: as long as they are missing there is no table.
     block.copy_from(0, &table);
     put(device, gpt::PRIMARY + 1, &block).await?;
     put(device, backup_table, &block).await?;
@@ -144,6 +148,7 @@ pub async fn write_table<D: BlockDevice>(
     })
 }
 
+/// Writes one block.
 async fn put<D: BlockDevice>(
     device: &mut D,
     block: u64,
@@ -155,7 +160,7 @@ async fn put<D: BlockDevice>(
         .map_err(FormatError::Device)
 }
 
-/// The MBR that keeps programs which know no GPT away (UEFI 2.10, section 5.2.3).
+/// The protective MBR, which shows a used disk to programs that do not know GPT (UEFI 2.10, section 5.2.3).
 fn protective_mbr(blocks: u64) -> [u8; BLOCK_LEN] {
     let mut mbr = [0; BLOCK_LEN];
     let size = u32::try_from(blocks - 1).unwrap_or(u32::MAX).to_le_bytes();

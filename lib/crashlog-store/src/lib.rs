@@ -1,29 +1,33 @@
-//! Streams and records of the crash log on a block device.
+//! The crash log on a block device: the log, the crashes, and the ledger of them.
 //!
-//! # Theory of operation
+//! # How it works
 //!
-//! [`find_partition`] finds the partition on a card, [`Store::mount`] what is in it; then pages and records are written
-//! and read. All of it is asynchronous over [`BlockDevice`](block_device::BlockDevice), one sequential piece of code
-//! for the target, where a card takes its time, and for a host, where a file is always ready. [`emergency`] does the
-//! part that a crash needs once more, synchronously over [`PolledDevice`](block_device::PolledDevice), straight from
-//! the retained region to the card.
+//! [`find_partition`] finds the partition on a card, and [`Store::mount`] finds out what is in it. After that there are
+//! two request paths:
 //!
-//! # What is promised (X5)
+//! * [`normal`]: pages and crashes are written and read. It is asynchronous over
+//!   [`BlockDevice`](block_device::BlockDevice), the same code for the target, where it waits for the card, and for a
+//!   host, where a file is always ready;
+//! * [`emergency`]: the log tail and one crash are written, synchronously over
+//!   [`PolledDevice`](block_device::PolledDevice), from the retained region to the card.
 //!
-//! Blocks are written whole or not at all (a torn block is one that fails its check), in any order between two flushes.
+//! # What is guaranteed (X5)
 //!
-//! * **Pages** are written at the end of the stream, at most 16 between two flushes, and count when their checksum
-//!   holds. A page that holds durable records is not written again before the ring comes round to it.
-//! * **Records** are written into a slot that is free by the newest ledger, flushed, and exist when the ledger that names
-//!   them is durable. The newest ledger is never overwritten, only the one before.
-//! * So whatever was reported durable stays, whatever moment the power fails in; and what is found afterwards was
-//!   written by someone who meant it: everything has a checksum that begins with the random number of the format.
+//! The card is assumed to write blocks whole or damaged (a damaged block fails its check), in any order between two
+//! flushes.
+//!
+//! * **Pages** are written at the end of the stream, at most 16 between two flushes, and are valid when their checksums
+//!   match. A page that holds durable records is not written again before the ring comes round to it.
+//! * **Crashes** are written into a slot that the newest ledger has as free, flushed, and exist when the ledger that names
+//!   them is durable. The newest ledger is never overwritten, only the one before it.
+//! * So what was reported as durable remains, at whatever moment the power fails; and nothing is read that this format did
+//!   not write, as the checksums are seeded with its random number.
 //!
 //! # How the end of the stream is found
 //!
-//! The ledger says that everything before some page is written; it is renewed every [`CHECKPOINT`] pages. From there on
-//! pages are probed by bisection, and around the place found a window of [`MAX_RUN`] pages is read: a power cut may have
-//! left a gap with pages behind it, but never beyond one run. See `end`.
+//! The ledger has a page number before which all pages are written; it is renewed every [`CHECKPOINT`] pages. From there
+//! on pages are probed by bisection, and a window of [`MAX_RUN`] pages after the place that was found is read: a power cut
+//! may have left a gap with pages after it, but only within one run. See `end`.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -31,14 +35,14 @@ mod device;
 pub mod emergency;
 mod end;
 mod format;
-mod journal;
-mod log;
-mod pages;
+mod ledger;
+pub mod normal;
 mod partition;
 mod port;
 mod prepare;
-mod records;
+mod ring;
 mod search;
+mod segment;
 pub mod self_test;
 mod store;
 
@@ -48,14 +52,14 @@ mod tests;
 pub use crashlog_retained::MAX_RUN;
 pub use device::Polled;
 pub use format::{FormatError, FormatOptions, TableOptions, format_partition, write_table};
-pub use log::{LogItem, LogReader};
-pub use pages::WriteError;
+pub use normal::{
+    CrashReadError, CrashReader, CrashWriteError, LogItem, LogReader, PageWriteError, Tally,
+};
 pub use partition::{Partition, PartitionError, find_partition};
-pub use port::{Exchange, Need, Port, PortError, Transfer};
-pub use prepare::{Body, Extra};
-pub use records::{ReadError, RecordError, RecordReader, Tally};
+pub use port::{Exchange, Port, PortError, PortRequest, PortTransfer};
+pub use prepare::{CrashBody, ExtraSegment};
 pub use search::{Search, SearchError, find_log};
-pub use store::{MountError, Options, Store};
+pub use store::{MountError, Store, StoreOptions};
 
-/// Pages after which the ledger is renewed, so that the end of the stream is found from nearby.
+/// Number of pages after which the end of the stream is noted in the ledger again, which bounds the search for it.
 pub const CHECKPOINT: u32 = 2048;

@@ -1,11 +1,11 @@
-//! Finding the partition on a card.
+//! Finding the partition on a card, by its GPT.
 
 use block_device::{BLOCK_LEN, Block, BlockDevice};
 use crashlog_format::crc::Crc32;
-use crashlog_format::gpt::{self, Entry, Guid, Header};
+use crashlog_format::gpt::{self, GptEntry, GptHeader, Guid};
 use zerocopy::FromBytes;
 
-/// A partition: blocks `first .. first + blocks` of the card.
+/// The place of a partition: blocks `first .. first + blocks` of the card, which has that many blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partition {
     /// First block.
@@ -14,26 +14,26 @@ pub struct Partition {
     pub blocks: u64,
 }
 
-/// Why there is no partition to use (M8).
+/// Why there is no partition that may be used (M8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartitionError<E> {
-    /// The card failed.
+    /// The device failed.
     Device(E),
-    /// There is no partition table, or both copies are damaged.
+    /// There is no GPT, or both copies are damaged.
     NoTable,
     /// No partition has the name.
     NotFound,
-    /// The partition with the name has another type than ours.
+    /// The partition with the name has this type, which is not [`gpt::CRASHLOG_TYPE`].
     WrongType(Guid),
     /// The partition with the name lies outside the card.
     OutOfBounds,
 }
 
-/// Entries in one block of the table.
+/// Number of entries in one block of the table.
 const PER_BLOCK: u32 = BLOCK_LEN as u32 / gpt::ENTRY_LEN;
 
-/// Finds the partition named `name` in the partition table, or in its backup if the table is damaged. Every checksum is
-/// checked. `scratch` is one block or more.
+/// Finds the partition named `name` in the GPT, or in the backup if the primary one is damaged. All checksums are checked.
+/// `scratch` is one block or more. It only reads, and may be dropped at any time.
 ///
 /// # Errors
 /// See [`PartitionError`].
@@ -54,15 +54,16 @@ pub async fn find_partition<D: BlockDevice>(
     Err(failure)
 }
 
-type Found<E> = Option<Result<Partition, PartitionError<E>>>;
+/// The result of searching one copy of the table; `None` if that copy is damaged.
+type TableSearch<E> = Option<Result<Partition, PartitionError<E>>>;
 
-/// Searches the table whose header is block `lba`; `None` if the table does not hold together.
+/// Searches the copy of the table whose header is block `lba`.
 async fn search<D: BlockDevice>(
     device: &mut D,
     lba: u64,
     name: &str,
     scratch: &[Block],
-) -> Result<Found<D::Error>, D::Error> {
+) -> Result<TableSearch<D::Error>, D::Error> {
     let blocks = device.block_count();
     let (Some(first), true) = (scratch.get(..1), lba < blocks) else {
         return Ok(None);
@@ -82,7 +83,7 @@ async fn search<D: BlockDevice>(
         for index in 0..remaining.min((table.len() as u32).saturating_mul(PER_BLOCK)) {
             let bytes = entry_in(table, index);
             crc = crc.bytes(&bytes);
-            if let Ok(entry) = Entry::read_from_bytes(&bytes)
+            if let Ok(entry) = GptEntry::read_from_bytes(&bytes)
                 && found.is_none()
                 && entry.is_named(name)
             {
@@ -98,6 +99,7 @@ async fn search<D: BlockDevice>(
     Ok(Some(found.unwrap_or(Err(PartitionError::NotFound))))
 }
 
+/// The bytes of an entry of the table.
 fn entry_in(table: &[Block], index: u32) -> [u8; gpt::ENTRY_LEN as usize] {
     let mut bytes = [0; gpt::ENTRY_LEN as usize];
     if let Some(block) = table.get((index / PER_BLOCK) as usize) {
@@ -109,13 +111,14 @@ fn entry_in(table: &[Block], index: u32) -> [u8; gpt::ENTRY_LEN as usize] {
     bytes
 }
 
-fn read_header(block: &[Block], lba: u64, blocks: u64) -> Option<Header> {
+fn read_header(block: &[Block], lba: u64, blocks: u64) -> Option<GptHeader> {
     let mut bytes = [0; BLOCK_LEN];
     block.first()?.copy_to(0, &mut bytes);
-    Header::parse(&bytes, lba, blocks)
+    GptHeader::parse(&bytes, lba, blocks)
 }
 
-fn examine<E>(entry: &Entry, blocks: u64) -> Result<Partition, PartitionError<E>> {
+/// The place of the partition, if it may be used.
+fn examine<E>(entry: &GptEntry, blocks: u64) -> Result<Partition, PartitionError<E>> {
     if entry.partition_type_guid != gpt::CRASHLOG_TYPE {
         return Err(PartitionError::WrongType(entry.partition_type_guid));
     }

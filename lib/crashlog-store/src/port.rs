@@ -1,12 +1,12 @@
-//! A device that somebody else drives.
+//! A block device without a driver: its requests are served by the code that polls it.
 //!
-//! The store is written once, but driven in two ways: by the asynchronous driver of normal operation, and by the polled
-//! one of an emergency that has to search for the partition. Compiled for each it would be there twice. So firmware
-//! compiles it for one device, the [`Port`], which has no driver at all: it puts each request down in an [`Exchange`] and
-//! waits. Whoever runs the store polls it, takes the request, carries it out with the driver at hand, answers, and
-//! polls again.
+//! The store is generic over its device and used with two: the asynchronous driver of normal operation, and the polled
+//! one of an emergency write that has to search for the partition. Compiled for both it would be in flash twice. So the
+//! firmware compiles it for one device, the [`Port`]. A port puts each request into an [`Exchange`] and waits. The caller
+//! polls the store's future, takes the request, carries it out with its own driver, answers it, and polls again.
 //!
-//! A port has a range of blocks, usually a partition, and no request outside it is ever put down (M7).
+//! A port has a range of blocks, usually a partition. A request outside of it is refused and never gets into the
+//! exchange (M7).
 
 use block_device::{Block, BlockDevice, PolledDevice};
 use core::cell::Cell;
@@ -14,9 +14,9 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use crashlog_retained::Region;
 
-/// What is done with blocks.
+/// How blocks are transferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transfer {
+pub enum PortTransfer {
     /// See [`BlockDevice::read`].
     Read,
     /// See [`BlockDevice::write`].
@@ -27,63 +27,62 @@ pub enum Transfer {
 
 /// A request to the device.
 #[derive(Clone, Copy, Debug)]
-pub enum Need<'a> {
-    /// Blocks from this one on, to or from these.
-    Transfer(Transfer, u64, &'a [Block]),
+pub enum PortRequest<'a> {
+    /// A transfer between the device, from this block on, and this memory.
+    Transfer(PortTransfer, u64, &'a [Block]),
     /// See [`BlockDevice::flush`].
     Flush,
-    /// The device will not be needed for a while; see [`Port::rest`].
+    /// The device is not needed until the next request; see [`Port::rest`].
     Rest,
 }
 
 /// Why a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortError {
-    /// The device failed; whoever drives it knows how.
+    /// The device failed; the code that serves the port has its error.
     Device,
-    /// The request reaches outside the port's blocks, or is about memory that is not shared with the device. The device
-    /// has not seen it.
+    /// The request reaches outside the port's blocks, or its memory is not shared with the device. It was not carried out.
     Refused,
 }
 
-/// Where a request is put, and its outcome.
+/// Holds at most one request, and its outcome.
 #[derive(Debug)]
 pub struct Exchange<'a> {
     /// The memory that the device may transfer to and from.
     memory: [&'a [Block]; 3],
-    need: Cell<Option<Need<'a>>>,
+    request: Cell<Option<PortRequest<'a>>>,
     outcome: Cell<Option<Result<(), PortError>>>,
 }
 
 impl<'a> Exchange<'a> {
-    /// For requests about `scratch` and what of `region` is written.
+    /// An exchange for transfers to and from `scratch` and the parts of `region` that are written to a card.
     #[must_use]
     pub fn new(region: &Region<'a>, scratch: &'a [Block]) -> Self {
         let [crashes, pages] = region.written();
         Self::over([scratch, crashes, pages])
     }
 
-    /// For requests about this memory alone.
+    /// An exchange for transfers to and from this memory alone.
     #[must_use]
     pub(crate) const fn over(memory: [&'a [Block]; 3]) -> Self {
         Self {
             memory,
-            need: Cell::new(None),
+            request: Cell::new(None),
             outcome: Cell::new(None),
         }
     }
 
-    /// Takes the request that has been put down, if there is one. It has to be answered.
-    pub fn take(&self) -> Option<Need<'a>> {
-        self.need.take()
+    /// Takes the request, if there is one. The taker has to answer it, or the future that made it waits forever.
+    pub fn take(&self) -> Option<PortRequest<'a>> {
+        self.request.take()
     }
 
-    /// Answers it.
+    /// Answers the request that was taken.
     pub fn answer(&self, outcome: Result<(), PortError>) {
         self.outcome.set(Some(outcome));
     }
 
-    /// The same blocks, for as long as the memory is there.
+    /// The same blocks, borrowed for as long as the memory of the exchange.
     fn shared(&self, blocks: &[Block]) -> Option<&'a [Block]> {
         self.memory.iter().find_map(|memory| {
             let offset = address(blocks).checked_sub(address(memory))?;
@@ -94,11 +93,14 @@ impl<'a> Exchange<'a> {
     }
 }
 
+/// The address of the first block.
 fn address(blocks: &[Block]) -> usize {
     blocks.as_ptr().addr()
 }
 
-/// A device that somebody else drives.
+/// A block device whose requests are served through an [`Exchange`].
+///
+/// Several ports may share an exchange, but only one of them may wait for an answer at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Port<'p, 'a> {
     exchange: &'p Exchange<'a>,
@@ -107,7 +109,7 @@ pub struct Port<'p, 'a> {
 }
 
 impl<'p, 'a> Port<'p, 'a> {
-    /// A device of `count` blocks.
+    /// A port to a device of `count` blocks.
     #[must_use]
     pub const fn new(exchange: &'p Exchange<'a>, count: u64) -> Self {
         let first = 0;
@@ -118,7 +120,7 @@ impl<'p, 'a> Port<'p, 'a> {
         }
     }
 
-    /// A range of its blocks; `None` if it reaches beyond them.
+    /// A port to a range of its blocks; `None` if the range reaches beyond them.
     #[must_use]
     pub fn window(self, first: u64, count: u64) -> Option<Self> {
         let end = first.checked_add(count)?;
@@ -129,36 +131,38 @@ impl<'p, 'a> Port<'p, 'a> {
         })
     }
 
-    /// Lets the device rest, where it can, until the next request.
+    /// Suspends the device, if it can be suspended, until the next request.
     pub fn rest(&self) -> impl Future<Output = Result<(), PortError>> + use<'p, 'a> {
-        self.put(Ok(Need::Rest))
+        self.put(Ok(PortRequest::Rest))
     }
 
-    fn put(&self, need: Result<Need<'a>, PortError>) -> Answer<'p, 'a> {
-        match need {
-            Ok(need) => self.exchange.need.set(Some(need)),
+    /// Puts a request into the exchange, or answers it at once if it is refused.
+    fn put(&self, request: Result<PortRequest<'a>, PortError>) -> PortAnswer<'p, 'a> {
+        match request {
+            Ok(request) => self.exchange.request.set(Some(request)),
             Err(failed) => self.exchange.answer(Err(failed)),
         }
-        Answer(self.exchange)
+        PortAnswer(self.exchange)
     }
 
+    /// Makes a request of a transfer.
     #[inline(never)]
-    fn ask(&self, transfer: Transfer, first: u64, blocks: &[Block]) -> Answer<'p, 'a> {
-        let need = match first.checked_add(blocks.len() as u64) {
+    fn ask(&self, transfer: PortTransfer, first: u64, blocks: &[Block]) -> PortAnswer<'p, 'a> {
+        let request = match first.checked_add(blocks.len() as u64) {
             Some(end) if end <= self.count => self.exchange.shared(blocks).map(|blocks| {
-                // The sum is an address on the device, as `window` has checked.
-                Need::Transfer(transfer, self.first.wrapping_add(first), blocks)
+                // Does not overflow, as `window` has checked the sum.
+                PortRequest::Transfer(transfer, self.first.wrapping_add(first), blocks)
             }),
             _ => None,
         };
-        self.put(need.ok_or(PortError::Refused))
+        self.put(request.ok_or(PortError::Refused))
     }
 }
 
-/// Waits for the answer to the request that was put down.
-struct Answer<'p, 'a>(&'p Exchange<'a>);
+/// Waits for the answer to a request. If it is dropped before, the request may be carried out all the same.
+struct PortAnswer<'p, 'a>(&'p Exchange<'a>);
 
-impl Future for Answer<'_, '_> {
+impl Future for PortAnswer<'_, '_> {
     type Output = Result<(), PortError>;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
@@ -178,7 +182,7 @@ impl BlockDevice for Port<'_, '_> {
         first: u64,
         blocks: &[Block],
     ) -> impl Future<Output = Result<(), PortError>> {
-        self.ask(Transfer::Read, first, blocks)
+        self.ask(PortTransfer::Read, first, blocks)
     }
 
     fn write(
@@ -186,7 +190,7 @@ impl BlockDevice for Port<'_, '_> {
         first: u64,
         blocks: &[Block],
     ) -> impl Future<Output = Result<(), PortError>> {
-        self.ask(Transfer::Write, first, blocks)
+        self.ask(PortTransfer::Write, first, blocks)
     }
 
     fn write_reliable(
@@ -194,16 +198,20 @@ impl BlockDevice for Port<'_, '_> {
         block: u64,
         data: &Block,
     ) -> impl Future<Output = Result<(), PortError>> {
-        self.ask(Transfer::WriteReliable, block, core::slice::from_ref(data))
+        self.ask(
+            PortTransfer::WriteReliable,
+            block,
+            core::slice::from_ref(data),
+        )
     }
 
     fn flush(&mut self) -> impl Future<Output = Result<(), PortError>> {
-        self.put(Ok(Need::Flush))
+        self.put(Ok(PortRequest::Flush))
     }
 }
 
-/// Runs `work`, which uses ports of `exchange`, to its end with a polled device. `last` is the device's last error.
-// Inlined, so that the work itself is a function: one, for both drivers.
+/// Runs `work`, which uses ports of `exchange`, to its end with a polled device. `last` becomes the device's last error.
+// Inlined, so that polling `work` remains a function of its own, which the asynchronous driver uses, too.
 #[inline(always)]
 pub(crate) fn run_polled<D: PolledDevice, F: Future>(
     device: &mut D,
@@ -217,16 +225,20 @@ pub(crate) fn run_polled<D: PolledDevice, F: Future>(
             Poll::Ready(output) => return output,
             Poll::Pending => {
                 let outcome = match exchange.take() {
-                    Some(Need::Transfer(transfer, first, blocks)) => match (transfer, blocks) {
-                        (Transfer::Read, _) => device.read(first, blocks),
-                        (Transfer::WriteReliable, [block]) => device.write_reliable(first, block),
-                        (Transfer::Write | Transfer::WriteReliable, _) => {
-                            device.write(first, blocks)
+                    Some(PortRequest::Transfer(transfer, first, blocks)) => {
+                        match (transfer, blocks) {
+                            (PortTransfer::Read, _) => device.read(first, blocks),
+                            (PortTransfer::WriteReliable, [block]) => {
+                                device.write_reliable(first, block)
+                            }
+                            (PortTransfer::Write | PortTransfer::WriteReliable, _) => {
+                                device.write(first, blocks)
+                            }
                         }
-                    },
-                    Some(Need::Flush) => device.flush(),
-                    // It waits for nothing but answers, so there is a request.
-                    Some(Need::Rest) | None => Ok(()),
+                    }
+                    Some(PortRequest::Flush) => device.flush(),
+                    // `None` does not occur: the work waits for nothing but answers, so there is a request.
+                    Some(PortRequest::Rest) | None => Ok(()),
                 };
                 exchange.answer(outcome.map_err(|error| {
                     *last = Some(error);

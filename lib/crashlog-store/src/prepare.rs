@@ -1,64 +1,70 @@
-//! From a crash to the blocks of its record.
+//! Preparing a crash for the card: what the ledger plans for it, and its header block.
+//!
+//! Both request paths use this. Header, message and stack of a crash are blocks in the mailbox of the retained region; the
+//! header block is filled in there, so that all three are written to the card by one command.
 
 use block_device::{BLOCK_LEN, BLOCK_WORDS, Block};
 use core::sync::atomic::Ordering;
-use crashlog_format::ledger::{Crash, Exhausted, Ledger, Plan};
-use crashlog_format::record::{self, CrashHeader, Segment, SegmentKind};
-use crashlog_format::{Crc32c, FormatId, Geometry, LateReason, Outcome, Reason};
+use crashlog_format::crash::{self, CrashHeader, Segment, SegmentKind};
+use crashlog_format::ledger::{CrashPlan, CrashSummary, Exhausted, Ledger};
+use crashlog_format::{CrashReason, Crc32c, FormatId, Geometry, LateReason, Outcome};
 use crashlog_retained::{Excerpt, StoredContext};
 use zerocopy::IntoBytes;
 
-/// Blocks of a record that stand in the mailbox: header, message, stack.
+/// Number of blocks of a crash that are in the mailbox: header, message, stack.
 pub(crate) const BASE_BLOCKS: u32 = 3;
 
-/// A crash to be recorded.
+/// A crash that is to be written.
 #[derive(Clone, Copy, Debug)]
-pub struct Body<'a> {
-    /// Its context.
+pub struct CrashBody<'a> {
+    /// Its context, message and stack in the mailbox.
     pub stored: &'a StoredContext<'a>,
-    /// Why it is written late, if it is.
+    /// Why it is written late; `None` if it is not.
     pub late: Option<LateReason>,
     /// How its emergency write went, so far.
     pub outcome: &'a Outcome,
-    /// What to add to the number of its boot; see [`crashlog_retained::Region::boot_offset`].
+    /// What to add to the number of its boot to get the number on the card; see
+    /// [`crashlog_retained::Region::boot_offset`].
     pub boot_offset: u32,
-    /// Number of the last log record before it, in its boot; 0 if not known.
+    /// Number, in its boot, of the last log record before it; 0 if not known.
     pub log_record: u32,
-    /// More segments; those that the slot has no room for are cut.
-    pub extra: &'a [Extra<'a>],
+    /// Segments beside message and stack. What does not fit into the slot is cut.
+    pub extra: &'a [ExtraSegment<'a>],
 }
 
-/// A segment that is in blocks already.
+/// A segment whose bytes are in blocks already.
 #[derive(Clone, Copy, Debug)]
-pub struct Extra<'a> {
+pub struct ExtraSegment<'a> {
     /// What it holds.
     pub kind: SegmentKind,
-    /// Where it was in memory, if it was memory.
+    /// Address of its bytes in memory; 0 if they are not a copy of memory.
     pub address: u32,
     /// Its length in bytes.
     pub length: u32,
-    /// Its bytes.
+    /// Its bytes, from the start of the first block on.
     pub blocks: &'a [Block],
 }
 
-/// A record ready to be written.
+/// What has to be written for a crash.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// What the ledger is to do.
-    pub plan: Plan,
-    pub crash: Crash,
-    /// Blocks of the base that are written.
+    /// Into which slot, if any.
+    pub plan: CrashPlan,
+    /// What the ledger needs to know of the crash.
+    pub crash: CrashSummary,
+    /// How many of the blocks in the mailbox are written.
     pub base_blocks: usize,
 }
 
-impl Body<'_> {
-    pub(crate) fn crash(&self) -> Crash {
+impl CrashBody<'_> {
+    /// What the ledger needs to know of the crash.
+    pub(crate) fn crash(&self) -> CrashSummary {
         let context = &self.stored.context;
         let message = self.stored.message();
-        Crash {
+        CrashSummary {
             reason: context.reason(),
             late: self.late.is_some(),
-            signature: record::signature(
+            signature: crash::signature(
                 context.task,
                 context.fault(),
                 &context.registers,
@@ -69,7 +75,7 @@ impl Body<'_> {
         }
     }
 
-    /// Plans the record and, if it is a new one, fills in its header block.
+    /// Plans where the crash is written and, if its segments are written, fills in its header block.
     pub(crate) fn prepare(
         &self,
         ledger: &Ledger,
@@ -91,11 +97,11 @@ impl Body<'_> {
         Ok(prepared)
     }
 
-    /// Returns how many blocks of the base are to be written.
+    /// Fills in the header block in the mailbox. Returns how many of the blocks in the mailbox have to be written.
     #[inline(never)]
     fn fill_header(
         &self,
-        crash: &Crash,
+        crash: &CrashSummary,
         ledger: &Ledger,
         format: FormatId,
         geometry: &Geometry,
@@ -103,7 +109,7 @@ impl Body<'_> {
     ) -> usize {
         let context = &self.stored.context;
         let mut header = CrashHeader::new(crash.reason, self.late, context.fault());
-        header.sequence = ledger.next_record().into();
+        header.sequence = ledger.next_sequence().into();
         header.boot = crash.boot.into();
         header.task = context.task.into();
         header.time = context.time.into();
@@ -119,11 +125,11 @@ impl Body<'_> {
         header.outcome = *self.outcome;
 
         let [block, ..] = self.stored.record_blocks();
-        let mut table = Table { block, count: 0 };
+        let mut table = SegmentTable { block, count: 0 };
         let mut base_blocks = 1;
         let text = match crash.reason {
-            Reason::Kernel => SegmentKind::Epitaph,
-            Reason::Oops | Reason::Panic | Reason::SelfTest => SegmentKind::Message,
+            CrashReason::Kernel => SegmentKind::Epitaph,
+            CrashReason::Oops | CrashReason::Panic | CrashReason::SelfTest => SegmentKind::Message,
         };
         let base = [
             (1, text, self.stored.message()),
@@ -159,7 +165,7 @@ impl Body<'_> {
         }
         header.set_segments(table.count);
         block.copy_from(0, header.as_bytes());
-        let end = Table::offset(table.count) / 4;
+        let end = SegmentTable::offset(table.count) / 4;
         for word in block.words().get(end..).unwrap_or(&[]) {
             word.store(0, Ordering::Relaxed);
         }
@@ -175,12 +181,13 @@ impl Body<'_> {
 }
 
 /// The segment table of a header block.
-struct Table<'a> {
+struct SegmentTable<'a> {
     block: &'a Block,
     count: usize,
 }
 
-impl Table<'_> {
+impl SegmentTable<'_> {
+    /// Appends an entry; does nothing if the table is full.
     fn push(&mut self, segment: &Segment) {
         if self.count < CrashHeader::MAX_SEGMENTS {
             self.block
@@ -189,7 +196,7 @@ impl Table<'_> {
         }
     }
 
-    /// Where the entry after `count` entries begins.
+    /// Offset in the header block of the entry with index `count`.
     fn offset(count: usize) -> usize {
         let entries = count
             .min(CrashHeader::MAX_SEGMENTS)
@@ -198,8 +205,8 @@ impl Table<'_> {
     }
 }
 
-impl Extra<'_> {
-    /// How many bytes of it fit into `blocks` blocks.
+impl ExtraSegment<'_> {
+    /// Number of its bytes that fit into `blocks` blocks.
     fn fitting(&self, blocks: u32) -> u32 {
         let there = self.blocks.len().saturating_mul(BLOCK_LEN);
         let room = blocks.saturating_mul(BLOCK_LEN as u32);
@@ -208,12 +215,13 @@ impl Extra<'_> {
             .min(u32::try_from(there).unwrap_or(u32::MAX))
     }
 
-    /// The blocks that are written if it begins at block `at` of a slot of `slot_blocks`.
+    /// The blocks that are written if it begins at block `at` of a slot of `slot_blocks` blocks.
     pub(crate) fn written(&self, at: u32, slot_blocks: u32) -> &[Block] {
         let length = self.fitting(slot_blocks.saturating_sub(at)) as usize;
         self.blocks.get(..length.div_ceil(BLOCK_LEN)).unwrap_or(&[])
     }
 
+    /// The checksum of its first `length` bytes.
     fn crc(&self, length: u32) -> u32 {
         let mut crc = Crc32c::new();
         let mut left = length as usize / 4;

@@ -1,46 +1,48 @@
-//! Finding the log on a card, whoever drives the card.
+//! Finding the log on a card: the partition, what is in it, and pages whose write was interrupted.
 //!
-//! Normal operation does it at its start with an asynchronous driver; the emergency path does it with a polled one if
-//! nobody has before. It is the longest thing that either does, and both do the very same: it is written for a
-//! [`Port`], which either can drive.
+//! Normal operation does this at its start, with an asynchronous driver. The emergency path does it, with a polled driver,
+//! if normal operation has not done it yet. Both do the same, so there is one function, over a [`Port`], which either
+//! driver can serve.
 
 use crate::port::{Exchange, Port, PortError, run_polled};
-use crate::{MountError, Options, Partition, PartitionError, Store, find_partition};
+use crate::{MountError, Partition, PartitionError, Store, StoreOptions, find_partition};
 use block_device::{Block, PolledDevice};
 use crashlog_retained::{CARD_LOCATION_LEN, Location, LogRing, Region};
 
-/// What is looked for, and what has to be brought in line with it.
+/// What to find, and what to update when it is found.
 #[derive(Clone, Copy, Debug)]
 pub struct Search<'a, 'r, 's> {
     /// Name of the partition.
     pub partition: &'a str,
-    /// How it is used.
-    pub options: Options,
-    /// The retained region: its boots are numbered as on the card, and its location cache is renewed.
+    /// How the partition is used.
+    pub options: StoreOptions,
+    /// The retained region: its boots are renumbered to follow those on the card, and its location cache is updated.
     pub region: &'a Region<'a>,
-    /// Its log ring: pages whose write had been begun are settled.
+    /// The log ring of the region: pages whose write was interrupted are completed.
     pub ring: &'a LogRing<'r>,
-    /// What the card driver wants to know next time; the first [`CARD_LOCATION_LEN`] bytes of it are kept.
+    /// What the card driver needs for the next start; its first [`CARD_LOCATION_LEN`] bytes are put into the location cache.
     pub card: &'a [u8],
-    /// One block or more, 16 to read fast.
+    /// One block or more, 16 for fast reading.
     pub scratch: &'s [Block],
 }
 
 /// Why no log was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchError<E> {
-    /// There is no partition to use.
+    /// There is no partition that may be used.
     Partition(PartitionError<E>),
-    /// The partition is not one of ours.
+    /// The partition could not be mounted.
     Mount(MountError<E>),
-    /// The device failed when everything had been found.
+    /// The log was found, and then the device failed.
     Device(E),
     /// An address lies outside the partition.
     OutOfPartition,
 }
 
-/// Finds the log, and settles what an earlier life of the recorder had begun to write. Nothing else is written. The log
-/// is put into `place`; beside it, the partition is returned.
+/// Finds the log, and completes a write of pages that a restart interrupted ([`Store::reconcile`]); nothing else is
+/// written. The log is put into `place`, and returned with the place of its partition.
+///
+/// It may be dropped at any time, and done again.
 ///
 /// # Errors
 /// See [`SearchError`].
@@ -77,7 +79,7 @@ pub async fn find_log<'l, 's, 'p, 'a>(
     Ok((partition, store))
 }
 
-/// The same with a polled device; `found` is given what has been found.
+/// As [`find_log`] with a polled device; `found` is called with the result.
 ///
 /// # Errors
 /// See [`SearchError`].
@@ -99,7 +101,7 @@ pub(crate) fn find_log_polled<'s, D: PolledDevice>(
     }
 }
 
-/// With the device's own error, the last one there was. Without one, the port has refused what the device never saw.
+/// Replaces the port's error by that of the device, which is `last`. If there is none, the port has refused a request.
 fn explain<E>(error: SearchError<PortError>, last: Option<E>) -> SearchError<E> {
     use SearchError::{Device, Mount, OutOfPartition, Partition};
     match (error, last) {
@@ -129,7 +131,7 @@ fn explain<E>(error: SearchError<PortError>, last: Option<E>) -> SearchError<E> 
     }
 }
 
-/// What is kept of `card`.
+/// The part of `card` that the location cache holds.
 fn kept(card: &[u8]) -> [u8; CARD_LOCATION_LEN] {
     let mut kept = [0; CARD_LOCATION_LEN];
     for (to, from) in kept.iter_mut().zip(card) {

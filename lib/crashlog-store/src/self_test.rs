@@ -1,49 +1,51 @@
-//! The self-test of the emergency path: what is written, and whether it can be read back.
+//! The self-test of the emergency path: what it writes, and whether that can be read back.
 //!
-//! A record that is marked as a test goes through [`crate::emergency::write`], like that of a crash. Then the card is
-//! mounted as if nothing were known about it, and everything about the record is held against what was to be written:
-//! the ledger's entry, every checksum, every byte.
+//! A crash whose reason is [`CrashReason::SelfTest`] is written by [`crate::emergency::write`] like any other. Then the
+//! card is mounted again, without use of the location cache, and everything that was written is compared with what was to
+//! be written: the entry in the ledger, all checksums, all bytes.
 //!
-//! The record stands in a free slot, which stays free, and is in no counter: see [`crashlog_format::ledger`].
+//! The self-test is written into a free slot, which remains free, and is in no counter: see [`crashlog_format::ledger`].
 
 use crate::port::{Exchange, Port, PortError, run_polled};
-use crate::{MountError, Options, PartitionError, ReadError, Store, find_partition};
+use crate::{CrashReadError, MountError, PartitionError, Store, StoreOptions, find_partition};
 use block_device::{BLOCK_WORDS, Block, PolledDevice};
-use crashlog_format::Reason;
+use crashlog_format::CrashReason;
 use crashlog_retained::{CrashContext, Region, StoredContext};
 
-/// What the record of a self-test says.
+/// The message of a self-test.
 pub const MARKER: &str = "self-test of the emergency path: nothing has crashed";
 
-/// `FaultInfo` of a record that is about no fault.
+/// The fault bytes of a self-test: no variant of `FaultInfo` has this index.
 const NO_FAULT: [u8; 1] = [u8::MAX];
 
-/// Bytes that stand in for a stack: a whole block, each word of it another.
+/// Length of the pattern that is written in place of a stack, in bytes: one block, whose words are all different.
 const PATTERN_LEN: usize = 512;
 
-/// Not a value that any structure begins with: what a read leaves as it was is noticed.
+/// Scratch memory is filled with this word, so that a read that transfers nothing is detected. No structure has it as its
+/// magic.
 const UNREAD: u32 = 0x7E57_7E57;
 
-/// Why a record that was reported durable is not as it was written.
+/// How a self-test that was reported as durable differs from what was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mismatch<E> {
     /// The device failed.
     Device(E),
-    /// The partition is not found any more, or what is in it does not mount.
+    /// The partition was not found again, or not mounted.
     Lost,
-    /// The newest ledger does not name the record.
+    /// The newest ledger does not name the self-test.
     NotNamed,
-    /// The header does not pass its check, or is another's.
+    /// The header is damaged, or that of another crash.
     Header,
-    /// The bytes of this segment do not match their checksum.
+    /// The bytes of the segment with this index do not match their checksum.
     Checksum(u8),
-    /// This block of the record is another than was written.
+    /// The block with this index differs from what was written.
     Block(u8),
 }
 
-/// Describes a self-test in the mailbox, in place of a crash; it is not armed. `None` if the region has no room for it.
+/// Writes the description of a self-test into the mailbox, in place of a crash. The mailbox is not armed. `None` if the
+/// region has no room for it.
 ///
-/// Nothing may wait in the mailbox: what it holds is replaced.
+/// The mailbox must not hold a crash that is not written yet: it would be lost.
 pub fn describe<'a>(
     region: &Region<'a>,
     task: u16,
@@ -51,7 +53,7 @@ pub fn describe<'a>(
     time: u64,
 ) -> Option<StoredContext<'a>> {
     let mailbox = region.mailbox();
-    let mut context = CrashContext::new(Reason::SelfTest, task, name, &NO_FAULT);
+    let mut context = CrashContext::new(CrashReason::SelfTest, task, name, &NO_FAULT);
     context.time = time;
     context.boot = region.boot();
     let mut writer = mailbox.write_crash()?;
@@ -64,11 +66,12 @@ pub fn describe<'a>(
     mailbox.crash()
 }
 
-/// Reads the record `sequence` back and holds it against `stored`, which was written. `scratch` is three blocks or more.
+/// Reads the self-test with this sequence number and compares it with `stored`, which was written. `scratch` is three
+/// blocks or more.
 ///
 /// # Errors
 /// See [`Mismatch`].
-// Not inlined, so that its stack is not there while the record is written.
+// Not inlined, so that its stack frame does not exist while the self-test is written.
 #[inline(never)]
 pub fn verify<D: PolledDevice>(
     device: &mut D,
@@ -91,8 +94,8 @@ pub fn verify<D: PolledDevice>(
             })?;
         let window = card.window(found.first, found.blocks);
         let window = window.ok_or(Mismatch::Lost)?;
-        // Nothing is written, so how many records would be kept does not matter.
-        let options = Options { keep_first: 0 };
+        // Has no effect, as nothing is written.
+        let options = StoreOptions { keep_first: 0 };
         let mut place = None;
         let store = Store::mount_in(&mut place, window, options, scratch)
             .await
@@ -106,6 +109,7 @@ pub fn verify<D: PolledDevice>(
     run_polled(device, &exchange, reading, &mut last).map_err(|mismatch| explain(mismatch, last))
 }
 
+/// Compares what is on the card with what was written.
 async fn compare(
     store: &mut Store<'_, Port<'_, '_>>,
     sequence: u32,
@@ -117,29 +121,29 @@ async fn compare(
     {
         return Err(Mismatch::NotNamed);
     }
-    let record = store
-        .open_record(sequence)
+    let crash = store
+        .open_crash(sequence)
         .await
         .map_err(|error| match error {
-            ReadError::Device(error) => read_failed(error),
+            CrashReadError::Device(error) => read_failed(error),
             _ => Mismatch::Header,
         })?;
-    let is_ours = record.header.reason() == Ok(Reason::SelfTest)
-        && record.header.time.get() == stored.context.time
-        && record.segments().len() == 2;
+    let is_ours = crash.header.reason() == Ok(CrashReason::SelfTest)
+        && crash.header.time.get() == stored.context.time
+        && crash.segments().len() == 2;
     if !is_ours {
         return Err(Mismatch::Header);
     }
-    for index in 0..record.segments().len() {
-        match record.check(store, index).await {
+    for index in 0..crash.segments().len() {
+        match crash.check(store, index).await {
             Ok(true) => {}
             Ok(false) => return Err(Mismatch::Checksum(index as u8)),
-            Err(ReadError::Device(error)) => return Err(read_failed(error)),
+            Err(CrashReadError::Device(error)) => return Err(read_failed(error)),
             Err(_) => return Err(Mismatch::Header),
         }
     }
     for (index, written) in (0u8..).zip(stored.record_blocks()) {
-        let block = record.first.saturating_add(index.into());
+        let block = crash.first.saturating_add(index.into());
         let read = store.read_block(block).await.map_err(read_failed)?;
         if (0..BLOCK_WORDS).any(|word| read.word(word) != written.word(word)) {
             return Err(Mismatch::Block(index));
@@ -155,7 +159,7 @@ fn read_failed(error: PortError) -> Mismatch<()> {
     }
 }
 
-/// With the device's own error.
+/// Replaces the port's error by that of the device.
 fn explain<E>(mismatch: Mismatch<()>, last: Option<E>) -> Mismatch<E> {
     match mismatch {
         Mismatch::Device(()) => last.map_or(Mismatch::Lost, Mismatch::Device),

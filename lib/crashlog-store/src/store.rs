@@ -1,21 +1,21 @@
-//! The store: what is known of a mounted partition.
+//! A mounted partition, and mounting.
 
-use crate::end::End;
+use crate::end::StreamEnd;
 use block_device::{BLOCK_LEN, Block, BlockDevice};
-use crashlog_format::ledger::{Counters, Ledger};
+use crashlog_format::ledger::{CrashCounters, Ledger};
 use crashlog_format::{CheckError, FormatId, Geometry, Superblock, SuperblockError};
 
 /// How a partition is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// How many unacknowledged records are never overwritten. At most two less than there are slots are kept.
+pub struct StoreOptions {
+    /// Number of unacknowledged crashes that are never overwritten: the first ones. At most the number of slots less 2.
     pub keep_first: u32,
 }
 
-/// A mounted partition.
+/// A mounted partition: its superblock has passed its check, the newest ledger is known, and the end of the stream.
 ///
-/// `device` is the partition, numbered from 0 (a [`block_device::Window`] on the card). `scratch` is one block or
-/// more, 16 to read fast; nothing is in it between two calls.
+/// `device` is the partition, with blocks numbered from 0 (a [`block_device::Window`] on the card). `scratch` is one block
+/// or more, 16 for fast reading; no call needs what an earlier one left in it.
 #[derive(Debug)]
 pub struct Store<'s, D> {
     pub(crate) device: D,
@@ -24,7 +24,7 @@ pub struct Store<'s, D> {
     pub(crate) geometry: Geometry,
     pub(crate) keep_first: u32,
     pub(crate) ledger: Ledger,
-    /// A write of the ledger failed: what is on the card has to be read again before the next one.
+    /// A write of the ledger failed or was interrupted: it has to be read again before the next change.
     pub(crate) uncertain: bool,
     pub(crate) next_page: u32,
     pub(crate) boot: u32,
@@ -35,37 +35,37 @@ pub struct Store<'s, D> {
 pub enum MountError<E> {
     /// The device failed.
     Device(E),
-    /// Neither superblock is one of this partition; this is what is wrong with the first.
+    /// Neither superblock is valid for this partition; this is the error of the first.
     Superblock(SuperblockError),
-    /// Every number a page can have was used.
+    /// All page numbers have been used.
     Exhausted,
-    /// The end of the stream could not be found: too much is damaged.
+    /// The end of the stream was not found: too many pages are damaged.
     Damaged,
 }
 
 impl<'s, D: BlockDevice> Store<'s, D> {
-    /// Finds out everything about a partition. Reads at most 40 blocks, however large it is (unless something is
-    /// damaged), and writes nothing (P8).
+    /// Reads what has to be known of a partition. Unless something is damaged it reads at most 40 blocks, whatever the size
+    /// of the partition. It writes nothing (P8), and may be dropped at any time.
     ///
     /// # Errors
     /// See [`MountError`].
     pub async fn mount(
         device: D,
-        options: Options,
+        options: StoreOptions,
         scratch: &'s [Block],
     ) -> Result<Self, MountError<D::Error>> {
         let mut place = None;
         Self::mount_in(&mut place, device, options, scratch).await?;
-        // It is there, as nothing went wrong.
+        // Always there, as `mount_in` has succeeded.
         place.ok_or(MountError::Damaged)
     }
 
-    /// As [`Store::mount`], into `place`: a store has the size of its ledger, and each asynchronous function that returns
-    /// one keeps room for another.
+    /// As [`Store::mount`], into `place`. By out-parameter, as a store has the size of a ledger and would be in the future
+    /// of every asynchronous function that returned it.
     pub(crate) async fn mount_in<'p>(
         place: &'p mut Option<Self>,
         mut device: D,
-        options: Options,
+        options: StoreOptions,
         scratch: &'s [Block],
     ) -> Result<&'p mut Self, MountError<D::Error>> {
         let (format, geometry) = read_superblock(&mut device, scratch).await?;
@@ -80,12 +80,12 @@ impl<'s, D: BlockDevice> Store<'s, D> {
             boot: 0,
             ledger: Ledger::ZERO,
         });
-        // Flushes first: what is found may have been written before a reset that the card did not notice. From here on
-        // it counts as durable, so it has to be.
-        store.settle_ledger().await.map_err(MountError::Device)?;
+        // This flushes the card before it reads the ledger. What is read may have been written before a reset of the
+        // system and still be in the card's cache; from here on it counts as durable.
+        store.refresh_ledger().await.map_err(MountError::Device)?;
         store.next_page = store.ledger.next_page();
         store.boot = store.ledger.boot();
-        let end = End::find(store).await?;
+        let end = StreamEnd::find(store).await?;
         store.next_page = end.next_page;
         store.boot = store.boot.max(end.boot);
         Ok(store)
@@ -96,30 +96,30 @@ impl<'s, D: BlockDevice> Store<'s, D> {
         &mut self.device
     }
 
-    /// Gives the partition back.
+    /// Returns the partition.
     pub fn into_device(self) -> D {
         self.device
     }
 
-    /// Its format.
+    /// The format of the partition.
     #[must_use]
     pub const fn format(&self) -> FormatId {
         self.format
     }
 
-    /// Its division.
+    /// The geometry of the partition.
     #[must_use]
     pub const fn geometry(&self) -> &Geometry {
         &self.geometry
     }
 
-    /// How many unacknowledged records are never overwritten.
+    /// Number of unacknowledged crashes that are never overwritten.
     #[must_use]
     pub const fn keep_first(&self) -> u32 {
         self.keep_first
     }
 
-    /// The newest boot that anything on the card is from; 0 if nothing is.
+    /// The newest boot that has written anything to the partition; 0 if none has.
     #[must_use]
     pub const fn last_boot(&self) -> u32 {
         self.boot
@@ -131,15 +131,15 @@ impl<'s, D: BlockDevice> Store<'s, D> {
         self.next_page
     }
 
-    /// Number of the oldest page that can still be there.
+    /// Number of the oldest page that is not overwritten yet.
     #[must_use]
     pub const fn oldest_page(&self) -> u32 {
         self.next_page.saturating_sub(self.geometry.ring_pages())
     }
 
-    /// Crashes since the partition was formatted (P3).
+    /// Numbers of crashes since the partition was formatted (P3).
     #[must_use]
-    pub const fn counters(&self) -> &Counters {
+    pub const fn counters(&self) -> &CrashCounters {
         self.ledger.counters()
     }
 
@@ -149,9 +149,10 @@ impl<'s, D: BlockDevice> Store<'s, D> {
     }
 }
 
-/// Stands in for scratch memory that was not given.
+/// What is read if there is no scratch memory: a block of zeros, which fails every check.
 static NOTHING: Block = Block::zeroed();
 
+/// Reads one block into the first block of `scratch`.
 pub(crate) async fn read_one<'s, D: BlockDevice>(
     device: &mut D,
     scratch: &'s [Block],
@@ -164,6 +165,7 @@ pub(crate) async fn read_one<'s, D: BlockDevice>(
     Ok(to)
 }
 
+/// Reads the first superblock that passes its check.
 async fn read_superblock<D: BlockDevice>(
     device: &mut D,
     scratch: &[Block],

@@ -1,7 +1,7 @@
 //! From a faulted task to the context of its crash.
 
 use abi::FaultInfo;
-use crashlog_retained::{ContextWriter, CrashContext, Reason, signature};
+use crashlog_retained::{ContextWriter, CrashContext, CrashReason, signature};
 
 use crate::config::TaskPolicy;
 use crate::fault::Encoded;
@@ -32,7 +32,7 @@ const NONE: [u8; 1] = [0];
 #[derive(Copy, Clone, Debug)]
 pub struct Crash {
     /// What it does to the system.
-    pub reason: Reason,
+    pub reason: CrashReason,
     /// The task, by index.
     pub task: usize,
     /// How often it had been restarted in this boot.
@@ -59,7 +59,7 @@ pub fn capture(
     context.time = crash.time;
     context.boot = crash.boot;
     context.restarts = crash.restarts;
-    let is_panic = crash.reason == Reason::Panic;
+    let is_panic = crash.reason == CrashReason::Panic;
     if is_panic {
         writer.note(&context);
     }

@@ -9,7 +9,7 @@
 use crate::TASK_REGISTERS;
 use abi::{FaultInfo, SchedState, TaskId, TaskState};
 use crashlog_retained::{
-    Activity, ContextWriter, CrashContext, FailureSlot, Reason, Region, TaskEntry,
+    Activity, ContextWriter, CrashContext, CrashReason, FailureSlot, Region, TaskEntry,
 };
 
 use crate::fault::Encoded;
@@ -102,7 +102,7 @@ where
         Some(_) => (0, failure.supervisor, encoded.as_bytes()),
         None => (TaskId::KERNEL.0, "kernel", NO_FAULT.as_slice()),
     };
-    let mut context = CrashContext::new(Reason::Kernel, task, name, fault);
+    let mut context = CrashContext::new(CrashReason::Kernel, task, name, fault);
     context.time = failure.time;
     context.boot = region.boot();
     context.registers = failure.registers;
@@ -249,7 +249,7 @@ mod tests {
         region.begin_boot();
         let kept = region.failure().read().unwrap();
         let context = &kept.stored.context;
-        assert_eq!(context.reason(), Reason::Kernel);
+        assert_eq!(context.reason(), CrashReason::Kernel);
         assert_eq!(
             (context.task, context.name.as_str(), context.time),
             (0xffff, "kernel", 99)

@@ -1,6 +1,8 @@
 //! The supervisor's side of the flight recorder.
 
-use crashlog_retained::{Failure, History, Mailbox, MailboxState, Reason, Region, StoredContext};
+use crashlog_retained::{
+    CrashReason, EmergencyFailure, History, Mailbox, MailboxState, Region, StoredContext,
+};
 
 use crate::capture::{Crash, capture, signature_of};
 use crate::loops::{self, Fault, Limits};
@@ -67,14 +69,14 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         if self.emergency.is_active() {
             // Whatever else fails is noted beside the crash that came first,
             // the recorder's own fault too: it tells why a record is missing.
-            self.note(task, Reason::Panic, restarts, now);
+            self.note(task, CrashReason::Panic, restarts, now);
             if task == self.config.recorder {
                 let step = if self.is_recorded() {
                     self.emergency.done()
                 } else {
                     self.emergency.recorder_faulted()
                 };
-                self.take(step, Failure::Recorder);
+                self.take(step, EmergencyFailure::Recorder);
             }
             return Consequence::Emergency;
         }
@@ -91,7 +93,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
                 if let Some(writer) = self.region.mailbox().write_crash() {
                     self.region.mailbox().note();
                     let crash = Crash {
-                        reason: Reason::Panic,
+                        reason: CrashReason::Panic,
                         task,
                         restarts,
                         boot: self.boot,
@@ -156,7 +158,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
     /// was a panic.
     pub fn settle(&mut self) {
         let step = self.emergency.begin();
-        self.take(step, Failure::None);
+        self.take(step, EmergencyFailure::None);
     }
 
     /// Looks at the clock: to be called at [`deadline`](Self::deadline), and
@@ -170,7 +172,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         } else {
             self.emergency.time(now)
         };
-        self.take(step, Failure::Timeout);
+        self.take(step, EmergencyFailure::Timeout);
     }
 
     /// `caller` says that the emergency write has ended. If it is the recorder
@@ -178,7 +180,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
     pub fn done(&mut self, caller: usize) {
         if caller == self.config.recorder {
             let step = self.emergency.done();
-            self.take(step, Failure::Recorder);
+            self.take(step, EmergencyFailure::Recorder);
         }
     }
 
@@ -202,7 +204,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
 
     /// Does what the sequence says. `failure` is why a try ended, if it left
     /// none itself.
-    fn take(&mut self, step: Step, failure: Failure) {
+    fn take(&mut self, step: Step, failure: EmergencyFailure) {
         let mailbox = self.region.mailbox();
         match step {
             Step::Wait => {}
@@ -273,7 +275,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         if !self.config.record_oops {
             return None;
         }
-        let signature = self.note(task, Reason::Oops, restarts, now);
+        let signature = self.note(task, CrashReason::Oops, restarts, now);
         self.kernel
             .post(self.config.recorder, self.config.notification);
         signature
@@ -282,7 +284,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
     /// Leaves a note of a fault for the recorder's normal mode, of this boot
     /// or the next, and returns its signature. If too many wait already, it is
     /// counted instead.
-    fn note(&mut self, task: usize, reason: Reason, restarts: u32, time: u64) -> Option<u32> {
+    fn note(&mut self, task: usize, reason: CrashReason, restarts: u32, time: u64) -> Option<u32> {
         let writer = self.region.mailbox().write_oops()?;
         let crash = Crash {
             reason,
@@ -319,7 +321,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
 }
 
 /// If the recorder left no outcome of its own, the reset is its failure.
-fn blame(mailbox: &Mailbox<'_>, failure: Failure) {
+fn blame(mailbox: &Mailbox<'_>, failure: EmergencyFailure) {
     match mailbox.state() {
         MailboxState::Armed | MailboxState::ArmedMinimal => {
             let mut outcome = mailbox.outcome().unwrap_or_default();

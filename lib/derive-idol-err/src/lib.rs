@@ -9,7 +9,7 @@
 //! restarted (0xFFFF_FF00 and above) becomes that variant, and `E` may be used with operations that are not
 //! idempotent: it implements `idol_runtime::IHaveConsideredServerDeathWithThisErrorType`.
 //!
-//! Interface: hubris-interface section 7.7.
+//! Names are those of Hubris' crate of this name.
 
 #![forbid(unsafe_code)]
 
@@ -46,7 +46,7 @@ fn expand(input: &DeriveInput) -> Result<TokenStream> {
     }
     check_variants(data)?;
 
-    // What could not be read off a literal is left to the compiler.
+    // `check_variants` sees only literals; the compiler checks discriminants that are expressions.
     let variants = data.variants.iter().map(|variant| &variant.ident);
     let in_range = quote! {
         #(
@@ -103,8 +103,8 @@ fn expand(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
-/// Refuses payloads, and numbers out of range as far as they are literals. Numbers given twice are an error of the
-/// language itself.
+/// Refuses payloads, and literal numbers that are out of range. (The compiler refuses a number that
+/// is given twice.)
 fn check_variants(data: &DataEnum) -> Result<()> {
     let mut next = Some(0);
     for variant in &data.variants {

@@ -1,9 +1,9 @@
-//! A map of fixed capacity, searched in a line.
+//! A map of fixed capacity with linear search.
 //!
-//! For the handful of entries that a task keeps (tasks held, callers waiting), where a scan beats any structure and
-//! nothing may be allocated. Entries are in no particular order.
+//! For tasks that keep a handful of entries (tasks held, callers waiting): a scan is faster than
+//! any other structure then, and nothing may be allocated. Entries are in no particular order.
 //!
-//! Interface: hubris-interface section 8.3.
+//! Names and signatures are those of Hubris' crate of this name.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -30,7 +30,7 @@ impl<K: Copy + PartialEq, V: Copy, const N: usize> FixedMap<K, V, N> {
             .map(|(_, v)| *v)
     }
 
-    /// Stores `value` under `key`, in place of the value that was there.
+    /// Stores `value` under `key` and drops the previous value, if there is one.
     ///
     /// # Panics
     ///
@@ -47,7 +47,7 @@ impl<K: Copy + PartialEq, V: Copy, const N: usize> FixedMap<K, V, N> {
         }
     }
 
-    /// Forgets `key`. Nothing happens if it is not stored.
+    /// Removes `key`, if it is stored.
     pub fn remove(&mut self, key: K) {
         for entry in &mut self.entries {
             if matches!(entry, Some((k, _)) if *k == key) {

@@ -1,15 +1,16 @@
-//! Byte by byte through a lease, without a system call for each byte.
+//! Buffered access to a lease byte by byte, without a system call for each byte.
 
 use crate::{AttributeRead, AttributeWrite, Leased};
 use core::ops::Range;
 
-/// The next bytes of something that is read in pieces of up to `N`.
+/// Buffer of a reader that fetches up to `N` bytes at a time.
 #[derive(Debug)]
 struct ReadBuffer<const N: usize> {
     buffer: [u8; N],
-    /// Bytes that have been handed out.
+    /// Number of bytes that have been returned to the caller.
     position: usize,
-    /// Bytes that have been fetched; the last of them are in `buffer`, from its start on.
+    /// Number of bytes that have been fetched; the last `filled` of them are at the start of
+    /// `buffer`.
     fetched: usize,
     /// Bytes in `buffer`.
     filled: usize,
@@ -26,12 +27,12 @@ impl<const N: usize> ReadBuffer<N> {
         }
     }
 
-    /// How many of `len` bytes have not been handed out.
+    /// How many of `len` bytes have not been returned to the caller.
     fn remaining(&self, len: usize) -> usize {
         len.saturating_sub(self.position)
     }
 
-    /// Fetches the next of `len` bytes if those in the buffer are used up.
+    /// Fetches the next of `len` bytes if all bytes in the buffer have been returned.
     fn refill(
         &mut self,
         len: usize,
@@ -52,7 +53,7 @@ impl<const N: usize> ReadBuffer<N> {
         Some(())
     }
 
-    /// Hands out a byte of the buffer; `None` if it is used up.
+    /// The next byte of the buffer; `None` if all have been returned.
     fn take(&mut self) -> Option<u8> {
         let ahead = self.fetched.checked_sub(self.position)?;
         let byte = *self
@@ -64,13 +65,13 @@ impl<const N: usize> ReadBuffer<N> {
     }
 }
 
-/// The last bytes of something that is written in pieces of up to `N`.
+/// Buffer of a writer that stores up to `N` bytes at a time.
 #[derive(Debug)]
 struct WriteBuffer<const N: usize> {
     buffer: [u8; N],
     /// Bytes in `buffer`.
     filled: usize,
-    /// Bytes that have been stored.
+    /// Number of bytes that have been stored.
     written: usize,
 }
 
@@ -84,7 +85,7 @@ impl<const N: usize> WriteBuffer<N> {
         }
     }
 
-    /// For how many bytes there is room in `len`.
+    /// How many more bytes fit into `len`.
     fn remaining(&self, len: usize) -> usize {
         len.saturating_sub(self.written).saturating_sub(self.filled)
     }
@@ -99,8 +100,8 @@ impl<const N: usize> WriteBuffer<N> {
         Ok(self.filled == N || self.remaining(len) == 0)
     }
 
-    /// Stores what is in the buffer. It is empty afterwards in any case: an error means that nobody is there to store
-    /// it any more.
+    /// Stores the content of the buffer, which is empty afterwards also in case of an error: the
+    /// lender was restarted then, and no later attempt can succeed.
     fn flush(
         &mut self,
         store: impl FnOnce(Range<usize>, &[u8]) -> Result<(), ()>,
@@ -136,13 +137,14 @@ impl<A: AttributeRead, const N: usize> LeaseBufReader<A, N> {
         self.buffer.remaining(self.lease.len()) == 0
     }
 
-    /// Fetches the next bytes if the buffer is used up. `None` at the end of the lease, or if the lender is gone.
+    /// Fetches the next bytes if all bytes in the buffer have been returned. `None` at the end of
+    /// the lease, or if the lender was restarted.
     pub fn refill(&mut self) -> Option<()> {
         let Self { lease, buffer } = self;
         buffer.refill(lease.len(), |range, dest| lease.read_range(range, dest))
     }
 
-    /// The next byte. `None` at the end of the lease, or if the lender is gone.
+    /// The next byte. `None` at the end of the lease, or if the lender was restarted.
     pub fn read(&mut self) -> Option<u8> {
         self.refill()?;
         self.buffer.take()
@@ -151,7 +153,7 @@ impl<A: AttributeRead, const N: usize> LeaseBufReader<A, N> {
 
 /// Writes a lease byte by byte, `N` bytes for each system call.
 ///
-/// What is in the buffer is written when it is full, when the lease is, and when the writer is dropped.
+/// The buffer is written when it is full, when the lease is full, and when the writer is dropped.
 #[derive(Debug)]
 pub struct LeaseBufWriter<A: AttributeWrite, const N: usize> {
     lease: Leased<A, [u8]>,
@@ -177,7 +179,7 @@ impl<A: AttributeWrite, const N: usize> LeaseBufWriter<A, N> {
     ///
     /// # Errors
     ///
-    /// If the lease is full, or the lender is gone.
+    /// If the lease is full, or the lender was restarted.
     #[allow(clippy::result_unit_err, reason = "the interface")]
     pub fn write(&mut self, byte: u8) -> Result<(), ()> {
         if self.buffer.put(self.lease.len(), byte)? {
@@ -196,18 +198,19 @@ impl<A: AttributeWrite, const N: usize> LeaseBufWriter<A, N> {
 impl<A: AttributeWrite, const N: usize> Drop for LeaseBufWriter<A, N> {
     fn drop(&mut self) {
         if self.buffer.filled != 0 {
-            // Nobody to tell; a lender that is gone does not miss it.
+            // The error cannot be returned from here, and a lender that was restarted does not need
+            // the bytes.
             let _ = self.flush();
         }
     }
 }
 
-/// Something to read bytes from: a lease, or a slice.
+/// A source of bytes: a lease, or a slice.
 pub trait BufReader<'a> {
     /// How many bytes are left.
     fn remaining_size(&self) -> usize;
 
-    /// The next byte; `None` at the end, or if the lender is gone.
+    /// The next byte; `None` at the end, or if the lender was restarted.
     fn read(&mut self) -> Option<u8>;
 }
 
@@ -242,7 +245,7 @@ pub trait BufWriter<'a> {
     ///
     /// # Errors
     ///
-    /// If there is no room, or the lender is gone.
+    /// If there is no room, or the lender was restarted.
     #[allow(clippy::result_unit_err, reason = "the interface")]
     fn write(&mut self, byte: u8) -> Result<(), ()>;
 }
@@ -293,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_fetched_in_pieces_and_handed_out_in_order() {
+    fn bytes_are_fetched_in_pieces_and_returned_in_order() {
         let content = [1, 2, 3, 4, 5];
         let mut pieces = Vec::new();
         let mut buffer = ReadBuffer::<2>::new();
@@ -315,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_fetch_hands_out_nothing_and_can_be_repeated() {
+    fn failed_fetch_returns_nothing_and_can_be_repeated() {
         let mut buffer = ReadBuffer::<4>::new();
         assert_eq!(buffer.refill(1, |_, _| Err(())), None);
         assert_eq!(buffer.take(), None);

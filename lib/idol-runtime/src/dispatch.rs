@@ -1,4 +1,4 @@
-//! The server's loop, one round of it.
+//! One iteration of a server's receive loop.
 
 use crate::{ClientError, RequestError};
 use core::marker::PhantomData;
@@ -7,25 +7,26 @@ use userlib::{
     sys_reply_fault,
 };
 
-/// The part of a server that deals with notifications.
+/// The part of a server that handles notifications.
 pub trait NotificationHandler {
-    /// The notifications that [`dispatch`] shall wait for, beside messages. 0: none.
+    /// Mask of the notifications for which [`dispatch`] waits, beside messages; 0 for none.
     fn current_notification_mask(&self) -> u32;
 
-    /// Called with those that came.
+    /// Called with the notifications that were received.
     fn handle_notification(&mut self, bits: NotificationBits);
 }
 
 /// The operations of an interface. Implemented by generated code.
 pub trait ServerOp: FromPrimitive + Copy {
     /// Does [`Server::handle`] itself check a request against [`Self::max_reply_size`] and
-    /// [`Self::required_lease_count`] first? Generated code does, where it knows the operation and both are constants.
+    /// [`Self::required_lease_count`] first? Generated code does, because both are constants once
+    /// it knows the operation.
     const CHECKED_BY_HANDLE: bool = false;
 
     /// The longest reply, in bytes.
     fn max_reply_size(self) -> usize;
 
-    /// How many leases the operation takes, no more and no less.
+    /// Exact number of leases that the operation takes.
     fn required_lease_count(self) -> usize;
 }
 
@@ -41,7 +42,7 @@ pub trait Server<Op: ServerOp> {
     ///
     /// # Errors
     ///
-    /// If it does not; then it is for the caller to answer.
+    /// If it fails; no reply has been sent then, and the caller of this function sends it.
     fn handle(
         &mut self,
         op: Op,
@@ -50,7 +51,7 @@ pub trait Server<Op: ServerOp> {
     ) -> Result<(), RequestError<u16>>;
 }
 
-/// Receives once, message or notification, and deals with it.
+/// Receives a message or notifications, and handles them.
 ///
 /// `buffer` must have room for the longest message of the interface (the generated `INCOMING_SIZE`).
 #[inline]
@@ -65,7 +66,8 @@ where
         return;
     };
     if message.sender == TaskId::KERNEL {
-        // With an empty mask there is nothing this could be about.
+        // An empty mask cannot be notified; testing it lets the compiler drop the handler of
+        // servers without one.
         if mask != 0 {
             server.handle_notification(NotificationBits::new(message.operation));
         }
@@ -82,7 +84,7 @@ where
     }
 }
 
-/// Checks what is common to all operations, then lets the server handle it.
+/// Makes the checks that are common to all operations, then calls the server.
 #[inline(always)]
 fn request<Op: ServerOp>(
     buffer: &[u8],
@@ -112,8 +114,8 @@ fn request<Op: ServerOp>(
     server.handle(op, incoming, message)
 }
 
-/// The client's error, by the fault that it is for. A call, and one whose argument is a small number, so that nothing of
-/// it is on the way of what succeeds.
+/// The client's error for a fault. Out of line, and with a small number as argument, so that it
+/// adds next to nothing to the path of requests that succeed.
 #[cold]
 #[inline(never)]
 fn refused(reason: ReplyFaultReason) -> ClientError {

@@ -1,9 +1,9 @@
-//! Ways in which a request ends other than well.
+//! Errors of requests.
 
 use counters::{AtomicU32, Count};
 use userlib::ReplyFaultReason;
 
-/// The client broke the interface, or is gone.
+/// The client violated the interface, or gets no reply (now).
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Count)]
 #[repr(u32)]
 pub enum ClientError {
@@ -13,7 +13,7 @@ pub enum ClientError {
     BadMessageSize = 0xffff_fe01,
     /// Wrong number, kind or size of leases.
     BadLease = 0xffff_fe02,
-    /// The client no longer waits: it was restarted, or it will be answered later.
+    /// No reply is sent: the client was restarted, or the server defers the reply.
     WentAway = 0xffff_fe03,
     /// The arguments do not decode.
     BadMessageContents = 0xffff_fe04,
@@ -24,7 +24,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// What to fault the client with; `None` if it is not there to be faulted.
+    /// The fault that the client gets; `None` if it gets none.
     pub fn into_fault(self) -> Option<ReplyFaultReason> {
         match self {
             Self::UnknownOperation => Some(ReplyFaultReason::UndefinedOperation),
@@ -53,19 +53,19 @@ impl From<ClientError> for u32 {
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Count)]
 #[repr(u32)]
 pub enum RequestError<E> {
-    /// An error of the interface: sent to the client.
+    /// An error that the interface declares: sent to the client.
     Runtime(#[count(children)] E),
-    /// The client's own error: it is faulted.
+    /// An error of the client: it is faulted, or gets no reply.
     Fail(#[count(children)] ClientError),
 }
 
 impl<E> RequestError<E> {
-    /// The client is gone, or will be answered later.
+    /// No reply is sent: the client was restarted, or the server defers the reply.
     pub fn went_away() -> Self {
         ClientError::WentAway.fail()
     }
 
-    /// Converts the interface's error, leaves the client's.
+    /// Converts the interface's error and keeps the client's.
     #[inline(always)]
     pub fn map_runtime<T>(self, f: impl FnOnce(E) -> T) -> RequestError<T> {
         match self {
@@ -93,7 +93,8 @@ where
     }
 }
 
-/// The server was restarted while it had, or was to get, the request: nobody knows what it has done of it.
+/// The server was restarted before it replied; it may have carried out all, part or nothing of the
+/// request.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct ServerDeath;
 
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_client_that_is_there_is_faulted() {
+    fn a_client_that_went_away_is_not_faulted() {
         assert_eq!(ClientError::WentAway.into_fault(), None);
         assert_eq!(
             ClientError::BadLease.into_fault(),

@@ -1,4 +1,4 @@
-//! A client's lease, with the type of what it holds and what may be done with it.
+//! A client's lease, with its content and its permissions in its type.
 
 use core::marker::PhantomData;
 use core::num::NonZeroU32;
@@ -18,7 +18,7 @@ pub enum W {}
 #[derive(Copy, Clone, Debug)]
 pub enum RW {}
 
-/// What may be done with a lease: [`R`], [`W`] or [`RW`].
+/// Permissions of a lease: [`R`], [`W`] or [`RW`].
 pub trait Attribute {}
 
 /// Markers of leases that may be read.
@@ -35,9 +35,10 @@ impl AttributeRead for RW {}
 impl AttributeWrite for W {}
 impl AttributeWrite for RW {}
 
-/// A lease that was seen to hold a `T`, or a slice of elements if `T` is a slice, and to allow `A`.
+/// A lease that had the size of a `T` (or of a whole number of elements, if `T` is a slice) and
+/// allowed `A` when it was taken.
 ///
-/// The lender may still be gone when it is used; accesses tell.
+/// Accesses can fail nevertheless, because the lender may be restarted at any time.
 #[derive(Debug)]
 pub struct Leased<A: Attribute, T: ?Sized> {
     lender: TaskId,
@@ -49,12 +50,12 @@ pub struct Leased<A: Attribute, T: ?Sized> {
 }
 
 impl<A: Attribute, T: ?Sized> Leased<A, T> {
-    /// The client.
+    /// The client whose lease it is.
     pub fn lender(&self) -> TaskId {
         self.lender
     }
 
-    /// Which of its leases.
+    /// Index of the lease in the client's lease table.
     pub fn lease_index(&self) -> usize {
         self.index
     }
@@ -206,13 +207,13 @@ impl<T> Leased<RW, [T]> {
     }
 }
 
-/// Fills `dest` from byte `offset` of a lease. False if that was not possible in full.
+/// Fills `dest` from byte `offset` of a lease. Returns `false` if not all of it was read.
 #[inline(always)]
 fn read_bytes(lender: TaskId, index: usize, offset: usize, dest: &mut [u8]) -> bool {
     sys_borrow_read(lender, index, offset, dest) == (0, dest.len())
 }
 
-/// Writes `src` to byte `offset` of a lease. An error if that was not possible in full.
+/// Writes `src` to byte `offset` of a lease. An error if not all of it was written.
 #[inline(always)]
 fn write_bytes(lender: TaskId, index: usize, offset: usize, src: &[u8]) -> Result<(), ()> {
     if sys_borrow_write(lender, index, offset, src) == (0, src.len()) {
@@ -223,7 +224,7 @@ fn write_bytes(lender: TaskId, index: usize, offset: usize, src: &[u8]) -> Resul
 }
 
 impl<A: AttributeRead, T: FromBytes + IntoBytes> Leased<A, T> {
-    /// Reads the value; `None` if the lender is gone.
+    /// Reads the value; `None` if the lender was restarted.
     #[inline(always)]
     pub fn read(&self) -> Option<T> {
         let mut value = T::new_zeroed();
@@ -236,7 +237,7 @@ impl<A: AttributeWrite, T: IntoBytes + Immutable> Leased<A, T> {
     ///
     /// # Errors
     ///
-    /// If the lender is gone.
+    /// If the lender was restarted.
     #[inline(always)]
     #[allow(
         clippy::result_unit_err,
@@ -248,7 +249,7 @@ impl<A: AttributeWrite, T: IntoBytes + Immutable> Leased<A, T> {
 }
 
 impl<A: AttributeRead, T: FromBytes + IntoBytes> Leased<A, [T]> {
-    /// Reads element `index`; `None` if the lender is gone.
+    /// Reads element `index`; `None` if the lender was restarted.
     ///
     /// # Panics
     ///
@@ -265,7 +266,7 @@ impl<A: AttributeRead, T: FromBytes + IntoBytes> Leased<A, [T]> {
     ///
     /// # Errors
     ///
-    /// If the lender is gone; `dest` may have been written in part.
+    /// If the lender was restarted; `dest` may have been written in part.
     ///
     /// # Panics
     ///
@@ -294,7 +295,7 @@ impl<A: AttributeWrite, T: IntoBytes + Immutable> Leased<A, [T]> {
     ///
     /// # Errors
     ///
-    /// If the lender is gone.
+    /// If the lender was restarted.
     ///
     /// # Panics
     ///
@@ -318,7 +319,7 @@ impl<A: AttributeWrite, T: IntoBytes + Immutable> Leased<A, [T]> {
     ///
     /// # Errors
     ///
-    /// If the lender is gone; part may have been written.
+    /// If the lender was restarted; part may have been written.
     ///
     /// # Panics
     ///

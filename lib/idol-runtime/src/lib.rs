@@ -1,23 +1,24 @@
-//! What the code that Idol generates is built on.
+//! Runtime library of the code that Idol generates.
 //!
 //! A server is a value with a method for each operation of its interface. [`dispatch`] receives one message or
 //! notification, checks everything that can be checked without knowing the operation's types, and hands it to the
 //! generated code, which decodes the arguments, takes the leases ([`Leased`]) and calls the method.
 //!
-//! # Whose fault
+//! # Errors
 //!
-//! A request that breaks the interface (unknown operation, wrong size, wrong leases) is the client's programming error.
-//! It is not answered with an error, which the client could not make sense of, but by faulting the client: see
-//! [`ClientError`]. An error that the interface foresees is the operation's `E` in [`RequestError::Runtime`]. A client
-//! that has gone away in the middle of an operation gets no answer at all ([`ClientError::WentAway`]); a server that
-//! means to answer later keeps the sender's id, returns that, and calls `sys_reply` in its own time.
+//! A request that violates the interface (unknown operation, wrong size, wrong leases) is a
+//! programming error of the client. The client is faulted for it instead of getting a code that it
+//! does not expect: see [`ClientError`]. An error that the interface declares is the operation's
+//! `E` in [`RequestError::Runtime`]. For [`ClientError::WentAway`] no reply is sent: either the
+//! client was restarted during the operation, or the server defers the reply, keeps the sender's id
+//! and calls `sys_reply` later.
 //!
 //! # Cost
 //!
-//! Everything here is generic and inlined where the types are known. A sized lease is one system call when it is
-//! taken (BORROW_INFO) and one for each access.
+//! Everything here is generic and inlined where the types are known. A sized lease costs one system
+//! call when it is taken (BORROW_INFO) and one for each access.
 //!
-//! Interface: hubris-interface section 7.6.
+//! Names and signatures are those of Idol's runtime library of this name.
 
 #![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]

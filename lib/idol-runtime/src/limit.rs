@@ -1,4 +1,4 @@
-//! A bound on the length of something, kept in its type.
+//! An upper bound on a length, as part of the type.
 
 use crate::{Attribute, Leased};
 use core::ops::{Deref, DerefMut};
@@ -8,7 +8,7 @@ use core::ops::{Deref, DerefMut};
 pub struct LenLimit<T, const N: usize>(T);
 
 impl<T, const N: usize> LenLimit<T, N> {
-    /// Forgets the bound.
+    /// The value without the bound.
     pub fn into_inner(self) -> T {
         self.0
     }
@@ -29,7 +29,7 @@ impl<T, const N: usize> DerefMut for LenLimit<T, N> {
 }
 
 impl<A: Attribute, T, const N: usize> LenLimit<Leased<A, [T]>, N> {
-    /// The length, which is known to fit. `N` must be less than 2^16.
+    /// The length. `N` must be less than 2^16, so that it fits.
     pub fn len_as_u16(this: &Self) -> u16 {
         const {
             assert!(
@@ -40,7 +40,7 @@ impl<A: Attribute, T, const N: usize> LenLimit<Leased<A, [T]>, N> {
         this.0.len() as u16
     }
 
-    /// The length, which is known to fit. `N` must be less than 2^8.
+    /// The length. `N` must be less than 2^8, so that it fits.
     pub fn len_as_u8(this: &Self) -> u8 {
         const {
             assert!(

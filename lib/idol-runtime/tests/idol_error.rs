@@ -1,4 +1,4 @@
-//! Errors by `derive(IdolError)`, as they travel.
+//! Conversions that `derive(IdolError)` makes.
 
 use derive_idol_err::IdolError;
 use idol_runtime::{IHaveConsideredServerDeathWithThisErrorType, RequestError};
@@ -29,7 +29,7 @@ fn errors_are_their_numbers() {
 }
 
 #[test]
-fn numbers_are_errors_again() {
+fn numbers_convert_back_to_errors() {
     assert_eq!(Mortal::try_from(0x1000), Ok(Mortal::Gone));
     assert_eq!(Mortal::try_from(2), Err(()));
     assert_eq!(Immortal::try_from(1), Ok(Immortal::Full));

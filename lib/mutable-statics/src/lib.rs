@@ -1,8 +1,8 @@
-//! Buffers that live as long as the program, handed out as `&'static mut`.
+//! Static arrays as `&'static mut` references.
 //!
-//! A task's large arrays belong into statics, not on its small stack. [`mutable_statics!`] declares such arrays where
-//! they are used, initialises them element by element (no copy of the array is ever on the stack), and evaluates to a
-//! tuple of unique references:
+//! A task's large arrays belong in statics, not on its small stack. [`mutable_statics!`] declares
+//! such arrays where they are used, initialises them element by element (the stack never holds a
+//! copy of the array), and evaluates to a tuple of unique references:
 //!
 //! ```ignore
 //! let (pages, tags) = mutable_statics! {
@@ -11,14 +11,13 @@
 //! };
 //! ```
 //!
-//! The first expression is a function or closure that is called once for each element. An evaluation of the same
-//! macro call a second time panics: that is what makes the references unique. The arrays carry no initial image;
-//! they are in `.bss`, or where an attribute such as `#[unsafe(link_section = ".bulk")]` puts them: nothing is
-//! expected of the memory there, which may be left as it is at the start of the task.
+//! The first expression is a function or closure that is called once for each element. Evaluating
+//! the same macro call a second time panics, so the references are unique. The arrays have no
+//! initial image; they are in `.bss`, or where an attribute such as `#[unsafe(link_section =
+//! ".bulk")]` puts them. That section need not be initialised at the start of the task.
 //!
-//! The expansion needs `unsafe`; the caller does not.
-//!
-//! Interface: hubris-interface section 8.3.
+//! Names and signatures are those of Hubris' crate of this name. The expansion needs `unsafe`; the
+//! caller does not.
 
 #![no_std]
 
@@ -31,17 +30,18 @@ use core::sync::atomic::{AtomicBool, Ordering};
 #[repr(transparent)]
 pub struct Storage<T, const N: usize>(UnsafeCell<MaybeUninit<[T; N]>>);
 
-// SAFETY: the content is reached only through the one reference that `claim` gives away, so sharing the storage moves
-// the elements between threads at most.
+// SAFETY: the content is reached only through the one reference that `claim` returns, so sharing
+// the storage can move the elements to another thread but not share them.
 unsafe impl<T: Send, const N: usize> Sync for Storage<T, N> {}
 
-/// Whether a [`Storage`] has been claimed. Apart from it, because a section that is not initialised, as an attribute
-/// may name one, would not say no at first.
+/// Whether a [`Storage`] has been claimed. Not a part of it, because an attribute may put the
+/// storage into a section that is not initialised, where the flag would start with an arbitrary
+/// value.
 #[doc(hidden)]
 pub struct Taken(AtomicBool);
 
 impl Taken {
-    /// Not yet.
+    /// Not claimed yet.
     #[doc(hidden)]
     #[allow(
         clippy::new_without_default,
@@ -81,18 +81,19 @@ impl<T, const N: usize> Storage<T, N> {
         }
         let array: *mut T = self.0.get().cast();
         for i in 0..N {
-            // SAFETY: `i < N`, so the element lies within the array that there is room for; `taken` is always the same
-            // and keeps all other callers away, so nothing else refers to it.
+            // SAFETY: `i < N`, so the element lies within the array; `taken` is always the same one
+            // and lets no second caller get here, so nothing else refers to the element.
             unsafe { array.add(i).write(init()) };
         }
-        // SAFETY: all N elements were written above, and `taken` is never cleared, so this is the only reference
-        // there will ever be.
+        // SAFETY: all N elements were written above, and `taken` is never cleared, so no other
+        // reference is ever made.
         unsafe { (*self.0.get()).assume_init_mut() }
     }
 }
 
-/// Sets `flag` and tells whether it was set before. Two steps where the processor cannot do it in one, which is sound
-/// there because a task is never preempted by its own code.
+/// Sets `flag` and returns whether it was set before. On processors without an atomic exchange it
+/// takes a load and a store, which is sound there because a task is never preempted by its own
+/// code.
 fn test_and_set(flag: &AtomicBool) -> bool {
     #[cfg(target_has_atomic = "8")]
     {
@@ -118,7 +119,8 @@ macro_rules! mutable_statics {
             $(#[$attribute])*
             static $name: $crate::Storage<$element, { $count }> = $crate::Storage::new();
             let (storage, init) = (&$name, $init);
-            // SAFETY: this is the only place that can name either, and it names both.
+            // SAFETY: both statics are visible in this block only, so `claim` always gets this
+            // `__TAKEN`.
             unsafe { storage.claim(&__TAKEN, init) }
         },)*)
     };
@@ -143,7 +145,8 @@ mod tests {
         assert!(std::panic::catch_unwind(claim).is_err());
     }
 
-    /// A section that is not initialised holds nothing but the array.
+    /// A section named by an attribute holds the array and nothing else, in particular not the
+    /// flag.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_section_has_the_array_alone() {
@@ -158,7 +161,7 @@ mod tests {
             static mut WORDS: [u32; 8] = [|| 5; _];
         };
         assert_eq!(words, &[5; 8]);
-        // The compiler takes for granted that two statics are in two places.
+        // Without `black_box` the compiler assumes that two statics have different addresses.
         let (start, stop) = core::hint::black_box((&raw const START, &raw const STOP));
         assert_eq!(words.as_ptr().addr(), start.addr());
         assert_eq!(stop.addr() - start.addr(), size_of_val(words));

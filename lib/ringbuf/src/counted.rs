@@ -12,9 +12,10 @@ pub struct CountedRingbuf<T: Count + Copy, C, const N: usize> {
     /// The last entries.
     #[cfg(not(feature = "disabled"))]
     pub ringbuf: StaticCell<Ringbuf<T, C, N>>,
-    /// How many there were of each kind.
+    /// Number of entries of each variant.
     pub counters: T::Counters,
-    /// Keeps the parameter where there is no ring buffer that has it. Absent otherwise: debuggers read the members.
+    /// Uses the parameter `C` where there is no ring buffer that does. Absent otherwise, because
+    /// debuggers read the members.
     #[cfg(feature = "disabled")]
     unused: PhantomData<fn(C)>,
 }

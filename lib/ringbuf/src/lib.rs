@@ -1,8 +1,9 @@
-//! A trace of what a task did last, for a debugger to read.
+//! Ring buffers that trace a task's last events for a debugger.
 //!
-//! A task does not print. It declares a ring buffer of its own `Trace` enum and records an entry where something
-//! happens; Humility finds the static through DWARF, in a running system or in a dump, and prints the entries with
-//! their names (`humility ringbuf`). Recording takes a handful of instructions and no memory beyond the static.
+//! A task does not print. It declares a ring buffer of its own `Trace` enum and records an entry
+//! for each event; Humility finds the static through DWARF, in a running system or in a dump, and
+//! prints the entries with their names (`humility ringbuf`). Recording takes a handful of
+//! instructions and no memory beyond the static.
 //!
 //! ```ignore
 //! #[derive(Copy, Clone, PartialEq)]
@@ -15,14 +16,16 @@
 //! ringbuf_entry!(Trace::Sent { length: 5 });
 //! ```
 //!
-//! An entry that equals the last one, from the same line, only raises that entry's count: a loop does not wash out
-//! what led to it. With `no_dedup` as last argument each entry is kept, and `PartialEq` is not needed.
-//! [`counted_ringbuf!`] also counts the entries by variant, for ever.
+//! An entry that equals the last one, from the same line, only increments that entry's count, so
+//! that a loop does not overwrite the events before it. With `no_dedup` as last argument each entry
+//! is kept, and `PartialEq` is not needed. [`counted_ringbuf!`] also counts all entries ever
+//! recorded, by variant.
 //!
-//! An entry recorded while another one is being recorded (from a `PartialEq` that records, say) is dropped.
+//! An entry recorded while another one is being recorded (for example by the `PartialEq` of the
+//! entry type) is dropped.
 //!
-//! Interface: hubris-interface section 8.1, humility section 7. The names and members of the types are what Humility
-//! looks for.
+//! Names and signatures are those of Hubris' crate of this name. Humility finds the types and their
+//! members by name.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -42,22 +45,22 @@ pub use static_cell::StaticCell;
 /// One entry.
 #[derive(Copy, Clone, Debug)]
 pub struct RingbufEntry<T: Copy, C> {
-    /// The source line that recorded it, modulo 2^16.
+    /// Source line of the recording, modulo 2^16.
     pub line: u16,
     /// How often this slot has been written, modulo 2^16; 0 if never.
     pub generation: u16,
     /// What was recorded.
     pub payload: T,
-    /// How often it was recorded in a row (`u16`), or nothing (`()`, without deduplication).
+    /// How many times in succession it was recorded (`u16`); `()` without deduplication.
     pub count: C,
 }
 
 /// The last `N` entries.
 #[derive(Debug)]
 pub struct Ringbuf<T: Copy, C, const N: usize> {
-    /// The slot written last; `None` if none was.
+    /// Index of the slot written last; `None` if none was.
     pub last: Option<usize>,
-    /// The slots, used in order and from the start again.
+    /// The slots, used in order, and from the start again after the last.
     pub buffer: [RingbufEntry<T, C>; N],
 }
 
@@ -113,7 +116,7 @@ impl<T: Copy + PartialEq, const N: usize> Ringbuf<T, u16, N> {
 
 /// Statics that entries can be recorded in.
 pub trait RecordEntry<T: Copy> {
-    /// Records `payload`; `line` is where.
+    /// Records `payload`; `line` is the source line.
     fn record_entry(&self, line: u16, payload: &T);
 }
 
@@ -133,7 +136,7 @@ impl<T: Copy, const N: usize> RecordEntry<T> for StaticCell<Ringbuf<T, (), N>> {
     }
 }
 
-/// What a ring buffer is when they are disabled.
+/// A ring buffer when ring buffers are disabled.
 impl<T: Copy> RecordEntry<T> for () {
     #[inline(always)]
     fn record_entry(&self, _line: u16, _payload: &T) {}

@@ -1,4 +1,5 @@
-//! The macros. Each comes in the shape that this crate's features ask for; those of the calling crate do not matter.
+//! The macros. This crate's features select the definition of each; features of the calling crate
+//! have no effect.
 
 /// Declares a ring buffer: `ringbuf!(Trace, 16, Trace::None);`. A name before the type replaces `__RINGBUF` (it should
 /// end in `RINGBUF`, by which Humility lists it), `no_dedup` at the end keeps repeated entries apart.
@@ -10,7 +11,8 @@ macro_rules! ringbuf {
         static $name: $crate::StaticCell<$crate::Ringbuf<$type, (), { $n }>> =
             $crate::StaticCell::new($crate::Ringbuf::new($init, ()));
     };
-    // A number with a name would pass for a type, and the type for the static's name.
+    // Before the next rule, which would match a length that is an identifier as the type, and the
+    // type as the name.
     ($type:ident, $n:ident, $init:expr, no_dedup $(,)?) => {
         $crate::ringbuf!(__RINGBUF, $type, $n, $init, no_dedup);
     };
@@ -27,18 +29,20 @@ macro_rules! ringbuf {
     };
 }
 
-/// Declares nothing to record in: ring buffers are disabled.
+/// Declares a static that records nothing: ring buffers are disabled.
 #[cfg(feature = "disabled")]
 #[macro_export]
 macro_rules! ringbuf {
-    // A number with a name would pass for a type, and the type for the static's name.
+    // Before the next rule, which would match a length that is an identifier as the type, and the
+    // type as the name.
     ($type:ident, $n:ident, $init:expr, no_dedup $(,)?) => {
         $crate::ringbuf!(__RINGBUF, $type, $n, $init);
     };
     ($name:ident, $type:ty, $n:expr, $init:expr $(, no_dedup)? $(,)?) => {
         #[allow(dead_code)]
         static $name: () = {
-            // Still checked, so that a task builds with either setting.
+            // Checks the types, so that a task which builds with this setting builds with the other
+            // one.
             let _: $type = $init;
         };
     };
@@ -72,7 +76,7 @@ macro_rules! counted_ringbuf {
     };
 }
 
-/// As [`ringbuf!`]: there are no counters, or they are disabled.
+/// As [`ringbuf!`]: counters are not enabled, or disabled.
 #[cfg(any(not(feature = "counters"), feature = "counters-disabled"))]
 #[macro_export]
 macro_rules! counted_ringbuf {

@@ -1,4 +1,4 @@
-//! Tasks build, and record or do not, with every set of this crate's features.
+//! The macros compile with every combination of this crate's features, and record as it says.
 
 use ringbuf::{counted_ringbuf, ringbuf, ringbuf_entry, ringbuf_entry_root};
 

@@ -1,4 +1,4 @@
-//! What recording leaves in the buffer.
+//! Content of the buffer after recording.
 
 #![cfg(not(feature = "disabled"))]
 
@@ -118,7 +118,7 @@ mod inner {
 }
 
 #[test]
-fn macros_find_the_default_buffer_and_note_the_line() {
+fn macros_use_the_default_buffer_and_record_the_line() {
     ringbuf_entry!(Trace::Number(1));
     let here = line!() as u16;
     inner::record();
@@ -148,7 +148,7 @@ mod counted {
     counted_ringbuf!(Event, 2, Event::None);
 
     #[test]
-    fn counts_survive_what_the_ring_forgets() {
+    fn counters_keep_what_the_ring_buffer_overwrites() {
         for i in 0..5 {
             ringbuf_entry!(Event::Sent(i));
         }

@@ -1,17 +1,16 @@
-//! Statics that can be changed, with the borrow checked when it is made.
+//! Mutable statics whose borrows are checked at run time.
 //!
-//! * [`StaticCell`] lends its content to one borrower at a time; a second one is turned away.
-//! * [`ClaimOnceCell`] gives its content away once, for good.
+//! * [`StaticCell`] lends its content to one borrower at a time; a second one is refused.
+//! * [`ClaimOnceCell`] returns one reference to its content, for the rest of the program.
 //!
-//! Both keep their content in a member named `cell`, as Humility expects (humility section 7, 9), and both are safe
-//! from any number of threads: a task has only one, but host tests have several.
+//! Both keep their content in a member named `cell`, by which Humility finds it, and both are safe
+//! with any number of threads: a task has only one, but host tests have several.
 //!
-//! The flags are read and written apart where the processor has no atomic exchange (ARMv6-M). That is sound there
-//! because a task is never preempted by other code of the same task.
+//! Where the processor has no atomic exchange (ARMv6-M), the flags are loaded and stored in two
+//! steps. That is sound there because a task is never preempted by other code of the same task.
 //!
-//! This crate needs `unsafe` to hand out references to the content of an `UnsafeCell`.
-//!
-//! Interface: hubris-interface section 8.3.
+//! Names and signatures are those of Hubris' crate of this name. This crate needs `unsafe` to
+//! return references to the content of an `UnsafeCell`.
 
 #![no_std]
 
@@ -19,7 +18,7 @@ use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// Sets `flag` and tells whether it was set before.
+/// Sets `flag` and returns whether it was set before.
 #[inline(always)]
 fn test_and_set(flag: &AtomicBool) -> bool {
     cfg_if::cfg_if! {
@@ -33,15 +32,15 @@ fn test_and_set(flag: &AtomicBool) -> bool {
     }
 }
 
-/// A static whose content is borrowed for writing by one holder at a time.
+/// A static whose content one holder at a time can borrow mutably.
 #[derive(Debug)]
 pub struct StaticCell<T> {
     borrowed: AtomicBool,
     cell: UnsafeCell<T>,
 }
 
-// SAFETY: `cell` is reached only through a `StaticRef`, and `borrowed` lets only one of those exist at a time; so
-// sharing the cell moves `T` between threads at most, never shares it.
+// SAFETY: `cell` is reached only through a `StaticRef`, and `borrowed` lets only one of those exist
+// at a time; so sharing the cell can move `T` to another thread but not share it.
 unsafe impl<T: Send> Sync for StaticCell<T> {}
 
 impl<T> StaticCell<T> {
@@ -109,15 +108,15 @@ impl<T> Drop for StaticRef<'_, T> {
     }
 }
 
-/// A static whose content is given away once, as a reference that lasts for the rest of the program.
+/// A static whose content can be taken once, as a reference that lasts for the rest of the program.
 #[derive(Debug)]
 pub struct ClaimOnceCell<T> {
     taken: AtomicBool,
     cell: UnsafeCell<T>,
 }
 
-// SAFETY: `cell` is reached only through the one reference that `claim` gives away, so sharing the cell moves `T`
-// between threads at most.
+// SAFETY: `cell` is reached only through the one reference that `claim` returns, so sharing the
+// cell can move `T` to another thread but not share it.
 unsafe impl<T: Send> Sync for ClaimOnceCell<T> {}
 
 impl<T> ClaimOnceCell<T> {
@@ -140,8 +139,8 @@ impl<T> ClaimOnceCell<T> {
         if test_and_set(&self.taken) {
             panic!();
         }
-        // SAFETY: `taken` is never cleared, so this line runs at most once for each cell and the reference is the
-        // only one there will ever be.
+        // SAFETY: `taken` is never cleared, so this line runs at most once for each cell, and no
+        // other reference to the content is ever made.
         unsafe { &mut *self.cell.get() }
     }
 }

@@ -7,13 +7,13 @@
 //! }
 //! ```
 //!
-//! declares `struct Config` with these fields and `const TASK_CONFIG: Config`, whose values are those of the keys of
-//! the same names in `[tasks.<name>.config]` of `app.toml`. A key may be spelled with dashes. Numbers and booleans
-//! stand for themselves, lists make arrays, slices and tuples, and a string is pasted as Rust code: `"Mode::Fast"` is
-//! a path, `"\"text\""` a string.
+//! declares `struct Config` with these fields and `const TASK_CONFIG: Config`, whose values are
+//! those of the keys of the same names in `[tasks.<name>.config]` of `app.toml`. A key may be
+//! spelled with dashes. Numbers and booleans are used as they are, lists become arrays, slices and
+//! tuples, and a string is inserted as Rust code: `"Mode::Fast"` is a path, `"\"text\""` a string.
 //!
-//! A key that is missing is a compile-time error; keys that nobody asks for are ignored, because build scripts of the
-//! task may be who wants them.
+//! A missing key is a compile-time error. Keys without a field are ignored, because they may be for
+//! build scripts of the task.
 
 #![forbid(unsafe_code)]
 
@@ -24,7 +24,7 @@ use syn::punctuated::Punctuated;
 use syn::{Attribute, Error, Ident, Result, Token, Type};
 use toml::{Table, Value};
 
-/// Where xtask puts the table of the task that is being built.
+/// Environment variable in which xtask passes the table of the task that is being built.
 const VARIABLE: &str = "HUBRIS_TASK_CONFIG";
 
 /// Declares `struct Config` and `const TASK_CONFIG: Config`.

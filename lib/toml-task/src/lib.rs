@@ -1,8 +1,8 @@
 //! The `[tasks.<name>]` table of an `app.toml`.
 //!
-//! Two programs read this table: xtask, which checks and builds the whole application, and the build script of a
-//! task, which is handed its own table and those of the other tasks in environment variables (crate `build-util`).
-//! Both use the types here, so that there is one schema.
+//! Two programs read this table: xtask, which checks and builds the whole application, and the
+//! build script of a task, which gets its own table and those of the other tasks in environment
+//! variables (crate `build-util`). Both use the types here, so that there is one schema.
 
 #![forbid(unsafe_code)]
 
@@ -17,7 +17,8 @@ use std::fmt;
 pub struct Task<T> {
     /// Name of the crate, and of the binary in it, that the task runs. Several tasks may run the same crate.
     pub name: String,
-    /// Folder of the crate, relative to app.toml. Default: a crate of the workspace of the tools. Ours, not upstream's.
+    /// Folder of the crate, relative to app.toml. Default: a crate of the workspace of the tools.
+    /// Not in upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// Scheduling priority: 0 is the most important, and is for task 0 alone.
@@ -58,7 +59,7 @@ pub struct Task<T> {
     /// Name of an additional uninitialised section to the memory output that holds it.
     #[serde(default)]
     pub sections: IndexMap<String, String>,
-    /// What the task itself wants configured.
+    /// Configuration that the task itself defines.
     #[serde(default = "no_config", skip_serializing_if = "Option::is_none")]
     pub config: Option<T>,
     /// Keys of `config` whose values are globs of files to copy into the archive.
@@ -82,13 +83,13 @@ pub struct BinDep {
     pub features: Vec<String>,
 }
 
-/// The default of `config`, spelled out because `T` need not have one.
+/// The default of `config`. A function, because `#[serde(default)]` would require `T: Default`.
 fn no_config<T>() -> Option<T> {
     None
 }
 
-/// `task-slots` is a list whose entries are `"task"` (slot and task of the same name) or `{ slot = "task" }`. As a
-/// table of a build script's environment it is a map already.
+/// `task-slots` is a list whose entries are `"task"` (slot and task of the same name) or `{ slot =
+/// "task" }`. In a build script's environment it is a map already.
 fn task_slots<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<IndexMap<String, String>, D::Error> {

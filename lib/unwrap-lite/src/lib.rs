@@ -1,20 +1,20 @@
 //! `unwrap` without the message.
 //!
-//! `Result::unwrap` formats the error it found, so a task that unwraps anything links `core::fmt` and the `Debug`
-//! code of that error: several kilobytes for text that nobody reads. [`UnwrapLite::unwrap_lite`] panics with an
-//! empty message instead. The place is still known, because the panic carries the caller's file and line.
+//! `Result::unwrap` formats the error, so a task that uses it links `core::fmt` and the `Debug`
+//! code of that error: several kilobytes. [`UnwrapLite::unwrap_lite`] panics with an empty message
+//! instead. The panic still carries the caller's file and line.
 //!
-//! Interface: hubris-interface section 6.
+//! Names and signatures are those of Hubris' crate of this name.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
-/// Types that hold a value or the lack of one.
+/// Types that may hold a value.
 pub trait UnwrapLite {
-    /// What there is when there is something.
+    /// The value's type.
     type Output;
 
-    /// Takes the value out.
+    /// Returns the value.
     ///
     /// # Panics
     ///
@@ -49,7 +49,7 @@ impl<T, E> UnwrapLite for Result<T, E> {
     }
 }
 
-/// The one cold path, out of line so that each use costs a compare and a branch.
+/// Panics; out of line, so that each use costs only a compare and a branch.
 #[cold]
 #[inline(never)]
 #[track_caller]

@@ -1,15 +1,14 @@
-//! A constant that the build system fills in after the compiler is done.
+//! A constant that the build system fills in after compilation.
 //!
-//! This crate needs `unsafe` for the volatile read.
-//!
-//! Interface: hubris-interface section 6.
+//! Names and signatures are those of Hubris' crate of this name. This crate needs `unsafe` for the
+//! volatile read.
 
 #![no_std]
 
 use core::ptr;
 
-/// A value in read-only memory that is read anew each time, because something patches it in the finished image: the
-/// compiler must not use the value it sees.
+/// A value in read-only memory that the build system patches in the finished image. It is read from
+/// memory each time: the compiler must not use the value that it sees in the source.
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct VolatileConst<T> {
@@ -29,7 +28,7 @@ impl<T: Copy> VolatileConst<T> {
         unsafe { ptr::read_volatile(&raw const self.value) }
     }
 
-    /// Where the value is.
+    /// Address of the value.
     pub const fn as_ptr(&self) -> *const T {
         &raw const self.value
     }

@@ -8,7 +8,7 @@ pub enum Sysnum {
     Send = 0,
     /// Wait for a message or a notification.
     Recv = 1,
-    /// Answer a message.
+    /// Reply to a message.
     Reply = 2,
     /// Set or clear the task's timer.
     SetTimer = 3,
@@ -18,19 +18,19 @@ pub enum Sysnum {
     BorrowWrite = 5,
     /// Ask for the attributes and length of a lease.
     BorrowInfo = 6,
-    /// Enable or disable the interrupts behind a notification.
+    /// Enable or disable the interrupts that post a notification.
     IrqControl = 7,
-    /// Give up.
+    /// Fault the caller, with a message.
     Panic = 8,
     /// Read the time and the task's timer.
     GetTimer = 9,
-    /// Turn a task id into the current one of the same task.
+    /// Ask for a task's current id, given an id of any of its generations.
     RefreshTaskId = 10,
     /// Post notification bits to a task.
     Post = 11,
-    /// Answer a message by faulting its sender.
+    /// Reply to a message by faulting its sender.
     ReplyFault = 12,
-    /// Ask for the state of the interrupts behind a notification.
+    /// Ask for the state of the interrupts that post a notification.
     IrqStatus = 13,
 }
 
@@ -59,7 +59,8 @@ impl TryFrom<u32> for Sysnum {
     }
 }
 
-/// Kernel IPC: operations of a SEND to [`TaskId::KERNEL`](crate::TaskId::KERNEL). Arguments and results are ssmarshal.
+/// Kernel IPC: operations of a SEND to [`TaskId::KERNEL`](crate::TaskId::KERNEL). Each has its
+/// request -> its response, both encoded by ssmarshal.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[repr(u16)]
 pub enum Kipcnum {
@@ -71,9 +72,10 @@ pub enum Kipcnum {
     FaultTask = 3,
     /// Nothing -> `u64`.
     ReadImageId = 4,
-    /// Nothing -> never returns.
+    /// Nothing -> no response: the system restarts.
     Reset = 5,
-    /// `(u32, u32)` index, n -> `Option<`[`TaskDumpRegion`](crate::TaskDumpRegion)`>`.
+    /// `(u32, u32)` index, number of the region ->
+    /// `Option<`[`TaskDumpRegion`](crate::TaskDumpRegion)`>`.
     GetTaskDumpRegion = 6,
     /// `(u32, `[`TaskDumpRegion`](crate::TaskDumpRegion)`)` -> raw bytes.
     ReadTaskDumpRegion = 7,

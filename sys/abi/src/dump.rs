@@ -1,4 +1,4 @@
-//! What kernel IPC tells about a task's memory and registers.
+//! Types of the kernel IPC about a task's memory, panic message and registers.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub struct TaskDumpRegion {
 pub enum ReadPanicMessageError {
     /// The task is not faulted, or not by PANIC.
     TaskNotPanicked = 1,
-    /// The message it gave does not lie in its own memory.
+    /// Its message does not lie in its own memory.
     BadPanicBuffer = 2,
 }
 

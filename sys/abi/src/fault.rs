@@ -3,26 +3,27 @@
 use crate::TaskId;
 use serde::{Deserialize, Serialize};
 
-/// What a faulted task did, or what was done to it. Variant order is ABI.
+/// Why a task is faulted. Variant order is ABI.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub enum FaultInfo {
     /// An access that the task's memory map does not allow.
     MemoryAccess {
-        /// Address of the access, or start of the slice that was named; `None` where the processor does not say.
+        /// Address of the access, or start of the slice that was named; `None` where the processor
+        /// does not report it.
         address: Option<u32>,
-        /// Who made the access on the task's behalf.
+        /// Whether the task itself or the kernel made the access.
         source: FaultSource,
     },
     /// The stack ran off the low end of its region, or has no room for the frame the kernel saves.
     StackOverflow {
-        /// Where the stack pointer, or the access below the region, was.
+        /// The stack pointer, or the address of the access below the region.
         address: u32,
     },
     /// The access was allowed, but the bus answered with an error.
     BusError {
-        /// Address of the access, where the processor says it.
+        /// Address of the access, where the processor reports it.
         address: Option<u32>,
-        /// Who made the access on the task's behalf.
+        /// Whether the task itself or the kernel made the access.
         source: FaultSource,
     },
     /// Division by zero, on processors that trap it.
@@ -31,13 +32,13 @@ pub enum FaultInfo {
     IllegalText,
     /// An instruction the processor refused.
     IllegalInstruction,
-    /// Another misuse of the processor; the payload is what its fault status register said.
+    /// Another misuse of the processor; the payload is its fault status register.
     InvalidOperation(u32),
     /// A system call that breaks the rules.
     SyscallUsage(UsageError),
-    /// The task gave up: the PANIC system call.
+    /// The PANIC system call.
     Panic,
-    /// Another task, or the kernel's caller with this id, asked for it through kernel IPC.
+    /// The task with this id asked for it through kernel IPC.
     Injected(TaskId),
     /// A server the task was waiting for refused its message.
     FromServer(TaskId, ReplyFaultReason),
@@ -49,7 +50,7 @@ impl From<UsageError> for FaultInfo {
     }
 }
 
-/// Who made a faulting access. Variant order is ABI.
+/// Origin of a faulting access. Variant order is ABI.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub enum FaultSource {
     /// The task's own instructions.
@@ -67,9 +68,9 @@ pub enum UsageError {
     InvalidSlice,
     /// No task has this index.
     TaskOutOfRange,
-    /// The call may not be aimed at this task.
+    /// The call must not target this task.
     IllegalTask,
-    /// The lender made fewer leases.
+    /// The lender's table has fewer leases.
     LeaseOutOfRange,
     /// The offset lies beyond the end of the lease.
     OffsetOutOfRange,
@@ -77,7 +78,7 @@ pub enum UsageError {
     NoIrq,
     /// Unknown kernel IPC number, or a message that does not decode.
     BadKernelMessage,
-    /// No such reason.
+    /// REPLY_FAULT with an unknown reason.
     BadReplyFaultReason,
     /// Only the supervisor may do this.
     NotSupervisor,

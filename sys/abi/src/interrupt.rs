@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct InterruptNum(pub u32);
 
 impl InterruptNum {
-    /// A number that is no interrupt.
+    /// The number of no interrupt.
     pub const fn invalid() -> Self {
         Self(u32::MAX)
     }
@@ -20,7 +20,7 @@ impl InterruptNum {
     }
 }
 
-/// Who is told of an interrupt, and by which notification.
+/// The task that an interrupt notifies, and the notification that it posts.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Serialize, Deserialize)]
 pub struct InterruptOwner {
     /// Index of the task.
@@ -30,7 +30,7 @@ pub struct InterruptOwner {
 }
 
 impl InterruptOwner {
-    /// An owner that is no task.
+    /// The owner of an interrupt that notifies no task.
     pub const fn invalid() -> Self {
         Self {
             task: u32::MAX,
@@ -53,16 +53,16 @@ pub struct Interrupt {
     pub owner: InterruptOwner,
 }
 
-/// Result of IRQ_STATUS, combined over all interrupts behind one notification.
+/// Result of IRQ_STATUS, combined over all interrupts that post one notification.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[repr(transparent)]
 pub struct IrqStatus(u32);
 
 bitflags! {
     impl IrqStatus: u32 {
-        /// The interrupt controller would deliver it.
+        /// One of the interrupts is enabled in the interrupt controller.
         const ENABLED = 1 << 0;
-        /// The interrupt controller has it pending.
+        /// One of the interrupts is pending in the interrupt controller.
         const PENDING = 1 << 1;
         /// The notification is posted and not yet received.
         const POSTED = 1 << 2;
@@ -78,7 +78,7 @@ bitflags! {
     impl IrqControlArg: u32 {
         /// Enable (else disable).
         const ENABLED = 1 << 0;
-        /// Forget what is pending: before enabling, after disabling.
+        /// Clear what is pending: before enabling, after disabling.
         const CLEAR_PENDING = 1 << 1;
     }
 }

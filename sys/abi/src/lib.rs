@@ -1,8 +1,9 @@
 //! The contract between the kernel and everything that runs on or beside it.
 //!
-//! Numbers, types and encodings that kernel, tasks, the build system and debuggers must agree on. They are those of
-//! Hubris, so that a task built against this crate behaves the same on a stock Hubris kernel, and so that stock
-//! Humility understands what it reads in memory:
+//! Numbers, types and encodings that kernel, tasks, the build system and debuggers must agree on.
+//! They are those of Hubris (<https://hubris.oxide.computer/reference/>), so that a task built
+//! against this crate behaves the same on a stock Hubris kernel, and so that stock Humility
+//! understands what it reads in memory:
 //!
 //! * the *order of enum variants* is ABI: kernel IPC messages carry the variant index as one byte;
 //! * the *names* of types, variants and fields are ABI too: Humility finds them through DWARF;
@@ -12,9 +13,9 @@
 //!
 //! # Differences from upstream
 //!
-//! Types added by this project are marked as such: [`Kipcnum::ReadTaskRegisters`] and [`TASK_REGISTERS`]. The interrupt
-//! types do not implement `phash::PerfectHash`: the kernel indexes plain tables (see `kern::irq`), and the perfect
-//! hash crate of that name is in no registry.
+//! Types added by this project are marked as such: [`Kipcnum::ReadTaskRegisters`] and
+//! [`TASK_REGISTERS`]. The interrupt types do not implement `phash::PerfectHash`, whose crate is in
+//! no registry; this kernel looks interrupts up in sorted tables (`kern::descs::SortedMap`).
 
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]

@@ -1,14 +1,18 @@
-//! Response codes the kernel gives a meaning to. Zero is success by convention; all others belong to the server.
+//! Response codes that the kernel returns itself.
+//!
+//! Zero is success by convention; the server defines the meaning of all others.
 
 use crate::Generation;
 
-/// First of the 256 codes that say "the peer died": the low byte is its new generation.
+/// First of the 256 dead codes, which say that the peer was restarted: the low byte is its new
+/// generation.
 pub const FIRST_DEAD_CODE: u32 = 0xffff_ff00;
 
-/// Returned by the BORROW calls when the lender is at fault: not waiting for us, or its lease does not hold.
+/// Returned by the BORROW calls when the lender is at fault: it does not wait for the caller's
+/// reply, or its lease is invalid or does not allow the access.
 pub const DEFECT: u32 = 1;
 
-/// The code a caller gets when the task it names has been restarted since and is now in `new_generation`.
+/// The dead code of a task that has been restarted and is now in `new_generation`.
 #[inline]
 pub const fn dead_response_code(new_generation: Generation) -> u32 {
     FIRST_DEAD_CODE | new_generation.bits() as u32

@@ -1,9 +1,9 @@
-//! What a task is doing, as the scheduler sees it.
+//! Task states.
 
 use crate::{FaultInfo, TaskId};
 use serde::{Deserialize, Serialize};
 
-/// Can the task run on, or has it faulted? Variant order is ABI.
+/// State of a task: healthy or faulted. Variant order is ABI.
 #[derive(Copy, Clone, Debug, Serialize, Deserialize)]
 pub enum TaskState {
     /// Takes part in scheduling.
@@ -12,7 +12,7 @@ pub enum TaskState {
     Faulted {
         /// The last fault.
         fault: FaultInfo,
-        /// What it was doing when the first fault hit it.
+        /// Its state at the first fault.
         original_state: SchedState,
     },
 }
@@ -28,13 +28,13 @@ impl TaskState {
         }
     }
 
-    /// Is the task blocked in a SEND to exactly this life of `target`?
+    /// Is the task blocked in a SEND to `target`, in exactly this generation?
     #[inline]
     pub fn is_sending_to(&self, target: TaskId) -> bool {
         matches!(*self, Self::Healthy(SchedState::InSend(to)) if to == target)
     }
 
-    /// Is the task blocked in a RECV, so that a notification within its mask would wake it?
+    /// Is the task blocked in a RECV, so that a notification in its mask would wake it?
     #[inline]
     pub fn can_accept_notification(&self) -> bool {
         matches!(self, Self::Healthy(SchedState::InRecv(_)))
@@ -53,7 +53,7 @@ impl From<SchedState> for TaskState {
     }
 }
 
-/// What a healthy task is doing. Variant order is ABI.
+/// State of a healthy task. Variant order is ABI.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub enum SchedState {
     /// Not started.

@@ -1,10 +1,12 @@
-//! Task identifiers: which task, and which of its lives.
+//! Task identifiers: which task, and in which generation.
 
 use serde::{Deserialize, Serialize};
 
-/// Names one life of one task: a task index and the generation it had when the name was made.
+/// Names one generation of one task: the task's index, and how often it had been restarted (modulo
+/// 64).
 ///
-/// A restart gives the task a new generation, so that a stale name is recognised and never reaches the new instance.
+/// A restart gives the task a new generation, so that the kernel recognises a stale id and a
+/// message to the old instance never reaches the new one.
 ///
 /// Bits 9:0 are the index in the task table, bits 15:10 the generation.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -12,19 +14,20 @@ use serde::{Deserialize, Serialize};
 pub struct TaskId(pub u16);
 
 impl TaskId {
-    /// The virtual task that stands for the kernel: target of kernel IPC, sender of notifications.
+    /// The virtual task of the kernel: target of kernel IPC, sender of notifications.
     pub const KERNEL: Self = Self(!0);
 
     /// What a task slot holds until the build system has resolved it.
     pub const UNBOUND: Self = Self(Self::INDEX_MASK - 1);
 
-    /// How many of the low bits are the index.
+    /// Width of the index, which is in the low bits.
     pub const INDEX_BITS: u32 = 10;
 
     /// Mask of the index bits.
     pub const INDEX_MASK: u16 = (1 << Self::INDEX_BITS) - 1;
 
-    /// The id of task `index` in its life `generation`. Bits of `index` beyond [`Self::INDEX_BITS`] are dropped.
+    /// The id of task `index` in `generation`. Bits of `index` beyond [`Self::INDEX_BITS`] are
+    /// dropped.
     #[inline]
     pub const fn for_index_and_gen(index: usize, generation: Generation) -> Self {
         Self((index as u16 & Self::INDEX_MASK) | ((generation.0 as u16) << Self::INDEX_BITS))
@@ -36,32 +39,32 @@ impl TaskId {
         usize::from(self.0 & Self::INDEX_MASK)
     }
 
-    /// Generation this id was made for.
+    /// Generation that this id names.
     #[inline]
     pub fn generation(&self) -> Generation {
         Generation((self.0 >> Self::INDEX_BITS) as u8)
     }
 
-    /// The same task, one life later.
+    /// The id of the same task after one more restart.
     #[inline]
     pub fn next_generation(self) -> Self {
         Self::for_index_and_gen(self.index(), self.generation().next())
     }
 }
 
-/// Number of a task's life, modulo 64: the low six bits of the kernel's restart count.
+/// Number of restarts of a task, modulo 64: the low six bits of the kernel's restart count.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[repr(transparent)]
 pub struct Generation(u8);
 
 impl Generation {
-    /// The first life of every task.
+    /// Before the first restart.
     pub const ZERO: Self = Self(0);
 
-    /// Bits a generation has inside a [`TaskId`].
+    /// Mask of the bits that a generation has in a [`TaskId`].
     const MASK: u8 = (1 << (u16::BITS - TaskId::INDEX_BITS)) - 1;
 
-    /// The generation that `bits` stand for.
+    /// The generation with this number.
     #[inline]
     pub(crate) const fn from_bits(bits: u8) -> Self {
         Self(bits)

@@ -1,4 +1,5 @@
-//! The processor. Everything outside this module is the same on any; what a processor has to provide is listed here.
+//! The processor-dependent half of the kernel. The names exported here are all that the other half
+//! uses.
 
 mod arm_a;
 
@@ -6,7 +7,7 @@ pub(crate) use arm_a::copy::copy;
 pub(crate) use arm_a::entry::CURRENT_TASK_PTR;
 pub(crate) use arm_a::frame::FRAME_BYTES;
 pub use arm_a::frame::{ArchState, SavedState};
-pub(crate) use arm_a::frame::{place, registers, reinitialize};
+pub(crate) use arm_a::frame::{Received, place, registers, reinitialize};
 pub use arm_a::memory::RegionDescExt;
 pub(crate) use arm_a::{
     capture, gic, mask_interrupts, memory, start_first_task, timer, wait_for_reset,

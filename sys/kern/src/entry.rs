@@ -1,8 +1,11 @@
-//! What happens between the processor's exception entry and its return.
+//! The processor-independent half of a kernel entry.
 //!
-//! The assembly in `arch` has saved the running task and calls one of these functions with its entry in the task
-//! table; it gets back whom to resume. For each there is exactly one [`Kernel`], which is the proof that nothing else
-//! is looking at the kernel's state.
+//! The exception vectors (`arch::arm_a::entry`) have saved the running task and call in here with
+//! its entry in the task table; they get back the entry of the task to resume. Each kernel entry
+//! makes exactly one [`Kernel`], which proves that no other code uses the kernel's state.
+//!
+//! The way of a fault from here on: [`Kernel::fault_current`] marks the task as faulted and posts
+//! the fault notification to the supervisor, which runs next if nothing more important does.
 
 use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
@@ -26,8 +29,8 @@ pub(crate) unsafe fn with_kernel(
     work(&mut kernel, current).entry()
 }
 
-/// Calls `work` as [`with_kernel`] does, for what may turn out not to be its business: then it has changed nothing, and
-/// the entry is as if it had not happened.
+/// As [`with_kernel`], for a fast path: `work` returns `None`, and must have changed nothing, if
+/// the general path is to handle the entry.
 ///
 /// # Safety
 ///
@@ -44,7 +47,8 @@ pub(crate) unsafe fn try_with_kernel(
     work(&mut kernel, current).map(TaskHandle::entry)
 }
 
-/// An interrupt. A task that has become runnable preempts the running one if it is strictly more important.
+/// Handles one interrupt. A task that it made runnable preempts the running one if it is strictly
+/// more important.
 pub(crate) fn interrupt(kernel: &mut Kernel, current: TaskHandle) -> TaskHandle {
     match arch::gic::take() {
         arch::gic::Taken::Timer => {

@@ -3,8 +3,8 @@
 use crate::descs::HUBRIS_IMAGE_ID;
 use abi::ImageHeader;
 
-/// Describes the image. Zero until the build system has patched it, so it is never read through this name without
-/// `read_volatile`.
+/// Describes the image. The build system patches it after the compiler is done, so code that reads
+/// it must use `read_volatile`: the compiler would assume the zeros that are here.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".header")]
 #[used]
@@ -18,6 +18,7 @@ pub static HEADER: ImageHeader = ImageHeader {
 
 /// Identity of the image, [`HUBRIS_IMAGE_ID`].
 pub(crate) fn image_id() -> u64 {
-    // SAFETY: a reference is valid to read. Volatile, so that the symbol stays the one place the value is in.
+    // SAFETY: a static is valid to read. Volatile, so that the value is in the image once, where
+    // debuggers find it.
     unsafe { (&raw const HUBRIS_IMAGE_ID).read_volatile() }
 }

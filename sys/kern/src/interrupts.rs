@@ -1,19 +1,20 @@
 //! Interrupts as notifications: routing, IRQ_CONTROL, IRQ_STATUS.
 //!
-//! An interrupt masks itself when it is taken and posts a notification to its owner, which enables it again when it
-//! has dealt with the cause. A task knows its interrupts only as notification masks; the generated tables say which
-//! interrupts are behind one.
+//! When an interrupt is taken, the kernel disables it and posts a notification to its owner; the
+//! owner enables it again when it has dealt with the cause. A task names its interrupts by
+//! notification masks only; the generated tables map a mask to the interrupts that post it.
 
 use crate::arch::gic;
 use crate::descs::{HUBRIS_IRQ_TASK_LOOKUP, HUBRIS_TASK_IRQ_LOOKUP};
 use crate::fail;
-use crate::outcome::Outcome;
+use crate::outcome::CallOutcome;
+use crate::syscalls::args::{IrqControlArgs, IrqStatusArgs};
 use crate::table::{Kernel, TaskHandle};
 use abi::{InterruptNum, InterruptOwner, IrqControlArg, IrqStatus, UsageError};
 
-/// A device interrupt was taken: masks it and tells its owner.
+/// A device interrupt was taken: disables it and notifies its owner.
 ///
-/// Does not return if it has none. Only interrupts with owners are ever enabled, so then the kernel's state is wrong.
+/// An interrupt without an owner is a kernel failure: only interrupts with owners are ever enabled.
 pub(crate) fn taken(kernel: &mut Kernel, irq: InterruptNum) {
     let owner = HUBRIS_IRQ_TASK_LOOKUP
         .get(&irq)
@@ -25,8 +26,8 @@ pub(crate) fn taken(kernel: &mut Kernel, irq: InterruptNum) {
     kernel.post(task, notification);
 }
 
-/// The interrupts behind `mask` of the task with this index.
-pub(crate) fn behind(task: usize, mask: u32) -> Result<&'static [InterruptNum], UsageError> {
+/// The interrupts that post `mask` to the task with this index.
+pub(crate) fn posting(task: usize, mask: u32) -> Result<&'static [InterruptNum], UsageError> {
     let owner = InterruptOwner {
         task: task as u32,
         notification: mask,
@@ -37,8 +38,8 @@ pub(crate) fn behind(task: usize, mask: u32) -> Result<&'static [InterruptNum], 
         .ok_or(UsageError::NoIrq)
 }
 
-/// Masks all interrupts of a task, whose life ends.
-pub(crate) fn mask_all_of(task: usize) {
+/// Disables all interrupts of a task, as its restart does.
+pub(crate) fn disable_all_of(task: usize) {
     for (owner, irqs) in HUBRIS_TASK_IRQ_LOOKUP.0 {
         if owner.task as usize == task {
             irqs.iter().copied().for_each(gic::disable);
@@ -47,10 +48,10 @@ pub(crate) fn mask_all_of(task: usize) {
 }
 
 /// IRQ_CONTROL.
-pub(crate) fn irq_control(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
-    let [mask, control, ..] = kernel[caller].save.arguments();
-    let control = IrqControlArg::from_bits(control).ok_or(UsageError::NoIrq)?;
-    let irqs = behind(kernel[caller].id.index(), mask)?;
+pub(crate) fn irq_control(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    let args = IrqControlArgs::of(&kernel[caller]);
+    let control = IrqControlArg::from_bits(args.control).ok_or(UsageError::NoIrq)?;
+    let irqs = posting(kernel[caller].id.index(), args.notification)?;
     let clear = control.contains(IrqControlArg::CLEAR_PENDING);
     for &irq in irqs {
         if control.contains(IrqControlArg::ENABLED) {
@@ -69,9 +70,9 @@ pub(crate) fn irq_control(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
 }
 
 /// IRQ_STATUS.
-pub(crate) fn irq_status(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
-    let [mask, ..] = kernel[caller].save.arguments();
-    let irqs = behind(kernel[caller].id.index(), mask)?;
+pub(crate) fn irq_status(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    let mask = IrqStatusArgs::of(&kernel[caller]).notification;
+    let irqs = posting(kernel[caller].id.index(), mask)?;
     let mut status = IrqStatus::empty();
     for &irq in irqs {
         status.set(

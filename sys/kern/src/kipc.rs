@@ -1,30 +1,37 @@
 //! Kernel IPC: a SEND to task id 0xFFFF.
 //!
-//! Answered at once, while the caller keeps the processor. Requests and responses are ssmarshal. Leases are ignored.
-//! The order of checks is that of a conversation with a server: is there such an operation, can the message be read,
-//! does it decode, are its values in range, may the caller do this, can the answer be written.
+//! The kernel answers at once and the caller keeps running, unless the operation itself stops it.
+//! Requests and responses are encoded by ssmarshal, which encodes a structure as its fields one
+//! after the other ([`request`]). Leases are ignored.
+//!
+//! Checks are made in the order in which a server would make them: the operation exists, the
+//! message can be read, it decodes, its values are in range, the caller may do this, the response
+//! can be written. Operations for the supervisor only check that first.
+//!
+//! The operations are those of Hubris' reference (<https://hubris.oxide.computer/reference/>),
+//! chapter "The Kernel IPC Interface". Those from 0x100 on are this project's.
 
 use crate::arch;
 use crate::descs::HUBRIS_TASK_COUNT;
-use crate::outcome::{Outcome, Stop};
+use crate::outcome::{CallError, CallOutcome};
+use crate::syscalls::args::{PanicArgs, SendArgs};
 use crate::table::{Kernel, TaskHandle};
-use crate::umem::{self, Blame};
+use crate::umem::{self, CopyFaults};
 use crate::{fail, header, interrupts};
 use abi::{FaultInfo, Kipcnum, ReadPanicMessageError, TaskState, UsageError};
 use kerncore::slice::UserSlice;
 use serde::{Deserialize, Serialize};
 
-/// Longest request, in bytes. What follows is ignored.
+/// Longest request, in bytes. The kernel ignores what follows.
 const LONGEST_REQUEST: usize = 16;
 
 /// Longest response that is encoded here, in bytes: a task's state takes 12.
 const LONGEST_RESPONSE: usize = 16;
 
-/// Carries out the operation whose number and arguments are in the caller's saved registers.
+/// Carries out the operation of the caller's SEND.
 #[inline(never)]
-pub(crate) fn handle(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
-    let operation = kernel[caller].save.arguments()[0] as u16;
-    match Kipcnum::try_from(operation) {
+pub(crate) fn handle(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    match Kipcnum::try_from(SendArgs::of(&kernel[caller]).operation) {
         Ok(Kipcnum::ReadTaskStatus) => read_task_status(kernel, caller),
         Ok(Kipcnum::ReinitTask) => reinit_task(kernel, caller),
         Ok(Kipcnum::FaultTask) => fault_task(kernel, caller),
@@ -42,10 +49,51 @@ pub(crate) fn handle(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     }
 }
 
+mod request {
+    //! Requests of more than one value. The order of the fields is the encoding, and so ABI.
+
+    use serde::Deserialize;
+
+    /// [`ReinitTask`](abi::Kipcnum::ReinitTask).
+    #[derive(Deserialize)]
+    pub(super) struct ReinitTask {
+        pub(super) task_index: u32,
+        /// Make it runnable, too.
+        pub(super) start: bool,
+    }
+
+    /// [`SoftwareIrq`](abi::Kipcnum::SoftwareIrq).
+    #[derive(Deserialize)]
+    pub(super) struct SoftwareIrq {
+        pub(super) task_index: u32,
+        /// Mask of the notification that the interrupts post.
+        pub(super) notification: u32,
+    }
+
+    /// [`GetTaskDumpRegion`](abi::Kipcnum::GetTaskDumpRegion).
+    #[cfg(feature = "dump")]
+    #[derive(Deserialize)]
+    pub(super) struct GetTaskDumpRegion {
+        pub(super) task_index: u32,
+        /// 0 is the task's entry in the task table; its memory is counted from 1.
+        pub(super) n: u32,
+    }
+
+    /// [`ReadTaskDumpRegion`](abi::Kipcnum::ReadTaskDumpRegion).
+    #[cfg(feature = "dump")]
+    #[derive(Deserialize)]
+    pub(super) struct ReadTaskDumpRegion {
+        pub(super) task_index: u32,
+        pub(super) region: abi::TaskDumpRegion,
+    }
+}
+
 /// Reads and decodes the caller's message.
-fn request<T: for<'de> Deserialize<'de>>(kernel: &Kernel, caller: TaskHandle) -> Result<T, Stop> {
-    let [_, message, len, ..] = kernel[caller].save.arguments();
-    let message = UserSlice::new(message, len)?;
+fn decode<T: for<'de> Deserialize<'de>>(
+    kernel: &Kernel,
+    caller: TaskHandle,
+) -> Result<T, CallError> {
+    let message = SendArgs::of(&kernel[caller]).message.check()?;
     let mut buffer = [0; LONGEST_REQUEST];
     let len = umem::read(&kernel[caller], message, &mut buffer)?;
     let bytes = buffer.get(..len).unwrap_or_default();
@@ -56,23 +104,28 @@ fn request<T: for<'de> Deserialize<'de>>(kernel: &Kernel, caller: TaskHandle) ->
 }
 
 /// The caller's response buffer.
-fn response_buffer(kernel: &Kernel, caller: TaskHandle) -> Result<UserSlice<u8>, Stop> {
-    let [_, _, _, buffer, len, ..] = kernel[caller].save.arguments();
-    Ok(UserSlice::new(buffer, len)?)
+fn response_buffer(kernel: &Kernel, caller: TaskHandle) -> Result<UserSlice<u8>, CallError> {
+    Ok(SendArgs::of(&kernel[caller]).reply.check()?)
 }
 
-/// Encodes `value` into the caller's response buffer. If that is too small, the caller gets code 0 and a length that
-/// tells.
-fn respond<T: Serialize>(kernel: &mut Kernel, caller: TaskHandle, value: &T) -> Outcome {
+/// Encodes `value` into the caller's response buffer. If that is too small, nothing is written, and
+/// the caller gets code 0 with a length larger than its buffer.
+fn respond<T: Serialize>(kernel: &mut Kernel, caller: TaskHandle, value: &T) -> CallOutcome {
     let mut buffer = [0; LONGEST_RESPONSE];
     let len = ssmarshal::serialize(&mut buffer, value);
-    // Every response type fits the buffer; if one did not, the caller would get none of it.
+    // Every response type fits `buffer`; one that did not would arrive empty.
     let bytes = len.ok().and_then(|len| buffer.get(..len));
     respond_bytes(kernel, caller, bytes.unwrap_or_default(), size_of::<T>())
 }
 
-/// As [`respond`], of a value that is encoded already. `size` is what the caller is told if its buffer is too small.
-fn respond_bytes(kernel: &mut Kernel, caller: TaskHandle, bytes: &[u8], size: usize) -> Outcome {
+/// As [`respond`], of a value that is encoded already. `size` is the length that the caller gets if
+/// its buffer is too small.
+fn respond_bytes(
+    kernel: &mut Kernel,
+    caller: TaskHandle,
+    bytes: &[u8],
+    size: usize,
+) -> CallOutcome {
     let destination = response_buffer(kernel, caller)?;
     let len = if bytes.len() <= destination.count() as usize {
         umem::write(&kernel[caller], destination, bytes)?;
@@ -89,11 +142,11 @@ fn done(kernel: &mut Kernel, caller: TaskHandle) {
     kernel[caller].save.set_response(0, 0);
 }
 
-fn task(index: u32) -> Result<TaskHandle, Stop> {
+fn task(index: u32) -> Result<TaskHandle, CallError> {
     Ok(TaskHandle::new(index as usize).ok_or(UsageError::TaskOutOfRange)?)
 }
 
-fn supervisor_only(caller: TaskHandle) -> Result<(), Stop> {
+fn supervisor_only(caller: TaskHandle) -> Result<(), CallError> {
     if caller == TaskHandle::supervisor() {
         Ok(())
     } else {
@@ -101,26 +154,26 @@ fn supervisor_only(caller: TaskHandle) -> Result<(), Stop> {
     }
 }
 
-fn read_task_status(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
-    let index = request::<u32>(kernel, caller)?;
+fn read_task_status(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    let index = decode::<u32>(kernel, caller)?;
     let state = kernel[task(index)?].state;
     respond(kernel, caller, &state)
 }
 
-fn reinit_task(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
-    let (index, start) = request::<(u32, bool)>(kernel, caller)?;
-    let target = task(index)?;
+fn reinit_task(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    let request::ReinitTask { task_index, start } = decode(kernel, caller)?;
+    let target = task(task_index)?;
     kernel.restart(target, start);
     if target == caller {
-        // The call this would return from belongs to the previous life.
+        // The caller's registers are those of a new start now: no result may be stored in them.
         return Ok(if start { caller } else { kernel.pick(caller) });
     }
     done(kernel, caller);
     Ok(caller)
 }
 
-fn fault_task(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
-    let index = request::<u32>(kernel, caller)?;
+fn fault_task(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    let index = decode::<u32>(kernel, caller)?;
     let target = task(index)?;
     if target == caller || target == TaskHandle::supervisor() {
         return Err(UsageError::IllegalTask.into());
@@ -131,18 +184,21 @@ fn fault_task(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     Ok(kernel.pick_if(woken, caller))
 }
 
-fn software_irq(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
+fn software_irq(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
     supervisor_only(caller)?;
-    let (index, mask) = request::<(u32, u32)>(kernel, caller)?;
-    for &irq in interrupts::behind(index as usize, mask)? {
+    let request::SoftwareIrq {
+        task_index,
+        notification,
+    } = decode(kernel, caller)?;
+    for &irq in interrupts::posting(task_index as usize, notification)? {
         arch::gic::set_pending(irq);
     }
     done(kernel, caller);
     Ok(caller)
 }
 
-fn find_faulted_task(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
-    let start = request::<u32>(kernel, caller)? as usize;
+fn find_faulted_task(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    let start = decode::<u32>(kernel, caller)? as usize;
     if start > HUBRIS_TASK_COUNT {
         return Err(UsageError::TaskOutOfRange.into());
     }
@@ -155,8 +211,8 @@ fn find_faulted_task(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     respond(kernel, caller, &(found as u32))
 }
 
-fn read_panic_message(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
-    let index = request::<u32>(kernel, caller)?;
+fn read_panic_message(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    let index = decode::<u32>(kernel, caller)?;
     let target = task(index)?;
     let buffer = response_buffer(kernel, caller)?;
     if !matches!(
@@ -166,11 +222,12 @@ fn read_panic_message(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
             ..
         }
     ) {
-        return Err(Stop::Code(ReadPanicMessageError::TaskNotPanicked as u32));
+        return Err(CallError::Code(
+            ReadPanicMessageError::TaskNotPanicked as u32,
+        ));
     }
-    let bad = Stop::Code(ReadPanicMessageError::BadPanicBuffer as u32);
-    let [message, len, ..] = kernel[target].save.arguments();
-    let Ok(message) = UserSlice::new(message, len) else {
+    let bad = CallError::Code(ReadPanicMessageError::BadPanicBuffer as u32);
+    let Ok(message) = PanicArgs::of(&kernel[target]).message.check() else {
         return Err(bad);
     };
     match umem::copy(kernel, target, message, caller, buffer) {
@@ -178,17 +235,20 @@ fn read_panic_message(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
             kernel[caller].save.set_response(0, copied);
             Ok(caller)
         }
-        Err(Blame {
-            to: Some(fault), ..
+        Err(CopyFaults {
+            destination: Some(fault),
+            ..
         }) => Err(fault.into()),
-        Err(Blame { to: None, .. }) => Err(bad),
+        Err(CopyFaults {
+            destination: None, ..
+        }) => Err(bad),
     }
 }
 
-/// Ours, not upstream's: r0 to r12, sp, lr, pc, psr of any task but the caller, as it stopped.
-fn read_task_registers(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
+/// r0 to r12, sp, lr, pc, psr of any task as it last stopped running. Not in upstream.
+fn read_task_registers(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
     supervisor_only(caller)?;
-    let index = request::<u32>(kernel, caller)?;
+    let index = decode::<u32>(kernel, caller)?;
     let registers = arch::registers(&kernel[task(index)?]).map(u32::to_le_bytes);
     respond_bytes(
         kernel,
@@ -202,16 +262,16 @@ fn read_task_registers(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
 mod dump {
     //! Another task's memory, for the supervisor's dumps.
 
-    use super::{request, respond, response_buffer, supervisor_only, task};
+    use super::{decode, request, respond, response_buffer, supervisor_only, task};
     use crate::descs::RegionAttributes;
-    use crate::outcome::Outcome;
+    use crate::outcome::CallOutcome;
     use crate::table::{Kernel, TaskHandle};
     use crate::task::Task;
     use crate::umem;
     use abi::{TaskDumpRegion, UsageError};
     use kerncore::slice::{UserSlice, covered};
 
-    /// Where a task's entry in the task table is.
+    /// Where the task table has a task's entry.
     fn entry(task: TaskHandle) -> TaskDumpRegion {
         TaskDumpRegion {
             base: task.entry().addr().get() as u32,
@@ -219,9 +279,9 @@ mod dump {
         }
     }
 
-    pub(super) fn get_task_dump_region(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
-        let (index, n) = request::<(u32, u32)>(kernel, caller)?;
-        let target = task(index)?;
+    pub(super) fn get_task_dump_region(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+        let request::GetTaskDumpRegion { task_index, n } = decode(kernel, caller)?;
+        let target = task(task_index)?;
         let region = match n.checked_sub(1) {
             None => Some(entry(target)),
             Some(n) => {
@@ -236,10 +296,10 @@ mod dump {
         respond(kernel, caller, &region)
     }
 
-    pub(super) fn read_task_dump_region(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
+    pub(super) fn read_task_dump_region(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         supervisor_only(caller)?;
-        let (index, region) = request::<(u32, TaskDumpRegion)>(kernel, caller)?;
-        let target = task(index)?;
+        let request::ReadTaskDumpRegion { task_index, region } = decode(kernel, caller)?;
+        let target = task(task_index)?;
         if target == TaskHandle::supervisor() {
             return Err(UsageError::TaskOutOfRange.into());
         }
@@ -250,9 +310,10 @@ mod dump {
             return Err(umem::not_accessible(&source).into());
         }
         let count = source.count().min(destination.count());
-        // SAFETY: the source lies in the task table, which is not among the caller's memory, or in memory of the
-        // target that is not a device; either is mapped for the kernel. The target is not the caller. If the two share
-        // memory, and the slices overlap there, the copy garbles what is theirs alone.
+        // SAFETY: the source lies in the task table, which is not among the caller's memory, or in
+        // memory of the target that is not a device; either is mapped for the kernel. The target is
+        // not the caller. If the two share memory, and the slices overlap there, the copy garbles
+        // that shared memory, which is theirs, and nothing else.
         unsafe { umem::copy_out(source.base(), &kernel[caller], destination, count)? };
         kernel[caller].save.set_response(0, count);
         Ok(caller)

@@ -1,26 +1,32 @@
-//! Messages: SEND, RECV, REPLY, REPLY_FAULT.
+//! Messages: SEND, RECV, REPLY, REPLY_FAULT on their general path. (The fast path is
+//! [`crate::fast_path`].)
 //!
-//! A message is copied once, from the sender's memory to the receiver's, at the moment both are ready. Whoever
-//! arrives first waits, with the arguments of its call still in its saved registers; whoever arrives second does the
-//! delivery, and is blamed, as the first is, for exactly its own slices: the sender for message, reply buffer and
-//! lease table, the receiver for its buffer.
+//! A message is copied once, from the sender's memory to the receiver's, when both are ready. The
+//! task that is ready first blocks, with the arguments of its call still in its saved registers;
+//! the call of the second one delivers. Each of the two is faulted for its own slices only,
+//! whichever was first: the sender for message, reply buffer and lease table, the receiver for its
+//! buffer.
 //!
-//! A SEND to a task that is waiting for it goes straight to that task, past the scheduler: the receiver is more
-//! important than the sender in any system that obeys the uphill rule. A REPLY never switches, for the same reason.
+//! A SEND to a task that waits for it switches to that task without asking the scheduler: a
+//! receiver is more important than its senders in any system that obeys the uphill rule. For the
+//! same reason a REPLY never switches.
+//!
+//! Leases are checked in [`lease`].
 
 pub(crate) mod lease;
 
+use crate::arch::Received;
 use crate::kipc;
-use crate::outcome::{CallFault, Outcome, Stop};
+use crate::outcome::{CallError, CallFault, CallOutcome};
+use crate::syscalls::args::{RecvArgs, ReplyArgs, ReplyFaultArgs, SendArgs};
 use crate::table::{Kernel, TaskHandle};
-use crate::umem::{self, Blame};
-use abi::{FaultInfo, ReplyFaultReason, SchedState, TaskId, TaskState, ULease, UsageError};
-use kerncore::slice::UserSlice;
+use crate::umem::{self, CopyFaults};
+use abi::{FaultInfo, ReplyFaultReason, SchedState, TaskId, TaskState, UsageError};
 
 /// SEND.
 #[inline(always)]
-pub(crate) fn send(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
-    let target = TaskId((kernel[caller].save.arguments()[0] >> 16) as u16);
+pub(crate) fn send(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    let target = SendArgs::of(&kernel[caller]).target;
     if target == TaskId::KERNEL {
         return kipc::handle(kernel, caller);
     }
@@ -34,22 +40,27 @@ pub(crate) fn send(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
                 kernel.hand_over(caller, callee);
                 Ok(callee)
             }
-            Err(blame) => refuse(kernel, caller, callee, blame),
+            Err(faults) => refuse(kernel, caller, callee, faults),
         };
     }
     kernel.block(caller, SchedState::InSend(target));
     Ok(kernel.pick(caller))
 }
 
-/// The message could not be delivered to a waiting receiver. A sender that is not to blame waits for the receiver's
-/// restart.
+/// The message could not be delivered to a waiting receiver. If only the receiver is at fault, the
+/// sender blocks until the receiver is restarted.
 #[cold]
 #[inline(never)]
-fn refuse(kernel: &mut Kernel, caller: TaskHandle, callee: TaskHandle, blame: Blame) -> Outcome {
-    if let Some(fault) = blame.to {
+fn refuse(
+    kernel: &mut Kernel,
+    caller: TaskHandle,
+    callee: TaskHandle,
+    faults: CopyFaults,
+) -> CallOutcome {
+    if let Some(fault) = faults.destination {
         kernel.fault(callee, fault);
     }
-    if let Some(fault) = blame.from {
+    if let Some(fault) = faults.source {
         return Err(fault.into());
     }
     let target = kernel.id(callee);
@@ -59,16 +70,13 @@ fn refuse(kernel: &mut Kernel, caller: TaskHandle, callee: TaskHandle, blame: Bl
 
 /// RECV.
 #[inline(always)]
-pub(crate) fn recv(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
-    /// Argument 3: only from the task in the low half.
-    const CLOSED: u32 = 1 << 31;
-
-    let [_, _, mask, source, ..] = kernel[caller].save.arguments();
-    if kernel.take_notifications(caller, mask) {
+pub(crate) fn recv(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    let args = RecvArgs::of(&kernel[caller]);
+    if kernel.take_notifications(caller, args.notifications) {
         return Ok(caller);
     }
-    if source & CLOSED != 0 {
-        return recv_closed(kernel, caller, TaskId(source as u16));
+    if let Some(source) = args.source {
+        return recv_closed(kernel, caller, source);
     }
     if let Some(sender) = kernel.pick_sender(caller) {
         return recv_from_queue(kernel, caller, sender);
@@ -77,10 +85,10 @@ pub(crate) fn recv(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
     Ok(kernel.pick(caller))
 }
 
-/// Receives from the first of the waiting senders whose slices are in order. Each that is not is faulted, and no longer
-/// waits: so this ends.
+/// Receives from the first of the waiting senders whose slices are in order. Each sender before it
+/// is faulted and so leaves the queue, which bounds the loop.
 #[inline(never)]
-fn recv_from_queue(kernel: &mut Kernel, caller: TaskHandle, first: TaskHandle) -> Outcome {
+fn recv_from_queue(kernel: &mut Kernel, caller: TaskHandle, first: TaskHandle) -> CallOutcome {
     let mut woken = false;
     let mut candidate = Some(first);
     while let Some(sender) = candidate {
@@ -89,11 +97,11 @@ fn recv_from_queue(kernel: &mut Kernel, caller: TaskHandle, first: TaskHandle) -
                 kernel.received(sender, caller);
                 return Ok(kernel.pick_if(woken, caller));
             }
-            Err(blame) => {
-                if let Some(fault) = blame.from {
+            Err(faults) => {
+                if let Some(fault) = faults.source {
                     woken |= kernel.fault(sender, fault);
                 }
-                if let Some(fault) = blame.to {
+                if let Some(fault) = faults.destination {
                     return Err(fault.into());
                 }
             }
@@ -106,7 +114,7 @@ fn recv_from_queue(kernel: &mut Kernel, caller: TaskHandle, first: TaskHandle) -
 
 /// RECV from one task only, or from the kernel only: notifications.
 #[inline(never)]
-fn recv_closed(kernel: &mut Kernel, caller: TaskHandle, source: TaskId) -> Outcome {
+fn recv_closed(kernel: &mut Kernel, caller: TaskHandle, source: TaskId) -> CallOutcome {
     if source != TaskId::KERNEL {
         let sender = kernel.lookup(source)?;
         if kernel[sender].state.is_sending_to(kernel[caller].id) {
@@ -115,11 +123,11 @@ fn recv_closed(kernel: &mut Kernel, caller: TaskHandle, source: TaskId) -> Outco
                     kernel.received(sender, caller);
                     return Ok(caller);
                 }
-                Err(blame) => {
-                    if let Some(fault) = blame.from {
+                Err(faults) => {
+                    if let Some(fault) = faults.source {
                         kernel.fault(sender, fault);
                     }
-                    if let Some(fault) = blame.to {
+                    if let Some(fault) = faults.destination {
                         return Err(fault.into());
                     }
                 }
@@ -130,43 +138,42 @@ fn recv_closed(kernel: &mut Kernel, caller: TaskHandle, source: TaskId) -> Outco
     Ok(kernel.pick(caller))
 }
 
-/// Copies the message of `sender`, which is in SEND, to `receiver`, which is in RECV, and gives the receiver its
-/// results. The states are the caller's business.
+/// Copies the message of `sender`, which is in SEND, to `receiver`, which is in RECV, and stores
+/// the receiver's results. Does not change the state of either.
 #[inline(always)]
-fn deliver(kernel: &mut Kernel, sender: TaskHandle, receiver: TaskHandle) -> Result<(), Blame> {
-    let [
-        target,
-        message,
-        message_len,
-        reply,
-        reply_len,
-        leases,
-        lease_count,
-    ] = kernel[sender].save.arguments();
-    let message = UserSlice::<u8>::new(message, message_len).map_err(Blame::from_side)?;
-    let reply = UserSlice::<u8>::new(reply, reply_len).map_err(Blame::from_side)?;
-    let leases = UserSlice::<ULease>::new(leases, lease_count).map_err(Blame::from_side)?;
-    let [buffer, buffer_len, ..] = kernel[receiver].save.arguments();
-    let buffer = UserSlice::<u8>::new(buffer, buffer_len).map_err(Blame::to_side)?;
+fn deliver(
+    kernel: &mut Kernel,
+    sender: TaskHandle,
+    receiver: TaskHandle,
+) -> Result<(), CopyFaults> {
+    let args = SendArgs::of(&kernel[sender]);
+    let message = args.message.check().map_err(CopyFaults::of_source)?;
+    let reply = args.reply.check().map_err(CopyFaults::of_source)?;
+    let leases = args.leases.check().map_err(CopyFaults::of_source)?;
+    let buffer = RecvArgs::of(&kernel[receiver]).buffer;
+    let buffer = buffer.check().map_err(CopyFaults::of_destination)?;
     umem::copy(kernel, sender, message, receiver, buffer)?;
     let id = kernel[sender].id;
-    kernel[receiver].save.set_received(
-        id,
-        target & 0xffff,
-        message.count(),
-        reply.count(),
-        leases.count(),
-    );
+    kernel[receiver].save.set_received(Received {
+        sender: id,
+        operation: u32::from(args.operation),
+        message_len: message.count(),
+        reply_capacity: reply.count(),
+        lease_count: leases.count(),
+    });
     Ok(())
 }
 
-/// The client that REPLY or REPLY_FAULT is aimed at, if it is (still) waiting for the caller's reply.
+/// The client that REPLY or REPLY_FAULT is aimed at, if it (still) waits for the caller's reply.
 #[inline(always)]
-fn client(kernel: &Kernel, caller: TaskHandle) -> Result<Option<TaskHandle>, Stop> {
-    let id = TaskId(kernel[caller].save.arguments()[0] as u16);
+fn client(
+    kernel: &Kernel,
+    caller: TaskHandle,
+    id: TaskId,
+) -> Result<Option<TaskHandle>, CallError> {
     let client = match kernel.lookup(id) {
         Ok(client) => client,
-        Err(Stop::Code(_)) => return Ok(None),
+        Err(CallError::Code(_)) => return Ok(None),
         Err(fault) => return Err(fault),
     };
     let caller = kernel[caller].id;
@@ -178,53 +185,56 @@ fn client(kernel: &Kernel, caller: TaskHandle) -> Result<Option<TaskHandle>, Sto
 
 /// REPLY.
 #[inline(always)]
-pub(crate) fn reply(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
-    let Some(client) = client(kernel, caller)? else {
+pub(crate) fn reply(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    let args = ReplyArgs::of(&kernel[caller]);
+    let Some(client) = client(kernel, caller, args.client)? else {
         return Ok(caller);
     };
-    let [_, code, message, message_len, ..] = kernel[caller].save.arguments();
-    let message = UserSlice::<u8>::new(message, message_len)?;
-    let [_, _, _, buffer, buffer_len, ..] = kernel[client].save.arguments();
-    let buffer = match UserSlice::<u8>::new(buffer, buffer_len) {
+    let message = args.message.check()?;
+    let buffer = match SendArgs::of(&kernel[client]).reply.check() {
         Ok(buffer) => buffer,
-        Err(error) => return blame_client(kernel, caller, client, error.into(), None),
+        Err(error) => return fault_client(kernel, caller, client, error.into(), None),
     };
     if message.count() > buffer.count() {
         return Err(UsageError::ReplyTooBig.into());
     }
     match umem::copy(kernel, caller, message, client, buffer) {
         Ok(copied) => {
-            kernel[client].save.set_response(code, copied);
+            kernel[client].save.set_response(args.code, copied);
             kernel.replied(client);
             Ok(caller)
         }
-        Err(Blame {
-            from,
-            to: Some(fault),
-        }) => blame_client(kernel, caller, client, fault, from),
-        Err(Blame { from, to: None }) => from.map_or(Ok(caller), |fault| Err(fault.into())),
+        Err(CopyFaults {
+            source,
+            destination: Some(fault),
+        }) => fault_client(kernel, caller, client, fault, source),
+        Err(CopyFaults {
+            source,
+            destination: None,
+        }) => source.map_or(Ok(caller), |fault| Err(fault.into())),
     }
 }
 
+/// Faults the client, and the caller too if it has a fault of its own.
 #[cold]
 #[inline(never)]
-fn blame_client(
+fn fault_client(
     kernel: &mut Kernel,
     caller: TaskHandle,
     client: TaskHandle,
     fault: CallFault,
     own: Option<CallFault>,
-) -> Outcome {
+) -> CallOutcome {
     kernel.fault(client, fault);
     own.map_or(Ok(caller), |fault| Err(fault.into()))
 }
 
 /// REPLY_FAULT.
-pub(crate) fn reply_fault(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
-    let reason = kernel[caller].save.arguments()[1];
+pub(crate) fn reply_fault(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    let args = ReplyFaultArgs::of(&kernel[caller]);
     let reason =
-        ReplyFaultReason::try_from(reason).map_err(|()| UsageError::BadReplyFaultReason)?;
-    if let Some(client) = client(kernel, caller)? {
+        ReplyFaultReason::try_from(args.reason).map_err(|()| UsageError::BadReplyFaultReason)?;
+    if let Some(client) = client(kernel, caller, args.client)? {
         let server = kernel.id(caller);
         kernel.fault(client, FaultInfo::FromServer(server, reason));
     }

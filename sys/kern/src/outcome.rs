@@ -1,31 +1,32 @@
-//! What a system call comes to.
+//! How a system call ends.
 //!
-//! Every system call is a function to an [`Outcome`], two registers wide: that is what keeps the path of a message
-//! short, and why [`CallFault`] is not simply a [`FaultInfo`].
+//! Every system call is a function to a [`CallOutcome`], which is two registers wide and must stay
+//! so: it is returned on the path of every message. That is why [`CallFault`] stands in for the
+//! larger [`FaultInfo`].
 
 use crate::table::TaskHandle;
 use abi::{FaultInfo, FaultSource, UsageError};
 
-/// Who runs next, or why the call does not end with its ordinary results.
-pub(crate) type Outcome = Result<TaskHandle, Stop>;
+/// The task that runs next, or why the call ends without its ordinary results.
+pub(crate) type CallOutcome = Result<TaskHandle, CallError>;
 
-/// Why a system call does not end with its ordinary results.
+/// Why a system call ends without its ordinary results.
 #[derive(Copy, Clone, Debug)]
-pub(crate) enum Stop {
-    /// The caller gets this code, with length 0.
+pub(crate) enum CallError {
+    /// The caller gets this response code, with length 0.
     Code(u32),
     /// The caller is faulted.
     Fault(CallFault),
 }
 
-/// What a task can do wrong in a system call.
+/// Fault of a task in a system call.
 #[derive(Copy, Clone, Debug)]
 pub(crate) enum CallFault {
     /// It broke a rule.
     Usage(UsageError),
-    /// It named memory that it does not own, from this address on.
+    /// It named memory that it does not own; the address where that memory begins.
     Memory(u32),
-    /// It gave up.
+    /// It called PANIC.
     Panic,
 }
 
@@ -49,14 +50,14 @@ impl From<UsageError> for CallFault {
     }
 }
 
-impl From<UsageError> for Stop {
+impl From<UsageError> for CallError {
     #[inline(always)]
     fn from(error: UsageError) -> Self {
         Self::Fault(CallFault::Usage(error))
     }
 }
 
-impl From<CallFault> for Stop {
+impl From<CallFault> for CallError {
     #[inline(always)]
     fn from(fault: CallFault) -> Self {
         Self::Fault(fault)
@@ -64,6 +65,6 @@ impl From<CallFault> for Stop {
 }
 
 const _: () = assert!(
-    size_of::<Outcome>() == 8,
+    size_of::<CallOutcome>() == 8,
     "an outcome is returned in registers"
 );

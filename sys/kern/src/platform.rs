@@ -1,12 +1,12 @@
-//! What the kernel has to be told about the chip it runs on.
+//! The chip as the application describes it to the kernel.
 //!
-//! The application crate fills a [`Platform`] in and passes it to
-//! [`start_kernel`](crate::startup::start_kernel). Nothing else in the kernel knows an address of a device.
+//! The application crate passes a [`Platform`] to [`start_kernel`](crate::startup::start_kernel).
+//! The kernel knows no other address of a device.
 
 use crate::fail::Failure;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-/// The chip, and what the application wants done when the kernel fails.
+/// Addresses of the chip, and the hooks that reset the system and record a failure of the kernel.
 pub struct Platform {
     /// Interrupt controller (GICv2): base address of the distributor.
     pub gic_distributor: u32,
@@ -17,22 +17,22 @@ pub struct Platform {
     /// Device pages that the kernel maps for itself: base and size, multiples of 4 KiB. They hold the two above and
     /// whatever `reset` and `on_failure` need.
     pub devices: &'static [(u32, u32)],
-    /// Restarts the system at once. May return if that takes a moment.
+    /// Requests a restart of the system. May return before it takes effect.
     pub reset: fn(),
-    /// Called once when the kernel has failed, before `reset`: the place to leave a record in retained memory. It must
-    /// not rely on any kernel state but what it is told and [`crate::fail::snapshot`] says, and must return in bounded
-    /// time.
+    /// Called once when the kernel has failed, before `reset`, to describe the failure in retained
+    /// memory. It must use no kernel state but its argument and [`crate::fail::snapshot`], and must
+    /// return in bounded time.
     pub on_failure: fn(failure: &Failure<'_>),
 }
 
 static PLATFORM: AtomicPtr<Platform> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Makes the platform known. Called once, first of all.
+/// Makes the platform known. Called once, before anything that may fail.
 pub(crate) fn set(platform: &'static Platform) {
     PLATFORM.store(core::ptr::from_ref(platform).cast_mut(), Ordering::Relaxed);
 }
 
-/// The platform, if the start-up got that far.
+/// The platform; `None` before [`set`].
 pub(crate) fn get() -> Option<&'static Platform> {
     let platform = PLATFORM.load(Ordering::Relaxed);
     // SAFETY: the pointer is null or was made from a `&'static Platform` by `set`.

@@ -1,9 +1,10 @@
-//! From reset to the first task.
+//! From `kernel_main` to the first task.
 //!
-//! The processor-dependent entry has parked the second processor, cleared `.bss`, copied `.data` and set up stacks;
-//! the MMU is still off. From here: task table, checks, translation tables, interrupts, time, first task.
+//! The processor-dependent entry (`arch::arm_a::boot`) has parked the second processor, cleared
+//! `.bss`, copied `.data` and set up stacks; the MMU is still off. From here on, in this order:
+//! task table, checks, translation tables, interrupts, time, first task.
 //!
-//! A warm reset must come up as a cold start does: nothing is assumed about what RAM holds.
+//! A warm reset must behave as a cold start, so nothing here depends on what RAM holds.
 
 use crate::descs::{HUBRIS_TASK_COUNT, HUBRIS_TASK_DESCS, HUBRIS_TASK_TABLE_SPACE};
 use crate::platform::{self, Platform};
@@ -18,7 +19,7 @@ use kerncore::region;
 
 /// Starts the system; does not return.
 ///
-/// `tick_divisor` is how far the timer counts in one tick, a millisecond.
+/// `tick_divisor` is the number of timer counts in one tick, a millisecond.
 ///
 /// # Safety
 ///
@@ -49,7 +50,8 @@ pub unsafe fn start_kernel(tick_divisor: u32, platform: &'static Platform) -> ! 
     arch::timer::init(platform, tick_divisor);
 
     let first = kernel.pick_first();
-    // SAFETY: the task is ready to run and everything it needs has just been set up. `kernel` is not used any more.
+    // SAFETY: the task is runnable, and translation, interrupts and timer are set up. `kernel` is
+    // not used any more.
     unsafe { arch::start_first_task(first.entry()) }
 }
 
@@ -59,7 +61,7 @@ fn init_task_table(table: &mut [MaybeUninit<Task>; HUBRIS_TASK_COUNT]) {
     }
 }
 
-/// Checks that no two tasks have a stack in common: the kernel copies from one to another without asking again.
+/// Checks that no two stack regions overlap: `umem::copy_between_stacks` relies on it.
 fn check_stacks(kernel: &Kernel) {
     for task in TaskHandle::all() {
         for other in TaskHandle::all().filter(|&other| other != task) {
@@ -73,7 +75,8 @@ fn check_stacks(kernel: &Kernel) {
     }
 }
 
-/// Checks the rules of protection once more, on the tables that are going to be enforced.
+/// Checks one task's memory map against the rules of protection. The build did so too; this checks
+/// the tables that are in the image.
 fn check(task: &Task) {
     let descriptor = task.descriptor;
     let map = descriptor.regions.iter().copied();

@@ -1,17 +1,21 @@
-//! The system calls: which number is which, and those that are too short for a module of their own.
+//! System calls by number, and those that are too short for a module of their own.
 //!
-//! Each call is a function from the kernel's state and the caller to who runs next, or to why the call stops
-//! ([`Stop`]). Arguments are read from, and results written to, the caller's saved registers. The exception entry goes
-//! through [`KERNEL_CALLS`], so that each call has a stack frame of its own size.
+//! Each call is a function from the kernel's state and the caller to a [`CallOutcome`]. It reads
+//! its arguments ([`args`]) from the caller's saved registers and stores its results there. The
+//! exception entry calls through [`KERNEL_CALLS`] instead of a `match`, so that each call has a
+//! stack frame of its own size.
 
-use crate::direct;
+pub(crate) mod args;
+
 use crate::entry::{try_with_kernel, with_kernel};
+use crate::fast_path;
 use crate::message::{self, lease};
-use crate::outcome::{CallFault, Outcome, Stop};
+use crate::outcome::{CallError, CallFault, CallOutcome};
 use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
 use crate::{interrupts, time};
-use abi::{Sysnum, TaskId, UsageError};
+use abi::{Sysnum, UsageError};
+use args::{PostArgs, RefreshTaskIdArgs};
 use core::ptr::NonNull;
 
 /// What the exception entry calls with the running task; returns the task to run next.
@@ -24,10 +28,10 @@ pub(crate) type Handler = unsafe extern "C" fn(NonNull<Task>) -> NonNull<Task>;
 /// Number of system calls.
 pub(crate) const COUNT: usize = 14;
 
-/// Rows are number, call, and where there is one the call's short way.
+/// Each row has the number, the call on the general path, and its fast path if it has one.
 macro_rules! table {
-    ($($number:ident => $call:expr $(; $direct:path)?,)*) => {
-        /// The system calls by number; after the last, what happens to all other numbers.
+    ($($number:ident => $call:expr $(; $fast:path)?,)*) => {
+        /// The system calls by number. The entry after the last is for all other numbers.
         pub(crate) static KERNEL_CALLS: [Handler; COUNT + 1] = {
             let numbers = [$(Sysnum::$number as usize),*];
             let mut i = 0;
@@ -36,22 +40,27 @@ macro_rules! table {
                 i += 1;
             }
             [$({
-                // Not part of the short way: its registers are few.
+                // Never inlined into the fast path, which would then save the registers of both.
                 #[inline(never)]
                 unsafe extern "C" fn handler(task: NonNull<Task>) -> NonNull<Task> {
                     // SAFETY: a new kernel entry, see `Handler`.
-                    unsafe { with_kernel(task, |kernel, caller| settle(kernel, caller, $call)) }
+                    unsafe {
+                        with_kernel(task, |kernel, caller| {
+                            let outcome = $call(kernel, caller);
+                            apply_outcome(kernel, caller, outcome)
+                        })
+                    }
                 }
                 $(
-                    unsafe extern "C" fn direct(task: NonNull<Task>) -> NonNull<Task> {
+                    unsafe extern "C" fn fast(task: NonNull<Task>) -> NonNull<Task> {
                         // SAFETY: as above.
-                        match unsafe { try_with_kernel(task, $direct) } {
+                        match unsafe { try_with_kernel(task, $fast) } {
                             Some(next) => next,
-                            // SAFETY: the same entry, of which nothing has been made yet.
+                            // SAFETY: still the same entry: the fast path has changed nothing.
                             None => unsafe { handler(task) },
                         }
                     }
-                    let handler = direct;
+                    let handler = fast;
                 )?
                 handler
             },)* {
@@ -70,15 +79,15 @@ macro_rules! table {
 }
 
 table! {
-    Send => message::send; direct::send,
+    Send => message::send; fast_path::send,
     Recv => message::recv,
-    Reply => message::reply; direct::reply,
+    Reply => message::reply; fast_path::reply,
     SetTimer => time::set_timer,
-    BorrowRead => lease::borrow_read; direct::borrow_read,
-    BorrowWrite => lease::borrow_write; direct::borrow_write,
-    BorrowInfo => lease::borrow_info; direct::borrow_info,
+    BorrowRead => lease::borrow_read; fast_path::borrow_read,
+    BorrowWrite => lease::borrow_write; fast_path::borrow_write,
+    BorrowInfo => lease::borrow_info; fast_path::borrow_info,
     IrqControl => interrupts::irq_control,
-    Panic => |_, _| Err(CallFault::Panic.into()),
+    Panic => panic,
     GetTimer => time::get_timer,
     RefreshTaskId => refresh_task_id,
     Post => post,
@@ -86,38 +95,43 @@ table! {
     IrqStatus => interrupts::irq_status,
 }
 
-/// Makes a call and sees to it that it ends as it says.
+/// Gives the caller what its call ends with: nothing more, a response code, or a fault. Returns the
+/// task to run next.
 #[inline(always)]
-fn settle(
-    kernel: &mut Kernel,
-    caller: TaskHandle,
-    call: impl FnOnce(&mut Kernel, TaskHandle) -> Outcome,
-) -> TaskHandle {
-    match call(kernel, caller) {
+fn apply_outcome(kernel: &mut Kernel, caller: TaskHandle, outcome: CallOutcome) -> TaskHandle {
+    match outcome {
         Ok(next) => next,
-        Err(Stop::Code(code)) => {
+        Err(CallError::Code(code)) => {
             kernel[caller].save.set_response(code, 0);
             caller
         }
-        Err(Stop::Fault(fault)) => kernel.fault_current(caller, fault),
+        Err(CallError::Fault(fault)) => kernel.fault_current(caller, fault),
     }
 }
 
-/// REFRESH_TASK_ID: the present name of the task that a name, of whatever generation, belongs to.
-fn refresh_task_id(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
-    let id = TaskId(kernel[caller].save.arguments()[0] as u16);
-    let task = TaskHandle::new(id.index()).ok_or(UsageError::TaskOutOfRange)?;
+/// PANIC. The message stays in the caller's registers and memory, where [`args::PanicArgs`] finds
+/// it.
+#[inline(always)]
+fn panic(_: &mut Kernel, _: TaskHandle) -> CallOutcome {
+    Err(CallFault::Panic.into())
+}
+
+/// REFRESH_TASK_ID: the current id of a task, from an id of any generation.
+fn refresh_task_id(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    let args = RefreshTaskIdArgs::of(&kernel[caller]);
+    let task = TaskHandle::new(args.task.index()).ok_or(UsageError::TaskOutOfRange)?;
     let current = kernel[task].id;
     kernel[caller].save.set_refreshed(current);
     Ok(caller)
 }
 
-/// POST: notification bits for any task. Goes straight to the target if that wakes it and it is more important.
-fn post(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
-    let [id, bits, ..] = kernel[caller].save.arguments();
-    let target = kernel.lookup(TaskId(id as u16))?;
+/// POST: notification bits for any task. A target that this wakes and that is more important than
+/// the caller runs next.
+fn post(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    let args = PostArgs::of(&kernel[caller]);
+    let target = kernel.lookup(args.target)?;
     kernel[caller].save.set_response(0, 0);
-    let woken = kernel.post(target, bits);
+    let woken = kernel.post(target, args.notifications);
     if woken
         && kernel[target]
             .priority

@@ -1,14 +1,16 @@
 //! The kernel's state, and the transitions that keep it consistent.
 //!
-//! Three things say the same in different ways: each task's [`TaskState`], the set of runnable tasks, and for each
-//! task the set of those that are in InSend to it. The sets exist so that nothing is searched on the path of a
-//! message. Only the methods here change any of the three, and they change them together.
+//! Invariant: a task is in the set of runnable tasks exactly if its [`TaskState`] is Runnable, and
+//! in a task's set of senders exactly if it is in InSend to that task. The sets are redundant; they
+//! exist so that a message needs no search of the task table. Only the methods here change states
+//! and sets, always together.
 
-use crate::arch;
+use crate::arch::{self, Received};
 use crate::descs::{HUBRIS_TASK_COUNT, HUBRIS_TASK_TABLE_SPACE, PRIORITIES};
 use crate::fail;
 use crate::interrupts;
-use crate::outcome::Stop;
+use crate::outcome::CallError;
+use crate::syscalls::args::RecvArgs;
 use crate::task::{Task, Tasks};
 use abi::{FaultInfo, SchedState, TaskId, TaskState, UsageError, dead_response_code};
 use core::marker::PhantomData;
@@ -19,12 +21,13 @@ use kerncore::order::{self, Member, Rank};
 /// Notification that the supervisor gets when a task faults.
 const FAULT_NOTIFICATION: u32 = 1;
 
-/// A task that exists: the address of its entry in the task table.
+/// A task: the address of its entry in the task table. Holding one proves that the entry exists.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[repr(transparent)]
 pub(crate) struct TaskHandle(NonNull<Task>);
 
-// SAFETY: it is an address; what is there is reached only with a `Kernel`, of which there is one at a time.
+// SAFETY: it is an address; the entry itself is reached only through a `Kernel`, of which there is
+// one at a time.
 unsafe impl Sync for TaskHandle {}
 
 /// The tasks, most important first.
@@ -52,7 +55,8 @@ static ORDER: [Rank<TaskHandle>; HUBRIS_TASK_COUNT] = {
     order
 };
 
-/// For each rank, the task if no task of its priority comes after it; see [`order::TaskSet::sole`].
+/// For each rank, its task, unless another task of the same priority has a higher rank; see
+/// [`order::TaskSet::sole`].
 static SOLE: [Option<TaskHandle>; order::entries(HUBRIS_TASK_COUNT)] = {
     let mut sole = [None; order::entries(HUBRIS_TASK_COUNT)];
     let mut rank = 0;
@@ -65,7 +69,7 @@ static SOLE: [Option<TaskHandle>; order::entries(HUBRIS_TASK_COUNT)] = {
     sole
 };
 
-/// Where a task's bit is in every set.
+/// The place of a task's bit in every set of tasks.
 pub(crate) fn member(index: u16) -> Member {
     let rank = ORDER
         .iter()
@@ -122,7 +126,7 @@ impl TaskHandle {
     }
 }
 
-/// What the kernel knows beside the task table.
+/// The kernel's state beside the task table.
 struct Sets {
     /// The tasks in state Runnable.
     runnable: Tasks,
@@ -135,7 +139,7 @@ static mut SETS: Sets = Sets {
     next_deadline: u64::MAX,
 };
 
-/// Exclusive access to the task table and the sets.
+/// Exclusive access to the task table and the sets: while one exists, no other code uses either.
 pub(crate) struct Kernel {
     sets: NonNull<Sets>,
     /// Not `Send`: there is one at a time, on one processor.
@@ -147,8 +151,8 @@ impl Index<TaskHandle> for Kernel {
 
     #[inline(always)]
     fn index(&self, task: TaskHandle) -> &Task {
-        // SAFETY: a handle points to an element of the table, which is initialised before the first `Kernel` exists
-        // (see `enter`), and `&self` keeps out whoever would change it.
+        // SAFETY: a handle points to an element of the table, which is initialised before the first
+        // `Kernel` exists (see `enter`), and nothing changes it during the borrow of `self`.
         unsafe { task.0.as_ref() }
     }
 }
@@ -156,13 +160,13 @@ impl Index<TaskHandle> for Kernel {
 impl IndexMut<TaskHandle> for Kernel {
     #[inline(always)]
     fn index_mut(&mut self, mut task: TaskHandle) -> &mut Task {
-        // SAFETY: as for `index`; `&mut self` is the only access there is.
+        // SAFETY: as for `index`; `&mut self` is exclusive.
         unsafe { task.0.as_mut() }
     }
 }
 
 impl Kernel {
-    /// Takes hold of the kernel's state.
+    /// Access to the kernel's state for one kernel entry.
     ///
     /// # Safety
     ///
@@ -188,18 +192,19 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// There is no such task (a fault), or it has been restarted since (its dead code).
+    /// A fault if there is no such task; the dead code if the task has been restarted since `id`
+    /// was made.
     #[inline(always)]
-    pub(crate) fn lookup(&self, id: TaskId) -> Result<TaskHandle, Stop> {
+    pub(crate) fn lookup(&self, id: TaskId) -> Result<TaskHandle, CallError> {
         let task = TaskHandle::new(id.index()).ok_or(UsageError::TaskOutOfRange)?;
         let current = self[task].id;
         if current == id {
             return Ok(task);
         }
-        Err(Stop::Code(dead_response_code(current.generation())))
+        Err(CallError::Code(dead_response_code(current.generation())))
     }
 
-    /// Stops the running task, or another runnable one, until something happens to it.
+    /// Blocks a runnable task in `state`.
     #[inline(always)]
     pub(crate) fn block(&mut self, task: TaskHandle, state: SchedState) {
         let member = self[task].member;
@@ -212,7 +217,8 @@ impl Kernel {
         }
     }
 
-    /// The message of the running task has been received by a task that was in RECV: the two change places.
+    /// The running task's message has been delivered to a task in RECV: the sender waits for the
+    /// reply, the receiver is runnable.
     #[inline(always)]
     pub(crate) fn hand_over(&mut self, sender: TaskHandle, receiver: TaskHandle) {
         let (from, to) = (self[sender].member, self[receiver].member);
@@ -224,7 +230,7 @@ impl Kernel {
         self[receiver].set_state(TaskState::Healthy(SchedState::Runnable));
     }
 
-    /// A task that was in InReply has its reply.
+    /// Makes a task in InReply runnable.
     #[inline(always)]
     pub(crate) fn replied(&mut self, task: TaskHandle) {
         self[task].set_state(TaskState::Healthy(SchedState::Runnable));
@@ -232,7 +238,7 @@ impl Kernel {
         self.sets().runnable.insert(member);
     }
 
-    /// Makes a healthy task runnable.
+    /// Makes a task runnable, whatever its state was.
     #[inline(always)]
     pub(crate) fn wake(&mut self, task: TaskHandle) {
         self.withdraw(task);
@@ -241,7 +247,7 @@ impl Kernel {
         self.sets().runnable.insert(member);
     }
 
-    /// Moves a task whose message has just been received from InSend to InReply.
+    /// Moves a task whose message has been delivered from InSend to InReply.
     #[inline(always)]
     pub(crate) fn received(&mut self, sender: TaskHandle, receiver: TaskHandle) {
         let member = self[sender].member;
@@ -250,7 +256,8 @@ impl Kernel {
         self[sender].set_state(TaskState::Healthy(SchedState::InReply(id)));
     }
 
-    /// Takes a task out of the sets that its state has put it in.
+    /// Removes a task from the set that it is in because of its state. The caller changes the state
+    /// next.
     #[inline(always)]
     fn withdraw(&mut self, task: TaskHandle) {
         let member = self[task].member;
@@ -265,10 +272,16 @@ impl Kernel {
         }
     }
 
-    /// Faults a task and tells the supervisor. Returns whether that woke the supervisor.
+    /// Faults a task and posts the fault notification to the supervisor. Returns whether that woke
+    /// the supervisor.
     ///
-    /// A fault of a task that is already faulted replaces the fault but not the state before it. Does not return if the
-    /// task is the supervisor: without it nobody restarts anything, so the system is restarted.
+    /// This is where every fault becomes the supervisor's: exceptions (`arch::arm_a::entry`),
+    /// system calls (`syscalls`) and kernel IPC (`kipc`) all end here. What a fault means, and what
+    /// is restarted, the supervisor decides (`task/jefe`).
+    ///
+    /// A second fault of a faulted task replaces the first one, but not `original_state`. Does not
+    /// return if the task is the supervisor: no other task can restart anything, so the system is
+    /// restarted.
     #[cold]
     #[inline(never)]
     pub(crate) fn fault(&mut self, task: TaskHandle, fault: impl Into<FaultInfo>) -> bool {
@@ -288,7 +301,7 @@ impl Kernel {
         self.post(TaskHandle::supervisor(), FAULT_NOTIFICATION)
     }
 
-    /// The running task did something wrong: faults it and picks who runs instead.
+    /// Faults the running task and picks the task to run instead.
     #[cold]
     #[inline(never)]
     pub(crate) fn fault_current(
@@ -307,7 +320,7 @@ impl Kernel {
         if !self[task].state.can_accept_notification() {
             return false;
         }
-        let wanted = self[task].save.notification_mask();
+        let wanted = RecvArgs::of(&self[task]).notifications;
         if !self.take_notifications(task, wanted) {
             return false;
         }
@@ -315,7 +328,8 @@ impl Kernel {
         true
     }
 
-    /// Completes a RECV with those posted bits that `mask` has, if there are any.
+    /// Completes a RECV with the posted bits that are in `mask`. Returns `false`, and does nothing,
+    /// if there are none.
     #[inline(always)]
     pub(crate) fn take_notifications(&mut self, task: TaskHandle, mask: u32) -> bool {
         let task = &mut self[task];
@@ -324,13 +338,19 @@ impl Kernel {
             return false;
         }
         task.notifications &= !firing;
-        task.save.set_received(TaskId::KERNEL, firing, 0, 0, 0);
+        task.save.set_received(Received {
+            sender: TaskId::KERNEL,
+            operation: firing,
+            message_len: 0,
+            reply_capacity: 0,
+            lease_count: 0,
+        });
         true
     }
 
     /// The most important runnable task; among equals, the first after `current` in table order.
     ///
-    /// Does not return if there is none: a system without a runnable idle task is broken.
+    /// Having none is a kernel failure: the idle task is always runnable in a correct system.
     #[inline(always)]
     pub(crate) fn pick(&mut self, current: TaskHandle) -> TaskHandle {
         match self.sets().runnable.sole(&SOLE) {
@@ -351,7 +371,7 @@ impl Kernel {
         self.pick_after(HUBRIS_TASK_COUNT)
     }
 
-    /// Who runs on: `current`, unless a task that may be more important was woken.
+    /// The task that runs next: `current`, unless a task was woken that may be more important.
     #[inline(always)]
     pub(crate) fn pick_if(&mut self, woken: bool, current: TaskHandle) -> TaskHandle {
         if woken { self.pick(current) } else { current }
@@ -377,12 +397,14 @@ impl Kernel {
         }
     }
 
-    /// Begins a task anew: registers, stack, timer, notifications, interrupts; not the rest of its memory.
+    /// Puts a task back to its entry point, in its next generation: registers, stack, timer,
+    /// notifications, interrupts. The rest of its memory stays; the task's own start code
+    /// initialises it.
     ///
-    /// Everyone who waits for its previous life gets the dead code.
+    /// Every task that waits for the previous generation gets the dead code.
     pub(crate) fn restart(&mut self, task: TaskHandle, start: bool) {
         self.withdraw(task);
-        interrupts::mask_all_of(self[task].id.index());
+        interrupts::disable_all_of(self[task].id.index());
         let old = self[task].id;
         self[task].renew();
         arch::reinitialize(&mut self[task]);
@@ -410,7 +432,7 @@ impl Kernel {
         &mut self.sets().next_deadline
     }
 
-    /// The name of a task.
+    /// The current id of a task.
     pub(crate) fn id(&self, task: TaskHandle) -> TaskId {
         self[task].id
     }

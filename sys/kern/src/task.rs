@@ -1,6 +1,7 @@
-//! One task, as the kernel keeps it.
+//! An entry of the task table, and the types of its fields.
 //!
-//! Debuggers find [`Task`] and its fields by name. Fields that only this kernel has come last.
+//! Debuggers find [`Task`] and its fields by the names that they have in Hubris. Fields that only
+//! this kernel has come last.
 
 use crate::arch;
 use crate::descs::{HUBRIS_TASK_COUNT, RegionAttributes, TaskDesc, TaskFlags};
@@ -17,58 +18,60 @@ pub type Tasks = TaskSet<{ order::words(HUBRIS_TASK_COUNT) }>;
 pub struct Task {
     /// Registers. First, because the exception entry reaches it through the task's address.
     pub(crate) save: arch::SavedState,
-    /// What the exception entry and the switch need to know; see there.
+    /// What the exception entry and the switch between tasks need.
     pub(crate) arch: arch::ArchState,
     /// Scheduling priority.
     pub(crate) priority: Priority,
-    /// What it is doing. Changed only by the methods of the kernel that keep the sets of tasks true, through
-    /// [`Task::set_state`].
+    /// What it is doing. Changed only through [`Task::set_state`], by the methods of the kernel
+    /// that keep the sets of tasks consistent with it.
     pub(crate) state: TaskState,
     /// Its timer.
     pub(crate) timer: TimerState,
     /// How often it has been restarted.
     pub(crate) generation: u32,
-    /// Posted and not yet received.
+    /// Notifications that are posted and not yet received.
     pub(crate) notifications: u32,
-    /// What never changes about it.
+    /// What the build decided about it.
     pub(crate) descriptor: &'static TaskDesc,
-    /// Its name in its present life.
+    /// Its id in the current generation.
     pub(crate) id: TaskId,
-    /// Its place in every set of tasks.
+    /// The place of its bit in every set of tasks.
     pub(crate) member: Member,
     /// The tasks that are in InSend to it.
     pub(crate) senders: Tasks,
-    /// Its state once more, as far as the short ways of calls look for it. Changed together with `state`.
-    pub(crate) meeting: Meeting,
+    /// What it waits for, derived from `state` and changed together with it.
+    pub(crate) wait: PackedWait,
 }
 
-/// Which task waits for which other, in one word.
+/// What a task waits for, as one word that the fast path compares: the ids of the task and of the
+/// one that is to answer.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[repr(transparent)]
-pub struct Meeting(u32);
+pub struct PackedWait(u32);
 
-impl Meeting {
-    /// It waits for nothing of the two below.
+impl PackedWait {
+    /// Neither of the two below.
     pub(crate) const NONE: Self = Self(u32::MAX);
 
     /// `client` waits for the reply of `server`.
     #[inline(always)]
-    pub(crate) fn reply(client: TaskId, server: TaskId) -> Self {
+    pub(crate) fn for_reply(client: TaskId, server: TaskId) -> Self {
         Self(u32::from(client.0) | u32::from(server.0) << 16)
     }
 
-    /// `receiver` waits for a message, from whomever it comes. The kernel is in nobody's debt for a reply.
+    /// `receiver` waits for a message from any task. Packed as waiting for a reply of the kernel,
+    /// which no task ever does: kernel IPC is answered at once.
     #[inline(always)]
-    pub(crate) fn receive(receiver: TaskId) -> Self {
-        Self::reply(receiver, TaskId::KERNEL)
+    pub(crate) fn for_message(receiver: TaskId) -> Self {
+        Self::for_reply(receiver, TaskId::KERNEL)
     }
 
-    /// What a task in this state waits for.
+    /// The packed form of `state` of the task that `task` names.
     #[inline(always)]
     fn of(task: TaskId, state: TaskState) -> Self {
         match state {
-            TaskState::Healthy(SchedState::InReply(server)) => Self::reply(task, server),
-            TaskState::Healthy(SchedState::InRecv(None)) => Self::receive(task),
+            TaskState::Healthy(SchedState::InReply(server)) => Self::for_reply(task, server),
+            TaskState::Healthy(SchedState::InRecv(None)) => Self::for_message(task),
             _ => Self::NONE,
         }
     }
@@ -90,7 +93,7 @@ impl Task {
             id: TaskId::for_index_and_gen(index, Generation::ZERO),
             member,
             senders: Tasks::EMPTY,
-            meeting: Meeting::NONE,
+            wait: PackedWait::NONE,
         }
     }
 
@@ -98,10 +101,11 @@ impl Task {
     #[inline(always)]
     pub(crate) fn set_state(&mut self, state: TaskState) {
         self.state = state;
-        self.meeting = Meeting::of(self.id, state);
+        self.wait = PackedWait::of(self.id, state);
     }
 
-    /// Begins a new life: new name, nothing pending. Registers and memory are the caller's business.
+    /// Begins the next generation: new id, nothing pending, stopped. Does not touch registers and
+    /// memory.
     pub(crate) fn renew(&mut self) {
         self.generation = self.generation.wrapping_add(1);
         self.id = self.id.next_generation();
@@ -111,7 +115,7 @@ impl Task {
         self.senders = Tasks::EMPTY;
     }
 
-    /// Is it to run from the start?
+    /// Is it runnable at boot?
     pub(crate) fn starts_at_boot(&self) -> bool {
         self.descriptor.flags.contains(TaskFlags::START_AT_BOOT)
     }
@@ -128,7 +132,8 @@ impl Task {
         self.owns(slice.base(), slice.end(), RegionAttributes::WRITE)
     }
 
-    /// Nearly everything a task passes lies in the region of its stack and its data, so that region is tried first.
+    /// Nearly everything that a task passes lies in the region of its stack and data, so that
+    /// region is tried first.
     #[inline(always)]
     fn owns(&self, base: u32, end: u32, wanted: RegionAttributes) -> bool {
         self.arch.in_stack_region(base, end) || self.owns_elsewhere(base, end, wanted)
@@ -144,7 +149,8 @@ impl Task {
     }
 }
 
-/// Scheduling priority; 0 is the most important. Not `Ord`, so that nobody has to remember which way round it is.
+/// Scheduling priority; 0 is the most important. Not `Ord`: whether "greater" means the number or
+/// the importance would be easy to confuse.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[repr(transparent)]
 pub struct Priority(pub u8);
@@ -160,9 +166,9 @@ impl Priority {
 /// A task's timer.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct TimerState {
-    /// When it fires, if it is set.
+    /// Tick at which it fires, if it is set.
     pub(crate) deadline: Option<Timestamp>,
-    /// What it posts.
+    /// Notifications that it posts.
     pub(crate) to_post: NotificationSet,
 }
 

@@ -1,9 +1,10 @@
 //! Time: the tick, SET_TIMER, GET_TIMER.
 //!
-//! A tick is one millisecond, counted in 64 bits from boot. Each task has one timer. Only a tick that some timer may
-//! be due at looks at the timers at all: the kernel keeps a lower bound of the next deadline.
+//! A tick is one millisecond, counted in 64 bits from boot. Each task has one timer. The kernel
+//! keeps a lower bound of the next deadline, so that a tick before it looks at no timer.
 
-use crate::outcome::Outcome;
+use crate::outcome::CallOutcome;
+use crate::syscalls::args::SetTimerArgs;
 use crate::table::{Kernel, TaskHandle};
 use crate::task::{NotificationSet, TimerState, Timestamp};
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -22,11 +23,11 @@ pub static CLOCK_FREQ_KHZ: AtomicU32 = AtomicU32::new(0);
 #[inline(always)]
 pub(crate) fn now() -> u64 {
     let [low, high] = &TICKS;
-    // The kernel does not interrupt itself, so the two halves belong together.
+    // The kernel does not interrupt itself, so the halves cannot come from different ticks.
     u64::from(low.load(Ordering::Relaxed)) | u64::from(high.load(Ordering::Relaxed)) << 32
 }
 
-/// `ticks` more have passed: fires the timers that are due.
+/// Adds `ticks` to the time and fires the timers that are due.
 pub(crate) fn advance(kernel: &mut Kernel, ticks: u32) {
     let now = now().wrapping_add(u64::from(ticks));
     let [low, high] = &TICKS;
@@ -55,20 +56,19 @@ pub(crate) fn advance(kernel: &mut Kernel, ticks: u32) {
 }
 
 /// SET_TIMER. A deadline that has passed disables the timer and posts at once.
-pub(crate) fn set_timer(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
-    let [enable, low, high, bits, ..] = kernel[caller].save.arguments();
-    let deadline = u64::from(low) | u64::from(high) << 32;
+pub(crate) fn set_timer(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    let args = SetTimerArgs::of(&kernel[caller]);
     let mut timer = TimerState {
         deadline: None,
-        to_post: NotificationSet(bits),
+        to_post: NotificationSet(args.notifications),
     };
-    if enable != 0 {
-        if deadline <= now() {
-            kernel[caller].notifications |= bits;
+    if args.enable {
+        if args.deadline <= now() {
+            kernel[caller].notifications |= args.notifications;
         } else {
-            timer.deadline = Some(Timestamp(deadline));
+            timer.deadline = Some(Timestamp(args.deadline));
             let next = kernel.next_deadline();
-            *next = (*next).min(deadline);
+            *next = (*next).min(args.deadline);
         }
     }
     kernel[caller].timer = timer;
@@ -76,7 +76,7 @@ pub(crate) fn set_timer(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
 }
 
 /// GET_TIMER.
-pub(crate) fn get_timer(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
+pub(crate) fn get_timer(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
     let timer = kernel[caller].timer;
     let deadline = timer.deadline.map(|Timestamp(deadline)| deadline);
     kernel[caller]

@@ -1,61 +1,63 @@
-//! Access to user memory. Nothing else in the kernel turns a number from a task into a pointer.
+//! Access to user memory: the only place where the kernel turns a number from a task into a
+//! pointer.
 //!
-//! Every function checks first that the task owns what it named, as plain memory (neither device nor DMA), and then
-//! accesses it through the kernel's own mapping: every page of every task is mapped for the kernel in all translation
-//! tables.
+//! Every safe function first checks that the task owns what it named, as plain memory (neither
+//! device nor DMA), and then accesses it through the kernel's own mapping: every page of every task
+//! is mapped for the kernel in all translation tables.
 
 use crate::arch;
 use crate::outcome::CallFault;
+use crate::syscalls::args::RawSlice;
 use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
 use abi::{LeaseAttributes, ULease, UsageError};
 use kerncore::slice::{Element, UserSlice, overlap};
 
-/// Which sides of a refused copy are to blame, and for what. At least one is.
+/// The faults that refused a copy. At least one side has one.
 #[derive(Copy, Clone, Debug)]
-pub(crate) struct Blame {
+pub(crate) struct CopyFaults {
     /// Fault of the task that was to be read from.
-    pub(crate) from: Option<CallFault>,
+    pub(crate) source: Option<CallFault>,
     /// Fault of the task that was to be written to.
-    pub(crate) to: Option<CallFault>,
+    pub(crate) destination: Option<CallFault>,
 }
 
-impl Blame {
+impl CopyFaults {
     /// The task to be read from made a usage error.
     #[cold]
     #[inline(never)]
-    pub(crate) fn from_side(error: UsageError) -> Self {
+    pub(crate) fn of_source(error: UsageError) -> Self {
         Self {
-            from: Some(error.into()),
-            to: None,
+            source: Some(error.into()),
+            destination: None,
         }
     }
 
     /// The task to be written to made a usage error.
     #[cold]
     #[inline(never)]
-    pub(crate) fn to_side(error: UsageError) -> Self {
+    pub(crate) fn of_destination(error: UsageError) -> Self {
         Self {
-            from: None,
-            to: Some(error.into()),
+            source: None,
+            destination: Some(error.into()),
         }
     }
 }
 
-/// The fault of naming memory that one does not own.
+/// The fault of a task that named memory it does not own.
 #[cold]
 pub(crate) fn not_accessible<T: Element>(slice: &UserSlice<T>) -> CallFault {
     CallFault::Memory(slice.base())
 }
 
-/// Copies as much as both slices hold, and returns how much that is.
+/// Copies as many bytes as the shorter slice has, and returns that number.
 ///
-/// Nothing is copied and nothing checked if one of them is empty.
+/// If one of them is empty, nothing is checked and nothing copied.
 ///
 /// # Errors
 ///
-/// Both sides are checked, over the whole of their slices, before anything is copied. If the slices overlap, the
-/// destination is to blame.
+/// Both sides are checked, over the whole of their slices, before anything is copied. Slices that
+/// overlap are the fault of the destination.
 #[inline(always)]
 pub(crate) fn copy(
     kernel: &Kernel,
@@ -63,7 +65,7 @@ pub(crate) fn copy(
     source: UserSlice<u8>,
     to: TaskHandle,
     destination: UserSlice<u8>,
-) -> Result<u32, Blame> {
+) -> Result<u32, CopyFaults> {
     let count = source.count().min(destination.count());
     if count == 0 {
         return Ok(0);
@@ -73,8 +75,8 @@ pub(crate) fn copy(
         || overlap(&source, &destination)
     {
         let (source, destination) = (
-            [source.base(), source.count()],
-            [destination.base(), destination.count()],
+            RawSlice::new(source.base(), source.count()),
+            RawSlice::new(destination.base(), destination.count()),
         );
         return Err(refused(kernel, from, source, to, destination));
     }
@@ -84,61 +86,65 @@ pub(crate) fn copy(
     Ok(count)
 }
 
-/// As [`copy`], of two different tasks' memory, which is given as base and length. Only if it lies in the regions of
-/// their stacks, and then it is well-formed; or is well-formed, and one of the two is empty. `None` if not, which says
-/// nothing about what else it is.
+/// As [`copy`], but only between the stack regions of two different tasks.
+///
+/// `None` if a slice lies elsewhere or is not well formed; nothing has been copied then, and
+/// [`copy`] decides what is wrong, if anything is. Memory inside a stack region is well formed, so
+/// only empty slices are checked for that.
 #[inline(always)]
 pub(crate) fn copy_between_stacks(
     kernel: &Kernel,
     from: TaskHandle,
-    source: [u32; 2],
+    source: RawSlice<u8>,
     to: TaskHandle,
-    destination: [u32; 2],
+    destination: RawSlice<u8>,
 ) -> Option<u32> {
-    let ([source, source_len], [destination, destination_len]) = (source, destination);
-    let count = source_len.min(destination_len);
+    let count = source.count.min(destination.count);
     if count == 0 {
-        UserSlice::<u8>::new(source, source_len).ok()?;
-        UserSlice::<u8>::new(destination, destination_len).ok()?;
+        source.check().ok()?;
+        destination.check().ok()?;
         return Some(0);
     }
-    if !kernel[from].arch.has_in_stack_region(source, source_len)
+    if !kernel[from]
+        .arch
+        .has_in_stack_region(source.base, source.count)
         || !kernel[to]
             .arch
-            .has_in_stack_region(destination, destination_len)
+            .has_in_stack_region(destination.base, destination.count)
     {
         return None;
     }
     // SAFETY: as in `copy`. The slices do not overlap, because the regions do not: all callers name two different tasks,
     // and that no two have a stack in common is checked at start (`startup`).
-    unsafe { arch::copy(source, destination, count) };
+    unsafe { arch::copy(source.base, destination.base, count) };
     Some(count)
 }
 
-/// Takes base and length of the slices, in registers, so that the way past it needs no memory for them.
+/// Finds out why [`copy`] refused. Takes raw slices, which are passed in registers; checked ones
+/// would be stored to memory on the path that succeeds as well.
 #[cold]
 #[inline(never)]
 fn refused(
     kernel: &Kernel,
     from: TaskHandle,
-    [from_base, from_len]: [u32; 2],
+    source: RawSlice<u8>,
     to: TaskHandle,
-    [to_base, to_len]: [u32; 2],
-) -> Blame {
-    let source = match UserSlice::<u8>::new(from_base, from_len) {
+    destination: RawSlice<u8>,
+) -> CopyFaults {
+    let source = match source.check() {
         Ok(source) => source,
-        Err(error) => return Blame::from_side(error),
+        Err(error) => return CopyFaults::of_source(error),
     };
-    let destination = match UserSlice::<u8>::new(to_base, to_len) {
+    let destination = match destination.check() {
         Ok(destination) => destination,
-        Err(error) => return Blame::to_side(error),
+        Err(error) => return CopyFaults::of_destination(error),
     };
     let readable = kernel[from].can_read(&source);
     let writable =
         kernel[to].can_write(&destination) && !(readable && overlap(&source, &destination));
-    Blame {
-        from: (!readable).then(|| not_accessible(&source)),
-        to: (!writable).then(|| not_accessible(&destination)),
+    CopyFaults {
+        source: (!readable).then(|| not_accessible(&source)),
+        destination: (!writable).then(|| not_accessible(&destination)),
     }
 }
 
@@ -187,7 +193,7 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Copies task memory that has been checked by other means.
+/// Copies from memory that the caller has checked to a task's slice.
 ///
 /// # Safety
 ///
@@ -232,27 +238,26 @@ pub(crate) fn read_lease(
     Ok(Some(unsafe { load_lease(entry.base()) }))
 }
 
-/// As [`read_lease`], of a table, given as address and number of entries, that lies in the region of the task's stack;
-/// then it is well-formed. `None` if it does not, or is too short.
+/// As [`read_lease`], but only from a table in the task's stack region; such a table is well
+/// formed. `None` if it lies elsewhere, or is too short.
 #[inline(always)]
 pub(crate) fn read_lease_in_stack(
     task: &Task,
-    table: u32,
-    count: u32,
+    table: RawSlice<ULease>,
     index: u32,
 ) -> Option<ULease> {
     let size = const { size_of::<ULease>() as u32 };
-    // So few that neither product wraps.
-    let is_table = table & 3 == 0 && index < count && count < 1 << 16;
+    // The limit keeps both products below from wrapping.
+    let is_table = table.base & 3 == 0 && index < table.count && table.count < 1 << 16;
     if !is_table
         || !task
             .arch
-            .has_in_stack_region(table, count.wrapping_mul(size))
+            .has_in_stack_region(table.base, table.count.wrapping_mul(size))
     {
         return None;
     }
     // SAFETY: inside a table that is mapped memory of the task, and aligned.
-    Some(unsafe { load_lease(table.wrapping_add(index.wrapping_mul(size))) })
+    Some(unsafe { load_lease(table.base.wrapping_add(index.wrapping_mul(size))) })
 }
 
 /// # Safety

@@ -1,9 +1,9 @@
 //! The parts of the kernel that need no hardware.
 //!
-//! The rules that protect tasks from one another are decisions about numbers: is this slice well formed, is it inside
-//! memory the task owns, who runs next, what does a page table entry say, what does a fault status mean. Here they are
-//! pure functions without `unsafe`, so that they are tested on the host, exhaustively where that is possible; `kern`
-//! adds the instructions that only a processor has.
+//! The rules that protect tasks from one another are decisions about numbers: whether a slice is
+//! well formed and inside memory that the task owns, which task runs next, what a page table entry
+//! or a fault status means. Here they are pure functions without `unsafe`, tested on the host,
+//! exhaustively where that is possible; `kern` adds the instructions that only a processor has.
 //!
 //! * [`slice`](mod@slice): well-formed user slices, and whether a memory map covers them;
 //! * [`order`]: sets of tasks ordered by priority, and the choice of the next one in constant time;

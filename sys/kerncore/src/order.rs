@@ -1,27 +1,28 @@
 //! Sets of tasks, most important first.
 //!
-//! Who runs next, and whose message is received next, is the same question: of a set of tasks, the most important;
-//! among equals, the first in table order after a given task, going round. Both answers must not cost more in a
-//! system with more tasks.
+//! Which task runs next, and whose message is received next, is the same question: of a set of
+//! tasks, the most important; among equals, the first in table order after a given task, going
+//! round. Answering it must not cost more in a system with more tasks.
 //!
-//! Priorities never change, so the build sorts the tasks once, by priority and then by index. The position in that
-//! order is the task's *rank*, and a set is a bit map over ranks: the most important member is one
-//! count-leading-zeros away. Tasks of equal priority have adjacent ranks, their *class*; only where the class of the
-//! most important member has more than one task is there anything left to decide. A second table by rank says where
-//! there is not: in all other cases, no member at all among them, its entry is empty.
+//! Priorities never change, so the build sorts the tasks once, by priority and then by index. The
+//! position in that order is the task's *rank*, and a set is a bit map over ranks: the most
+//! important member is one count-leading-zeros away. Tasks of equal priority have adjacent ranks.
+//! The table for [`TaskSet::sole`] has an entry for each rank that is the last of its priority: if
+//! the most important member has such a rank, it is the only member of its priority. The other
+//! entries, and the one for the empty set, are `None`; [`TaskSet::pick`] decides then.
 
 /// A set of tasks, one bit per rank, in `W` words. The bit of rank 0 is the most significant of the first word.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct TaskSet<const W: usize>([u32; W]);
 
-/// Where a task's bit is in every set.
+/// The place of a task's bit in every set.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct Member {
     mask: u32,
     word: u16,
 }
 
-/// One entry of the order: which task has this rank. `T` is what the caller knows a task by.
+/// One entry of the order: the task that has this rank. `T` is the caller's handle of a task.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct Rank<T> {
     /// The task.
@@ -32,7 +33,8 @@ pub struct Rank<T> {
     pub equals: u16,
 }
 
-/// Entries of the table for [`TaskSet::sole`] of sets over `tasks` tasks: one for each bit, and one for no bit.
+/// Entries of the table for [`TaskSet::sole`] of sets over `tasks` tasks: one for each bit, and one
+/// for the empty set.
 pub const fn entries(tasks: usize) -> usize {
     words(tasks) * u32::BITS as usize + 1
 }
@@ -108,8 +110,9 @@ impl<const W: usize> TaskSet<W> {
         }
     }
 
-    /// The most important member, if it needs no comparison with equals: the entry of its rank in `table`, which has
-    /// [`entries`] entries.
+    /// The most important member, if no task of its priority has a higher rank: the entry of its
+    /// rank in `table`, which has [`entries`] entries. `None` says that [`Self::pick`] has to
+    /// decide.
     #[inline(always)]
     pub fn sole<T: Copy>(&self, table: &[Option<T>]) -> Option<T> {
         *table.get(self.first())?
@@ -117,7 +120,7 @@ impl<const W: usize> TaskSet<W> {
 
     /// The most important member; among equals, the first whose task index is greater than `after`, else the lowest.
     ///
-    /// `order` must be the one the set's ranks belong to.
+    /// `order` must be the one that the set's members were made with.
     pub fn pick<T: Copy>(&self, order: &[Rank<T>], after: usize) -> Option<T> {
         let first = self.first();
         let entry = order.get(first)?;
@@ -167,8 +170,8 @@ pub const fn sort<const N: usize>(priorities: &[u8; N]) -> [Rank<()>; N] {
 mod tests {
     use super::*;
 
-    /// The rule as the system call reference states it: scan all tasks from `after + 1` round to `after`, keep the
-    /// first of the best priority.
+    /// The rule by definition: scan all tasks from `after + 1` round to `after`, keep the first of
+    /// the best priority.
     fn by_scan(priorities: &[u8], members: &[bool], after: usize) -> Option<u16> {
         let n = priorities.len();
         let mut best: Option<usize> = None;
@@ -251,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_set_has_nobody() {
+    fn an_empty_set_has_no_member() {
         let empty = TaskSet::<2>::EMPTY;
         assert!(empty.is_empty());
         assert_eq!(empty.first(), 64);

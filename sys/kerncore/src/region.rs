@@ -29,9 +29,9 @@ bitflags! {
 /// Bytes of a stack that the kernel needs for itself: the extended exception frame of ARMv7-M, 26 words.
 pub const EXTENDED_FRAME: u32 = 104;
 
-/// The rule that a memory map breaks.
+/// The rule that a memory map violates.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub enum MapError {
+pub enum MapViolation {
     /// Base or size is not a multiple of the granule, or the region wraps round the end of memory.
     Alignment,
     /// The regions are not sorted by base, or two share a byte.
@@ -54,24 +54,24 @@ pub trait Region: Span {
 ///
 /// # Errors
 ///
-/// The first rule that is broken.
+/// The first rule that is violated.
 pub fn check<'a, R: Region + 'a>(
     map: impl Iterator<Item = &'a R> + Clone,
     granule: u32,
     entry_point: u32,
     initial_stack: u32,
-) -> Result<(), MapError> {
+) -> Result<(), MapViolation> {
     let mut free_from = 0u32;
     for region in map.clone().filter(|region| !region.attributes().is_empty()) {
         if (region.base() | region.size()) & (granule - 1) != 0 {
-            return Err(MapError::Alignment);
+            return Err(MapViolation::Alignment);
         }
         let end = region
             .base()
             .checked_add(region.size())
-            .ok_or(MapError::Alignment)?;
+            .ok_or(MapViolation::Alignment)?;
         if region.base() < free_from {
-            return Err(MapError::Overlap);
+            return Err(MapViolation::Overlap);
         }
         free_from = end;
         let attributes = region.attributes();
@@ -81,16 +81,16 @@ pub fn check<'a, R: Region + 'a>(
             || attributes.contains(forbidden_device)
             || RegionAttributes::from_bits(attributes.bits()).is_none()
         {
-            return Err(MapError::Permission);
+            return Err(MapViolation::Permission);
         }
     }
     if !initial_stack.is_multiple_of(8) || stack_region(map.clone(), initial_stack).is_none() {
-        return Err(MapError::Stack);
+        return Err(MapViolation::Stack);
     }
     let executable = |region: &R| region.attributes().contains(RegionAttributes::EXECUTE);
     match entry_point.checked_add(2) {
         Some(end) if crate::slice::covered(map, entry_point, end, executable) => Ok(()),
-        _ => Err(MapError::Entry),
+        _ => Err(MapViolation::Entry),
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
         ]
     }
 
-    fn verdict(map: &[R]) -> Result<(), MapError> {
+    fn verdict(map: &[R]) -> Result<(), MapViolation> {
         check(map.iter(), 0x1000, 0x8010_0000, 0x8080_0800)
     }
 
@@ -157,55 +157,55 @@ mod tests {
     }
 
     #[test]
-    fn refuses_each_broken_rule() {
+    fn refuses_each_violation() {
         let broken = |change: fn(&mut Vec<R>)| {
             let mut map = good();
             change(&mut map);
             verdict(&map)
         };
-        assert_eq!(broken(|m| m[1].0 += 0x800), Err(MapError::Alignment));
-        assert_eq!(broken(|m| m[1].1 = 0x1800), Err(MapError::Alignment));
+        assert_eq!(broken(|m| m[1].0 += 0x800), Err(MapViolation::Alignment));
+        assert_eq!(broken(|m| m[1].1 = 0x1800), Err(MapViolation::Alignment));
         assert_eq!(
             broken(|m| m.push(R(0xffff_f000, 0x2000, RW))),
-            Err(MapError::Alignment)
+            Err(MapViolation::Alignment)
         );
-        assert_eq!(broken(|m| m.swap(1, 2)), Err(MapError::Overlap));
+        assert_eq!(broken(|m| m.swap(1, 2)), Err(MapViolation::Overlap));
         assert_eq!(
             broken(|m| m.push(R(0x8080_0000, 0x1000, RW))),
-            Err(MapError::Overlap)
+            Err(MapViolation::Overlap)
         );
         assert_eq!(
             broken(|m| m[2].2 |= RegionAttributes::WRITE),
-            Err(MapError::Permission)
+            Err(MapViolation::Permission)
         );
         assert_eq!(
             broken(|m| m[1].2 |= RegionAttributes::EXECUTE),
-            Err(MapError::Permission)
+            Err(MapViolation::Permission)
         );
         assert_eq!(
             broken(|m| m[1].2 = RegionAttributes::from_bits_retain(0x80)),
-            Err(MapError::Permission)
+            Err(MapViolation::Permission)
         );
-        assert_eq!(broken(|m| m[3].2 = DEVICE), Err(MapError::Stack));
+        assert_eq!(broken(|m| m[3].2 = DEVICE), Err(MapViolation::Stack));
         assert_eq!(
             broken(|m| m[3].2 = RegionAttributes::READ),
-            Err(MapError::Stack)
+            Err(MapViolation::Stack)
         );
         assert_eq!(
             broken(|m| m[3].2 |= RegionAttributes::DMA),
-            Err(MapError::Stack)
+            Err(MapViolation::Stack)
         );
         assert_eq!(
             broken(|m| m[2].2 = RegionAttributes::READ),
-            Err(MapError::Entry)
+            Err(MapViolation::Entry)
         );
         assert_eq!(
             check(good().iter(), 0x1000, 0x8010_0000, 0x8080_0804),
-            Err(MapError::Stack)
+            Err(MapViolation::Stack)
         );
         assert_eq!(
             check(good().iter(), 0x1000, 0x8010_0000, 0x8080_0060),
-            Err(MapError::Stack)
+            Err(MapViolation::Stack)
         );
     }
 
@@ -217,7 +217,7 @@ mod tests {
         );
         assert_eq!(
             check(good().iter(), 0x1000, 0x8010_0000, 0x8080_1008),
-            Err(MapError::Stack)
+            Err(MapViolation::Stack)
         );
     }
 }

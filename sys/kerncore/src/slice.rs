@@ -1,20 +1,21 @@
-//! Slices of a task's memory, as they arrive in registers.
+//! Slices of a task's memory, as the task passes them in registers.
 //!
-//! Two questions, always in this order. Is the slice *well formed*: aligned, and not wrapping round the end of memory?
-//! That is a property of the numbers; holding a [`UserSlice`] proves it. Does the task *own* the memory? That depends
-//! on its map, and [`covered`] answers it.
+//! Two questions, always in this order. Is the slice *well formed*: aligned, and not wrapping round
+//! the end of memory? That is a property of the two numbers; holding a [`UserSlice`] proves it.
+//! Does the task *own* the memory? That depends on its map, and [`covered`] answers it.
 
 use abi::{ULease, UsageError};
 use core::marker::PhantomData;
 
-/// What a user slice may consist of: types that every bit pattern is a value of.
+/// Types that user slices may consist of: those for which every bit pattern is a valid value.
 pub trait Element {
     /// Size in bytes.
     const SIZE: u32;
     /// Alignment in bytes, a power of two.
     const ALIGN: u32;
 
-    /// Can so many elements be counted in bytes? For nearly all counts the upper bits alone say so.
+    /// Does the size of `count` elements in bytes fit into a `u32`? For nearly all counts the upper
+    /// bits alone answer it.
     #[inline(always)]
     fn countable(count: u32) -> bool {
         Self::SIZE == 1
@@ -71,7 +72,8 @@ impl<T: Element> UserSlice<T> {
         if base & (T::ALIGN - 1) != 0 {
             return Err(UsageError::InvalidSlice);
         }
-        // No elements, no end to speak of; for types whose size takes a multiplication this is also the common case.
+        // Fast path for types whose size takes a multiplication: without elements the end is the
+        // base.
         let end = if T::SIZE != 1 && count == 0 {
             base
         } else if !T::countable(count) {
@@ -139,8 +141,8 @@ pub trait Span {
 
 /// Do regions of `map` for which `permitted` holds cover all bytes of `[base, end)`, adjacent ones together?
 ///
-/// `map` is sorted by base and its regions do not overlap; both are checked once, at start. An empty range is not
-/// covered by anything: callers treat it before.
+/// `map` must be sorted by base and its regions must not overlap; the kernel checks both once, at
+/// start. `false` for an empty range: callers handle that case themselves.
 #[inline(always)]
 pub fn covered<'a, S: Span + 'a>(
     map: impl IntoIterator<Item = &'a S>,

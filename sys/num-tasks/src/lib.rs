@@ -1,7 +1,6 @@
-//! How many tasks the application has.
+//! Number of tasks in the application.
 //!
-//! A separate crate, because both the kernel and tasks size tables by it, and so that only crates that do are built
-//! again when a task is added.
+//! A crate of its own, so that adding a task rebuilds only the crates that size tables by it.
 
 #![no_std]
 #![forbid(unsafe_code)]

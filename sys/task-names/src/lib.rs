@@ -1,6 +1,6 @@
-//! The names of the tasks, as they are written in `app.toml`.
+//! Names of the tasks, as written in `app.toml`.
 //!
-//! A task that only prints or stores names uses this; whoever needs identities uses task slots.
+//! For tasks that print or store names. To send to a task, use a task slot.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,6 +1,7 @@
-//! Physical quantities as types, so that a voltage is never taken for a temperature.
+//! Physical quantities as types, so that the compiler refuses a voltage where a temperature is
+//! meant.
 //!
-//! Interface: hubris-interface section 6.
+//! Names are those of Hubris' crate of this name.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -77,7 +78,7 @@ pub struct Rpm(pub u16);
 #[repr(transparent)]
 pub struct PWMDuty(pub u8);
 
-/// The value is no percentage: it is greater than 100.
+/// The value is not a percentage: it is greater than 100.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct InvalidPercentage;
 

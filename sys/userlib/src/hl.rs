@@ -1,10 +1,10 @@
 //! Receive loops, typed messages and sleep on top of the system calls.
 //!
-//! For servers without an Idol interface. [`recv`] receives once and calls one of two functions, for notifications
-//! and for messages; a [`Message`] turns into a reference to its content and a [`Caller`], the right to one reply of
-//! the right type.
+//! For servers without an Idol interface. [`recv`] receives once and calls one of two functions,
+//! for notifications or for a message. A [`Message`] is converted into a reference to its content
+//! and a [`Caller`], which allows one reply of the right type.
 //!
-//! Interface: hubris-interface section 6.
+//! Names and signatures are those of Hubris' `userlib::hl`.
 
 use crate::message::{BorrowInfo, ClosedRecvError, RecvMessage};
 use crate::{
@@ -15,14 +15,16 @@ use crate::{
 use core::marker::PhantomData;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// The notification that the sleep functions use. Kept out of the numbers given to tasks.
+/// The notification that the sleep functions use. The build system assigns this bit to no task's
+/// notifications.
 pub const INTERNAL_TIMER_NOTIFICATION: u32 = 1 << 31;
 
 /// The response code for an operation that the server does not know.
 const UNKNOWN_OPERATION: u32 = 1;
 
-/// Receives once, from anyone. `notify` gets the bits of `mask` that were posted; `msg` gets a message, and its error
-/// is sent back as the response code. `state` goes to whichever is called.
+/// Receives once, from any task. `notify` gets the bits of `mask` that were posted; `msg` gets a
+/// message, and its error is sent back as the response code. `state` is passed to the one that is
+/// called.
 ///
 /// A message with an operation that is not an `O` is answered with code 1, one longer than `buffer` faults its sender.
 pub fn recv<'a, O, E, S>(
@@ -105,7 +107,7 @@ where
     )
 }
 
-/// Hands out what was received.
+/// Calls `notify` or `msg` with what was received.
 fn deliver<'a, O, E, S>(
     buffer: &'a [u8],
     received: RecvMessage,
@@ -186,13 +188,14 @@ impl<'a> Message<'a> {
         self.fixed()
     }
 
-    /// How many leases came along.
+    /// Number of leases.
     pub fn lease_count(&self) -> usize {
         self.lease_count
     }
 }
 
-/// The right, and the duty, to answer a task once, with an `R`.
+/// A task that waits for one reply with an `R`. Holding one means having to reply: a task without a
+/// reply waits forever.
 #[derive(Debug)]
 pub struct Caller<R> {
     id: TaskId,
@@ -209,7 +212,7 @@ impl<R> From<TaskId> for Caller<R> {
 }
 
 impl<R> Caller<R> {
-    /// Answers with success and `message`.
+    /// Replies with success and `message`.
     pub fn reply(self, message: R)
     where
         R: IntoBytes + Immutable,
@@ -217,7 +220,7 @@ impl<R> Caller<R> {
         sys_reply(self.id, 0, message.as_bytes());
     }
 
-    /// Answers with a response code and no body.
+    /// Replies with a response code and no body.
     pub fn reply_fail(self, code: impl Into<u32>) {
         sys_reply(self.id, code.into(), &[]);
     }
@@ -231,13 +234,13 @@ impl<R> Caller<R> {
         }
     }
 
-    /// Who waits.
+    /// The task that waits.
     pub fn task_id(&self) -> TaskId {
         self.id
     }
 }
 
-/// A lease of a task that waits for our reply.
+/// A lease of a task that waits for this task's reply.
 ///
 /// An index beyond the caller's leases faults this task; see [`Message::fixed_with_leases`].
 #[derive(Debug)]
@@ -248,17 +251,17 @@ pub struct Borrow<'a> {
 }
 
 impl Borrow<'_> {
-    /// Attributes and length; `None` if the lender is gone or its lease is at fault.
+    /// Attributes and length; `None` if the lender was restarted or its lease is invalid.
     pub fn info(&self) -> Option<BorrowInfo> {
         sys_borrow_info(self.lender, self.index)
     }
 
-    /// Fills `dest` from byte `offset` on; `None` if that was not possible in full.
+    /// Fills `dest` from byte `offset` on; `None` if the lease is too short or cannot be read.
     pub fn read_fully_at(&self, offset: usize, dest: &mut [u8]) -> Option<()> {
         (sys_borrow_read(self.lender, self.index, offset, dest) == (0, dest.len())).then_some(())
     }
 
-    /// Reads a `T` at byte `offset`; `None` if that was not possible in full.
+    /// Reads a `T` at byte `offset`; `None` if the lease is too short or cannot be read.
     pub fn read_at<T>(&self, offset: usize) -> Option<T>
     where
         T: FromBytes + IntoBytes,
@@ -268,7 +271,7 @@ impl Borrow<'_> {
         Some(value)
     }
 
-    /// Writes `value` at byte `offset`; `None` if that was not possible in full.
+    /// Writes `value` at byte `offset`; `None` if the lease is too short or cannot be written.
     pub fn write_at<T>(&self, offset: usize, value: T) -> Option<()>
     where
         T: IntoBytes + Immutable,
@@ -276,7 +279,8 @@ impl Borrow<'_> {
         self.write_fully_at(offset, value.as_bytes())
     }
 
-    /// Writes all of `data` from byte `offset` on; `None` if that was not possible in full.
+    /// Writes all of `data` from byte `offset` on; `None` if the lease is too short or cannot be
+    /// written.
     pub fn write_fully_at(&self, offset: usize, data: &[u8]) -> Option<()> {
         (sys_borrow_write(self.lender, self.index, offset, data) == (0, data.len())).then_some(())
     }
@@ -284,8 +288,9 @@ impl Borrow<'_> {
 
 /// Sleeps until tick `deadline`.
 ///
-/// The task's timer is used for it and set again afterwards if it was set before; should its time have come
-/// meanwhile, it fires then. Messages and notifications wait.
+/// Uses the task's timer, and sets it again afterwards if it was set before; a deadline that has
+/// passed in the meantime fires then. Messages and other notifications stay pending during the
+/// sleep.
 pub fn sleep_until(deadline: u64) {
     let before = sys_get_timer();
     sys_set_timer(Some(deadline), INTERNAL_TIMER_NOTIFICATION);

@@ -1,10 +1,12 @@
 //! Kernel IPC: requests to the kernel that are sent as messages.
 //!
-//! Requests and responses are ssmarshal: little-endian integers, one byte for a bool or a variant, nothing between.
-//! Requests are so simple that they are put together by hand. The kernel answers at once. A request it does not
-//! understand, or that it does not grant, faults the caller; so there are no errors to handle.
+//! Requests and responses are encoded by ssmarshal: little-endian integers, one byte for a bool or
+//! a variant, no padding. Requests are simple enough to be encoded by hand here. The kernel answers
+//! at once. A request that does not decode, or that the caller may not make, faults the caller; so
+//! there are no errors to handle.
 //!
-//! Interface: hubris-interface section 4.
+//! The operations are described in Hubris' reference, <https://hubris.oxide.computer/reference/>,
+//! chapter "The Kernel IPC Interface".
 
 use crate::message::PANIC_MESSAGE_MAX_LEN;
 use crate::{
@@ -14,7 +16,7 @@ use crate::{
 use core::num::NonZeroUsize;
 use core::str::Utf8Chunks;
 
-/// Sends `request`; the response is in `response`. Returns code and length.
+/// Sends `request` and stores the response in `response`. Returns response code and length.
 #[inline(always)]
 fn call(operation: Kipcnum, request: &[u8], response: &mut [u8]) -> (u32, usize) {
     sys_send(TaskId::KERNEL, operation as u16, request, response, &[])
@@ -26,13 +28,13 @@ fn word(value: usize) -> [u8; 4] {
     (value as u32).to_le_bytes()
 }
 
-/// Requests of two words.
+/// A request of two words.
 #[inline(always)]
 fn two_words(first: u32, second: u32) -> [u8; 8] {
     (u64::from(first) | u64::from(second) << 32).to_le_bytes()
 }
 
-/// What task `task` is doing.
+/// State of task `task`.
 pub fn read_task_status(task: usize) -> TaskState {
     let mut response = [0; size_of::<TaskState>()];
     let (_, length) = call(Kipcnum::ReadTaskStatus, &word(task), &mut response);
@@ -46,9 +48,9 @@ pub fn find_faulted_task(task: usize) -> Option<NonZeroUsize> {
     NonZeroUsize::new(u32::from_le_bytes(response) as usize)
 }
 
-/// Where the kernel keeps its record of task `task`. Kernel feature `dump`.
+/// Memory of task `task`'s entry in the kernel's task table. Kernel feature `dump`.
 pub fn get_task_desc_region(task: usize) -> TaskDumpRegion {
-    // Number 0 is the record and always there.
+    // Number 0 is the entry; it always exists.
     nth_dump_region(task, 0).unwrap_lite()
 }
 
@@ -68,8 +70,8 @@ fn nth_dump_region(task: usize, n: u32) -> Option<TaskDumpRegion> {
     decode(&response, length)
 }
 
-/// Copies memory of task `task` to `response`, as much as both have. Returns the number of bytes. Supervisor only;
-/// kernel feature `dump`.
+/// Copies memory of task `task` to `response`, as many bytes as the shorter of the two has, and
+/// returns their number. Supervisor only; kernel feature `dump`.
 pub fn read_task_dump_region(task: usize, region: TaskDumpRegion, response: &mut [u8]) -> usize {
     let request: [[u8; 4]; 3] = [
         word(task),
@@ -121,13 +123,13 @@ pub fn read_image_id() -> u64 {
     u64::from_le_bytes(response)
 }
 
-/// Makes the interrupts behind notification `mask` of task `task` pending. Supervisor only.
+/// Makes the interrupts that post notification `mask` to task `task` pending. Supervisor only.
 pub fn software_irq(task: usize, mask: u32) {
     call(Kipcnum::SoftwareIrq, &two_words(task as u32, mask), &mut []);
 }
 
-/// The message that task `task` panicked with, as runs of valid UTF-8: the task gave the bytes, so nothing is sure
-/// about them.
+/// The message that task `task` panicked with, as chunks of valid UTF-8: the task supplied the
+/// bytes, so they may not be valid as a whole.
 ///
 /// # Errors
 ///
@@ -143,7 +145,11 @@ pub fn read_panic_message(
     Ok(buf.get(..length).unwrap_or(buf).utf8_chunks())
 }
 
-/// Decodes a response of `length` bytes. The kernel sends nothing else, so a failure is a kernel of another ABI.
+/// Decodes a response of `length` bytes.
+///
+/// # Panics
+///
+/// If it does not decode, which means that the kernel has another ABI.
 fn decode<T: for<'a> serde::Deserialize<'a>>(response: &[u8], length: usize) -> T {
     let (value, _) = ssmarshal::deserialize(response.get(..length).unwrap_lite()).unwrap_lite();
     value

@@ -1,4 +1,4 @@
-//! What every task is linked with: system calls, entry point, panic handler.
+//! The library of every task: system calls, entry point, panic handler.
 //!
 //! # How a system call is made
 //!
@@ -8,10 +8,11 @@
 //! fetch the results from r4..r9, restore, return. Stubs with five arguments or more take the address of a block of
 //! words, so that one `ldm` loads them all.
 //!
-//! Stubs are functions of their own, at the top of this crate, because Humility knows where a blocked task stands by
-//! the SVC inside a function symbol, finds the caller by counting the registers pushed before that SVC, and prints
-//! the symbol's name (`userlib::sys_recv_stub`). So: one SVC per symbol, every push before it, no branches.
-//! Each stub pushes an even number of registers: the stack stays aligned to 8 bytes at the SVC.
+//! Stubs are functions of their own, at the top of this crate, for Humility's sake: it recognises a
+//! blocked task by the SVC inside a function symbol, finds the caller by counting the registers
+//! pushed before that SVC, and prints the symbol's name (`userlib::sys_recv_stub`). So a stub has
+//! one SVC, every push before it, and no branches. Each pushes an even number of registers, so that
+//! the stack is aligned to 8 bytes at the SVC.
 //!
 //! # How a task starts
 //!
@@ -22,7 +23,8 @@
 //! fn main() -> ! { ... }
 //! ```
 //!
-//! It runs again each time the supervisor restarts the task; `.uninit` and extra sections keep their content.
+//! It runs again each time the supervisor restarts the task. Sections other than `.data` and `.bss`
+//! (`.uninit`, and those named in `app.toml`) keep their content then.
 //!
 //! # How a task ends
 //!
@@ -31,10 +33,14 @@
 //!
 //! # On a host
 //!
-//! The types and the pure code build for any target, so that what uses them can be tested on a host. There is no
-//! kernel there: a system call panics.
+//! The types and the pure code build for any target, so that code that uses them can be tested on a
+//! host. There is no kernel there: a system call panics.
 //!
-//! Interface: hubris-interface sections 2, 4.2, 5.5, 5.9 and 6. This crate needs `unsafe` for the system-call ABI.
+//! # Interface and unsafe code
+//!
+//! Names and signatures are those of Hubris' `userlib`, so that tasks written for it compile
+//! unchanged. The system calls and kernel IPC are described in Hubris' reference,
+//! <https://hubris.oxide.computer/reference/>. This crate needs `unsafe` for the system-call ABI.
 
 #![cfg_attr(target_os = "none", no_std)]
 
@@ -58,7 +64,8 @@ mod words;
 
 pub use abi::*;
 pub use armv6m_atomic_hack;
-// The crate itself: a task that imports everything from here and uses the crate too names one thing.
+// The crate itself, so that its name stays unambiguous in a task that uses it and imports
+// everything from here.
 #[cfg(feature = "critical-section")]
 pub use critical_section;
 pub use message::{

@@ -1,4 +1,4 @@
-//! What system calls take and give: leases, received messages, notifications, timers.
+//! Argument and result types of the system calls: leases, received messages, notifications, timers.
 
 use abi::{Generation, LeaseAttributes, TaskId, ULease};
 use core::marker::PhantomData;
@@ -8,7 +8,7 @@ pub const PANIC_MESSAGE_MAX_LEN: usize = 128;
 
 /// Memory lent to the server for the duration of one SEND.
 ///
-/// The lifetime is that of the borrow of the memory, so nothing else touches it while the server may.
+/// The lifetime is that of the borrow of the memory, so no other code uses it while the server may.
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct Lease<'a> {
@@ -70,15 +70,15 @@ impl<'a> From<&'a mut [u8]> for Lease<'a> {
 /// What RECV returned: a message, or notifications if `sender` is [`TaskId::KERNEL`].
 #[derive(Copy, Clone, Debug)]
 pub struct RecvMessage {
-    /// Who sent it.
+    /// The sender.
     pub sender: TaskId,
     /// Operation number, or the notification bits.
     pub operation: u32,
-    /// Length of the message in bytes. More than the buffer holds means that it was cut off.
+    /// Length of the message in bytes. If it is longer than the buffer, the message was cut off.
     pub message_len: usize,
-    /// How many bytes of reply the sender has room for.
+    /// Size of the sender's reply buffer in bytes.
     pub response_capacity: usize,
-    /// How many leases came along.
+    /// Number of leases.
     pub lease_count: usize,
 }
 
@@ -89,7 +89,7 @@ pub enum ClosedRecvError {
     Dead(Generation),
 }
 
-/// Notifications that a RECV handed out, each bit once.
+/// Notifications that a RECV returned and thereby cleared.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[repr(transparent)]
 pub struct NotificationBits(u32);
@@ -109,9 +109,9 @@ impl NotificationBits {
 
     /// Has any of the notifications in `mask` been received?
     ///
-    /// A notification is a hint: it can be left over from an earlier life of the hardware or posted by any task.
-    /// Where the condition behind it can be looked at, use [`Self::check_condition`], and for a timer
-    /// [`Self::has_timer_fired`].
+    /// A notification is a hint: it may have been posted before the task's last restart, or by any
+    /// task. Where the condition that it signals can be checked, use [`Self::check_condition`], and
+    /// for a timer [`Self::has_timer_fired`].
     #[inline(always)]
     pub fn check_notification_mask(&self, mask: u32) -> bool {
         self.0 & mask != 0
@@ -127,7 +127,8 @@ impl NotificationBits {
         self.check_notification_mask(mask) && condition()
     }
 
-    /// Has the task's timer, set to post `mask`, really fired: is the bit there and no deadline set any more?
+    /// Has the task's timer, set to post `mask`, really fired: is the bit set and no deadline
+    /// pending?
     #[inline(always)]
     pub fn has_timer_fired(&self, mask: u32) -> bool {
         self.check_condition(mask, || crate::sys_get_timer().deadline.is_none())
@@ -139,16 +140,16 @@ impl NotificationBits {
 pub struct TimerState {
     /// Ticks (milliseconds, by convention) since boot.
     pub now: u64,
-    /// When the timer fires, in the same measure; `None` if it is not set.
+    /// Tick at which the timer fires; `None` if it is not set.
     pub deadline: Option<u64>,
-    /// Notification bits it posts then.
+    /// Notification bits that it posts then.
     pub on_dl: u32,
 }
 
-/// What a server may know about a lease.
+/// Result of BORROW_INFO.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct BorrowInfo {
-    /// What is allowed.
+    /// What the borrower may do.
     pub attributes: LeaseAttributes,
     /// Length in bytes.
     pub len: usize,
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn condition_is_evaluated_only_behind_its_notification() {
+    fn condition_is_evaluated_only_after_its_notification() {
         let calls = Cell::new(0);
         let condition = || {
             calls.set(calls.get() + 1);

@@ -1,13 +1,13 @@
 //! The panic handler, one of three by feature.
 
-/// Says only that there was a panic; nothing is formatted.
+/// Sends a fixed text; nothing is formatted.
 #[cfg(not(any(feature = "panic-messages", feature = "no-panic")))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     crate::sys_panic(b"PANIC")
 }
 
-/// Refers to a function that does not exist: a task in which any panic is left does not link.
+/// Refers to a function that does not exist: a task that can reach a panic does not link.
 #[cfg(feature = "no-panic")]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
@@ -24,7 +24,7 @@ mod message {
     use core::fmt::{self, Write};
     use core::panic::PanicInfo;
 
-    /// Where the message is put together: static, because a panic may come from a nearly full stack.
+    /// Buffer for the message; static, because the stack may be nearly full at a panic.
     struct Buffer(UnsafeCell<[u8; PANIC_MESSAGE_MAX_LEN]>);
 
     // SAFETY: a task is one thread, and the buffer is used by its panic handler alone.
@@ -52,11 +52,11 @@ mod message {
         }
     }
 
-    /// Sends place and text of the panic.
+    /// Sends location and text of the panic.
     #[panic_handler]
     fn panic(info: &PanicInfo<'_>) -> ! {
-        // SAFETY: this function never returns and the task has one thread, so the only way to get here a second time
-        // is a panic inside `write!` below, whose borrow is then never used again.
+        // SAFETY: this function never returns and the task has one thread, so it runs a second time
+        // only if `write!` below panics, and then the first borrow is never used again.
         let buffer = unsafe { &mut *BUFFER.0.get() };
         let mut writer = Truncating { free: buffer };
         // `write_str` above never fails; a `Display` that does leaves what it wrote.

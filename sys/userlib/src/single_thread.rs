@@ -1,13 +1,13 @@
 //! Critical sections for crates that ask for them through the `critical-section` crate.
 //!
-//! A task is one thread and no interrupt handler runs in it, so entering one takes no action and there is no state
-//! to restore.
+//! A task is one thread and no interrupt handler runs in it, so entering a critical section needs
+//! no action and leaving it restores nothing.
 
 struct SingleThread;
 ::critical_section::set_impl!(SingleThread);
 
-// SAFETY: nothing of this task runs beside its one thread, so what is inside `acquire` and `release` is never
-// interrupted by other code that shares its memory.
+// SAFETY: a task has one thread, so code between `acquire` and `release` is never interrupted by
+// other code of the task.
 unsafe impl ::critical_section::Impl for SingleThread {
     #[inline(always)]
     unsafe fn acquire() -> ::critical_section::RawRestoreState {}

@@ -1,8 +1,8 @@
 //! The entry point of every task.
 //!
-//! Entered by the kernel with an empty stack; pushes nothing, so that `main`'s frame is the outermost one and ends at
-//! the initial stack pointer, where a debugger's unwinding stops. It says so in `.debug_frame`, too, for a task that
-//! has not got any further.
+//! The kernel enters it with an empty stack. It pushes nothing, so that `main`'s frame is the
+//! outermost one and ends at the initial stack pointer, where a debugger's unwinding stops.
+//! `.debug_frame` says the same, for a task that is still in the entry point.
 
 use core::arch::naked_asm;
 
@@ -11,8 +11,9 @@ unsafe extern "Rust" {
     fn main() -> !;
 }
 
-/// Copies `.data` and zeroes `.bss`, then calls `main`. The linker script aligns both to words; they go by eight
-/// words at a time, because the recorder's emergency entry pays for it.
+/// Copies `.data` and zeroes `.bss`, then calls `main`. The linker script aligns both to words. It
+/// moves eight words at a time, because the recorder's emergency write begins with it and has a
+/// budget of instructions.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.start")]

@@ -1,5 +1,6 @@
-// Included at the top of the crate, so that the symbols are `userlib::sys_*_stub`. The rules are in the crate's
-// description. Results are those of hubris-interface section 2.2.
+// Included at the top of the crate, so that the symbols are `userlib::sys_*_stub`. The rules are in
+// the crate's description. Arguments and results of each call are those of Hubris' reference,
+// chapter on system calls.
 
 use core::arch::naked_asm;
 
@@ -34,7 +35,8 @@ stub! {
 }
 
 stub! {
-    /// RECV. The results take the place of the arguments; r0 is not the kernel's, so it survives the call.
+    /// RECV. Stores the results over the arguments; r0 still has the block's address, because the
+    /// kernel preserves it.
     fn sys_recv_stub(_block: *mut ReceiveBlock)
     = 1, save "r4-r9, r11",
     { "ldm r0, {{r4-r7}}" }
@@ -74,7 +76,8 @@ stub! {
 }
 
 stub! {
-    /// BORROW_INFO. Response code, attributes, length; r2 is not the kernel's, so it survives the call.
+    /// BORROW_INFO. Response code, attributes, length, stored through r2, which the kernel
+    /// preserves.
     fn sys_borrow_info_stub(_lender: u32, _index: usize, _results: *mut [u32; 3])
     = 6, save "r3-r6, r11",
     { "mov r4, r0" "mov r5, r1" }
@@ -90,7 +93,7 @@ stub! {
 }
 
 stub! {
-    /// PANIC. Does not return; saves what a debugger needs to show the caller's frame.
+    /// PANIC. Does not return; pushes only what a debugger needs to show the caller's frame.
     fn sys_panic_stub(_message: *const u8, _length: usize) -> !
     = 8, save "r4, r5, r11",
     { "mov r4, r0" "mov r5, r1" }
@@ -98,7 +101,7 @@ stub! {
 }
 
 stub! {
-    /// GET_TIMER. Six words; r0 is not the kernel's, so it survives the call.
+    /// GET_TIMER. Six words, stored through r0, which the kernel preserves.
     fn sys_get_timer_stub(_results: *mut [u32; 6])
     = 9, save "r4-r9, r11",
     { }

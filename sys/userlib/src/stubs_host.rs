@@ -1,6 +1,7 @@
-// Included at the top of the crate in place of `stubs_arm.rs` where no Hubris kernel can be under the program.
+// Included at the top of the crate in place of `stubs_arm.rs` on targets that have no Hubris
+// kernel.
 
-/// Defines stubs that say so.
+/// Defines stubs that panic.
 macro_rules! without_kernel {
     ($(fn $name:ident($($ty:ty),*) $(-> $result:ty)?;)*) => {
         $(pub(crate) unsafe fn $name($(_: $ty),*) $(-> $result)? {

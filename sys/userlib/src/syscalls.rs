@@ -1,9 +1,11 @@
 //! The safe wrappers of the system calls.
 //!
-//! Each is inlined into its caller, so that constant arguments (lengths, masks, empty slices) cost nothing; the work
-//! is in the stubs at the top of the crate. Why the `unsafe` calls are sound is the same everywhere: the kernel
-//! reads and writes only the slices it is given, checks them against the task's own memory map, and is done with
-//! them when the call returns; the slices are alive and, where they are written, exclusively borrowed until then.
+//! Each is inlined into its caller, so that constant arguments (lengths, masks, empty slices) cost
+//! nothing; the system call itself is in the stubs at the top of the crate.
+//!
+//! All `unsafe` calls of stubs are sound for the same reason: the kernel reads and writes only the
+//! slices that it is given, and only until the call returns; until then the slices are alive and,
+//! where they are written, exclusively borrowed.
 
 use crate::message::{
     BorrowInfo, ClosedRecvError, Lease, NotificationBits, RecvMessage, TimerState,
@@ -25,7 +27,7 @@ pub(crate) struct SendArguments {
     lease_count: usize,
 }
 
-/// Arguments of RECV in the order of r4..r7; the stub puts the results, r4..r9, in their place.
+/// Arguments of RECV in the order of r4..r7; the stub stores the results, r4..r9, over them.
 #[repr(C)]
 pub(crate) struct ReceiveBlock {
     /// Buffer address; then the response code.
@@ -55,7 +57,7 @@ pub(crate) struct BorrowArguments {
 /// Marks the source of a closed receive.
 const CLOSED: usize = 1 << 31;
 
-/// Takes a stub's result apart: response code in the low word, length in the high one.
+/// Splits a stub's result: response code in the low word, length in the high one.
 #[inline(always)]
 fn code_and_length(result: u64) -> (u32, usize) {
     (result as u32, (result >> 32) as usize)
@@ -63,9 +65,10 @@ fn code_and_length(result: u64) -> (u32, usize) {
 
 /// Sends `outgoing` to `target` as operation `operation`, and waits for the reply.
 ///
-/// Returns the response code (0 is success by convention) and the length of the reply, which is in `incoming`. The
-/// server may use `leases` until it replies. A restarted target gives a code that
-/// [`extract_new_generation`] recognises. A target that never replies blocks the caller forever.
+/// Returns the response code (0 is success by convention) and the length of the reply, which is in
+/// `incoming`. The server may use `leases` until it replies. If the target is restarted, the code
+/// is a dead code, which [`extract_new_generation`] recognises. A target that never replies blocks
+/// the caller forever.
 #[inline(always)]
 pub fn sys_send(
     target: TaskId,
@@ -87,7 +90,8 @@ pub fn sys_send(
     code_and_length(unsafe { crate::sys_send_stub(&raw const arguments) })
 }
 
-/// The receive that all others are made of; also returns the response code.
+/// RECV as the kernel has it: returns the response code, too. All other receive functions call
+/// this.
 #[inline(always)]
 fn receive(buffer: &mut [u8], notification_mask: u32, source: usize) -> (u32, RecvMessage) {
     let mut block = ReceiveBlock {
@@ -165,7 +169,8 @@ pub fn sys_recv_notification(notification_mask: u32) -> NotificationBits {
     NotificationBits::new(receive(&mut [], notification_mask, source).1.operation)
 }
 
-/// Answers `peer`, which waits for it: response code `code`, body `message`. Nothing happens if it no longer waits.
+/// Replies to `peer`, which waits for it, with response code `code` and body `message`. Does
+/// nothing if `peer` no longer waits.
 ///
 /// A body longer than the peer's reply buffer faults the caller of this function.
 #[inline(always)]
@@ -174,7 +179,7 @@ pub fn sys_reply(peer: TaskId, code: u32, message: &[u8]) {
     unsafe { crate::sys_reply_stub(peer.0.into(), code, message.as_ptr(), message.len()) }
 }
 
-/// Answers `task_id`, which waits for it, by faulting it. Nothing happens if it no longer waits.
+/// Replies to `task_id`, which waits for it, by faulting it. Does nothing if it no longer waits.
 #[inline(always)]
 pub fn sys_reply_fault(task_id: TaskId, reason: ReplyFaultReason) {
     // SAFETY: no memory is involved.
@@ -183,7 +188,7 @@ pub fn sys_reply_fault(task_id: TaskId, reason: ReplyFaultReason) {
 
 /// Sets the task's one timer to post `notifications` at `deadline` (ticks since boot), or stops it.
 ///
-/// A deadline that is past posts at once.
+/// A deadline that has passed posts at once.
 #[inline(always)]
 pub fn sys_set_timer(deadline: Option<u64>, notifications: u32) {
     let (enable, deadline) = deadline.map_or((0, 0), |deadline| (1, deadline));
@@ -209,7 +214,7 @@ pub fn set_timer_relative(interval: u32, notifications: u32) -> u64 {
 /// Reads the time and the task's timer.
 #[inline(always)]
 pub fn sys_get_timer() -> TimerState {
-    // Not zeroed first: that would cost more than the call.
+    // Uninitialised: zeroing would cost more instructions than the call.
     let mut words = MaybeUninit::<[u32; 6]>::uninit();
     // SAFETY: the stub writes the six words and nothing else.
     let words = unsafe {
@@ -236,7 +241,8 @@ pub fn sys_get_timer() -> TimerState {
     }
 }
 
-/// Copies from byte `offset` of lease `index` of `lender` to `dest`, as much as both have.
+/// Copies from byte `offset` of lease `index` of `lender` to `dest`, as many bytes as the shorter
+/// of the two has.
 ///
 /// Returns the response code and the number of bytes: code 0, [`abi::DEFECT`] if the lender or its lease is at fault,
 /// or a dead code. An index or offset beyond the end faults the caller of this function.
@@ -259,7 +265,8 @@ pub fn sys_borrow_read(
     code_and_length(unsafe { crate::sys_borrow_read_stub(&raw const arguments) })
 }
 
-/// Copies `src` to byte `offset` of lease `index` of `lender`, as much as both have.
+/// Copies `src` to byte `offset` of lease `index` of `lender`, as many bytes as the shorter of the
+/// two has.
 ///
 /// Results as for [`sys_borrow_read`].
 #[inline(always)]
@@ -275,8 +282,9 @@ pub fn sys_borrow_write(lender: TaskId, index: usize, offset: usize, src: &[u8])
     code_and_length(unsafe { crate::sys_borrow_write_stub(&raw const arguments) })
 }
 
-/// Asks for attributes and length of lease `index` of `lender`; `None` if the lender no longer waits for us or its
-/// lease is at fault. An index beyond the last faults the caller of this function.
+/// Asks for attributes and length of lease `index` of `lender`; `None` if the lender no longer
+/// waits for this task's reply or its lease is invalid. An index beyond the last faults the caller
+/// of this function.
 #[inline(always)]
 pub fn sys_borrow_info(lender: TaskId, index: usize) -> Option<BorrowInfo> {
     let mut words = MaybeUninit::<[u32; 3]>::uninit();
@@ -301,7 +309,8 @@ fn irq_control(mask: u32, control: IrqControlArg) {
     unsafe { crate::sys_irq_control_stub(mask, control.bits()) }
 }
 
-/// Enables or disables the interrupts behind notification `mask`, which must be one the task owns.
+/// Enables or disables the interrupts that post notification `mask`, which must be one of the
+/// task's own.
 #[inline(always)]
 pub fn sys_irq_control(mask: u32, enable: bool) {
     irq_control(
@@ -314,7 +323,7 @@ pub fn sys_irq_control(mask: u32, enable: bool) {
     );
 }
 
-/// As [`sys_irq_control`], and forgets what is pending: before it enables, or after it disables.
+/// As [`sys_irq_control`], and clears what is pending: before it enables, or after it disables.
 #[inline(always)]
 pub fn sys_irq_control_clear_pending(mask: u32, enable: bool) {
     let enabled = if enable {
@@ -325,21 +334,23 @@ pub fn sys_irq_control_clear_pending(mask: u32, enable: bool) {
     irq_control(mask, enabled.union(IrqControlArg::CLEAR_PENDING));
 }
 
-/// Asks for the state of the interrupts behind notification `mask`, which must be one the task owns.
+/// Asks for the state of the interrupts that post notification `mask`, which must be one of the
+/// task's own.
 #[inline(always)]
 pub fn sys_irq_status(mask: u32) -> IrqStatus {
     // SAFETY: no memory is involved.
     IrqStatus::from_bits_truncate(unsafe { crate::sys_irq_status_stub(mask) })
 }
 
-/// Gives up with a message for whoever looks, [`PANIC_MESSAGE_MAX_LEN`](crate::PANIC_MESSAGE_MAX_LEN) bytes at most.
+/// Faults this task with a message of at most
+/// [`PANIC_MESSAGE_MAX_LEN`](crate::PANIC_MESSAGE_MAX_LEN) bytes; the kernel ignores the rest.
 #[inline(always)]
 pub fn sys_panic(msg: &[u8]) -> ! {
     // SAFETY: see the module's description; the message stays where it is, since the task never runs on.
     unsafe { crate::sys_panic_stub(msg.as_ptr(), msg.len()) }
 }
 
-/// The current id of the task that `task_id` names, whatever its generation.
+/// The current id of the task that `task_id` names in any of its generations.
 #[inline(always)]
 pub fn sys_refresh_task_id(task_id: TaskId) -> TaskId {
     // SAFETY: no memory is involved.

@@ -1,9 +1,9 @@
-//! Task slots: which task a name stands for in this image.
+//! Task slots: names for other tasks, bound when the image is built.
 //!
-//! A task is built without knowing the others. It declares slots by name ([`task_slot!`](crate::task_slot!)); the
-//! application's configuration says which task each of them is, and the build system writes that task's index into
-//! the finished image. To find the places, it reads the section `.task_slot_table`: one [`TaskSlotTableEntry`] for
-//! each slot, back to back.
+//! A task is compiled without knowing the other tasks. It declares slots by name
+//! ([`task_slot!`](crate::task_slot!)); the application's configuration binds each slot to a task,
+//! and the build system writes that task's index into the finished image. It finds the slots in the
+//! section `.task_slot_table`: one [`TaskSlotTableEntry`] for each, without gaps.
 
 use crate::{Generation, TaskId, VolatileConst, sys_refresh_task_id};
 
@@ -13,13 +13,14 @@ use crate::{Generation, TaskId, VolatileConst, sys_refresh_task_id};
 pub struct TaskSlot(VolatileConst<u16>);
 
 impl TaskSlot {
-    /// A slot as the compiler makes it.
+    /// A slot before the build system has bound it.
     pub const UNBOUND: Self = Self(VolatileConst::new(TaskId::UNBOUND.0));
 
-    /// The current id of the task: one system call, since the task may have been restarted at any time.
+    /// The current id of the task. Makes one system call each time, because the task may have been
+    /// restarted since the last one.
     pub fn get_task_id(&self) -> TaskId {
-        let first_life = TaskId::for_index_and_gen(self.get_task_index().into(), Generation::ZERO);
-        sys_refresh_task_id(first_life)
+        let id = TaskId::for_index_and_gen(self.get_task_index().into(), Generation::ZERO);
+        sys_refresh_task_id(id)
     }
 
     /// The index of the task.
@@ -37,11 +38,11 @@ pub struct TaskSlotTableEntry<const N: usize> {
     slot_name: [u8; N],
 }
 
-// SAFETY: the pointer is there for the build system; nothing in the program follows it.
+// SAFETY: the pointer is for the build system; nothing in the program dereferences it.
 unsafe impl<const N: usize> Sync for TaskSlotTableEntry<N> {}
 
 impl<const N: usize> TaskSlotTableEntry<N> {
-    /// The entry that says: `slot` is to be bound to what the configuration calls `slot_name`, which is N bytes long.
+    /// The entry of `slot`, whose name in the configuration is `slot_name`, N bytes long.
     pub const fn for_task_slot(slot_name: &str, slot: &'static TaskSlot) -> Self {
         let bytes = slot_name.as_bytes();
         assert!(bytes.len() == N);

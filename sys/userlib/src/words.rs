@@ -1,8 +1,9 @@
 //! Copying and filling aligned memory, eight words at a time.
 //!
-//! The compiler calls these by their names from the run-time ABI of the Arm architecture (section 5.3.4, memory copying,
-//! clearing and setting); the ones of its own library move one word at a time, and the recorder's emergency entry pays
-//! for each. Where they are not linked, that library's stand in.
+//! The compiler calls these by their names in the Run-time ABI for the Arm Architecture (IHI 0043,
+//! section 5.3.4, "Memory copying, clearing, and setting"). They replace the functions of its own
+//! library, which move one word at a time: the recorder's emergency write has a budget of
+//! instructions.
 
 use core::arch::global_asm;
 

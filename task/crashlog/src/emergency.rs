@@ -18,11 +18,12 @@
 
 use core::mem::MaybeUninit;
 use crashlog_format::ledger::Ledger;
-use crashlog_format::{Failure, Outcome, Phase, Step};
+use crashlog_format::{EmergencyFailure, EmergencyStep, Outcome, OutcomePhase};
 use crashlog_retained::{Location, Region, StoredContext};
-use crashlog_store::emergency::{self, Error, Request};
+use crashlog_store::emergency::{self, EmergencyRequest, Error};
 use crashlog_store::{MountError, PartitionError};
-use drv_mmc::{CardLocation, Found, found, polled};
+use drv_mmc::emergency::PhaseFailure;
+use drv_mmc::{CardLocation, EmergencyReport, found};
 use drv_sdhci::ErrorKind;
 use static_cell::StaticCell;
 use task_jefe_api::Jefe;
@@ -72,17 +73,21 @@ fn take_card<'c>(
 /// writes no segments but message and stack.
 // It must not be inlined: its stack frame would be added to that of the normal path.
 #[inline(never)]
-pub fn run(region: &Region<'static>, crash: Option<&StoredContext<'_>>, minimal: bool) -> Failure {
+pub fn run(
+    region: &Region<'static>,
+    crash: Option<&StoredContext<'_>>,
+    minimal: bool,
+) -> EmergencyFailure {
     let mailbox = region.mailbox();
     let began = sys_get_timer().now;
     let Some(mut outcome) = OUTCOME.try_borrow_mut() else {
-        return Failure::Recorder;
+        return EmergencyFailure::Recorder;
     };
     let outcome = outcome.write(Outcome::default());
     outcome.set_minimal(minimal);
     let result = match TransferBlocks::of(region) {
         Some(memory) => write(region, crash, &memory, minimal, outcome),
-        None => Err(Failure::Recorder),
+        None => Err(EmergencyFailure::Recorder),
     };
     if let Err(failure) = result {
         outcome.fail(failure);
@@ -98,7 +103,7 @@ pub fn run(region: &Region<'static>, crash: Option<&StoredContext<'_>>, minimal:
 /// replying. If the call returns nevertheless, the caller repeats it until the watchdog resets the
 /// system.
 #[inline(never)]
-pub fn report(failure: Failure) {
+pub fn report(failure: EmergencyFailure) {
     Jefe::from(JEFE.get_task_id()).emergency_done(failure as u32);
 }
 
@@ -113,8 +118,8 @@ pub fn write(
     memory: &TransferBlocks<'static>,
     minimal: bool,
     outcome: &mut Outcome,
-) -> Result<(), Failure> {
-    outcome.enter(Phase::Prepare);
+) -> Result<(), EmergencyFailure> {
+    outcome.enter(OutcomePhase::Prepare);
     region.mailbox().set_outcome(outcome);
     let (Some(mut location), Some(mut card), Some(mut identified), Some(mut ledger)) = (
         LOCATION.try_borrow_mut(),
@@ -122,14 +127,14 @@ pub fn write(
         IDENTIFIED.try_borrow_mut(),
         LEDGER.try_borrow_mut(),
     ) else {
-        return Err(Failure::Recorder);
+        return Err(EmergencyFailure::Recorder);
     };
     take_location(region, &mut location);
     let card = take_card(memory, minimal, &mut card);
     let identified = identified.write(CardLocation::default());
     prepare(card, location.as_ref(), identified, outcome)?;
 
-    let request = Request {
+    let request = EmergencyRequest {
         region,
         crash,
         location: location.as_ref(),
@@ -157,7 +162,7 @@ fn prepare(
     location: Option<&Location>,
     identified: &mut CardLocation,
     outcome: &mut Outcome,
-) -> Result<(), Failure> {
+) -> Result<(), EmergencyFailure> {
     let prepared = card.prepare(&known_card(location));
     *identified = *card.location();
     note(card, outcome);
@@ -178,7 +183,7 @@ pub fn known_card(location: Option<&Location>) -> CardLocation {
 /// Copies what the driver has found and done into the outcome.
 #[inline(never)]
 fn note(card: &EmergencyDevice<'_>, outcome: &mut Outcome) {
-    let Found {
+    let EmergencyReport {
         controller,
         card_state,
         steps,
@@ -190,51 +195,53 @@ fn note(card: &EmergencyDevice<'_>, outcome: &mut Outcome) {
         phase_ms,
         drain,
         ..
-    } = card.found();
+    } = card.report();
     outcome.controller = controller;
     outcome.card = card_state;
     outcome.retries = retries.into();
     outcome.error = last_error.into();
     outcome.repairs = steps.into();
     outcome.blocks_left = blocks_left.into();
-    outcome.phase_milliseconds = phase_ms.map(Into::into);
+    outcome.phase_ms = phase_ms.map(Into::into);
     outcome.drain = drain;
     outcome.command = command;
     outcome.mode = mode;
     if steps & found::step::PREPARED != 0 {
-        outcome.finish(Step::ControllerReset);
-        outcome.finish(Step::CardReady);
+        outcome.finish(EmergencyStep::ControllerReset);
+        outcome.finish(EmergencyStep::CardReady);
     }
 }
 
 /// Translates an error of the prepare phase.
-fn not_ready(error: drv_mmc::Error) -> Failure {
+fn not_ready(error: drv_mmc::Error) -> EmergencyFailure {
     match error {
-        drv_mmc::Error::NoCard => Failure::NoCard,
-        drv_mmc::Error::Deadline => Failure::Timeout,
+        drv_mmc::Error::NoCard => EmergencyFailure::NoCard,
+        drv_mmc::Error::Deadline => EmergencyFailure::Timeout,
         drv_mmc::Error::Host(error) => match error.kind {
-            ErrorKind::CardGone => Failure::NoCard,
-            ErrorKind::ResetStuck | ErrorKind::ClockUnstable => Failure::Controller,
-            _ => Failure::Card,
+            ErrorKind::CardGone => EmergencyFailure::NoCard,
+            ErrorKind::ResetStuck | ErrorKind::ClockUnstable => EmergencyFailure::Controller,
+            _ => EmergencyFailure::Card,
         },
-        _ => Failure::Card,
+        _ => EmergencyFailure::Card,
     }
 }
 
 /// Translates an error of the write phase.
 #[inline(never)]
-fn not_written(error: Error<polled::Failure>) -> Failure {
+fn not_written(error: Error<PhaseFailure>) -> EmergencyFailure {
     match error {
         Error::Device(failure)
         | Error::Partition(PartitionError::Device(failure))
         | Error::Mount(MountError::Device(failure)) => match failure.error {
-            drv_mmc::Error::Deadline => Failure::Timeout,
-            _ => Failure::Device,
+            drv_mmc::Error::Deadline => EmergencyFailure::Timeout,
+            _ => EmergencyFailure::Device,
         },
-        Error::Partition(_) => Failure::NoPartition,
-        Error::Mount(MountError::Exhausted) | Error::Exhausted => Failure::Exhausted,
-        Error::Mount(MountError::Superblock(_) | MountError::Damaged) => Failure::OtherFormat,
-        Error::Context => Failure::Context,
-        Error::OutOfPartition => Failure::Recorder,
+        Error::Partition(_) => EmergencyFailure::NoPartition,
+        Error::Mount(MountError::Exhausted) | Error::Exhausted => EmergencyFailure::Exhausted,
+        Error::Mount(MountError::Superblock(_) | MountError::Damaged) => {
+            EmergencyFailure::OtherFormat
+        }
+        Error::Context => EmergencyFailure::Context,
+        Error::OutOfPartition => EmergencyFailure::Recorder,
     }
 }

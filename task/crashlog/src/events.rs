@@ -8,7 +8,7 @@ use core::cell::Cell;
 use core::future::poll_fn;
 use core::task::Poll;
 
-use drv_sdhci::interrupt::Wait;
+use drv_sdhci::normal::Wait;
 use userlib::{NotificationBits, sys_get_timer, sys_irq_control, sys_set_timer};
 
 use crate::notifications;

@@ -5,9 +5,10 @@
 
 use block_device::Block;
 use crashlog_retained::Region;
-use drv_mmc::{Card, polled};
-use drv_sdhci::interrupt::Controller;
-use drv_sdhci::polled::Clock;
+use drv_mmc::emergency::{EmergencyCard, Settings};
+use drv_mmc::normal::NormalCard;
+use drv_sdhci::emergency::Clock;
+use drv_sdhci::normal::NormalController;
 use drv_sdhci::{Mmio, Platform};
 use userlib::sys_get_timer;
 
@@ -15,10 +16,11 @@ use crate::config;
 use crate::events::Events;
 
 /// The card, as the normal path drives it.
-pub type NormalDevice<'a> = Card<'a, Controller<'a, Mmio, ConfiguredPlatform, &'a Events>>;
+pub type NormalDevice<'a> =
+    NormalCard<'a, NormalController<'a, Mmio, ConfiguredPlatform, &'a Events>>;
 
 /// The card, as the emergency path drives it.
-pub type EmergencyDevice<'a> = polled::Card<'a, Mmio, ConfiguredPlatform, KernelClock>;
+pub type EmergencyDevice<'a> = EmergencyCard<'a, Mmio, ConfiguredPlatform, KernelClock>;
 
 /// Polls of the status register before the normal path waits for the interrupt. It is enough for a
 /// command without data, which completes sooner than a task switch.
@@ -104,20 +106,20 @@ impl Clock for KernelClock {
 /// Makes the driver of the normal path. It is called once between two starts of the task, and no
 /// driver of [`emergency_device`] may be in use then.
 pub fn normal_device<'a>(memory: &TransferBlocks<'a>, events: &'a Events) -> NormalDevice<'a> {
-    let controller = Controller::new(
+    let controller = NormalController::new(
         registers(),
         ConfiguredPlatform,
         events,
         Some(memory.table),
         SPIN,
     );
-    Card::new(controller, memory.card, config::CARD, config::CARD_CACHE)
+    NormalCard::new(controller, memory.card, config::CARD, config::CARD_CACHE)
 }
 
 /// Makes the driver of the emergency path, for an emergency or for the self-test. No other driver
 /// may be in use then. A `minimal` attempt does without DMA.
 pub fn emergency_device<'a>(memory: &TransferBlocks<'a>, minimal: bool) -> EmergencyDevice<'a> {
-    let settings = polled::Settings {
+    let settings = Settings {
         first: config::CARD,
         prepare_ms: PREPARE_MS,
         write_ms: WRITE_MS,
@@ -126,7 +128,7 @@ pub fn emergency_device<'a>(memory: &TransferBlocks<'a>, minimal: bool) -> Emerg
     };
     // The attempt before a minimal one may have failed because of DMA.
     let table = (!minimal).then_some(memory.table);
-    polled::Card::new(
+    EmergencyCard::new(
         registers(),
         ConfiguredPlatform,
         KernelClock,

@@ -16,10 +16,10 @@
 //! * Its duration is bounded by the deadlines of the emergency path's phases, twice: for writing
 //!   and for reading. A card that does not answer delays the start by this time.
 
-use crashlog_format::{Failure, Outcome, Step};
+use crashlog_format::{EmergencyFailure, EmergencyStep, Outcome};
 use crashlog_retained::{Region, SelfTest as Kept, StoredContext};
 use crashlog_store::self_test::{self, Mismatch};
-use drv_mmc::found;
+use drv_mmc::EmergencyReport;
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{SelfTestCause, SelfTestReport, SelfTestStep};
 use userlib::sys_get_timer;
@@ -31,7 +31,7 @@ use crate::{config, emergency};
 /// Value of [`Kept::cause`]: the test has begun and not ended.
 const BEGUN: u32 = u32::MAX;
 /// First value of [`Kept::cause`] for a difference between what was written and what was read.
-/// Lower values are those of [`Failure`].
+/// Lower values are those of [`EmergencyFailure`].
 const DIFFERS: u32 = 0x100;
 
 /// Runs the test if it is configured and did not run yet in this boot. Returns the result.
@@ -68,15 +68,15 @@ fn test(region: &Region<'static>) -> SelfTestReport {
     let crash = self_test::describe(region, me, config::TASK_NAME, began);
     let result = match (crash, TransferBlocks::of(region)) {
         (Some(crash), Some(memory)) => write_and_read(region, &crash, &memory, &mut outcome),
-        _ => Err(Failure::Recorder as u32),
+        _ => Err(EmergencyFailure::Recorder as u32),
     };
     mailbox.clear();
 
     let took = sys_get_timer().now.saturating_sub(began);
     kept.step = step(&outcome, result) as u32;
-    kept.cause = result.err().unwrap_or(Failure::None as u32);
+    kept.cause = result.err().unwrap_or(EmergencyFailure::None as u32);
     kept.error = outcome.error.get();
-    kept.record = outcome.record.get();
+    kept.record = outcome.sequence.get();
     kept.milliseconds = u32::try_from(took).unwrap_or(u32::MAX);
     kept.retries = outcome.retries.get().into();
     mailbox.set_self_test(&kept);
@@ -99,17 +99,17 @@ fn write_and_read(
         Ok(_) => self_test::verify(
             &mut card,
             config::PARTITION,
-            outcome.record.get(),
+            outcome.sequence.get(),
             crash,
             memory.store,
         ),
         Err(failure) => Err(Mismatch::Device(failure)),
     };
-    let found::Found {
+    let EmergencyReport {
         retries,
         last_error,
         ..
-    } = card.found();
+    } = card.report();
     outcome.retries = outcome.retries.get().saturating_add(retries).into();
     if last_error != 0 {
         outcome.error = last_error.into();
@@ -118,9 +118,9 @@ fn write_and_read(
     let _ = card.complete();
     result.map_err(|mismatch| match mismatch {
         Mismatch::Device(failure) if failure.error == drv_mmc::Error::Deadline => {
-            Failure::Timeout as u32
+            EmergencyFailure::Timeout as u32
         }
-        Mismatch::Device(_) => Failure::Device as u32,
+        Mismatch::Device(_) => EmergencyFailure::Device as u32,
         Mismatch::Lost => DIFFERS,
         Mismatch::NotNamed => DIFFERS + 1,
         Mismatch::Header => DIFFERS + 2,
@@ -131,24 +131,28 @@ fn write_and_read(
 
 /// The step that failed; the last one if none did.
 fn step(outcome: &Outcome, result: Result<(), u32>) -> SelfTestStep {
-    let undone = Step::ALL.into_iter().find(|step| !outcome.finished(*step));
+    let undone = EmergencyStep::ALL
+        .into_iter()
+        .find(|step| !outcome.finished(*step));
     match undone {
         // The outcome has one bit for controller and card; the failure tells them apart.
-        Some(Step::ControllerReset) if result == Err(Failure::Controller as u32) => {
+        Some(EmergencyStep::ControllerReset)
+            if result == Err(EmergencyFailure::Controller as u32) =>
+        {
             SelfTestStep::Controller
         }
-        Some(Step::ControllerReset | Step::CardReady) => SelfTestStep::Card,
-        Some(Step::Located) => SelfTestStep::Locate,
-        Some(Step::LogTail) => SelfTestStep::WriteLog,
-        Some(Step::Record) => SelfTestStep::WriteCrash,
-        Some(Step::Commit) => SelfTestStep::Commit,
+        Some(EmergencyStep::ControllerReset | EmergencyStep::CardReady) => SelfTestStep::Card,
+        Some(EmergencyStep::Located) => SelfTestStep::Locate,
+        Some(EmergencyStep::LogTail) => SelfTestStep::WriteLog,
+        Some(EmergencyStep::Crash) => SelfTestStep::WriteCrash,
+        Some(EmergencyStep::Commit) => SelfTestStep::Commit,
         None => SelfTestStep::ReadBack,
     }
 }
 
 /// Translates the kept result for `status`.
 fn report(kept: &Kept) -> SelfTestReport {
-    const SUCCESS: u32 = Failure::None as u32;
+    const SUCCESS: u32 = EmergencyFailure::None as u32;
     match kept.cause {
         BEGUN => SelfTestReport::Interrupted,
         SUCCESS => SelfTestReport::Passed {
@@ -167,16 +171,16 @@ fn report(kept: &Kept) -> SelfTestReport {
 
 /// Translates [`Kept::cause`] of a test that failed.
 fn reported_cause(cause: u32) -> SelfTestCause {
-    const CAUSES: [(Failure, SelfTestCause); 9] = [
-        (Failure::Controller, SelfTestCause::Controller),
-        (Failure::NoCard, SelfTestCause::NoCard),
-        (Failure::Card, SelfTestCause::Card),
-        (Failure::NoPartition, SelfTestCause::NoPartition),
-        (Failure::OtherFormat, SelfTestCause::OtherFormat),
-        (Failure::Device, SelfTestCause::Device),
-        (Failure::Timeout, SelfTestCause::Timeout),
-        (Failure::Exhausted, SelfTestCause::Exhausted),
-        (Failure::Recorder, SelfTestCause::Recorder),
+    const CAUSES: [(EmergencyFailure, SelfTestCause); 9] = [
+        (EmergencyFailure::Controller, SelfTestCause::Controller),
+        (EmergencyFailure::NoCard, SelfTestCause::NoCard),
+        (EmergencyFailure::Card, SelfTestCause::Card),
+        (EmergencyFailure::NoPartition, SelfTestCause::NoPartition),
+        (EmergencyFailure::OtherFormat, SelfTestCause::OtherFormat),
+        (EmergencyFailure::Device, SelfTestCause::Device),
+        (EmergencyFailure::Timeout, SelfTestCause::Timeout),
+        (EmergencyFailure::Exhausted, SelfTestCause::Exhausted),
+        (EmergencyFailure::Recorder, SelfTestCause::Recorder),
     ];
     let known = CAUSES
         .iter()

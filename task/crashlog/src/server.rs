@@ -4,7 +4,7 @@
 //! session future path replies to it. Until then the caller stays blocked in its call, so its
 //! leases stay valid.
 
-use crashlog_retained::{Record, RecordHeader};
+use crashlog_retained::{LogHeader, Record};
 use idol_runtime::{ClientError, Leased, LenLimit, NotificationHandler, R, RequestError};
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{
@@ -102,9 +102,9 @@ impl InOrderCrashLogImpl for Server<'_> {
             return refuse(CrashLogError::Full);
         };
         let now = sys_get_timer().now;
-        let header = RecordHeader {
-            stream: on_card(stream),
-            level: level_on_card(level),
+        let header = LogHeader {
+            stream,
+            level,
             // The kernel's task indices have 10 bits.
             task: task as u16,
             lost,
@@ -183,27 +183,6 @@ impl InOrderCrashLogImpl for Server<'_> {
         out: OutLease,
     ) -> Result<(), RequestError<CrashLogError>> {
         self.defer(msg, CardOperation::ReadPage { page, out })
-    }
-}
-
-/// The stream by its name on the card; the two enumerations have the same numbers.
-fn on_card(stream: Stream) -> crashlog_retained::Stream {
-    match stream {
-        Stream::Console => crashlog_retained::Stream::Console,
-        Stream::Event => crashlog_retained::Stream::Event,
-        Stream::Fault => crashlog_retained::Stream::Fault,
-        Stream::Trace => crashlog_retained::Stream::Trace,
-    }
-}
-
-/// The level by its name on the card.
-fn level_on_card(level: Level) -> crashlog_retained::Level {
-    match level {
-        Level::Error => crashlog_retained::Level::Error,
-        Level::Warn => crashlog_retained::Level::Warn,
-        Level::Info => crashlog_retained::Level::Info,
-        Level::Debug => crashlog_retained::Level::Debug,
-        Level::Trace => crashlog_retained::Level::Trace,
     }
 }
 

@@ -1,38 +1,38 @@
-//! What is broken when the emergency begins, or breaks while it goes on.
+//! What is broken when an emergency begins, or breaks during it.
 
 use crate::slot::Slot;
 use drv_mmc::Error;
-use drv_mmc::polled::Phase;
-use drv_mmc::state::Fault as CardFault;
+use drv_mmc::emergency::Phase;
+use drv_mmc::state::StatusError;
 use drv_sdhci::ErrorKind;
-use drv_sdhci_sim::{ClockFault, Fault, Plan, Simulator};
+use drv_sdhci_sim::{ClockFault, FaultPlan, InjectedFault, Simulator};
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
     /// Nothing.
     Nothing,
-    /// There is no card any more.
+    /// The card was removed.
     Gone,
-    /// There is another card.
+    /// The card was exchanged for another one.
     Replaced,
     /// No block can be written.
     WriteProtected,
     /// The card refuses the address of every block.
     OutOfRange,
-    /// This happens at one command of the emergency, each in turn.
-    Once(Fault),
-    /// This happens at one command of the emergency, each in turn, and at all that follow.
-    From(Fault),
-    /// The controller's software reset hangs this often.
+    /// This fault is injected into one command of the emergency, each in turn.
+    Once(InjectedFault),
+    /// This fault is injected into one command of the emergency, each in turn, and all that follow.
+    From(InjectedFault),
+    /// So many software resets of the controller hang.
     ResetStuck(u32),
     /// The internal clock never becomes stable.
     ClockUnstable,
-    /// Command and data circuit hang until they are reset; interrupt status that nobody has cleared.
+    /// Command and data circuit hang until they are reset, and the interrupt status has stale bits.
     Wedged,
-    /// The command circuit is in use for ever.
+    /// The command circuit reports for ever that it is busy.
     CommandInhibit,
-    /// The data circuit is in use for ever.
+    /// The data circuit reports for ever that it is busy.
     DataInhibit,
     /// The time source fails.
     Clock(ClockFault),
@@ -40,25 +40,26 @@ pub enum Broken {
     ClockAndBusy(ClockFault),
 }
 
-/// How it has to end.
+/// How an emergency has to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// The record is on the card.
+    /// The crash is on the card.
     Saved,
-    /// The record is on the card, or the error is told.
-    SavedOrTold,
-    /// It fails, with one of these errors.
+    /// The crash is on the card, or an error is reported.
+    SavedOrReported,
+    /// It fails with one of these errors; any error if the list is empty.
     Fails(&'static [ErrorKind]),
-    /// The card refuses, for this reason.
-    Refused(CardFault),
-    /// The other card is noticed and not written, if it came before the record was written.
+    /// It fails, because the card refuses with this error.
+    Refused(StatusError),
+    /// The other card is noticed and not written; or the crash is on the first card, if the cards were
+    /// exchanged after it was written.
     NotOurs,
 }
 
-/// Serial number of the card that takes the place of ours.
+/// Serial number of the other card.
 const OTHER: u32 = 0x0BAD_CAFE;
 
-/// Longer than anybody waits.
+/// Microseconds: longer than any wait.
 const FOR_EVER: u64 = u64::MAX / 4;
 
 impl Broken {
@@ -73,34 +74,34 @@ impl Broken {
             ("card-replaced", Self::Replaced),
             ("write-protected", Self::WriteProtected),
             ("out-of-range", Self::OutOfRange),
-            once("card-taken-out-at-command", Fault::Removed),
-            once("card-swapped-at-command", Fault::Swapped(OTHER)),
-            once("card-forgets-at-command", Fault::Forgets),
-            once("command-ignored-once", Fault::Ignored),
-            once("no-response-once", Fault::NoResponse),
-            once("response-lost-once", Fault::ResponseLost),
-            once("response-crc-once", Fault::ResponseCrc),
-            once("response-end-bit-once", Fault::ResponseEndBit),
-            once("response-index-once", Fault::ResponseIndex),
-            once("data-crc-once", Fault::DataCrc(0)),
-            once("data-end-bit-once", Fault::DataEndBit(0)),
-            once("data-timeout-once", Fault::DataTimeout(0)),
-            once("data-stall-once", Fault::DataStall(0)),
-            once("adma-error-once", Fault::Adma(0)),
-            once("not-programmed-once", Fault::NotProgrammed),
-            once("auto-command-error-once", Fault::AutoCommand),
-            once("command-circuit-hangs-once", Fault::HangsCommand),
-            once("data-circuit-hangs-once", Fault::HangsData),
-            once("error-bit-once", Fault::Refused(1 << 19)),
-            once("illegal-command-bit-once", Fault::Refused(1 << 22)),
-            once("command-crc-bit-once", Fault::Refused(1 << 23)),
-            from("card-stops-answering", Fault::NoResponse),
-            from("controller-stops-reacting", Fault::Ignored),
-            from("response-crc-always", Fault::ResponseCrc),
-            from("data-crc-always", Fault::DataCrc(0)),
-            from("data-stall-always", Fault::DataStall(0)),
-            from("adma-error-always", Fault::Adma(0)),
-            from("busy-for-ever", Fault::Busy(FOR_EVER)),
+            once("card-taken-out-at-command", InjectedFault::Removed),
+            once("card-swapped-at-command", InjectedFault::Swapped(OTHER)),
+            once("card-forgets-at-command", InjectedFault::Forgets),
+            once("command-ignored-once", InjectedFault::Ignored),
+            once("no-response-once", InjectedFault::NoResponse),
+            once("response-lost-once", InjectedFault::ResponseLost),
+            once("response-crc-once", InjectedFault::ResponseCrc),
+            once("response-end-bit-once", InjectedFault::ResponseEndBit),
+            once("response-index-once", InjectedFault::ResponseIndex),
+            once("data-crc-once", InjectedFault::DataCrc(0)),
+            once("data-end-bit-once", InjectedFault::DataEndBit(0)),
+            once("data-timeout-once", InjectedFault::DataTimeout(0)),
+            once("data-stall-once", InjectedFault::DataStall(0)),
+            once("adma-error-once", InjectedFault::Adma(0)),
+            once("not-programmed-once", InjectedFault::NotProgrammed),
+            once("auto-command-error-once", InjectedFault::AutoCommand),
+            once("command-circuit-hangs-once", InjectedFault::HangsCommand),
+            once("data-circuit-hangs-once", InjectedFault::HangsData),
+            once("error-bit-once", InjectedFault::Refused(1 << 19)),
+            once("illegal-command-bit-once", InjectedFault::Refused(1 << 22)),
+            once("command-crc-bit-once", InjectedFault::Refused(1 << 23)),
+            from("card-stops-answering", InjectedFault::NoResponse),
+            from("controller-stops-reacting", InjectedFault::Ignored),
+            from("response-crc-always", InjectedFault::ResponseCrc),
+            from("data-crc-always", InjectedFault::DataCrc(0)),
+            from("data-stall-always", InjectedFault::DataStall(0)),
+            from("adma-error-always", InjectedFault::Adma(0)),
+            from("busy-for-ever", InjectedFault::Busy(FOR_EVER)),
             ("reset-hangs-once", Self::ResetStuck(1)),
             ("reset-hangs-always", Self::ResetStuck(u32::MAX)),
             ("internal-clock-unstable", Self::ClockUnstable),
@@ -110,7 +111,7 @@ impl Broken {
             ("time-dead", Self::Clock(ClockFault::Dead)),
             ("time-frozen", Self::Clock(ClockFault::Frozen(77))),
             ("time-backwards", Self::Clock(ClockFault::Backwards)),
-            ("time-leaps", Self::Clock(ClockFault::Leaping(1 << 32))),
+            ("time-leaps", Self::Clock(ClockFault::Jumping(1 << 32))),
             ("time-slow", Self::Clock(ClockFault::Slow(1_000))),
             ("time-dead-and-busy", Self::ClockAndBusy(ClockFault::Dead)),
             (
@@ -119,7 +120,7 @@ impl Broken {
             ),
             (
                 "time-leaps-and-busy",
-                Self::ClockAndBusy(ClockFault::Leaping(1 << 32)),
+                Self::ClockAndBusy(ClockFault::Jumping(1 << 32)),
             ),
             (
                 "time-slow-and-busy",
@@ -128,13 +129,14 @@ impl Broken {
         ]
     }
 
-    /// Whether it happens at one command after the other.
+    /// Whether it is a fault of one command, and is to be tried at each command in turn.
     #[must_use]
     pub const fn is_swept(self) -> bool {
         matches!(self, Self::Once(_) | Self::From(_))
     }
 
-    /// Whether one emergency with it takes many register accesses, or there are many.
+    /// Whether a row with it takes long, because an emergency needs many register accesses or there are
+    /// many emergencies.
     #[must_use]
     pub const fn takes_long(self) -> bool {
         self.is_swept()
@@ -144,25 +146,25 @@ impl Broken {
             )
     }
 
-    /// Whether nobody can repair it, and so no later boot writes anything.
+    /// Whether it persists, so that no later boot can write either.
     #[must_use]
     pub const fn is_permanent(self) -> bool {
         !self.can_be_repaired()
     }
 
-    /// Whether what was in the card's cache may be gone.
+    /// Whether data in the card's cache may be lost.
     #[must_use]
     pub const fn may_lose_cache(self) -> bool {
         matches!(self, Self::Once(_))
     }
 
-    /// Whether it makes sense if the emergency does not know which card there was.
+    /// Whether the emergency can only notice it if it knows the location of the first card.
     #[must_use]
     pub fn needs_known_card(self) -> bool {
-        matches!(self, Self::Replaced | Self::Once(Fault::Swapped(_)))
+        matches!(self, Self::Replaced | Self::Once(InjectedFault::Swapped(_)))
     }
 
-    /// Breaks it, if it is swept at the `command`-th command.
+    /// Applies it to a slot; a fault of one command is injected into the `command`-th.
     pub fn apply(self, slot: &Slot, command: u32) {
         self.apply_to(&slot.sim, command);
     }
@@ -179,10 +181,10 @@ impl Broken {
             Self::WriteProtected => sim.card().protected = Some(0..u32::MAX),
             Self::OutOfRange => {
                 for index in [17, 18, 24, 25] {
-                    sim.fault(Plan::always(index, Fault::Refused(1 << 31)));
+                    sim.fault(FaultPlan::always(index, InjectedFault::Refused(1 << 31)));
                 }
             }
-            Self::Once(fault) | Self::From(fault) => sim.fault(Plan {
+            Self::Once(fault) | Self::From(fault) => sim.fault(FaultPlan {
                 command: None,
                 after: command,
                 times: self.times(),
@@ -199,7 +201,7 @@ impl Broken {
             Self::Clock(fault) => sim.set_clock_fault(fault),
             Self::ClockAndBusy(fault) => {
                 sim.set_clock_fault(fault);
-                sim.fault(Plan::always(25, Fault::Busy(FOR_EVER)));
+                sim.fault(FaultPlan::always(25, InjectedFault::Busy(FOR_EVER)));
             }
         }
     }
@@ -211,7 +213,7 @@ impl Broken {
         }
     }
 
-    /// Whether a fault that is swept has happened; it has not if the emergency has fewer commands.
+    /// Whether a fault of one command was injected. If not, the emergency had fewer commands.
     #[must_use]
     pub fn has_happened(self, sim: &Simulator) -> bool {
         sim.plans().iter().all(|plan| plan.has_struck(self.times()))
@@ -221,16 +223,18 @@ impl Broken {
     #[must_use]
     pub const fn expected(self, cache: bool) -> Expected {
         match self {
-            // What was in the cache is gone.
-            Self::Once(Fault::Forgets) if cache => Expected::SavedOrTold,
+            // What was in the cache is lost.
+            Self::Once(InjectedFault::Forgets) if cache => Expected::SavedOrReported,
             Self::Nothing | Self::Wedged | Self::Clock(_) | Self::ResetStuck(1) => Expected::Saved,
             Self::Gone => Expected::Fails(&[ErrorKind::CardGone]),
-            Self::Replaced | Self::Once(Fault::Swapped(_)) => Expected::NotOurs,
-            Self::WriteProtected => Expected::Refused(CardFault::WriteProtected),
-            Self::OutOfRange => Expected::Refused(CardFault::OutOfRange),
-            // The buffer port is left.
-            Self::From(Fault::Adma(_)) => Expected::Saved,
-            Self::Once(Fault::Removed | Fault::Refused(_)) | Self::From(_) => Expected::SavedOrTold,
+            Self::Replaced | Self::Once(InjectedFault::Swapped(_)) => Expected::NotOurs,
+            Self::WriteProtected => Expected::Refused(StatusError::WriteProtected),
+            Self::OutOfRange => Expected::Refused(StatusError::OutOfRange),
+            // The buffer port still works.
+            Self::From(InjectedFault::Adma(_)) => Expected::Saved,
+            Self::Once(InjectedFault::Removed | InjectedFault::Refused(_)) | Self::From(_) => {
+                Expected::SavedOrReported
+            }
             Self::Once(_) => Expected::Saved,
             Self::ResetStuck(_) => Expected::Fails(&[ErrorKind::ResetStuck]),
             Self::ClockUnstable => Expected::Fails(&[ErrorKind::ClockUnstable]),
@@ -239,15 +243,15 @@ impl Broken {
         }
     }
 
-    /// Whether normal operation can be expected to work once the faults are gone.
+    /// Whether the normal path has to work again once the faults are removed.
     #[must_use]
     pub const fn can_be_repaired(self) -> bool {
         !matches!(
             self,
             Self::Gone
                 | Self::WriteProtected
-                | Self::Once(Fault::Removed)
-                | Self::From(Fault::Busy(_))
+                | Self::Once(InjectedFault::Removed)
+                | Self::From(InjectedFault::Busy(_))
                 | Self::ResetStuck(u32::MAX)
                 | Self::ClockUnstable
                 | Self::CommandInhibit
@@ -258,39 +262,39 @@ impl Broken {
 }
 
 impl Expected {
-    /// Checks how it ended.
+    /// Checks how an emergency ended.
     ///
     /// # Panics
-    /// If it did not end like that.
+    /// If it ended in another way.
     pub fn check(self, slot: &Slot, ended: &crate::slot::Ended, what: &str) {
         let result = &ended.result;
-        let found = &ended.found;
+        let report = &ended.report;
         match (self, result) {
-            (Self::Saved | Self::SavedOrTold | Self::NotOurs, Some(Ok(_))) => {}
-            (Self::SavedOrTold, Some(Err(_))) => {}
-            // The card's last word was not heard.
+            (Self::Saved | Self::SavedOrReported | Self::NotOurs, Some(Ok(_))) => {}
+            (Self::SavedOrReported, Some(Err(_))) => {}
+            // Only the last phase failed: the crash had been flushed before.
             (Self::Saved, Some(Err(failure))) if failure.phase == Phase::Complete => {}
             (Self::Fails([]), Some(Err(_))) => {}
             (Self::Fails(kinds), Some(Err(failure))) => match failure.error {
                 Error::Host(error) if kinds.contains(&error.kind) => {}
-                // What used up the time is in the report.
+                // The report has the error that used up the time.
                 Error::Deadline
                     if matches!(
-                        Error::from_code(found.last_error),
+                        Error::from_code(report.last_error),
                         Some(Error::Host(error)) if kinds.contains(&error.kind)
                     ) => {}
                 error => panic!("{what}: {error:?} instead of one of {kinds:?}"),
             },
-            (Self::Refused(fault), Some(Err(failure))) => match failure.error {
-                Error::Card { fault: told, .. } if told == fault => {}
-                error => panic!("{what}: {error:?} instead of {fault:?}"),
+            (Self::Refused(refusal), Some(Err(failure))) => match failure.error {
+                Error::Card { error, .. } if error == refusal => {}
+                error => panic!("{what}: {error:?} instead of {refusal:?}"),
             },
             (Self::NotOurs, None) => {}
             (Self::NotOurs, Some(Err(failure))) => {
                 let noticed = matches!(failure.error, Error::OtherCard | Error::Lost);
-                assert!(noticed, "{what}: {failure:?} {found:?}");
+                assert!(noticed, "{what}: {failure:?} {report:?}");
             }
-            (_, result) => panic!("{what}: {result:?} instead of {self:?}, {found:?}"),
+            (_, result) => panic!("{what}: {result:?} instead of {self:?}, {report:?}"),
         }
         if self == Self::NotOurs && slot.sim.card().serial() == OTHER {
             assert_eq!(

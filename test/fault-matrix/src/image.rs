@@ -1,10 +1,10 @@
-//! What is on a card, read without its driver.
+//! The content of a card, read without its driver.
 
 use block_device::{Block, BlockDevice, Window, now_or_never};
 use crashlog_format::FormatId;
 use crashlog_format::gpt::Guid;
 use crashlog_store::{
-    FormatOptions, LogItem, LogReader, Options, Store, TableOptions, find_partition,
+    FormatOptions, LogItem, LogReader, Store, StoreOptions, TableOptions, find_partition,
     format_partition, write_table,
 };
 use std::collections::BTreeMap;
@@ -12,31 +12,31 @@ use std::collections::BTreeMap;
 /// Name of the partition.
 pub const PARTITION: &str = "crashlog";
 
-/// How the partition is used.
-pub const OPTIONS: Options = Options { keep_first: 2 };
+/// The options that the partition is mounted with.
+pub const OPTIONS: StoreOptions = StoreOptions { keep_first: 2 };
 
 /// The blocks of a card, in memory.
 #[derive(Clone, Debug)]
 pub struct Image {
     /// Capacity.
     pub blocks: u64,
-    /// Blocks that were ever written.
+    /// The blocks that have ever been written.
     pub content: BTreeMap<u32, Vec<u32>>,
 }
 
-/// An image does not fail.
+/// The error of an image: there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Never {}
 
-/// What a reader finds on a card.
+/// What is found on a card.
 #[derive(Debug, Default)]
 pub struct Content {
     /// Log records: boot, number, payload.
     pub log: BTreeMap<(u32, u32), Vec<u8>>,
-    /// Pages that do not hold together.
+    /// Pages that the reader found damaged.
     pub damaged: Vec<u32>,
-    /// Crash records: time of the crash, and whether every segment matches its checksum.
-    pub records: BTreeMap<u64, bool>,
+    /// Crashes: the time, and whether every segment matches its checksum.
+    pub crashes: BTreeMap<u64, bool>,
 }
 
 impl BlockDevice for Image {
@@ -77,10 +77,10 @@ impl BlockDevice for Image {
 }
 
 impl Image {
-    /// A card with an empty partition of ours.
+    /// A card with an empty crash-log partition.
     ///
     /// # Panics
-    /// If it has no room for it.
+    /// If the card has no room for it.
     #[must_use]
     pub fn formatted(blocks: u64) -> Self {
         let mut image = Self {
@@ -106,10 +106,10 @@ impl Image {
         window.into_inner()
     }
 
-    /// Reads everything.
+    /// Reads all log records and crashes.
     ///
     /// # Panics
-    /// If there is no log.
+    /// If the log cannot be mounted, or a record is there twice.
     #[must_use]
     pub fn read_all(mut self) -> Content {
         let scratch: Vec<Block> = (0..16).map(|_| Block::zeroed()).collect();
@@ -134,15 +134,15 @@ impl Image {
                     LogItem::Damaged { page, .. } => content.damaged.push(page),
                 }
             }
-            for index in 0..store.record_count() {
+            for index in 0..store.crash_count() {
                 let tally = store.tally(index).expect("a record");
-                let record = store.open_record(tally.sequence).await;
+                let record = store.open_crash(tally.sequence).await;
                 let record = record.expect("a record that can be read");
                 let mut whole = true;
                 for segment in 0..record.segments().len() {
                     whole &= record.check(&mut store, segment).await == Ok(true);
                 }
-                content.records.insert(record.header.time.get(), whole);
+                content.crashes.insert(record.header.time.get(), whole);
             }
             content
         };

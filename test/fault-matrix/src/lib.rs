@@ -1,27 +1,33 @@
-//! The host half of the fault matrix: the drivers against a simulated controller and card.
+//! The part of the fault matrix that runs on the host: the drivers over a simulated controller and card.
 //!
-//! What no emulator shows (a card that is busy, answers wrongly, falls silent, is taken out; a controller that hangs) is
-//! shown here. Normal operation is interrupted before each of its register accesses, one after the other; the state that
-//! controller and card are then in is copied, something is broken in the copy or nothing is, and the emergency path has
-//! to write its record there. It is the very code that runs on the target.
+//! It shows what no emulator shows: a card that is busy, answers wrongly, stops answering or is
+//! removed, and a controller that hangs. The normal path is interrupted before each of its register
+//! accesses, one after the other. The state of controller and card at that point is copied, something
+//! is broken in the copy or nothing is, and the emergency path has to write a crash there. The code is
+//! the one that runs on the target.
 //!
-//! * [`point`]: where normal operation is interrupted;
-//! * [`broken`]: what else is broken then;
-//! * [`slot`]: a controller with its card, the memory of the drivers, and what every emergency has to keep to;
+//! * [`setup`]: what distinguishes one simulated system from another;
+//! * [`point`]: where the normal path is interrupted;
+//! * [`broken`]: what is broken then;
+//! * [`slot`]: a simulated slot, and the checks that hold for every emergency;
+//! * [`actual_state`]: the state that the report has to name;
 //! * [`rows`]: one row for each combination that makes sense. A row is a test; its name does not change.
 //!
-//! The same again with the recorder's store on top, where not blocks are checked but what was promised to those who log:
+//! The same with the recorder's store over the drivers. There the checks are not about blocks, but about
+//! what the recorder has promised to its clients:
 //!
-//! * [`recorder`]: the recorder in the small, and what it has to answer for;
-//! * [`image`]: what is on a card, read without its driver;
+//! * [`recorder`]: a recorder without its server;
+//! * [`image`]: the content of a card, read without its driver;
 //! * [`store_rows`]: the rows.
 #![forbid(unsafe_code)]
 
+pub mod actual_state;
 pub mod broken;
 pub mod image;
 pub mod point;
 pub mod recorder;
 pub mod rows;
+pub mod setup;
 pub mod slot;
 pub mod store_rows;
 
@@ -30,25 +36,25 @@ use std::sync::{Arc, Mutex};
 
 /// One row.
 pub struct Row {
-    /// Name, stable.
+    /// Name. It does not change.
     pub id: String,
     /// State of controller and card.
     pub state: String,
-    /// What is broken beside it.
+    /// What is broken in addition.
     pub broken: String,
     /// What is checked.
     pub outcome: &'static str,
-    /// Requirements that the row proves a part of.
+    /// Requirements that the row contributes to.
     pub requirements: String,
-    /// Runs it: panics if a check fails, returns the number of points that were interrupted.
+    /// Runs the row: panics if a check fails, returns the number of points that were tried.
     pub run: Box<dyn FnOnce() -> u32 + Send>,
 }
 
-/// Lines of the table, one for each row that was run and is good.
+/// Lines of the table, one for each row that has passed.
 pub type Table = Arc<Mutex<Vec<String>>>;
 
 impl Row {
-    /// As a test that adds its line to the table.
+    /// The row as a test, which adds its line to the table if it passes.
     #[must_use]
     pub fn into_trial(self, table: Table) -> Trial {
         let Self {

@@ -1,29 +1,31 @@
-//! Where normal operation is interrupted.
+//! The points at which the normal path is interrupted.
 
-use crate::slot::{Setup, Slot, WORK};
+use crate::setup::Setup;
+use crate::slot::{Slot, WORK};
 use block_device::{Block, BlockDevice};
-use drv_mmc::{CardLocation, Suspended};
-use drv_sdhci::interrupt::Wait;
-use drv_sdhci::polled::Controller;
+use drv_mmc::CardLocation;
+use drv_mmc::normal::Suspended;
+use drv_sdhci::emergency::EmergencyController;
+use drv_sdhci::normal::Wait;
 use drv_sdhci::{Bus, Command, Response};
-use drv_sdhci_sim::{Fault, Plan, Simulator, State};
+use drv_sdhci_sim::{FaultPlan, InjectedFault, SimCardState, Simulator};
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// What normal operation is doing when it is interrupted.
+/// What the normal path is doing when it is interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doing {
+pub enum DriverActivity {
     /// Nothing yet: no driver has run.
     Nothing,
-    /// Identifying the card; `true` if an earlier life has left its location behind.
+    /// Identifying the card; `true` if an earlier run has left its location in retained memory.
     Identifying(bool),
     /// Nothing: the card is in transfer state.
-    Resting,
+    Idle,
     /// Reading so many blocks.
     Reading(usize),
     /// Writing so many blocks.
     Writing(usize),
-    /// Writing to a card that takes 5 ms to program.
+    /// Writing to a card that programs a block for 5 ms.
     WritingSlowly,
     /// Writing one block reliably.
     WritingReliably,
@@ -37,30 +39,30 @@ pub enum Doing {
     Resuming,
     /// Repairing a write whose third block was damaged.
     Repairing,
-    /// Nothing: the card is erasing blocks that somebody else told it to.
+    /// Nothing: the card is erasing blocks, by a command that none of these drivers sends.
     Erasing,
     /// Nothing: the card is in this state.
-    InState(State),
+    InState(SimCardState),
     /// Nothing: the card programs for half a second.
     BusyLong,
-    /// Nothing: somebody else has left the card with blocks of so many bytes (CMD16).
+    /// Nothing: other software has left the card with blocks of so many bytes (CMD16).
     BlockLength(u32),
 }
 
-impl Doing {
-    /// Whether the emergency knows the card.
+impl DriverActivity {
+    /// Whether the emergency path knows the location of the card.
     #[must_use]
     pub fn knows_card(self) -> bool {
         !matches!(self, Self::Nothing | Self::Identifying(false))
     }
 
-    /// Whether it is one point and not one for each register access.
+    /// Whether it has one point, and not one for each register access.
     #[must_use]
     pub fn is_one_point(self) -> bool {
         matches!(
             self,
             Self::Nothing
-                | Self::Resting
+                | Self::Idle
                 | Self::Suspended
                 | Self::Erasing
                 | Self::InState(_)
@@ -70,44 +72,48 @@ impl Doing {
     }
 }
 
-/// Brings a new slot to each point of `doing`, one for each `stride`-th register access, and gives a copy of it to
-/// `visit`, with what the emergency knows of the card. Returns the number of points.
+/// Brings a new slot to each point of `doing`, one for each `stride`-th register access, and gives a
+/// copy of it to `visit`, with the location of the card as the emergency path knows it. Returns the
+/// number of points.
 pub fn visit_each(
     setup: Setup,
-    doing: Doing,
+    doing: DriverActivity,
     stride: u32,
     visit: impl Fn(&Slot, &CardLocation, u32) + 'static,
 ) -> u32 {
     let slot = Slot::new(setup);
     let sim = &slot.sim;
     let mut card = slot.normal();
-    if doing != Doing::Nothing && doing != Doing::Identifying(false) {
+    if doing != DriverActivity::Nothing && doing != DriverActivity::Identifying(false) {
         sim.block_on(card.identify()).expect("the card is healthy");
     }
     let location = *card.location();
     match doing {
-        Doing::Identifying(true) => sim.card().power_on(),
-        Doing::WritingSlowly => sim.card().program_us = 5_000,
-        Doing::Repairing => sim.fault(Plan::next(25, Fault::DataCrc(2))),
-        Doing::Flushing => {
-            let write = card.write(WORK.into(), &slot.dead[..2]);
+        DriverActivity::Identifying(true) => sim.card().power_on(),
+        DriverActivity::WritingSlowly => sim.card().program_us = 5_000,
+        DriverActivity::Repairing => sim.fault(FaultPlan::next(25, InjectedFault::DataCrc(2))),
+        DriverActivity::Flushing => {
+            let write = card.write(WORK.into(), &slot.normal_data[..2]);
             sim.block_on(write).expect("the card is healthy");
         }
-        Doing::Suspended | Doing::Resuming => {
+        DriverActivity::Suspended | DriverActivity::Resuming => {
             sim.block_on(card.suspend()).expect("the card is healthy");
         }
-        Doing::Erasing => erase(&slot, &location),
-        Doing::BusyLong => {
-            sim.card().set_state(State::Programming);
+        DriverActivity::Erasing => erase(&slot, &location),
+        DriverActivity::BusyLong => {
+            sim.card().set_state(SimCardState::Programming);
             let end = sim.now_us() + 500_000;
             sim.card().set_busy_until(end);
         }
-        Doing::BlockLength(bytes) => sim.card().set_block_len(bytes),
-        Doing::InState(state) => {
+        DriverActivity::BlockLength(bytes) => sim.card().set_block_len(bytes),
+        DriverActivity::InState(state) => {
             sim.card().program_us = 2_000;
             sim.card().set_state(state);
             let soon = sim.now_us() + 3_000;
-            if matches!(state, State::Programming | State::Disconnected) {
+            if matches!(
+                state,
+                SimCardState::Programming | SimCardState::Disconnected
+            ) {
                 sim.card().set_busy_until(soon);
             }
         }
@@ -128,16 +134,20 @@ pub fn visit_each(
         }
     };
     sim.watch(Some(Box::new(watcher)));
-    let blocks = |count: usize| -> &[Block] { &slot.dead[..count] };
+    let blocks = |count: usize| -> &[Block] { &slot.normal_data[..count] };
     let work = async {
         match doing {
-            Doing::Identifying(_) => card.identify().await,
-            Doing::Reading(count) => card.read(WORK.into(), blocks(count)).await,
-            Doing::Writing(count) => card.write(WORK.into(), blocks(count)).await,
-            Doing::WritingSlowly | Doing::Repairing => card.write(WORK.into(), blocks(5)).await,
-            Doing::WritingReliably => card.write_reliable(WORK.into(), &slot.dead[0]).await,
-            Doing::Flushing => card.flush().await,
-            Doing::Suspending => card.suspend().await.map(|_: Suspended| ()),
+            DriverActivity::Identifying(_) => card.identify().await,
+            DriverActivity::Reading(count) => card.read(WORK.into(), blocks(count)).await,
+            DriverActivity::Writing(count) => card.write(WORK.into(), blocks(count)).await,
+            DriverActivity::WritingSlowly | DriverActivity::Repairing => {
+                card.write(WORK.into(), blocks(5)).await
+            }
+            DriverActivity::WritingReliably => {
+                card.write_reliable(WORK.into(), &slot.normal_data[0]).await
+            }
+            DriverActivity::Flushing => card.flush().await,
+            DriverActivity::Suspending => card.suspend().await.map(|_: Suspended| ()),
             _ => card.read(WORK.into(), blocks(1)).await,
         }
     };
@@ -146,13 +156,13 @@ pub fn visit_each(
     points.get().div_ceil(stride)
 }
 
-/// Erases two blocks, as no driver of this project ever does (K6).
+/// Makes the card erase two blocks. The drivers never do that (K6).
 fn erase(slot: &Slot, location: &CardLocation) {
     let sim = &slot.sim;
     let board = sim.board(8);
-    let mut controller = Controller::new(sim.clone(), board, sim.ticks(), None, 1 << 18);
+    let mut controller = EmergencyController::new(sim.clone(), board, sim.time(), None, 1 << 18);
     let bus: Bus = location.bus();
-    let _ = controller.begin(1_000);
+    let _ = controller.begin_phase(1_000);
     controller.reset(bus).expect("the controller is healthy");
     let first = location
         .address(WORK.into(), 1)
@@ -166,6 +176,6 @@ fn erase(slot: &Slot, location: &CardLocation) {
         };
         controller.command(&command).expect("the card is healthy");
     }
-    assert!(sim.ticks().now() < 1_000);
-    assert_eq!(sim.card().state(), State::Programming);
+    assert!(sim.time().now() < 1_000);
+    assert_eq!(sim.card().state(), SimCardState::Programming);
 }

@@ -1,54 +1,57 @@
-//! The recorder in the small: the store over the real card driver over a simulated card.
+//! A recorder without its server: the store over the drivers over a simulated card.
 //!
-//! It does what the server does, and no more: mount, append, write pages, and in an emergency what the recorder's
-//! emergency entry does.
+//! It mounts, appends and writes pages as the task `crashlog` does, and in an emergency it does what
+//! that task's emergency entry does.
 
 use crate::image::{Content, Image, OPTIONS, PARTITION};
-use crate::slot::{Emergency, Normal, SETTINGS, Setup};
+use crate::setup::Setup;
+use crate::slot::{SETTINGS, SimEmergencyCard, SimNormalCard};
 use block_device::{Block, BlockDevice, Window};
 use crashlog_format::ledger::Ledger;
-use crashlog_format::{LateReason, Level, Outcome, Reason, Stream};
+use crashlog_format::{CrashReason, LateReason, Level, Outcome, Stream};
 use crashlog_retained::{
-    CARD_LOCATION_LEN, CrashContext, Location, LogRing, MailboxState, RecordHeader, Region,
+    CARD_LOCATION_LEN, CrashContext, Location, LogHeader, LogRing, MailboxState, Region,
 };
-use crashlog_store::emergency::{self, Request};
-use crashlog_store::{Body, MAX_RUN, Store, find_partition};
-use drv_mmc::{Card, CardLocation, Found, Kind, polled};
-use drv_sdhci::interrupt::Controller;
+use crashlog_store::emergency::{self, EmergencyRequest};
+use crashlog_store::{CrashBody, MAX_RUN, Store, find_partition};
+use drv_mmc::emergency::EmergencyCard;
+use drv_mmc::normal::NormalCard;
+use drv_mmc::{CardKind, CardLocation, EmergencyReport};
+use drv_sdhci::normal::NormalController;
 use drv_sdhci_sim::{Buffer, Simulator};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use zerocopy::IntoBytes;
 
-/// A log record: boot as on the card, number, payload.
+/// Log records: boot as on the card and number, payload.
 pub type Accepted = BTreeMap<(u32, u32), Vec<u8>>;
 
-/// A system: hardware, retained memory, and what was promised.
+/// A system: hardware, retained memory, and the log records that were accepted.
 pub struct System {
     /// The hardware.
     pub sim: Simulator,
     setup: Setup,
     /// The retained region.
     memory: Buffer,
-    /// What was accepted.
+    /// The log records that were accepted.
     pub accepted: Rc<RefCell<Accepted>>,
 }
 
-/// The recorder in normal operation.
+/// The recorder on its normal path.
 pub struct Recorder<'m> {
     region: Region<'m>,
     ring: LogRing<'m>,
-    card: Normal<'m>,
+    card: SimNormalCard<'m>,
     accepted: Rc<RefCell<Accepted>>,
 }
 
-/// Why a step of normal operation failed. The step is told by the test.
+/// Why a step of the normal path failed.
 #[derive(Debug)]
 pub struct Failed(#[allow(dead_code, reason = "shown when a test fails")] String);
 
 impl System {
-    /// A new card with an empty log, and memory as after power-on.
+    /// A system with a new card that has an empty log, and with memory as after power-on.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let mut card = setup.card();
@@ -60,7 +63,7 @@ impl System {
         Self::over(sim, setup, Rc::default())
     }
 
-    /// The system of a fork.
+    /// The system of a simulator that was forked from one of [`System::new`].
     #[must_use]
     pub fn over(sim: Simulator, setup: Setup, accepted: Rc<RefCell<Accepted>>) -> Self {
         let memory = sim.buffer_at(0);
@@ -72,7 +75,7 @@ impl System {
         }
     }
 
-    /// A copy, in which time goes on separately.
+    /// A copy that is independent of this system.
     #[must_use]
     pub fn fork(&self) -> Self {
         let accepted = Rc::new(RefCell::new(self.accepted.borrow().clone()));
@@ -83,7 +86,7 @@ impl System {
         Region::over(&self.memory).expect("a region is long enough")
     }
 
-    /// Descriptors, registers of the card, and the rest of the scratch blocks.
+    /// The scratch blocks: for descriptors, for registers of the card, and the rest.
     fn scratch(&self) -> (&Block, &Block, &[Block]) {
         match self.region().scratch() {
             [table, card, _, store @ ..] => (table, card, store),
@@ -91,7 +94,7 @@ impl System {
         }
     }
 
-    /// The recorder of a new boot, which has done nothing yet.
+    /// The recorder of a new boot, before its first step.
     #[must_use]
     pub fn boot(&self) -> Recorder<'_> {
         let region = self.region();
@@ -100,19 +103,20 @@ impl System {
         let (table, scratch, _) = self.scratch();
         let board = self.setup.board(&self.sim);
         let table = self.setup.dma.then_some(table);
-        let host = Controller::new(self.sim.clone(), board, self.sim.ticks(), table, 4);
+        let host = NormalController::new(self.sim.clone(), board, self.sim.time(), table, 4);
         Recorder {
             region,
             ring,
-            card: Card::new(host, scratch, Kind::Emmc, self.setup.cache),
+            card: NormalCard::new(host, scratch, CardKind::Emmc, self.setup.cache),
             accepted: Rc::clone(&self.accepted),
         }
     }
 
-    /// A task crashes at `time`: what the supervisor does. The time tells one crash from another.
+    /// Does what the supervisor does when a task crashes at `time`. The time identifies the crash.
     pub fn crash(&self, time: u64) {
         let region = self.region();
-        let mut context = CrashContext::new(Reason::Panic, 5, "worker", &[0, 1, 4, 0, 0, 0, 0]);
+        let mut context =
+            CrashContext::new(CrashReason::Panic, 5, "worker", &[0, 1, 4, 0, 0, 0, 0]);
         context.time = time;
         context.boot = region.boot();
         context.registers[15] = time as u32;
@@ -124,15 +128,16 @@ impl System {
         region.mailbox().arm();
     }
 
-    /// The emergency entry of the recorder. Whether the record was reported durable, and the driver's report.
+    /// Does what the recorder's emergency entry does. Returns whether the crash was reported durable, and
+    /// the driver's report.
     #[must_use]
-    pub fn emergency(&self) -> (bool, Found) {
+    pub fn emergency(&self) -> (bool, EmergencyReport) {
         let region = self.region();
         let (table, scratch, store) = self.scratch();
         let memory = (self.setup.dma.then_some(table), scratch);
         let board = self.setup.board(&self.sim);
-        let mut card: Emergency<'_> =
-            polled::Card::new(self.sim.clone(), board, self.sim.ticks(), memory, SETTINGS);
+        let mut card: SimEmergencyCard<'_> =
+            EmergencyCard::new(self.sim.clone(), board, self.sim.time(), memory, SETTINGS);
         let mut outcome = Outcome::default();
         let mut known = CardLocation::default();
         let location = region.location().load();
@@ -146,7 +151,7 @@ impl System {
             Ok(_) => {
                 let bytes = card_bytes(card.location());
                 let crash = region.mailbox().crash();
-                let request = Request {
+                let request = EmergencyRequest {
                     region: &region,
                     crash: crash.as_ref(),
                     location: location.as_ref(),
@@ -167,10 +172,10 @@ impl System {
         };
         region.mailbox().set_outcome(&outcome);
         region.mailbox().conclude(saved);
-        (saved, card.found())
+        (saved, card.report())
     }
 
-    /// What is on the card.
+    /// The content of the card.
     #[must_use]
     pub fn content(&self) -> Content {
         let image = Image {
@@ -180,7 +185,8 @@ impl System {
         image.read_all()
     }
 
-    /// Everything that was accepted is on the card, and nothing that was not.
+    /// Checks that the log records on the card are those that were accepted, and that every crash is
+    /// whole.
     ///
     /// # Panics
     /// If it is not so.
@@ -188,14 +194,14 @@ impl System {
         assert_eq!(content.log, *self.accepted.borrow(), "{what}");
         assert_eq!(content.damaged, [], "{what}");
         assert!(
-            content.records.values().all(|whole| *whole),
-            "{what}: a record is damaged"
+            content.crashes.values().all(|whole| *whole),
+            "{what}: a crash is damaged"
         );
     }
 }
 
 impl Recorder<'_> {
-    /// Identifies the card, finds the log, notes where it is.
+    /// Identifies the card, finds the log, and notes its location in retained memory.
     ///
     /// # Errors
     /// What failed.
@@ -233,7 +239,7 @@ impl Recorder<'_> {
             let number = accepted.len();
             let mut payload = format!("{number:08}").into_bytes();
             payload.resize(8 + number * 37 % 240, b'.');
-            let header = RecordHeader {
+            let header = LogHeader {
                 stream: Stream::Console,
                 level: Level::Info,
                 task: 3,
@@ -248,7 +254,8 @@ impl Recorder<'_> {
         }
     }
 
-    /// Mounts, writes everything that was accepted, then what an emergency has left in the mailbox.
+    /// Mounts, writes everything that was accepted, then the crash that an emergency has left in the
+    /// mailbox. Accepts `append_between` more records at the end.
     ///
     /// # Errors
     /// What failed.
@@ -277,7 +284,7 @@ impl Recorder<'_> {
         if mailbox.state() == MailboxState::Failed
             && let Some(stored) = mailbox.crash()
         {
-            let body = Body {
+            let body = CrashBody {
                 stored: &stored,
                 late: Some(LateReason::Failed),
                 outcome: &mailbox.outcome().unwrap_or_default(),
@@ -285,14 +292,14 @@ impl Recorder<'_> {
                 log_record: 0,
                 extra: &[],
             };
-            store.write_record(&body).await.map_err(failed)?;
+            store.write_crash(&body).await.map_err(failed)?;
         }
         mailbox.clear();
         self.append(append_between);
         Ok(())
     }
 
-    /// Puts the card to rest.
+    /// Suspends the card.
     ///
     /// # Errors
     /// What failed.
@@ -300,7 +307,7 @@ impl Recorder<'_> {
         self.card.suspend().await.map(|_| ()).map_err(failed)
     }
 
-    /// Reads something, which resumes a card that rests.
+    /// Reads a block, which resumes a suspended card.
     ///
     /// # Errors
     /// What failed.

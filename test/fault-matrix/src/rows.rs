@@ -1,15 +1,18 @@
-//! The rows: what normal operation was doing, by what is broken.
+//! The rows of the drivers: what the normal path was doing, by what is broken.
 
 mod states;
 
 use crate::Row;
+use crate::actual_state::ActualState;
 use crate::broken::Broken;
-use crate::point::{Doing, visit_each};
-use crate::slot::{MOST_ACCESSES_UNBROKEN, Setup, Slot, Truth};
+use crate::point::{DriverActivity, visit_each};
+use crate::setup::Setup;
+use crate::slot::{MOST_ACCESSES_UNBROKEN, Slot};
+use drv_mmc::CardLocation;
 use drv_mmc::found::{ControllerState, Drain};
-use drv_mmc::{CardLocation, Suspended};
-use drv_sdhci_sim::{Fault, Model, State};
-use states::{BASE, Situation};
+use drv_mmc::normal::Suspended;
+use drv_sdhci_sim::{InjectedFault, Model, SimCardState};
+use states::Situation;
 
 const MODELS: [(&str, Model); 5] = [
     ("emmc-byte", Model::EmmcByte),
@@ -19,7 +22,8 @@ const MODELS: [(&str, Model); 5] = [
     ("sd-high-capacity", Model::SdHighCapacity),
 ];
 
-/// Microseconds that the hardware goes on before the supervisor has restarted the recorder.
+/// Time between the crash and the start of the emergency path, in which the hardware goes on,
+/// microseconds.
 const DELAYS: [u64; 2] = [0, 37];
 
 /// Every row.
@@ -49,10 +53,12 @@ pub fn all() -> Vec<Row> {
 /// * REQ: M3 (whoever holds the controller, and what was found is recorded)
 /// * REQ: M4 (from clock off, power off, card asleep, by polling)
 /// * REQ: K4 (a crash at any point of suspend and resume)
-const fn of_state(doing: Doing) -> &'static str {
+const fn of_state(doing: DriverActivity) -> &'static str {
     match doing {
-        Doing::Nothing | Doing::Identifying(_) | Doing::Resting => "M3",
-        Doing::Suspending | Doing::Suspended | Doing::Resuming => "M3 M4 K4",
+        DriverActivity::Nothing | DriverActivity::Identifying(_) | DriverActivity::Idle => "M3",
+        DriverActivity::Suspending | DriverActivity::Suspended | DriverActivity::Resuming => {
+            "M3 M4 K4"
+        }
         _ => "M2 M3",
     }
 }
@@ -67,8 +73,8 @@ const fn of_state(doing: Doing) -> &'static str {
 /// * REQ: X1 (bounded in register accesses and time, also with a dead clock)
 const fn of_broken(broken: Broken) -> &'static str {
     match broken {
-        Broken::Replaced | Broken::Once(Fault::Swapped(_)) => "M8",
-        Broken::Once(Fault::Adma(_)) | Broken::From(Fault::Adma(_)) => "M5 K3",
+        Broken::Replaced | Broken::Once(InjectedFault::Swapped(_)) => "M8",
+        Broken::Once(InjectedFault::Adma(_)) | Broken::From(InjectedFault::Adma(_)) => "M5 K3",
         Broken::Once(_) => "K3",
         Broken::From(_) => "K1 K2 K3 X1",
         Broken::WriteProtected | Broken::OutOfRange => "K3",
@@ -105,67 +111,75 @@ fn unbroken(state: &Situation, model_name: &str, model: Model) -> Row {
     }
 }
 
-fn check_unbroken(slot: &Slot, location: &CardLocation, doing: Doing, what: &str) {
-    let before = Truth::of(&slot.sim);
+fn check_unbroken(slot: &Slot, location: &CardLocation, doing: DriverActivity, what: &str) {
+    let before = ActualState::of(&slot.sim);
     let later = slot.sim.fork();
-    // While the emergency looks, the hardware goes on.
+    // The hardware goes on while the emergency path reads the registers.
     later.pass_us(4);
-    let during = Truth::of(&later);
+    let during = ActualState::of(&later);
     later.pass_us(60);
-    let after = Truth::of(&later);
+    let after = ActualState::of(&later);
     let ended = slot.rescue(location, what);
     Broken::Nothing.expected(false).check(slot, &ended, what);
-    let found = &ended.found;
+    let report = &ended.report;
     assert!(
         [before, during, after]
             .iter()
-            .any(|truth| truth.names_controller(found)),
-        "{what}: {before:?} is called {found:?}"
+            .any(|actual| actual.names_controller(report)),
+        "{what}: {before:?} is reported as {report:?}"
     );
     let asked = doing.knows_card();
     assert!(
         !asked
             || [before, during, after]
                 .iter()
-                .any(|truth| truth.names_card(found)),
-        "{what}: {before:?} is called {found:?}"
+                .any(|actual| actual.names_card(report)),
+        "{what}: {before:?} is reported as {report:?}"
     );
-    let expected = match (doing, slot.setup.rest) {
-        (Doing::Nothing, _) => Some(ControllerState::NeverInitialised),
-        (Doing::Resting | Doing::BlockLength(_), _) => Some(ControllerState::Idle),
-        (Doing::Suspended, Suspended::PowerOff) => Some(ControllerState::PowerOff),
-        (Doing::Suspended, _) => Some(ControllerState::ClockOff),
+    let expected = match (doing, slot.setup.suspend) {
+        (DriverActivity::Nothing, _) => Some(ControllerState::NeverInitialised),
+        (DriverActivity::Idle | DriverActivity::BlockLength(_), _) => Some(ControllerState::Idle),
+        (DriverActivity::Suspended, Suspended::PowerOff) => Some(ControllerState::PowerOff),
+        (DriverActivity::Suspended, _) => Some(ControllerState::ClockOff),
         _ => None,
     };
     if let Some(state) = expected {
-        assert_eq!(found.controller, state as u8, "{what}");
+        assert_eq!(report.controller, state as u8, "{what}");
     }
     if let Some(drain) = expected_drain(doing, &slot.setup) {
-        assert_eq!(found.drain, drain as u8, "{what}: {found:?}");
+        assert_eq!(report.drain, drain as u8, "{what}: {report:?}");
     }
     assert!(
-        doing == Doing::BusyLong || ended.accesses <= MOST_ACCESSES_UNBROKEN,
+        doing == DriverActivity::BusyLong || ended.accesses <= MOST_ACCESSES_UNBROKEN,
         "{what}: {} register accesses",
         ended.accesses
     );
     slot.check_normal(what);
 }
 
-/// How what the card was doing has to end, where the state says it.
-fn expected_drain(doing: Doing, setup: &Setup) -> Option<Drain> {
+/// How the card's operation has to be ended, where that follows from the state.
+fn expected_drain(doing: DriverActivity, setup: &Setup) -> Option<Drain> {
     let emmc = matches!(setup.model, Model::EmmcByte | Model::EmmcSector);
     match doing {
-        Doing::Nothing | Doing::Resting | Doing::BlockLength(_) => Some(Drain::NotNeeded),
-        Doing::InState(State::Sending | State::Receiving) => Some(Drain::Stopped),
-        Doing::InState(State::Programming) | Doing::Erasing => Some(Drain::Waited),
-        Doing::InState(State::Idle | State::Mute | State::Sleep) => Some(Drain::Abandoned),
-        Doing::BusyLong if emmc && setup.interrupt.is_some() => Some(Drain::Interrupted),
-        Doing::BusyLong => Some(Drain::Abandoned),
+        DriverActivity::Nothing | DriverActivity::Idle | DriverActivity::BlockLength(_) => {
+            Some(Drain::NotNeeded)
+        }
+        DriverActivity::InState(SimCardState::Sending | SimCardState::Receiving) => {
+            Some(Drain::Stopped)
+        }
+        DriverActivity::InState(SimCardState::Programming) | DriverActivity::Erasing => {
+            Some(Drain::Waited)
+        }
+        DriverActivity::InState(SimCardState::Idle | SimCardState::Mute | SimCardState::Sleep) => {
+            Some(Drain::Abandoned)
+        }
+        DriverActivity::BusyLong if emmc && setup.interrupt.is_some() => Some(Drain::Interrupted),
+        DriverActivity::BusyLong => Some(Drain::Abandoned),
         _ => None,
     }
 }
 
-/// Something is broken: at some points, and where it happens at a command at each command.
+/// Something is broken: at some of the points, and a fault of one command at each command in turn.
 fn with(state: &Situation, broken_name: &str, broken: Broken) -> Row {
     let (setup, doing) = (state.setup, state.doing);
     let stride = if broken.takes_long() { 97 } else { 13 };
@@ -181,7 +195,7 @@ fn with(state: &Situation, broken_name: &str, broken: Broken) -> Row {
                 for command in 0..500 {
                     let slot = Slot::over(slot.sim.fork(), setup);
                     let what = format!("{doing:?} point {point}, {broken:?} at command {command}");
-                    // Slow registers: what takes long takes fewer of them.
+                    // Slow registers, so that waits take fewer accesses and the test less time.
                     slot.sim.controller().timing.access_us = 10;
                     broken.apply(&slot, command);
                     let ended = slot.rescue(location, &what);
@@ -200,11 +214,11 @@ fn with(state: &Situation, broken_name: &str, broken: Broken) -> Row {
     }
 }
 
-/// A board without a card detect signal: an empty slot is told by silence.
+/// A board without a card detect signal: an empty slot is noticed because no card answers.
 fn without_card_detect() -> Row {
     let setup = Setup {
         card_detect: false,
-        ..BASE
+        ..Setup::BASE
     };
     Row {
         id: "drv::idle::card-gone::no-card-detect".to_owned(),
@@ -213,7 +227,7 @@ fn without_card_detect() -> Row {
         outcome: "error told, register accesses and time bounded",
         requirements: "M3 X1".to_owned(),
         run: Box::new(move || {
-            visit_each(setup, Doing::Resting, 1, |slot, location, _| {
+            visit_each(setup, DriverActivity::Idle, 1, |slot, location, _| {
                 Broken::Gone.apply(slot, 0);
                 let ended = slot.rescue(location, "no card detect");
                 assert!(matches!(ended.result, Some(Err(_))), "{:?}", ended.result);

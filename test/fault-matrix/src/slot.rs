@@ -1,142 +1,80 @@
-//! A controller with its card, the memory of the drivers, and what every emergency has to keep to.
+//! A simulated slot with its card and the drivers' memory, and the checks that hold for every emergency.
 
+use crate::setup::Setup;
 use block_device::{Block, BlockDevice, PolledDevice};
-use drv_mmc::found::{ControllerState, Drain, NO_ANSWER, NOT_ASKED, mode, step};
-use drv_mmc::polled::{Failure, Phase, Settings};
-use drv_mmc::{Card, CardLocation, Found, Kind, Suspended, polled};
-use drv_sdhci::interrupt::Controller;
-use drv_sdhci_sim::{
-    Activity, Board, Buffer, Card as SimulatedCard, ClockFault, Model, Simulator, State, Ticks,
-};
+use drv_mmc::emergency::{EmergencyCard, Phase, PhaseFailure, Settings};
+use drv_mmc::found::{Drain, step};
+use drv_mmc::normal::NormalCard;
+use drv_mmc::{CardKind, CardLocation, EmergencyReport};
+use drv_sdhci::normal::NormalController;
+use drv_sdhci_sim::{Buffer, ClockFault, SimBoard, SimCardState, SimTime, Simulator};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The limits of an emergency here: those of the recorder, with less patience for a dead clock, to save time.
+/// The deadlines of the emergency path: those of the recorder, but the clock counts as dead after fewer
+/// polls, to save time.
 pub const SETTINGS: Settings = Settings {
-    first: Kind::Emmc,
+    first: CardKind::Emmc,
     prepare_ms: 400,
     write_ms: 600,
     complete_ms: 200,
     polls_without_time: 1 << 18,
 };
 
-/// Milliseconds that the three phases may take together. Each is over when a wait notices it, a look at the clock late.
+/// What the three phases may take together, milliseconds. A wait notices the end of its phase when it
+/// next reads the clock, so each phase may take a little longer than its deadline.
 const MOST_MS: u64 = 1_200 + 3 * 10;
 
-/// Register accesses of an emergency in which nothing is broken: identification by a card that needs a few
-/// milliseconds, twelve blocks through the buffer port.
+/// Register accesses of an emergency in which nothing is broken, at most: the identification of a card
+/// that needs a few milliseconds, and twelve blocks through the buffer port.
 pub const MOST_ACCESSES_UNBROKEN: u64 = 60_000;
 
-/// Register accesses at most, whatever is broken, the clock included: four times the limit in each of three phases, and
-/// what is done without waiting.
+/// Register accesses of any emergency, at most, whatever is broken, the clock included: four times
+/// `polls_without_time` in each of three phases, and the accesses that are not waits.
 const MOST_ACCESSES: u64 = 3 * 4 * (SETTINGS.polls_without_time as u64) + 60_000;
 
-/// Blocks that normal operation writes and reads.
+/// First of the blocks that the normal path writes and reads.
 pub const WORK: u32 = 1_000;
 
-/// Blocks of a record, as the recorder writes it: log tail, header and body, commit.
-const RECORD: [Range<u32>; 3] = [400..409, 500..502, 600..601];
+/// The blocks of a crash, as the recorder writes it: log tail, header and body, commit.
+const CRASH_BLOCKS: [Range<u32>; 3] = [400..409, 500..502, 600..601];
 
-/// What the dead buffer is filled with.
-const DEAD: u32 = 0xDEAD_DEAD;
+/// Content of the normal path's buffer after the crash.
+const CANARY: u32 = 0xDEAD_DEAD;
 
-/// The driver of normal operation.
-pub type Normal<'a> = Card<'a, Controller<'a, Simulator, Board, Ticks>>;
+/// The driver of the normal path.
+pub type SimNormalCard<'a> = NormalCard<'a, NormalController<'a, Simulator, SimBoard, SimTime>>;
 
-/// The driver of the emergency.
-pub type Emergency<'a> = polled::Card<'a, Simulator, Board, Ticks>;
-
-/// What distinguishes one system from another.
-#[derive(Clone, Copy, Debug)]
-pub struct Setup {
-    /// Kind of card.
-    pub model: Model,
-    /// Normal operation and emergency move data by ADMA2.
-    pub dma: bool,
-    /// The deepest rest that the board allows.
-    pub rest: Suspended,
-    /// The card's cache is used.
-    pub cache: bool,
-    /// The slot has a card detect signal.
-    pub card_detect: bool,
-    /// The card (eMMC) has high-priority interrupt, by CMD12 (`true`) or CMD13.
-    pub interrupt: Option<bool>,
-}
+/// The driver of the emergency path.
+pub type SimEmergencyCard<'a> = EmergencyCard<'a, Simulator, SimBoard, SimTime>;
 
 /// A slot with its card and the drivers' memory.
 pub struct Slot {
     /// The hardware.
     pub sim: Simulator,
-    /// What it is like.
+    /// Card, board and drivers.
     pub setup: Setup,
     table: Buffer,
     scratch: Buffer,
-    /// Data of the emergency.
+    /// Data of the emergency path.
     pub data: Buffer,
-    /// Data of normal operation: the buffer that is dead when it has crashed.
-    pub dead: Buffer,
+    /// Data of the normal path. After the crash DMA must not reach this buffer any more.
+    pub normal_data: Buffer,
 }
 
-/// How an emergency went.
+/// How an emergency ended.
 pub struct Ended {
-    /// Its result: what was found, if the record was reported durable. `None` if it was not begun, because the card is
-    /// another one.
-    pub result: Option<Result<Found, Failure>>,
+    /// Its result: `Ok` if the crash was reported durable. `None` if the path wrote nothing, because the
+    /// card is another one.
+    pub result: Option<Result<EmergencyReport, PhaseFailure>>,
     /// Its report.
-    pub found: Found,
+    pub report: EmergencyReport,
     /// Register accesses.
     pub accesses: u64,
 }
 
-impl Setup {
-    /// Capacity, blocks.
-    #[must_use]
-    pub const fn blocks(&self) -> u32 {
-        match self.model {
-            Model::EmmcByte | Model::SdStandard => 128 * 1024,
-            // The limit of what a byte address can reach.
-            Model::EmmcSector => 8 * 1024 * 1024,
-            Model::SdVersion1 => 64 * 1024,
-            Model::SdHighCapacity => 16 * 1024 * 1024,
-        }
-    }
-
-    /// A new card, with everything that an eMMC can have.
-    #[must_use]
-    pub fn card(&self) -> SimulatedCard {
-        let card = SimulatedCard::new(self.model, self.blocks()).with_sleep();
-        let card = match self.interrupt {
-            Some(by_cmd12) => card.with_interrupt(by_cmd12),
-            None => card,
-        };
-        if self.cache {
-            card.with_cache(64)
-        } else {
-            card
-        }
-    }
-}
-
-impl Setup {
-    /// The board.
-    #[must_use]
-    pub fn board(&self, sim: &Simulator) -> Board {
-        let board = sim.board(8);
-        let board = match self.rest {
-            Suspended::ClockOff => board,
-            Suspended::Asleep => board.with_sleep(),
-            Suspended::PowerOff => board.with_power_cut(),
-        };
-        if self.card_detect {
-            board
-        } else {
-            board.without_card_detect()
-        }
-    }
-}
-
 impl Slot {
-    /// A slot with a new card, full of numbers.
+    /// A slot with a new card. Each block that is checked afterwards holds its own number.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let mut card = setup.card();
@@ -150,21 +88,21 @@ impl Slot {
         Self::over(sim, setup)
     }
 
-    /// The slot of a fork.
+    /// The slot of a simulator that was forked from one of [`Slot::new`].
     #[must_use]
     pub fn over(sim: Simulator, setup: Setup) -> Self {
-        let [table, scratch, data, dead] = [0, 1, 2, 3].map(|index| sim.buffer_at(index));
+        let [table, scratch, data, normal_data] = [0, 1, 2, 3].map(|index| sim.buffer_at(index));
         Self {
             sim,
             setup,
             table,
             scratch,
             data,
-            dead,
+            normal_data,
         }
     }
 
-    fn board(&self) -> Board {
+    fn board(&self) -> SimBoard {
         self.setup.board(&self.sim)
     }
 
@@ -172,31 +110,33 @@ impl Slot {
         self.setup.dma.then_some(&self.table[0])
     }
 
-    /// The driver of normal operation.
+    /// The driver of the normal path.
     #[must_use]
-    pub fn normal(&self) -> Normal<'_> {
-        let host = Controller::new(
+    pub fn normal(&self) -> SimNormalCard<'_> {
+        let host = NormalController::new(
             self.sim.clone(),
             self.board(),
-            self.sim.ticks(),
+            self.sim.time(),
             self.table(),
             4,
         );
-        Card::new(host, &self.scratch[0], Kind::Emmc, self.setup.cache)
+        NormalCard::new(host, &self.scratch[0], CardKind::Emmc, self.setup.cache)
     }
 
-    /// The driver of the emergency.
+    /// The driver of the emergency path.
     #[must_use]
-    pub fn emergency(&self) -> Emergency<'_> {
+    pub fn emergency(&self) -> SimEmergencyCard<'_> {
         let memory = (self.table(), &self.scratch[0]);
-        let (sim, board, ticks) = (self.sim.clone(), self.board(), self.sim.ticks());
-        polled::Card::new(sim, board, ticks, memory, SETTINGS)
+        let (sim, board, time) = (self.sim.clone(), self.board(), self.sim.time());
+        EmergencyCard::new(sim, board, time, memory, SETTINGS)
     }
 
-    /// Runs an emergency and checks what holds for every one of them, whatever is broken.
+    /// Runs an emergency, and checks what has to hold for every one of them, whatever is broken.
     ///
     /// REQ: K6 (nothing is erased)
     ///
+    /// # Panics
+    /// If it does not hold.
     #[must_use]
     pub fn rescue(&self, location: &CardLocation, what: &str) -> Ended {
         for (number, block) in (0..).zip(self.data.iter()) {
@@ -209,15 +149,15 @@ impl Slot {
         let (start, accesses) = (sim.now_us(), sim.accesses());
         let mut card = self.emergency();
         let result = match card.prepare(location) {
-            Ok(found) if found.steps & step::OTHER_CARD != 0 => None,
+            Ok(report) if report.steps & step::OTHER_CARD != 0 => None,
             Ok(_) => {
-                // Nothing of before may reach memory now that the controller was reset.
-                self.dead.iter().for_each(|block| block.fill(DEAD));
-                Some(self.write_record(&mut card))
+                // The controller was reset, so no DMA of before may reach memory any more.
+                self.normal_data.iter().for_each(|block| block.fill(CANARY));
+                Some(self.write_crash(&mut card))
             }
             Err(failure) => Some(Err(failure)),
         };
-        let found = card.found();
+        let report = card.report();
         let accesses = sim.accesses() - accesses;
         let ms = (sim.now_us() - start) / 1000;
 
@@ -227,52 +167,68 @@ impl Slot {
         );
         assert!(
             ms <= MOST_MS || sim.clock_fault() != ClockFault::None,
-            "{what}: took {ms} ms"
+            "{what}: it took {ms} ms"
         );
         assert!(
             !sim.controller().signals_enabled(),
             "{what}: an interrupt is enabled"
         );
-        let prepared = found.steps & step::PREPARED != 0;
+        let prepared = report.steps & step::PREPARED != 0;
         if prepared && result.is_some() {
             sim.pass_us(10_000);
-            let is_dead = |block: &Block| (0..128).all(|word| block.word(word) == DEAD);
+            let is_untouched = |block: &Block| (0..128).all(|word| block.word(word) == CANARY);
             assert!(
-                self.dead.iter().all(is_dead),
-                "{what}: DMA into a dead buffer"
+                self.normal_data.iter().all(is_untouched),
+                "{what}: DMA into a buffer of the crashed path"
             );
         }
         self.check_untouched(&before, what);
         match result {
             Some(Ok(_)) => {
-                assert!(self.has_record(), "{what}: no whole record, {found:?}");
-                assert_eq!(sim.card().state(), State::Transfer, "{what}");
-                assert_ne!(found.steps & step::COMPLETED, 0, "{what}");
+                assert!(
+                    self.has_crash(),
+                    "{what}: the crash is not whole, {report:?}"
+                );
+                assert_eq!(sim.card().state(), SimCardState::Transfer, "{what}");
+                assert_ne!(report.steps & step::COMPLETED, 0, "{what}");
             }
             Some(Err(failure)) => {
-                assert_ne!(found.last_error, 0, "{what}: {failure:?} without a word");
-                // Whatever is wrong with the card's last word, everything had been flushed before.
+                assert_ne!(
+                    report.last_error, 0,
+                    "{what}: {failure:?} without an error in the report"
+                );
+                // If only the last phase has failed, everything had been flushed before.
                 let durable = failure.phase == Phase::Complete && self.has_our_card();
                 assert!(
-                    !durable || self.has_record(),
-                    "{what}: no whole record, {found:?}"
+                    !durable || self.has_crash(),
+                    "{what}: the crash is not whole, {report:?}"
                 );
             }
             None => {}
         }
         let erases = |(index, _): &(u8, u32)| matches!(index, 32..=38);
-        assert!(!sim.commands().iter().any(erases), "{what}: it erases");
-        let failed = found.drain == Drain::Failed as u8;
-        assert_eq!(failed, !prepared && !is_other(&result), "{what}: {found:?}");
+        assert!(
+            !sim.commands().iter().any(erases),
+            "{what}: a command to erase was sent"
+        );
+        let failed = report.drain == Drain::Failed as u8;
+        assert_eq!(
+            failed,
+            !prepared && !is_other(&result),
+            "{what}: {report:?}"
+        );
         Ended {
             result,
-            found,
+            report,
             accesses,
         }
     }
 
-    fn write_record(&self, card: &mut Emergency<'_>) -> Result<Found, Failure> {
-        let [tail, body, commit] = RECORD;
+    fn write_crash(
+        &self,
+        card: &mut SimEmergencyCard<'_>,
+    ) -> Result<EmergencyReport, PhaseFailure> {
+        let [tail, body, commit] = CRASH_BLOCKS;
         card.write(tail.start.into(), &self.data[..9])?;
         card.flush()?;
         card.write(body.start.into(), &self.data[9..11])?;
@@ -287,9 +243,9 @@ impl Slot {
         has_card && self.sim.card().serial() == self.setup.card().serial()
     }
 
-    fn has_record(&self) -> bool {
+    fn has_crash(&self) -> bool {
         let card = self.sim.card();
-        let places = RECORD.into_iter().flatten();
+        let places = CRASH_BLOCKS.into_iter().flatten();
         let is_there = |(block, place): (&Block, u32)| {
             let stored = card.block(place);
             (0..128).all(|word| block.word(word) == stored[word])
@@ -306,17 +262,18 @@ impl Slot {
         }
     }
 
-    /// No block has changed but those of the record, and those that normal operation was writing.
+    /// Checks that no block has changed but those of the crash, and those that the normal path was
+    /// writing.
     fn check_untouched(&self, before: &BTreeMap<u32, Vec<u32>>, what: &str) {
         for (block, words) in self.contents() {
-            let ours = RECORD.iter().any(|range| range.contains(&block));
+            let ours = CRASH_BLOCKS.iter().any(|range| range.contains(&block));
             let work = (WORK..WORK + 20).contains(&block);
             let same = before.get(&block) == Some(&words);
             assert!(same || ours || work, "{what}: block {block} has changed");
         }
     }
 
-    /// Normal operation works again.
+    /// Checks that the normal path works again, after the faults were removed.
     ///
     /// # Panics
     /// If it does not.
@@ -332,93 +289,21 @@ impl Slot {
         sim.block_on(card.write(WORK.into(), &self.data[..4]))
             .expect(what);
         sim.block_on(card.flush()).expect(what);
-        sim.block_on(card.read(WORK.into(), &self.dead[..4]))
+        sim.block_on(card.read(WORK.into(), &self.normal_data[..4]))
             .expect(what);
         let is_back = |block: &Block| block.word(0) == 0x5EED && block.word(127) == 0x5EED;
-        assert!(self.dead[..4].iter().all(is_back), "{what}: read back");
+        assert!(
+            self.normal_data[..4].iter().all(is_back),
+            "{what}: what was read back differs"
+        );
         assert_eq!(card.health().failures, 0, "{what}");
     }
 }
 
-fn is_other(result: &Option<Result<Found, Failure>>) -> bool {
+fn is_other(result: &Option<Result<EmergencyReport, PhaseFailure>>) -> bool {
     match result {
         None => true,
         Some(Err(failure)) => failure.error == drv_mmc::Error::OtherCard,
         Some(Ok(_)) => false,
-    }
-}
-
-/// What the report must say of the state that the emergency found.
-#[derive(Clone, Copy, Debug)]
-pub struct Truth {
-    activity: Activity,
-    state: Option<State>,
-}
-
-impl Truth {
-    /// What there is to be found now.
-    #[must_use]
-    pub fn of(sim: &Simulator) -> Self {
-        let activity = sim.controller().activity();
-        let has_card = sim.controller().has_card();
-        let state = has_card.then(|| sim.card().state());
-        Self { activity, state }
-    }
-
-    /// Whether a report names the controller's state.
-    #[must_use]
-    pub fn names_controller(&self, found: &Found) -> bool {
-        let any = |states: &[ControllerState]| {
-            states.iter().any(|state| *state as u8 == found.controller)
-        };
-        match self.activity {
-            Activity::Resetting => any(&[ControllerState::Resetting]),
-            Activity::NoCard => any(&[ControllerState::NoCard]),
-            Activity::NoPower => {
-                any(&[ControllerState::PowerOff, ControllerState::NeverInitialised])
-            }
-            Activity::NoClock => any(&[ControllerState::ClockOff]),
-            Activity::Command => any(&[ControllerState::Command]),
-            Activity::Busy => any(&[ControllerState::Busy]),
-            Activity::Idle => any(&[
-                ControllerState::Idle,
-                ControllerState::StaleStatus,
-                ControllerState::Identifying,
-            ]),
-            Activity::Data {
-                read,
-                multiple,
-                dma,
-                left,
-            } => {
-                let kind = if read {
-                    ControllerState::Reading
-                } else {
-                    ControllerState::Writing
-                };
-                let has = |bit: u8| found.mode & bit != 0;
-                any(&[kind])
-                    && has(mode::READ) == read
-                    && has(mode::MULTIPLE) == multiple
-                    && has(mode::DMA) == dma
-                    && found.blocks_left == left
-            }
-        }
-    }
-
-    /// Whether a report names the card's state.
-    #[must_use]
-    pub fn names_card(&self, found: &Found) -> bool {
-        let Some(state) = self.state.filter(|_| self.activity != Activity::NoPower) else {
-            return matches!(found.card_state, NO_ANSWER | NOT_ASKED);
-        };
-        match state {
-            State::Idle | State::Ready | State::Ident | State::Mute => {
-                found.card_state == NO_ANSWER
-            }
-            // In the middle of falling asleep it answers nothing.
-            State::Sleep => matches!(found.card_state, NO_ANSWER | 10),
-            state => found.card_state == state as u8,
-        }
     }
 }

@@ -1,132 +1,112 @@
-//! Rows with the recorder's store on top: every log record that was accepted before the crash is on the card, with the
-//! record of the crash, or both are in retained memory and written by the next boot.
+//! Rows with the recorder's store over the drivers.
+//!
+//! Every log record that was accepted before the crash has to be on the card, with the crash; or both
+//! have to be in retained memory, and written by the next boot.
 
 use crate::Row;
 use crate::broken::{Broken, Expected};
 use crate::recorder::{Recorder, System};
-use crate::slot::Setup;
-use drv_mmc::Suspended;
-use drv_sdhci_sim::{Model, Simulator};
+use crate::setup::Setup;
+use drv_sdhci_sim::Simulator;
 use std::cell::Cell;
 use std::rc::Rc;
 
 /// What the recorder is doing when a task crashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Doing {
-    /// Its first boot: identifying, finding the log.
+enum RecorderActivity {
+    /// Its first boot: identifying the card, finding the log.
     Mounting,
-    /// A later boot: the same, knowing from before where the log is.
+    /// A later boot: the same, with the location of the log in retained memory.
     MountingAgain,
     /// Nothing.
-    Resting,
+    Idle,
     /// Writing pages.
     Writing,
-    /// Putting the card to rest, and waking it.
+    /// Suspending the card, and resuming it.
     Suspending,
-    /// Nothing, the card at rest.
+    /// Nothing; the card is suspended.
     Suspended,
-    /// Nothing; somebody else has left the card with blocks of one byte.
+    /// Nothing; other software has left the card with blocks of one byte.
     BlockLength,
 }
-
-const BASE: Setup = Setup {
-    model: Model::EmmcSector,
-    dma: true,
-    rest: Suspended::ClockOff,
-    cache: false,
-    card_detect: true,
-    interrupt: None,
-};
 
 /// Time of the crash.
 const CRASH: u64 = 1_000_000;
 
-fn situations() -> Vec<(&'static str, &'static str, Doing, Setup)> {
-    let pio = Setup { dma: false, ..BASE };
-    let cache = Setup {
-        cache: true,
-        ..BASE
-    };
-    let sd = Setup {
-        model: Model::SdStandard,
-        ..BASE
-    };
-    let asleep = Setup {
-        rest: Suspended::Asleep,
-        ..BASE
-    };
-    let power = Setup {
-        rest: Suspended::PowerOff,
-        ..BASE
-    };
+fn situations() -> Vec<(&'static str, &'static str, RecorderActivity, Setup)> {
     vec![
         (
             "mounting",
             "mounting for the first time",
-            Doing::Mounting,
-            BASE,
+            RecorderActivity::Mounting,
+            Setup::BASE,
         ),
         (
             "mounting-again",
             "mounting, place of the log known",
-            Doing::MountingAgain,
-            BASE,
+            RecorderActivity::MountingAgain,
+            Setup::BASE,
         ),
-        ("idle", "idle", Doing::Resting, BASE),
+        ("idle", "idle", RecorderActivity::Idle, Setup::BASE),
         (
             "writing-adma2",
             "writing pages by ADMA2",
-            Doing::Writing,
-            BASE,
+            RecorderActivity::Writing,
+            Setup::BASE,
         ),
-        ("writing-pio", "writing pages by PIO", Doing::Writing, pio),
+        (
+            "writing-pio",
+            "writing pages by PIO",
+            RecorderActivity::Writing,
+            Setup::PIO,
+        ),
         (
             "writing-cache",
             "writing pages to a card with a cache",
-            Doing::Writing,
-            cache,
+            RecorderActivity::Writing,
+            Setup::CACHE,
         ),
         (
             "writing-sd",
             "writing pages to an SD card, by byte address",
-            Doing::Writing,
-            sd,
+            RecorderActivity::Writing,
+            Setup::SD,
         ),
         (
             "suspending-clock",
             "suspending and resuming, clock off",
-            Doing::Suspending,
-            BASE,
+            RecorderActivity::Suspending,
+            Setup::BASE,
         ),
         (
             "suspending-sleep",
             "suspending and resuming, card asleep",
-            Doing::Suspending,
-            asleep,
+            RecorderActivity::Suspending,
+            Setup::SLEEP,
         ),
         (
             "suspending-power",
             "suspending and resuming, power off",
-            Doing::Suspending,
-            power,
+            RecorderActivity::Suspending,
+            Setup::POWER_CUT,
         ),
         (
             "block-length",
             "idle, an SD card left with blocks of one byte by somebody else",
-            Doing::BlockLength,
-            sd,
+            RecorderActivity::BlockLength,
+            Setup::SD,
         ),
         (
             "suspended-sleep",
             "suspended, card asleep",
-            Doing::Suspended,
-            asleep,
+            RecorderActivity::Suspended,
+            Setup::SLEEP,
         ),
         (
             "suspended-power",
             "suspended, power off",
-            Doing::Suspended,
-            power,
+            RecorderActivity::Suspended,
+            Setup::POWER_CUT,
         ),
     ]
 }
@@ -169,33 +149,34 @@ const fn requirements(broken: Broken) -> &'static str {
     }
 }
 
-/// Brings a system to each point of what it is doing, crashes there, and checks. Returns the number of points.
-fn sweep(doing: Doing, setup: Setup, broken: Broken) -> u32 {
+/// Brings a system to each point of `doing`, crashes it there, and checks what is left. Returns the
+/// number of points.
+fn sweep(doing: RecorderActivity, setup: Setup, broken: Broken) -> u32 {
     let system = System::new(setup);
     let sim = &system.sim;
     let mut recorder = system.boot();
     let healthy = "the card is healthy";
-    if doing == Doing::Mounting {
+    if doing == RecorderActivity::Mounting {
         recorder.append(12);
     } else {
         sim.block_on(recorder.mount()).expect(healthy);
         recorder.append(40);
         sim.block_on(recorder.write(30)).expect(healthy);
     }
-    if doing == Doing::Suspended {
+    if doing == RecorderActivity::Suspended {
         sim.block_on(recorder.suspend()).expect(healthy);
     }
-    if doing == Doing::BlockLength {
+    if doing == RecorderActivity::BlockLength {
         sim.card().set_block_len(1);
     }
-    if doing == Doing::MountingAgain {
-        // The system has restarted, and the card has noticed nothing.
+    if doing == RecorderActivity::MountingAgain {
+        // The system has restarted, and the card kept its state.
         recorder = system.boot();
         recorder.append(5);
     }
     if matches!(
         doing,
-        Doing::Resting | Doing::Suspended | Doing::BlockLength
+        RecorderActivity::Idle | RecorderActivity::Suspended | RecorderActivity::BlockLength
     ) {
         check(&system, broken, &format!("{doing:?} {broken:?}"));
         return 1;
@@ -226,13 +207,16 @@ fn sweep(doing: Doing, setup: Setup, broken: Broken) -> u32 {
     points.get().div_ceil(stride)
 }
 
-async fn work(recorder: &mut Recorder<'_>, doing: Doing) -> Result<(), crate::recorder::Failed> {
+async fn work(
+    recorder: &mut Recorder<'_>,
+    doing: RecorderActivity,
+) -> Result<(), crate::recorder::Failed> {
     match doing {
-        Doing::Mounting | Doing::MountingAgain => {
+        RecorderActivity::Mounting | RecorderActivity::MountingAgain => {
             recorder.mount().await?;
             recorder.write(3).await
         }
-        Doing::Suspending => {
+        RecorderActivity::Suspending => {
             recorder.suspend().await?;
             recorder.resume().await
         }
@@ -243,7 +227,8 @@ async fn work(recorder: &mut Recorder<'_>, doing: Doing) -> Result<(), crate::re
     }
 }
 
-/// Crashes, with what is broken, at each command if it is swept; then the next boot.
+/// Crashes a copy of the system with `broken`, for a fault of one command at each command in turn; then
+/// boots it again.
 fn check(system: &System, broken: Broken, what: &str) {
     for command in 0..500 {
         let what = format!("{what}, at command {command}");
@@ -255,9 +240,9 @@ fn check(system: &System, broken: Broken, what: &str) {
         let ours = sim.card().clone();
         broken.apply_to(sim, command);
         system.crash(CRASH);
-        let (saved, found) = system.emergency();
+        let (saved, report) = system.emergency();
         if broken.expected(false) == Expected::Saved && !broken.may_lose_cache() {
-            assert!(saved, "{what}: {found:?}");
+            assert!(saved, "{what}: {report:?}");
         }
         let happened = broken.has_happened(sim);
         sim.no_faults();
@@ -272,7 +257,7 @@ fn check(system: &System, broken: Broken, what: &str) {
         }
         if broken == Broken::Replaced {
             assert!(!saved, "{what}");
-            // It is put back, as it was.
+            // The first card is put back, as it was.
             let mut ours = ours;
             ours.power_on();
             sim.insert(ours);
@@ -282,8 +267,8 @@ fn check(system: &System, broken: Broken, what: &str) {
             if saved {
                 let content = system.content();
                 system.check_log(&content, &what);
-                let recorded = content.records.contains_key(&CRASH);
-                assert!(recorded, "{what}: the record is missing");
+                let is_saved = content.crashes.contains_key(&CRASH);
+                assert!(is_saved, "{what}: the crash is missing");
             }
             next_boot(&system, &what);
         }
@@ -294,7 +279,7 @@ fn check(system: &System, broken: Broken, what: &str) {
     panic!("{what}: 500 commands are not enough");
 }
 
-/// The next boot finds, or writes late, what the emergency has left.
+/// The next boot finds on the card, or writes late, what the emergency has left.
 fn next_boot(system: &System, what: &str) {
     let sim = &system.sim;
     let mut recorder = system.boot();
@@ -303,6 +288,6 @@ fn next_boot(system: &System, what: &str) {
     sim.block_on(recorder.write(0)).expect(what);
     let content = system.content();
     system.check_log(&content, what);
-    let crashes: Vec<u64> = content.records.keys().copied().collect();
+    let crashes: Vec<u64> = content.crashes.keys().copied().collect();
     assert_eq!(crashes, [CRASH], "{what}");
 }

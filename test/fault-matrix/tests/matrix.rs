@@ -1,7 +1,8 @@
-//! Runs the host half of the fault matrix, one test for each row.
+//! Runs the part of the fault matrix that is for the host, one test for each row.
 //!
-//! With `FAULT_MATRIX_OUT` set to a directory the rows that are good are written there as `drv.tsv`: id, who fails, state
-//! of controller and card, what is broken, what is checked, where it runs, requirements.
+//! If `FAULT_MATRIX_OUT` names a directory, the rows that have passed are written there as `drv.tsv`:
+//! id, who fails, state of controller and card, what is broken, what is checked, where it runs,
+//! requirements.
 
 use fault_matrix::Table;
 use libtest_mimic::Arguments;

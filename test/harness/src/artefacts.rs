@@ -1,7 +1,7 @@
-//! What a run leaves behind: one folder per run, removed when the run went well.
+//! The folder of a run, with everything that the run makes; removed when the run passes.
 //!
-//! `target/test/<name>/` holds the card image, each serial port's bytes, the QMP dialogue, QEMU's own messages and the
-//! command line. A failed test says where they are; a test that passed leaves nothing.
+//! `target/test/<name>/` holds the card image, the bytes of each serial port, the QMP dialogue, QEMU's
+//! own messages and its command line. A failed test names the folder.
 
 use crate::paths;
 use anyhow::{Context, Result};
@@ -14,7 +14,7 @@ pub struct Artefacts {
 }
 
 impl Artefacts {
-    /// Makes an empty folder for the run called `name`, replacing what an earlier run of that name left.
+    /// Makes an empty folder for the run called `name`, and removes that of an earlier run of that name.
     pub fn new(name: &str) -> Result<Self> {
         let dir = paths::target().join("test").join(name.replace("::", "/"));
         if dir.exists() {
@@ -36,7 +36,7 @@ impl Artefacts {
         self.dir.join(file)
     }
 
-    /// Opens a file of the folder for adding to it: a machine that is started twice in a run logs on.
+    /// Opens a file of the folder to append to it: a machine that is started twice has one log.
     pub fn append(&self, file: &str) -> Result<File> {
         let path = self.path(file);
         File::options()
@@ -54,7 +54,7 @@ impl Artefacts {
         Ok(path)
     }
 
-    /// Removes the folder: the run went well and nobody needs it.
+    /// Removes the folder.
     pub fn discard(self) {
         let _ = fs::remove_dir_all(&self.dir);
     }

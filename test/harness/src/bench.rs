@@ -1,9 +1,9 @@
-//! Counts what the budgets name, and writes `doc/numbers.md`.
+//! Counts the instructions of each row of the benchmarks, and writes `doc/numbers.md`.
 
 use crate::artefacts::Artefacts;
 use crate::build;
 use crate::count::{Count, Counter};
-use crate::crashes::{self, Crashes, grouped};
+use crate::crash_cost::{self, CrashCosts, grouped};
 use crate::paths;
 use crate::profile;
 use crate::qemu::Qemu;
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 
-/// What a row may cost, where the design gives a budget; and what comparable systems need for it.
+/// Rows with a budget of the design: name, instructions, and what comparable systems need.
 const BUDGETS: [(&str, u64, &str); 8] = [
     ("IPC round trip, 0 B", 400, "Hubris on Cortex-M4: 978"),
     (
@@ -58,16 +58,16 @@ const DURABLE: &str = "emergency write, 4 KiB log tail: fault to durable";
 const RESTART: &str = "emergency write, 4 KiB log tail: fault to restart request";
 const EMPTY: &str = "nothing";
 
-/// Rows of the kernel that end where another task has received its notification.
+/// Rows of the kernel, counted until another task has received its notification.
 const SWITCH: &str = "context switch: post to a more important task, until it runs";
 const INTERRUPT: &str = "interrupt of a device, until the notified task runs";
 const FAULT: &str = "fault of a task, until the supervisor runs";
 
-/// A counted row: every run of it.
+/// The counted rows: name, and the count of each run.
 type Rows = Vec<(String, Vec<Count>)>;
 
-/// Counts everything, prints it and writes the document. With `profile`, shows instead in which functions the
-/// instructions are of every row whose name contains it.
+/// Counts all rows, prints the document and writes it. With `profile`, prints instead in which functions
+/// the instructions are, for each row whose name contains it.
 pub fn run(profile: Option<&str>) -> Result<()> {
     let qemu = Qemu::find()?;
     let tool = Tool::build()?;
@@ -102,7 +102,7 @@ pub fn run(profile: Option<&str>) -> Result<()> {
     let at_fault = count_rows(&mut counter, &mut rows)?;
     ensure!(at_fault, "the client did not crash");
     let crash = counter.count_to_reset()?;
-    // The last command is the one that finds the card done with programming.
+    // The last command reads the card's status after it has programmed the crash.
     let (durable, _) = crash
         .commands
         .last()
@@ -116,10 +116,10 @@ pub fn run(profile: Option<&str>) -> Result<()> {
     ));
     rows.push((RESTART.to_owned(), vec![crash]));
     tool.verify(&card)?;
-    let records = tool.records(&card)?;
+    let crashes = tool.crashes(&card)?;
     ensure!(
-        records.len() == 1 && records[0]["late"].is_null(),
-        "the emergency write did not succeed: {records:?}"
+        crashes.len() == 1 && crashes[0]["late"].is_null(),
+        "the emergency write did not succeed: {crashes:?}"
     );
     if let Some(row) = profile {
         print!("{}", profiles(&rows, row));
@@ -130,7 +130,7 @@ pub fn run(profile: Option<&str>) -> Result<()> {
     let mount = mount_reads(mount, finish)?;
     artefacts.discard();
     let empty = least(&rows, EMPTY).cloned().unwrap_or_default();
-    let crashes = crashes::count(&qemu, &tool, &image, &empty)?;
+    let crashes = crash_cost::count(&qemu, &tool, &image, &empty)?;
 
     let sizes = sizes::measure()?;
     let document = document(&rows, &eight, mount, &crashes, &sizes);
@@ -139,7 +139,8 @@ pub fn run(profile: Option<&str>) -> Result<()> {
     fs::write(&path, document).with_context(|| format!("cannot write {}", paths::shown(&path)))
 }
 
-/// Counts each row of the stopped machine's client; says whether it ended in the crash instead of at the end.
+/// Counts each row of the client of a stopped machine. Returns whether it stopped at the client's fault,
+/// and not at its end.
 fn count_rows(counter: &mut Counter, rows: &mut Rows) -> Result<bool> {
     let symbol = |counter: &Counter, name: &str| counter.symbols.address("bench", name);
     let (begin, end) = (
@@ -168,26 +169,26 @@ fn count_rows(counter: &mut Counter, rows: &mut Rows) -> Result<bool> {
     }
 }
 
-/// Blocks that were read from the card until the client found the recorder ready.
+/// Counts the blocks that are read from the card until the client finds the recorder ready.
 fn mount_reads(mut counter: Counter, finish: u32) -> Result<u64> {
     Ok(counter.count_to(finish)?.blocks.0)
 }
 
-/// The undisturbed run of a row.
+/// The run of a row without a tick in it: the shortest.
 fn least<'r>(rows: &'r Rows, name: &str) -> Option<&'r Count> {
     let (_, counts) = rows.iter().find(|(row, _)| row == name)?;
     counts.iter().min_by_key(|count| count.total)
 }
 
-/// The undisturbed count of a row, without what counting itself costs.
+/// The shortest count of a row, without what counting itself costs.
 fn net(rows: &Rows, name: &str) -> Option<Count> {
     let count = least(rows, name)?;
     let empty = least(rows, EMPTY).cloned().unwrap_or_default();
-    // These begin or end at a breakpoint that is no mark.
+    // These start or end at a breakpoint that is not one of the marks.
     let unmarked = [DURABLE, RESTART, SWITCH, INTERRUPT, FAULT].contains(&name);
     let mut net = count.without(&empty, !unmarked);
     if name == INTERRUPT {
-        // The client is only what makes the device interrupt.
+        // The client only triggers the device's interrupt.
         let client = net.programs.remove("bench").unwrap_or_default();
         net.total = net.total.saturating_sub(client);
     }
@@ -198,14 +199,15 @@ fn document(
     rows: &Rows,
     eight: &Rows,
     mount: u64,
-    crashes: &Crashes,
-    sizes: &[sizes::Path],
+    crashes: &CrashCosts,
+    sizes: &[sizes::PathSize],
 ) -> String {
     let mut text = String::from(
         "# Numbers\n\n\
-         Made by `./x bench`; do not edit. Guest instructions, each one counted: QEMU logs every instruction that it\n\
-         executes between two breakpoints, of all tasks and the kernel. A run is exactly repeatable (`-icount`); of five\n\
-         runs of a row the smallest counts, as a tick may fall into one. Four tasks unless it says otherwise.\n\n\
+         Made by `./x bench`; do not edit. The numbers are guest instructions, of all tasks and the kernel: QEMU logs\n\
+         every instruction that it executes between two breakpoints. A run is exactly repeatable (`-icount`). Each row\n\
+         has the shortest of five runs, because a kernel tick may fall into a run. There are four tasks, unless stated\n\
+         otherwise.\n\n\
          | what | budget | counted | for comparison |\n|---|---:|---:|---|\n",
     );
     for (name, budget, reference) in BUDGETS {
@@ -288,7 +290,7 @@ fn document(
     text
 }
 
-/// The profiles of the rows whose name contains `wanted`, of the shortest run of each.
+/// The profiles of the rows whose name contains `wanted`; of each row that of its shortest run.
 fn profiles(rows: &Rows, wanted: &str) -> String {
     rows.iter()
         .filter(|(name, _)| name.contains(wanted) && name != EMPTY && name != DURABLE)
@@ -299,7 +301,7 @@ fn profiles(rows: &Rows, wanted: &str) -> String {
         .collect()
 }
 
-/// A number, if there is one.
+/// A number, or `-` if there is none.
 fn shown(number: Option<u64>) -> String {
     number.map_or_else(|| "-".to_owned(), grouped)
 }
@@ -321,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn the_empty_row_is_taken_off_and_the_smallest_run_counts() {
+    fn the_empty_row_is_subtracted_from_the_shortest_run() {
         let count = |kernel: u64, bench: u64| Count {
             total: kernel + bench,
             programs: [("kernel".to_owned(), kernel), ("bench".to_owned(), bench)].into(),

@@ -1,4 +1,4 @@
-//! Builds what is run: images by `cargo xtask dist`, the host tool by cargo.
+//! Builds what the harness runs: images by `cargo xtask dist`, the host tool by cargo.
 
 use crate::controller::{EMMC, SD, Slot};
 use crate::paths;
@@ -14,7 +14,7 @@ pub struct Image {
     pub elf: PathBuf,
     /// The build archive.
     pub archive: PathBuf,
-    /// Where its recorder has its card.
+    /// The slot of its recorder's card.
     pub slot: Slot,
 }
 
@@ -24,8 +24,8 @@ pub const DEMO: &str = "app.toml";
 /// The application whose recorder has an SD card.
 pub const SD_APP: &str = "test/apps/sd/app.toml";
 
-/// Builds the application described by `app`, a path from the root of the repository. Cargo's progress goes to standard
-/// error.
+/// Builds the application described by `app`, a path relative to the root of the repository. Cargo's
+/// progress goes to standard error.
 pub fn dist(app: &str) -> Result<Image> {
     let archive = xtask(&["dist", app])?;
     let elf = xtask(&["print", "qemu-elf", app])?;
@@ -33,7 +33,7 @@ pub fn dist(app: &str) -> Result<Image> {
     Ok(Image { elf, archive, slot })
 }
 
-/// Runs xtask and takes the path in the last line that it prints.
+/// Runs xtask and returns the path in the last line that it prints.
 fn xtask(arguments: &[&str]) -> Result<PathBuf> {
     let output = cargo()
         .args(["xtask"])
@@ -64,12 +64,12 @@ pub fn host_tool() -> Result<PathBuf> {
     Ok(paths::target().join("debug/crashlog"))
 }
 
-/// The cargo that we were started by, at the root of the repository.
+/// The cargo that started this process, to be run at the root of the repository.
 pub fn cargo() -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
     command.current_dir(Path::new(paths::root()));
-    // These describe the package that we are, and would end up in what is built now.
+    // These describe this package; build scripts and `env!` of other packages would see them.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR" {
             command.env_remove(name);

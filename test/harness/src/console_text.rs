@@ -1,12 +1,12 @@
-//! Text for the console: what another processor's serial line could have said.
+//! Text for the console: what another processor could have sent on its serial line.
 
 use std::fs;
 use std::process::Command;
 
-/// The demo plays so much of the machine's own log: some seconds of a serial line.
+/// Bytes of a log that the demo sends: some seconds of a serial line.
 const LENGTH: usize = 64 * 1024;
 
-/// The end of one of the machine's own logs, and where it is from.
+/// The end of one of this computer's logs, and which log it is.
 pub fn from_this_machine() -> (Vec<u8>, String) {
     for path in [
         "/var/log/dpkg.log",
@@ -34,7 +34,7 @@ pub fn from_this_machine() -> (Vec<u8>, String) {
     }
     (
         generated(),
-        "made up, as this machine has no log to play".to_owned(),
+        "generated, because this computer has no log".to_owned(),
     )
 }
 
@@ -52,7 +52,7 @@ fn last_lines(bytes: &[u8]) -> Vec<u8> {
     tail.get(whole..).unwrap_or(tail).to_vec()
 }
 
-/// Lines in the manner of a boot log.
+/// Lines like those of a boot log.
 fn generated() -> Vec<u8> {
     let mut text = String::new();
     for number in 0_u32.. {
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_always_something_to_play() {
+    fn there_is_always_a_text() {
         assert!(from_this_machine().0.len() > LENGTH / 8);
         assert!(generated().ends_with(b"\n"));
     }

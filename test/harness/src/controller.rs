@@ -1,4 +1,4 @@
-//! States of controller and card, and how a driver gets there: for crashes in any of them.
+//! The states of controller and card in which crashes are tested, and what a driver does to get there.
 
 use crate::gdb::Debugger;
 use anyhow::Result;
@@ -8,59 +8,60 @@ use anyhow::Result;
 pub struct Slot {
     /// Address of its registers.
     pub registers: u32,
-    /// What QEMU counts it as: its drive is `if=sd,index=`, its card `sd`, with this number.
+    /// Its number in QEMU: its drive is `if=sd,index=N`, its card `sdN`.
     pub index: u32,
 }
 
-/// The eMMC's.
+/// The slot of the eMMC.
 pub const EMMC: Slot = Slot {
     registers: 0x1e75_0100,
     index: 2,
 };
 
-/// The first of the two for SD cards.
+/// The first of the two slots for SD cards.
 pub const SD: Slot = Slot {
     registers: 0x1e74_0100,
     index: 0,
 };
 
-/// A block that belongs to nobody: behind the partition table, before our partition. In bytes, as the card has no more
-/// than 2 GiB.
-pub const NOBODYS: u32 = 1_000 * 512;
+/// A block that nothing uses: behind the partition table, before the recorder's partition. In bytes,
+/// because cards of up to 2 GiB are addressed by byte.
+pub const SPARE_BLOCK: u32 = 1_000 * 512;
 
-/// Something done to the controller.
+/// One access to the controller, or one command through it.
 #[derive(Clone, Copy)]
-pub enum Do {
-    /// A register of so many bytes.
+pub enum Action {
+    /// Writes a register: offset, bytes, value.
     Set(u32, usize, u32),
-    /// A command without data: index, argument, response (low byte of the command register).
+    /// Sends a command without data: index, argument, response (low byte of the command register).
     Command(u32, u32, u32),
-    /// A command with data: index, argument, blocks; by PIO.
+    /// Sends a command that reads by PIO: index, argument, blocks.
     Read(u32, u32, u32),
-    /// The same, to the card.
+    /// Sends a command that writes by PIO: index, argument, blocks.
     Write(u32, u32, u32),
-    /// Takes so many words out of the buffer.
+    /// Reads that many words from the buffer port.
     Take(u32),
-    /// Puts so many words into the buffer.
+    /// Writes that many words to the buffer port.
     Put(u32),
 }
 
-use Do::{Command, Put, Read, Set, Take, Write};
+use Action::{Command, Put, Read, Set, Take, Write};
 
-/// The response of most commands.
+/// Response R1, as in the low byte of the command register (SD Host Controller Simplified Specification
+/// 3.00, section 2.2.6).
 pub const R1: u32 = 0x1a;
-/// That of CMD2 and CMD9.
+/// Response R2, of CMD2 and CMD9.
 pub const R2: u32 = 0x09;
-/// That of CMD1 and ACMD41.
+/// Response R3, of CMD1 and ACMD41.
 pub const R3: u32 = 0x02;
-/// None.
+/// No response.
 pub const NONE: u32 = 0;
 
-/// What CMD1 is asked for: 1.7 to 3.6 V, sectors if the card wants them.
+/// The argument of CMD1: 1.7 to 3.6 V, sector addresses if the card has them.
 const OCR: u32 = 0x40ff_8080;
 
-/// A name, a state, and how to get there.
-pub const STATES: &[(&str, &str, &[Do])] = &[
+/// The states: name, description, and what leads there from the idle state.
+pub const STATES: &[(&str, &str, &[Action])] = &[
     ("clock-off", "clock off", &[Set(0x2c, 2, 0)]),
     (
         "power-off",
@@ -70,7 +71,7 @@ pub const STATES: &[(&str, &str, &[Do])] = &[
     ("card-idle", "card in idle state", &[Command(0, 0, NONE)]),
     (
         "card-ready",
-        "card in ready state, half way through identification",
+        "card in ready state, in the middle of identification",
         &[Command(0, 0, NONE), Command(1, OCR, R3)],
     ),
     (
@@ -80,7 +81,7 @@ pub const STATES: &[(&str, &str, &[Do])] = &[
     ),
     (
         "card-standby",
-        "card in stand-by state, with an address that nobody knows",
+        "card in stand-by state, with an unknown address",
         &[
             Command(0, 0, NONE),
             Command(1, OCR, R3),
@@ -91,133 +92,134 @@ pub const STATES: &[(&str, &str, &[Do])] = &[
     ("card-deselected", "card deselected", &[Command(7, 0, NONE)]),
     (
         "read-begin",
-        "reading one block, at its begin",
-        &[Read(17, NOBODYS, 1)],
+        "reading one block, at its start",
+        &[Read(17, SPARE_BLOCK, 1)],
     ),
     (
         "read-middle",
         "reading one block, in its middle",
-        &[Read(17, NOBODYS, 1), Take(64)],
+        &[Read(17, SPARE_BLOCK, 1), Take(64)],
     ),
     (
         "read-end",
         "reading one block, before its last word",
-        &[Read(17, NOBODYS, 1), Take(127)],
+        &[Read(17, SPARE_BLOCK, 1), Take(127)],
     ),
     (
         "read-many-begin",
-        "reading eight blocks, at their begin",
-        &[Read(18, NOBODYS, 8)],
+        "reading eight blocks, at their start",
+        &[Read(18, SPARE_BLOCK, 8)],
     ),
     (
         "read-many-middle",
         "reading eight blocks, in the middle of the fourth",
-        &[Read(18, NOBODYS, 8), Take(3 * 128 + 50)],
+        &[Read(18, SPARE_BLOCK, 8), Take(3 * 128 + 50)],
     ),
     (
         "read-many-end",
         "reading eight blocks, before the last word",
-        &[Read(18, NOBODYS, 8), Take(8 * 128 - 1)],
+        &[Read(18, SPARE_BLOCK, 8), Take(8 * 128 - 1)],
     ),
     (
         "read-done",
-        "all eight blocks read, but the card not stopped",
-        &[Read(18, NOBODYS, 8), Take(8 * 128)],
+        "all eight blocks read, without CMD12",
+        &[Read(18, SPARE_BLOCK, 8), Take(8 * 128)],
     ),
     (
         "write-begin",
-        "writing one block, at its begin",
-        &[Write(24, NOBODYS, 1)],
+        "writing one block, at its start",
+        &[Write(24, SPARE_BLOCK, 1)],
     ),
     (
         "write-middle",
         "writing one block, in its middle",
-        &[Write(24, NOBODYS, 1), Put(64)],
+        &[Write(24, SPARE_BLOCK, 1), Put(64)],
     ),
     (
         "write-end",
         "writing one block, before its last word",
-        &[Write(24, NOBODYS, 1), Put(127)],
+        &[Write(24, SPARE_BLOCK, 1), Put(127)],
     ),
     (
         "write-many-begin",
-        "writing eight blocks, at their begin",
-        &[Write(25, NOBODYS, 8)],
+        "writing eight blocks, at their start",
+        &[Write(25, SPARE_BLOCK, 8)],
     ),
     (
         "write-many-middle",
         "writing eight blocks, in the middle of the fourth",
-        &[Write(25, NOBODYS, 8), Put(3 * 128 + 50)],
+        &[Write(25, SPARE_BLOCK, 8), Put(3 * 128 + 50)],
     ),
     (
         "write-many-end",
         "writing eight blocks, before the last word",
-        &[Write(25, NOBODYS, 8), Put(8 * 128 - 1)],
+        &[Write(25, SPARE_BLOCK, 8), Put(8 * 128 - 1)],
     ),
     (
         "write-done",
-        "all eight blocks written, but the card not stopped",
-        &[Write(25, NOBODYS, 8), Put(8 * 128)],
+        "all eight blocks written, without CMD12",
+        &[Write(25, SPARE_BLOCK, 8), Put(8 * 128)],
     ),
     (
         "erase-begin",
-        "the begin of an erase is set",
-        &[Command(35, NOBODYS, R1)],
+        "the start of an erase is set (CMD35)",
+        &[Command(35, SPARE_BLOCK, R1)],
     ),
     (
         "erase-end",
-        "begin and end of an erase are set",
-        &[Command(35, NOBODYS, R1), Command(36, NOBODYS, R1)],
+        "start and end of an erase are set (CMD35, CMD36)",
+        &[Command(35, SPARE_BLOCK, R1), Command(36, SPARE_BLOCK, R1)],
     ),
     (
         "erased",
-        "an erase was just begun",
+        "an erase has just started (CMD38)",
         &[
-            Command(35, NOBODYS, R1),
-            Command(36, NOBODYS, R1),
+            Command(35, SPARE_BLOCK, R1),
+            Command(36, SPARE_BLOCK, R1),
             Command(38, 0, R1 | 1),
         ],
     ),
     (
         "block-length",
-        "the card left with blocks of one byte",
+        "the card's block length is one byte (CMD16)",
         &[Command(16, 1, R1)],
     ),
     (
         "dead-dma",
-        "reading eight blocks by ADMA2 with descriptors that lie where there is no memory",
+        "reading eight blocks by ADMA2, with descriptors where there is no memory",
         &[
             Set(0x28, 1, 0x10),
             Set(0x58, 4, 0x4800_0000),
             Set(0x04, 4, 8 << 16 | 512),
-            Set(0x08, 4, NOBODYS),
+            Set(0x08, 4, SPARE_BLOCK),
             Set(0x0c, 4, (18 << 8 | R1 | 0x20) << 16 | 0x33),
         ],
     ),
     (
         "status-set",
-        "every error interrupt status set, and nobody cleared them",
+        "every error interrupt status is set",
         &[Set(0x34, 4, u32::MAX), Set(0x52, 2, 0x03ff)],
     ),
     (
         "command-illegal",
-        "the last command was one that the card does not know",
+        "the last command was illegal",
         &[Command(60, 0, R1)],
     ),
 ];
 
-/// Brings controller and card into a state, from the one in which they are idle. The debugger's addresses are physical.
-pub fn bring(debugger: &mut Debugger, slot: Slot, steps: &[Do]) -> Result<()> {
+/// Brings controller and card from the idle state into another one. The debugger must use physical
+/// addresses.
+pub fn bring(debugger: &mut Debugger, slot: Slot, steps: &[Action]) -> Result<()> {
     steps
         .iter()
         .try_for_each(|step| step.carry_out(debugger, slot.registers))
 }
 
-impl Do {
+impl Action {
     fn carry_out(self, debugger: &mut Debugger, slot: u32) -> Result<()> {
-        /// The transfer mode of a read.
+        /// Transfer mode: from the card.
         const READING: u32 = 0x10;
-        // Command with data; direction, multiple, count.
+        // A command with data, and its transfer mode; more than one block sets multiple and block count.
         let data = |debugger: &mut Debugger, index: u32, argument: u32, blocks: u32, mode: u32| {
             let multiple = if blocks > 1 { 0x22 } else { 0 };
             debugger.set_word(slot + 0x04, blocks << 16 | 512)?;

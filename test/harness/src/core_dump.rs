@@ -1,24 +1,25 @@
-//! A dump of the system, as section 5.1 of the description of Humility has it, read by a reader that shares nothing with
-//! the writer.
+//! A reader of system dumps that shares no code with the writer: ELF core files as stock Humility writes
+//! them, with the build archive and the registers in notes, and one program header for each piece of
+//! memory.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A dump.
-pub struct Dump {
+pub struct CoreDump {
     /// The build archive, byte for byte.
     pub archive: Vec<u8>,
     /// Registers under the numbers of an M-profile core.
     pub registers: BTreeMap<u32, u32>,
     /// Address and content of each piece of memory.
     pub segments: Vec<(u32, Vec<u8>)>,
-    /// Of each thread that gdb shows: its number and its program counter.
+    /// Number and program counter of each thread that gdb shows.
     pub threads: Vec<(u32, u32)>,
 }
 
-impl Dump {
-    /// Reads a file; refuses whatever is not as stock Humility writes it, but for the notes for gdb.
+impl CoreDump {
+    /// Reads a file, and refuses what stock Humility would not write, except for the notes for gdb.
     pub fn read(path: &Path) -> Result<Self> {
         let file = std::fs::read(path).with_context(|| path.display().to_string())?;
         let word = |at: usize| -> Result<u32> {
@@ -42,7 +43,7 @@ impl Dump {
             "the header is not as Humility writes it"
         );
         let count = half(44)? as usize;
-        // Contents are behind the headers, in their order, each up to a multiple of four.
+        // The contents follow the headers, in the same order, each padded to a multiple of four.
         let mut next = 52 + 32 * count;
         let (mut archive, mut registers) = (None, None);
         let (mut segments, mut threads) = (Vec::new(), Vec::new());
@@ -79,7 +80,7 @@ impl Dump {
                         content[12..17] == *b"CORE\0"
                             && word(offset + 8)? == 1
                             && word(offset + 4)? == 148,
-                        "a note of somebody else"
+                        "a note of another writer"
                     );
                     let value = |at: usize| {
                         u32::from_le_bytes([
@@ -94,7 +95,7 @@ impl Dump {
                 4 => {
                     ensure!(
                         word(offset)? == 23 && content[12..35] == *b"Oxide Computer Company\0",
-                        "a note of somebody else"
+                        "a note of another writer"
                     );
                     let length = word(offset + 4)? as usize;
                     let body = content
@@ -135,7 +136,7 @@ impl Dump {
         })
     }
 
-    /// Memory, which may go over several segments.
+    /// Memory, which may extend over several segments.
     pub fn memory(&self, address: u32, length: u32) -> Result<Vec<u8>> {
         let whole = self.segments.iter().find_map(|(start, bytes)| {
             let at = address.checked_sub(*start)? as usize;

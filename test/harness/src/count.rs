@@ -1,9 +1,10 @@
-//! Counts instructions: QEMU logs every one that it executes.
+//! Counts instructions: QEMU logs each one that it executes.
 //!
-//! With one instruction per translation block and no chaining, the execution log has one line per instruction; and time
-//! is counted in instructions, so that a run is the same each time. Between a breakpoint and the next the log is exactly
-//! what ran there, of all programs: the count of lines is the count of instructions, and each line's address says whose
-//! it was. What the controller is told is logged in between by trace events of QEMU's models.
+//! With one instruction per translation block and no chaining, QEMU's execution log has one line per
+//! instruction. Time is counted in instructions too, so a run is exactly repeatable. Between two
+//! breakpoints the log has what was executed there, in all programs: the number of lines is the number of
+//! instructions, and the address in each line tells the program. QEMU's trace events add lines for the
+//! commands to the card and for each block.
 
 use crate::artefacts::Artefacts;
 use crate::build::Image;
@@ -18,30 +19,30 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Real time for anything that is counted: a fraction of a second on an idle machine.
+/// Real time for anything that is counted; on an idle host it takes a fraction of a second.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// A machine whose instructions are logged, stopped at a breakpoint or before its first instruction.
 pub struct Counter {
     machine: Machine,
     debugger: Debugger,
-    /// Where the functions are.
+    /// Functions and variables of the image.
     pub symbols: Rc<Symbols>,
     log: PathBuf,
 }
 
-/// What ran between two breakpoints.
+/// What was executed between two breakpoints.
 #[derive(Clone, Default)]
 pub struct Count {
     /// Instructions.
     pub total: u64,
-    /// Of these, in each program.
+    /// Instructions by program.
     pub programs: BTreeMap<String, u64>,
-    /// Of these, at each address; see [`crate::profile`].
+    /// Instructions by address, for the profile.
     pub addresses: BTreeMap<u32, u64>,
-    /// What is at the addresses.
+    /// Functions and variables of the image.
     pub symbols: Option<Rc<Symbols>>,
-    /// Instructions before each command that the card was sent, and the command.
+    /// Commands to the card, each with the number of instructions before it.
     pub commands: Vec<(u64, String)>,
     /// Blocks that were read from the card, and written to it.
     pub blocks: (u64, u64),
@@ -87,7 +88,7 @@ impl Counter {
         &mut self.debugger
     }
 
-    /// Lets the machine run, uncounted, to one of these addresses; which.
+    /// Runs to the first of these addresses, without counting. Returns the address.
     pub fn run_to(&mut self, addresses: &[u32]) -> Result<u32> {
         for address in addresses {
             self.debugger.set_break(*address)?;
@@ -100,21 +101,21 @@ impl Counter {
         Ok(pc)
     }
 
-    /// r0 and r1 of the stopped machine, as the address and length of a text.
+    /// The text whose address and length are in r0 and r1 of the stopped machine.
     pub fn text_argument(&mut self) -> Result<String> {
         let [address, length, ..] = self.debugger.registers()?;
         let bytes = self.debugger.memory(address, length.min(256))?;
         String::from_utf8(bytes).context("the name of a row is not text")
     }
 
-    /// Counts what runs from here to an address.
+    /// Counts what is executed from here to an address.
     pub fn count_to(&mut self, address: u32) -> Result<Count> {
         self.start_log()?;
         self.run_to(&[address])?;
         self.finish_log()
     }
 
-    /// Counts what runs from here until the system asks for its reset.
+    /// Counts what is executed from here until the system requests its reset.
     pub fn count_to_reset(mut self) -> Result<Count> {
         self.start_log()?;
         self.debugger.detach()?;
@@ -122,15 +123,15 @@ impl Counter {
         self.machine
             .qmp
             .wait_event("SHUTDOWN", LIMIT)
-            .context("the system did not ask for a reset")?;
+            .context("the system did not request a reset")?;
         self.machine.qmp.human("log none")?;
-        // Quitting is what makes QEMU write out the last lines.
+        // QEMU writes out the last lines when it quits.
         let (log, symbols) = (self.log, self.symbols);
         self.machine.quit()?;
         read(&log, &symbols)
     }
 
-    /// Counts without instructions what the card is asked until a line with this text comes.
+    /// Counts commands and blocks, but no instructions, until a line with this text comes.
     pub fn card_until(mut self, text: &str) -> Result<Count> {
         let _ = fs::remove_file(&self.log);
         self.machine
@@ -154,7 +155,7 @@ impl Counter {
 
     fn finish_log(&mut self) -> Result<Count> {
         self.machine.qmp.human("log none")?;
-        // Another log file closes this one, so that it is complete.
+        // QEMU writes out and closes this log when it gets another one.
         self.machine.qmp.human("logfile /dev/null")?;
         read(&self.log, &self.symbols)
     }
@@ -162,7 +163,7 @@ impl Counter {
 
 /// Reads an execution log.
 fn read(log: &Path, symbols: &Rc<Symbols>) -> Result<Count> {
-    let bytes = fs::read(log).with_context(|| format!("QEMU left no log at {}", log.display()))?;
+    let bytes = fs::read(log).with_context(|| format!("QEMU wrote no log to {}", log.display()))?;
     let text = String::from_utf8_lossy(&bytes);
     let mut count = Count {
         symbols: Some(symbols.clone()),
@@ -176,10 +177,10 @@ fn read(log: &Path, symbols: &Rc<Symbols>) -> Result<Count> {
                 .nth(1)
                 .and_then(|address| u32::from_str_radix(address.trim_start_matches("0x"), 16).ok());
             last =
-                address.with_context(|| format!("a line of QEMU's log makes no sense: {line}"))?;
+                address.with_context(|| format!("a line of QEMU's log has no address: {line}"))?;
             add(&mut count, symbols, last, 1);
         } else if line.starts_with("Stopped execution") {
-            // The block that was logged before this line was not run after all.
+            // The block that was logged before this line was not executed.
             add(&mut count, symbols, last, -1);
         } else if let Some(command) = line.strip_prefix("sdhci_send_command ") {
             count.commands.push((count.total, command.to_owned()));
@@ -201,9 +202,10 @@ fn add(count: &mut Count, symbols: &Symbols, address: u32, change: i64) {
 }
 
 impl Count {
-    /// Without what counting itself costs, which an empty row shows: the two calls that mark begin and end, and the one
-    /// tick that comes when the machine goes on after a breakpoint, as time then jumps to the next timer. A count that
-    /// does not end with a mark costs only the tick, which is the kernel's.
+    /// The count without what counting itself costs, which `empty`, the count of an empty row, has: the two
+    /// calls that mark start and end, and one tick of the kernel. (When the machine continues after a
+    /// breakpoint, time leaps to the next timer.) A count that is not `marked` at its end has only the
+    /// tick.
     pub fn without(&self, empty: &Self, marked: bool) -> Self {
         let mut net = self.clone();
         for (program, cost) in empty

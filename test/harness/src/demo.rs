@@ -1,7 +1,7 @@
-//! The demo: the project's main job, shown.
+//! The demo: log, crash, restart, and read the crash on the host, shown step by step.
 
 use crate::artefacts::Artefacts;
-use crate::flight::{Flight, Landing, Line};
+use crate::demo_run::{DemoResult, DemoRun, Message};
 use crate::qemu::Qemu;
 use crate::tool::Tool;
 use crate::{build, console_text};
@@ -10,10 +10,10 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
-/// Lines of the log that are shown of each boot.
+/// Lines of the log that are shown for each boot.
 const SHOWN: usize = 6;
 
-/// Runs the demo with the given file on the console, or with a log of this machine.
+/// Runs the demo with the given file on the console, or with a log of this computer.
 pub fn run(console: Option<&Path>) -> Result<()> {
     let qemu = Qemu::find()?;
     let (text, from) = match console {
@@ -31,7 +31,7 @@ pub fn run(console: Option<&Path>) -> Result<()> {
     let image = build::dist(build::DEMO)?;
     let tool = Tool::build()?;
     say(&format!(
-        "{} and the tool `crashlog` are there",
+        "{} and the tool `crashlog` are built",
         shown(&image.archive)
     ));
 
@@ -39,29 +39,29 @@ pub fn run(console: Option<&Path>) -> Result<()> {
         2,
         "Make a card, switch the machine on, and let the worker crash",
     );
-    say("QEMU's ast2600-evb with an eMMC. Lines with | are its serial port.");
-    say(&format!("The console that is recorded: {from}"));
+    say("The machine is QEMU's ast2600-evb with an eMMC. Lines with | are from its serial port.");
+    say(&format!("The text for the recorded console is: {from}"));
     let artefacts = Artefacts::new("demo")?;
-    let flight = Flight {
+    let demo = DemoRun {
         qemu: &qemu,
         image: &image,
         tool: &tool,
         artefacts: &artefacts,
     };
-    let landing = flight.fly(&text, |line| match line {
-        Line::Serial(line) => println!("    | {line}"),
-        Line::Tool(line) => say(line),
-        Line::Note(line) => say(line),
+    let result = demo.run(&text, |line| match line {
+        Message::Serial(line) => println!("    | {line}"),
+        Message::Tool(line) => say(line),
+        Message::Note(line) => say(line),
     });
-    let landing = landing.with_context(|| {
+    let result = result.with_context(|| {
         format!(
-            "the demo failed; everything is in {}",
+            "the demo failed; card and logs are in {}",
             shown(artefacts.dir())
         )
     })?;
 
     step(3, "Read the card on the host");
-    let card = landing.card.as_os_str();
+    let card = result.card.as_os_str();
     let archive = image.archive.as_os_str();
     show(&tool, ["list".as_ref(), card])?;
     show(
@@ -77,42 +77,43 @@ pub fn run(console: Option<&Path>) -> Result<()> {
             .map(OsStr::to_owned)
     };
     excerpt(
-        "the end of the first boot's log",
+        "End of the log of boot 1",
         &tool.text(log("1").iter().map(AsRef::as_ref).chain([archive, card]))?,
         true,
     );
     excerpt(
-        "the begin of the second boot's",
+        "Start of the log of boot 2",
         &tool.text(log("2").iter().map(AsRef::as_ref).chain([archive, card]))?,
         false,
     );
 
-    step(4, "Hold the card against what was played in");
-    verdict(&landing, text.len());
+    step(4, "Compare the card with what was sent");
+    verdict(&result, text.len());
     say(&format!(
-        "The card and all logs: {}",
+        "The card and all logs are in {}",
         shown(artefacts.dir())
     ));
     Ok(())
 }
 
-fn verdict(landing: &Landing, played: usize) {
-    let [first, second] = landing.console;
+/// Says what the check of the card has found.
+fn verdict(result: &DemoResult, sent: usize) {
+    let [first, second] = result.console;
     say(&format!(
-        "{} log records were accepted before the crash: all of them are on the card, none is missing",
-        landing.records
+        "Log: all {} records that were accepted before the crash are on the card",
+        result.log_records
     ));
     say(&format!(
-        "console of boot 1: {first} bytes, equal to the first {first} that were played, byte for byte"
+        "Console of boot 1: {first} bytes, identical to the first {first} of the {sent} that were sent"
     ));
     say(&format!(
-        "console of boot 2: {second} bytes, equal to the last {second} of the {played} that were played"
+        "Console of boot 2: {second} bytes, identical to the last {second}"
     ));
     say(&format!(
-        "{} bytes were in the UART and in an unfinished line when the machine was reset",
-        played - first - second
+        "The reset lost {} bytes, which were in the UART or in an unfinished line",
+        sent - first - second
     ));
-    println!("\nThe demo is good.");
+    println!("\nThe demo has passed.");
 }
 
 fn step(number: u32, what: &str) {
@@ -123,7 +124,7 @@ fn say(what: &str) {
     println!("      {what}");
 }
 
-/// Runs the tool as a user would, and shows the command with its output.
+/// Runs the tool, and shows the command with its output.
 fn show<S: AsRef<OsStr>>(tool: &Tool, arguments: impl IntoIterator<Item = S>) -> Result<()> {
     let arguments: Vec<_> = arguments
         .into_iter()
@@ -140,7 +141,7 @@ fn show<S: AsRef<OsStr>>(tool: &Tool, arguments: impl IntoIterator<Item = S>) ->
     Ok(())
 }
 
-/// Some lines of a log: the last, or the first.
+/// Shows some lines of a log: the last, or the first.
 fn excerpt(what: &str, log: &str, end: bool) {
     let lines: Vec<_> = log.lines().collect();
     let shown = if end {
@@ -148,13 +149,13 @@ fn excerpt(what: &str, log: &str, end: bool) {
     } else {
         0..lines.len().min(SHOWN)
     };
-    println!("\n    {what}, of {} lines:", lines.len());
+    println!("\n    {what} ({} lines):", lines.len());
     for line in lines.get(shown).unwrap_or(&[]) {
         println!("    {line}");
     }
 }
 
-/// A path as seen from where we are.
+/// A path, relative to the current directory if it is inside.
 fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(&here)

@@ -1,8 +1,8 @@
-//! QEMU's debugger stub: break at an address, look at registers and memory.
+//! QEMU's debugger stub: breakpoints, registers, memory.
 //!
-//! The few packets of GDB's remote protocol that are needed here. While a debugger is connected the machine is
-//! stopped, until [`Debugger::run_until_break`] lets it go. Addresses are virtual, which in our machine is the same as
-//! physical wherever something is mapped.
+//! The packets of GDB's remote protocol that are needed here. While a debugger is connected the machine
+//! is stopped, except in [`Debugger::run_until_break`]. Addresses are virtual unless
+//! [`Debugger::use_physical_addresses`] was called; where something is mapped they are the same.
 
 use anyhow::{Context, Result, bail};
 use std::io::{ErrorKind, Read, Write};
@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long the stub may take to answer anything but a run.
+/// Real time that the stub may take to answer; running has limits of its own.
 const REPLY: Duration = Duration::from_secs(60);
 
 /// A connection to the stub.
@@ -35,24 +35,24 @@ impl Debugger {
         Ok(debugger)
     }
 
-    /// Stops at the instruction at `address` from now on.
+    /// Sets a breakpoint.
     pub fn set_break(&mut self, address: u32) -> Result<()> {
         self.ok(&format!("Z1,{:x},2", address & !1))
     }
 
-    /// Forgets a breakpoint.
+    /// Removes a breakpoint.
     pub fn clear_break(&mut self, address: u32) -> Result<()> {
         self.ok(&format!("z1,{:x},2", address & !1))
     }
 
-    /// Stops at each instruction that writes to these addresses from now on, or no longer. With instructions counted it
-    /// stops before the write is done.
+    /// Sets or removes a watchpoint for writes to these addresses. If instructions are counted the machine
+    /// stops before the write.
     pub fn watch(&mut self, address: u32, length: u32, watch: bool) -> Result<()> {
         let packet = if watch { 'Z' } else { 'z' };
         self.ok(&format!("{packet}2,{address:x},{length:x}"))
     }
 
-    /// Lets the machine run until it stops at a breakpoint.
+    /// Runs the machine until it stops at a breakpoint or watchpoint.
     pub fn run_until_break(&mut self, limit: Duration) -> Result<()> {
         self.send("c")?;
         let reply = self
@@ -71,7 +71,7 @@ impl Debugger {
         self.receive(REPLY).map(drop)
     }
 
-    /// r0..r12, sp, lr, pc of the first processor.
+    /// r0 to r12, sp, lr and pc of the first processor.
     pub fn registers(&mut self) -> Result<[u32; 16]> {
         self.ok("Hgp1.1")?;
         let bytes = unhex(&self.ask("g")?)?;
@@ -82,7 +82,7 @@ impl Debugger {
         Ok(registers)
     }
 
-    /// The number of one of the system registers that the stub offers, by its name.
+    /// The number of a system register of the stub, by its name.
     pub fn system_register(&mut self, name: &str) -> Result<u32> {
         let mut text = String::new();
         loop {
@@ -101,7 +101,7 @@ impl Debugger {
         }
     }
 
-    /// The value of a register of up to 64 bits of the first processor, by its number.
+    /// The value of a register of the first processor, of at most 64 bits, by its number.
     pub fn register(&mut self, number: u32) -> Result<u64> {
         self.ok("Hgp1.1")?;
         let bytes = unhex(&self.ask(&format!("p{number:x}"))?)?;
@@ -138,24 +138,24 @@ impl Debugger {
         self.ok(&packet)
     }
 
-    /// From now on addresses of memory are physical ones, those of devices too.
+    /// From now on all addresses are physical, including those of devices.
     pub fn use_physical_addresses(&mut self) -> Result<()> {
         self.ok("Qqemu.PhyMemMode:1")
     }
 
-    /// One word of memory, or one register of a device.
+    /// Reads one word of memory, or one register of a device.
     pub fn word(&mut self, address: u32) -> Result<u32> {
         let bytes = self.memory(address, 4)?;
         let word = bytes.first_chunk().context("less than a word came back")?;
         Ok(u32::from_le_bytes(*word))
     }
 
-    /// [`Debugger::set_memory`] of one word, or one register of a device.
+    /// Writes one word of memory, or one register of a device.
     pub fn set_word(&mut self, address: u32, value: u32) -> Result<()> {
         self.set_memory(address, &value.to_le_bytes())
     }
 
-    /// Lets the machine run on its own and hangs up.
+    /// Closes the connection; the machine runs.
     pub fn detach(mut self) -> Result<()> {
         self.ok("D;1")
     }
@@ -178,7 +178,7 @@ impl Debugger {
         write!(self.stream, "${packet}#{sum:02x}").context("cannot write to the debugger stub")
     }
 
-    /// The next packet; acknowledgements before it are dropped, and it is acknowledged.
+    /// Receives the next packet and acknowledges it; acknowledgements before it are dropped.
     fn receive(&mut self, limit: Duration) -> Result<String> {
         let deadline = Instant::now() + limit;
         loop {
@@ -189,11 +189,11 @@ impl Debugger {
                 return Ok(packet);
             }
             if Instant::now() > deadline {
-                bail!("the debugger stub said nothing for {limit:?}");
+                bail!("the debugger stub did not answer within {limit:?}");
             }
             let mut chunk = [0; 4096];
             match self.stream.read(&mut chunk) {
-                Ok(0) => bail!("the debugger stub hung up"),
+                Ok(0) => bail!("the debugger stub closed the connection"),
                 Ok(count) => self.buffer.extend_from_slice(&chunk[..count]),
                 Err(cause)
                     if matches!(
@@ -206,7 +206,7 @@ impl Debugger {
     }
 }
 
-/// The number of a register in the stub's list of them.
+/// The number of a register in the stub's list of registers.
 fn register_number(list: &str, name: &str) -> Result<u32> {
     let wanted = format!("name=\"{name}\"");
     list.split("<reg ")
@@ -216,7 +216,7 @@ fn register_number(list: &str, name: &str) -> Result<u32> {
         .with_context(|| format!("the debugger stub does not know the register {name}"))
 }
 
-/// Takes the first whole packet out of `buffer`.
+/// Removes the first complete packet from `buffer`.
 fn take_packet(buffer: &mut Vec<u8>) -> Option<String> {
     let start = buffer.iter().position(|&byte| byte == b'$')?;
     let end = start + buffer[start..].iter().position(|&byte| byte == b'#')?;
@@ -228,7 +228,7 @@ fn take_packet(buffer: &mut Vec<u8>) -> Option<String> {
     Some(expand(&packet))
 }
 
-/// Undoes the protocol's run-length coding: `0*"` is five zeros.
+/// Undoes the protocol's run-length encoding: `0*"` is six zeros.
 fn expand(packet: &str) -> String {
     let mut out = String::new();
     let mut chars = packet.chars();
@@ -251,7 +251,7 @@ fn unhex(text: &str) -> Result<Vec<u8>> {
         .chunks(2)
         .map(|pair| {
             let pair = std::str::from_utf8(pair).context("not text")?;
-            // Registers that the stub does not know are written as x.
+            // The stub writes `x` for registers that it cannot read.
             if pair == "xx" {
                 Ok(0)
             } else {
@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packets_are_cut_out_of_what_came() {
+    fn packets_are_found_in_what_was_received() {
         let mut buffer = b"+$OK#9a+$T05th".to_vec();
         assert_eq!(take_packet(&mut buffer).as_deref(), Some("OK"));
         assert_eq!(take_packet(&mut buffer), None);

@@ -1,9 +1,16 @@
 //! Runs the firmware in QEMU: the demo, the tests and the benchmarks.
 //!
-//! Everything here drives the real parts from outside: the image that `cargo xtask dist` makes, QEMU's `ast2600-evb`
-//! with an eMMC image, the host tool `crashlog`. A machine is started stopped with all its sockets connected, let go,
-//! watched on its serial ports with bounded waits, and ended or killed; what it left on the card is then read with the
-//! host tool. A run that fails keeps everything it made in `target/test/<name>/` and says so.
+//! The harness drives the real parts from outside: the image that `cargo xtask dist` makes, QEMU's
+//! `ast2600-evb` with an eMMC image, the host tool `crashlog`. A machine is started with its
+//! processors stopped and all its sockets connected, then runs; its serial ports are read with
+//! bounded waits; it is ended or killed, and the host tool reads what is on the card. A run that
+//! fails keeps everything it made in `target/test/<name>/` and says so.
+//!
+//! * [`machine`] has QEMU's command line, [`qmp`], [`serial`] and [`gdb`] are its sockets;
+//! * [`sabotage`] crashes a system at a chosen moment, [`evidence`] checks the card afterwards;
+//! * [`count`], [`crash_cost`] and [`mod@bench`] count instructions;
+//! * [`suite`] has the tests, [`matrix_document`] the document of the fault matrix;
+//! * [`demo`] and [`demo_run`] are the demo.
 
 #![forbid(unsafe_code)]
 
@@ -14,14 +21,15 @@ pub mod console_text;
 pub mod controller;
 pub mod core_dump;
 pub mod count;
-pub mod crashes;
+pub mod crash_cost;
 pub mod demo;
+pub mod demo_run;
 pub mod evidence;
-pub mod flight;
 pub mod gdb;
+mod hif_executor;
 mod humility;
 pub mod machine;
-pub mod matrix;
+pub mod matrix_document;
 pub mod paths;
 pub mod profile;
 pub mod qemu;

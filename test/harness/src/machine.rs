@@ -1,7 +1,8 @@
-//! One QEMU process: start it, talk to it, end it.
+//! One QEMU process: its command line, its sockets, its end.
 //!
-//! The machine is created stopped, so that the monitor and both serial ports are connected before the first
-//! instruction runs and no byte of the boot is missed; [`Machine::run`] lets it go. Dropping a [`Machine`] kills it.
+//! The machine is created stopped, so that the monitor and both serial ports are connected before the
+//! first instruction runs and no byte of the boot is lost; [`Machine::run`] starts the processors.
+//! Dropping a [`Machine`] kills QEMU.
 
 use crate::artefacts::Artefacts;
 use crate::controller::{EMMC, Slot};
@@ -18,10 +19,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long QEMU may take from its start to connecting its sockets.
+/// Real time that QEMU may take from its start until it has connected its sockets.
 const START: Duration = Duration::from_secs(60);
 
-/// How long QEMU may take to end when it is told to: it writes out what it has logged.
+/// Real time that QEMU may take to end after `quit`: it writes out its log first.
 const END: Duration = Duration::from_secs(60);
 
 /// What QEMU does when the guest resets itself.
@@ -29,7 +30,7 @@ const END: Duration = Duration::from_secs(60);
 pub enum OnReset {
     /// The machine boots again, as hardware does.
     Boot,
-    /// The machine stops with its memory as the reset found it.
+    /// The machine stops before the reset; memory and devices keep their state.
     Pause,
 }
 
@@ -38,28 +39,29 @@ pub enum OnReset {
 pub enum Time {
     /// Guest time is the host's time.
     Host,
-    /// One nanosecond per instruction and none while idle: runs are repeatable and instructions can be counted.
+    /// One nanosecond per instruction, and none while idle: runs are repeatable and instructions can be
+    /// counted.
     Counted,
-    /// The same with 32 nanoseconds per instruction: an instruction then takes longer than a tick of the SoC's timers,
-    /// so that an interrupt of theirs can come at any of them.
+    /// The same with 32 nanoseconds per instruction: an instruction then takes longer than a tick of the
+    /// SoC's timers, so that a timer can interrupt at any instruction.
     Slow,
 }
 
-/// What machine to start.
+/// The machine to start.
 pub struct Config {
     /// The image: an ELF file with kernel and tasks.
     pub image: PathBuf,
-    /// The card; without one the slot is empty.
+    /// The card's image; without one the slot is empty.
     pub card: Option<PathBuf>,
     /// The slot.
     pub slot: Slot,
     /// How time passes.
     pub time: Time,
-    /// What a reset does.
+    /// What a reset by the guest does.
     pub on_reset: OnReset,
     /// Whether to offer the debugger stub.
     pub debugger: bool,
-    /// Anything else, as on QEMU's command line.
+    /// More arguments for QEMU.
     pub extra: Vec<OsString>,
 }
 
@@ -82,18 +84,18 @@ impl Config {
 pub struct Machine {
     child: Child,
     sockets: TempDir,
-    /// The monitor.
+    /// QEMU's monitor.
     pub qmp: Qmp,
-    /// The first serial port: what the monitor task says.
+    /// The first serial port: the output of the task `monitor`.
     pub uart5: Port,
-    /// The second serial port: the console that the console task records.
+    /// The second serial port: the console that the task `console` records.
     pub uart1: Port,
 }
 
 impl Machine {
     /// Starts QEMU with the processors stopped and all sockets connected.
     pub fn start(qemu: &Qemu, config: &Config, artefacts: &Artefacts) -> Result<Self> {
-        // Socket names are limited to about 100 bytes, so they cannot live with the artefacts.
+        // The path of a socket is limited to about 100 bytes, so it cannot be in the artefacts' folder.
         let sockets = tempfile::Builder::new()
             .prefix("harness")
             .tempdir()
@@ -145,12 +147,12 @@ impl Machine {
         }
     }
 
-    /// Lets the processors run.
+    /// Starts the processors.
     pub fn run(&mut self) -> Result<()> {
         self.qmp.execute("cont", Value::Null).map(drop)
     }
 
-    /// Stops the processors; everything keeps its state.
+    /// Stops the processors; memory and devices keep their state.
     pub fn stop(&mut self) -> Result<()> {
         self.qmp.execute("stop", Value::Null).map(drop)
     }
@@ -171,7 +173,7 @@ impl Machine {
         self.sockets.path().join("gdb")
     }
 
-    /// Ends QEMU in the regular way.
+    /// Ends QEMU by `quit`, with everything written to its files.
     pub fn quit(mut self) -> Result<()> {
         self.qmp.quit()?;
         let deadline = Instant::now() + END;
@@ -186,10 +188,10 @@ impl Machine {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        bail!("QEMU did not end within {END:?} of being told to")
+        bail!("QEMU did not end within {END:?} after `quit`")
     }
 
-    /// Kills QEMU where it stands: the power cut.
+    /// Kills QEMU at once, like a power cut.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill().context("cannot kill QEMU")?;
         self.child.wait().context("cannot wait for QEMU").map(drop)
@@ -206,7 +208,7 @@ impl Drop for Machine {
 /// QEMU's command line.
 fn arguments(config: &Config, sockets: &Path) -> Vec<OsString> {
     let mut list: Vec<OsString> = Vec::new();
-    // The smallest flash models make QEMU start in a third of the time; nothing of ours is in that flash.
+    // With the smallest flash models QEMU starts in a third of the time. The flash is not used.
     list.extend(
         [
             "-M",
@@ -282,7 +284,7 @@ fn shell_line(program: &OsStr, arguments: &[OsString]) -> String {
         .join(" ")
 }
 
-/// Waits for QEMU to connect; an end of QEMU ends the wait.
+/// Waits until QEMU connects; fails if QEMU ends before.
 fn accept(listener: &UnixListener, child: &mut Child, deadline: Instant) -> Result<UnixStream> {
     loop {
         match listener.accept() {

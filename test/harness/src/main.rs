@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use harness::{bench, demo, matrix, stand_in, suite};
+use harness::{bench, demo, stand_in, suite};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,19 +20,19 @@ struct Arguments {
 enum Command {
     /// Build, crash, restart, and read the crash back.
     Demo {
-        /// Plays this file into the recorded console, instead of a log of this machine.
+        /// Send this file to the recorded console, instead of a log of this computer.
         #[arg(long, value_name = "FILE")]
         console: Option<PathBuf>,
     },
     /// Run the tests, on the host and in QEMU.
     Test {
-        /// Also run what takes long.
+        /// Also run what takes hours.
         #[arg(long)]
         all: bool,
-        /// With --all, only every Nth moment of the sweeps, from the Kth on: all N together are the whole.
+        /// With --all, only every Nth moment of the sweeps, from the Kth on; 1/N to N/N are all of them.
         #[arg(long, value_name = "K/N", requires = "all")]
         shard: Option<suite::Shard>,
-        /// List the tests and do not run them.
+        /// List the tests without running them.
         #[arg(long)]
         list: bool,
         /// How many tests run at a time.
@@ -43,17 +43,17 @@ enum Command {
     },
     /// Run every row of the fault matrix, and write doc/fault-matrix.md.
     FaultMatrix {
-        /// Run nothing; write it from what the rows left that were run last.
+        /// Run nothing; write the document from the lines that the rows of the last run have left.
         #[arg(long)]
         only_write: bool,
     },
-    /// Count instructions beside the budgets, and write doc/numbers.md.
+    /// Count instructions, compare them with the budgets, and write doc/numbers.md.
     Bench {
-        /// Show instead in which functions they are, of the rows whose name contains ROW.
+        /// Show instead in which functions the instructions are, for the rows whose name contains ROW.
         #[arg(long, value_name = "ROW")]
         profile: Option<String>,
     },
-    /// Answer as Humility would; for the tests of the scripts.
+    /// Answer as Humility does; for the tests of the scripts.
     #[command(hide = true)]
     StandIn {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does it; says whether all is well.
+/// Runs a command. Returns whether everything passed.
 fn run(command: Command) -> Result<bool> {
     match command {
         Command::Demo { console } => demo::run(console.as_deref()).map(|()| true),
@@ -89,7 +89,7 @@ fn run(command: Command) -> Result<bool> {
             threads,
             filter,
         }),
-        Command::FaultMatrix { only_write } => matrix::run(only_write),
+        Command::FaultMatrix { only_write } => suite::run_fault_matrix(only_write),
         Command::StandIn { arguments } => stand_in::run(&arguments).map(|()| true),
         Command::Bench { profile } => bench::run(profile.as_deref()).map(|()| true),
     }

@@ -1,4 +1,4 @@
-//! Where things are: the repository, the build directory.
+//! Paths of the repository and of cargo's build directory.
 
 use std::path::{Path, PathBuf};
 
@@ -18,9 +18,9 @@ pub fn target() -> PathBuf {
     }
 }
 
-/// A path as people read it: relative to the root of the repository, if it is in there.
+/// A path for people: relative to the root of the repository, if it is inside.
 pub fn shown(path: &Path) -> String {
-    // First without links and `..` resolved: that root begins with the other one, and names more.
+    // `root()` contains `..`; a path that was made from it must be stripped before it is resolved.
     let inside = path.strip_prefix(root()).map(Path::to_owned).or_else(|_| {
         let whole = root().canonicalize().unwrap_or_else(|_| root().to_owned());
         path.strip_prefix(whole).map(Path::to_owned)

@@ -1,19 +1,19 @@
-//! In which functions the instructions of a count are.
+//! The functions in which the instructions of a count were executed.
 //!
-//! Each function is followed by what the compiler put into it: the innermost functions of the source, with the
-//! instructions that are theirs alone. Nothing can be cut that is not seen.
+//! Each function of the binary is followed by the functions that were inlined into it, with the
+//! instructions that belong to these alone.
 
 use crate::count::Count;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
-/// Functions that are shown, those with the most instructions.
+/// How many functions are shown: those with the most instructions.
 const FUNCTIONS: usize = 50;
-/// Inlined functions that are shown of each.
+/// How many inlined functions are shown for each of them.
 const INLINED: usize = 8;
 
-/// The profile of a row.
+/// The profile of a row: commands to the card, then functions, the most expensive first.
 pub fn text(name: &str, count: &Count) -> String {
     let mut text = format!("\n{name}: {} instructions\n", count.total);
     for (at, command) in &count.commands {

@@ -1,8 +1,9 @@
 //! QEMU's machine protocol: commands, replies and events over a socket.
 //!
-//! QEMU connects to a socket on which we listen, so there is no file to wait for and no race with its start. A
-//! thread reads what QEMU says, writes all of it to the log and sorts it into replies and events; [`Qmp::execute`]
-//! is therefore a plain call with a time limit. One command is in flight at a time, so replies need no numbers.
+//! The harness listens and QEMU connects, so there is no socket file to wait for and no race with QEMU's
+//! start. A thread reads QEMU's messages, logs them, and separates replies from events;
+//! [`Qmp::execute`] is therefore a plain call with a time limit. One command is in flight at a time, so
+//! replies need no ids.
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
@@ -13,10 +14,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long QEMU may take to answer a command. It answers at once; only a machine under heavy load needs this long.
+/// Real time that QEMU may take to answer a command. Only a host under heavy load needs this long.
 const REPLY: Duration = Duration::from_secs(30);
 
-/// A connection to QEMU's monitor, past the greeting and in command mode.
+/// A connection to QEMU's monitor, in command mode.
 pub struct Qmp {
     stream: UnixStream,
     log: Arc<Mutex<File>>,
@@ -25,7 +26,7 @@ pub struct Qmp {
 }
 
 impl Qmp {
-    /// Takes over the connection that QEMU made and negotiates; everything said goes to `log`.
+    /// Takes over the connection that QEMU made, and enters command mode. All messages go to `log`.
     pub fn new(stream: UnixStream, log: File) -> Result<Self> {
         let log = Arc::new(Mutex::new(log));
         let (reply_sender, replies) = channel();
@@ -45,7 +46,7 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// Runs one command and returns what it returned. `Value::Null` means no arguments.
+    /// Runs one command and returns its result. `Value::Null` means no arguments.
     pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
         let mut message = json!({ "execute": command });
         if !arguments.is_null() {
@@ -72,7 +73,7 @@ impl Qmp {
         }
     }
 
-    /// Tells QEMU to end. QEMU may hang up before it answers, so the end of the connection is as good as an answer.
+    /// Tells QEMU to end. QEMU may close the connection without an answer, which counts as one.
     pub fn quit(&mut self) -> Result<()> {
         self.send("quit", &json!({ "execute": "quit" }))?;
         match self.replies.recv_timeout(REPLY) {
@@ -83,8 +84,8 @@ impl Qmp {
         }
     }
 
-    /// Sends one message in one write: QEMU acts on a command when its last brace is there and may be gone before a
-    /// line feed that comes after it.
+    /// Sends a message in one write: QEMU acts on a command at its last brace, and may have ended before a
+    /// line feed that is written after it.
     fn send(&mut self, command: &str, message: &Value) -> Result<()> {
         note(&self.log, "->", &message.to_string());
         self.stream
@@ -92,7 +93,7 @@ impl Qmp {
             .with_context(|| format!("cannot send `{command}` to QEMU"))
     }
 
-    /// Runs a command of the human monitor, for the few things that QMP has no command for.
+    /// Runs a command of the human monitor, for what has no QMP command.
     pub fn human(&mut self, command_line: &str) -> Result<String> {
         let value = self.execute(
             "human-monitor-command",
@@ -101,7 +102,7 @@ impl Qmp {
         Ok(value.as_str().unwrap_or_default().to_owned())
     }
 
-    /// Waits for the named event and returns its data; events of other names that come before it are dropped.
+    /// Waits for the named event and returns its data; other events that come before it are dropped.
     pub fn wait_event(&mut self, name: &str, limit: Duration) -> Result<Value> {
         let deadline = Instant::now() + limit;
         loop {
@@ -119,7 +120,7 @@ impl Qmp {
         }
     }
 
-    /// The names of the events that came since the last call, oldest first.
+    /// The names of the events since the last call, oldest first.
     pub fn events(&mut self) -> Vec<String> {
         self.events
             .try_iter()
@@ -128,7 +129,8 @@ impl Qmp {
     }
 }
 
-/// Sorts what QEMU says until it hangs up; dropping the senders then tells the other side.
+/// Separates replies from events until QEMU closes the connection; the senders are dropped then, which
+/// ends every wait.
 fn read(stream: UnixStream, log: &Mutex<File>, replies: &Sender<Value>, events: &Sender<Value>) {
     for line in BufReader::new(stream).lines().map_while(Result::ok) {
         note(log, "<-", &line);
@@ -148,7 +150,7 @@ fn read(stream: UnixStream, log: &Mutex<File>, replies: &Sender<Value>, events: 
     }
 }
 
-/// Adds a line to the log. The log is a help for people: failing to write it fails nothing else.
+/// Adds a line to the log. Errors are ignored: the log is for people only.
 fn note(log: &Mutex<File>, direction: &str, text: &str) {
     if let Ok(mut log) = log.lock() {
         let _ = writeln!(log, "{direction} {text}");
@@ -160,7 +162,7 @@ mod tests {
     use super::*;
     use std::io::Read;
 
-    /// A QEMU that ends as soon as it understands `quit`, without an answer.
+    /// A QEMU that ends at `quit` without an answer.
     fn hasty(mut stream: UnixStream) {
         let mut said = Vec::new();
         let mut byte = [0];
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_qemu_that_ends_before_it_answers_has_been_told_to_quit() {
+    fn a_qemu_that_ends_without_an_answer_has_quit() {
         for _ in 0..100 {
             let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
             let qemu = std::thread::spawn(move || hasty(theirs));

@@ -1,19 +1,20 @@
-//! The application `test/apps/saboteur`, driven from outside: it does what we say, and is struck when and where we say.
+//! The application `test/apps/saboteur`, controlled from outside: what its client does, and when, where and
+//! how the saboteur crashes the system.
 //!
-//! The machine stops in four places, at breakpoints, and each time the debugger may look at it and change anything:
+//! The machine stops at four breakpoints. At each the debugger may read and change anything:
 //!
 //! * [`Stop::Start`]: a boot has begun; the recorder has not run yet.
-//! * [`Stop::Ready`]: the recorder is up, has accepted a record and made it durable (if there is a card to write to).
-//!   Here [`System::work`] says what comes next, and when the saboteur strikes.
-//! * [`Stop::Struck`]: the moment has come; the saboteur is about to do its deed.
-//! * [`Stop::Done`]: the work is done, and no crash came.
+//! * [`Stop::Ready`]: the recorder is up, has accepted a log record and made it durable (if there is a card).
+//!   [`System::work`] says here what comes next, and when the saboteur strikes.
+//! * [`Stop::Struck`]: the saboteur is about to strike.
+//! * [`Stop::Done`]: the work is done, without a crash.
 //!
-//! Time is counted in instructions, so the same plan leads to the same moment in each run. At each start it is looked at:
-//! from the crash to there no more may have passed than the watchdog allows (X1).
+//! Time is counted in instructions, so the same plan leads to the same moment in each run. At each start the
+//! time since the stop before is checked: it must not exceed the watchdog's budget (X1).
 
 mod plan;
 
-pub use plan::{Deed, Failing, Seen, State, Work, task};
+pub use plan::{Deed, Failing, RecorderState, Seen, Work, task};
 
 use crate::artefacts::Artefacts;
 use crate::build::Image;
@@ -26,37 +27,39 @@ use anyhow::{Context, Result, bail, ensure};
 use std::path::Path;
 use std::time::Duration;
 
-/// The application, which is restarted when its recorder fails.
+/// The application. A failure of its recorder restarts the system.
 pub const APP: &str = "test/apps/saboteur/app.toml";
-/// The same, with a card whose clock is off when there is nothing to do for 10 ms.
+/// The same; after 10 ms without work the recorder switches the card's clock off.
 pub const CLOCK_OFF: &str = "test/apps/saboteur/clock-off.toml";
-/// The same, with a card that has no power then.
+/// The same; after 10 ms without work the recorder switches clock and bus power off.
 pub const POWER_OFF: &str = "test/apps/saboteur/power-off.toml";
 
-/// Real time from one stop to the next. Far more than anything takes: guest time is not host time here, and a guest that
-/// hangs is reset by its watchdog.
+/// Real time from one stop to the next, far more than is needed: the guest's watchdog resets a guest that
+/// hangs, in guest time.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Milliseconds of guest time from a crash to the next start: the watchdog's budget (`budget-ms`), and what a boot needs
-/// until the saboteur starts, about 30. Mostly it is those 30; but a kernel that waits for its reset with no tick due lets
-/// QEMU's clock leap to where the watchdog would have come. Another thread of QEMU than the guest's carries a reset out;
-/// until it comes to it the guest runs on, some milliseconds on a host that has much to do.
+/// Milliseconds of guest time from a crash to the next start: the watchdog's budget (`budget-ms`), about 30
+/// for the boot until the saboteur starts, and [`RESET_MS`]. Mostly it takes the 30 alone; but if the
+/// kernel waits for its reset and no tick is due, QEMU's clock leaps to the watchdog's time.
 const BUDGET_MS: u64 = 2_000 + 30 + RESET_MS;
 
-/// Milliseconds of guest time that QEMU may take to carry a reset out, on a busy host.
+/// Milliseconds of guest time that QEMU may take to carry out a reset. Another thread than the guest's does
+/// it, so on a busy host the guest runs on for some time.
 pub const RESET_MS: u64 = 470;
 
-/// The SoC's clock selection, and its value after a reset with the bus clock of the timers at 100 MHz instead of 37.5: a
-/// tick is then a whole number of nanoseconds. Of one that is not, QEMU's model may forget the interrupt.
+/// The SoC's clock selection register, and its reset value with the timers' bus clock at 100 MHz instead of
+/// 37.5 MHz: a tick is then a whole number of nanoseconds. If it is not, QEMU's model may lose the
+/// interrupt.
 const CLOCK_SELECTION: u32 = 0x1e6e_2300;
 const BUS_CLOCK: u32 = 0xf394_0000 & !(7 << 23) | 2 << 23;
 
-/// First register of the SoC's first timer: its count; its start follows, and where it interrupts.
+/// First register of the SoC's first timer: its count. The reload value and the match value, at which it
+/// interrupts, follow.
 const TIMER: u32 = 0x1e78_2000;
-/// The timers' control register, and what starts the first one there.
+/// The timers' control register, and its bit that enables the first timer.
 const TIMER_CONTROL: u32 = TIMER + 0x30;
 const TIMER_START: u32 = 1;
-/// So many ticks are left when it interrupts, as the saboteur has it.
+/// The match value that the saboteur sets: the timer interrupts when this many ticks are left.
 const TIMER_LEFT: u32 = 1 << 30;
 
 /// Where the machine has stopped.
@@ -70,9 +73,10 @@ pub enum Stop {
     Struck,
     /// The work is done.
     Done,
-    /// At an address that was asked for with [`System::stop_at`].
+    /// At an address that was set with [`System::stop_at`].
     At(u32),
-    /// A register of the controller was written; see [`System::stop_at_commands`] and [`System::stop_at_registers`].
+    /// Behind a write to a watched address: see [`System::stop_at_commands`], [`System::stop_at_registers`]
+    /// and [`System::stop_at_writes`].
     Register,
 }
 
@@ -82,7 +86,7 @@ struct Places {
     load_plan: u32,
     load_seen: u32,
     saboteur_plan: u32,
-    /// Counts in a millisecond of the timer that makes the kernel's ticks.
+    /// The kernel's variable with the counts per millisecond of the timer that makes its ticks.
     frequency: u32,
 }
 
@@ -92,26 +96,27 @@ pub struct System {
     pub machine: Machine,
     /// Its debugger, with physical addresses.
     pub debugger: Debugger,
-    /// Where the functions are.
+    /// Functions and variables of the image.
     pub symbols: Symbols,
     /// The slot of the recorder's card.
     pub slot: Slot,
     places: Places,
+    /// Breakpoints set with [`System::stop_at`].
     extra: Vec<u32>,
-    /// Registers of the controller (address, length) at whose writes to stop.
+    /// The address and length of the watchpoint for writes.
     watched: Option<(u32, u32)>,
-    /// The address where the machine stands.
+    /// The address at which the machine has stopped.
     at: Option<u32>,
-    /// Number of the register that tells the time.
+    /// The debugger's number of the register that tells the time.
     clock: u32,
-    /// When it was at a stop that was no start, if there was one since the last start.
+    /// The time of the last stop since the last start; none at a start.
     last: Option<u64>,
-    /// Milliseconds from the stop before the last start to that start.
+    /// Milliseconds of guest time from the last stop before the last start to that start.
     pub restart_ms: u64,
 }
 
 impl System {
-    /// Switches on with this card; the machine stands before its first instruction.
+    /// Switches on with this card; the machine is stopped before its first instruction.
     pub fn start(
         qemu: &Qemu,
         image: &Image,
@@ -161,9 +166,12 @@ impl System {
         })
     }
 
-    /// Lets the machine run to the next stop.
+    /// Runs the machine to the next stop.
+    ///
+    /// # Errors
+    /// Also if the restart before a [`Stop::Start`] took longer than the watchdog allows.
     pub fn go(&mut self) -> Result<Stop> {
-        // The stub does not step over a breakpoint where the machine stands.
+        // The stub would stop again at once at the breakpoint where the machine is.
         if let Some(at) = self.at.take().filter(|at| self.is_break(*at)) {
             self.debugger.clear_break(at)?;
             self.debugger.step()?;
@@ -176,7 +184,7 @@ impl System {
         match stop.map(|(_, stop)| *stop) {
             Some(Stop::Start) => {
                 self.debugger.set_word(CLOCK_SELECTION, BUS_CLOCK)?;
-                // The client clears its words when it starts, which is later.
+                // Those of the boot before: the client clears its words later, when it starts.
                 self.debugger.set_memory(self.places.load_seen, &[0; 24])?;
                 let now = self.milliseconds()?;
                 if let Some(before) = self.last.take() {
@@ -202,17 +210,17 @@ impl System {
                 self.watch(true)?;
                 Ok(Stop::Register)
             }
-            None => bail!("the machine stopped at {pc:#x}, where nobody wanted it to"),
+            None => bail!("the machine stopped at {pc:#x}, where no breakpoint is set"),
         }
     }
 
-    /// Guest time since the machine was switched on, rounded up to the next tick.
+    /// Milliseconds of guest time since the machine was switched on, rounded up to the next kernel tick.
     fn milliseconds(&mut self) -> Result<u64> {
         let frequency = self.debugger.word(self.places.frequency)?;
         let next_tick = self.debugger.register(self.clock)?;
         next_tick
             .checked_div(frequency.into())
-            .context("the kernel does not know how fast its timer counts")
+            .context("the kernel's CLOCK_FREQ_KHZ is zero")
     }
 
     fn is_break(&self, address: u32) -> bool {
@@ -222,7 +230,10 @@ impl System {
     /// [`System::go`] to a stop that must be this one.
     pub fn go_to(&mut self, wanted: Stop) -> Result<()> {
         let stop = self.go()?;
-        ensure!(stop == wanted, "wanted {wanted:?}, but came to {stop:?}");
+        ensure!(
+            stop == wanted,
+            "expected {wanted:?}, but stopped at {stop:?}"
+        );
         Ok(())
     }
 
@@ -233,7 +244,7 @@ impl System {
         self.seen()
     }
 
-    /// Stops at this address too, or no longer.
+    /// Sets or removes a breakpoint.
     pub fn stop_at(&mut self, address: u32, stop: bool) -> Result<()> {
         self.extra.retain(|extra| *extra != address);
         if stop {
@@ -244,24 +255,25 @@ impl System {
         }
     }
 
-    /// Stops behind each instruction that sends a command to the card, whoever does, or no longer.
+    /// Stops, or no longer stops, behind each instruction of any program that sends a command to the card.
     pub fn stop_at_commands(&mut self, stop: bool) -> Result<()> {
         self.stop_at_writes(self.slot.registers + 0x0e, 2, stop)
     }
 
-    /// Stops behind each instruction that writes to a register of the controller, whoever does, or no longer.
+    /// Stops, or no longer stops, behind each instruction of any program that writes a register of the
+    /// controller.
     pub fn stop_at_registers(&mut self, stop: bool) -> Result<()> {
         self.stop_at_writes(self.slot.registers, 0x60, stop)
     }
 
-    /// Stops behind each instruction that writes to these addresses, whoever does, or no longer.
+    /// Stops, or no longer stops, behind each instruction of any program that writes to these addresses.
     pub fn stop_at_writes(&mut self, address: u32, length: u32, stop: bool) -> Result<()> {
         self.watch(false)?;
         self.watched = stop.then_some((address, length));
         self.watch(true)
     }
 
-    /// Sets what is watched, or takes it away for a while.
+    /// Sets or removes the watchpoint, if there is one.
     fn watch(&mut self, watch: bool) -> Result<()> {
         match self.watched {
             Some((address, length)) => self.debugger.watch(address, length, watch),
@@ -269,7 +281,7 @@ impl System {
         }
     }
 
-    /// Runs until the Nth command from here on was sent.
+    /// Runs until N commands have been sent.
     pub fn go_to_command(&mut self, number: u32) -> Result<()> {
         self.stop_at_commands(true)?;
         for _ in 0..number {
@@ -278,8 +290,8 @@ impl System {
         self.stop_at_commands(false)
     }
 
-    /// Says at [`Stop::Ready`] what the client does, and after how many ticks of its timer the saboteur strikes, and how;
-    /// 0 is never.
+    /// Says at [`Stop::Ready`] what the client does, after how many ticks of its timer the saboteur strikes (0
+    /// is never), and how.
     pub fn work(&mut self, work: Work, ticks: u32, deed: Deed) -> Result<()> {
         let words = work.words(ticks);
         self.debugger.set_memory(
@@ -304,20 +316,20 @@ impl System {
         self.deed(deed)
     }
 
-    /// Has the saboteur strike so many ticks from now, instead of when it would. It must have been armed.
+    /// Makes the saboteur, which must be armed, strike that many ticks from now instead.
     pub fn strike_in(&mut self, ticks: u32) -> Result<()> {
         self.debugger.set_word(TIMER_CONTROL, 0)?;
         self.debugger.set_word(TIMER + 4, TIMER_LEFT + ticks)?;
         self.debugger.set_word(TIMER_CONTROL, TIMER_START)
     }
 
-    /// Ticks of the saboteur's timer since it was started.
+    /// Ticks of the saboteur's timer since its start.
     pub fn ticks(&mut self) -> Result<u32> {
         let [count, reload] = [self.debugger.word(TIMER)?, self.debugger.word(TIMER + 4)?];
         Ok(reload.saturating_sub(count))
     }
 
-    /// Resets the machine from outside at [`Stop::Ready`], and stops it at the next start.
+    /// Resets the machine from outside at [`Stop::Ready`], and runs it to the next [`Stop::Start`].
     pub fn reset(&mut self) -> Result<()> {
         self.work(Work::Sleep(10_000), 0, Deed::Nothing)?;
         self.machine
@@ -339,19 +351,19 @@ impl System {
         Ok(Seen {
             accepted: word(0)?,
             durable: word(1)?,
-            state: State::of(word(2)?),
-            records: word(3)?,
+            state: RecorderState::of(word(2)?),
+            crashes: word(3)?,
             error: word(4)?,
             no_card: word(5)? == 1,
         })
     }
 }
 
-/// Where a variable is.
+/// The address of a variable.
 fn variable(symbols: &Symbols, program: &str, name: &str) -> Result<u32> {
     let parts = symbols.variable(program, name)?;
     let [(address, _)] = *parts else {
-        bail!("the compiler has taken {name} apart");
+        bail!("the compiler has split {name}");
     };
     Ok(address)
 }

@@ -1,8 +1,8 @@
-//! Serial ports of the machine: watch lines with bounded waits, play bytes in.
+//! Serial ports of the machine: read lines with bounded waits, send bytes.
 //!
-//! Each port is a socket that QEMU connects to. What the guest sends is logged byte for byte and cut into lines by a
-//! thread. What is played in waits in the socket until the guest's UART has room for it, so nothing is ever lost
-//! between us and the guest: the socket is the flow control.
+//! Each port is a socket that QEMU connects to. A thread logs what the guest sends, byte for byte, and
+//! splits it into lines. What is sent to the guest waits in the socket until its UART has space, so
+//! nothing is lost on the way: the socket is the flow control.
 
 use anyhow::{Context, Result, bail};
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How many of the last lines an error quotes.
+/// How many lines an error quotes: the last ones.
 const QUOTED: usize = 12;
 
 /// One serial port, seen from outside the machine.
@@ -26,12 +26,12 @@ pub struct Port {
 
 #[derive(Default)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<PortState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct PortState {
     partial: Vec<u8>,
     lines: VecDeque<String>,
     recent: VecDeque<String>,
@@ -54,7 +54,8 @@ impl Port {
         })
     }
 
-    /// The next line the guest sent, without its end; `None` when there is none within `limit` or QEMU has ended.
+    /// The next line of the guest, without its line end; `None` if there is none within `limit`, or QEMU
+    /// has ended.
     pub fn next_line(&self, limit: Duration) -> Option<String> {
         let deadline = Instant::now() + limit;
         let mut state = self.shared.lock();
@@ -75,10 +76,11 @@ impl Port {
         }
     }
 
-    /// Waits for a line that `wanted` accepts, shows each line to `seen` on the way, and returns it.
+    /// Waits for a line that `wanted` accepts and returns it. Each line goes to `seen` first; `what` says
+    /// for the error what the line is expected to say.
     ///
     /// # Errors
-    /// When no such line came within `limit`; the error quotes the last lines that did.
+    /// If no such line comes within `limit`; the error quotes the last lines.
     pub fn watch(
         &self,
         what: &str,
@@ -95,9 +97,9 @@ impl Port {
         }
         let state = self.shared.lock();
         let why = if state.closed {
-            "QEMU ended before".to_owned()
+            "QEMU ended before a line that says".to_owned()
         } else {
-            format!("within {limit:?} no line with")
+            format!("within {limit:?} no line says")
         };
         let mut recent: Vec<_> = state.recent.iter().map(String::as_str).collect();
         let partial = String::from_utf8_lossy(&state.partial);
@@ -119,14 +121,14 @@ impl Port {
         )
     }
 
-    /// Has it said `text` in the lines that nobody has read yet?
+    /// Whether `text` is in one of the lines that [`Port::next_line`] has not yet returned.
     pub fn has_said(&self, text: &str) -> bool {
         let state = self.shared.lock();
         state.lines.iter().any(|line| line.contains(text))
     }
 
-    /// Starts to play `bytes` into the guest at `rate` bytes per second (`None`: as fast as the guest reads).
-    pub fn play(&self, bytes: Vec<u8>, rate: Option<u32>) -> Result<Player> {
+    /// Starts to send `bytes` to the guest at `rate` bytes per second (`None`: as fast as the guest reads).
+    pub fn send(&self, bytes: Vec<u8>, rate: Option<u32>) -> Result<Sending> {
         let stream = self
             .stream
             .try_clone()
@@ -140,7 +142,7 @@ impl Port {
         });
         let theirs = progress.clone();
         let thread = std::thread::spawn(move || feed(stream, &bytes, rate, &theirs));
-        Ok(Player {
+        Ok(Sending {
             progress,
             thread: Some(thread),
         })
@@ -148,13 +150,13 @@ impl Port {
 }
 
 impl Shared {
-    /// A thread that panicked while it held the lock leaves the state usable: it is only text.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// Ignores poisoning: a thread that panicked with the lock held leaves the state valid.
+    fn lock(&self) -> MutexGuard<'_, PortState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl PortState {
     fn take(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             if byte != b'\n' {
@@ -193,8 +195,8 @@ fn collect(mut stream: UnixStream, mut log: File, shared: &Shared) {
     shared.changed.notify_all();
 }
 
-/// Bytes on their way into a serial port. Dropping it stops the playing.
-pub struct Player {
+/// Bytes on their way to a serial port. Dropping it stops the sending.
+pub struct Sending {
     progress: Arc<Progress>,
     thread: Option<JoinHandle<()>>,
 }
@@ -204,18 +206,18 @@ struct Progress {
     sent: AtomicUsize,
 }
 
-impl Player {
-    /// How many bytes QEMU's socket has taken. The guest may have read fewer.
+impl Sending {
+    /// How many bytes are in QEMU's socket or beyond. The guest may have read fewer.
     pub fn sent(&self) -> usize {
         self.progress.sent.load(Ordering::Acquire)
     }
 
-    /// Whether there is nothing left to play.
+    /// Whether everything is sent.
     pub fn is_finished(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Waits until everything is played; says whether that was so within `limit`.
+    /// Waits until everything is sent. Returns `false` if it is not within `limit`.
     pub fn finish(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         while !self.is_finished() {
@@ -228,7 +230,7 @@ impl Player {
     }
 }
 
-impl Drop for Player {
+impl Drop for Sending {
     fn drop(&mut self) {
         self.progress.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
@@ -237,7 +239,7 @@ impl Drop for Player {
     }
 }
 
-/// Plays `bytes` until they are all gone, the player is dropped or QEMU has ended.
+/// Sends `bytes` until all are sent, the [`Sending`] is dropped, or QEMU has ended.
 fn feed(mut stream: UnixStream, bytes: &[u8], rate: Option<u32>, progress: &Progress) {
     const SLICE: Duration = Duration::from_millis(10);
     let chunk = rate.map_or(4096, |rate| (rate as usize / 100).max(1));
@@ -273,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_cut_at_line_feeds_whatever_the_chunks() {
+    fn lines_end_at_line_feeds_in_chunks_of_any_size() {
         let (port, mut guest) = pair();
         for chunk in ["ab", "c\r", "\nde\n\n", "rest"] {
             guest.write_all(chunk.as_bytes()).expect("write");
@@ -287,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_fails_quotes_what_came() {
+    fn a_wait_that_fails_quotes_the_last_lines() {
         let (port, mut guest) = pair();
         guest.write_all(b"one\ntwo\nthr").expect("write");
         drop(guest);
@@ -302,21 +304,21 @@ mod tests {
     }
 
     #[test]
-    fn everything_played_arrives() {
+    fn everything_that_is_sent_arrives() {
         let (port, mut guest) = pair();
         let bytes: Vec<u8> = (0..300_000_u32).map(|i| i.to_le_bytes()[0]).collect();
-        let player = port.play(bytes.clone(), None).expect("player");
+        let sending = port.send(bytes.clone(), None).expect("sending");
         let mut got = vec![0; bytes.len()];
         guest.read_exact(&mut got).expect("read");
-        assert!(player.finish(Duration::from_secs(5)) && player.sent() == bytes.len());
+        assert!(sending.finish(Duration::from_secs(5)) && sending.sent() == bytes.len());
         assert!(got == bytes);
     }
 
     #[test]
-    fn a_player_that_nobody_reads_from_can_be_dropped() {
+    fn a_sending_without_a_reader_can_be_dropped() {
         let (port, _guest) = pair();
-        let player = port.play(vec![0; 10_000_000], None).expect("player");
-        assert!(!player.finish(Duration::from_millis(100)));
-        drop(player);
+        let sending = port.send(vec![0; 10_000_000], None).expect("sending");
+        assert!(!sending.finish(Duration::from_millis(100)));
+        drop(sending);
     }
 }

@@ -1,23 +1,23 @@
-//! How large the emergency path is: what `./x check-emergency` found, for `doc/numbers.md`.
+//! The size of the emergency path for `doc/numbers.md`, as `./x check-emergency` prints it.
 
 use crate::build;
-use crate::crashes::grouped;
+use crate::crash_cost::grouped;
 use anyhow::{Context, Result, ensure};
 use std::fmt::Write as _;
 
-/// One form of the path.
+/// The size of one variant of the path.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Path {
-    /// Which.
+pub struct PathSize {
+    /// The variant.
     name: String,
-    /// Bytes of code, of all functions that can be reached.
+    /// Bytes of code of all reachable functions.
     code: u64,
-    /// Bytes of stack, of the deepest chain of calls.
+    /// Bytes of stack of the deepest chain of calls.
     stack: u64,
 }
 
-/// Has the demo's recorder checked.
-pub fn measure() -> Result<Vec<Path>> {
+/// Runs the check on the demo's recorder.
+pub fn measure() -> Result<Vec<PathSize>> {
     let output = build::cargo()
         .args(["xtask", "check-emergency"])
         .output()
@@ -30,12 +30,12 @@ pub fn measure() -> Result<Vec<Path>> {
     parse(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// Each form begins with its name; lines about it are indented.
-fn parse(text: &str) -> Result<Vec<Path>> {
-    let mut paths: Vec<Path> = Vec::new();
+/// Reads the output: each variant begins with its name, the lines about it are indented.
+fn parse(text: &str) -> Result<Vec<PathSize>> {
+    let mut paths: Vec<PathSize> = Vec::new();
     for line in text.lines() {
         if !line.starts_with(' ') {
-            paths.push(Path {
+            paths.push(PathSize {
                 name: line.trim().to_owned(),
                 code: 0,
                 stack: 0,
@@ -64,14 +64,14 @@ fn parse(text: &str) -> Result<Vec<Path>> {
 }
 
 /// The table of the sizes.
-pub fn section(paths: &[Path]) -> String {
+pub fn section(paths: &[PathSize]) -> String {
     let mut text = String::from(
         "\n## Size of the emergency path\n\n\
          From the binary, as `./x check-emergency` prints it: the code of every function that can be reached, and the\n\
          stack of the deepest chain of calls. The budget of the stack is 1 536 bytes, for a system that was ready.\n\n\
          | what | code, bytes | stack, bytes |\n|---|---:|---:|\n",
     );
-    for Path { name, code, stack } in paths {
+    for PathSize { name, code, stack } in paths {
         let _ = writeln!(
             text,
             "| {name} | {} | {} |",
@@ -87,10 +87,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_check_prints_is_read() {
+    fn the_output_of_the_check_is_read() {
         let text = "emergency path of task `crashlog`\n  functions     82\n  code          25156 bytes\n  stack         2072 \
                     bytes; budget 1536\n    main (272)\nthe same with the search\n  code 39742 bytes\n  stack 6900 bytes\n";
-        let path = |name: &str, code, stack| Path {
+        let path = |name: &str, code, stack| PathSize {
             name: name.to_owned(),
             code,
             stack,
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_says_nothing_is_refused() {
+    fn an_output_without_sizes_is_refused() {
         for text in ["", "path\n", "path\n  code 5 bytes\n", "path\n  code x\n"] {
             assert!(parse(text).is_err(), "{text}");
         }

@@ -1,9 +1,10 @@
 //! A stand-in for Humility, for the tests of the scripts in `humility-scripts`.
 //!
-//! What the scripts decode themselves comes from the dump: memory and files of the archive. What they only tidy up is
-//! fixed text, in the form that Humility's own documentation shows, with the numbers of a dump of the demo.
+//! What the scripts decode themselves, memory and files of the archive, comes from the dump. What they only
+//! format is fixed text, in the form that Humility's documentation shows, with the numbers of a dump of
+//! the demo.
 
-use crate::core_dump::Dump;
+use crate::core_dump::CoreDump;
 use anyhow::{Context, Result, bail};
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
@@ -85,10 +86,10 @@ worker
           14 append(Err(Full))
 ";
 
-/// Does what the arguments of Humility say.
+/// Answers like Humility with these arguments.
 ///
 /// # Errors
-/// What is wrong with the arguments or the dump.
+/// If Humility has no such command, or the dump cannot be read.
 pub fn run(arguments: &[String]) -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut out = std::io::stdout().lock();
@@ -102,7 +103,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         [_, _, "ringbuf", "crashlog"] => Ok(out.write_all(RING.as_bytes())?),
         [_, _, "ringbuf", "jefe"] => Ok(out.write_all(JEFE.as_bytes())?),
         [_, _, "counters"] => Ok(out.write_all(COUNTERS.as_bytes())?),
-        // What a script only passes on, and `./x humility`.
+        // Commands that a script or `./x humility` only passes on.
         [.., "map"] | [.., "-l"] | [.., "list"] | [.., "version"] => {
             Ok(writeln!(out, "{}", words.join(" "))?)
         }
@@ -115,11 +116,11 @@ fn number(text: &str) -> Result<u32> {
         Some(digits) => u32::from_str_radix(digits, 16),
         None => text.parse(),
     };
-    parsed.with_context(|| format!("`{text}` is no number"))
+    parsed.with_context(|| format!("`{text}` is not a number"))
 }
 
 fn extract(dump: &Path, member: &str, out: &mut impl Write) -> Result<()> {
-    let mut zip = zip::ZipArchive::new(Cursor::new(Dump::read(dump)?.archive))?;
+    let mut zip = zip::ZipArchive::new(Cursor::new(CoreDump::read(dump)?.archive))?;
     let mut text = Vec::new();
     zip.by_name(member)?.read_to_end(&mut text)?;
     eprintln!("humility: attached to dump");
@@ -127,9 +128,9 @@ fn extract(dump: &Path, member: &str, out: &mut impl Write) -> Result<()> {
     Ok(out.write_all(&text)?)
 }
 
-/// Four words a line, with their characters behind.
+/// Prints memory as `readmem -w` does: four words a line, and their characters.
 fn read_memory(dump: &Path, address: u32, length: u32, out: &mut impl Write) -> Result<()> {
-    let dump = Dump::read(dump)?;
+    let dump = CoreDump::read(dump)?;
     let found = dump.segments.iter().find_map(|(start, bytes)| {
         let at = address.checked_sub(*start)? as usize;
         bytes.get(at..at.checked_add(length as usize)?)

@@ -1,4 +1,4 @@
-//! Where the functions of an image are.
+//! Functions and variables of an image, by address and by name.
 
 use crate::build::Image;
 use anyhow::{Context, Result, bail};
@@ -24,16 +24,16 @@ pub struct Symbols {
     functions: BTreeMap<u32, Function>,
     /// Address and size of variables, by program and demangled name.
     variables: BTreeMap<(String, String), (u32, u32)>,
-    /// First address behind the text of each program, by its first address.
+    /// The text of each program, by its first address: the address behind its end, and the program.
     texts: BTreeMap<u32, (u32, String)>,
     /// The ELF file of each program.
     elves: BTreeMap<String, Vec<u8>>,
 }
 
-/// What the debug information of a program says about its addresses.
-pub struct Lines(addr2line::Context<EndianRcSlice<LittleEndian>>);
+/// The debug information of a program's addresses.
+pub struct AddressInfo(addr2line::Context<EndianRcSlice<LittleEndian>>);
 
-impl Lines {
+impl AddressInfo {
     /// The functions that the instruction belongs to, innermost (inlined) first.
     pub fn functions(&self, address: u32) -> Vec<String> {
         let mut names = Vec::new();
@@ -126,7 +126,7 @@ impl Symbols {
         })
     }
 
-    /// The program and the function that the instruction belongs to; a function without a name is called `?`.
+    /// Program and function of an instruction; `?` where there is none.
     pub fn at(&self, address: u32) -> (&str, &str) {
         let text = self.texts.range(..=address).next_back();
         let Some((start, (_, program))) = text.filter(|(_, (end, _))| address < *end) else {
@@ -140,7 +140,7 @@ impl Symbols {
     }
 
     /// The debug information of a program, if it has any.
-    pub fn lines(&self, program: &str) -> Option<Lines> {
+    pub fn lines(&self, program: &str) -> Option<AddressInfo> {
         let elf = object::File::parse(&**self.elves.get(program)?).ok()?;
         let section = |name: &str| -> EndianRcSlice<LittleEndian> {
             let data = elf
@@ -149,7 +149,7 @@ impl Symbols {
             EndianRcSlice::new(Rc::from(data.unwrap_or_default().as_ref()), LittleEndian)
         };
         let dwarf = Dwarf::load(|id| Ok::<_, gimli::Error>(section(id.name()))).ok()?;
-        addr2line::Context::from_dwarf(dwarf).ok().map(Lines)
+        addr2line::Context::from_dwarf(dwarf).ok().map(AddressInfo)
     }
 
     /// The address of a function of a program.
@@ -172,7 +172,7 @@ impl Symbols {
             .with_context(|| format!("{program} has no function with {parts:?} in its name"))
     }
 
-    /// Address and size of a variable of a program; of each of its parts, if the compiler has taken it apart.
+    /// Address and size of a variable of a program; of each of its parts, if the compiler has split it.
     pub fn variable(&self, program: &str, name: &str) -> Result<Vec<(u32, u32)>> {
         let parts: Vec<_> = self
             .variables

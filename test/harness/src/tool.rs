@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The tool, built.
+/// The tool, ready to run.
 #[derive(Clone)]
 pub struct Tool {
     program: PathBuf,
@@ -21,7 +21,7 @@ impl Tool {
         })
     }
 
-    /// Runs it in the root of the repository and returns everything that it did.
+    /// Runs it in the root of the repository and returns its output and status.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Output> {
         Command::new(&self.program)
             .current_dir(paths::root())
@@ -30,7 +30,10 @@ impl Tool {
             .context("cannot run the host tool")
     }
 
-    /// Runs it and returns what it printed; a failure of the tool is an error with its words.
+    /// Runs it and returns what it printed.
+    ///
+    /// # Errors
+    /// If the tool fails; the error quotes its output.
     pub fn bytes<S: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = S>,
@@ -55,7 +58,8 @@ impl Tool {
         serde_json::from_slice(&self.bytes(arguments)?).context("the host tool printed no JSON")
     }
 
-    /// Makes a card of 64 MiB; returns what the tool said, which names a card in the repository without the way to it.
+    /// Makes a card of 64 MiB. Returns the tool's output, in which the path of a card in the repository
+    /// is relative.
     pub fn format(&self, card: &Path) -> Result<String> {
         self.text(["format", &paths::shown(card)])
     }
@@ -71,7 +75,7 @@ impl Tool {
         )
     }
 
-    /// Sequence numbers of all log records of one boot, in order, as the card has them.
+    /// Sequence numbers of all log records of one boot, in the order of the card.
     pub fn sequences(&self, card: &Path, boot: u32) -> Result<Vec<u64>> {
         let boot = boot.to_string();
         let text = self.text(
@@ -91,17 +95,17 @@ impl Tool {
             .collect()
     }
 
-    /// The crash records, as `list --json` has them.
-    pub fn records(&self, card: &Path) -> Result<Vec<Value>> {
+    /// The crashes, as `list --json` has them.
+    pub fn crashes(&self, card: &Path) -> Result<Vec<Value>> {
         let value = self.json(["list".as_ref(), "--json".as_ref(), card.as_os_str()])?;
-        value["records"]
+        value["crashes"]
             .as_array()
             .cloned()
-            .context("`list --json` has no records")
+            .context("`list --json` has no crashes")
     }
 
-    /// One crash record, as `show --json` has it.
-    pub fn record(&self, card: &Path, sequence: u64) -> Result<Value> {
+    /// One crash, as `show --json` has it.
+    pub fn crash(&self, card: &Path, sequence: u64) -> Result<Value> {
         let sequence = sequence.to_string();
         self.json([
             "show".as_ref(),

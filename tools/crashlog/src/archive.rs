@@ -1,4 +1,4 @@
-//! The firmware's build archive: names of tasks, addresses in words.
+//! The firmware's build archive: names of tasks, functions and source lines.
 //!
 //! A Hubris build archive is a zip file with the ELF of each task in a folder called `task`; a task's index is the rank
 //! of its ELF among them.
@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zip::ZipArchive;
 
-/// Comment of every archive, before its version.
+/// What the comment of every archive begins with; a version follows.
 const COMMENT: &str = "hubris build archive v";
-/// Longest ELF that is read; a task's is a few hundred KiB.
+/// Length of the longest ELF that is read, in bytes. That of a task has a few hundred KiB to a few MiB.
 const ELF_MAX: u64 = 64 << 20;
 
 /// An open archive.
@@ -27,7 +27,7 @@ pub struct Archive {
     path: PathBuf,
     tasks: Vec<Task>,
     kernel: Option<Vec<u8>>,
-    /// Shapes of the types of events, by task and name, that were looked for already.
+    /// The shapes of event types that were searched already, by task and name.
     shapes: RefCell<HashMap<(u16, String), Option<Shape>>>,
 }
 
@@ -36,7 +36,7 @@ struct Task {
     elf: Vec<u8>,
 }
 
-/// A place in a program.
+/// A place in the source of a program.
 pub struct Place {
     pub function: String,
     pub file: Option<String>,
@@ -50,12 +50,12 @@ impl Archive {
         let refused = |why: &str| {
             Problem::new(
                 Code::Usage,
-                format!("{}: is no Hubris build archive: {why}", path.display()),
+                format!("{}: is not a Hubris build archive: {why}", path.display()),
             )
         };
-        let mut zip = ZipArchive::new(file).map_err(|_| refused("it is no zip file"))?;
+        let mut zip = ZipArchive::new(file).map_err(|_| refused("it is not a zip file"))?;
         if !zip.comment().starts_with(COMMENT.as_bytes()) {
-            return Err(refused("its comment does not say so"));
+            return Err(refused("its comment is not that of one"));
         }
         let tasks = tasks(&mut zip).map_err(|cause| refused(&cause.to_string()))?;
         if tasks.is_empty() {
@@ -75,14 +75,14 @@ impl Archive {
         Program::load(self.kernel.as_deref()?)
     }
 
-    /// The task of the crash, if the archive's task of that index has that name.
+    /// The program of the task with this index, which has to have this name in the archive, too.
     pub fn program(&self, index: u16, name: &str) -> Result<Program, Problem> {
         let task = self.tasks.get(usize::from(index)).filter(|task| task.name == name).ok_or_else(|| {
             Problem::new(
                 Code::Usage,
                 format!(
-                    "{}: is of another firmware: its task {index} is not \"{name}\"; give the archive that the record's \
-                     firmware was built with",
+                    "{}: is of another firmware: its task {index} is not \"{name}\"; give the archive of the firmware that \
+                     crashed",
                     self.path.display()
                 ),
             )
@@ -104,7 +104,7 @@ fn kernel(zip: &mut ZipArchive<impl Read + Seek>) -> Option<Vec<u8>> {
     Some(elf)
 }
 
-/// Every member of a folder `task`, in order.
+/// All members of the folder `task`, in order.
 fn tasks(zip: &mut ZipArchive<impl Read + Seek>) -> zip::result::ZipResult<Vec<Task>> {
     let mut tasks = Vec::new();
     for index in 0..zip.len() {
@@ -142,7 +142,7 @@ impl Names for Archive {
     }
 }
 
-/// No archive: no names.
+/// Stands in for an archive that was not given: it has no names.
 struct Nameless;
 
 impl Names for Nameless {
@@ -151,7 +151,7 @@ impl Names for Nameless {
     }
 }
 
-/// The names of an archive, or none.
+/// The names in the archive, if there is one.
 pub fn names(archive: Option<&Archive>) -> &dyn Names {
     match archive {
         Some(archive) => archive,
@@ -159,16 +159,16 @@ pub fn names(archive: Option<&Archive>) -> &dyn Names {
     }
 }
 
-/// The way in which `gimli` reads here: bytes that several readers share.
+/// The bytes that `gimli` reads; several readers share them.
 pub type Slice = EndianArcSlice<LittleEndian>;
 
-/// A task's program with what its debug information says.
+/// A program with its debug information.
 pub struct Program {
     context: Context<Slice>,
     dwarf: Arc<Dwarf<Slice>>,
     /// The call frame information.
     pub frames: Slice,
-    /// First and last address of the text.
+    /// Start and end address of the text.
     text: (u64, u64),
 }
 
@@ -191,12 +191,12 @@ impl Program {
         })
     }
 
-    /// Whether an instruction can be there.
+    /// Whether the address is in the text.
     pub fn is_text(&self, address: u32) -> bool {
         (self.text.0..self.text.1).contains(&u64::from(address & !1))
     }
 
-    /// The functions that the instruction belongs to, innermost (inlined) first.
+    /// The function of the instruction at this address, preceded by those that are inlined into it, innermost first.
     pub fn places(&self, address: u32) -> Vec<Place> {
         let mut places = Vec::new();
         if let Ok(mut frames) = self

@@ -1,50 +1,32 @@
 //! A card of the flight recorder, opened for reading.
 //!
-//! Reading is more forgiving than the target can afford to be: where a ledger or a page is damaged, everything else is
-//! still found, by looking at each slot and each page. What was damaged is remembered, and `verify` reports it.
+//! Reading tolerates more damage than the target does: where a ledger or a page is damaged, everything else is still
+//! found, by reading all slots and all pages. What was damaged is kept in a list, which `verify` reports.
 
+use crate::crash::{Crash, CrashResult};
 use crate::image::Image;
 use crate::locate::{Located, locate, read};
 use crate::problem::{Code, Problem};
 use block_device::BLOCK_LEN;
-use crashlog_format::ledger::{Entry, Ledger};
+use crashlog_format::crash::CrashHeader;
+use crashlog_format::ledger::{CrashEntry, Ledger};
 use crashlog_format::page::{Page, PageError};
-use crashlog_format::record::{CrashHeader, Segment, SegmentKind};
-use crashlog_format::{CheckError, Crc32c, FormatId, Geometry, Reason};
+use crashlog_format::{CheckError, FormatId, Geometry};
 use std::path::Path;
 use zerocopy::FromBytes;
 
-/// A card of ours.
+/// A card with a crashlog partition: one of its superblocks has passed its check.
 pub struct Card {
     /// The blocks of the partition.
     pub partition: Image,
-    /// Where the partition is on the card.
+    /// First block of the partition on the card; 0 if the partition was opened alone.
     pub first: u64,
     pub format: FormatId,
     pub geometry: Geometry,
-    /// The newest sound ledger, or what the slots tell if there is none.
+    /// The newest undamaged ledger; if both are damaged, one rebuilt from the crash headers.
     pub ledger: Ledger,
-    /// What is damaged although everything could be read.
+    /// What was found to be damaged when the card was opened, in words.
     pub damaged: Vec<String>,
-}
-
-/// A crash record.
-pub struct Record {
-    pub slot: u32,
-    pub entry: Entry,
-    pub acknowledged: bool,
-    pub header: CrashHeader,
-    segments: Vec<Segment>,
-}
-
-/// A record that the ledger names: its content, or its entry and why it cannot be read.
-pub type Found = Result<Record, (Entry, String)>;
-
-/// A segment with its bytes; `sound` says whether they match their checksum.
-pub struct Body {
-    pub segment: Segment,
-    pub bytes: Vec<u8>,
-    pub sound: bool,
 }
 
 impl Card {
@@ -80,10 +62,11 @@ impl Card {
             Some(ledger) => ledger,
             None => {
                 damaged.push(
-                    "both ledgers are lost; the records were found by looking at each slot"
+                    "both ledgers are damaged; the crash records were found in their slots"
                         .to_owned(),
                 );
-                rebuild(&partition, format, &geometry)?
+                let headers = headers(&partition, format, &geometry)?;
+                Ledger::rebuilt(format, geometry.slots(), headers)
             }
         };
         Ok(Self {
@@ -96,96 +79,64 @@ impl Card {
         })
     }
 
-    /// The records, oldest first.
-    pub fn records(&self) -> Result<Vec<Found>, Problem> {
+    /// The crashes, oldest first.
+    pub fn crashes(&self) -> Result<Vec<CrashResult>, Problem> {
         (0..)
             .map_while(|index| self.ledger.by_age(index))
-            .map(|(slot, entry)| self.record(slot, entry))
+            .map(|(slot, entry)| Crash::read(self, slot, entry))
             .collect()
     }
 
-    /// The record of the recorder's last self-test, if the card has one: it is not there any more when its slot was
-    /// used again, or was about to be.
-    pub fn self_test(&self) -> Result<Option<Found>, Problem> {
+    /// The recorder's last self-test, if the ledger names one. Its slot may have been overwritten since.
+    pub fn self_test(&self) -> Result<Option<CrashResult>, Problem> {
         self.ledger
             .self_test()
-            .map(|(slot, entry)| self.record(slot, entry))
+            .map(|(slot, entry)| Crash::read(self, slot, entry))
             .transpose()
     }
 
-    /// The record with this number, be it of a crash or of a self-test, or the newest of a crash.
-    pub fn find(&self, sequence: Option<u32>) -> Result<Record, Problem> {
+    /// The crash, or the self-test, with this sequence number; without a number the newest crash.
+    pub fn find(&self, sequence: Option<u32>) -> Result<Crash, Problem> {
         let name = self.partition.path().display();
         let found = match sequence {
-            Some(sequence) if self.ledger.is_self_test(sequence) => self.ledger.self_test(),
-            Some(sequence) => self.ledger.by_sequence(sequence),
-            None => (0..).map_while(|index| self.ledger.by_age(index)).last(),
+            Some(sequence) => self
+                .by_sequence(sequence)
+                .ok_or_else(|| self.no_crash(sequence))?,
+            None => (0..)
+                .map_while(|index| self.ledger.by_age(index))
+                .last()
+                .ok_or_else(|| {
+                    Problem::new(
+                        Code::Found,
+                        format!("{name}: has no crash record: nothing crashed, or all were erased"),
+                    )
+                })?,
         };
-        let found = match sequence {
-            Some(sequence) => found.ok_or_else(|| {
-                Problem::new(
-                    Code::Found,
-                    format!(
-                        "{name}: has no record {sequence}; `crashlog list` shows which there are"
-                    ),
-                )
-            })?,
-            None => found.ok_or_else(|| {
-                Problem::new(
-                    Code::Found,
-                    format!("{name}: has no crash record: nothing crashed, or all were erased"),
-                )
-            })?,
-        };
-        self.record(found.0, found.1)?.map_err(|(entry, why)| {
+        Crash::read(self, found.0, found.1)?.map_err(|(entry, why)| {
             Problem::new(
                 Code::Found,
-                format!("{name}: record {} is damaged: {why}", entry.sequence),
+                format!("{name}: crash record {} is damaged: {why}", entry.sequence),
             )
         })
     }
 
-    fn record(&self, slot: u32, entry: &Entry) -> Result<Found, Problem> {
-        let Some(block) = self.geometry.slot(slot) else {
-            return Ok(Err((*entry, format!("there is no slot {slot}"))));
-        };
-        let bytes = read(&self.partition, block.into())?;
-        Ok(
-            match CrashHeader::parse(&bytes, self.format, self.geometry.slot_blocks()) {
-                Err(error) => Err((*entry, error.to_string())),
-                Ok((header, _)) if header.sequence != entry.sequence => {
-                    Err((*entry, format!("its slot holds record {}", header.sequence)))
-                }
-                Ok((header, segments)) => Ok(Record {
-                    slot,
-                    entry: *entry,
-                    acknowledged: self.ledger.is_acknowledged(slot),
-                    header,
-                    segments: segments.into_iter().take(header.segments()).collect(),
-                }),
-            },
-        )
+    fn by_sequence(&self, sequence: u32) -> Option<(u32, &CrashEntry)> {
+        if self.ledger.is_self_test(sequence) {
+            self.ledger.self_test()
+        } else {
+            self.ledger.by_sequence(sequence)
+        }
     }
 
-    /// The bytes of a record's segments.
-    pub fn bodies(&self, record: &Record) -> Result<Vec<Body>, Problem> {
-        let first = self.geometry.slot(record.slot).unwrap_or(0);
-        record
-            .segments
-            .iter()
-            .map(|segment| {
-                let mut bytes = vec![0; segment.blocks() as usize * BLOCK_LEN];
-                self.partition
-                    .read_at(u64::from(first) + u64::from(segment.block()), &mut bytes)?;
-                bytes.truncate(segment.length() as usize);
-                let sound = Crc32c::new().bytes(&bytes).value() == segment.crc();
-                Ok(Body {
-                    segment: *segment,
-                    bytes,
-                    sound,
-                })
-            })
-            .collect()
+    /// No crash has this sequence number.
+    pub fn no_crash(&self, sequence: u32) -> Problem {
+        Problem::new(
+            Code::Found,
+            format!(
+                "{}: has no crash record {sequence}; `crashlog list` shows those that it has",
+                self.partition.path().display()
+            ),
+        )
     }
 
     /// Looks at the stream ring from its first position on and hands each page that is one to `page`, and each block
@@ -250,66 +201,27 @@ impl Card {
     }
 }
 
-impl Record {
-    /// Whether it is about no crash.
-    pub fn is_self_test(&self) -> bool {
-        self.header.reason() == Ok(Reason::SelfTest)
-    }
-
-    /// Whether this record was written after the restart.
-    pub fn is_late(&self) -> bool {
-        self.header.late().is_some()
-    }
-}
-
-impl Body {
-    /// What the segment holds, in one word.
-    pub fn name(&self) -> &'static str {
-        self.segment.kind().map_or("unknown", SegmentKind::name)
-    }
-
-    /// Whether it is text for people.
-    pub fn is_text(&self) -> bool {
-        matches!(
-            self.segment.kind(),
-            Ok(SegmentKind::Message
-                | SegmentKind::Note
-                | SegmentKind::Epitaph
-                | SegmentKind::Directory)
-        )
-    }
-}
-
 fn ledger(bytes: &[u8], format: FormatId, geometry: &Geometry) -> Result<Ledger, CheckError> {
     let ledger = Ledger::read_from_bytes(bytes).map_err(|_| CheckError::Field)?;
     ledger.check(format, geometry)?;
     Ok(ledger)
 }
 
-/// What the slots themselves tell, for a card whose ledgers are both lost. Records that were erased come back.
-fn rebuild(partition: &Image, format: FormatId, geometry: &Geometry) -> Result<Ledger, Problem> {
-    let mut ledger = Ledger::rebuilt(format, geometry.slots(), 0);
+/// The undamaged crash headers in all slots, those of erased crashes included.
+fn headers(
+    partition: &Image,
+    format: FormatId,
+    geometry: &Geometry,
+) -> Result<Vec<(u32, CrashHeader)>, Problem> {
+    let mut headers = Vec::new();
     for slot in 0..geometry.slots() {
         let Some(block) = geometry.slot(slot) else {
             break;
         };
         let bytes = read(partition, block.into())?;
-        let Ok((header, _)) = CrashHeader::parse(&bytes, format, geometry.slot_blocks()) else {
-            continue;
-        };
-        let entry = Entry {
-            sequence: header.sequence,
-            signature: header.signature,
-            repeats: 0.into(),
-            last_boot: header.boot,
-            last_time: u32::try_from(header.time.get()).unwrap_or(u32::MAX).into(),
-        };
-        if header.reason() == Ok(Reason::SelfTest) {
-            ledger.insert_self_test(slot, &entry);
-        } else {
-            ledger.insert(slot, &entry);
+        if let Ok((header, _)) = CrashHeader::parse(&bytes, format, geometry.slot_blocks()) {
+            headers.push((slot, header));
         }
-        ledger.raise(&header.counters, header.boot.get());
     }
-    Ok(ledger)
+    Ok(headers)
 }

@@ -1,4 +1,4 @@
-//! The command line: what `crashlog --help` says is written here.
+//! The command line, and the text of `crashlog --help`.
 
 use crate::size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -6,24 +6,24 @@ use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  all is well
-  1  something on the card is damaged, or what was asked for is not there
-  2  the command line makes no sense
-  3  the input is not a card of ours, or not in a version this program knows
+  0  success
+  1  something on the card is damaged, or what was asked for does not exist
+  2  the command line is invalid
+  3  the input is not a crashlog card, or its version is unknown
   4  a file or device could not be opened, read or written
 
-The card is only ever written by `format` and `erase`. Everything else may be
-used on a card that is in use, or that was pulled out at any moment.";
+Only `format` and `erase` write to the card. The other commands may be used on
+a card that is in use, or that was removed at any moment.";
 
 const EXAMPLES: &str = "\
 Examples:
   crashlog format emmc.img --size 64M     make an image for QEMU
-  crashlog list emmc.img                  which crashes are on it
-  crashlog show emmc.img                  the newest of them, explained
+  crashlog list emmc.img                  list the crashes on it
+  crashlog show emmc.img                  explain the newest crash
   crashlog show emmc.img 7 --archive build-app-image-default.zip
-  crashlog log emmc.img --boot 3          what was logged in the third boot
+  crashlog log emmc.img --boot 3          print the log of the third boot
   crashlog log emmc.img --stream console --raw > console.txt
-  crashlog list --json /dev/mmcblk0 | jq '.records[].task'
+  crashlog list --json /dev/mmcblk0 | jq '.crashes[].task'
 ";
 
 /// Makes, reads and checks the cards of the crashlog flight recorder.
@@ -60,11 +60,11 @@ pub enum Command {
     Format(Format),
     /// List the crash records, oldest first.
     List(List),
-    /// Show one crash record: who, what, where, and the log lines just before.
+    /// Show one crash record: task, fault, place, and the log before it.
     Show(Show),
     /// Print the log, oldest line first.
     Log(Log),
-    /// Check every structure on the card and report each that is damaged.
+    /// Check every structure on the card and report damaged ones.
     Verify(Verify),
     /// Erase one crash record; its number is never used again.
     Erase(Erase),
@@ -72,36 +72,35 @@ pub enum Command {
 
 /// Prepares a card or an image for the flight recorder.
 ///
-/// A new image, or a card without a partition table, gets a GPT whose only partition is named "crashlog". On a card
-/// that has such a partition already only that partition is formatted. On the device of a single partition, no
-/// partition table is made. What is there already and is not ours, and crash records of ours, are only overwritten
-/// with --force.
+/// A new image, or a card without a partition table, gets a GPT whose only partition is named "crashlog". If a card has
+/// such a partition already, only that partition is formatted. If IMAGE is the device of a partition, no partition table
+/// is made. Existing crash records, and data of other kinds, are only overwritten with --force.
 #[derive(Debug, Args)]
 pub struct Format {
-    /// Image file, block device or partition; an image file that does not exist is made.
+    /// Image file, block device or partition; an image file that does not exist is created.
     pub image: PathBuf,
 
-    /// Size of a new image file: a power of two, as QEMU demands.
+    /// Size of a new image file: a power of two, as QEMU requires.
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub size: Option<u64>,
 
-    /// How many record slots to make.
+    /// Number of crash slots.
     #[arg(long, value_name = "N")]
     pub slots: Option<u32>,
 
-    /// Size of one record slot: the most that one crash can save.
+    /// Size of one crash slot: the most that can be saved of one crash.
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub slot_size: Option<u64>,
 
-    /// Keep the partition table that is there, and put our partition into its largest gap.
+    /// Keep the existing partition table, and add the crashlog partition in its largest gap.
     #[arg(long)]
     pub keep: bool,
 
-    /// Overwrite what is there.
+    /// Overwrite existing data.
     #[arg(long)]
     pub force: bool,
 
-    /// Accept an image file whose size is not a power of two. QEMU will not.
+    /// Accept an image file whose size is not a power of two, although QEMU does not.
     #[arg(long)]
     pub any_size: bool,
 }
@@ -121,14 +120,14 @@ pub struct Show {
     /// Image file, block device or partition.
     pub image: PathBuf,
 
-    /// Number of the record, as `list` shows it; the newest if left out.
+    /// Number of the crash record, as `list` shows it; without it the newest.
     pub sequence: Option<u32>,
 
-    /// How many of the log lines before the crash to show.
+    /// Number of log lines before the crash to show.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub lines: usize,
 
-    /// Build archive of the firmware: turns addresses into functions and source lines.
+    /// Build archive of the firmware: shows a backtrace, names of tasks, and typed events as values.
     #[arg(long, value_name = "ZIP")]
     pub archive: Option<PathBuf>,
 
@@ -146,27 +145,27 @@ pub struct Log {
     #[arg(long, value_name = "STREAM")]
     pub stream: Option<StreamName>,
 
-    /// Only this boot, as the second column shows it.
+    /// Only this boot, as the first column shows it.
     #[arg(long, value_name = "N")]
     pub boot: Option<u32>,
 
-    /// Only this task: its index, or with --archive its name.
+    /// Only this task: its index or, with --archive, its name.
     #[arg(long, value_name = "TASK")]
     pub task: Option<String>,
 
-    /// Only this level and more important ones.
+    /// Only records of this level and of more important ones.
     #[arg(long, value_name = "LEVEL")]
     pub level: Option<LevelName>,
 
-    /// Write the payloads alone, byte for byte, with nothing added: what went into the stream comes out.
+    /// Write only the payloads, unchanged and with nothing added.
     #[arg(long, conflicts_with = "json")]
     pub raw: bool,
 
-    /// Build archive of the firmware: gives the names of the tasks, and shows typed events as values.
+    /// Build archive of the firmware: shows names of tasks, and typed events as values.
     #[arg(long, value_name = "ZIP")]
     pub archive: Option<PathBuf>,
 
-    /// Print one JSON object per line and record.
+    /// Print one JSON object for each record, one per line.
     #[arg(long)]
     pub json: bool,
 }
@@ -186,24 +185,24 @@ pub struct Erase {
     /// Image file, block device or partition.
     pub image: PathBuf,
 
-    /// Number of the record, as `list` shows it.
+    /// Number of the crash record, as `list` shows it.
     pub sequence: u32,
 }
 
 /// The streams of the log.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 pub enum StreamName {
-    /// Lines of text that were recorded from a serial console.
+    /// Lines of text from a serial console.
     Console,
-    /// What tasks logged about themselves.
+    /// What tasks log about themselves.
     Event,
-    /// What the recorder noted about crashes.
+    /// Lines of text about faults.
     Fault,
     /// Snapshots of ring buffers.
     Trace,
 }
 
-/// Importance of a record.
+/// The levels of log records.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LevelName {
     Error,

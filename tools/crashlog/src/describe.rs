@@ -2,14 +2,18 @@
 
 use crate::text::{count, seconds};
 use crashlog_format::found;
-use crashlog_format::{Fault, LateReason, Outcome, Phase, Reason, ReplyFault, Source, Step, Usage};
+use crashlog_format::{
+    CrashFault, CrashReason, EmergencyStep, FaultSource, LateReason, Outcome, OutcomePhase,
+    ReplyFaultReason, UsageError,
+};
 
-/// Who the tasks are; without a build archive only their numbers are known.
+/// The names of tasks and types. Without a build archive only the numbers of tasks are known.
 pub trait Names {
     /// The name of the task with this index.
     fn task(&self, index: u16) -> Option<String>;
 
-    /// A typed event of the task with this index in words: the name of its type, its encoding.
+    /// A value that the task with this index has logged, in the notation of Rust; `name` is its type, `bytes` its
+    /// encoding.
     fn event(&self, _task: u16, _name: &str, _bytes: &[u8]) -> Option<String> {
         None
     }
@@ -21,47 +25,51 @@ pub trait Names {
 }
 
 /// What the task did, as a sentence that follows the task's name.
-pub fn fault(fault: Option<Fault>, encoded: &[u8], names: &dyn Names) -> String {
+pub fn fault(fault: Option<CrashFault>, encoded: &[u8], names: &dyn Names) -> String {
     let Some(fault) = fault else {
         return format!(
-            "faulted in a way that this program does not know (bytes {})",
+            "had a fault that this program does not know (bytes {})",
             crate::text::hex(encoded)
         );
     };
     let index = |task: u16| task & 0x3ff;
     match fault {
-        Fault::MemoryAccess {
+        CrashFault::MemoryAccess {
             address,
-            source: Source::User,
+            source: FaultSource::User,
         } => {
-            format!("touched memory that it may not touch{}", at(address))
+            format!("accessed memory that it may not access{}", at(address))
         }
-        Fault::MemoryAccess {
+        CrashFault::MemoryAccess {
             address,
-            source: Source::Kernel,
+            source: FaultSource::Kernel,
         } => {
             format!(
-                "gave the kernel memory that it may not use itself{}",
+                "gave the kernel memory that it may not access itself{}",
                 at(address)
             )
         }
-        Fault::StackOverflow { address } => format!("used up its stack, down to {address:#010x}"),
-        Fault::BusError { address, .. } => {
-            format!("touched an address where nothing answers{}", at(address))
+        CrashFault::StackOverflow { address } => {
+            format!("overflowed its stack, at {address:#010x}")
         }
-        Fault::DivideByZero => "divided by zero".to_owned(),
-        Fault::IllegalText => "jumped to memory that it may not execute".to_owned(),
-        Fault::IllegalInstruction => "ran an instruction that does not exist".to_owned(),
-        Fault::InvalidOperation(status) => {
+        CrashFault::BusError { address, .. } => {
+            format!("accessed an address where no device answers{}", at(address))
+        }
+        CrashFault::DivideByZero => "divided by zero".to_owned(),
+        CrashFault::IllegalText => "jumped to memory that it may not execute".to_owned(),
+        CrashFault::IllegalInstruction => "executed an instruction that does not exist".to_owned(),
+        CrashFault::InvalidOperation(status) => {
             format!("was stopped by the processor (fault status {status:#010x})")
         }
-        Fault::SyscallUsage(usage) => format!("made a wrong system call: {}", usage_text(usage)),
-        Fault::Panic => "panicked".to_owned(),
-        Fault::Injected(task) => format!(
-            "was faulted on request of {}",
+        CrashFault::SyscallUsage(usage) => {
+            format!("made an invalid system call: {}", usage_text(usage))
+        }
+        CrashFault::Panic => "panicked".to_owned(),
+        CrashFault::Injected(task) => format!(
+            "was faulted at the request of {}",
             names.task_or_number(index(task))
         ),
-        Fault::FromServer(task, why) => {
+        CrashFault::FromServer(task, why) => {
             format!(
                 "sent {} a message that was refused: {}",
                 names.task_or_number(index(task)),
@@ -79,51 +87,51 @@ fn at(address: Option<u32>) -> String {
     }
 }
 
-fn usage_text(usage: Usage) -> &'static str {
+fn usage_text(usage: UsageError) -> &'static str {
     match usage {
-        Usage::BadSyscallNumber => "there is none with that number",
-        Usage::InvalidSlice => "a slice that is misaligned or wraps",
-        Usage::TaskOutOfRange => "there is no such task",
-        Usage::IllegalTask => "that task may not be faulted",
-        Usage::LeaseOutOfRange => "there is no such lease",
-        Usage::OffsetOutOfRange => "an offset beyond the end of a lease",
-        Usage::NoIrq => "no interrupt belongs to that notification",
-        Usage::BadKernelMessage => "a message that the kernel does not understand",
-        Usage::BadReplyFaultReason => "an unknown reason for a reply fault",
-        Usage::NotSupervisor => "only the supervisor may do that",
-        Usage::ReplyTooBig => "a reply longer than the caller has room for",
+        UsageError::BadSyscallNumber => "no call has that number",
+        UsageError::InvalidSlice => "a slice is misaligned or wraps",
+        UsageError::TaskOutOfRange => "no task has that number",
+        UsageError::IllegalTask => "that task may not be faulted",
+        UsageError::LeaseOutOfRange => "no lease has that number",
+        UsageError::OffsetOutOfRange => "an offset is beyond the end of a lease",
+        UsageError::NoIrq => "no interrupt belongs to that notification",
+        UsageError::BadKernelMessage => "the kernel does not know the message",
+        UsageError::BadReplyFaultReason => "the reason for a reply fault is unknown",
+        UsageError::NotSupervisor => "only the supervisor may do that",
+        UsageError::ReplyTooBig => "the reply is longer than the caller's buffer",
     }
 }
 
-fn refusal(why: ReplyFault) -> &'static str {
+fn refusal(why: ReplyFaultReason) -> &'static str {
     match why {
-        ReplyFault::UndefinedOperation => "there is no such operation",
-        ReplyFault::BadMessageSize => "wrong size",
-        ReplyFault::BadMessageContents => "its contents make no sense",
-        ReplyFault::BadLeases => "wrong leases",
-        ReplyFault::ReplyBufferTooSmall => "no room for the reply",
-        ReplyFault::AccessViolation => "this task may not ask for that",
+        ReplyFaultReason::UndefinedOperation => "no operation has that number",
+        ReplyFaultReason::BadMessageSize => "its size is wrong",
+        ReplyFaultReason::BadMessageContents => "its contents are invalid",
+        ReplyFaultReason::BadLeases => "its leases are wrong",
+        ReplyFaultReason::ReplyBufferTooSmall => "the buffer for the reply is too small",
+        ReplyFaultReason::AccessViolation => "this task may not ask for that",
     }
 }
 
 /// What the crash did to the system.
-pub fn reason(reason: Result<Reason, u8>) -> String {
+pub fn reason(reason: Result<CrashReason, u8>) -> String {
     match reason {
-        Ok(Reason::Oops) => "the task was restarted".to_owned(),
-        Ok(Reason::Panic) => "the system was restarted".to_owned(),
-        Ok(Reason::Kernel) => {
+        Ok(CrashReason::Oops) => "the task was restarted".to_owned(),
+        Ok(CrashReason::Panic) => "the system was restarted".to_owned(),
+        Ok(CrashReason::Kernel) => {
             "the kernel or the supervisor failed, and the system was restarted".to_owned()
         }
-        Ok(Reason::SelfTest) => "nothing crashed".to_owned(),
-        Err(number) => format!("reason {number}, which this program does not know"),
+        Ok(CrashReason::SelfTest) => "nothing crashed".to_owned(),
+        Err(number) => format!("reason {number} is unknown"),
     }
 }
 
-/// How the record came to the card.
+/// When and how the crash was written.
 pub fn written(late: Option<LateReason>, outcome: &Outcome) -> String {
     let effort = effort(outcome);
     match late {
-        None if matches!(outcome.phase(), Phase::None) => "in normal operation".to_owned(),
+        None if matches!(outcome.phase(), OutcomePhase::None) => "in normal operation".to_owned(),
         None => format!("before the restart, by the emergency path{effort}"),
         Some(LateReason::Failed) => {
             format!("late, after the restart: the emergency write failed ({}{effort})", outcome.failure())
@@ -133,15 +141,15 @@ pub fn written(late: Option<LateReason>, outcome: &Outcome) -> String {
         }
         Some(LateReason::NotAttempted) => "late, after the restart: there was no emergency write".to_owned(),
         Some(LateReason::Restarted) => {
-            "late: the system was restarted before the record of this restarted task could be written".to_owned()
+            "late: only the task was to be restarted, but the system was restarted before the crash was written".to_owned()
         }
         Some(LateReason::Supervisor) => {
-            "late, after the restart: the supervisor did not come to calling the recorder".to_owned()
+            "late, after the restart: the supervisor failed before it started the recorder".to_owned()
         }
     }
 }
 
-/// In which state the emergency path found controller and card, and what it did about that: facts with their names.
+/// The state in which the emergency path found controller and card, and what it did to use them: facts with their names.
 pub fn found(outcome: &Outcome) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     let Some(controller) = found::controller(outcome.controller) else {
@@ -172,7 +180,7 @@ pub fn found(outcome: &Outcome) -> Vec<(&'static str, String)> {
         .map(str::to_owned)
         .collect();
     if outcome.retries.get() > 0 {
-        effort.push(count(outcome.retries.get().into(), "more try"));
+        effort.push(retries(outcome.retries.get()));
     }
     if outcome.error.get() != 0 {
         effort.push(format!("last device error {:#x}", outcome.error));
@@ -180,28 +188,35 @@ pub fn found(outcome: &Outcome) -> Vec<(&'static str, String)> {
     if !effort.is_empty() {
         facts.push(("repairs", effort.join(", ")));
     }
-    // The record is written in the midst of the second phase: what has not begun took no time.
+    // The header is written during the second phase; a phase that has not begun has no time.
     let phases: Vec<_> = outcome
-        .phase_milliseconds
+        .phase_ms
         .iter()
         .zip(["prepare", "write", "complete"])
         .filter(|(ms, _)| ms.get() > 0)
         .map(|(ms, phase)| format!("{ms} ms to {phase}"))
         .collect();
     if !phases.is_empty() {
-        facts.push(("took", phases.join(", ") + ", up to this record"));
+        facts.push(("took", phases.join(", ") + ", until the header was written"));
     }
     facts
 }
 
-/// Codes of the controller's state in which data were moving.
+/// `1 retry`, `2 retries`.
+fn retries(number: u16) -> String {
+    format!("{number} {}", if number == 1 { "retry" } else { "retries" })
+}
+
+/// Codes of the states of the controller in which data are transferred.
 const READING: u8 = 5;
 const WRITING: u8 = 6;
 
 /// The last step that was done.
 pub fn steps(outcome: &Outcome) -> String {
-    let done = Step::ALL.into_iter().rfind(|step| outcome.finished(*step));
-    done.map_or("nothing was done".to_owned(), |step| {
+    let done = EmergencyStep::ALL
+        .into_iter()
+        .rfind(|step| outcome.finished(*step));
+    done.map_or("no step was done".to_owned(), |step| {
         format!("last step done: {}", step.name())
     })
 }

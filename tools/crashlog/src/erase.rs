@@ -1,10 +1,10 @@
-//! `crashlog erase`: takes one record off the list, as the recorder itself does it.
+//! `crashlog erase`: erases one crash, in the same way as the recorder.
 //!
-//! One block is written, and it is not the newest ledger: a power cut leaves the record there or gone.
+//! One block is written, and it is not that of the newest ledger: after a power cut the crash is there or erased.
 
 use crate::card::Card;
 use crate::cli::Erase;
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
 use crate::terminal::Output;
 use std::io::Write;
 use zerocopy::IntoBytes;
@@ -12,14 +12,7 @@ use zerocopy::IntoBytes;
 pub fn run(args: &Erase, out: &mut Output) -> Result<(), Problem> {
     let mut card = Card::open(&args.image, true)?;
     if !card.ledger.erase(args.sequence) {
-        return Err(Problem::new(
-            Code::Found,
-            format!(
-                "{}: has no record {}; `crashlog list` shows which there are",
-                args.image.display(),
-                args.sequence
-            ),
-        ));
+        return Err(card.no_crash(args.sequence));
     }
     card.ledger.seal(card.format);
     let block = card.geometry.ledger(card.ledger.generation());
@@ -28,7 +21,7 @@ pub fn run(args: &Erase, out: &mut Output) -> Result<(), Problem> {
     card.partition.sync()?;
     writeln!(
         out,
-        "record {} is erased; {} left",
+        "crash record {} is erased; {} left",
         args.sequence,
         card.ledger.len()
     )?;

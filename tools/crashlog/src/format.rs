@@ -1,8 +1,8 @@
-//! `crashlog format`: makes a card of ours, and is careful about what was there.
+//! `crashlog format`: makes a crashlog card, and does not overwrite data of other kinds without `--force`.
 //!
-//! What is written: a partition table where there is none (or `--keep` adds to the one there is), two superblocks, two
-//! ledgers. The log and the record slots are not cleared: the new, random format number makes whatever they hold count
-//! for nothing.
+//! It writes a partition table where there is none (with `--keep` it adds to the existing one), two superblocks and two
+//! ledgers. Log and crash slots are not cleared: what they hold fails its checks, as these are seeded with the new, random
+//! format number.
 
 use crate::card::Card;
 use crate::cli::Format;
@@ -21,9 +21,9 @@ use std::io::Write;
 use std::path::Path;
 use uuid::Uuid;
 
-/// Size of a new image: QEMU takes it, and it holds a long log.
+/// Default size of a new image: QEMU accepts it, and it holds a long log.
 const DEFAULT_SIZE: u64 = 64 << 20;
-/// Smallest image: partition tables, alignment, slots and the shortest log fit.
+/// Size of the smallest image: partition tables, alignment, slots and the shortest log fit in.
 const MIN_SIZE: u64 = 4 << 20;
 
 pub fn run(args: &Format, out: &mut Output) -> Result<(), Problem> {
@@ -32,7 +32,7 @@ pub fn run(args: &Format, out: &mut Output) -> Result<(), Problem> {
     if existed {
         if args.size.is_some() {
             return Err(usage(format!(
-                "{}: is there already, so --size does not apply; remove the file, or leave --size out",
+                "{}: exists, so --size does not apply; remove the file, or omit --size",
                 path.display()
             )));
         }
@@ -41,7 +41,7 @@ pub fn run(args: &Format, out: &mut Output) -> Result<(), Problem> {
     }
     let made = fill(args, existed, out);
     if made.is_err() && !existed {
-        // Nothing of a new image that could not be made is left behind.
+        // No incomplete new image is left behind.
         let _ = fs::remove_file(path);
     }
     made
@@ -70,7 +70,7 @@ fn fill(args: &Format, existed: bool, out: &mut Output) -> Result<(), Problem> {
     partition.sync()?;
     writeln!(
         out,
-        "{}: partition \"{PARTITION_NAME}\" of {}: {} record slots of {}, {} of log",
+        "{}: partition \"{PARTITION_NAME}\" of {}: {} crash slots of {}, {} of log",
         path.display(),
         size::show(partition.bytes()),
         geometry.slots(),
@@ -80,7 +80,7 @@ fn fill(args: &Format, existed: bool, out: &mut Output) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Where our partition is; makes one if there is none.
+/// The crashlog partition; it is made if there is none.
 fn place(args: &Format, image: &Image, alone: bool) -> Result<Image, Problem> {
     if alone {
         return image.part(0, image.blocks());
@@ -88,7 +88,7 @@ fn place(args: &Format, image: &Image, alone: bool) -> Result<Image, Problem> {
     if let Table::Ours(first, blocks) = locate::table(image, &mut Vec::new())? {
         return image.part(first, blocks);
     }
-    // A division that is impossible is refused before the table is written.
+    // An invalid geometry is refused before the table is written.
     let (slots, blocks) = Geometry::recommended(image.blocks());
     let (slots, blocks) = (
         args.slots.unwrap_or(slots),
@@ -117,7 +117,7 @@ fn place(args: &Format, image: &Image, alone: bool) -> Result<Image, Problem> {
     image.part(partition.first, partition.blocks)
 }
 
-/// A slot's length in blocks.
+/// The length of a slot, in blocks.
 fn slot_blocks(bytes: u64) -> Result<u32, Problem> {
     if !bytes.is_multiple_of(BLOCK_LEN as u64) {
         return Err(usage(format!(
@@ -127,7 +127,7 @@ fn slot_blocks(bytes: u64) -> Result<u32, Problem> {
     Ok(u32::try_from(bytes / BLOCK_LEN as u64).unwrap_or(u32::MAX))
 }
 
-/// The result of an operation on an image, which is always complete when it returns.
+/// The result of an operation on an image, whose futures are ready at once.
 fn ready<T>(
     path: &Path,
     result: Option<Result<T, FormatError<TransferError>>>,
@@ -145,12 +145,12 @@ fn ready<T>(
             }
             FormatError::Device(TransferError::OutOfRange) => Problem::new(
                 Code::Io,
-                format!("{name}: a block beyond its end was asked for"),
+                format!("{name}: a block beyond its end was requested"),
             ),
         })
 }
 
-/// Makes an image file of zeros, which takes no room on the disk yet.
+/// Creates a sparse image file.
 fn create(path: &Path, args: &Format) -> Result<(), Problem> {
     if path.starts_with("/dev") {
         return Err(Problem::new(
@@ -167,7 +167,7 @@ fn create(path: &Path, args: &Format) -> Result<(), Problem> {
     })
 }
 
-/// An image must have a size that QEMU takes for an eMMC.
+/// Checks that QEMU accepts an image of this size as an eMMC.
 fn check_size(path: &Path, bytes: u64, any_size: bool) -> Result<(), Problem> {
     let name = path.display();
     if bytes < MIN_SIZE {
@@ -194,7 +194,7 @@ fn check_size(path: &Path, bytes: u64, any_size: bool) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Refuses to overwrite what may be of use to somebody.
+/// Refuses to overwrite crashes, and data of other kinds.
 fn protect(image: &Image, args: &Format, alone: bool) -> Result<(), Problem> {
     let name = image.path().display();
     let refuse = |what: String| {
@@ -204,27 +204,27 @@ fn protect(image: &Image, args: &Format, alone: bool) -> Result<(), Problem> {
         ))
     };
     if let Ok(card) = Card::open(image.path(), false) {
-        let records = card.ledger.len();
-        if records > 0 {
+        let crashes = card.ledger.len();
+        if crashes > 0 {
             return refuse(format!(
-                "is a card of ours that holds {}",
-                crate::text::count(records.into(), "crash record")
+                "is a crashlog card that holds {}",
+                crate::text::count(crashes.into(), "crash record")
             ));
         }
         return Ok(());
     }
     if !alone {
         match locate::table(image, &mut Vec::new())? {
-            // A partition of ours that was never formatted, or is damaged beyond reading.
+            // A crashlog partition that was never formatted.
             Table::Ours(first, blocks) if is_blank(&image.part(first, blocks)?)? => return Ok(()),
             Table::Ours(..) => {
-                return refuse("has a partition of ours that cannot be read".to_owned());
+                return refuse("has a crashlog partition that cannot be read".to_owned());
             }
-            Table::Truncated(_) => return refuse("is a truncated card of ours".to_owned()),
+            Table::Truncated(_) => return refuse("is a truncated crashlog card".to_owned()),
             Table::Foreign if args.keep => return Ok(()),
             Table::Foreign => {
                 return refuse(
-                    "has a partition table without a partition of ours (--keep adds one to it)"
+                    "has a partition table without a crashlog partition (--keep adds one to it)"
                         .to_owned(),
                 );
             }
@@ -237,12 +237,12 @@ fn protect(image: &Image, args: &Format, alone: bool) -> Result<(), Problem> {
         }
     }
     if !is_blank(image)? {
-        return refuse("is not empty, and what it holds is not ours".to_owned());
+        return refuse("is not empty, and is not a crashlog card".to_owned());
     }
     Ok(())
 }
 
-/// Whether there is nothing where file systems, partition tables and firmware begin: the first MiB and the last block.
+/// Whether the first MiB and the last block are blank: file systems, partition tables and firmware begin there.
 fn is_blank(image: &Image) -> Result<bool, Problem> {
     let mut head = vec![0; image.blocks().min(2048) as usize * BLOCK_LEN];
     image.read_at(0, &mut head)?;
@@ -253,7 +253,7 @@ fn is_blank(image: &Image) -> Result<bool, Problem> {
     Ok(blank(&head) && blank(&last))
 }
 
-/// Whether the path is the device of a partition, or of something else that has no partition table of its own.
+/// Whether the path is the device of a partition, which has no partition table of its own.
 fn is_partition(path: &Path) -> bool {
     let Ok(path) = path.canonicalize() else {
         return false;

@@ -1,8 +1,7 @@
-//! A card or its image: a file or a device made of 512-byte blocks.
+//! A card or its image: a file or a device of 512-byte blocks.
 //!
-//! Everything is read and written block by block at explicit positions, so one [`Image`] serves readers of any kind.
-//! It is also a [`BlockDevice`], for the code that the target runs too; on the host every operation is complete when it
-//! returns.
+//! All reads and writes name their block, so an [`Image`] has no position. It is also a [`BlockDevice`], for the code that
+//! the host shares with the target; its futures are ready at the first poll.
 
 use crate::problem::{Code, Problem};
 use block_device::{BLOCK_LEN, Block, BlockDevice};
@@ -15,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub struct Image {
     path: PathBuf,
     file: File,
-    /// Where block 0 of this view is, and how many blocks it has.
+    /// Block of the file that is block 0 of this view, and number of blocks of the view.
     first: u64,
     blocks: u64,
     device: bool,
@@ -32,7 +31,7 @@ impl Image {
                 io::ErrorKind::NotFound => Problem::new(
                     Code::Io,
                     format!(
-                        "{}: there is no such file; `crashlog format` makes one",
+                        "{}: there is no such file; `crashlog format` creates one",
                         path.display()
                     ),
                 ),
@@ -40,7 +39,7 @@ impl Image {
             })?;
         let kind = file
             .metadata()
-            .map_err(|cause| Problem::io(path, "look at it", &cause))?
+            .map_err(|cause| Problem::io(path, "read its type", &cause))?
             .file_type();
         if kind.is_dir() {
             return Err(Problem::new(
@@ -54,7 +53,7 @@ impl Image {
                 format!("{}: is neither a file nor a block device", path.display()),
             ));
         }
-        // The length of a block device is only known by seeking.
+        // The length of a block device is found by seeking only.
         let bytes = file
             .seek(SeekFrom::End(0))
             .map_err(|cause| Problem::io(path, "find its size", &cause))?;
@@ -67,7 +66,7 @@ impl Image {
         })
     }
 
-    /// A view of `blocks` blocks from `first` on; what lies beyond the end of this view is cut off.
+    /// A view of `blocks` blocks from `first` on, cut at the end of this view.
     pub fn part(&self, first: u64, blocks: u64) -> Result<Self, Problem> {
         let file = self
             .file
@@ -83,12 +82,12 @@ impl Image {
         })
     }
 
-    /// The name it was opened by.
+    /// The path by which it was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its size in blocks; a last, incomplete block does not count.
+    /// Its size in blocks; an incomplete last block does not count.
     pub fn blocks(&self) -> u64 {
         self.blocks
     }
@@ -127,25 +126,25 @@ impl Image {
             .map_err(|cause| Problem::io(&self.path, &format!("write block {first}"), &cause))
     }
 
-    /// Waits until everything written is on the medium.
+    /// Waits until everything written is durable.
     pub fn sync(&self) -> Result<(), Problem> {
         self.file
             .sync_all()
             .map_err(|cause| Problem::io(&self.path, "flush it", &cause))
     }
 
-    /// The file itself, for a library that wants one.
+    /// The file itself, for the GPT library.
     pub fn file(&self) -> &File {
         &self.file
     }
 }
 
-/// Why a transfer between the image and memory failed.
+/// Why a transfer failed.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum TransferError {
     /// The blocks are not all inside the image.
     OutOfRange,
-    /// The operating system refused.
+    /// The operating system failed it.
     Io(io::ErrorKind),
 }
 

@@ -1,24 +1,25 @@
-//! `crashlog list`: a table of the crash records.
+//! `crashlog list`: a table of the crashes.
 
-use crate::card::{Card, Record};
+use crate::card::Card;
 use crate::cli::List;
+use crate::crash::Crash;
 use crate::problem::Problem;
 use crate::size;
 use crate::terminal::{BAD, FAINT, GOOD, Output, STRONG, WARN};
 use crate::text::{printable, seconds};
-use crashlog_format::ledger::Entry;
+use crashlog_format::ledger::CrashEntry;
 use serde_json::{Value, json};
 use std::io::Write;
 
 pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
     let card = Card::open(&args.image, false)?;
-    let records = card.records()?;
-    let test = card.self_test()?;
+    let crashes = card.crashes()?;
+    let self_test = card.self_test()?;
     if args.json {
-        let list: Vec<Value> = records
+        let list: Vec<Value> = crashes
             .iter()
-            .map(|record| match record {
-                Ok(record) => summary(record),
+            .map(|crash| match crash {
+                Ok(crash) => summary(crash),
                 Err((entry, why)) => json!({ "sequence": entry.sequence.get(), "damaged": why }),
             })
             .collect();
@@ -27,56 +28,56 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
             "{:#}",
             json!({
                 "card": description(&card),
-                "records": list,
-                "self_test": test.and_then(Result::ok).as_ref().map(summary),
+                "crashes": list,
+                "self_test": self_test.and_then(Result::ok).as_ref().map(summary),
             })
         )?;
         return Ok(());
     }
 
     let counters = card.ledger.counters();
-    let crashes: u64 = [counters.oops, counters.panic, counters.kernel]
+    let total: u64 = [counters.oops, counters.panic, counters.kernel]
         .into_iter()
         .map(|count| u64::from(count.get()))
         .sum();
     writeln!(
         out,
-        "{FAINT}partition of {}, {} record slots of {}; since it was formatted: {} ({} oops, {} panic, {} kernel)\
+        "{FAINT}partition of {}, {} crash slots of {}; since it was formatted: {} ({} oops, {} panic, {} kernel)\
          {FAINT:#}",
         size::show(card.partition.bytes()),
         card.geometry.slots(),
         size::show(u64::from(card.geometry.slot_blocks()) * 512),
-        if crashes == 1 {
+        if total == 1 {
             "1 crash".to_owned()
         } else {
-            format!("{crashes} crashes")
+            format!("{total} crashes")
         },
         counters.oops,
         counters.panic,
         counters.kernel,
     )?;
-    if records.is_empty() {
+    if crashes.is_empty() {
         writeln!(out, "no crash records")?;
     }
-    if records.is_empty() && test.is_none() {
+    if crashes.is_empty() && self_test.is_none() {
         return Ok(());
     }
     writeln!(
         out,
-        "{STRONG}{:>4}  {:<8} {:>5} {:>12}  {:<16} {:<40} again{STRONG:#}",
-        "nr", "what", "boot", "time", "task", "fault"
+        "{STRONG}{:>4}  {:<8} {:>5} {:>12}  {:<16} {:<40} repeated{STRONG:#}",
+        "nr", "reason", "boot", "time", "task", "fault"
     )?;
-    for record in &records {
-        match record {
-            Ok(record) => line(record, out)?,
+    for crash in &crashes {
+        match crash {
+            Ok(crash) => line(crash, out)?,
             Err((entry, why)) => damaged(entry, why, out)?,
         }
     }
-    match &test {
-        Some(Ok(record)) => self_test(record, out)?,
+    match &self_test {
+        Some(Ok(self_test)) => self_test_line(self_test, out)?,
         Some(Err((entry, _))) => writeln!(
             out,
-            "{:>4}  {FAINT}self-test: its slot was used again{FAINT:#}",
+            "{:>4}  {FAINT}self-test: its slot was overwritten{FAINT:#}",
             entry.sequence
         )?,
         None => {}
@@ -87,28 +88,25 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
     Ok(())
 }
 
-fn line(record: &Record, out: &mut Output) -> Result<(), Problem> {
-    let header = &record.header;
-    let what = header.reason().map_or("unknown", |reason| reason.name());
+fn line(crash: &Crash, out: &mut Output) -> Result<(), Problem> {
+    let header = &crash.header;
+    let reason = header.reason().map_or("unknown", |reason| reason.name());
     let fault = header.fault().map_or_else(
-        || {
-            let kernel = header.task.get() == crate::show::KERNEL;
-            if kernel { "" } else { "unknown" }.to_owned()
-        },
+        || if crash.is_of_kernel() { "" } else { "unknown" }.to_owned(),
         |fault| fault.to_string(),
     );
-    let again = match record.entry.repeats.get() {
+    let repeated = match crash.entry.repeats.get() {
         0 => String::new(),
-        repeats => format!("{repeats} times, last in boot {}", record.entry.last_boot),
+        repeats => format!("{repeats} times, last in boot {}", crash.entry.last_boot),
     };
-    let marks = match (record.is_late(), record.acknowledged) {
+    let marks = match (crash.is_late(), crash.acknowledged) {
         (true, _) => " (late)",
-        (_, true) => " (seen)",
+        (_, true) => " (acknowledged)",
         _ => "",
     };
     writeln!(
         out,
-        "{:>4}  {BAD}{what:<8}{BAD:#} {:>5} {:>12}  {:<16} {fault:<40} {again}{marks}",
+        "{:>4}  {BAD}{reason:<8}{BAD:#} {:>5} {:>12}  {:<16} {fault:<40} {repeated}{marks}",
         header.sequence,
         header.boot,
         seconds(header.time.get()),
@@ -117,11 +115,11 @@ fn line(record: &Record, out: &mut Output) -> Result<(), Problem> {
     Ok(())
 }
 
-fn self_test(record: &Record, out: &mut Output) -> Result<(), Problem> {
-    let header = &record.header;
+fn self_test_line(self_test: &Crash, out: &mut Output) -> Result<(), Problem> {
+    let header = &self_test.header;
     writeln!(
         out,
-        "{:>4}  {GOOD}{:<9}{GOOD:#}{:>5} {:>12}  {:<16} none, the emergency path was tried",
+        "{:>4}  {GOOD}{:<9}{GOOD:#}{:>5} {:>12}  {:<16} none, a test of the emergency path",
         header.sequence,
         "self-test",
         header.boot,
@@ -131,12 +129,12 @@ fn self_test(record: &Record, out: &mut Output) -> Result<(), Problem> {
     Ok(())
 }
 
-fn damaged(entry: &Entry, why: &str, out: &mut Output) -> Result<(), Problem> {
+fn damaged(entry: &CrashEntry, why: &str, out: &mut Output) -> Result<(), Problem> {
     writeln!(out, "{:>4}  {WARN}damaged: {why}{WARN:#}", entry.sequence)?;
     Ok(())
 }
 
-/// The card in a few numbers.
+/// The card: its format, geometry, counters and damage.
 pub fn description(card: &Card) -> Value {
     let counters = card.ledger.counters();
     json!({
@@ -153,9 +151,9 @@ pub fn description(card: &Card) -> Value {
     })
 }
 
-/// A record in one JSON object.
-pub fn summary(record: &Record) -> Value {
-    let header = &record.header;
+/// A crash in one JSON object.
+pub fn summary(crash: &Crash) -> Value {
+    let header = &crash.header;
     json!({
         "sequence": header.sequence.get(),
         "reason": header.reason().map_or("unknown", |reason| reason.name()),
@@ -167,9 +165,9 @@ pub fn summary(record: &Record) -> Value {
         "restarts": header.restarts.get(),
         "fault": header.fault().map(|fault| fault.to_string()),
         "address": header.fault().and_then(|fault| fault.address()),
-        "repeats": record.entry.repeats.get(),
-        "last_boot": record.entry.last_boot.get(),
-        "last_time_ms": record.entry.last_time.get(),
-        "acknowledged": record.acknowledged,
+        "repeats": crash.entry.repeats.get(),
+        "last_boot": crash.entry.last_boot.get(),
+        "last_time_ms": crash.entry.last_time.get(),
+        "acknowledged": crash.acknowledged,
     })
 }

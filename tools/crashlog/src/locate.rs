@@ -1,19 +1,19 @@
-//! Finds our partition in an image, or says in one line why there is none.
+//! Finds the crashlog partition in an image, or reports in one line why there is none.
 //!
-//! The input may be a whole card with a GPT, or the partition alone. Nothing in it is trusted: the table counts only if
-//! its checksums match, and if the primary one is damaged the backup at the end of the card is used, as on the target.
+//! The input may be a whole card with a GPT, or the partition alone. A GPT is used only if its checksums match; if the
+//! primary one is damaged the backup at the end of the card is used, as on the target.
 
 use crate::image::Image;
 use crate::problem::{Code, Problem};
 use block_device::BLOCK_LEN;
 use crashlog_format::crc::Crc32;
-use crashlog_format::gpt::{CRASHLOG_TYPE, ENTRY_LEN, Entry, Header, PRIMARY};
+use crashlog_format::gpt::{CRASHLOG_TYPE, ENTRY_LEN, GptEntry, GptHeader, PRIMARY};
 use crashlog_format::{
     CheckError, FormatId, Geometry, PARTITION_NAME, Superblock, SuperblockError,
 };
 use zerocopy::FromBytes;
 
-/// What identifies a partition of ours.
+/// A crashlog partition that was found.
 pub struct Located {
     /// The blocks of the partition alone.
     pub partition: Image,
@@ -21,19 +21,19 @@ pub struct Located {
     pub first: u64,
     pub format: FormatId,
     pub geometry: Geometry,
-    /// What is damaged although its copy is not.
+    /// What is damaged, in words; its copy is not.
     pub damaged: Vec<String>,
 }
 
-/// What a look at the partition table found.
+/// What the partition table has.
 pub enum Table {
-    /// There is none, or it is damaged beyond use.
+    /// There is none, or both copies are damaged.
     None,
-    /// There is one without a partition of ours.
+    /// There is one without a crashlog partition.
     Foreign,
-    /// Our partition: first block, number of blocks.
+    /// A crashlog partition: first block, number of blocks.
     Ours(u64, u64),
-    /// Our partition reaches beyond the end of the image. The card had so many blocks.
+    /// A crashlog partition that reaches beyond the end of the image. The card has this number of blocks.
     Truncated(u64),
 }
 
@@ -50,7 +50,7 @@ pub fn locate(image: &Image) -> Result<Located, Problem> {
         Table::Ours(first, blocks) => (first, blocks),
         Table::Truncated(blocks) => {
             return Err(not_ours(format!(
-                "{name}: is truncated: the card had {blocks} blocks, here are {}; copy the whole card",
+                "{name}: is truncated: the card had {blocks} blocks, the image has {}; copy the whole card",
                 image.blocks()
             )));
         }
@@ -81,7 +81,7 @@ pub fn locate(image: &Image) -> Result<Located, Problem> {
     })
 }
 
-/// Looks for our partition in the primary table, then in the backup.
+/// Searches the crashlog partition in the primary table, then in the backup.
 pub fn table(image: &Image, damaged: &mut Vec<String>) -> Result<Table, Problem> {
     let last = image.blocks().saturating_sub(1);
     let mut found = Table::None;
@@ -106,7 +106,7 @@ pub fn table(image: &Image, damaged: &mut Vec<String>) -> Result<Table, Problem>
             None => Table::Foreign,
         };
     }
-    // A cut image has lost the backup, even if the partition itself is whole.
+    // A truncated image has no backup table, even if it has the whole partition.
     if let Table::Ours(..) = found
         && let Some((header, _)) = entries(image, PRIMARY)?
         && header.alternate_lba.get() > last
@@ -121,9 +121,9 @@ pub fn table(image: &Image, damaged: &mut Vec<String>) -> Result<Table, Problem>
     Ok(found)
 }
 
-/// A table with right checksums whose header is block `lba`.
-fn entries(image: &Image, lba: u64) -> Result<Option<(Header, Vec<Entry>)>, Problem> {
-    let Some(header) = Header::parse(&read(image, lba)?, lba, image.blocks()) else {
+/// The table whose header is block `lba`, if its checksums match.
+fn entries(image: &Image, lba: u64) -> Result<Option<(GptHeader, Vec<GptEntry>)>, Problem> {
+    let Some(header) = GptHeader::parse(&read(image, lba)?, lba, image.blocks()) else {
         return Ok(None);
     };
     let length = header.number_of_partition_entries.get() as usize * ENTRY_LEN as usize;
@@ -135,11 +135,11 @@ fn entries(image: &Image, lba: u64) -> Result<Option<(Header, Vec<Entry>)>, Prob
     }
     let entries = bytes
         .chunks_exact(ENTRY_LEN as usize)
-        .filter_map(|entry| Entry::read_from_bytes(entry).ok());
+        .filter_map(|entry| GptEntry::read_from_bytes(entry).ok());
     Ok(Some((header, entries.collect())))
 }
 
-/// Checks both superblocks and takes the first that is sound.
+/// Checks both superblocks and returns the first undamaged one.
 fn superblock(
     partition: &Image,
     alone: bool,
@@ -166,18 +166,18 @@ fn superblock(
     }
 }
 
-/// Why a partition without a sound superblock is not read.
+/// Why a partition whose superblocks are both invalid is not read.
 fn refused(partition: &Image, alone: bool, error: Option<SuperblockError>) -> Problem {
     let name = partition.path().display();
     not_ours(match error {
         Some(SuperblockError::Check(CheckError::Version(version))) => format!(
-            "{name}: is of format version {version}; this program knows version {}: use the one that belongs to the \
+            "{name}: has format version {version}; this program knows version {}: use the program that belongs to the \
              firmware",
             crashlog_format::VERSION
         ),
         Some(SuperblockError::Check(CheckError::Magic(0))) => {
             format!(
-                "{name}: its partition \"{PARTITION_NAME}\" was never formatted; `crashlog format` does it"
+                "{name}: its partition \"{PARTITION_NAME}\" was never formatted; `crashlog format` formats it"
             )
         }
         Some(SuperblockError::Check(CheckError::Magic(_))) => {
@@ -189,7 +189,7 @@ fn refused(partition: &Image, alone: bool, error: Option<SuperblockError>) -> Pr
             if alone && u64::from(stated) > partition.blocks() =>
         {
             format!(
-                "{name}: is truncated: the partition had {stated} blocks, here are {}; copy the whole partition",
+                "{name}: is truncated: the partition had {stated} blocks, the file has {}; copy the whole partition",
                 partition.blocks()
             )
         }
@@ -198,7 +198,7 @@ fn refused(partition: &Image, alone: bool, error: Option<SuperblockError>) -> Pr
     })
 }
 
-/// One block.
+/// Reads one block.
 pub fn read(image: &Image, block: u64) -> Result<[u8; BLOCK_LEN], Problem> {
     let mut bytes = [0; BLOCK_LEN];
     image.read_at(block, &mut bytes)?;

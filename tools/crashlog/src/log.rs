@@ -1,4 +1,4 @@
-//! `crashlog log`: what was logged, oldest first.
+//! `crashlog log`: prints the log, oldest record first.
 
 use crate::archive::{self, Archive};
 use crate::card::Card;
@@ -20,7 +20,7 @@ pub fn run(args: &Log, out: &mut Output) -> Result<(), Problem> {
     let filter = Filter::new(args, names)?;
     let card = Card::open(&args.image, false)?;
     let logbook = Logbook::open(&card)?;
-    // Raw bytes go around everything that would change them.
+    // Raw bytes must not go through `out`, which removes escape sequences.
     let mut raw = BufWriter::new(std::io::stdout().lock());
     logbook.each(|item| {
         match item {
@@ -50,7 +50,7 @@ pub fn run(args: &Log, out: &mut Output) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Which records are wanted.
+/// The records to print.
 struct Filter {
     stream: Option<Stream>,
     boot: Option<u32>,
@@ -64,7 +64,7 @@ impl Filter {
             Ok(index) => Ok(index),
             Err(_) if args.archive.is_none() => Err(Problem::new(
                 Code::Usage,
-                format!("--task {task}: the card does not know the names of tasks; give its index, or --archive as well"),
+                format!("--task {task}: the card does not have the names of tasks; give the index, or --archive as well"),
             )),
             Err(_) => (0..0x3ff).find(|index| names.task(*index).as_ref() == Some(task)).ok_or_else(|| {
                 Problem::new(Code::Usage, format!("--task {task}: the archive has no task of that name"))
@@ -87,7 +87,7 @@ impl Filter {
     }
 }
 
-/// One record as one line (or, after a loss, two).
+/// One record as one line; a line before it says how many were lost.
 pub fn line(record: &LogRecord<'_>, names: &dyn Names, out: &mut Output) -> Result<(), Problem> {
     let header = &record.header;
     if header.lost > 0 {
@@ -112,7 +112,7 @@ pub fn line(record: &LogRecord<'_>, names: &dyn Names, out: &mut Output) -> Resu
     Ok(())
 }
 
-/// The payload for people.
+/// The payload in words.
 fn text(record: &LogRecord<'_>, names: &dyn Names) -> String {
     match Payload::of(record) {
         Payload::Console(bytes) => console_line(bytes),
@@ -123,7 +123,7 @@ fn text(record: &LogRecord<'_>, names: &dyn Names) -> String {
     }
 }
 
-/// A typed event in words, if the archive tells its type.
+/// A typed event in words, if the archive has its type.
 fn event(record: &LogRecord<'_>, name: &[u8], bytes: &[u8], names: &dyn Names) -> Option<String> {
     let text = names.event(record.header.task, std::str::from_utf8(name).ok()?, bytes)?;
     Some(printable(text.as_bytes()))
@@ -161,15 +161,15 @@ pub fn value(record: &LogRecord<'_>, names: &dyn Names) -> Value {
     value
 }
 
-/// How a payload is read; see `task/crashlog-api`.
+/// A payload, by its stream; see `task/crashlog-api`.
 enum Payload<'a> {
-    /// A line, or a piece of one, as it came.
+    /// A line, or a part of one, unchanged.
     Console(&'a [u8]),
-    /// A line of a task's own.
+    /// A line of text.
     Text(&'a [u8]),
-    /// A typed record: the name of its type, and its encoding.
+    /// A value: the name of its type, and its encoding.
     Event { name: &'a [u8], bytes: &'a [u8] },
-    /// What does not hold together, and streams without a form of their own.
+    /// A malformed event, or a stream without a defined form.
     Other(&'a [u8]),
 }
 

@@ -1,8 +1,8 @@
 //! The log of a card as one sequence of records, oldest first.
 //!
-//! The stream ring is looked at once to learn which pages there are, and read again in their order. A record that was
-//! written twice (the emergency path wrote a page, and the restarted recorder wrote what it still had) is given once;
-//! records that are missing between two others are counted.
+//! The stream ring is read once to find its pages, and again in their order. A record that was written twice (by the
+//! emergency path, and by the restarted recorder, which still had it) is passed on once. Records that are missing between
+//! two others are counted.
 
 use crate::card::Card;
 use crate::problem::Problem;
@@ -11,11 +11,11 @@ use block_device::BLOCK_LEN;
 use crashlog_format::page::{LogRecord, Page};
 use std::collections::HashMap;
 
-/// What is given of the log, in order.
+/// An item of the log.
 pub enum Item<'a> {
     /// A record.
     Record(LogRecord<'a>),
-    /// So many records of this boot should be here and are not.
+    /// A gap: this number of records of this boot is missing here.
     Missing { boot: u32, count: u32 },
 }
 
@@ -27,7 +27,7 @@ pub struct Logbook<'a> {
 }
 
 impl<'a> Logbook<'a> {
-    /// Looks for the pages.
+    /// Finds the pages.
     pub fn open(card: &'a Card) -> Result<Self, Problem> {
         let mut progress = Progress::new("reading the log", card.geometry.ring_pages().into());
         let mut pages = Vec::new();
@@ -42,7 +42,7 @@ impl<'a> Logbook<'a> {
             |_, _| {},
         )?;
         pages.sort_unstable();
-        // What is a lap behind the newest page was to be overwritten and is no part of the log.
+        // Pages one lap older than the newest are going to be overwritten, and do not belong to the log any more.
         if let Some(&(newest, _)) = pages.last() {
             let oldest = newest.saturating_sub(card.geometry.ring_pages() - 1);
             pages.retain(|(sequence, _)| *sequence >= oldest);
@@ -50,7 +50,7 @@ impl<'a> Logbook<'a> {
         Ok(Self { card, pages })
     }
 
-    /// Hands each record to `each`, oldest first.
+    /// Passes all items to `each`, oldest first.
     pub fn each(
         &self,
         mut each: impl FnMut(Item<'_>) -> Result<(), Problem>,
@@ -58,7 +58,7 @@ impl<'a> Logbook<'a> {
         self.run(&self.pages, &mut each)
     }
 
-    /// Hands the last records before number `end` of boot `boot` to `each`: at least `count` if there are so many.
+    /// Passes the last records of boot `boot`, up to number `end`, to `each`: at least `count`, if there are that many.
     pub fn before(
         &self,
         boot: u32,
@@ -66,7 +66,7 @@ impl<'a> Logbook<'a> {
         count: usize,
         mut each: impl FnMut(Item<'_>) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
-        // Going back page by page until enough records were seen.
+        // Back from the end, page by page, until there are enough records.
         let mut found = 0;
         let mut start = self.pages.len();
         for (index, &(_, block)) in self.pages.iter().enumerate().rev() {
@@ -107,7 +107,7 @@ impl<'a> Logbook<'a> {
         let mut bytes = vec![0; CHUNK * BLOCK_LEN];
         let mut rest = pages;
         while let Some(&(_, first)) = rest.first() {
-            // As many as lie one behind the other are read at once.
+            // Pages in consecutive blocks are read at once.
             let run = (first..)
                 .zip(rest)
                 .take(CHUNK)

@@ -1,14 +1,16 @@
 //! Makes, reads and checks the cards of the crashlog flight recorder.
 //!
-//! The host's side of the card format: `crashlog --help` says what it does. Whatever is read from a card is hostile
-//! input; all decoding is done by `crashlog-format`, which the firmware shares, and what is shown is made harmless for
-//! terminals first. Problems are one line on standard error and an exit code.
+//! `crashlog --help` describes the commands. Everything that is read from a card is hostile input: it is decoded by
+//! `crashlog-format`, as in the firmware, and control characters are escaped before it is printed ([`text`]). A problem is
+//! reported in one line on standard error and by an exit code ([`problem`]).
 
 #![forbid(unsafe_code)]
 
 mod archive;
+mod backtrace;
 mod card;
 mod cli;
+mod crash;
 mod describe;
 mod erase;
 mod format;
@@ -25,7 +27,6 @@ mod tasks;
 mod terminal;
 mod text;
 mod typed;
-mod unwind;
 mod verify;
 
 use clap::Parser;

@@ -1,4 +1,4 @@
-//! What can go wrong, as one line for people and an exit code for scripts.
+//! Problems: one line for people and an exit code for scripts.
 
 use std::fmt;
 use std::io;
@@ -8,17 +8,17 @@ use std::path::Path;
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Code {
-    /// Something on the card is damaged, or what was asked for is not there.
+    /// Something on the card is damaged, or what was asked for does not exist.
     Found = 1,
-    /// The command line makes no sense.
+    /// The command line is invalid.
     Usage = 2,
-    /// The input is not a card of ours, or not in a version that this program knows.
+    /// The input is not a crashlog card, or its version is unknown.
     NotOurs = 3,
     /// A file could not be opened, read or written.
     Io = 4,
 }
 
-/// A reason to stop: what, which rule, what to do, in one line.
+/// Why a command failed, in one line: what is wrong, the rule, and what to do.
 #[derive(Debug)]
 pub struct Problem {
     code: Code,
@@ -36,7 +36,7 @@ impl Problem {
         }
     }
 
-    /// The operating system refused something on `path`.
+    /// The operating system failed an operation on `path`.
     pub fn io(path: &Path, doing: &str, cause: &io::Error) -> Self {
         Self::new(
             Code::Io,
@@ -49,13 +49,13 @@ impl Problem {
         self.code as u8
     }
 
-    /// Whether nobody reads our output any more, as when piped into `head`: no problem at all.
+    /// Whether the reader of the output has closed it, as `head` does. That is no error.
     pub fn is_closed_pipe(&self) -> bool {
         self.closed_pipe
     }
 }
 
-/// Writing the output failed. Everything else that fails with an [`io::Error`] names its file by [`Problem::io`].
+/// For errors of writing the output only. All other uses of [`io::Error`] name their file, by [`Problem::io`].
 impl From<io::Error> for Problem {
     fn from(cause: io::Error) -> Self {
         Self {
@@ -72,7 +72,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The operating system's words without its number.
+/// The message of the operating system without the error number.
 fn reason(cause: &io::Error) -> String {
     let text = cause.to_string();
     match text.find(" (os error") {

@@ -1,135 +1,126 @@
-//! `crashlog show`: one crash record, explained.
+//! `crashlog show`: one crash, explained.
 
-use crate::archive::{self, Archive, Program};
-use crate::card::{Body, Card, Record};
+mod json;
+
+use crate::archive::{self, Archive};
+use crate::backtrace::Backtrace;
+use crate::card::Card;
 use crate::cli::Show;
+use crate::crash::{Crash, SegmentData};
 use crate::describe::{self, Names};
 use crate::logbook::{Item, Logbook};
 use crate::problem::Problem;
 use crate::terminal::{BAD, FAINT, GOOD, Output, STRONG, WARN};
-use crate::text::{count, dump, hex, printable, seconds};
-use crate::unwind::{self, Stack};
-use crate::{list, log, tasks};
-use crashlog_format::record::{REGISTER_NAMES, SegmentKind};
-use crashlog_format::{Step, found};
-use serde_json::{Map, Value, json};
-use std::collections::VecDeque;
+use crate::text::{count, dump, printable, seconds};
+use crate::{log, tasks};
+use crashlog_format::EmergencyStep;
+use crashlog_format::crash::{REGISTER_NAMES, SegmentKind};
 use std::io::Write;
 
-/// Where a record has the index of a task: it was the kernel.
-pub const KERNEL: u16 = u16::MAX;
-
-/// Lines of a stack or memory dump that are shown; `--json` has it all.
+/// Number of lines of a dump of memory that are shown; `--json` has all bytes.
 const DUMP_LINES: usize = 32;
 
 pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
     let archive = args.archive.as_deref().map(Archive::open).transpose()?;
     let names = archive::names(archive.as_ref());
     let card = Card::open(&args.image, false)?;
-    let record = card.find(args.sequence)?;
-    let bodies = card.bodies(&record)?;
+    let crash = card.find(args.sequence)?;
+    let segments = crash.segments(&card)?;
     let program = match &archive {
-        _ if record.is_self_test() => None,
-        Some(archive) if record.header.task.get() == KERNEL => archive.kernel(),
+        _ if crash.is_self_test() => None,
+        Some(archive) if crash.is_of_kernel() => archive.kernel(),
         Some(archive) => {
-            Some(archive.program(record.header.task.get(), record.header.name.as_str())?)
+            Some(archive.program(crash.header.task.get(), crash.header.name.as_str())?)
         }
         None => None,
     };
-    let chain = program
+    let backtrace = program
         .as_ref()
-        .map(|program| chain(program, &record, &bodies));
+        .map(|program| Backtrace::new(program, &crash, &segments));
     if args.json {
-        return json(
+        return json::print(
             args,
             &card,
-            &record,
-            &bodies,
-            program.as_ref().zip(chain.as_deref()),
+            &crash,
+            &segments,
+            backtrace.as_ref(),
             names,
             out,
         );
     }
-    headline(&record, names, out)?;
-    facts(&card, &record, out)?;
-    if !record.is_self_test() {
-        registers(&record, out)?;
+    headline(&crash, names, out)?;
+    facts(&card, &crash, out)?;
+    if !crash.is_self_test() {
+        registers(&crash, out)?;
     }
-    if let (Some(program), Some(chain)) = (&program, &chain) {
-        writeln!(out, "\n{STRONG}Where it was{STRONG:#}")?;
-        for address in chain {
-            for line in explain(program, *address, chain) {
+    if let Some(backtrace) = &backtrace {
+        writeln!(out, "\n{STRONG}Backtrace{STRONG:#}")?;
+        for address in &backtrace.addresses {
+            for line in backtrace.lines(*address) {
                 writeln!(out, "  {line}")?;
             }
         }
     }
-    if record.is_self_test() {
-        return pattern(&bodies, out);
+    if crash.is_self_test() {
+        return pattern(&segments, out);
     }
-    for body in &bodies {
-        if body.segment.kind() == Ok(SegmentKind::Tasks) && body.sound {
-            tasks::show(body, names, out)?;
+    for data in &segments {
+        if data.segment.kind() == Ok(SegmentKind::Tasks) && data.sound {
+            tasks::show(data, names, out)?;
         } else {
-            segment(body, out)?;
+            segment(data, out)?;
         }
     }
-    log_before(args, &card, &record, names, out)
+    log_before(args, &card, &crash, names, out)
 }
 
-fn headline(record: &Record, names: &dyn Names, out: &mut Output) -> Result<(), Problem> {
-    let header = &record.header;
+fn headline(crash: &Crash, names: &dyn Names, out: &mut Output) -> Result<(), Problem> {
+    let header = &crash.header;
     let name = printable(header.name.as_str().as_bytes());
-    if record.is_self_test() {
-        writeln!(
-            out,
-            "{STRONG}Record {}{STRONG:#}: {GOOD}a self-test{GOOD:#} of the emergency path by task {STRONG}{name}{STRONG:#}; \
-             nothing crashed,\n{} s after the start of boot {}.\n",
-            header.sequence,
-            seconds(header.time.get()),
-            header.boot,
-        )?;
-        return Ok(());
-    }
-    let fault = describe::fault(header.fault(), header.fault_bytes(), names);
-    if header.task.get() == KERNEL {
-        writeln!(
-            out,
-            "{STRONG}Record {}{STRONG:#}: {BAD}the kernel failed{BAD:#}, and the system was restarted, {} s after the start of \
-             boot {}.\n",
-            header.sequence,
-            seconds(header.time.get()),
-            header.boot,
-        )?;
-        return Ok(());
-    }
-    writeln!(
-        out,
-        "{STRONG}Record {}{STRONG:#}: task {STRONG}{name}{STRONG:#} (index {}) {BAD}{fault}{BAD:#};\n{}, {} s after the \
-         start of boot {}.\n",
-        header.sequence,
-        header.task,
-        describe::reason(header.reason()),
+    let number = header.sequence;
+    let time = format!(
+        "{} s after the start of boot {}",
         seconds(header.time.get()),
-        header.boot,
-    )?;
+        header.boot
+    );
+    if crash.is_self_test() {
+        writeln!(
+            out,
+            "{STRONG}{GOOD}Self-test {number}{GOOD:#}{STRONG:#} of the emergency path by task {STRONG}{name}{STRONG:#}: \
+             nothing crashed,\n{time}.\n",
+        )?;
+    } else if crash.is_of_kernel() {
+        writeln!(
+            out,
+            "{STRONG}Crash record {number}{STRONG:#}: {BAD}the kernel failed{BAD:#}; the system was restarted,\n{time}.\n",
+        )?;
+    } else {
+        let fault = describe::fault(header.fault(), header.fault_bytes(), names);
+        writeln!(
+            out,
+            "{STRONG}Crash record {number}{STRONG:#}: task {STRONG}{name}{STRONG:#} (index {}) {BAD}{fault}{BAD:#};\n{}, {time}.\n",
+            header.task,
+            describe::reason(header.reason()),
+        )?;
+    }
     Ok(())
 }
 
-fn facts(card: &Card, record: &Record, out: &mut Output) -> Result<(), Problem> {
-    let header = &record.header;
+fn facts(card: &Card, crash: &Crash, out: &mut Output) -> Result<(), Problem> {
+    let header = &crash.header;
     let mut fact = |name: &str, text: String| writeln!(out, "  {name:<10}{text}");
     if let Some(fault) = header.fault() {
         fact("fault", fault.to_string())?;
     }
-    if record.is_self_test() {
+    if crash.is_self_test() {
         fact("written", "by the emergency path".to_owned())?;
     } else {
         fact("written", describe::written(header.late(), &header.outcome))?;
     }
-    let steps: Vec<_> = Step::ALL
+    let steps: Vec<_> = EmergencyStep::ALL
         .into_iter()
         .filter(|step| header.outcome.finished(*step))
-        .map(Step::name)
+        .map(EmergencyStep::name)
         .collect();
     if !steps.is_empty() {
         fact("steps", steps.join(", "))?;
@@ -137,52 +128,51 @@ fn facts(card: &Card, record: &Record, out: &mut Output) -> Result<(), Problem> 
     for (name, text) in describe::found(&header.outcome) {
         fact(name, text)?;
     }
-    if header.task.get() != KERNEL && !record.is_self_test() {
+    if !crash.is_of_kernel() && !crash.is_self_test() {
         fact(
             "restarts",
-            format!("{} of this task in that boot before", header.restarts),
+            format!("{} of this task before, in the same boot", header.restarts),
         )?;
     }
-    match record.entry.repeats.get() {
+    match crash.entry.repeats.get() {
         0 => {}
         repeats => fact(
-            "again",
+            "repeated",
             format!(
-                "{} with the same task, fault and place; the last one {} s after the start of boot {}",
-                count(repeats.into(), "more time"),
-                seconds(record.entry.last_time.get().into()),
-                record.entry.last_boot
+                "{} with the same task, fault and place; the last time {} s after the start of boot {}",
+                count(repeats.into(), "time"),
+                seconds(crash.entry.last_time.get().into()),
+                crash.entry.last_boot
             ),
         )?,
     }
     let then = &header.counters;
-    let which = if record.is_self_test() {
-        "not counted; crashes"
+    let total =
+        u64::from(then.oops.get()) + u64::from(then.panic.get()) + u64::from(then.kernel.get());
+    let which = if crash.is_self_test() {
+        let crashes = if total == 1 { "crash" } else { "crashes" };
+        format!("not counted; {total} {crashes}")
     } else {
-        "crash number"
+        format!("crash number {total}")
     };
     fact(
         "counters",
         format!(
-            "{which} {} since the card was formatted: {} oops, {} panic, {} kernel; {} of them written late",
-            u64::from(then.oops.get()) + u64::from(then.panic.get()) + u64::from(then.kernel.get()),
-            then.oops,
-            then.panic,
-            then.kernel,
-            then.late
+            "{which} since the card was formatted: {} oops, {} panic, {} kernel; {} of them written late",
+            then.oops, then.panic, then.kernel, then.late
         ),
     )?;
     fact(
         "log",
         format!(
-            "{} had been accepted in that boot",
+            "{} accepted before, in the same boot",
             count(header.log_record.get().into(), "record")
         ),
     )?;
-    if record.acknowledged {
+    if crash.acknowledged {
         fact(
-            "seen",
-            "acknowledged: its slot may be used again".to_owned(),
+            "state",
+            "acknowledged: its slot may be used for another crash".to_owned(),
         )?;
     }
     for text in &card.damaged {
@@ -191,9 +181,9 @@ fn facts(card: &Card, record: &Record, out: &mut Output) -> Result<(), Problem> 
     Ok(())
 }
 
-fn registers(record: &Record, out: &mut Output) -> Result<(), Problem> {
+fn registers(crash: &Crash, out: &mut Output) -> Result<(), Problem> {
     writeln!(out, "\n{STRONG}Registers{STRONG:#}")?;
-    let named: Vec<_> = REGISTER_NAMES.iter().zip(record.header.registers).collect();
+    let named: Vec<_> = REGISTER_NAMES.iter().zip(crash.header.registers).collect();
     for row in named.chunks(4) {
         for (name, value) in row {
             write!(out, "  {FAINT}{name:>3}{FAINT:#} {value:08x}")?;
@@ -203,52 +193,8 @@ fn registers(record: &Record, out: &mut Output) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The chain of calls, as far as the stack was saved.
-fn chain(program: &Program, record: &Record, bodies: &[Body]) -> Vec<u32> {
-    let mut registers = [0; 16];
-    for (to, from) in registers.iter_mut().zip(record.header.registers) {
-        *to = from.get();
-    }
-    let stack = bodies
-        .iter()
-        .find(|body| body.segment.kind() == Ok(SegmentKind::Stack) && body.sound);
-    let stack = stack.map_or(
-        Stack {
-            address: 0,
-            bytes: &[],
-        },
-        |body| Stack {
-            address: body.segment.address(),
-            bytes: &body.bytes,
-        },
-    );
-    unwind::chain(program, &registers, &stack)
-}
-
-/// An address of the chain as lines: the function, and those that it was inlined into.
-fn explain(program: &Program, address: u32, chain: &[u32]) -> Vec<String> {
-    let inside = if chain.first() == Some(&address) {
-        address
-    } else {
-        address.wrapping_sub(1)
-    };
-    let places = program.places(inside);
-    if places.is_empty() {
-        return vec![format!("{address:08x}  ?")];
-    }
-    let mut lines = Vec::new();
-    for (index, place) in places.iter().enumerate() {
-        if index == 0 {
-            lines.push(format!("{address:08x}  {place}"));
-        } else {
-            lines.push(format!("          in {place}"));
-        }
-    }
-    lines
-}
-
-fn segment(body: &Body, out: &mut Output) -> Result<(), Problem> {
-    let segment = &body.segment;
+fn segment(data: &SegmentData, out: &mut Output) -> Result<(), Problem> {
+    let segment = &data.segment;
     write!(out, "\n{STRONG}{}{STRONG:#}", title(segment.kind()))?;
     if segment.is_excerpt() {
         write!(
@@ -261,43 +207,43 @@ fn segment(body: &Body, out: &mut Output) -> Result<(), Problem> {
     if segment.is_truncated() {
         write!(
             out,
-            " {WARN}(cut: {} of {} bytes){WARN:#}",
+            " {WARN}(truncated: {} of {} bytes){WARN:#}",
             segment.length(),
             segment.original()
         )?;
     }
-    if !body.sound {
+    if !data.sound {
         write!(out, " {WARN}(damaged: the checksum does not match){WARN:#}")?;
     }
     writeln!(out)?;
-    if body.is_text() {
-        for line in body.bytes.split(|byte| *byte == b'\n') {
+    if data.is_text() {
+        for line in data.bytes.split(|byte| *byte == b'\n') {
             writeln!(out, "  {}", printable(line))?;
         }
         return Ok(());
     }
-    let lines = dump(segment.address(), &body.bytes);
+    let lines = dump(segment.address(), &data.bytes);
     for line in lines.iter().take(DUMP_LINES) {
         writeln!(out, "  {line}")?;
     }
     if lines.len() > DUMP_LINES {
         writeln!(
             out,
-            "  {FAINT}... {} more bytes; --json has them all{FAINT:#}",
-            body.bytes.len() - DUMP_LINES * 16
+            "  {FAINT}... {} more bytes; --json has all of them{FAINT:#}",
+            data.bytes.len() - DUMP_LINES * 16
         )?;
     }
     Ok(())
 }
 
-/// What a self-test wrote: a text, and bytes that mean nothing.
-fn pattern(bodies: &[Body], out: &mut Output) -> Result<(), Problem> {
-    for body in bodies {
-        if body.is_text() {
-            segment(body, out)?;
+/// The segments of a self-test: a message, and a pattern in place of a stack.
+fn pattern(segments: &[SegmentData], out: &mut Output) -> Result<(), Problem> {
+    for data in segments {
+        if data.is_text() {
+            segment(data, out)?;
         } else {
-            let whole = if body.sound { "whole" } else { "damaged" };
-            let length = body.segment.length();
+            let whole = if data.sound { "whole" } else { "damaged" };
+            let length = data.segment.length();
             writeln!(
                 out,
                 "\n{STRONG}Test pattern{STRONG:#}\n  {length} bytes, {whole}"
@@ -309,14 +255,14 @@ fn pattern(bodies: &[Body], out: &mut Output) -> Result<(), Problem> {
 
 fn title(kind: Result<SegmentKind, u8>) -> String {
     match kind {
-        Ok(SegmentKind::Message) => "What it said".to_owned(),
+        Ok(SegmentKind::Message) => "Panic message".to_owned(),
         Ok(SegmentKind::Stack) => "Stack".to_owned(),
         Ok(SegmentKind::Note) => "Notes of the supervisor".to_owned(),
         Ok(SegmentKind::Memory) => "Memory".to_owned(),
-        Ok(SegmentKind::Epitaph) => "What the kernel said".to_owned(),
+        Ok(SegmentKind::Epitaph) => "Message of the kernel".to_owned(),
         Ok(SegmentKind::Directory) => "Registered regions".to_owned(),
-        Ok(SegmentKind::Tasks) => "What every task was doing".to_owned(),
-        Err(number) => format!("Segment of kind {number}, which this program does not know"),
+        Ok(SegmentKind::Tasks) => tasks::TITLE.to_owned(),
+        Err(number) => format!("Segment of unknown kind {number}"),
     }
 }
 
@@ -324,16 +270,16 @@ fn title(kind: Result<SegmentKind, u8>) -> String {
 fn log_before(
     args: &Show,
     card: &Card,
-    record: &Record,
+    crash: &Crash,
     names: &dyn Names,
     out: &mut Output,
 ) -> Result<(), Problem> {
     if args.lines == 0 {
         return Ok(());
     }
-    writeln!(out, "\n{STRONG}The log before it{STRONG:#}")?;
-    // The lines are rendered as they come, and only the last ones are kept.
-    let header = &record.header;
+    writeln!(out, "\n{STRONG}Log before the crash{STRONG:#}")?;
+    // The log is read twice, first to count its records, so that no more than one line is in memory.
+    let header = &crash.header;
     let logbook = Logbook::open(card)?;
     let mut total = 0_usize;
     logbook.before(
@@ -367,105 +313,7 @@ fn log_before(
         },
     )?;
     if total == 0 {
-        writeln!(out, "  nothing of that boot is on the card (any more)")?;
+        writeln!(out, "  the card holds no log of that boot, or not any more")?;
     }
-    Ok(())
-}
-
-fn json(
-    args: &Show,
-    card: &Card,
-    record: &Record,
-    bodies: &[Body],
-    code: Option<(&Program, &[u32])>,
-    names: &dyn Names,
-    out: &mut Output,
-) -> Result<(), Problem> {
-    let header = &record.header;
-    let mut value = list::summary(record);
-    value["description"] = if record.is_self_test() {
-        "tried its emergency path".into()
-    } else if header.task.get() == KERNEL {
-        "failed".into()
-    } else {
-        describe::fault(header.fault(), header.fault_bytes(), names).into()
-    };
-    let registers: Map<String, Value> = REGISTER_NAMES
-        .iter()
-        .zip(header.registers)
-        .map(|(name, value)| ((*name).to_owned(), value.get().into()))
-        .collect();
-    value["registers"] = registers.into();
-    let then = &header.counters;
-    value["counters"] = json!({ "oops": then.oops.get(), "panic": then.panic.get(), "kernel": then.kernel.get(), "late": then.late.get() });
-    value["truncated"] = bodies.iter().any(|body| body.segment.is_truncated()).into();
-    value["log_records"] = header.log_record.get().into();
-    let outcome = &header.outcome;
-    value["emergency"] = json!({
-        "phase": format!("{:?}", outcome.phase()).to_lowercase(),
-        "failure": outcome.failure().to_string(),
-        "minimal": outcome.is_minimal(),
-        "steps": Step::ALL.into_iter().filter(|step| outcome.finished(*step)).map(Step::name).collect::<Vec<_>>(),
-        "controller": outcome.controller,
-        "card": outcome.card,
-        "command": outcome.command,
-        "dma": outcome.mode & found::MODE_DMA != 0,
-        "blocks_left": outcome.blocks_left.get(),
-        "drain": found::drain(outcome.drain),
-        "repairs": found::repairs(outcome.repairs.get()).collect::<Vec<_>>(),
-        "phase_ms": outcome.phase_milliseconds.map(|ms| ms.get()),
-        "retries": outcome.retries.get(),
-        "error": outcome.error.get(),
-        "pages": outcome.pages.get(),
-        "blocks": outcome.blocks.get(),
-        "time_ms": outcome.milliseconds.get(),
-    });
-    let segments: Vec<Value> = bodies
-        .iter()
-        .map(|body| {
-            let mut value = json!({
-                "kind": body.name(),
-                "address": body.segment.address(),
-                "length": body.segment.length(),
-                "original_length": body.segment.original(),
-                "excerpt": body.segment.is_excerpt(),
-                "truncated": body.segment.is_truncated(),
-                "sound": body.sound,
-            });
-            if body.is_text() {
-                value["text"] = String::from_utf8_lossy(&body.bytes).into();
-            } else if body.segment.kind() == Ok(SegmentKind::Tasks) {
-                value["tasks"] = tasks::json(&body.bytes, names);
-            } else {
-                value["hex"] = hex(&body.bytes).into();
-            }
-            value
-        })
-        .collect();
-    value["segments"] = segments.into();
-    if let Some((program, chain)) = code {
-        let chain: Vec<Value> = chain
-            .iter()
-            .map(|address| json!({ "address": address, "places": explain(program, *address, chain) }))
-            .collect();
-        value["chain"] = chain.into();
-    }
-    let mut lines = VecDeque::new();
-    Logbook::open(card)?.before(
-        header.boot.get(),
-        header.log_record.get(),
-        args.lines,
-        |item| {
-            if let Item::Record(record) = item {
-                lines.push_back(log::value(&record, names));
-                if lines.len() > args.lines {
-                    lines.pop_front();
-                }
-            }
-            Ok(())
-        },
-    )?;
-    value["log"] = lines.into_iter().collect::<Vec<_>>().into();
-    writeln!(out, "{value:#}")?;
     Ok(())
 }

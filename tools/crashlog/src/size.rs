@@ -1,6 +1,6 @@
-//! Sizes as people write them: `64M`, `512K`, `1GiB`, `4096`.
+//! Sizes with units: `64M`, `512K`, `1GiB`, `4096`.
 
-/// Reads a size in bytes. `K`, `M` and `G` are binary multiples; `iB` or `B` may follow.
+/// Parses a size; returns bytes. `K`, `M` and `G` are binary multiples; `iB` or `B` may follow.
 pub fn parse(text: &str) -> Result<u64, String> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
@@ -12,17 +12,21 @@ pub fn parse(text: &str) -> Result<u64, String> {
         "k" | "K" => 1 << 10,
         "m" | "M" => 1 << 20,
         "g" | "G" => 1 << 30,
-        _ => return Err(format!("\"{unit}\" is no unit; use K, M or G, as in 64M")),
+        _ => {
+            return Err(format!(
+                "\"{unit}\" is not a unit; use K, M or G, as in 64M"
+            ));
+        }
     };
     let number: u64 = number
         .parse()
         .map_err(|_| "a size is a number and a unit, as in 64M".to_owned())?;
     number
         .checked_mul(factor)
-        .ok_or_else(|| "that is more than 64 bits hold".to_owned())
+        .ok_or_else(|| "is more than 64 bits can hold".to_owned())
 }
 
-/// Writes a size in bytes with the largest unit that leaves no fraction beyond one digit.
+/// A size in bytes, with the largest unit that it reaches and at most one decimal place.
 pub fn show(bytes: u64) -> String {
     for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
         if bytes >= 1 << shift {

@@ -1,7 +1,7 @@
-//! Adds our partition to a partition table that is there already.
+//! Adds a crashlog partition to an existing partition table.
 //!
-//! Making a table of our own is the store's business; a foreign one, with partitions that must stay as they are, is left
-//! to a general implementation of GPT.
+//! A new table is made by `crashlog-store`. An existing one, whose partitions must not be changed, is left to a general
+//! implementation of GPT.
 
 use crate::image::Image;
 use crate::problem::{Code, Problem};
@@ -12,10 +12,10 @@ use gpt::{GptConfig, GptDisk, GptError};
 use std::fs::File;
 use uuid::Uuid;
 
-/// Partitions begin and end at multiples of this many blocks: 1 MiB, no less than any erase group in use.
+/// Partitions begin and end at multiples of this number of blocks: 1 MiB, which is a multiple of usual erase groups.
 const ALIGNMENT: u64 = 2048;
 
-/// Adds the partition in the table's largest gap; returns its first block and its length in blocks.
+/// Adds a partition in the largest gap of the table; returns its first block and its length in blocks.
 pub fn add(image: &Image) -> Result<(u64, u64), Problem> {
     let refused = |cause: &GptError| {
         let code = if matches!(cause, GptError::Io(_)) {
@@ -52,7 +52,7 @@ pub fn add(image: &Image) -> Result<(u64, u64), Problem> {
     Ok((first, blocks))
 }
 
-/// Whether there is a partition table at all, ours or not.
+/// Whether there is a valid partition table.
 pub fn exists(image: &Image) -> bool {
     open(image, false).is_ok()
 }

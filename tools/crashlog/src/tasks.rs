@@ -1,6 +1,6 @@
-//! What every task was doing when the kernel failed.
+//! What every task was doing at a failure of the kernel or the supervisor.
 
-use crate::card::Body;
+use crate::crash::SegmentData;
 use crate::describe::{self, Names};
 use crate::problem::Problem;
 use crate::terminal::{BAD, Output, STRONG, WARN};
@@ -9,6 +9,9 @@ use crashlog_format::{Activity, TaskEntry};
 use serde_json::{Value, json};
 use std::io::Write;
 use zerocopy::FromBytes;
+
+/// Heading of the table.
+pub const TITLE: &str = "What every task was doing";
 
 /// The entries of a segment.
 fn entries(bytes: &[u8]) -> Vec<TaskEntry> {
@@ -19,13 +22,13 @@ fn entries(bytes: &[u8]) -> Vec<TaskEntry> {
 }
 
 /// Prints a line for each task.
-pub fn show(body: &Body, names: &dyn Names, out: &mut Output) -> Result<(), Problem> {
-    writeln!(out, "\n{STRONG}What every task was doing{STRONG:#}")?;
-    for (index, entry) in (0..).zip(entries(&body.bytes)) {
+pub fn show(data: &SegmentData, names: &dyn Names, out: &mut Output) -> Result<(), Problem> {
+    writeln!(out, "\n{STRONG}{TITLE}{STRONG:#}")?;
+    for (index, entry) in (0..).zip(entries(&data.bytes)) {
         let name = names.task_or_number(index);
         let mark = if entry.is_current() { '>' } else { ' ' };
         let place = match (entry.pc.get(), entry.sp.get()) {
-            (0, 0) => "registers lost".to_owned(),
+            (0, 0) => "registers unknown".to_owned(),
             (pc, sp) => format!("pc {pc:08x} sp {sp:08x}"),
         };
         write!(
@@ -45,16 +48,16 @@ pub fn show(body: &Body, names: &dyn Names, out: &mut Output) -> Result<(), Prob
         }
         writeln!(out)?;
     }
-    let missing = body
+    let missing = data
         .segment
         .original()
-        .saturating_sub(body.segment.length())
+        .saturating_sub(data.segment.length())
         / size_of::<TaskEntry>() as u32;
     if missing > 0 {
         writeln!(
             out,
-            "  {WARN}{} there was no room for{WARN:#}",
-            count(missing.into(), "task")
+            "  {WARN}there was no room for {}{WARN:#}",
+            count(missing.into(), "more task")
         )?;
     }
     Ok(())
@@ -87,12 +90,12 @@ fn activity(entry: &TaskEntry, names: &dyn Names) -> String {
     };
     match entry.activity() {
         Ok(Activity::Stopped) => "stopped".to_owned(),
-        Ok(Activity::Runnable) => "could run".to_owned(),
+        Ok(Activity::Runnable) => "ready to run".to_owned(),
         Ok(Activity::Sending) => format!("sending to {}", peer()),
         Ok(Activity::AwaitingReply) => format!("waiting for the reply of {}", peer()),
         Ok(Activity::Receiving) => "waiting for messages".to_owned(),
-        Ok(Activity::ReceivingFrom) => format!("waiting for {} alone", peer()),
-        Err(number) => format!("doing {number}, which this program does not know"),
+        Ok(Activity::ReceivingFrom) => format!("waiting for a message of {}", peer()),
+        Err(number) => format!("unknown state {number}"),
     }
 }
 

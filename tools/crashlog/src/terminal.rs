@@ -1,4 +1,4 @@
-//! What people see: colours where they are wanted, a progress bar where it takes longer than a second.
+//! Output for people: colours, and a progress bar for work that takes longer than a second.
 
 use crate::cli::Color;
 use anstream::{AutoStream, ColorChoice};
@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 
 /// Headings and names.
 pub const STRONG: Style = Style::new().bold();
-/// What is less important.
+/// Less important text.
 pub const FAINT: Style = Style::new().dimmed();
 /// Crashes and damage.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
-/// What deserves a look.
+/// Warnings.
 pub const WARN: Style = AnsiColor::Yellow.on_default();
-/// What is well.
+/// Success.
 pub const GOOD: Style = AnsiColor::Green.on_default();
 
-/// Standard output, buffered; styles are removed where they are not wanted.
+/// Standard output, buffered; styles are removed where no colour is wanted.
 pub type Output = BufWriter<AutoStream<StdoutLock<'static>>>;
 
 /// Opens standard output.
@@ -32,8 +32,7 @@ pub fn output(color: Color) -> Output {
     BufWriter::new(AutoStream::new(stdout.lock(), choice))
 }
 
-/// A progress bar on standard error that appears only if the work is still going on after a second, and only on a
-/// terminal.
+/// A progress bar on standard error. It appears only on a terminal, and only if the work takes longer than a second.
 pub struct Progress {
     bar: ProgressBar,
     begun: Instant,
@@ -41,7 +40,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Work of `total` blocks.
+    /// A progress bar for work on `total` blocks.
     pub fn new(doing: &'static str, total: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:40}] {percent}% {eta}") {
@@ -55,7 +54,7 @@ impl Progress {
         }
     }
 
-    /// So much is done.
+    /// Notes that `done` blocks are done.
     pub fn at(&mut self, done: u64) {
         if !self.shown && self.begun.elapsed() >= Duration::from_secs(1) {
             self.shown = true;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// Text that a terminal can be trusted with: control characters and what is not UTF-8 become `\xNN`.
+/// Text that is safe for a terminal: control characters, and bytes that are not UTF-8, become `\xNN`.
 pub fn printable(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -16,7 +16,7 @@ pub fn printable(bytes: &[u8]) -> String {
                     let mut bytes = [0; 4];
                     escape(&mut out, c.encode_utf8(&mut bytes).as_bytes());
                 }
-                // Characters that change the direction of what follows them.
+                // Characters that change the direction of the text after them.
                 '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
                     let mut bytes = [0; 4];
                     escape(&mut out, c.encode_utf8(&mut bytes).as_bytes());
@@ -36,7 +36,7 @@ fn escape(out: &mut String, bytes: &[u8]) {
     }
 }
 
-/// A line of a console: without its end; a piece of a line that has none ends in a backslash.
+/// A line of a console, without its line end; a part of a line, which has none, ends in a backslash.
 pub fn console_line(bytes: &[u8]) -> String {
     match bytes.strip_suffix(b"\n") {
         Some(line) => printable(line.strip_suffix(b"\r").unwrap_or(line)),
@@ -58,7 +58,7 @@ pub fn hex(bytes: &[u8]) -> String {
     out
 }
 
-/// Lines of sixteen bytes: address, words, characters.
+/// Bytes as lines of sixteen: address, words, characters.
 pub fn dump(address: u32, bytes: &[u8]) -> Vec<String> {
     let lines = (address..).step_by(16).zip(bytes.chunks(16));
     lines
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_reaches_the_terminal_that_it_would_act_on() {
+    fn nothing_is_printed_that_a_terminal_acts_on() {
         assert_eq!(
             printable(b"a\tb\\ \x1b[31m\x00\xff\xc3\xa4\x7f"),
             "a\tb\\\\ \\x1b[31m\\x00\\xff\u{e4}\\x7f"
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_of_a_line_is_marked() {
+    fn a_part_of_a_line_is_marked() {
         assert_eq!(console_line(b"whole\r\n"), "whole");
         assert_eq!(console_line(b"piece"), "piece\\");
         assert_eq!(console_line(b"\n"), "");

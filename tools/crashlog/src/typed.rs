@@ -1,34 +1,34 @@
-//! Typed event records in words: a type's shape out of the debug information, a value's bytes by that shape.
+//! Typed events: the shape of a type from the debug information, and a value decoded by that shape.
 //!
-//! An event carries the name of its type and the value in hubpack encoding. That encoding has no field names and no
-//! types; the ELF of the task that sent it has both. Variants and fields are encoded in the order in which they are
-//! declared, which is the order of the debug information.
+//! An event record holds the name of a type, and a value in hubpack encoding. The encoding has neither field names nor
+//! types; the debug information of the task that sent it has both. Variants and fields are encoded in the order of their
+//! declaration, which is the order of the debug information.
 
 use crate::archive::Slice;
 use gimli::constants as dw;
 use gimli::{AttributeValue, DebugInfoOffset, DebuggingInformationEntry, Dwarf, Unit, UnitOffset};
 
-/// Types that are nested deeper than this are not in event records.
+/// Greatest depth of nested types. It bounds the recursion for damaged debug information.
 const DEPTH_MAX: u32 = 12;
-/// Elements of an array that are shown.
+/// Number of elements of an array that are shown.
 const SHOWN: usize = 16;
 
-/// How the bytes of a value are read.
+/// The shape of a type: how the bytes of a value are decoded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
-    /// Little-endian, so many bytes.
+    /// A little-endian number of this length in bytes.
     Unsigned(usize),
     Signed(usize),
     Float(usize),
     Bool,
     Array(Box<Shape>, u64),
-    /// A name and fields; of a tuple they are named `__0`, `__1` and so on.
+    /// Its name and fields; the fields of a tuple are named `__0`, `__1` and so on.
     Struct(String, Vec<(String, Shape)>),
-    /// A name and variants, each a structure.
+    /// Its name and variants; each variant is a structure.
     Enum(String, Vec<Shape>),
 }
 
-/// Finds the shape of the structure or enumeration with this name, in whatever module.
+/// Finds the shape of the structure or enumeration with this name, in any module.
 pub fn find(dwarf: &Dwarf<Slice>, name: &str) -> Option<Shape> {
     let mut headers = dwarf.units();
     while let Ok(Some(header)) = headers.next() {
@@ -39,7 +39,8 @@ pub fn find(dwarf: &Dwarf<Slice>, name: &str) -> Option<Shape> {
                 [dw::DW_TAG_structure_type, dw::DW_TAG_enumeration_type].contains(&entry.tag());
             if is_type && text(dwarf, &unit, entry).as_deref() == Some(name) {
                 let offset = entry.offset();
-                // A variant of an enumeration is a structure of its own; a type that cannot be read is not the one.
+                // Variants of enumerations are structures, too, and may have this name; the search continues if the shape
+                // cannot be read.
                 let reader = Reader { dwarf, unit: &unit };
                 if let Some(shape) = reader.shape(offset, 0) {
                     return Some(shape);
@@ -180,7 +181,7 @@ impl Reader<'_> {
         None
     }
 
-    /// Hands each direct child of an entry to `each`, which ends everything by `None`.
+    /// Passes each direct child of an entry to `each`; ends with `None` when that returns `None`.
     fn children(
         &self,
         offset: UnitOffset,
@@ -200,7 +201,7 @@ fn base(entry: &DebuggingInformationEntry<Slice>, name: &str) -> Option<Shape> {
         return None;
     };
     let size = entry.attr_value(dw::DW_AT_byte_size)?.udata_value()? as usize;
-    // The encoding writes these with 64 bits, whatever the machine.
+    // hubpack encodes these with 64 bits on every machine.
     let size = if ["usize", "isize"].contains(&name) {
         8
     } else {
@@ -216,7 +217,7 @@ fn base(entry: &DebuggingInformationEntry<Slice>, name: &str) -> Option<Shape> {
     })
 }
 
-/// The value that `bytes` encode, in the notation of Rust; `None` if they are not of that shape.
+/// The value that `bytes` encode, in the notation of Rust; `None` if they do not fit the shape.
 pub fn show(shape: &Shape, bytes: &[u8]) -> Option<String> {
     let mut rest = bytes;
     let text = value(shape, &mut rest)?;
@@ -241,7 +242,7 @@ fn value(shape: &Shape, bytes: &mut &[u8]) -> Option<String> {
         Shape::Array(element, count) => {
             let mut shown = Vec::new();
             for index in 0..*count {
-                // An element without bytes would let a wrong count take for ever.
+                // Elements of no length would make a wrong count loop without end.
                 let before = bytes.len();
                 let text = value(element, bytes)?;
                 if index < SHOWN as u64 {
@@ -277,7 +278,7 @@ fn value(shape: &Shape, bytes: &mut &[u8]) -> Option<String> {
         Shape::Enum(name, variants) => {
             let index = usize::try_from(unsigned(1, bytes)?).ok()?;
             let text = value(variants.get(index)?, bytes)?;
-            // Those of the language are known by their variants.
+            // The variants of these are known without the name of the type.
             if name.starts_with("Option<") || name.starts_with("Result<") {
                 text
             } else {
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_shown_as_rust_writes_them() {
+    fn values_are_shown_in_the_notation_of_rust() {
         for (bytes, text) in [
             (&[0][..], "Event::Idle"),
             (

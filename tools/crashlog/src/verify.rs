@@ -1,9 +1,9 @@
-//! `crashlog verify`: looks at every structure on the card.
+//! `crashlog verify`: checks every structure on the card.
 //!
-//! What is checked beside the checksums: that each page is where its number says, that the numbers of log records of a
-//! boot have no gap, that each record the ledger names is there and whole. The record of a self-test stands in a free
-//! slot, so it is no damage if it is not whole: something was about to take its place. A card that was cut off from power at any
-//! moment passes: what was not finished then does not exist.
+//! Beside the checksums it checks that each page is at the place of its number, that the numbers of the log records of a
+//! boot have no gap, and that each crash that the ledger names is in its slot and whole. A self-test is in a free slot, so
+//! it is no damage if a crash has overwritten it, in part or as a whole. A card that lost power at any moment passes:
+//! what was not complete then does not count.
 
 use crate::card::Card;
 use crate::cli::Verify;
@@ -17,14 +17,14 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
 
-/// Findings of one kind that are listed one by one.
+/// Number of findings of one kind that are listed one by one.
 const LISTED: usize = 20;
 
 pub fn run(args: &Verify, out: &mut Output) -> Result<(), Problem> {
     let card = Card::open(&args.image, false)?;
     let mut found = card.damaged.clone();
-    records(&card, &mut found)?;
-    let test = self_test(&card)?;
+    crashes(&card, &mut found)?;
+    let self_test = self_test(&card)?;
     let pages = pages(&card, &mut found)?;
     let (log_records, boots) = log(&card, &mut found)?;
 
@@ -32,8 +32,8 @@ pub fn run(args: &Verify, out: &mut Output) -> Result<(), Problem> {
         let value = json!({
             "sound": found.is_empty(),
             "card": list::description(&card),
-            "crash_records": card.ledger.len(),
-            "self_test": test.map(|(sequence, whole)| json!({ "sequence": sequence, "whole": whole })),
+            "crashes": card.ledger.len(),
+            "self_test": self_test.map(|(sequence, whole)| json!({ "sequence": sequence, "whole": whole })),
             "log_pages": pages,
             "log_records": log_records,
             "boots": boots,
@@ -52,11 +52,11 @@ pub fn run(args: &Verify, out: &mut Output) -> Result<(), Problem> {
             count(log_records, "log record"),
             count(boots.len() as u64, "boot"),
         )?;
-        match test {
-            Some((sequence, true)) => writeln!(out, "the self-test's record {sequence} is whole")?,
+        match self_test {
+            Some((sequence, true)) => writeln!(out, "self-test {sequence} is whole")?,
             Some((sequence, false)) => writeln!(
                 out,
-                "the self-test's record {sequence} is not whole: its slot was used again, or was about to be"
+                "self-test {sequence} is not whole: its slot was overwritten, in part or as a whole"
             )?,
             None => {}
         }
@@ -78,16 +78,17 @@ pub fn run(args: &Verify, out: &mut Output) -> Result<(), Problem> {
     ))
 }
 
-fn records(card: &Card, found: &mut Vec<String>) -> Result<(), Problem> {
-    for record in card.records()? {
-        match record {
+/// Checks the crashes that the ledger names.
+fn crashes(card: &Card, found: &mut Vec<String>) -> Result<(), Problem> {
+    for crash in card.crashes()? {
+        match crash {
             Err((entry, why)) => found.push(format!("crash record {}: {why}", entry.sequence)),
-            Ok(record) => {
-                for body in card.bodies(&record)?.iter().filter(|body| !body.sound) {
+            Ok(crash) => {
+                for data in crash.segments(card)?.iter().filter(|data| !data.sound) {
                     found.push(format!(
                         "crash record {}: segment {}: checksum does not match",
-                        record.header.sequence,
-                        body.name()
+                        crash.header.sequence,
+                        data.name()
                     ));
                 }
             }
@@ -96,19 +97,19 @@ fn records(card: &Card, found: &mut Vec<String>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The number of the self-test's record, and whether it is whole.
+/// The sequence number of the self-test, and whether it is whole.
 fn self_test(card: &Card) -> Result<Option<(u32, bool)>, Problem> {
     Ok(match card.self_test()? {
         None => None,
         Some(Err((entry, _))) => Some((entry.sequence.get(), false)),
-        Some(Ok(record)) => {
-            let whole = card.bodies(&record)?.iter().all(|body| body.sound);
-            Some((record.header.sequence.get(), whole))
+        Some(Ok(self_test)) => {
+            let whole = self_test.segments(card)?.iter().all(|data| data.sound);
+            Some((self_test.header.sequence.get(), whole))
         }
     })
 }
 
-/// Checks each page of the ring; returns how many there are.
+/// Checks each page of the ring; returns their number.
 fn pages(card: &Card, found: &mut Vec<String>) -> Result<u64, Problem> {
     let mut progress = Progress::new("checking", card.geometry.ring_pages().into());
     let mut pages = 0;
@@ -128,7 +129,9 @@ fn pages(card: &Card, found: &mut Vec<String>) -> Result<u64, Problem> {
     )?;
     drop(progress);
     for sequence in loose.iter().take(LISTED) {
-        found.push(format!("log page {sequence}: its records do not fill it"));
+        found.push(format!(
+            "log page {sequence}: its records end before its length"
+        ));
     }
     for (position, error) in damaged.iter().take(LISTED) {
         let block = card.geometry.ring_first().saturating_add(*position);
@@ -151,7 +154,7 @@ fn pages(card: &Card, found: &mut Vec<String>) -> Result<u64, Problem> {
     Ok(pages)
 }
 
-/// Checks that no record is missing between two others; returns how many there are, and how many of each boot.
+/// Checks that no log record is missing between two others. Returns the number of records, and that of each boot.
 fn log(card: &Card, found: &mut Vec<String>) -> Result<(u64, BTreeMap<u32, u64>), Problem> {
     let mut boots: BTreeMap<u32, u64> = BTreeMap::new();
     let mut total = 0;

@@ -1,4 +1,4 @@
-//! Wrong input: one line that names it, says the rule and what to do, and the documented exit code.
+//! Wrong input: one line that names it, the rule and what to do, and the documented exit code.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::fs;
 
 const READING: [&[&str]; 4] = [&["list"], &["show"], &["log"], &["verify"]];
 
-/// Runs every reading command on `path` and expects this code and these words.
+/// Runs every command that reads on `path`, and expects this code and these words.
 fn all_fail(code: i32, path: &std::path::Path, words: &[&str]) {
     for command in READING {
         let line = fails(
@@ -44,7 +44,7 @@ fn an_empty_file() {
 }
 
 #[test]
-fn something_else() {
+fn data_of_another_kind() {
     let bench = Bench::new();
     all_fail(
         3,
@@ -84,7 +84,7 @@ fn a_truncated_partition() {
 }
 
 #[test]
-fn a_card_without_our_partition() {
+fn a_card_without_a_crashlog_partition() {
     let bench = Bench::new();
     let path = bench.zeros("other.img", 8 << 20);
     let disk = gpt::GptConfig::new().writable(true);
@@ -150,13 +150,13 @@ fn sizes_that_qemu_refuses() {
 }
 
 #[test]
-fn divisions_that_break_a_rule() {
+fn geometries_that_break_a_rule() {
     let bench = Bench::new();
     let path = bench.path("card.img");
     let path = path.to_str().expect("path");
     for (arguments, words) in [
-        (["--slots", "2"], "2 record slots: must be 3 to 22"),
-        (["--slots", "23"], "23 record slots: must be 3 to 22"),
+        (["--slots", "2"], "2 crash slots: must be 3 to 22"),
+        (["--slots", "23"], "23 crash slots: must be 3 to 22"),
         (["--slot-size", "1000"], "multiple of 512"),
         (["--slot-size", "6K"], "must be a multiple of 8"),
         (
@@ -179,7 +179,7 @@ fn divisions_that_break_a_rule() {
 }
 
 #[test]
-fn a_size_for_a_file_that_is_there() {
+fn a_size_for_an_existing_file() {
     let bench = Bench::new();
     let path = bench.formatted();
     let line = fails(2, ["format", "--size", "16M", path.to_str().expect("path")]);
@@ -195,27 +195,27 @@ fn places_that_cannot_be_written() {
 }
 
 #[test]
-fn records_that_are_not_there() {
+fn crashes_that_do_not_exist() {
     let bench = Bench::new();
     let path = bench.formatted();
     let path = path.to_str().expect("path");
     assert!(fails(1, ["show", path]).contains("no crash record"));
-    assert!(fails(1, ["show", path, "7"]).contains("no record 7"));
-    assert!(fails(1, ["erase", path, "7"]).contains("no record 7"));
+    assert!(fails(1, ["show", path, "7"]).contains("no crash record 7"));
+    assert!(fails(1, ["erase", path, "7"]).contains("no crash record 7"));
 }
 
 #[test]
-fn archives_that_are_none() {
+fn archives_that_are_not_valid() {
     let bench = Bench::new();
     let path = bench.formatted();
     let path = path.to_str().expect("path");
     assert!(fails(4, ["log", path, "--archive", "/no/such.zip"]).contains("cannot open it"));
-    assert!(fails(2, ["log", path, "--archive", path]).contains("no Hubris build archive"));
+    assert!(fails(2, ["log", path, "--archive", path]).contains("not a Hubris build archive"));
     assert!(fails(2, ["log", path, "--task", "worker"]).contains("--archive"));
 }
 
 #[test]
-fn command_lines_that_make_no_sense() {
+fn invalid_command_lines() {
     for arguments in [
         &[][..],
         &["frobnicate"],

@@ -1,4 +1,4 @@
-//! Making cards, and being careful with what was there.
+//! Formatting cards, and what is not overwritten.
 
 mod common;
 
@@ -10,7 +10,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("path")
 }
 
-/// A card with a partition of somebody else, whose first block says so.
+/// A card with another partition, and its first block, which holds data.
 fn foreign(bench: &Bench) -> (std::path::PathBuf, u64) {
     let path = bench.zeros("other.img", 16 << 20);
     let file = fs::OpenOptions::new()
@@ -51,7 +51,7 @@ fn a_new_card_is_empty_and_sound() {
 }
 
 #[test]
-fn the_table_is_one_that_others_read() {
+fn the_table_is_valid_for_other_programs() {
     let bench = Bench::new();
     let path = bench.formatted();
     let disk = gpt::GptConfig::new()
@@ -69,16 +69,16 @@ fn the_table_is_one_that_others_read() {
 }
 
 #[test]
-fn an_empty_card_of_ours_can_be_formatted_again() {
+fn an_empty_crashlog_card_can_be_formatted_again() {
     let bench = Bench::new();
     let path = bench.formatted();
     ok(["format", text(&path)]);
     ok(["format", "--slots", "5", text(&path)]);
-    assert!(ok(["list", text(&path)]).contains("5 record slots"));
+    assert!(ok(["list", text(&path)]).contains("5 crash slots"));
 }
 
 #[test]
-fn crash_records_are_not_lost_by_accident() {
+fn crashes_are_only_overwritten_by_force() {
     let bench = Bench::new();
     let path = bench.formatted();
     Partition::open(&path).crash(1, STRAY_WRITE, "worker");
@@ -92,12 +92,12 @@ fn crash_records_are_not_lost_by_accident() {
     assert!(ok(["list", text(&path)]).contains("no crash records"));
     assert!(
         ok(["verify", text(&path)]).contains("everything is sound"),
-        "nothing of the format before counts"
+        "nothing of the earlier format is read"
     );
 }
 
 #[test]
-fn what_is_not_ours_is_kept() {
+fn data_of_another_kind_is_only_overwritten_by_force() {
     let bench = Bench::new();
     let path = bench.zeros("data.img", 8 << 20);
     let mut bytes = fs::read(&path).expect("read");
@@ -114,7 +114,7 @@ fn what_is_not_ours_is_kept() {
 }
 
 #[test]
-fn a_partition_is_added_between_those_of_others() {
+fn a_partition_is_added_beside_others() {
     let bench = Bench::new();
     let (path, first) = foreign(&bench);
     let line = fails(3, ["format", text(&path)]);
@@ -134,12 +134,12 @@ fn a_partition_is_added_between_those_of_others() {
     assert_eq!(names, ["rootfs", "crashlog"]);
     let bytes = fs::read(&path).expect("read");
     assert_eq!(&bytes[first as usize * 512..][..6], b"theirs");
-    // The second time there is one of ours.
+    // The second time there is a crashlog partition.
     ok(["format", text(&path)]);
 }
 
 #[test]
-fn a_disk_of_others_is_replaced_only_by_force() {
+fn another_partition_table_is_only_replaced_by_force() {
     let bench = Bench::new();
     let (path, _) = foreign(&bench);
     ok(["format", "--force", text(&path)]);

@@ -1,4 +1,4 @@
-//! Reading a card: records, log, checks, and what is left of a damaged card.
+//! Reading a card: crashes, log, checks, and what is read of a damaged card.
 
 mod common;
 
@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Two boots: console lines with everything in them, events, a crash in the first boot.
+/// Two boots: console lines with control characters, events, and a crash in the first boot.
 fn card(bench: &Bench) -> (PathBuf, Partition) {
     let path = bench.formatted();
     let mut partition = Partition::open(&path);
@@ -44,7 +44,7 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
-fn the_list_shows_each_record() {
+fn the_list_shows_each_crash() {
     let bench = Bench::new();
     let (path, _) = card(&bench);
     let list = ok(["list", text(&path)]);
@@ -62,18 +62,18 @@ fn the_list_shows_each_record() {
     assert!(ok(["list", "--color", "always", text(&path)]).contains('\x1b'));
 
     let value: Value = serde_json::from_str(&ok(["list", "--json", text(&path)])).expect("JSON");
-    assert_eq!(value["records"][0]["task"], "worker");
-    assert_eq!(value["records"][0]["address"], 0xdead_bee0_u32);
+    assert_eq!(value["crashes"][0]["task"], "worker");
+    assert_eq!(value["crashes"][0]["address"], 0xdead_bee0_u32);
     assert_eq!(value["card"]["crashes"]["panic"], 1);
 }
 
 #[test]
-fn a_record_is_explained() {
+fn a_crash_is_explained() {
     let bench = Bench::new();
     let (path, mut partition) = card(&bench);
     let shown = ok(["show", text(&path)]);
     for words in [
-        "task worker (index 6) touched memory that it may not touch, at 0xdeadbee0",
+        "Crash record 1: task worker (index 6) accessed memory that it may not access, at 0xdeadbee0",
         "the system was restarted",
         "3.012 s after the start of boot 1",
         "before the restart, by the emergency path",
@@ -81,7 +81,7 @@ fn a_record_is_explained() {
         "0 oops, 1 panic, 0 kernel",
         " pc 8080003c",
         "index out of bounds",
-        "(cut: 52 of 80 bytes)",
+        "(truncated: 52 of 80 bytes)",
         "80820100  03020100 07060504",
         "Booting",
         "fan 2 is slow",
@@ -101,13 +101,13 @@ fn a_record_is_explained() {
     assert_eq!(value["log_records"], 5);
     assert_eq!(value["log"].as_array().map(Vec::len), Some(5));
 
-    // Without a number the newest is shown.
+    // Without a number the newest crash is shown.
     partition.crash(2, &[8], "sensor");
     assert!(ok(["show", text(&path)]).contains("task sensor (index 6) panicked"));
 }
 
 #[test]
-fn the_log_is_in_order_and_harmless() {
+fn the_log_is_in_order_and_escaped() {
     let bench = Bench::new();
     let (path, _) = card(&bench);
     let log = ok(["log", text(&path)]);
@@ -129,7 +129,7 @@ fn the_log_is_in_order_and_harmless() {
 }
 
 #[test]
-fn raw_is_what_went_in() {
+fn raw_payloads_are_unchanged() {
     let bench = Bench::new();
     let (path, _) = card(&bench);
     let raw = |more: &[&str]| {
@@ -191,7 +191,7 @@ fn a_sound_card_verifies() {
     );
 }
 
-/// Damages something and expects `verify` to say where, and the rest to be read on.
+/// Damages something and expects `verify` to report where. Returns what `list` and `log` still print.
 fn damaged(damage: impl FnOnce(&mut Partition), words: &str) -> (String, String) {
     let bench = Bench::new();
     let (path, mut partition) = card(&bench);
@@ -202,13 +202,13 @@ fn damaged(damage: impl FnOnce(&mut Partition), words: &str) -> (String, String)
     assert!(report.contains(words), "{report}");
     assert!(fails(1, ["verify", text(&path)]).contains("is damaged in "));
     let value: Value = serde_json::from_slice(&crashlog(["verify", "--json", text(&path)]).stdout)
-        .expect("JSON even then");
+        .expect("JSON of a damaged card, too");
     assert_eq!(value["sound"], false);
     (ok(["list", text(&path)]), ok(["log", text(&path)]))
 }
 
 #[test]
-fn a_damaged_page_costs_its_own_records() {
+fn a_damaged_page_loses_only_its_own_records() {
     let (list, log) = damaged(
         |partition| partition.damage(partition.geometry.page(0), 40),
         "log page 0",
@@ -229,7 +229,7 @@ fn a_damaged_page_costs_its_own_records() {
 }
 
 #[test]
-fn missing_records_are_said() {
+fn missing_records_are_reported() {
     let gap = |partition: &mut Partition| {
         partition.skip_records(2, 3);
         partition.page(
@@ -253,26 +253,26 @@ fn either_superblock_is_enough() {
 }
 
 #[test]
-fn records_are_found_without_ledgers() {
+fn crashes_are_found_without_ledgers() {
     let lose = |partition: &mut Partition| {
         for generation in [0, 1] {
             partition.damage(partition.geometry.ledger(generation), 30);
         }
     };
-    let (list, _) = damaged(lose, "both ledgers are lost");
+    let (list, _) = damaged(lose, "both ledgers are damaged");
     assert!(list.contains("worker"), "{list}");
 }
 
 #[test]
-fn a_damaged_record_is_named() {
-    let record = |partition: &Partition| partition.geometry.slot(0).expect("slot");
+fn a_damaged_crash_is_reported() {
+    let slot = |partition: &Partition| partition.geometry.slot(0).expect("slot");
     let (list, _) = damaged(
-        |partition| partition.damage(record(partition), 100),
+        |partition| partition.damage(slot(partition), 100),
         "crash record 1: checksum",
     );
     assert!(list.contains("damaged: checksum does not match"), "{list}");
     let (list, _) = damaged(
-        |partition| partition.damage(record(partition) + 1, 5),
+        |partition| partition.damage(slot(partition) + 1, 5),
         "segment message: checksum",
     );
     assert!(list.contains("worker"), "{list}");
@@ -306,7 +306,7 @@ fn the_backup_table_is_enough() {
 }
 
 #[test]
-fn a_ring_that_went_round_begins_with_the_oldest_page() {
+fn a_ring_in_its_second_lap_begins_with_the_oldest_page() {
     let bench = Bench::new();
     let path = bench.path("card.img");
     ok([
@@ -340,7 +340,7 @@ fn a_ring_that_went_round_begins_with_the_oldest_page() {
 }
 
 #[test]
-fn an_erased_record_is_gone_and_its_number_with_it() {
+fn an_erased_crash_is_gone_and_its_number_not_used_again() {
     let bench = Bench::new();
     let (path, mut partition) = card(&bench);
     assert!(ok(["erase", text(&path), "1"]).contains("0 left"));

@@ -1,4 +1,4 @@
-//! The record of a self-test: shown as what it is, and never as a crash.
+//! A self-test: it is shown as one, and never as a crash.
 
 mod common;
 
@@ -35,8 +35,8 @@ fn it_is_listed_and_counted_apart() {
     partition.crash(1, STRAY_WRITE, "worker");
     partition.self_test(2);
     let value = json(&["list", "--json", path_text]);
-    assert_eq!(value["records"].as_array().map(Vec::len), Some(1));
-    assert_eq!(value["records"][0]["sequence"], 2);
+    assert_eq!(value["crashes"].as_array().map(Vec::len), Some(1));
+    assert_eq!(value["crashes"][0]["sequence"], 2);
     assert_eq!(
         (
             &value["self_test"]["sequence"],
@@ -50,8 +50,8 @@ fn it_is_listed_and_counted_apart() {
     assert!(ok(["show", path_text]).contains("task worker"));
     let shown = ok(["show", path_text, "3"]);
     for words in [
-        "a self-test of the emergency path by task crashlog; nothing crashed",
-        "not counted; crashes 1 since the card was formatted",
+        "Self-test 3 of the emergency path by task crashlog: nothing crashed",
+        "not counted; 1 crash since the card was formatted",
         "Test pattern",
         "64 bytes, whole",
     ] {
@@ -67,19 +67,19 @@ fn it_is_listed_and_counted_apart() {
 
     let value = json(&["verify", "--json", path_text]);
     assert_eq!(
-        (&value["sound"], &value["crash_records"]),
+        (&value["sound"], &value["crashes"]),
         (&true.into(), &1.into())
     );
     assert_eq!(value["self_test"]["whole"], true);
 
-    assert!(ok(["erase", path_text, "3"]).contains("record 3 is erased; 1 left"));
+    assert!(ok(["erase", path_text, "3"]).contains("crash record 3 is erased; 1 left"));
     assert_eq!(
         json(&["list", "--json", path_text])["self_test"],
         Value::Null
     );
 }
 
-/// Its slot counts as free: a crash, or a write of one that was cut off, is no damage to the card.
+/// Its slot is free: if a crash, or an interrupted write of one, has overwritten it, the card is not damaged.
 #[test]
 fn it_may_be_overwritten() {
     let bench = Bench::new();
@@ -89,24 +89,21 @@ fn it_may_be_overwritten() {
     let block = partition.self_test(1);
     partition.damage(block + 1, 3);
     let said = ok(["verify", path_text]);
-    assert!(
-        said.contains("the self-test's record 1 is not whole"),
-        "{said}"
-    );
+    assert!(said.contains("self-test 1 is not whole"), "{said}");
     assert!(said.contains("everything is sound"), "{said}");
     partition.damage(block, 100);
     let list = ok(["list", path_text]);
     assert!(
-        list.contains("1  self-test: its slot was used again"),
+        list.contains("1  self-test: its slot was overwritten"),
         "{list}"
     );
     assert!(ok(["verify", path_text]).contains("everything is sound"));
     fails(1, ["show", path_text, "1"]);
 }
 
-/// With both ledgers lost, what is found again is still no crash.
+/// If both ledgers are damaged it is found in its slot, and is no crash.
 #[test]
-fn it_is_found_again_as_what_it_is() {
+fn it_is_found_without_ledgers_and_is_no_crash() {
     let bench = Bench::new();
     let path = bench.formatted();
     let path_text = text(&path);
@@ -117,6 +114,6 @@ fn it_is_found_again_as_what_it_is() {
         partition.damage(partition.geometry.ledger(generation), 20);
     }
     let value = json(&["list", "--json", path_text]);
-    assert_eq!(value["records"].as_array().map(Vec::len), Some(1));
+    assert_eq!(value["crashes"].as_array().map(Vec::len), Some(1));
     assert_eq!(value["self_test"]["sequence"], 2);
 }

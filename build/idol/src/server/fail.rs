@@ -1,4 +1,4 @@
-//! A server that only fails, for where the real one cannot run.
+//! A server that answers every request with one error
 
 use super::{error_and_result, parameters, trait_name};
 use crate::error::Problem;
@@ -9,7 +9,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 use syn::Type;
 
-/// A server that answers everything with one error, if all operations have errors of one type.
+/// The server, if all operations have errors of one type.
 pub(super) fn fail_server(
     iface: &Interface,
     wanted: ErrorServer,

@@ -1,4 +1,4 @@
-//! What the server's side does with one message.
+//! Handling of one message by the server
 
 use super::message::{read_message, reply_size};
 use crate::common::max_hubpack_size;
@@ -29,7 +29,7 @@ pub(super) fn handle(
         Some([]) => {
             return quote! {
                 #check_size_and_leases
-                // Nobody may.
+                // No task may call it.
                 ::core::result::Result::Err(idol_runtime::ClientError::AccessViolation.fail())
             };
         }
@@ -97,7 +97,7 @@ fn take_lease((index, lease): (usize, &Lease)) -> TokenStream {
     or_refused(&taken, "BadLeases")
 }
 
-/// Expression for what is in an `Option`; for nothing, the client is refused with this fault.
+/// Expression for the value of an `Option`. For `None`, the client is faulted with this fault.
 fn or_refused(option: &TokenStream, fault: &str) -> TokenStream {
     let fault = format_ident!("{fault}");
     quote! {
@@ -112,8 +112,8 @@ fn or_refused(option: &TokenStream, fault: &str) -> TokenStream {
     }
 }
 
-/// The function that makes the client's error of the fault that it is for. A call, and one whose argument is a small
-/// number, so that nothing of it is on the way of what succeeds.
+/// The function that makes a client error of a fault. It is a function of its own with a small
+/// number as argument, which keeps the code of errors off the path of success.
 pub(super) fn refused() -> TokenStream {
     quote! {
         #[cold]

@@ -1,4 +1,4 @@
-//! Messages of the server's side: their types, their sizes, and how they are read.
+//! Messages on the side of the server: types, sizes and decoding
 
 use crate::common::{args_struct, max_hubpack_size, max_of, operation_enum, reply_struct, upper};
 use crate::syntax::{AttributedTy, Encoding, Interface, Operation, RecvStrategy, Reply};
@@ -50,7 +50,7 @@ pub(super) fn sizes(iface: &Interface) -> TokenStream {
     let messages = iface.ops.keys().map(message_size);
     quote! {
         #(#sizes)*
-        /// Longest message of all operations, in bytes: what the server needs a buffer for.
+        /// Longest message of all operations, in bytes: the size of the server's buffer.
         #[allow(dead_code)]
         pub const INCOMING_SIZE: usize = {
             let mut longest = 0;
@@ -64,7 +64,7 @@ pub(super) fn sizes(iface: &Interface) -> TokenStream {
     }
 }
 
-/// The arguments of an operation and how they are read.
+/// The arguments of an operation, and their decoding.
 pub(super) fn message(iface: &Interface, op: &Ident, operation: &Operation) -> TokenStream {
     let args = args_struct(iface, op);
     let read = read_message(op);
@@ -147,7 +147,7 @@ pub(super) fn message(iface: &Interface, op: &Ident, operation: &Operation) -> T
     }
 }
 
-/// Name of the field that an argument arrives in.
+/// Name of the field that an argument is received in.
 fn field(name: &Ident, arg: &AttributedTy) -> Ident {
     if arg.is_converted() {
         format_ident!("raw_{name}")
@@ -156,7 +156,7 @@ fn field(name: &Ident, arg: &AttributedTy) -> Ident {
     }
 }
 
-/// The function that makes an argument of its field, if it is not the field itself.
+/// The function that converts a received field to the argument, if they differ.
 fn accessor(name: &Ident, arg: &AttributedTy) -> Option<TokenStream> {
     if !arg.is_converted() {
         return None;
@@ -188,7 +188,7 @@ fn accessor(name: &Ident, arg: &AttributedTy) -> Option<TokenStream> {
     })
 }
 
-/// Type and static from which a debugger learns what a reply looks like. The static costs one word of `.bss`.
+/// Type and static that give a debugger the layout of a reply. The static takes one word of `.bss`.
 fn reply_type(iface: &Interface, op: &Ident, operation: &Operation) -> Option<TokenStream> {
     let Reply::Result { ok, .. } = &operation.reply else {
         return None;
@@ -210,7 +210,7 @@ fn reply_type(iface: &Interface, op: &Ident, operation: &Operation) -> Option<To
     })
 }
 
-/// What the runtime checks without knowing the operation's types.
+/// What the runtime checks for an operation, independent of its types.
 pub(super) fn server_op(iface: &Interface) -> TokenStream {
     let name = operation_enum(iface);
     let reply_sizes = iface.ops.iter().map(|(op, operation)| {

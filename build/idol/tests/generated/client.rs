@@ -1,4 +1,4 @@
-//! The client's side.
+//! The client's side
 
 use crate::{Code, FORMS, interfaces, signatures, text, variants};
 use idol::{CounterSettings, Generator};
@@ -50,7 +50,7 @@ fn structures_for_debuggers_are_there() {
     ] {
         assert!(code.contains(&format!("struct {name}")), "{name}");
     }
-    // What does not travel as its own bytes has no such structure.
+    // A reply in another encoding than Zerocopy has no such structure.
     assert!(!code.contains("struct Forms_status_REPLY"));
 }
 

@@ -1,7 +1,7 @@
-//! What is generated, by its signatures.
+//! The signatures of generated code
 //!
-//! Generated code is parsed and compared piece by piece, so that its formatting and the order of its items do not
-//! matter. That it also compiles is shown by the tasks of this tree.
+//! Generated code is parsed and compared item by item, so that its formatting and the order of
+//! items do not matter. The tasks of this tree show that it compiles.
 
 mod client;
 mod server;
@@ -109,7 +109,7 @@ impl Code {
     }
 }
 
-/// Tokens without what carries no meaning in the types compared here: spaces, and commas at the end of a list.
+/// Tokens without spaces, and without commas at the end of a list.
 fn text(tokens: impl ToTokens) -> String {
     tokens
         .to_token_stream()

@@ -1,4 +1,4 @@
-//! The server's side.
+//! The server's side
 
 use crate::{Code, FORMS, fields, interfaces, signatures, text, trait_signatures};
 use idol::server::ServerStyle;
@@ -68,7 +68,7 @@ fn messages_are_read_by_reference_or_by_value() {
         "pub fn read_status_msg(bytes: &[u8]) -> ::core::option::Option<Forms_status_ARGS>",
         "pub fn read_reason_msg(bytes: &[u8]) -> ::core::option::Option<Forms_reason_ARGS>",
     ] {
-        // Nobody reads the arguments of an operation that nobody may call.
+        // The arguments of an operation that no task may call are not read.
         let unread = format!("#[allow(dead_code)]\n{function}");
         let unread_inline = format!("#[allow(dead_code)]\n#[inline(always)]\n{function}");
         assert!(

@@ -1,8 +1,8 @@
-//! Reads Rust types from parsed TOML, with errors that name the key.
+//! Reads Rust types from parsed TOML, with errors that name the key
 //!
-//! `toml::Value` is a `serde` deserializer already, but its errors carry neither the path of the key nor, for an
-//! unknown key, the known ones in a form that a suggestion can be made of. This deserializer is one because serde
-//! hands both to the error type.
+//! `toml::Value` is a serde deserializer, too, but its errors have neither the path of the key nor,
+//! for an unknown key, the list of known ones, which a suggestion needs. serde passes both to the
+//! error type of this deserializer.
 
 use super::error::{Problem, Step};
 use super::suggest::hint;
@@ -51,7 +51,7 @@ impl de::Error for Problem {
     }
 }
 
-/// What serde calls the types of a configuration, in words of the file's author.
+/// The names of types in messages: serde's, replaced by the words of TOML.
 fn kind(expected: &dyn Expected) -> String {
     match expected.to_string().as_str() {
         "u8" => "a number from 0 to 255".into(),

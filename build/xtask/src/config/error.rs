@@ -1,4 +1,4 @@
-//! An error in a configuration file: which file, where, which key, what is wrong.
+//! Errors in a configuration file: file, line, key, and what is wrong
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ pub enum Step {
     Index(usize),
 }
 
-/// Where a value is inside a document: `tasks.jefe.uses[1]`.
+/// The path of a value in a document: `tasks.jefe.uses[1]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyPath(pub Vec<Step>);
 
@@ -45,7 +45,7 @@ impl fmt::Display for KeyPath {
     }
 }
 
-/// What is wrong, and at which key; the file is not known yet.
+/// What is wrong with the value of a key, without the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The key that is wrong.
@@ -63,7 +63,7 @@ impl Problem {
         }
     }
 
-    /// The same problem, seen from one level further out.
+    /// The same problem, with a path from one level further out.
     pub fn under(mut self, step: Step) -> Self {
         self.path.0.insert(0, step);
         self
@@ -81,15 +81,16 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// The text of the files that a configuration was read from, to find the line that a problem is about.
+/// The text of the files that a configuration was read from, to find the line that a problem is
+/// about.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// In the order of precedence: the file that was asked for first, then what it inherits from.
+    /// In order of precedence: the file itself, then those that it inherits from.
     files: Vec<(PathBuf, String)>,
 }
 
 impl Sources {
-    /// Adds a file that has less to say than those before it.
+    /// Adds a file of lower precedence than those before it.
     pub fn push(&mut self, path: &Path, text: String) {
         self.files.push((path.to_path_buf(), text));
     }
@@ -99,7 +100,7 @@ impl Sources {
         self.files.iter().any(|(file, _)| file == path)
     }
 
-    /// `file:line: key: message`, of the file that has most of the key's path.
+    /// The error as `file:line: key: message`, for the file that has most of the key's path.
     pub fn locate(&self, problem: &Problem) -> anyhow::Error {
         let mut best: Option<(usize, usize, &Path)> = None;
         for (path, text) in &self.files {
@@ -117,7 +118,7 @@ impl Sources {
     }
 }
 
-/// A path as someone in the current directory would write it.
+/// A path relative to the current directory, if it is below that.
 fn shown(path: &Path) -> std::path::Display<'_> {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display()

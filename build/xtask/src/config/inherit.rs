@@ -1,7 +1,8 @@
-//! Reads a TOML file and what it inherits from.
+//! Reads a TOML file and the files that it inherits from
 //!
-//! `inherit = "base.toml"`, or a list of files, names files relative to this one. They are read first, in order, each
-//! once; then this file is laid over them: tables merge, lists append, anything else replaces.
+//! `inherit = "base.toml"`, or a list of such paths, names files relative to this one. They are
+//! read first, in order, each once. Then this file is merged into the result: tables are merged,
+//! lists are appended, other values are replaced.
 
 use super::error::{Problem, Sources};
 use anyhow::{Context, Result, anyhow};
@@ -66,7 +67,7 @@ fn bases(inherit: Option<Value>) -> Result<Vec<String>, Problem> {
     }
 }
 
-/// Lays `upper` over `lower`.
+/// Merges `upper` into `lower`.
 fn overlay(lower: &mut Table, upper: Table) -> Result<(), Problem> {
     for (key, value) in upper {
         match (lower.get_mut(&key), value) {

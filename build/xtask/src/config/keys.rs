@@ -1,5 +1,7 @@
-//! Every key of the configuration files: that the reference of them has it, and that those which no other test looks at
-//! do what it says.
+//! Tests of the keys of the configuration files
+//!
+//! Each key must be in the reference, doc/app-toml.md. Keys that no other test covers are tested
+//! here.
 
 use super::{App, Board, Kernel, KernelRegion, Output, Peripheral, ProbeRs, Substrate, Task};
 use crate::allocate::{Needs, allocate};
@@ -14,7 +16,7 @@ use std::fs;
 use std::path::Path;
 use toml_task::BinDep;
 
-/// The keys that a table may have: serde lists them when it meets another.
+/// The keys that a table may have. serde lists them in the error about an unknown one.
 fn keys_of<T: DeserializeOwned>() -> BTreeSet<String> {
     let error = match toml::from_str::<T>("no-such-key = 1") {
         Ok(_) => panic!("unknown keys are accepted"),
@@ -28,14 +30,15 @@ fn keys_of<T: DeserializeOwned>() -> BTreeSet<String> {
         .collect()
 }
 
-/// A row of the reference: table, key, and what proves it.
+/// A row of the reference: table, key, and the test that covers it.
 struct Row {
     table: String,
     key: String,
     proof: String,
 }
 
-/// The rows of doc/app-toml.md: under a heading with the table's name, `| key | what it does | test |`.
+/// The rows of doc/app-toml.md: under a heading with the table's name, `| key | what it does | test
+/// |`.
 fn reference(text: &str) -> Vec<Row> {
     let mut table = String::new();
     let mut rows = Vec::new();
@@ -67,7 +70,7 @@ fn every_key_has_a_row_and_a_test() {
     let text = fs::read_to_string(root.join("doc/app-toml.md")).expect("doc/app-toml.md");
     let rows = reference(&text);
     let mut app = keys_of::<App>();
-    // It is taken out before the table is read.
+    // `inherit` is removed before the table is read.
     app.insert("inherit".into());
     let tables = [
         ("app.toml", app),
@@ -122,7 +125,7 @@ fn images_have_memory_of_their_own() {
     let second = files.memory.replace("\"a\"", "\"b\"");
     let second = second.replace("0x0800_0000", "0x0900_0000");
     files.memory.push_str(&second);
-    // A piece of flash that is no image of ours: its ends are known to programs.
+    // A piece of flash that belongs to another image. Programs have symbols for its ends.
     files
         .memory
         .push_str("[[flash]]\nname = \"stage0\"\naddress = 0x0a00_0000\nsize = 0x1000\n");
@@ -275,7 +278,8 @@ fn extra_text_is_mapped() {
     assert_eq!((may.read, may.write, may.execute), (true, false, true));
 }
 
-/// Task ids, and what is bound to them, follow the order in the file; that of a board is searched beside it first.
+/// Task ids, and what is bound to them, follow the order in the file; that of a board is searched
+/// beside it first.
 #[test]
 fn slots_have_two_shapes() {
     let mut files = Files::good();
@@ -289,7 +293,7 @@ fn slots_have_two_shapes() {
     assert!(files.error().contains("slot `jefe` is named twice"));
 }
 
-/// The task that hands out dumps needs a supervisor and a kernel that make them.
+/// The dump agent needs a supervisor and a kernel that make dumps.
 #[test]
 fn a_dump_agent_needs_the_others() {
     let mut files = Files::good();
@@ -314,7 +318,7 @@ fn a_dump_agent_needs_the_others() {
         files.app = files.app.replacen(from, to, 1);
     }
     assert_eq!(files.error(), "no error");
-    // The recorder's region is no memory for dumps.
+    // The region `crash` cannot be used for dumps.
     let whole = files.app.clone();
     files.app += "\n[tasks.jefe.config.crash]\nrecorder = \"net\"\n";
     let error = files.error();
@@ -345,7 +349,8 @@ fn a_dump_agent_needs_the_others() {
     }
 }
 
-/// A supervisor that records crashes reads memory of tasks, which the kernel gives out with a feature.
+/// A supervisor that records crashes reads memory of tasks, which the kernel gives out with a
+/// feature.
 #[test]
 fn a_recording_supervisor_needs_a_kernel_that_dumps() {
     let crash = "\n[tasks.jefe.config.crash]\nrecorder = \"net\"\n";

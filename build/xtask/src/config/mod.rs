@@ -1,7 +1,9 @@
-//! The application as its author wrote it: `app.toml`, and the chip, memory and board files that it names.
+//! The application's configuration
 //!
-//! The schema is upstream's (spelled in kebab case, unknown keys refused), with one table of our own in the board
-//! file, [`Substrate`]. Reading ends with [`check`], so whoever holds a [`Config`] holds one that makes sense.
+//! It is read from `app.toml` and from the chip, memory and board files that it names. The schema
+//! is upstream's (kebab case, unknown keys refused), with one table of our own in the board file,
+//! [`Substrate`]. A [`Config`] exists only if all rules of [`check`] hold: `Config::load` ends with
+//! them.
 
 pub mod check;
 mod de;
@@ -58,7 +60,7 @@ pub struct App {
     pub kernel: Kernel,
     /// The tasks, in the order of their indices.
     pub tasks: IndexMap<String, Task>,
-    /// Passed to all build scripts as it is.
+    /// Passed unchanged to all build scripts.
     pub config: Option<Value>,
     /// Regions that are shared, read and executed.
     #[serde(default)]
@@ -70,7 +72,7 @@ pub struct App {
 }
 
 impl App {
-    /// `ram` in `requires` and `max-sizes` means whatever output is the default RAM there.
+    /// Replaces `ram` in `requires` and `max-sizes` by the name of the default RAM.
     fn name_ram(&mut self) {
         let rename = |sizes: &mut IndexMap<String, u32>, to: &str| {
             if to != "ram"
@@ -169,9 +171,9 @@ impl Output {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Board {
-    /// What a debug probe has to know.
+    /// For a debug probe.
     pub probe_rs: Option<ProbeRs>,
-    /// What the build and the emulator have to know.
+    /// For the build and the emulator.
     pub substrate: Substrate,
 }
 
@@ -183,8 +185,8 @@ pub struct ProbeRs {
     pub chip_name: String,
 }
 
-/// `[substrate]`, our addition to upstream's board file: what upstream derives from the target triple of the tasks
-/// alone, because there kernel and tasks run on the same M-profile core.
+/// `[substrate]`, our addition to upstream's board file. Upstream derives these from the target
+/// triple of the tasks, because there kernel and tasks have the same target.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Substrate {
@@ -213,7 +215,7 @@ fn default_kernel_stack() -> u32 {
     1024
 }
 
-/// Everything that was read.
+/// The configuration that was read and checked.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Absolute path of `app.toml`.
@@ -242,7 +244,8 @@ pub struct Files {
 }
 
 impl Config {
-    /// Reads and checks `app.toml` at `path`; boards are looked for in `boards` of the tree that `root` is the top of.
+    /// Reads and checks `app.toml` at `path`; boards are looked for in `boards` of the tree that
+    /// `root` is the top of.
     pub fn load(root: &Path, path: &Path) -> Result<Self> {
         if !path.is_file() {
             bail!(
@@ -298,7 +301,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The memory output `name` as it is in `image`. [`check`] made sure that there is one.
+    /// The memory output `name` in `image`. [`check`] ensures that it exists.
     pub fn output(&self, name: &str, image: &str) -> Result<&Output> {
         self.memory
             .get(name)
@@ -320,7 +323,7 @@ impl Config {
             .unwrap_or(&self.app.default_ram)
     }
 
-    /// Bytes of stack of `task`. [`check`] made sure that there is a number.
+    /// Bytes of stack of `task`. [`check`] ensures that it is configured.
     pub fn stack_of(&self, task: &Task) -> u32 {
         task.stacksize.or(self.app.stacksize).unwrap_or_default()
     }
@@ -332,12 +335,13 @@ impl Config {
         Some(path.canonicalize().unwrap_or(path))
     }
 
-    /// Name and index of the tasks, in order.
+    /// Index of a task.
     pub fn index_of(&self, task: &str) -> Option<usize> {
         self.app.tasks.get_index_of(task)
     }
 
-    /// The memory outputs that `task` gets a piece of: flash, its RAM, and those of its additional sections.
+    /// The memory outputs that `task` gets a piece of: flash, its RAM, and those of its additional
+    /// sections.
     pub fn outputs_of<'a>(&'a self, task: &'a Task) -> Vec<&'a str> {
         let mut outputs = vec!["flash", self.ram_of(task)];
         for output in task.sections.values() {

@@ -1,4 +1,4 @@
-//! "Did you mean …": the known name nearest to one that is not known.
+//! "Did you mean …": the known name nearest to an unknown one
 
 /// The candidate that `wrong` is most likely a misspelling of, if any is near enough.
 pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -23,7 +23,7 @@ pub fn hint<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str> + Clo
     format!("; known are {}", known.join(", "))
 }
 
-/// Case and kind of dash do not make a name another name.
+/// A name without differences of case, dash and underscore.
 fn normal(name: &str) -> Vec<char> {
     name.to_lowercase().replace('_', "-").chars().collect()
 }

@@ -1,4 +1,4 @@
-//! What a mistake in a configuration file is answered with.
+//! The messages for mistakes in a configuration file
 
 use crate::testing::Files;
 
@@ -275,7 +275,7 @@ fn crates_elsewhere() {
     );
 }
 
-/// Every key of upstream's schema that has no meaning for a single task here is refused by name, none is passed over.
+/// Keys of upstream's schema that have no meaning here are refused by name, and none is ignored.
 #[test]
 fn what_needs_other_hardware_is_refused() {
     let cases = [
@@ -300,7 +300,7 @@ fn what_needs_other_hardware_is_refused() {
     }
 }
 
-/// All the other keys are taken.
+/// All other keys are accepted.
 #[test]
 fn every_other_key_is_accepted() {
     let mut files = Files::good();

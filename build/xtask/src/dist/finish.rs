@@ -1,12 +1,12 @@
-//! The files of the whole image.
+//! The files of the whole image
 
 use super::{Build, Product};
 use crate::archive::{self, Contents};
 use crate::config::Problem;
-use crate::elf::Elf;
 use crate::image::{self, Flash};
 use crate::stamp;
 use anyhow::{Context, Result};
+use build_elf::Elf;
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use std::fs;
@@ -78,8 +78,8 @@ impl Build {
 }
 
 impl Build {
-    /// What `copy-to-archive` names: each is a key of the task's `config`, whose value is a pattern of file names in the
-    /// folder of its crate.
+    /// The files of `copy-to-archive`. It names keys of the task's `config`, whose values are
+    /// patterns of file names in the folder of its crate.
     fn files_for_archive(&self) -> Result<Vec<(String, String, Vec<u8>)>> {
         let mut files = Vec::new();
         for (name, task) in &self.config.app.tasks {

@@ -1,12 +1,12 @@
-//! The kernel: what it is told, and its link.
+//! The kernel: its configuration and its link
 
 use super::{Build, Linked, Product};
-use crate::elf::Elf;
 use crate::firmware::Unit;
 use crate::hash::Fnv64;
 use crate::progress::Progress;
 use crate::{environment, kconfig, linker};
 use anyhow::{Context, Result};
+use build_elf::Elf;
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -38,7 +38,8 @@ impl Build {
             format!("-Clink-arg=-L{}", directory.display()),
             "-Clink-arg=-zcommon-page-size=0x20".into(),
             "-Clink-arg=-zmax-page-size=0x20".into(),
-            // Cargo does not know the linker scripts; a change of theirs has to look like a change of arguments.
+            // Cargo does not know the linker scripts. Their hash in an argument makes it build
+            // again if they change.
             format!("-Cmetadata={:016x}", scripts.finish()),
         ];
         let output = product.directory.join("kernel.orig");
@@ -49,9 +50,9 @@ impl Build {
         Ok(elf)
     }
 
-    /// How the kernel's crate is checked, once its tasks are there.
+    /// The unit of the kernel's crate, for clippy. The tasks must have been built.
     pub fn finished_kernel_unit(&self, product: &Product) -> Result<Unit> {
-        // Nothing is left to be done, or else it says what it does.
+        // Links nothing if the tasks are up to date, and shows progress otherwise.
         let linked = self.linked(product, &mut Progress::new(self.config.app.tasks.len()))?;
         self.kernel_unit(product, &linked)
     }
@@ -79,8 +80,8 @@ impl Build {
         let entries = entries.collect::<Result<BTreeMap<_, _>>>()?;
         let kconfig = kconfig::make(&self.config, &product.image, &linked.allocation, &entries)?;
         let kconfig = ron::to_string(&kconfig)?;
-        // Two images that differ in anything that is loaded must not have the same id: by it, a debugger tells
-        // whether an archive is that of a running system.
+        // The id must differ for images that differ in any loaded byte: a debugger compares it to
+        // find out whether an archive is that of the running system.
         let mut id = Fnv64::new();
         id.add(kconfig.as_bytes());
         for elf in linked.tasks.values() {

@@ -1,10 +1,14 @@
-//! `cargo xtask dist`: from `app.toml` to an image and its archive.
+//! `cargo xtask dist`: makes an image and its archive from `app.toml`
 //!
-//! The order, and why: tasks are compiled first, without addresses, and linked once to measure them; only then is it
-//! known where each can be. Linked at their places, they have their slots bound. The kernel comes last, since its
-//! tables hold the tasks' places and entry points, and the hash of everything else is its image id.
+//! 1. The tasks are compiled to relocatable objects, without addresses.
+//! 2. Each is linked once to measure it. Only with all sizes can memory be divided.
+//! 3. Each is linked at its addresses, and its task slots are bound.
+//! 4. The kernel is built. It comes last, because its tables contain the tasks' addresses and entry
+//!    points, and its image id is a hash of everything else.
+//! 5. Kernel and tasks are joined to the image, and the archive is written.
 //!
-//! Each step leaves a stamp beside its output ([`crate::stamp`]) and is skipped while that holds.
+//! Each step writes a stamp beside its output ([`crate::stamp`]) and is skipped if nothing of that
+//! has changed.
 
 mod finish;
 mod kernel;
@@ -12,27 +16,27 @@ mod tasks;
 
 use crate::allocate::{Allocation, Needs, allocate, check_caps};
 use crate::config::Config;
-use crate::elf::Elf;
 use crate::firmware::Compiler;
 use crate::progress::Progress;
 use crate::toolchain::Toolchain;
 use crate::tree::Tree;
 use anyhow::{Context, Result};
+use build_elf::Elf;
 use indexmap::IndexMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tasks::Objects;
 
-/// An application, and what it is built with.
+/// An application, and the toolchain that it is built with.
 pub struct Build {
     pub tree: Tree,
     pub config: Config,
     pub toolchain: Toolchain,
-    /// Let paths of this machine be in the image.
+    /// Allow paths of this machine in the image.
     pub skip_path_check: bool,
 }
 
-/// What [`Build::dist`] made, for one image.
+/// The outputs of [`Build::dist`] for one image.
 #[derive(Clone, Debug)]
 pub struct Product {
     pub image: String,
@@ -43,7 +47,15 @@ pub struct Product {
     pub qemu_elf: PathBuf,
 }
 
-/// The tasks of one image, at their places.
+impl Product {
+    /// The socket at which `./x qemu` offers the monitor of the machine that runs this image, for
+    /// `./x dump`.
+    pub fn qmp_socket(&self) -> PathBuf {
+        self.directory.join("qmp")
+    }
+}
+
+/// The tasks of one image, linked at their addresses.
 struct Linked {
     allocation: Allocation,
     tasks: IndexMap<String, Elf>,
@@ -122,7 +134,7 @@ impl Build {
         Ok(product)
     }
 
-    /// Everything up to the kernel.
+    /// Compiles and links the tasks.
     fn linked(&self, product: &Product, progress: &mut Progress) -> Result<Linked> {
         let (objects, needs) = self.measured(product, progress)?;
         check_caps(&self.config, &needs)?;
@@ -131,7 +143,7 @@ impl Build {
         Ok(Linked { allocation, tasks })
     }
 
-    /// The tasks without their places, and what they need.
+    /// The compiled tasks, and the memory that each needs.
     pub fn measured(
         &self,
         product: &Product,

@@ -1,14 +1,15 @@
-//! The tasks: compiled, measured, linked at their places.
+//! The tasks: compiled, measured, and linked at their addresses
 
 use super::{Build, Product};
 use crate::allocate::{Allocation, Needs};
 use crate::config::{Output, Problem, Task};
-use crate::elf::Elf;
 use crate::firmware::{Outcome, Unit};
 use crate::linker::{self, Range};
 use crate::progress::Progress;
-use crate::{environment, slots, stack, stamp};
+use crate::{environment, slots, stamp};
 use anyhow::{Context, Result, bail};
+use build_elf::Elf;
+use build_stack_depth as stack;
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use std::fs;
@@ -38,7 +39,7 @@ impl Build {
             features: task.features.clone(),
             no_default_features: task.no_default_features,
             env,
-            // What is not used goes in the final link, which knows.
+            // Unused sections are removed in the final link; here all may be used.
             rustc_args: vec!["-Clink-arg=-r".into(), "-Clink-arg=--no-gc-sections".into()],
         })
     }
@@ -52,7 +53,8 @@ impl Build {
             .with_context(|| format!("`{name}` is not a task"))
     }
 
-    /// How a binary that a task embeds is built: in the workspace of the task, as a program of its own.
+    /// How a binary that a task embeds is built: in the workspace of the task, as a program of its
+    /// own.
     pub fn bindep_unit(&self, name: &str, binary: &BinDep) -> Result<Unit> {
         Ok(Unit {
             label: name.to_string(),
@@ -66,7 +68,7 @@ impl Build {
         })
     }
 
-    /// Builds what a task embeds, without which its crate is not complete.
+    /// Builds the binaries that a task embeds, which its crate needs to compile.
     pub fn build_bindeps(
         &self,
         product: &Product,
@@ -103,7 +105,7 @@ impl Build {
         Ok(objects)
     }
 
-    /// Links every task as if it were alone, and takes its measure.
+    /// Links every task alone, to measure it.
     pub(super) fn measure(
         &self,
         product: &Product,
@@ -123,7 +125,7 @@ impl Build {
         })
     }
 
-    /// What the trial link of a task uses of each output.
+    /// The bytes of each output that the trial link of a task uses.
     fn needs(&self, product: &Product, name: &str) -> Result<Needs> {
         let task = self.task(name)?;
         let trial = Elf::read(&product.trial(name))?;
@@ -141,7 +143,7 @@ impl Build {
         Ok(needs)
     }
 
-    /// Links every task at its place, binds its slots, and checks the result.
+    /// Links every task at its addresses, binds its slots, and checks the result.
     pub(super) fn link_tasks(
         &self,
         product: &Product,
@@ -167,7 +169,7 @@ impl Build {
                 .and_then(|()| elf.forbid(&self.forbidden_strings()))
                 .and_then(|()| elf.write(&output));
             if checked.is_err() {
-                // What is not finished must not look up to date.
+                // An output that failed a check must not count as up to date.
                 let _ = fs::remove_file(&output);
             }
             checked.map(|()| elf)
@@ -194,7 +196,8 @@ impl Build {
             .locate(&Problem::at(&["tasks", name, "stacksize"], message)))
     }
 
-    /// Links a task's object to `output`, unless that is up to date. `finishing` is what else goes into the output.
+    /// Links a task's object to `output`, unless that is up to date. `finishing` stands for what
+    /// else the output depends on.
     fn link(
         &self,
         name: &str,
@@ -216,7 +219,8 @@ impl Build {
         Ok(Outcome::Built)
     }
 
-    /// Does `work` for all tasks side by side; results in the order of the tasks, the first error wins.
+    /// Does `work` for all tasks in parallel. Returns the results in the order of the tasks, or the
+    /// first error.
     fn for_each_task<T: Send>(
         &self,
         work: impl Fn(&str, &Task) -> Result<T> + Sync,

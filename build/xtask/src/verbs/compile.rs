@@ -1,4 +1,4 @@
-//! `build`, `clippy` and `doc`: crates of the application one by one, without making an image.
+//! `build`, `clippy` and `doc`: single crates of the application, without an image
 
 use crate::config::suggest::hint;
 use crate::dist::Build;
@@ -7,10 +7,11 @@ use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::PathBuf;
 
-/// The name that stands for the kernel where tasks are named.
+/// The name of the kernel in a list of tasks.
 const KERNEL: &str = "kernel";
 
-/// Compiles the named tasks, or all. The kernel cannot be named: it needs the places of all tasks, which is `dist`.
+/// Compiles the named tasks, or all. The kernel cannot be named, because it needs the addresses of
+/// all tasks: `dist` builds it.
 pub fn build(build: &Build, names: &[String]) -> Result<()> {
     let product = build.first_product()?;
     let objects = product.directory.join("objects");
@@ -28,8 +29,8 @@ pub fn build(build: &Build, names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Runs clippy over the named tasks, or all and the kernel. Expects that `dist` has been done, because the kernel's
-/// tables come from there.
+/// Runs clippy over the named tasks, or over all and the kernel. `dist` must have run, because the
+/// kernel's tables are made there.
 pub fn clippy(build: &Build, names: &[String]) -> Result<()> {
     let product = build.first_product()?;
     let names = chosen(build, names, true)?;
@@ -49,7 +50,8 @@ pub fn clippy(build: &Build, names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Writes the documentation of the named tasks, or of all, with what is private in them; returns the folder.
+/// Writes the documentation of the named tasks, or of all, private items included, and returns its
+/// folder.
 pub fn doc(build: &Build, names: &[String]) -> Result<PathBuf> {
     let product = build.first_product()?;
     let names = chosen(build, names, false)?;
@@ -71,7 +73,7 @@ pub fn list(build: &Build) {
     }
 }
 
-/// The tasks that are meant: those named, or all, and then the kernel too if it may be.
+/// The named tasks, or all. With `kernel`, the kernel may be named, and is among all.
 fn chosen<'a>(build: &'a Build, names: &'a [String], kernel: bool) -> Result<Vec<&'a str>> {
     let known: Vec<&str> = build
         .config

@@ -1,4 +1,4 @@
-//! Verbs that are other programs of this tree, or of elsewhere, called with the right arguments.
+//! Verbs that run another program with the right arguments
 
 use crate::dist::{Build, Product};
 use crate::process::{find_in_path, run};
@@ -18,7 +18,7 @@ pub fn humility(product: &Product, arguments: &[OsString]) -> Result<()> {
         );
     };
     let mut command = Command::new(humility);
-    // A dump has its archive in it, and Humility refuses both together.
+    // A dump contains its archive, and Humility refuses an archive beside it.
     if !names_source(arguments) {
         command.arg("-a").arg(&product.archive);
     }
@@ -51,7 +51,7 @@ pub fn gdb(build: &Build, product: &Product, dump: Option<&Path>) -> Result<()> 
     run(command.args(["-ex", &target]), "gdb")
 }
 
-/// Verbs of upstream's that mean nothing here, and why.
+/// Refuses a verb of upstream that has no meaning here, with the reason.
 pub fn refuse(verb: &str) -> Result<()> {
     let why = match verb {
         "flash" => "the board is QEMU's, which loads the image itself: ./x qemu boots it",
@@ -62,7 +62,7 @@ pub fn refuse(verb: &str) -> Result<()> {
     bail!("{verb}: there is no such verb here: {why}")
 }
 
-/// Do the arguments say themselves what to look at?
+/// Whether the arguments name an archive or a dump.
 fn names_source(arguments: &[OsString]) -> bool {
     let options = ["-d", "--dump", "-a", "--archive"];
     arguments.iter().any(|argument| {
@@ -72,14 +72,14 @@ fn names_source(arguments: &[OsString]) -> bool {
     })
 }
 
-/// Runs the harness, which boots images in QEMU and looks at what they do.
+/// Runs the harness, which runs images in QEMU and checks what they do.
 pub fn harness(tree: &Tree, verb: &str, arguments: &[OsString]) -> Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
         .args(["run", "--quiet", "--package", "harness", "--", verb])
         .args(arguments);
-    // The harness and the host tools are looked for from the top of the tree.
+    // The harness finds itself and the host tool relative to the top of the tree.
     command.current_dir(&tree.root);
     let status = command.status()?;
     if !status.success() {

@@ -1,9 +1,10 @@
-//! `graph`: who sends to whom, as a picture for Graphviz.
+//! `graph`: which task sends to which, for Graphviz
 
 use crate::config::Config;
 use std::fmt::Write;
 
-/// The tasks from the most important downwards, an edge for each slot, and a dashed one for each interrupt.
+/// The tasks, the most important first, with an edge for each slot and a dashed one for each
+/// interrupt.
 pub fn dot(config: &Config) -> String {
     let mut text = String::from("digraph tasks {\n  node [shape = box];\n");
     for (name, task) in &config.app.tasks {

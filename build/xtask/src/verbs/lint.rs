@@ -1,4 +1,4 @@
-//! `lint`: format, clippy and documentation of the whole workspace, warnings being errors.
+//! `lint`: source tree, format, clippy and documentation, with warnings as errors
 
 use crate::dist::Build;
 use crate::environment;
@@ -12,8 +12,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Checks everything. The application must have been built, because clippy needs what the kernel is told.
+/// Checks everything, the fastest first. The application must have been built, because clippy needs
+/// the kernel's tables.
 pub fn lint(build: &Build) -> Result<()> {
+    step("source tree");
+    super::tree::check(&build.tree)?;
+
     let packages = Packages::read(build)?;
     step("rustfmt");
     let mut fmt = build.toolchain.command("cargo-fmt");
@@ -40,8 +44,9 @@ pub fn lint(build: &Build) -> Result<()> {
     finish(build, &mut doc, "rustdoc")
 }
 
-/// Clippy over the programs of every application of the tree, each crate once with the same features. The kernels are
-/// checked with the tables of `build`, which need its tasks.
+/// Runs clippy over the programs of every application in the tree, each crate once for each set of
+/// features. All kernels are checked with the tables of `build`, the only application that has been
+/// built.
 fn target(build: &Build) -> Result<()> {
     let others = applications(&build.tree.root)?
         .iter()
@@ -84,10 +89,12 @@ fn target(build: &Build) -> Result<()> {
     Ok(())
 }
 
-/// A tree that is built in a copy that has the portable crates beside it; `app::stock` does.
+/// An application that lacks the portable crates. The test `app::stock` builds a copy of it that
+/// has them.
 const INCOMPLETE: &str = "test/stock";
 
-/// The descriptions of applications: at the top, and in `app` and `test`. A file that others inherit from has no name.
+/// The applications: at the top, and in `app` and `test`. A file without a name is one that others
+/// inherit from.
 fn applications(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = vec![root.join("app.toml")];
     let mut folders = vec![root.join("app"), root.join("test")];
@@ -119,7 +126,7 @@ fn step(what: &str) {
     eprintln!("lint: {what}");
 }
 
-/// Runs a Cargo command with what build scripts ask about the application.
+/// Runs a Cargo command with the environment that build scripts read.
 fn finish(build: &Build, command: &mut Command, what: &str) -> Result<()> {
     command
         .current_dir(&build.tree.root)
@@ -181,7 +188,7 @@ impl Packages {
         })
     }
 
-    /// Names the host's packages to a Cargo command.
+    /// Adds the host's packages to the arguments of a Cargo command.
     fn host(&self, command: &mut Command) {
         for name in &self.host {
             command.args(["--package", name]);
@@ -190,7 +197,7 @@ impl Packages {
 }
 
 impl Package {
-    /// Whether it is a program for the target: one that has no `main` of the host's.
+    /// Whether it is a program for the target, which has `#![no_main]`.
     fn is_firmware(&self) -> bool {
         self.targets
             .iter()
@@ -225,7 +232,7 @@ mod tests {
             );
         }
         assert_eq!(names[0], "app.toml");
-        // Nothing but applications.
+        // Other TOML files are not found.
         assert!(!names.iter().any(|name| name.ends_with("Cargo.toml")));
         assert!(!names.contains(&"test/apps/recorder.toml".to_string()));
     }

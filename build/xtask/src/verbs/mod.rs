@@ -1,5 +1,6 @@
-//! What `cargo xtask` can be asked to do beside building: one file per subject.
+//! The verbs of `cargo xtask` other than `dist`, by subject
 
+pub mod check_emergency;
 pub mod compile;
 pub mod external;
 pub mod graph;
@@ -7,3 +8,4 @@ pub mod lint;
 pub mod print;
 pub mod qemu;
 pub mod sizes;
+pub mod tree;

@@ -1,12 +1,12 @@
-//! `print` and `task-slots`: facts about the application, for scripts and for people.
+//! `print` and `task-slots`: facts about the application
 
 use crate::dist::{Build, Product};
-use crate::elf::Elf;
 use crate::slots;
 use anyhow::{Context, Result};
+use build_elf::Elf;
 use clap::ValueEnum;
 
-/// What `print` can print.
+/// A fact.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Fact {
     /// Path of the build archive
@@ -35,7 +35,7 @@ pub fn print(build: &Build, fact: Fact) -> Result<()> {
     Ok(())
 }
 
-/// Prints, for an image that was built, which task each slot of each task is bound to.
+/// Prints which task each slot is bound to in an image that was built.
 pub fn task_slots(build: &Build, product: &Product) -> Result<()> {
     for (name, task) in &build.config.app.tasks {
         let elf = Elf::read(&product.task(name))?;

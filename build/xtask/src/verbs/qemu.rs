@@ -1,7 +1,6 @@
-//! `qemu`: boots an image, with its serial line on this terminal.
+//! `qemu`: boots an image, with its serial line on the terminal
 
 use crate::dist::{Build, Product};
-use crate::dump;
 use crate::process::find_in_path;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -9,7 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Boots `product` and returns when QEMU ends. `image` is the content of the eMMC device; without it there is none.
+/// Boots `product` and returns when QEMU ends. `image` is the content of the eMMC device; without
+/// it there is none.
 pub fn run(
     build: &Build,
     product: &Product,
@@ -37,12 +37,12 @@ pub fn run(
             );
         }
         let mut drive = OsString::from("format=raw,if=sd,index=2,file=");
-        // A comma ends the value unless doubled.
+        // A comma ends the value, unless it is doubled.
         drive.push(image.to_string_lossy().replace(',', ",,"));
         command.arg("-drive").arg(drive);
     }
-    // For ./x dump. A socket's name is limited to about a hundred bytes.
-    let socket = dump::socket(product);
+    // For ./x dump. The path of a Unix socket has at most 107 bytes.
+    let socket = product.qmp_socket();
     if UnixStream::connect(&socket).is_ok() {
         eprintln!("another machine runs this image; ./x dump reaches that one and not this");
     } else if socket.as_os_str().len() < 100 {

@@ -1,22 +1,23 @@
-//! `sizes`: what each task takes of flash and RAM, and how deep its stack can get.
+//! `sizes`: flash, RAM and stack of each task
 
 use crate::allocate::Needs;
 use crate::config::suggest::hint;
 use crate::dist::{Build, Product};
-use crate::elf::Elf;
-use crate::names::short;
 use crate::progress::Progress;
-use crate::stack;
 use anyhow::{Result, bail};
+use build_elf::Elf;
+use build_elf::names::short;
+use build_stack_depth as stack;
 use indexmap::IndexMap;
 
 const HEADING: [&str; 6] = ["task", "flash", "ram", "stack", "direct", "indirect"];
 
 /// Prints a table.
 ///
-/// `flash` and `ram` are what the task uses, `ram` with its stack; `stack` is what it has, `direct` what the deepest
-/// chain of direct calls takes of it, `indirect` the same if every call through a register could call any function
-/// whose address is taken.
+/// All numbers are bytes. `flash` and `ram` are what the task uses, `ram` including its stack.
+/// `stack` is the size of the stack, `direct` the need of the deepest chain of direct calls, and
+/// `indirect` the need if every call through a register could call every function whose address is
+/// taken (`build/stack-depth`).
 pub fn print(build: &Build, product: &Product) -> Result<()> {
     let needs = measured(build, product)?;
     let mut rows = vec![HEADING.map(String::from)];

@@ -1,14 +1,15 @@
-//! What is particular to eMMC: EXT_CSD, and switching its bytes.
+//! The part of identification that only eMMC has: EXT_CSD, and switching its bytes.
 
-use super::{Identification, Step};
+use super::{Identification, IdentificationStep};
+use crate::action::Action;
 use crate::error::Error;
 use crate::ext_csd::ExtCsd;
 use crate::location::flag;
-use crate::procedure::Action;
 use crate::proto::{self, ext_csd};
 use block_device::Block;
+use drv_sdhci::BlockLen;
 
-/// The bytes of EXT_CSD that are switched.
+/// A byte of EXT_CSD that is switched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Switch {
     Timing,
@@ -19,7 +20,7 @@ pub(super) enum Switch {
 }
 
 impl Switch {
-    /// Timing before width: a wide bus is tried with the timing it will be used with.
+    /// Timing before width, so that a wide bus is verified with the timing that it will be used with.
     const ORDER: [Self; 5] = [
         Self::Timing,
         Self::Width,
@@ -48,7 +49,7 @@ impl Identification {
         self.switch(Switch::Timing)
     }
 
-    /// Switches `what`, or if that is not wanted what comes after it.
+    /// Switches `what`, or if that is not wanted, the next in the order that is.
     pub(super) fn switch(&mut self, what: Switch) -> Result<Action, Error> {
         let Some(card) = self.ext_csd else {
             return Err(Error::ExtCsd);
@@ -75,19 +76,23 @@ impl Identification {
                 ),
             };
             if wanted {
-                return self.send(Step::Switched(what), proto::switch(index, value));
+                return self.send(
+                    IdentificationStep::Switched(what),
+                    proto::switch(index, value),
+                );
             }
         }
-        self.verify()
+        self.verify_bus()
     }
 
-    /// The bus has to be as it is said to be; the rest can be done without.
+    /// Goes on after a switch that failed. Timing and width of the bus have to be known for certain; the
+    /// card is usable without the other features.
     pub(super) fn not_switched(&mut self, what: Switch, error: Error) -> Result<Action, Error> {
         match what {
-            Switch::Timing | Switch::Width => self.retreat(error),
+            Switch::Timing | Switch::Width => self.repeat_slowly(error),
             Switch::Interrupt => self.switch(Switch::Cache),
             Switch::Cache => self.switch(Switch::PowerOff),
-            Switch::PowerOff => self.verify(),
+            Switch::PowerOff => self.verify_bus(),
         }
     }
 
@@ -105,17 +110,23 @@ impl Identification {
             }
             Switch::PowerOff => {
                 self.location.set(flag::POWER_OFF_NOTIFICATION, true);
-                return self.verify();
+                return self.verify_bus();
             }
         }
-        self.then(Step::AppliedBus, Action::Bus(self.location.bus()))
+        self.then(
+            IdentificationStep::AppliedBus,
+            Action::Bus(self.location.bus()),
+        )
     }
 
-    /// What changed the bus must be seen to work.
-    fn verify(&mut self) -> Result<Action, Error> {
+    /// Reads EXT_CSD again if the bus was changed, to check that it works.
+    fn verify_bus(&mut self) -> Result<Action, Error> {
         if self.location.lines > 1 || self.location.has(flag::HIGH_SPEED) {
-            return self.then(Step::Verified, Action::Read(proto::send_ext_csd(), 512));
+            return self.then(
+                IdentificationStep::Verified,
+                Action::Read(proto::send_ext_csd(), BlockLen::FULL),
+            );
         }
-        self.finish()
+        self.ask_status()
     }
 }

@@ -1,12 +1,13 @@
-//! A simulated slot with both drivers, and data to move.
+//! A simulated slot, both drivers for it, and data to move.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use block_device::PolledDevice;
-use drv_mmc::polled::{Failure, Settings};
-use drv_mmc::{Card, CardLocation, Error, Found, Kind, Suspended, polled};
+use drv_mmc::emergency::{EmergencyCard, PhaseFailure, Settings};
+use drv_mmc::normal::{NormalCard, Suspended};
+use drv_mmc::{CardKind, CardLocation, EmergencyReport, Error};
 use drv_sdhci::ErrorKind;
-use drv_sdhci::interrupt::Controller;
-use drv_sdhci_sim::{Board, Buffer, Card as SimulatedCard, Model, Simulator, State, Ticks};
+use drv_sdhci::normal::NormalController;
+use drv_sdhci_sim::{Buffer, Model, SimBoard, SimCard, SimCardState, SimTime, Simulator};
 
 /// Every kind of card, with a capacity for it.
 pub const MODELS: [(Model, u32); 5] = [
@@ -18,15 +19,17 @@ pub const MODELS: [(Model, u32); 5] = [
 ];
 
 pub const SETTINGS: Settings = Settings {
-    first: Kind::Emmc,
+    first: CardKind::Emmc,
     prepare_ms: 600,
     write_ms: 1000,
     complete_ms: 300,
     polls_without_time: 1 << 18,
 };
 
-pub type Normal<'a> = Card<'a, Controller<'a, Simulator, Board, Ticks>>;
-pub type Emergency<'a> = polled::Card<'a, Simulator, Board, Ticks>;
+/// A card as the normal path uses it, in a simulated slot.
+pub type SimNormalCard<'a> = NormalCard<'a, NormalController<'a, Simulator, SimBoard, SimTime>>;
+/// A card as the emergency path uses it, in a simulated slot.
+pub type SimEmergencyCard<'a> = EmergencyCard<'a, Simulator, SimBoard, SimTime>;
 
 /// A slot, and buffers that its DMA can reach.
 pub struct Bench {
@@ -36,12 +39,12 @@ pub struct Bench {
     pub data: Buffer,
     pub back: Buffer,
     pub lines: u8,
-    /// The deepest rest that the board allows.
-    pub rest: Suspended,
+    /// The deepest suspend that the board allows.
+    pub suspend: Suspended,
 }
 
 impl Bench {
-    pub fn new(card: SimulatedCard) -> Self {
+    pub fn new(card: SimCard) -> Self {
         let sim = Simulator::new(card);
         let [table, scratch] = [sim.buffer(1), sim.buffer(1)];
         let [data, back] = [sim.buffer(200), sim.buffer(200)];
@@ -52,51 +55,51 @@ impl Bench {
             data,
             back,
             lines: 8,
-            rest: Suspended::ClockOff,
+            suspend: Suspended::ClockOff,
         }
     }
 
     pub fn of(model: Model, blocks: u32) -> Self {
-        Self::new(SimulatedCard::new(model, blocks))
+        Self::new(SimCard::new(model, blocks))
     }
 
     pub fn emmc() -> Self {
         Self::of(Model::EmmcSector, 8 * 1024 * 1024)
     }
 
-    pub fn board(&self) -> Board {
+    pub fn board(&self) -> SimBoard {
         let board = self.sim.board(self.lines);
-        match self.rest {
+        match self.suspend {
             Suspended::ClockOff => board,
             Suspended::Asleep => board.with_sleep(),
             Suspended::PowerOff => board.with_power_cut(),
         }
     }
 
-    /// The driver of normal operation.
-    pub fn card(&self, dma: bool) -> Normal<'_> {
+    /// The driver of the normal path.
+    pub fn card(&self, dma: bool) -> SimNormalCard<'_> {
         self.card_with_cache(dma, false)
     }
 
-    pub fn card_with_cache(&self, dma: bool, cache: bool) -> Normal<'_> {
+    pub fn card_with_cache(&self, dma: bool, cache: bool) -> SimNormalCard<'_> {
         let table = dma.then_some(&self.table[0]);
         let board = self.board();
-        let host = Controller::new(self.sim.clone(), board, self.sim.ticks(), table, 4);
-        Card::new(host, &self.scratch[0], Kind::Emmc, cache)
+        let host = NormalController::new(self.sim.clone(), board, self.sim.time(), table, 4);
+        NormalCard::new(host, &self.scratch[0], CardKind::Emmc, cache)
     }
 
-    /// The driver of the emergency.
-    pub fn emergency(&self, dma: bool) -> Emergency<'_> {
+    /// The driver of the emergency path.
+    pub fn emergency(&self, dma: bool) -> SimEmergencyCard<'_> {
         self.emergency_with(dma, SETTINGS)
     }
 
-    pub fn emergency_with(&self, dma: bool, settings: Settings) -> Emergency<'_> {
+    pub fn emergency_with(&self, dma: bool, settings: Settings) -> SimEmergencyCard<'_> {
         let memory = (dma.then_some(&self.table[0]), &self.scratch[0]);
         let board = self.board();
-        polled::Card::new(self.sim.clone(), board, self.sim.ticks(), memory, settings)
+        EmergencyCard::new(self.sim.clone(), board, self.sim.time(), memory, settings)
     }
 
-    /// Identifies the card as normal operation would; what is left is its location.
+    /// Identifies the card by the normal path, and returns its location.
     pub fn identified(&self) -> CardLocation {
         let mut card = self.card(true);
         self.sim
@@ -105,7 +108,7 @@ impl Bench {
         *card.location()
     }
 
-    /// Fills the first `blocks` blocks of the data with something that depends on `seed`.
+    /// Fills the first `blocks` blocks of the data with a pattern that depends on `seed`.
     pub fn fill(&self, seed: u32, blocks: usize) {
         for (number, block) in self.data[..blocks].iter().enumerate() {
             for word in 0..128 {
@@ -126,7 +129,7 @@ impl Bench {
             })
     }
 
-    /// Whether `back` is the data.
+    /// Whether the first blocks of `back` are the data.
     pub fn same(&self, blocks: usize) -> bool {
         let pairs = self.data[..blocks].iter().zip(&self.back[..blocks]);
         pairs
@@ -138,7 +141,7 @@ impl Bench {
         self.back.iter().for_each(|block| block.fill(0xDEAD_DEAD));
     }
 
-    /// The driver did nothing that the hardware forbids.
+    /// Checks that the driver has not misused the hardware.
     pub fn assert_clean(&self) {
         assert_eq!(self.sim.violations(), Vec::<String>::new());
     }
@@ -155,8 +158,11 @@ pub fn host(kind: ErrorKind, command: u8) -> Error {
     Error::Host(drv_sdhci::Error { kind, command })
 }
 
-/// A record as the recorder writes it: log tail, header and body, commit.
-pub fn write_record(card: &mut Emergency<'_>, bench: &Bench) -> Result<Found, Failure> {
+/// Writes a crash as the recorder does: log tail, header and body, commit.
+pub fn write_crash(
+    card: &mut SimEmergencyCard<'_>,
+    bench: &Bench,
+) -> Result<EmergencyReport, PhaseFailure> {
     card.write(400, &bench.data[..9])?;
     card.flush()?;
     card.write(500, &bench.data[9..11])?;
@@ -165,7 +171,7 @@ pub fn write_record(card: &mut Emergency<'_>, bench: &Bench) -> Result<Found, Fa
     card.complete()
 }
 
-pub fn record_is_there(bench: &Bench) -> bool {
+pub fn crash_is_there(bench: &Bench) -> bool {
     let card = bench.sim.card();
     let places = (400..409).chain(500..502).chain([600]);
     card.volatile_blocks() == 0
@@ -175,22 +181,23 @@ pub fn record_is_there(bench: &Bench) -> bool {
         })
 }
 
-/// Takes over and writes a record; both must succeed, within the time that the settings allow.
-pub fn rescue(bench: &Bench, location: &CardLocation, dma: bool, what: &str) -> Found {
+/// Runs the emergency path: prepares and writes a crash. Both must succeed, within the time that the
+/// settings allow.
+pub fn rescue(bench: &Bench, location: &CardLocation, dma: bool, what: &str) -> EmergencyReport {
     bench.fill(0xC0FFEE, 12);
     let start = bench.sim.now_us();
     let mut card = bench.emergency(dma);
     let prepared = card.prepare(location);
-    assert!(prepared.is_ok(), "{what}: {prepared:?} {:?}", card.found());
-    let written = write_record(&mut card, bench);
-    assert!(written.is_ok(), "{what}: {written:?} {:?}", card.found());
-    assert!(record_is_there(bench), "{what}: {:?}", card.found());
-    assert_eq!(bench.sim.card().state(), State::Transfer, "{what}");
+    assert!(prepared.is_ok(), "{what}: {prepared:?} {:?}", card.report());
+    let written = write_crash(&mut card, bench);
+    assert!(written.is_ok(), "{what}: {written:?} {:?}", card.report());
+    assert!(crash_is_there(bench), "{what}: {:?}", card.report());
+    assert_eq!(bench.sim.card().state(), SimCardState::Transfer, "{what}");
     assert!(
         !bench.sim.controller().signals_enabled(),
         "{what}: an interrupt signal is enabled"
     );
     let took_ms = (bench.sim.now_us() - start) / 1000;
     assert!(took_ms < 1900, "{what}: took {took_ms} ms");
-    card.found()
+    card.report()
 }

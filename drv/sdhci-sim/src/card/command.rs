@@ -1,7 +1,6 @@
 //! What a card does at each command (SD 4.7 and 4.8, JESD84-B51 6.6 to 6.10).
 
-use super::{Card, Model, Reply, Source, State, Transfer};
-use crate::controller::Answer;
+use super::{CardReply, CardResponse, CardTransfer, Model, SimCard, SimCardState, TransferSource};
 
 const ILLEGAL: u32 = 1 << 22;
 const READY_FOR_DATA: u32 = 1 << 8;
@@ -12,60 +11,74 @@ const BLOCK_LEN_ERROR: u32 = 1 << 29;
 /// Error bits that forbid a data phase.
 const REFUSALS: u32 = 0xFFF8_0000 & !(ILLEGAL | 1 << 23);
 
-const SILENCE: Reply = Reply {
+const SILENCE: CardReply = CardReply {
     response: None,
     data: false,
 };
 
-impl Card {
+impl SimCard {
     /// A command with its argument.
-    pub(crate) fn command(&mut self, now: u64, index: u8, argument: u32) -> Reply {
+    pub(crate) fn command(&mut self, now: u64, index: u8, argument: u32) -> CardReply {
         self.update(now);
         let application = std::mem::take(&mut self.application);
         let announced = self.announced.take();
-        if self.state == State::Mute {
+        if self.state == SimCardState::Mute {
             return SILENCE;
         }
         if index == 0 {
-            // The cache of a card that is reset has not been promised to anybody.
+            // A card that is reset may lose what is in its cache.
             self.forget();
             return SILENCE;
         }
         let addressed = (argument >> 16) as u16 == self.rca;
-        if self.state == State::Sleep {
+        if self.state == SimCardState::Sleep {
             return self.asleep(now, index == 5 && addressed && argument & 1 << 15 == 0);
         }
         if index != 13 && self.ext_csd[34] > 1 {
-            // Whoever goes on using it has changed their mind.
+            // The host goes on using the card after it announced to cut the power.
             self.ext_csd[34] = 1;
         }
         match (index, self.state) {
-            (1, State::Idle) if self.is_emmc() => self.operating_conditions(argument),
-            (8, State::Idle) if self.knows_cmd8() => short(argument & 0xFFF),
-            (55, State::Idle) => self.app_command(argument == 0),
+            (1, SimCardState::Idle) if self.is_emmc() => self.operating_conditions(argument),
+            (8, SimCardState::Idle) if self.knows_cmd8() => short(argument & 0xFFF),
+            (55, SimCardState::Idle) => self.app_command(argument == 0),
             (55, _) => self.app_command(addressed),
-            (41, State::Idle) if application => self.operating_conditions(argument),
-            (2, State::Ready) => {
-                self.state = State::Ident;
+            (41, SimCardState::Idle) if application => self.operating_conditions(argument),
+            (2, SimCardState::Ready) => {
+                self.state = SimCardState::Ident;
                 long(self.cid())
             }
-            (3, State::Ident) => self.relative_address(argument),
-            (3, State::Standby) if !self.is_emmc() => self.relative_address(argument),
-            (9, State::Standby) if addressed => long(self.csd()),
-            (10, State::Standby) if addressed => long(self.cid()),
-            (5, State::Standby) if addressed && argument & 1 << 15 != 0 => self.fall_asleep(now),
+            (3, SimCardState::Ident) => self.relative_address(argument),
+            (3, SimCardState::Standby) if !self.is_emmc() => self.relative_address(argument),
+            (9, SimCardState::Standby) if addressed => long(self.csd()),
+            (10, SimCardState::Standby) if addressed => long(self.cid()),
+            (5, SimCardState::Standby) if addressed && argument & 1 << 15 != 0 => {
+                self.fall_asleep(now)
+            }
             (7, _) => self.select(addressed),
-            (12, State::Sending | State::Receiving) => self.stop(now),
-            (12, State::Programming) if argument & 1 != 0 && addressed => self.interrupt(now, 12),
-            (13, State::Idle | State::Ready | State::Ident | State::Sleep) => self.illegal(),
-            (13, State::Programming) if argument & 1 != 0 && addressed => self.interrupt(now, 13),
+            (12, SimCardState::Sending | SimCardState::Receiving) => self.stop(now),
+            (12, SimCardState::Programming) if argument & 1 != 0 && addressed => {
+                self.interrupt(now, 12)
+            }
+            (
+                13,
+                SimCardState::Idle
+                | SimCardState::Ready
+                | SimCardState::Ident
+                | SimCardState::Sleep,
+            ) => self.illegal(),
+            (13, SimCardState::Programming) if argument & 1 != 0 && addressed => {
+                self.interrupt(now, 13)
+            }
             (13, _) if addressed => self.r1(),
             (13, _) => SILENCE,
-            (6, State::Transfer) if application => self.set_bus_width(argument),
-            (6, State::Transfer) if self.is_emmc() => self.switch(now, argument),
-            (6, State::Transfer) => self.switch_function(argument),
-            (8, State::Transfer) if self.is_emmc() => self.send_register(self.ext_csd_words()),
-            (16, State::Transfer) => {
+            (6, SimCardState::Transfer) if application => self.set_bus_width(argument),
+            (6, SimCardState::Transfer) if self.is_emmc() => self.switch(now, argument),
+            (6, SimCardState::Transfer) => self.switch_function(argument),
+            (8, SimCardState::Transfer) if self.is_emmc() => {
+                self.send_register(self.ext_csd_words())
+            }
+            (16, SimCardState::Transfer) => {
                 if argument > 512 {
                     self.errors |= BLOCK_LEN_ERROR;
                 } else {
@@ -73,14 +86,14 @@ impl Card {
                 }
                 self.r1()
             }
-            (17 | 18, State::Transfer) => self.start(index, argument, announced),
-            (24 | 25, State::Transfer) => self.start(index, argument, announced),
-            (23, State::Transfer) if self.is_emmc() => {
+            (17 | 18, SimCardState::Transfer) => self.start(index, argument, announced),
+            (24 | 25, SimCardState::Transfer) => self.start(index, argument, announced),
+            (23, SimCardState::Transfer) if self.is_emmc() => {
                 self.announced = Some(argument);
                 self.r1()
             }
-            (35 | 36, State::Transfer) => self.r1(),
-            (38, State::Transfer) => {
+            (35 | 36, SimCardState::Transfer) => self.r1(),
+            (38, SimCardState::Transfer) => {
                 let reply = self.r1();
                 self.program(now, 5_000);
                 reply
@@ -93,21 +106,21 @@ impl Card {
         matches!(self.model, Model::SdStandard | Model::SdHighCapacity)
     }
 
-    fn illegal(&mut self) -> Reply {
+    fn illegal(&mut self) -> CardReply {
         self.errors |= ILLEGAL;
         SILENCE
     }
 
-    /// The status before the command, with the errors since the last.
-    fn r1(&mut self) -> Reply {
-        let ready = matches!(self.state, State::Transfer);
+    /// The status before the command, with the errors since the last R1.
+    fn r1(&mut self) -> CardReply {
+        let ready = matches!(self.state, SimCardState::Transfer);
         let status = std::mem::take(&mut self.errors)
             | (self.state as u32) << 9
             | if ready { READY_FOR_DATA } else { 0 };
         short(status)
     }
 
-    fn app_command(&mut self, addressed: bool) -> Reply {
+    fn app_command(&mut self, addressed: bool) -> CardReply {
         if self.is_emmc() || !addressed {
             return self.illegal();
         }
@@ -116,7 +129,7 @@ impl Card {
         self.r1()
     }
 
-    fn operating_conditions(&mut self, argument: u32) -> Reply {
+    fn operating_conditions(&mut self, argument: u32) -> CardReply {
         let mut conditions = self.voltages;
         if argument & 0x00FF_FF80 == 0 {
             return short(conditions);
@@ -124,38 +137,38 @@ impl Card {
         self.power_up_asked += 1;
         if self.power_up_asked > self.power_up_polls {
             conditions |= 1 << 31;
-            let host_knows = argument & (1 << 30) != 0;
-            if self.by_sector() && host_knows {
+            let host_supports = argument & (1 << 30) != 0;
+            if self.by_sector() && host_supports {
                 conditions |= 1 << 30;
             }
-            // A card of high capacity stays busy for a host that does not know such cards.
-            if self.by_sector() && !host_knows {
+            // A card of high capacity stays busy for a host that does not announce support of it.
+            if self.by_sector() && !host_supports {
                 return short(self.voltages);
             }
-            self.state = State::Ready;
+            self.state = SimCardState::Ready;
         }
         short(conditions)
     }
 
-    fn relative_address(&mut self, argument: u32) -> Reply {
+    fn relative_address(&mut self, argument: u32) -> CardReply {
         if self.is_emmc() {
             self.rca = (argument >> 16) as u16;
             let reply = self.r1();
-            self.state = State::Standby;
+            self.state = SimCardState::Standby;
             return reply;
         }
         self.rca = self.rca.wrapping_add(0x1234);
         let status = (self.state as u32) << 9 | READY_FOR_DATA;
-        self.state = State::Standby;
+        self.state = SimCardState::Standby;
         short(u32::from(self.rca) << 16 | status)
     }
 
-    fn select(&mut self, addressed: bool) -> Reply {
+    fn select(&mut self, addressed: bool) -> CardReply {
         let next = match (self.state, addressed) {
-            (State::Standby, true) => State::Transfer,
-            (State::Disconnected, true) => State::Programming,
-            (State::Transfer | State::Sending, false) => State::Standby,
-            (State::Programming, false) => State::Disconnected,
+            (SimCardState::Standby, true) => SimCardState::Transfer,
+            (SimCardState::Disconnected, true) => SimCardState::Programming,
+            (SimCardState::Transfer | SimCardState::Sending, false) => SimCardState::Standby,
+            (SimCardState::Programming, false) => SimCardState::Disconnected,
             (_, false) => return SILENCE,
             _ => return self.illegal(),
         };
@@ -165,19 +178,19 @@ impl Card {
         if addressed { reply } else { SILENCE }
     }
 
-    fn stop(&mut self, now: u64) -> Reply {
+    fn stop(&mut self, now: u64) -> CardReply {
         let reply = self.r1();
         self.transfer = None;
-        if self.state == State::Receiving {
+        if self.state == SimCardState::Receiving {
             let us = self.program_us;
             self.program(now, us);
         } else {
-            self.state = State::Transfer;
+            self.state = SimCardState::Transfer;
         }
         reply
     }
 
-    fn interrupt(&mut self, now: u64, command: u8) -> Reply {
+    fn interrupt(&mut self, now: u64, command: u8) -> CardReply {
         let by = if self.ext_csd[503] & 2 != 0 { 12 } else { 13 };
         let enabled = self.ext_csd[503] & 1 != 0 && self.ext_csd[161] & 1 != 0;
         if enabled && by == command && self.interrupt_works {
@@ -186,18 +199,18 @@ impl Card {
         self.r1()
     }
 
-    fn fall_asleep(&mut self, now: u64) -> Reply {
+    fn fall_asleep(&mut self, now: u64) -> CardReply {
         if !self.is_emmc() || self.ext_csd[217] == 0 {
             return self.illegal();
         }
         let reply = self.r1();
-        self.state = State::Sleep;
+        self.state = SimCardState::Sleep;
         self.busy_until = now + self.sleep_us;
         reply
     }
 
     /// A command to a card that sleeps, or is about to, or is waking.
-    fn asleep(&mut self, now: u64, wakes: bool) -> Reply {
+    fn asleep(&mut self, now: u64, wakes: bool) -> CardReply {
         if !wakes || !self.wakes || self.is_busy() {
             return SILENCE;
         }
@@ -207,12 +220,12 @@ impl Card {
         reply
     }
 
-    fn set_bus_width(&mut self, argument: u32) -> Reply {
+    fn set_bus_width(&mut self, argument: u32) -> CardReply {
         self.lines = if argument & 3 == 2 { 4 } else { 1 };
         self.r1()
     }
 
-    fn switch(&mut self, now: u64, argument: u32) -> Reply {
+    fn switch(&mut self, now: u64, argument: u32) -> CardReply {
         let reply = self.r1();
         let index = (argument >> 16 & 0xFF) as usize;
         let value = (argument >> 8 & 0xFF) as u8;
@@ -244,7 +257,7 @@ impl Card {
         reply
     }
 
-    fn switch_function(&mut self, argument: u32) -> Reply {
+    fn switch_function(&mut self, argument: u32) -> CardReply {
         let wants = argument & 0xF == 1;
         if argument >> 31 != 0 && wants {
             self.high_speed = true;
@@ -252,22 +265,22 @@ impl Card {
         self.send_register(Self::switch_status(wants))
     }
 
-    fn send_register(&mut self, words: Vec<u32>) -> Reply {
+    fn send_register(&mut self, words: Vec<u32>) -> CardReply {
         let reply = self.r1();
-        let source = Source::Register(words);
-        self.transfer = Some(Transfer {
+        let source = TransferSource::Register(words);
+        self.transfer = Some(CardTransfer {
             source,
             left: Some(1),
             reliable: false,
         });
-        self.state = State::Sending;
-        Reply {
+        self.state = SimCardState::Sending;
+        CardReply {
             data: true,
             ..reply
         }
     }
 
-    fn start(&mut self, index: u8, argument: u32, announced: Option<u32>) -> Reply {
+    fn start(&mut self, index: u8, argument: u32, announced: Option<u32>) -> CardReply {
         let write = index >= 24;
         let multiple = index == 18 || index == 25;
         let block = if self.by_sector() {
@@ -293,33 +306,33 @@ impl Card {
             Some(1)
         };
         let reliable = announced.is_some_and(|word| word >> 31 != 0);
-        self.transfer = Some(Transfer {
-            source: Source::Memory(block),
+        self.transfer = Some(CardTransfer {
+            source: TransferSource::Memory(block),
             left,
             reliable,
         });
         self.state = if write {
-            State::Receiving
+            SimCardState::Receiving
         } else {
-            State::Sending
+            SimCardState::Sending
         };
-        Reply {
+        CardReply {
             data: true,
             ..reply
         }
     }
 }
 
-fn short(word: u32) -> Reply {
-    Reply {
-        response: Some(Answer::Short(word)),
+fn short(word: u32) -> CardReply {
+    CardReply {
+        response: Some(CardResponse::Short(word)),
         data: false,
     }
 }
 
-fn long(words: [u32; 4]) -> Reply {
-    Reply {
-        response: Some(Answer::Long(words)),
+fn long(words: [u32; 4]) -> CardReply {
+    CardReply {
+        response: Some(CardResponse::Long(words)),
         data: false,
     }
 }

@@ -1,8 +1,8 @@
 //! The registers that tell what a card is.
 
-use super::{Card, Model};
+use super::{Model, SimCard};
 
-impl Card {
+impl SimCard {
     /// CID, as a controller presents it: without its lowest byte.
     pub(super) fn cid(&self) -> [u32; 4] {
         [
@@ -68,7 +68,7 @@ fn words(bytes: &[u8]) -> Vec<u32> {
     bytes.chunks(4).map(word).collect()
 }
 
-/// EXT_CSD of a card of eMMC 5.1 without cache and high-priority interrupt.
+/// EXT_CSD of an eMMC 5.1 device without cache and without high-priority interrupt.
 pub(super) fn ext_csd(blocks: u32) -> Vec<u8> {
     let mut bytes = vec![0; 512];
     bytes[192] = 8;

@@ -1,17 +1,17 @@
 //! Blocks between the bus, the cache and the memory of a card.
 
-use super::{Card, Source, State};
+use super::{SimCard, SimCardState, TransferSource};
 
 /// Bit of the status: an error that has no bit of its own (SD 4.10.1, eMMC 6.13).
 const ERROR: u32 = 1 << 19;
 
-impl Card {
+impl SimCard {
     pub(super) fn program(&mut self, now: u64, us: u64) {
-        self.state = State::Programming;
+        self.state = SimCardState::Programming;
         self.busy_until = now.saturating_add(self.next_busy.take().unwrap_or(us));
     }
 
-    /// Whether a block is one that can be transferred; notes the error if not.
+    /// Whether a block can be transferred; sets the error bit if not.
     pub(super) fn check(&mut self, block: u32, write: bool) -> bool {
         if block >= self.blocks {
             self.errors |= 1 << 31;
@@ -31,13 +31,13 @@ impl Card {
 
     /// The next block of a read; `None` if none comes.
     pub(crate) fn send_block(&mut self, _: u64) -> Option<Vec<u32>> {
-        if self.state != State::Sending {
+        if self.state != SimCardState::Sending {
             return None;
         }
         let mut transfer = self.transfer.take()?;
         let words = match &mut transfer.source {
-            Source::Register(words) => words.clone(),
-            Source::Memory(next) => {
+            TransferSource::Register(words) => words.clone(),
+            TransferSource::Memory(next) => {
                 let block = *next;
                 if !self.check(block, false) {
                     self.transfer = Some(transfer);
@@ -50,7 +50,7 @@ impl Card {
             }
         };
         match &mut transfer.left {
-            Some(1) => self.state = State::Transfer,
+            Some(1) => self.state = SimCardState::Transfer,
             Some(left) => {
                 *left -= 1;
                 self.transfer = Some(transfer);
@@ -60,15 +60,15 @@ impl Card {
         Some(words)
     }
 
-    /// The next block of a write, undamaged.
+    /// Takes the next block of a write, which has arrived intact.
     pub(crate) fn receive_block(&mut self, now: u64, words: &[u32]) {
-        if self.state != State::Receiving {
+        if self.state != SimCardState::Receiving {
             return;
         }
         let Some(mut transfer) = self.transfer.take() else {
             return;
         };
-        let Source::Memory(next) = &mut transfer.source else {
+        let TransferSource::Memory(next) = &mut transfer.source else {
             return;
         };
         let block = *next;

@@ -1,16 +1,16 @@
 //! The command circuit.
 
 use super::data::DataPhase;
-use super::{Answer, Controller, Pending};
-use crate::card::State;
-use crate::fault::Fault;
+use super::{PendingCommand, SimController};
+use crate::card::{CardResponse, SimCardState};
+use crate::fault::InjectedFault;
 use drv_sdhci::registers::Interrupt;
 
-impl Controller {
-    pub(super) fn complete(&mut self, pending: Pending) {
+impl SimController {
+    pub(super) fn complete(&mut self, pending: PendingCommand) {
         match pending.response {
-            Some(Answer::Short(word)) => self.response[0] = word,
-            Some(Answer::Long(words)) => self.response = words,
+            Some(CardResponse::Short(word)) => self.response[0] = word,
+            Some(CardResponse::Long(words)) => self.response = words,
             None => {}
         }
         if pending.error != 0 {
@@ -39,32 +39,32 @@ impl Controller {
         if !self.card_is_clocked() {
             return;
         }
-        let faults: Vec<Fault> = self
+        let faults: Vec<InjectedFault> = self
             .plans
             .iter_mut()
             .filter_map(|plan| plan.strike(index))
             .collect();
         let has = |fault| faults.contains(&fault);
-        if has(Fault::Removed) {
+        if has(InjectedFault::Removed) {
             self.card = None;
         }
         for fault in &faults {
-            if let (Fault::Swapped(serial), Some(card)) = (fault, &mut self.card) {
+            if let (InjectedFault::Swapped(serial), Some(card)) = (fault, &mut self.card) {
                 *card = card.another(*serial);
             }
         }
         let dark = self
             .unpowered_since
             .is_some_and(|since| self.now - since > self.supply_holds_us);
-        if has(Fault::Ignored) || self.card.is_none() || dark {
+        if has(InjectedFault::Ignored) || self.card.is_none() || dark {
             return;
         }
         self.check_clock(index);
-        self.hung_command |= has(Fault::HangsCommand);
-        self.hung_data |= has(Fault::HangsData);
+        self.hung_command |= has(InjectedFault::HangsCommand);
+        self.hung_data |= has(InjectedFault::HangsData);
         let due = self.now + self.timing.response_us;
         let now = self.now;
-        let mut pending = Pending {
+        let mut pending = PendingCommand {
             due,
             error: 0,
             response: None,
@@ -74,10 +74,10 @@ impl Controller {
         let timeout = Interrupt::COMMAND_TIMEOUT::SET.value;
         let (lines, high_speed) = (self.lines(), self.high_speed());
         let Some(card) = &mut self.card else { return };
-        if has(Fault::Forgets) {
+        if has(InjectedFault::Forgets) {
             card.forget();
         }
-        if has(Fault::NoResponse) {
+        if has(InjectedFault::NoResponse) {
             pending.error = timeout;
             self.pending = Some(pending);
             return;
@@ -89,17 +89,17 @@ impl Controller {
         self.log.push((index, self.argument));
         for fault in &faults {
             match fault {
-                Fault::Refused(bits) => card.refuse_next(*bits),
-                Fault::Busy(us) => card.busy_next(*us),
-                Fault::NotProgrammed => card.fail_to_program_next(),
+                InjectedFault::Refused(bits) => card.refuse_next(*bits),
+                InjectedFault::Busy(us) => card.busy_next(*us),
+                InjectedFault::NotProgrammed => card.fail_to_program_next(),
                 _ => {}
             }
         }
         let answer = card.command(now, index, self.argument);
         let expected = value >> 16 & 3;
         pending.response = match (answer.response, expected) {
-            (Some(Answer::Long(words)), 1) => Some(Answer::Long(words)),
-            (Some(Answer::Short(word)), 2 | 3) => Some(Answer::Short(word)),
+            (Some(CardResponse::Long(words)), 1) => Some(CardResponse::Long(words)),
+            (Some(CardResponse::Short(word)), 2 | 3) => Some(CardResponse::Short(word)),
             (None, 0) => None,
             _ => {
                 pending.error = timeout;
@@ -108,10 +108,10 @@ impl Controller {
         };
         for fault in &faults {
             pending.error |= match fault {
-                Fault::ResponseLost => timeout,
-                Fault::ResponseCrc => Interrupt::COMMAND_CRC::SET.value,
-                Fault::ResponseEndBit => Interrupt::COMMAND_END_BIT::SET.value,
-                Fault::ResponseIndex => Interrupt::COMMAND_INDEX::SET.value,
+                InjectedFault::ResponseLost => timeout,
+                InjectedFault::ResponseCrc => Interrupt::COMMAND_CRC::SET.value,
+                InjectedFault::ResponseEndBit => Interrupt::COMMAND_END_BIT::SET.value,
+                InjectedFault::ResponseIndex => Interrupt::COMMAND_INDEX::SET.value,
                 _ => 0,
             };
         }
@@ -124,8 +124,9 @@ impl Controller {
         self.pending = Some(pending);
     }
 
-    /// Whether the card's clock is one that it may be run at. CMD13 is what a driver asks a card with that it believes to
-    /// be identified, and CMD5 what it wakes one with that does not answer; it cannot know better.
+    /// Records a violation if the clock is above what the card allows in its state. CMD13 and CMD5 are
+    /// exempt: a driver sends them to a card that it believes to be identified, or asleep, and cannot
+    /// know that the card has lost its state.
     fn check_clock(&mut self, index: u8) {
         if matches!(index, 5 | 13) {
             return;
@@ -140,7 +141,7 @@ impl Controller {
         };
         let Some(card) = &self.card else { return };
         let limit = match card.state() {
-            State::Idle | State::Ready | State::Ident => 400_000,
+            SimCardState::Idle | SimCardState::Ready | SimCardState::Ident => 400_000,
             _ => card.highest_clock(),
         };
         if clock > limit {

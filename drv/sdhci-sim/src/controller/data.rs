@@ -1,21 +1,22 @@
 //! The data circuit: blocks between the card and the buffer port or memory.
 
-use super::{Activity, Answer, Controller};
-use crate::fault::Fault;
+use super::{ControllerActivity, SimController};
+use crate::card::CardResponse;
+use crate::fault::InjectedFault;
 use drv_sdhci::registers::Interrupt;
 
 /// What the data circuit is doing.
 #[derive(Clone)]
-enum Step {
-    /// A block is on the bus, or about to be, until this time.
+enum DataStep {
+    /// A block is on the bus, or waits for it, until this time.
     Bus(u64),
     /// The processor has to move the block through the buffer port.
     Buffer,
     /// The data time-out ends the wait.
     Timeout(u64),
-    /// Nothing happens any more.
+    /// Nothing happens any more, until the circuit is reset.
     Stalled,
-    /// The last block has gone.
+    /// The last block has been moved.
     Ending,
 }
 
@@ -31,18 +32,18 @@ pub(super) struct DataPhase {
     left: u16,
     /// The block that is being moved, from 0.
     number: u16,
-    step: Step,
+    step: DataStep,
     words: Vec<u32>,
     /// Next word in the buffer.
     position: usize,
     /// Where the next descriptor is.
     descriptor: u32,
-    /// What is left of the present one: address and bytes.
+    /// What is left of the current descriptor: address and bytes.
     run: (u32, u32),
-    /// The present one is marked as the last.
+    /// The current descriptor is marked as the last.
     last_descriptor: bool,
-    faults: Vec<Fault>,
-    /// Both sides use the bus in the same way.
+    faults: Vec<InjectedFault>,
+    /// Host and card agree on width and timing of the bus.
     bus_fits: bool,
 }
 
@@ -52,7 +53,7 @@ impl DataPhase {
         blocks: u32,
         descriptor: u32,
         due: u64,
-        faults: Vec<Fault>,
+        faults: Vec<InjectedFault>,
         bus_fits: bool,
     ) -> Self {
         let counted = transfer & (1 << 1) != 0;
@@ -69,7 +70,7 @@ impl DataPhase {
                 1
             },
             number: 0,
-            step: Step::Bus(due),
+            step: DataStep::Bus(due),
             words: Vec::new(),
             position: 0,
             descriptor,
@@ -82,7 +83,7 @@ impl DataPhase {
 
     /// The card refused: the phase never begins.
     pub(super) fn never(mut self) -> Self {
-        self.step = Step::Stalled;
+        self.step = DataStep::Stalled;
         self
     }
 
@@ -90,8 +91,8 @@ impl DataPhase {
         self.read
     }
 
-    pub(super) fn activity(&self) -> Activity {
-        Activity::Data {
+    pub(super) fn activity(&self) -> ControllerActivity {
+        ControllerActivity::Data {
             read: self.read,
             multiple: self.multiple,
             dma: self.dma,
@@ -100,22 +101,22 @@ impl DataPhase {
     }
 
     pub(super) fn is_buffer_ready(&self) -> bool {
-        matches!(self.step, Step::Buffer)
+        matches!(self.step, DataStep::Buffer)
     }
 
     pub(super) fn due(&self) -> Option<u64> {
         match self.step {
-            Step::Bus(due) | Step::Timeout(due) => Some(due),
+            DataStep::Bus(due) | DataStep::Timeout(due) => Some(due),
             _ => None,
         }
     }
 
-    fn has(&self, fault: Fault) -> bool {
+    fn has(&self, fault: InjectedFault) -> bool {
         self.faults.contains(&fault)
     }
 }
 
-impl Controller {
+impl SimController {
     pub(super) fn blocks_register(&self) -> u32 {
         match &self.data {
             Some(data) => self.blocks & 0xFFFF | u32::from(data.left) << 16,
@@ -123,15 +124,15 @@ impl Controller {
         }
     }
 
-    /// Does the next thing that is due; false if there is none.
+    /// Carries out the next event that is due; false if there is none.
     pub(super) fn data_step(&mut self) -> bool {
         let Some(mut data) = self.data.take() else {
             return false;
         };
         let again = match data.step {
-            Step::Bus(due) if due <= self.now => self.bus_step(&mut data),
-            Step::Timeout(due) if due <= self.now => Err(Interrupt::DATA_TIMEOUT::SET.value),
-            Step::Ending => {
+            DataStep::Bus(due) if due <= self.now => self.bus_step(&mut data),
+            DataStep::Timeout(due) if due <= self.now => Err(Interrupt::DATA_TIMEOUT::SET.value),
+            DataStep::Ending => {
                 self.end(&data);
                 return true;
             }
@@ -144,25 +145,25 @@ impl Controller {
             }
             Err(error) => {
                 self.raise(error);
-                data.step = Step::Stalled;
+                data.step = DataStep::Stalled;
                 self.data = Some(data);
                 false
             }
         }
     }
 
-    /// A block may cross the bus now. `Ok(true)` if it did, an error bit if that went wrong.
+    /// Moves a block over the bus. `Ok(true)` if something has changed; an error bit if it failed.
     fn bus_step(&mut self, data: &mut DataPhase) -> Result<bool, u32> {
         let number = data.number;
-        if data.has(Fault::DataStall(number)) {
-            data.step = Step::Stalled;
+        if data.has(InjectedFault::DataStall(number)) {
+            data.step = DataStep::Stalled;
             return Ok(false);
         }
-        if data.has(Fault::DataTimeout(number)) {
-            data.step = Step::Timeout(self.now + self.timing.data_timeout_us);
+        if data.has(InjectedFault::DataTimeout(number)) {
+            data.step = DataStep::Timeout(self.now + self.timing.data_timeout_us);
             return Ok(false);
         }
-        if data.has(Fault::Adma(number)) && data.dma {
+        if data.has(InjectedFault::Adma(number)) && data.dma {
             return Err(Interrupt::ADMA::SET.value);
         }
         if data.read {
@@ -172,12 +173,12 @@ impl Controller {
         }
     }
 
-    /// The error of a block that arrives in a bad state.
+    /// The error bit of a block that is damaged on the bus.
     fn damage(data: &DataPhase) -> Result<(), u32> {
-        if data.has(Fault::DataCrc(data.number)) || !data.bus_fits {
+        if data.has(InjectedFault::DataCrc(data.number)) || !data.bus_fits {
             return Err(Interrupt::DATA_CRC::SET.value);
         }
-        if data.has(Fault::DataEndBit(data.number)) {
+        if data.has(InjectedFault::DataEndBit(data.number)) {
             return Err(Interrupt::DATA_END_BIT::SET.value);
         }
         Ok(())
@@ -185,23 +186,23 @@ impl Controller {
 
     fn read_step(&mut self, data: &mut DataPhase) -> Result<bool, u32> {
         let Some(card) = &mut self.card else {
-            data.step = Step::Stalled;
+            data.step = DataStep::Stalled;
             return Ok(false);
         };
         let Some(words) = card.send_block(self.now) else {
-            data.step = Step::Timeout(self.now + self.timing.data_timeout_us);
+            data.step = DataStep::Timeout(self.now + self.timing.data_timeout_us);
             return Ok(false);
         };
         Self::damage(data)?;
         if words.len() < data.block_words {
-            // The lines are at rest where the controller expects more bits, and the CRC.
+            // The lines are idle where the controller expects more bits and the CRC.
             return Err(Interrupt::DATA_CRC::SET.value);
         }
         data.words = words;
         data.words.truncate(data.block_words);
         data.position = 0;
         if !data.dma {
-            data.step = Step::Buffer;
+            data.step = DataStep::Buffer;
             self.raise(Interrupt::BUFFER_READ_READY::SET.value);
             return Ok(true);
         }
@@ -218,7 +219,7 @@ impl Controller {
     fn write_step(&mut self, data: &mut DataPhase) -> Result<bool, u32> {
         if data.words.is_empty() {
             if !data.dma {
-                data.step = Step::Buffer;
+                data.step = DataStep::Buffer;
                 self.raise(Interrupt::BUFFER_WRITE_READY::SET.value);
                 return Ok(true);
             }
@@ -230,7 +231,7 @@ impl Controller {
                         .ok_or(Interrupt::ADMA::SET.value)?,
                 );
             }
-            data.step = Step::Bus(self.now + self.timing.block_us);
+            data.step = DataStep::Bus(self.now + self.timing.block_us);
             return Ok(true);
         }
         let damage = Self::damage(data);
@@ -250,9 +251,9 @@ impl Controller {
         data.number += 1;
         data.position = 0;
         data.step = if data.left == 0 {
-            Step::Ending
+            DataStep::Ending
         } else {
-            Step::Bus(self.now + self.timing.block_us)
+            DataStep::Bus(self.now + self.timing.block_us)
         };
     }
 
@@ -266,7 +267,7 @@ impl Controller {
                 .as_mut()
                 .and_then(|card| card.command(now, 12, 0).response);
             match answer {
-                Some(Answer::Short(word)) if !data.has(Fault::AutoCommand) => {
+                Some(CardResponse::Short(word)) if !data.has(InjectedFault::AutoCommand) => {
                     self.response[3] = word;
                 }
                 _ => return self.raise(Interrupt::AUTO_COMMAND::SET.value),
@@ -331,7 +332,7 @@ impl Controller {
         if !data.read && data.is_buffer_ready() {
             data.words.push(word);
             if data.words.len() >= data.block_words {
-                data.step = Step::Bus(self.now + self.timing.block_us);
+                data.step = DataStep::Bus(self.now + self.timing.block_us);
             }
         } else {
             self.violation("the buffer port is written while it is full".into());

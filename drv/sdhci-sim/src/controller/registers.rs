@@ -1,9 +1,9 @@
 //! Register accesses.
 
-use super::{Controller, ERRORS};
+use super::{ERRORS, SimController};
 use drv_sdhci::registers::{ClockControl, Interrupt, PresentState};
 
-impl Controller {
+impl SimController {
     pub(crate) fn load(&mut self, offset: u8) -> u32 {
         match offset {
             0x00 => self.argument_2,

@@ -13,7 +13,7 @@ register_bitfields! { u32,
         COUNT OFFSET(16) NUMBITS(16) [],
     ],
     /// Fields of [`super::COMMAND`].
-    pub Transfer [
+    pub TransferMode [
         /// Data moves by DMA.
         DMA_ENABLE OFFSET(0) NUMBITS(1) [],
         /// The block count is valid.
@@ -46,9 +46,9 @@ register_bitfields! { u32,
         INDEX_CHECK OFFSET(20) NUMBITS(1) [],
         /// A data phase follows.
         DATA_PRESENT OFFSET(21) NUMBITS(1) [],
-        /// What is special about the command.
+        /// Type of the command.
         TYPE OFFSET(22) NUMBITS(2) [
-            /// Nothing.
+            /// Any other command.
             Normal = 0,
             /// It ends a transfer, and may be sent during one.
             Abort = 3,
@@ -58,9 +58,9 @@ register_bitfields! { u32,
     ],
     /// Fields of [`super::PRESENT_STATE`].
     pub PresentState [
-        /// The command circuit is in use.
+        /// The command circuit is busy.
         COMMAND_INHIBIT OFFSET(0) NUMBITS(1) [],
-        /// The data circuit is in use, or DAT0 shows busy.
+        /// The data circuit is busy, or the card signals busy on DAT0.
         DATA_INHIBIT OFFSET(1) NUMBITS(1) [],
         /// A data line is in use.
         DATA_LINE_ACTIVE OFFSET(2) NUMBITS(1) [],
@@ -72,9 +72,9 @@ register_bitfields! { u32,
         BUFFER_WRITE_ENABLE OFFSET(10) NUMBITS(1) [],
         /// A block can be read from the buffer port.
         BUFFER_READ_ENABLE OFFSET(11) NUMBITS(1) [],
-        /// There is a card.
+        /// A card is in the slot.
         CARD_INSERTED OFFSET(16) NUMBITS(1) [],
-        /// The card detect signal has settled.
+        /// The card detect signal is stable.
         CARD_STATE_STABLE OFFSET(17) NUMBITS(1) [],
         /// The write-protect switch allows writing.
         WRITE_ENABLED OFFSET(19) NUMBITS(1) [],
@@ -120,14 +120,14 @@ register_bitfields! { u32,
         DIVISOR OFFSET(8) NUMBITS(8) [],
         /// Time-out of the data lines: 2^(13 + n) cycles of the time-out clock.
         DATA_TIMEOUT OFFSET(16) NUMBITS(4) [],
-        /// Resets all but card detection; reads 1 until it has.
+        /// Resets all but card detection; reads 1 until the reset is done.
         RESET_ALL OFFSET(24) NUMBITS(1) [],
         /// Resets the command circuit.
         RESET_COMMAND OFFSET(25) NUMBITS(1) [],
         /// Resets the data circuit.
         RESET_DATA OFFSET(26) NUMBITS(1) [],
     ],
-    /// Fields of [`super::INTERRUPT_STATUS`] and of the two registers that enable them.
+    /// Fields of [`super::INTERRUPT_STATUS`] and of the two registers that enable its bits.
     pub Interrupt [
         /// The response has arrived.
         COMMAND_COMPLETE OFFSET(0) NUMBITS(1) [],
@@ -147,7 +147,7 @@ register_bitfields! { u32,
         ERROR OFFSET(15) NUMBITS(1) [],
         /// No response within 64 clocks.
         COMMAND_TIMEOUT OFFSET(16) NUMBITS(1) [],
-        /// The response has a wrong CRC, or the command line was driven by somebody else.
+        /// The response has a wrong CRC, or the command line was driven by another device.
         COMMAND_CRC OFFSET(17) NUMBITS(1) [],
         /// The response has a wrong end bit.
         COMMAND_END_BIT OFFSET(18) NUMBITS(1) [],
@@ -155,7 +155,7 @@ register_bitfields! { u32,
         COMMAND_INDEX OFFSET(19) NUMBITS(1) [],
         /// The data lines were quiet, or busy, for too long.
         DATA_TIMEOUT OFFSET(20) NUMBITS(1) [],
-        /// Data have a wrong CRC, or the card says so of ours.
+        /// Data from the card have a wrong CRC, or the card reports one in data to it.
         DATA_CRC OFFSET(21) NUMBITS(1) [],
         /// Data have a wrong end bit.
         DATA_END_BIT OFFSET(22) NUMBITS(1) [],
@@ -163,12 +163,12 @@ register_bitfields! { u32,
         CURRENT_LIMIT OFFSET(23) NUMBITS(1) [],
         /// Auto CMD12 or CMD23 failed.
         AUTO_COMMAND OFFSET(24) NUMBITS(1) [],
-        /// ADMA could not read a descriptor, or it makes no sense.
+        /// ADMA could not read a descriptor, or the descriptor is invalid.
         ADMA OFFSET(25) NUMBITS(1) [],
     ],
     /// Fields of [`super::CAPABILITIES`].
     pub Capabilities [
-        /// Base clock for the card, MHz; 0 if it must be known by other means. Six bits before version 3.00.
+        /// Base clock for the card, MHz; 0 if the system has to tell it. Six bits before version 3.00.
         BASE_CLOCK OFFSET(8) NUMBITS(8) [],
         /// Eight data lines.
         EIGHT_LINES OFFSET(18) NUMBITS(1) [],

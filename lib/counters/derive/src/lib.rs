@@ -23,13 +23,14 @@ pub fn derive_count(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
         .into()
 }
 
-/// How a variant is counted.
+/// The way in which a variant is counted.
 enum Counter<'a> {
     /// Not at all.
     Skip,
     /// By one counter.
     Single,
-    /// By the counters of one of its fields: what to match it by, and its type.
+    /// By the counters of one of its fields: the field's name or index for the pattern, and its
+    /// type.
     Children(TokenStream, &'a Type),
 }
 
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_go_where_they_belong() {
+    fn misplaced_attributes_are_refused() {
         refused(
             parse_quote!(
                 enum E {

@@ -1,12 +1,12 @@
-//! The changes that make one ledger into the next.
+//! The changes from one state of the ledger to the next.
 
-use super::{Counters, Entry, Ledger, bit};
+use super::{CrashCounters, CrashEntry, Ledger, bit};
 use zerocopy::little_endian::U32;
 
 impl Ledger {
-    /// Puts a record into a slot, and moves the next sequence number behind it. For [`Ledger::commit`], and for finding
-    /// records again whose ledger was lost.
-    pub fn insert(&mut self, slot: u32, entry: &Entry) {
+    /// Enters a crash in `slot`. The next sequence number becomes greater than that of the crash. The entries between the
+    /// last one in use and this one become free slots.
+    pub(super) fn insert(&mut self, slot: u32, entry: &CrashEntry) {
         let used = self.used();
         let slots = usize::from(self.slots);
         let Some(entries) = self.entries.get_mut(..slots) else {
@@ -19,22 +19,22 @@ impl Ledger {
             return;
         };
         for skipped in before.iter_mut().skip(used) {
-            *skipped = Entry::default();
+            *skipped = CrashEntry::default();
         }
         *to = *entry;
         let end = u8::try_from(before.len().saturating_add(1)).unwrap_or(self.slots);
         self.used = self.used.min(self.slots).max(end);
         self.acknowledged = (self.acknowledged.get() & !bit(slot)).into();
         if u32::from(self.test_slot) == slot || self.test.sequence == entry.sequence {
-            self.test = Entry::NONE;
+            self.test = CrashEntry::NONE;
         }
         self.skip_number(entry.sequence);
     }
 
-    /// Names the record of a self-test in a free slot, and moves the next sequence number behind it. For
-    /// [`Ledger::commit`], and for finding it again; an older one than the one that is known is not taken, nor one with
-    /// the number of a crash.
-    pub fn insert_self_test(&mut self, slot: u32, entry: &Entry) {
+    /// Enters a self-test in the free slot `slot`. The next sequence number becomes greater than that of the self-test.
+    ///
+    /// Does nothing if a newer self-test is entered already, or if a crash has this sequence number.
+    pub(super) fn insert_self_test(&mut self, slot: u32, entry: &CrashEntry) {
         let sequence = entry.sequence.get();
         let Ok(test_slot) = u8::try_from(slot) else {
             return;
@@ -46,14 +46,14 @@ impl Ledger {
         }
     }
 
-    /// The next record has a number behind this one.
+    /// Makes the next sequence number greater than this one.
     fn skip_number(&mut self, sequence: U32) {
         let next = sequence.get().saturating_add(1);
-        self.next_record = self.next_record().max(next).into();
+        self.next_sequence = self.next_sequence().max(next).into();
     }
 
-    /// Raises the counters to at least `counters`: what a record has seen is known, even if its ledger was lost.
-    pub fn raise(&mut self, counters: &Counters, boot: u32) {
+    /// Raises the counters to at least `counters`, and the newest boot to at least `boot`.
+    pub(super) fn raise(&mut self, counters: &CrashCounters, boot: u32) {
         let max = |a: &mut U32, b: U32| *a = a.get().max(b.get()).into();
         max(&mut self.counters.oops, counters.oops);
         max(&mut self.counters.panic, counters.panic);
@@ -62,14 +62,14 @@ impl Ledger {
         max(&mut self.boot, boot.into());
     }
 
-    /// Erases a record. `false` if there is none with that number; the ledger is then unchanged.
+    /// Erases a crash or the self-test. `false` if there is none with this sequence number; the ledger is then unchanged.
     pub fn erase(&mut self, sequence: u32) -> bool {
         let found = self.by_sequence(sequence).map(|(slot, _)| slot);
         let is_test = self.is_self_test(sequence);
         if let Some(slot) = found {
             self.release(slot);
         } else if is_test {
-            self.test = Entry::NONE;
+            self.test = CrashEntry::NONE;
         } else {
             return false;
         }
@@ -77,7 +77,8 @@ impl Ledger {
         true
     }
 
-    /// Acknowledges a record: it stays until its slot is needed. `false` if there is none with that number.
+    /// Acknowledges a crash: it remains until its slot is needed. `false` if there is none with this sequence number; the
+    /// ledger is then unchanged.
     pub fn acknowledge(&mut self, sequence: u32) -> bool {
         let found = self.by_sequence(sequence).map(|(slot, _)| slot);
         if let Some(slot) = found {
@@ -87,13 +88,13 @@ impl Ledger {
         found.is_some()
     }
 
-    /// Notes that every page before `next_page` is written, and the newest boot.
+    /// Notes that all pages of the stream ring before `next_page` are written, and the newest boot.
     pub fn note_page(&mut self, next_page: u32, boot: u32) {
         self.next_page = self.next_page().max(next_page).into();
         self.advance(boot);
     }
 
-    /// Releases what must go so that one slot is free. For records found again.
+    /// Releases slots, in the order of [`Ledger::plan`], until one is free. Needed after [`Ledger::restore`].
     pub fn make_room(&mut self, keep_first: u32) {
         while self.free().is_none() {
             match self.victim(keep_first) {
@@ -103,14 +104,16 @@ impl Ledger {
         }
     }
 
+    /// Begins the next generation.
     pub(super) fn advance(&mut self, boot: u32) {
         self.generation = self.generation().wrapping_add(1).into();
         self.boot = self.boot().max(boot).into();
     }
 
+    /// Makes a slot free.
     pub(super) fn release(&mut self, slot: u32) {
         if let Some(entry) = self.slot_mut(slot) {
-            *entry = Entry::default();
+            *entry = CrashEntry::default();
         }
         self.acknowledged = (self.acknowledged.get() & !bit(slot)).into();
         let last = self.live().map(|(slot, _)| slot).max();
@@ -119,7 +122,8 @@ impl Ledger {
         });
     }
 
-    pub(super) fn slot_mut(&mut self, slot: u32) -> Option<&mut Entry> {
+    /// The entry of a slot in use, which may be free.
+    pub(super) fn slot_mut(&mut self, slot: u32) -> Option<&mut CrashEntry> {
         let used = self.used();
         self.entries.get_mut(..used)?.get_mut(slot as usize)
     }

@@ -1,37 +1,37 @@
-//! Which record goes where, and what goes for it.
+//! Into which slot a crash is written, and which slot is released for it.
 
-use super::{Crash, Entry, Ledger};
-use crate::Reason;
+use super::{CrashEntry, CrashSummary, Ledger};
+use crate::CrashReason;
 
-/// What is to be done with a crash.
+/// What has to be written for a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plan {
-    /// It was committed before: an earlier try came further than it could tell.
+pub enum CrashPlan {
+    /// Nothing: it was committed before, by a try that could not report its success.
     Known {
-        /// The slot of its record.
+        /// The slot that holds it.
         slot: u32,
     },
-    /// One like it is in `slot` already: count it there.
+    /// Only the ledger: `slot` holds an equal crash, whose repetitions are counted.
     Repeat {
-        /// The slot of the earlier record.
+        /// The slot of the earlier crash.
         slot: u32,
     },
-    /// Write it into `slot`.
+    /// The crash, into `slot`, and the ledger.
     New {
         /// A free slot.
         slot: u32,
-        /// The slot to release with the same ledger, so that one stays free.
+        /// The slot that the same ledger releases, so that one slot remains free.
         release: Option<u32>,
     },
-    /// The record of a self-test: write it into `slot`, which stays free.
+    /// The self-test, into `slot`, which remains free, and the ledger.
     Test {
-        /// A free slot, the last.
+        /// The last free slot.
         slot: u32,
     },
 }
 
-impl Plan {
-    /// The slot of the record.
+impl CrashPlan {
+    /// The slot that holds the crash, or will.
     #[must_use]
     pub const fn slot(self) -> u32 {
         let (Self::Known { slot }
@@ -41,7 +41,7 @@ impl Plan {
         slot
     }
 
-    /// The slot that a record is to be written into, if one is to be written.
+    /// The slot into which header and segments have to be written; `None` if only the ledger may change.
     #[must_use]
     pub const fn writes(self) -> Option<u32> {
         match self {
@@ -56,15 +56,15 @@ impl Plan {
 pub struct Exhausted;
 
 impl Ledger {
-    /// Says what to do with a crash, keeping the first `keep_first` unacknowledged records.
+    /// Decides what has to be written for a crash. The first `keep_first` unacknowledged crashes are not overwritten.
     ///
     /// # Errors
-    /// [`Exhausted`] if it needs a sequence number and none is left.
-    pub fn plan(&self, crash: &Crash, keep_first: u32) -> Result<Plan, Exhausted> {
-        if crash.reason == Reason::SelfTest {
+    /// [`Exhausted`] if the crash needs a sequence number and none is left.
+    pub fn plan(&self, crash: &CrashSummary, keep_first: u32) -> Result<CrashPlan, Exhausted> {
+        if crash.reason == CrashReason::SelfTest {
             return self.plan_test();
         }
-        let same = |(slot, entry): &(u32, &Entry)| {
+        let same = |(slot, entry): &(u32, &CrashEntry)| {
             entry.signature.get() == crash.signature && !self.is_acknowledged(*slot)
         };
         let newest = self
@@ -75,12 +75,12 @@ impl Ledger {
             let known =
                 entry.last_boot.get() == crash.boot && entry.last_time.get() == crash.time32();
             return Ok(if known {
-                Plan::Known { slot }
+                CrashPlan::Known { slot }
             } else {
-                Plan::Repeat { slot }
+                CrashPlan::Repeat { slot }
             });
         }
-        if self.next_record() == u32::MAX {
+        if self.next_sequence() == u32::MAX {
             return Err(Exhausted);
         }
         let slot = self.free().ok_or(Exhausted)?;
@@ -89,39 +89,40 @@ impl Ledger {
         } else {
             self.victim(keep_first)
         };
-        Ok(Plan::New { slot, release })
+        Ok(CrashPlan::New { slot, release })
     }
 
-    /// Says where the record of a self-test goes. As far from the next crash's as there is room: it stays the longer.
+    /// Decides where a self-test is written: into the last free slot. A crash takes the first one, so the self-test is
+    /// there for as long as possible.
     #[inline(never)]
-    fn plan_test(&self) -> Result<Plan, Exhausted> {
-        if self.next_record() == u32::MAX {
+    fn plan_test(&self) -> Result<CrashPlan, Exhausted> {
+        if self.next_sequence() == u32::MAX {
             return Err(Exhausted);
         }
         let mut slots = 0..u32::from(self.slots);
         let slot = slots.rfind(|slot| self.entry(*slot).is_none());
-        slot.map(|slot| Plan::Test { slot }).ok_or(Exhausted)
+        slot.map(|slot| CrashPlan::Test { slot }).ok_or(Exhausted)
     }
 
-    /// Carries out a plan and counts the crash; returns the sequence number of the record. The ledger is to be sealed
-    /// and written afterwards.
-    pub fn commit(&mut self, plan: Plan, crash: &Crash) -> u32 {
+    /// Carries out a plan and counts the crash; returns its sequence number, or that of the crash that it repeats. The
+    /// caller has to seal and write the ledger afterwards, unless the plan is [`CrashPlan::Known`].
+    pub fn commit(&mut self, plan: CrashPlan, crash: &CrashSummary) -> u32 {
         let boot = crash.boot.into();
         let time = crash.time32().into();
         match plan {
-            Plan::Known { slot } => {
+            CrashPlan::Known { slot } => {
                 return self.entry(slot).map_or(0, |entry| entry.sequence.get());
             }
-            Plan::Repeat { slot } => {
+            CrashPlan::Repeat { slot } => {
                 if let Some(entry) = self.slot_mut(slot) {
                     entry.repeats = entry.repeats.get().saturating_add(1).into();
                     entry.last_boot = boot;
                     entry.last_time = time;
                 }
             }
-            Plan::New { slot, release } => {
-                let entry = Entry {
-                    sequence: self.next_record,
+            CrashPlan::New { slot, release } => {
+                let entry = CrashEntry {
+                    sequence: self.next_sequence,
                     signature: crash.signature.into(),
                     repeats: 0.into(),
                     last_boot: boot,
@@ -132,9 +133,9 @@ impl Ledger {
                     self.release(release);
                 }
             }
-            Plan::Test { slot } => {
-                let entry = Entry {
-                    sequence: self.next_record,
+            CrashPlan::Test { slot } => {
+                let entry = CrashEntry {
+                    sequence: self.next_sequence,
                     signature: crash.signature.into(),
                     repeats: 0.into(),
                     last_boot: boot,
@@ -151,7 +152,7 @@ impl Ledger {
             .map_or(0, |entry| entry.sequence.get())
     }
 
-    /// The record that has to go: the oldest acknowledged one, else the oldest after the first `keep_first`.
+    /// The slot of the crash to release: the oldest acknowledged one, else the oldest after the first `keep_first`.
     pub(super) fn victim(&self, keep_first: u32) -> Option<u32> {
         let acknowledged = self
             .live()
@@ -160,7 +161,7 @@ impl Ledger {
         if let Some((slot, _)) = acknowledged {
             return Some(slot);
         }
-        // Keeping all but one of those that can be there at a time is the most that leaves a ring.
+        // One slot is always free, and one has to be left for new crashes: at most the other slots are kept.
         let keep = keep_first.min(u32::from(self.slots).saturating_sub(2));
         self.by_age(keep).map(|(slot, _)| slot)
     }

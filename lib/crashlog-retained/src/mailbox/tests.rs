@@ -1,11 +1,11 @@
 use super::*;
 use crate::testing::{copy, memory};
-use crate::{CrashContext, Reason, Region};
-use crashlog_format::{Crc32c, Failure, Phase, Step};
+use crate::{CrashContext, CrashReason, Region};
+use crashlog_format::{Crc32c, EmergencyFailure, EmergencyStep, OutcomePhase};
 use proptest::prelude::*;
 
 fn context(task: u16, time: u64) -> CrashContext {
-    let mut context = CrashContext::new(Reason::Panic, task, "worker", &[0, 1, 4, 0, 0, 0, 0]);
+    let mut context = CrashContext::new(CrashReason::Panic, task, "worker", &[0, 1, 4, 0, 0, 0, 0]);
     context.boot = 3;
     context.time = time;
     context.registers = core::array::from_fn(|index| index as u32 * 3);
@@ -41,7 +41,7 @@ fn the_crash_comes_out_as_it_went_in() {
 
     let crash = mailbox.crash().unwrap();
     assert_eq!(crash.context, context(5, 77));
-    assert_eq!(crash.context.reason(), Reason::Panic);
+    assert_eq!(crash.context.reason(), CrashReason::Panic);
     let [_, message, stack] = crash.record_blocks();
     let text = b"index out of bounds";
     assert_eq!((crash.message().length, crash.message().original), (19, 19));
@@ -161,9 +161,9 @@ fn a_try_does_not_see_the_outcome_of_another() {
     write(mailbox.write_crash().unwrap(), &context(5, 77));
     mailbox.arm();
     let mut outcome = Outcome::default();
-    outcome.enter(Phase::Write);
-    outcome.fail(Failure::Device);
-    outcome.finish(Step::CardReady);
+    outcome.enter(OutcomePhase::Write);
+    outcome.fail(EmergencyFailure::Device);
+    outcome.finish(EmergencyStep::CardReady);
     mailbox.set_outcome(&outcome);
     mailbox.conclude(false);
     assert_eq!(

@@ -53,7 +53,7 @@ fn a_crash_that_waits_is_newer_than_the_card() {
     let memory = memory();
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
-    let mut context = crate::CrashContext::new(crate::Reason::Oops, 1, "task", &[]);
+    let mut context = crate::CrashContext::new(crate::CrashReason::Oops, 1, "task", &[]);
     context.boot = 1;
     region.mailbox().write_oops().unwrap().finish(&context);
     region.begin_boot();
@@ -72,7 +72,7 @@ fn no_single_block_is_worth_the_region() {
         region.begin_boot();
         region.begin_boot();
         region.rebase(FORMAT, 7, 2);
-        let mut context = crate::CrashContext::new(crate::Reason::Panic, 1, "task", &[]);
+        let mut context = crate::CrashContext::new(crate::CrashReason::Panic, 1, "task", &[]);
         context.boot = region.boot();
         region.mailbox().write_crash().unwrap().finish(&context);
         region.mailbox().arm();

@@ -6,7 +6,7 @@ use core::convert::Infallible;
 use core::ops::ControlFlow;
 use core::sync::atomic::AtomicU32;
 use crashlog_format::Crc32c;
-use crashlog_format::page::RecordHeader;
+use crashlog_format::page::LogHeader;
 
 /// Why a record was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl<'a> LogRing<'a> {
     ///
     /// # Errors
     /// See [`AppendError`]; the ring is then unchanged, but for an open page that may have been closed.
-    pub fn append(&self, header: &RecordHeader, payload: &[u8]) -> Result<u32, AppendError> {
+    pub fn append(&self, header: &LogHeader, payload: &[u8]) -> Result<u32, AppendError> {
         let mut record = Record::new();
         record.payload(payload.len())?.copy_from_slice(payload);
         self.append_record(header, &mut record)
@@ -37,7 +37,7 @@ impl<'a> LogRing<'a> {
     #[inline(always)]
     pub fn append_record(
         &self,
-        header: &RecordHeader,
+        header: &LogHeader,
         record: &mut Record,
     ) -> Result<u32, AppendError> {
         record.head(header);
@@ -60,7 +60,7 @@ impl<'a> LogRing<'a> {
     /// that never stops, nothing of it is left in the program.
     pub fn append_stepwise<B>(
         &self,
-        header: &RecordHeader,
+        header: &LogHeader,
         payload: &[u8],
         step: impl FnMut() -> ControlFlow<B>,
     ) -> ControlFlow<B, Result<u32, AppendError>> {

@@ -155,7 +155,7 @@ impl<'a> Entry<'a> {
         if usize::from(length) > CAPACITY || !length.is_multiple_of(4) {
             return None;
         }
-        let most = length / crashlog_format::page::RECORD_HEADER_LEN as u16;
+        let most = length / crashlog_format::page::LOG_HEADER_LEN as u16;
         let records = extent.records().min(most);
         Some(Extent {
             crc,

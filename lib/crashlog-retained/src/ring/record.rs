@@ -1,11 +1,11 @@
 //! A log record on its way into the ring.
 
 use super::append::AppendError;
-use crashlog_format::page::{MAX_PAYLOAD, RECORD_HEADER_LEN, RecordHeader};
+use crashlog_format::page::{LOG_HEADER_LEN, LogHeader, MAX_PAYLOAD};
 use zerocopy::IntoBytes;
 
 /// Words of a record's header.
-pub(super) const HEADER: usize = RECORD_HEADER_LEN / 4;
+pub(super) const HEADER: usize = LOG_HEADER_LEN / 4;
 /// Words of the longest record.
 const LONGEST: usize = HEADER + MAX_PAYLOAD / 4;
 
@@ -45,7 +45,7 @@ impl Record {
         }
         self.used = used;
         self.length = length as u16;
-        let (_, payload) = self.words.as_mut_bytes().split_at_mut(RECORD_HEADER_LEN);
+        let (_, payload) = self.words.as_mut_bytes().split_at_mut(LOG_HEADER_LEN);
         payload.get_mut(..length).ok_or(AppendError::TooLong)
     }
 
@@ -58,7 +58,7 @@ impl Record {
 
     /// Puts the header in place.
     #[inline(always)]
-    pub(super) fn head(&mut self, header: &RecordHeader) {
+    pub(super) fn head(&mut self, header: &LogHeader) {
         if let Some(to) = self.words.first_chunk_mut::<HEADER>() {
             *to = header.to_words(self.length).map(u32::to_le);
         }

@@ -7,10 +7,10 @@ use crate::words::{load, words};
 use block_device::Block;
 use core::cell::Cell;
 use crashlog_format::Crc32c;
-use crashlog_format::page::{CAPACITY, RECORD_HEADER_LEN, task_and_len};
+use crashlog_format::page::{CAPACITY, LOG_HEADER_LEN, task_and_len};
 
 /// Most records of a page.
-const MOST_RECORDS: u32 = (CAPACITY / RECORD_HEADER_LEN) as u32;
+const MOST_RECORDS: u32 = (CAPACITY / LOG_HEADER_LEN) as u32;
 
 /// What was found in the ring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! A simulated card: it caches, reorders, tears, lies, loses power and forgets, on demand and repeatably.
+//! A simulated card. On demand, and reproducibly, it caches, reorders and tears writes, ignores flushes, loses power
+//! and fails.
 
 use block_device::{BLOCK_LEN, Block, BlockDevice, PolledDevice};
 use std::cell::RefCell;
@@ -7,42 +8,42 @@ use std::rc::Rc;
 
 pub type Bytes = [u8; BLOCK_LEN];
 
-/// Why the card did not do it.
+/// Why the card failed a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// There is no power any more.
+pub enum CardFailure {
+    /// It has no power.
     PowerLost,
     /// This block cannot be read.
     Unreadable,
-    /// A write or a flush failed, this once.
+    /// A write or a flush failed, once.
     Failed,
     /// There is no such block.
     OutOfRange,
 }
 
-/// What of the blocks written since the last flush is on the card after a power cut.
+/// Which of the writes since the last flush are on the card after a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Survivors {
-    /// Nothing of it.
+    /// None.
     None,
-    /// All of it.
+    /// All.
     All,
-    /// The first so many writes.
+    /// This number of writes, the first ones.
     Prefix(usize),
-    /// One write alone.
+    /// Only this one.
     Only(usize),
-    /// All but one write.
+    /// All but this one.
     AllBut(usize),
-    /// One write is torn in the middle, those before are there.
+    /// Those before this one, and a part of this one.
     Torn(usize),
-    /// One write is torn in the middle, all others are there.
+    /// All others, and a part of this one.
     TornAmongAll(usize),
-    /// Any of them, some torn, by this number.
+    /// A selection by this seed, some of them in part.
     Random(u64),
 }
 
 impl Survivors {
-    /// Every way to lose some of `count` writes that is tried exhaustively.
+    /// All selections of `count` writes that are tested exhaustively.
     pub fn each(count: usize) -> Vec<Self> {
         let mut each = vec![Self::None, Self::All];
         for write in 0..count {
@@ -52,7 +53,7 @@ impl Survivors {
         each
     }
 
-    /// Is write `index` there: not at all, torn, or whole?
+    /// Whether write `index` is there: `None` if not, `false` if in part, `true` if whole.
     fn keeps(self, index: usize) -> Option<bool> {
         let whole = |kept: bool| kept.then_some(true);
         match self {
@@ -73,7 +74,7 @@ impl Survivors {
     }
 }
 
-/// A number that looks random.
+/// A pseudo-random number (SplitMix64).
 pub fn mix(seed: u64) -> u64 {
     let mut x = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     x = (x ^ x >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -81,7 +82,7 @@ pub fn mix(seed: u64) -> u64 {
     x ^ x >> 31
 }
 
-/// What a block holds that was never written.
+/// The contents of blocks that were never written.
 type Background = Rc<dyn Fn(u64) -> Option<Bytes>>;
 
 #[derive(Clone)]
@@ -91,24 +92,24 @@ struct State {
     /// Written since the last flush, in order.
     cache: Vec<(u64, Bytes)>,
     background: Option<Background>,
-    /// Block writes and flushes that are still possible.
+    /// Number of block writes and flushes until the power is lost.
     power: Option<usize>,
-    /// The block write or flush, counted from now, that fails; whether the block is written all the same.
+    /// Number of block writes and flushes until one fails; whether that block is written nevertheless.
     failure: Option<(usize, bool)>,
-    /// Does a flush not make anything durable?
-    lies: bool,
+    /// Whether flushes have no effect.
+    ignores_flushes: bool,
     unreadable: BTreeSet<u64>,
-    /// At this block read, counted from now, flip this bit.
+    /// Number of block reads until one gets a flipped bit; which bit.
     flip: Option<(usize, usize)>,
     counts: Counts,
 }
 
-/// What was done.
+/// Numbers of operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Blocks read.
     pub read: usize,
-    /// Commands that read.
+    /// Read commands.
     pub read_commands: usize,
     /// Blocks written.
     pub written: usize,
@@ -116,11 +117,11 @@ pub struct Counts {
     pub flushes: usize,
 }
 
-/// The card. A clone is the same card.
+/// The card. A clone is a handle to the same card.
 #[derive(Clone)]
-pub struct Card(Rc<RefCell<State>>);
+pub struct TestCard(Rc<RefCell<State>>);
 
-impl Card {
+impl TestCard {
     pub fn new(count: u64) -> Self {
         Self(Rc::new(RefCell::new(State {
             count,
@@ -129,14 +130,14 @@ impl Card {
             background: None,
             power: None,
             failure: None,
-            lies: false,
+            ignores_flushes: false,
             unreadable: BTreeSet::new(),
             flip: None,
             counts: Counts::default(),
         })))
     }
 
-    /// Another card that holds the same.
+    /// Another card with the same contents.
     pub fn duplicate(&self) -> Self {
         Self(Rc::new(RefCell::new(self.0.borrow().clone())))
     }
@@ -145,23 +146,23 @@ impl Card {
         self.0.borrow_mut().background = Some(Rc::new(background));
     }
 
-    /// Loses power after so many block writes and flushes.
+    /// Loses power after this number of block writes and flushes.
     pub fn cut_after(&self, steps: usize) {
         self.0.borrow_mut().power = Some(steps);
     }
 
-    /// Fails once, after so many block writes and flushes; what was to be written is there if `written`.
+    /// Fails once, after this number of block writes and flushes. The block is written nevertheless if `written`.
     pub fn fail_after(&self, steps: usize, written: bool) {
         self.0.borrow_mut().failure = Some((steps, written));
     }
 
-    /// Has it failed as it was told to?
+    /// Whether the failure of [`TestCard::fail_after`] has happened.
     pub fn has_failed(&self) -> bool {
         self.0.borrow().failure.is_none()
     }
 
-    pub fn lie(&self) {
-        self.0.borrow_mut().lies = true;
+    pub fn ignore_flushes(&self) {
+        self.0.borrow_mut().ignores_flushes = true;
     }
 
     pub fn set_unreadable(&self, block: u64, unreadable: bool) {
@@ -177,12 +178,12 @@ impl Card {
         self.0.borrow_mut().flip = Some((read, bit));
     }
 
-    /// Writes since the last flush.
+    /// Number of writes since the last flush.
     pub fn unflushed(&self) -> usize {
         self.0.borrow().cache.len()
     }
 
-    /// The card with power again, with what survived.
+    /// The card after a power cut, with power again.
     pub fn after_cut(&self, survivors: Survivors) -> Self {
         let state = self.0.borrow();
         let mut durable = state.durable.clone();
@@ -210,14 +211,14 @@ impl Card {
         Self(Rc::new(RefCell::new(state)))
     }
 
-    /// The same card after a reset of the system: it had power all the time.
+    /// The card after a reset of the system: it had power all the time, so its cache is kept.
     pub fn after_reset(&self) -> Self {
         let card = self.duplicate();
         card.0.borrow_mut().power = None;
         card
     }
 
-    /// What has been done since the last time.
+    /// The operations since the last call.
     pub fn take_counts(&self) -> Counts {
         std::mem::take(&mut self.0.borrow_mut().counts)
     }
@@ -227,7 +228,7 @@ impl Card {
         self.0.borrow().get(block)
     }
 
-    /// Changes a block behind everybody's back.
+    /// Changes a block directly, not by a request.
     pub fn poke(&self, block: u64, change: impl FnOnce(&mut Bytes)) {
         let mut state = self.0.borrow_mut();
         let mut bytes = state.get(block);
@@ -251,10 +252,10 @@ impl State {
             .unwrap_or([0; BLOCK_LEN])
     }
 
-    /// Is the next step done? And does it seem so?
-    fn spend(&mut self) -> (bool, Result<(), Fault>) {
+    /// Counts a step. Returns whether it is carried out, and what is reported.
+    fn spend(&mut self) -> (bool, Result<(), CardFailure>) {
         match &mut self.power {
-            Some(0) => return (false, Err(Fault::PowerLost)),
+            Some(0) => return (false, Err(CardFailure::PowerLost)),
             Some(power) => *power -= 1,
             None => {}
         }
@@ -262,7 +263,7 @@ impl State {
             Some((0, written)) => {
                 let written = *written;
                 self.failure = None;
-                return (written, Err(Fault::Failed));
+                return (written, Err(CardFailure::Failed));
             }
             Some((steps, _)) => *steps -= 1,
             None => {}
@@ -270,34 +271,36 @@ impl State {
         (true, Ok(()))
     }
 
-    fn check(&self, first: u64, blocks: usize) -> Result<(), Fault> {
+    fn check(&self, first: u64, blocks: usize) -> Result<(), CardFailure> {
         if self.power == Some(0) {
-            return Err(Fault::PowerLost);
+            return Err(CardFailure::PowerLost);
         }
-        let end = first.checked_add(blocks as u64).ok_or(Fault::OutOfRange)?;
+        let end = first
+            .checked_add(blocks as u64)
+            .ok_or(CardFailure::OutOfRange)?;
         if end > self.count {
-            Err(Fault::OutOfRange)
+            Err(CardFailure::OutOfRange)
         } else {
             Ok(())
         }
     }
 }
 
-impl PolledDevice for Card {
-    type Error = Fault;
+impl PolledDevice for TestCard {
+    type Error = CardFailure;
 
     fn block_count(&self) -> u64 {
         self.0.borrow().count
     }
 
-    fn read(&mut self, first: u64, blocks: &[Block]) -> Result<(), Fault> {
+    fn read(&mut self, first: u64, blocks: &[Block]) -> Result<(), CardFailure> {
         let mut state = self.0.borrow_mut();
         state.check(first, blocks.len())?;
         state.counts.read_commands += 1;
         for (address, block) in (first..).zip(blocks) {
             state.counts.read += 1;
             if state.unreadable.contains(&address) {
-                return Err(Fault::Unreadable);
+                return Err(CardFailure::Unreadable);
             }
             let mut bytes = state.get(address);
             match &mut state.flip {
@@ -313,7 +316,7 @@ impl PolledDevice for Card {
         Ok(())
     }
 
-    fn write(&mut self, first: u64, blocks: &[Block]) -> Result<(), Fault> {
+    fn write(&mut self, first: u64, blocks: &[Block]) -> Result<(), CardFailure> {
         let mut state = self.0.borrow_mut();
         state.check(first, blocks.len())?;
         for (address, block) in (first..).zip(blocks) {
@@ -329,16 +332,16 @@ impl PolledDevice for Card {
         Ok(())
     }
 
-    fn write_reliable(&mut self, block: u64, data: &Block) -> Result<(), Fault> {
+    fn write_reliable(&mut self, block: u64, data: &Block) -> Result<(), CardFailure> {
         PolledDevice::write(self, block, core::slice::from_ref(data))
     }
 
-    fn flush(&mut self) -> Result<(), Fault> {
+    fn flush(&mut self) -> Result<(), CardFailure> {
         let mut state = self.0.borrow_mut();
         let (done, result) = state.spend();
         if done {
             state.counts.flushes += 1;
-            if !state.lies {
+            if !state.ignores_flushes {
                 let cache = std::mem::take(&mut state.cache);
                 state.durable.extend(cache);
             }
@@ -347,26 +350,26 @@ impl PolledDevice for Card {
     }
 }
 
-impl BlockDevice for Card {
-    type Error = Fault;
+impl BlockDevice for TestCard {
+    type Error = CardFailure;
 
     fn block_count(&self) -> u64 {
         PolledDevice::block_count(self)
     }
 
-    async fn read(&mut self, first: u64, blocks: &[Block]) -> Result<(), Fault> {
+    async fn read(&mut self, first: u64, blocks: &[Block]) -> Result<(), CardFailure> {
         PolledDevice::read(self, first, blocks)
     }
 
-    async fn write(&mut self, first: u64, blocks: &[Block]) -> Result<(), Fault> {
+    async fn write(&mut self, first: u64, blocks: &[Block]) -> Result<(), CardFailure> {
         PolledDevice::write(self, first, blocks)
     }
 
-    async fn write_reliable(&mut self, block: u64, data: &Block) -> Result<(), Fault> {
+    async fn write_reliable(&mut self, block: u64, data: &Block) -> Result<(), CardFailure> {
         PolledDevice::write_reliable(self, block, data)
     }
 
-    async fn flush(&mut self) -> Result<(), Fault> {
+    async fn flush(&mut self) -> Result<(), CardFailure> {
         PolledDevice::flush(self)
     }
 }

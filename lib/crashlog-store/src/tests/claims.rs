@@ -1,29 +1,29 @@
-//! What the store promises apart from power cuts: which record is the newest, what comes first if space is short, what
-//! is cut and how that is said.
+//! Requirements on the store apart from power cuts: which crash is the newest, what is written first if space or time is
+//! short, and how it is reported that something was cut.
 
 use super::recorder::*;
 use crate::*;
 use block_device::{BLOCK_LEN, Block, BlockDevice, WindowError};
-use crashlog_format::Step;
-use crashlog_format::record::SegmentKind;
+use crashlog_format::EmergencyStep;
+use crashlog_format::crash::SegmentKind;
 use crashlog_retained::{AppendError, LogRing, Region};
 
-/// A clock that tells less each time, and nothing of the order.
+/// The time of a clock that runs backwards.
 fn backwards(turn: u32) -> u64 {
     (1 << 50) >> (3 * turn)
 }
 
 /// REQ: P4
-/// Every boot has an earlier time than the one before. The newest record is the one with the highest number all the same,
-/// the oldest go first, and the log comes out in the order in which it was accepted.
+/// Every boot has an earlier time than the one before. The newest crash is the one with the greatest sequence number all
+/// the same, the oldest are overwritten first, and the log is read in the order in which it was accepted.
 #[test]
-fn the_newest_is_told_by_its_number_and_not_by_a_clock() {
+fn the_newest_crash_has_the_greatest_number_whatever_the_clock() {
     let card = small_card();
     let mut oracle = Oracle::default();
     let mut accepted = Vec::new();
     for turn in 0..12 {
         let memory = blocks(Region::MIN_LEN / 512);
-        let mut recorder = Recorder::start(&card, &memory, true).unwrap();
+        let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
         oracle.clock = backwards(turn);
         let sequence = recorder.append(&mut oracle).unwrap();
         accepted.push((recorder.boot(), sequence));
@@ -35,17 +35,17 @@ fn the_newest_is_told_by_its_number_and_not_by_a_clock() {
             recorder.panic(&mut oracle, turn);
             let (result, outcome) = emergency(&card, &memory);
             assert_eq!(result, Ok(()));
-            outcome.record.get()
+            outcome.sequence.get()
         };
         assert_eq!(number, turn + 1);
 
         let scratch = blocks(16);
         let mut store = mount(&card, &scratch).unwrap();
-        assert_eq!(store.newest_record(), Some(number));
-        let newest = now(store.open_record(number)).unwrap();
+        assert_eq!(store.newest_crash(), Some(number));
+        let newest = now(store.open_crash(number)).unwrap();
         assert!(newest.header.time.get() < backwards(turn));
-        // The first two are kept; of the others the one with the lowest number went.
-        let numbers: Vec<u32> = (0..store.record_count())
+        // The first two are kept; of the others the one with the lowest number was overwritten.
+        let numbers: Vec<u32> = (0..store.crash_count())
             .filter_map(|index| store.tally(index))
             .map(|tally| tally.sequence)
             .collect();
@@ -60,13 +60,14 @@ fn the_newest_is_told_by_its_number_and_not_by_a_clock() {
 }
 
 /// REQ: P7
-/// Log records and a crash from before there was a card are written when there is one, as of the boot that they are of.
+/// Log records and a crash from the time before the card was there are written when it is, with the boot in which they
+/// were made.
 #[test]
-fn what_was_made_before_the_card_came_is_written_when_it_is_there() {
+fn what_was_made_before_the_card_is_there_is_written_when_it_is() {
     let card = small_card();
     for _ in 0..3 {
         let memory = blocks(Region::MIN_LEN / 512);
-        let mut recorder = Recorder::start(&card, &memory, true).unwrap();
+        let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
         recorder.append(&mut Oracle::default()).unwrap();
         recorder.flush(&mut Oracle::default()).unwrap();
     }
@@ -74,7 +75,7 @@ fn what_was_made_before_the_card_came_is_written_when_it_is_there() {
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
     let (ring, _) = LogRing::recover(&region);
-    let header = crashlog_retained::RecordHeader {
+    let header = crashlog_retained::LogHeader {
         stream: crashlog_retained::Stream::Console,
         level: crashlog_retained::Level::Info,
         task: 3,
@@ -84,19 +85,23 @@ fn what_was_made_before_the_card_came_is_written_when_it_is_there() {
     for sequence in 1..=40 {
         assert_eq!(ring.append(&header, &[sequence as u8; 100]), Ok(sequence));
     }
-    let mut context =
-        crashlog_retained::CrashContext::new(crashlog_retained::Reason::Oops, 5, "early", &[8]);
+    let mut context = crashlog_retained::CrashContext::new(
+        crashlog_retained::CrashReason::Oops,
+        5,
+        "early",
+        &[8],
+    );
     (context.time, context.boot) = (77, region.boot());
     region.mailbox().write_oops().unwrap().finish(&context);
 
-    let mut recorder = Recorder::start(&card, &memory, false).unwrap();
+    let mut recorder = TestRecorder::start(&card, &memory, false).unwrap();
     recorder.flush(&mut Oracle::default()).unwrap();
-    let number = recorder.record_oopses(&mut Oracle::default()).unwrap();
+    let number = recorder.write_oopses(&mut Oracle::default()).unwrap();
     assert_eq!(number, Some(1));
     let scratch = blocks(16);
     let mut store = mount(&card, &scratch).unwrap();
-    let record = now(store.open_record(1)).unwrap().header;
-    assert_eq!((record.boot.get(), record.time.get()), (4, 77));
+    let crash = now(store.open_crash(1)).unwrap().header;
+    assert_eq!((crash.boot.get(), crash.time.get()), (4, 77));
     let early: Vec<_> = content(&card)
         .log
         .into_iter()
@@ -106,8 +111,8 @@ fn what_was_made_before_the_card_came_is_written_when_it_is_there() {
     assert!(early.into_iter().eq(expected));
 }
 
-fn dump(length: u32, blocks: &[Block]) -> Extra<'_> {
-    Extra {
+fn dump(length: u32, blocks: &[Block]) -> ExtraSegment<'_> {
+    ExtraSegment {
         kind: SegmentKind::Memory,
         address: 0x8080_0000,
         length,
@@ -116,17 +121,17 @@ fn dump(length: u32, blocks: &[Block]) -> Extra<'_> {
 }
 
 /// REQ: P10
-/// A request is held against what there is before it is cut to it: an offset behind the end gives nothing, whatever is
-/// stored there, and one that would wrap is not taken for a small one. What was cut says how long it was.
+/// Bounds are checked before a length is cut: an offset behind the end reads nothing, whatever is stored there, and an
+/// offset whose end would wrap is not mistaken for a small one. Segments that were cut have their original length.
 #[test]
 fn bounds_are_checked_before_sizes_are_cut() {
     let card = small_card();
     let memory = blocks(Region::MIN_LEN / 512);
-    let recorder = Recorder::start(&card, &memory, true).unwrap();
+    let recorder = TestRecorder::start(&card, &memory, true).unwrap();
     recorder.panic(&mut Oracle::default(), 1);
     let words = blocks(20);
     words.iter().for_each(|block| block.fill(0x5A5A_5A5A));
-    // Room for five blocks: the first gets all it wants, the second what is left, the third nothing.
+    // There is room for five blocks: all of the first, a part of the second, nothing of the third.
     let extra = [dump(600, &words), dump(10_000, &words), dump(4, &words)];
     let region = recorder.region;
     drop(recorder);
@@ -135,8 +140,8 @@ fn bounds_are_checked_before_sizes_are_cut() {
 
     let scratch = blocks(16);
     let mut store = mount(&card, &scratch).unwrap();
-    let record = now(store.open_record(1)).unwrap();
-    let sizes: Vec<_> = record.segments()[2..]
+    let crash = now(store.open_crash(1)).unwrap();
+    let sizes: Vec<_> = crash.segments()[2..]
         .iter()
         .map(|segment| (segment.length(), segment.original(), segment.is_truncated()))
         .collect();
@@ -145,9 +150,9 @@ fn bounds_are_checked_before_sizes_are_cut() {
         [(600, 600, false), (1536, 10_000, true), (0, 4, true)]
     );
     let mut out = [0; 700];
-    let mut read = |segment, offset| now(record.read(&mut store, segment, offset, &mut out));
+    let mut read = |segment, offset| now(crash.read(&mut store, segment, offset, &mut out));
     assert_eq!(read(2, 600 - 3), Ok(3));
-    // Behind the end, where the block goes on; where there was more; where an end would wrap.
+    // Behind the end in the same block; in the part that was cut; where an end would wrap.
     for offset in [600, 601, 1024, u32::MAX - 600, u32::MAX] {
         assert_eq!(read(2, offset), Ok(0), "offset {offset}");
     }
@@ -156,10 +161,10 @@ fn bounds_are_checked_before_sizes_are_cut() {
     }
     assert_eq!(read(4, 0), Ok(0));
     for segment in [5, usize::MAX] {
-        assert_eq!(read(segment, 0), Err(ReadError::NoSuchRecord));
+        assert_eq!(read(segment, 0), Err(CrashReadError::NoSuchCrash));
     }
 
-    // A request that is partly inside a partition is refused as a whole, and nothing is sent.
+    // A request that is partly inside the partition is refused as a whole, and no command is sent.
     let mut window = window(&card);
     let end = BlockDevice::block_count(&window);
     card.take_counts();
@@ -174,14 +179,14 @@ fn bounds_are_checked_before_sizes_are_cut() {
 }
 
 /// REQ: P11
-/// Whatever space is short of, the newest log lines and the fault itself are there: the card's ring is full, so is the
-/// ring in memory, every slot is taken, and the slot has no room for what is saved beside.
+/// Space is short everywhere: the stream ring and the log ring are full, all slots are taken, and the slot has no room for
+/// further segments. The newest log lines and the fault are on the card.
 #[test]
-fn if_space_is_short_the_newest_lines_and_the_fault_come_first() {
+fn if_space_is_short_the_newest_lines_and_the_fault_are_saved() {
     let card = small_card();
     let mut oracle = Oracle::default();
     let memory = blocks(Region::MIN_LEN / 512);
-    let mut recorder = Recorder::start(&card, &memory, true).unwrap();
+    let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
     for place in 0..10 {
         recorder.oops(&mut oracle, 100 + place).unwrap();
         for _ in 0..60 {
@@ -212,11 +217,11 @@ fn if_space_is_short_the_newest_lines_and_the_fault_come_first() {
     assert_eq!(found.last().copied(), last);
     assert!(waiting.iter().all(|key| found.contains(key)));
     assert_eq!(content.damaged, []);
-    assert_eq!(content.records[&time].0, outcome.record.get());
+    assert_eq!(content.crashes[&time].0, outcome.sequence.get());
     let scratch = blocks(16);
     let mut store = mount(&card, &scratch).unwrap();
-    let record = now(store.open_record(outcome.record.get())).unwrap();
-    let sizes: Vec<_> = record
+    let crash = now(store.open_crash(outcome.sequence.get())).unwrap();
+    let sizes: Vec<_> = crash
         .segments()
         .iter()
         .map(|segment| {
@@ -237,14 +242,14 @@ fn if_space_is_short_the_newest_lines_and_the_fault_come_first() {
             (memory, 0, 8192)
         ]
     );
-    assert_eq!(now(record.check(&mut store, 1)), Ok(true));
+    assert_eq!(now(crash.check(&mut store, 1)), Ok(true));
 }
 
 /// REQ: P11
-/// The same if time is short: whatever block the emergency write gets to, the log lines are durable before the record is
-/// begun, and the fault is written before what is saved beside.
+/// Time is short: at whichever block the emergency write ends, the log lines are durable before the crash is begun, and the
+/// fault is written before further segments.
 #[test]
-fn if_time_is_short_the_newest_lines_and_the_fault_come_first() {
+fn if_time_is_short_the_newest_lines_and_the_fault_are_written_first() {
     let words = blocks(16);
     words.iter().for_each(|block| block.fill(0xD00D_D00D));
     let extra = [dump(512, &words)];
@@ -252,7 +257,7 @@ fn if_time_is_short_the_newest_lines_and_the_fault_come_first() {
         let card = small_card();
         let mut oracle = Oracle::default();
         let memory = blocks(Region::MIN_LEN / 512);
-        let recorder = Recorder::start(&card, &memory, true).unwrap();
+        let recorder = TestRecorder::start(&card, &memory, true).unwrap();
         for _ in 0..30 {
             recorder.append(&mut oracle).unwrap();
         }
@@ -263,9 +268,12 @@ fn if_time_is_short_the_newest_lines_and_the_fault_come_first() {
         let (result, outcome) = emergency_with(&mut card.clone(), &region, &extra);
         let first = u64::from(geometry.slot(0).unwrap()) + 2048;
         let [header, dumped] = [0, 3].map(|block| card.peek(first + block) != [0; BLOCK_LEN]);
-        assert!(outcome.finished(Step::LogTail) || !header, "step {steps}");
+        assert!(
+            outcome.finished(EmergencyStep::LogTail) || !header,
+            "step {steps}"
+        );
         assert!(header || !dumped, "step {steps}");
-        if outcome.finished(Step::LogTail) {
+        if outcome.finished(EmergencyStep::LogTail) {
             oracle.all_durable();
         }
         let durable = card.after_cut(super::card::Survivors::None);

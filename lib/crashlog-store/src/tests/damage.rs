@@ -1,16 +1,16 @@
-//! Damage: flipped bits, unreadable blocks, lost ledgers.
+//! Damage: flipped bits, unreadable blocks, damaged ledgers.
 
 use super::card::mix;
 use super::recorder::*;
 use crate::*;
 use crashlog_retained::Region;
 
-/// A card with `pages` pages and some records, and what was written to it.
-fn used(pages: u32) -> (super::card::Card, Oracle) {
+/// A card with `pages` pages and three crashes, and the oracle that knows them.
+fn used(pages: u32) -> (super::card::TestCard, Oracle) {
     let card = card(320, 16, 8);
     let mut oracle = Oracle::default();
     let memory = blocks(Region::MIN_LEN / 512);
-    let mut recorder = Recorder::start(&card, &memory, true).unwrap();
+    let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
     while recorder.store.next_page() < pages {
         recorder.append(&mut oracle).unwrap();
         if recorder.ring.closed_pages() >= 2 {
@@ -25,9 +25,9 @@ fn used(pages: u32) -> (super::card::Card, Oracle) {
 }
 
 /// REQ: X5
-/// A bit that is read wrong once, at whatever read of a mount it happens, changes nothing.
+/// A bit that is flipped in one transfer changes nothing, whichever read of a mount it is.
 #[test]
-fn a_flipped_bit_on_the_way_changes_nothing() {
+fn a_bit_flipped_in_transfer_changes_nothing() {
     for pages in [3, 60, 131, 500] {
         let (card, oracle) = used(pages);
         let end = content(&card).next_page;
@@ -37,7 +37,7 @@ fn a_flipped_bit_on_the_way_changes_nothing() {
                 let scratch = blocks(16);
                 let store = mount(&card, &scratch).unwrap();
                 assert_eq!(
-                    (store.next_page(), store.record_count()),
+                    (store.next_page(), store.crash_count()),
                     (end, 3),
                     "read {read} bit {bit}"
                 );
@@ -49,10 +49,10 @@ fn a_flipped_bit_on_the_way_changes_nothing() {
 }
 
 /// REQ: X5
-/// Whichever block of the stream is damaged or cannot be read, writing goes on behind the newest page that is there; no
-/// other page is touched, and the damage is shown.
+/// Whichever block of the stream is damaged or unreadable, the next page is written after the newest page, no other page
+/// is overwritten, and the damage is reported.
 #[test]
-fn any_damaged_page_is_passed() {
+fn no_damaged_page_stops_the_log() {
     for pages in [1, 2, 20, 70, 129, 200, 400] {
         let (card, _) = used(pages);
         let whole = content(&card);
@@ -71,7 +71,7 @@ fn any_damaged_page_is_passed() {
             let scratch = blocks(16);
             let memory = blocks(Region::MIN_LEN / 512);
             let end = mount(&card, &scratch).unwrap().next_page();
-            // The newest page itself, if nothing is left of it, is no loss to write over.
+            // The newest page may be overwritten if nothing of it can be read.
             let expected = if last && !unreadable && in_header {
                 end.max(whole.next_page - 1)
             } else {
@@ -84,7 +84,7 @@ fn any_damaged_page_is_passed() {
                 clock: 1 << 32,
                 ..Oracle::default()
             };
-            let mut recorder = Recorder::start(&card, &memory, true).unwrap();
+            let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
             recorder.append(&mut oracle).unwrap();
             let before: Vec<_> = (0..whole.ring_pages)
                 .map(|at| card.peek(u64::from(ring_first + at)))
@@ -101,7 +101,7 @@ fn any_damaged_page_is_passed() {
                 let after = content(&card);
                 let key = *oracle.durable.keys().next().unwrap();
                 assert!(after.log.iter().any(|(found, _)| *found == key));
-                assert!(key.0 > 1, "no number of a boot is used twice");
+                assert!(key.0 > 1, "no boot number is used twice");
             }
         }
     }
@@ -109,10 +109,10 @@ fn any_damaged_page_is_passed() {
 
 /// REQ: P9
 /// REQ: P3
-/// A damaged copy of the ledger costs at most the last change of a counter or an acknowledgement, never a record, and
-/// never makes a number be used twice.
+/// With a damaged copy of the ledger at most the last change of a counter or an acknowledgement is lost, but no crash; and
+/// no sequence number is used twice.
 #[test]
-fn a_damaged_ledger_loses_no_record() {
+fn a_damaged_ledger_loses_no_crash() {
     for copy in [0u32, 1] {
         for byte in [0, 4, 8, 12, 20, 90, 391] {
             let (card, oracle) = used(10);
@@ -120,33 +120,33 @@ fn a_damaged_ledger_loses_no_record() {
             let block = 2048 + u64::from(mount(&card, &scratch).unwrap().geometry().ledger(copy));
             card.poke(block, |bytes| bytes[byte] ^= 0x40);
             let mut found = content(&card);
-            assert_eq!(found.records.len(), 3);
+            assert_eq!(found.crashes.len(), 3);
             assert!(found.oops >= 3);
-            // The last change, a repetition, may have been in the damaged copy.
+            // The damaged copy may have had the last change, a repetition.
             found.oops = 4;
             oracle.check(&found);
 
             let mut oracle = oracle.clone();
             oracle.power_cut();
             let memory = blocks(Region::MIN_LEN / 512);
-            let mut recorder = Recorder::start(&card, &memory, true).unwrap();
+            let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
             assert_eq!(recorder.oops(&mut oracle, 7).unwrap(), 4);
             drop(recorder);
-            assert_eq!(content(&card).records.len(), 4);
+            assert_eq!(content(&card).crashes.len(), 4);
         }
     }
 }
 
 /// REQ: X5
-/// A new record was the last change, and the copy of the ledger that says so is damaged: the record is found in its
-/// slot, at the next start and by an emergency write.
+/// The last change was a new crash, and the copy of the ledger that names it is damaged: the crash is found in its slot,
+/// by the next mount and by an emergency write.
 #[test]
-fn a_record_that_only_a_damaged_ledger_names_is_found() {
+fn a_crash_that_only_a_damaged_ledger_names_is_found() {
     for in_emergency in [false, true] {
         for (more, byte) in [(0, 30), (1, 30), (0, 12), (1, 13), (0, 0)] {
             let (card, mut oracle) = used(10);
             let memory = blocks(Region::MIN_LEN / 512);
-            let mut recorder = Recorder::start(&card, &memory, true).unwrap();
+            let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
             for place in 0..=more {
                 recorder.oops(&mut oracle, 20 + place).unwrap();
             }
@@ -157,26 +157,30 @@ fn a_record_that_only_a_damaged_ledger_names_is_found() {
                 .max_by_key(|block| card.peek(*block)[12])
                 .unwrap();
             card.poke(newest, |bytes| bytes[byte] ^= 4);
-            let records = 3 + more as usize + 1;
+            let crashes = 3 + more as usize + 1;
             if in_emergency {
                 let (result, outcome) = emergency(&card, &memory);
-                assert_eq!((result, outcome.record.get()), (Ok(()), records as u32 + 1));
+                assert_eq!(
+                    (result, outcome.sequence.get()),
+                    (Ok(()), crashes as u32 + 1)
+                );
                 oracle
-                    .recorded
-                    .insert(*oracle.crashes.last().unwrap(), outcome.record.get());
+                    .durable_crashes
+                    .insert(*oracle.crashes.last().unwrap(), outcome.sequence.get());
                 oracle.check(&content(&card));
-                assert_eq!(content(&card).records.len(), records + 1);
+                assert_eq!(content(&card).crashes.len(), crashes + 1);
             } else {
                 oracle.check(&content(&card));
-                assert_eq!(content(&card).records.len(), records);
+                assert_eq!(content(&card).crashes.len(), crashes);
             }
         }
     }
 }
 
-/// Both copies are gone: every record is found in its slot, counters are those of the last one.
+/// Both copies of the ledger are damaged: all crashes are found in their slots, and the counters are those of the last
+/// crash.
 #[test]
-fn without_any_ledger_records_are_found_in_their_slots() {
+fn without_a_ledger_crashes_are_found_in_their_slots() {
     let (card, oracle) = used(10);
     for copy in [0, 1] {
         let scratch = blocks(16);
@@ -184,47 +188,47 @@ fn without_any_ledger_records_are_found_in_their_slots() {
         card.poke(2048 + u64::from(block), |bytes| bytes[77] ^= 1);
     }
     let mut found = content(&card);
-    assert_eq!((found.records.len(), found.oops), (3, 3));
+    assert_eq!((found.crashes.len(), found.oops), (3, 3));
     found.oops = 4;
     oracle.check(&found);
     let memory = blocks(Region::MIN_LEN / 512);
-    let mut recorder = Recorder::start(&card, &memory, true).unwrap();
+    let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
     assert_eq!(recorder.oops(&mut oracle.clone(), 7).unwrap(), 4);
-    assert_eq!(recorder.store.newest_record(), Some(4));
+    assert_eq!(recorder.store.newest_crash(), Some(4));
 }
 
-/// A record whose slot was damaged says so, and the others can be read.
+/// A crash whose slot is damaged is reported as such, and the others can be read.
 #[test]
-fn a_damaged_record_is_said_to_be() {
+fn a_damaged_crash_is_reported() {
     let (card, _) = used(10);
     let scratch = blocks(16);
     let mut store = mount(&card, &scratch).unwrap();
     let slot = 2048 + u64::from(store.geometry().slot(0).unwrap());
     card.poke(slot, |bytes| bytes[30] ^= 1);
     assert!(matches!(
-        now(store.open_record(1)),
-        Err(ReadError::Header(_))
+        now(store.open_crash(1)),
+        Err(CrashReadError::Header(_))
     ));
     card.poke(slot, |bytes| bytes[30] ^= 1);
     card.poke(slot + 2, |bytes| bytes[3] ^= 1);
-    let record = now(store.open_record(1)).unwrap();
-    assert_eq!(now(record.check(&mut store, 0)), Ok(true));
-    assert_eq!(now(record.check(&mut store, 1)), Ok(false));
-    assert!(now(store.open_record(2)).is_ok());
+    let crash = now(store.open_crash(1)).unwrap();
+    assert_eq!(now(crash.check(&mut store, 0)), Ok(true));
+    assert_eq!(now(crash.check(&mut store, 1)), Ok(false));
+    assert!(now(store.open_crash(2)).is_ok());
     assert!(matches!(
-        now(store.open_record(9)),
-        Err(ReadError::NoSuchRecord)
+        now(store.open_crash(9)),
+        Err(CrashReadError::NoSuchCrash)
     ));
 }
 
-/// Whatever stands on a card, it is read without a panic and without end.
+/// Whatever a card holds, it is read without a panic and in bounded time.
 #[test]
 fn hostile_cards_are_harmless() {
     for seed in 0..300 {
         let (card, _) = used(20);
         for hit in 0..1 + seed % 40 {
             let draw = mix(seed * 1000 + hit);
-            // Anywhere in the partition, a whole byte.
+            // Any byte of the partition.
             card.poke(2048 + draw % 320, |bytes| {
                 bytes[(draw >> 32) as usize % 512] = (draw >> 24) as u8
             });
@@ -240,13 +244,13 @@ fn hostile_cards_are_harmless() {
             items += usize::from(matches!(item, LogItem::Record { .. }));
         }
         assert!(items < 200);
-        for index in 0..store.record_count() {
+        for index in 0..store.crash_count() {
             let tally = store.tally(index).unwrap();
-            if let Ok(record) = now(store.open_record(tally.sequence)) {
-                for segment in 0..record.segments().len() {
-                    let _ = now(record.check(&mut store, segment)).unwrap();
+            if let Ok(crash) = now(store.open_crash(tally.sequence)) {
+                for segment in 0..crash.segments().len() {
+                    let _ = now(crash.check(&mut store, segment)).unwrap();
                     let mut out = [0; 512];
-                    let _ = now(record.read(&mut store, segment, 3, &mut out)).unwrap();
+                    let _ = now(crash.read(&mut store, segment, 3, &mut out)).unwrap();
                 }
             }
         }

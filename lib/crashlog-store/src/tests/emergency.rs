@@ -1,16 +1,17 @@
-//! The emergency write: interrupted anywhere, with or without what it would like to know.
+//! The emergency write: interrupted anywhere, with and without a valid location.
 
-use super::card::{Card, Survivors};
+use super::card::{Survivors, TestCard};
 use super::recorder::*;
 use crate::emergency::Error;
 use crate::*;
 use block_device::Block;
-use crashlog_format::{Outcome, Phase, Step};
+use crashlog_format::{EmergencyStep, Outcome, OutcomePhase};
 use crashlog_retained::Region;
 
-/// A recorder in the middle of its work: pages on the card, pages whose write was begun, pages in memory only.
-fn busy(card: &Card, memory: &[Block], oracle: &mut Oracle, in_flight: usize) {
-    let mut recorder = Recorder::start(card, memory, true).unwrap();
+/// A recorder that was interrupted: some pages are on the card, the write of some was begun, others are in memory only. The
+/// mailbox is armed.
+fn busy(card: &TestCard, memory: &[Block], oracle: &mut Oracle, in_flight: usize) {
+    let mut recorder = TestRecorder::start(card, memory, true).unwrap();
     for _ in 0..30 {
         recorder.append(oracle).unwrap();
     }
@@ -20,7 +21,7 @@ fn busy(card: &Card, memory: &[Block], oracle: &mut Oracle, in_flight: usize) {
         recorder.append(oracle).unwrap();
     }
     if in_flight < 20 {
-        // The write of a run is interrupted after this many blocks.
+        // The write of a run is interrupted after this number of blocks.
         card.cut_after(in_flight);
         let _ = recorder.flush(oracle);
         recorder.append(oracle).unwrap();
@@ -28,18 +29,18 @@ fn busy(card: &Card, memory: &[Block], oracle: &mut Oracle, in_flight: usize) {
     recorder.panic(oracle, 51);
 }
 
-/// The last crash is recorded as number `number`.
-fn recorded(oracle: &mut Oracle, number: u32) {
+/// The last crash is durable and has this sequence number.
+fn crash_is_durable(oracle: &mut Oracle, number: u32) {
     oracle
-        .recorded
+        .durable_crashes
         .insert(*oracle.crashes.last().unwrap(), number);
     oracle.all_durable();
 }
 
 /// REQ: C3
 /// REQ: X5
-/// Whatever the recorder was doing, everything that it had accepted is on the card after the emergency write, with the
-/// record; and the log goes on afterwards.
+/// Wherever the recorder was interrupted, everything that it had accepted is on the card after the emergency write, and the
+/// crash; and the log is continued after the restart.
 #[test]
 fn everything_accepted_is_saved() {
     for in_flight in 0..21 {
@@ -52,37 +53,42 @@ fn everything_accepted_is_saved() {
         let (result, outcome) = emergency(&card, &memory);
         assert_eq!(result, Ok(()), "in flight {in_flight}");
         assert_eq!(
-            (outcome.phase(), outcome.record.get()),
-            (Phase::Complete, 2)
+            (outcome.phase(), outcome.sequence.get()),
+            (OutcomePhase::Complete, 2)
         );
-        for step in [Step::Located, Step::LogTail, Step::Record, Step::Commit] {
+        for step in [
+            EmergencyStep::Located,
+            EmergencyStep::LogTail,
+            EmergencyStep::Crash,
+            EmergencyStep::Commit,
+        ] {
             assert!(outcome.finished(step));
         }
         let counts = card.take_counts();
         assert_eq!(
             counts.read, 3,
-            "only what is needed to be sure of the place"
+            "only the two ledgers and the place of the next page"
         );
-        recorded(&mut oracle, 2);
+        crash_is_durable(&mut oracle, 2);
         oracle.check(&content(&card));
 
-        let mut recorder = Recorder::start(&card, &memory, true).unwrap();
-        recorder.record_late(&mut oracle).unwrap();
+        let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
+        recorder.write_late(&mut oracle).unwrap();
         recorder.append(&mut oracle).unwrap();
         recorder.flush(&mut oracle).unwrap();
         let after = content(&card);
         oracle.check(&after);
         assert_eq!(after.damaged, []);
-        assert_eq!(after.records.len(), 2);
+        assert_eq!(after.crashes.len(), 2);
     }
 }
 
 /// REQ: X5
 /// REQ: X3
 /// REQ: K5
-/// Interrupted after any write, by a power cut with everything that can survive it or by a reset, the emergency write
-/// harms nothing that was durable and leaves no half record. After a reset it is done again at once, or the next boot
-/// writes the record late: then everything accepted is there.
+/// The emergency write is interrupted after any write, by a power cut with any selection of writes that can survive it, or
+/// by a reset. Nothing durable is lost, and no part of a crash is visible. After a reset it is done again at once, or the
+/// next boot writes the crash late; then everything that was accepted is on the card.
 #[test]
 fn an_interrupted_emergency_write_can_be_done_again() {
     for in_flight in [0, 1, 3, 20] {
@@ -109,15 +115,15 @@ fn an_interrupted_emergency_write_can_be_done_again() {
                     Region::over(&memory).unwrap().mailbox().arm_minimal();
                     let (result, outcome) = emergency(&card, &memory);
                     assert_eq!(result, Ok(()));
-                    recorded(&mut oracle, outcome.record.get());
+                    crash_is_durable(&mut oracle, outcome.sequence.get());
                 }
-                let mut recorder = Recorder::start(&card, &memory, true).unwrap();
-                recorder.record_late(&mut oracle).unwrap();
+                let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
+                recorder.write_late(&mut oracle).unwrap();
                 oracle.check(&content(&card.after_cut(Survivors::None)));
                 recorder.flush(&mut oracle).unwrap();
                 let found = content(&card.after_cut(Survivors::None));
                 oracle.check(&found);
-                assert_eq!((found.records.len(), found.panic), (2, 1));
+                assert_eq!((found.crashes.len(), found.panic), (2, 1));
                 assert_eq!(found.damaged, []);
             }
             if done {
@@ -139,8 +145,8 @@ fn duplicate(memory: &[Block]) -> Vec<Block> {
 }
 
 /// REQ: P8
-/// The very first write of a boot is the emergency write, nothing is known, and old records and pages are there: they
-/// are found first, and stay.
+/// The emergency write is the first write of a boot, and no location is known. The crashes and pages of earlier boots are
+/// found first, and kept.
 #[test]
 fn a_crash_before_the_card_is_known_overwrites_nothing() {
     let card = small_card();
@@ -148,14 +154,14 @@ fn a_crash_before_the_card_is_known_overwrites_nothing() {
     let memory = blocks(Region::MIN_LEN / 512);
     busy(&card, &memory, &mut oracle, 20);
     assert_eq!(emergency(&card, &memory).0, Ok(()));
-    recorded(&mut oracle, 2);
+    crash_is_durable(&mut oracle, 2);
 
-    // Power-on; nothing is mounted; two lines are logged (of boot 1, as far as anybody knows) and it crashes.
+    // Power-on. Nothing is mounted; two lines are logged, of boot 1 as the card is not known; then a crash.
     let memory = blocks(Region::MIN_LEN / 512);
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
     let (ring, _) = crashlog_retained::LogRing::recover(&region);
-    let header = crashlog_retained::RecordHeader {
+    let header = crashlog_retained::LogHeader {
         stream: crashlog_retained::Stream::Event,
         level: crashlog_retained::Level::Warn,
         task: 1,
@@ -167,25 +173,29 @@ fn a_crash_before_the_card_is_known_overwrites_nothing() {
         oracle.accepted.insert((2, sequence), b"early".to_vec());
         oracle.waiting.insert((2, sequence));
     }
-    let mut context =
-        crashlog_retained::CrashContext::new(crashlog_retained::Reason::Panic, 1, "early", &[8]);
+    let mut context = crashlog_retained::CrashContext::new(
+        crashlog_retained::CrashReason::Panic,
+        1,
+        "early",
+        &[8],
+    );
     context.boot = region.boot();
     context.time = 1 << 40;
     region.mailbox().write_crash().unwrap().finish(&context);
     region.mailbox().arm();
     oracle.crashes.insert(context.time);
     let (result, outcome) = emergency(&card, &memory);
-    assert_eq!((result, outcome.record.get()), (Ok(()), 3));
-    recorded(&mut oracle, 3);
+    assert_eq!((result, outcome.sequence.get()), (Ok(()), 3));
+    crash_is_durable(&mut oracle, 3);
     let found = content(&card);
     oracle.check(&found);
-    assert_eq!(found.records.len(), 3);
+    assert_eq!(found.crashes.len(), 3);
 }
 
-/// What is remembered about the card is wrong in any way: the card itself is asked.
+/// The location cache is wrong in various ways: the card does not confirm it, and is searched.
 #[test]
-fn a_stale_location_is_noticed() {
-    // Another board has used the card meanwhile: pages, a record, both.
+fn a_stale_location_is_detected() {
+    // Another board has used the card meanwhile: it has written pages, crashes, or both.
     for (pages, crashes) in [(3, 0), (0, 1), (3, 1), (0, 3), (20, 2)] {
         let card = small_card();
         let mut oracle = Oracle::default();
@@ -197,7 +207,7 @@ fn a_stale_location_is_noticed() {
             clock: 1 << 32,
             ..Oracle::default()
         };
-        let mut board = Recorder::start(&card, &other_memory, true).unwrap();
+        let mut board = TestRecorder::start(&card, &other_memory, true).unwrap();
         for _ in 0..pages {
             board.append(&mut other).unwrap();
             board.flush(&mut other).unwrap();
@@ -210,7 +220,7 @@ fn a_stale_location_is_noticed() {
         let (result, outcome) = emergency(&card, &memory);
         assert_eq!(result, Ok(()));
         let found = content(&card);
-        // Nothing of the other board was overwritten; ours was numbered behind it.
+        // Nothing of the other board was overwritten; this board's pages and crash have the numbers after it.
         for key in other.durable.keys() {
             assert!(
                 found
@@ -219,9 +229,9 @@ fn a_stale_location_is_noticed() {
                     .any(|(there, payload)| there == key && other.accepted[key] == *payload)
             );
         }
-        for number in other.recorded.values() {
+        for number in other.durable_crashes.values() {
             let evicted = crashes > 1;
-            assert!(evicted || found.records.values().any(|(there, _)| there == number));
+            assert!(evicted || found.crashes.values().any(|(there, _)| there == number));
         }
         for payload in oracle.accepted.values() {
             assert_eq!(
@@ -235,39 +245,39 @@ fn a_stale_location_is_noticed() {
         }
         assert!(
             found
-                .records
+                .crashes
                 .values()
-                .any(|(there, _)| *there == outcome.record.get())
+                .any(|(there, _)| *there == outcome.sequence.get())
         );
     }
 }
 
 /// REQ: M8
-/// The card was exchanged for one that is not ours: it is not written, and memory keeps everything.
+/// The card was replaced by one without a crashlog partition: it is not written, and retained memory keeps everything.
 #[test]
 fn an_exchanged_card_is_not_written() {
     let card = small_card();
     let mut oracle = Oracle::default();
     let memory = blocks(Region::MIN_LEN / 512);
     busy(&card, &memory, &mut oracle, 20);
-    let foreign = Card::new(4096);
+    let foreign = TestCard::new(4096);
     let (result, outcome) = emergency(&foreign, &memory);
     assert_eq!(result, Err(Error::Partition(PartitionError::NoTable)));
-    assert!(!outcome.finished(Step::Located));
+    assert!(!outcome.finished(EmergencyStep::Located));
     assert_eq!(foreign.take_counts().written, 0);
-    // Too small for the partition that is remembered.
-    let tiny = Card::new(100);
+    // Too small for the partition in the location cache.
+    let tiny = TestCard::new(100);
     assert!(emergency(&tiny, &memory).0.is_err());
     assert_eq!(tiny.take_counts().written, 0);
-    // With the right card back, nothing is lost.
-    let mut recorder = Recorder::start(&card, &memory, true).unwrap();
-    recorder.record_late(&mut oracle).unwrap();
+    // When the first card is back, nothing is lost.
+    let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
+    recorder.write_late(&mut oracle).unwrap();
     recorder.flush(&mut oracle).unwrap();
     oracle.check(&content(&card));
-    assert_eq!(oracle.recorded.len(), 2);
+    assert_eq!(oracle.durable_crashes.len(), 2);
 }
 
-/// A damaged context costs the record, not the log.
+/// With a damaged context the crash cannot be written, but the log is.
 #[test]
 fn the_log_is_saved_without_a_context() {
     let card = small_card();
@@ -278,13 +288,13 @@ fn the_log_is_saved_without_a_context() {
     memory[2].set_word(9, !memory[2].word(9));
     let (result, outcome) = emergency(&card, &memory);
     assert_eq!(result, Err(Error::Context));
-    assert!(outcome.finished(Step::LogTail) && !outcome.finished(Step::Record));
+    assert!(outcome.finished(EmergencyStep::LogTail) && !outcome.finished(EmergencyStep::Crash));
     oracle.all_durable();
     oracle.check(&content(&card));
 }
 
-/// Whatever happened to the retained region, the emergency write ends, does not panic, writes nothing outside of the
-/// partition, and harms nothing on the card.
+/// Whatever damage the retained region has, the emergency write ends, does not panic, writes nothing outside of the
+/// partition, and overwrites nothing durable.
 #[test]
 fn a_damaged_region_harms_nothing() {
     for seed in 0..400u64 {
@@ -300,7 +310,7 @@ fn a_damaged_region_harms_nothing() {
         let card = card.after_reset();
         for hit in 0..1 + seed % 12 {
             let draw = super::card::mix(seed << 8 | hit);
-            // The header, the mailbox, the location, the ring's control: everything but pages and scratch.
+            // Everything but pages and scratch memory: header, mailbox, location, control words of the ring.
             let block = &memory[(draw % 40) as usize];
             block.set_word((draw >> 16) as usize % 48, (draw >> 32) as u32);
         }

@@ -1,4 +1,4 @@
-//! The store over another medium than a card.
+//! The store on another medium than a card.
 
 use super::card::mix;
 use super::recorder::*;
@@ -8,10 +8,10 @@ use crashlog_format::FormatId;
 use crashlog_format::gpt::Guid;
 use crashlog_retained::{LogRing, Region};
 
-/// Another medium: bytes in memory, which are never busy, never cached, and have no commands.
+/// Another medium: bytes in memory, without a busy state, a cache or commands.
 struct Bytes(Vec<u8>);
 
-/// What it says.
+/// The error of a request beyond its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Beyond;
 
@@ -56,10 +56,10 @@ impl PolledDevice for Bytes {
 }
 
 /// REQ: M9
-/// The store over another medium, through the traits of `block-device` and nothing else: made, mounted, written, crashed
-/// on with and without a known location, read back.
+/// The store uses a medium only through the traits of `block-device`: it formats, mounts and writes this one, does
+/// emergency writes with and without a known location, and reads everything back.
 #[test]
-fn the_store_works_over_another_medium() {
+fn the_store_works_on_another_medium() {
     const BLOCKS: usize = 4096;
     let mut medium = Bytes(vec![0; BLOCKS * BLOCK_LEN]);
     let table = TableOptions {
@@ -82,14 +82,14 @@ fn the_store_works_over_another_medium() {
         let region = Region::over(&memory).unwrap();
         region.begin_boot();
         let (ring, _) = LogRing::recover(&region);
-        let header = crashlog_retained::RecordHeader {
+        let header = crashlog_retained::LogHeader {
             stream: crashlog_retained::Stream::Console,
             level: crashlog_retained::Level::Info,
             task: 3,
             lost: 0,
             time: boot.into(),
         };
-        // In every other boot nothing was mounted when the crash came: the emergency has to search.
+        // In every other boot nothing was mounted before the crash: the emergency write has to search.
         if boot % 2 == 0 {
             for number in 0..20_u64 {
                 ring.append(&header, &mix(number).to_le_bytes()).unwrap();
@@ -116,7 +116,7 @@ fn the_store_works_over_another_medium() {
         }
         ring.append(&header, b"the last words").unwrap();
         let mut context = crashlog_retained::CrashContext::new(
-            crashlog_retained::Reason::Panic,
+            crashlog_retained::CrashReason::Panic,
             5,
             "worker",
             &[0, 1, 4, 0, 0, 0, 0],
@@ -126,15 +126,15 @@ fn the_store_works_over_another_medium() {
         region.mailbox().write_crash().unwrap().finish(&context);
         region.mailbox().arm();
         let (result, outcome) = emergency_with(&mut medium, &region, &[]);
-        assert_eq!((result, outcome.record.get()), (Ok(()), boot));
+        assert_eq!((result, outcome.sequence.get()), (Ok(()), boot));
         crashes.push(context.time);
 
         let scratch = blocks(16);
         let window = Window::new(Polled(&mut medium), made.first, made.blocks).unwrap();
         let mut store = now(Store::mount(window, OPTIONS, &scratch)).unwrap();
         let times = (1..=boot).map(|number| {
-            let record = now(store.open_record(number)).unwrap();
-            record.header.time.get()
+            let crash = now(store.open_crash(number)).unwrap();
+            crash.header.time.get()
         });
         assert!(times.eq(crashes.iter().copied()));
         let buffer = blocks(3);

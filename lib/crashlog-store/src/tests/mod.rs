@@ -2,6 +2,7 @@
 
 mod card;
 mod claims;
+mod crashes;
 mod damage;
 mod emergency;
 mod medium;
@@ -9,5 +10,4 @@ mod mount;
 mod oracle;
 mod power;
 mod recorder;
-mod records;
 mod self_test;

@@ -1,6 +1,6 @@
-//! Finding and mounting: bounds, foreign cards, both copies of everything.
+//! Finding and mounting: number of reads, foreign cards, and damage to one of two copies.
 
-use super::card::{Card, Counts, Fault, mix};
+use super::card::{CardFailure, Counts, TestCard, mix};
 use super::recorder::*;
 use crate::*;
 use block_device::{BLOCK_LEN, Window, WindowError};
@@ -10,8 +10,8 @@ use crashlog_format::page::PageHeader;
 use crashlog_format::{FormatId, Geometry, Superblock};
 use zerocopy::{FromBytes, IntoBytes};
 
-/// A partition of 1 GiB whose stream has `end` pages; its ledger knows of `noted` of them.
-fn large_card(end: u32, noted: u32) -> Card {
+/// A partition of 1 GiB whose stream has `end` pages, of which `noted` are noted in the ledger.
+fn large_card(end: u32, noted: u32) -> TestCard {
     let card = card(1 << 21, 16, 512);
     let format = FormatId::new(0xF0);
     let geometry = Geometry::new(1 << 21, 16, 512).unwrap();
@@ -19,7 +19,7 @@ fn large_card(end: u32, noted: u32) -> Card {
         let block = 2048 + u64::from(geometry.ledger(generation));
         card.poke(block, |bytes| {
             let (mut ledger, _) = Ledger::read_from_prefix(bytes).unwrap();
-            // Two changes, so that each copy is at its place.
+            // Until the generation has the parity of this copy.
             for _ in 0..=generation {
                 ledger.note_page(noted, 3);
             }
@@ -52,8 +52,7 @@ fn large_card(end: u32, noted: u32) -> Card {
 }
 
 /// REQ: P8
-/// A mount reads at most 40 blocks, partition table and superblock included, however large the partition is, and
-/// writes nothing.
+/// A mount reads at most 40 blocks, GPT and superblock included, whatever the size of the partition, and writes nothing.
 #[test]
 fn a_mount_of_a_gibibyte_reads_at_most_40_blocks() {
     let pages = Geometry::new(1 << 21, 16, 512).unwrap().ring_pages();
@@ -74,7 +73,7 @@ fn a_mount_of_a_gibibyte_reads_at_most_40_blocks() {
     ends.extend((0..200).map(|seed| (mix(seed) % (5 * u64::from(pages))) as u32));
     let mut most = Counts::default();
     for end in ends {
-        // The note is never more than one interval behind.
+        // The note in the ledger is at most one interval old.
         let card = large_card(end, end.saturating_sub(1) / CHECKPOINT * CHECKPOINT);
         let scratch = blocks(16);
         let store = mount(&card, &scratch).unwrap();
@@ -93,7 +92,7 @@ fn a_mount_of_a_gibibyte_reads_at_most_40_blocks() {
 }
 
 #[test]
-fn the_end_is_found_without_the_ledgers_help() {
+fn the_end_is_found_without_a_note_in_the_ledger() {
     let pages = Geometry::new(1 << 21, 16, 512).unwrap().ring_pages();
     for end in [0, 1, 100_000, pages - 1, pages, pages + 5, 9 * pages + 77] {
         let card = large_card(end, 0);
@@ -103,7 +102,7 @@ fn the_end_is_found_without_the_ledgers_help() {
     }
 }
 
-/// Reads as few blocks at a time as there is memory for.
+/// Reads one block at a time if there is memory for no more.
 #[test]
 fn one_block_of_scratch_memory_is_enough() {
     let card = large_card(12345, 10240);
@@ -111,19 +110,20 @@ fn one_block_of_scratch_memory_is_enough() {
     assert_eq!(mount(&card, &scratch).unwrap().next_page(), 12345);
 }
 
-fn untouched(card: &Card) {
+/// Nothing was written to the card.
+fn untouched(card: &TestCard) {
     let counts = card.take_counts();
     assert_eq!((counts.written, counts.flushes), (0, 0));
 }
 
-fn mount_fails(card: &Card, expected: &str) {
+/// A mount fails with this error, an emergency write fails, too, and neither writes anything.
+fn mount_fails(card: &TestCard, expected: &str) {
     let scratch = blocks(16);
     assert_eq!(mount(card, &scratch).map(|_| ()).unwrap_err(), expected);
     untouched(card);
-    // The emergency write is no less careful.
     let memory = blocks(crashlog_retained::Region::MIN_LEN / BLOCK_LEN);
     let other = small_card();
-    let recorder = Recorder::start(&other, &memory, true).unwrap();
+    let recorder = TestRecorder::start(&other, &memory, true).unwrap();
     let mut oracle = Oracle::default();
     recorder.append(&mut oracle).unwrap();
     recorder.panic(&mut oracle, 1);
@@ -133,13 +133,13 @@ fn mount_fails(card: &Card, expected: &str) {
 }
 
 /// REQ: M8
-/// A card that does not carry our partition is never written, and it is said why.
+/// A card without a crashlog partition is never written, and the error says why.
 #[test]
 fn a_foreign_card_is_not_written() {
-    mount_fails(&Card::new(4096), "NoTable");
-    mount_fails(&Card::new(0), "NoTable");
+    mount_fails(&TestCard::new(4096), "NoTable");
+    mount_fails(&TestCard::new(0), "NoTable");
 
-    let mut other = Card::new(4096);
+    let mut other = TestCard::new(4096);
     let table = TableOptions {
         name: "data",
         disk: Guid::new(1),
@@ -149,7 +149,7 @@ fn a_foreign_card_is_not_written() {
     other.take_counts();
     mount_fails(&other, "NotFound");
 
-    let mut unformatted = Card::new(4096);
+    let mut unformatted = TestCard::new(4096);
     let table = TableOptions {
         name: "crashlog",
         ..table
@@ -158,7 +158,7 @@ fn a_foreign_card_is_not_written() {
     unformatted.take_counts();
     mount_fails(&unformatted, "Superblock(Check(Magic(0)))");
 
-    // Another type, in both copies of the table.
+    // Another type GUID, in both copies of the GPT.
     let linux = Guid::new(0x0FC63DAF_8483_4772_8E79_3D69D8477DE4);
     let typed = small_card();
     retype(&typed, linux);
@@ -174,7 +174,7 @@ fn a_foreign_card_is_not_written() {
 
 /// REQ: P1
 /// REQ: M8
-/// A geometry is checked when the partition is mounted, and the rule it breaks is named with the value.
+/// A superblock is checked when the partition is mounted, and the error has the value that is wrong.
 #[test]
 fn a_superblock_of_another_partition_is_refused() {
     let card = small_card();
@@ -186,14 +186,14 @@ fn a_superblock_of_another_partition_is_refused() {
     mount_fails(&card, "Superblock(Blocks(200))");
 }
 
-/// Gives the only partition another type.
-fn retype(card: &Card, guid: Guid) {
+/// Changes the type GUID of the only partition.
+fn retype(card: &TestCard, guid: Guid) {
     let last = block_device::PolledDevice::block_count(card) - 1;
     for (header, table) in [(1, 2), (last, last - 32)] {
         card.poke(table, |bytes| bytes[..16].copy_from_slice(&guid.0));
         let table = card.peek(table);
         card.poke(header, |bytes| {
-            let (mut header, _) = gpt::Header::read_from_prefix(bytes).unwrap();
+            let (mut header, _) = gpt::GptHeader::read_from_prefix(bytes).unwrap();
             let crc = crashlog_format::crc::Crc32::new().bytes(&table).value();
             header.partition_entry_array_crc32 = crc.into();
             header.seal();
@@ -202,7 +202,7 @@ fn retype(card: &Card, guid: Guid) {
     }
 }
 
-/// Each structure that has two copies is read from the other when one is damaged.
+/// If one of two copies is damaged, the other is read: GPT header, entries, superblock.
 #[test]
 fn either_copy_is_enough() {
     let last = 2048 + 192 + 33 - 1;
@@ -221,7 +221,7 @@ fn either_copy_is_enough() {
     }
 }
 
-/// A table of 128 entries, as other tools make it, with our partition last.
+/// A GPT of 128 entries, as other tools make it, with the crashlog partition last.
 #[test]
 fn a_table_by_another_tool_is_read() {
     let card = small_card();
@@ -233,7 +233,7 @@ fn a_table_by_another_tool_is_read() {
         card.poke(2 + index as u64, |bytes| bytes.copy_from_slice(block));
     }
     card.poke(1, |bytes| {
-        let (mut header, _) = gpt::Header::read_from_prefix(bytes).unwrap();
+        let (mut header, _) = gpt::GptHeader::read_from_prefix(bytes).unwrap();
         header.number_of_partition_entries = 128.into();
         let crc = crashlog_format::crc::Crc32::new().bytes(&table).value();
         header.partition_entry_array_crc32 = crc.into();
@@ -248,7 +248,7 @@ fn a_table_by_another_tool_is_read() {
 }
 
 #[test]
-fn the_device_error_is_reported_when_nothing_can_be_read() {
+fn the_device_error_is_reported_if_nothing_can_be_read() {
     let card = small_card();
     for block in 0..2048 + 192 + 33 {
         card.set_unreadable(block, true);
@@ -264,15 +264,15 @@ fn the_device_error_is_reported_when_nothing_can_be_read() {
         .unwrap_err();
     assert_eq!(
         error,
-        MountError::Device(WindowError::Device(Fault::Unreadable))
+        MountError::Device(WindowError::Device(CardFailure::Unreadable))
     );
 }
 
 /// REQ: K6
-/// Nothing is erased before it is written, and formatting writes only what says something.
+/// Nothing is erased before it is written, and formatting writes only GPT, superblocks and ledgers.
 #[test]
-fn formatting_a_gibibyte_writes_ten_blocks() {
-    let mut device = Card::new(1 << 21);
+fn formatting_a_gibibyte_writes_nine_blocks() {
+    let mut device = TestCard::new(1 << 21);
     let table = TableOptions {
         name: "crashlog",
         disk: Guid::new(1),

@@ -1,4 +1,4 @@
-//! An oracle that knows what must be on the card, and what cannot be.
+//! An oracle: what has to be on the card, and what cannot be.
 
 use super::recorder::Content;
 use block_device::Block;
@@ -6,36 +6,36 @@ use crashlog_format::FormatId;
 use crashlog_format::page::Page;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A log record, by boot (as on the card) and number.
+/// A log record: its boot, as on the card, and its number.
 pub type Key = (u32, u32);
 
-/// What is known to whoever watches the recorder from outside.
+/// What an observer of the recorder knows.
 #[derive(Clone, Debug, Default)]
 pub struct Oracle {
-    /// Everything the recorder ever accepted, with its payload.
+    /// All log records that the recorder has accepted, with their payloads.
     pub accepted: BTreeMap<Key, Vec<u8>>,
-    /// What of it is in retained memory only.
+    /// Those of them that are in retained memory only.
     pub waiting: BTreeSet<Key>,
-    /// What was reported durable, and the page it was put into (`u32::MAX` if that is not known).
+    /// Those that were reported as durable, and their pages (`u32::MAX` if not known).
     pub durable: BTreeMap<Key, u32>,
-    /// The page each record was put into when a write of it was begun.
+    /// The page of each log record whose write was begun.
     pub placed: BTreeMap<Key, u32>,
-    /// Number behind the newest page whose write was begun.
+    /// Number after that of the newest page whose write was begun.
     pub begun: u32,
-    /// Crashes whose record was begun, by their time, which is unique here.
+    /// Crashes whose write was begun, by their time, which is unique in these tests.
     pub crashes: BTreeSet<u64>,
-    /// Those that were reported durable, with the number of the record.
-    pub recorded: BTreeMap<u64, u32>,
-    /// Records whose erasure was begun.
+    /// Crashes that were reported as durable, by their time, with their sequence numbers.
+    pub durable_crashes: BTreeMap<u64, u32>,
+    /// Crashes whose erasure was begun.
     pub erasing: BTreeSet<u32>,
-    /// Records whose erasure was reported durable.
+    /// Crashes whose erasure was reported as durable.
     pub erased: BTreeSet<u32>,
-    /// A clock and source of unique payloads.
+    /// A clock, and the source of unique payloads.
     pub clock: u64,
 }
 
 impl Oracle {
-    /// The pages of a run are about to be written.
+    /// The pages of a run are going to be written.
     pub fn place(&mut self, run: &[Block], first_page: u32) {
         for (block, number) in run.iter().zip(first_page..) {
             let mut bytes = [0; 512];
@@ -48,7 +48,7 @@ impl Oracle {
         }
     }
 
-    /// Everything that waited is durable.
+    /// All log records that waited are durable.
     pub fn all_durable(&mut self) {
         for key in std::mem::take(&mut self.waiting) {
             let page = self.placed.get(&key).copied().unwrap_or(u32::MAX);
@@ -61,8 +61,8 @@ impl Oracle {
         self.waiting.clear();
     }
 
-    /// Everything that was reported durable is on the card, but for pages that the ring has come round to; and nothing
-    /// is that was not accepted.
+    /// Everything that was reported as durable is on the card, apart from pages that newer ones have overwritten. Nothing is
+    /// on the card that was not accepted.
     pub fn check(&self, content: &Content) {
         let mut found = BTreeMap::new();
         for (key, payload) in &content.log {
@@ -81,29 +81,26 @@ impl Oracle {
                 "{key:?} was durable on page {page} and is gone"
             );
         }
-        for (time, (number, _)) in &content.records {
-            assert!(
-                self.crashes.contains(time),
-                "crash at {time} never happened"
-            );
-            assert!(!self.erased.contains(number), "record {number} was erased");
+        for (time, (number, _)) in &content.crashes {
+            assert!(self.crashes.contains(time), "there was no crash at {time}");
+            assert!(!self.erased.contains(number), "crash {number} was erased");
         }
-        for number in self.recorded.values() {
-            let there = content.records.values().any(|(found, _)| found == number);
+        for number in self.durable_crashes.values() {
+            let there = content.crashes.values().any(|(found, _)| found == number);
             assert!(
                 there || self.erasing.contains(number),
-                "record {number} was durable and is gone"
+                "crash {number} was durable and is gone"
             );
         }
         assert_eq!(content.damaged_segments, 0);
         let counted = content.oops + content.panic;
         assert!(
-            counted as usize >= self.recorded.len(),
-            "counters forgot a crash"
+            counted as usize >= self.durable_crashes.len(),
+            "a crash is missing in the counters"
         );
         assert!(
             counted as usize <= self.crashes.len(),
-            "counters made up a crash"
+            "the counters have a crash too many"
         );
     }
 }

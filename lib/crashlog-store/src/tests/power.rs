@@ -1,14 +1,14 @@
-//! Power cuts: at every possible write, with everything that can survive one.
+//! Power cuts: at every write, with every selection of writes that can survive it.
 
-use super::card::{Card, Fault, Survivors, mix};
+use super::card::{CardFailure, Survivors, TestCard, mix};
 use super::recorder::*;
 use crate::*;
 use crashlog_retained::Region;
 
-/// The life of a recorder that writes pages, records, repetitions and erasures.
-fn life(card: &Card, oracle: &mut Oracle) -> Result<(), Failed> {
+/// Everything that a recorder does with a card: it writes pages, crashes, repetitions and erasures.
+fn life(card: &TestCard, oracle: &mut Oracle) -> Result<(), Failed> {
     let memory = blocks(Region::MIN_LEN / 512);
-    let mut recorder = Recorder::start(card, &memory, true)?;
+    let mut recorder = TestRecorder::start(card, &memory, true)?;
     for _ in 0..5 {
         recorder.append(oracle).unwrap();
     }
@@ -26,12 +26,12 @@ fn life(card: &Card, oracle: &mut Oracle) -> Result<(), Failed> {
     recorder.flush(oracle)
 }
 
-/// A card on which some pages and records were written, and the oracle that knows them.
-fn used_card(pages: u32) -> (Card, Oracle) {
+/// A card with some pages and a crash, and the oracle that knows them.
+fn used_card(pages: u32) -> (TestCard, Oracle) {
     let card = super::recorder::card(288, 16, 8);
     let mut oracle = Oracle::default();
     let memory = blocks(Region::MIN_LEN / 512);
-    let mut recorder = Recorder::start(&card, &memory, true).unwrap();
+    let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
     while recorder.store.next_page() < pages {
         recorder.append(&mut oracle).unwrap();
         if recorder.ring.closed_pages() >= 3 {
@@ -46,12 +46,12 @@ fn used_card(pages: u32) -> (Card, Oracle) {
 
 /// REQ: X5
 /// REQ: P3
-/// Power fails at every block written and at every flush; of what was not flushed, everything, nothing, any one, all but
-/// one, or all up to one is there, and one may be torn. Whatever was reported durable is there, nothing is there that
-/// was not written, counters neither forget nor invent, and the recorder goes on, then and after the next cut.
+/// Power fails at every block written and at every flush. Of the writes that were not flushed, all, none, any one, all but
+/// one, or all up to one are on the card, and one may be torn. Everything that was reported as durable is on the card,
+/// nothing is that was not written, the counters are right, and the recorder continues, then and after the next cut.
 #[test]
 fn every_cut_of_a_small_life() {
-    // The stream begins, goes on, and comes round to its beginning.
+    // The ring is empty; partly filled; about to come round to its start.
     for pages in [0, 40, 123] {
         let (card, before) = used_card(pages);
         let mut cuts = 0;
@@ -77,16 +77,16 @@ fn every_cut_of_a_small_life() {
     }
 }
 
-/// As [`life`], trying everything again that fails and is not for want of power.
-fn stubborn_life(card: &Card, oracle: &mut Oracle, give_up: bool) -> Result<(), Failed> {
+/// As [`life`], with each action repeated that fails for another reason than a power cut.
+fn stubborn_life(card: &TestCard, oracle: &mut Oracle, give_up: bool) -> Result<(), Failed> {
     fn again<T>(mut action: impl FnMut() -> Result<T, Failed>) -> Result<T, Failed> {
         match action() {
-            Err(Failed::Device(Fault::Failed)) => action(),
+            Err(Failed::Device(CardFailure::Failed)) => action(),
             result => result,
         }
     }
     let memory = blocks(Region::MIN_LEN / 512);
-    let mut recorder = Recorder::start(card, &memory, true)?;
+    let mut recorder = TestRecorder::start(card, &memory, true)?;
     for _ in 0..6 {
         recorder.append(oracle).unwrap();
     }
@@ -94,13 +94,13 @@ fn stubborn_life(card: &Card, oracle: &mut Oracle, give_up: bool) -> Result<(), 
     let mut numbers = Vec::new();
     for place in [1, 2, 1, 3] {
         let number = match recorder.oops(oracle, place) {
-            Err(Failed::Device(Fault::Failed)) if give_up => {
-                // Another crash takes its place.
+            Err(Failed::Device(CardFailure::Failed)) if give_up => {
+                // Another crash is written instead.
                 recorder.region.mailbox().oops().unwrap().clear();
                 recorder.oops(oracle, 10 + place)
             }
-            Err(Failed::Device(Fault::Failed)) => {
-                recorder.record_oopses(oracle).map(Option::unwrap)
+            Err(Failed::Device(CardFailure::Failed)) => {
+                recorder.write_oopses(oracle).map(Option::unwrap)
             }
             result => result,
         };
@@ -113,8 +113,8 @@ fn stubborn_life(card: &Card, oracle: &mut Oracle, give_up: bool) -> Result<(), 
 
 /// REQ: X5
 /// REQ: K3
-/// Any one write or flush fails, done or not, and is tried again; then power is cut at any of the next writes. The
-/// recorder never takes for granted what it does not know.
+/// Any write or flush fails, carried out or not, and is repeated; then power is cut at any of the next writes. The recorder
+/// assumes nothing about the outcome of the failed one.
 #[test]
 fn a_failed_write_and_then_a_cut() {
     let (card, before) = used_card(20);
@@ -143,8 +143,8 @@ fn a_failed_write_and_then_a_cut() {
 
 /// REQ: X5
 /// REQ: K5
-/// Many boots in a row; each ends with a power cut at any moment, or with a reset of the system that leaves retained
-/// memory and card as they are, or with a crash whose emergency write is itself cut, reset or finished.
+/// Chains of boots. Each ends with a power cut at any moment, or with a reset of the system, which retained memory and card
+/// survive, or with a crash whose emergency write is cut, reset or completed.
 #[test]
 fn chains_of_cuts_and_resets() {
     for seed in 0..400 {
@@ -170,12 +170,12 @@ fn chain(seed: u64) {
             let (result, outcome) = emergency(&card, &memory);
             if result.is_ok() {
                 let time = *oracle.crashes.last().unwrap();
-                oracle.recorded.insert(time, outcome.record.get());
+                oracle.durable_crashes.insert(time, outcome.sequence.get());
                 oracle.all_durable();
             }
         }
         if draw(3) == 0 {
-            // Power is lost, and with it the retained memory: sometimes it is zero, sometimes garbage.
+            // A power cut: the retained memory is lost, and is zero or random afterwards.
             oracle.power_cut();
             card = card.after_cut(Survivors::Random(draw(u64::MAX)));
             memory = blocks(Region::MIN_LEN / 512);
@@ -189,7 +189,7 @@ fn chain(seed: u64) {
         }
         oracle.check(&content(&card));
     }
-    // The last boot has all the power it needs: what was accepted before is written, late records too.
+    // There is no power cut in the last boot: everything accepted before is written, late crashes, too.
     boot(&card, &memory, &mut oracle, &mut |below| {
         if below == OPS { FLUSH } else { 0 }
     })
@@ -201,15 +201,15 @@ fn chain(seed: u64) {
 const OPS: u64 = 20;
 const FLUSH: u64 = 10;
 
-/// One boot: `Ok` if it ends with a crash of the system, whose context is in the mailbox.
+/// One boot. `Ok` if it ends with a crash of the system, whose context is in the mailbox.
 fn boot(
-    card: &Card,
+    card: &TestCard,
     memory: &[block_device::Block],
     oracle: &mut Oracle,
     draw: &mut impl FnMut(u64) -> u64,
 ) -> Result<(), Failed> {
-    let mut recorder = Recorder::start(card, memory, true)?;
-    recorder.record_late(oracle)?;
+    let mut recorder = TestRecorder::start(card, memory, true)?;
+    recorder.write_late(oracle)?;
     for step in 0..40 {
         match draw(OPS) {
             0..10 => {
@@ -220,11 +220,11 @@ fn boot(
             FLUSH..14 => recorder.flush(oracle)?,
             14 | 15 => drop(recorder.oops(oracle, draw(10) as u32)?),
             16 => {
-                // The recorder alone is restarted.
-                recorder = Recorder::start(card, memory, false)?;
+                // Only the recorder is restarted.
+                recorder = TestRecorder::start(card, memory, false)?;
             }
             17 => {
-                let count = recorder.store.record_count();
+                let count = recorder.store.crash_count();
                 let index = draw(4) as u32;
                 if count > 4
                     && let Some(tally) = recorder.store.tally(index)
@@ -240,20 +240,20 @@ fn boot(
     Ok(())
 }
 
-/// A card whose flush does nothing can lose what it reported durable; it still never shows anything that was not
-/// written, and can be mounted.
+/// A card that ignores flushes can lose what was reported as durable. It can be mounted all the same, and nothing is read
+/// that was not written.
 #[test]
-fn a_card_that_lies_is_mounted_all_the_same() {
+fn a_card_that_ignores_flushes_shows_nothing_invented() {
     for seed in 0..200 {
         let card = small_card();
-        card.lie();
+        card.ignore_flushes();
         card.cut_after(20 + seed as usize);
         let mut oracle = Oracle::default();
         let _ = life(&card, &mut oracle).and_then(|()| life(&card, &mut oracle));
         let card = card.after_cut(Survivors::Random(seed));
-        // A lying card loses without a trace what was promised; nothing is required to be there.
+        // Such a card may lose anything, so nothing is required to be on it.
         oracle.durable.clear();
-        oracle.recorded.clear();
+        oracle.durable_crashes.clear();
         let scratch = blocks(16);
         if let Ok(mut store) = mount(&card, &scratch) {
             let buffer = blocks(1);

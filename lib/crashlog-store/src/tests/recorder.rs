@@ -1,28 +1,29 @@
-//! A recorder in the small: what the server does with the store, and an oracle that knows what must be on the card.
+//! A small recorder: it does with the store what the server does, and tells the oracle.
 
-use super::card::{Card, Fault};
+use super::card::{CardFailure, TestCard};
 pub use super::oracle::{Key, Oracle};
-use crate::emergency::{self, Request};
+use crate::emergency::{self, EmergencyRequest};
 use crate::*;
 use block_device::{Block, PolledDevice, Window, WindowError, now_or_never};
 use crashlog_format::gpt::Guid;
 use crashlog_format::ledger::Ledger;
-use crashlog_format::{FormatId, LateReason, Level, Outcome, Reason, Stream};
+use crashlog_format::{CrashReason, FormatId, LateReason, Level, Outcome, Stream};
 use crashlog_retained::{
-    AppendError, CrashContext, Location, LogRing, MailboxState, RecordHeader, Region, StoredContext,
+    AppendError, CrashContext, Location, LogHeader, LogRing, MailboxState, Region, StoredContext,
 };
 use std::collections::BTreeMap;
 
-pub type Partition = Window<Card>;
-pub type Failed = WindowError<Fault>;
+pub type TestPartition = Window<TestCard>;
+pub type Failed = WindowError<CardFailure>;
 
 pub const KEEP_FIRST: u32 = 2;
-pub const OPTIONS: Options = Options {
+pub const OPTIONS: StoreOptions = StoreOptions {
     keep_first: KEEP_FIRST,
 };
+/// What the card driver would want to keep.
 pub const CARD: [u8; 64] = [7; 64];
 
-/// Runs a future of a device that never waits.
+/// Runs a future that is ready at once, as the simulated card is.
 pub fn now<F: Future>(future: F) -> F::Output {
     now_or_never(future).expect("a simulated card is always ready")
 }
@@ -32,8 +33,8 @@ pub fn blocks(count: usize) -> Vec<Block> {
 }
 
 /// A card with a partition of `blocks` blocks.
-pub fn card(blocks: u64, slots: u32, slot_blocks: u32) -> Card {
-    let mut card = Card::new(2048 + blocks + 33);
+pub fn card(blocks: u64, slots: u32, slot_blocks: u32) -> TestCard {
+    let mut card = TestCard::new(2048 + blocks + 33);
     let table = TableOptions {
         name: "crashlog",
         disk: Guid::new(1),
@@ -58,17 +59,20 @@ pub fn card(blocks: u64, slots: u32, slot_blocks: u32) -> Card {
 }
 
 /// A small card: 128 pages of stream, 4 slots.
-pub fn small_card() -> Card {
+pub fn small_card() -> TestCard {
     card(192, 4, 8)
 }
 
-pub fn window(card: &Card) -> Partition {
+pub fn window(card: &TestCard) -> TestPartition {
     let blocks = block_device::PolledDevice::block_count(card) - 2048 - 33;
     Window::new(card.clone(), 2048, blocks / 8 * 8).unwrap()
 }
 
 /// Finds and mounts.
-pub fn mount<'s>(card: &Card, scratch: &'s [Block]) -> Result<Store<'s, Partition>, String> {
+pub fn mount<'s>(
+    card: &TestCard,
+    scratch: &'s [Block],
+) -> Result<Store<'s, TestPartition>, String> {
     let mut device = card.clone();
     let partition = now(find_partition(&mut device, "crashlog", scratch))
         .map_err(|error| format!("{error:?}"))?;
@@ -77,15 +81,15 @@ pub fn mount<'s>(card: &Card, scratch: &'s [Block]) -> Result<Store<'s, Partitio
 }
 
 /// One boot of a recorder.
-pub struct Recorder<'m> {
+pub struct TestRecorder<'m> {
     pub region: Region<'m>,
     pub ring: LogRing<'m>,
-    pub store: Store<'m, Partition>,
+    pub store: Store<'m, TestPartition>,
 }
 
-impl<'m> Recorder<'m> {
-    /// Starts the recorder: in a new boot, or again in the same.
-    pub fn start(card: &Card, memory: &'m [Block], new_boot: bool) -> Result<Self, Failed> {
+impl<'m> TestRecorder<'m> {
+    /// Starts the recorder, in a new boot or in the same one.
+    pub fn start(card: &TestCard, memory: &'m [Block], new_boot: bool) -> Result<Self, Failed> {
         let region = Region::over(memory).unwrap();
         if new_boot {
             region.begin_boot();
@@ -124,12 +128,12 @@ impl<'m> Recorder<'m> {
         self.region.boot() + self.region.boot_offset()
     }
 
-    /// Appends a record of some length.
+    /// Appends a log record; its length varies.
     pub fn append(&self, oracle: &mut Oracle) -> Result<u32, AppendError> {
         oracle.clock += 1;
         let mut payload = format!("{:08}", oracle.clock).into_bytes();
         payload.resize(8 + (oracle.clock as usize * 37) % 240, b'.');
-        let header = RecordHeader {
+        let header = LogHeader {
             stream: Stream::Console,
             level: Level::Info,
             task: 3,
@@ -142,7 +146,7 @@ impl<'m> Recorder<'m> {
         Ok(sequence)
     }
 
-    /// Writes everything that was accepted.
+    /// Writes all log records that were accepted.
     pub fn flush(&mut self, oracle: &mut Oracle) -> Result<(), Failed> {
         self.ring.close();
         while let Some(run) = self
@@ -152,7 +156,7 @@ impl<'m> Recorder<'m> {
             oracle.place(run.blocks, run.first_page);
             match now(self.store.write_pages(run.blocks)) {
                 Ok(()) => {}
-                Err(WriteError::Device(error)) => return Err(error),
+                Err(PageWriteError::Device(error)) => return Err(error),
                 Err(error) => panic!("{error:?}"),
             }
             self.region.location().set_next_page(self.store.next_page());
@@ -162,8 +166,8 @@ impl<'m> Recorder<'m> {
         Ok(())
     }
 
-    /// A crash that is like no other if `place` is not. Fills in the mailbox.
-    fn crash_context(&self, oracle: &mut Oracle, reason: Reason, place: u32) -> CrashContext {
+    /// The context of a crash; crashes with the same `place` are repetitions of each other.
+    fn crash_context(&self, oracle: &mut Oracle, reason: CrashReason, place: u32) -> CrashContext {
         oracle.clock += 1;
         let mut context = CrashContext::new(reason, 5, "worker", &[0, 1, 4, 0, 0, 0, 0]);
         context.time = oracle.clock;
@@ -172,30 +176,30 @@ impl<'m> Recorder<'m> {
         context
     }
 
-    /// Records the fault of a single task. `place` is what tells it from others.
+    /// Writes the crash of a single task.
     pub fn oops(&mut self, oracle: &mut Oracle, place: u32) -> Result<u32, Failed> {
-        let context = self.crash_context(oracle, Reason::Oops, place);
+        let context = self.crash_context(oracle, CrashReason::Oops, place);
         let mut writer = self.region.mailbox().write_oops().unwrap();
         writer.message(b"oops");
         writer.stack_at(0x8080_0000, 64);
         writer.stack(&[context.time as u8; 64]);
         writer.finish(&context);
         oracle.crashes.insert(context.time);
-        self.record_oopses(oracle).map(Option::unwrap)
+        self.write_oopses(oracle).map(Option::unwrap)
     }
 
-    /// Records what waits in the mailbox. Returns the number of the last record.
-    pub fn record_oopses(&mut self, oracle: &mut Oracle) -> Result<Option<u32>, Failed> {
+    /// Writes the oopses that wait in the mailbox. Returns the sequence number of the last one.
+    pub fn write_oopses(&mut self, oracle: &mut Oracle) -> Result<Option<u32>, Failed> {
         let mut last = None;
         while let Some(oops) = self.region.mailbox().oops() {
-            last = Some(self.record(&oops.stored, None, oracle)?);
+            last = Some(self.write(&oops.stored, None, oracle)?);
             oops.clear();
         }
         Ok(last)
     }
 
-    /// Records the crash that an emergency write has left, late; and empties the mailbox.
-    pub fn record_late(&mut self, oracle: &mut Oracle) -> Result<Option<u32>, Failed> {
+    /// Writes the crash that an emergency write has left in the mailbox, marked as late, and empties the mailbox.
+    pub fn write_late(&mut self, oracle: &mut Oracle) -> Result<Option<u32>, Failed> {
         let mailbox = self.region.mailbox();
         let late = match mailbox.state() {
             MailboxState::Empty | MailboxState::Done => None,
@@ -204,20 +208,20 @@ impl<'m> Recorder<'m> {
             MailboxState::Noted => Some(LateReason::Supervisor),
         };
         let number = match (late, mailbox.crash()) {
-            (Some(late), Some(crash)) => Some(self.record(&crash, Some(late), oracle)?),
+            (Some(late), Some(crash)) => Some(self.write(&crash, Some(late), oracle)?),
             _ => None,
         };
         mailbox.clear();
-        Ok(self.record_oopses(oracle)?.or(number))
+        Ok(self.write_oopses(oracle)?.or(number))
     }
 
-    fn record(
+    fn write(
         &mut self,
         stored: &StoredContext<'_>,
         late: Option<LateReason>,
         oracle: &mut Oracle,
     ) -> Result<u32, Failed> {
-        let body = Body {
+        let body = CrashBody {
             stored,
             late,
             outcome: &self.region.mailbox().outcome().unwrap_or_default(),
@@ -225,17 +229,17 @@ impl<'m> Recorder<'m> {
             log_record: self.ring.accepted(),
             extra: &[],
         };
-        match now(self.store.write_record(&body)) {
+        match now(self.store.write_crash(&body)) {
             Ok(sequence) => {
-                oracle.recorded.insert(stored.context.time, sequence);
+                oracle.durable_crashes.insert(stored.context.time, sequence);
                 Ok(sequence)
             }
-            Err(RecordError::Device(error)) => Err(error),
+            Err(CrashWriteError::Device(error)) => Err(error),
             Err(error) => panic!("{error:?}"),
         }
     }
 
-    /// Erases a record.
+    /// Erases a crash.
     pub fn erase(&mut self, oracle: &mut Oracle, number: u32) -> Result<(), Failed> {
         oracle.erasing.insert(number);
         match now(self.store.erase(number)) {
@@ -243,15 +247,15 @@ impl<'m> Recorder<'m> {
                 oracle.erased.insert(number);
                 Ok(())
             }
-            Err(RecordError::Device(error)) => Err(error),
-            Err(RecordError::NoSuchRecord) => Ok(()),
+            Err(CrashWriteError::Device(error)) => Err(error),
+            Err(CrashWriteError::NoSuchCrash) => Ok(()),
             Err(error) => panic!("{error:?}"),
         }
     }
 
-    /// Fills in the mailbox for an emergency write and arms it.
+    /// Writes a crash of the system into the mailbox and arms it. Returns its time.
     pub fn panic(&self, oracle: &mut Oracle, place: u32) -> u64 {
-        let context = self.crash_context(oracle, Reason::Panic, place);
+        let context = self.crash_context(oracle, CrashReason::Panic, place);
         let mut writer = self.region.mailbox().write_crash().unwrap();
         writer.message(b"panic");
         writer.stack_at(0x8080_0000, 300);
@@ -263,8 +267,11 @@ impl<'m> Recorder<'m> {
     }
 }
 
-/// The emergency write, as the recorder does it when it is entered with an armed mailbox.
-pub fn emergency(card: &Card, memory: &[Block]) -> (Result<(), emergency::Error<Fault>>, Outcome) {
+/// The emergency write, as the recorder does it when it finds the mailbox armed.
+pub fn emergency(
+    card: &TestCard,
+    memory: &[Block],
+) -> (Result<(), emergency::Error<CardFailure>>, Outcome) {
     let region = Region::over(memory).unwrap();
     let (result, outcome) = emergency_with(&mut card.clone(), &region, &[]);
     region.mailbox().set_outcome(&outcome);
@@ -272,15 +279,15 @@ pub fn emergency(card: &Card, memory: &[Block]) -> (Result<(), emergency::Error<
     (result, outcome)
 }
 
-/// The same on any device, with segments beside message and stack; it leaves the mailbox as it is.
+/// The same on any device, with segments beside message and stack. It does not change the state of the mailbox.
 pub fn emergency_with<D: PolledDevice>(
     device: &mut D,
     region: &Region<'_>,
-    extra: &[Extra<'_>],
+    extra: &[ExtraSegment<'_>],
 ) -> (Result<(), emergency::Error<D::Error>>, Outcome) {
     let mut outcome = Outcome::default();
     let (crash, location) = (region.mailbox().crash(), region.location().load());
-    let request = Request {
+    let request = EmergencyRequest {
         region,
         crash: crash.as_ref(),
         location: location.as_ref(),
@@ -306,16 +313,16 @@ pub struct Content {
     pub log: Vec<(Key, Vec<u8>)>,
     pub damaged: Vec<u32>,
     pub damaged_segments: usize,
-    /// By time of the crash: number of the record and repetitions.
-    pub records: BTreeMap<u64, (u32, u32)>,
+    /// By time of the crash: sequence number and repetitions.
+    pub crashes: BTreeMap<u64, (u32, u32)>,
     pub oops: u32,
     pub panic: u32,
     pub next_page: u32,
     pub ring_pages: u32,
 }
 
-/// Reads everything on a card, by mounting it afresh.
-pub fn content(card: &Card) -> Content {
+/// Mounts a card and reads everything on it.
+pub fn content(card: &TestCard) -> Content {
     let scratch = blocks(16);
     let buffer = blocks(5);
     let mut store = mount(card, &scratch).unwrap();
@@ -337,16 +344,16 @@ pub fn content(card: &Card) -> Content {
             LogItem::Damaged { page, .. } => content.damaged.push(page),
         }
     }
-    for index in 0..store.record_count() {
+    for index in 0..store.crash_count() {
         let tally = store.tally(index).unwrap();
-        let record = now(store.open_record(tally.sequence)).unwrap();
-        for segment in 0..record.segments().len() {
-            let whole = now(record.check(&mut store, segment)).unwrap();
+        let crash = now(store.open_crash(tally.sequence)).unwrap();
+        for segment in 0..crash.segments().len() {
+            let whole = now(crash.check(&mut store, segment)).unwrap();
             content.damaged_segments += usize::from(!whole);
         }
         content
-            .records
-            .insert(record.header.time.get(), (tally.sequence, tally.repeats));
+            .crashes
+            .insert(crash.header.time.get(), (tally.sequence, tally.repeats));
     }
     content
 }

@@ -2,7 +2,7 @@
 //! that does what each test says.
 
 use abi::{FaultInfo, FaultSource};
-use crashlog_retained::{Block, Failure, MailboxState, Outcome, Reason, Region};
+use crashlog_retained::{Block, CrashReason, EmergencyFailure, MailboxState, Outcome, Region};
 
 use crate::loops::Limits;
 use crate::machine::{Deed, Machine};
@@ -125,7 +125,7 @@ fn a_supervisor_that_hangs_leaves_a_note() {
         let mailbox = region.mailbox();
         let crash = mailbox.crash().expect("the crash is not lost");
         let context = crash.context;
-        assert_eq!(context.reason(), Reason::Panic);
+        assert_eq!(context.reason(), CrashReason::Panic);
         assert_eq!(
             (context.task, context.name.as_str(), context.time),
             (WORKER as u16, "worker", 100)
@@ -154,7 +154,7 @@ fn an_oops_is_noted_and_posted_and_nothing_is_reset() {
     assert_eq!(supervisor.kernel.deeds, [Deed::Posted(RECORDER, 1 << 2)]);
     assert!(!supervisor.in_emergency());
     let oops = region.mailbox().oops().unwrap();
-    assert_eq!(oops.stored.context.reason(), Reason::Oops);
+    assert_eq!(oops.stored.context.reason(), CrashReason::Oops);
     assert_eq!(oops.stored.context.task, CONSOLE as u16);
     assert!(region.mailbox().crash().is_none());
 }
@@ -221,7 +221,10 @@ fn a_recorder_that_crashes_in_the_emergency_is_called_once_more() {
         ]
     );
     assert_eq!(mailbox.state(), MailboxState::Failed);
-    assert_eq!(mailbox.outcome().unwrap().failure(), Failure::Recorder);
+    assert_eq!(
+        mailbox.outcome().unwrap().failure(),
+        EmergencyFailure::Recorder
+    );
 }
 
 #[test]
@@ -242,7 +245,10 @@ fn a_recorder_that_hangs_is_called_once_more() {
         [Deed::Restarted(RECORDER), Deed::Reset]
     );
     let mailbox = region.mailbox();
-    assert_eq!(mailbox.outcome().unwrap().failure(), Failure::Timeout);
+    assert_eq!(
+        mailbox.outcome().unwrap().failure(),
+        EmergencyFailure::Timeout
+    );
     // The crash itself is still there, for the next boot [X3].
     assert!(mailbox.crash().is_some());
 }
@@ -253,14 +259,14 @@ fn a_failure_that_the_recorder_reported_stays() {
     let mut supervisor = boot(region);
     crash(&mut supervisor, &[WORKER]);
     let mut outcome = Outcome::default();
-    outcome.fail(Failure::NoCard);
+    outcome.fail(EmergencyFailure::NoCard);
     region.mailbox().set_outcome(&outcome);
     region.mailbox().conclude(false);
     supervisor.done(RECORDER);
     assert_eq!(supervisor.kernel.deeds.last(), Some(&Deed::Reset));
     assert_eq!(
         region.mailbox().outcome().unwrap().failure(),
-        Failure::NoCard
+        EmergencyFailure::NoCard
     );
 }
 
@@ -340,7 +346,7 @@ fn an_unwritten_crash_of_an_earlier_boot_is_kept() {
     assert_eq!(mailbox.crash().unwrap().context.boot, 2);
     let kept = mailbox.oops().unwrap().stored;
     assert_eq!((kept.context.boot, kept.context.restarts), (1, 1));
-    assert_eq!(kept.context.reason(), Reason::Panic);
+    assert_eq!(kept.context.reason(), CrashReason::Panic);
     assert_eq!(kept.message(), message);
     assert_eq!(kept.stack(), stack);
 }

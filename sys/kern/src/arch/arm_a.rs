@@ -4,9 +4,9 @@
 //! |---|---|
 //! | [`boot`] | from reset to `kernel_main` |
 //! | [`entry`] | exception vectors, the way into the kernel and out of it |
-//! | [`frame`] | where a stopped task's registers are |
-//! | [`faults`] | exceptions that tasks cause by mistake |
-//! | [`fpu`] | whose floating-point registers they are |
+//! | [`frame`] | a stopped task's registers |
+//! | [`faults`] | the fault for a task's abort |
+//! | [`fpu`] | floating-point registers, switched on first use |
 //! | [`memory`] | translation tables, caches |
 //! | [`gic`] | interrupt controller |
 //! | [`timer`] | the tick |
@@ -46,7 +46,8 @@ pub(crate) unsafe fn start_first_task(task: NonNull<Task>) -> ! {
     unsafe { entry::leave_kernel(task) }
 }
 
-/// r0 to r12, sp, lr, pc, psr here and now, as good as an ABI leaves them.
+/// r0 to r12, sp, lr, pc, psr of the caller. r0 to r3 and r12 hold what the compiler has left in
+/// them.
 #[inline(always)]
 pub(crate) fn capture() -> [u32; TASK_REGISTERS] {
     let mut registers = [0; TASK_REGISTERS];
@@ -68,7 +69,8 @@ pub(crate) fn capture() -> [u32; TASK_REGISTERS] {
     registers
 }
 
-/// Masks interrupts for good. They are masked in the kernel anyway, except for what a failing kernel may have done.
+/// Masks IRQ and FIQ. The kernel always runs with both masked; a failing kernel does not rely on
+/// it.
 pub(crate) fn mask_interrupts() {
     // SAFETY: masking has no effect on memory safety.
     unsafe { asm!("cpsid if", options(nomem, nostack, preserves_flags)) };

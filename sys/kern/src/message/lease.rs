@@ -1,100 +1,122 @@
-//! Leases: BORROW_READ, BORROW_WRITE, BORROW_INFO.
+//! Checks and use of leases: BORROW_READ, BORROW_WRITE, BORROW_INFO on their general path.
 //!
-//! A lease lives as long as its lender waits for the borrower's reply, and only in the lender's memory: the table is
-//! read again at each call. What is wrong with the table or the memory it names is the lender's fault, and the
-//! borrower gets DEFECT; what is wrong with the borrower's own arguments is its own fault.
+//! A lease exists only while its lender waits for the borrower's reply, and only in the lender's
+//! memory. So each call reads the lender's lease table anew and checks, in this order:
+//!
+//! 1. the lender is alive and waits for the caller's reply;
+//! 2. the lease table is well formed and in the lender's memory, and has the index (`find_lease`);
+//! 3. the offset is inside the lease, and the lease allows the access (`leased_memory`);
+//! 4. the lender owns the memory that the lease names, and the caller its buffer (`umem::copy`).
+//!
+//! A wrong table, or memory that is not the lender's, faults the lender, and the caller gets
+//! DEFECT. Wrong arguments of the caller's own fault the caller. The fast path
+//! ([`crate::fast_path`]) makes the same checks and leaves every case that fails one of them to
+//! this module.
 
-use crate::outcome::{CallFault, Outcome, Stop};
+use crate::outcome::{CallError, CallFault, CallOutcome};
+use crate::syscalls::args::{BorrowArgs, LeaseArgs, SendArgs};
 use crate::table::{Kernel, TaskHandle};
-use crate::umem::{self, Blame};
-use abi::{DEFECT, LeaseAttributes, SchedState, TaskId, TaskState, ULease, UsageError};
+use crate::umem::{self, CopyFaults};
+use abi::{DEFECT, LeaseAttributes, SchedState, TaskState, ULease, UsageError};
 use kerncore::slice::UserSlice;
 
-/// A lease that was found.
-struct Found {
+/// An entry of a lease table. Its lender waits for the caller's reply; nothing in the entry itself
+/// has been checked.
+struct FoundLease {
     lender: TaskHandle,
     lease: ULease,
 }
 
-/// Why there is no usable lease.
-enum Missing {
+/// Why a BORROW call copies nothing.
+enum BorrowError {
     /// The caller's call ends like this.
-    Stop(Stop),
+    Caller(CallError),
     /// The lender is faulted, and the caller gets DEFECT.
     Lender(TaskHandle, CallFault),
 }
 
-impl<T: Into<Stop>> From<T> for Missing {
-    fn from(stop: T) -> Self {
-        Self::Stop(stop.into())
+impl<T: Into<CallError>> From<T> for BorrowError {
+    fn from(error: T) -> Self {
+        Self::Caller(error.into())
     }
 }
 
 /// BORROW_READ: from the lease into the caller's buffer.
-pub(crate) fn borrow_read(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
+pub(crate) fn borrow_read(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
     let result = own_buffer(kernel, caller).and_then(|buffer| {
         let (lender, leased) = leased_memory(kernel, caller, LeaseAttributes::READ)?;
-        umem::copy(kernel, lender, leased, caller, buffer)
-            .map_err(|Blame { from, to }| blame(kernel, lender, from, to))
+        umem::copy(kernel, lender, leased, caller, buffer).map_err(
+            |CopyFaults {
+                 source,
+                 destination,
+             }| { sort_faults(kernel, lender, source, destination) },
+        )
     });
     finish(kernel, caller, result)
 }
 
 /// BORROW_WRITE: from the caller's buffer into the lease.
-pub(crate) fn borrow_write(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
+pub(crate) fn borrow_write(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
     let result = own_buffer(kernel, caller).and_then(|buffer| {
         let (lender, leased) = leased_memory(kernel, caller, LeaseAttributes::WRITE)?;
-        umem::copy(kernel, caller, buffer, lender, leased)
-            .map_err(|Blame { from, to }| blame(kernel, lender, to, from))
+        umem::copy(kernel, caller, buffer, lender, leased).map_err(
+            |CopyFaults {
+                 source,
+                 destination,
+             }| { sort_faults(kernel, lender, destination, source) },
+        )
     });
     finish(kernel, caller, result)
 }
 
 /// BORROW_INFO: attributes and length of the lease.
-pub(crate) fn borrow_info(kernel: &mut Kernel, caller: TaskHandle) -> Outcome {
-    match find(kernel, caller) {
-        Ok(Found { lease, .. }) => {
+pub(crate) fn borrow_info(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    match find_lease(kernel, caller) {
+        Ok(FoundLease { lease, .. }) => {
             kernel[caller]
                 .save
                 .set_borrow_info(lease.attributes.bits(), lease.length);
             Ok(caller)
         }
-        Err(missing) => fail(kernel, caller, missing),
+        Err(error) => fail(kernel, caller, error),
     }
 }
 
-fn own_buffer(kernel: &Kernel, caller: TaskHandle) -> Result<UserSlice<u8>, Missing> {
-    let [_, _, _, buffer, len, ..] = kernel[caller].save.arguments();
-    Ok(UserSlice::new(buffer, len)?)
+/// The caller's own end of the copy. Checked first: the caller's mistakes come before the lender's.
+fn own_buffer(kernel: &Kernel, caller: TaskHandle) -> Result<UserSlice<u8>, BorrowError> {
+    Ok(BorrowArgs::of(&kernel[caller]).buffer.check()?)
 }
 
-/// The lease table entry that the caller's arguments 0 and 1 name.
+/// The lease table entry that the caller names, if its lender waits for the caller's reply.
 #[inline(always)]
-fn find(kernel: &Kernel, caller: TaskHandle) -> Result<Found, Missing> {
-    let [lender, index, ..] = kernel[caller].save.arguments();
-    let lender = kernel.lookup(TaskId(lender as u16))?;
+fn find_lease(kernel: &Kernel, caller: TaskHandle) -> Result<FoundLease, BorrowError> {
+    let args = LeaseArgs::of(&kernel[caller]);
+    let lender = kernel.lookup(args.lender)?;
     match kernel[lender].state {
         TaskState::Healthy(SchedState::InReply(to)) if to == kernel[caller].id => {}
-        _ => return Err(Stop::Code(DEFECT).into()),
+        _ => return Err(CallError::Code(DEFECT).into()),
     }
-    let [_, _, _, _, _, table, count] = kernel[lender].save.arguments();
-    let table = UserSlice::<ULease>::new(table, count)
-        .map_err(|error| Missing::Lender(lender, error.into()))?;
-    let lease = umem::read_lease(&kernel[lender], table, index)
-        .map_err(|fault| Missing::Lender(lender, fault))?
+    let table = SendArgs::of(&kernel[lender]).leases;
+    let table = table
+        .check()
+        .map_err(|error| BorrowError::Lender(lender, error.into()))?;
+    let lease = umem::read_lease(&kernel[lender], table, args.index)
+        .map_err(|fault| BorrowError::Lender(lender, fault))?
         .ok_or(UsageError::LeaseOutOfRange)?;
-    Ok(Found { lender, lease })
+    Ok(FoundLease { lender, lease })
 }
 
-/// The memory behind the lease, from the caller's offset (argument 2) on.
+/// The memory of the lease from the caller's offset on, if the lease allows `wanted`. Whether the
+/// lender owns that memory is checked when it is copied.
 #[inline(always)]
 fn leased_memory(
     kernel: &Kernel,
     caller: TaskHandle,
     wanted: LeaseAttributes,
-) -> Result<(TaskHandle, UserSlice<u8>), Missing> {
-    let Found { lender, lease } = find(kernel, caller)?;
-    let [_, _, offset, ..] = kernel[caller].save.arguments();
+) -> Result<(TaskHandle, UserSlice<u8>), BorrowError> {
+    let FoundLease { lender, lease } = find_lease(kernel, caller)?;
+    // Read only here: it would take a register, or a place on the stack, during the calls before.
+    let offset = BorrowArgs::of(&kernel[caller]).offset;
     let rest = lease
         .length
         .checked_sub(offset)
@@ -104,52 +126,57 @@ fn leased_memory(
         .checked_add(offset)
         .ok_or(UsageError::OffsetOutOfRange)?;
     if !lease.attributes.contains(wanted) {
-        return Err(Stop::Code(DEFECT).into());
+        return Err(CallError::Code(DEFECT).into());
     }
     let leased =
-        UserSlice::new(base, rest).map_err(|error| Missing::Lender(lender, error.into()))?;
+        UserSlice::new(base, rest).map_err(|error| BorrowError::Lender(lender, error.into()))?;
     Ok((lender, leased))
 }
 
-/// Sorts out who is to blame for a copy that was refused. The lender is faulted in any case if it has a part in it;
-/// if both have, the caller does not get as far as DEFECT.
+/// How the call ends when the copy was refused. A lender that is at fault is faulted in any case;
+/// if the caller is at fault too, it is faulted instead of getting DEFECT.
 #[cold]
 #[inline(never)]
-fn blame(
+fn sort_faults(
     kernel: &mut Kernel,
     lender: TaskHandle,
     lenders: Option<CallFault>,
     own: Option<CallFault>,
-) -> Missing {
+) -> BorrowError {
     match (lenders, own) {
-        (Some(fault), None) => Missing::Lender(lender, fault),
+        (Some(fault), None) => BorrowError::Lender(lender, fault),
         (lenders, Some(own)) => {
             if let Some(fault) = lenders {
                 kernel.fault(lender, fault);
             }
-            Missing::Stop(own.into())
+            BorrowError::Caller(own.into())
         }
-        (None, None) => Missing::Stop(Stop::Code(DEFECT)),
+        (None, None) => BorrowError::Caller(CallError::Code(DEFECT)),
     }
 }
 
+/// Ends BORROW_READ or BORROW_WRITE: `result` is the number of bytes copied.
 #[inline(always)]
-fn finish(kernel: &mut Kernel, caller: TaskHandle, result: Result<u32, Missing>) -> Outcome {
+fn finish(
+    kernel: &mut Kernel,
+    caller: TaskHandle,
+    result: Result<u32, BorrowError>,
+) -> CallOutcome {
     match result {
         Ok(copied) => {
             kernel[caller].save.set_response(0, copied);
             Ok(caller)
         }
-        Err(missing) => fail(kernel, caller, missing),
+        Err(error) => fail(kernel, caller, error),
     }
 }
 
 #[cold]
 #[inline(never)]
-fn fail(kernel: &mut Kernel, caller: TaskHandle, missing: Missing) -> Outcome {
-    match missing {
-        Missing::Stop(stop) => Err(stop),
-        Missing::Lender(lender, fault) => {
+fn fail(kernel: &mut Kernel, caller: TaskHandle, error: BorrowError) -> CallOutcome {
+    match error {
+        BorrowError::Caller(error) => Err(error),
+        BorrowError::Lender(lender, fault) => {
             kernel[caller].save.set_response(DEFECT, 0);
             let woken = kernel.fault(lender, fault);
             Ok(kernel.pick_if(woken, caller))

@@ -1,7 +1,7 @@
 //! From fault status codes to [`FaultInfo`].
 //!
-//! The fault a task is charged with is the one that the same mistake has on ARMv7-M, as far as the processor tells the
-//! cases apart:
+//! A task gets the fault that the same mistake has on ARMv7-M, as far as an ARMv7-A processor
+//! distinguishes the cases:
 //!
 //! | cause on ARMv7-A | fault |
 //! |---|---|
@@ -17,19 +17,20 @@
 
 use abi::{FaultInfo, FaultSource};
 
-/// How far below the stack pointer one instruction may store: VPUSH of sixteen double-word registers.
+/// Bytes that one instruction may store below the stack pointer: VPUSH of sixteen double-word
+/// registers.
 const LARGEST_PUSH: u32 = 128;
 
-/// Bytes below a stack that an access must hit to count as its overflow: one page.
+/// An access so many bytes below a stack may be its overflow: one page.
 const GUARD: u32 = 4096;
 
 /// System control space and debug registers of an ARMv7-M, DDI 0403E B3.1: an unprivileged access is a bus fault there.
 /// Nothing is mapped here for a task.
 const PRIVATE_PERIPHERAL_BUS: core::ops::Range<u32> = 0xe000_0000..0xe010_0000;
 
-/// Where a task's stack is, and where its stack pointer was when it faulted.
+/// A task's stack and stack pointer at a fault.
 #[derive(Copy, Clone, Debug)]
-pub struct Stack {
+pub struct StackPosition {
     /// Lowest address of the region the stack is in.
     pub low: u32,
     /// The task's stack pointer.
@@ -38,7 +39,7 @@ pub struct Stack {
 
 /// Meaning of a fault status code, DDI 0406C table B3-23.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-enum Cause {
+enum AbortCause {
     /// The memory map does not allow it.
     Map,
     /// The bus answered with an error, at the address in the fault address register.
@@ -49,7 +50,7 @@ enum Cause {
     Other,
 }
 
-impl Cause {
+impl AbortCause {
     /// Decodes FS, bits 10 and 3:0 of IFSR and DFSR (short-descriptor format).
     fn of(status: u32) -> Self {
         match (status >> 6) & 0x10 | status & 0xf {
@@ -64,51 +65,51 @@ impl Cause {
     }
 }
 
-/// The fault behind a data abort taken from a task.
-pub fn data_abort(status: u32, address: u32, stack: Stack) -> FaultInfo {
+/// The fault for a data abort taken from a task.
+pub fn data_abort(status: u32, address: u32, stack: StackPosition) -> FaultInfo {
     let source = FaultSource::User;
-    match Cause::of(status) {
-        Cause::Map if is_overflow(address, stack) => FaultInfo::StackOverflow { address },
-        Cause::Map if PRIVATE_PERIPHERAL_BUS.contains(&address) => FaultInfo::BusError {
+    match AbortCause::of(status) {
+        AbortCause::Map if is_overflow(address, stack) => FaultInfo::StackOverflow { address },
+        AbortCause::Map if PRIVATE_PERIPHERAL_BUS.contains(&address) => FaultInfo::BusError {
             address: Some(address),
             source,
         },
-        Cause::Map => FaultInfo::MemoryAccess {
+        AbortCause::Map => FaultInfo::MemoryAccess {
             address: Some(address),
             source,
         },
-        Cause::External => FaultInfo::BusError {
+        AbortCause::External => FaultInfo::BusError {
             address: Some(address),
             source,
         },
-        Cause::Asynchronous => FaultInfo::BusError {
+        AbortCause::Asynchronous => FaultInfo::BusError {
             address: None,
             source,
         },
-        Cause::Other => FaultInfo::InvalidOperation(status),
+        AbortCause::Other => FaultInfo::InvalidOperation(status),
     }
 }
 
-/// The fault behind a prefetch abort taken from a task.
+/// The fault for a prefetch abort taken from a task.
 pub fn prefetch_abort(status: u32, address: u32) -> FaultInfo {
     let source = FaultSource::User;
-    match Cause::of(status) {
-        Cause::Map => FaultInfo::IllegalText,
-        Cause::External => FaultInfo::BusError {
+    match AbortCause::of(status) {
+        AbortCause::Map => FaultInfo::IllegalText,
+        AbortCause::External => FaultInfo::BusError {
             address: Some(address),
             source,
         },
-        Cause::Asynchronous => FaultInfo::BusError {
+        AbortCause::Asynchronous => FaultInfo::BusError {
             address: None,
             source,
         },
-        Cause::Other => FaultInfo::InvalidOperation(status),
+        AbortCause::Other => FaultInfo::InvalidOperation(status),
     }
 }
 
-/// Was it the stack that ran off its low end? The access hit the page below it, through a stack pointer that had come
-/// down there: not some other pointer into what happens to lie below.
-fn is_overflow(address: u32, stack: Stack) -> bool {
+/// Is the access an overflow of the stack? It must hit the page below the stack, and the stack
+/// pointer must be there or close above; an access through another pointer into that page is not.
+fn is_overflow(address: u32, stack: StackPosition) -> bool {
     let depth = stack.low.wrapping_sub(address);
     (1..=GUARD).contains(&depth) && address.saturating_add(LARGEST_PUSH) >= stack.pointer
 }
@@ -117,7 +118,7 @@ fn is_overflow(address: u32, stack: Stack) -> bool {
 mod tests {
     use super::*;
 
-    const STACK: Stack = Stack {
+    const STACK: StackPosition = StackPosition {
         low: 0x8080_2000,
         pointer: 0x8080_2700,
     };
@@ -169,13 +170,13 @@ mod tests {
     fn only_the_stack_pointer_overflows_the_stack() {
         let low = STACK.low;
         // A push of four words with the stack pointer at the very bottom.
-        let at_bottom = Stack { low, pointer: low };
+        let at_bottom = StackPosition { low, pointer: low };
         assert_eq!(
             data_abort(0x807, low - 16, at_bottom),
             FaultInfo::StackOverflow { address: low - 16 }
         );
         // A large frame was reserved; its lowest word lies below.
-        let below = Stack {
+        let below = StackPosition {
             low,
             pointer: low - 256,
         };

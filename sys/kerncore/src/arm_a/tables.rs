@@ -7,8 +7,9 @@
 //! * the kernel's own pages are *global*: the same in every table, so that they stay in the TLB over a switch;
 //! * a task's pages are *not global*: the TLB tags them with the task's ASID.
 //!
-//! Where a task owns a page, its table has the task's entry in place of the kernel's. Every task page is also mapped,
-//! for the kernel alone, in all other tables: that is how a message is copied between two tasks under either's table.
+//! Where a task owns a page, its table has the task's entry in place of the kernel's. Every task
+//! page is also mapped, for the kernel alone, in all other tables: so the kernel can copy a message
+//! between two tasks whichever of their tables is in use.
 //!
 //! A second-level table covers one MiB. Tables that hold a task's pages belong to that task; all others are shared.
 //! References are to DDI 0406C, section B3.5.
@@ -18,7 +19,7 @@ use crate::region::RegionAttributes;
 /// The granule of protection: a small page, in bytes.
 pub const PAGE: u32 = 4096;
 
-/// What one first-level entry, and so one second-level table, covers, in bytes.
+/// Bytes that one first-level entry, and so one second-level table, covers.
 pub const SECTION: u32 = 1 << 20;
 
 /// First-level table: one entry per MiB. Aligned to its size, as TTBR0 requires with TTBCR.N = 0.
@@ -33,7 +34,7 @@ pub struct SecondLevel(pub [u32; 256]);
 
 /// Why a region could not be mapped.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub enum MapError {
+pub enum TableError {
     /// Not aligned to pages, or beyond the end of memory.
     Alignment,
     /// All second-level tables of the pool are in use.
@@ -147,7 +148,7 @@ impl<'a> Builder<'a> {
     ///
     /// # Errors
     ///
-    /// See [`MapError`]. Part of the range may have been mapped then.
+    /// See [`TableError`]. Part of the range may have been mapped then.
     pub fn map(
         &mut self,
         table: &mut FirstLevel,
@@ -155,16 +156,16 @@ impl<'a> Builder<'a> {
         base: u32,
         size: u32,
         page: Page,
-    ) -> Result<(), MapError> {
+    ) -> Result<(), TableError> {
         if (base | size) & (PAGE - 1) != 0 || base.checked_add(size).is_none() {
-            return Err(MapError::Alignment);
+            return Err(TableError::Alignment);
         }
         let pages = size / PAGE;
         for number in base / PAGE..base / PAGE + pages {
             let section = number as usize / 256;
             let slot = self
                 .private(table, shared, section)
-                .ok_or(MapError::PoolExhausted)?;
+                .ok_or(TableError::PoolExhausted)?;
             if let Some(entry) = slot.0.get_mut(number as usize % 256) {
                 *entry = page.at(number.wrapping_mul(PAGE));
             }
@@ -172,7 +173,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// The second-level table for `section`, which is no one else's.
+    /// The second-level table for `section`, which no other first-level table shares.
     fn private(
         &mut self,
         table: &mut FirstLevel,
@@ -223,7 +224,7 @@ mod tests {
 
     const POOL: u32 = 0x8084_0000;
 
-    /// What the table walker finds for an address: the second-level descriptor, or nothing.
+    /// The second-level descriptor that the table walker finds for an address.
     fn walk(table: &FirstLevel, pool: &[SecondLevel], address: u32) -> Option<u32> {
         let first = table.0[(address >> 20) as usize];
         if first & 3 != 1 {
@@ -346,19 +347,19 @@ mod tests {
         let page = Page::for_kernel(RW);
         assert_eq!(
             builder.map(&mut table, None, 0x800, PAGE, page),
-            Err(MapError::Alignment)
+            Err(TableError::Alignment)
         );
         assert_eq!(
             builder.map(&mut table, None, 0xffff_f000, PAGE, page),
-            Err(MapError::Alignment)
+            Err(TableError::Alignment)
         );
         assert_eq!(
             builder.map(&mut table, None, 0x1000, 0x800, page),
-            Err(MapError::Alignment)
+            Err(TableError::Alignment)
         );
         assert_eq!(
             builder.map(&mut table, None, 0xf_f000, 2 * PAGE, page),
-            Err(MapError::PoolExhausted)
+            Err(TableError::PoolExhausted)
         );
     }
 }

@@ -3,7 +3,7 @@
 use crashlog_format::{CheckError, SuperblockError};
 use crashlog_retained::CARD_LOCATION_LEN;
 use crashlog_store::{
-    MountError, Options, PartitionError, Port, PortError, Search, SearchError, find_log,
+    MountError, PartitionError, Port, PortError, Search, SearchError, StoreOptions, find_log,
 };
 use drv_mmc::CardLocation;
 use ringbuf::ringbuf_entry_root;
@@ -40,7 +40,7 @@ pub async fn mount<'l, 'p, 'm>(
     });
     let search = Search {
         partition: config::PARTITION,
-        options: Options {
+        options: StoreOptions {
             keep_first: config::KEEP_FIRST,
         },
         region: &recorder.region,

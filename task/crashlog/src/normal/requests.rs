@@ -4,9 +4,9 @@
 
 use block_device::BLOCK_LEN;
 use block_device::BlockDevice;
-use crashlog_format::Fault;
+use crashlog_format::CrashFault;
 use crashlog_format::page::{Page, PageError};
-use crashlog_store::{PortError, ReadError, RecordError, RecordReader};
+use crashlog_store::{CrashReadError, CrashReader, CrashWriteError, PortError};
 use task_crashlog_api::{
     CrashInfo, CrashKind, CrashLogError, DeviceFailure, FailureStep, TaskName,
 };
@@ -54,12 +54,12 @@ pub async fn serve(
             note_content(recorder, log);
             match result {
                 Ok(()) => reply::unit(client, Ok(())),
-                Err(RecordError::Device(error)) => {
+                Err(CrashWriteError::Device(error)) => {
                     let failure = note_error(recorder, FailureStep::Erase, error);
                     reply::unit(client, Err(CrashLogError::Device));
                     return Err(failure);
                 }
-                Err(RecordError::NoSuchRecord | RecordError::Exhausted) => {
+                Err(CrashWriteError::NoSuchCrash | CrashWriteError::Exhausted) => {
                     reply::unit(client, Err(CrashLogError::NoSuchCrash));
                 }
             }
@@ -78,14 +78,14 @@ async fn crash_info(
 ) -> Result<CrashInfo, CrashLogError> {
     let tally = log.tally(index).ok_or(CrashLogError::NoSuchCrash)?;
     let crash = log
-        .open_record(tally.sequence)
+        .open_crash(tally.sequence)
         .await
         .map_err(|error| explain(recorder, error))?;
     Ok(describe(&crash))
 }
 
 /// Translates a crash's header into the reply of `crash_info`.
-fn describe(crash: &RecordReader) -> CrashInfo {
+fn describe(crash: &CrashReader) -> CrashInfo {
     let header = &crash.header;
     let mut name = [0; 24];
     for (to, from) in name.iter_mut().zip(header.name.as_str().bytes()) {
@@ -95,11 +95,11 @@ fn describe(crash: &RecordReader) -> CrashInfo {
     CrashInfo {
         sequence: header.sequence.get(),
         kind: match header.reason() {
-            Ok(crashlog_format::Reason::Oops) => CrashKind::Oops,
-            Ok(crashlog_format::Reason::Panic) => CrashKind::Panic,
-            Ok(crashlog_format::Reason::SelfTest) => CrashKind::SelfTest,
+            Ok(crashlog_format::CrashReason::Oops) => CrashKind::Oops,
+            Ok(crashlog_format::CrashReason::Panic) => CrashKind::Panic,
+            Ok(crashlog_format::CrashReason::SelfTest) => CrashKind::SelfTest,
             // `Err` does not occur: a header with an unknown reason is not opened.
-            Ok(crashlog_format::Reason::Kernel) | Err(_) => CrashKind::Kernel,
+            Ok(crashlog_format::CrashReason::Kernel) | Err(_) => CrashKind::Kernel,
         },
         late: header.late().is_some(),
         truncated: crash
@@ -118,10 +118,10 @@ fn describe(crash: &RecordReader) -> CrashInfo {
 }
 
 /// The address of a fault, if it has one.
-fn address(fault: Fault) -> Option<u32> {
+fn address(fault: CrashFault) -> Option<u32> {
     match fault {
-        Fault::MemoryAccess { address, .. } | Fault::BusError { address, .. } => address,
-        Fault::StackOverflow { address } => Some(address),
+        CrashFault::MemoryAccess { address, .. } | CrashFault::BusError { address, .. } => address,
+        CrashFault::StackOverflow { address } => Some(address),
         _ => None,
     }
 }
@@ -137,7 +137,7 @@ async fn read_crash(
     out: &OutLease,
 ) -> Result<u32, CrashLogError> {
     let crash = log
-        .open_record(sequence)
+        .open_crash(sequence)
         .await
         .map_err(|error| explain(recorder, error))?;
     let segments = crash.segments();
@@ -192,11 +192,11 @@ async fn read_page(
 }
 
 /// Translates an error of reading a crash.
-fn explain(recorder: &Recorder, error: ReadError<PortError>) -> CrashLogError {
+fn explain(recorder: &Recorder, error: CrashReadError<PortError>) -> CrashLogError {
     match error {
-        ReadError::Device(error) => device(recorder, error),
-        ReadError::NoSuchRecord => CrashLogError::NoSuchCrash,
-        ReadError::Header(_) | ReadError::Other(_) => CrashLogError::Damaged,
+        CrashReadError::Device(error) => device(recorder, error),
+        CrashReadError::NoSuchCrash => CrashLogError::NoSuchCrash,
+        CrashReadError::Header(_) | CrashReadError::Other(_) => CrashLogError::Damaged,
     }
 }
 

@@ -31,9 +31,9 @@ use core::pin::pin;
 use core::task::Poll;
 
 use block_device::BlockDevice;
-use crashlog_store::{Exchange, Need, Port, PortError, Store, Transfer};
+use crashlog_store::{Exchange, Port, PortError, PortRequest, PortTransfer, Store};
 use drv_mmc::CardLocation;
-use drv_sdhci::interrupt::Wait;
+use drv_sdhci::normal::Wait;
 use drv_sdhci::{Direction, ErrorKind};
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{CrashLogError, DeviceFailure, FailureStep, RecorderState, UnsavedReason};
@@ -170,16 +170,16 @@ async fn drive<F: Future>(
             Err(need) => need,
         };
         let result = match need {
-            Need::Transfer(transfer, first, blocks) => {
+            PortRequest::Transfer(transfer, first, blocks) => {
                 let (direction, reliable) = match transfer {
-                    Transfer::Read => (Direction::Read, false),
-                    Transfer::Write => (Direction::Write, false),
-                    Transfer::WriteReliable => (Direction::Write, true),
+                    PortTransfer::Read => (Direction::Read, false),
+                    PortTransfer::Write => (Direction::Write, false),
+                    PortTransfer::WriteReliable => (Direction::Write, true),
                 };
                 card.transfer(direction, first, blocks, reliable).await
             }
-            Need::Flush => card.flush().await,
-            Need::Rest => card.suspend().await.map(|how| {
+            PortRequest::Flush => card.flush().await,
+            PortRequest::Rest => card.suspend().await.map(|how| {
                 recorder.state.set(RecorderState::Suspended);
                 ringbuf_entry_root!(Trace::Suspended { how: how as u8 });
             }),

@@ -3,11 +3,11 @@
 use core::convert::Infallible;
 
 use crashlog_core::agenda::{Agenda, Job, PendingWork};
-use crashlog_format::record::SegmentKind;
-use crashlog_format::{LateReason, Outcome, Phase};
+use crashlog_format::crash::SegmentKind;
+use crashlog_format::{LateReason, Outcome, OutcomePhase};
 use crashlog_retained::{MAX_RUN, MailboxState, StoredContext};
-use crashlog_store::{Body, Extra, PortError, RecordError, WriteError};
-use drv_sdhci::interrupt::Wait;
+use crashlog_store::{CrashBody, CrashWriteError, ExtraSegment, PageWriteError, PortError};
+use drv_sdhci::normal::Wait;
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{DeviceFailure, FailureStep, RecorderState};
 
@@ -96,8 +96,8 @@ fn pending(recorder: &Recorder) -> PendingWork {
 pub fn note_content(recorder: &Recorder, log: &MountedLog<'_, '_>) {
     let counters = log.counters();
     recorder.content.set(CardContent {
-        crashes: log.record_count(),
-        newest_crash: log.newest_record(),
+        crashes: log.crash_count(),
+        newest_crash: log.newest_crash(),
         oopses: counters.oops.get(),
         panics: counters.panic.get(),
         next_page: log.next_page(),
@@ -130,9 +130,11 @@ async fn write_pages(
         log.write_pages(run.blocks)
             .await
             .map_err(|error| match error {
-                WriteError::Device(error) => note_error(recorder, FailureStep::WritePages, error),
+                PageWriteError::Device(error) => {
+                    note_error(recorder, FailureStep::WritePages, error)
+                }
                 // Neither occurs: the ring numbers pages in the order that the store expects.
-                WriteError::TooMany | WriteError::OutOfOrder => {
+                PageWriteError::TooMany | PageWriteError::OutOfOrder => {
                     note_error(recorder, FailureStep::WritePages, PortError::Refused)
                 }
             })?;
@@ -185,7 +187,7 @@ async fn write_late_crash(
         MailboxState::Failed => LateReason::Failed,
         MailboxState::Noted => LateReason::Supervisor,
         MailboxState::Armed | MailboxState::ArmedMinimal => match &outcome {
-            Some(outcome) if outcome.phase() != Phase::None => LateReason::Interrupted,
+            Some(outcome) if outcome.phase() != OutcomePhase::None => LateReason::Interrupted,
             _ => LateReason::NotAttempted,
         },
     };
@@ -225,7 +227,7 @@ async fn write_kernel_failure(
     let Some(failure) = place.read() else {
         return Ok(());
     };
-    let tasks = Extra {
+    let tasks = ExtraSegment {
         kind: SegmentKind::Tasks,
         address: 0,
         length: failure.task_bytes(),
@@ -280,10 +282,10 @@ async fn write_crash(
     crash: &StoredContext<'_>,
     late: Option<LateReason>,
     outcome: &Outcome,
-    extra: &[Extra<'_>],
+    extra: &[ExtraSegment<'_>],
 ) -> Result<Option<u32>, DeviceFailure> {
     let of_this_boot = crash.context.boot == recorder.region.boot();
-    let body = Body {
+    let body = CrashBody {
         stored: crash,
         late,
         outcome,
@@ -295,13 +297,13 @@ async fn write_crash(
         },
         extra,
     };
-    let result = log.write_record(&body).await;
+    let result = log.write_crash(&body).await;
     note_content(recorder, log);
     match result {
         Ok(sequence) => Ok(Some(sequence)),
-        Err(RecordError::Device(error)) => {
+        Err(CrashWriteError::Device(error)) => {
             Err(note_error(recorder, FailureStep::WriteCrash, error))
         }
-        Err(RecordError::Exhausted | RecordError::NoSuchRecord) => Ok(None),
+        Err(CrashWriteError::Exhausted | CrashWriteError::NoSuchCrash) => Ok(None),
     }
 }

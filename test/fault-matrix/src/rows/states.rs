@@ -1,42 +1,18 @@
 //! The states of controller and card that rows begin in.
 
-use crate::point::Doing;
-use crate::slot::Setup;
-use drv_mmc::Suspended;
-use drv_sdhci_sim::{Model, State};
+use crate::point::DriverActivity;
+use crate::setup::Setup;
+use drv_sdhci_sim::{Model, SimCardState};
 
-/// What most of them have in common.
-pub const BASE: Setup = Setup {
-    model: Model::EmmcSector,
-    dma: true,
-    rest: Suspended::ClockOff,
-    cache: false,
-    card_detect: true,
-    interrupt: None,
-};
-
-/// A state of controller and card: name, description, how it comes about.
+/// A state of controller and card: its name, its description, and how it is reached.
 pub struct Situation {
     pub name: &'static str,
     pub text: &'static str,
-    pub doing: Doing,
+    pub doing: DriverActivity,
     pub setup: Setup,
 }
 
 pub fn all() -> Vec<Situation> {
-    let pio = Setup { dma: false, ..BASE };
-    let cache = Setup {
-        cache: true,
-        ..BASE
-    };
-    let asleep = Setup {
-        rest: Suspended::Asleep,
-        ..BASE
-    };
-    let power = Setup {
-        rest: Suspended::PowerOff,
-        ..BASE
-    };
     let state = |name, text, doing, setup| Situation {
         name,
         text,
@@ -47,229 +23,229 @@ pub fn all() -> Vec<Situation> {
         state(
             "never-initialised",
             "never initialised",
-            Doing::Nothing,
-            BASE,
+            DriverActivity::Nothing,
+            Setup::BASE,
         ),
         state(
             "identification",
             "identification and bus switch, card not known",
-            Doing::Identifying(false),
-            BASE,
+            DriverActivity::Identifying(false),
+            Setup::BASE,
         ),
         state(
             "identification-again",
             "identification and bus switch, card known from before",
-            Doing::Identifying(true),
-            BASE,
+            DriverActivity::Identifying(true),
+            Setup::BASE,
         ),
-        state("idle", "idle", Doing::Resting, BASE),
+        state("idle", "idle", DriverActivity::Idle, Setup::BASE),
         state(
             "read-one-adma2",
             "reading one block by ADMA2",
-            Doing::Reading(1),
-            BASE,
+            DriverActivity::Reading(1),
+            Setup::BASE,
         ),
         state(
             "read-one-pio",
             "reading one block by PIO",
-            Doing::Reading(1),
-            pio,
+            DriverActivity::Reading(1),
+            Setup::PIO,
         ),
         state(
             "read-many-adma2",
             "reading 8 blocks by ADMA2",
-            Doing::Reading(8),
-            BASE,
+            DriverActivity::Reading(8),
+            Setup::BASE,
         ),
         state(
             "read-many-pio",
             "reading 8 blocks by PIO",
-            Doing::Reading(8),
-            pio,
+            DriverActivity::Reading(8),
+            Setup::PIO,
         ),
         state(
             "write-one-adma2",
             "writing one block by ADMA2",
-            Doing::Writing(1),
-            BASE,
+            DriverActivity::Writing(1),
+            Setup::BASE,
         ),
         state(
             "write-one-pio",
             "writing one block by PIO",
-            Doing::Writing(1),
-            pio,
+            DriverActivity::Writing(1),
+            Setup::PIO,
         ),
         state(
             "write-many-adma2",
             "writing 8 blocks by ADMA2",
-            Doing::Writing(8),
-            BASE,
+            DriverActivity::Writing(8),
+            Setup::BASE,
         ),
         state(
             "write-many-pio",
             "writing 8 blocks by PIO",
-            Doing::Writing(8),
-            pio,
+            DriverActivity::Writing(8),
+            Setup::PIO,
         ),
         state(
             "write-reliable",
             "writing one block reliably",
-            Doing::WritingReliably,
-            BASE,
+            DriverActivity::WritingReliably,
+            Setup::BASE,
         ),
         state(
             "programming",
             "writing to a card that programs for 5 ms",
-            Doing::WritingSlowly,
-            BASE,
+            DriverActivity::WritingSlowly,
+            Setup::BASE,
         ),
         state(
             "cache-flush",
             "flushing the card's cache",
-            Doing::Flushing,
-            cache,
+            DriverActivity::Flushing,
+            Setup::CACHE,
         ),
-        state("erase", "erasing", Doing::Erasing, BASE),
+        state("erase", "erasing", DriverActivity::Erasing, Setup::BASE),
         state(
             "repair",
             "repairing a write after a CRC error",
-            Doing::Repairing,
-            BASE,
+            DriverActivity::Repairing,
+            Setup::BASE,
         ),
         state(
             "suspending-clock",
             "stopping the clock",
-            Doing::Suspending,
-            BASE,
+            DriverActivity::Suspending,
+            Setup::BASE,
         ),
         state(
             "suspended-clock",
             "suspended, clock off",
-            Doing::Suspended,
-            BASE,
+            DriverActivity::Suspended,
+            Setup::BASE,
         ),
         state(
             "resuming-clock",
             "resuming, clock off",
-            Doing::Resuming,
-            BASE,
+            DriverActivity::Resuming,
+            Setup::BASE,
         ),
         state(
             "suspending-sleep",
             "putting the card to sleep",
-            Doing::Suspending,
-            asleep,
+            DriverActivity::Suspending,
+            Setup::SLEEP,
         ),
         state(
             "suspended-sleep",
             "suspended, card asleep",
-            Doing::Suspended,
-            asleep,
+            DriverActivity::Suspended,
+            Setup::SLEEP,
         ),
         state(
             "resuming-sleep",
             "resuming, card asleep",
-            Doing::Resuming,
-            asleep,
+            DriverActivity::Resuming,
+            Setup::SLEEP,
         ),
         state(
             "suspending-power",
             "cutting the power",
-            Doing::Suspending,
-            power,
+            DriverActivity::Suspending,
+            Setup::POWER_CUT,
         ),
         state(
             "suspended-power",
             "suspended, power off",
-            Doing::Suspended,
-            power,
+            DriverActivity::Suspended,
+            Setup::POWER_CUT,
         ),
         state(
             "resuming-power",
             "resuming, power off",
-            Doing::Resuming,
-            power,
+            DriverActivity::Resuming,
+            Setup::POWER_CUT,
         ),
         state(
             "card-stby",
             "card in stby",
-            Doing::InState(State::Standby),
-            BASE,
+            DriverActivity::InState(SimCardState::Standby),
+            Setup::BASE,
         ),
         state(
             "card-data",
             "card in data",
-            Doing::InState(State::Sending),
-            BASE,
+            DriverActivity::InState(SimCardState::Sending),
+            Setup::BASE,
         ),
         state(
             "card-rcv",
             "card in rcv",
-            Doing::InState(State::Receiving),
-            BASE,
+            DriverActivity::InState(SimCardState::Receiving),
+            Setup::BASE,
         ),
         state(
             "card-prg",
             "card in prg",
-            Doing::InState(State::Programming),
-            BASE,
+            DriverActivity::InState(SimCardState::Programming),
+            Setup::BASE,
         ),
         state(
             "card-prg-long",
             "card in prg for half a second",
-            Doing::BusyLong,
-            BASE,
+            DriverActivity::BusyLong,
+            Setup::BASE,
         ),
         state(
             "card-prg-long-hpi-cmd12",
             "card in prg for half a second, HPI by CMD12",
-            Doing::BusyLong,
+            DriverActivity::BusyLong,
             Setup {
                 interrupt: Some(true),
-                ..BASE
+                ..Setup::BASE
             },
         ),
         state(
             "card-prg-long-hpi-cmd13",
             "card in prg for half a second, HPI by CMD13",
-            Doing::BusyLong,
+            DriverActivity::BusyLong,
             Setup {
                 interrupt: Some(false),
-                ..BASE
+                ..Setup::BASE
             },
         ),
         state(
             "card-block-length",
             "card left with blocks of one byte by somebody else",
-            Doing::BlockLength(1),
+            DriverActivity::BlockLength(1),
             Setup {
                 model: Model::EmmcByte,
-                ..BASE
+                ..Setup::BASE
             },
         ),
         state(
             "card-dis",
             "card in dis",
-            Doing::InState(State::Disconnected),
-            BASE,
+            DriverActivity::InState(SimCardState::Disconnected),
+            Setup::BASE,
         ),
         state(
             "card-slp",
             "card in slp, and never wakes",
-            Doing::InState(State::Sleep),
-            BASE,
+            DriverActivity::InState(SimCardState::Sleep),
+            Setup::BASE,
         ),
         state(
             "card-idle",
             "card in idle",
-            Doing::InState(State::Idle),
-            BASE,
+            DriverActivity::InState(SimCardState::Idle),
+            Setup::BASE,
         ),
         state(
             "card-mute",
             "card hung until its power is off",
-            Doing::InState(State::Mute),
-            BASE,
+            DriverActivity::InState(SimCardState::Mute),
+            Setup::BASE,
         ),
     ]
 }

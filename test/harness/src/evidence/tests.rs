@@ -1,6 +1,7 @@
 use super::*;
+use serde_json::json;
 
-fn record() -> Value {
+fn crash() -> Value {
     json!({
         "late": null, "log_records": 3, "registers": { "pc": 256 },
         "segments": [
@@ -15,21 +16,21 @@ fn record() -> Value {
     })
 }
 
-fn check(record: &Value, sequences: &[u64], crash: &Crash<'_>, accepted: u32) -> bool {
+fn check(crash: &Value, sequences: &[u64], expected: &Expected<'_>, accepted: u32) -> bool {
     let listed = json!({ "repeats": 0 });
-    let found = Found {
+    let found = CrashEvidence {
         before: None,
         listed: &listed,
-        record,
+        crash,
         sequences,
     };
-    found.check(crash, accepted).is_ok()
+    found.check(expected, accepted).is_ok()
 }
 
 #[test]
-fn whatever_a_record_lacks_is_found() {
-    let crash = Crash::panic("saboteur");
-    assert!(check(&record(), &[1, 2, 3], &crash, 3));
+fn each_thing_that_a_crash_lacks_is_found() {
+    let expected = Expected::panic("saboteur");
+    assert!(check(&crash(), &[1, 2, 3], &expected, 3));
     let wrong = [
         ("/late", json!("failed")),
         ("/log_records", json!(4)),
@@ -49,52 +50,52 @@ fn whatever_a_record_lacks_is_found() {
         ("/emergency/time_ms", json!(null)),
     ];
     for (place, value) in wrong {
-        let mut record = record();
-        *record.pointer_mut(place).expect(place) = value;
-        assert!(!check(&record, &[1, 2, 3], &crash, 3), "{place}");
+        let mut crash = crash();
+        *crash.pointer_mut(place).expect(place) = value;
+        assert!(!check(&crash, &[1, 2, 3], &expected, 3), "{place}");
     }
 }
 
 #[test]
 fn missing_log_records_are_found() {
-    let crash = Crash::panic("saboteur");
+    let expected = Expected::panic("saboteur");
     for (sequences, accepted) in [
         (&[1, 2][..], 0),
         (&[1, 2, 4], 3),
         (&[2, 3, 4], 3),
         (&[1, 2, 3], 4),
     ] {
-        assert!(!check(&record(), sequences, &crash, accepted));
+        assert!(!check(&crash(), sequences, &expected, accepted));
     }
 }
 
 #[test]
-fn a_record_in_time_is_not_late_and_a_repetition_is_counted() {
-    let crash = Crash::panic("saboteur");
-    assert!(!check(&record(), &[1, 2, 3], &crash.late(), 3));
-    assert!(check(&record(), &[1, 2, 3], &crash.whenever(), 3));
-    assert!(!check(&record(), &[1, 2, 3], &crash.times(2), 3));
+fn a_crash_written_in_time_is_not_late_and_a_repetition_is_counted() {
+    let expected = Expected::panic("saboteur");
+    assert!(!check(&crash(), &[1, 2, 3], &expected.late(), 3));
+    assert!(check(&crash(), &[1, 2, 3], &expected.whenever(), 3));
+    assert!(!check(&crash(), &[1, 2, 3], &expected.times(2), 3));
     let (old, new) = (json!({ "repeats": 4 }), json!({ "repeats": 5 }));
-    let found = Found {
+    let found = CrashEvidence {
         before: Some(&old),
         listed: &new,
-        record: &record(),
+        crash: &crash(),
         sequences: &[1, 2, 3],
     };
-    assert!(found.check(&crash, 3).is_ok());
-    assert!(found.check(&crash.times(2), 3).is_err());
+    assert!(found.check(&expected, 3).is_ok());
+    assert!(found.check(&expected.times(2), 3).is_err());
 }
 
 #[test]
-fn older_records_may_not_change_nor_go() {
-    let records = |tasks: &[&str]| -> Vec<Value> {
+fn older_crashes_must_not_change_or_disappear() {
+    let crashes = |tasks: &[&str]| -> Vec<Value> {
         (1..)
             .zip(tasks)
             .map(|(sequence, task)| json!({ "sequence": sequence, "task": task }))
             .collect()
     };
     let evidence = |tasks: &[&str], slots| Evidence {
-        records: records(tasks),
+        crashes: crashes(tasks),
         slots,
         log_bytes: 0,
         log: Vec::new(),
@@ -105,9 +106,9 @@ fn older_records_may_not_change_nor_go() {
     assert!(before.check_older(&changed).is_err());
     for gone in 0..6 {
         let mut after = before.clone();
-        after.records.remove(gone);
-        after.records.push(json!({ "sequence": 7, "task": "g" }));
-        // The first four are always kept; of the rest one makes room where there is none.
+        after.crashes.remove(gone);
+        after.crashes.push(json!({ "sequence": 7, "task": "g" }));
+        // The first four are always kept; one of the others is removed when all slots are used.
         assert_eq!(before.check_older(&after).is_ok(), gone >= KEPT, "{gone}");
         after.slots = 16;
         let roomy = Evidence {

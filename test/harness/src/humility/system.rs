@@ -1,116 +1,56 @@
-//! The programs of a dump's archive, and the kernel's tables (humility.md, section 4).
+//! The programs of a dump's archive, and the kernel's tables of tasks and regions.
 
-use super::types::{Debug, Member, Struct, Type, Variable};
-use super::unwind;
+use super::program::Program;
+use super::types::{Member, Struct, Type, Variable};
 use super::value::Value;
-use crate::core_dump::Dump;
+use crate::core_dump::CoreDump;
 use anyhow::{Context, Result, bail, ensure};
-use object::{Object as _, ObjectSection, ObjectSegment, ObjectSymbol, SymbolKind};
+use object::{Object as _, ObjectSegment};
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
-use std::ops::Range;
 
-/// Registers by their numbers; one that is not known is `None`.
+/// Registers by their numbers; an unknown one is `None`.
 pub type Registers = [Option<u32>; 16];
 
-/// Bytes of what an M-profile core pushes: eight words, and those of the floating point unit.
+/// Bytes that an M-profile core pushes at an exception: eight words, and those of the floating point unit.
 const BASIC: u32 = 32;
 const FLOATING: u32 = 72;
 
-/// A program: the kernel, or a task.
-pub struct Program {
-    pub name: String,
-    pub elf: Vec<u8>,
-    pub debug: Debug,
-    pub text: Range<u32>,
-    /// First address: the one behind the function, and its name.
-    functions: BTreeMap<u32, (u32, String)>,
-    /// Behind each SVC: what the function has pushed before it, from the stack pointer upwards.
-    pub calls: BTreeMap<u32, Vec<usize>>,
-}
-
-/// A range of memory that somebody may use.
+/// A range of memory of the kernel or of tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Region {
+pub struct MemoryRegion {
     pub base: u32,
     pub size: u32,
-    /// The tasks that have it; none is the kernel.
+    /// The tasks that may access it; none for the kernel's.
     pub tasks: Vec<usize>,
 }
 
-/// A task as the kernel has it.
+/// A task, by the kernel's table.
 pub struct Task {
     pub index: usize,
-    /// What the kernel thinks that it does.
+    /// Its scheduling state.
     pub state: Value,
     pub generation: u64,
     pub priority: u64,
     pub initial_stack: u32,
     pub registers: Registers,
-    /// The processor is in its code: its registers are the processor's.
+    /// Whether the processor is in its code: its registers are then the processor's.
     pub running: bool,
 }
 
 /// A dump with its programs.
-pub struct System<'d> {
-    pub dump: &'d Dump,
+pub struct DumpedSystem<'d> {
+    pub dump: &'d CoreDump,
     pub kernel: Program,
-    /// In the order of the archive, which is that of the table.
+    /// In the order of the archive, which is the order of the table.
     pub tasks: Vec<Program>,
     /// By base.
-    pub regions: BTreeMap<u32, Region>,
+    pub regions: BTreeMap<u32, MemoryRegion>,
 }
 
-impl Program {
-    fn read(name: String, elf: Vec<u8>) -> Result<Self> {
-        let debug = Debug::read(&elf).with_context(|| name.clone())?;
-        let file = object::File::parse(&*elf)?;
-        let section = file.section_by_name(".text").context("no .text")?;
-        let start = section.address() as u32;
-        let text = start..start + section.size() as u32;
-        let code = section.data()?;
-        let (mut functions, mut calls) = (BTreeMap::new(), BTreeMap::new());
-        for symbol in file.symbols() {
-            if symbol.kind() != SymbolKind::Text || symbol.size() == 0 {
-                continue;
-            }
-            let first = symbol.address() as u32 & !1;
-            let end = first + symbol.size() as u32;
-            let body = code.get((first - start) as usize..(end - start) as usize);
-            let body = body.context("a function outside of .text")?;
-            calls.extend(unwind::calls(first, body));
-            let demangled = format!("{:#}", rustc_demangle::demangle(symbol.name()?));
-            functions.insert(first, (end, demangled));
-        }
-        Ok(Self {
-            name,
-            debug,
-            text,
-            functions,
-            calls,
-            elf,
-        })
-    }
-
-    /// The function at an address.
-    pub fn function(&self, address: u32) -> Option<&str> {
-        let (_, (end, name)) = self.functions.range(..=address).next_back()?;
-        (address < *end).then_some(name)
-    }
-
-    /// Value of a symbol that is no function.
-    pub fn symbol(&self, name: &str) -> Result<u32> {
-        let file = object::File::parse(&*self.elf)?;
-        let found = file.symbols().find(|symbol| symbol.name() == Ok(name));
-        Ok(found
-            .with_context(|| format!("no symbol {name}"))?
-            .address() as u32)
-    }
-}
-
-impl<'d> System<'d> {
+impl<'d> DumpedSystem<'d> {
     /// Reads all programs of the dump's archive.
-    pub fn open(dump: &'d Dump) -> Result<Self> {
+    pub fn open(dump: &'d CoreDump) -> Result<Self> {
         let mut zip = zip::ZipArchive::new(Cursor::new(&dump.archive))?;
         let (mut kernel, mut tasks) = (None, Vec::new());
         for index in 0..zip.len() {
@@ -153,7 +93,7 @@ impl<'d> System<'d> {
         Value::read(&program.debug, variable.ty, &bytes)
     }
 
-    /// Every place of an array of the kernel's.
+    /// The address of each element of an array of the kernel, and the type of the elements.
     fn elements(&self, name: &str, of: &str) -> Result<Vec<(u32, &Struct)>> {
         let variable = self.variable(name)?;
         let debug = &self.kernel.debug;
@@ -171,8 +111,8 @@ impl<'d> System<'d> {
         self.dump.word(address + member.offset)
     }
 
-    /// The kernel's memory, and what its tables say of the tasks'.
-    fn all_regions(&self) -> Result<BTreeMap<u32, Region>> {
+    /// The kernel's memory, and the regions of tasks by the kernel's tables.
+    fn all_regions(&self) -> Result<BTreeMap<u32, MemoryRegion>> {
         let file = object::File::parse(&*self.kernel.elf)?;
         let mut kernel: Vec<(u32, u32)> = file
             .segments()
@@ -182,9 +122,9 @@ impl<'d> System<'d> {
             .map(|name| self.kernel.symbol(name));
         let (stack, statics) = (stack?, statics?);
         kernel.extend([(stack, top? - stack), (statics, end? - statics)]);
-        let mut all: BTreeMap<u32, Region> = BTreeMap::new();
+        let mut all: BTreeMap<u32, MemoryRegion> = BTreeMap::new();
         for (base, size) in kernel.into_iter().filter(|region| region.1 > 0) {
-            let region = all.entry(base).or_insert(Region {
+            let region = all.entry(base).or_insert(MemoryRegion {
                 base,
                 size,
                 tasks: Vec::new(),
@@ -220,7 +160,7 @@ impl<'d> System<'d> {
                 if base == 0 {
                     continue;
                 }
-                let region = all.entry(base).or_insert(Region {
+                let region = all.entry(base).or_insert(MemoryRegion {
                     base,
                     size,
                     tasks: Vec::new(),
@@ -235,8 +175,8 @@ impl<'d> System<'d> {
         Ok(all)
     }
 
-    /// The region of a stack pointer: the one with the greatest base that is not above.
-    pub fn region_of(&self, pointer: u32) -> Result<&Region> {
+    /// The region of a stack pointer: the one with the greatest base that is not above it.
+    pub fn region_of(&self, pointer: u32) -> Result<&MemoryRegion> {
         let found = self.regions.range(..=pointer).next_back();
         Ok(found
             .with_context(|| format!("{pointer:#x} is in no region"))?
@@ -299,7 +239,8 @@ impl<'d> System<'d> {
         })
     }
 
-    /// Section 4.2.
+    /// The registers of a task, and whether it is running. A task that is not has its registers in the
+    /// kernel's table, and in an exception frame of an M-profile core on its stack.
     fn registers(&self, index: usize, task: u32, current: bool) -> Result<(Registers, bool)> {
         let pc = self.dump.registers.get(&15).copied();
         let text = &self.tasks[index].text;
@@ -332,7 +273,7 @@ impl<'d> System<'d> {
         Ok((registers, false))
     }
 
-    /// Section 4.2: what `tasks` says of a state needs registers, and the memory that they point at.
+    /// What `humility tasks` says of a state. Some states need registers, and the memory to which they point.
     pub fn explain(&self, task: &Task) -> Result<String> {
         let known = |number: usize| task.registers[number].context("a register is not known");
         let (name, held) = task.state.variant_of()?;

@@ -1,14 +1,15 @@
-//! Trace ring buffers and counters (humility.md, sections 7 and 8).
+//! Trace ring buffers and counters of a program.
 
-use super::system::{Program, System};
+use super::program::Program;
+use super::system::DumpedSystem;
 use super::types::{Type, Variable};
 use super::value::Value;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 
-/// An entry of a ring buffer, the oldest first.
+/// An entry of a ring buffer.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct RingEntry {
     pub line: u64,
     pub count: u64,
     pub payload: Value,
@@ -18,15 +19,16 @@ pub struct Entry {
 #[derive(Clone, Debug)]
 pub struct Ring {
     pub name: String,
-    pub entries: Vec<Entry>,
-    /// How many have place.
+    /// The oldest first.
+    pub entries: Vec<RingEntry>,
+    /// How many entries fit.
     pub capacity: usize,
-    /// Of a counted one: how often each payload was recorded.
+    /// How often each payload was recorded, if the buffer counts.
     pub counts: BTreeMap<String, u64>,
 }
 
 /// All ring buffers of a program.
-pub fn rings(system: &System<'_>, program: &Program) -> Result<Vec<Ring>> {
+pub fn rings(system: &DumpedSystem<'_>, program: &Program) -> Result<Vec<Ring>> {
     let mut rings = Vec::new();
     for (variable, ty) in structures(program) {
         if ty.contains("Ringbuf") {
@@ -40,9 +42,9 @@ pub fn rings(system: &System<'_>, program: &Program) -> Result<Vec<Ring>> {
     Ok(rings)
 }
 
-/// All counters of a program that are not those of a ring buffer: what each has counted, by variable and path.
+/// All counters of a program outside of ring buffers: for each variable its counts by path.
 pub fn counters(
-    system: &System<'_>,
+    system: &DumpedSystem<'_>,
     program: &Program,
 ) -> Result<Vec<(String, BTreeMap<String, u64>)>> {
     let mut all = Vec::new();
@@ -57,7 +59,7 @@ pub fn counters(
     Ok(all)
 }
 
-/// Each variable with the name of its structure, which is empty if it has none.
+/// Each variable with the name of its structure type; the name is empty if it has another type.
 fn structures(program: &Program) -> impl Iterator<Item = (&Variable, &str)> {
     program.debug.variables.values().map(|variable| {
         let name = match program.debug.types.get(&variable.ty) {
@@ -68,7 +70,7 @@ fn structures(program: &Program) -> impl Iterator<Item = (&Variable, &str)> {
     })
 }
 
-fn ring(system: &System<'_>, program: &Program, variable: &Variable) -> Result<Option<Ring>> {
+fn ring(system: &DumpedSystem<'_>, program: &Program, variable: &Variable) -> Result<Option<Ring>> {
     let mut value = &system.value(program, variable)?;
     let mut counts = BTreeMap::new();
     if name(value)?.starts_with("CountedRingbuf") {
@@ -94,7 +96,7 @@ fn ring(system: &System<'_>, program: &Program, variable: &Variable) -> Result<O
         let order = (last + 1..buffer.len()).chain(0..=last);
         for entry in order.map(|index| &buffer[index]) {
             if entry.member("generation")?.number()? != 0 {
-                entries.push(Entry {
+                entries.push(RingEntry {
                     line: entry.member("line")?.number()?,
                     count: entry.member("count")?.number().unwrap_or(1),
                     payload: entry.member("payload")?.clone(),
@@ -110,7 +112,7 @@ fn ring(system: &System<'_>, program: &Program, variable: &Variable) -> Result<O
     }))
 }
 
-/// Members are counters, nothing, or structures of the same.
+/// Collects counts. Members are counters, zero-sized, or structures of counters.
 fn count(value: &Value, path: &str, counts: &mut BTreeMap<String, u64>) -> Result<()> {
     let Value::Struct(_, members) = value else {
         bail!("`{path}` has no members with names");
@@ -141,7 +143,7 @@ fn name(value: &Value) -> Result<&str> {
     }
 }
 
-/// Is it the structure of this name, whatever it is of?
+/// Whether it is the structure of this name, with any type parameters.
 fn named(value: &Value, wanted: &str) -> bool {
     name(value).is_ok_and(|name| name.split('<').next() == Some(wanted))
 }

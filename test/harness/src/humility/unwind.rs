@@ -1,16 +1,16 @@
-//! Stacks, unwound as Humility does it (humility.md, section 4.3).
+//! Unwinds stacks as Humility does.
 
-use super::system::{Program, Registers, System};
+use super::program::Program;
+use super::system::{DumpedSystem, Registers};
 use anyhow::{Context, Result, bail, ensure};
 use gimli::{BaseAddresses, CfaRule, DebugFrame, EndianSlice, LittleEndian, Register};
 use gimli::{RegisterRule, UnwindContext, UnwindSection};
 use object::{Object, ObjectSection};
-use std::collections::{BTreeMap, VecDeque};
 
 const SP: usize = 13;
 const LR: usize = 14;
 const PC: usize = 15;
-/// Longer ones are loops.
+/// A longer chain of calls is taken for a loop.
 const DEPTH: usize = 64;
 
 /// One call.
@@ -23,75 +23,21 @@ pub struct Frame {
     pub function: Option<String>,
 }
 
-/// What a return address is looked up by: the description does not say whether it is the address itself or the one
-/// before it, which belongs to the call.
+/// Which address is looked up for a return address. A trace must be the same with both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
     /// The address itself.
     At,
-    /// The call before it.
+    /// The address before it, which is in the call.
     Before,
-}
-
-/// Behind each SVC of a function: the registers that have been pushed before it, from the stack pointer upwards.
-///
-/// What is pushed as a register may have been moved there from another one; branches are not followed.
-pub fn calls(first: u32, body: &[u8]) -> BTreeMap<u32, Vec<usize>> {
-    let halves: Vec<u32> = body
-        .chunks_exact(2)
-        .map(|half| u32::from(half[0]) | u32::from(half[1]) << 8)
-        .collect();
-    let mut found = BTreeMap::new();
-    let mut pushed: VecDeque<usize> = VecDeque::new();
-    let mut source: [usize; 16] = std::array::from_fn(|number| number);
-    let mut at = 0;
-    while let Some(&half) = halves.get(at) {
-        let wide = half >> 11 >= 0b11101;
-        let next = halves.get(at + 1).copied().unwrap_or_default();
-        at += if wide { 2 } else { 1 };
-        let listed = |mask: u32| (0..16).filter(move |number| mask >> number & 1 != 0);
-        let mut push = |mask: u32, source: &[usize; 16]| {
-            for number in listed(mask).collect::<Vec<_>>().into_iter().rev() {
-                pushed.push_front(source[number]);
-            }
-        };
-        match (half, next) {
-            // PUSH: T1, T2, T3
-            (half, _) if half & 0xfe00 == 0xb400 => {
-                push(half & 0xff | (half >> 8 & 1) << LR, &source);
-            }
-            (0xe92d, mask) => push(mask, &source),
-            (0xf84d, one) if one & 0xfff == 0xd04 => push(1 << (one >> 12), &source),
-            // POP
-            (half, _) if half & 0xfe00 == 0xbc00 => {
-                let count = (half & 0x1ff).count_ones() as usize;
-                pushed.drain(..count.min(pushed.len()));
-            }
-            (0xe8bd, mask) => {
-                let count = mask.count_ones() as usize;
-                pushed.drain(..count.min(pushed.len()));
-            }
-            // MOV of a register
-            (half, _) if half & 0xff00 == 0x4600 => {
-                let to = (half >> 4 & 8 | half & 7) as usize;
-                source[to] = source[(half >> 3 & 0xf) as usize];
-            }
-            (half, _) if half & 0xff00 == 0xdf00 => {
-                let behind = first + 2 * at as u32;
-                found.insert(behind, pushed.iter().copied().collect());
-            }
-            _ => {}
-        }
-    }
-    found
 }
 
 /// The calls of a task or of the kernel, the innermost first.
 ///
 /// # Errors
-/// Where Humility gives up, or panics.
+/// Where Humility stops unwinding, or panics.
 pub fn trace(
-    system: &System<'_>,
+    system: &DumpedSystem<'_>,
     program: &Program,
     registers: &Registers,
     limit: u32,
@@ -111,7 +57,7 @@ pub fn trace(
     if row(program, pc).is_ok() {
         return frames(system, program, registers, limit, look, false);
     }
-    // No frame information: once more from the caller, with a frame made up for the stub.
+    // The stub has no frame information: unwind from its caller, and add a frame for the stub.
     let mut all = vec![Frame {
         pc,
         cfa: caller,
@@ -123,9 +69,9 @@ pub fn trace(
     Ok(all)
 }
 
-/// By `.debug_frame` alone. `called`: the program counter is a return address.
+/// Unwinds by `.debug_frame`. `called` says whether the program counter is a return address.
 fn frames(
-    system: &System<'_>,
+    system: &DumpedSystem<'_>,
     program: &Program,
     mut registers: Registers,
     limit: u32,
@@ -161,7 +107,7 @@ fn frames(
         if program.name == "kernel" && lr >> 28 == 0xf {
             return Ok(frames);
         }
-        ensure!(frames.len() < DEPTH, "no end in sight: {frames:x?}");
+        ensure!(frames.len() < DEPTH, "the trace does not end: {frames:x?}");
         registers[PC] = Some(lr & !1);
         called = true;
     }
@@ -171,18 +117,18 @@ fn named(program: &Program, pc: u32) -> Option<String> {
     program.function(pc).map(ToOwned::to_owned)
 }
 
-/// A word of the stack: the region of the stack pointer is read, and nothing else.
-fn word(system: &System<'_>, pointer: u32, address: u32) -> Result<u32> {
+/// A word of the stack, which must be in the region of the stack pointer.
+fn word(system: &DumpedSystem<'_>, pointer: u32, address: u32) -> Result<u32> {
     let region = system.region_of(pointer)?;
     let inside = address >= region.base && address + 4 <= region.base + region.size;
     ensure!(inside, "{address:#x} is outside of the stack's region");
     system.dump.word(address)
 }
 
-/// Which register and offset make the CFA, and where registers are saved from there.
-type Row = ((usize, i64), Vec<(usize, i64)>);
+/// Register and offset of the CFA, and the offsets from it at which registers are saved.
+type FrameRow = ((usize, i64), Vec<(usize, i64)>);
 
-fn row(program: &Program, pc: u32) -> Result<Row> {
+fn row(program: &Program, pc: u32) -> Result<FrameRow> {
     let file = object::File::parse(&*program.elf)?;
     let section = file.section_by_name(".debug_frame").context("no frames")?;
     let mut section = DebugFrame::new(section.data()?, LittleEndian);

@@ -1,29 +1,29 @@
-//! Values out of memory, as the debug information has them: what Humility shows of a variable.
+//! Values in memory, read by the debug information: what Humility shows of a variable.
 
-use super::types::{Debug, Member, Struct, Type};
+use super::types::{DebugInfo, Member, Struct, Type};
 use anyhow::{Context, Result, bail};
 use std::fmt;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Also a truth value; `()` is 0.
+    /// A number, or a `bool`; `()` is 0.
     Number(u64),
     /// The name of the type and the members.
     Struct(String, Vec<(String, Value)>),
     Tuple(String, Vec<Value>),
-    /// The variant, and what it holds if it holds something.
+    /// The variant, and its content if it has any.
     Enum(String, Option<Box<Value>>),
     Array(Vec<Value>),
     Pointer(u32),
 }
 
 impl Value {
-    /// Reads a value of the type at `ty` at the begin of `bytes`.
+    /// Reads a value of the type `ty` from the start of `bytes`.
     ///
     /// # Errors
-    /// What Humility would fail on, or panic.
-    pub fn read(debug: &Debug, ty: usize, bytes: &[u8]) -> Result<Self> {
+    /// If Humility would fail or panic.
+    pub fn read(debug: &DebugInfo, ty: usize, bytes: &[u8]) -> Result<Self> {
         Ok(match debug.types.get(&ty).context("a type is missing")? {
             Type::Base { size, .. } => Self::Number(number(bytes, *size)?),
             Type::Pointer => Self::Pointer(number(bytes, 4)? as u32),
@@ -64,7 +64,7 @@ impl Value {
         })
     }
 
-    fn variant(debug: &Debug, it: &Struct, bytes: &[u8]) -> Result<Self> {
+    fn variant(debug: &DebugInfo, it: &Struct, bytes: &[u8]) -> Result<Self> {
         let found = match &it.discriminant {
             Some(member) => {
                 let size = debug.size(member.ty)?;
@@ -86,7 +86,7 @@ impl Value {
         Ok(Self::Enum(content.name.clone(), value))
     }
 
-    /// The member of a structure.
+    /// A member of a structure.
     pub fn member(&self, name: &str) -> Result<&Self> {
         let Self::Struct(of, members) = self else {
             bail!("no structure with a member `{name}`: {self:?}");
@@ -97,7 +97,7 @@ impl Value {
             .1)
     }
 
-    /// What a tuple of one holds.
+    /// The element of a tuple of one.
     pub fn only(&self) -> Result<&Self> {
         match self {
             Self::Tuple(_, all) if all.len() == 1 => Ok(&all[0]),
@@ -114,7 +114,7 @@ impl Value {
         }
     }
 
-    /// The variant of an enum, and what it holds.
+    /// The variant of an enum, and its content.
     pub fn variant_of(&self) -> Result<(&str, Option<&Self>)> {
         match self {
             Self::Enum(name, value) => Ok((name, value.as_deref())),
@@ -122,7 +122,7 @@ impl Value {
         }
     }
 
-    /// What an `Option` holds.
+    /// The content of an `Option`.
     pub fn option(&self) -> Result<Option<&Self>> {
         match self.variant_of()? {
             ("None", None) => Ok(None),
@@ -145,7 +145,7 @@ fn number(bytes: &[u8], size: u32) -> Result<u64> {
     Ok(u64::from_le_bytes(word))
 }
 
-/// Sign extension, as the debug information writes discriminants now with and now without it.
+/// Sign extension: the debug information has discriminants both with and without it.
 fn extend(value: u64, size: u32) -> i64 {
     let unused = 64 - 8 * size.clamp(1, 8);
     (value << unused) as i64 >> unused

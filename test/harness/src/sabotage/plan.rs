@@ -1,49 +1,50 @@
-//! What the application is told to do, and what its client has seen: the words of `test/tasks/load` and `test/tasks/saboteur`.
+//! What the application is to do, and what its client reports: the words in the memory of
+//! `test/tasks/load` and `test/tasks/saboteur`.
 
 /// Indices of tasks of the application.
 pub mod task {
-    /// The flight recorder.
+    /// The recorder.
     pub const CRASHLOG: u32 = 1;
     /// The task that strikes.
     pub const SABOTEUR: u32 = 2;
-    /// A task that is restarted when it fails.
+    /// A task that is restarted alone when it fails.
     pub const VICTIM: u32 = 3;
-    /// A task whose failure takes the system down.
+    /// A task whose failure restarts the system.
     pub const FATAL: u32 = 4;
 }
 
 /// What the client of the recorder does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// Appends so many records of 64 bytes, and waits until a page of them is on the card.
+    /// Appends this many log records of 64 bytes, and waits until a page of them is on the card.
     Append(u32),
-    /// Appends so many, then flushes; time runs from the flush on.
+    /// Appends this many, then flushes; the time of the strike counts from the flush on.
     Flush(u32),
-    /// Has a task fail: `victim`, which is restarted, or `fatal`.
+    /// Makes a task fail: `victim`, which is restarted alone, or `fatal`.
     Fail {
-        /// `fatal` or `victim`?
+        /// Whether it is `fatal`.
         fatal: bool,
-        /// How.
+        /// How it fails.
         how: Failing,
     },
-    /// Reads the first crash record and the newest page of the log.
+    /// Reads the first crash and the newest page of the log.
     Read,
-    /// Erases the crash record with this number.
+    /// Erases the crash with this number.
     Erase(u32),
-    /// Sleeps for so many milliseconds.
+    /// Sleeps for this many milliseconds.
     Sleep(u32),
 }
 
-/// How a task fails: operation of the task `assist`, and its arguments.
+/// How a task fails: an operation of the task `assist`, and its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failing(pub u32, pub [u32; 3]);
 
 impl Failing {
-    /// A store to an address where nothing is mapped for the task.
+    /// A store to an address that is not mapped for the task.
     pub const STORE: Self = Self(6, [0xdead_bee0, 1, 0]);
     /// A load from address 0.
     pub const NULL: Self = Self(5, [0, 0, 0]);
-    /// A call of an address that may not be executed.
+    /// A call of an address that is not executable.
     pub const TEXT: Self = Self(7, [0x8080_0001, 0, 0]);
     /// Endless recursion.
     pub const STACK: Self = Self(8, [0, 0, 0]);
@@ -53,63 +54,63 @@ impl Failing {
     pub const UNDEFINED: Self = Self(10, [0, 0, 0]);
     /// A system call that does not exist.
     pub const SYSTEM_CALL: Self = Self(4, [99, 0, 0]);
-    /// The same, but the client is answered before: it does not have to wait until the task is restarted.
+    /// The same, but the task answers the client before, so that the client need not wait for the restart.
     pub const AFTER: Self = Self(22, [99, 0, 0]);
-    /// A message to the recorder with an operation that it does not have.
+    /// A message to the recorder with an unknown operation.
     pub const REPLY_FAULT: Self = Self(11, [task::CRASHLOG, 0x7fff, 0]);
 }
 
 /// What the saboteur does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
-    /// Nothing; we do it.
+    /// Nothing.
     Nothing,
-    /// Stores to this address, where nothing is mapped for it.
+    /// Stores to this address, which is not mapped for it.
     Store(u32),
-    /// Jumps to this address, where nothing is mapped for it. Each address is another crash to the recorder.
+    /// Jumps to this address, which is not mapped for it. To the recorder each address is another crash.
     Jump(u32),
-    /// Faults the task with this index.
+    /// Injects a fault into the task with this index.
     Fault(u32),
-    /// Faults that task, then itself.
+    /// Injects a fault into that task, then fails itself.
     FaultBoth(u32),
     /// Panics.
     Panic,
 }
 
-/// What the client has seen of the recorder in this boot.
+/// What the client knows of the recorder in this boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Number of the last record that was accepted.
+    /// Number of the last log record that was accepted.
     pub accepted: u32,
-    /// Number up to which all are durable.
+    /// Number up to which all log records are durable.
     pub durable: u32,
     /// State of the recorder.
-    pub state: State,
-    /// Crash records on the card.
-    pub records: u32,
+    pub state: RecorderState,
+    /// Crashes on the card.
+    pub crashes: u32,
     /// Code of the client's last error; 0 is none.
     pub error: u32,
-    /// The recorder says that its slot is empty.
+    /// Whether the recorder says that its slot is empty.
     pub no_card: bool,
 }
 
 /// State of the recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It has not said.
+pub enum RecorderState {
+    /// Not reported yet.
     Unknown,
-    /// It looks for its card.
+    /// It identifies and mounts its card.
     Starting,
     /// It writes to the card.
     Ready,
-    /// It keeps everything in RAM.
+    /// It has no usable card and keeps everything in RAM.
     RamOnly,
-    /// Card and controller are asleep.
+    /// Card and controller are suspended.
     Suspended,
 }
 
 impl Work {
-    /// What the client finds, with the ticks to the strike.
+    /// The words in the client's memory, with the ticks to the strike.
     pub(super) fn words(self, ticks: u32) -> [u32; 7] {
         match self {
             Self::Append(count) => [1, ticks, count, 0, 0, 0, 0],
@@ -126,7 +127,7 @@ impl Work {
 }
 
 impl Deed {
-    /// What the saboteur finds.
+    /// The words in the saboteur's memory.
     pub(super) fn words(self) -> [u32; 2] {
         match self {
             Self::Nothing => [0, 0],
@@ -139,8 +140,8 @@ impl Deed {
     }
 }
 
-impl State {
-    /// As the client has it.
+impl RecorderState {
+    /// The state with this code of the client.
     pub(super) fn of(code: u32) -> Self {
         match code {
             1 => Self::Starting,

@@ -1,6 +1,6 @@
-//! Cards that the system must live with: none, foreign ones, unknown ones.
+//! No card, cards without the recorder's partition, and cards of an unknown format.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::build::DEMO;
 use crate::machine::{Config, Machine};
 use anyhow::{Context, Result, ensure};
@@ -12,17 +12,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
-/// Long enough for the worker's fault to be due, had it been able to crash.
+/// Long enough for the worker to crash if it could.
 const WATCHED: Duration = Duration::from_secs(5);
 const SIZE: u64 = 64 << 20;
 
-/// REQ: M8, P6: a system without a card of ours runs, says that nothing is saved and why, and writes to no card.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+/// REQ: M8, P6: a system without a usable card runs, says that nothing is saved and why, and does not write
+/// to the card.
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![
-        bench.trial("card::none", DEMO, |rig| {
+        session.trial("card::no-card", DEMO, |rig| {
             unsaved(rig, None, "there is no card")
         }),
-        bench.trial("card::blank", DEMO, |rig| {
+        session.trial("card::blank", DEMO, |rig| {
             let card = rig.artefacts.path("card.img");
             File::create(&card)?.set_len(SIZE)?;
             unsaved(
@@ -31,7 +32,7 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
                 "the card has no valid GPT partition table",
             )
         }),
-        bench.trial("card::other-partition", DEMO, |rig| {
+        session.trial("card::other-partition", DEMO, |rig| {
             let card = rig.artefacts.path("card.img");
             rig.tool.format(&card)?;
             rename_partition(&card)?;
@@ -41,7 +42,7 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
                 "the card has no partition named `crashlog`",
             )
         }),
-        bench.trial("card::not-formatted", DEMO, |rig| {
+        session.trial("card::not-formatted", DEMO, |rig| {
             let card = rig.artefacts.path("card.img");
             rig.tool.format(&card)?;
             for block in superblocks(rig, &card)? {
@@ -52,7 +53,7 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
             }
             unsaved(rig, Some(&card), "is not formatted")
         }),
-        bench.trial("card::unknown-version", DEMO, |rig| {
+        session.trial("card::unknown-version", DEMO, |rig| {
             let card = rig.artefacts.path("card.img");
             rig.tool.format(&card)?;
             for block in superblocks(rig, &card)? {
@@ -66,7 +67,7 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
     ]
 }
 
-/// Boots with that card, expects to be told why nothing is saved, and that the card is left alone.
+/// Boots with that card; the system must say why nothing is saved, and leave the card unchanged.
 fn unsaved(rig: &Rig, card: Option<&Path>, why: &str) -> Result<Cases> {
     let before = card
         .map(fs::read)
@@ -84,11 +85,11 @@ fn unsaved(rig: &Rig, card: Option<&Path>, why: &str) -> Result<Cases> {
         |_| {},
         |line| line.contains("nothing is being saved") && line.contains(why),
     )?;
-    let player = machine
+    let sending = machine
         .uart1
-        .play(b"a line that is kept in RAM\n".repeat(2_000), Some(20_000))?;
+        .send(b"a line that is kept in RAM\n".repeat(2_000), Some(20_000))?;
     std::thread::sleep(WATCHED);
-    ensure!(player.sent() > 0, "nothing was taken by the console");
+    ensure!(sending.sent() > 0, "the console task read nothing");
     let said = machine.uart5.next_line(Duration::ZERO);
     ensure!(
         said.as_ref().is_none_or(|line| !line.contains("boot 2")),
@@ -98,7 +99,7 @@ fn unsaved(rig: &Rig, card: Option<&Path>, why: &str) -> Result<Cases> {
         !machine.qmp.events().contains(&"RESET".to_owned()),
         "the system restarted"
     );
-    drop(player);
+    drop(sending);
     machine.quit()?;
     if let (Some(card), Some(before)) = (card, before) {
         ensure!(fs::read(card)? == before, "the card was written");
@@ -106,7 +107,7 @@ fn unsaved(rig: &Rig, card: Option<&Path>, why: &str) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// First and last block of our partition.
+/// First and last block of the recorder's partition.
 fn superblocks(rig: &Rig, card: &Path) -> Result<[u64; 2]> {
     let list = rig
         .tool
@@ -120,7 +121,7 @@ fn superblocks(rig: &Rig, card: &Path) -> Result<[u64; 2]> {
     Ok([first, first + blocks - 1])
 }
 
-/// Gives our partition another name in both tables, with right checksums.
+/// Gives the recorder's partition another name in both tables, with correct checksums.
 fn rename_partition(card: &Path) -> Result<()> {
     let file = File::options().read(true).write(true).open(card)?;
     let last = SIZE / 512 - 1;
@@ -144,7 +145,7 @@ fn rename_partition(card: &Path) -> Result<()> {
     Ok(())
 }
 
-/// CRC-32 as GPT uses it, bit by bit.
+/// CRC-32 as the GPT uses it (UEFI Specification, section 5.3.2), computed bit by bit.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, &byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| {

@@ -1,8 +1,9 @@
-//! The same crash over and over: counted, not stored; the first records stay, and the card is worn no more than it must.
+//! The same crash many times: it is counted and not stored again, older crashes stay, and the blocks that
+//! are written are bounded.
 
-use super::{Bench, Cases, Rig};
-use crate::evidence::{Crash, Evidence};
-use crate::sabotage::{APP, Deed, Failing, State, Stop, System, Work};
+use super::{Cases, Rig, Session};
+use crate::evidence::{Evidence, Expected};
+use crate::sabotage::{APP, Deed, Failing, RecorderState, Stop, System, Work};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use std::fs::File;
@@ -10,21 +11,22 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Crashes that came before the loop, each another one: as many as are always kept.
+/// Different crashes before the loop: as many as are always kept.
 const FIRST: u32 = 4;
-/// Blocks that a cycle may write: in the emergency the log tail (one page) and two copies of the ledger at most; in the boot
-/// one page for what is logged, one when the recorder starts, and one for each of what the client appends and flushes.
+/// Blocks that a cycle may write: in the emergency one page of log tail and at most two copies of the
+/// ledger; in the boot one page for what is logged, one when the recorder starts, and one each for what the
+/// client appends and flushes.
 const BLOCKS: u64 = 8;
 
-/// REQ: X6, K5: after N crashes by the same fault the count is right, the first records are as they were, every record
-/// that was reported as written is read back whole, and the blocks written in a cycle are bounded.
-pub fn trials(bench: &Arc<Bench>, all: bool) -> Vec<Trial> {
+/// REQ: X6, K5: after N crashes by the same fault the count is right, the first crashes are unchanged, each
+/// record that was reported as written is read back whole, and the blocks written in a cycle are bounded.
+pub fn trials(session: &Arc<Session>, all: bool) -> Vec<Trial> {
     let cycles = if all { 1_000 } else { 50 };
     vec![
-        bench.trial(format!("crash-loop::{cycles}-panics"), APP, move |rig| {
+        session.trial(format!("crash-loop::{cycles}-panics"), APP, move |rig| {
             panics(rig, cycles)
         }),
-        bench.trial(
+        session.trial(
             format!("crash-loop::{}-oopses", cycles / 10),
             APP,
             move |rig| oopses(rig, cycles / 10),
@@ -32,7 +34,7 @@ pub fn trials(bench: &Arc<Bench>, all: bool) -> Vec<Trial> {
     ]
 }
 
-/// A card with the first records, and a system that is ready to fail.
+/// A card with the first crashes, and a system that is ready.
 fn begin(rig: &Rig, card: &Path) -> Result<(System, Evidence)> {
     rig.tool.format(card)?;
     let mut system = System::start(&rig.qemu, &rig.image, Some(card), &rig.artefacts)?;
@@ -43,7 +45,8 @@ fn begin(rig: &Rig, card: &Path) -> Result<(System, Evidence)> {
         system.go_to(Stop::Struck)?;
         let accepted = system.seen()?.accepted;
         system.boot()?;
-        (evidence, _) = evidence.after(&rig.tool, card, &[Crash::panic("saboteur")], accepted)?;
+        (evidence, _) =
+            evidence.after(&rig.tool, card, &[Expected::panic("saboteur")], accepted)?;
     }
     system
         .machine
@@ -62,19 +65,19 @@ fn panics(rig: &Rig, cycles: u32) -> Result<Cases> {
         system.work(Work::Fail { fatal, how }, 0, Deed::Nothing)?;
         let seen = system.boot()?;
         ensure!(
-            seen.state == State::Ready && seen.durable >= 1 && seen.error == 0,
+            seen.state == RecorderState::Ready && seen.durable >= 1 && seen.error == 0,
             "after crash {cycle} logging does not go on: {seen:?}"
         );
-        let crash = [Crash::panic("fatal")];
+        let expected = [Expected::panic("fatal")];
         (evidence, _) = evidence
-            .after(&rig.tool, &card, &crash, 1)
+            .after(&rig.tool, &card, &expected, 1)
             .with_context(|| format!("after crash {cycle}"))?;
         most = most.max(writes.since_last()?);
     }
     ensure!(most > 0, "no write was counted");
     ensure!(
         most <= BLOCKS,
-        "a cycle wrote {most} blocks, and may write {BLOCKS}"
+        "a cycle wrote {most} blocks; {BLOCKS} are allowed"
     );
     finish(&evidence, cycles, "fatal")
 }
@@ -89,26 +92,26 @@ fn oopses(rig: &Rig, cycles: u32) -> Result<Cases> {
             .go_to(Stop::Done)
             .with_context(|| format!("after oops {cycle}"))?;
         (evidence, _) = evidence
-            .after(&rig.tool, &card, &[Crash::oops("victim")], 0)
+            .after(&rig.tool, &card, &[Expected::oops("victim")], 0)
             .with_context(|| format!("after oops {cycle}"))?;
         system.go_to(Stop::Ready)?;
     }
     finish(&evidence, cycles, "victim")
 }
 
-/// The first records are there, and one for the crash of the loop.
+/// Checks that the first crashes are there, and one for the loop.
 fn finish(evidence: &Evidence, cycles: u32, task: &str) -> Result<Cases> {
     let (looped, first) = evidence
-        .records
+        .crashes
         .split_last()
-        .context("there are no records")?;
+        .context("there are no crashes")?;
     ensure!(
-        first.len() == FIRST as usize && first.iter().all(|record| record["task"] == "saboteur"),
-        "the first records are not what is left: {first:#?}"
+        first.len() == FIRST as usize && first.iter().all(|crash| crash["task"] == "saboteur"),
+        "the first crashes are not what is left: {first:#?}"
     );
     ensure!(
         looped["task"] == task && looped["repeats"] == cycles - 1,
-        "{cycles} crashes of {task}, but the last record is {looped}"
+        "{cycles} crashes of {task}, but the last crash is {looped}"
     );
     Ok(Cases {
         passed: cycles as usize,
@@ -116,7 +119,7 @@ fn finish(evidence: &Evidence, cycles: u32, task: &str) -> Result<Cases> {
     })
 }
 
-/// Counts the lines that QEMU writes for each block.
+/// Counts the lines that QEMU logs for blocks written.
 struct Writes(BufReader<File>);
 
 impl Writes {
@@ -127,7 +130,7 @@ impl Writes {
         Ok(writes)
     }
 
-    /// Lines since the last time.
+    /// Lines since the last call.
     fn since_last(&mut self) -> Result<u64> {
         let mut count = 0;
         let mut line = String::new();

@@ -1,74 +1,24 @@
-//! Dumps of tasks in memory: what the supervisor writes when a task faults, and what the dump agent hands out of it.
+//! Dumps of tasks in memory: what the supervisor writes when a task faults, and what the dump agent returns.
 //!
-//! The areas are read by a reader of their description, which knows nothing of the code that wrote them, and compared
-//! with the memory of the task, which is left as it faulted.
+//! A reader that shares no code with the writer reads the areas; the dump is compared with the memory of the
+//! task, which is not restarted.
 
+mod interface;
 mod system;
 
-use super::hiffy::{Executor, variables};
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
+use crate::hif_executor::Executor;
 use crate::machine::{Config, Machine};
 use crate::symbols::Symbols;
 use anyhow::{Result, bail, ensure};
+use interface::*;
 use libtest_mimic::Trial;
 use std::sync::Arc;
-use std::time::Duration;
-use system::{Dump, System, half, word};
+use system::{AreaDump, AreaSystem, half, word};
 
-/// Real time for whatever is waited for.
-const LIMIT: Duration = Duration::from_secs(30);
-
-/// Task indices of `test/apps/dump-areas/app.toml`.
-const JEFE: u8 = 0;
-const AGENT: u8 = 1;
-const HELD: u8 = 2;
-const RESTARTED: u8 = 3;
-const HIFFY: u8 = 4;
-const TASKS: u32 = 6;
-
-/// Operations of the agent (hubris-interface section 10.4).
-const READ_DUMP: u8 = 1;
-const READ_DUMP_INTO: u8 = 2;
-const GET_DUMP_AREA: u8 = 3;
-const INITIALIZE_DUMP: u8 = 4;
-const ADD_DUMP_SEGMENT: u8 = 5;
-const TAKE_DUMP: u8 = 6;
-const DUMP_TASK: u8 = 7;
-const DUMP_TASK_REGION: u8 = 8;
-const REINITIALIZE_DUMP_FROM: u8 = 9;
-
-/// Operations of the supervisor (section 10.1).
-const REINITIALIZE_DUMP_AREAS: u8 = 6;
-const JEFE_DUMP_TASK: u8 = 9;
-
-/// Operations of the tasks that fault (`test/lib/api`).
-const ECHO: u8 = 1;
-const SYSTEM_CALL_AFTER: u8 = 22;
-
-/// `DumpAgentError`.
-const INVALID_AREA: u32 = 2;
-const BAD_OFFSET: u32 = 3;
-const UNALIGNED_OFFSET: u32 = 4;
-const UNALIGNED_ADDRESS: u32 = 5;
-const UNALIGNED_LENGTH: u32 = 6;
-const NOT_SUPPORTED: u32 = 8;
-const UNCLAIMED: u32 = 10;
-const CANNOT_CLAIM: u32 = 11;
-const BAD_SEGMENT: u32 = 13;
-
-/// Where the areas are (`test/apps/dump-areas/chip/memory.toml`).
-const AREAS: u32 = 0x80d0_0000;
-const AREA: u32 = 0x1000;
-const COUNT: u8 = 6;
-
-/// What an area holds, as it is in messages.
-const AVAILABLE: u8 = 0;
-const SINGLE_TASK: u8 = 1;
-const WHOLE_SYSTEM: u8 = 2;
-const TASK_REGION: u8 = 4;
-
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
-    vec![bench.trial(
+/// The dumps in memory, and all operations of the dump agent.
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
+    vec![session.trial(
         "target::dump-areas",
         "test/apps/dump-areas/app.toml",
         |rig: &Rig| run(rig),
@@ -82,13 +32,10 @@ fn run(rig: &Rig) -> Result<Cases> {
     machine.run()?;
     let symbols = Symbols::read(&rig.image)?;
     let [(table, size)] = symbols.variable("kernel", "HUBRIS_TASK_TABLE_SPACE")?[..] else {
-        bail!("the kernel's task table is in parts");
+        bail!("the compiler has split the kernel's task table");
     };
-    let system = System {
-        executor: Executor {
-            machine: &machine,
-            variables: variables(rig)?,
-        },
+    let system = AreaSystem {
+        executor: Executor::new(&machine, &rig.image)?,
         table,
         entry: size / TASKS,
     };
@@ -104,7 +51,7 @@ fn run(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-impl System<'_> {
+impl AreaSystem<'_> {
     fn all_are_free(&self) -> Result<()> {
         self.all_hold(AVAILABLE)?;
         let beyond = self.agent(GET_DUMP_AREA, &[COUNT], 10)?;
@@ -112,8 +59,8 @@ impl System<'_> {
         Ok(())
     }
 
-    /// A task that faults is in the first area before anything else happens, as it was: all of it is compared.
-    fn a_fault_is_dumped(&self) -> Result<Dump> {
+    /// A task that faults is dumped into the first area; the whole dump is compared with its memory.
+    fn a_fault_is_dumped(&self) -> Result<AreaDump> {
         self.fault(HELD)?;
         let contents = self.wait_for(0)?;
         ensure!(contents == SINGLE_TASK, "area 0 holds {contents}");
@@ -138,7 +85,7 @@ impl System<'_> {
             dump.segments
         );
         self.is_complete(&dump)?;
-        // Its stack is in there, down to where nothing was, and with what the kernel fills it with.
+        // The stack is dumped from its bottom, which still has the kernel's fill pattern.
         let stack = &dump.content[1].1;
         ensure!(
             stack.starts_with(&0xbadd_cafe_u32.to_le_bytes()),
@@ -148,7 +95,7 @@ impl System<'_> {
         Ok(dump)
     }
 
-    fn errors_have_their_codes(&self, held: &Dump) -> Result<()> {
+    fn errors_have_their_codes(&self, held: &AreaDump) -> Result<()> {
         let read = |index: u8, offset: u32| [&[index][..], &offset.to_le_bytes()].concat();
         let words =
             |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
@@ -202,7 +149,7 @@ impl System<'_> {
 
     fn a_lease_gets_what_is_there(&self) -> Result<()> {
         let area = self.area(0)?;
-        // Across two pieces, and more room than there is.
+        // Data from two pieces, and a lease that is longer than the rest of the area.
         for (index, offset, room) in [(0_u8, 0_usize, 300_u16), (0, 256, 100), (5, 0, 100)] {
             let offset_bytes = (offset as u32).to_le_bytes();
             let message = [&[index][..], &offset_bytes].concat();
@@ -229,7 +176,7 @@ impl System<'_> {
         Ok(())
     }
 
-    fn memory_is_dumped_on_request(&self, held: &Dump) -> Result<()> {
+    fn memory_is_dumped_on_request(&self, held: &AreaDump) -> Result<()> {
         let (memory, length) = held.segments[1];
         for (address, length) in [
             (memory + 8, 1000),
@@ -269,7 +216,7 @@ impl System<'_> {
         self.wait_for(0)?;
         let dump = self.dump(0, 1)?;
         ensure!(dump.task == u16::from(RESTARTED), "task {}", dump.task);
-        // It lives again, and the dump is still that of its death.
+        // The task runs again, and the dump has not changed.
         let echo = self.call(RESTARTED, ECHO, b"alive...", 8, None)?;
         ensure!(echo == Ok(b"alive...".to_vec()), "{echo:?}");
         let later = self.dump(0, 1)?;
@@ -280,7 +227,8 @@ impl System<'_> {
         Ok(())
     }
 
-    /// A dump that does not fit is not made, and the agent's own leaves out the areas, which it could write.
+    /// A dump that does not fit is refused; the agent's own dump does not contain the areas, to which it has
+    /// access.
     fn areas_are_used_up_and_freed(&self) -> Result<()> {
         let answer = self.agent(REINITIALIZE_DUMP_FROM, &[0], 0)?;
         ensure!(answer == Ok(vec![]), "reinitialize_dump_from: {answer:?}");

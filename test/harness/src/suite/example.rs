@@ -1,6 +1,6 @@
-//! The example application, whose tasks are in a workspace of their own.
+//! The example application `app/example`, whose tasks are in another workspace.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::machine::{Config, Machine};
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
@@ -10,9 +10,9 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// It is built with our tools from its own folder, boots, and its tasks talk to each other and to the recorder.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
-    vec![bench.trial("app::example", "app/example/app.toml", example)]
+/// It is built from its own folder, boots, and its tasks call each other and the recorder.
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
+    vec![session.trial("app::example", "app/example/app.toml", example)]
 }
 
 fn example(rig: &Rig) -> Result<Cases> {
@@ -32,17 +32,17 @@ fn example(rig: &Rig) -> Result<Cases> {
         let said = machine.uart5.next_line(LIMIT);
         ensure!(
             said.as_deref() == Some(line),
-            "it said {said:?} instead of `{line}`"
+            "the example printed {said:?} instead of `{line}`"
         );
     }
     machine.kill()?;
 
-    // What `copy-to-archive` names is there, under the task's name.
+    // The file that `copy-to-archive` names is in the archive, under the task's name.
     let mut archive = zip::ZipArchive::new(File::open(&rig.image.archive)?)?;
     let file = archive.by_name("task/greeter/greetings.txt")?;
     ensure!(
         std::io::read_to_string(file)? == "hello\n",
-        "the archive has another file"
+        "the file in the archive has another content"
     );
     Ok(Cases::one())
 }

@@ -1,7 +1,7 @@
-//! Failures of the kernel and of the supervisor, made with the debugger: what nobody is left to record is kept in
-//! retained RAM, the system restarts, and the next boot has the record.
+//! Failures of the kernel and of the supervisor, caused by the debugger: the kernel describes them in
+//! retained RAM, the system restarts, and the next boot writes the crash.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::build::DEMO;
 use crate::gdb::Debugger;
 use crate::machine::{Config, Machine};
@@ -16,39 +16,47 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Numbers of stack pointer and program counter in the debugger's protocol.
+/// The debugger's numbers of stack pointer and program counter.
 const SP: u32 = 13;
 const PC: u32 = 15;
 /// Nothing is mapped there.
 const NOWHERE: u32 = 0x10;
 
-/// Where the kernel is stopped, in its archive's names.
+/// Functions in which the kernel or the supervisor is stopped, by their names in the archive.
 const IN_AN_INTERRUPT: &str = "kern::arch::arm_a::entry::interrupt";
 const IN_A_SYSTEM_CALL: &str = "kern::kipc::handle";
 const IN_THE_HOOK: &str = "ast2600_kernel::on_failure";
 const IN_THE_SUPERVISOR: &str = "<task_jefe::Server>::arm_timer";
 
 /// REQ: X4
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![
-        bench.trial("failure::kernel-in-an-interrupt", DEMO, |rig| {
+        session.trial("failure::kernel-in-an-interrupt", DEMO, |rig| {
             kernel_jumps_nowhere(rig, IN_AN_INTERRUPT)
         }),
-        bench.trial("failure::kernel-in-a-system-call", DEMO, |rig| {
+        session.trial("failure::kernel-in-a-system-call", DEMO, |rig| {
             kernel_jumps_nowhere(rig, IN_A_SYSTEM_CALL)
         }),
-        bench.trial("failure::kernel-gives-up", DEMO, kernel_gives_up),
-        bench.trial(
-            "failure::kernel-without-a-stack",
+        session.trial(
+            "failure::kernel-without-a-runnable-task",
             DEMO,
-            kernel_without_a_stack,
+            kernel_without_a_runnable_task,
         ),
-        bench.trial("failure::supervisor", DEMO, supervisor),
-        bench.trial("failure::twice", DEMO, twice),
+        session.trial(
+            "failure::kernel-with-a-bad-stack-pointer",
+            DEMO,
+            kernel_with_a_bad_stack_pointer,
+        ),
+        session.trial("failure::supervisor", DEMO, supervisor),
+        session.trial(
+            "failure::kernel-while-it-describes-a-failure",
+            DEMO,
+            while_describing,
+        ),
     ]
 }
 
-/// A machine that runs, and a debugger that has stopped it.
+/// A machine that a debugger has stopped after its start.
 struct Stopped<'a> {
     rig: &'a Rig,
     card: PathBuf,
@@ -78,7 +86,7 @@ impl<'a> Stopped<'a> {
         })
     }
 
-    /// Runs to the begin of a function.
+    /// Runs to the start of a function.
     fn run_to(&mut self, program: &str, function: &str) -> Result<()> {
         let address = self.symbols.address(program, function)?;
         self.debugger.set_break(address)?;
@@ -88,27 +96,27 @@ impl<'a> Stopped<'a> {
         self.debugger.clear_break(address)
     }
 
-    /// Lets it run on into what was prepared, and waits until the next boot has found the record.
+    /// Continues into the failure, and waits until the next boot has found the crash. Returns the crash.
     fn recorded(self) -> Result<Value> {
         self.debugger.detach()?;
         let found = |line: &str| line.contains("newest is 1: kernel failure");
         self.machine.uart5.watch(
-            "the second boot finding the record",
+            "that the second boot has found the crash",
             LIMIT,
             |_| {},
             |line| line.contains("boot 2") || found(line),
         )?;
         self.machine
             .uart5
-            .watch("the late record", LIMIT, |_| {}, found)?;
+            .watch("that the crash was found", LIMIT, |_| {}, found)?;
         self.machine.quit()?;
         self.rig.tool.verify(&self.card)?;
-        let records = self.rig.tool.records(&self.card)?;
+        let crashes = self.rig.tool.crashes(&self.card)?;
         ensure!(
-            records.len() == 1,
-            "one failure, but these records: {records:#?}"
+            crashes.len() == 1,
+            "one failure, but these crashes: {crashes:#?}"
         );
-        let record = self.rig.tool.json([
+        let crash = self.rig.tool.json([
             OsStr::new("show"),
             OsStr::new("--json"),
             OsStr::new("--archive"),
@@ -116,19 +124,15 @@ impl<'a> Stopped<'a> {
             self.card.as_os_str(),
         ])?;
         ensure!(
-            record["reason"] == "kernel" && record["late"] == "no emergency write",
-            "the record is another: {record:#}"
+            crash["reason"] == "kernel" && crash["late"] == "no emergency write",
+            "the crash is another: {crash:#}"
         );
+        ensure!(crash["boot"] == 1, "the crash is of boot {}", crash["boot"]);
         ensure!(
-            record["boot"] == 1,
-            "the record is of boot {}",
-            record["boot"]
-        );
-        ensure!(
-            record["log_records"].as_u64().is_some(),
+            crash["log_records"].as_u64().is_some(),
             "no number of log records"
         );
-        // What people read says it too.
+        // The text for people has the tasks, too.
         let text = self.rig.tool.text([
             OsStr::new("show"),
             OsStr::new("--archive"),
@@ -139,28 +143,28 @@ impl<'a> Stopped<'a> {
             text.contains("What every task was doing"),
             "the report does not show the tasks:\n{text}"
         );
-        Ok(record)
+        Ok(crash)
     }
 }
 
-/// A segment of a record.
-fn segment<'a>(record: &'a Value, kind: &str) -> Result<&'a Value> {
-    record["segments"]
+/// A segment of a crash, which must be sound.
+fn segment<'a>(crash: &'a Value, kind: &str) -> Result<&'a Value> {
+    crash["segments"]
         .as_array()
         .and_then(|segments| segments.iter().find(|segment| segment["kind"] == kind))
         .filter(|segment| segment["sound"] == true)
-        .with_context(|| format!("no sound segment {kind}: {record:#}"))
+        .with_context(|| format!("no sound segment {kind}: {crash:#}"))
 }
 
-/// All tasks, as the record lists them.
-fn tasks(record: &Value) -> Result<&Vec<Value>> {
-    segment(record, "tasks")?["tasks"]
+/// All tasks, as the crash lists them.
+fn tasks(crash: &Value) -> Result<&Vec<Value>> {
+    segment(crash, "tasks")?["tasks"]
         .as_array()
         .context("the segment has no tasks")
 }
 
-fn check_tasks(record: &Value) -> Result<()> {
-    let tasks = tasks(record)?;
+fn check_tasks(crash: &Value) -> Result<()> {
+    let tasks = tasks(crash)?;
     let names: Vec<_> = tasks
         .iter()
         .filter_map(|task| task["task"].as_str())
@@ -171,7 +175,7 @@ fn check_tasks(record: &Value) -> Result<()> {
     );
     ensure!(
         tasks.iter().filter(|task| task["current"] == true).count() == 1,
-        "one task runs at a time: {tasks:#?}"
+        "there must be one current task: {tasks:#?}"
     );
     ensure!(
         tasks.iter().all(|task| task["pc"].as_u64() > Some(0)),
@@ -180,44 +184,44 @@ fn check_tasks(record: &Value) -> Result<()> {
     Ok(())
 }
 
-fn epitaph(record: &Value) -> Result<&str> {
-    segment(record, "epitaph")?["text"]
+fn epitaph(crash: &Value) -> Result<&str> {
+    segment(crash, "epitaph")?["text"]
         .as_str()
         .context("the epitaph is no text")
 }
 
-/// The kernel's program counter goes astray.
+/// The kernel jumps to an address that is not mapped.
 fn kernel_jumps_nowhere(rig: &Rig, function: &str) -> Result<Cases> {
     let mut stopped = Stopped::ready(rig)?;
     stopped.run_to("kernel", function)?;
     let registers = stopped.debugger.registers()?;
     stopped.debugger.set_register(PC, NOWHERE)?;
-    let record = stopped.recorded()?;
+    let crash = stopped.recorded()?;
     ensure!(
-        record["task"] == "kernel" && record["task_index"] == 0xffff,
-        "the record is not the kernel's: {record:#}"
+        crash["task"] == "kernel" && crash["task_index"] == 0xffff,
+        "the crash is not the kernel's: {crash:#}"
     );
-    let epitaph = epitaph(&record)?;
+    let epitaph = epitaph(&crash)?;
     ensure!(
         epitaph.starts_with("kernel prefetch abort at 0x10: IFSR "),
         "the epitaph is {epitaph:?}"
     );
-    let (sp, pc) = (&record["registers"]["sp"], &record["registers"]["pc"]);
+    let (sp, pc) = (&crash["registers"]["sp"], &crash["registers"]["pc"]);
     ensure!(
         *sp == registers[13] && *pc == NOWHERE,
         "sp {sp} and pc {pc}, not {} and {NOWHERE}",
         registers[13]
     );
     ensure!(
-        record["registers"]["r4"] == registers[4] && record["registers"]["lr"] == registers[14],
-        "r4 and lr are not those of the kernel: {record:#}"
+        crash["registers"]["r4"] == registers[4] && crash["registers"]["lr"] == registers[14],
+        "r4 and lr are not those of the kernel: {crash:#}"
     );
-    check_tasks(&record)?;
+    check_tasks(&crash)?;
     Ok(Cases::one())
 }
 
-/// The kernel finds that something is wrong with its tables: no task is left that could run.
-fn kernel_gives_up(rig: &Rig) -> Result<Cases> {
+/// The kernel finds that no task can run.
+fn kernel_without_a_runnable_task(rig: &Rig) -> Result<Cases> {
     let mut stopped = Stopped::ready(rig)?;
     stopped.run_to("kernel", IN_AN_INTERRUPT)?;
     for (address, size) in stopped.symbols.variable("kernel", "kern::table::SETS")? {
@@ -225,70 +229,70 @@ fn kernel_gives_up(rig: &Rig) -> Result<Cases> {
             .debugger
             .set_memory(address, &vec![0; size as usize])?;
     }
-    let record = stopped.recorded()?;
-    let epitaph = epitaph(&record)?;
+    let crash = stopped.recorded()?;
+    let epitaph = epitaph(&crash)?;
     ensure!(epitaph == "no runnable task", "the epitaph is {epitaph:?}");
-    check_tasks(&record)?;
-    // Tasks that are woken still run, but when they wait again there is no idle task. Where that was is known by
-    // function and line.
-    let chain = record["chain"].to_string();
+    check_tasks(&crash)?;
+    // Tasks that are woken still run; when they wait again there is no idle task. The chain of calls shows
+    // where the kernel noticed.
+    let chain = crash["chain"].to_string();
     ensure!(
         chain.contains("kern::fail::die") && chain.contains("kern::table::Kernel>::pick"),
         "the chain of calls is {chain}"
     );
-    segment(&record, "stack")?;
+    segment(&crash, "stack")?;
     Ok(Cases::one())
 }
 
-/// The kernel's stack pointer goes astray: it has no stack to fail on but the one for that.
-fn kernel_without_a_stack(rig: &Rig) -> Result<Cases> {
+/// The kernel's stack pointer is bad: the kernel has only the stack for failures.
+fn kernel_with_a_bad_stack_pointer(rig: &Rig) -> Result<Cases> {
     let mut stopped = Stopped::ready(rig)?;
     stopped.run_to("kernel", IN_AN_INTERRUPT)?;
     stopped.debugger.set_register(SP, NOWHERE)?;
-    let record = stopped.recorded()?;
-    let epitaph = epitaph(&record)?;
+    let crash = stopped.recorded()?;
+    let epitaph = epitaph(&crash)?;
     ensure!(
         epitaph.starts_with("kernel data abort at 0x801") && epitaph.contains("address 0x"),
         "the epitaph is {epitaph:?}"
     );
     ensure!(
-        segment(&record, "stack").is_err(),
-        "there is no stack at {NOWHERE:#x}"
+        segment(&crash, "stack").is_err(),
+        "the crash has a stack, but there is none at {NOWHERE:#x}"
     );
-    check_tasks(&record)?;
+    check_tasks(&crash)?;
     Ok(Cases::one())
 }
 
-/// The supervisor's program counter goes astray.
+/// The supervisor jumps to an address that is not mapped.
 fn supervisor(rig: &Rig) -> Result<Cases> {
     let mut stopped = Stopped::ready(rig)?;
     stopped.run_to("jefe", IN_THE_SUPERVISOR)?;
     stopped.debugger.set_register(PC, NOWHERE)?;
-    let record = stopped.recorded()?;
+    let crash = stopped.recorded()?;
     ensure!(
-        record["task"] == "jefe" && record["fault"] == "IllegalText",
-        "the record is another: {record:#}"
+        crash["task"] == "jefe" && crash["fault"] == "IllegalText",
+        "the crash is another: {crash:#}"
     );
-    let epitaph = epitaph(&record)?;
+    let epitaph = epitaph(&crash)?;
     ensure!(
         epitaph == "supervisor fault: IllegalText",
         "the epitaph is {epitaph:?}"
     );
     ensure!(
-        record["registers"]["pc"] == NOWHERE,
+        crash["registers"]["pc"] == NOWHERE,
         "the program counter is {}",
-        record["registers"]["pc"]
+        crash["registers"]["pc"]
     );
-    check_tasks(&record)?;
+    check_tasks(&crash)?;
     ensure!(
-        tasks(&record)?[0]["current"] == true,
-        "the supervisor was running"
+        tasks(&crash)?[0]["current"] == true,
+        "the supervisor must be the current task"
     );
     Ok(Cases::one())
 }
 
-/// The kernel fails while it writes down that it has failed: it restarts the system all the same.
-fn twice(rig: &Rig) -> Result<Cases> {
+/// The kernel fails while it describes its failure: it restarts the system, and nothing is recorded.
+fn while_describing(rig: &Rig) -> Result<Cases> {
     let mut stopped = Stopped::ready(rig)?;
     stopped.run_to("kernel", IN_AN_INTERRUPT)?;
     stopped.debugger.set_register(PC, NOWHERE)?;
@@ -296,7 +300,7 @@ fn twice(rig: &Rig) -> Result<Cases> {
     stopped.debugger.set_register(PC, NOWHERE)?;
     stopped.debugger.detach()?;
     stopped.machine.uart5.watch(
-        "the second boot",
+        "that the second boot has begun",
         LIMIT,
         |_| {},
         |line| line.contains("crashlog: ready; boot 2, no crash"),

@@ -1,8 +1,8 @@
-//! `cargo test` of every crate that has tests for the host.
+//! `cargo test` of each crate that has tests for the host.
 //!
-//! One call per crate: features are then those that the crate itself asks for, and not the sum of everybody's.
+//! Cargo is called once per crate, because a call for several crates unifies their features.
 
-use super::{Bench, Cases};
+use super::{Cases, Session};
 use crate::build::cargo;
 use anyhow::{Context, Result, bail};
 use libtest_mimic::Trial;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// One test per crate.
-pub fn trials(bench: &Arc<Bench>) -> Result<Vec<Trial>> {
+pub fn trials(session: &Arc<Session>) -> Result<Vec<Trial>> {
     let output = cargo()
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .output()
@@ -33,15 +33,15 @@ pub fn trials(bench: &Arc<Bench>) -> Result<Vec<Trial>> {
         if targets.is_empty() {
             continue;
         }
-        let bench = bench.clone();
+        let session = session.clone();
         trials.push(Trial::test(format!("host::{name}"), move || {
-            bench.count(test(&name, &targets))
+            session.count(test(&name, &targets))
         }));
     }
     Ok(trials)
 }
 
-/// The targets of a package that have tests, as arguments for cargo.
+/// The arguments for cargo that select the targets with tests of a package.
 fn targets(package: &Value) -> Vec<String> {
     let mut arguments = Vec::new();
     for target in package["targets"].as_array().into_iter().flatten() {

@@ -1,10 +1,10 @@
 //! Random programs of system calls, compared with a model of the kernel.
 //!
-//! The target runs seed after seed and prints a hash of everything that happened; the model predicts it. For a seed
-//! that differs, operations are left out one after the other as long as it still does, and what remains is shown with
-//! the first place where kernel and model part.
+//! The target runs one seed after the other and prints a hash of everything that happened; the model
+//! predicts the hash. For a seed that differs, each operation is removed that is not needed for the
+//! difference; the rest is shown, with the first place where kernel and model differ.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::machine::{Config, Machine, Time};
 use anyhow::{Context, Result, bail};
 use libtest_mimic::Trial;
@@ -13,21 +13,21 @@ use std::time::Duration;
 use test_model::{Hash, Kind, OPS, WORKERS, predict, program, sum};
 use userlib::TaskId;
 
-/// Seeds of every run, and of a long one.
+/// Number of seeds, and number with `--all`.
 const SEEDS: u64 = 2_000;
 const ALL_SEEDS: u64 = 100_000;
 
 /// Real time for one line.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// How many seeds that fail are shown.
+/// How many of the seeds that fail are shown.
 const SHOWN: usize = 3;
 
-/// The comparison.
-pub fn trials(bench: &Arc<Bench>, all: bool) -> Vec<Trial> {
+/// Kernel and model do the same.
+pub fn trials(session: &Arc<Session>, all: bool) -> Vec<Trial> {
     let seeds = if all { ALL_SEEDS } else { SEEDS };
     vec![
-        bench.trial("target::model", "test/apps/model/app.toml", move |rig| {
+        session.trial("target::model", "test/apps/model/app.toml", move |rig| {
             run(rig, seeds)
         }),
     ]
@@ -62,12 +62,12 @@ fn run(rig: &Rig, seeds: u64) -> Result<Cases> {
     Ok(cases)
 }
 
-/// What the target says of a seed.
+/// What the target prints for a seed.
 struct Ran {
     seed: u64,
     before: [TaskId; WORKERS],
     hash: u64,
-    /// The entries of its log and the states, if they were asked for.
+    /// The entries of its log and the states, after the command `show`.
     lines: Vec<String>,
 }
 
@@ -90,11 +90,11 @@ impl Ran {
     }
 }
 
-/// Has the target do something and looks at each seed that it has run.
+/// Sends a command to the target, and passes each seed that it has run to `each`.
 fn perform(machine: &Machine, command: &str, mut each: impl FnMut(Ran)) -> Result<()> {
-    let player = machine
+    let sending = machine
         .uart5
-        .play(format!("{command}\n").into_bytes(), None)?;
+        .send(format!("{command}\n").into_bytes(), None)?;
     let mut lines = Vec::new();
     loop {
         let line = machine
@@ -102,7 +102,7 @@ fn perform(machine: &Machine, command: &str, mut each: impl FnMut(Ran)) -> Resul
             .next_line(LIMIT)
             .with_context(|| format!("the target did not end `{command}`"))?;
         if line == "done" {
-            drop(player);
+            drop(sending);
             return Ok(());
         }
         match line.strip_prefix("seed ") {
@@ -127,7 +127,7 @@ fn perform(machine: &Machine, command: &str, mut each: impl FnMut(Ran)) -> Resul
     }
 }
 
-/// Leaves out what is not needed for a seed to fail, and says how the rest does.
+/// Removes the operations that are not needed for a seed to fail, and describes the failure of the rest.
 fn shrink(machine: &Machine, seed: u64) -> Result<String> {
     let mut mask = 0;
     for bit in 0..WORKERS * OPS {

@@ -1,6 +1,6 @@
-//! Power cuts: QEMU is killed at arbitrary moments, and the card must be sound then and after the next boot.
+//! Power cuts: QEMU is killed at any moment, and the card must be sound then and after the next boot.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::build::DEMO;
 use crate::machine::{Config, Machine};
 use anyhow::{Context, Result, ensure};
@@ -11,49 +11,49 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// When the power goes, in milliseconds after the machine was switched on: while the recorder starts, while it logs, and
-/// closely around the worker's fault, which is after three seconds.
+/// Milliseconds from switching on to the cut: while the recorder starts, while it logs, and shortly before
+/// and after the worker's fault at three seconds.
 const MOMENTS: [u64; 12] = [
     20, 60, 100, 150, 250, 600, 1_500, 2_900, 3_050, 3_150, 3_300, 4_000,
 ];
 
-/// REQ: X5: after any power cut everything that was durable is there, nothing else appears, and logging goes on.
-pub fn trials(bench: &Arc<Bench>, all: bool) -> Vec<Trial> {
+/// REQ: X5: after a power cut everything that was durable is there, nothing else is, and logging goes on.
+pub fn trials(session: &Arc<Session>, all: bool) -> Vec<Trial> {
     let mut trials: Vec<_> = MOMENTS
         .into_iter()
         .map(|moment| {
-            bench.trial(format!("power::cut-after-{moment}-ms"), DEMO, move |rig| {
+            session.trial(format!("power::cut-after-{moment}-ms"), DEMO, move |rig| {
                 cut(rig, moment)
             })
         })
         .collect();
     if all {
         trials.push(
-            bench.trial("power::a-hundred-cuts-on-one-card", DEMO, |rig| {
+            session.trial("power::a-hundred-cuts-on-one-card", DEMO, |rig| {
                 many(rig, 100)
             }),
         );
     } else {
-        trials.push(bench.trial("power::ten-cuts-on-one-card", DEMO, |rig| many(rig, 10)));
+        trials.push(session.trial("power::ten-cuts-on-one-card", DEMO, |rig| many(rig, 10)));
     }
     trials
 }
 
-/// A text whose every line is different.
+/// A text in which each line is different.
 fn text() -> Vec<u8> {
     (0..4_000)
         .flat_map(|line| format!("line {line:05} of what another processor says\n").into_bytes())
         .collect()
 }
 
-/// Switches on with the text playing, and kills after so many milliseconds.
+/// Switches on, sends the text, and kills QEMU after that many milliseconds.
 fn run_and_kill(rig: &Rig, card: &Path, moment: u64) -> Result<()> {
     let mut machine = Machine::start(
         &rig.qemu,
         &Config::new(&rig.image.elf, Some(card)),
         &rig.artefacts,
     )?;
-    let _player = machine.uart1.play(text(), Some(40_000))?;
+    let _sending = machine.uart1.send(text(), Some(40_000))?;
     machine.run()?;
     std::thread::sleep(Duration::from_millis(moment));
     machine.kill()
@@ -64,21 +64,21 @@ fn cut(rig: &Rig, moment: u64) -> Result<Cases> {
     rig.tool.format(&card)?;
     run_and_kill(rig, &card, moment)?;
     rig.tool.verify(&card).context("after the cut")?;
-    let (before, records) = (rig.tool.console(&card, 1)?, rig.tool.records(&card)?);
+    let (before, crashes) = (rig.tool.console(&card, 1)?, rig.tool.crashes(&card)?);
     let text = text();
     ensure!(
         is_part(&text, &before),
-        "what is on the card was never played"
+        "what is on the card was never sent"
     );
 
-    // The next boot finds its way and goes on.
+    // The next boot mounts the card and logs.
     let boots = boots(rig, &card)?;
     let mut machine = Machine::start(
         &rig.qemu,
         &Config::new(&rig.image.elf, Some(&card)),
         &rig.artefacts,
     )?;
-    let _player = machine.uart1.play(text.clone(), Some(40_000))?;
+    let _sending = machine.uart1.send(text.clone(), Some(40_000))?;
     machine.run()?;
     machine.uart5.wait_for("crashlog: ready; boot", LIMIT)?;
     wait_for_boot(rig, &card, boots)?;
@@ -88,23 +88,23 @@ fn cut(rig: &Rig, moment: u64) -> Result<Cases> {
         rig.tool.console(&card, 1)?.starts_with(&before),
         "log lines of the first boot are gone"
     );
-    let after = rig.tool.records(&card)?;
+    let after = rig.tool.crashes(&card)?;
     ensure!(
-        records.iter().all(|old| after
+        crashes.iter().all(|old| after
             .iter()
             .any(|new| new["sequence"] == old["sequence"] && new["task"] == old["task"])),
-        "a crash record is gone"
+        "a crash is gone"
     );
     Ok(Cases::one())
 }
 
-/// One card, many boots that are all cut.
+/// Many boots on one card, each of which is cut.
 fn many(rig: &Rig, cuts: u64) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
     rig.tool.format(&card)?;
     let mut durable = Vec::new();
     for cut in 0..cuts {
-        // Moments that do not repeat, from the first to the fifth second; most of them early.
+        // Different moments in the first five seconds, most of them early.
         let moment = 15 + cut * cut * 7919 % 1_900 + if cut % 7 == 0 { 2_600 } else { 0 };
         run_and_kill(rig, &card, moment)?;
         rig.tool
@@ -115,7 +115,7 @@ fn many(rig: &Rig, cuts: u64) -> Result<Cases> {
             .bytes(["log".as_ref(), "--json".as_ref(), card.as_os_str()])?;
         ensure!(
             now.starts_with(&durable),
-            "cut {cut} after {moment} ms took or changed what was durable"
+            "after cut {cut} at {moment} ms, log records that were durable are missing or changed"
         );
         durable = now;
     }
@@ -126,7 +126,7 @@ fn many(rig: &Rig, cuts: u64) -> Result<Cases> {
     })
 }
 
-/// The newest boot that has anything on the card; 0 if none has.
+/// The newest boot with log records on the card; 0 if there is none.
 fn boots(rig: &Rig, card: &Path) -> Result<u64> {
     let value = rig
         .tool
@@ -141,7 +141,7 @@ fn boots(rig: &Rig, card: &Path) -> Result<u64> {
         .unwrap_or(0))
 }
 
-/// Waits until a newer boot than `before` has something on the card.
+/// Waits until a newer boot than `before` has log records on the card.
 fn wait_for_boot(rig: &Rig, card: &Path, before: u64) -> Result<()> {
     let deadline = std::time::Instant::now() + LIMIT;
     while boots(rig, card)? <= before {
@@ -154,7 +154,7 @@ fn wait_for_boot(rig: &Rig, card: &Path, before: u64) -> Result<()> {
     Ok(())
 }
 
-/// Whether `part` is what was played, but for a begin that was played before anybody listened.
+/// Whether `part` was sent. What was sent before the console task read the UART may be missing.
 fn is_part(whole: &[u8], part: &[u8]) -> bool {
     part.is_empty() || whole.windows(part.len()).any(|window| window == part)
 }

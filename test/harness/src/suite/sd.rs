@@ -1,34 +1,35 @@
-//! The recorder on an SD card: the SoC's standard SD host controller in place of the eMMC's, the same driver.
+//! The recorder on SD cards: the SoC's SD host controller instead of the eMMC's, with the same driver.
 //!
-//! QEMU's card is addressed by byte up to 2 GiB (standard capacity) and by block above (high capacity).
+//! QEMU's card is addressed by byte up to 2 GiB (standard capacity), and by block above (high capacity).
 
 use super::matrix::scene::{NOWHERE, SOON, Scene};
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::build::SD_APP;
-use crate::controller::{self, Do, NOBODYS, NONE, R1, R2, R3, STATES};
-use crate::evidence::{Crash, Evidence};
-use crate::sabotage::{Deed, Failing, State, Stop, Work, task};
+use crate::controller::{self, Action, NONE, R1, R2, R3, SPARE_BLOCK, STATES};
+use crate::evidence::{Evidence, Expected};
+use crate::sabotage::{Deed, Failing, RecorderState, Stop, Work, task};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use std::sync::Arc;
 
-use Do::{Command, Put, Write};
+use Action::{Command, Put, Write};
 
 /// A card of standard capacity, and one of high capacity.
 const SIZES: [(&str, &str); 2] = [("standard", "64M"), ("high-capacity", "4G")];
 
-/// What ACMD41 is asked for: 2.7 to 3.6 V, blocks if the card wants them.
+/// The argument of ACMD41: 2.7 to 3.6 V, block addresses if the card has them.
 const OCR: u32 = 0x40ff_8000;
-/// CMD8 and ACMD41, after which the card is in ready state.
-const READY: [Do; 4] = [
+/// Leads to ready state: CMD8 and ACMD41.
+const READY: [Action; 4] = [
     Command(0, 0, NONE),
     Command(8, 0x1aa, R1),
     Command(55, 0, R1),
     Command(41, OCR, R3),
 ];
-const IDENTIFIED: [Do; 5] = [READY[0], READY[1], READY[2], READY[3], Command(2, 0, R2)];
-/// The card chooses another address than it had.
-const STANDBY: [Do; 6] = [
+/// Leads to identification state.
+const IDENTIFIED: [Action; 5] = [READY[0], READY[1], READY[2], READY[3], Command(2, 0, R2)];
+/// Leads to stand-by state, with another address than before.
+const STANDBY: [Action; 6] = [
     READY[0],
     READY[1],
     READY[2],
@@ -37,18 +38,18 @@ const STANDBY: [Do; 6] = [
     Command(3, 0, R1),
 ];
 
-/// States that an eMMC comes into in another way, or not.
-const OWN_STATES: [(&str, &[Do]); 6] = [
+/// States to which other commands lead than on an eMMC, or that an eMMC does not have.
+const OWN_STATES: [(&str, &[Action]); 6] = [
     ("card-ready", &READY),
     ("card-ident", &IDENTIFIED),
     ("card-standby", &STANDBY),
     ("application-command", &[Command(55, 0, R1)]),
-    ("erase-begin", &[Command(32, NOBODYS, R1)]),
+    ("erase-begin", &[Command(32, SPARE_BLOCK, R1)]),
     (
         "erased",
         &[
-            Command(32, NOBODYS, R1),
-            Command(33, NOBODYS, R1),
+            Command(32, SPARE_BLOCK, R1),
+            Command(33, SPARE_BLOCK, R1),
             Command(38, 0, R1 | 1),
         ],
     ),
@@ -73,26 +74,28 @@ const SHARED_STATES: [&str; 15] = [
     "command-illegal",
 ];
 
-/// REQ: M10: eMMC and SD card, byte and sector addressing, on the target.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+/// REQ: M10: SD cards with byte and with sector addresses, on the target.
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, size) in SIZES {
-        trials.push(bench.trial(format!("sd::{name}::log"), SD_APP, move |rig| {
-            log(Scene::with_card_of(rig, size)?)
-        }));
         trials.push(
-            bench.trial(format!("sd::{name}::crash"), SD_APP, move |rig| {
+            session.trial(format!("sd::{name}::log"), SD_APP, move |rig| {
+                log(Scene::with_card_of(rig, size)?)
+            }),
+        );
+        trials.push(
+            session.trial(format!("sd::{name}::crash"), SD_APP, move |rig| {
                 crash(Scene::with_card_of(rig, size)?)
             }),
         );
         trials.push(
-            bench.trial(format!("sd::{name}::states"), SD_APP, move |rig| {
+            session.trial(format!("sd::{name}::states"), SD_APP, move |rig| {
                 states(Scene::with_card_of(rig, size)?, size == "64M")
             }),
         );
     }
-    trials.push(bench.trial("sd::card-gone", SD_APP, gone));
-    trials.push(bench.trial("sd::no-card", SD_APP, no_card));
+    trials.push(session.trial("sd::card-gone", SD_APP, gone));
+    trials.push(session.trial("sd::no-card", SD_APP, no_card));
     trials
 }
 
@@ -107,7 +110,7 @@ fn log(mut scene: Scene<'_>) -> Result<Cases> {
     let seen = scene.system.seen()?;
     ensure!(
         seen.accepted == 34 && seen.durable == seen.accepted && seen.error == 0,
-        "not everything was accepted and made durable: {seen:?}"
+        "not all log records were accepted and made durable: {seen:?}"
     );
     scene.has(&[], seen.accepted)?;
     let sequences = scene.rig.tool.sequences(&scene.card, 1)?;
@@ -118,40 +121,40 @@ fn log(mut scene: Scene<'_>) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// Crashes of a client and of the recorder at moments of a flush, and an oops; the records are read back on the device.
+/// Crashes of a client and of the recorder during a flush, and an oops; the device reads the crashes back.
 fn crash(mut scene: Scene<'_>) -> Result<Cases> {
     scene.boot()?;
     let mut cases = Cases::default();
     for moment in 1..=6 {
         let deed = Deed::Jump(NOWHERE + 4 * moment);
         let seen = scene.strike(Work::Flush(12), 2_500 * moment, deed)?;
-        scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
+        scene.recovers(&[Expected::panic("saboteur")], seen.accepted)?;
         cases.passed += 1;
     }
     let deed = Deed::Fault(task::CRASHLOG);
     let seen = scene.strike(Work::Flush(12), 9_000, deed)?;
-    scene.recovers(&[Crash::panic("crashlog")], seen.accepted)?;
+    scene.recovers(&[Expected::panic("crashlog")], seen.accepted)?;
 
     let how = Failing::STORE;
     let fail = Work::Fail { fatal: false, how };
     scene.system.work(fail, 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;
     let seen = scene.system.seen()?;
-    scene.has(&[Crash::oops("victim")], seen.accepted)?;
+    scene.has(&[Expected::oops("victim")], seen.accepted)?;
 
     scene.system.go_to(Stop::Ready)?;
     scene.system.work(Work::Read, 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;
     let seen = scene.system.seen()?;
     ensure!(
-        seen.error == 0 && seen.records as usize == scene.evidence.records.len(),
+        seen.error == 0 && seen.crashes as usize == scene.evidence.crashes.len(),
         "the device does not read back what is on its card: {seen:?}"
     );
     cases.passed += 2;
     Ok(cases)
 }
 
-/// A client fails while controller and card are in one state after the other.
+/// A client fails in each state of controller and card.
 fn states(mut scene: Scene<'_>, by_byte: bool) -> Result<Cases> {
     scene.boot()?;
     scene.evidence = Evidence::take(&scene.rig.tool, &scene.card)?;
@@ -162,12 +165,12 @@ fn states(mut scene: Scene<'_>, by_byte: bool) -> Result<Cases> {
     let states: Vec<_> = shared.chain(OWN_STATES).collect();
     ensure!(
         states.len() == SHARED_STATES.len() + OWN_STATES.len(),
-        "a state has another name"
+        "a shared state does not exist"
     );
     let mut cases = Cases::default();
     for (number, (id, steps)) in (0..).zip(states) {
-        // The place that belongs to nobody is given in bytes: as a block it is inside our partition.
-        let writes = |step: &Do| matches!(step, Write(..) | Put(_) | Command(32 | 33 | 38, ..));
+        // The spare block is a byte address; as a block address it would be in the recorder's partition.
+        let writes = |step: &Action| matches!(step, Write(..) | Put(_) | Command(32 | 33 | 38, ..));
         if !by_byte && steps.iter().any(writes) {
             continue;
         }
@@ -175,7 +178,7 @@ fn states(mut scene: Scene<'_>, by_byte: bool) -> Result<Cases> {
         let seen = scene.strike(Work::Sleep(1_000), SOON, deed)?;
         controller::bring(&mut scene.system.debugger, scene.system.slot, steps)?;
         scene
-            .recovers(&[Crash::panic("saboteur")], seen.accepted)
+            .recovers(&[Expected::panic("saboteur")], seen.accepted)
             .with_context(|| format!("state {id}"))?;
         cases.passed += 1;
     }
@@ -185,20 +188,20 @@ fn states(mut scene: Scene<'_>, by_byte: bool) -> Result<Cases> {
 fn says_no_card(scene: &mut Scene<'_>) -> Result<()> {
     let seen = scene.system.seen()?;
     ensure!(
-        seen.state == State::RamOnly && seen.no_card,
+        seen.state == RecorderState::RamOnly && seen.no_card,
         "the recorder does not say that there is no card: {seen:?}"
     );
     Ok(())
 }
 
-/// The card is put in, and the crash before is recorded.
+/// The card is inserted, and the crash before is written.
 fn comes_back(scene: &mut Scene<'_>, accepted: u32) -> Result<()> {
     let card = scene.card.clone();
     scene.insert(&card)?;
-    // It looks for a card every five seconds.
+    // The recorder looks for a card every five seconds.
     scene.system.work(Work::Sleep(6_000), 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;
-    scene.has(&[Crash::panic("saboteur").late()], accepted)?;
+    scene.has(&[Expected::panic("saboteur").late()], accepted)?;
     scene.system.go_to(Stop::Ready)?;
     scene.system.work(Work::Flush(3), 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;
@@ -210,7 +213,7 @@ fn comes_back(scene: &mut Scene<'_>, accepted: u32) -> Result<()> {
     Ok(())
 }
 
-/// REQ: P6, X3: the card is pulled out in the moment of the crash.
+/// REQ: P6, X3: the card is removed at the moment of the crash.
 fn gone(rig: &Rig) -> Result<Cases> {
     let mut scene = Scene::ready(rig)?;
     let seen = scene.strike_idle()?;

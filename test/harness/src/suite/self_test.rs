@@ -1,7 +1,7 @@
-//! The self-test of the emergency path at the start of a boot: on a good card, on none, on one that is not ours, on one
-//! that does not take what is written, on one that does not keep it; and beside real crashes.
+//! The self-test of the emergency path at the start of a boot: with a good card, without a card, with a blank
+//! one, with one that refuses writes, with one that returns other data; and together with real crashes.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::controller::EMMC;
 use crate::gdb::Debugger;
 use crate::machine::{Config, Machine};
@@ -21,28 +21,29 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Length of a block, and of the card.
 const BLOCK: u64 = 512;
 const SIZE: u64 = 64 << 20;
-/// Where the record is read back, in the recorder.
+/// The recorder's function that reads the self-test's crash back.
 const READ_BACK: &[&str] = &["crashlog_store::self_test::verify"];
-/// Where the record is written, by every crash too.
-const WRITE: &[&str] = &["crashlog_store::emergency::write_record"];
+/// The recorder's function that writes it, as it writes each crash.
+const WRITE: &[&str] = &["crashlog_store::emergency::write_crash"];
 /// The emergency entry.
 const EMERGENCY: &[&str] = &["task_crashlog::emergency::run"];
-/// Number of the program counter in the debugger's protocol, and where nothing is mapped.
+/// The debugger's number of the program counter, and an address that is not mapped.
 const PC: u32 = 15;
 const NOWHERE: u32 = 0x10;
 
-/// REQ: M8, P6, P8, X6: the emergency path is tried without harm to anything, and says which step does not work.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+/// REQ: M8, P6, P8, X6: the self-test of the emergency path changes nothing else, and names the step that
+/// fails.
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![
-        bench.trial("self-test::good", APP, good),
-        bench.trial("self-test::no-card", APP, |rig| {
+        session.trial("self-test::passes", APP, passes),
+        session.trial("self-test::no-card", APP, |rig| {
             fails(
                 rig,
                 None,
                 "there is no card; self-test FAILED preparing the card: no card, error 0x",
             )
         }),
-        bench.trial("self-test::blank", APP, |rig| {
+        session.trial("self-test::blank-card", APP, |rig| {
             let card = rig.artefacts.path("card.img");
             File::create(&card)?.set_len(SIZE)?;
             fails(
@@ -51,19 +52,20 @@ pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
                 "GPT partition table; self-test FAILED locating the log: no partition of the recorder, error 0x0",
             )
         }),
-        bench.trial("self-test::write-protected", APP, write_protected),
-        bench.trial("self-test::not-kept", APP, not_kept),
-        bench.trial("self-test::recorder-fails", APP, recorder_fails),
-        bench.trial("self-test::crash-waits", APP, crash_waits),
+        session.trial("self-test::write-protected", APP, write_protected),
+        session.trial("self-test::other-data-read-back", APP, other_data),
+        session.trial("self-test::recorder-fails", APP, recorder_fails),
+        session.trial("self-test::crash-not-yet-written", APP, crash_waits),
     ]
 }
 
-/// A machine that a debugger holds before its first instruction.
+/// A machine that a debugger has stopped before its first instruction.
 struct Held {
     machine: Machine,
     debugger: Debugger,
     symbols: Symbols,
     card: PathBuf,
+    /// The breakpoint at which it has stopped.
     last: Option<u32>,
 }
 
@@ -87,7 +89,7 @@ impl Held {
 
     /// Runs until a function of the recorder is called.
     fn go_into(&mut self, parts: &[&str]) -> Result<()> {
-        // The stub does not step over a breakpoint where the machine stands.
+        // The stub would stop again at once at the breakpoint where the machine is.
         if self.last.take().is_some() {
             self.debugger.step()?;
         }
@@ -101,20 +103,20 @@ impl Held {
         Ok(())
     }
 
-    /// Makes the recorder go on where nothing is.
+    /// Makes the recorder jump to an address that is not mapped.
     fn derail(&mut self) -> Result<()> {
         self.last = None;
         self.debugger.set_register(PC, NOWHERE)
     }
 
-    /// Lets it run on its own.
+    /// Lets the machine run, without the debugger.
     fn let_go(self) -> Result<(Machine, PathBuf)> {
         self.debugger.detach()?;
         Ok((self.machine, self.card))
     }
 }
 
-/// Waits for the line about the start of a boot, which must end like this.
+/// Waits for the line about the start of a boot, which must contain `tested`.
 fn starts(machine: &Machine, boot: u32, tested: &str) -> Result<()> {
     let line = machine
         .uart5
@@ -123,23 +125,23 @@ fn starts(machine: &Machine, boot: u32, tested: &str) -> Result<()> {
     Ok(())
 }
 
-/// The list of what is on the card, which must be sound.
+/// What `list --json` says of the card, which must be sound.
 fn list(rig: &Rig, card: &Path) -> Result<Value> {
     rig.tool.verify(card)?;
     rig.tool
         .json(["list".as_ref(), "--json".as_ref(), card.as_os_str()])
 }
 
-/// The self-test's record on the card.
-fn test_record(list: &Value) -> (u64, u64) {
+/// Number and boot of the self-test's crash on the card.
+fn test_crash(list: &Value) -> (u64, u64) {
     let test = &list["self_test"];
     let number = |key: &str| test[key].as_u64().unwrap_or(0);
     (number("sequence"), number("boot"))
 }
 
-/// Each boot tests anew and replaces the record of the test before; a crash in between is recorded as ever, in time, with
-/// all log lines before it.
-fn good(rig: &Rig) -> Result<Cases> {
+/// Each boot tests again and replaces the self-test's crash; a crash in between is written before the
+/// restart, with all log lines before it.
+fn passes(rig: &Rig) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
     rig.tool.format(&card)?;
     let boot = || -> Result<Machine> {
@@ -163,25 +165,25 @@ fn good(rig: &Rig) -> Result<Cases> {
     machine.quit()?;
 
     let listed = list(rig, &card)?;
-    ensure!(test_record(&listed) == (3, 2), "{listed:#}");
+    ensure!(test_crash(&listed) == (3, 2), "{listed:#}");
     let crashes = &listed["card"]["crashes"];
     ensure!(
         crashes["panic"] == 1 && crashes["oops"] == 0 && crashes["kernel"] == 0,
         "the self-test was counted: {crashes}"
     );
-    let record = rig.tool.record(&card, 2)?;
+    let crash = rig.tool.crash(&card, 2)?;
     ensure!(
-        record["task"] == "worker" && record["late"].is_null(),
-        "the record of the crash is another: {record:#}"
+        crash["task"] == "worker" && crash["late"].is_null(),
+        "the crash is another: {crash:#}"
     );
     let sequences = rig.tool.sequences(&card, 1)?;
     ensure!(
-        Some(sequences.len() as u64) == record["log_records"].as_u64()
+        Some(sequences.len() as u64) == crash["log_records"].as_u64()
             && sequences.iter().copied().eq(1..=sequences.len() as u64),
         "log records of boot 1 are missing: {} are there",
         sequences.len()
     );
-    let test = rig.tool.record(&card, 3)?;
+    let test = rig.tool.crash(&card, 3)?;
     ensure!(
         test["reason"] == "self-test" && test["segments"][1]["sound"] == true,
         "{test:#}"
@@ -191,15 +193,15 @@ fn good(rig: &Rig) -> Result<Cases> {
     starts(&machine, 3, "; self-test passed: crash record 4, ")?;
     machine.quit()?;
     let now = list(rig, &card)?;
-    ensure!(test_record(&now) == (4, 3), "{now:#}");
+    ensure!(test_crash(&now) == (4, 3), "{now:#}");
     ensure!(
-        now["records"] == listed["records"] && now["card"]["crashes"] == listed["card"]["crashes"],
-        "the self-test has changed a record: {now:#}"
+        now["crashes"] == listed["crashes"] && now["card"]["crashes"] == listed["card"]["crashes"],
+        "the self-test has changed a crash: {now:#}"
     );
     Ok(Cases::one())
 }
 
-/// What the emergency path cannot do is said at the start, with the step and the code; the card is not written.
+/// The line about the start names the step that failed and its code; the card is not written.
 fn fails(rig: &Rig, card: Option<&Path>, said: &str) -> Result<Cases> {
     let config = Config::new(&rig.image.elf, card);
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
@@ -212,13 +214,13 @@ fn fails(rig: &Rig, card: Option<&Path>, said: &str) -> Result<Cases> {
     if let Some(card) = card {
         ensure!(
             fs::read(card)?.iter().all(|byte| *byte == 0),
-            "a card that is not ours was written"
+            "a card without our partition was written"
         );
     }
     Ok(Cases::one())
 }
 
-/// The card refuses to be written.
+/// The card refuses writes.
 fn write_protected(rig: &Rig) -> Result<Cases> {
     let mut held = Held::new(rig)?;
     held.go_into(WRITE)?;
@@ -241,15 +243,15 @@ fn write_protected(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// The card takes everything, and has something else afterwards.
-fn not_kept(rig: &Rig) -> Result<Cases> {
+/// The card accepts the write, and has other data afterwards.
+fn other_data(rig: &Rig) -> Result<Cases> {
     let mut held = Held::new(rig)?;
     held.go_into(READ_BACK)?;
     let card = held.card.clone();
     let listed = list(rig, &card)?;
-    ensure!(test_record(&listed) == (1, 1), "{listed:#}");
+    ensure!(test_crash(&listed) == (1, 1), "{listed:#}");
     let number = |key: &str| listed["card"][key].as_u64().context("no such number");
-    // The last slot; of three blocks in it the last.
+    // The last of the three blocks in the last slot.
     let slot_blocks = number("slot_bytes")? / BLOCK;
     let slot = number("first_block")? + 16 + (number("slots")? - 1) * slot_blocks;
     File::options()
@@ -267,7 +269,7 @@ fn not_kept(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// The recorder fails in the midst of the test: that is a crash as any other, and the next boot tests anew.
+/// The recorder fails during the test: this is a crash like any other, and the next boot tests again.
 fn recorder_fails(rig: &Rig) -> Result<Cases> {
     let mut held = Held::new(rig)?;
     held.go_into(READ_BACK)?;
@@ -276,18 +278,16 @@ fn recorder_fails(rig: &Rig) -> Result<Cases> {
     starts(&machine, 2, "; self-test passed: crash record 3, ")?;
     machine.quit()?;
     let listed = list(rig, &card)?;
-    ensure!(test_record(&listed) == (3, 2), "{listed:#}");
-    let record = rig.tool.record(&card, 2)?;
+    ensure!(test_crash(&listed) == (3, 2), "{listed:#}");
+    let crash = rig.tool.crash(&card, 2)?;
     ensure!(
-        record["task"] == "crashlog"
-            && record["late"].is_null()
-            && record["fault"] == "IllegalText",
-        "the record of the crash is another: {record:#}"
+        crash["task"] == "crashlog" && crash["late"].is_null() && crash["fault"] == "IllegalText",
+        "the crash is another: {crash:#}"
     );
     Ok(Cases::one())
 }
 
-/// A crash that no emergency write could record comes first: there is no test in that boot, and one in the next.
+/// A crash that the emergency could not write is written first: there is no test in that boot, but in the next.
 fn crash_waits(rig: &Rig) -> Result<Cases> {
     let mut held = Held::new(rig)?;
     // The worker's crash; the recorder fails both times.
@@ -306,25 +306,28 @@ fn crash_waits(rig: &Rig) -> Result<Cases> {
         .wait_for("was written late, out of retained RAM", LIMIT)?;
     machine.quit()?;
     let listed = list(rig, &card)?;
-    // That of the first boot.
-    ensure!(test_record(&listed) == (1, 1), "{listed:#}");
-    let late: Vec<_> = listed["records"]
+    // The crash of the self-test in the first boot.
+    ensure!(test_crash(&listed) == (1, 1), "{listed:#}");
+    let late: Vec<_> = listed["crashes"]
         .as_array()
         .into_iter()
         .flatten()
-        .filter(|record| record["task"] == "worker" && !record["late"].is_null())
+        .filter(|crash| crash["task"] == "worker" && !crash["late"].is_null())
         .collect();
-    ensure!(late.len() == 1, "no late record of the worker: {listed:#}");
+    ensure!(late.len() == 1, "no late crash of the worker: {listed:#}");
 
     let config = Config::new(&rig.image.elf, Some(&card));
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
     let line = machine.uart5.wait_for("crashlog: ready; boot ", LIMIT)?;
-    ensure!(line.contains("; self-test passed: crash record 4, "), "{line}");
+    ensure!(
+        line.contains("; self-test passed: crash record 4, "),
+        "{line}"
+    );
     machine.quit()?;
     let now = list(rig, &card)?;
     ensure!(
-        test_record(&now).0 == 4 && now["records"] == listed["records"],
+        test_crash(&now).0 == 4 && now["crashes"] == listed["crashes"],
         "{now:#}"
     );
     Ok(Cases::one())

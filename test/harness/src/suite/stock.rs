@@ -1,9 +1,10 @@
 //! The portable crates in a workspace that has the shape of a stock Hubris tree.
 //!
-//! `test/stock` is that workspace without them. Both are put together in `target/stock`, as a person does who takes the
-//! recorder into a tree of theirs by doc/porting.md.
+//! `test/stock` is that workspace without them. The two are put together in `target/stock`, which is what doc/porting.md
+//! tells a person to do who takes the recorder into a Hubris tree. Which folders are copied is what the manifests say of
+//! themselves (`build_parts`).
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::machine::{Config, Machine};
 use crate::paths;
 use anyhow::{Context, Result, ensure};
@@ -19,26 +20,10 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// As deep in the repository as `test/stock`, whose crates find ours by relative paths.
 const TREE: &str = "target/stock";
 
-/// What doc/porting.md has one copy.
-const PORTABLE: [&str; 12] = [
-    "drv/mmc",
-    "drv/sdhci",
-    "drv/sdhci-sim",
-    "idl",
-    "lib/block-device",
-    "lib/crashlog-format",
-    "lib/crashlog-retained",
-    "lib/crashlog-store",
-    "lib/crashlog-supervisor",
-    "task/crashlog",
-    "task/crashlog-api",
-    "task/crashlog-core",
-];
-
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     const NAME: &str = "app::stock";
     let trial = match lay_out() {
-        Ok(()) => bench.trial(NAME, "target/stock/app.toml", recorder),
+        Ok(()) => session.trial(NAME, "target/stock/app.toml", recorder),
         Err(cause) => Trial::test(NAME, move || Err(format!("{cause:#}").into())),
     };
     vec![trial]
@@ -68,9 +53,8 @@ fn lay_out() -> Result<()> {
     let mut wanted = BTreeSet::new();
     let frame = paths::root().join("test/stock");
     copy(&frame, &tree, &mut wanted)?;
-    for folder in PORTABLE {
-        let from = paths::root().join(folder);
-        copy(&from, &tree.join(folder), &mut wanted)?;
+    for path in build_parts::product(&build_parts::read(paths::root())?) {
+        copy(&paths::root().join(&path), &tree.join(&path), &mut wanted)?;
     }
     for file in files(&tree)? {
         if !wanted.contains(&file) {
@@ -80,9 +64,15 @@ fn lay_out() -> Result<()> {
     Ok(())
 }
 
+/// Copies a file, or all files of a folder.
 fn copy(from: &Path, to: &Path, wanted: &mut BTreeSet<PathBuf>) -> Result<()> {
     for file in files(from)? {
-        let target = to.join(file.strip_prefix(from)?);
+        let inside = file.strip_prefix(from)?;
+        let target = match inside.parent() {
+            Some(_) => to.join(inside),
+            // Empty, as `from` is the file itself: joined with that, `to` would end in `/`.
+            None => to.to_owned(),
+        };
         let content = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         if fs::read(&target).ok().as_ref() != Some(&content) {
             let folder = target.parent().context("a file is in a folder")?;
@@ -95,22 +85,20 @@ fn copy(from: &Path, to: &Path, wanted: &mut BTreeSet<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// All files in a folder and those below it.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The file itself, or all files in a folder and those below it.
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
+    let mut open = vec![path.to_owned()];
+    while let Some(path) = open.pop() {
+        if !path.is_dir() {
+            found.push(path);
+            continue;
+        }
         let entries =
-            fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+            fs::read_dir(&path).with_context(|| format!("cannot list {}", path.display()))?;
         for entry in entries {
-            let path = entry
-                .with_context(|| format!("cannot list {}", folder.display()))?
-                .path();
-            if path.is_dir() {
-                open.push(path);
-            } else {
-                found.push(path);
-            }
+            let entry = entry.with_context(|| format!("cannot list {}", path.display()))?;
+            open.push(entry.path());
         }
     }
     Ok(found)

@@ -1,50 +1,30 @@
-//! Crashes at every moment: the saboteur strikes after N ticks, for N from the begin of an operation to its end.
+//! Crashes at each moment of an operation: the saboteur strikes N ticks after its start, for N up to its end.
 //!
-//! A tick is less than an instruction. `./x test` takes some moments spread over each operation; `./x test --all` goes
-//! through it in steps of nine instructions. Many crashes are made in one run of QEMU, one after the other, on one card;
-//! after each the system starts again by itself, logs, and is looked at.
+//! A tick is shorter than an instruction. `./x test` takes some moments spread over each operation;
+//! `./x test --all` advances in steps of nine instructions. Many crashes are made in one run of QEMU and on
+//! one card; after each the system restarts and logs, and the card is checked.
 
+mod operation;
 mod run;
 
-use super::{Bench, Cases, Rig, Shard};
-use crate::sabotage::{APP, CLOCK_OFF, Failing, POWER_OFF, Work};
+use super::{Cases, Rig, Session, Shard};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use run::{Outcome, Run};
+use operation::{NEVER, OPERATIONS, Operation, Who};
+use run::{StrikeOutcome, SweepRun};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Crashes on one card, after which another one is taken: more records than it has room for, but a log that is read fast.
+/// Crashes on one card before it is replaced: more than it has slots, but few enough that its log is read
+/// fast.
 const CRASHES_ON_A_CARD: usize = 40;
 /// Moments of each operation that `./x test` takes.
 const SAMPLE: u32 = 10;
-/// Ticks between two moments otherwise. An instruction is 16/5 of a tick, so these are nine instructions, and as there is
-/// no common factor, loops are hit in all their instructions.
+/// Ticks between two moments with `--all`. An instruction is 16/5 of a tick, so this is about nine
+/// instructions; there is no common factor, so that all instructions of a loop are hit.
 const STEP: u32 = 29;
-/// Ticks that no operation takes.
-const NEVER: u32 = 1 << 24;
-/// Between two lines that say how far it is.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What is struck.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    /// The start of the system, up to the recorder being ready.
-    Start,
-    /// Work of the recorder's client.
-    Work(Work),
-    /// Work of the recorder's client that finds controller and card at rest.
-    Resume(Work),
-}
-
-/// Who fails.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Who {
-    /// The saboteur, and with it the system, whatever the recorder is doing.
-    Another,
-    /// The recorder.
-    Recorder,
-}
+/// Time between two messages about the progress.
+const INTERVAL: Duration = Duration::from_secs(60);
 
 /// One sweep: `sweep::<name>::<who>`.
 struct Sweep {
@@ -54,36 +34,12 @@ struct Sweep {
     who: Who,
 }
 
-const OOPS: Work = Work::Fail {
-    fatal: false,
-    how: Failing::AFTER,
-};
-
-const PANIC: Work = Work::Fail {
-    fatal: true,
-    how: Failing::TEXT,
-};
-
-/// What is swept, each with a failure of another task and of the recorder.
-const OPERATIONS: [(&str, &str, Operation); 10] = [
-    ("start", APP, Operation::Start),
-    ("append", APP, Operation::Work(Work::Append(12))),
-    ("flush", APP, Operation::Work(Work::Flush(5))),
-    ("oops", APP, Operation::Work(OOPS)),
-    ("read", APP, Operation::Work(Work::Read)),
-    ("emergency", APP, Operation::Work(PANIC)),
-    ("resume-clock", CLOCK_OFF, Operation::Resume(Work::Flush(5))),
-    ("emergency-clock-off", CLOCK_OFF, Operation::Resume(PANIC)),
-    ("resume-power", POWER_OFF, Operation::Resume(Work::Flush(5))),
-    ("emergency-power-off", POWER_OFF, Operation::Resume(PANIC)),
-];
-
-/// REQ: M1, M2, M3, M4, K4, X1, X2, X5, P8: at whatever instruction of the recorder's work the system or the recorder
-/// crashes, also when card and controller were suspended, the system restarts in time, the record and all log records that were
-/// accepted are on the card, nothing older is harmed, and logging goes on.
+/// REQ: M1, M2, M3, M4, K4, X1, X2, X5, P8: if the system or the recorder crashes at any instruction of the
+/// recorder's work, also while card and controller are suspended, the system restarts in time, the crash and
+/// all log records that were accepted are on the card, nothing older has changed, and logging goes on.
 ///
-/// Without a `shard` a sample.
-pub fn trials(bench: &Arc<Bench>, shard: Option<Shard>) -> Vec<Trial> {
+/// Without a `shard` a sample of the moments is tested.
+pub fn trials(session: &Arc<Session>, shard: Option<Shard>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, app, operation) in OPERATIONS {
         for (who, victim) in [
@@ -97,7 +53,7 @@ pub fn trials(bench: &Arc<Bench>, shard: Option<Shard>) -> Vec<Trial> {
                 who,
             };
             trials.push(
-                bench.trial(format!("sweep::{name}::{victim}"), sweep.app, move |rig| {
+                session.trial(format!("sweep::{name}::{victim}"), sweep.app, move |rig| {
                     sweep.go(rig, shard)
                 }),
             );
@@ -108,7 +64,7 @@ pub fn trials(bench: &Arc<Bench>, shard: Option<Shard>) -> Vec<Trial> {
 
 impl Sweep {
     fn go(&self, rig: &Rig, shard: Option<Shard>) -> Result<Cases> {
-        let length = Run::start(rig, self.operation, self.who)?.measure()?;
+        let length = SweepRun::start(rig, self.operation, self.who)?.measure()?;
         let (first, step) = match shard {
             Some(shard) => (STEP * shard.number - STEP / 2, STEP * shard.count),
             None => (length / SAMPLE / 2, length / SAMPLE),
@@ -116,7 +72,7 @@ impl Sweep {
         let (first, step) = (first.max(1), step.max(1));
         let mut progress = Progress::new(self, length / step);
         let mut cases = Cases::default();
-        let mut run = Run::start(rig, self.operation, self.who)?;
+        let mut run = SweepRun::start(rig, self.operation, self.who)?;
         for ticks in (first..NEVER).step_by(step as usize) {
             if run.crashes == CRASHES_ON_A_CARD {
                 run = run.with_another_card()?;
@@ -125,12 +81,12 @@ impl Sweep {
                 .strike(ticks)
                 .with_context(|| format!("struck after {ticks} ticks"))?;
             match outcome {
-                Outcome::Crashed => cases.passed += 1,
-                Outcome::Over => break,
+                StrikeOutcome::Crashed => cases.passed += 1,
+                StrikeOutcome::Over => break,
             }
             progress.say(cases.passed);
         }
-        // It may take less than when it was measured: there are records on the card, by which its end is found.
+        // The operation may be shorter than when it was measured, because there are crashes on the card.
         let least = (length / step / 2).max(1) as usize;
         ensure!(
             cases.passed >= least,
@@ -141,7 +97,7 @@ impl Sweep {
     }
 }
 
-/// Says now and then how far a long sweep is.
+/// Reports the progress of a long sweep.
 struct Progress {
     what: String,
     moments: u32,
@@ -160,14 +116,14 @@ impl Progress {
             what: format!("sweep::{}, {who} fails", sweep.name),
             moments,
             begin,
-            next: begin + PATIENCE,
+            next: begin + INTERVAL,
         }
     }
 
     fn say(&mut self, passed: usize) {
         let now = Instant::now();
         if now >= self.next {
-            self.next = now + PATIENCE;
+            self.next = now + INTERVAL;
             let each = (now - self.begin).as_secs_f64() / passed.max(1) as f64;
             let left = f64::from(self.moments) - passed as f64;
             eprintln!(

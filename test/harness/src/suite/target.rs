@@ -1,6 +1,6 @@
 //! Suites that run on the target and print their results on the first serial port.
 
-use super::{Bench, Cases, Rig};
+use super::{Cases, Rig, Session};
 use crate::machine::{Config, Machine, Time};
 use crate::paths;
 use anyhow::{Context, Result, bail};
@@ -14,16 +14,16 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// The suites; each is an application of its own.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![
-        // What depends on who runs when is the same each time, however busy this machine is.
-        bench.trial("target::kernel", "test/apps/kernel/app.toml", |rig| {
+        // Instructions are counted, so that the scheduling is the same on a busy host.
+        session.trial("target::kernel", "test/apps/kernel/app.toml", |rig| {
             run(rig, false, Time::Counted).and_then(listed)
         }),
-        bench.trial("target::foreign", "test/apps/foreign/app.toml", |rig| {
+        session.trial("target::foreign", "test/apps/foreign/app.toml", |rig| {
             run(rig, false, Time::Host)
         }),
-        bench.trial("target::recorder", "test/apps/recorder/app.toml", |rig| {
+        session.trial("target::recorder", "test/apps/recorder/app.toml", |rig| {
             run(rig, true, Time::Host)
         }),
     ]
@@ -59,7 +59,7 @@ fn run(rig: &Rig, with_card: bool, time: Time) -> Result<Cases> {
             machine.quit()?;
             return Ok(cases);
         } else {
-            cases.failed.push(format!("the suite said: {line}"));
+            cases.failed.push(format!("the suite printed: {line}"));
         }
     }
     bail!(
@@ -69,7 +69,7 @@ fn run(rig: &Rig, with_card: bool, time: Time) -> Result<Cases> {
     )
 }
 
-/// The kernel's cases and the list of them in the suite's README are the same.
+/// Checks that the cases in the sources, those in the suite's README and those that ran are the same.
 fn listed(mut cases: Cases) -> Result<Cases> {
     let folder = paths::root().join("test/tasks/suite");
     let mut sources = BTreeSet::new();
@@ -84,20 +84,20 @@ fn listed(mut cases: Cases) -> Result<Cases> {
         fs::read_to_string(&readme).with_context(|| format!("cannot read {}", readme.display()))?;
     let readme: BTreeSet<_> = names(&text, '`').collect();
     let differ = sources.symmetric_difference(&readme);
-    cases.failed.extend(
-        differ
-            .map(|name| format!("{name}: in one of test/tasks/suite/README.md and test/tasks/suite/src only")),
-    );
+    cases.failed.extend(differ.map(|name| {
+        format!("{name}: in one of test/tasks/suite/README.md and test/tasks/suite/src only")
+    }));
     if sources.len() != cases.passed + cases.failed.len() {
         let ran = cases.passed + cases.failed.len();
-        cases
-            .failed
-            .push(format!("{ran} cases ran, there are {}", sources.len()));
+        cases.failed.push(format!(
+            "{ran} cases ran, and the sources have {}",
+            sources.len()
+        ));
     }
     Ok(cases)
 }
 
-/// Names of cases, `s2_4_…`, between two quotes of this kind.
+/// Names of cases, `s2_4_...`, between two of these quotes.
 fn names(text: &str, quote: char) -> impl Iterator<Item = String> {
     let words = text.split(quote).filter(|word| {
         let mut chars = word.chars();

@@ -1,15 +1,16 @@
-//! Cards to try the tool on, and the tool itself.
+//! Cards for the tests, and running the tool.
 //!
-//! The cards are put together from the format's structures alone, not by the store, so that what the tool reads is what
-//! the format says.
+//! The cards are made of the structures of the format, without the store, so that the tests compare the tool with the
+//! format.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use crashlog_format::ledger::{Crash, Ledger};
-use crashlog_format::page::{CAPACITY, HEADER_LEN, PageHeader, RecordHeader};
-use crashlog_format::record::{CrashHeader, Name, Segment, SegmentKind, signature};
+use crashlog_format::crash::{CrashHeader, Name, Segment, SegmentKind, signature};
+use crashlog_format::ledger::{CrashSummary, Ledger};
+use crashlog_format::page::{CAPACITY, HEADER_LEN, LogHeader, PageHeader};
 use crashlog_format::{
-    BLOCK_LEN, Crc32c, FormatId, Geometry, Level, Outcome, Phase, Reason, Step, Stream, Superblock,
+    BLOCK_LEN, CrashReason, Crc32c, EmergencyStep, FormatId, Geometry, Level, Outcome,
+    OutcomePhase, Stream, Superblock,
 };
 use std::ffi::OsStr;
 use std::fs::File;
@@ -62,7 +63,7 @@ pub fn crashlog<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Outp
         .expect("the tool runs")
 }
 
-/// Runs the tool, which must succeed; what it printed.
+/// Runs the tool, which has to succeed; returns what it printed.
 pub fn ok<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> String {
     let output = crashlog(arguments);
     let (text, said) = (
@@ -70,11 +71,11 @@ pub fn ok<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> String {
         String::from_utf8_lossy(&output.stderr),
     );
     assert!(output.status.success(), "{:?}: {said}{text}", output.status);
-    assert_eq!(said, "", "a success says nothing on standard error");
+    assert_eq!(said, "", "nothing is on standard error after a success");
     text.into_owned()
 }
 
-/// Runs the tool, which must fail with this code and one line; that line.
+/// Runs the tool, which has to fail with this code and one line; returns the line.
 pub fn fails<S: AsRef<OsStr>>(code: i32, arguments: impl IntoIterator<Item = S>) -> String {
     let output = crashlog(arguments);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -87,7 +88,7 @@ pub fn fails<S: AsRef<OsStr>>(code: i32, arguments: impl IntoIterator<Item = S>)
     said
 }
 
-/// The partition of a card, opened to be changed.
+/// The partition of a card, opened for writing.
 pub struct Partition {
     file: File,
     first: u64,
@@ -150,8 +151,8 @@ impl Partition {
         self.write(block, &bytes);
     }
 
-    /// Writes one page with these payloads as records of a boot; returns its block.
-    pub fn page(&mut self, boot: u32, records: &[(RecordHeader, &[u8])]) -> u32 {
+    /// Writes one page with these records of a boot; returns its block.
+    pub fn page(&mut self, boot: u32, records: &[(LogHeader, &[u8])]) -> u32 {
         let mut body = Vec::new();
         for (header, payload) in records {
             body.extend(header.to_bytes(payload.len() as u16));
@@ -180,27 +181,27 @@ impl Partition {
         block
     }
 
-    /// Leaves out numbers, as if records were lost.
+    /// Skips record numbers, as if records were missing.
     pub fn skip_records(&mut self, boot: u32, count: u32) {
         self.next_record[boot as usize] += count;
     }
 
-    /// Writes a crash record of task `worker` with a panic message and a stack, and commits it. Returns its block.
+    /// Writes and commits a crash of the task `name`, with a panic message and a stack. Returns the block of its header.
     pub fn crash(&mut self, boot: u32, fault: &[u8], name: &str) -> u32 {
-        self.record(Reason::Panic, boot, fault, name)
+        self.write_crash(CrashReason::Panic, boot, fault, name)
     }
 
-    /// The same of a self-test.
+    /// Writes and commits a self-test.
     pub fn self_test(&mut self, boot: u32) -> u32 {
-        self.record(Reason::SelfTest, boot, &[u8::MAX], "crashlog")
+        self.write_crash(CrashReason::SelfTest, boot, &[u8::MAX], "crashlog")
     }
 
-    fn record(&mut self, reason: Reason, boot: u32, fault: &[u8], name: &str) -> u32 {
+    fn write_crash(&mut self, reason: CrashReason, boot: u32, fault: &[u8], name: &str) -> u32 {
         let message: &[u8] = b"index out of bounds: the len is 4 but the index is 7";
         let stack: Vec<u8> = (0..64).collect();
         let registers = core::array::from_fn(|n| 0x8080_0000 + 4 * n as u32);
         let signature = signature(6, fault, &registers, boot);
-        let crash = Crash {
+        let crash = CrashSummary {
             reason,
             late: false,
             signature,
@@ -222,9 +223,9 @@ impl Partition {
         header.counters = *self.ledger.counters();
         header.log_record = (self.next_record[boot as usize] - 1).into();
         let mut outcome = Outcome::default();
-        outcome.enter(Phase::Write);
-        outcome.finish(Step::ControllerReset);
-        outcome.finish(Step::CardReady);
+        outcome.enter(OutcomePhase::Write);
+        outcome.finish(EmergencyStep::ControllerReset);
+        outcome.finish(EmergencyStep::CardReady);
         header.outcome = outcome;
         let segments = [
             Segment::new(
@@ -249,7 +250,7 @@ impl Partition {
         let block = self.geometry.slot(slot).expect("slot");
         let mut bytes = header.as_bytes().to_vec();
         bytes.extend(segments.as_bytes());
-        // Magic and checksum are the two words that the checksum does not cover.
+        // The checksum does not cover the first two words: magic and checksum.
         let words = bytes[8..].chunks(4).map(|word| {
             word.iter()
                 .rev()
@@ -272,9 +273,9 @@ impl Partition {
     }
 }
 
-/// The header of a record.
-pub fn header(stream: Stream, level: Level, task: u16, time: u64) -> RecordHeader {
-    RecordHeader {
+/// The header of a log record.
+pub fn header(stream: Stream, level: Level, task: u16, time: u64) -> LogHeader {
+    LogHeader {
         stream,
         level,
         task,
@@ -283,5 +284,5 @@ pub fn header(stream: Stream, level: Level, task: u16, time: u64) -> RecordHeade
     }
 }
 
-/// A write to 0xdeadbee0 that the MMU stopped, as the kernel reports it.
+/// The fault of a write to 0xdeadbee0, as the kernel reports it.
 pub const STRAY_WRITE: &[u8] = &[0, 1, 0xe0, 0xbe, 0xad, 0xde, 0];

@@ -1,4 +1,4 @@
-//! Rules for what the application runs on: board, memory, chip, and the kernel's part of them.
+//! Rules for board, memory and chip, and for the kernel
 
 use crate::config::suggest::hint;
 use crate::config::{Config, Problem};

@@ -1,8 +1,8 @@
-//! The rules that a configuration has to follow beyond its schema.
+//! The rules of a configuration beyond its schema
 //!
-//! They are checked before anything is built. Most guard the system at run time: the uphill rule makes deadlock by
-//! SEND impossible, the notification names keep an interrupt from looking like a timer, and a task that needs more
-//! regions than there are would fault at its first access.
+//! They are checked before anything is built. Most prevent failures at run time: with the uphill
+//! rule no tasks can deadlock by SEND, a notification of an interrupt cannot be taken for one of a
+//! timer, and a task that needs more regions than there are would fault at its first access.
 
 mod machine;
 mod tasks;
@@ -34,7 +34,7 @@ pub fn check(config: &Config) -> Result<()> {
     tasks::shared_interrupts(config).map_err(app)
 }
 
-/// A problem of a task, seen from the top of the file.
+/// A problem of a task, with its path from the top of the file.
 fn under_task(problem: Problem, name: &str) -> Problem {
     problem
         .under(Step::Key(name.to_string()))

@@ -1,11 +1,11 @@
-//! Rules for the tasks.
+//! Rules for the tasks
 
 use crate::config::suggest::hint;
 use crate::config::{Config, Problem, Task};
 use indexmap::IndexMap;
 use std::collections::BTreeMap;
 
-/// The folder of a crate outside of the workspace.
+/// Checks the folder of a crate outside the workspace, and embedded binaries.
 pub fn sources(config: &Config, task: &Task) -> Result<(), Problem> {
     if let (Some(path), Some(folder)) = (&task.path, config.directory_of(task))
         && !folder.join("Cargo.toml").is_file()
@@ -25,7 +25,8 @@ const MAX_REGIONS: usize = 7;
 /// Bit 31 is userlib's, for its sleep timer.
 const MAX_NOTIFICATIONS: usize = 31;
 
-/// Priority 0 is the supervisor's, and the idle task comes last.
+/// Checks that priority 0 is the supervisor's alone, and that the idle task has the least important
+/// one.
 pub fn priorities(tasks: &IndexMap<String, Task>) -> Result<(), Problem> {
     if tasks.contains_key("kernel") {
         let message = "this name is reserved; choose another";
@@ -110,7 +111,8 @@ pub fn notifications(task: &Task) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The uphill rule: a task sends to tasks that are more important, so that no circle of tasks can wait for itself.
+/// Checks the uphill rule: a task sends only to more important tasks, so that no tasks can wait for
+/// each other in a circle.
 pub fn slots(tasks: &IndexMap<String, Task>, name: &str, task: &Task) -> Result<(), Problem> {
     for (slot, target) in &task.task_slots {
         let Some(callee) = tasks.get(target) else {
@@ -161,7 +163,7 @@ pub fn interrupts(config: &Config, task: &Task) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The task that lets dumps be read over the network works only together with the supervisor and the kernel.
+/// Checks that supervisor and kernel make the dumps that the dump agent hands out.
 pub fn dump_agent(config: &Config) -> Result<(), Problem> {
     let tasks = &config.app.tasks;
     let Some(agent) = tasks.get("dump_agent") else {
@@ -202,7 +204,8 @@ pub fn dump_agent(config: &Config) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The supervisor reads the memory of a crashed task for the record. A kernel without `dump` would fault it for that.
+/// Checks that the kernel has `dump` if the supervisor records crashes. The supervisor reads the
+/// memory of a crashed task, and a kernel without that feature would fault it.
 pub fn supervisors_kernel(config: &Config) -> Result<(), Problem> {
     let dumps = config.app.kernel.features.iter().any(|it| it == "dump");
     let reads = |task: &Task| {
@@ -221,7 +224,7 @@ pub fn supervisors_kernel(config: &Config) -> Result<(), Problem> {
     Ok(())
 }
 
-/// An interrupt has one owner.
+/// Checks that each interrupt belongs to one task.
 pub fn shared_interrupts(config: &Config) -> Result<(), Problem> {
     let mut owners: BTreeMap<u32, &str> = BTreeMap::new();
     for (name, task) in &config.app.tasks {
@@ -238,7 +241,7 @@ pub fn shared_interrupts(config: &Config) -> Result<(), Problem> {
     Ok(())
 }
 
-/// What is mapped into the task exists, and fits in the regions that it can have.
+/// Checks that everything that is mapped into the task exists, and fits into the number of regions.
 pub fn regions(config: &Config, task: &Task) -> Result<(), Problem> {
     for (index, name) in task.uses.iter().enumerate() {
         if !config.chip.contains_key(name) && !config.app.extratext.contains_key(name) {

@@ -12,7 +12,7 @@ fn the_context_says_who_what_where_and_when() {
     assert_eq!(region.mailbox().state(), MailboxState::Noted);
     let crash = region.mailbox().crash().unwrap();
     let context = crash.context;
-    assert_eq!(context.reason(), Reason::Panic);
+    assert_eq!(context.reason(), CrashReason::Panic);
     assert_eq!(
         (context.task, context.name.as_str()),
         (WORKER as u16, "worker")

@@ -1,16 +1,17 @@
 //! From reset to `kernel_main`, before there is memory that Rust could use.
 //!
-//! Both processors start here, in Secure SVC mode with MMU and caches off, after power-on and after every reset. The
-//! second one says that it has arrived and sleeps for good; the first one waits for that, so that from then on every
-//! instruction counted is its own. The word for it lies in the loaded image, beside the vectors: RAM would still hold
-//! the answer of the boot before, while the image is loaded afresh each time.
+//! Both processors start here, in Secure SVC mode with MMU and caches off, after power-on and after
+//! every reset. The second one reports that it has arrived and sleeps forever; the first one waits
+//! for the report, so that from then on every instruction that an emulator counts is its own. The
+//! word for the report lies in the loaded image, beside the vectors: RAM would still hold the
+//! report of the previous boot, while the image is loaded anew each time.
 
 use core::arch::global_asm;
 
-/// Words of the stack for exceptions that the kernel itself causes; see `entry`.
+/// Size in words of the stack for exceptions that the kernel itself causes; see `entry`.
 pub(crate) const FAIL_STACK_WORDS: usize = 1024;
 
-/// Where the kernel dies: its ordinary stack may be what killed it.
+/// Stack for those exceptions: the kernel's ordinary stack may be their cause.
 #[unsafe(no_mangle)]
 static mut KERNEL_FAIL_STACK: [u64; FAIL_STACK_WORDS / 2] = [0; FAIL_STACK_WORDS / 2];
 

@@ -1,7 +1,8 @@
-//! Copying and filling user memory: 32 bytes at a time where both ends are word-aligned, by words otherwise, by bytes at
-//! the end.
+//! Copying and filling user memory.
 //!
-//! This is the inner loop of every message. Words need not be aligned: the memory is normal memory, and SCTLR.A is 0.
+//! The copy is the inner loop of every message. It moves 32 bytes at a time where both ends are
+//! word-aligned, single words otherwise, and single bytes at the end. The words need not be
+//! aligned: it is normal memory, and SCTLR.A is 0.
 
 use core::arch::{asm, global_asm};
 
@@ -78,7 +79,8 @@ unsafe extern "C" {
     fn kernel_fill(start: u32, end: u32, word: u32);
 }
 
-/// Copies `count` bytes, less than 2^31. One word, the most common message, is not worth a call.
+/// Copies `count` bytes, less than 2^31. One word, the most common message, is copied without a
+/// call.
 ///
 /// # Safety
 ///
@@ -104,7 +106,7 @@ pub(crate) unsafe fn copy(from: u32, to: u32, count: u32) {
     unsafe { kernel_copy(from, to, count) }
 }
 
-/// Sets all words of `[start, end)`; nothing if that is empty.
+/// Sets all words of `[start, end)`, which may be empty.
 ///
 /// # Safety
 ///

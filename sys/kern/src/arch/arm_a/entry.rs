@@ -1,34 +1,44 @@
 //! Exception vectors, the way into the kernel and out of it.
 //!
+//! | from | through | to |
+//! |---|---|---|
+//! | SVC | `supervisor_call`, `KERNEL_CALLS` | [`crate::syscalls`] |
+//! | IRQ | `interrupt` | [`crate::entry::interrupt`] |
+//! | data abort, prefetch abort, undefined instruction of a task | the vector of that name, [`faults`] | `Kernel::fault_current`, which notifies the supervisor |
+//! | any of the three in the kernel, other exceptions | `kernel_failure` | [`crate::fail`] |
+//!
 //! # In
 //!
-//! Every exception that a task causes or suffers runs the same sequence, `enter`. It ends with the task's registers
-//! where debuggers look for them (`frame`), in SVC mode on an empty kernel stack, and calls a function of this module
-//! with the task. Interrupts stay masked.
+//! Every exception from a task runs the same sequence, the macro `enter`. It ends with the task's
+//! registers where debuggers look for them (`frame`), in SVC mode on an empty kernel stack, and
+//! calls a function of this module with the task. Interrupts stay masked.
 //!
-//! The two words that the empty kernel stack points at are not part of it: [`CURRENT_TASK_PTR`], which the linker
-//! script puts there, so that finding and changing the running task take one instruction each, and [`CALLS`].
+//! Directly above the empty kernel stack lie two words that are not part of it:
+//! [`CURRENT_TASK_PTR`], which the linker script puts there so that reading and changing the
+//! running task take one instruction each, and [`CALLS`].
 //!
-//! A frame that does not fit where the task's stack pointer is takes a detour ([`no_room`]): either the stack is
-//! somewhere else that the task may write, or the task is faulted, whatever it was that it wanted.
+//! A frame that does not fit into the task's stack region is stored by [`frame_does_not_fit`]:
+//! elsewhere, if the stack pointer points to other memory that the task may write; if not, the task
+//! is faulted, whatever exception it was.
 //!
 //! # Out
 //!
-//! `leave` gets the task to run. If it is another than before, translation table, ASID and FPU access are switched:
-//! first to an ASID that no task has, so that nothing is ever looked up in one task's table and remembered under
-//! another's ASID (DDI 0406C, B3.10.4). The PSR of the frame is in the task's hands, so all of it but flags and IT
-//! state is replaced: USR mode, Thumb state, little-endian, no exceptions masked. The exclusive monitor is cleared,
-//! as an exception return of ARMv7-M does.
+//! `leave` gets the task to run. If it is not the one that ran before, translation table, ASID and
+//! FPU access are switched: first to an ASID that no task has, so that no entry of one task's table
+//! enters the TLB under another task's ASID (DDI 0406C, B3.10.4). The task can write the PSR in its
+//! frame, so all of it but flags and IT state is replaced: USR mode, Thumb state, little-endian, no
+//! exceptions masked. The exclusive monitor is cleared, as an exception return of ARMv7-M does.
 //!
-//! A system call that ends with its caller still running takes a shorter way: the kernel touches neither the banked
-//! stack pointer and link register of USR mode nor SPSR_svc, so they are what they were. A task that restarted itself
-//! does not take it: [`frame::reinitialize`] makes it another than the one that was running.
+//! A system call after which its caller runs on takes a shorter way out. It relies on the banked
+//! stack pointer and link register of USR mode and on SPSR_svc, which the kernel has not changed
+//! since the entry. A task that restarted itself must not take it: [`frame::reinitialize`] clears
+//! [`CURRENT_TASK_PTR`], so that the task is not the one that ran before.
 //!
 //! # A32 state
 //!
-//! An ARMv7-M has only Thumb state, and a branch to an even address is a fault (INVSTATE). Here it is a branch to A32
-//! code, which cannot be trapped; but at the next undefined instruction, and at the next interrupt at the latest, the
-//! task gets that same fault.
+//! An ARMv7-M has only Thumb state, and a branch to an even address is a fault (INVSTATE). Here it
+//! is a branch to A32 code, which cannot be trapped; the task gets that fault at its next
+//! exception, an interrupt at the latest.
 //!
 //! # Exceptions in the kernel
 //!
@@ -50,7 +60,8 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 #[unsafe(link_section = ".current_task")]
 pub static CURRENT_TASK_PTR: AtomicPtr<Task> = AtomicPtr::new(core::ptr::null_mut());
 
-/// The table of the system calls. Lies directly above [`CURRENT_TASK_PTR`], so that both are loaded at once.
+/// The table of the system calls. Lies directly above [`CURRENT_TASK_PTR`], so that one LDRD loads
+/// both.
 #[used]
 #[unsafe(link_section = ".current_task.calls")]
 static CALLS: AtomicPtr<[syscalls::Handler; syscalls::COUNT + 1]> =
@@ -77,8 +88,9 @@ kernel_vectors:
 
     .section .text.kernel_entry, "ax", %progbits
 
-    @ From the mode of the exception, with lr the address to go on at: saves the running task and leaves it in r0, and
-    @ KERNEL_CALLS in r2. Goes to label 8 if its frame does not fit.
+    @ In the mode of the exception, with lr the address to return to: saves the running task and
+    @ leaves it in r0, and KERNEL_CALLS in r2. Goes to label 8 if its frame does not fit into the
+    @ stack region.
     .macro  enter mode
     srsdb   sp!, #0x13                  @ pc and psr to the kernel stack
     .ifnc   \mode, svc
@@ -103,13 +115,14 @@ kernel_vectors:
     str     r1, [r0, #{psp}]
     .endm
 
-    @ The frame does not fit: returns to label 7, as `enter` does, if it was stored all the same.
-    .macro  detour
+    @ At label 8: stores the frame elsewhere and goes on at label 7, as `enter` would have; if that
+    @ is not possible, the task is faulted and another one resumed.
+    .macro  store_elsewhere
     bic     r1, r1, #3
     push    {{r4-r11}}
     .cfi_adjust_cfa_offset 32
     mov     r2, sp
-    bl      {no_room}
+    bl      {frame_does_not_fit}
     add     sp, #32
     .cfi_adjust_cfa_offset -32
     cmp     r0, #0
@@ -118,7 +131,8 @@ kernel_vectors:
     b       7b
     .endm
 
-    @ In modes that the kernel itself can get into: goes on only if the exception was taken from USR mode.
+    @ For exceptions that the kernel itself may cause: continues only if the exception was taken
+    @ from USR mode.
     .macro  from_user cause
     push    {{r0}}
     mrs     r0, spsr
@@ -129,7 +143,7 @@ kernel_vectors:
 6:  pop     {{r0}}
     .endm
 
-    @ Where these call something the kernel stack is empty; a debugger that gets here has reached the end of it.
+    @ The kernel stack is empty at each of the calls below, so an unwinder ends here.
     .cfi_sections .debug_frame
     .balign 32
     .cfi_startproc
@@ -142,7 +156,8 @@ supervisor_call:
     ldr     r2, [r2, r1, lsl #2]
     blx     r2
 
-    @ The short way out, to the task that called: what the call cannot have changed is still in the banked registers.
+    @ The short way out, to the task that called: its stack pointer, link register and psr are still
+    @ in the processor.
     clrex
     ldr     r1, [sp]
     cmp     r0, r1
@@ -164,7 +179,7 @@ leave:
     ldrd    r1, r2, [r0, #{translation}]
     ldr     r3, [r0, #{fpexc}]
     movs    r4, #0
-    mcr     p15, 0, r4, c13, c0, 1      @ CONTEXTIDR: no one's ASID
+    mcr     p15, 0, r4, c13, c0, 1      @ CONTEXTIDR: an ASID that no task has
     isb
     mcr     p15, 0, r1, c2, c0, 0       @ TTBR0
     isb
@@ -183,7 +198,7 @@ leave:
     msr     lr_usr, r12
     ldmia   r1, {{r0, r1, r2, r3, r12}}
     rfeia   sp!
-8:  detour
+8:  store_elsewhere
 9:  ldr     r2, [r2, #{calls} * 4]      @ no such call
     blx     r2
     b       leave
@@ -194,7 +209,7 @@ interrupt:
     enter   other
 7:  bl      {interrupt}
     b.w     leave
-8:  detour
+8:  store_elsewhere
 
     .thumb_func
 data_abort:
@@ -203,7 +218,7 @@ data_abort:
     enter   other
 7:  bl      {data_abort}
     b.w     leave
-8:  detour
+8:  store_elsewhere
 
     .thumb_func
 prefetch_abort:
@@ -212,7 +227,7 @@ prefetch_abort:
     enter   other
 7:  bl      {prefetch_abort}
     b.w     leave
-8:  detour
+8:  store_elsewhere
 
     .thumb_func
 undefined_instruction:
@@ -227,7 +242,7 @@ undefined_instruction:
     enter   other
 7:  bl      {undefined}
     b.w     leave
-8:  detour
+8:  store_elsewhere
     .cfi_endproc
 
     .thumb_func
@@ -257,11 +272,11 @@ kernel_failure:                         @ r0: cause; its own value has been push
     translation = const offset_of!(Task, arch) + offset_of!(frame::ArchState, translation_table),
     fpexc = const offset_of!(Task, arch) + offset_of!(frame::ArchState, fpexc),
     psp = const offset_of!(Task, save) + offset_of!(frame::SavedState, psp),
-    data_abort_cause = const Cause::DataAbort as u32,
-    prefetch_abort_cause = const Cause::PrefetchAbort as u32,
-    undefined_cause = const Cause::Undefined as u32,
-    unexpected_cause = const Cause::Unexpected as u32,
-    no_room = sym no_room,
+    data_abort_cause = const KernelException::DataAbort as u32,
+    prefetch_abort_cause = const KernelException::PrefetchAbort as u32,
+    undefined_cause = const KernelException::Undefined as u32,
+    unexpected_cause = const KernelException::Unexpected as u32,
+    frame_does_not_fit = sym frame_does_not_fit,
     number = const offset_of!(Task, save) + offset_of!(frame::SavedState, r11),
     calls = const syscalls::COUNT,
     interrupt = sym interrupt,
@@ -272,7 +287,8 @@ kernel_failure:                         @ r0: cause; its own value has been push
 );
 
 unsafe extern "C" {
-    /// The way out. Not a function in Rust's terms: the task is in r0 and the stack is empty.
+    /// The way out. Not to be called as a function: it expects the task in r0 and an empty kernel
+    /// stack.
     fn leave();
 }
 
@@ -291,16 +307,16 @@ const _: () = {
     );
 };
 
-/// Which exception the kernel failed with.
+/// The exception that the kernel caused.
 #[derive(Copy, Clone)]
-enum Cause {
+enum KernelException {
     Undefined = 0,
     PrefetchAbort = 1,
     DataAbort = 2,
     Unexpected = 3,
 }
 
-/// IRQ.
+/// IRQ, taken from a task.
 ///
 /// # Safety
 ///
@@ -318,6 +334,8 @@ unsafe extern "C" fn interrupt(task: NonNull<Task>) -> NonNull<Task> {
     }
 }
 
+/// Data abort of a task: a fault.
+///
 /// # Safety
 ///
 /// As for [`interrupt`].
@@ -331,6 +349,8 @@ unsafe extern "C" fn data_abort(task: NonNull<Task>) -> NonNull<Task> {
     }
 }
 
+/// Prefetch abort of a task: a fault.
+///
 /// # Safety
 ///
 /// As for [`interrupt`].
@@ -344,6 +364,8 @@ unsafe extern "C" fn prefetch_abort(task: NonNull<Task>) -> NonNull<Task> {
     }
 }
 
+/// Undefined instruction of a task: its first use of the floating-point unit, or a fault.
+///
 /// # Safety
 ///
 /// As for [`interrupt`].
@@ -354,20 +376,21 @@ unsafe extern "C" fn undefined(task: NonNull<Task>) -> NonNull<Task> {
 
 /// The frame of the running task does not fit into its stack region at `frame`. Its eight words are in `words`.
 ///
-/// Returns null if the task may write there all the same: the frame has been stored, and the exception is handled as
-/// if nothing had happened. Otherwise the task is faulted, and the one to run instead is returned.
+/// Returns null if the task may write at `frame` anyway: the frame has been stored, and the entry
+/// continues with the exception. Otherwise the task is faulted, and the task to run instead is
+/// returned.
 ///
 /// # Safety
 ///
 /// As for [`interrupt`]; `words` are on the kernel's stack.
-unsafe extern "C" fn no_room(
+unsafe extern "C" fn frame_does_not_fit(
     task: NonNull<Task>,
     frame: u32,
     words: &[u32; 8],
 ) -> Option<NonNull<Task>> {
     let mut stored = false;
-    // SAFETY: as for `interrupt`. If this returns null, it has only touched the task's frame, and the next function
-    // called with the task is what counts as the kernel entry.
+    // SAFETY: as for `interrupt`. If this returns null, it has only stored the task's frame, and
+    // its `Kernel` is gone when the entry continues and the handler of the exception makes another.
     let next = unsafe {
         entry::with_kernel(task, |kernel, task| {
             match frame::store_elsewhere(&mut kernel[task], frame, words) {
@@ -382,22 +405,22 @@ unsafe extern "C" fn no_room(
     if stored { None } else { Some(next) }
 }
 
-/// The processor took an exception that was not a task's, with these registers; the pc among them is the exception's
-/// link register.
+/// The kernel itself caused an exception. The pc among `registers` is the link register of the
+/// exception's mode, which is ahead of the instruction at fault.
 extern "C" fn kernel_failure(cause: u32, registers: &mut [u32; TASK_REGISTERS]) -> ! {
     use super::cp15;
     let [.., pc, _psr] = registers;
     // DDI 0406C, table B1-7; the kernel is in Thumb state.
     let ahead = match cause {
-        c if c == Cause::DataAbort as u32 => 8,
-        c if c == Cause::PrefetchAbort as u32 => 4,
-        c if c == Cause::Undefined as u32 => 2,
+        c if c == KernelException::DataAbort as u32 => 8,
+        c if c == KernelException::PrefetchAbort as u32 => 4,
+        c if c == KernelException::Undefined as u32 => 2,
         _ => 0,
     };
     *pc = pc.wrapping_sub(ahead);
     let at = *pc;
     match cause {
-        c if c == Cause::DataAbort as u32 => fail::fail_of_kernel(
+        c if c == KernelException::DataAbort as u32 => fail::fail_of_kernel(
             format_args!(
                 "kernel data abort at {at:#x}: address {:#x}, DFSR {:#x}",
                 cp15::dfar(),
@@ -405,11 +428,11 @@ extern "C" fn kernel_failure(cause: u32, registers: &mut [u32; TASK_REGISTERS]) 
             ),
             registers,
         ),
-        c if c == Cause::PrefetchAbort as u32 => fail::fail_of_kernel(
+        c if c == KernelException::PrefetchAbort as u32 => fail::fail_of_kernel(
             format_args!("kernel prefetch abort at {at:#x}: IFSR {:#x}", cp15::ifsr()),
             registers,
         ),
-        c if c == Cause::Undefined as u32 => fail::fail_of_kernel(
+        c if c == KernelException::Undefined as u32 => fail::fail_of_kernel(
             format_args!("kernel undefined instruction at {at:#x}"),
             registers,
         ),
@@ -428,8 +451,8 @@ pub(crate) unsafe fn leave_kernel(task: NonNull<Task>) -> ! {
         (&raw const syscalls::KERNEL_CALLS).cast_mut(),
         Ordering::Relaxed,
     );
-    // The way out expects an empty kernel stack: it finds the running task, none so far, right above.
-    // SAFETY: nothing on the stack is used again; the rest is the caller's promise.
+    // `leave` expects an empty kernel stack, directly below `CURRENT_TASK_PTR`, which is null so
+    // far. SAFETY: nothing on the stack is used again; the rest is the caller's promise.
     unsafe {
         core::arch::asm!(
             "ldr sp, ={top}",

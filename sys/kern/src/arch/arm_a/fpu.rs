@@ -1,11 +1,12 @@
-//! Whose floating-point registers they are.
+//! Floating-point registers, switched lazily.
 //!
-//! Most tasks never use them, so they are not saved and loaded with the others. They belong to the task that used
-//! them last, whichever runs; for every other task the unit is disabled. Its first floating-point instruction is then
-//! undefined, and the kernel exchanges the registers and lets it try again. An instruction that is still undefined
-//! really is.
+//! Most tasks never use them, so they are not saved and loaded with the others. They belong to the
+//! task that used them last ([`OWNER`]), even while others run; for every other task the unit is
+//! disabled. The first floating-point instruction of such a task is then undefined: the kernel
+//! exchanges the registers, enables the unit for that task and lets it repeat the instruction. An
+//! instruction that is undefined while the unit is enabled faults the task.
 //!
-//! The compiler does not use floating point in the kernel: it is built for a soft-float target.
+//! The kernel itself uses no floating point: it is built for a soft-float target.
 
 use super::{faults, frame};
 use crate::table::{Kernel, TaskHandle};
@@ -21,8 +22,9 @@ const ENABLED: u32 = 1 << 30;
 /// The task whose registers are in the processor, if any.
 static OWNER: AtomicPtr<Task> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Floating-point registers of a task, while they are not in the processor. ARMv7-M would have s0 to s15 and FPSCR in
-/// the frame; here only their place is reserved there, because they are saved at another time than the frame.
+/// Floating-point registers of a task that is not [`OWNER`]. ARMv7-M has s0 to s15 and FPSCR in the
+/// exception frame; here that part of the frame is reserved and unused, because these registers are
+/// saved later than the frame.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Registers {
@@ -77,7 +79,8 @@ unsafe extern "C" {
     fn kernel_fpu_load(registers: &Registers);
 }
 
-/// The task tried an instruction that the processor does not know, or that needs the registers of another task.
+/// A task executed an undefined instruction: gives it the floating-point unit, or faults it if it
+/// has the unit already.
 pub(crate) fn undefined_instruction(kernel: &mut Kernel, task: TaskHandle) -> TaskHandle {
     if !frame::is_thumb(&kernel[task]) {
         return kernel.fault_current(task, faults::INVALID_STATE);
@@ -102,7 +105,7 @@ pub(crate) fn undefined_instruction(kernel: &mut Kernel, task: TaskHandle) -> Ta
     task
 }
 
-/// The task begins a new life: what it had in the registers is dropped.
+/// Drops a task's floating-point registers, as its restart does.
 pub(crate) fn forget(task: &mut Task) {
     task.arch.fpexc = 0;
     if OWNER.load(Ordering::Relaxed) == core::ptr::from_mut(task) {

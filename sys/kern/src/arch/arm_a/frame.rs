@@ -1,17 +1,18 @@
-//! Where a stopped task's registers are: exactly where they would be on an ARMv7-M with floating point.
+//! A stopped task's registers: exactly where they would be on an ARMv7-M with floating point.
 //!
-//! r4 to r11 and the stack pointer are in the task table; r0 to r3, r12, lr, pc and the PSR are in an *extended
-//! exception frame* of 26 words on the task's own stack, of which the last 18 are reserved for s0 to s15 and FPSCR.
-//! Stock debuggers know no other layout, and there is no moment at which a stopped task does not have it: the
-//! exception entry writes it before the kernel does anything else.
+//! r4 to r11 and the stack pointer are in the task table; r0 to r3, r12, lr, pc and the PSR are in
+//! an *extended exception frame* of 26 words on the task's own stack, of which the last 18 are
+//! reserved for s0 to s15 and FPSCR. Stock debuggers read only this layout, so the exception entry
+//! writes it before the kernel does anything else.
 //!
-//! The frame is written with the kernel's rights, so it is checked first that it lies inside the task's stack region,
-//! or elsewhere in plain memory that the task may write. If it does not, the task is faulted with StackOverflow, and
-//! the frame goes to the very bottom of its stack region, where debuggers can read it: the true stack pointer is kept
-//! beside it.
+//! The kernel writes the frame with its own access rights. So the entry first checks that the frame
+//! lies inside the task's stack region, or elsewhere in plain memory that the task may write.
+//! Otherwise the task is faulted with StackOverflow, and the frame is stored at the lowest address
+//! of its stack region, where debuggers can read it; the true stack pointer is kept in
+//! [`ArchState::lost_stack_pointer`].
 //!
-//! Floating-point registers stay in the processor until another task wants it (`fpu`); then they are saved in the
-//! task table.
+//! Floating-point registers stay in the processor until another task uses the unit (`fpu`); then
+//! they are saved in the task table.
 
 use super::entry::CURRENT_TASK_PTR;
 use super::{fpu, memory};
@@ -25,7 +26,7 @@ use kerncore::slice::covered;
 /// Size of an extended exception frame.
 pub(crate) const FRAME_BYTES: u32 = EXTENDED_FRAME;
 
-/// What fills the unused part of a stack.
+/// Word that fills the unused part of a stack, by which debuggers tell how deep the stack has been.
 const STACK_FILL: u32 = 0xbadd_cafe;
 
 /// EXC_RETURN of a task on ARMv7-M: thread mode, process stack, extended frame. Only debuggers read it.
@@ -52,7 +53,7 @@ pub struct SavedState {
     pub(crate) fp: fpu::Registers,
 }
 
-/// What the exception entry and the switch have to know about a task.
+/// What the exception entry and the switch between tasks need to know about a task.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct ArchState {
@@ -60,11 +61,12 @@ pub struct ArchState {
     pub(crate) translation_table: u32,
     /// CONTEXTIDR: the ASID.
     pub(crate) address_space: u32,
-    /// Size of the region that the stack is in, in bytes.
+    /// Size in bytes of the stack region, the region that the stack is in.
     pub(crate) stack_size: u32,
-    /// Lowest address of that region.
+    /// Lowest address of the stack region.
     pub(crate) stack_low: u32,
-    /// Highest offset from there at which a frame fits, in words.
+    /// Highest offset from there at which a frame fits, in words, not bytes: see `enter` in
+    /// `arch::arm_a::entry`.
     pub(crate) stack_room: u32,
     /// FPEXC: enabled while the floating-point registers are this task's.
     pub(crate) fpexc: u32,
@@ -73,18 +75,20 @@ pub struct ArchState {
 }
 
 impl ArchState {
-    /// Does `[base, end)` lie in the region of the stack? It is plain memory that the task may read and write.
+    /// Does `[base, end)` lie in the stack region? That is plain memory that the task may read and
+    /// write.
     #[inline(always)]
     pub(crate) fn in_stack_region(&self, base: u32, end: u32) -> bool {
-        // Neither the region wraps nor `[base, end)`.
+        // Correct because neither the region nor `[base, end)` wraps.
         base >= self.stack_low && end.wrapping_sub(self.stack_low) <= self.stack_size
     }
 
-    /// Do `length` bytes from `base` on lie in it? Then they do not wrap, since the region does not.
+    /// Do `length` bytes from `base` on lie in the stack region? If so they do not wrap, since the
+    /// region does not.
     #[inline(always)]
     pub(crate) fn has_in_stack_region(&self, base: u32, length: u32) -> bool {
         let offset = base.wrapping_sub(self.stack_low);
-        // What is below the region is far above it as an offset.
+        // An address below the region gives an offset that wraps and so exceeds the size.
         self.stack_size
             .checked_sub(offset)
             .is_some_and(|rest| length <= rest)
@@ -97,10 +101,26 @@ impl ArchState {
     }
 }
 
-/// System call arguments and results. Which register is which is ABI: arguments and results from r4 on, the number in
-/// r11.
+/// Results of RECV.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Received {
+    /// The sender; [`TaskId::KERNEL`] for notifications.
+    pub(crate) sender: TaskId,
+    /// Operation of the message, or the notification bits.
+    pub(crate) operation: u32,
+    /// Length of the message in bytes; more than the buffer holds if it was cut off.
+    pub(crate) message_len: u32,
+    /// Size of the sender's reply buffer in bytes.
+    pub(crate) reply_capacity: u32,
+    /// Number of leases.
+    pub(crate) lease_count: u32,
+}
+
+/// System call arguments and results in a task's saved registers. Which register is which is ABI:
+/// arguments and results from r4 on, the number in r11. What each argument means is in
+/// `syscalls::args`.
 impl SavedState {
-    /// Arguments 0 to 6.
+    /// Arguments 0 to 6. Read by `syscalls::args` only, which gives them names.
     #[inline(always)]
     pub(crate) fn arguments(&self) -> [u32; 7] {
         [
@@ -108,13 +128,8 @@ impl SavedState {
         ]
     }
 
-    /// The notifications that a task in RECV is waiting for.
-    #[inline(always)]
-    pub(crate) fn notification_mask(&self) -> u32 {
-        self.r6
-    }
-
-    /// Results of SEND, BORROW_READ, BORROW_WRITE and POST, and of anything that ends with an error: code and length.
+    /// Results of SEND, BORROW_READ, BORROW_WRITE and POST, and of every call that ends with a
+    /// response code: code and length.
     #[inline(always)]
     pub(crate) fn set_response(&mut self, code: u32, len: u32) {
         self.r4 = code;
@@ -123,20 +138,13 @@ impl SavedState {
 
     /// Results of RECV.
     #[inline(always)]
-    pub(crate) fn set_received(
-        &mut self,
-        sender: TaskId,
-        operation: u32,
-        len: u32,
-        capacity: u32,
-        leases: u32,
-    ) {
+    pub(crate) fn set_received(&mut self, received: Received) {
         self.r4 = 0;
-        self.r5 = u32::from(sender.0);
-        self.r6 = operation;
-        self.r7 = len;
-        self.r8 = capacity;
-        self.r9 = leases;
+        self.r5 = u32::from(received.sender.0);
+        self.r6 = received.operation;
+        self.r7 = received.message_len;
+        self.r8 = received.reply_capacity;
+        self.r9 = received.lease_count;
     }
 
     /// Results of BORROW_INFO.
@@ -168,10 +176,11 @@ impl SavedState {
     }
 }
 
-/// Gives a task the registers and the stack it begins its life with.
+/// Gives a task the registers and the stack of a new start.
 pub(crate) fn reinitialize(task: &mut Task) {
     fpu::forget(task);
-    // Nothing of the running task that the processor still has is this one's any more.
+    // The banked registers hold the state from before the restart; the short way out must not use
+    // them.
     let running = CURRENT_TASK_PTR.load(Ordering::Relaxed);
     if core::ptr::eq(running, task) {
         CURRENT_TASK_PTR.store(core::ptr::null_mut(), Ordering::Relaxed);
@@ -191,7 +200,8 @@ pub(crate) fn reinitialize(task: &mut Task) {
     task.arch.lost_stack_pointer = 0;
 }
 
-/// Where the memory that a stack can grow down to begins: the region of the stack, and what adjoins it below.
+/// Lowest address that is filled: that of the stack region, or of writable memory that adjoins it
+/// below, into which the stack may grow.
 fn fill_start(task: &Task) -> u32 {
     let wanted = RegionAttributes::READ | RegionAttributes::WRITE;
     let unwanted = RegionAttributes::DEVICE | RegionAttributes::DMA;
@@ -207,11 +217,13 @@ fn fill_start(task: &Task) -> u32 {
     low
 }
 
-/// Stores a frame that does not fit into the task's stack region.
+/// Stores a frame that does not fit into the task's stack region at `frame`, if the task may write
+/// there.
 ///
 /// # Errors
 ///
-/// The task may not write at `frame` either: StackOverflow. The registers are preserved all the same.
+/// StackOverflow if it may not. The registers are preserved all the same, at the low end of the
+/// stack region.
 pub(crate) fn store_elsewhere(
     task: &mut Task,
     frame: u32,
@@ -247,8 +259,8 @@ pub(crate) fn registers(task: &Task) -> [u32; TASK_REGISTERS] {
     ]
 }
 
-/// Program counter and stack pointer of a task whose frame is at `psp` and can be read; `lost` is its
-/// [`ArchState::lost_stack_pointer`].
+/// Program counter and stack pointer of a stopped task. `psp` is the address of its frame, which
+/// must be readable; `lost` is its [`ArchState::lost_stack_pointer`].
 pub(crate) fn place(psp: u32, lost: u32) -> (u32, u32) {
     let [.., pc, _psr] = memory::load(psp);
     let sp = match lost {

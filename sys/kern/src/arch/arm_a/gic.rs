@@ -1,7 +1,8 @@
 //! Interrupt controller: GICv2 (IHI 0048B), Secure state, one processor, all interrupts in group 0 and of one priority.
 //!
-//! Priorities would be of no use: an interrupt does nothing but post a notification, and the kernel takes one at a
-//! time. Every interrupt is disabled until the task that owns it enables it, and is disabled again when it is taken.
+//! Interrupt priorities would have no effect: an interrupt only posts a notification, and the
+//! kernel takes one at a time. Every interrupt is disabled until the task that owns it enables it,
+//! and is disabled again when it is taken.
 
 use crate::platform::Platform;
 use abi::InterruptNum;
@@ -25,7 +26,7 @@ const GICC_EOIR: u32 = 0x010;
 
 /// First INTID that is shared between processors.
 const FIRST_SHARED: u32 = 32;
-/// First of the INTIDs that mean that there is nothing to take (section 3.2.5).
+/// First of the INTIDs that mean that no interrupt is pending (IHI 0048B, section 3.2.5).
 const FIRST_SPECIAL: u32 = 1020;
 /// Four interrupts' priorities, halfway.
 const PRIORITY: u32 = 0xa0a0_a0a0;
@@ -36,24 +37,24 @@ static DISTRIBUTOR: AtomicU32 = AtomicU32::new(0);
 static CPU_INTERFACE: AtomicU32 = AtomicU32::new(0);
 static TIMER: AtomicU32 = AtomicU32::new(FIRST_SPECIAL);
 
-/// What was taken.
+/// The interrupt that was taken.
 pub(crate) enum Taken {
     /// The tick.
     Timer,
     /// An interrupt of a device.
     Device(InterruptNum),
-    /// It went away.
+    /// None: it was no longer pending when the kernel asked.
     Spurious,
 }
 
-/// Brings the controller into a known state, everything masked but the timer.
+/// Brings the controller into a known state: every interrupt disabled but the timer's.
 pub(crate) fn init(platform: &Platform) {
     DISTRIBUTOR.store(platform.gic_distributor, Ordering::Relaxed);
     CPU_INTERFACE.store(platform.gic_cpu_interface, Ordering::Relaxed);
     TIMER.store(platform.timer_interrupt, Ordering::Relaxed);
 
     set_distributor(GICD_CTLR, 0);
-    // TYPER[4:0]: blocks of 32 interrupts, less one.
+    // TYPER[4:0]: number of blocks of 32 interrupts, minus one.
     let interrupts = 32 * ((distributor(GICD_TYPER) & 0x1f) + 1);
     for word in 0..interrupts / 32 {
         set_distributor(GICD_ICENABLER + 4 * word, u32::MAX);
@@ -84,7 +85,7 @@ pub(crate) fn take() -> Taken {
     }
 }
 
-/// Ends an interrupt that was taken: it may come again once it is enabled.
+/// Ends an interrupt that was taken; it can be taken again once it is enabled.
 pub(crate) fn end(irq: InterruptNum) {
     set_cpu_interface(GICC_EOIR, irq.0);
 }
@@ -94,27 +95,27 @@ pub(crate) fn end_timer() {
     end(InterruptNum(TIMER.load(Ordering::Relaxed)));
 }
 
-/// Lets it through.
+/// Enables an interrupt.
 pub(crate) fn enable(irq: InterruptNum) {
     set_bit(GICD_ISENABLER, irq);
 }
 
-/// Masks it.
+/// Disables an interrupt.
 pub(crate) fn disable(irq: InterruptNum) {
     set_bit(GICD_ICENABLER, irq);
 }
 
-/// Makes it pending by software.
+/// Makes an interrupt pending by software.
 pub(crate) fn set_pending(irq: InterruptNum) {
     set_bit(GICD_ISPENDR, irq);
 }
 
-/// Forgets that it is pending.
+/// Makes an interrupt not pending.
 pub(crate) fn clear_pending(irq: InterruptNum) {
     set_bit(GICD_ICPENDR, irq);
 }
 
-/// Is it let through?
+/// Is it enabled?
 pub(crate) fn is_enabled(irq: InterruptNum) -> bool {
     bit(GICD_ISENABLER, irq)
 }

@@ -1,9 +1,9 @@
 //! Memory protection: one translation table per task, written once at start. The format is in
 //! [`kerncore::arm_a::tables`].
 //!
-//! The tables take 16 KiB per task, and 1 KiB for each MiB that a task has a page in. They lie at the end of the
-//! kernel's RAM, beyond what a memory dump needs. Nothing changes them later, so after start there is no TLB
-//! maintenance at all.
+//! The tables take 16 KiB per task, and 1 KiB for each MiB that a task has a page in. They lie at
+//! the end of the kernel's RAM, beyond what a memory dump needs. They are never changed after
+//! start, so the kernel needs no TLB maintenance.
 
 use super::cp15;
 use crate::descs::{
@@ -28,7 +28,7 @@ pub struct RegionDescExt {
 }
 
 impl RegionDescExt {
-    /// What the task's own table says about its pages.
+    /// The descriptor of the region's pages in the task's own table.
     pub(crate) const fn new(attributes: RegionAttributes) -> Self {
         Self {
             page: Page::for_task(attributes),
@@ -99,7 +99,8 @@ pub(crate) fn is_kernel(base: u32, size: u32) -> bool {
     })
 }
 
-/// Writes all tables, tells each task about its own, and turns translation and caches on.
+/// Writes all tables, stores each task's in its [`ArchState`](super::frame::ArchState), and turns
+/// translation and caches on.
 pub(crate) fn enable(kernel: &mut Kernel, platform: &Platform) {
     let tables = &raw mut TABLES;
     // SAFETY: this runs once, nothing else refers to the tables, and a table of zeros is one that maps nothing.
@@ -157,11 +158,12 @@ pub(crate) fn enable(kernel: &mut Kernel, platform: &Platform) {
     }
 
     let table = (&raw const tables.kernel) as u32 | WALK;
-    // SAFETY: the tables map everything the kernel uses at the address it has already.
+    // SAFETY: the tables map everything that the kernel uses to its present address.
     unsafe { turn_on(table) };
 }
 
-/// What the kernel may do with a task's memory. It never copies to DMA memory.
+/// Attributes of a task's region in the kernel's map. DMA memory is read-only there: the kernel
+/// never copies to it.
 fn for_kernel(attributes: RegionAttributes) -> RegionAttributes {
     if attributes.contains(RegionAttributes::DMA) {
         return attributes - RegionAttributes::WRITE;
@@ -169,16 +171,17 @@ fn for_kernel(attributes: RegionAttributes) -> RegionAttributes {
     attributes
 }
 
-/// Memory that tasks own is mapped for the kernel too; devices are not.
+/// Is it memory? Tasks' memory is mapped for the kernel too, their devices are not.
 fn is_memory(attributes: RegionAttributes) -> bool {
     !attributes.is_empty() && !attributes.contains(RegionAttributes::DEVICE)
 }
 
+/// Tells the exception entry where the task's stack region is.
 fn set_stack_bounds(task: &mut Task) {
     let descriptor = task.descriptor;
     let regions = descriptor.regions.iter().copied();
     let Some(stack) = region::stack_region(regions, descriptor.initial_stack) else {
-        // Checked before; a task without a stack never runs.
+        // `startup::check` has checked it already.
         fail::die(format_args!("task {} has no stack", descriptor.index));
     };
     task.arch.stack_low = stack.base;
@@ -186,6 +189,8 @@ fn set_stack_bounds(task: &mut Task) {
     task.arch.stack_size = stack.size;
 }
 
+/// Turns translation through `table`, and the caches, on.
+///
 /// # Safety
 ///
 /// `table` maps all code and data of the kernel one to one.
@@ -208,8 +213,8 @@ unsafe fn turn_on(table: u32) {
     cp15::isb();
 }
 
-/// Invalidates all data and unified caches up to the point of coherency: after a reset their content is not defined.
-/// They have not been on since, so nothing in them is newer than memory. (DDI 0406C, B2.2.7.)
+/// Invalidates all data and unified caches up to the point of coherency: after a reset their
+/// content is undefined (DDI 0406C, B2.2.7). Nothing is lost, because they have been off since.
 fn invalidate_data_caches() {
     let clidr = cp15::clidr();
     let levels = clidr >> 24 & 7;
@@ -242,15 +247,16 @@ pub(crate) fn fill(start: u32, end: u32, word: u32) {
     unsafe { super::copy::fill(start, end, word) };
 }
 
-/// Stores the words that the kernel keeps in an exception frame. The place has been checked.
+/// Stores the eight core registers of an exception frame. The caller has checked that a frame may
+/// be there.
 pub(crate) fn store(frame: u32, words: &[u32; 8]) {
-    // SAFETY: aligned to words (the entry and `reinitialize` see to that), inside memory of a task, mapped for the
-    // kernel.
+    // SAFETY: aligned to words (by the entry and by `reinitialize`), inside memory of a task,
+    // mapped for the kernel.
     unsafe { (frame as *mut [u32; 8]).write_volatile(*words) };
 }
 
-/// Loads them back.
+/// Loads the eight core registers of an exception frame.
 pub(crate) fn load(frame: u32) -> [u32; 8] {
-    // SAFETY: as for `store`, which has been here before.
+    // SAFETY: as for `store`, which has stored a frame there.
     unsafe { (frame as *const [u32; 8]).read_volatile() }
 }

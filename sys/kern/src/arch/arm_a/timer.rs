@@ -1,7 +1,8 @@
 //! The tick: the Secure physical timer of the generic timer (DDI 0406C, chapter B8).
 //!
-//! The compare value moves on by exactly one tick each time, so that ticks do not drift with the time it takes to
-//! handle them. If the processor did not get to it for several ticks, they are counted all at once.
+//! The compare value advances by whole ticks from its last value, not from the present count, so
+//! that ticks do not drift with the time it takes to handle them. Ticks that passed unhandled are
+//! counted together by the next interrupt.
 
 use super::cp15;
 use crate::platform::Platform;
@@ -11,7 +12,7 @@ use core::sync::atomic::Ordering;
 /// CNTP_CTL.ENABLE, with the interrupt not masked.
 const ENABLE: u32 = 1;
 
-/// Starts ticking, every `divisor` counts.
+/// Starts the tick, one every `divisor` counts.
 pub(crate) fn init(_platform: &Platform, divisor: u32) {
     cp15::set_cntp_cval(cp15::cntpct().wrapping_add(u64::from(divisor)));
     // SAFETY: neither register changes how memory is accessed. USR mode gets no access to the timers, and to the
@@ -29,7 +30,7 @@ pub(crate) fn init(_platform: &Platform, divisor: u32) {
     }
 }
 
-/// Sets the timer to its next tick and returns how many have passed, normally one.
+/// Sets the timer to its next tick and returns the number of ticks that have passed, normally one.
 pub(crate) fn acknowledge() -> u32 {
     let divisor = u64::from(CLOCK_FREQ_KHZ.load(Ordering::Relaxed)).max(1);
     let due = cp15::cntp_cval();

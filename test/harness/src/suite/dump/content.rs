@@ -1,18 +1,18 @@
-//! What is in a dump, and how (humility.md, sections 5.1 to 5.3).
+//! The content of a dump, as Humility needs it.
 
 use crate::build::Image;
-use crate::core_dump::Dump;
+use crate::core_dump::CoreDump;
 use crate::symbols::Symbols;
 use anyhow::{Context, Result, ensure};
 use std::io::Cursor;
 
-/// Memory of the machine; everything below it is hardware.
+/// Start of the machine's memory; everything below are devices.
 const DRAM: u32 = 0x8000_0000;
-/// Bytes of a region's description: the kernel's own word, base, size, attributes.
+/// Bytes of a region's descriptor: a word of the kernel's own, base, size, attributes.
 const REGION: u32 = 16;
 
-/// Checks a dump of a machine that runs an image; returns how much time had passed, in ticks.
-pub(super) fn check(dump: &Dump, image: &Image) -> Result<u32> {
+/// Checks the dump of a machine that runs an image. Returns the kernel's time in ticks.
+pub(super) fn check(dump: &CoreDump, image: &Image) -> Result<u32> {
     ensure!(
         dump.archive == std::fs::read(&image.archive)?,
         "the archive is not in the dump byte for byte"
@@ -20,9 +20,9 @@ pub(super) fn check(dump: &Dump, image: &Image) -> Result<u32> {
     let numbers: Vec<u32> = dump.registers.keys().copied().collect();
     ensure!(
         numbers == (0..=18).chain([20]).collect::<Vec<_>>(),
-        "other registers: {numbers:?}"
+        "the dump has these registers: {numbers:?}"
     );
-    // The stack pointer is one of the two: a task's or the kernel's.
+    // The stack pointer is that of a task or that of the kernel.
     let [sp, msp, psp] = [13, 17, 18].map(|number| dump.registers[&number]);
     let in_task = dump.registers[&20] >> 24 == 3;
     ensure!(
@@ -39,7 +39,7 @@ pub(super) fn check(dump: &Dump, image: &Image) -> Result<u32> {
         );
     }
     for (address, _) in &dump.segments {
-        ensure!(*address >= DRAM, "the dump holds hardware, at {address:#x}");
+        ensure!(*address >= DRAM, "the dump has a device at {address:#x}");
     }
 
     let symbols = Symbols::read(image)?;
@@ -76,7 +76,7 @@ pub(super) fn check(dump: &Dump, image: &Image) -> Result<u32> {
         dump.memory(address, size)
             .with_context(|| format!("{name} is not in the dump"))?;
     }
-    // The memory of each task, as its descriptor has it, with the stack at its begin.
+    // The memory of each task, by its descriptor, with the stack at its start.
     let (regions, length) = place("HUBRIS_REGION_DESCS")?;
     let mut stacks = 0;
     ensure!(length % REGION == 0, "the region table has {length} bytes");
@@ -91,7 +91,7 @@ pub(super) fn check(dump: &Dump, image: &Image) -> Result<u32> {
         } else if base != 0 {
             ensure!(
                 dump.word(base).is_err(),
-                "{base:#x} is hardware, and in the dump"
+                "{base:#x} is a device, and in the dump"
             );
         }
     }
@@ -99,7 +99,7 @@ pub(super) fn check(dump: &Dump, image: &Image) -> Result<u32> {
         stacks >= tasks as usize,
         "{stacks} writable regions for {tasks} tasks"
     );
-    // For gdb: each task, where it is in its own code.
+    // For gdb each task is a thread, with a program counter in its own code.
     for (number, pc) in &dump.threads {
         let (program, _) = symbols.at(*pc);
         let expected = match *number {
@@ -119,13 +119,13 @@ pub(super) fn check(dump: &Dump, image: &Image) -> Result<u32> {
     dump.word(place("TICKS")?.0)
 }
 
-/// The one place of a variable of the kernel.
+/// Address and size of a variable of the kernel.
 pub(super) fn place(symbols: &Symbols, name: &str) -> Result<(u32, u32)> {
     let places = symbols.variable("kernel", name)?;
     places
         .first()
         .copied()
-        .with_context(|| format!("{name} is nowhere"))
+        .with_context(|| format!("the kernel has no variable {name}"))
 }
 
 /// The tasks of an archive, in order.

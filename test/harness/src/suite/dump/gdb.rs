@@ -1,18 +1,18 @@
-//! Dumps in gdb, the one reader of them at hand that is not ours.
+//! Dumps in gdb, an independent reader.
 
 use super::content;
-use super::scene::Scene;
+use super::scene::DumpScene;
 use crate::build::{DEMO, cargo};
-use crate::suite::{Bench, Cases, Rig};
+use crate::suite::{Cases, Rig, Session};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-/// Without gdb the test is listed as ignored, with the reason.
-pub(super) fn trial(bench: &Arc<Bench>) -> Trial {
-    let trial = bench.trial("dump::in-gdb", DEMO, in_gdb);
+/// The test; if there is no gdb it is listed as ignored, with the reason.
+pub(super) fn trial(session: &Arc<Session>) -> Trial {
+    let trial = session.trial("dump::in-gdb", DEMO, in_gdb);
     let version = Command::new("gdb-multiarch").arg("--version").output();
     if version.is_ok_and(|output| output.status.success()) {
         trial
@@ -23,9 +23,9 @@ pub(super) fn trial(bench: &Arc<Bench>) -> Trial {
     }
 }
 
-/// REQ: D3: gdb shows every task as a thread, with all its calls from its entry on.
+/// REQ: D3 (in part): gdb shows each task as a thread, with a backtrace that reaches its entry.
 fn in_gdb(rig: &Rig) -> Result<Cases> {
-    let scene = Scene::at_rest(rig, "ready")?;
+    let scene = DumpScene::at_rest(rig, "ready")?;
     let names = content::names(&scene.dump("gdb.core")?.archive)?;
     let mut gdb = cargo()
         .args(["xtask", "gdb"])
@@ -43,7 +43,10 @@ fn in_gdb(rig: &Rig) -> Result<Cases> {
     let output = gdb.wait_with_output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     let threads: Vec<&str> = said.split("\nThread ").skip(1).collect();
-    ensure!(threads.len() == names.len(), "not every task is in: {said}");
+    ensure!(
+        threads.len() == names.len(),
+        "gdb does not show all tasks: {said}"
+    );
     for (index, task) in names.iter().enumerate() {
         let head = format!("(LWP {})", index + 1);
         let is_it = |thread: &&&str| thread.lines().next().is_some_and(|it| it.contains(&head));
@@ -52,7 +55,7 @@ fn in_gdb(rig: &Rig) -> Result<Cases> {
         let entry = format!(" task_{task}::main ()");
         ensure!(
             calls.contains(&entry),
-            "the trace of {task} does not reach `{entry}`: {calls}"
+            "the backtrace of {task} does not reach `{entry}`: {calls}"
         );
     }
     scene.machine.kill()?;

@@ -1,42 +1,41 @@
-//! `./x dump`: what it writes, read back by a reader that shares nothing with the writer.
+//! `./x dump`: its files are read by a reader that shares no code with the writer.
 
 mod content;
 mod gdb;
 mod scene;
-mod stacks;
+mod states;
+mod tasks;
+mod verb;
 
-use super::proof::damage;
-use super::{Bench, Cases, Rig, scripts};
-use crate::build::{DEMO, cargo};
-use crate::core_dump::Dump;
+use super::proof::archive;
+use super::{Cases, Rig, Session, scripts};
+use crate::build::DEMO;
+use crate::core_dump::CoreDump;
 use crate::machine::{Config, Machine};
 use crate::symbols::Symbols;
 use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::Trial;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use verb::{LIMIT, dump, offer};
 
-const LIMIT: Duration = Duration::from_secs(120);
-
-/// REQ: C6, D3: the dump of a machine holds what Humility needs (humility.md, section 5), as it is in the machine.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+/// REQ: C6, D3 (in part): the dump of a machine has what Humility needs, equal to what the machine has.
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let mut trials = vec![
-        bench.trial("dump::read-back", DEMO, read_back),
-        bench.trial("dump::of-another-image", DEMO, of_another_image),
+        session.trial("dump::read-back", DEMO, read_back),
+        session.trial("dump::of-another-image", DEMO, of_another_image),
     ];
-    trials.push(gdb::trial(bench));
-    trials.extend(stacks::trials(bench));
+    trials.push(gdb::trial(session));
+    trials.extend(states::trials(session));
     trials
 }
 
 fn read_back(rig: &Rig) -> Result<Cases> {
     let socket = rig.artefacts.path("qmp-of-dump");
     let mut machine = start(rig, &socket)?;
-    // Running: it must go on afterwards.
+    // A running machine must run afterwards.
     let first = rig.artefacts.path("running.core");
     dump(&socket, &rig.image.archive, &first)?;
     let status = machine
@@ -44,12 +43,12 @@ fn read_back(rig: &Rig) -> Result<Cases> {
         .execute("query-status", serde_json::Value::Null)?;
     ensure!(
         status["running"] == true,
-        "the machine does not go on after a dump"
+        "the machine does not run after a dump"
     );
-    let ticks = content::check(&Dump::read(&first)?, &rig.image)?;
+    let ticks = content::check(&CoreDump::read(&first)?, &rig.image)?;
     ensure!(ticks > 0, "no time has passed");
 
-    // Stopped at the next place where the program counter is in a program: it must stay so, and can be compared.
+    // A machine that is stopped in a program must stay stopped, and can be compared with its dump.
     let symbols = Symbols::read(&rig.image)?;
     let core = loop {
         machine.stop()?;
@@ -68,7 +67,7 @@ fn read_back(rig: &Rig) -> Result<Cases> {
         status["running"] == false,
         "a stopped machine runs after a dump"
     );
-    let found = Dump::read(&second)?;
+    let found = CoreDump::read(&second)?;
     content::check(&found, &rig.image)?;
     for (number, value) in core {
         ensure!(
@@ -85,11 +84,11 @@ fn read_back(rig: &Rig) -> Result<Cases> {
         );
     }
     machine.kill()?;
-    scripts::ring_of(&second)?;
+    scripts::ring::check(&second)?;
     Ok(Cases::one())
 }
 
-/// The archive of another image is refused in one line that says so.
+/// The archive of another image is refused, with a message that says so.
 fn of_another_image(rig: &Rig) -> Result<Cases> {
     let socket = rig.artefacts.path("qmp-of-dump");
     let mut machine = start(rig, &socket)?;
@@ -98,16 +97,16 @@ fn of_another_image(rig: &Rig) -> Result<Cases> {
     let (address, length) = content::place(&symbols, "HUBRIS_IMAGE_ID")?;
     let id = machine.memory(address, length)?;
     let archive = rig.artefacts.path("other.zip");
-    damage::change_image(&rig.image.archive, &id, &archive)?;
+    archive::change_image(&rig.image.archive, &id, &archive)?;
     let said = match dump(&socket, &archive, &other) {
         Ok(()) => bail!("a dump was made of a machine with another image"),
         Err(said) => said.to_string(),
     };
     ensure!(
         said.contains("another image"),
-        "the reason is missing: {said}"
+        "the message does not say why: {said}"
     );
-    ensure!(!other.exists(), "a refused dump leaves a file");
+    ensure!(!other.exists(), "a refused dump has left a file");
     machine.kill()?;
     Ok(Cases::one())
 }
@@ -121,29 +120,7 @@ fn start(rig: &Rig, socket: &Path) -> Result<Machine> {
     Ok(machine)
 }
 
-/// Arguments by which a machine lets `./x dump` ask it.
-fn offer(socket: &Path) -> Vec<OsString> {
-    let place = format!("unix:{},server=on,wait=off", socket.display());
-    vec!["-qmp".into(), place.into()]
-}
-
-fn dump(socket: &Path, archive: &Path, output: &Path) -> Result<()> {
-    let run = cargo()
-        .args(["xtask", "dump"])
-        .arg(output)
-        .arg("--qmp")
-        .arg(socket)
-        .arg("--archive")
-        .arg(archive)
-        .output()
-        .context("cannot run cargo")?;
-    if !run.status.success() {
-        bail!("{}", String::from_utf8_lossy(&run.stderr).trim());
-    }
-    Ok(())
-}
-
-/// r0 to r15 of the machine, by the monitor.
+/// r0 to r15 of the machine, as QEMU's monitor shows them.
 fn registers(machine: &mut Machine) -> Result<BTreeMap<u32, u32>> {
     let arguments = json!({ "command-line": "info registers", "cpu-index": 0 });
     let text = machine.qmp.execute("human-monitor-command", arguments)?;

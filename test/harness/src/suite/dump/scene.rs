@@ -1,7 +1,7 @@
-//! A machine that is stopped at a place of a program, and dumped there.
+//! A machine that is stopped at a place in a program, and dumped there.
 
-use super::{LIMIT, dump, offer};
-use crate::core_dump::Dump;
+use super::verb::{LIMIT, dump, offer};
+use crate::core_dump::CoreDump;
 use crate::gdb::Debugger;
 use crate::machine::{Config, Machine};
 use crate::suite::Rig;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const SLEEP: [u8; 2] = [0x30, 0xbf];
 const CALL: [u8; 2] = [0, 0xdf];
 
-pub(super) struct Scene<'r> {
+pub(super) struct DumpScene<'r> {
     pub(super) rig: &'r Rig,
     pub(super) machine: Machine,
     pub(super) debugger: Debugger,
@@ -22,19 +22,19 @@ pub(super) struct Scene<'r> {
     folder: TempDir,
 }
 
-impl<'r> Scene<'r> {
+impl<'r> DumpScene<'r> {
     /// The machine of an image with a fresh card, at its first instruction.
     pub(super) fn new(rig: &'r Rig) -> Result<Self> {
         let card = rig.artefacts.path("card.img");
         rig.tool.format(&card)?;
-        // Names of sockets must be short.
+        // The path of a socket is limited to about 100 bytes.
         let folder = tempfile::tempdir().context("no folder for a socket")?;
         let mut config = Config::new(&rig.image.elf, Some(&card));
         config.debugger = true;
         config.extra = offer(&folder.path().join("qmp"));
         let machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
         let mut debugger = Debugger::connect(&machine.debugger_socket())?;
-        // Whoever runs may not reach what is looked at.
+        // The task that is running may have no access to what is read.
         debugger.use_physical_addresses()?;
         Ok(Self {
             rig,
@@ -45,7 +45,7 @@ impl<'r> Scene<'r> {
         })
     }
 
-    /// The same, once it has said something and then has nothing left to do: every task but `idle` waits.
+    /// The same machine later: it has printed `said`, and all tasks but `idle` wait.
     pub(super) fn at_rest(rig: &'r Rig, said: &str) -> Result<Self> {
         let mut scene = Self::new(rig)?;
         loop {
@@ -53,13 +53,13 @@ impl<'r> Scene<'r> {
             if scene.machine.uart5.has_said(said) {
                 return Ok(scene);
             }
-            // Out of there again: it would not go on from where it is to stop.
+            // Run past the breakpoint: the stub would stop there again at once.
             let behind = scene.behind("idle", "main", SLEEP)?;
             scene.run_to_address(behind)?;
         }
     }
 
-    /// Up to an address.
+    /// Runs to an address.
     pub(super) fn run_to_address(&mut self, address: u32) -> Result<()> {
         self.debugger.set_break(address)?;
         self.debugger
@@ -68,7 +68,7 @@ impl<'r> Scene<'r> {
         self.debugger.clear_break(address)
     }
 
-    /// Up to the function of this name, or the first whose name has these parts.
+    /// Runs to the function of this name, or the first one whose name has all these parts.
     pub(super) fn run_to(&mut self, program: &str, parts: &[&str]) -> Result<()> {
         let exact = match parts {
             [name] => self.symbols.address(program, name).ok(),
@@ -82,19 +82,19 @@ impl<'r> Scene<'r> {
             .with_context(|| format!("{parts:?} of {program}"))
     }
 
-    /// Up to where a task comes back from a system call.
+    /// Runs to where a task returns from a system call.
     pub(super) fn run_behind_call(&mut self, program: &str, stub: &str) -> Result<()> {
         let address = self.behind(program, stub, CALL)?;
         self.run_to_address(address)
     }
 
-    /// Up to where nobody has anything to do.
+    /// Runs until all tasks but `idle` wait.
     pub(super) fn run_to_sleep(&mut self) -> Result<()> {
         let behind = self.behind("idle", "main", SLEEP)?;
         self.run_to_address(behind - 2)
     }
 
-    /// The address behind an instruction of a function.
+    /// The address behind the first such instruction of a function.
     fn behind(&mut self, program: &str, function: &str, instruction: [u8; 2]) -> Result<u32> {
         let start = self.symbols.like(program, &[function])? & !1;
         let code = self.debugger.memory(start, 32)?;
@@ -103,18 +103,18 @@ impl<'r> Scene<'r> {
         Ok(start + 2 * at as u32 + 2)
     }
 
-    /// A dump of the machine as it stands.
-    pub(super) fn dump(&self, name: &str) -> Result<Dump> {
+    /// Dumps the machine.
+    pub(super) fn dump(&self, name: &str) -> Result<CoreDump> {
         let path = self.path(name);
         dump(
             &self.folder.path().join("qmp"),
             &self.rig.image.archive,
             &path,
         )?;
-        Dump::read(&path)
+        CoreDump::read(&path)
     }
 
-    /// Where [`Scene::dump`] writes.
+    /// The file that [`DumpScene::dump`] writes.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.rig.artefacts.path(name)
     }

@@ -1,35 +1,36 @@
-//! The system with areas, through the executor and by looking at its memory, and a reader of what is in areas.
+//! The system with dump areas, called through the executor, and a reader of the areas in its memory.
 
-use super::{
+use super::interface::{
     AGENT, AREA, AREAS, AVAILABLE, BAD_OFFSET, COUNT, GET_DUMP_AREA, LIMIT, READ_DUMP,
     SYSTEM_CALL_AFTER,
 };
-use crate::suite::hiffy::{Executor, Returned, SEND, SEND_LEASE_WRITE, pause};
+use crate::hif_executor::{Executor, Returned, SEND, SEND_LEASE_WRITE, pause};
 use anyhow::{Context, Result, bail, ensure};
 use lzss::{SliceReader, SliceWriter};
 use std::time::Instant;
 
-pub struct System<'a> {
+pub struct AreaSystem<'a> {
     pub executor: Executor<'a>,
-    /// Where the kernel's task table is, and the size of a task's entry.
+    /// Address of the kernel's task table, and size of an entry.
     pub table: u32,
     pub entry: u32,
 }
 
-/// What is in the areas of one dump.
-pub struct Dump {
+/// A dump, read from its areas.
+pub struct AreaDump {
     pub task: u16,
     pub time: u64,
     /// Address and length.
     pub segments: Vec<(u32, u32)>,
-    /// Address and content, in one piece where pieces follow one another.
+    /// Address and content; adjacent pieces are joined.
     pub content: Vec<(u32, Vec<u8>)>,
     /// The last area.
     pub last: u8,
 }
 
-impl System<'_> {
-    /// Calls an operation; the reply has room for so many bytes, and so has a lease, if there is one.
+impl AreaSystem<'_> {
+    /// Calls an operation. `reply` is the most bytes of the reply, `lease` those of a lease that the server
+    /// writes.
     pub fn call(
         &self,
         task: u8,
@@ -90,7 +91,7 @@ impl System<'_> {
         Ok(())
     }
 
-    /// Has a task fault after its answer, by a system call that does not exist.
+    /// Makes a task fault after its reply, by a system call that does not exist.
     pub fn fault(&self, task: u8) -> Result<()> {
         let answer = self.call(task, SYSTEM_CALL_AFTER, &99_u32.to_le_bytes(), 4, None)?;
         ensure!(answer.is_ok(), "task {task} is to fault: {answer:?}");
@@ -111,7 +112,7 @@ impl System<'_> {
     pub fn memory(&self, address: u32, length: u32) -> Result<Vec<u8>> {
         let mut debugger = self.executor.connect()?;
         let mut bytes = Vec::new();
-        // As much as the debugger's stub puts into a packet.
+        // What fits into a packet of the debugger's stub.
         for offset in (0..length).step_by(1024) {
             let piece = (length - offset).min(1024);
             bytes.extend(debugger.memory(address + offset, piece)?);
@@ -120,7 +121,7 @@ impl System<'_> {
         Ok(bytes)
     }
 
-    /// An area as it is in memory, as far as it was written.
+    /// The part of an area in memory that was written.
     pub fn area(&self, index: u8) -> Result<Vec<u8>> {
         let mut area = self.memory(AREAS + u32::from(index) * AREA, AREA)?;
         let written = word(&area, 12)? as usize;
@@ -129,7 +130,7 @@ impl System<'_> {
         Ok(area)
     }
 
-    /// The agent hands out an area as it is in memory, and nothing behind its end.
+    /// Checks that the agent returns an area as it is in memory, and nothing behind its end.
     pub fn agent_hands_out(&self, index: u8) -> Result<()> {
         let mut area = Vec::new();
         for offset in (0..AREA).step_by(256) {
@@ -146,9 +147,9 @@ impl System<'_> {
         Ok(())
     }
 
-    /// Reads the dump that begins in an area, whose contents have this number in memory.
-    pub fn dump(&self, first: u8, contents: u8) -> Result<Dump> {
-        let mut dump = Dump {
+    /// Reads the dump that begins in an area. `contents` is the kind of dump, as the area's header has it.
+    pub fn dump(&self, first: u8, contents: u8) -> Result<AreaDump> {
+        let mut dump = AreaDump {
             task: u16::MAX,
             time: 0,
             segments: Vec::new(),
@@ -180,13 +181,13 @@ impl System<'_> {
                 dump.segments.push((word(&area, at)?, word(&area, at + 4)?));
                 at += 8;
             }
-            dump.records(&area, at)?;
+            dump.add_pieces(&area, at)?;
         }
         Ok(dump)
     }
 
-    /// The content is that of the segments, and what is in memory.
-    pub fn is_complete(&self, dump: &Dump) -> Result<()> {
+    /// Checks that the content is that of the segments, and equal to the memory.
+    pub fn is_complete(&self, dump: &AreaDump) -> Result<()> {
         let content: Vec<_> = dump
             .content
             .iter()
@@ -205,9 +206,9 @@ impl System<'_> {
     }
 }
 
-impl Dump {
-    /// Reads the records of an area from an offset on.
-    fn records(&mut self, area: &[u8], mut at: usize) -> Result<()> {
+impl AreaDump {
+    /// Reads the pieces of an area from an offset on.
+    fn add_pieces(&mut self, area: &[u8], mut at: usize) -> Result<()> {
         while at < area.len() {
             if area[at..].starts_with(&[0xda, 0xda]) {
                 self.task = half(area, at + 2)?;

@@ -1,20 +1,21 @@
-//! Everything ends: the watchdog is armed once, clocks that stand still and controllers that say nothing are noticed.
+//! The time of an emergency is bounded: the watchdog is armed once, and each wait ends, also with a stopped clock or a
+//! controller that does not answer.
 
 use super::recorder::EMERGENCY;
 use super::scene::{Scene, is_logging};
 use super::{IDLE, RECORDED, Row};
-use crate::evidence::Crash;
+use crate::evidence::Expected;
 use crate::sabotage::{Deed, Failing, Stop, Work};
 use anyhow::{Context, Result, ensure};
 
-/// The watchdog's registers, and how many bytes they are (drv/ast2600-wdt).
+/// Address and length of the watchdog's registers (drv/ast2600-wdt).
 const WATCHDOG: (u32, u32) = (0x1e78_5000, 0x40);
-/// The supervisor stops it, sets its time, loads that into its counter, and starts it.
+/// The writes that arm the watchdog: the supervisor stops it, sets its time, loads its counter, starts it.
 const ARMED: [&str; 4] = ["jefe"; 4];
-/// Interrupt status, the error's included (SD Host Controller, section 2.2.17).
+/// Normal and error interrupt status (SD Host Controller Simplified Specification 3.00, section 2.2.17).
 const STATUS: u32 = 0x30;
 
-/// REQ: X1, K1, M5: the watchdog is armed once, first, and never fed; no wait is endless, also without a clock.
+/// REQ: X1, K1, M5: the watchdog is armed once and first, and never reloaded; each wait ends, also without a clock.
 pub fn rows() -> Vec<Row> {
     let row =
         |id: &str, who: &str, broken, outcome, requirements, run: fn(Scene<'_>) -> Result<()>| {
@@ -25,7 +26,7 @@ pub fn rows() -> Vec<Row> {
             "watchdog-once",
             "a client",
             super::NOTHING,
-            "the supervisor arms the watchdog before it calls the recorder; nobody touches it until the reset",
+            "the supervisor arms the watchdog before it calls the recorder; then no task writes to it until the reset",
             "X1",
             |scene| watchdog(scene, 0),
         ),
@@ -33,29 +34,29 @@ pub fn rows() -> Vec<Row> {
             "watchdog-once-twice-entered",
             "a client, then the recorder at its emergency entry, twice",
             super::NOTHING,
-            "the supervisor arms the watchdog before it calls the recorder; nobody touches it until the reset",
+            "the supervisor arms the watchdog before it calls the recorder; then no task writes to it until the reset",
             "X1",
             |scene| watchdog(scene, 2),
         ),
         row(
             "clock-dead",
             "a client",
-            "the recorder's time source stands still",
+            "the recorder's time source is stopped",
             RECORDED,
             "X1 K1",
             |mut scene| {
                 let seen = scene.strike_idle()?;
                 stop_clock(&mut scene)?;
                 scene
-                    .recovers(&[Crash::panic("saboteur")], seen.accepted)
+                    .recovers(&[Expected::panic("saboteur")], seen.accepted)
                     .map(drop)
             },
         ),
         row(
             "clock-dead-card-gone",
             "a client",
-            "the recorder's time source stands still, and the card is taken out",
-            "the system restarts within the budget; recorded late, when the card is back",
+            "the recorder's time source is stopped, and the card is removed",
+            "the system restarts within the budget; recorded late, when the card is inserted again",
             "X1 P6 X3",
             |mut scene| {
                 let seen = scene.strike_idle()?;
@@ -63,13 +64,13 @@ pub fn rows() -> Vec<Row> {
                 scene.eject()?;
                 scene.system.boot()?;
                 scene.is_ram_only()?;
-                scene.with_the_right_card(Crash::panic("saboteur").late(), seen.accepted)
+                scene.with_the_right_card(Expected::panic("saboteur").late(), seen.accepted)
             },
         ),
         row(
             "silent",
             "a client",
-            "the controller does not say that the Nth command of the emergency has ended, for N from 1 to 10",
+            "the controller does not report the end of the Nth command of the emergency, for N from 1 to 10",
             "recorded before the restart, by the first try",
             "X1 K1 K3 M2",
             |mut scene| (1..=10).try_for_each(|number| silent(&mut scene, number, true)),
@@ -77,8 +78,8 @@ pub fn rows() -> Vec<Row> {
         row(
             "clock-dead-silent",
             "a client",
-            "the recorder's time source stands still, and the controller does not say that the first, or the sixth, \
-             command of the emergency has ended",
+            "the recorder's time source is stopped, and the controller does not report the end of the first, or the \
+             sixth, command of the emergency",
             RECORDED,
             "X1 K1 K3",
             |mut scene| {
@@ -97,9 +98,10 @@ fn fail(scene: &mut Scene<'_>, place: u32) -> Result<()> {
         .work(Work::Fail { fatal, how }, 0, Deed::Nothing)
 }
 
-/// Looks who writes to the watchdog, from the crash to the next start. The recorder fails at its entry so often.
+/// Checks which programs write to the watchdog, from the crash to the next start. The recorder fails `failures`
+/// times at its emergency entry.
 fn watchdog(mut scene: Scene<'_>, failures: usize) -> Result<()> {
-    /// Stands for the emergency entry among the names of programs.
+    /// The emergency entry, among the names of programs.
     const ENTRY: &str = "the emergency entry";
     fail(&mut scene, 0)?;
     let entry = scene.system.symbols.like("crashlog", EMERGENCY)?;
@@ -123,7 +125,7 @@ fn watchdog(mut scene: Scene<'_>, failures: usize) -> Result<()> {
                 }
             }
             Stop::Start => break,
-            stop => anyhow::bail!("came to {stop:?}"),
+            stop => anyhow::bail!("the machine stopped at {stop:?}"),
         }
     }
     scene.system.stop_at_writes(address, length, false)?;
@@ -137,17 +139,17 @@ fn watchdog(mut scene: Scene<'_>, failures: usize) -> Result<()> {
     );
     scene.system.go_to(Stop::Ready)?;
     is_logging(&scene.system.seen()?)?;
-    let crash = Crash::panic("fatal");
+    let expected = Expected::panic("fatal");
     if failures == 0 {
-        return scene.has(&[crash], 1).map(drop);
+        return scene.has(&[expected], 1).map(drop);
     }
-    let recorder = Crash::panic("crashlog").late().times(failures as u64);
-    scene.has(&[crash.late(), recorder], 1).map(drop)
+    let recorder = Expected::panic("crashlog").late().times(failures as u64);
+    scene.has(&[expected.late(), recorder], 1).map(drop)
 }
 
-/// Makes GET_TIMER, as the recorder calls it, answer zero; the reset loads the image anew.
+/// Makes the recorder's stub of GET_TIMER return zero. The reset loads the image again.
 fn stop_clock(scene: &mut Scene<'_>) -> Result<()> {
-    /// `movs r4, #0; movs r5, #0; movs r6, #0`: what the system call would have returned.
+    /// `movs r4, #0; movs r5, #0; movs r6, #0`: the registers in which the system call returns.
     const ZERO: [u8; 6] = [0, 0x24, 0, 0x25, 0, 0x26];
     /// `svc #0`
     const CALL: [u8; 2] = [0, 0xdf];
@@ -158,12 +160,12 @@ fn stop_clock(scene: &mut Scene<'_>) -> Result<()> {
     let code = scene.system.debugger.memory(stub, 10)?;
     ensure!(
         code.get(8..) == Some(&CALL),
-        "the stub of GET_TIMER is not what it was: {code:x?}"
+        "the stub of GET_TIMER has no SVC at offset 8: {code:x?}"
     );
     scene.system.debugger.set_memory(stub + 4, &ZERO)
 }
 
-/// What the controller has said when the Nth command was sent is taken away: the recorder waits for it in vain.
+/// Clears the interrupt status after the Nth command, so that the recorder does not see that it has ended.
 fn silent(scene: &mut Scene<'_>, number: u32, has_clock: bool) -> Result<()> {
     fail(scene, number)?;
     scene.go_into(EMERGENCY)?;
@@ -173,15 +175,13 @@ fn silent(scene: &mut Scene<'_>, number: u32, has_clock: bool) -> Result<()> {
     scene.system.go_to_command(number)?;
     let status = scene.system.slot.registers + STATUS;
     scene.system.debugger.set_word(status, u32::MAX)?;
-    let records = scene
-        .recovers(&[Crash::panic("fatal")], 1)
-        .with_context(|| format!("nothing was said of command {number}"))?;
-    let minimal = records
-        .first()
-        .map(|record| &record["emergency"]["minimal"]);
+    let crashes = scene
+        .recovers(&[Expected::panic("fatal")], 1)
+        .with_context(|| format!("the end of command {number} was not reported"))?;
+    let minimal = crashes.first().map(|crash| &crash["emergency"]["minimal"]);
     ensure!(
         !has_clock || minimal.is_some_and(|minimal| minimal == false),
-        "it took a second try when nothing was said of command {number}"
+        "there was a second try when the end of command {number} was not reported"
     );
     Ok(())
 }

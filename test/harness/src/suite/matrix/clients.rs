@@ -1,14 +1,14 @@
-//! A task fails, in every way that a task of this machine can.
+//! A task fails, in each way that a task of this machine can fail.
 
 use super::scene::Scene;
 use super::{IDLE, NOTHING, Row};
-use crate::evidence::Crash;
+use crate::evidence::Expected;
 use crate::sabotage::{APP, Deed, Failing, RESET_MS, Stop, Work, task};
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-/// A name, how it is described, how it is done, and how the record calls it. Division by zero and invalid operations do
-/// not exist on this processor, and what it reports as a bus error needs memory that is not there.
+/// Name, description, what the task does, and the fault that the crash must state. This processor has no fault
+/// for a division by zero or an invalid operation, and QEMU's machine no memory with bus errors.
 const WAYS: [(&str, &str, Failing, &str); 8] = [
     (
         "store",
@@ -44,13 +44,13 @@ const WAYS: [(&str, &str, Failing, &str); 8] = [
     ),
     (
         "reply-fault",
-        "by the recorder's reply fault, for a message that it does not know",
+        "by a reply fault of the recorder, for an unknown message",
         Failing::REPLY_FAULT,
         "FromServer",
     ),
 ];
 
-/// REQ: C3, P2, P5: each kind of fault, of a task that is restarted and of one that takes the system down.
+/// REQ: C3, P2, P5: each kind of fault, of a task that is restarted alone and of one that restarts the system.
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, text, how, fault) in WAYS {
@@ -59,7 +59,7 @@ pub fn rows() -> Vec<Row> {
             who: format!("a client, {text}; the system restarts"),
             state: IDLE.to_owned(),
             broken: NOTHING,
-            outcome: "the record has the fault and the registers, and was there before the restart",
+            outcome: "recorded before the restart, with fault and registers",
             requirements: "C3 P2 X5",
             app: APP,
             run: Box::new(move |rig| panic(Scene::ready(rig)?, how, fault)),
@@ -69,7 +69,7 @@ pub fn rows() -> Vec<Row> {
             who: format!("a client, {text}; it is restarted"),
             state: IDLE.to_owned(),
             broken: NOTHING,
-            outcome: "recorded as an oops; the system was not restarted, and the recorder goes on",
+            outcome: "recorded as an oops; no restart of the system; the recorder goes on",
             requirements: "P2 P5 X5",
             app: APP,
             run: Box::new(move |rig| oops(Scene::ready(rig)?, how, fault)),
@@ -92,7 +92,7 @@ pub fn rows() -> Vec<Row> {
             who: who.to_owned(),
             state: IDLE.to_owned(),
             broken: NOTHING,
-            outcome: "the record says who injected the fault",
+            outcome: "the crash says which task injected the fault",
             requirements: "P2 X5",
             app: APP,
             run: Box::new(move |rig| injected(Scene::ready(rig)?, fatal)),
@@ -101,36 +101,36 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-/// Milliseconds of guest time to the next start, 30 of which are the boot. A recorder that does not say that it is done
-/// costs more than a second.
+/// Milliseconds of guest time to the next start, 30 of which are the boot. If the recorder did not report that it
+/// is done, the supervisor would wait for more than a second.
 const SOON_MS: u64 = 30 + RESET_MS;
 
 fn panic(mut scene: Scene<'_>, how: Failing, fault: &str) -> Result<()> {
     scene
         .system
         .work(Work::Fail { fatal: true, how }, 0, Deed::Nothing)?;
-    let records = scene.recovers(&[Crash::panic("fatal")], 1)?;
+    let crashes = scene.recovers(&[Expected::panic("fatal")], 1)?;
     let took = scene.system.restart_ms;
     ensure!(
         took <= SOON_MS,
         "with a healthy card the system took {took} ms to restart"
     );
-    check(&records, fault)?;
-    records.iter().try_for_each(found_idle)
+    check(&crashes, fault)?;
+    crashes.iter().try_for_each(found_idle)
 }
 
-/// Controller and card were found at rest, and nothing had to be done about them.
-fn found_idle(record: &Value) -> Result<()> {
+/// Checks that controller and card were found idle, and needed no retry and no repair.
+fn found_idle(crash: &Value) -> Result<()> {
     /// The codes of an idle controller and of transfer state (`crashlog_format::found`).
     const IDLE: (u64, u64) = (1, 4);
-    let said = &record["emergency"];
+    let said = &crash["emergency"];
     let found = said["controller"].as_u64().zip(said["card"].as_u64());
     ensure!(
         found == Some(IDLE)
             && said["retries"] == 0
             && said["error"] == 0
             && said["repairs"].as_array().is_some_and(Vec::is_empty),
-        "an idle controller and card were found like this: {said}"
+        "controller and card were idle, but the crash says: {said}"
     );
     Ok(())
 }
@@ -140,35 +140,35 @@ fn oops(mut scene: Scene<'_>, how: Failing, fault: &str) -> Result<()> {
         .system
         .work(Work::Fail { fatal: false, how }, 0, Deed::Nothing)?;
     scene.system.go_to(Stop::Done)?;
-    let records = scene.has(&[Crash::oops("victim")], 1)?;
-    check(&records, fault)?;
+    let crashes = scene.has(&[Expected::oops("victim")], 1)?;
+    check(&crashes, fault)?;
     scene.goes_on()
 }
 
 fn injected(mut scene: Scene<'_>, fatal: bool) -> Result<()> {
     let target = if fatal { task::FATAL } else { task::VICTIM };
     let seen = scene.strike(Work::Sleep(100), super::scene::SOON, Deed::Fault(target))?;
-    let records = if fatal {
-        scene.recovers(&[Crash::panic("fatal")], seen.accepted)?
+    let crashes = if fatal {
+        scene.recovers(&[Expected::panic("fatal")], seen.accepted)?
     } else {
         scene.system.go_to(Stop::Done)?;
-        scene.has(&[Crash::oops("victim")], seen.accepted)?
+        scene.has(&[Expected::oops("victim")], seen.accepted)?
     };
-    check(&records, "Injected")?;
+    check(&crashes, "Injected")?;
     if fatal { Ok(()) } else { scene.goes_on() }
 }
 
-/// The record says what happened, and has registers.
-fn check(records: &[Value], fault: &str) -> Result<()> {
-    for record in records {
-        let said = record["fault"].as_str().unwrap_or_default();
+/// Checks the fault, and that there are registers.
+fn check(crashes: &[Value], fault: &str) -> Result<()> {
+    for crash in crashes {
+        let said = crash["fault"].as_str().unwrap_or_default();
         ensure!(
             said.starts_with(fault),
-            "the fault is {said}, and should be {fault}"
+            "the fault is {said}, and not {fault}"
         );
         ensure!(
-            record["registers"]["pc"].as_u64().is_some(),
-            "the record has no registers"
+            crash["registers"]["pc"].as_u64().is_some(),
+            "the crash has no registers"
         );
     }
     Ok(())

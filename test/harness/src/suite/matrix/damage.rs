@@ -1,9 +1,9 @@
-//! A client fails, and what is on the card was damaged while the system ran: a part of it is zeros.
+//! A client fails, and a part of the card was overwritten with zeros while the system ran.
 
 use super::scene::{NOWHERE, SOON, Scene, is_logging};
 use super::{IDLE, RECORDED, Row};
-use crate::evidence::{Crash, Evidence};
-use crate::sabotage::{APP, Deed, Stop, Work};
+use crate::evidence::{Evidence, Expected};
+use crate::sabotage::{Deed, Stop, Work};
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -12,30 +12,33 @@ use std::os::unix::fs::FileExt;
 const BLOCK: usize = 512;
 /// Blocks of a partition table, its header included.
 const TABLE: usize = 34;
-/// The first bytes of a superblock, and of a ledger (doc/format.md).
+/// The first bytes of a superblock and of a ledger (doc/format.md).
 const SUPERBLOCK: &[u8] = b"CLSB";
 const LEDGER: &[u8] = b"CLLG";
 
-/// What is zeros.
+/// What is overwritten.
 #[derive(Clone, Copy)]
 enum Part {
     /// Both partition tables.
     Tables,
-    /// The first, the last, or all of the blocks that begin like this.
+    /// The first of the blocks that begin with these bytes.
     First(&'static [u8]),
+    /// The last of them.
     Last(&'static [u8]),
+    /// All of them.
     All(&'static [u8]),
 }
 
 use Part::{All, First, Last, Tables};
 
-/// REQ: P8, X3, X6: what is repairable is repaired; what is not is not written, and the crash is kept until it can be.
+/// REQ: P8, X3, X6: what can be repaired is repaired; a card that cannot be used is not written, and the crash is kept
+/// until it can.
 pub fn rows() -> Vec<Row> {
     let by_cache = "recorded before the restart, by the location cache";
     let rows = [
         (
             "no-table",
-            "the partition table is gone since the start",
+            "the partition table is lost after the start",
             by_cache,
             Tables,
         ),
@@ -62,7 +65,7 @@ pub fn rows() -> Vec<Row> {
         .into_iter()
         .map(|(id, broken, outcome, part)| {
             Row::sound(id, "a client", IDLE, outcome, "P8", move |scene| {
-                damaged(scene, part, Crash::panic("saboteur"))
+                damaged(scene, part, Expected::panic("saboteur"))
             })
             .with(broken)
         })
@@ -84,7 +87,7 @@ pub fn rows() -> Vec<Row> {
                 id,
                 "a client",
                 IDLE,
-                "the other copy stands in: the crash is recorded, and what that copy does not know is all that is lost",
+                "recorded, with the other copy of the ledger; only what that copy does not have is lost",
                 "P8",
                 move |scene| one_ledger(scene, part),
             )
@@ -96,7 +99,7 @@ pub fn rows() -> Vec<Row> {
             "ledger-both",
             "a client",
             IDLE,
-            "recorded before the restart; so is the next crash, with which both copies are whole again",
+            "recorded before the restart; the next crash is recorded too, and makes both copies sound again",
             "P8 X5",
             no_ledger,
         )
@@ -107,26 +110,16 @@ pub fn rows() -> Vec<Row> {
             "superblock-both-start",
             "a client",
             IDLE,
-            "recorded before the restart, by the location cache; then the card is not written, until it is whole again",
+            "recorded before the restart, by the location cache; then the card is not written until it is repaired",
             "P6 P8",
             superblocks,
         )
-        .with("both copies of the superblock are damaged, in the next boot too"),
+        .with("both copies of the superblock are damaged, also in the next boot"),
     );
-    rows.push(Row {
-        id: "log-full".to_owned(),
-        who: "a client".to_owned(),
-        state: IDLE.to_owned(),
-        broken: "the log has come round to its begin, and over it",
-        outcome: "the newest log records are there, without a gap, and all crash records",
-        requirements: "P11 X5",
-        app: APP,
-        run: Box::new(|rig| full(Scene::with_card_of(rig, "4M")?)),
-    });
     rows
 }
 
-/// Blocks of the card, by what they begin with.
+/// The two blocks of the card that begin with these bytes.
 fn find(scene: &Scene<'_>, magic: &[u8]) -> Result<Vec<usize>> {
     let bytes = fs::read(&scene.card).context("cannot read the card")?;
     let found: Vec<_> = bytes
@@ -142,7 +135,7 @@ fn find(scene: &Scene<'_>, magic: &[u8]) -> Result<Vec<usize>> {
     Ok(found)
 }
 
-/// Overwrites it with zeros. Returns what was there: first byte, bytes.
+/// Overwrites a part with zeros. Returns what was there: offset and bytes.
 fn zero(scene: &Scene<'_>, part: Part) -> Result<Vec<(u64, Vec<u8>)>> {
     let last = fs::metadata(&scene.card)?.len() as usize / BLOCK;
     let one = |blocks: Vec<usize>, at: usize| blocks.get(at).map(|block| (*block, 1));
@@ -174,8 +167,8 @@ fn restore(scene: &Scene<'_>, saved: &[(u64, Vec<u8>)]) -> Result<()> {
     Ok(())
 }
 
-/// It is damaged while the system is up, and as it was at the next start.
-fn damaged(mut scene: Scene<'_>, part: Part, crash: Crash<'_>) -> Result<()> {
+/// The part is damaged while the system is up, and restored at the next start.
+fn damaged(mut scene: Scene<'_>, part: Part, expected: Expected<'_>) -> Result<()> {
     scene.boot()?;
     scene.has(&[], 1)?;
     let seen = scene.strike_idle()?;
@@ -184,16 +177,16 @@ fn damaged(mut scene: Scene<'_>, part: Part, crash: Crash<'_>) -> Result<()> {
     restore(&scene, &saved)?;
     scene.system.go_to(Stop::Ready)?;
     is_logging(&scene.system.seen()?)?;
-    scene.has(&[crash], seen.accepted).map(drop)
+    scene.has(&[expected], seen.accepted).map(drop)
 }
 
-/// Crashes until both copies of the ledger are in use, and once more without one of them.
+/// Crashes until both copies of the ledger are in use, and once more with one of them damaged.
 fn one_ledger(mut scene: Scene<'_>, part: Part) -> Result<()> {
     scene.boot()?;
     for crash in 1..=3 {
         let deed = Deed::Jump(NOWHERE + 4 * crash);
         let seen = scene.strike(Work::Sleep(1_000), SOON, deed)?;
-        scene.recovers(&[Crash::panic("saboteur")], seen.accepted)?;
+        scene.recovers(&[Expected::panic("saboteur")], seen.accepted)?;
     }
     let before: Vec<u64> = sequences(&scene);
     scene.strike_idle()?;
@@ -202,18 +195,18 @@ fn one_ledger(mut scene: Scene<'_>, part: Part) -> Result<()> {
     let now = Evidence::take(&scene.rig.tool, &scene.card)?;
     scene.evidence = now;
     let after = sequences(&scene);
-    // The older copy knows all records but the newest, whose number is then given once more.
+    // The older copy lacks the newest crash, whose number is then used again.
     let older = before.get(..before.len() - 1).unwrap_or(&[]);
     ensure!(
         after.starts_with(older) && after.len() > older.len(),
-        "records {before:?} became {after:?}"
+        "crashes {before:?} became {after:?}"
     );
     ensure!(
         scene
             .evidence
-            .records
+            .crashes
             .last()
-            .is_some_and(|record| record["task"] == "saboteur"),
+            .is_some_and(|crash| crash["task"] == "saboteur"),
         "the crash was not recorded"
     );
     scene.system.work(Work::Sleep(1), 0, Deed::Nothing)?;
@@ -224,18 +217,18 @@ fn one_ledger(mut scene: Scene<'_>, part: Part) -> Result<()> {
 fn sequences(scene: &Scene<'_>) -> Vec<u64> {
     scene
         .evidence
-        .records
+        .crashes
         .iter()
-        .filter_map(|record| record["sequence"].as_u64())
+        .filter_map(|crash| crash["sequence"].as_u64())
         .collect()
 }
 
-/// Crashes with both copies of the ledger in use, without them, and once more: then both are written again.
+/// Crashes with both copies of the ledger, with both of them damaged, and once more: then both are written again.
 fn no_ledger(mut scene: Scene<'_>) -> Result<()> {
     scene.boot()?;
     scene.has(&[], 1)?;
     let first = scene.strike_idle()?;
-    scene.recovers(&[Crash::panic("saboteur")], first.accepted)?;
+    scene.recovers(&[Expected::panic("saboteur")], first.accepted)?;
     for crash in 1..=2 {
         let deed = Deed::Jump(NOWHERE + 4 * crash);
         scene.strike(Work::Sleep(1_000), SOON, deed)?;
@@ -245,11 +238,14 @@ fn no_ledger(mut scene: Scene<'_>) -> Result<()> {
         scene.boot()?;
     }
     scene
-        .has(&[Crash::panic("saboteur"), Crash::panic("saboteur")], 1)
+        .has(
+            &[Expected::panic("saboteur"), Expected::panic("saboteur")],
+            1,
+        )
         .map(drop)
 }
 
-/// Recorded by the location cache; but in the next boot nothing can be done with the card until it is as it was.
+/// The crash is written by the location cache; in the next boot the card cannot be used until it is restored.
 fn superblocks(mut scene: Scene<'_>) -> Result<()> {
     scene.boot()?;
     scene.has(&[], 1)?;
@@ -264,61 +260,5 @@ fn superblocks(mut scene: Scene<'_>) -> Result<()> {
         "a card that cannot be used was written"
     );
     restore(&scene, &saved)?;
-    scene.with_the_right_card(Crash::panic("saboteur"), seen.accepted)
-}
-
-/// The smallest log that the tool makes is written until it has come round.
-fn full(mut scene: Scene<'_>) -> Result<()> {
-    /// Records at a time: less than a client's quota.
-    const RECORDS: u32 = 140;
-    scene.boot()?;
-    let first = scene.strike_idle()?;
-    scene.recovers(&[Crash::panic("saboteur")], first.accepted)?;
-    let boot = 2;
-    let last = loop {
-        scene.system.work(Work::Flush(RECORDS), 0, Deed::Nothing)?;
-        scene.system.go_to(Stop::Done)?;
-        scene.system.go_to(Stop::Ready)?;
-        let seen = scene.system.seen()?;
-        ensure!(
-            seen.error == 0 && seen.durable == seen.accepted,
-            "logging does not go on: {seen:?}"
-        );
-        // A page has seven of these records.
-        if u64::from(seen.accepted) > 8 * scene.evidence.pages() {
-            break seen.accepted;
-        }
-    };
-    let deed = Deed::Jump(NOWHERE + 4);
-    let seen = scene.strike(Work::Sleep(1_000), SOON, deed)?;
-    ensure!(seen.accepted == last, "more was accepted: {seen:?}");
-    scene.boot()?;
-    let sequences = scene.rig.tool.sequences(&scene.card, boot)?;
-    let oldest = sequences.first().copied().unwrap_or(0);
-    ensure!(
-        oldest > 1 && (oldest..).zip(&sequences).all(|(at, found)| at == *found),
-        "the log of boot {boot} begins with {oldest}, and is not without a gap"
-    );
-    ensure!(
-        sequences.last() == Some(&last.into()),
-        "the newest log record is {:?}, and {last} were accepted",
-        sequences.last()
-    );
-    let now = Evidence::take(&scene.rig.tool, &scene.card)?;
-    let record = now.records.last().context("there is no record")?;
-    ensure!(
-        now.records.len() == 2 && record["task"] == "saboteur" && record["boot"] == boot,
-        "the records are {:#?}",
-        now.records
-    );
-    let record = scene.rig.tool.record(&scene.card, 2)?;
-    ensure!(
-        record["late"].is_null() && record["log_records"] == last,
-        "the record is {record:#}"
-    );
-    scene.evidence = now;
-    scene.system.work(Work::Sleep(1), 0, Deed::Nothing)?;
-    scene.system.go_to(Stop::Done)?;
-    scene.system.go_to(Stop::Ready)?;
-    is_logging(&scene.system.seen()?)
+    scene.with_the_right_card(Expected::panic("saboteur"), seen.accepted)
 }

@@ -2,20 +2,21 @@
 
 use super::scene::{NOWHERE, SOON, Scene, is_late, is_logging};
 use super::{IDLE, RECORDED, Row};
-use crate::evidence::Crash;
+use crate::evidence::Expected;
 use crate::sabotage::{Deed, Failing, Stop, Work};
 use anyhow::{Result, ensure};
 
-/// Where the recorder answers a flush.
+/// The function in which the recorder answers a flush.
 pub const SERVER: &[&str] = &["task_crashlog::server::Server", "defer"];
 /// The emergency entry.
 pub const EMERGENCY: &[&str] = &["task_crashlog::emergency::run"];
+
 /// Where the recorder fails.
 #[derive(Clone, Copy)]
 enum Place {
-    /// At the begin of the function whose name has these parts.
+    /// At the start of the function whose name has these parts.
     Function(&'static [&'static str]),
-    /// When it has just sent its Nth command to the card.
+    /// After its Nth command to the card.
     Command(u32),
 }
 
@@ -24,7 +25,7 @@ use Place::{Command, Function};
 /// A branch to itself, in Thumb.
 const LOOP: [u8; 2] = [0xfe, 0xe7];
 
-/// REQ: M1, M3, X1, X2, X3: the recorder fails in all its parts, and once more or for good in the emergency.
+/// REQ: M1, M3, X1, X2, X3: the recorder fails in each of its parts, and once or twice in the emergency.
 pub fn rows() -> Vec<Row> {
     vec![
         Row::sound(
@@ -87,7 +88,7 @@ pub fn rows() -> Vec<Row> {
             "emergency-entry-once",
             "a client, then the recorder at its emergency entry",
             IDLE,
-            "recorded before the restart, by the minimal second try, without DMA; the recorder's failure is recorded late",
+            "recorded before the restart, by the minimal second try, without DMA; the recorder's failure late",
             "X1 X2",
             |scene| in_emergency(scene, Function(EMERGENCY), 1),
         ),
@@ -95,7 +96,7 @@ pub fn rows() -> Vec<Row> {
             "emergency-transfer-once",
             "a client, then the recorder in the emergency write",
             "data phase, of the emergency write",
-            "recorded before the restart, by the minimal second try, without DMA; the recorder's failure is recorded late",
+            "recorded before the restart, by the minimal second try, without DMA; the recorder's failure late",
             "X1 X2",
             |scene| in_emergency(scene, Command(7), 1),
         ),
@@ -103,7 +104,7 @@ pub fn rows() -> Vec<Row> {
             "emergency-entry-twice",
             "a client, then the recorder at its emergency entry, twice",
             IDLE,
-            "recorded late, from retained RAM, with the reason; so are the recorder's own failures",
+            "recorded late, from retained RAM, with the reason; the recorder's failures too",
             "X1 X2 X3",
             |scene| in_emergency(scene, Function(EMERGENCY), 2),
         ),
@@ -111,7 +112,7 @@ pub fn rows() -> Vec<Row> {
             "emergency-transfer-twice",
             "a client, then the recorder in the emergency write, twice",
             "data phase, of the emergency write",
-            "recorded late, from retained RAM, with the reason; so are the recorder's own failures",
+            "recorded late, from retained RAM, with the reason; the recorder's failures too",
             "X1 X2 X3",
             |scene| in_emergency(scene, Command(7), 2),
         ),
@@ -182,7 +183,7 @@ fn at_work(mut scene: Scene<'_>, place: Place) -> Result<()> {
     let seen = scene.system.seen()?;
     scene.derail()?;
     scene
-        .recovers(&[Crash::panic("crashlog")], seen.accepted)
+        .recovers(&[Expected::panic("crashlog")], seen.accepted)
         .map(drop)
 }
 
@@ -191,10 +192,10 @@ fn stack(mut scene: Scene<'_>) -> Result<()> {
     flush(&mut scene, 0)?;
     scene.go_into(SERVER)?;
     let seen = scene.system.seen()?;
-    // As deep as no stack of the system is.
+    // Below every stack of the system.
     scene.system.debugger.set_register(13, 0x40)?;
-    let records = scene.recovers(&[Crash::panic("crashlog")], seen.accepted)?;
-    let fault = records.first().map(|record| record["fault"].to_string());
+    let crashes = scene.recovers(&[Expected::panic("crashlog")], seen.accepted)?;
+    let fault = crashes.first().map(|crash| crash["fault"].to_string());
     ensure!(
         fault
             .as_ref()
@@ -212,10 +213,10 @@ fn endless(mut scene: Scene<'_>) -> Result<()> {
     scene.system.debugger.set_memory(at, &LOOP)?;
     scene.system.go_to(Stop::Struck)?;
     let seen = scene.system.seen()?;
-    // The emergency passes there too, perhaps.
+    // The emergency may call the same function.
     scene.system.debugger.set_memory(at, &code)?;
     scene
-        .recovers(&[Crash::panic("saboteur")], seen.accepted)
+        .recovers(&[Expected::panic("saboteur")], seen.accepted)
         .map(drop)
 }
 
@@ -223,42 +224,43 @@ fn at_start(mut scene: Scene<'_>, place: Place) -> Result<()> {
     scene.system.go_to(Stop::Start)?;
     go_to(&mut scene, place)?;
     scene.derail()?;
-    scene.recovers(&[Crash::panic("crashlog")], 0).map(drop)
+    scene.recovers(&[Expected::panic("crashlog")], 0).map(drop)
 }
 
 fn in_emergency(mut scene: Scene<'_>, place: Place, times: u64) -> Result<()> {
     begin(&mut scene)?;
     panic(&mut scene)?;
     for _ in 0..times {
-        // The commands of the emergency alone.
+        // Only the commands of the emergency count.
         if matches!(place, Command(_)) {
             scene.go_into(EMERGENCY)?;
         }
         go_to(&mut scene, place)?;
         scene.derail()?;
     }
-    let failed = Crash::panic("fatal");
-    let recorder = Crash::panic("crashlog").late().times(times);
+    let failed = Expected::panic("fatal");
+    let recorder = Expected::panic("crashlog").late().times(times);
     if times > 1 {
-        let records = scene.recovers(&[failed.late(), recorder], 1)?;
-        return is_late(&records, "emergency write failed");
+        let crashes = scene.recovers(&[failed.late(), recorder], 1)?;
+        return is_late(&crashes, "emergency write failed");
     }
     writes_without_dma(&mut scene)?;
     scene.system.go_to(Stop::Ready)?;
     is_logging(&scene.system.seen()?)?;
-    let records = scene.has(&[failed, recorder], 1)?;
+    let crashes = scene.has(&[failed, recorder], 1)?;
     ensure!(
-        records
+        crashes
             .first()
-            .is_some_and(|record| record["emergency"]["minimal"] == true),
-        "it was not the minimal try that wrote the record"
+            .is_some_and(|crash| crash["emergency"]["minimal"] == true),
+        "the crash was not written by the minimal try"
     );
     Ok(())
 }
 
-/// Looks at each command of the second try, up to the next start.
+/// Checks that no command of the second try, up to the next start, uses DMA.
 fn writes_without_dma(scene: &mut Scene<'_>) -> Result<()> {
-    /// Transfer mode and command, their bits for DMA and for data (SD Host Controller, sections 2.2.5 and 2.2.6).
+    /// Transfer mode and command register, and their bits for DMA and for data (SD Host Controller Simplified
+    /// Specification 3.00, sections 2.2.5 and 2.2.6).
     const COMMAND: u32 = 0x0c;
     const DMA: u32 = 1;
     const DATA: u32 = 1 << 21;
@@ -275,7 +277,7 @@ fn writes_without_dma(scene: &mut Scene<'_>) -> Result<()> {
         );
     }
     scene.system.stop_at_commands(false)?;
-    ensure!(transfers > 0, "the second try moved no data");
+    ensure!(transfers > 0, "the second try transferred no data");
     Ok(())
 }
 
@@ -285,25 +287,23 @@ fn hangs(mut scene: Scene<'_>, once: bool) -> Result<()> {
     let at = scene.go_into(EMERGENCY)?;
     let code = scene.system.debugger.memory(at, 2)?;
     scene.system.debugger.set_memory(at, &LOOP)?;
-    // The second try passes here.
+    // The second try starts here.
     scene.go_into(&["main"])?;
     if once {
         scene.system.debugger.set_memory(at, &code)?;
-        let records = scene.recovers(&[Crash::panic("fatal")], 1)?;
+        let crashes = scene.recovers(&[Expected::panic("fatal")], 1)?;
         ensure!(
-            records
+            crashes
                 .first()
-                .is_some_and(|record| record["emergency"]["minimal"] == true),
-            "it was not the minimal try that wrote the record"
+                .is_some_and(|crash| crash["emergency"]["minimal"] == true),
+            "the crash was not written by the minimal try"
         );
         return Ok(());
     }
-    // The reset loads the image anew.
-    let records = scene.recovers(&[Crash::panic("fatal").late()], 1)?;
-    is_late(&records, "emergency write failed")?;
-    let failure = records
-        .first()
-        .map(|record| &record["emergency"]["failure"]);
+    // The reset loads the image again.
+    let crashes = scene.recovers(&[Expected::panic("fatal").late()], 1)?;
+    is_late(&crashes, "emergency write failed")?;
+    let failure = crashes.first().map(|crash| &crash["emergency"]["failure"]);
     ensure!(
         failure.is_some_and(|failure| failure == "time was up"),
         "the failure is {failure:?}"
@@ -321,6 +321,6 @@ fn reset(mut scene: Scene<'_>, command: u32) -> Result<()> {
         .machine
         .qmp
         .execute("system_reset", serde_json::Value::Null)?;
-    let records = scene.recovers(&[Crash::panic("fatal").late()], 1)?;
-    is_late(&records, "emergency write interrupted")
+    let crashes = scene.recovers(&[Expected::panic("fatal").late()], 1)?;
+    is_late(&crashes, "emergency write interrupted")
 }

@@ -1,24 +1,20 @@
-//! What most rows have in common.
+//! A system under test with its card: what most rows have in common.
 
-mod used;
-
-use super::Rig;
-use crate::evidence::{Crash, Evidence};
-use crate::sabotage::{Deed, Seen, State, Stop, System, Work};
+use crate::evidence::{Evidence, Expected};
+use crate::sabotage::{Deed, RecorderState, Seen, Stop, System, Work};
+use crate::suite::Rig;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Ticks from the begin of a work to the strike, where it does not matter.
+/// Ticks from the start of some work to the strike, where the time does not matter.
 pub const SOON: u32 = 100_000;
-/// Where the saboteur jumps to fail.
+/// An unmapped address to which a task jumps to fail.
 pub const NOWHERE: u32 = 0x100;
 
-pub use used::{BOOTS as BOOTS_BEFORE, RECORDS as RECORDS_BEFORE};
-
-/// A system that has started well, and what is on its card.
+/// A system, and what was on its card when it was last checked.
 pub struct Scene<'r> {
     pub rig: &'r Rig,
     pub card: PathBuf,
@@ -27,14 +23,8 @@ pub struct Scene<'r> {
 }
 
 impl<'r> Scene<'r> {
-    /// A card with records and a log of earlier boots, and the machine before its first instruction.
-    pub fn set(rig: &'r Rig) -> Result<Self> {
-        let card = rig.artefacts.path("card.img");
-        used::put(rig, &card)?;
-        Self::with(rig, card)
-    }
-
-    /// The same with a new card of some size. One of more than 2 GiB is addressed by blocks.
+    /// A machine before its first instruction, with a new card of this size. A card of more than 2 GiB is addressed
+    /// by blocks.
     pub fn with_card_of(rig: &'r Rig, size: &str) -> Result<Self> {
         let card = rig.artefacts.path("card.img");
         let arguments = ["format", "--size", size].map(OsStr::new);
@@ -43,7 +33,8 @@ impl<'r> Scene<'r> {
         Self::with(rig, card)
     }
 
-    fn with(rig: &'r Rig, card: PathBuf) -> Result<Self> {
+    /// A machine before its first instruction, with this card.
+    pub fn with(rig: &'r Rig, card: PathBuf) -> Result<Self> {
         let system = System::start(&rig.qemu, &rig.image, Some(&card), &rig.artefacts)?;
         let evidence = Evidence::take(&rig.tool, &card)?;
         Ok(Self {
@@ -54,59 +45,53 @@ impl<'r> Scene<'r> {
         })
     }
 
-    /// The same, up and logging.
-    pub fn ready(rig: &'r Rig) -> Result<Self> {
-        let mut scene = Self::set(rig)?;
-        scene.begin()?;
-        Ok(scene)
-    }
-
-    /// Starts up for the first time.
+    /// Boots, checks that the system logs, and reads the card.
     pub fn begin(&mut self) -> Result<()> {
         self.boot()?;
         self.evidence = Evidence::take(&self.rig.tool, &self.card)?;
         Ok(())
     }
 
-    /// Starts up, and sees that logging goes on.
+    /// Boots, and checks that the system logs.
     pub fn boot(&mut self) -> Result<()> {
         let seen = self.system.boot()?;
         is_logging(&seen)
     }
 
-    /// Lets the recorder alone until the saboteur is about to fail.
+    /// Leaves the recorder idle until the saboteur is about to fail.
     pub fn strike_idle(&mut self) -> Result<Seen> {
         self.strike(Work::Sleep(1_000), SOON, Deed::Jump(NOWHERE))
     }
 
-    /// Works until the saboteur is about to strike.
+    /// Lets the client work until the saboteur is about to strike.
     pub fn strike(&mut self, work: Work, ticks: u32, deed: Deed) -> Result<Seen> {
         self.system.work(work, ticks, deed)?;
         self.system.go_to(Stop::Struck)?;
         self.system.seen()
     }
 
-    /// The system restarts and has everything. Returns the records.
-    pub fn recovers(&mut self, crashes: &[Crash<'_>], accepted: u32) -> Result<Vec<Value>> {
+    /// Checks that the system restarts, logs, and has everything on the card. Returns the crashes.
+    pub fn recovers(&mut self, expected: &[Expected<'_>], accepted: u32) -> Result<Vec<Value>> {
         self.boot()?;
-        self.has(crashes, accepted)
+        self.has(expected, accepted)
     }
 
-    /// Everything is on the card.
-    pub fn has(&mut self, crashes: &[Crash<'_>], accepted: u32) -> Result<Vec<Value>> {
-        let (now, records) = self
+    /// Checks that everything is on the card; see [`Evidence::after`]. Returns the crashes.
+    pub fn has(&mut self, expected: &[Expected<'_>], accepted: u32) -> Result<Vec<Value>> {
+        let (now, crashes) = self
             .evidence
-            .after(&self.rig.tool, &self.card, crashes, accepted)?;
+            .after(&self.rig.tool, &self.card, expected, accepted)?;
         self.evidence = now;
-        Ok(records)
+        Ok(crashes)
     }
 
-    /// Runs until a function of the recorder, the first whose name has all these parts, is called.
+    /// Runs until a function of the recorder is called, the first one whose name has all these parts. Returns
+    /// its address.
     pub fn go_into(&mut self, parts: &[&str]) -> Result<u32> {
         self.go_into_program("crashlog", parts)
     }
 
-    /// [`Scene::go_into`], in a task or in the kernel.
+    /// [`Scene::go_into`], for a function of any program.
     pub fn go_into_program(&mut self, program: &str, parts: &[&str]) -> Result<u32> {
         let address = self.system.symbols.like(program, parts)?;
         self.system.stop_at(address, true)?;
@@ -117,19 +102,19 @@ impl<'r> Scene<'r> {
         Ok(address)
     }
 
-    /// Makes whoever runs go on at an address where nothing is.
+    /// Makes the program that is running jump to an unmapped address.
     pub fn derail(&mut self) -> Result<()> {
         self.system.debugger.set_register(15, NOWHERE)
     }
 
-    /// Whoever runs is interrupted here by the saboteur, which was armed before with its deed.
+    /// Lets the saboteur, which must be armed, interrupt the program that is running now.
     pub fn strike_here(&mut self) -> Result<Seen> {
         self.system.strike_in(1)?;
         self.system.go_to(Stop::Struck)?;
         self.system.seen()
     }
 
-    /// The recorder writes on, without a restart, from where the work is done.
+    /// Checks that the recorder goes on after the work is done, without a restart.
     pub fn goes_on(&mut self) -> Result<()> {
         self.system.go_to(Stop::Ready)?;
         self.system.work(Work::Flush(3), 0, Deed::Nothing)?;
@@ -142,33 +127,33 @@ impl<'r> Scene<'r> {
         self.has(&[], 0).map(drop)
     }
 
-    /// The recorder keeps everything in RAM.
+    /// Checks that the recorder keeps everything in RAM.
     pub fn is_ram_only(&mut self) -> Result<()> {
         let seen = self.system.seen()?;
         ensure!(
-            seen.state == State::RamOnly,
+            seen.state == RecorderState::RamOnly,
             "the recorder should keep everything in RAM, but says {:?}",
             seen.state
         );
         Ok(())
     }
 
-    /// Boots with the right card in the slot again: what was kept is recorded late.
-    pub fn with_the_right_card(&mut self, crash: Crash<'_>, accepted: u32) -> Result<()> {
+    /// Boots with the original card in the slot: the crash that was kept in RAM must be written.
+    pub fn with_the_right_card(&mut self, expected: Expected<'_>, accepted: u32) -> Result<()> {
         let card = self.card.clone();
         self.insert(&card)?;
         self.system.reset()?;
         self.system.go_to(Stop::Ready)?;
         is_logging(&self.system.seen()?)?;
-        self.has(&[crash], accepted).map(drop)
+        self.has(&[expected], accepted).map(drop)
     }
 
-    /// Takes the card out of its slot.
+    /// Removes the card from its slot.
     pub fn eject(&mut self) -> Result<()> {
         self.monitor(&format!("eject -f sd{}", self.system.slot.index))
     }
 
-    /// Puts a card into the slot.
+    /// Inserts a card into the slot.
     pub fn insert(&mut self, card: &Path) -> Result<()> {
         self.monitor(&format!(
             "change sd{} {} raw",
@@ -183,7 +168,7 @@ impl<'r> Scene<'r> {
         Ok(())
     }
 
-    /// Another card, that was never formatted.
+    /// Makes another card, which is not formatted.
     pub fn blank(&self) -> Result<PathBuf> {
         let path = self.rig.artefacts.path("blank.img");
         fs::File::create(&path)?.set_len(64 << 20)?;
@@ -191,31 +176,31 @@ impl<'r> Scene<'r> {
     }
 }
 
-/// Whether the recorder writes to its card.
+/// Checks that the recorder writes to its card.
 pub fn is_logging(seen: &Seen) -> Result<()> {
     ensure!(
-        seen.state == State::Ready && seen.durable >= 1 && seen.error == 0,
+        seen.state == RecorderState::Ready && seen.durable >= 1 && seen.error == 0,
         "logging does not go on: {seen:?}"
     );
     Ok(())
 }
 
-/// The first of the records says that it is late, and why.
-pub fn is_late(records: &[Value], why: &str) -> Result<()> {
-    let said = records.first().map(|record| &record["late"]);
+/// Checks that the first of the crashes was written late, for this reason.
+pub fn is_late(crashes: &[Value], why: &str) -> Result<()> {
+    let said = crashes.first().map(|crash| &crash["late"]);
     ensure!(
         said.is_some_and(|said| said == why),
-        "it should be late because of `{why}`, but says {said:?}"
+        "the crash should be late because of `{why}`, but says {said:?}"
     );
     Ok(())
 }
 
-/// A card that is not ours must be as it was.
+/// Checks that a blank card was not written.
 pub fn is_blank(card: &Path) -> Result<()> {
     let bytes = fs::read(card).context("cannot read the blank card")?;
     ensure!(
         bytes.iter().all(|byte| *byte == 0),
-        "a card that is not ours was written"
+        "a card without our partition was written"
     );
     Ok(())
 }

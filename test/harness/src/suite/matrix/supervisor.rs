@@ -1,24 +1,24 @@
-//! The supervisor hangs, or fails, while it describes a crash: a note of it is in retained RAM by then.
+//! The supervisor hangs or fails while it describes a crash, of which a part is in retained RAM then.
 
 use super::scene::{NOWHERE, Scene, is_late};
 use super::{IDLE, Row};
-use crate::evidence::Crash;
+use crate::evidence::Expected;
 use crate::sabotage::{Deed, Failing, Work};
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-/// Where the supervisor has made its first note, and asks the kernel which fault it was.
+/// Functions where the supervisor has stored task and time, and asks the kernel for the fault.
 const WHICH_FAULT: &[&[&str]] = &[&["ContextWriter", "note"], &["kipc::read_task_status"]];
-/// Where it begins to copy the stack.
+/// The function that copies the stack.
 const STACK: &[&[&str]] = &[&["capture::excerpt"]];
-/// Where the description is complete, and the mailbox not armed.
+/// Functions where the description is complete, and the mailbox is not armed.
 const COMPLETE: &[&[&str]] = &[&["ContextWriter", "finish"], &["Supervisor", "take"]];
 /// A branch to itself, in Thumb.
 const LOOP: [u8; 2] = [0xfe, 0xe7];
-/// How such a record is late.
+/// The reason why such a crash is late.
 const LATE: &str = "supervisor did not call the recorder";
 
-/// REQ: X1, X3, X4: a crash that the supervisor does not come to handing over is recorded by the next boot.
+/// REQ: X1, X3, X4: a crash that the supervisor does not hand over to the recorder is written by the next boot.
 pub fn rows() -> Vec<Row> {
     let row = |id: &str, who: &str, outcome, requirements, run: fn(Scene<'_>) -> Result<()>| {
         Row::logging(id, who, IDLE, outcome, requirements, run)
@@ -26,40 +26,43 @@ pub fn rows() -> Vec<Row> {
     vec![
         row(
             "supervisor-hangs-first",
-            "a client, then the supervisor hangs as it begins to describe that",
-            "the watchdog restarts the system; recorded late, with the reason: task and time",
+            "a client, then the supervisor hangs when it starts to describe the crash",
+            "the watchdog restarts the system; recorded late, with the reason, task and time",
             "X1 X3",
             |scene| {
-                hangs(scene, WHICH_FAULT, |record| {
-                    ensure!(record["fault"].is_null(), "nobody has asked for the fault");
-                    has_no_stack(record)
+                hangs(scene, WHICH_FAULT, |crash| {
+                    ensure!(
+                        crash["fault"].is_null(),
+                        "there is a fault, but it was never read"
+                    );
+                    has_no_stack(crash)
                 })
             },
         ),
         row(
             "supervisor-hangs-middle",
-            "a client, then the supervisor hangs as it copies the stack",
-            "the watchdog restarts the system; recorded late, with the reason: task, fault and time",
+            "a client, then the supervisor hangs while it copies the stack",
+            "the watchdog restarts the system; recorded late, with the reason, task, fault and time",
             "X1 X3",
             |scene| {
-                hangs(scene, STACK, |record| {
-                    is_store(record)?;
-                    has_no_stack(record)
+                hangs(scene, STACK, |crash| {
+                    is_store(crash)?;
+                    has_no_stack(crash)
                 })
             },
         ),
         row(
             "supervisor-hangs-last",
             "a client, then the supervisor hangs before it calls the recorder",
-            "the watchdog restarts the system; recorded late, with the reason and everything else",
+            "the watchdog restarts the system; recorded late, complete, with the reason",
             "X1 X3",
             |scene| {
-                hangs(scene, COMPLETE, |record| {
-                    is_store(record)?;
+                hangs(scene, COMPLETE, |crash| {
+                    is_store(crash)?;
                     ensure!(
-                        record["registers"]["pc"].as_u64() > Some(0)
-                            && !record["segments"].as_array().is_none_or(Vec::is_empty),
-                        "registers or stack are missing: {record:#}"
+                        crash["registers"]["pc"].as_u64() > Some(0)
+                            && !crash["segments"].as_array().is_none_or(Vec::is_empty),
+                        "registers or stack are missing: {crash:#}"
                     );
                     Ok(())
                 })
@@ -67,8 +70,8 @@ pub fn rows() -> Vec<Row> {
         ),
         row(
             "supervisor-fails-describing",
-            "a client, then the supervisor fails as it copies the stack",
-            "both are recorded late",
+            "a client, then the supervisor fails while it copies the stack",
+            "both recorded late",
             "X3 X4",
             fails,
         ),
@@ -89,42 +92,42 @@ fn crash(scene: &mut Scene<'_>, places: &[&[&str]]) -> Result<u32> {
 
 fn hangs(mut scene: Scene<'_>, places: &[&[&str]], check: fn(&Value) -> Result<()>) -> Result<()> {
     let at = crash(&mut scene, places)?;
-    // The reset loads the image anew.
+    // The reset loads the image again.
     scene.system.debugger.set_memory(at, &LOOP)?;
-    let records = scene.recovers(&[Crash::panic("fatal").late()], 1)?;
-    let [record] = &*records else {
-        anyhow::bail!("one crash, but {} records", records.len());
+    let crashes = scene.recovers(&[Expected::panic("fatal").late()], 1)?;
+    let [crash] = &*crashes else {
+        anyhow::bail!("one crash, but {} crashes", crashes.len());
     };
-    is_late(&records, LATE)?;
-    ensure!(record["time_ms"].as_u64() > Some(0), "no time: {record:#}");
-    check(record)
+    is_late(&crashes, LATE)?;
+    ensure!(crash["time_ms"].as_u64() > Some(0), "no time: {crash:#}");
+    check(crash)
 }
 
 fn fails(mut scene: Scene<'_>) -> Result<()> {
     crash(&mut scene, STACK)?;
     scene.system.debugger.set_register(15, NOWHERE)?;
-    let supervisor = Crash {
+    let supervisor = Expected {
         reason: "kernel",
-        ..Crash::panic("jefe").late()
+        ..Expected::panic("jefe").late()
     };
-    let records = scene.recovers(&[Crash::panic("fatal").late(), supervisor], 1)?;
-    is_late(&records, LATE)
+    let crashes = scene.recovers(&[Expected::panic("fatal").late(), supervisor], 1)?;
+    is_late(&crashes, LATE)
 }
 
-fn is_store(record: &Value) -> Result<()> {
+fn is_store(crash: &Value) -> Result<()> {
     ensure!(
-        record["fault"] == "MemoryAccess at 0xdeadbee0 (User)",
+        crash["fault"] == "MemoryAccess at 0xdeadbee0 (User)",
         "the fault is {}",
-        record["fault"]
+        crash["fault"]
     );
     Ok(())
 }
 
-fn has_no_stack(record: &Value) -> Result<()> {
+fn has_no_stack(crash: &Value) -> Result<()> {
     ensure!(
-        record["segments"].as_array().is_some_and(Vec::is_empty),
-        "what was half written was taken for whole: {}",
-        record["segments"]
+        crash["segments"].as_array().is_some_and(Vec::is_empty),
+        "an incomplete segment was taken for complete: {}",
+        crash["segments"]
     );
     Ok(())
 }

@@ -1,44 +1,47 @@
-//! Several fail at once, or something fails that is not a client.
+//! Two tasks fail at once, or the idle task, the supervisor or the kernel fails.
 
 use super::recorder::EMERGENCY;
 use super::scene::{NOWHERE, SOON, Scene, is_late};
 use super::{IDLE, RECORDED, Row};
-use crate::evidence::{Crash, Evidence};
+use crate::evidence::{Evidence, Expected};
 use crate::sabotage::{Deed, Failing, Stop, Work, task};
 use anyhow::Result;
 
-/// Where the supervisor prepares to wait again.
+/// The function of the supervisor that sets its timer before it waits.
 const SUPERVISOR: &[&str] = &["task_jefe::Server", "arm_timer"];
-/// Where the kernel answers calls of its own.
+/// The function of the kernel that handles kernel IPC.
 const KERNEL_IPC: &[&str] = &["kern::kipc::handle"];
 
-/// Where the supervisor restarts the system.
+/// The function with which the supervisor restarts the system.
 const RESTART: &[&str] = &["userlib::kipc::system_restart"];
-/// Where the kernel handles interrupts.
+/// The function of the kernel that handles interrupts.
 const INTERRUPT: &str = "kern::arch::arm_a::entry::interrupt";
-/// `udf #0`, in Thumb, as the kernel's Rust code is.
+/// `udf #0` in Thumb, the instruction set of the kernel's Rust code.
 const UNDEFINED: [u8; 2] = [0x00, 0xde];
 
-/// REQ: P8, X2, X4, X5: several failures are all recorded, and so is one before the recorder was ever ready.
+/// REQ: P8, X2, X4, X5: each of several failures is recorded, and a failure before the recorder was ready.
 pub fn rows() -> Vec<Row> {
     vec![
         Row::sound(
             "two-restart-and-reset",
-            "two at once: a client that is restarted and one that takes the system down",
+            "two at once: a client that is restarted and one that restarts the system",
             IDLE,
-            "the panic recorded before the restart, the oops then or late",
+            "the panic recorded before the restart, the oops at once or late",
             "X5",
             |scene| {
                 both(
                     scene,
                     task::VICTIM,
-                    &[Crash::panic("saboteur"), Crash::oops("victim").whenever()],
+                    &[
+                        Expected::panic("saboteur"),
+                        Expected::oops("victim").whenever(),
+                    ],
                 )
             },
         ),
         Row::sound(
             "two-reset",
-            "two at once, both of which take the system down",
+            "two at once, both of which restart the system",
             IDLE,
             "the first recorded before the restart, the second late",
             "X5",
@@ -46,7 +49,7 @@ pub fn rows() -> Vec<Row> {
                 both(
                     scene,
                     task::FATAL,
-                    &[Crash::panic("fatal"), Crash::panic("saboteur").late()],
+                    &[Expected::panic("fatal"), Expected::panic("saboteur").late()],
                 )
             },
         ),
@@ -60,7 +63,10 @@ pub fn rows() -> Vec<Row> {
                 both(
                     scene,
                     task::CRASHLOG,
-                    &[Crash::panic("crashlog"), Crash::panic("saboteur").late()],
+                    &[
+                        Expected::panic("crashlog"),
+                        Expected::panic("saboteur").late(),
+                    ],
                 )
             },
         ),
@@ -74,20 +80,20 @@ pub fn rows() -> Vec<Row> {
                 scene.system.go_to(Stop::Start)?;
                 scene.system.strike_after_start(300, Deed::Jump(NOWHERE))?;
                 scene.system.go_to(Stop::Struck)?;
-                scene.recovers(&[Crash::panic("saboteur")], 0).map(drop)
+                scene.recovers(&[Expected::panic("saboteur")], 0).map(drop)
             },
         ),
         Row::sound(
             "idle-task",
             "the idle task, so that no task can run until it is restarted",
             IDLE,
-            "restarted at once, and recorded as an oops; the system was not restarted",
+            "restarted at once, and recorded as an oops; no restart of the system",
             "P5 X4",
             |mut scene| {
                 scene.system.go_to(Stop::Start)?;
                 let idle = scene.system.symbols.like("idle", &["_start"])?;
                 scene.system.stop_at(idle, true)?;
-                // It runs when nobody else has anything to do.
+                // It runs when all other tasks wait.
                 scene.system.go_to(Stop::Ready)?;
                 scene.system.work(Work::Sleep(100), 0, Deed::Nothing)?;
                 scene.system.go_to(Stop::At(idle))?;
@@ -95,14 +101,14 @@ pub fn rows() -> Vec<Row> {
                 scene.derail()?;
                 let accepted = scene.system.seen()?.accepted;
                 scene.system.go_to(Stop::Done)?;
-                scene.has(&[Crash::oops("idle")], accepted).map(drop)
+                scene.has(&[Expected::oops("idle")], accepted).map(drop)
             },
         ),
         Row::sound(
             "supervisor",
             "the supervisor",
             IDLE,
-            "recorded late, from what the kernel left in retained RAM",
+            "recorded late, from the kernel's description in retained RAM",
             "X4",
             |scene| without_warning(scene, "jefe", SUPERVISOR),
         ),
@@ -110,7 +116,7 @@ pub fn rows() -> Vec<Row> {
             "kernel-system-call",
             "the kernel, in a system call",
             "any, the recorder at work",
-            "recorded late, from what the kernel left in retained RAM",
+            "recorded late, from the kernel's description in retained RAM",
             "X4",
             |scene| without_warning(scene, "kernel", KERNEL_IPC),
         ),
@@ -118,7 +124,7 @@ pub fn rows() -> Vec<Row> {
             "kernel-interrupt",
             "the kernel, in an interrupt",
             IDLE,
-            "recorded late, from what the kernel left in retained RAM",
+            "recorded late, from the kernel's description in retained RAM",
             "X4",
             |mut scene| {
                 scene.boot()?;
@@ -130,9 +136,9 @@ pub fn rows() -> Vec<Row> {
         ),
         Row::sound(
             "kernel-tables",
-            "the kernel: it finds that no task is left that could run",
+            "the kernel, which finds that no task can run",
             IDLE,
-            "recorded late, from what the kernel left in retained RAM",
+            "recorded late, from the kernel's description in retained RAM",
             "X4",
             |mut scene| {
                 scene.boot()?;
@@ -152,21 +158,21 @@ pub fn rows() -> Vec<Row> {
         ),
         Row::sound(
             "kernel-interrupt-emergency",
-            "a client, then the kernel in an interrupt, in the emergency",
+            "a client, then the kernel, in an interrupt in the emergency",
             IDLE,
             "both recorded late, from retained RAM",
             "X3 X4",
             |mut scene| {
                 fails(&mut scene)?;
                 break_interrupts(&mut scene)?;
-                let crashes = [Crash::panic("fatal").late(), failure("kernel")];
-                let records = scene.recovers(&crashes, 1)?;
-                is_late(&records, "no emergency write")
+                let expected = [Expected::panic("fatal").late(), failure("kernel")];
+                let crashes = scene.recovers(&expected, 1)?;
+                is_late(&crashes, "no emergency write")
             },
         ),
         Row::sound(
             "kernel-system-call-emergency",
-            "a client, then the kernel in the system call that restarts the system",
+            "a client, then the kernel, in the system call that restarts the system",
             "idle, after the emergency write",
             "the client's failure recorded before the restart, the kernel's late",
             "X4 X5",
@@ -174,7 +180,7 @@ pub fn rows() -> Vec<Row> {
         ),
         Row::sound(
             "supervisor-restarting",
-            "a client, then the supervisor when it is about to restart the system",
+            "a client, then the supervisor, when it is about to restart the system",
             "idle, after the emergency write",
             "the client's failure recorded before the restart, the supervisor's late",
             "X4 X5",
@@ -184,7 +190,7 @@ pub fn rows() -> Vec<Row> {
             "supervisor-start",
             "the supervisor, at its start",
             "never initialised",
-            "recorded late, from what the kernel left in retained RAM",
+            "recorded late, from the kernel's description in retained RAM",
             "X4 P8",
             |mut scene| {
                 scene.go_into_program("jefe", SUPERVISOR)?;
@@ -203,17 +209,17 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-fn both(mut scene: Scene<'_>, task: u32, crashes: &[Crash<'_>]) -> Result<()> {
+fn both(mut scene: Scene<'_>, task: u32, expected: &[Expected<'_>]) -> Result<()> {
     scene.boot()?;
     let seen = scene.strike(Work::Sleep(1_000), SOON, Deed::FaultBoth(task))?;
-    scene.recovers(crashes, seen.accepted).map(drop)
+    scene.recovers(expected, seen.accepted).map(drop)
 }
 
-/// The kernel's or the supervisor's failure leaves no time to write anything.
-fn failure(task: &str) -> Crash<'_> {
-    Crash {
+/// A failure of the kernel or of the supervisor, which is always written late.
+fn failure(task: &str) -> Expected<'_> {
+    Expected {
         reason: "kernel",
-        ..Crash::panic(task).late()
+        ..Expected::panic(task).late()
     }
 }
 
@@ -227,21 +233,21 @@ fn without_warning(mut scene: Scene<'_>, program: &str, place: &[&str]) -> Resul
     let accepted = scene.system.seen()?.accepted;
     scene.derail()?;
     scene.boot()?;
-    // The client's own fault may or may not have come before.
-    let oops = Crash::oops("victim").whenever();
+    // The client's own fault may have been recorded before.
+    let oops = Expected::oops("victim").whenever();
     let now = Evidence::take(&scene.rig.tool, &scene.card)?;
-    let is_new = |record| !scene.evidence.records.contains(record);
+    let is_new = |crash| !scene.evidence.crashes.contains(crash);
     let has_oops = now
-        .records
+        .crashes
         .iter()
-        .any(|record| record["task"] == "victim" && is_new(record));
-    let crashes: Vec<_> = std::iter::once(failure(program))
+        .any(|crash| crash["task"] == "victim" && is_new(crash));
+    let expected: Vec<_> = std::iter::once(failure(program))
         .chain(has_oops.then_some(oops))
         .collect();
-    scene.has(&crashes, accepted).map(drop)
+    scene.has(&expected, accepted).map(drop)
 }
 
-/// A task that fails early is restarted 50 ms after its start; an emergency takes about 1.5 ms.
+/// A task that fails early is restarted 50 ms after its start; the emergency takes about 1.5 ms.
 fn restart_due(mut scene: Scene<'_>) -> Result<()> {
     scene.boot()?;
     let (fatal, how) = (false, Failing::AFTER);
@@ -254,14 +260,14 @@ fn restart_due(mut scene: Scene<'_>) -> Result<()> {
         let ticks = 3_800_000 + 50_000 * moment;
         let seen = scene.strike(Work::Sleep(1_000), ticks, Deed::Jump(NOWHERE + 4 * moment))?;
         scene.recovers(
-            &[Crash::panic("saboteur"), Crash::oops("victim")],
+            &[Expected::panic("saboteur"), Expected::oops("victim")],
             seen.accepted,
         )?;
     }
     Ok(())
 }
 
-/// A task fails whose failure takes the system down; the recorder stands at its emergency entry.
+/// Makes a task fail whose failure restarts the system, and runs to the recorder's emergency entry.
 fn fails(scene: &mut Scene<'_>) -> Result<()> {
     scene.boot()?;
     let (fatal, how) = (true, Failing::STORE);
@@ -271,20 +277,20 @@ fn fails(scene: &mut Scene<'_>) -> Result<()> {
     scene.go_into(EMERGENCY).map(drop)
 }
 
-/// Has the kernel fail at its next interrupt. (Where instructions are counted QEMU's breakpoints do not work there.) The
-/// reset loads the image anew.
+/// Makes the kernel fail at its next interrupt. (If instructions are counted, QEMU's breakpoints do not work there.)
+/// The reset loads the image again.
 fn break_interrupts(scene: &mut Scene<'_>) -> Result<()> {
     let at = scene.system.symbols.address("kernel", INTERRUPT)?;
     scene.system.debugger.set_memory(at & !1, &UNDEFINED)?;
     Ok(())
 }
 
-/// The record is durable, and somebody fails on the way to the restart.
+/// The crash is durable, and the supervisor or the kernel fails before the restart.
 fn restarting(mut scene: Scene<'_>, program: &str, place: &[&str]) -> Result<()> {
     fails(&mut scene)?;
     scene.go_into_program(program, place)?;
     scene.derail()?;
     scene
-        .recovers(&[Crash::panic("fatal"), failure(program)], 1)
+        .recovers(&[Expected::panic("fatal"), failure(program)], 1)
         .map(drop)
 }

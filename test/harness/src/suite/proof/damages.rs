@@ -1,12 +1,12 @@
-//! Damages of an archive, one place each, and what `check-archive` must say about them (humility.md, sections 1 to 9).
+//! Damages of an archive, each in one place, and what `check-archive` must say about them.
 
-use super::damage::Archive;
+use super::archive::Archive;
 use anyhow::Result;
 
-/// What is done to the archive, and what must be said about it.
+/// Name of a damage, what it does to the archive, and what the check must say.
 pub(super) type Damage = (&'static str, fn(&mut Archive) -> Result<()>, &'static str);
 
-/// Each rule of `check-archive` that a damage in one place can break.
+/// One damage for each rule of `check-archive` that a change in one place can violate.
 pub(super) const DAMAGES: &[Damage] = &[
     (
         "comment",

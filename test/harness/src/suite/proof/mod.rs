@@ -1,26 +1,29 @@
-//! What is proved from the built image alone, without running it.
+//! Properties of the built image that are checked without running it.
 
-pub mod damage;
+pub mod archive;
+mod damage;
 mod damages;
+mod verb;
 
-use super::{Bench, Cases};
-use crate::build::{DEMO, Image, SD_APP, cargo};
-use crate::paths;
+use super::{Cases, Session};
+use crate::build::{DEMO, Image, SD_APP};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use object::{Object, ObjectSymbol};
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
+use verb::{check_archive, xtask};
 
-/// Every application that some test runs, and what its archive is called.
+/// Each application that a test runs: the name of the test, and the application.
 const APPS: [(&str, &str); 13] = [
-    ("archive", DEMO),
+    ("archive-of-the-demo", DEMO),
     ("archive-of-the-kernel-suite", "test/apps/kernel/app.toml"),
-    ("archive-of-the-recorder-suite", "test/apps/recorder/app.toml"),
+    (
+        "archive-of-the-recorder-suite",
+        "test/apps/recorder/app.toml",
+    ),
     ("archive-of-the-model", "test/apps/model/app.toml"),
     ("archive-of-foreign-tasks", "test/apps/foreign/app.toml"),
     ("archive-of-the-saboteur", "test/apps/saboteur/app.toml"),
@@ -41,47 +44,48 @@ const APPS: [(&str, &str); 13] = [
 
 const EXAMPLE: &str = "app/example/app.toml";
 
-/// One test per check and application.
-pub fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+/// One test for each check and application.
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let mut trials = vec![
-        // REQ: M1, M5: nothing of the normal path, no panic, no recursion, no interrupt control, no receive.
-        trial(bench, "proof::emergency-path", DEMO, |_| {
+        // REQ: M1, M5: the emergency path calls nothing of the normal path, has no panic, no recursion, no
+        // interrupt control and no receive.
+        trial(session, "proof::emergency-path", DEMO, |_| {
             Ok(one(xtask(&["check-emergency".as_ref(), DEMO.as_ref()])?))
         }),
-        trial(bench, "proof::traces", DEMO, |image| {
+        trial(session, "proof::traces", DEMO, |image| {
             traces(&image.archive).map(|()| Cases::one())
         }),
-        trial(bench, "proof::traces-of-the-example", EXAMPLE, |image| {
+        trial(session, "proof::traces-of-the-example", EXAMPLE, |image| {
             traces(&image.archive).map(|()| Cases::one())
         }),
-        trial(bench, "proof::damaged-archives", DEMO, |image| {
+        trial(session, "proof::damaged-archives", DEMO, |image| {
             damage::run(&image.archive)
         }),
     ];
     // REQ: C6
     for (name, app) in APPS {
-        trials.push(trial(bench, &format!("proof::{name}"), app, |image| {
+        trials.push(trial(session, &format!("proof::{name}"), app, |image| {
             check_archive(&image.archive).map(one)
         }));
     }
     trials
 }
 
-/// While it runs, nothing is built.
+/// A test of an image. While it runs, no other test builds anything.
 fn trial(
-    bench: &Arc<Bench>,
+    session: &Arc<Session>,
     name: &str,
     app: &'static str,
     run: impl FnOnce(&Image) -> Result<Cases> + Send + 'static,
 ) -> Trial {
-    let bench = bench.clone();
+    let session = session.clone();
     Trial::test(name, move || {
-        let outcome = bench.with_image(app, run);
-        bench.count(outcome)
+        let outcome = session.with_image(app, run);
+        session.count(outcome)
     })
 }
 
-/// Every task but `idle` keeps a trace, and counts what is in it.
+/// Checks that each task but `idle` has a ring buffer that counts its entries.
 fn traces(archive: &Path) -> Result<()> {
     let file = File::open(archive).with_context(|| archive.display().to_string())?;
     let mut zip = zip::ZipArchive::new(file)?;
@@ -99,7 +103,7 @@ fn traces(archive: &Path) -> Result<()> {
             let name = format!("{:#}", rustc_demangle::demangle(name));
             symbol.size() > 0 && name.ends_with("::__RINGBUF")
         });
-        // What is counted is in the name of the type alone.
+        // Only the name of the type tells whether the ring buffer counts.
         let counts = bytes.windows(15).any(|window| window == b"CountedRingbuf<");
         ensure!(
             (has_trace && counts) != (task == "idle"),
@@ -117,38 +121,4 @@ fn one(outcome: Result<(), String>) -> Cases {
             failed: vec![said],
         },
     }
-}
-
-/// What the check says, if it is not content.
-fn check_archive(archive: &Path) -> Result<Result<(), String>> {
-    xtask(&[
-        "check-archive".as_ref(),
-        "--archive".as_ref(),
-        archive.as_ref(),
-    ])
-}
-
-fn xtask(arguments: &[&OsStr]) -> Result<Result<(), String>> {
-    // It has built us; asking cargo whether it is up to date would take longer than what it does.
-    let beside = std::env::current_exe()
-        .context("where are we?")?
-        .with_file_name("xtask");
-    let mut command = if beside.is_file() {
-        let mut command = Command::new(beside);
-        command.current_dir(paths::root());
-        command
-    } else {
-        let mut command = cargo();
-        command.arg("xtask");
-        command
-    };
-    let output = command
-        .args(arguments)
-        .output()
-        .context("cannot run xtask")?;
-    if output.status.success() {
-        return Ok(Ok(()));
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Ok(Err(said.trim().to_owned()))
 }

@@ -1,22 +1,22 @@
-//! One machine that is struck again and again in the same operation.
+//! One machine that crashes again and again during the same operation.
 
-use super::{NEVER, OOPS, Operation, PANIC, Who};
-use crate::evidence::{Crash, Evidence};
-use crate::sabotage::{Deed, Failing, State, Stop, System, Work, task};
+use super::operation::{NEVER, OOPS, Operation, PANIC, Who};
+use crate::evidence::{Evidence, Expected};
+use crate::sabotage::{Deed, Failing, RecorderState, Stop, System, Work, task};
 use crate::suite::Rig;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::PathBuf;
 
-/// What came of one strike.
-pub enum Outcome {
-    /// The system crashed, and everything was as it should.
+/// The outcome of one strike.
+pub enum StrikeOutcome {
+    /// The system crashed, and every check passed.
     Crashed,
-    /// The operation was over before.
+    /// The operation ended before the strike.
     Over,
 }
 
 /// One run of QEMU.
-pub struct Run<'r> {
+pub struct SweepRun<'r> {
     rig: &'r Rig,
     operation: Operation,
     who: Who,
@@ -25,11 +25,12 @@ pub struct Run<'r> {
     evidence: Evidence,
     /// Strikes on this card.
     pub crashes: usize,
-    /// The task whose failure is the operation has left a record at an earlier moment: so it must from now on.
+    /// At an earlier moment the task whose failure is the operation had left a crash. At all later moments
+    /// it must, too.
     failed: bool,
 }
 
-impl<'r> Run<'r> {
+impl<'r> SweepRun<'r> {
     /// Switches on, with a new card.
     pub fn start(rig: &'r Rig, operation: Operation, who: Who) -> Result<Self> {
         let card = rig.artefacts.path("card.img");
@@ -51,7 +52,7 @@ impl<'r> Run<'r> {
         Ok(run)
     }
 
-    /// The same with a new card.
+    /// Starts again with a new card.
     pub fn with_another_card(self) -> Result<Self> {
         Ok(Self {
             failed: self.failed,
@@ -59,7 +60,8 @@ impl<'r> Run<'r> {
         })
     }
 
-    /// Ticks that the operation takes, an eighth more at most: found by strikes that do nothing.
+    /// Measures the ticks that the operation takes, with strikes that do nothing. The result is at most an
+    /// eighth too high.
     pub fn measure(mut self) -> Result<u32> {
         let (mut less, mut enough) = (0, 1_024);
         while self.takes_longer(enough)? {
@@ -89,27 +91,27 @@ impl<'r> Run<'r> {
         Ok(first == Stop::Struck)
     }
 
-    /// Strikes so many ticks after the begin of the operation.
-    pub fn strike(&mut self, ticks: u32) -> Result<Outcome> {
+    /// Strikes that many ticks after the start of the operation.
+    pub fn strike(&mut self, ticks: u32) -> Result<StrikeOutcome> {
         let deed = match self.who {
-            // Another address each time, or it would be a repetition of the crash before.
+            // A different address each time: otherwise it would count as a repetition.
             Who::Another => Deed::Jump(0x100 + 4 * self.crashes as u32),
             Who::Recorder => Deed::Fault(task::CRASHLOG),
         };
         match self.begin(ticks, deed)? {
             Stop::Struck => {}
-            // The end of the operation: done, or, if it ends in a restart, the next boot.
-            Stop::Done | Stop::Ready | Stop::Start => return Ok(Outcome::Over),
-            stop => bail!("came to {stop:?}"),
+            // The operation has ended: it is done, or, if it ends with a restart, the next boot has begun.
+            Stop::Done | Stop::Ready | Stop::Start => return Ok(StrikeOutcome::Over),
+            stop => bail!("the machine stopped at {stop:?}"),
         }
         let seen = self.system.seen()?;
         self.boot()?;
         self.check(seen.accepted)?;
         self.crashes += 1;
-        Ok(Outcome::Crashed)
+        Ok(StrikeOutcome::Crashed)
     }
 
-    /// Begins the operation, and runs to the strike, or to its end.
+    /// Starts the operation, and runs to the strike or to its end.
     fn begin(&mut self, ticks: u32, deed: Deed) -> Result<Stop> {
         match self.operation {
             Operation::Start => {
@@ -126,8 +128,8 @@ impl<'r> Run<'r> {
                 self.system.go_to(Stop::Ready)?;
                 let state = self.system.seen()?.state;
                 ensure!(
-                    state == State::Suspended,
-                    "the card should be at rest, but the recorder says {state:?}"
+                    state == RecorderState::Suspended,
+                    "the card should be suspended, but the recorder says {state:?}"
                 );
                 let work = self.distinct(work);
                 self.system.work(work, ticks, deed)?;
@@ -136,11 +138,11 @@ impl<'r> Run<'r> {
         self.system.go()
     }
 
-    /// Starts up, and sees that logging goes on.
+    /// Boots, and checks that logging goes on.
     fn boot(&mut self) -> Result<()> {
         let seen = self.system.boot()?;
         ensure!(
-            matches!(seen.state, State::Ready | State::Suspended)
+            matches!(seen.state, RecorderState::Ready | RecorderState::Suspended)
                 && seen.durable >= 1
                 && seen.error == 0,
             "logging does not go on: {seen:?}"
@@ -148,7 +150,7 @@ impl<'r> Run<'r> {
         Ok(())
     }
 
-    /// The same work; a crash that is part of it is at another place each time.
+    /// The same work, but a crash that is part of it has a different address each time.
     fn distinct(&self, work: Work) -> Work {
         match work {
             Work::Fail { fatal: true, .. } => Work::Fail {
@@ -159,9 +161,9 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Looks for what must be on the card now.
+    /// Checks the card.
     fn check(&mut self, accepted: u32) -> Result<()> {
-        let struck = Crash::panic(match self.who {
+        let struck = Expected::panic(match self.who {
             Who::Another => "saboteur",
             Who::Recorder => "crashlog",
         });
@@ -169,32 +171,32 @@ impl<'r> Run<'r> {
             self.operation,
             Operation::Work(PANIC) | Operation::Resume(PANIC)
         );
-        // What fails in the operation itself, if the strike did not come before.
+        // What fails in the operation itself, unless the strike came before.
         let failing = match self.operation {
-            _ if is_panic => Some(Crash::panic("fatal").whenever()),
-            Operation::Work(OOPS) => Some(Crash::oops("victim").whenever()),
+            _ if is_panic => Some(Expected::panic("fatal").whenever()),
+            Operation::Work(OOPS) => Some(Expected::oops("victim").whenever()),
             _ => None,
         };
         let now = Evidence::take(&self.rig.tool, &self.card)?;
-        let has_failed = failing.filter(|crash| {
-            now.records.iter().any(|record| {
-                record["task"] == crash.task && !self.evidence.records.contains(record)
+        let has_failed = failing.filter(|expected| {
+            now.crashes.iter().any(|crash| {
+                crash["task"] == expected.task && !self.evidence.crashes.contains(crash)
             })
         });
         ensure!(
             has_failed.is_some() || !self.failed,
-            "a record is missing that was there when the strike came earlier"
+            "a crash is missing that was there when the strike came earlier"
         );
         self.failed = has_failed.is_some();
-        let crashes: Vec<_> = match has_failed {
-            // The emergency was another's, so the strike was noted and written by the next boot.
+        let expected: Vec<_> = match has_failed {
+            // The strike came in the emergency of the other crash, so the next boot writes it.
             Some(failed) if is_panic => vec![failed, struck.late()],
             Some(failed) => vec![struck, failed],
             None => vec![struck],
         };
         self.evidence
-            .leads_to(&now, &self.rig.tool, &self.card, &crashes, accepted)
-            .context("what is on the card is not what should be")?;
+            .leads_to(&now, &self.rig.tool, &self.card, &expected, accepted)
+            .context("the card is not as it should be")?;
         self.evidence = now;
         Ok(())
     }

@@ -1,0 +1,143 @@
+//! The regions that the kernel's tables give to tasks, and the stacks in them
+
+use super::Topic;
+use super::dwarf::{Struct, Type};
+use super::kernel::Kernel;
+
+/// Of a task: entry point, end of the stack, base and size of each region.
+type TaskRegions = (u32, u32, Vec<(u32, u32)>);
+
+impl Kernel<'_> {
+    /// Checks the attributes: Humility knows read, write, execute, device and DMA.
+    pub(super) fn attributes(&mut self) {
+        let of_region = || -> Option<Vec<u32>> {
+            let region = self.only("RegionDesc")?;
+            let (table, length) = self.place("HUBRIS_REGION_DESCS")?;
+            let offset = region.member("attributes")?.offset as u32;
+            let places = (table..table.checked_add(length)?).step_by(region.size.max(4) as usize);
+            let word = |at: u32| {
+                let bytes = self.archive.read_flash(at.checked_add(offset)?, 4)?;
+                Some(u32::from_le_bytes(bytes.try_into().ok()?))
+            };
+            places.map(word).collect()
+        };
+        let unknown = of_region()
+            .into_iter()
+            .flatten()
+            .find(|attributes| *attributes > 0x1f);
+        self.expect(
+            unknown.is_none(),
+            Topic::Tasks,
+            format!("a region has the attributes {unknown:x?}; Humility knows bits 0 to 4"),
+        );
+    }
+
+    /// Checks that each task's stack is in a region that no other task has, and its entry point in
+    /// its program.
+    pub(super) fn stacks(&mut self) {
+        let Some(tasks) = self.task_regions() else {
+            self.expect(
+                false,
+                Topic::Tasks,
+                "the tables of tasks and regions in flash do not fit their types",
+            );
+            return;
+        };
+        self.disjoint(&tasks);
+        let names: Vec<String> = self.tasks.iter().map(|task| task.name.clone()).collect();
+        for (index, (entry, stack, regions)) in tasks.iter().enumerate() {
+            let Some(name) = names.get(index) else {
+                continue;
+            };
+            let (start, end) = self.tasks[index].text;
+            self.expect(
+                (start..end).contains(&(entry & !1)),
+                Topic::Tasks,
+                format!("task {index} enters at {entry:#x}, which is not in the .text of `{name}`; its members are in another order"),
+            );
+            let is_of = |region: &(u32, u32)| region.0 < *stack && *stack - region.0 <= region.1;
+            let own = regions.iter().find(|region| is_of(region));
+            let sharers = tasks
+                .iter()
+                .filter(|task| own.is_some_and(|own| task.2.contains(own)))
+                .count();
+            self.expect(
+                own.is_some() && sharers == 1,
+                Topic::StackMargins,
+                format!("the stack of `{name}`, which ends at {stack:#x}, must be in a region of this task alone"),
+            );
+        }
+    }
+
+    /// Checks that regions with one base have one size, and that none begins inside another.
+    /// Humility keeps regions by base, and takes the one with the greatest base at or below the
+    /// stack pointer for the stack's.
+    fn disjoint(&mut self, tasks: &[TaskRegions]) {
+        let mut all: Vec<(u32, u32)> = tasks.iter().flat_map(|task| task.2.clone()).collect();
+        all.sort_unstable();
+        all.dedup();
+        let symbol = |name: &str| self.program.symbol(name).map(|it| it.address);
+        let stack = symbol("_stack_base").zip(symbol("_stack_start"));
+        all.extend(stack.map(|(base, end)| (base, end.saturating_sub(base))));
+        all.sort_unstable();
+        let broken = all
+            .windows(2)
+            .find(|pair| u64::from(pair[0].0) + u64::from(pair[0].1) > u64::from(pair[1].0))
+            .map(|pair| (pair[0].0, pair[1].0));
+        self.expect(
+            broken.is_none(),
+            Topic::Unwinding,
+            format!(
+                "two regions overlap: {:#x?}; Humility would look for a stack in the wrong one",
+                broken.unwrap_or_default()
+            ),
+        );
+    }
+
+    /// The regions of each task.
+    fn task_regions(&self) -> Option<Vec<TaskRegions>> {
+        let word = |address: u32| {
+            let bytes = self.archive.read_flash(address, 4)?;
+            Some(u32::from_le_bytes(bytes.try_into().ok()?))
+        };
+        let (desc, region) = (self.only("TaskDesc")?, self.only("RegionDesc")?);
+        let (descs, _) = self.place("HUBRIS_TASK_DESCS")?;
+        let (table, length) = self.place("HUBRIS_REGION_DESCS")?;
+        let at = |it: &Struct, name: &str| it.member(name).map(|member| member.offset as u32);
+        let Type::Array { element, count } = self.debug.ty(desc.member("regions")?.ty)? else {
+            return None;
+        };
+        let wide = self.debug.size(*element)? == 4;
+        let stride = region.size as u32;
+        let mut all = Vec::new();
+        for index in 0..self.tasks.len() as u32 {
+            let base = descs + index * desc.size as u32;
+            let mut regions = Vec::new();
+            for slot in 0..*count as u32 {
+                let list = base + at(desc, "regions")?;
+                let entry = if wide {
+                    word(list + 4 * slot)?
+                } else {
+                    table + stride * u32::from(self.archive.read_flash(list + slot, 1)?[0])
+                };
+                let offset = entry.checked_sub(table)?;
+                if offset % stride != 0 || offset >= length {
+                    return None;
+                }
+                let region = (
+                    word(entry + at(region, "base")?)?,
+                    word(entry + at(region, "size")?)?,
+                );
+                if region.0 != 0 {
+                    regions.push(region);
+                }
+            }
+            all.push((
+                word(base + at(desc, "entry_point")?)?,
+                word(base + at(desc, "initial_stack")?)?,
+                regions,
+            ));
+        }
+        Some(all)
+    }
+}

@@ -1,0 +1,66 @@
+//! Ending a transfer in flight, and making controller and card ready for requests.
+
+use super::EmergencyCard;
+use crate::error::Error;
+use crate::found::{ControllerState, step};
+use crate::procedure::Procedure;
+use crate::proto::POWER_OFF_MS;
+use crate::recover::CardRecovery;
+use drv_sdhci::emergency::Clock;
+use drv_sdhci::{Platform, Registers};
+
+impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
+    /// Ends whatever controller and card are doing, and leaves both ready for requests.
+    ///
+    /// The reset ends it on the controller's side. On the card's side recovery does: CMD13 asks for the
+    /// state, CMD12 ends a transfer, and programming is waited for or ended by HPI. A card that was
+    /// never identified, or does not come back, is identified: CMD0 aborts everything.
+    pub(super) fn end_transfer(&mut self) -> Result<(), Error> {
+        let known = self.location.kind().is_some();
+        if self.report.controller == ControllerState::PowerOff as u8 {
+            // The power may have been cut just now. A card that gets power back before its supply is
+            // discharged may not have reset.
+            self.controller.delay(POWER_OFF_MS);
+        }
+        self.reset()?;
+        if known {
+            match self.recover(true) {
+                Ok(()) => return Ok(()),
+                Err(error) => self.continue_after(error)?,
+            }
+        }
+        // Identification turns the cache off. What was in it has never been reported durable.
+        self.unflushed = false;
+        self.identify()
+    }
+
+    /// Resets the controller; if that fails, once more.
+    pub(super) fn reset(&mut self) -> Result<(), Error> {
+        let bus = self.location.bus();
+        if let Err(error) = self.controller.reset(bus) {
+            self.continue_after(error.into())?;
+            self.report.steps |= step::RESET_AGAIN;
+            self.controller.reset(bus)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the card back to transfer state without a new identification, which would lose its cache.
+    /// `first` says that the state in which the card is found belongs into the report.
+    pub(super) fn recover(&mut self, first: bool) -> Result<(), Error> {
+        // At most half of the time that is left; the rest is for identification, should the card stay
+        // busy. The number of delays bounds it if the clock is dead.
+        let spent = self.controller.spent().ms;
+        let end = spent.saturating_add(self.phase_ms().saturating_sub(spent) / 2);
+        let most_delays = self.phase_ms() / 4;
+        let mut procedure = Procedure::Recover(CardRecovery::new(&self.location, most_delays));
+        let result = self.run(&mut procedure, end);
+        if let Procedure::Recover(recovery) = &procedure {
+            self.report.steps |= recovery.steps;
+            if first {
+                self.report.note_card_state(recovery.first_state);
+            }
+        }
+        result
+    }
+}

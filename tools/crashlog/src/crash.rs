@@ -1,0 +1,111 @@
+//! One crash on a card: its header, its entry in the ledger, and the bytes of its segments.
+
+use crate::card::Card;
+use crate::locate::read;
+use crate::problem::Problem;
+use block_device::BLOCK_LEN;
+use crashlog_format::crash::{CrashHeader, Segment, SegmentKind};
+use crashlog_format::ledger::CrashEntry;
+use crashlog_format::{CrashReason, Crc32c};
+
+/// In place of the index of a task: the kernel failed.
+const KERNEL: u16 = u16::MAX;
+
+/// A crash, or a self-test, whose header has passed its check.
+pub struct Crash {
+    pub slot: u32,
+    pub entry: CrashEntry,
+    pub acknowledged: bool,
+    pub header: CrashHeader,
+    segments: Vec<Segment>,
+}
+
+/// A crash that the ledger names; if it is damaged, its entry and what is damaged.
+pub type CrashResult = Result<Crash, (CrashEntry, String)>;
+
+/// A segment and its bytes.
+pub struct SegmentData {
+    pub segment: Segment,
+    pub bytes: Vec<u8>,
+    /// Whether the bytes match their checksum.
+    pub sound: bool,
+}
+
+impl Crash {
+    /// Reads the crash in `slot`, which the ledger of `card` names with `entry`.
+    pub fn read(card: &Card, slot: u32, entry: &CrashEntry) -> Result<CrashResult, Problem> {
+        let Some(block) = card.geometry.slot(slot) else {
+            return Ok(Err((*entry, format!("there is no slot {slot}"))));
+        };
+        let bytes = read(&card.partition, block.into())?;
+        Ok(
+            match CrashHeader::parse(&bytes, card.format, card.geometry.slot_blocks()) {
+                Err(error) => Err((*entry, error.to_string())),
+                Ok((header, _)) if header.sequence != entry.sequence => Err((
+                    *entry,
+                    format!("its slot holds crash record {}", header.sequence),
+                )),
+                Ok((header, segments)) => Ok(Self {
+                    slot,
+                    entry: *entry,
+                    acknowledged: card.ledger.is_acknowledged(slot),
+                    header,
+                    segments: segments.into_iter().take(header.segments()).collect(),
+                }),
+            },
+        )
+    }
+
+    /// Reads the segments.
+    pub fn segments(&self, card: &Card) -> Result<Vec<SegmentData>, Problem> {
+        let first = card.geometry.slot(self.slot).unwrap_or(0);
+        self.segments
+            .iter()
+            .map(|segment| {
+                let mut bytes = vec![0; segment.blocks() as usize * BLOCK_LEN];
+                card.partition
+                    .read_at(u64::from(first) + u64::from(segment.block()), &mut bytes)?;
+                bytes.truncate(segment.length() as usize);
+                let sound = Crc32c::new().bytes(&bytes).value() == segment.crc();
+                Ok(SegmentData {
+                    segment: *segment,
+                    bytes,
+                    sound,
+                })
+            })
+            .collect()
+    }
+
+    /// Whether this is a self-test and no crash.
+    pub fn is_self_test(&self) -> bool {
+        self.header.reason() == Ok(CrashReason::SelfTest)
+    }
+
+    /// Whether the kernel failed, and no task.
+    pub fn is_of_kernel(&self) -> bool {
+        self.header.task.get() == KERNEL
+    }
+
+    /// Whether this crash was written after the restart.
+    pub fn is_late(&self) -> bool {
+        self.header.late().is_some()
+    }
+}
+
+impl SegmentData {
+    /// What the segment holds, in one word.
+    pub fn name(&self) -> &'static str {
+        self.segment.kind().map_or("unknown", SegmentKind::name)
+    }
+
+    /// Whether the bytes are text.
+    pub fn is_text(&self) -> bool {
+        matches!(
+            self.segment.kind(),
+            Ok(SegmentKind::Message
+                | SegmentKind::Note
+                | SegmentKind::Epitaph
+                | SegmentKind::Directory)
+        )
+    }
+}

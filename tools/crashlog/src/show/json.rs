@@ -1,0 +1,137 @@
+//! `crashlog show --json`: one crash as a JSON object.
+
+use crate::backtrace::Backtrace;
+use crate::card::Card;
+use crate::cli::Show;
+use crate::crash::{Crash, SegmentData};
+use crate::describe::{self, Names};
+use crate::logbook::{Item, Logbook};
+use crate::problem::Problem;
+use crate::terminal::Output;
+use crate::text::hex;
+use crate::{list, log, tasks};
+use crashlog_format::crash::{CrashHeader, REGISTER_NAMES, SegmentKind};
+use crashlog_format::{EmergencyStep, found};
+use serde_json::{Map, Value, json};
+use std::collections::VecDeque;
+use std::io::Write;
+
+pub fn print(
+    args: &Show,
+    card: &Card,
+    crash: &Crash,
+    segments: &[SegmentData],
+    backtrace: Option<&Backtrace<'_>>,
+    names: &dyn Names,
+    out: &mut Output,
+) -> Result<(), Problem> {
+    let header = &crash.header;
+    let mut value = list::summary(crash);
+    value["description"] = if crash.is_self_test() {
+        "tested its emergency path".into()
+    } else if crash.is_of_kernel() {
+        "failed".into()
+    } else {
+        describe::fault(header.fault(), header.fault_bytes(), names).into()
+    };
+    let registers: Map<String, Value> = REGISTER_NAMES
+        .iter()
+        .zip(header.registers)
+        .map(|(name, value)| ((*name).to_owned(), value.get().into()))
+        .collect();
+    value["registers"] = registers.into();
+    let then = &header.counters;
+    value["counters"] = json!({ "oops": then.oops.get(), "panic": then.panic.get(), "kernel": then.kernel.get(), "late": then.late.get() });
+    value["truncated"] = segments
+        .iter()
+        .any(|data| data.segment.is_truncated())
+        .into();
+    value["log_records"] = header.log_record.get().into();
+    value["emergency"] = emergency(header);
+    let segments: Vec<Value> = segments.iter().map(|data| segment(data, names)).collect();
+    value["segments"] = segments.into();
+    if let Some(backtrace) = backtrace {
+        let chain: Vec<Value> = backtrace
+            .addresses
+            .iter()
+            .map(|address| json!({ "address": address, "places": backtrace.lines(*address) }))
+            .collect();
+        value["chain"] = chain.into();
+    }
+    value["log"] = log_before(args, card, header, names)?;
+    writeln!(out, "{value:#}")?;
+    Ok(())
+}
+
+/// The outcome of the emergency write.
+fn emergency(header: &CrashHeader) -> Value {
+    let outcome = &header.outcome;
+    let steps = EmergencyStep::ALL.into_iter();
+    let steps = steps.filter(|step| outcome.finished(*step));
+    json!({
+        "phase": format!("{:?}", outcome.phase()).to_lowercase(),
+        "failure": outcome.failure().to_string(),
+        "minimal": outcome.is_minimal(),
+        "steps": steps.map(EmergencyStep::name).collect::<Vec<_>>(),
+        "controller": outcome.controller,
+        "card": outcome.card,
+        "command": outcome.command,
+        "dma": outcome.mode & found::MODE_DMA != 0,
+        "blocks_left": outcome.blocks_left.get(),
+        "drain": found::drain(outcome.drain),
+        "repairs": found::repairs(outcome.repairs.get()).collect::<Vec<_>>(),
+        "phase_ms": outcome.phase_ms.map(|ms| ms.get()),
+        "retries": outcome.retries.get(),
+        "error": outcome.error.get(),
+        "pages": outcome.pages.get(),
+        "blocks": outcome.blocks.get(),
+        "time_ms": outcome.milliseconds.get(),
+    })
+}
+
+/// A segment and its contents.
+fn segment(data: &SegmentData, names: &dyn Names) -> Value {
+    let segment = &data.segment;
+    let mut value = json!({
+        "kind": data.name(),
+        "address": segment.address(),
+        "length": segment.length(),
+        "original_length": segment.original(),
+        "excerpt": segment.is_excerpt(),
+        "truncated": segment.is_truncated(),
+        "sound": data.sound,
+    });
+    if data.is_text() {
+        value["text"] = String::from_utf8_lossy(&data.bytes).into();
+    } else if segment.kind() == Ok(SegmentKind::Tasks) {
+        value["tasks"] = tasks::json(&data.bytes, names);
+    } else {
+        value["hex"] = hex(&data.bytes).into();
+    }
+    value
+}
+
+/// The last log records before the crash.
+fn log_before(
+    args: &Show,
+    card: &Card,
+    header: &CrashHeader,
+    names: &dyn Names,
+) -> Result<Value, Problem> {
+    let mut lines = VecDeque::new();
+    Logbook::open(card)?.before(
+        header.boot.get(),
+        header.log_record.get(),
+        args.lines,
+        |item| {
+            if let Item::Record(record) = item {
+                lines.push_back(log::value(&record, names));
+                if lines.len() > args.lines {
+                    lines.pop_front();
+                }
+            }
+            Ok(())
+        },
+    )?;
+    Ok(lines.into_iter().collect::<Vec<_>>().into())
+}
