@@ -1,5 +1,6 @@
-//! Clients that misuse the recorder are faulted or get an error, as Idol defines. The recorder is
-//! not restarted.
+//! Clients that misuse the recorder.
+//!
+//! They are faulted or get an error, as Idol defines. The recorder is not restarted.
 
 use crate::{CRASHLOG, Case, MISUSER, Wrong, expect, generation};
 use task_crashlog_api::{CrashLog, Level, Stream};
