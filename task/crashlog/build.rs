@@ -1,4 +1,4 @@
-//! Generates constants from `[tasks.crashlog.config]`, the notifications, and the IPC server.
+//! Generates constants from the configuration, the notifications, the IPC server.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -75,8 +75,8 @@ impl Logger {
         self.append_or_drop(level, line.finish());
     }
 
-    /// Appends a value to the event stream under the last part of its type's name, or drops and counts it. Use
-    /// [`event!`](crate::event).
+    /// Appends a value to the event stream under the last part of its type's name, or drops and
+    /// counts it. Use [`event!`](crate::event).
     pub fn event<T: Serialize + SerializedSize>(&self, level: Level, value: &T) {
         let mut record = [0; RECORD_MAX];
         match encode_event(&mut record, value) {
@@ -202,8 +202,8 @@ macro_rules! trace {
     ($log:expr, $($text:tt)+) => { $log.text($crate::Level::Trace, ::core::format_args!($($text)+)) };
 }
 
-/// Appends a value to the event stream: `event!(log, value)`, or `event!(log, level, value)` at another level than
-/// [`Level::Info`].
+/// Appends a value to the event stream: `event!(log, value)`, or `event!(log, level, value)` at
+/// another level than [`Level::Info`].
 #[macro_export]
 macro_rules! event {
     ($log:expr, $value:expr $(,)?) => {

@@ -34,7 +34,8 @@ pub enum UnsavedReason {
     NoPartitionTable,
     /// The card has a partition table without the configured partition.
     NoPartition,
-    /// The partition was never formatted for the recorder, or both copies of its superblock are damaged.
+    /// The partition was never formatted for the recorder, or both copies of its superblock are
+    /// damaged.
     NotFormatted,
     /// The partition has a format of this version, which this recorder does not know.
     UnknownVersion(u32),

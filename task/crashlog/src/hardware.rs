@@ -1,4 +1,4 @@
-//! The hardware: the controller, the board's configuration, and the memory for transfers.
+//! The hardware: controller, configuration of the board, memory for transfers.
 //!
 //! Both paths make their drivers here, from the same registers. At most one of these drivers is in
 //! use at any time; see [`registers`].

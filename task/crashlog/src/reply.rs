@@ -1,4 +1,6 @@
-//! Deferred replies. The generated server sends the others; these have the same encoding.
+//! Deferred replies.
+//!
+//! The generated server sends the others; these have the same encoding.
 
 use hubpack::SerializedSize;
 use task_crashlog_api::{CrashInfo, CrashLogError};

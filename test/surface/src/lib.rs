@@ -1,4 +1,4 @@
-//! Every name and signature of the libraries for tasks, as a stock Hubris tree has them.
+//! The names and signatures of the libraries for tasks, as in a stock Hubris tree.
 //!
 //! There is no code here. The tests of this crate assign each function to a pointer of the full
 //! type, call each generic function with only the bounds of upstream's, and use each macro in each

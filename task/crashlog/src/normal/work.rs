@@ -1,4 +1,4 @@
-//! The jobs of a session: writing the log and crashes, serving readers, suspending the card.
+//! The jobs of a session: writing pages and crashes, serving readers, suspending.
 
 use core::convert::Infallible;
 

@@ -70,8 +70,10 @@ fn run(rig: &Rig) -> Result<Cases> {
 
     let status = executor.status()?;
     ensure!(
-        matches!(status.state, RecorderState::Ready | RecorderState::Suspended)
-            && (status.boot, status.crashes) == (2, 1),
+        matches!(
+            status.state,
+            RecorderState::Ready | RecorderState::Suspended
+        ) && (status.boot, status.crashes) == (2, 1),
         "CrashLog.status: {status:?}"
     );
 

@@ -320,7 +320,10 @@ fn crash_waits(rig: &Rig) -> Result<Cases> {
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
     let line = machine.uart5.wait_for("crashlog: ready; boot ", LIMIT)?;
-    ensure!(line.contains("; self-test passed: crash record 4, "), "{line}");
+    ensure!(
+        line.contains("; self-test passed: crash record 4, "),
+        "{line}"
+    );
     machine.quit()?;
     let now = list(rig, &card)?;
     ensure!(

@@ -1,4 +1,4 @@
-//! Random programs of system calls, and a model of the kernel that predicts their results.
+//! Random programs of system calls, and a model of the kernel that predicts them.
 //!
 //! A seed determines a program for each of four worker tasks: sends, receives, replies, posts,
 //! timers, leases, restarts and faults, with right and wrong arguments. On the target each worker

@@ -1,5 +1,6 @@
-//! The model: the rules of sections 2 to 4 (test/tasks/suite/README.md), for the operations of the
-//! programs.
+//! The model: the kernel's rules for the operations of the programs.
+//!
+//! The numbers in comments are sections of test/tasks/suite/README.md.
 
 mod calls;
 mod leases;

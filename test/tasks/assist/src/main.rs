@@ -1,4 +1,4 @@
-//! Does on request what would fault the test suite: any system call, any access, any fault.
+//! Does on request what would fault the suite: any system call, access or fault.
 //!
 //! This task uses `unsafe` to break rules on purpose. The suite proves that the kernel does not let
 //! it.
@@ -284,7 +284,8 @@ unsafe extern "C" fn call_on_stack(stack: u32) {
     )
 }
 
-/// Makes a system call: number and r4..r10 come from the block, r4..r10 go back to it after the number.
+/// Makes a system call: number and r4..r10 come from the block, r4..r10 go back to it after the
+/// number.
 ///
 /// # Safety
 /// `block` is valid for reads and writes, and the system call writes only memory of this task that

@@ -15,7 +15,8 @@ const INTERRUPT_ENABLE: *mut u32 = (0x1e78_3000 + 0x04) as *mut u32;
 const TRANSMITTER_EMPTY: u32 = 1 << 1;
 
 fn enable_interrupt(bits: u32) {
-    // SAFETY: the application maps the port into this task, as device memory, and the register is an aligned word of it.
+    // SAFETY: the application maps the port into this task, as device memory, and the register is
+    // an aligned word of it.
     unsafe { INTERRUPT_ENABLE.write_volatile(bits) };
 }
 

@@ -45,7 +45,7 @@ pub fn run() {
         flush,
     );
     // It crashes in the first boot only, in which the card holds no crash.
-    if recorder.status().is_ok_and(|status| status.records > 0) {
+    if recorder.status().is_ok_and(|status| status.crashes > 0) {
         return;
     }
     flush();

@@ -1,5 +1,6 @@
-//! A server with an Idol interface, written like a third-party task: edition 2021, configuration,
-//! timer, ring buffer.
+//! A server with an Idol interface, written like a third-party task.
+//!
+//! It has edition 2021, a configuration, a timer, a ring buffer.
 
 #![no_std]
 #![no_main]

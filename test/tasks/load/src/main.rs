@@ -204,7 +204,7 @@ impl Client {
     fn look(&self) {
         if let Ok(status) = self.0.status() {
             seen(2, state(&status.state));
-            seen(3, status.records);
+            seen(3, status.crashes);
             let no_card = status.state == RecorderState::RamOnly(UnsavedReason::NoCard);
             seen(5, no_card.into());
         }

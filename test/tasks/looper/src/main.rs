@@ -1,5 +1,4 @@
-//! A task that fails in the same way each time, a configured number of milliseconds after its
-//! start.
+//! A task that fails in the same way each time, a configured time after its start.
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! Receives fault notifications and does nothing else: the workers restart each other.
+//! Receives fault notifications only: the workers restart each other.
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! The cases of the recorder's test image: its operations, and what happens to clients that misuse them.
+//! The cases of the recorder's test image: right and wrong use of its operations.
 //!
 //! It prints lines for the harness: `case NAME: ok`, `case NAME: FAILED: WHY`, at the end
 //! `finished: N cases`. The card is written only on `flush` (see the image's `app.toml`), so that

@@ -1,5 +1,6 @@
-//! Clients that misuse the recorder are faulted or get an error, as Idol defines. The recorder is
-//! not restarted.
+//! Clients that misuse the recorder.
+//!
+//! They are faulted or get an error, as Idol defines. The recorder is not restarted.
 
 use crate::{CRASHLOG, Case, MISUSER, Wrong, expect, generation};
 use task_crashlog_api::{CrashLog, Level, Stream};
@@ -245,7 +246,7 @@ fn correct(recorder: &CrashLog) -> Result<(), Wrong> {
 /// REQ: P5: faults that do not restart the system are written if the configuration says so.
 fn recorded(recorder: &CrashLog) -> Result<(), Wrong> {
     for _ in 0..500 {
-        if recorder.status().is_ok_and(|status| status.records > 0) {
+        if recorder.status().is_ok_and(|status| status.crashes > 0) {
             break;
         }
         hl::sleep_for(10);

@@ -24,7 +24,7 @@ fn append(recorder: &CrashLog, data: &[u8]) -> Result<u32, CrashLogError> {
 }
 
 /// The recorder's state.
-fn state(recorder: &CrashLog) -> Option<State> {
+fn state(recorder: &CrashLog) -> Option<RecorderState> {
     recorder.status().ok().map(|status| status.state)
 }
 
@@ -135,7 +135,7 @@ fn no_such_page(recorder: &CrashLog) -> Result<(), Wrong> {
 }
 
 fn no_such_record(recorder: &CrashLog) -> Result<(), Wrong> {
-    expect!(recorder.status().is_ok_and(|status| status.records == 0));
+    expect!(recorder.status().is_ok_and(|status| status.crashes == 0));
     expect!(recorder.crash_info(0).err() == Some(CrashLogError::NoSuchCrash));
     expect!(recorder.crash_info(u32::MAX).err() == Some(CrashLogError::NoSuchCrash));
     expect!(recorder.read_crash(1, 0, 0, &mut [0; 16]) == Err(CrashLogError::NoSuchCrash));

@@ -124,7 +124,8 @@ fn strike() {
 }
 
 fn store(address: u32) {
-    // SAFETY: none. The harness chooses an address where nothing is mapped for this task, so that the store faults it.
+    // SAFETY: none. The harness chooses an address where nothing is mapped for this task, so that
+    // the store faults it.
     unsafe { (address as *mut u32).write_volatile(0) };
 }
 
@@ -135,7 +136,8 @@ fn jump(address: u32) {
 }
 
 fn set(register: usize, value: u32) {
-    // SAFETY: app.toml maps the timers to this task, as device memory, and the registers are aligned words in them.
+    // SAFETY: app.toml maps the timers to this task, as device memory, and the registers are
+    // aligned words in them.
     unsafe { ((TIMERS + register) as *mut u32).write_volatile(value) };
 }
 

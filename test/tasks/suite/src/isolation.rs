@@ -1,5 +1,4 @@
-//! A task that accesses memory which is not its own is faulted, with the right fault and no other
-//! effect.
+//! Access to memory that is not the task's own faults it, without other effects.
 
 use crate::Case;
 use crate::faults::access;

@@ -204,8 +204,8 @@ fn table_foreign() {
 /// An address that no task may read.
 const KERNEL_TEXT: u32 = 0x8010_0000;
 
-/// Has the first assist send BORROW_READ to the second with one lease of the kernel's text. `table` says where the lease
-/// table is, given the address of a good one.
+/// Has the first assist send BORROW_READ to the second with one lease of the kernel's text. `table`
+/// says where the lease table is, given the address of a good one.
 fn lender_faults(table: impl Fn(u32) -> u32) {
     let borrower = second();
     // The lease table, then the message: index, offset, length.

@@ -1,4 +1,4 @@
-//! Effects of a restart, and the initial state of a task: sections 2.8 to 2.11 and 3.
+//! Effects of a restart, initial state of a task: sections 2.8 to 2.11 and 3.
 
 use crate::Case;
 use crate::support::{assist, first, id, last_fault, second, supervisor, system_call, third};

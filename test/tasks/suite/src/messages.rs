@@ -400,8 +400,8 @@ fn registers_survive() {
     assert_eq!(rest, [3, 4, 5, 6, 7]);
     // The kernel must not change r0 to r3, r12 and lr either.
     let (r0, r1, r2, r3, r12): (u32, u32, u32, u32, u32);
-    // SAFETY: SET_TIMER with these arguments clears this task's timer, which no case relies on. Registers that are used
-    // are declared; r6 and r7 cannot be and are saved around.
+    // SAFETY: SET_TIMER with these arguments clears this task's timer, which no case relies on.
+    // Registers that are used are declared; r6 and r7 cannot be and are saved around.
     unsafe {
         asm!(
             "push {{r6, r7}}",
@@ -428,7 +428,8 @@ fn float_survives() {
     let (low, high): (u32, u32);
     let target = id(first()) << 16 | u32::from(assist::CLOBBER_FLOAT);
     let word = 0xdead_beef_u32.to_le_bytes();
-    // SAFETY: a SEND whose message is `word` and nothing else; the registers that it uses are declared or saved.
+    // SAFETY: a SEND whose message is `word` and nothing else; the registers that it uses are
+    // declared or saved.
     unsafe {
         asm!(
             "vmov d0, {mine}, {mine}",

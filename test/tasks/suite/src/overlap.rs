@@ -1,4 +1,6 @@
-//! Slices of two tasks that share bytes: section 2.3. The task with the destination is faulted.
+//! Slices of two tasks that share bytes: section 2.3.
+//!
+//! The task with the destination is faulted.
 //!
 //! The first two assists share a region of RAM. The first sends to the second.
 

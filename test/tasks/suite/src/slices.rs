@@ -1,4 +1,4 @@
-//! Memory that a system call may name, and the task that is faulted: sections 2.1 to 2.3.
+//! Memory that a system call may name, and who is faulted: sections 2.1 to 2.3.
 
 use crate::Case;
 use crate::leases::with;
@@ -31,7 +31,8 @@ pub const CASES: &[Case] = &[
     ("s2_3_zero_bytes_need_no_access", zero_bytes),
 ];
 
-/// First words of the controller's registers and of the retained region: mapped into the second assist.
+/// First words of the controller's registers and of the retained region: mapped into the second
+/// assist.
 const DEVICE: u32 = 0x1e75_0000;
 const DMA: u32 = 0x80c0_0000;
 

@@ -30,7 +30,8 @@ pub fn second() -> TaskId {
     sys_refresh_task_id(SECOND.get_task_id())
 }
 
-/// The third assist, as important as the first and after the second in the task table. Each case begins with it stopped.
+/// The third assist, as important as the first and after the second in the task table. Each case
+/// begins with it stopped.
 pub fn third() -> TaskId {
     sys_refresh_task_id(THIRD.get_task_id())
 }
