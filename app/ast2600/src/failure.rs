@@ -24,8 +24,8 @@ pub fn describe(failure: &Failure<'_>) -> u32 {
     let Some(memory) = descs::extern_region(RETAINED) else {
         return 0;
     };
-    // SAFETY: a memory output of its own, which the kernel maps for itself, uncached, and in which no value of this
-    // program lives. No task runs any more. This is called once.
+    // SAFETY: a memory output of its own, which the kernel maps for itself, uncached, and in which
+    // no value of this program lives. No task runs any more. This is called once.
     let Some(region) = (unsafe { Region::claim(memory.base as usize, memory.size as usize) })
     else {
         return 0;

@@ -63,7 +63,8 @@ fn reset() {
 /// The kernel's hook for failures: arms the watchdog, and describes the failure in retained RAM.
 fn on_failure(failure: &Failure<'_>) {
     let control = (WATCHDOG + WATCHDOG_CONTROL) as *const u32;
-    // SAFETY: a device register that the kernel maps for itself (`PLATFORM.devices`), and reading it has no effects.
+    // SAFETY: a device register that the kernel maps for itself (`PLATFORM.devices`), and reading
+    // it has no effects.
     let running = unsafe { control.read_volatile() } & 1 != 0;
     // In an emergency the supervisor has armed it. Arming it again would extend the time until the
     // reset.

@@ -1,8 +1,8 @@
 //! Counters of operations and their results
 //!
-//! Each side has one static, whose type Humility shows as a table of operations (`humility counters
-//! ipc`). Generated code increments the counter of a result directly, so that no result is copied
-//! to be counted.
+//! Each side has one static, whose type Humility shows as a table of operations
+//! (`humility counters ipc`). Generated code increments the counter of a result directly, so that
+//! no result is copied to be counted.
 
 use crate::syntax::{Error, Interface, Operation, Reply};
 use proc_macro2::{Ident, TokenStream};

@@ -1,9 +1,9 @@
 //! Which memory a dump contains
 //!
 //! The kernel's, and every region of every task that is no device, as the tables in the archive
-//! say. Dumps of stock Humility leave out the regions that a task
-//! names in `extern-regions`. They are in the dumps made here, because one of them is the retained
-//! region; Humility reads such dumps.
+//! say. Dumps of stock Humility leave out the regions that a task names in `extern-regions`. They
+//! are in the dumps made here, because one of them is the retained region; Humility reads such
+//! dumps.
 
 use anyhow::{Context, Result};
 use build_archive_check::Report;

@@ -197,8 +197,8 @@ impl Names {
         }
     }
 
-    /// Types that are written as such in the argument of a macro, as `bitflags!` has them: `pub
-    /// struct Name`.
+    /// Types that are written as such in the argument of a macro, as `bitflags!` has them:
+    /// `pub struct Name`.
     fn declared_by_macro(&mut self, tokens: TokenStream) {
         let tokens: Vec<_> = tokens.into_iter().collect();
         for three in tokens.windows(3) {

@@ -1,7 +1,8 @@
 //! Binds task slots: writes the indices of tasks into the linked program
 //!
-//! `.task_slot_table` is a sequence of `{ address of the slot: u32, length of its name: u32, name
-//! }` without padding. A slot is a `u16`. All numbers are little-endian.
+//! `.task_slot_table` is a sequence of
+//! `{ address of the slot: u32, length of its name: u32, name }` without padding. A slot is a
+//! `u16`. All numbers are little-endian.
 
 use crate::config::suggest::hint;
 use crate::config::{Config, Problem, Task};

@@ -86,7 +86,8 @@ fn state_of(path: &Path) -> String {
     format!("{} {}", meta.len(), time.map_or(0, |time| time.as_nanos()))
 }
 
-/// A digest of the key and of the output's place: in a copy of the tree, the paths in a stamp lead to the original.
+/// A digest of the key and of the output's place: in a copy of the tree, the paths in a stamp lead
+/// to the original.
 fn digest(output: &Path, key: &str) -> String {
     let place = format!("{}\n{key}", output.display());
     format!("{:016x}", Fnv64::of(place.as_bytes()))

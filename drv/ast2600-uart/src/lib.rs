@@ -1,14 +1,14 @@
 //! 16550 UART of the AST2600: receive by interrupt, transmit by polling.
 //!
-//! Receive uses the 16-byte FIFO and its trigger level, if the caller enables the FIFO: the interrupt
-//! comes when [`RECEIVE_TRIGGER`] bytes are waiting, or when fewer are waiting and nothing has arrived
-//! for four character times. Without the FIFO it comes with each byte. The driver never waits for a
-//! byte: the owner of the interrupt calls [`Uart::receive`] until it returns `None`. It may stop
-//! earlier, to hold the sender back where the line has flow control; the interrupt then stays pending,
-//! so that no byte is forgotten.
+//! Receive uses the 16-byte FIFO and its trigger level, if the caller enables the FIFO: the
+//! interrupt comes when [`RECEIVE_TRIGGER`] bytes are waiting, or when fewer are waiting and
+//! nothing has arrived for four character times. Without the FIFO it comes with each byte. The
+//! driver never waits for a byte: the owner of the interrupt calls [`Uart::receive`] until it
+//! returns `None`. It may stop earlier, to hold the sender back where the line has flow control;
+//! the interrupt then stays pending, so that no byte is forgotten.
 //!
-//! Transmit polls the status register. Every wait is bounded by a number of polls: if the line never
-//! becomes ready, the byte is not sent and the error is [`TransmitStuck`].
+//! Transmit polls the status register. Every wait is bounded by a number of polls: if the line
+//! never becomes ready, the byte is not sent and the error is [`TransmitStuck`].
 //!
 //! Registers are those of the NS16550A (PC16550D data sheet, section 8), each in the low byte of a
 //! 32-bit word. `unsafe` is used in one place, to turn the fixed address of the registers into a
@@ -28,8 +28,8 @@ pub const UART5_ADDRESS: usize = 0x1e78_4000;
 
 /// Bytes in the receive FIFO that raise the interrupt.
 ///
-/// Half of the FIFO: at 115 200 baud that leaves 0.7 ms to handle the interrupt
-/// before a byte is lost on a line without flow control.
+/// Half of the FIFO: at 115 200 baud that leaves 0.7 ms to handle the interrupt before a byte is
+/// lost on a line without flow control.
 pub const RECEIVE_TRIGGER: usize = 8;
 
 /// Depth of each FIFO, bytes.
@@ -38,8 +38,8 @@ pub const FIFO_DEPTH: usize = 16;
 /// The UART's clock: 24 MHz through the fixed divider of 13.
 const CLOCK_HZ: u32 = 24_000_000 / 13;
 
-/// Polls of the status before a byte is given up. A byte takes 87 us at 115 200 baud;
-/// a poll is a bus access of at least 50 ns, so this is the time of at least ten bytes.
+/// Polls of the status before a byte is given up. A byte takes 87 us at 115 200 baud; a poll is a
+/// bus access of at least 50 ns, so this is the time of at least ten bytes.
 const TRANSMIT_POLLS: u32 = 20_000;
 
 register_bitfields![u32,
@@ -113,23 +113,22 @@ impl Uart {
     ///
     /// # Safety
     ///
-    /// `address` must be that of an AST2600 UART, for example
-    /// [`UART1_ADDRESS`], mapped for the caller as device memory; no other code
-    /// may use that UART while the value exists.
+    /// `address` must be that of an AST2600 UART, for example [`UART1_ADDRESS`], mapped for the
+    /// caller as device memory; no other code may use that UART while the value exists.
     #[must_use]
     pub unsafe fn new(address: usize) -> Self {
-        // SAFETY: the caller guarantees that the register block of a UART is
-        // mapped at the address and that only this value uses it. Memory-mapped
-        // registers exist as long as the program runs.
+        // SAFETY: the caller guarantees that the register block of a UART is mapped at the address
+        // and that only this value uses it. Memory-mapped registers exist as long as the program
+        // runs.
         let registers = unsafe { &*(address as *const Registers) };
         Self { registers }
     }
 
-    /// Sets 8 data bits, no parity, one stop bit and the nearest possible rate to
-    /// `baud`, and leaves interrupts off.
+    /// Sets 8 data bits, no parity, one stop bit and the nearest possible rate to `baud`, and
+    /// leaves interrupts off.
     ///
-    /// A `baud` of 0 or above a sixteenth of the clock (115 384) means the fastest
-    /// rate. The FIFOs and the bytes that wait in the receiver are left unchanged.
+    /// A `baud` of 0 or above a sixteenth of the clock (115 384) means the fastest rate. The FIFOs
+    /// and the bytes that wait in the receiver are left unchanged.
     pub fn configure(&mut self, baud: u32) {
         let divisor = divisor(baud);
         let registers = self.registers;
@@ -146,9 +145,9 @@ impl Uart {
 
     /// Switches the FIFOs on.
     ///
-    /// If they are on already, as after a restart of the task alone, their content
-    /// is kept. Otherwise the hardware clears them, and a byte that is waiting, or
-    /// arrives at that moment, is lost.
+    /// If they are on already, as after a restart of the task alone, their content is kept.
+    /// Otherwise the hardware clears them, and a byte that is waiting, or arrives at that moment,
+    /// is lost.
     pub fn enable_fifos(&mut self) {
         self.registers
             .fifo_control
@@ -164,8 +163,8 @@ impl Uart {
 
     /// Takes the next byte out of the receive FIFO, if there is one.
     ///
-    /// Costs one read of the line status and one of the data register. Taking
-    /// bytes until `None` also clears the interrupt.
+    /// Costs one read of the line status and one of the data register. Taking bytes until `None`
+    /// also clears the interrupt.
     pub fn receive(&mut self) -> Option<Received> {
         let status = self.registers.line_status.extract();
         if !status.is_set(LineStatus::DATA_READY) {
@@ -187,8 +186,7 @@ impl Uart {
     ///
     /// # Errors
     ///
-    /// [`TransmitStuck`] if there was no room within the bound; the byte is not
-    /// sent.
+    /// [`TransmitStuck`] if there was no room within the bound; the byte is not sent.
     pub fn transmit(&mut self, byte: u8) -> Result<(), TransmitStuck> {
         for _ in 0..TRANSMIT_POLLS {
             if self.registers.line_status.is_set(LineStatus::HOLDING_EMPTY) {
@@ -221,8 +219,8 @@ const fn divisor(baud: u32) -> u16 {
     if step == 0 {
         return 1;
     }
-    // Rounded to the nearest. The sum cannot overflow: `step / 2` is below 2^31, and the clock is far
-    // below that.
+    // Rounded to the nearest. The sum cannot overflow: `step / 2` is below 2^31, and the clock is
+    // far below that.
     let nearest = (CLOCK_HZ + step / 2) / step;
     if nearest == 0 {
         1
@@ -243,9 +241,8 @@ mod tests {
     fn memory(line_status: u32) -> Uart {
         let words: &'static mut [u32; 6] = Box::leak(Box::new([0; 6]));
         words[5] = line_status;
-        // SAFETY: six 4-aligned words are exactly the 0x18 bytes of the block,
-        // any bit pattern is valid for it, and the leaked box is never freed
-        // and has no other reference.
+        // SAFETY: six 4-aligned words are exactly the 0x18 bytes of the block, any bit pattern is
+        // valid for it, and the leaked box is never freed and has no other reference.
         let registers = unsafe { &*core::ptr::from_mut(words).cast::<Registers>() };
         Uart { registers }
     }

@@ -1,18 +1,18 @@
 //! The AST2600's watchdog as a one-shot deadline for the crash path.
 //!
 //! The supervisor arms the watchdog once, with the time for a whole emergency, and never feeds it:
-//! whatever happens to the supervisor, the recorder or the kernel afterwards, the system is reset when
-//! that time is over. No function here waits, and none can fail.
+//! whatever happens to the supervisor, the recorder or the kernel afterwards, the system is reset
+//! when that time is over. No function here waits, and none can fail.
 //!
-//! The order of the writes of [`Watchdog::arm`] matters. The timer is stopped first, so that an earlier
-//! setting cannot expire in between. The restart word then loads the reload value into the counter.
-//! Enabling comes last.
+//! The order of the writes of [`Watchdog::arm`] matters. The timer is stopped first, so that an
+//! earlier setting cannot expire in between. The restart word then loads the reload value into the
+//! counter. Enabling comes last.
 //!
-//! The block decodes 32-bit accesses only; any other ends in an external abort, so all fields below are
-//! `u32`. Its clock is 1 MHz, so one count is one microsecond.
+//! The block decodes 32-bit accesses only; any other ends in an external abort, so all fields below
+//! are `u32`. Its clock is 1 MHz, so one count is one microsecond.
 //!
-//! `unsafe` is used to turn the fixed address of the block into a reference, and to allow the value to
-//! be sent to another context.
+//! `unsafe` is used to turn the fixed address of the block into a reference, and to allow the value
+//! to be sent to another context.
 
 #![cfg_attr(target_os = "none", no_std)]
 
@@ -63,8 +63,8 @@ pub struct Watchdog {
     registers: &'static Registers,
 }
 
-// SAFETY: the reference is the only one (the caller of `wdt0` guarantees that),
-// and the registers do not depend on the context that accesses them.
+// SAFETY: the reference is the only one (the caller of `wdt0` guarantees that), and the registers
+// do not depend on the context that accesses them.
 unsafe impl Send for Watchdog {}
 
 impl Watchdog {
@@ -72,23 +72,21 @@ impl Watchdog {
     ///
     /// # Safety
     ///
-    /// The page at [`WDT0_ADDRESS`] must be mapped for the caller as device
-    /// memory, and no other code may use WDT0 while the value exists.
+    /// The page at [`WDT0_ADDRESS`] must be mapped for the caller as device memory, and no other
+    /// code may use WDT0 while the value exists.
     #[must_use]
     pub unsafe fn wdt0() -> Self {
-        // SAFETY: the caller guarantees that the page is mapped and that only
-        // this value uses it. The address is that of the register block,
-        // 4-aligned, not null, and memory-mapped registers exist as long as the
-        // program runs.
+        // SAFETY: the caller guarantees that the page is mapped and that only this value uses it.
+        // The address is that of the register block, 4-aligned, not null, and memory-mapped
+        // registers exist as long as the program runs.
         let registers = unsafe { &*(WDT0_ADDRESS as *const Registers) };
         Self { registers }
     }
 
-    /// Starts the countdown: unless [`disarm`](Self::disarm)ed, the system is
-    /// reset `budget_ms` milliseconds from now.
+    /// Starts the countdown: unless [`disarm`](Self::disarm)ed, the system is reset `budget_ms`
+    /// milliseconds from now.
     ///
-    /// The counter has 32 bits, so the longest budget is 4 294 967 ms; a longer
-    /// one is cut to it.
+    /// The counter has 32 bits, so the longest budget is 4 294 967 ms; a longer one is cut to it.
     pub fn arm(&mut self, budget_ms: u32) {
         let counts = budget_ms.saturating_mul(COUNTS_PER_MS);
         self.registers.control.set(0);
@@ -116,8 +114,7 @@ impl Watchdog {
 
     /// Resets the system at once.
     ///
-    /// The write takes effect within a few bus cycles, in which the caller goes on
-    /// to run.
+    /// The write takes effect within a few bus cycles, in which the caller goes on to run.
     pub fn reset_now(&mut self) {
         self.registers.software_reset.set(RESET_WORD);
     }
@@ -130,9 +127,8 @@ mod tests {
     /// A register block in plain memory: reads give back the last write.
     fn memory() -> Watchdog {
         let words: &'static mut [u32; 10] = Box::leak(Box::new([0; 10]));
-        // SAFETY: ten 4-aligned words are exactly the 0x28 bytes of the block,
-        // any bit pattern is valid for it, and the leaked box is never freed
-        // and has no other reference.
+        // SAFETY: ten 4-aligned words are exactly the 0x28 bytes of the block, any bit pattern is
+        // valid for it, and the leaked box is never freed and has no other reference.
         let registers = unsafe { &*core::ptr::from_mut(words).cast::<Registers>() };
         Watchdog { registers }
     }

@@ -5,8 +5,8 @@ use crate::location::CardKind;
 /// The fields of the register that a driver needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Csd {
-    /// Capacity, blocks of 512 bytes. Not valid for an eMMC with sector addressing, whose capacity is
-    /// in EXT_CSD.
+    /// Capacity, blocks of 512 bytes. Not valid for an eMMC with sector addressing, whose capacity
+    /// is in EXT_CSD.
     pub blocks: u32,
     /// Supported command classes (CCC).
     pub classes: u16,
@@ -17,8 +17,8 @@ pub struct Csd {
 }
 
 impl Csd {
-    /// Parses the register from the four words of a long response (bits 127:8 of the register in bits
-    /// 119:0). `None` if its structure is unknown, or the capacity out of range.
+    /// Parses the register from the four words of a long response (bits 127:8 of the register in
+    /// bits 119:0). `None` if its structure is unknown, or the capacity out of range.
     #[must_use]
     pub fn parse(response: [u32; 4], kind: CardKind) -> Option<Self> {
         let field = |low, width| field(response, low, width);

@@ -2,18 +2,19 @@
 //!
 //! # Theory of operation
 //!
-//! The system has crashed, perhaps in the middle of a transfer, perhaps in the driver. Nothing is known
-//! of controller and card but the [`CardLocation`] that the normal path left behind, and that may be
-//! wrong. The path has three phases, each with a deadline of its own:
+//! The system has crashed, perhaps in the middle of a transfer, perhaps in the driver. Nothing is
+//! known of controller and card but the [`CardLocation`] that the normal path left behind, and that
+//! may be wrong. The path has three phases, each with a deadline of its own:
 //!
-//! 1. [`EmergencyCard::prepare`] records what the registers say. Then it resets the controller, asks
-//!    the card for its state and brings it back to transfer state by the card's own protocol: a transfer
-//!    in flight is ended by CMD12 ([`crate::recover`]). If the card does not answer, or does not come
-//!    back, it is identified from power-on ([`crate::identify`]), over a slow and narrow bus.
-//! 2. Writing, and reading where the caller has to find its place first. A request is one command with
-//!    its data by ADMA2, then CMD13 until the card is back in transfer state. A request that fails is
-//!    repeated through the buffer port, after recovery; then twice more, each time after a new
-//!    identification; then it has failed.
+//! 1. [`EmergencyCard::prepare`] records what the registers say. Then it resets the controller,
+//!    asks the card for its state and brings it back to transfer state by the card's own protocol:
+//!    a transfer in flight is ended by CMD12 ([`crate::recover`]). If the card does not answer, or
+//!    does not come back, it is identified from power-on ([`crate::identify`]), over a slow and
+//!    narrow bus.
+//! 2. Writing, and reading where the caller has to find its place first. A request is one command
+//!    with its data by ADMA2, then CMD13 until the card is back in transfer state. A request that
+//!    fails is repeated through the buffer port, after recovery; then twice more, each time after a
+//!    new identification; then it has failed.
 //! 3. [`EmergencyCard::complete`] flushes the cache, if there is one, and asks the card a last time
 //!    whether it is in transfer state.
 //!
@@ -64,8 +65,8 @@ pub struct EmergencyCard<'a, R, P, C> {
 impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
     /// Takes over the slot; accesses no register yet.
     ///
-    /// `memory` is a table for descriptors, without which all data go through the buffer port, and a
-    /// scratch block.
+    /// `memory` is a table for descriptors, without which all data go through the buffer port, and
+    /// a scratch block.
     pub fn new(
         registers: R,
         platform: P,
@@ -86,7 +87,8 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
         }
     }
 
-    /// First phase: ends whatever is in flight, and brings controller and card to where requests work.
+    /// First phase: ends whatever is in flight, and brings controller and card to where requests
+    /// work.
     ///
     /// `location` is what the caller knows about the card. If another card is found, the report has
     /// [`step::OTHER_CARD`]: what the caller knows about the content of the card does not hold then.
@@ -275,8 +277,8 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
         Ok(())
     }
 
-    /// Polls the card's status until it is in transfer state and ready for data, so that it has finished
-    /// what `command` started.
+    /// Polls the card's status until it is in transfer state and ready for data, so that it has
+    /// finished what `command` started.
     fn wait_ready(&mut self, command: u8) -> Result<(), Error> {
         let ask = proto::send_status(self.location.rca);
         let mut limit = WaitLimit::new(BUSY_LIMIT_MS);
@@ -360,8 +362,8 @@ impl<R: Registers, P: Platform, C: Clock> PolledDevice for EmergencyCard<'_, R, 
             .map_err(|error| self.fail(error))
     }
 
-    /// Flushes the card's volatile cache, if that is on and not empty. Without it a write is durable
-    /// when it ends, because it ends after programming.
+    /// Flushes the card's volatile cache, if that is on and not empty. Without it a write is
+    /// durable when it ends, because it ends after programming.
     fn flush(&mut self) -> Result<(), PhaseFailure> {
         self.flush_all().map_err(|error| self.fail(error))
     }

@@ -35,16 +35,17 @@ pub enum Error {
     NotReady,
     /// The deadline of the phase has passed.
     Deadline,
-    /// The card in the slot is not the one that was there before. It was identified, and not written.
+    /// The card in the slot is not the one that was there before. It was identified, and not
+    /// written.
     OtherCard,
-    /// The card had to be identified again while its cache held data that were not flushed. The data
-    /// may be lost.
+    /// The card had to be identified again while its cache held data that were not flushed. The
+    /// data may be lost.
     CacheLost,
 }
 
 impl Error {
-    /// The error as one number, as it is stored with a crash: kind in bits 23:16, detail in bits 15:8,
-    /// command in bits 7:0. It is never 0.
+    /// The error as one number, as it is stored with a crash: kind in bits 23:16, detail in bits
+    /// 15:8, command in bits 7:0. It is never 0.
     ///
     /// | kind | detail |
     /// |---|---|

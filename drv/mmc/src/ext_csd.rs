@@ -3,8 +3,8 @@
 use crate::proto::ext_csd;
 use block_device::Block;
 
-/// The fields of the register that a driver needs: properties that do not change while the card is in
-/// use.
+/// The fields of the register that a driver needs: properties that do not change while the card is
+/// in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtCsd {
     /// Revision of the register.

@@ -8,8 +8,8 @@ use drv_sdhci::registers::{
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// State of the controller when the emergency path took it over. The numbers are stored with a crash
-/// and never change.
+/// State of the controller when the emergency path took it over. The numbers are stored with a
+/// crash and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ControllerState {
@@ -44,8 +44,8 @@ pub enum ControllerState {
 }
 
 impl ControllerState {
-    /// The state that the registers show. Without `has_card_detect` an empty slot cannot be told from
-    /// one with a card.
+    /// The state that the registers show. Without `has_card_detect` an empty slot cannot be told
+    /// from one with a card.
     #[must_use]
     pub fn of(seen: &Observation, has_card_detect: bool) -> Self {
         let present = seen.present_state;
@@ -129,8 +129,8 @@ pub mod mode {
     pub const MULTIPLE: u8 = 1 << 5;
 }
 
-/// How the operation that the card was busy with was ended (K2). The numbers are stored with a crash
-/// and never change.
+/// How the operation that the card was busy with was ended (K2). The numbers are stored with a
+/// crash and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Drain {
@@ -142,7 +142,8 @@ pub enum Drain {
     Stopped = 2,
     /// A high-priority interrupt ended it.
     Interrupted = 3,
-    /// It did not finish, or the card did not answer: the card was identified again, which aborts it.
+    /// It did not finish, or the card did not answer: the card was identified again, which aborts
+    /// it.
     Abandoned = 4,
     /// It could not be ended: the card is in an unknown state.
     Failed = 5,
@@ -150,7 +151,8 @@ pub enum Drain {
 
 /// [`EmergencyReport::card_state`] of a card that did not answer.
 pub const NO_ANSWER: u8 = 0xFF;
-/// [`EmergencyReport::card_state`] of a card that was not asked, because it had never been identified.
+/// [`EmergencyReport::card_state`] of a card that was not asked, because it had never been
+/// identified.
 pub const NOT_ASKED: u8 = 0xFE;
 
 /// What the emergency path found and did.
@@ -181,7 +183,8 @@ pub struct EmergencyReport {
     pub drain: u8,
     /// Not used; 0.
     pub reserved: u8,
-    /// [`crate::Error::code`] of the last error, whether or not a later attempt succeeded; 0 is none.
+    /// [`crate::Error::code`] of the last error, whether or not a later attempt succeeded; 0 is
+    /// none.
     pub last_error: u32,
     /// Present State register before the first write to a register.
     pub present_state: u32,
@@ -219,8 +222,8 @@ impl EmergencyReport {
         }
     }
 
-    /// Sets [`EmergencyReport::drain`] from the steps that were needed. To be called at the end of the
-    /// first phase.
+    /// Sets [`EmergencyReport::drain`] from the steps that were needed. To be called at the end of
+    /// the first phase.
     pub(crate) fn note_drain(&mut self) {
         let did = |step: u16| self.steps & step != 0;
         let drain = if !did(step::PREPARED) {

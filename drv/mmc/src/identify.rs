@@ -10,9 +10,9 @@
 //! CMD13 the card is in transfer state
 //! ```
 //!
-//! The family that is expected is tried first, then the other. If an answer over the fast or wide bus
-//! is wrong, the identification is repeated once and leaves the bus as it is after power-on: slow and
-//! one line wide.
+//! The family that is expected is tried first, then the other. If an answer over the fast or wide
+//! bus is wrong, the identification is repeated once and leaves the bus as it is after power-on:
+//! slow and one line wide.
 
 mod emmc;
 
@@ -27,8 +27,8 @@ use block_device::Block;
 use drv_sdhci::{BlockLen, Bus, Command, ErrorKind};
 use emmc::Switch;
 
-/// How often a card is polled for the end of its power-up, a millisecond apart: for a second, as both
-/// specifications demand (SD 4.2.3, eMMC 6.4.2).
+/// How often a card is polled for the end of its power-up, a millisecond apart: for a second, as
+/// both specifications demand (SD 4.2.3, eMMC 6.4.2).
 const POWER_UP_POLLS: u16 = 1_000;
 
 /// Bytes of the status that CMD6 of SD returns (SD 4.3.10.4).
@@ -354,7 +354,8 @@ impl Identification {
                 )
             }
             IdentificationStep::SwitchedFunction => match reply {
-                // Byte 16 of the status is the function that group 1 has been switched to (SD 4.3.10).
+                // Byte 16 of the status is the function that group 1 has been switched to (SD
+                // 4.3.10).
                 Ok(_) => {
                     self.has_functions = false;
                     let switched = buffer.word(4) & 0xF == 1;

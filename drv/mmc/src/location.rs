@@ -17,7 +17,8 @@ pub enum CardKind {
 ///
 /// It is kept in retained memory, with a check, so that the emergency path can use a card that the
 /// normal path identified. If it belongs to another card than the one in the slot, the card in the
-/// slot does not answer to the address and has to be identified. All zeros is the location of no card.
+/// slot does not answer to the address and has to be identified. All zeros is the location of no
+/// card.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -74,8 +75,8 @@ impl CardLocation {
         }
     }
 
-    /// Whether both are of the same card, by its identification register. The address is not compared:
-    /// an SD card chooses a new one in each identification.
+    /// Whether both are of the same card, by its identification register. The address is not
+    /// compared: an SD card chooses a new one in each identification.
     #[must_use]
     pub fn is_of_same_card(&self, other: &Self) -> bool {
         self.kind == other.kind && self.cid == other.cid
@@ -114,8 +115,8 @@ impl CardLocation {
         }
     }
 
-    /// The argument of a data command for `count` blocks from block `block` on; `None` if the card does
-    /// not have all of them, or the argument cannot express the address.
+    /// The argument of a data command for `count` blocks from block `block` on; `None` if the card
+    /// does not have all of them, or the argument cannot express the address.
     #[must_use]
     pub fn address(&self, block: u64, count: usize) -> Option<u32> {
         let end = block.checked_add(u64::try_from(count).ok()?)?;

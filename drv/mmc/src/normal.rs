@@ -2,28 +2,28 @@
 //!
 //! # Theory of operation
 //!
-//! [`NormalCard::identify`] brings the card to transfer state; every request finds it there and leaves
-//! it there. A request:
+//! [`NormalCard::identify`] brings the card to transfer state; every request finds it there and
+//! leaves it there. A request:
 //!
 //! 1. The bounds are checked against the card. If they do not fit, nothing is sent.
 //! 2. The request is sent, and the card's responses before and after the data are checked.
 //! 3. After a write the card is polled for its status until it is back in transfer state, so that
 //!    errors of programming are found and reported for the write that caused them.
-//! 4. If something failed that may succeed in another attempt, the request is repeated at most twice:
-//!    once after the card was brought back to transfer state, and once after a new identification,
-//!    over a slow bus.
+//! 4. If something failed that may succeed in another attempt, the request is repeated at most
+//!    twice: once after the card was brought back to transfer state, and once after a new
+//!    identification, over a slow bus.
 //!
 //! # Cancellation
 //!
-//! Dropping the future of a request leaves it running in the hardware. Its blocks must stay valid until
-//! the next request on the card, which first brings the card back to transfer state, or until the next
-//! reset of the controller. The blocks may or may not have been transferred.
+//! Dropping the future of a request leaves it running in the hardware. Its blocks must stay valid
+//! until the next request on the card, which first brings the card back to transfer state, or until
+//! the next reset of the controller. The blocks may or may not have been transferred.
 //!
 //! # Another card
 //!
-//! The caller has found its partition on one particular card. If a new identification in the middle of
-//! a request, or after a suspend, finds another card, the request fails, and so does every one after it
-//! until [`NormalCard::identify`] is called.
+//! The caller has found its partition on one particular card. If a new identification in the middle
+//! of a request, or after a suspend, finds another card, the request fails, and so does every one
+//! after it until [`NormalCard::identify`] is called.
 
 mod host;
 mod suspend;
@@ -87,9 +87,9 @@ pub struct NormalCard<'a, H> {
 impl<'a, H: Host> NormalCard<'a, H> {
     /// The card in `host`; nothing is sent to it before [`NormalCard::identify`].
     ///
-    /// `first` is the family that is tried first; `cache` says whether to turn on the card's volatile
-    /// cache. `scratch` is used during identification only; DMA has to reach it as it reaches the blocks
-    /// of data.
+    /// `first` is the family that is tried first; `cache` says whether to turn on the card's
+    /// volatile cache. `scratch` is used during identification only; DMA has to reach it as it
+    /// reaches the blocks of data.
     pub fn new(host: H, scratch: &'a Block, first: CardKind, cache: bool) -> Self {
         Self {
             host,
@@ -110,8 +110,8 @@ impl<'a, H: Host> NormalCard<'a, H> {
     /// Dropped half way, the card is in an unknown state: call it again before any request.
     ///
     /// # Errors
-    /// Those of the controller's reset, [`Error::NoCard`], and the error of any step that cannot be left
-    /// out.
+    /// Those of the controller's reset, [`Error::NoCard`], and the error of any step that cannot be
+    /// left out.
     pub async fn identify(&mut self) -> Result<(), Error> {
         self.unflushed = false;
         let result = self.identify_from_reset(true).await;
@@ -236,7 +236,8 @@ impl<'a, H: Host> NormalCard<'a, H> {
     /// Dropped half way, the transfer goes on in the hardware; see the module's documentation.
     ///
     /// # Errors
-    /// [`Error::NotReady`] before the card is identified, [`Error::OutOfBounds`], and the error of the last attempt.
+    /// [`Error::NotReady`] before the card is identified, [`Error::OutOfBounds`], and the error of
+    /// the last attempt.
     pub async fn transfer(
         &mut self,
         direction: Direction,
@@ -318,8 +319,8 @@ impl<'a, H: Host> NormalCard<'a, H> {
         Ok(())
     }
 
-    /// Polls the card's status until it is in transfer state and ready for data, so that it has finished
-    /// what `command` started.
+    /// Polls the card's status until it is in transfer state and ready for data, so that it has
+    /// finished what `command` started.
     async fn wait_ready(&mut self, command: u8) -> Result<(), Error> {
         let ask = proto::send_status(self.location.rca);
         let mut waited: u32 = 0;
@@ -373,8 +374,8 @@ impl<H: Host> BlockDevice for NormalCard<'_, H> {
             .await
     }
 
-    /// Flushes the card's volatile cache, if that is on and not empty. Without it a write is durable
-    /// when it ends, because it ends after programming.
+    /// Flushes the card's volatile cache, if that is on and not empty. Without it a write is
+    /// durable when it ends, because it ends after programming.
     async fn flush(&mut self) -> Result<(), Error> {
         if self.location.kind().is_none() {
             return Err(Error::NotReady);
@@ -384,8 +385,8 @@ impl<H: Host> BlockDevice for NormalCard<'_, H> {
         }
         let mut attempt: u8 = 1;
         while let Err(error) = self.flush_cache().await {
-            // The next attempt brings the card back to transfer state. It must not be identified again, as
-            // for the last attempt at a transfer, because that loses the cache.
+            // The next attempt brings the card back to transfer state. It must not be identified
+            // again, as for the last attempt at a transfer, because that loses the cache.
             attempt = attempt.saturating_add(1);
             if !error.is_transient() || attempt >= ATTEMPTS {
                 return self.fail(error);

@@ -35,8 +35,8 @@ pub mod status {
     /// The card expects an application command next.
     pub const APP_CMD: u32 = 1 << 5;
 
-    /// Errors that make a transfer impossible or its data invalid. COM_CRC_ERROR and ILLEGAL_COMMAND
-    /// are not among them: they belong to an earlier command.
+    /// Errors that make a transfer impossible or its data invalid. COM_CRC_ERROR and
+    /// ILLEGAL_COMMAND are not among them: they belong to an earlier command.
     pub const TRANSFER_ERRORS: u32 = OUT_OF_RANGE
         | ADDRESS_ERROR
         | BLOCK_LEN_ERROR
@@ -46,9 +46,9 @@ pub mod status {
         | CC_ERROR
         | ERROR;
 
-    /// As [`TRANSFER_ERRORS`], for the CMD12 that ends a read. A card reads ahead, and sets OUT_OF_RANGE
-    /// when that takes it past its last block, although every block of the request is on the card
-    /// (SD 4.3.3).
+    /// As [`TRANSFER_ERRORS`], for the CMD12 that ends a read. A card reads ahead, and sets
+    /// OUT_OF_RANGE when that takes it past its last block, although every block of the request is
+    /// on the card (SD 4.3.3).
     pub const READ_STOP_ERRORS: u32 = TRANSFER_ERRORS & !OUT_OF_RANGE;
 }
 
@@ -107,8 +107,8 @@ pub mod power_off {
 }
 
 /// The RCA that the host assigns to an eMMC. It is a hash of the identification register, so that a
-/// card that was exchanged for this one most likely does not answer to it. Not 0, which addresses no
-/// card, and not 1, the value after power-on.
+/// card that was exchanged for this one most likely does not answer to it. Not 0, which addresses
+/// no card, and not 1, the value after power-on.
 #[must_use]
 pub const fn emmc_rca(cid: [u32; 4]) -> u16 {
     let [a, b, c, d] = cid;
@@ -120,8 +120,8 @@ pub const fn emmc_rca(cid: [u32; 4]) -> u16 {
 /// CMD23: the write is a reliable write (eMMC 6.6.9).
 pub const RELIABLE_WRITE: u32 = 1 << 31;
 
-/// Milliseconds without power after which every card has lost its state (SD 6.4.1.2 demands at least
-/// 1 ms below 0.5 V).
+/// Milliseconds without power after which every card has lost its state (SD 6.4.1.2 demands at
+/// least 1 ms below 0.5 V).
 pub const POWER_OFF_MS: u32 = 5;
 
 const fn command(index: u8, argument: u32, response: Response) -> Command {
@@ -233,7 +233,8 @@ pub const fn send_status(rca: u16) -> Command {
     addressed(13, rca, Response::R1)
 }
 
-/// High-priority interrupt (eMMC 6.6.23), by CMD12 or CMD13: prg to tran as soon as the card is able.
+/// High-priority interrupt (eMMC 6.6.23), by CMD12 or CMD13: prg to tran as soon as the card is
+/// able.
 #[must_use]
 pub const fn high_priority_interrupt(rca: u16, by_cmd12: bool) -> Command {
     let index = if by_cmd12 { 12 } else { 13 };

@@ -1,8 +1,8 @@
 //! Recovery: from any state back to transfer state, by the card's own protocol.
 //!
-//! This is where a transfer in flight is ended on the card's side. The card is asked for its state by
-//! CMD13, which an identified card answers in every state, also during a data phase. Each state has
-//! one way out (SD 4.8, eMMC 6.6):
+//! This is where a transfer in flight is ended on the card's side. The card is asked for its state
+//! by CMD13, which an identified card answers in every state, also during a data phase. Each state
+//! has one way out (SD 4.8, eMMC 6.6):
 //!
 //! ```text
 //! data, rcv   CMD12 ends the transfer
@@ -12,9 +12,9 @@
 //! others      the card has lost its address: it must be identified again
 //! ```
 //!
-//! After each of these the card is asked again. Recovery ends only when the card itself reports that
-//! it is in tran and ready for data. Then CMD16 sets the length of a block, which other software may
-//! have changed, and the response to that has to report the same.
+//! After each of these the card is asked again. Recovery ends only when the card itself reports
+//! that it is in tran and ready for data. Then CMD16 sets the length of a block, which other
+//! software may have changed, and the response to that has to report the same.
 
 use crate::action::{Action, Reply};
 use crate::error::Error;
@@ -41,9 +41,9 @@ enum LastAction {
     Other,
 }
 
-/// Whether the length of a block is fixed: a card that is addressed by sector has blocks of 512 bytes
-/// (SD 4.3.2, eMMC 6.6.6). On an SD card of that kind CMD16 affects only CMD42; it is sent all the same,
-/// because QEMU's model of such a card uses the length for data as well.
+/// Whether the length of a block is fixed: a card that is addressed by sector has blocks of 512
+/// bytes (SD 4.3.2, eMMC 6.6.6). On an SD card of that kind CMD16 affects only CMD42; it is sent
+/// all the same, because QEMU's model of such a card uses the length for data as well.
 fn has_fixed_blocks(location: &CardLocation) -> bool {
     location.has(flag::SECTOR_ADDRESSING) && location.kind() != Some(CardKind::Sd)
 }
@@ -160,8 +160,8 @@ impl CardRecovery {
         }
     }
 
-    /// The card is asleep, or has missed the command because its lines were being reset, or has lost
-    /// its state.
+    /// The card is asleep, or has missed the command because its lines were being reset, or has
+    /// lost its state.
     fn no_answer(&mut self) -> Result<Action, Error> {
         self.has_block_length = has_fixed_blocks(&self.location);
         let rca = self.location.rca;

@@ -2,8 +2,8 @@
 
 use crate::proto::status;
 
-/// State of a card (SD 4.10.1, eMMC 6.13). The numbers are those of CURRENT_STATE, and are stored with
-/// a crash.
+/// State of a card (SD 4.10.1, eMMC 6.13). The numbers are those of CURRENT_STATE, and are stored
+/// with a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum CardState {

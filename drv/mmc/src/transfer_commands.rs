@@ -21,9 +21,9 @@ pub(crate) struct TransferCommands {
 
 impl TransferCommands {
     /// One block is moved by a single-block command. Several are announced by CMD23, sent by the
-    /// controller, where card and controller support that; otherwise the transfer is open-ended and the
-    /// controller ends it by CMD12, which every card and controller supports. A reliable write has to
-    /// be announced by CMD23.
+    /// controller, where card and controller support that; otherwise the transfer is open-ended and
+    /// the controller ends it by CMD12, which every card and controller supports. A reliable write
+    /// has to be announced by CMD23.
     pub(crate) fn new(
         card: &CardLocation,
         direction: Direction,

@@ -1,4 +1,5 @@
-//! A card whose volatile cache is on: the emergency path flushes it, and reports if its data are lost.
+//! A card whose volatile cache is on: the emergency path flushes it, and reports if its data are
+//! lost.
 
 mod common;
 
@@ -31,7 +32,8 @@ fn a_cache_that_is_on_is_flushed() {
     assert!(crash_is_there(&bench));
 }
 
-/// What the normal path has left in the cache is flushed, even if the emergency path writes nothing.
+/// What the normal path has left in the cache is flushed, even if the emergency path writes
+/// nothing.
 #[test]
 fn a_cache_that_was_filled_before_is_flushed() {
     let card = SimCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(512);
@@ -56,7 +58,8 @@ fn a_cache_that_was_filled_before_is_flushed() {
     assert!(bench.holds(400, 9));
 }
 
-/// A card that had to be identified again may have lost what was in its cache: that has to be reported.
+/// A card that had to be identified again may have lost what was in its cache: that has to be
+/// reported.
 #[test]
 fn a_cache_that_was_lost_is_not_reported_flushed() {
     let card = SimCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(512);

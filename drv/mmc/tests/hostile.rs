@@ -1,4 +1,5 @@
-//! Cards that answer anything: every procedure ends, nothing panics, and no address is off the card.
+//! Cards that answer anything: every procedure ends, nothing panics, and no address is off the
+//! card.
 
 use block_device::Block;
 use drv_mmc::csd::Csd;
@@ -12,8 +13,9 @@ use drv_sdhci::ErrorKind;
 use proptest::prelude::*;
 use zerocopy::FromBytes;
 
-/// More actions than any procedure may have: two families, each polled for a second for the end of its
-/// power-up, with up to three actions each time, once over the fast bus and once over the slow one.
+/// More actions than any procedure may have: two families, each polled for a second for the end of
+/// its power-up, with up to three actions each time, once over the fast bus and once over the slow
+/// one.
 const MOST_ACTIONS: u32 = 4 * 3 * 1_000 + 200;
 
 fn kinds() -> impl Strategy<Value = CardKind> {
@@ -49,8 +51,8 @@ fn block(bytes: &[u8]) -> Block {
     block
 }
 
-/// Carries a procedure out with these replies, repeated as often as needed. Returns how it ended, and
-/// after how many actions.
+/// Carries a procedure out with these replies, repeated as often as needed. Returns how it ended,
+/// and after how many actions.
 fn carry_out(
     procedure: &mut Procedure,
     replies: &[Reply],

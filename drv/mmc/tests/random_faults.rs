@@ -1,5 +1,5 @@
-//! Random faults after a crash at a random point: the emergency path ends in time, reports the truth,
-//! and changes no other block.
+//! Random faults after a crash at a random point: the emergency path ends in time, reports the
+//! truth, and changes no other block.
 
 mod common;
 

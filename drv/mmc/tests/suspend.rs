@@ -243,7 +243,8 @@ fn the_emergency_path_resumes_a_suspended_card() {
     });
 }
 
-/// A board whose card never wakes: it is not put to sleep, and the emergency path does not try to wake it.
+/// A board whose card never wakes: it is not put to sleep, and the emergency path does not try to
+/// wake it.
 #[test]
 fn on_a_board_that_does_not_allow_it_no_card_is_put_to_sleep_or_woken() {
     let bench = bench(

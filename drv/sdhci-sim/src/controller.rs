@@ -108,8 +108,8 @@ pub struct SimController {
     pub unstable_clock: bool,
     /// The controller's power control switches the card's supply.
     pub powers_card: bool,
-    /// How long the supply holds its voltage after it was switched off, microseconds. A controller that
-    /// is reset switches it off for a moment.
+    /// How long the supply holds its voltage after it was switched off, microseconds. A controller
+    /// that is reset switches it off for a moment.
     pub supply_holds_us: u64,
 
     argument_2: u32,

@@ -8,7 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 pub struct Crashed;
 
 impl Simulator {
-    /// The driver crashes at its `accesses`-th register access from now on, before the access has any effect.
+    /// The driver crashes at its `accesses`-th register access from now on, before the access has
+    /// any effect.
     pub fn crash_after(&self, accesses: u64) {
         self.0.crash_after.set(Some(accesses));
     }

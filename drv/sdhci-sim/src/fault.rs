@@ -29,7 +29,8 @@ pub enum InjectedFault {
     Adma(u16),
     /// The command that the controller sends by itself fails.
     AutoCommand,
-    /// The card accepts the data and fails to program them; it reports that when it is no longer busy.
+    /// The card accepts the data and fails to program them; it reports that when it is no longer
+    /// busy.
     NotProgrammed,
     /// The card is busy for this many microseconds after the command.
     Busy(u64),
@@ -37,7 +38,8 @@ pub enum InjectedFault {
     Forgets,
     /// The card is taken out before the command.
     Removed,
-    /// Before the command the card is taken out and another one put in, of the same kind and with this serial number.
+    /// Before the command the card is taken out and another one put in, of the same kind and with
+    /// this serial number.
     Swapped(u32),
     /// The command circuit hangs after the command until it is reset.
     HangsCommand,

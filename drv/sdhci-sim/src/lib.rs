@@ -2,19 +2,19 @@
 //!
 //! It implements [`Registers`], so the drivers under test are the ones that run on the target. It
 //! follows the SD Host Controller, SD Physical Layer and JESD84 specifications where a driver can
-//! notice a difference. Unlike an emulator it takes time, is busy, makes CRC errors, stops answering,
-//! hangs, and loses its card.
+//! notice a difference. Unlike an emulator it takes time, is busy, makes CRC errors, stops
+//! answering, hangs, and loses its card.
 //!
 //! # Theory of operation
 //!
 //! A [`Simulator`] is a handle; clones share one world. Time is simulated, in microseconds, and
 //! advances for three reasons only: each register access takes [`Timing::access_us`];
-//! [`Simulator::block_on`] advances it to the next interrupt, or to the deadline that the driver asked
-//! for, when the driver sleeps; and a test may advance it. So every run is repeatable, and a time-out
-//! of seconds costs the test no time.
+//! [`Simulator::block_on`] advances it to the next interrupt, or to the deadline that the driver
+//! asked for, when the driver sleeps; and a test may advance it. So every run is repeatable, and a
+//! time-out of seconds costs the test no time.
 //!
-//! An event (a response arrives, a block has crossed the bus, programming ends) happens at the first
-//! access at or after its time, in order.
+//! An event (a response arrives, a block has crossed the bus, programming ends) happens at the
+//! first access at or after its time, in order.
 //!
 //! * Faults are planned with [`Simulator::fault`], by command and count, or are switches of
 //!   [`SimController`] and [`SimCard`], reached through [`Simulator::controller`] and
@@ -24,8 +24,8 @@
 //!   point leaves behind.
 //! * Misuse of the hardware is recorded ([`Simulator::violations`]): a command while the line is in
 //!   use, a clock that is too fast, the buffer port read while it is empty.
-//! * DMA reaches only buffers made by [`Simulator::buffer`]. They have 32-bit bus addresses of their
-//!   own, independent of the host's pointers.
+//! * DMA reaches only buffers made by [`Simulator::buffer`]. They have 32-bit bus addresses of
+//!   their own, independent of the host's pointers.
 
 mod bus;
 mod card;
@@ -187,8 +187,8 @@ impl Simulator {
         fork
     }
 
-    /// Calls `watcher` before each register access, until `None` is given. It may fork the simulator,
-    /// and must not change it.
+    /// Calls `watcher` before each register access, until `None` is given. It may fork the
+    /// simulator, and must not change it.
     pub fn watch(&self, watcher: Option<Watcher>) {
         *self.0.watcher.borrow_mut() = watcher;
     }

@@ -5,8 +5,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 impl Simulator {
-    /// Runs a future to its end. When it sleeps, the time advances to the interrupt, or to the deadline
-    /// that it asked for.
+    /// Runs a future to its end. When it sleeps, the time advances to the interrupt, or to the
+    /// deadline that it asked for.
     ///
     /// # Panics
     /// If the future waits for anything but this simulator.

@@ -22,9 +22,9 @@ const VALID: u32 = 1 << 0;
 const END: u32 = 1 << 1;
 const TRANSFER: u32 = 2 << 4;
 
-/// Describes the blocks of a request in `table` and returns the table's bus address. `None` if there
-/// is no table, or the controller cannot reach it or one of the blocks: then the data have to go
-/// through the buffer port.
+/// Describes the blocks of a request in `table` and returns the table's bus address. `None` if
+/// there is no table, or the controller cannot reach it or one of the blocks: then the data have to
+/// go through the buffer port.
 ///
 /// Inlined, so that both drivers have it without the cost of a call.
 #[inline(always)]

@@ -49,8 +49,8 @@ impl Abilities {
             + ClockControl::DATA_TIMEOUT.val(DATA_TIMEOUT)
     }
 
-    /// Host Control and Power Control for a bus: powered, with the highest voltage that the controller
-    /// has.
+    /// Host Control and Power Control for a bus: powered, with the highest voltage that the
+    /// controller has.
     pub(crate) fn host_control(&self, bus: Bus) -> FieldValue<u32, HostControl::Register> {
         let voltage = if self.capabilities.is_set(Capabilities::V33) {
             HostControl::BUS_VOLTAGE::V33
@@ -75,8 +75,8 @@ impl Abilities {
 /// The divisor field for the highest clock that is at most `target_hz`, or for the lowest clock if
 /// none is.
 ///
-/// Since version 3.00 the clock is base / 2n with n of 10 bits, before that n is a power of two up to
-/// 128; n = 0 is the base clock itself. For a base clock of 0 (unknown) it is the lowest clock.
+/// Since version 3.00 the clock is base / 2n with n of 10 bits, before that n is a power of two up
+/// to 128; n = 0 is the base clock itself. For a base clock of 0 (unknown) it is the lowest clock.
 #[must_use]
 pub fn divisor(base_hz: u32, target_hz: u32, ten_bits: bool) -> u32 {
     let limit = if ten_bits { 0x3FF } else { 0x80 };

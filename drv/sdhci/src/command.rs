@@ -33,7 +33,8 @@ pub struct Command {
     pub argument: u32,
     /// Format of the response.
     pub response: Response,
-    /// Bits of the first response word by which the card refuses the command: no data phase follows.
+    /// Bits of the first response word by which the card refuses the command: no data phase
+    /// follows.
     pub refusal: u32,
 }
 
@@ -98,8 +99,8 @@ pub struct Data<'a> {
     pub direction: Direction,
     /// The data: at least one block, at most [`crate::adma2::MAX_BLOCKS`].
     pub blocks: &'a [Block],
-    /// Length of a block on the bus. [`BlockLen::FULL`], unless a register of the card is read: then
-    /// there is one block, of which the first bytes are used.
+    /// Length of a block on the bus. [`BlockLen::FULL`], unless a register of the card is read:
+    /// then there is one block, of which the first bytes are used.
     pub block_len: BlockLen,
     /// The command is one of the multiple-block commands.
     pub multiple: bool,

@@ -5,9 +5,9 @@
 //! * It works on a controller in any state, because [`EmergencyController::reset`] comes first. DMA
 //!   is used only after that reset.
 //! * It enables no interrupt signal, takes no lock, and does not allocate, recurse or panic.
-//! * Every wait is bounded three times: by a limit of its own, by the deadline of the phase it is in
-//!   ([`EmergencyController::begin_phase`]), and, in case the time source is dead, by a number of
-//!   polls.
+//! * Every wait is bounded three times: by a limit of its own, by the deadline of the phase it is
+//!   in ([`EmergencyController::begin_phase`]), and, in case the time source is dead, by a number
+//!   of polls.
 //!
 //! On a healthy card every wait ends at its first poll or soon after, and a request costs about ten
 //! register accesses.
@@ -43,7 +43,8 @@ mod limit {
     pub(super) const RESPONSE: u32 = 20;
     /// The next data of a read (100 ms in SD 4.6.2.1).
     pub(super) const READ: u32 = 150;
-    /// Data of a write, or busy, with the card's programming time (250 to 500 ms in the specifications).
+    /// Data of a write, or busy, with the card's programming time (250 to 500 ms in the
+    /// specifications).
     pub(super) const DATA: u32 = 500;
 }
 
@@ -111,8 +112,8 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         }
     }
 
-    /// Starts a phase that has to end within `phase_ms` milliseconds; returns what the one before has
-    /// taken.
+    /// Starts a phase that has to end within `phase_ms` milliseconds; returns what the one before
+    /// has taken.
     pub fn begin_phase(&mut self, phase_ms: u32) -> Spent {
         self.timer.begin_phase(phase_ms)
     }
@@ -152,7 +153,8 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         self.table = None;
     }
 
-    /// Resets the controller and starts the bus: powered, clocked, all status bits enabled, no interrupt signal.
+    /// Resets the controller and starts the bus: powered, clocked, all status bits enabled, no
+    /// interrupt signal.
     ///
     /// # Errors
     /// [`ErrorKind::CardGone`], [`ErrorKind::ResetStuck`], [`ErrorKind::ClockUnstable`].
@@ -165,7 +167,8 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         self.wait_reset()?;
         self.dma = self.table.is_some();
         self.platform.power(true);
-        // Status bits only: card insertion and removal are read from Present State where they matter.
+        // Status bits only: card insertion and removal are read from Present State where they
+        // matter.
         self.registers.set(INTERRUPT_STATUS_ENABLE, !0);
         self.set_bus(bus)?;
         self.check_card(self.present(), 0)
@@ -247,8 +250,8 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         });
     }
 
-    /// Sends a command without data; returns the first word of the response. For [`Response::R1b`] it
-    /// returns when the card is no longer busy.
+    /// Sends a command without data; returns the first word of the response. For [`Response::R1b`]
+    /// it returns when the card is no longer busy.
     ///
     /// # Errors
     /// Those of a command; after one, call [`EmergencyController::reset_lines`].
@@ -278,8 +281,8 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
     /// Sends a command and moves its data; returns the first word of the response.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`] if there are no blocks, or more than [`adma2::MAX_BLOCKS`]; nothing
-    /// was sent then. Otherwise those of a command and of data; after one, call
+    /// [`ErrorKind::BadRequest`] if there are no blocks, or more than [`adma2::MAX_BLOCKS`];
+    /// nothing was sent then. Otherwise those of a command and of data; after one, call
     /// [`EmergencyController::reset_lines`], and bring the card back to its transfer state.
     pub fn transfer(&mut self, command: &Command, data: &Data<'_>) -> Result<u32, Error> {
         let count = data.blocks.len();

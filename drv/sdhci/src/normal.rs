@@ -183,8 +183,8 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
             .write(CLOCK_CONTROL, ClockControl::SD_CLOCK_ENABLE::CLEAR);
     }
 
-    /// Stops all clocks and switches the card's power off, where the controller or the platform can.
-    /// [`NormalController::reset`] switches it on.
+    /// Stops all clocks and switches the card's power off, where the controller or the platform
+    /// can. [`NormalController::reset`] switches it on.
     pub fn power_off(&mut self) {
         self.suspend();
         self.registers
@@ -222,8 +222,8 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
         }
     }
 
-    /// Sends a command without data; returns the first word of the response. For [`Response::R1b`] it
-    /// returns when the card is no longer busy.
+    /// Sends a command without data; returns the first word of the response. For [`Response::R1b`]
+    /// it returns when the card is no longer busy.
     ///
     /// Dropped half way, the command goes on in the hardware; see the module's documentation.
     ///
@@ -258,8 +258,8 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
     /// Dropped half way, the transfer goes on in the hardware; see the module's documentation.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`] if there are no blocks, or more than [`adma2::MAX_BLOCKS`]; nothing
-    /// was sent then. Otherwise those of a command and of data; after one, call
+    /// [`ErrorKind::BadRequest`] if there are no blocks, or more than [`adma2::MAX_BLOCKS`];
+    /// nothing was sent then. Otherwise those of a command and of data; after one, call
     /// [`NormalController::reset_lines`], and bring the card back to its transfer state.
     pub async fn transfer(&mut self, command: &Command, data: &Data<'_>) -> Result<u32, Error> {
         let count = data.blocks.len();

@@ -5,7 +5,8 @@ use block_device::Block;
 /// How the bus to the card is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bus {
-    /// Highest clock, Hz. The controller uses the highest that it can make and that is not above it.
+    /// Highest clock, Hz. The controller uses the highest that it can make and that is not above
+    /// it.
     pub clock_hz: u32,
     /// Data lines: 1, 4 or 8.
     pub lines: u8,
@@ -24,8 +25,8 @@ impl Bus {
 
 /// Hooks for what the SD host controller specification leaves to the system.
 ///
-/// Every method has a default that suits a controller whose capability register is complete and whose addresses are
-/// those of the processor.
+/// Every method has a default that suits a controller whose capability register is complete and
+/// whose addresses are those of the processor.
 pub trait Platform {
     /// Base clock, Hz, for controllers whose capability register says 0.
     fn base_clock_hz(&self) -> u32 {
@@ -47,8 +48,8 @@ pub trait Platform {
         true
     }
 
-    /// The bus address at which the controller finds a block; `None` if it cannot reach it, and then
-    /// the data go through the buffer port.
+    /// The bus address at which the controller finds a block; `None` if it cannot reach it, and
+    /// then the data go through the buffer port.
     #[inline(always)]
     fn bus_address(&self, block: &Block) -> Option<u32> {
         u32::try_from(block.address()).ok()

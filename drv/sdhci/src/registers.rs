@@ -40,7 +40,8 @@ impl<R> Register<R> {
     }
 }
 
-/// The registers of one slot: of the hardware ([`crate::Mmio`]), or of a simulated controller in a test.
+/// The registers of one slot: of the hardware ([`crate::Mmio`]), or of a simulated controller in a
+/// test.
 pub trait Registers {
     /// Reads the 32-bit register at `offset`, a multiple of 4.
     fn load(&self, offset: u8) -> u32;
@@ -107,7 +108,8 @@ pub const CLOCK_CONTROL: Register<ClockControl::Register> = Register::at(0x2C);
 pub const INTERRUPT_STATUS: Register<Interrupt::Register> = Register::at(0x30);
 /// Normal and Error Interrupt Status Enable (2.2.19, 2.2.20): which status bits can be set at all.
 pub const INTERRUPT_STATUS_ENABLE: Register<Interrupt::Register> = Register::at(0x34);
-/// Normal and Error Interrupt Signal Enable (2.2.21, 2.2.22): which status bits interrupt the processor.
+/// Normal and Error Interrupt Signal Enable (2.2.21, 2.2.22): which status bits interrupt the
+/// processor.
 pub const INTERRUPT_SIGNAL_ENABLE: Register<Interrupt::Register> = Register::at(0x38);
 /// Capabilities (2.2.26), bits 31:0.
 pub const CAPABILITIES: Register<Capabilities::Register> = Register::at(0x40);

@@ -180,7 +180,8 @@ fn blocks_that_dma_cannot_reach_go_through_the_buffer_port() {
     }
 }
 
-/// A register of the card may be shorter than a block: all of it arrives, and nothing behind it changes.
+/// A register of the card may be shorter than a block: all of it arrives, and nothing behind it
+/// changes.
 #[test]
 fn blocks_of_every_length_arrive_whole() {
     let slot = Slot::new();

@@ -10,8 +10,8 @@ pub const BLOCK_WORDS: usize = BLOCK_LEN / 4;
 
 /// 512 bytes, as 128 little-endian words.
 ///
-/// All accesses are relaxed. A driver that lets hardware access a block has to order them itself; the
-/// controller driver has a fence before it starts a transfer and one after its end.
+/// All accesses are relaxed. A driver that lets hardware access a block has to order them itself;
+/// the controller driver has a fence before it starts a transfer and one after its end.
 #[repr(C, align(4))]
 pub struct Block([AtomicU32; BLOCK_WORDS]);
 
@@ -67,8 +67,8 @@ impl Block {
         }
     }
 
-    /// Copies from `offset` of the block into `out`; bytes of `out` for which the block has none are left
-    /// unchanged.
+    /// Copies from `offset` of the block into `out`; bytes of `out` for which the block has none
+    /// are left unchanged.
     pub fn copy_to(&self, offset: usize, out: &mut [u8]) {
         let Some(words) = self.0.get(offset / 4..) else {
             return;

@@ -2,18 +2,19 @@
 //!
 //! # Theory of operation
 //!
-//! Everything above the card (partition, streams, crashes) uses a [`BlockDevice`]: numbered blocks that
-//! are read, written and made durable. It is asynchronous, because a card takes milliseconds and the
-//! recorder goes on accepting log records meanwhile. The emergency path uses a [`PolledDevice`]: the
-//! same operations, synchronous. They are two traits, and a type implements one of them, so that the
-//! emergency path cannot enter the request path that the crash has interrupted.
+//! Everything above the card (partition, streams, crashes) uses a [`BlockDevice`]: numbered blocks
+//! that are read, written and made durable. It is asynchronous, because a card takes milliseconds
+//! and the recorder goes on accepting log records meanwhile. The emergency path uses a
+//! [`PolledDevice`]: the same operations, synchronous. They are two traits, and a type implements
+//! one of them, so that the emergency path cannot enter the request path that the crash has
+//! interrupted.
 //!
 //! Data are in [`Block`]s. A controller with DMA reads or writes a block while the program holds a
-//! reference to it. So a block consists of atomics: sharing it with the hardware, and appending to one
-//! block while its neighbours are being written, needs no `unsafe` and no exclusive borrow.
+//! reference to it. So a block consists of atomics: sharing it with the hardware, and appending to
+//! one block while its neighbours are being written, needs no `unsafe` and no exclusive borrow.
 //!
-//! [`Window`] restricts a device to a range of blocks, usually a partition: an address outside it is
-//! refused before any command reaches the device.
+//! [`Window`] restricts a device to a range of blocks, usually a partition: an address outside it
+//! is refused before any command reaches the device.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -31,9 +32,9 @@ use core::task::{Context, Poll, Waker};
 ///
 /// # Cancellation
 ///
-/// Dropping a future of this trait before it is ready leaves a request in flight. Its blocks must stay
-/// valid until the next call on the same device, which first ends that request by the device's own
-/// protocol. After a write, the blocks on the device may hold the old or the new data.
+/// Dropping a future of this trait before it is ready leaves a request in flight. Its blocks must
+/// stay valid until the next call on the same device, which first ends that request by the device's
+/// own protocol. After a write, the blocks on the device may hold the old or the new data.
 pub trait BlockDevice {
     /// Why an operation failed, and in which step.
     type Error: Copy + core::fmt::Debug + PartialEq;
@@ -48,16 +49,16 @@ pub trait BlockDevice {
         blocks: &[Block],
     ) -> impl Future<Output = Result<(), Self::Error>>;
 
-    /// Writes `blocks.len()` blocks, beginning at block `first`. After an error each of them may hold the
-    /// old or the new data. They are durable only after [`BlockDevice::flush`].
+    /// Writes `blocks.len()` blocks, beginning at block `first`. After an error each of them may
+    /// hold the old or the new data. They are durable only after [`BlockDevice::flush`].
     fn write(
         &mut self,
         first: u64,
         blocks: &[Block],
     ) -> impl Future<Output = Result<(), Self::Error>>;
 
-    /// Writes one block so that a power cut leaves either the old or the new content, where the medium
-    /// supports that (eMMC reliable write); otherwise the same as [`BlockDevice::write`].
+    /// Writes one block so that a power cut leaves either the old or the new content, where the
+    /// medium supports that (eMMC reliable write); otherwise the same as [`BlockDevice::write`].
     fn write_reliable(
         &mut self,
         block: u64,

@@ -4,8 +4,8 @@ use crate::{Block, BlockDevice, PolledDevice};
 
 /// Blocks `first .. first + count` of a device, numbered from 0.
 ///
-/// Every address is checked against the range before a request reaches the device, so that a wrong one
-/// cannot affect a neighbouring partition. Holding one proves that the range is on the device.
+/// Every address is checked against the range before a request reaches the device, so that a wrong
+/// one cannot affect a neighbouring partition. Holding one proves that the range is on the device.
 ///
 /// Dropping a future of it has the effect that dropping the device's future has.
 #[derive(Debug)]

@@ -51,8 +51,8 @@ pub trait Count {
     fn count(&self, counters: &Self::Counters);
 }
 
-/// Declares a static that counts events of a type: `counters!(Event);` or `counters!(NAME, Event);`. Without a name
-/// it is `__COUNTERS`.
+/// Declares a static that counts events of a type: `counters!(Event);` or
+/// `counters!(NAME, Event);`. Without a name it is `__COUNTERS`.
 #[macro_export]
 macro_rules! counters {
     ($name:ident, $event:ty $(,)?) => {

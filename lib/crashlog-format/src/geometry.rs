@@ -270,9 +270,8 @@ mod tests {
     }
 
     proptest! {
-        /// REQ: P1
-        /// The parts do not overlap and lie inside the partition, whatever numbers a superblock
-        /// states.
+        /// REQ: P1 The parts do not overlap and lie inside the partition, whatever numbers a
+        /// superblock states.
         #[test]
         fn parts_are_disjoint_and_inside(blocks in any::<u64>(), small in 0u64..1 << 24, slots in 0u32..30, units in 0u32..9000) {
             for blocks in [blocks, small] {

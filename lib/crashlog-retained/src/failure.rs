@@ -28,7 +28,8 @@ const ENTRIES_PER_BLOCK: usize = BLOCK_LEN / ENTRY_LEN;
 /// First value of the check of the list of tasks.
 const MAGIC: u32 = u32::from_le_bytes(*b"TSKS");
 
-/// Words of the control block, behind those of the context: number of tasks, check of the list, failures not kept.
+/// Words of the control block, behind those of the context: number of tasks, check of the list,
+/// failures not kept.
 const TASKS: usize = 120;
 const TASKS_CHECK: usize = 121;
 const DROPPED: usize = 122;

@@ -45,7 +45,8 @@ impl History {
     /// How many series are kept.
     pub const SERIES: usize = 4;
 
-    /// Milliseconds that the system has run, `now` milliseconds after the start of this boot. Wraps.
+    /// Milliseconds that the system has run, `now` milliseconds after the start of this boot.
+    /// Wraps.
     #[must_use]
     pub const fn total(&self, now: u64) -> u32 {
         self.before.wrapping_add(now as u32)

@@ -70,9 +70,9 @@ impl Region<'static> {
     /// aligned to 4 bytes, or `len` is less than [`Region::MIN_LEN`].
     ///
     /// # Safety
-    /// For the rest of the program, the range must be memory that can be read and written, that no Rust value lives in,
-    /// and that this program accesses through results of this function alone. Other programs and the controller may
-    /// access it at the same time, by whole words.
+    /// For the rest of the program, the range must be memory that can be read and written, that no
+    /// Rust value lives in, and that this program accesses through results of this function alone.
+    /// Other programs and the controller may access it at the same time, by whole words.
     #[allow(unsafe_code)]
     #[must_use]
     pub unsafe fn claim(base: usize, len: usize) -> Option<Self> {
@@ -80,10 +80,11 @@ impl Region<'static> {
         if pointer.is_null() || !pointer.is_aligned() {
             return None;
         }
-        // SAFETY: the pointer is not null and aligned, as checked; the range is readable and writable memory for the
-        // rest of the program, by the caller's promise. `Block` is `repr(C)` and consists of `AtomicU32`s, so every bit
-        // pattern is a valid value and a shared reference allows others to write to it. The division rounds down, so
-        // the slice does not reach beyond the range.
+        // SAFETY: the pointer is not null and aligned, as checked; the range is readable and
+        // writable memory for the rest of the program, by the caller's promise. `Block` is
+        // `repr(C)` and consists of `AtomicU32`s, so every bit pattern is a valid value and a
+        // shared reference allows others to write to it. The division rounds down, so the slice
+        // does not reach beyond the range.
         let blocks = unsafe { core::slice::from_raw_parts(pointer, len / BLOCK_LEN) };
         Self::over(blocks)
     }

@@ -1,13 +1,14 @@
 //! `#[derive(IdolError)]`: an enum as the error of an Idol interface.
 //!
-//! Such an error travels as the response code, a number from 1 to 0xFFFF. For an enum `E` of unit variants the derive
-//! makes `From<E> for u16`, `From<E> for u32` for the server's side, and `TryFrom<u32>` for the client's side, which
-//! goes through `Self::from_u32`: the enum must also derive `userlib::FromPrimitive`, and the trait of that name must
-//! be in scope.
+//! Such an error travels as the response code, a number from 1 to 0xFFFF. For an enum `E` of unit
+//! variants the derive makes `From<E> for u16`, `From<E> for u32` for the server's side, and
+//! `TryFrom<u32>` for the client's side, which goes through `Self::from_u32`: the enum must also
+//! derive `userlib::FromPrimitive`, and the trait of that name must be in scope.
 //!
-//! One variant may be marked `#[idol(server_death)]`. Then any code by which the kernel says that the server was
-//! restarted (0xFFFF_FF00 and above) becomes that variant, and `E` may be used with operations that are not
-//! idempotent: it implements `idol_runtime::IHaveConsideredServerDeathWithThisErrorType`.
+//! One variant may be marked `#[idol(server_death)]`. Then any code by which the kernel says that
+//! the server was restarted (0xFFFF_FF00 and above) becomes that variant, and `E` may be used with
+//! operations that are not idempotent: it implements
+//! `idol_runtime::IHaveConsideredServerDeathWithThisErrorType`.
 //!
 //! Names are those of Hubris' crate of this name.
 

@@ -163,7 +163,8 @@ impl<'a, M: Memory> Areas<'a, M> {
     ///
     /// # Errors
     ///
-    /// If the segment is not aligned, no such dump is being prepared, or there is no room in the first area.
+    /// If the segment is not aligned, no such dump is being prepared, or there is no room in the
+    /// first area.
     pub fn add_segment(&mut self, segment: DumpSegmentHeader) -> Result<(), Error> {
         check(segment)?;
         let header = self.header(0)?;

@@ -49,13 +49,15 @@ impl<const N: usize> Memory for Words<'_, N> {
 ///
 /// # Safety
 ///
-/// The region is memory that may be read and written for the rest of the program, its address is not 0 and aligned to
-/// 4, and whatever accesses it meanwhile, in this program or another, does so by whole words.
+/// The region is memory that may be read and written for the rest of the program, its address is
+/// not 0 and aligned to 4, and whatever accesses it meanwhile, in this program or another, does so
+/// by whole words.
 #[must_use]
 pub unsafe fn extern_words(region: DumpAreaRegion) -> &'static [AtomicU32] {
     let base = core::ptr::with_exposed_provenance::<AtomicU32>(region.address as usize);
-    // SAFETY: by the caller's promise the range is memory that can be accessed for the rest of the program and its
-    // address is aligned; the division rounds down, so the slice does not reach beyond it. Every bit pattern is a
-    // valid `AtomicU32`, and a shared reference to one allows others to write it.
+    // SAFETY: by the caller's promise the range is memory that can be accessed for the rest of the
+    // program and its address is aligned; the division rounds down, so the slice does not reach
+    // beyond it. Every bit pattern is a valid `AtomicU32`, and a shared reference to one allows
+    // others to write it.
     unsafe { core::slice::from_raw_parts(base, region.length as usize / 4) }
 }

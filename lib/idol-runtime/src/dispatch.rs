@@ -53,7 +53,8 @@ pub trait Server<Op: ServerOp> {
 
 /// Receives a message or notifications, and handles them.
 ///
-/// `buffer` must have room for the longest message of the interface (the generated `INCOMING_SIZE`).
+/// `buffer` must have room for the longest message of the interface (the generated
+/// `INCOMING_SIZE`).
 #[inline]
 pub fn dispatch<S: NotificationHandler, Op: ServerOp>(buffer: &mut [u8], server: &mut S)
 where

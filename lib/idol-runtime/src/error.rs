@@ -111,8 +111,8 @@ impl Count for ServerDeath {
     }
 }
 
-/// Says that an error type has a value for "the server was restarted", as errors of operations that are not
-/// idempotent must. `#[idol(server_death)]` of `derive-idol-err` implements it.
+/// Says that an error type has a value for "the server was restarted", as errors of operations that
+/// are not idempotent must. `#[idol(server_death)]` of `derive-idol-err` implements it.
 pub trait IHaveConsideredServerDeathWithThisErrorType {}
 
 #[cfg(test)]

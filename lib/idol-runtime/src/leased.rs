@@ -83,7 +83,8 @@ impl<A: Attribute, T> Leased<A, T> {
 }
 
 impl<A: Attribute, T> Leased<A, [T]> {
-    /// Takes a lease if it allows at least `wanted` and holds a whole number of elements, no more than `max_len`.
+    /// Takes a lease if it allows at least `wanted` and holds a whole number of elements, no more
+    /// than `max_len`.
     #[inline(always)]
     fn slice(
         lender: TaskId,
@@ -136,7 +137,8 @@ impl<A: Attribute, T> Leased<A, [T]> {
 }
 
 impl<T> Leased<R, T> {
-    /// Takes lease `index` of `lender` for reading; `None` unless it is readable and as long as a `T`.
+    /// Takes lease `index` of `lender` for reading; `None` unless it is readable and as long as a
+    /// `T`.
     #[inline(always)]
     pub fn read_only(lender: TaskId, index: usize) -> Option<Self> {
         Self::sized(lender, index, LeaseAttributes::READ)
@@ -144,7 +146,8 @@ impl<T> Leased<R, T> {
 }
 
 impl<T> Leased<W, T> {
-    /// Takes lease `index` of `lender` for writing; `None` unless it is writable and as long as a `T`.
+    /// Takes lease `index` of `lender` for writing; `None` unless it is writable and as long as a
+    /// `T`.
     #[inline(always)]
     pub fn write_only(lender: TaskId, index: usize) -> Option<Self> {
         Self::sized(lender, index, LeaseAttributes::WRITE)
@@ -152,7 +155,8 @@ impl<T> Leased<W, T> {
 }
 
 impl<T> Leased<RW, T> {
-    /// Takes lease `index` of `lender` for both; `None` unless it is readable, writable and as long as a `T`.
+    /// Takes lease `index` of `lender` for both; `None` unless it is readable, writable and as long
+    /// as a `T`.
     #[inline(always)]
     pub fn read_write(lender: TaskId, index: usize) -> Option<Self> {
         Self::sized(
@@ -164,8 +168,8 @@ impl<T> Leased<RW, T> {
 }
 
 impl<T> Leased<R, [T]> {
-    /// Takes lease `index` of `lender` for reading; `None` unless it is readable and holds a whole number of elements,
-    /// at most `max_len`.
+    /// Takes lease `index` of `lender` for reading; `None` unless it is readable and holds a whole
+    /// number of elements, at most `max_len`.
     #[inline(always)]
     pub fn read_only_slice(
         lender: TaskId,
@@ -177,8 +181,8 @@ impl<T> Leased<R, [T]> {
 }
 
 impl<T> Leased<W, [T]> {
-    /// Takes lease `index` of `lender` for writing; `None` unless it is writable and holds a whole number of elements,
-    /// at most `max_len`.
+    /// Takes lease `index` of `lender` for writing; `None` unless it is writable and holds a whole
+    /// number of elements, at most `max_len`.
     #[inline(always)]
     pub fn write_only_slice(
         lender: TaskId,
@@ -190,8 +194,8 @@ impl<T> Leased<W, [T]> {
 }
 
 impl<T> Leased<RW, [T]> {
-    /// Takes lease `index` of `lender` for both; `None` unless it is readable, writable and holds a whole number of
-    /// elements, at most `max_len`.
+    /// Takes lease `index` of `lender` for both; `None` unless it is readable, writable and holds a
+    /// whole number of elements, at most `max_len`.
     #[inline(always)]
     pub fn read_write_slice(
         lender: TaskId,

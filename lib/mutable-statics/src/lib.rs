@@ -13,8 +13,9 @@
 //!
 //! The first expression is a function or closure that is called once for each element. Evaluating
 //! the same macro call a second time panics, so the references are unique. The arrays have no
-//! initial image; they are in `.bss`, or where an attribute such as `#[unsafe(link_section =
-//! ".bulk")]` puts them. That section need not be initialised at the start of the task.
+//! initial image; they are in `.bss`, or where an attribute such as
+//! `#[unsafe(link_section = ".bulk")]` puts them. That section need not be initialised at the start
+//! of the task.
 //!
 //! Names and signatures are those of Hubris' crate of this name. The expansion needs `unsafe`; the
 //! caller does not.
@@ -107,7 +108,8 @@ fn test_and_set(flag: &AtomicBool) -> bool {
     }
 }
 
-/// Declares mutable static arrays and evaluates to a tuple of unique references to them; see the crate's description.
+/// Declares mutable static arrays and evaluates to a tuple of unique references to them; see the
+/// crate's description.
 #[macro_export]
 macro_rules! mutable_statics {
     ($(

@@ -1,8 +1,9 @@
 //! The macros. This crate's features select the definition of each; features of the calling crate
 //! have no effect.
 
-/// Declares a ring buffer: `ringbuf!(Trace, 16, Trace::None);`. A name before the type replaces `__RINGBUF` (it should
-/// end in `RINGBUF`, by which Humility lists it), `no_dedup` at the end keeps repeated entries apart.
+/// Declares a ring buffer: `ringbuf!(Trace, 16, Trace::None);`. A name before the type replaces
+/// `__RINGBUF` (it should end in `RINGBUF`, by which Humility lists it), `no_dedup` at the end
+/// keeps repeated entries apart.
 #[cfg(not(feature = "disabled"))]
 #[macro_export]
 macro_rules! ringbuf {
@@ -85,7 +86,8 @@ macro_rules! counted_ringbuf {
     };
 }
 
-/// Records an entry: `ringbuf_entry!(payload);` in `__RINGBUF`, or `ringbuf_entry!(NAME, payload);`.
+/// Records an entry: `ringbuf_entry!(payload);` in `__RINGBUF`, or
+/// `ringbuf_entry!(NAME, payload);`.
 #[macro_export]
 macro_rules! ringbuf_entry {
     ($name:expr, $payload:expr $(,)?) => {{

@@ -76,7 +76,8 @@ impl<T> StaticCell<T> {
     }
 }
 
-/// Proof that the holder alone may use the content of a [`StaticCell`]. Dropping it ends the borrow.
+/// Proof that the holder alone may use the content of a [`StaticCell`]. Dropping it ends the
+/// borrow.
 #[derive(Debug)]
 pub struct StaticRef<'a, T> {
     owner: &'a StaticCell<T>,
@@ -87,8 +88,8 @@ impl<T> Deref for StaticRef<'_, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: `borrowed` was clear when this guard was made and stays set until it is dropped, so no other guard
-        // of the same cell exists; the reference lives no longer than `self`.
+        // SAFETY: `borrowed` was clear when this guard was made and stays set until it is dropped,
+        // so no other guard of the same cell exists; the reference lives no longer than `self`.
         unsafe { &*self.owner.cell.get() }
     }
 }

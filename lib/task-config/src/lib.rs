@@ -38,7 +38,8 @@ pub fn task_config(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     tokens.unwrap_or_else(Error::into_compile_error).into()
 }
 
-/// Declares `struct Config` and `const TASK_CONFIG: Option<Config>`, which is `None` where the task has no `config`.
+/// Declares `struct Config` and `const TASK_CONFIG: Option<Config>`, which is `None` where the task
+/// has no `config`.
 #[proc_macro]
 pub fn optional_task_config(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let fields = syn::parse_macro_input!(input as Fields);
@@ -128,7 +129,8 @@ fn optional(fields: &Fields, config: Option<&Table>) -> Result<TokenStream> {
     })
 }
 
-/// The structure; and a use of the variable that the compiler sees, so that a change of it rebuilds the task.
+/// The structure; and a use of the variable that the compiler sees, so that a change of it rebuilds
+/// the task.
 fn declaration(fields: &Fields) -> TokenStream {
     let fields = fields.0.iter().map(|field| {
         let Field {

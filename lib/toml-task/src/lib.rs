@@ -15,7 +15,8 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Task<T> {
-    /// Name of the crate, and of the binary in it, that the task runs. Several tasks may run the same crate.
+    /// Name of the crate, and of the binary in it, that the task runs. Several tasks may run the
+    /// same crate.
     pub name: String,
     /// Folder of the crate, relative to app.toml. Default: a crate of the workspace of the tools.
     /// Not in upstream.
@@ -88,8 +89,8 @@ fn no_config<T>() -> Option<T> {
     None
 }
 
-/// `task-slots` is a list whose entries are `"task"` (slot and task of the same name) or `{ slot =
-/// "task" }`. In a build script's environment it is a map already.
+/// `task-slots` is a list whose entries are `"task"` (slot and task of the same name) or
+/// `{ slot = "task" }`. In a build script's environment it is a map already.
 fn task_slots<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<IndexMap<String, String>, D::Error> {

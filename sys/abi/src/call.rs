@@ -85,8 +85,8 @@ pub enum Kipcnum {
     FindFaultedTask = 9,
     /// `u32` index -> raw bytes.
     ReadPanicMessage = 10,
-    /// `u32` index -> `[u32; `[`TASK_REGISTERS`](crate::TASK_REGISTERS)`]`. Supervisor only. Not in upstream: numbers
-    /// from 0x100 on are this project's.
+    /// `u32` index -> `[u32; `[`TASK_REGISTERS`](crate::TASK_REGISTERS)`]`. Supervisor only. Not in
+    /// upstream: numbers from 0x100 on are this project's.
     ReadTaskRegisters = 0x100,
 }
 

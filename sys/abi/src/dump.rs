@@ -33,6 +33,6 @@ impl TryFrom<u32> for ReadPanicMessageError {
     }
 }
 
-/// How many words [`Kipcnum::ReadTaskRegisters`](crate::Kipcnum::ReadTaskRegisters) answers with: r0 to r12, sp, lr,
-/// pc, psr. This project's own; not in upstream.
+/// How many words [`Kipcnum::ReadTaskRegisters`](crate::Kipcnum::ReadTaskRegisters) answers with:
+/// r0 to r12, sp, lr, pc, psr. This project's own; not in upstream.
 pub const TASK_REGISTERS: usize = 17;

@@ -74,7 +74,8 @@ pub enum UsageError {
     LeaseOutOfRange,
     /// The offset lies beyond the end of the lease.
     OffsetOutOfRange,
-    /// The notification mask is not one of the caller's interrupts, or the control bits are unknown.
+    /// The notification mask is not one of the caller's interrupts, or the control bits are
+    /// unknown.
     NoIrq,
     /// Unknown kernel IPC number, or a message that does not decode.
     BadKernelMessage,

@@ -40,11 +40,11 @@
 //! * A fault of task 0 is a kernel failure and restarts the system.
 //! * Kernel IPC `reinit_task` disables the task's interrupts, so that a restarted driver begins as
 //!   it did at boot.
-//! * A task that an interrupt wakes preempts the running one only if it is strictly more important. Tasks of equal
-//!   priority take turns only where the running one blocks.
+//! * A task that an interrupt wakes preempts the running one only if it is strictly more important.
+//!   Tasks of equal priority take turns only where the running one blocks.
 //! * Kernel IPC 0x100, `read_task_registers`, for the supervisor.
-//! * `startup::start_kernel` takes a `Platform` beside the tick divisor; there are no profiling hooks; the
-//!   epitaph is always there (no feature `nano`).
+//! * `startup::start_kernel` takes a `Platform` beside the tick divisor; there are no profiling
+//!   hooks; the epitaph is always there (no feature `nano`).
 //! * Because the processor is an ARMv7-A: division by zero does not trap; misaligned LDRD and LDM
 //!   are `InvalidOperation` with the DFSR in place of the CFSR; a switch to A32 state faults the
 //!   task a little later than INVSTATE would. A stack that has no room for the frame is a

@@ -170,8 +170,9 @@ impl Kernel {
     ///
     /// # Safety
     ///
-    /// The task table is initialised, and no other `Kernel` exists until this one is gone: it is called once per kernel
-    /// entry, the kernel does not interrupt itself, and the second processor is parked.
+    /// The task table is initialised, and no other `Kernel` exists until this one is gone: it is
+    /// called once per kernel entry, the kernel does not interrupt itself, and the second processor
+    /// is parked.
     #[inline(always)]
     pub(crate) unsafe fn enter() -> Self {
         // SAFETY: the address of a static is not null.
@@ -366,7 +367,8 @@ impl Kernel {
         self.pick_after(index)
     }
 
-    /// The first task to run: the most important runnable one; among equals, the first in table order.
+    /// The first task to run: the most important runnable one; among equals, the first in table
+    /// order.
     pub(crate) fn pick_first(&mut self) -> TaskHandle {
         self.pick_after(HUBRIS_TASK_COUNT)
     }
@@ -384,7 +386,8 @@ impl Kernel {
         }
     }
 
-    /// The most important task that waits to send to `receiver`; among equals, the first after it in table order.
+    /// The most important task that waits to send to `receiver`; among equals, the first after it
+    /// in table order.
     #[inline(always)]
     pub(crate) fn pick_sender(&self, receiver: TaskHandle) -> Option<TaskHandle> {
         let receiver = &self[receiver];

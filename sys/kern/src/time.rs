@@ -14,7 +14,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 #[used]
 pub static TICKS: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
 
-/// Ticks in a millisecond of the timer: frequency of the count that makes ticks, in kHz. For debuggers.
+/// Ticks in a millisecond of the timer: frequency of the count that makes ticks, in kHz. For
+/// debuggers.
 #[unsafe(no_mangle)]
 #[used]
 pub static CLOCK_FREQ_KHZ: AtomicU32 = AtomicU32::new(0);

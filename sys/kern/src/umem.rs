@@ -80,8 +80,9 @@ pub(crate) fn copy(
         );
         return Err(refused(kernel, from, source, to, destination));
     }
-    // SAFETY: `source` is readable and `destination` writable memory of tasks, all of which is mapped for the kernel,
-    // none of which Rust knows as objects of the kernel, and they do not overlap. `count` is within both.
+    // SAFETY: `source` is readable and `destination` writable memory of tasks, all of which is
+    // mapped for the kernel, none of which Rust knows as objects of the kernel, and they do not
+    // overlap. `count` is within both.
     unsafe { arch::copy(source.base(), destination.base(), count) };
     Ok(count)
 }
@@ -114,8 +115,8 @@ pub(crate) fn copy_between_stacks(
     {
         return None;
     }
-    // SAFETY: as in `copy`. The slices do not overlap, because the regions do not: all callers name two different tasks,
-    // and that no two have a stack in common is checked at start (`startup`).
+    // SAFETY: as in `copy`. The slices do not overlap, because the regions do not: all callers name
+    // two different tasks, and that no two have a stack in common is checked at start (`startup`).
     unsafe { arch::copy(source.base, destination.base, count) };
     Some(count)
 }
@@ -165,8 +166,8 @@ pub(crate) fn read(
     if !task.can_read(&source) {
         return Err(not_accessible(&source));
     }
-    // SAFETY: the source is mapped memory of a task, the destination a buffer of the kernel at least as long as
-    // `count`; kernel and task memory are disjoint, as checked at start.
+    // SAFETY: the source is mapped memory of a task, the destination a buffer of the kernel at
+    // least as long as `count`; kernel and task memory are disjoint, as checked at start.
     unsafe { arch::copy(source.base(), buffer.as_mut_ptr() as u32, count as u32) };
     Ok(count)
 }
@@ -197,8 +198,8 @@ pub(crate) fn write(
 ///
 /// # Safety
 ///
-/// `[source, source + count)` is mapped for the kernel and may be read without effects, and does not overlap
-/// `destination`.
+/// `[source, source + count)` is mapped for the kernel and may be read without effects, and does
+/// not overlap `destination`.
 #[cfg(feature = "dump")]
 pub(crate) unsafe fn copy_out(
     source: u32,
@@ -234,7 +235,8 @@ pub(crate) fn read_lease(
     let Some(entry) = table.element(index) else {
         return Ok(None);
     };
-    // SAFETY: inside a table that is mapped memory of a task, aligned as `UserSlice<ULease>` proves.
+    // SAFETY: inside a table that is mapped memory of a task, aligned as `UserSlice<ULease>`
+    // proves.
     Ok(Some(unsafe { load_lease(entry.base()) }))
 }
 
@@ -266,7 +268,8 @@ pub(crate) fn read_lease_in_stack(
 #[inline(always)]
 unsafe fn load_lease(address: u32) -> ULease {
     let words = address as *const [u32; 3];
-    // SAFETY: the caller's promise, and every bit pattern is valid. Volatile, because it is not the kernel's own memory.
+    // SAFETY: the caller's promise, and every bit pattern is valid. Volatile, because it is not the
+    // kernel's own memory.
     let [attributes, base_address, length] = unsafe { words.read_volatile() };
     ULease {
         attributes: LeaseAttributes::from_bits_retain(attributes),

@@ -1,6 +1,7 @@
 //! Data formats of ARMv7-A: short-descriptor translation tables and fault status codes.
 //!
-//! References are to the ARM Architecture Reference Manual, ARMv7-A and ARMv7-R edition (ARM DDI 0406C).
+//! References are to the ARM Architecture Reference Manual, ARMv7-A and ARMv7-R edition (ARM DDI
+//! 0406C).
 
 pub mod status;
 pub mod tables;

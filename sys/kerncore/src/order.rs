@@ -11,7 +11,8 @@
 //! the most important member has such a rank, it is the only member of its priority. The other
 //! entries, and the one for the empty set, are `None`; [`TaskSet::pick`] decides then.
 
-/// A set of tasks, one bit per rank, in `W` words. The bit of rank 0 is the most significant of the first word.
+/// A set of tasks, one bit per rank, in `W` words. The bit of rank 0 is the most significant of the
+/// first word.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct TaskSet<const W: usize>([u32; W]);
 
@@ -88,7 +89,8 @@ impl<const W: usize> TaskSet<W> {
         self.0.iter().all(|word| *word == 0)
     }
 
-    /// The lowest rank in the set, its most important member; if it has none, the number of its bits.
+    /// The lowest rank in the set, its most important member; if it has none, the number of its
+    /// bits.
     #[inline(always)]
     pub fn first(&self) -> usize {
         let mut base = 0;
@@ -118,7 +120,8 @@ impl<const W: usize> TaskSet<W> {
         *table.get(self.first())?
     }
 
-    /// The most important member; among equals, the first whose task index is greater than `after`, else the lowest.
+    /// The most important member; among equals, the first whose task index is greater than `after`,
+    /// else the lowest.
     ///
     /// `order` must be the one that the set's members were made with.
     pub fn pick<T: Copy>(&self, order: &[Rank<T>], after: usize) -> Option<T> {
@@ -136,7 +139,8 @@ impl<const W: usize> TaskSet<W> {
     }
 }
 
-/// Sorts tasks into ranks, most important first: the index of the task of each rank, and how many equals follow it.
+/// Sorts tasks into ranks, most important first: the index of the task of each rank, and how many
+/// equals follow it.
 pub const fn sort<const N: usize>(priorities: &[u8; N]) -> [Rank<()>; N] {
     let mut order = [Rank {
         task: (),

@@ -1,7 +1,7 @@
 //! Attributes of memory regions, and the rules every task's memory map must obey.
 //!
-//! The rules are checked twice: when the kernel's tables are generated, and once more by the kernel when it starts, on
-//! the tables it is going to enforce.
+//! The rules are checked twice: when the kernel's tables are generated, and once more by the kernel
+//! when it starts, on the tables it is going to enforce.
 
 use crate::slice::Span;
 use bitflags::bitflags;
@@ -21,12 +21,14 @@ bitflags! {
         const EXECUTE = 1 << 2;
         /// Registers of a peripheral. The kernel never copies to or from it.
         const DEVICE = 1 << 3;
-        /// Memory that a bus master other than the processor uses: not cached, and not used for messages.
+        /// Memory that a bus master other than the processor uses: not cached, and not used for
+        /// messages.
         const DMA = 1 << 4;
     }
 }
 
-/// Bytes of a stack that the kernel needs for itself: the extended exception frame of ARMv7-M, 26 words.
+/// Bytes of a stack that the kernel needs for itself: the extended exception frame of ARMv7-M, 26
+/// words.
 pub const EXTENDED_FRAME: u32 = 104;
 
 /// The rule that a memory map violates.
@@ -36,9 +38,11 @@ pub enum MapViolation {
     Alignment,
     /// The regions are not sorted by base, or two share a byte.
     Overlap,
-    /// A region may be both written and executed, or a peripheral executed, or unknown attribute bits are set.
+    /// A region may be both written and executed, or a peripheral executed, or unknown attribute
+    /// bits are set.
     Permission,
-    /// The initial stack pointer is not a multiple of 8, or not far enough inside plain memory that the task may write.
+    /// The initial stack pointer is not a multiple of 8, or not far enough inside plain memory that
+    /// the task may write.
     Stack,
     /// The entry point is not in memory that the task may execute.
     Entry,
@@ -50,7 +54,8 @@ pub trait Region: Span {
     fn attributes(&self) -> RegionAttributes;
 }
 
-/// Checks one task's map against all rules that concern this task alone. Regions without attributes are padding.
+/// Checks one task's map against all rules that concern this task alone. Regions without attributes
+/// are padding.
 ///
 /// # Errors
 ///
@@ -94,8 +99,8 @@ pub fn check<'a, R: Region + 'a>(
     }
 }
 
-/// The region that the stack is in: plain writable memory that ends at `initial_stack` or later and begins at least an
-/// [`EXTENDED_FRAME`] before it.
+/// The region that the stack is in: plain writable memory that ends at `initial_stack` or later and
+/// begins at least an [`EXTENDED_FRAME`] before it.
 pub fn stack_region<'a, R: Region + 'a>(
     map: impl Iterator<Item = &'a R>,
     initial_stack: u32,

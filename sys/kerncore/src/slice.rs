@@ -66,7 +66,8 @@ impl<T: Element> UserSlice<T> {
     ///
     /// # Errors
     ///
-    /// [`UsageError::InvalidSlice`] if `base` is misaligned, or the slice touches the last byte of memory or wraps.
+    /// [`UsageError::InvalidSlice`] if `base` is misaligned, or the slice touches the last byte of
+    /// memory or wraps.
     #[inline(always)]
     pub fn new(base: u32, count: u32) -> Result<Self, UsageError> {
         if base & (T::ALIGN - 1) != 0 {
@@ -139,7 +140,8 @@ pub trait Span {
     fn size(&self) -> u32;
 }
 
-/// Do regions of `map` for which `permitted` holds cover all bytes of `[base, end)`, adjacent ones together?
+/// Do regions of `map` for which `permitted` holds cover all bytes of `[base, end)`, adjacent ones
+/// together?
 ///
 /// `map` must be sorted by base and its regions must not overlap; the kernel checks both once, at
 /// start. `false` for an empty range: callers handle that case themselves.

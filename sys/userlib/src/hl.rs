@@ -26,7 +26,8 @@ const UNKNOWN_OPERATION: u32 = 1;
 /// message, and its error is sent back as the response code. `state` is passed to the one that is
 /// called.
 ///
-/// A message with an operation that is not an `O` is answered with code 1, one longer than `buffer` faults its sender.
+/// A message with an operation that is not an `O` is answered with code 1, one longer than `buffer`
+/// faults its sender.
 pub fn recv<'a, O, E, S>(
     buffer: &'a mut [u8],
     mask: u32,
@@ -152,8 +153,8 @@ pub struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// The content as an `M`, and the right to reply with an `R`; `None` unless the message is exactly as long as an
-    /// `M` and the sender has room for an `R`.
+    /// The content as an `M`, and the right to reply with an `R`; `None` unless the message is
+    /// exactly as long as an `M` and the sender has room for an `R`.
     ///
     /// # Panics
     ///

@@ -54,8 +54,8 @@ pub fn get_task_desc_region(task: usize) -> TaskDumpRegion {
     nth_dump_region(task, 0).unwrap_lite()
 }
 
-/// The `region`-th writable memory of task `task`, from the lowest address; `None` beyond the last. Kernel feature
-/// `dump`.
+/// The `region`-th writable memory of task `task`, from the lowest address; `None` beyond the last.
+/// Kernel feature `dump`.
 pub fn get_task_dump_region(task: usize, region: usize) -> Option<TaskDumpRegion> {
     nth_dump_region(task, (region as u32).wrapping_add(1))
 }
@@ -86,8 +86,8 @@ pub fn read_task_dump_region(task: usize, region: TaskDumpRegion, response: &mut
     .1
 }
 
-/// The processor registers of task `task` as they were when it last stopped running: r0 to r12, sp, lr, pc, psr.
-/// Supervisor only. Not in upstream.
+/// The processor registers of task `task` as they were when it last stopped running: r0 to r12, sp,
+/// lr, pc, psr. Supervisor only. Not in upstream.
 pub fn read_task_registers(task: usize) -> [u32; TASK_REGISTERS] {
     let mut response = [[0; 4]; TASK_REGISTERS];
     call(

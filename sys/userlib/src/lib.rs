@@ -2,11 +2,12 @@
 //!
 //! # How a system call is made
 //!
-//! A call is two functions. The *wrapper* (`sys_send`) is safe, is always inlined, and turns slices and ids into
-//! words. The *stub* (`sys_send_stub`) is a naked function of a few instructions: save the registers that the ABI
-//! uses and the procedure call standard wants back, load the arguments into r4..r10 and the number into r11, `svc #0`,
-//! fetch the results from r4..r9, restore, return. Stubs with five arguments or more take the address of a block of
-//! words, so that one `ldm` loads them all.
+//! A call is two functions. The *wrapper* (`sys_send`) is safe, is always inlined, and turns slices
+//! and ids into words. The *stub* (`sys_send_stub`) is a naked function of a few instructions: save
+//! the registers that the ABI uses and the procedure call standard wants back, load the arguments
+//! into r4..r10 and the number into r11, `svc #0`, fetch the results from r4..r9, restore, return.
+//! Stubs with five arguments or more take the address of a block of words, so that one `ldm` loads
+//! them all.
 //!
 //! Stubs are functions of their own, at the top of this crate, for Humility's sake: it recognises a
 //! blocked task by the SVC inside a function symbol, finds the caller by counting the registers
@@ -16,7 +17,8 @@
 //!
 //! # How a task starts
 //!
-//! `_start` (module `start`) copies `.data`, zeroes `.bss` and calls `main`, which the task exports:
+//! `_start` (module `start`) copies `.data`, zeroes `.bss` and calls `main`, which the task
+//! exports:
 //!
 //! ```ignore
 //! #[unsafe(export_name = "main")]
@@ -28,8 +30,9 @@
 //!
 //! # How a task ends
 //!
-//! A panic is the PANIC system call: the task is faulted and the supervisor decides. Feature `panic-messages` sends
-//! the message along, `no-panic` makes a task that could panic fail to link; by default the text is `PANIC`.
+//! A panic is the PANIC system call: the task is faulted and the supervisor decides. Feature
+//! `panic-messages` sends the message along, `no-panic` makes a task that could panic fail to link;
+//! by default the text is `PANIC`.
 //!
 //! # On a host
 //!

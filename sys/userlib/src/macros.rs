@@ -1,7 +1,8 @@
 //! Macros of this crate.
 
 /// Declares a static [`TaskSlot`](crate::task_slot::TaskSlot): `task_slot!(CRASHLOG, crashlog);` or
-/// `task_slot!(pub CRASHLOG, crashlog);`. The second argument is the slot's name in the task's `task-slots`.
+/// `task_slot!(pub CRASHLOG, crashlog);`. The second argument is the slot's name in the task's
+/// `task-slots`.
 #[macro_export]
 macro_rules! task_slot {
     ($visibility:vis $variable:ident, $name:ident) => {

@@ -117,8 +117,8 @@ impl NotificationBits {
         self.0 & mask != 0
     }
 
-    /// Has any of the notifications in `mask` been received, and does `condition` hold? `condition` is evaluated only
-    /// in the first case.
+    /// Has any of the notifications in `mask` been received, and does `condition` hold? `condition`
+    /// is evaluated only in the first case.
     #[inline(always)]
     pub fn check_condition<F>(&self, mask: u32, condition: F) -> bool
     where

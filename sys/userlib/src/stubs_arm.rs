@@ -4,7 +4,8 @@
 
 use core::arch::naked_asm;
 
-/// Defines one stub: the registers saved around the call, what comes before the SVC, what comes after.
+/// Defines one stub: the registers saved around the call, what comes before the SVC, what comes
+/// after.
 macro_rules! stub {
     (
         $(#[$doc:meta])*

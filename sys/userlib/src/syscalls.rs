@@ -116,7 +116,8 @@ fn receive(buffer: &mut [u8], notification_mask: u32, source: usize) -> (u32, Re
     (block.r4 as u32, message)
 }
 
-/// Waits for a message from any task, or for a notification in `notification_mask`. Notifications come first.
+/// Waits for a message from any task, or for a notification in `notification_mask`. Notifications
+/// come first.
 ///
 /// The message is in `buffer`, cut off if it is longer.
 #[inline(always)]
@@ -142,8 +143,8 @@ pub fn sys_recv_closed(
     })
 }
 
-/// Waits for a message from `specific_sender`, or from anyone if that is `None`, or for a notification in
-/// `notification_mask`.
+/// Waits for a message from `specific_sender`, or from anyone if that is `None`, or for a
+/// notification in `notification_mask`.
 ///
 /// # Errors
 ///
@@ -161,7 +162,8 @@ pub fn sys_recv(
     }
 }
 
-/// Waits for any notification in `notification_mask`, and for nothing else. An empty mask waits forever.
+/// Waits for any notification in `notification_mask`, and for nothing else. An empty mask waits
+/// forever.
 #[inline(always)]
 pub fn sys_recv_notification(notification_mask: u32) -> NotificationBits {
     let source = CLOSED | usize::from(TaskId::KERNEL.0);
@@ -244,8 +246,9 @@ pub fn sys_get_timer() -> TimerState {
 /// Copies from byte `offset` of lease `index` of `lender` to `dest`, as many bytes as the shorter
 /// of the two has.
 ///
-/// Returns the response code and the number of bytes: code 0, [`abi::DEFECT`] if the lender or its lease is at fault,
-/// or a dead code. An index or offset beyond the end faults the caller of this function.
+/// Returns the response code and the number of bytes: code 0, [`abi::DEFECT`] if the lender or its
+/// lease is at fault, or a dead code. An index or offset beyond the end faults the caller of this
+/// function.
 #[inline(always)]
 pub fn sys_borrow_read(
     lender: TaskId,
@@ -346,7 +349,8 @@ pub fn sys_irq_status(mask: u32) -> IrqStatus {
 /// [`PANIC_MESSAGE_MAX_LEN`](crate::PANIC_MESSAGE_MAX_LEN) bytes; the kernel ignores the rest.
 #[inline(always)]
 pub fn sys_panic(msg: &[u8]) -> ! {
-    // SAFETY: see the module's description; the message stays where it is, since the task never runs on.
+    // SAFETY: see the module's description; the message stays where it is, since the task never
+    // runs on.
     unsafe { crate::sys_panic_stub(msg.as_ptr(), msg.len()) }
 }
 
@@ -357,7 +361,8 @@ pub fn sys_refresh_task_id(task_id: TaskId) -> TaskId {
     TaskId(unsafe { crate::sys_refresh_task_id_stub(task_id.0.into()) } as u16)
 }
 
-/// Posts notification `bits` to `task_id`. Returns 0, or a dead code if the task has been restarted.
+/// Posts notification `bits` to `task_id`. Returns 0, or a dead code if the task has been
+/// restarted.
 #[inline(always)]
 pub fn sys_post(task_id: TaskId, bits: u32) -> u32 {
     // SAFETY: no memory is involved.

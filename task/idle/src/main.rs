@@ -16,7 +16,8 @@ fn main() -> ! {
         if cfg!(feature = "insomniac") {
             core::hint::spin_loop();
         } else {
-            // SAFETY: WFI suspends execution until the next interrupt and has no effect on registers or memory.
+            // SAFETY: WFI suspends execution until the next interrupt and has no effect on
+            // registers or memory.
             unsafe { core::arch::asm!("wfi", options(nomem, nostack, preserves_flags)) };
         }
     }

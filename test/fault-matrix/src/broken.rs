@@ -51,8 +51,8 @@ pub enum Expected {
     Fails(&'static [ErrorKind]),
     /// It fails, because the card refuses with this error.
     Refused(StatusError),
-    /// The other card is noticed and not written; or the crash is on the first card, if the cards were
-    /// exchanged after it was written.
+    /// The other card is noticed and not written; or the crash is on the first card, if the cards
+    /// were exchanged after it was written.
     NotOurs,
 }
 
@@ -135,8 +135,8 @@ impl Broken {
         matches!(self, Self::Once(_) | Self::From(_))
     }
 
-    /// Whether a row with it takes long, because an emergency needs many register accesses or there are
-    /// many emergencies.
+    /// Whether a row with it takes long, because an emergency needs many register accesses or there
+    /// are many emergencies.
     #[must_use]
     pub const fn takes_long(self) -> bool {
         self.is_swept()

@@ -1,20 +1,22 @@
-//! The part of the fault matrix that runs on the host: the drivers over a simulated controller and card.
+//! The part of the fault matrix that runs on the host: the drivers over a simulated controller and
+//! card.
 //!
 //! It shows what no emulator shows: a card that is busy, answers wrongly, stops answering or is
 //! removed, and a controller that hangs. The normal path is interrupted before each of its register
-//! accesses, one after the other. The state of controller and card at that point is copied, something
-//! is broken in the copy or nothing is, and the emergency path has to write a crash there. The code is
-//! the one that runs on the target.
+//! accesses, one after the other. The state of controller and card at that point is copied,
+//! something is broken in the copy or nothing is, and the emergency path has to write a crash
+//! there. The code is the one that runs on the target.
 //!
 //! * [`setup`]: what distinguishes one simulated system from another;
 //! * [`point`]: where the normal path is interrupted;
 //! * [`broken`]: what is broken then;
 //! * [`slot`]: a simulated slot, and the checks that hold for every emergency;
 //! * [`actual_state`]: the state that the report has to name;
-//! * [`rows`]: one row for each combination that makes sense. A row is a test; its name does not change.
+//! * [`rows`]: one row for each combination that makes sense. A row is a test; its name does not
+//!   change.
 //!
-//! The same with the recorder's store over the drivers. There the checks are not about blocks, but about
-//! what the recorder has promised to its clients:
+//! The same with the recorder's store over the drivers. There the checks are not about blocks, but
+//! about what the recorder has promised to its clients:
 //!
 //! * [`recorder`]: a recorder without its server;
 //! * [`image`]: the content of a card, read without its driver;

@@ -72,9 +72,9 @@ impl DriverActivity {
     }
 }
 
-/// Brings a new slot to each point of `doing`, one for each `stride`-th register access, and gives a
-/// copy of it to `visit`, with the location of the card as the emergency path knows it. Returns the
-/// number of points.
+/// Brings a new slot to each point of `doing`, one for each `stride`-th register access, and gives
+/// a copy of it to `visit`, with the location of the card as the emergency path knows it. Returns
+/// the number of points.
 pub fn visit_each(
     setup: Setup,
     doing: DriverActivity,

@@ -1,7 +1,7 @@
 //! A recorder without its server: the store over the drivers over a simulated card.
 //!
-//! It mounts, appends and writes pages as the task `crashlog` does, and in an emergency it does what
-//! that task's emergency entry does.
+//! It mounts, appends and writes pages as the task `crashlog` does, and in an emergency it does
+//! what that task's emergency entry does.
 
 use crate::image::{Content, Image, OPTIONS, PARTITION};
 use crate::setup::Setup;
@@ -128,8 +128,8 @@ impl System {
         region.mailbox().arm();
     }
 
-    /// Does what the recorder's emergency entry does. Returns whether the crash was reported durable, and
-    /// the driver's report.
+    /// Does what the recorder's emergency entry does. Returns whether the crash was reported
+    /// durable, and the driver's report.
     #[must_use]
     pub fn emergency(&self) -> (bool, EmergencyReport) {
         let region = self.region();
@@ -185,8 +185,8 @@ impl System {
         image.read_all()
     }
 
-    /// Checks that the log records on the card are those that were accepted, and that every crash is
-    /// whole.
+    /// Checks that the log records on the card are those that were accepted, and that every crash
+    /// is whole.
     ///
     /// # Panics
     /// If it is not so.
@@ -254,8 +254,8 @@ impl Recorder<'_> {
         }
     }
 
-    /// Mounts, writes everything that was accepted, then the crash that an emergency has left in the
-    /// mailbox. Accepts `append_between` more records at the end.
+    /// Mounts, writes everything that was accepted, then the crash that an emergency has left in
+    /// the mailbox. Accepts `append_between` more records at the end.
     ///
     /// # Errors
     /// What failed.

@@ -21,8 +21,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// An eMMC that is addressed by sector, without cache and high-priority interrupt, on a board that
-    /// allows no more than to stop the clock; data move by ADMA2.
+    /// An eMMC that is addressed by sector, without cache and high-priority interrupt, on a board
+    /// that allows no more than to stop the clock; data move by ADMA2.
     pub const BASE: Self = Self {
         model: Model::EmmcSector,
         dma: true,

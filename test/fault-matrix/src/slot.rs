@@ -1,4 +1,5 @@
-//! A simulated slot with its card and the drivers' memory, and the checks that hold for every emergency.
+//! A simulated slot with its card and the drivers' memory, and the checks that hold for every
+//! emergency.
 
 use crate::setup::Setup;
 use block_device::{Block, BlockDevice, PolledDevice};
@@ -11,8 +12,8 @@ use drv_sdhci_sim::{Buffer, ClockFault, SimBoard, SimCardState, SimTime, Simulat
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The deadlines of the emergency path: those of the recorder, but the clock counts as dead after fewer
-/// polls, to save time.
+/// The deadlines of the emergency path: those of the recorder, but the clock counts as dead after
+/// fewer polls, to save time.
 pub const SETTINGS: Settings = Settings {
     first: CardKind::Emmc,
     prepare_ms: 400,
@@ -21,12 +22,12 @@ pub const SETTINGS: Settings = Settings {
     polls_without_time: 1 << 18,
 };
 
-/// What the three phases may take together, milliseconds. A wait notices the end of its phase when it
-/// next reads the clock, so each phase may take a little longer than its deadline.
+/// What the three phases may take together, milliseconds. A wait notices the end of its phase when
+/// it next reads the clock, so each phase may take a little longer than its deadline.
 const MOST_MS: u64 = 1_200 + 3 * 10;
 
-/// Register accesses of an emergency in which nothing is broken, at most: the identification of a card
-/// that needs a few milliseconds, and twelve blocks through the buffer port.
+/// Register accesses of an emergency in which nothing is broken, at most: the identification of a
+/// card that needs a few milliseconds, and twelve blocks through the buffer port.
 pub const MOST_ACCESSES_UNBROKEN: u64 = 60_000;
 
 /// Register accesses of any emergency, at most, whatever is broken, the clock included: four times
@@ -64,8 +65,8 @@ pub struct Slot {
 
 /// How an emergency ended.
 pub struct Ended {
-    /// Its result: `Ok` if the crash was reported durable. `None` if the path wrote nothing, because the
-    /// card is another one.
+    /// Its result: `Ok` if the crash was reported durable. `None` if the path wrote nothing,
+    /// because the card is another one.
     pub result: Option<Result<EmergencyReport, PhaseFailure>>,
     /// Its report.
     pub report: EmergencyReport,

@@ -1,7 +1,7 @@
 //! Rows with the recorder's store over the drivers.
 //!
-//! Every log record that was accepted before the crash has to be on the card, with the crash; or both
-//! have to be in retained memory, and written by the next boot.
+//! Every log record that was accepted before the crash has to be on the card, with the crash; or
+//! both have to be in retained memory, and written by the next boot.
 
 use crate::Row;
 use crate::broken::{Broken, Expected};
@@ -140,7 +140,8 @@ pub fn all() -> Vec<Row> {
 /// * REQ: K5 (every record that was reported written is read back whole)
 /// * REQ: X3 (what could not be written is written by the next boot)
 /// * REQ: X5 (every log record accepted before a crash is on the card after it)
-/// * REQ: P8 (nothing that was there is overwritten, even if the first write ever is the emergency write)
+/// * REQ: P8 (nothing that was there is overwritten, even if the first write ever is the emergency
+///   write)
 const fn requirements(broken: Broken) -> &'static str {
     match broken {
         Broken::Nothing => "K5 X5 P8",
@@ -227,8 +228,8 @@ async fn work(
     }
 }
 
-/// Crashes a copy of the system with `broken`, for a fault of one command at each command in turn; then
-/// boots it again.
+/// Crashes a copy of the system with `broken`, for a fault of one command at each command in turn;
+/// then boots it again.
 fn check(system: &System, broken: Broken, what: &str) {
     for command in 0..500 {
         let what = format!("{what}, at command {command}");

@@ -1,8 +1,8 @@
 //! Runs the part of the fault matrix that is for the host, one test for each row.
 //!
-//! If `FAULT_MATRIX_OUT` names a directory, the rows that have passed are written there as `drv.tsv`:
-//! id, who fails, state of controller and card, what is broken, what is checked, where it runs,
-//! requirements.
+//! If `FAULT_MATRIX_OUT` names a directory, the rows that have passed are written there as
+//! `drv.tsv`: id, who fails, state of controller and card, what is broken, what is checked, where
+//! it runs, requirements.
 
 use fault_matrix::Table;
 use libtest_mimic::Arguments;

@@ -1,7 +1,7 @@
 //! The folder of a run, with everything that the run makes; removed when the run passes.
 //!
-//! `target/test/<name>/` holds the card image, the bytes of each serial port, the QMP dialogue, QEMU's
-//! own messages and its command line. A failed test names the folder.
+//! `target/test/<name>/` holds the card image, the bytes of each serial port, the QMP dialogue,
+//! QEMU's own messages and its command line. A failed test names the folder.
 
 use crate::paths;
 use anyhow::{Context, Result};
@@ -14,7 +14,8 @@ pub struct Artefacts {
 }
 
 impl Artefacts {
-    /// Makes an empty folder for the run called `name`, and removes that of an earlier run of that name.
+    /// Makes an empty folder for the run called `name`, and removes that of an earlier run of that
+    /// name.
     pub fn new(name: &str) -> Result<Self> {
         let dir = paths::target().join("test").join(name.replace("::", "/"));
         if dir.exists() {

@@ -66,8 +66,8 @@ const FAULT: &str = "fault of a task, until the supervisor runs";
 /// The counted rows: name, and the count of each run.
 type Rows = Vec<(String, Vec<Count>)>;
 
-/// Counts all rows, prints the document and writes it. With `profile`, prints instead in which functions
-/// the instructions are, for each row whose name contains it.
+/// Counts all rows, prints the document and writes it. With `profile`, prints instead in which
+/// functions the instructions are, for each row whose name contains it.
 pub fn run(profile: Option<&str>) -> Result<()> {
     let qemu = Qemu::find()?;
     let tool = Tool::build()?;
@@ -139,8 +139,8 @@ pub fn run(profile: Option<&str>) -> Result<()> {
     fs::write(&path, document).with_context(|| format!("cannot write {}", paths::shown(&path)))
 }
 
-/// Counts each row of the client of a stopped machine. Returns whether it stopped at the client's fault,
-/// and not at its end.
+/// Counts each row of the client of a stopped machine. Returns whether it stopped at the client's
+/// fault, and not at its end.
 fn count_rows(counter: &mut Counter, rows: &mut Rows) -> Result<bool> {
     let symbol = |counter: &Counter, name: &str| counter.symbols.address("bench", name);
     let (begin, end) = (

@@ -24,8 +24,8 @@ pub const DEMO: &str = "app.toml";
 /// The application whose recorder has an SD card.
 pub const SD_APP: &str = "test/apps/sd/app.toml";
 
-/// Builds the application described by `app`, a path relative to the root of the repository. Cargo's
-/// progress goes to standard error.
+/// Builds the application described by `app`, a path relative to the root of the repository.
+/// Cargo's progress goes to standard error.
 pub fn dist(app: &str) -> Result<Image> {
     let archive = xtask(&["dist", app])?;
     let elf = xtask(&["print", "qemu-elf", app])?;

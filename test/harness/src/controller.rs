@@ -1,4 +1,5 @@
-//! The states of controller and card in which crashes are tested, and what a driver does to get there.
+//! The states of controller and card in which crashes are tested, and what a driver does to get
+//! there.
 
 use crate::gdb::Debugger;
 use anyhow::Result;
@@ -24,8 +25,8 @@ pub const SD: Slot = Slot {
     index: 0,
 };
 
-/// A block that nothing uses: behind the partition table, before the recorder's partition. In bytes,
-/// because cards of up to 2 GiB are addressed by byte.
+/// A block that nothing uses: behind the partition table, before the recorder's partition. In
+/// bytes, because cards of up to 2 GiB are addressed by byte.
 pub const SPARE_BLOCK: u32 = 1_000 * 512;
 
 /// One access to the controller, or one command through it.
@@ -47,8 +48,8 @@ pub enum Action {
 
 use Action::{Command, Put, Read, Set, Take, Write};
 
-/// Response R1, as in the low byte of the command register (SD Host Controller Simplified Specification
-/// 3.00, section 2.2.6).
+/// Response R1, as in the low byte of the command register (SD Host Controller Simplified
+/// Specification 3.00, section 2.2.6).
 pub const R1: u32 = 0x1a;
 /// Response R2, of CMD2 and CMD9.
 pub const R2: u32 = 0x09;
@@ -219,7 +220,8 @@ impl Action {
     fn carry_out(self, debugger: &mut Debugger, slot: u32) -> Result<()> {
         /// Transfer mode: from the card.
         const READING: u32 = 0x10;
-        // A command with data, and its transfer mode; more than one block sets multiple and block count.
+        // A command with data, and its transfer mode; more than one block sets multiple and block
+        // count.
         let data = |debugger: &mut Debugger, index: u32, argument: u32, blocks: u32, mode: u32| {
             let multiple = if blocks > 1 { 0x22 } else { 0 };
             debugger.set_word(slot + 0x04, blocks << 16 | 512)?;

@@ -1,6 +1,6 @@
-//! A reader of system dumps that shares no code with the writer: ELF core files as stock Humility writes
-//! them, with the build archive and the registers in notes, and one program header for each piece of
-//! memory.
+//! A reader of system dumps that shares no code with the writer: ELF core files as stock Humility
+//! writes them, with the build archive and the registers in notes, and one program header for each
+//! piece of memory.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;

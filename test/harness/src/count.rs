@@ -1,10 +1,10 @@
 //! Counts instructions: QEMU logs each one that it executes.
 //!
-//! With one instruction per translation block and no chaining, QEMU's execution log has one line per
-//! instruction. Time is counted in instructions too, so a run is exactly repeatable. Between two
-//! breakpoints the log has what was executed there, in all programs: the number of lines is the number of
-//! instructions, and the address in each line tells the program. QEMU's trace events add lines for the
-//! commands to the card and for each block.
+//! With one instruction per translation block and no chaining, QEMU's execution log has one line
+//! per instruction. Time is counted in instructions too, so a run is exactly repeatable. Between
+//! two breakpoints the log has what was executed there, in all programs: the number of lines is the
+//! number of instructions, and the address in each line tells the program. QEMU's trace events add
+//! lines for the commands to the card and for each block.
 
 use crate::artefacts::Artefacts;
 use crate::build::Image;
@@ -22,7 +22,8 @@ use std::time::Duration;
 /// Real time for anything that is counted; on an idle host it takes a fraction of a second.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A machine whose instructions are logged, stopped at a breakpoint or before its first instruction.
+/// A machine whose instructions are logged, stopped at a breakpoint or before its first
+/// instruction.
 pub struct Counter {
     machine: Machine,
     debugger: Debugger,
@@ -202,10 +203,10 @@ fn add(count: &mut Count, symbols: &Symbols, address: u32, change: i64) {
 }
 
 impl Count {
-    /// The count without what counting itself costs, which `empty`, the count of an empty row, has: the two
-    /// calls that mark start and end, and one tick of the kernel. (When the machine continues after a
-    /// breakpoint, time leaps to the next timer.) A count that is not `marked` at its end has only the
-    /// tick.
+    /// The count without what counting itself costs, which `empty`, the count of an empty row, has:
+    /// the two calls that mark start and end, and one tick of the kernel. (When the machine
+    /// continues after a breakpoint, time leaps to the next timer.) A count that is not `marked` at
+    /// its end has only the tick.
     pub fn without(&self, empty: &Self, marked: bool) -> Self {
         let mut net = self.clone();
         for (program, cost) in empty

@@ -1,5 +1,5 @@
-//! Counts the instructions of a crash: from each state of controller and card, with a longer log tail,
-//! with and without DMA.
+//! Counts the instructions of a crash: from each state of controller and card, with a longer log
+//! tail, with and without DMA.
 
 use crate::artefacts::Artefacts;
 use crate::build::Image;

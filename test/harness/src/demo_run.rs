@@ -1,11 +1,11 @@
 //! One run of the demo's image: log, crash, restart, log again; and a check of the card.
 //!
-//! The bytes that are sent to the console task's serial port are known, so what must be on the card is
-//! known as well:
+//! The bytes that are sent to the console task's serial port are known, so what must be on the card
+//! is known as well:
 //!
-//! * of the first boot, a prefix: everything that the recorder had accepted when the worker faulted. The
-//!   crash states the number of the last log record accepted before it; in the log that number is the
-//!   last, and none before it is missing;
+//! * of the first boot, a prefix: everything that the recorder had accepted when the worker
+//!   faulted. The crash states the number of the last log record accepted before it; in the log
+//!   that number is the last, and none before it is missing;
 //! * of the second boot, a later part, up to the end. Between the two only what the reset loses is
 //!   missing: the UART's FIFO and the line that the console task had not finished.
 
@@ -19,7 +19,8 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Real time for anything that takes the guest a few seconds; a host that runs tests is slow and busy.
+/// Real time for anything that takes the guest a few seconds; a host that runs tests is slow and
+/// busy.
 const LIMIT: Duration = Duration::from_secs(120);
 /// Bytes per second of a fast serial line: 115 200 baud.
 const LINE_RATE: u32 = 11_520;
@@ -53,8 +54,8 @@ pub struct DemoResult {
 }
 
 impl DemoRun<'_> {
-    /// Runs with `text` on the console. `tell` gets each line of the machine's first serial port, and what
-    /// the run does meanwhile.
+    /// Runs with `text` on the console. `tell` gets each line of the machine's first serial port,
+    /// and what the run does meanwhile.
     ///
     /// # Errors
     /// What is not on the card, or should not be there.
@@ -111,8 +112,8 @@ impl DemoRun<'_> {
         self.check(card, text)
     }
 
-    /// Waits until the end of what was sent is on the card: the recorder writes a page when it is full or
-    /// old.
+    /// Waits until the end of what was sent is on the card: the recorder writes a page when it is
+    /// full or old.
     fn wait_for_end(&self, card: &std::path::Path, text: &[u8]) -> Result<()> {
         let deadline = Instant::now() + LIMIT;
         let wanted = text.get(text.len().saturating_sub(64)..).unwrap_or(text);

@@ -60,12 +60,13 @@ impl Evidence {
         self.log_bytes / 512
     }
 
-    /// Reads the card after the `expected` crashes, which happened after `self` was taken, and checks:
+    /// Reads the card after the `expected` crashes, which happened after `self` was taken, and
+    /// checks:
     ///
     /// * `crashlog verify` finds no error;
     /// * each crash is on the card, whole, and no other one; a repetition is counted;
-    /// * all log records that were accepted before the crash are there: `accepted`, or as many as the crash
-    ///   itself states;
+    /// * all log records that were accepted before the crash are there: `accepted`, or as many as
+    ///   the crash itself states;
     /// * everything older is unchanged; only the retention rule may have removed a crash.
     ///
     /// Returns what was read, and the new or changed crashes in the order of `expected`.
@@ -123,8 +124,8 @@ impl Evidence {
         Ok(found)
     }
 
-    /// No older crash may be gone, except the oldest of those that are not always kept, and this only when
-    /// all slots are used.
+    /// No older crash may be gone, except the oldest of those that are not always kept, and this
+    /// only when all slots are used.
     fn check_older(&self, now: &Self) -> Result<()> {
         for (age, old) in self.crashes.iter().enumerate() {
             let still = now

@@ -1,7 +1,7 @@
 //! QEMU's debugger stub: breakpoints, registers, memory.
 //!
-//! The packets of GDB's remote protocol that are needed here. While a debugger is connected the machine
-//! is stopped, except in [`Debugger::run_until_break`]. Addresses are virtual unless
+//! The packets of GDB's remote protocol that are needed here. While a debugger is connected the
+//! machine is stopped, except in [`Debugger::run_until_break`]. Addresses are virtual unless
 //! [`Debugger::use_physical_addresses`] was called; where something is mapped they are the same.
 
 use anyhow::{Context, Result, bail};
@@ -20,7 +20,8 @@ pub struct Debugger {
 }
 
 impl Debugger {
-    /// Connects to the socket of a machine that was started with [`debugger`](crate::machine::Config::debugger).
+    /// Connects to the socket of a machine that was started with
+    /// [`debugger`](crate::machine::Config::debugger).
     pub fn connect(socket: &Path) -> Result<Self> {
         let stream = UnixStream::connect(socket).context("cannot connect to the debugger stub")?;
         stream
@@ -45,8 +46,8 @@ impl Debugger {
         self.ok(&format!("z1,{:x},2", address & !1))
     }
 
-    /// Sets or removes a watchpoint for writes to these addresses. If instructions are counted the machine
-    /// stops before the write.
+    /// Sets or removes a watchpoint for writes to these addresses. If instructions are counted the
+    /// machine stops before the write.
     pub fn watch(&mut self, address: u32, length: u32, watch: bool) -> Result<()> {
         let packet = if watch { 'Z' } else { 'z' };
         self.ok(&format!("{packet}2,{address:x},{length:x}"))

@@ -1,4 +1,5 @@
-//! Calls functions of an image as Humility does: through the HIF executor, by writing its memory with a debugger.
+//! Calls functions of an image as Humility does: through the HIF executor, by writing its memory
+//! with a debugger.
 
 use crate::build::Image;
 use crate::gdb::Debugger;
@@ -29,7 +30,8 @@ pub const SEND_LEASE_WRITE: u8 = 4;
 /// What a function returned: bytes, or the code of an error.
 pub type Returned = Result<Vec<u8>, u32>;
 
-/// The program text of one call of a sending function, as Humility writes it: push the arguments, call, drop them.
+/// The program text of one call of a sending function, as Humility writes it: push the arguments,
+/// call, drop them.
 pub fn send(function: u8, task: u8, operation: u8, message: &[u8], sizes: &[u8]) -> Vec<u8> {
     let length = message.len() as u8;
     let numbers = [task, operation].into_iter().chain(message.iter().copied());
@@ -55,15 +57,16 @@ impl<'a> Executor<'a> {
         })
     }
 
-    /// Clears the executor's ready flag. RAM keeps its content over a reset, so after one the flag may still be set from the
-    /// boot before; the executor sets it each time it goes to sleep.
+    /// Clears the executor's ready flag. RAM keeps its content over a reset, so after one the flag
+    /// may still be set from the boot before; the executor sets it each time it goes to sleep.
     pub fn clear_ready(&self) -> Result<()> {
         let mut debugger = self.connect()?;
         debugger.set_word(self.address("HIFFY_READY")?, 0)?;
         debugger.detach()
     }
 
-    /// Runs a program, to which the instruction that ends it is appended; returns what its functions returned.
+    /// Runs a program, to which the instruction that ends it is appended; returns what its
+    /// functions returned.
     ///
     /// # Errors
     /// If the executor refuses the program, is not ready in time, or was restarted meanwhile.

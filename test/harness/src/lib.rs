@@ -6,7 +6,8 @@
 //! bounded waits; it is ended or killed, and the host tool reads what is on the card. A run that
 //! fails keeps everything it made in `target/test/<name>/` and says so.
 //!
-//! * [`qemu`] has QEMU's command line, [`machine`] starts it, [`qmp`], [`serial`] and [`gdb`] are its sockets;
+//! * [`qemu`] has QEMU's command line, [`machine`] starts it, [`qmp`], [`serial`] and [`gdb`] are
+//!   its sockets;
 //! * [`sabotage`] crashes a system at a chosen moment, [`evidence`] checks the card afterwards;
 //! * [`count`], [`crash_cost`] and [`mod@bench`] count instructions;
 //! * [`suite`] has the tests, [`matrix_document`] the document of the fault matrix;

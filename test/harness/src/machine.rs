@@ -1,8 +1,8 @@
 //! One QEMU process: its start, its sockets, its end. [`command_line`] has its arguments.
 //!
-//! The machine is created stopped, so that the monitor and both serial ports are connected before the
-//! first instruction runs and no byte of the boot is lost; [`Machine::run`] starts the processors.
-//! Dropping a [`Machine`] kills QEMU.
+//! The machine is created stopped, so that the monitor and both serial ports are connected before
+//! the first instruction runs and no byte of the boot is lost; [`Machine::run`] starts the
+//! processors. Dropping a [`Machine`] kills QEMU.
 
 pub use crate::qemu::command_line::{Config, OnReset, Time};
 
@@ -40,7 +40,8 @@ pub struct Machine {
 impl Machine {
     /// Starts QEMU with the processors stopped and all sockets connected.
     pub fn start(qemu: &Qemu, config: &Config, artefacts: &Artefacts) -> Result<Self> {
-        // The path of a socket is limited to about 100 bytes, so it cannot be in the artefacts' folder.
+        // The path of a socket is limited to about 100 bytes, so it cannot be in the artefacts'
+        // folder.
         let sockets = tempfile::Builder::new()
             .prefix("harness")
             .tempdir()

@@ -29,7 +29,8 @@ enum Command {
         /// Also run what takes hours.
         #[arg(long)]
         all: bool,
-        /// With --all, only every Nth moment of the sweeps, from the Kth on; 1/N to N/N are all of them.
+        /// With --all, only every Nth moment of the sweeps, from the Kth on; 1/N to N/N are all of
+        /// them.
         #[arg(long, value_name = "K/N", requires = "all")]
         shard: Option<suite::Shard>,
         /// List the tests without running them.
@@ -49,7 +50,8 @@ enum Command {
     },
     /// Count instructions, compare them with the budgets, and write doc/numbers.md.
     Bench {
-        /// Show instead in which functions the instructions are, for the rows whose name contains ROW.
+        /// Show instead in which functions the instructions are, for the rows whose name contains
+        /// ROW.
         #[arg(long, value_name = "ROW")]
         profile: Option<String>,
     },

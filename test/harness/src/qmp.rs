@@ -1,9 +1,9 @@
 //! QEMU's machine protocol: commands, replies and events over a socket.
 //!
-//! The harness listens and QEMU connects, so there is no socket file to wait for and no race with QEMU's
-//! start. A thread reads QEMU's messages, logs them, and separates replies from events;
-//! [`Qmp::execute`] is therefore a plain call with a time limit. One command is in flight at a time, so
-//! replies need no ids.
+//! The harness listens and QEMU connects, so there is no socket file to wait for and no race with
+//! QEMU's start. A thread reads QEMU's messages, logs them, and separates replies from events;
+//! [`Qmp::execute`] is therefore a plain call with a time limit. One command is in flight at a
+//! time, so replies need no ids.
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
@@ -84,8 +84,8 @@ impl Qmp {
         }
     }
 
-    /// Sends a message in one write: QEMU acts on a command at its last brace, and may have ended before a
-    /// line feed that is written after it.
+    /// Sends a message in one write: QEMU acts on a command at its last brace, and may have ended
+    /// before a line feed that is written after it.
     fn send(&mut self, command: &str, message: &Value) -> Result<()> {
         note(&self.log, "->", &message.to_string());
         self.stream
@@ -102,7 +102,8 @@ impl Qmp {
         Ok(value.as_str().unwrap_or_default().to_owned())
     }
 
-    /// Waits for the named event and returns its data; other events that come before it are dropped.
+    /// Waits for the named event and returns its data; other events that come before it are
+    /// dropped.
     pub fn wait_event(&mut self, name: &str, limit: Duration) -> Result<Value> {
         let deadline = Instant::now() + limit;
         loop {
@@ -129,8 +130,8 @@ impl Qmp {
     }
 }
 
-/// Separates replies from events until QEMU closes the connection; the senders are dropped then, which
-/// ends every wait.
+/// Separates replies from events until QEMU closes the connection; the senders are dropped then,
+/// which ends every wait.
 fn read(stream: UnixStream, log: &Mutex<File>, replies: &Sender<Value>, events: &Sender<Value>) {
     for line in BufReader::new(stream).lines().map_while(Result::ok) {
         note(log, "<-", &line);

@@ -1,16 +1,16 @@
-//! The application `test/apps/saboteur`, controlled from outside: what its client does, and when, where and
-//! how the saboteur crashes the system.
+//! The application `test/apps/saboteur`, controlled from outside: what its client does, and when,
+//! where and how the saboteur crashes the system.
 //!
 //! The machine stops at four breakpoints. At each the debugger may read and change anything:
 //!
 //! * [`Stop::Start`]: a boot has begun; the recorder has not run yet.
-//! * [`Stop::Ready`]: the recorder is up, has accepted a log record and made it durable (if there is a card).
-//!   [`System::work`] says here what comes next, and when the saboteur strikes.
+//! * [`Stop::Ready`]: the recorder is up, has accepted a log record and made it durable (if there
+//!   is a card). [`System::work`] says here what comes next, and when the saboteur strikes.
 //! * [`Stop::Struck`]: the saboteur is about to strike.
 //! * [`Stop::Done`]: the work is done, without a crash.
 //!
-//! Time is counted in instructions, so the same plan leads to the same moment in each run. At each start the
-//! time since the stop before is checked: it must not exceed the watchdog's budget (X1).
+//! Time is counted in instructions, so the same plan leads to the same moment in each run. At each
+//! start the time since the stop before is checked: it must not exceed the watchdog's budget (X1).
 
 mod plan;
 
@@ -34,27 +34,28 @@ pub const CLOCK_OFF: &str = "test/apps/saboteur/clock-off.toml";
 /// The same; after 10 ms without work the recorder switches clock and bus power off.
 pub const POWER_OFF: &str = "test/apps/saboteur/power-off.toml";
 
-/// Real time from one stop to the next, far more than is needed: the guest's watchdog resets a guest that
-/// hangs, in guest time.
+/// Real time from one stop to the next, far more than is needed: the guest's watchdog resets a
+/// guest that hangs, in guest time.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Milliseconds of guest time from a crash to the next start: the watchdog's budget (`budget-ms`), about 30
-/// for the boot until the saboteur starts, and [`RESET_MS`]. Mostly it takes the 30 alone; but if the
-/// kernel waits for its reset and no tick is due, QEMU's clock leaps to the watchdog's time.
+/// Milliseconds of guest time from a crash to the next start: the watchdog's budget (`budget-ms`),
+/// about 30 for the boot until the saboteur starts, and [`RESET_MS`]. Mostly it takes the 30 alone;
+/// but if the kernel waits for its reset and no tick is due, QEMU's clock leaps to the watchdog's
+/// time.
 const BUDGET_MS: u64 = 2_000 + 30 + RESET_MS;
 
-/// Milliseconds of guest time that QEMU may take to carry out a reset. Another thread than the guest's does
-/// it, so on a busy host the guest runs on for some time.
+/// Milliseconds of guest time that QEMU may take to carry out a reset. Another thread than the
+/// guest's does it, so on a busy host the guest runs on for some time.
 pub const RESET_MS: u64 = 470;
 
-/// The SoC's clock selection register, and its reset value with the timers' bus clock at 100 MHz instead of
-/// 37.5 MHz: a tick is then a whole number of nanoseconds. If it is not, QEMU's model may lose the
-/// interrupt.
+/// The SoC's clock selection register, and its reset value with the timers' bus clock at 100 MHz
+/// instead of 37.5 MHz: a tick is then a whole number of nanoseconds. If it is not, QEMU's model
+/// may lose the interrupt.
 const CLOCK_SELECTION: u32 = 0x1e6e_2300;
 const BUS_CLOCK: u32 = 0xf394_0000 & !(7 << 23) | 2 << 23;
 
-/// First register of the SoC's first timer: its count. The reload value and the match value, at which it
-/// interrupts, follow.
+/// First register of the SoC's first timer: its count. The reload value and the match value, at
+/// which it interrupts, follow.
 const TIMER: u32 = 0x1e78_2000;
 /// The timers' control register, and its bit that enables the first timer.
 const TIMER_CONTROL: u32 = TIMER + 0x30;
@@ -75,8 +76,8 @@ pub enum Stop {
     Done,
     /// At an address that was set with [`System::stop_at`].
     At(u32),
-    /// Behind a write to a watched address: see [`System::stop_at_commands`], [`System::stop_at_registers`]
-    /// and [`System::stop_at_writes`].
+    /// Behind a write to a watched address: see [`System::stop_at_commands`],
+    /// [`System::stop_at_registers`] and [`System::stop_at_writes`].
     Register,
 }
 
@@ -146,7 +147,8 @@ impl System {
             saboteur_plan: variable(&symbols, "saboteur", "SABOTEUR_PLAN")?,
             frequency: variable(&symbols, "kernel", "CLOCK_FREQ_KHZ")?,
         };
-        // The kernel's ticks come from the secure physical timer, whose count goes on when the machine is reset.
+        // The kernel's ticks come from the secure physical timer, whose count goes on when the
+        // machine is reset.
         let clock = debugger.system_register("CNTP_CVAL_S")?;
         for (address, _) in places.stops {
             debugger.set_break(address)?;
@@ -214,7 +216,8 @@ impl System {
         }
     }
 
-    /// Milliseconds of guest time since the machine was switched on, rounded up to the next kernel tick.
+    /// Milliseconds of guest time since the machine was switched on, rounded up to the next kernel
+    /// tick.
     fn milliseconds(&mut self) -> Result<u64> {
         let frequency = self.debugger.word(self.places.frequency)?;
         let next_tick = self.debugger.register(self.clock)?;
@@ -255,18 +258,20 @@ impl System {
         }
     }
 
-    /// Stops, or no longer stops, behind each instruction of any program that sends a command to the card.
+    /// Stops, or no longer stops, behind each instruction of any program that sends a command to
+    /// the card.
     pub fn stop_at_commands(&mut self, stop: bool) -> Result<()> {
         self.stop_at_writes(self.slot.registers + 0x0e, 2, stop)
     }
 
-    /// Stops, or no longer stops, behind each instruction of any program that writes a register of the
-    /// controller.
+    /// Stops, or no longer stops, behind each instruction of any program that writes a register of
+    /// the controller.
     pub fn stop_at_registers(&mut self, stop: bool) -> Result<()> {
         self.stop_at_writes(self.slot.registers, 0x60, stop)
     }
 
-    /// Stops, or no longer stops, behind each instruction of any program that writes to these addresses.
+    /// Stops, or no longer stops, behind each instruction of any program that writes to these
+    /// addresses.
     pub fn stop_at_writes(&mut self, address: u32, length: u32, stop: bool) -> Result<()> {
         self.watch(false)?;
         self.watched = stop.then_some((address, length));
@@ -290,8 +295,8 @@ impl System {
         self.stop_at_commands(false)
     }
 
-    /// Says at [`Stop::Ready`] what the client does, after how many ticks of its timer the saboteur strikes (0
-    /// is never), and how.
+    /// Says at [`Stop::Ready`] what the client does, after how many ticks of its timer the saboteur
+    /// strikes (0 is never), and how.
     pub fn work(&mut self, work: Work, ticks: u32, deed: Deed) -> Result<()> {
         let words = work.words(ticks);
         self.debugger.set_memory(

@@ -1,8 +1,8 @@
 //! Serial ports of the machine: read lines with bounded waits, send bytes.
 //!
-//! Each port is a socket that QEMU connects to. A thread logs what the guest sends, byte for byte, and
-//! splits it into lines. What is sent to the guest waits in the socket until its UART has space, so
-//! nothing is lost on the way: the socket is the flow control.
+//! Each port is a socket that QEMU connects to. A thread logs what the guest sends, byte for byte,
+//! and splits it into lines. What is sent to the guest waits in the socket until its UART has
+//! space, so nothing is lost on the way: the socket is the flow control.
 
 use anyhow::{Context, Result, bail};
 use std::collections::VecDeque;
@@ -54,8 +54,8 @@ impl Port {
         })
     }
 
-    /// The next line of the guest, without its line end; `None` if there is none within `limit`, or QEMU
-    /// has ended.
+    /// The next line of the guest, without its line end; `None` if there is none within `limit`, or
+    /// QEMU has ended.
     pub fn next_line(&self, limit: Duration) -> Option<String> {
         let deadline = Instant::now() + limit;
         let mut state = self.shared.lock();
@@ -76,8 +76,8 @@ impl Port {
         }
     }
 
-    /// Waits for a line that `wanted` accepts and returns it. Each line goes to `seen` first; `what` says
-    /// for the error what the line is expected to say.
+    /// Waits for a line that `wanted` accepts and returns it. Each line goes to `seen` first;
+    /// `what` says for the error what the line is expected to say.
     ///
     /// # Errors
     /// If no such line comes within `limit`; the error quotes the last lines.
@@ -127,7 +127,8 @@ impl Port {
         state.lines.iter().any(|line| line.contains(text))
     }
 
-    /// Starts to send `bytes` to the guest at `rate` bytes per second (`None`: as fast as the guest reads).
+    /// Starts to send `bytes` to the guest at `rate` bytes per second (`None`: as fast as the guest
+    /// reads).
     pub fn send(&self, bytes: Vec<u8>, rate: Option<u32>) -> Result<Sending> {
         let stream = self
             .stream

@@ -1,8 +1,8 @@
 //! A stand-in for Humility, for the tests of the scripts in `humility-scripts`.
 //!
-//! What the scripts decode themselves, memory and files of the archive, comes from the dump. What they only
-//! format is fixed text, in the form that Humility's documentation shows, with the numbers of a dump of
-//! the demo.
+//! What the scripts decode themselves, memory and files of the archive, comes from the dump. What
+//! they only format is fixed text, in the form that Humility's documentation shows, with the
+//! numbers of a dump of the demo.
 
 use crate::core_dump::CoreDump;
 use anyhow::{Context, Result, bail};

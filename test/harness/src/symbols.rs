@@ -172,7 +172,8 @@ impl Symbols {
             .with_context(|| format!("{program} has no function with {parts:?} in its name"))
     }
 
-    /// Address and size of a variable of a program; of each of its parts, if the compiler has split it.
+    /// Address and size of a variable of a program; of each of its parts, if the compiler has split
+    /// it.
     pub fn variable(&self, program: &str, name: &str) -> Result<Vec<(u32, u32)>> {
         let parts: Vec<_> = self
             .variables

@@ -58,8 +58,8 @@ impl Tool {
         serde_json::from_slice(&self.bytes(arguments)?).context("the host tool printed no JSON")
     }
 
-    /// Makes a card of 64 MiB. Returns the tool's output, in which the path of a card in the repository
-    /// is relative.
+    /// Makes a card of 64 MiB. Returns the tool's output, in which the path of a card in the
+    /// repository is relative.
     pub fn format(&self, card: &Path) -> Result<String> {
         self.text(["format", &paths::shown(card)])
     }

@@ -27,8 +27,8 @@ pub struct Proof {
 pub struct Claim {
     /// The requirement.
     pub id: String,
-    /// The test says that it proves no more than a part: the remark behind the id begins with `in
-    /// part`.
+    /// The test says that it proves no more than a part: the remark behind the id begins with
+    /// `in part`.
     pub in_part: bool,
 }
 

@@ -12,14 +12,14 @@ use drv_sdhci::{Platform, Registers};
 impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
     /// Ends whatever controller and card are doing, and leaves both ready for requests.
     ///
-    /// The reset ends it on the controller's side. On the card's side recovery does: CMD13 asks for the
-    /// state, CMD12 ends a transfer, and programming is waited for or ended by HPI. A card that was
-    /// never identified, or does not come back, is identified: CMD0 aborts everything.
+    /// The reset ends it on the controller's side. On the card's side recovery does: CMD13 asks for
+    /// the state, CMD12 ends a transfer, and programming is waited for or ended by HPI. A card that
+    /// was never identified, or does not come back, is identified: CMD0 aborts everything.
     pub(super) fn end_transfer(&mut self) -> Result<(), Error> {
         let known = self.location.kind().is_some();
         if self.report.controller == ControllerState::PowerOff as u8 {
-            // The power may have been cut just now. A card that gets power back before its supply is
-            // discharged may not have reset.
+            // The power may have been cut just now. A card that gets power back before its supply
+            // is discharged may not have reset.
             self.controller.delay(POWER_OFF_MS);
         }
         self.reset()?;
@@ -45,11 +45,11 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
         Ok(())
     }
 
-    /// Brings the card back to transfer state without a new identification, which would lose its cache.
-    /// `first` says that the state in which the card is found belongs into the report.
+    /// Brings the card back to transfer state without a new identification, which would lose its
+    /// cache. `first` says that the state in which the card is found belongs into the report.
     pub(super) fn recover(&mut self, first: bool) -> Result<(), Error> {
-        // At most half of the time that is left; the rest is for identification, should the card stay
-        // busy. The number of delays bounds it if the clock is dead.
+        // At most half of the time that is left; the rest is for identification, should the card
+        // stay busy. The number of delays bounds it if the clock is dead.
         let spent = self.controller.spent().ms;
         let end = spent.saturating_add(self.phase_ms().saturating_sub(spent) / 2);
         let most_delays = self.phase_ms() / 4;

@@ -9,8 +9,8 @@ use drv_sdhci::emergency::Clock;
 use drv_sdhci::{AutoCommand, Data, Direction, Platform, Registers};
 
 impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
-    /// Carries out a procedure. [`Error::Busy`] if it asks for a delay when `end_ms` milliseconds of the
-    /// phase have passed.
+    /// Carries out a procedure. [`Error::Busy`] if it asks for a delay when `end_ms` milliseconds
+    /// of the phase have passed.
     pub(super) fn run(&mut self, procedure: &mut Procedure, end_ms: u32) -> Result<(), Error> {
         let mut reply = Ok([0; 4]);
         loop {
@@ -53,8 +53,8 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
         }
     }
 
-    /// Notes an error. `Ok` if another step may succeed after it; an error if the phase is over, or the
-    /// error is not one that may pass.
+    /// Notes an error. `Ok` if another step may succeed after it; an error if the phase is over, or
+    /// the error is not one that may pass.
     pub(super) fn continue_after(&mut self, error: Error) -> Result<(), Error> {
         // The error that used up the time is of more use than that the time is used up.
         if error != Error::Deadline {

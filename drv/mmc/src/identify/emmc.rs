@@ -20,7 +20,8 @@ pub(super) enum Switch {
 }
 
 impl Switch {
-    /// Timing before width, so that a wide bus is verified with the timing that it will be used with.
+    /// Timing before width, so that a wide bus is verified with the timing that it will be used
+    /// with.
     const ORDER: [Self; 5] = [
         Self::Timing,
         Self::Width,
@@ -85,8 +86,8 @@ impl Identification {
         self.verify_bus()
     }
 
-    /// Goes on after a switch that failed. Timing and width of the bus have to be known for certain; the
-    /// card is usable without the other features.
+    /// Goes on after a switch that failed. Timing and width of the bus have to be known for
+    /// certain; the card is usable without the other features.
     pub(super) fn not_switched(&mut self, what: Switch, error: Error) -> Result<Action, Error> {
         match what {
             Switch::Timing | Switch::Width => self.repeat_slowly(error),

@@ -5,12 +5,12 @@ use drv_sdhci::{Bus, Command, Data, Error, Platform, Registers};
 
 /// A host controller, used asynchronously.
 ///
-/// Dropping a future of this trait may leave a command or transfer running in the hardware. The next
-/// [`Host::command`] or [`Host::transfer`] then has to reset the lines before it sends anything; the
-/// state of the card is for the caller to repair.
+/// Dropping a future of this trait may leave a command or transfer running in the hardware. The
+/// next [`Host::command`] or [`Host::transfer`] then has to reset the lines before it sends
+/// anything; the state of the card is for the caller to repair.
 pub trait Host {
-    /// Resets the controller and starts the bus. After a future of it was dropped it has to be called
-    /// again.
+    /// Resets the controller and starts the bus. After a future of it was dropped it has to be
+    /// called again.
     fn reset(&mut self, bus: Bus) -> impl Future<Output = Result<(), Error>>;
     /// Runs the bus at another clock, width or timing, or starts it again after [`Host::suspend`].
     /// After a future of it was dropped it has to be called again.

@@ -36,12 +36,12 @@ impl<H: Host> NormalCard<'_, H> {
     /// Suspends card and controller, after a flush. Any request resumes them. If they are suspended
     /// already, nothing is done.
     ///
-    /// Dropped half way, the next request brings the card back to transfer state, and identifies it if
-    /// it has lost its state or its power.
+    /// Dropped half way, the next request brings the card back to transfer state, and identifies it
+    /// if it has lost its state or its power.
     ///
     /// # Errors
-    /// Those of [`BlockDevice::flush`] and of the commands to the card. Then nothing is suspended, and
-    /// the next request brings the card back to transfer state.
+    /// Those of [`BlockDevice::flush`] and of the commands to the card. Then nothing is suspended,
+    /// and the next request brings the card back to transfer state.
     pub async fn suspend(&mut self) -> Result<Suspended, Error> {
         if let Some(how) = self.suspended {
             return Ok(how);

@@ -181,8 +181,8 @@ pub fn crash_is_there(bench: &Bench) -> bool {
         })
 }
 
-/// Runs the emergency path: prepares and writes a crash. Both must succeed, within the time that the
-/// settings allow.
+/// Runs the emergency path: prepares and writes a crash. Both must succeed, within the time that
+/// the settings allow.
 pub fn rescue(bench: &Bench, location: &CardLocation, dma: bool, what: &str) -> EmergencyReport {
     bench.fill(0xC0FFEE, 12);
     let start = bench.sim.now_us();

@@ -124,9 +124,9 @@ impl SimController {
         self.pending = Some(pending);
     }
 
-    /// Records a violation if the clock is above what the card allows in its state. CMD13 and CMD5 are
-    /// exempt: a driver sends them to a card that it believes to be identified, or asleep, and cannot
-    /// know that the card has lost its state.
+    /// Records a violation if the clock is above what the card allows in its state. CMD13 and CMD5
+    /// are exempt: a driver sends them to a card that it believes to be identified, or asleep, and
+    /// cannot know that the card has lost its state.
     fn check_clock(&mut self, index: u8) {
         if matches!(index, 5 | 13) {
             return;

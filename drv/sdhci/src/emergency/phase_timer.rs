@@ -1,11 +1,11 @@
 //! Bounds on waiting that hold whatever the clock does.
 //!
-//! A phase has a deadline. Each wait in it has a limit of its own, and at most half of the phase, so
-//! that one step that hangs leaves time to try something else. The time comes from a clock that is
-//! not trusted:
+//! A phase has a deadline. Each wait in it has a limit of its own, and at most half of the phase,
+//! so that one step that hangs leaves time to try something else. The time comes from a clock that
+//! is not trusted:
 //!
-//! * if it stands still, or does not answer, for a given number of polls, the wait and then the phase
-//!   are over;
+//! * if it stands still, or does not answer, for a given number of polls, the wait and then the
+//!   phase are over;
 //! * a step backwards, or forwards by more than [`JUMP_MS`], does not count as time: the clock was
 //!   set, or is broken;
 //! * however slowly it moves, a phase has at most [`MOST_POLLS_FACTOR`] times that number of polls.
@@ -25,8 +25,8 @@ impl<T: Clock + ?Sized> Clock for &T {
     }
 }
 
-/// Polls between two readings of the clock: reading it can cost a system call, and on a healthy card
-/// most waits end before the first.
+/// Polls between two readings of the clock: reading it can cost a system call, and on a healthy
+/// card most waits end before the first.
 const POLLS_PER_READING: u32 = 256;
 
 /// Longest time between two readings that is believed, milliseconds. A larger step is a jump of the
@@ -177,8 +177,8 @@ impl<C: Clock> PhaseTimer<C> {
             || self.readings >= self.most_readings()
     }
 
-    /// Waits for at least `ms` milliseconds, or half of the phase, or until the phase is over; calls
-    /// `poll` meanwhile. With a dead clock the number of polls stands for the time.
+    /// Waits for at least `ms` milliseconds, or half of the phase, or until the phase is over;
+    /// calls `poll` meanwhile. With a dead clock the number of polls stands for the time.
     pub(crate) fn delay(&mut self, ms: u32, mut poll: impl FnMut()) {
         // One more, because the current millisecond has begun already.
         let mut limit = WaitLimit::new(ms.saturating_add(1));

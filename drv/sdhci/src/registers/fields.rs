@@ -168,7 +168,8 @@ register_bitfields! { u32,
     ],
     /// Fields of [`super::CAPABILITIES`].
     pub Capabilities [
-        /// Base clock for the card, MHz; 0 if the system has to tell it. Six bits before version 3.00.
+        /// Base clock for the card, MHz; 0 if the system has to tell it. Six bits before version
+        /// 3.00.
         BASE_CLOCK OFFSET(8) NUMBITS(8) [],
         /// Eight data lines.
         EIGHT_LINES OFFSET(18) NUMBITS(1) [],

@@ -1,8 +1,8 @@
 //! `#[derive(Count)]` for enums.
 //!
-//! For `enum Event` it makes `struct EventCounts`, with one field for each variant and named as the variant: an
-//! `AtomicU32`, or the counters of the payload that is marked `#[count(children)]`. A variant marked
-//! `#[count(skip)]` has no field and is not counted.
+//! For `enum Event` it makes `struct EventCounts`, with one field for each variant and named as the
+//! variant: an `AtomicU32`, or the counters of the payload that is marked `#[count(children)]`. A
+//! variant marked `#[count(skip)]` has no field and is not counted.
 
 #![forbid(unsafe_code)]
 

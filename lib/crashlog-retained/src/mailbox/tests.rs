@@ -228,7 +228,8 @@ proptest! {
         write(region.mailbox().write_crash().unwrap(), &context(5, 77));
         write(region.mailbox().write_oops().unwrap(), &context(6, 78));
         let memory = copy(&original);
-        // The crash's context block is the second of the mailbox, that of the first oops four blocks later.
+        // The crash's context block is the second of the mailbox, that of the first oops four
+        // blocks later.
         for block in [2, 6] {
             prop_assume!(memory[block].word(word) != value);
             memory[block].set_word(word, value);

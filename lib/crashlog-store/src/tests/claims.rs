@@ -15,8 +15,7 @@ fn backwards(turn: u32) -> u64 {
     (1 << 50) >> (3 * turn)
 }
 
-/// REQ: P4
-/// Every boot has an earlier time than the one before. The newest crash is the one with the
+/// REQ: P4 Every boot has an earlier time than the one before. The newest crash is the one with the
 /// greatest sequence number all the same, the oldest are overwritten first, and the log is read in
 /// the order in which it was accepted.
 #[test]
@@ -62,9 +61,8 @@ fn the_newest_crash_has_the_greatest_number_whatever_the_clock() {
     }
 }
 
-/// REQ: P7
-/// Log records and a crash from the time before the card was there are written when it is, with the
-/// boot in which they were made.
+/// REQ: P7 Log records and a crash from the time before the card was there are written when it is,
+/// with the boot in which they were made.
 #[test]
 fn what_was_made_before_the_card_is_there_is_written_when_it_is() {
     let card = small_card();
@@ -123,10 +121,9 @@ fn dump(length: u32, blocks: &[Block]) -> ExtraSegment<'_> {
     }
 }
 
-/// REQ: P10
-/// Bounds are checked before a length is cut: an offset after the end reads nothing, whatever is
-/// stored there, and an offset whose end would wrap is not mistaken for a small one. Segments that
-/// were cut have their original length.
+/// REQ: P10 Bounds are checked before a length is cut: an offset after the end reads nothing,
+/// whatever is stored there, and an offset whose end would wrap is not mistaken for a small one.
+/// Segments that were cut have their original length.
 #[test]
 fn bounds_are_checked_before_sizes_are_cut() {
     let card = small_card();
@@ -182,9 +179,9 @@ fn bounds_are_checked_before_sizes_are_cut() {
     assert_eq!((counts.read, counts.written), (0, 0));
 }
 
-/// REQ: P11
-/// Space is short everywhere: the stream ring and the log ring are full, all slots are taken, and
-/// the slot has no room for further segments. The newest log lines and the fault are on the card.
+/// REQ: P11 Space is short everywhere: the stream ring and the log ring are full, all slots are
+/// taken, and the slot has no room for further segments. The newest log lines and the fault are on
+/// the card.
 #[test]
 fn if_space_is_short_the_newest_lines_and_the_fault_are_saved() {
     let card = small_card();
@@ -249,9 +246,8 @@ fn if_space_is_short_the_newest_lines_and_the_fault_are_saved() {
     assert_eq!(now(crash.check(&mut store, 1)), Ok(true));
 }
 
-/// REQ: P11
-/// Time is short: at whichever block the emergency write ends, the log lines are durable before the
-/// crash is begun, and the fault is written before further segments.
+/// REQ: P11 Time is short: at whichever block the emergency write ends, the log lines are durable
+/// before the crash is begun, and the fault is written before further segments.
 #[test]
 fn if_time_is_short_the_newest_lines_and_the_fault_are_written_first() {
     let words = blocks(16);

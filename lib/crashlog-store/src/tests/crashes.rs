@@ -8,9 +8,8 @@ use crashlog_retained::{CrashContext, Region};
 
 /// REQ: X6
 /// REQ: K5
-/// REQ: P3
-/// A thousand boots, each with a crash that repeats one of two or is new. The first crashes are
-/// kept, repetitions are counted in their entries, of the others the newest are kept, and the
+/// REQ: P3 A thousand boots, each with a crash that repeats one of two or is new. The first crashes
+/// are kept, repetitions are counted in their entries, of the others the newest are kept, and the
 /// number of writes for a crash does not grow.
 #[test]
 fn a_crash_loop_keeps_the_first_crashes() {
@@ -118,9 +117,8 @@ fn an_acknowledged_crash_is_overwritten_first() {
 
 /// REQ: P2
 /// REQ: P10
-/// REQ: P12 (in part: fault)
-/// Everything about a crash is on the card; segments that were cut are marked and have their
-/// original length.
+/// REQ: P12 (in part: fault) Everything about a crash is on the card; segments that were cut are
+/// marked and have their original length.
 #[test]
 fn a_crash_is_read_as_it_was_written() {
     let card = small_card();

@@ -24,8 +24,7 @@ fn used(pages: u32) -> (super::card::TestCard, Oracle) {
     (card, oracle)
 }
 
-/// REQ: X5
-/// A bit that is flipped in one transfer changes nothing, whichever read of a mount it is.
+/// REQ: X5 A bit that is flipped in one transfer changes nothing, whichever read of a mount it is.
 #[test]
 fn a_bit_flipped_in_transfer_changes_nothing() {
     for pages in [3, 60, 131, 500] {
@@ -48,9 +47,8 @@ fn a_bit_flipped_in_transfer_changes_nothing() {
     }
 }
 
-/// REQ: X5
-/// Whichever block of the stream is damaged or unreadable, the next page is written after the
-/// newest page, no other page is overwritten, and the damage is reported.
+/// REQ: X5 Whichever block of the stream is damaged or unreadable, the next page is written after
+/// the newest page, no other page is overwritten, and the damage is reported.
 #[test]
 fn no_damaged_page_stops_the_log() {
     for pages in [1, 2, 20, 70, 129, 200, 400] {
@@ -108,9 +106,8 @@ fn no_damaged_page_stops_the_log() {
 }
 
 /// REQ: P9
-/// REQ: P3
-/// With a damaged copy of the ledger at most the last change of a counter or an acknowledgement is
-/// lost, but no crash; and no sequence number is used twice.
+/// REQ: P3 With a damaged copy of the ledger at most the last change of a counter or an
+/// acknowledgement is lost, but no crash; and no sequence number is used twice.
 #[test]
 fn a_damaged_ledger_loses_no_crash() {
     for copy in [0u32, 1] {
@@ -137,9 +134,8 @@ fn a_damaged_ledger_loses_no_crash() {
     }
 }
 
-/// REQ: X5
-/// The last change was a new crash, and the copy of the ledger that names it is damaged: the crash
-/// is found in its slot, by the next mount and by an emergency write.
+/// REQ: X5 The last change was a new crash, and the copy of the ledger that names it is damaged:
+/// the crash is found in its slot, by the next mount and by an emergency write.
 #[test]
 fn a_crash_that_only_a_damaged_ledger_names_is_found() {
     for in_emergency in [false, true] {

@@ -38,9 +38,8 @@ fn crash_is_durable(oracle: &mut Oracle, number: u32) {
 }
 
 /// REQ: C3
-/// REQ: X5
-/// Wherever the recorder was interrupted, everything that it had accepted is on the card after the
-/// emergency write, and the crash; and the log is continued after the restart.
+/// REQ: X5 Wherever the recorder was interrupted, everything that it had accepted is on the card
+/// after the emergency write, and the crash; and the log is continued after the restart.
 #[test]
 fn everything_accepted_is_saved() {
     for in_flight in 0..21 {
@@ -85,11 +84,10 @@ fn everything_accepted_is_saved() {
 
 /// REQ: X5
 /// REQ: X3
-/// REQ: K5
-/// The emergency write is interrupted after any write, by a power cut with any selection of writes
-/// that can survive it, or by a reset. Nothing durable is lost, and no part of a crash is visible.
-/// After a reset it is done again at once, or the next boot writes the crash late; then everything
-/// that was accepted is on the card.
+/// REQ: K5 The emergency write is interrupted after any write, by a power cut with any selection of
+/// writes that can survive it, or by a reset. Nothing durable is lost, and no part of a crash is
+/// visible. After a reset it is done again at once, or the next boot writes the crash late; then
+/// everything that was accepted is on the card.
 #[test]
 fn an_interrupted_emergency_write_can_be_done_again() {
     for in_flight in [0, 1, 3, 20] {
@@ -145,9 +143,8 @@ fn duplicate(memory: &[Block]) -> Vec<Block> {
     copy
 }
 
-/// REQ: P8
-/// The emergency write is the first write of a boot, and no location is known. The crashes and
-/// pages of earlier boots are found first, and kept.
+/// REQ: P8 The emergency write is the first write of a boot, and no location is known. The crashes
+/// and pages of earlier boots are found first, and kept.
 #[test]
 fn a_crash_before_the_card_is_known_overwrites_nothing() {
     let card = small_card();
@@ -255,9 +252,8 @@ fn a_stale_location_is_detected() {
     }
 }
 
-/// REQ: M8
-/// The card was replaced by one without a crashlog partition: it is not written, and retained
-/// memory keeps everything.
+/// REQ: M8 The card was replaced by one without a crashlog partition: it is not written, and
+/// retained memory keeps everything.
 #[test]
 fn an_exchanged_card_is_not_written() {
     let card = small_card();

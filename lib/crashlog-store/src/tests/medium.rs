@@ -55,9 +55,9 @@ impl PolledDevice for Bytes {
     }
 }
 
-/// REQ: M9
-/// The store uses a medium only through the traits of `block-device`: it formats, mounts and writes
-/// this one, does emergency writes with and without a known location, and reads everything back.
+/// REQ: M9 The store uses a medium only through the traits of `block-device`: it formats, mounts
+/// and writes this one, does emergency writes with and without a known location, and reads
+/// everything back.
 #[test]
 fn the_store_works_on_another_medium() {
     const BLOCKS: usize = 4096;

@@ -51,8 +51,7 @@ fn large_card(end: u32, noted: u32) -> TestCard {
     card
 }
 
-/// REQ: P8
-/// A mount reads at most 40 blocks, GPT and superblock included, whatever the size of the
+/// REQ: P8 A mount reads at most 40 blocks, GPT and superblock included, whatever the size of the
 /// partition, and writes nothing.
 #[test]
 fn a_mount_of_a_gibibyte_reads_at_most_40_blocks() {
@@ -133,8 +132,7 @@ fn mount_fails(card: &TestCard, expected: &str) {
     untouched(card);
 }
 
-/// REQ: M8
-/// A card without a crashlog partition is never written, and the error says why.
+/// REQ: M8 A card without a crashlog partition is never written, and the error says why.
 #[test]
 fn a_foreign_card_is_not_written() {
     mount_fails(&TestCard::new(4096), "NoTable");
@@ -174,9 +172,8 @@ fn a_foreign_card_is_not_written() {
 }
 
 /// REQ: P1
-/// REQ: M8
-/// A superblock is checked when the partition is mounted, and the error has the value that is
-/// wrong.
+/// REQ: M8 A superblock is checked when the partition is mounted, and the error has the value that
+/// is wrong.
 #[test]
 fn a_superblock_of_another_partition_is_refused() {
     let card = small_card();
@@ -270,8 +267,8 @@ fn the_device_error_is_reported_if_nothing_can_be_read() {
     );
 }
 
-/// REQ: K6
-/// Nothing is erased before it is written, and formatting writes only GPT, superblocks and ledgers.
+/// REQ: K6 Nothing is erased before it is written, and formatting writes only GPT, superblocks and
+/// ledgers.
 #[test]
 fn formatting_a_gibibyte_writes_nine_blocks() {
     let mut device = TestCard::new(1 << 21);

@@ -45,11 +45,10 @@ fn used_card(pages: u32) -> (TestCard, Oracle) {
 }
 
 /// REQ: X5
-/// REQ: P3
-/// Power fails at every block written and at every flush. Of the writes that were not flushed, all,
-/// none, any one, all but one, or all up to one are on the card, and one may be torn. Everything
-/// that was reported as durable is on the card, nothing is that was not written, the counters are
-/// right, and the recorder continues, then and after the next cut.
+/// REQ: P3 Power fails at every block written and at every flush. Of the writes that were not
+/// flushed, all, none, any one, all but one, or all up to one are on the card, and one may be torn.
+/// Everything that was reported as durable is on the card, nothing is that was not written, the
+/// counters are right, and the recorder continues, then and after the next cut.
 #[test]
 fn every_cut_of_a_small_life() {
     // The ring is empty; partly filled; about to come round to its start.
@@ -113,9 +112,8 @@ fn stubborn_life(card: &TestCard, oracle: &mut Oracle, give_up: bool) -> Result<
 }
 
 /// REQ: X5
-/// REQ: K3
-/// Any write or flush fails, carried out or not, and is repeated; then power is cut at any of the
-/// next writes. The recorder assumes nothing about the outcome of the failed one.
+/// REQ: K3 Any write or flush fails, carried out or not, and is repeated; then power is cut at any
+/// of the next writes. The recorder assumes nothing about the outcome of the failed one.
 #[test]
 fn a_failed_write_and_then_a_cut() {
     let (card, before) = used_card(20);
@@ -143,10 +141,9 @@ fn a_failed_write_and_then_a_cut() {
 }
 
 /// REQ: X5
-/// REQ: K5
-/// Chains of boots. Each ends with a power cut at any moment, or with a reset of the system, which
-/// retained memory and card survive, or with a crash whose emergency write is cut, reset or
-/// completed.
+/// REQ: K5 Chains of boots. Each ends with a power cut at any moment, or with a reset of the
+/// system, which retained memory and card survive, or with a crash whose emergency write is cut,
+/// reset or completed.
 #[test]
 fn chains_of_cuts_and_resets() {
     for seed in 0..400 {

@@ -81,9 +81,8 @@ fn named(card: &TestCard) -> Option<u32> {
 
 /// REQ: X6
 /// REQ: P3
-/// REQ: P9
-/// Each self-test replaces the one before and writes no more blocks than that. Its sequence number
-/// is never used again, and it changes no counter and no crash.
+/// REQ: P9 Each self-test replaces the one before and writes no more blocks than that. Its sequence
+/// number is never used again, and it changes no counter and no crash.
 #[test]
 fn each_replaces_the_one_before_and_is_not_counted() {
     let card = big_card();
@@ -132,9 +131,8 @@ fn each_replaces_the_one_before_and_is_not_counted() {
     assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
 }
 
-/// REQ: X6
-/// If all slots but the free one are taken, the self-test is written into the free one, and the
-/// next crash overwrites it.
+/// REQ: X6 If all slots but the free one are taken, the self-test is written into the free one, and
+/// the next crash overwrites it.
 #[test]
 fn a_full_card_loses_no_crash() {
     let card = small_card();
@@ -164,9 +162,9 @@ fn a_full_card_loses_no_crash() {
 }
 
 /// REQ: X5
-/// REQ: X6
-/// The self-test is interrupted after any write, with any selection of writes that can survive it.
-/// No crash is lost or invented, no number of a crash is used twice, and the next self-test passes.
+/// REQ: X6 The self-test is interrupted after any write, with any selection of writes that can
+/// survive it. No crash is lost or invented, no number of a crash is used twice, and the next
+/// self-test passes.
 #[test]
 fn an_interrupted_self_test_changes_no_crash() {
     for full in [false, true] {
@@ -204,9 +202,8 @@ fn an_interrupted_self_test_changes_no_crash() {
     }
 }
 
-/// REQ: P9
-/// If one ledger is damaged, or both, the self-test is not taken for a crash, and its number is not
-/// used again.
+/// REQ: P9 If one ledger is damaged, or both, the self-test is not taken for a crash, and its
+/// number is not used again.
 #[test]
 fn with_damaged_ledgers_it_is_not_taken_for_a_crash() {
     for copies in [&[0][..], &[1], &[0, 1]] {
@@ -293,8 +290,7 @@ fn every_difference_is_detected() {
     assert_eq!(verify(&card, &memory, sequence), Err(Mismatch::Lost));
 }
 
-/// REQ: M8
-/// A card without a crashlog partition is not written.
+/// REQ: M8 A card without a crashlog partition is not written.
 #[test]
 fn a_card_without_a_crashlog_partition_is_not_written() {
     let card = TestCard::new(4096);

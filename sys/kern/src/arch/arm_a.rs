@@ -1,4 +1,5 @@
-//! ARMv7-A: a Cortex-A7 in Secure state, with GICv2, generic timer, short-descriptor MMU and VFPv4-D16.
+//! ARMv7-A: a Cortex-A7 in Secure state, with GICv2, generic timer, short-descriptor MMU and
+//! VFPv4-D16.
 //!
 //! | module | subject |
 //! |---|---|
@@ -13,11 +14,12 @@
 //! | [`copy`](mod@copy) | copying and filling user memory by words |
 //! | [`cp15`] | system control coprocessor registers by name |
 //!
-//! The kernel runs in SVC mode, tasks in USR mode; all exceptions are taken to Thumb state. Kernel code is built for a
-//! soft-float target, so the compiler never touches floating-point registers, which belong to tasks.
+//! The kernel runs in SVC mode, tasks in USR mode; all exceptions are taken to Thumb state. Kernel
+//! code is built for a soft-float target, so the compiler never touches floating-point registers,
+//! which belong to tasks.
 //!
-//! References are to the ARM Architecture Reference Manual, ARMv7-A and ARMv7-R edition (DDI 0406C), and to the GICv2
-//! architecture specification (IHI 0048B).
+//! References are to the ARM Architecture Reference Manual, ARMv7-A and ARMv7-R edition (DDI
+//! 0406C), and to the GICv2 architecture specification (IHI 0048B).
 
 pub(crate) mod boot;
 pub(crate) mod copy;
@@ -39,8 +41,8 @@ use core::ptr::NonNull;
 ///
 /// # Safety
 ///
-/// `task` is an initialised element of the task table, nothing of the kernel's state is borrowed, and translation,
-/// interrupts and timer are set up.
+/// `task` is an initialised element of the task table, nothing of the kernel's state is borrowed,
+/// and translation, interrupts and timer are set up.
 pub(crate) unsafe fn start_first_task(task: NonNull<Task>) -> ! {
     // SAFETY: passed on.
     unsafe { entry::leave_kernel(task) }

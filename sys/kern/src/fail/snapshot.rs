@@ -102,7 +102,8 @@ impl Stack {
     /// The supervisor's.
     pub(crate) fn of_supervisor(sp: u32) -> Self {
         let [supervisor, ..] = &HUBRIS_TASK_DESCS;
-        // The stack is the lowest part of its region; what is above the initial stack pointer is data.
+        // The stack is the lowest part of its region; what is above the initial stack pointer is
+        // data.
         let region = supervisor
             .regions
             .iter()
@@ -132,8 +133,8 @@ impl Stack {
     /// Its words, by ascending addresses.
     pub fn words(&self) -> impl Iterator<Item = u32> + use<> {
         (self.from..self.end).step_by(4).map(|address| {
-            // SAFETY: between the bounds of a stack, which is aligned memory that is mapped for the kernel. Volatile,
-            // as it is the memory of code that is not running any more.
+            // SAFETY: between the bounds of a stack, which is aligned memory that is mapped for the
+            // kernel. Volatile, as it is the memory of code that is not running any more.
             unsafe { (address as *const u32).read_volatile() }
         })
     }

@@ -24,8 +24,8 @@ const LARGEST_PUSH: u32 = 128;
 /// An access so many bytes below a stack may be its overflow: one page.
 const GUARD: u32 = 4096;
 
-/// System control space and debug registers of an ARMv7-M, DDI 0403E B3.1: an unprivileged access is a bus fault there.
-/// Nothing is mapped here for a task.
+/// System control space and debug registers of an ARMv7-M, DDI 0403E B3.1: an unprivileged access
+/// is a bus fault there. Nothing is mapped here for a task.
 const PRIVATE_PERIPHERAL_BUS: core::ops::Range<u32> = 0xe000_0000..0xe010_0000;
 
 /// A task's stack and stack pointer at a fault.

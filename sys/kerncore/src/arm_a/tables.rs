@@ -1,18 +1,19 @@
 //! Short-descriptor translation tables, used as a protection unit.
 //!
-//! Virtual and physical addresses are equal everywhere, the granule is the 4 KiB small page, and tables are written
-//! once, at start. There is one first-level table per task, and one that maps what the kernel needs and nothing for
-//! tasks:
+//! Virtual and physical addresses are equal everywhere, the granule is the 4 KiB small page, and
+//! tables are written once, at start. There is one first-level table per task, and one that maps
+//! what the kernel needs and nothing for tasks:
 //!
-//! * the kernel's own pages are *global*: the same in every table, so that they stay in the TLB over a switch;
+//! * the kernel's own pages are *global*: the same in every table, so that they stay in the TLB
+//!   over a switch;
 //! * a task's pages are *not global*: the TLB tags them with the task's ASID.
 //!
 //! Where a task owns a page, its table has the task's entry in place of the kernel's. Every task
 //! page is also mapped, for the kernel alone, in all other tables: so the kernel can copy a message
 //! between two tasks whichever of their tables is in use.
 //!
-//! A second-level table covers one MiB. Tables that hold a task's pages belong to that task; all others are shared.
-//! References are to DDI 0406C, section B3.5.
+//! A second-level table covers one MiB. Tables that hold a task's pages belong to that task; all
+//! others are shared. References are to DDI 0406C, section B3.5.
 
 use crate::region::RegionAttributes;
 
@@ -81,7 +82,8 @@ impl Page {
         Self(Self::common(attributes) | access | NG)
     }
 
-    /// The same page as it appears in every other table: accessible to the kernel alone, and never executed.
+    /// The same page as it appears in every other table: accessible to the kernel alone, and never
+    /// executed.
     pub const fn for_kernel(attributes: RegionAttributes) -> Self {
         Self(Self::common(attributes) | AP_KERNEL | XN)
     }
@@ -143,8 +145,8 @@ impl<'a> Builder<'a> {
 
     /// Maps `[base, base + size)` in `table` as `page` says, over what may have been mapped there.
     ///
-    /// Second-level tables that `table` shares with `shared` are replaced by copies first, so that `shared` stays as it
-    /// is; without `shared` they are changed in place.
+    /// Second-level tables that `table` shares with `shared` are replaced by copies first, so that
+    /// `shared` stays as it is; without `shared` they are changed in place.
     ///
     /// # Errors
     ///

@@ -145,8 +145,8 @@ impl CrashEvidence<'_> {
     }
 }
 
-/// Checks that the report of a successful emergency says what it found, and what it did before it wrote
-/// the crash.
+/// Checks that the report of a successful emergency says what it found, and what it did before it
+/// wrote the crash.
 fn check_emergency(said: &Value) -> Result<()> {
     /// Every number of the report.
     const NUMBERS: [&str; 8] = [
@@ -183,9 +183,11 @@ fn check_emergency(said: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Whether a segment is complete. The faulted task's stack is an excerpt by design, of a fixed length.
+/// Whether a segment is complete. The faulted task's stack is an excerpt by design, of a fixed
+/// length.
 fn is_whole(segment: &Value, reason: &str) -> bool {
-    // The kernel keeps more when it describes its own failure (lib/crashlog-supervisor/src/failure.rs).
+    // The kernel keeps more when it describes its own failure
+    // (lib/crashlog-supervisor/src/failure.rs).
     let most = if reason == "kernel" { 512 } else { 256 };
     let (length, original) = (&segment["length"], &segment["original_length"]);
     if segment["excerpt"] == true {
@@ -195,7 +197,8 @@ fn is_whole(segment: &Value, reason: &str) -> bool {
     }
 }
 
-/// Whether it is a state of the card's status register (0 to 10), no answer (0xfe), or not asked (0xff).
+/// Whether it is a state of the card's status register (0 to 10), no answer (0xfe), or not asked
+/// (0xff).
 fn is_card_state(code: u64) -> bool {
     code <= 10 || code == 0xfe || code == 0xff
 }

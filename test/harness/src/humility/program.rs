@@ -15,7 +15,8 @@ pub struct Program {
     pub text: Range<u32>,
     /// By first address: the address behind the function, and its name.
     functions: BTreeMap<u32, (u32, String)>,
-    /// By the address behind an SVC: what the function has pushed before it, from the stack pointer up.
+    /// By the address behind an SVC: what the function has pushed before it, from the stack pointer
+    /// up.
     pub calls: BTreeMap<u32, Vec<usize>>,
 }
 

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 /// Number of the link register.
 const LR: usize = 14;
 
-/// For the address behind each SVC of a function: the registers that were pushed before it, from the stack
-/// pointer up.
+/// For the address behind each SVC of a function: the registers that were pushed before it, from
+/// the stack pointer up.
 ///
-/// A register that was moved into another one before it was pushed counts as the first one. Branches are
-/// not followed.
+/// A register that was moved into another one before it was pushed counts as the first one.
+/// Branches are not followed.
 pub fn calls(first: u32, body: &[u8]) -> BTreeMap<u32, Vec<usize>> {
     let halves: Vec<u32> = body
         .chunks_exact(2)

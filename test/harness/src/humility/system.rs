@@ -12,7 +12,8 @@ use std::io::{Cursor, Read};
 /// Registers by their numbers; an unknown one is `None`.
 pub type Registers = [Option<u32>; 16];
 
-/// Bytes that an M-profile core pushes at an exception: eight words, and those of the floating point unit.
+/// Bytes that an M-profile core pushes at an exception: eight words, and those of the floating
+/// point unit.
 const BASIC: u32 = 32;
 const FLOATING: u32 = 72;
 
@@ -239,8 +240,8 @@ impl<'d> DumpedSystem<'d> {
         })
     }
 
-    /// The registers of a task, and whether it is running. A task that is not has its registers in the
-    /// kernel's table, and in an exception frame of an M-profile core on its stack.
+    /// The registers of a task, and whether it is running. A task that is not has its registers in
+    /// the kernel's table, and in an exception frame of an M-profile core on its stack.
     fn registers(&self, index: usize, task: u32, current: bool) -> Result<(Registers, bool)> {
         let pc = self.dump.registers.get(&15).copied();
         let text = &self.tasks[index].text;
@@ -273,7 +274,8 @@ impl<'d> DumpedSystem<'d> {
         Ok((registers, false))
     }
 
-    /// What `humility tasks` says of a state. Some states need registers, and the memory to which they point.
+    /// What `humility tasks` says of a state. Some states need registers, and the memory to which
+    /// they point.
     pub fn explain(&self, task: &Task) -> Result<String> {
         let known = |number: usize| task.registers[number].context("a register is not known");
         let (name, held) = task.state.variant_of()?;

@@ -1,9 +1,9 @@
-//! The rows on the host, counted: one line for each state in which the emergency begins, and one for each thing that is
-//! broken.
+//! The rows on the host, counted: one line for each state in which the emergency begins, and one
+//! for each thing that is broken.
 //!
-//! There are thousands of them, one for each combination, so the document has the sums of the two directions: a row that
-//! is added or disappears changes a count in both. The id of a row is `drv::<state>::<broken>` or
-//! `store::<state>::<broken>`; a fourth part is a variant of the third.
+//! There are thousands of them, one for each combination, so the document has the sums of the two
+//! directions: a row that is added or disappears changes a count in both. The id of a row is
+//! `drv::<state>::<broken>` or `store::<state>::<broken>`; a fourth part is a variant of the third.
 
 use super::RowLine;
 use std::collections::BTreeSet;
@@ -29,7 +29,8 @@ pub fn all() -> Vec<RowLine> {
         .collect()
 }
 
-/// The description of a state without the number of points that a row appends when it has run, and that number.
+/// The description of a state without the number of points that a row appends when it has run, and
+/// that number.
 pub fn points_of(state: &str) -> (&str, Option<u64>) {
     let split = state.rsplit_once(", ").and_then(|(text, last)| {
         let number = last

@@ -12,7 +12,8 @@ pub struct RowLine {
     pub id: String,
     /// Who fails.
     pub who: String,
-    /// State of controller and card. A row on the host that has passed appends how many points it tried.
+    /// State of controller and card. A row on the host that has passed appends how many points it
+    /// tried.
     pub state: String,
     /// What is broken.
     pub broken: String,

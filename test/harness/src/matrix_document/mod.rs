@@ -1,8 +1,9 @@
 //! The fault matrix as a document: `doc/fault-matrix.md`, and the table of all rows.
 //!
-//! A row is a test, in QEMU ([`crate::suite`]) or on the host (`test/fault-matrix`). With the variable
-//! `FAULT_MATRIX_OUT` set to a folder, each row that passes writes a line there. The rows in QEMU are listed in the
-//! document one by one, those on the host are counted; the table of all rows is written to cargo's build directory.
+//! A row is a test, in QEMU ([`crate::suite`]) or on the host (`test/fault-matrix`). With the
+//! variable `FAULT_MATRIX_OUT` set to a folder, each row that passes writes a line there. The rows
+//! in QEMU are listed in the document one by one, those on the host are counted; the table of all
+//! rows is written to cargo's build directory.
 
 mod host;
 mod line;
@@ -58,7 +59,8 @@ pub fn full_table() -> PathBuf {
 }
 
 impl Matrix {
-    /// Takes the lines that the rows have left: exactly those of the rows that exist, with what a run adds to them.
+    /// Takes the lines that the rows have left: exactly those of the rows that exist, with what a
+    /// run adds to them.
     ///
     /// # Errors
     /// If a row has not left its line, or a line is of no row.
@@ -110,8 +112,8 @@ impl Matrix {
         Ok(())
     }
 
-    /// Checks that the document in the tree is the one of these rows, except for the points of those on the host, which
-    /// only a run counts.
+    /// Checks that the document in the tree is the one of these rows, except for the points of
+    /// those on the host, which only a run counts.
     ///
     /// # Errors
     /// The first line that is missing there, or that should not be there.

@@ -18,11 +18,11 @@ pub enum OnReset {
 pub enum Time {
     /// Guest time is the host's time.
     Host,
-    /// One nanosecond per instruction, and none while idle: runs are repeatable and instructions can be
-    /// counted.
+    /// One nanosecond per instruction, and none while idle: runs are repeatable and instructions
+    /// can be counted.
     Counted,
-    /// The same with 32 nanoseconds per instruction: an instruction then takes longer than a tick of the
-    /// SoC's timers, so that a timer can interrupt at any instruction.
+    /// The same with 32 nanoseconds per instruction: an instruction then takes longer than a tick
+    /// of the SoC's timers, so that a timer can interrupt at any instruction.
     Slow,
 }
 
@@ -59,8 +59,8 @@ impl Config {
     }
 }
 
-/// The arguments for a machine whose sockets are in the folder `sockets`: `uart5`, `uart1`, `qmp`, and `gdb`
-/// if it has a debugger. The processors are stopped at the start.
+/// The arguments for a machine whose sockets are in the folder `sockets`: `uart5`, `uart1`, `qmp`,
+/// and `gdb` if it has a debugger. The processors are stopped at the start.
 pub fn arguments(config: &Config, sockets: &Path) -> Vec<OsString> {
     let mut list: Vec<OsString> = Vec::new();
     // With the smallest flash models QEMU starts in a third of the time. The flash is not used.

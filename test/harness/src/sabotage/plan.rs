@@ -54,7 +54,8 @@ impl Failing {
     pub const UNDEFINED: Self = Self(10, [0, 0, 0]);
     /// A system call that does not exist.
     pub const SYSTEM_CALL: Self = Self(4, [99, 0, 0]);
-    /// The same, but the task answers the client before, so that the client need not wait for the restart.
+    /// The same, but the task answers the client before, so that the client need not wait for the
+    /// restart.
     pub const AFTER: Self = Self(22, [99, 0, 0]);
     /// A message to the recorder with an unknown operation.
     pub const REPLY_FAULT: Self = Self(11, [task::CRASHLOG, 0x7fff, 0]);
@@ -67,7 +68,8 @@ pub enum Deed {
     Nothing,
     /// Stores to this address, which is not mapped for it.
     Store(u32),
-    /// Jumps to this address, which is not mapped for it. To the recorder each address is another crash.
+    /// Jumps to this address, which is not mapped for it. To the recorder each address is another
+    /// crash.
     Jump(u32),
     /// Injects a fault into the task with this index.
     Fault(u32),

@@ -16,8 +16,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 const WATCHED: Duration = Duration::from_secs(5);
 const SIZE: u64 = 64 << 20;
 
-/// REQ: M8, P6: a system without a usable card runs, says that nothing is saved and why, and does not write
-/// to the card.
+/// REQ: M8, P6: a system without a usable card runs, says that nothing is saved and why, and does
+/// not write to the card.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![
         session.trial("card::no-card", DEMO, |rig| {

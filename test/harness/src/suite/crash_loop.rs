@@ -1,5 +1,5 @@
-//! The same crash many times: it is counted and not stored again, older crashes stay, and the blocks that
-//! are written are bounded.
+//! The same crash many times: it is counted and not stored again, older crashes stay, and the
+//! blocks that are written are bounded.
 
 use super::{Cases, Rig, Session};
 use crate::evidence::{Evidence, Expected};
@@ -13,13 +13,14 @@ use std::sync::Arc;
 
 /// Different crashes before the loop: as many as are always kept.
 const FIRST: u32 = 4;
-/// Blocks that a cycle may write: in the emergency one page of log tail and at most two copies of the
-/// ledger; in the boot one page for what is logged, one when the recorder starts, and one each for what the
-/// client appends and flushes.
+/// Blocks that a cycle may write: in the emergency one page of log tail and at most two copies of
+/// the ledger; in the boot one page for what is logged, one when the recorder starts, and one each
+/// for what the client appends and flushes.
 const BLOCKS: u64 = 8;
 
-/// REQ: X6, K5: after N crashes by the same fault the count is right, the first crashes are unchanged, each
-/// record that was reported as written is read back whole, and the blocks written in a cycle are bounded.
+/// REQ: X6, K5: after N crashes by the same fault the count is right, the first crashes are
+/// unchanged, each record that was reported as written is read back whole, and the blocks written
+/// in a cycle are bounded.
 pub fn trials(session: &Arc<Session>, all: bool) -> Vec<Trial> {
     let cycles = if all { 1_000 } else { 50 };
     vec![

@@ -47,7 +47,8 @@ fn run(rig: &Rig, text: &[u8]) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// Lines around each length at which a log record or a page ends, and some that are longer than a page.
+/// Lines around each length at which a log record or a page ends, and some that are longer than a
+/// page.
 fn long_lines() -> Vec<u8> {
     let lengths = (250..260)
         .chain(476..484)
@@ -60,7 +61,8 @@ fn long_lines() -> Vec<u8> {
         .collect()
 }
 
-/// Every pair of control characters, each one before DEL and a letter, and the line ends of all systems.
+/// Every pair of control characters, each one before DEL and a letter, and the line ends of all
+/// systems.
 fn control_characters() -> Vec<u8> {
     let mut text = Vec::new();
     for first in 0..32 {

@@ -1,7 +1,8 @@
-//! Dumps of tasks in memory: what the supervisor writes when a task faults, and what the dump agent returns.
+//! Dumps of tasks in memory: what the supervisor writes when a task faults, and what the dump agent
+//! returns.
 //!
-//! A reader that shares no code with the writer reads the areas; the dump is compared with the memory of the
-//! task, which is not restarted.
+//! A reader that shares no code with the writer reads the areas; the dump is compared with the
+//! memory of the task, which is not restarted.
 
 mod interface;
 mod system;
@@ -59,7 +60,8 @@ impl AreaSystem<'_> {
         Ok(())
     }
 
-    /// A task that faults is dumped into the first area; the whole dump is compared with its memory.
+    /// A task that faults is dumped into the first area; the whole dump is compared with its
+    /// memory.
     fn a_fault_is_dumped(&self) -> Result<AreaDump> {
         self.fault(HELD)?;
         let contents = self.wait_for(0)?;
@@ -227,8 +229,8 @@ impl AreaSystem<'_> {
         Ok(())
     }
 
-    /// A dump that does not fit is refused; the agent's own dump does not contain the areas, to which it has
-    /// access.
+    /// A dump that does not fit is refused; the agent's own dump does not contain the areas, to
+    /// which it has access.
     fn areas_are_used_up_and_freed(&self) -> Result<()> {
         let answer = self.agent(REINITIALIZE_DUMP_FROM, &[0], 0)?;
         ensure!(answer == Ok(vec![]), "reinitialize_dump_from: {answer:?}");

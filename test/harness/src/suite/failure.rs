@@ -1,5 +1,5 @@
-//! Failures of the kernel and of the supervisor, caused by the debugger: the kernel describes them in
-//! retained RAM, the system restarts, and the next boot writes the crash.
+//! Failures of the kernel and of the supervisor, caused by the debugger: the kernel describes them
+//! in retained RAM, the system restarts, and the next boot writes the crash.
 
 use super::{Cases, Rig, Session};
 use crate::build::DEMO;
@@ -96,7 +96,8 @@ impl<'a> Stopped<'a> {
         self.debugger.clear_break(address)
     }
 
-    /// Continues into the failure, and waits until the next boot has found the crash. Returns the crash.
+    /// Continues into the failure, and waits until the next boot has found the crash. Returns the
+    /// crash.
     fn recorded(self) -> Result<Value> {
         self.debugger.detach()?;
         let found = |line: &str| line.contains("newest is 1: kernel failure");
@@ -233,8 +234,8 @@ fn kernel_without_a_runnable_task(rig: &Rig) -> Result<Cases> {
     let epitaph = epitaph(&crash)?;
     ensure!(epitaph == "no runnable task", "the epitaph is {epitaph:?}");
     check_tasks(&crash)?;
-    // Tasks that are woken still run; when they wait again there is no idle task. The chain of calls shows
-    // where the kernel noticed.
+    // Tasks that are woken still run; when they wait again there is no idle task. The chain of
+    // calls shows where the kernel noticed.
     let chain = crash["chain"].to_string();
     ensure!(
         chain.contains("kern::fail::die") && chain.contains("kern::table::Kernel>::pick"),
@@ -291,7 +292,8 @@ fn supervisor(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// The kernel fails while it describes its failure: it restarts the system, and nothing is recorded.
+/// The kernel fails while it describes its failure: it restarts the system, and nothing is
+/// recorded.
 fn while_describing(rig: &Rig) -> Result<Cases> {
     let mut stopped = Stopped::ready(rig)?;
     stopped.run_to("kernel", IN_AN_INTERRUPT)?;

@@ -13,11 +13,13 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Long enough for many more failures if the tasks were not held.
 const WATCHED: Duration = Duration::from_secs(2);
 
-/// After this many resets, or restarts, a task is held at its next fault (`test/apps/loop/app.toml`).
+/// After this many resets, or restarts, a task is held at its next fault
+/// (`test/apps/loop/app.toml`).
 const RESETS: u64 = 3;
 const RESTARTS: u64 = 5;
 
-/// REQ: X6: repetitions are counted in the first crash, the tasks are held, and the system stays up.
+/// REQ: X6: repetitions are counted in the first crash, the tasks are held, and the system stays
+/// up.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let app = "test/apps/loop/app.toml";
     vec![session.trial("fault-loop::tasks-are-held", app, tasks_are_held)]
@@ -42,7 +44,8 @@ fn tasks_are_held(rig: &Rig) -> Result<Cases> {
     );
     machine.quit()?;
     rig.tool.verify(&card)?;
-    // After it was held for the first time, the stumbler fails once in each boot, and is held at once.
+    // After it was held for the first time, the stumbler fails once in each boot, and is held at
+    // once.
     let stumbled = repeats(rig, &card, "stumbler")?.unwrap_or(0);
     ensure!(
         repeats(rig, &card, "looper")? == Some(RESETS)

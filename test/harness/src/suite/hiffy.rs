@@ -29,8 +29,8 @@ const READ_PAGE: u8 = 7;
 /// How many pages other tasks may fill between a flush and the call that asks for the newest page.
 const PAGES_BEHIND: u32 = 8;
 
-/// The server of `test/apps/hiffy/app.toml` and its operations (`test/lib/api`). Their arguments are a lease,
-/// an offset and a length.
+/// The server of `test/apps/hiffy/app.toml` and its operations (`test/lib/api`). Their arguments
+/// are a lease, an offset and a length.
 const ASSIST: u8 = 1;
 const BORROW_READ: u8 = 14;
 const BORROW_WRITE: u8 = 15;
@@ -97,7 +97,8 @@ fn run(rig: &Rig) -> Result<Cases> {
         "CrashLog.append: sequence numbers {first:?} and {second:?}"
     );
 
-    // A lease that the server writes, returned after the empty reply: the page with the second record.
+    // A lease that the server writes, returned after the empty reply: the page with the second
+    // record.
     let flushed = executor.call(&send(SEND, CRASHLOG, FLUSH, &[], &[4]), &[])?;
     ensure!(
         matches!(flushed[..], [Ok(_)]),
@@ -163,8 +164,8 @@ fn run_tests(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// Two leases in one call: the server reads the debugger's data in the first one and writes the second one,
-/// which is returned after its reply.
+/// Two leases in one call: the server reads the debugger's data in the first one and writes the
+/// second one, which is returned after its reply.
 fn run_leases(rig: &Rig) -> Result<Cases> {
     let mut config = Config::new(&rig.image.elf, None);
     config.debugger = true;
@@ -223,7 +224,8 @@ impl Executor<'_> {
             &page.to_le_bytes(),
             &[0],
         );
-        // Insert a push of the lease's size, which needs two bytes, before the last four bytes: the call.
+        // Insert a push of the lease's size, which needs two bytes, before the last four bytes: the
+        // call.
         let end = read.len() - 4;
         read.splice(end..end, [5, 0, 2]);
         read.extend([2]);

@@ -1,8 +1,8 @@
 //! The tests, on the host and in QEMU.
 //!
-//! A test is one run of something that may have many cases: `cargo test` of a crate, or a machine that runs
-//! a suite of its own. The last line of the output counts the cases. Test names begin with the subject; see
-//! `test/README.md` for the prefixes and their files.
+//! A test is one run of something that may have many cases: `cargo test` of a crate, or a machine
+//! that runs a suite of its own. The last line of the output counts the cases. Test names begin
+//! with the subject; see `test/README.md` for the prefixes and their files.
 
 mod card;
 mod crash_loop;
@@ -48,7 +48,8 @@ pub struct Selection {
     pub filter: Option<String>,
 }
 
-/// One of several parts of what takes hours, so that it can run on several hosts or in several nights.
+/// One of several parts of what takes hours, so that it can run on several hosts or in several
+/// nights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// The number of the part, from 1 on.

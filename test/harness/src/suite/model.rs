@@ -1,8 +1,8 @@
 //! Random programs of system calls, compared with a model of the kernel.
 //!
-//! The target runs one seed after the other and prints a hash of everything that happened; the model
-//! predicts the hash. For a seed that differs, each operation is removed that is not needed for the
-//! difference; the rest is shown, with the first place where kernel and model differ.
+//! The target runs one seed after the other and prints a hash of everything that happened; the
+//! model predicts the hash. For a seed that differs, each operation is removed that is not needed
+//! for the difference; the rest is shown, with the first place where kernel and model differ.
 
 use super::{Cases, Rig, Session};
 use crate::machine::{Config, Machine, Time};
@@ -127,7 +127,8 @@ fn perform(machine: &Machine, command: &str, mut each: impl FnMut(Ran)) -> Resul
     }
 }
 
-/// Removes the operations that are not needed for a seed to fail, and describes the failure of the rest.
+/// Removes the operations that are not needed for a seed to fail, and describes the failure of the
+/// rest.
 fn shrink(machine: &Machine, seed: u64) -> Result<String> {
     let mut mask = 0;
     for bit in 0..WORKERS * OPS {

@@ -1,4 +1,5 @@
-//! Power cuts: QEMU is killed at any moment, and the card must be sound then and after the next boot.
+//! Power cuts: QEMU is killed at any moment, and the card must be sound then and after the next
+//! boot.
 
 use super::{Cases, Rig, Session};
 use crate::build::DEMO;
@@ -11,13 +12,14 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Milliseconds from switching on to the cut: while the recorder starts, while it logs, and shortly before
-/// and after the worker's fault at three seconds.
+/// Milliseconds from switching on to the cut: while the recorder starts, while it logs, and shortly
+/// before and after the worker's fault at three seconds.
 const MOMENTS: [u64; 12] = [
     20, 60, 100, 150, 250, 600, 1_500, 2_900, 3_050, 3_150, 3_300, 4_000,
 ];
 
-/// REQ: X5: after a power cut everything that was durable is there, nothing else is, and logging goes on.
+/// REQ: X5: after a power cut everything that was durable is there, nothing else is, and logging
+/// goes on.
 pub fn trials(session: &Arc<Session>, all: bool) -> Vec<Trial> {
     let mut trials: Vec<_> = MOMENTS
         .into_iter()

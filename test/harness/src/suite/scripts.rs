@@ -1,7 +1,7 @@
 //! The scripts for Humility, and `./x humility`, with a stand-in for Humility that reads dumps.
 //!
-//! The tests write the dump: its retained region is filled by the library, so its content is known. The
-//! scripts must print what their README shows.
+//! The tests write the dump: its retained region is filled by the library, so its content is known.
+//! The scripts must print what their README shows.
 
 mod call;
 mod core_file;

@@ -1,6 +1,8 @@
-//! The recorder on SD cards: the SoC's SD host controller instead of the eMMC's, with the same driver.
+//! The recorder on SD cards: the SoC's SD host controller instead of the eMMC's, with the same
+//! driver.
 //!
-//! QEMU's card is addressed by byte up to 2 GiB (standard capacity), and by block above (high capacity).
+//! QEMU's card is addressed by byte up to 2 GiB (standard capacity), and by block above (high
+//! capacity).
 
 use super::matrix::scene::{NOWHERE, SOON, Scene};
 use super::{Cases, Rig, Session};
@@ -121,7 +123,8 @@ fn log(mut scene: Scene<'_>) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// Crashes of a client and of the recorder during a flush, and an oops; the device reads the crashes back.
+/// Crashes of a client and of the recorder during a flush, and an oops; the device reads the
+/// crashes back.
 fn crash(mut scene: Scene<'_>) -> Result<Cases> {
     scene.boot()?;
     let mut cases = Cases::default();
@@ -169,7 +172,8 @@ fn states(mut scene: Scene<'_>, by_byte: bool) -> Result<Cases> {
     );
     let mut cases = Cases::default();
     for (number, (id, steps)) in (0..).zip(states) {
-        // The spare block is a byte address; as a block address it would be in the recorder's partition.
+        // The spare block is a byte address; as a block address it would be in the recorder's
+        // partition.
         let writes = |step: &Action| matches!(step, Write(..) | Put(_) | Command(32 | 33 | 38, ..));
         if !by_byte && steps.iter().any(writes) {
             continue;

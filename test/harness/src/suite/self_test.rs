@@ -1,5 +1,6 @@
-//! The self-test of the emergency path at the start of a boot: with a good card, without a card, with a blank
-//! one, with one that refuses writes, with one that returns other data; and together with real crashes.
+//! The self-test of the emergency path at the start of a boot: with a good card, without a card,
+//! with a blank one, with one that refuses writes, with one that returns other data; and together
+//! with real crashes.
 
 use super::{Cases, Rig, Session};
 use crate::controller::EMMC;
@@ -31,8 +32,8 @@ const EMERGENCY: &[&str] = &["task_crashlog::emergency::run"];
 const PC: u32 = 15;
 const NOWHERE: u32 = 0x10;
 
-/// REQ: M8, P6, P8, X6: the self-test of the emergency path changes nothing else, and names the step that
-/// fails.
+/// REQ: M8, P6, P8, X6: the self-test of the emergency path changes nothing else, and names the
+/// step that fails.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![
         session.trial("self-test::passes", APP, passes),
@@ -139,8 +140,8 @@ fn test_crash(list: &Value) -> (u64, u64) {
     (number("sequence"), number("boot"))
 }
 
-/// Each boot tests again and replaces the self-test's crash; a crash in between is written before the
-/// restart, with all log lines before it.
+/// Each boot tests again and replaces the self-test's crash; a crash in between is written before
+/// the restart, with all log lines before it.
 fn passes(rig: &Rig) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
     rig.tool.format(&card)?;
@@ -269,7 +270,8 @@ fn other_data(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// The recorder fails during the test: this is a crash like any other, and the next boot tests again.
+/// The recorder fails during the test: this is a crash like any other, and the next boot tests
+/// again.
 fn recorder_fails(rig: &Rig) -> Result<Cases> {
     let mut held = Held::new(rig)?;
     held.go_into(READ_BACK)?;
@@ -287,7 +289,8 @@ fn recorder_fails(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// A crash that the emergency could not write is written first: there is no test in that boot, but in the next.
+/// A crash that the emergency could not write is written first: there is no test in that boot, but
+/// in the next.
 fn crash_waits(rig: &Rig) -> Result<Cases> {
     let mut held = Held::new(rig)?;
     // The worker's crash; the recorder fails both times.

@@ -24,7 +24,8 @@ pub struct Session {
 struct Built {
     qemu: Option<Qemu>,
     tool: Option<Tool>,
-    /// By application. A failure to build is kept as well, so that it is not tried again for each test.
+    /// By application. A failure to build is kept as well, so that it is not tried again for each
+    /// test.
     images: HashMap<String, Result<Image, String>>,
 }
 
@@ -65,7 +66,8 @@ pub struct Cases {
 }
 
 impl Session {
-    /// A test in QEMU with the image of an application. Its folder is removed if it passes; if not, the message names it.
+    /// A test in QEMU with the image of an application. Its folder is removed if it passes; if not,
+    /// the message names it.
     pub fn trial(
         self: &Arc<Self>,
         name: impl Into<String>,

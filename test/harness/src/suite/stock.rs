@@ -1,8 +1,8 @@
 //! The portable crates in a workspace that has the shape of a stock Hubris tree.
 //!
-//! `test/stock` is that workspace without them. The two are put together in `target/stock`, which is what doc/porting.md
-//! tells a person to do who takes the recorder into a Hubris tree. Which folders are copied is what the manifests say of
-//! themselves (`build_parts`).
+//! `test/stock` is that workspace without them. The two are put together in `target/stock`, which
+//! is what doc/porting.md tells a person to do who takes the recorder into a Hubris tree. Which
+//! folders are copied is what the manifests say of themselves (`build_parts`).
 
 use super::{Cases, Rig, Session};
 use crate::machine::{Config, Machine};
@@ -29,8 +29,8 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![trial]
 }
 
-/// REQ: C5. Unmodified, and against libraries that have nothing but what the interface specification names, they build,
-/// and the recorder finds its card.
+/// REQ: C5. Unmodified, and against libraries that have nothing but what the interface
+/// specification names, they build, and the recorder finds its card.
 fn recorder(rig: &Rig) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
     rig.tool.format(&card)?;
@@ -47,7 +47,8 @@ fn recorder(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// Makes [`TREE`]. A file that is there already, with the same content, is left alone: Cargo goes by its time.
+/// Makes [`TREE`]. A file that is there already, with the same content, is left alone: Cargo goes
+/// by its time.
 fn lay_out() -> Result<()> {
     let tree = paths::root().join(TREE);
     let mut wanted = BTreeSet::new();

@@ -1,8 +1,9 @@
-//! Crashes at each moment of an operation: the saboteur strikes N ticks after its start, for N up to its end.
+//! Crashes at each moment of an operation: the saboteur strikes N ticks after its start, for N up
+//! to its end.
 //!
 //! A tick is shorter than an instruction. `./x test` takes some moments spread over each operation;
-//! `./x test --all` advances in steps of nine instructions. Many crashes are made in one run of QEMU and on
-//! one card; after each the system restarts and logs, and the card is checked.
+//! `./x test --all` advances in steps of nine instructions. Many crashes are made in one run of
+//! QEMU and on one card; after each the system restarts and logs, and the card is checked.
 
 mod operation;
 mod run;
@@ -15,8 +16,8 @@ use run::{StrikeOutcome, SweepRun};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Crashes on one card before it is replaced: more than it has slots, but few enough that its log is read
-/// fast.
+/// Crashes on one card before it is replaced: more than it has slots, but few enough that its log
+/// is read fast.
 const CRASHES_ON_A_CARD: usize = 40;
 /// Moments of each operation that `./x test` takes.
 const SAMPLE: u32 = 10;
@@ -34,9 +35,10 @@ struct Sweep {
     who: Who,
 }
 
-/// REQ: M1, M2, M3, M4, K4, X1, X2, X5, P8: if the system or the recorder crashes at any instruction of the
-/// recorder's work, also while card and controller are suspended, the system restarts in time, the crash and
-/// all log records that were accepted are on the card, nothing older has changed, and logging goes on.
+/// REQ: M1, M2, M3, M4, K4, X1, X2, X5, P8: if the system or the recorder crashes at any
+/// instruction of the recorder's work, also while card and controller are suspended, the system
+/// restarts in time, the crash and all log records that were accepted are on the card, nothing
+/// older has changed, and logging goes on.
 ///
 /// Without a `shard` a sample of the moments is tested.
 pub fn trials(session: &Arc<Session>, shard: Option<Shard>) -> Vec<Trial> {
@@ -86,7 +88,8 @@ impl Sweep {
             }
             progress.say(cases.passed);
         }
-        // The operation may be shorter than when it was measured, because there are crashes on the card.
+        // The operation may be shorter than when it was measured, because there are crashes on the
+        // card.
         let least = (length / step / 2).max(1) as usize;
         ensure!(
             cases.passed >= least,

@@ -29,7 +29,8 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     ]
 }
 
-/// Runs a suite: lines `case NAME: ok`, `case NAME: FAILED: WHY`, and at the end `finished: N cases`.
+/// Runs a suite: lines `case NAME: ok`, `case NAME: FAILED: WHY`, and at the end
+/// `finished: N cases`.
 fn run(rig: &Rig, with_card: bool, time: Time) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
     if with_card {
@@ -69,7 +70,8 @@ fn run(rig: &Rig, with_card: bool, time: Time) -> Result<Cases> {
     )
 }
 
-/// Checks that the cases in the sources, those in the suite's README and those that ran are the same.
+/// Checks that the cases in the sources, those in the suite's README and those that ran are the
+/// same.
 fn listed(mut cases: Cases) -> Result<Cases> {
     let folder = paths::root().join("test/tasks/suite");
     let mut sources = BTreeSet::new();

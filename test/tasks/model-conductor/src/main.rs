@@ -1,8 +1,8 @@
 //! Starts the workers for one seed after the other and prints a hash of their log.
 //!
-//! Commands on the serial line: `run FIRST COUNT MASK` prints a line for each seed, `show SEED 1
-//! MASK` also prints each entry of the log. All numbers are hexadecimal. Lines that the harness
-//! reads:
+//! Commands on the serial line: `run FIRST COUNT MASK` prints a line for each seed,
+//! `show SEED 1 MASK` also prints each entry of the log. All numbers are hexadecimal. Lines that
+//! the harness reads:
 //!
 //! ```text
 //! entry TASK OPERATION VALUE…

@@ -104,7 +104,8 @@ fn a_limit_of_zero_never_holds() {
     }
 }
 
-/// A recorder that crashes at its start in every boot is held in the end, and the system runs without it.
+/// A recorder that crashes at its start in every boot is held in the end, and the system runs
+/// without it.
 #[test]
 fn the_recorder_is_held_too() {
     let region = retained();

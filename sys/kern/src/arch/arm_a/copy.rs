@@ -84,8 +84,8 @@ unsafe extern "C" {
 ///
 /// # Safety
 ///
-/// Both ranges are mapped normal memory, the destination writable for the kernel and not memory that Rust knows as
-/// borrowed, and they do not overlap.
+/// Both ranges are mapped normal memory, the destination writable for the kernel and not memory
+/// that Rust knows as borrowed, and they do not overlap.
 #[inline(always)]
 pub(crate) unsafe fn copy(from: u32, to: u32, count: u32) {
     if count == 4 {
@@ -110,8 +110,8 @@ pub(crate) unsafe fn copy(from: u32, to: u32, count: u32) {
 ///
 /// # Safety
 ///
-/// The range consists of aligned words that are mapped normal memory, writable for the kernel and not memory that Rust
-/// knows as borrowed.
+/// The range consists of aligned words that are mapped normal memory, writable for the kernel and
+/// not memory that Rust knows as borrowed.
 pub(crate) unsafe fn fill(start: u32, end: u32, word: u32) {
     // SAFETY: the caller's promise.
     unsafe { kernel_fill(start, end, word) }

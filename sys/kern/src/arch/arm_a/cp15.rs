@@ -1,6 +1,7 @@
 //! System control coprocessor registers, by their architectural names (DDI 0406C, chapter B4).
 //!
-//! Reading them has no effect on memory safety. Writing may, so those that change translation are `unsafe`.
+//! Reading them has no effect on memory safety. Writing may, so those that change translation are
+//! `unsafe`.
 
 use core::arch::asm;
 

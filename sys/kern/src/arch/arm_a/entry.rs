@@ -42,8 +42,8 @@
 //!
 //! # Exceptions in the kernel
 //!
-//! An abort or undefined instruction in any mode but USR is a kernel failure. It is handled on a stack of its own, in
-//! the mode that the exception was taken to.
+//! An abort or undefined instruction in any mode but USR is a kernel failure. It is handled on a
+//! stack of its own, in the mode that the exception was taken to.
 
 use super::{faults, fpu, frame};
 use crate::task::Task;
@@ -374,7 +374,8 @@ unsafe extern "C" fn undefined(task: NonNull<Task>) -> NonNull<Task> {
     unsafe { entry::with_kernel(task, fpu::undefined_instruction) }
 }
 
-/// The frame of the running task does not fit into its stack region at `frame`. Its eight words are in `words`.
+/// The frame of the running task does not fit into its stack region at `frame`. Its eight words are
+/// in `words`.
 ///
 /// Returns null if the task may write at `frame` anyway: the frame has been stored, and the entry
 /// continues with the exception. Otherwise the task is faulted, and the task to run instead is
@@ -444,8 +445,8 @@ extern "C" fn kernel_failure(cause: u32, registers: &mut [u32; TASK_REGISTERS]) 
 ///
 /// # Safety
 ///
-/// `task` is an initialised element of the task table, nothing of the kernel's state is borrowed, and everything that
-/// a running task needs is set up.
+/// `task` is an initialised element of the task table, nothing of the kernel's state is borrowed,
+/// and everything that a running task needs is set up.
 pub(crate) unsafe fn leave_kernel(task: NonNull<Task>) -> ! {
     CALLS.store(
         (&raw const syscalls::KERNEL_CALLS).cast_mut(),

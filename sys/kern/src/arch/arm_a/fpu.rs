@@ -88,9 +88,9 @@ pub(crate) fn undefined_instruction(kernel: &mut Kernel, task: TaskHandle) -> Ta
     if kernel[task].arch.fpexc == ENABLED {
         return kernel.fault_current(task, FaultInfo::IllegalInstruction);
     }
-    // SAFETY: the kernel has no floating-point state of its own; enabling first is what makes the other two defined.
-    // The owner is a task (see `OWNER`), its registers are those in the processor, and those of `task` are in its
-    // save area.
+    // SAFETY: the kernel has no floating-point state of its own; enabling first is what makes the
+    // other two defined. The owner is a task (see `OWNER`), its registers are those in the
+    // processor, and those of `task` are in its save area.
     unsafe {
         kernel_fpu_access(ENABLED);
         let owner = core::ptr::NonNull::new(OWNER.load(Ordering::Relaxed));

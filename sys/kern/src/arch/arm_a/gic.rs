@@ -1,4 +1,5 @@
-//! Interrupt controller: GICv2 (IHI 0048B), Secure state, one processor, all interrupts in group 0 and of one priority.
+//! Interrupt controller: GICv2 (IHI 0048B), Secure state, one processor, all interrupts in group 0
+//! and of one priority.
 //!
 //! Interrupt priorities would have no effect: an interrupt only posts a notification, and the
 //! kernel takes one at a time. Every interrupt is disabled until the task that owns it enables it,
@@ -134,8 +135,8 @@ fn bit(register: u32, irq: InterruptNum) -> bool {
 }
 
 fn distributor(offset: u32) -> u32 {
-    // SAFETY: a register of the distributor (`init`), of which the platform gave the address; the kernel maps it for
-    // itself.
+    // SAFETY: a register of the distributor (`init`), of which the platform gave the address; the
+    // kernel maps it for itself.
     unsafe { read(DISTRIBUTOR.load(Ordering::Relaxed), offset) }
 }
 

@@ -36,8 +36,8 @@ impl RegionDescExt {
     }
 }
 
-/// TTBR0: tables are in normal memory, write back, write allocate, not shared (DDI 0406C, B4.1.154, with the
-/// multiprocessing extensions).
+/// TTBR0: tables are in normal memory, write back, write allocate, not shared (DDI 0406C, B4.1.154,
+/// with the multiprocessing extensions).
 const WALK: u32 = 1 << 6 | 1 << 3;
 
 // SCTLR bits.
@@ -103,7 +103,8 @@ pub(crate) fn is_kernel(base: u32, size: u32) -> bool {
 /// translation and caches on.
 pub(crate) fn enable(kernel: &mut Kernel, platform: &Platform) {
     let tables = &raw mut TABLES;
-    // SAFETY: this runs once, nothing else refers to the tables, and a table of zeros is one that maps nothing.
+    // SAFETY: this runs once, nothing else refers to the tables, and a table of zeros is one that
+    // maps nothing.
     let tables: &mut Tables = unsafe {
         tables.write_bytes(0, 1);
         (*tables).assume_init_mut()
@@ -196,7 +197,8 @@ fn set_stack_bounds(task: &mut Task) {
 /// `table` maps all code and data of the kernel one to one.
 unsafe fn turn_on(table: u32) {
     invalidate_data_caches();
-    // SAFETY: everything is invalid before translation is turned on; the rest is the caller's promise.
+    // SAFETY: everything is invalid before translation is turned on; the rest is the caller's
+    // promise.
     unsafe {
         cp15::iciallu(0);
         cp15::bpiall(0);
@@ -243,7 +245,8 @@ fn invalidate_data_caches() {
 
 /// Sets the words of `[start, end)`, part of a task's stack.
 pub(crate) fn fill(start: u32, end: u32, word: u32) {
-    // SAFETY: memory of a task, aligned to words (checked at start), mapped for the kernel, and no object of the kernel.
+    // SAFETY: memory of a task, aligned to words (checked at start), mapped for the kernel, and no
+    // object of the kernel.
     unsafe { super::copy::fill(start, end, word) };
 }
 

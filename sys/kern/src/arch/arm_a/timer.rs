@@ -15,8 +15,8 @@ const ENABLE: u32 = 1;
 /// Starts the tick, one every `divisor` counts.
 pub(crate) fn init(_platform: &Platform, divisor: u32) {
     cp15::set_cntp_cval(cp15::cntpct().wrapping_add(u64::from(divisor)));
-    // SAFETY: neither register changes how memory is accessed. USR mode gets no access to the timers, and to the
-    // cycle counter only for benchmarks.
+    // SAFETY: neither register changes how memory is accessed. USR mode gets no access to the
+    // timers, and to the cycle counter only for benchmarks.
     unsafe {
         cp15::set_cntkctl(0);
         cp15::set_pmuserenr(u32::from(cfg!(feature = "bench")));

@@ -21,7 +21,8 @@ use std::path::Path;
 use std::sync::Arc;
 use verb::{LIMIT, dump, offer};
 
-/// REQ: C6, D3 (in part): the dump of a machine has what Humility needs, equal to what the machine has.
+/// REQ: C6, D3 (in part): the dump of a machine has what Humility needs, equal to what the machine
+/// has.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let mut trials = vec![
         session.trial("dump::read-back", DEMO, read_back),

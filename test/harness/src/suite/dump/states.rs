@@ -30,8 +30,8 @@ const HIF_DONE: u8 = 20;
 const UART1_LSR: u32 = 0x1e78_3014;
 const DATA_READY: u32 = 1;
 
-/// REQ: C6, X8 (in part): Humility can read of each task of a dump its state, its registers, its stack up to the entry
-/// with the names of all functions, its ring buffers and its counters.
+/// REQ: C6, X8 (in part): Humility can read of each task of a dump its state, its registers, its
+/// stack up to the entry with the names of all functions, its ring buffers and its counters.
 pub(super) fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let mut trials: Vec<Trial> = APPS
         .iter()
@@ -49,8 +49,8 @@ pub(super) fn trials(session: &Arc<Session>) -> Vec<Trial> {
     trials
 }
 
-/// A task that has never run, one whose message waits, one that was interrupted, one that faulted; and the
-/// kernel.
+/// A task that has never run, one whose message waits, one that was interrupted, one that faulted;
+/// and the kernel.
 fn states(rig: &Rig) -> Result<Cases> {
     let mut scene = DumpScene::new(rig)?;
     never_run(&mut scene)?;
@@ -208,8 +208,8 @@ fn panic(rig: &Rig) -> Result<Cases> {
         before.len() > 3 && before.last().is_some_and(|last| last == "main"),
         "{before:?}"
     );
-    // A call that never returns may be the last instruction of a function of `core`. Its return address is in
-    // the next function, and the trace ends there.
+    // A call that never returns may be the last instruction of a function of `core`. Its return
+    // address is in the next function, and the trace ends there.
     ensure!(
         at[..2] == before[..2] && at[1].contains("rust_begin_unwind"),
         "{at:?} is not {before:?}"

@@ -1,4 +1,5 @@
-//! Everything that Humility shows of the tasks of a dump: state, registers, stack, ring buffers, counters.
+//! Everything that Humility shows of the tasks of a dump: state, registers, stack, ring buffers,
+//! counters.
 
 use super::content;
 use crate::core_dump::CoreDump;
@@ -82,8 +83,8 @@ fn one(system: &DumpedSystem<'_>, task: &Task) -> Result<TaskInDump> {
     })
 }
 
-/// Checks what `humility stackmargin` needs: the stack is at the bottom of a region of this task alone, and its
-/// unused part has the kernel's fill pattern.
+/// Checks what `humility stackmargin` needs: the stack is at the bottom of a region of this task
+/// alone, and its unused part has the kernel's fill pattern.
 fn margin(system: &DumpedSystem<'_>, task: &Task) -> Result<()> {
     let top = task.initial_stack;
     let mut regions = system.regions.values();
@@ -102,8 +103,8 @@ fn margin(system: &DumpedSystem<'_>, task: &Task) -> Result<()> {
     Ok(())
 }
 
-/// Checks the kernel's stack, if the kernel was running. The trace must end at the kernel's entry, whether it
-/// is bounded by the end of the stack or not.
+/// Checks the kernel's stack, if the kernel was running. The trace must end at the kernel's entry,
+/// whether it is bounded by the end of the stack or not.
 fn kernel(system: &DumpedSystem<'_>) -> Result<()> {
     let mut registers: Registers = [None; 16];
     for (number, register) in (0..).zip(&mut registers) {
@@ -128,8 +129,8 @@ fn kernel(system: &DumpedSystem<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Checks that each kind of entry was counted as often as it was recorded. The count may be higher by
-/// `between`, and by any number if entries have been overwritten.
+/// Checks that each kind of entry was counted as often as it was recorded. The count may be higher
+/// by `between`, and by any number if entries have been overwritten.
 fn sound(ring: &Ring, between: u64) -> Result<()> {
     for entry in &ring.entries {
         ensure!(entry.line > 0, "{}: an entry without a line", ring.name);

@@ -45,7 +45,8 @@ pub const UNCLAIMED: u32 = 10;
 pub const CANNOT_CLAIM: u32 = 11;
 pub const BAD_SEGMENT: u32 = 13;
 
-/// Address and length of the first area, and the number of areas (`test/apps/dump-areas/chip/memory.toml`).
+/// Address and length of the first area, and the number of areas
+/// (`test/apps/dump-areas/chip/memory.toml`).
 pub const AREAS: u32 = 0x80d0_0000;
 pub const AREA: u32 = 0x1000;
 pub const COUNT: u8 = 6;

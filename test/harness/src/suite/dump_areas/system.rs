@@ -1,4 +1,5 @@
-//! The system with dump areas, called through the executor, and a reader of the areas in its memory.
+//! The system with dump areas, called through the executor, and a reader of the areas in its
+//! memory.
 
 use super::interface::{
     AGENT, AREA, AREAS, AVAILABLE, BAD_OFFSET, COUNT, GET_DUMP_AREA, LIMIT, READ_DUMP,
@@ -29,8 +30,8 @@ pub struct AreaDump {
 }
 
 impl AreaSystem<'_> {
-    /// Calls an operation. `reply` is the most bytes of the reply, `lease` those of a lease that the server
-    /// writes.
+    /// Calls an operation. `reply` is the most bytes of the reply, `lease` those of a lease that
+    /// the server writes.
     pub fn call(
         &self,
         task: u8,
@@ -147,7 +148,8 @@ impl AreaSystem<'_> {
         Ok(())
     }
 
-    /// Reads the dump that begins in an area. `contents` is the kind of dump, as the area's header has it.
+    /// Reads the dump that begins in an area. `contents` is the kind of dump, as the area's header
+    /// has it.
     pub fn dump(&self, first: u8, contents: u8) -> Result<AreaDump> {
         let mut dump = AreaDump {
             task: u16::MAX,

@@ -1,5 +1,5 @@
-//! The time of an emergency is bounded: the watchdog is armed once, and each wait ends, also with a stopped clock or a
-//! controller that does not answer.
+//! The time of an emergency is bounded: the watchdog is armed once, and each wait ends, also with a
+//! stopped clock or a controller that does not answer.
 
 use super::recorder::EMERGENCY;
 use super::scene::{Scene, is_logging};
@@ -10,12 +10,15 @@ use anyhow::{Context, Result, ensure};
 
 /// Address and length of the watchdog's registers (drv/ast2600-wdt).
 const WATCHDOG: (u32, u32) = (0x1e78_5000, 0x40);
-/// The writes that arm the watchdog: the supervisor stops it, sets its time, loads its counter, starts it.
+/// The writes that arm the watchdog: the supervisor stops it, sets its time, loads its counter,
+/// starts it.
 const ARMED: [&str; 4] = ["jefe"; 4];
-/// Normal and error interrupt status (SD Host Controller Simplified Specification 3.00, section 2.2.17).
+/// Normal and error interrupt status (SD Host Controller Simplified Specification 3.00, section
+/// 2.2.17).
 const STATUS: u32 = 0x30;
 
-/// REQ: X1, K1, M5: the watchdog is armed once and first, and never reloaded; each wait ends, also without a clock.
+/// REQ: X1, K1, M5: the watchdog is armed once and first, and never reloaded; each wait ends, also
+/// without a clock.
 pub fn rows() -> Vec<Row> {
     let row =
         |id: &str, who: &str, broken, outcome, requirements, run: fn(Scene<'_>) -> Result<()>| {
@@ -98,8 +101,8 @@ fn fail(scene: &mut Scene<'_>, place: u32) -> Result<()> {
         .work(Work::Fail { fatal, how }, 0, Deed::Nothing)
 }
 
-/// Checks which programs write to the watchdog, from the crash to the next start. The recorder fails `failures`
-/// times at its emergency entry.
+/// Checks which programs write to the watchdog, from the crash to the next start. The recorder
+/// fails `failures` times at its emergency entry.
 fn watchdog(mut scene: Scene<'_>, failures: usize) -> Result<()> {
     /// The emergency entry, among the names of programs.
     const ENTRY: &str = "the emergency entry";
@@ -165,7 +168,8 @@ fn stop_clock(scene: &mut Scene<'_>) -> Result<()> {
     scene.system.debugger.set_memory(stub + 4, &ZERO)
 }
 
-/// Clears the interrupt status after the Nth command, so that the recorder does not see that it has ended.
+/// Clears the interrupt status after the Nth command, so that the recorder does not see that it has
+/// ended.
 fn silent(scene: &mut Scene<'_>, number: u32, has_clock: bool) -> Result<()> {
     fail(scene, number)?;
     scene.go_into(EMERGENCY)?;

@@ -12,8 +12,8 @@ const BLOCK: u64 = 512;
 /// Blocks of a card of 64 MiB.
 const BLOCKS: u64 = (64 << 20) / BLOCK;
 
-/// REQ: M8, P6, P8, X3: what cannot be written stays in retained RAM and is written late; a card without our partition is
-/// not written.
+/// REQ: M8, P6, P8, X3: what cannot be written stays in retained RAM and is written late; a card
+/// without our partition is not written.
 pub fn rows() -> Vec<Row> {
     let row = |id: &str, broken, outcome, requirements, run: fn(Scene<'_>) -> Result<()>| {
         Row::logging(id, "a client", IDLE, outcome, requirements, run).with(broken)
@@ -142,7 +142,8 @@ fn replaced_by_ours(mut scene: Scene<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The recorder cannot tell the copy from the card: it has the same identification, format and structures.
+/// The recorder cannot tell the copy from the card: it has the same identification, format and
+/// structures.
 fn replaced_by_older(mut scene: Scene<'_>) -> Result<()> {
     let older = scene.rig.artefacts.path("older.img");
     fs::copy(&scene.card, &older)?;
@@ -190,7 +191,8 @@ fn smaller(mut scene: Scene<'_>) -> Result<()> {
 
 fn protected(mut scene: Scene<'_>) -> Result<()> {
     let seen = scene.strike_idle()?;
-    // SET_WRITE_PROT, CMD28 with R1b, for each group of 2 MiB. In QEMU's model a reset removes the protection.
+    // SET_WRITE_PROT, CMD28 with R1b, for each group of 2 MiB. In QEMU's model a reset removes the
+    // protection.
     for group in 0..32_u32 {
         let registers = scene.system.slot.registers;
         let debugger = &mut scene.system.debugger;

@@ -7,8 +7,9 @@ use crate::sabotage::{APP, Deed, Failing, RESET_MS, Stop, Work, task};
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-/// Name, description, what the task does, and the fault that the crash must state. This processor has no fault
-/// for a division by zero or an invalid operation, and QEMU's machine no memory with bus errors.
+/// Name, description, what the task does, and the fault that the crash must state. This processor
+/// has no fault for a division by zero or an invalid operation, and QEMU's machine no memory with
+/// bus errors.
 const WAYS: [(&str, &str, Failing, &str); 8] = [
     (
         "store",
@@ -50,7 +51,8 @@ const WAYS: [(&str, &str, Failing, &str); 8] = [
     ),
 ];
 
-/// REQ: C3, P2, P5: each kind of fault, of a task that is restarted alone and of one that restarts the system.
+/// REQ: C3, P2, P5: each kind of fault, of a task that is restarted alone and of one that restarts
+/// the system.
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, text, how, fault) in WAYS {
@@ -101,8 +103,8 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-/// Milliseconds of guest time to the next start, 30 of which are the boot. If the recorder did not report that it
-/// is done, the supervisor would wait for more than a second.
+/// Milliseconds of guest time to the next start, 30 of which are the boot. If the recorder did not
+/// report that it is done, the supervisor would wait for more than a second.
 const SOON_MS: u64 = 30 + RESET_MS;
 
 fn panic(mut scene: Scene<'_>, how: Failing, fault: &str) -> Result<()> {

@@ -31,8 +31,8 @@ enum Part {
 
 use Part::{All, First, Last, Tables};
 
-/// REQ: P8, X3, X6: what can be repaired is repaired; a card that cannot be used is not written, and the crash is kept
-/// until it can.
+/// REQ: P8, X3, X6: what can be repaired is repaired; a card that cannot be used is not written,
+/// and the crash is kept until it can.
 pub fn rows() -> Vec<Row> {
     let by_cache = "recorded before the restart, by the location cache";
     let rows = [
@@ -223,7 +223,8 @@ fn sequences(scene: &Scene<'_>) -> Vec<u64> {
         .collect()
 }
 
-/// Crashes with both copies of the ledger, with both of them damaged, and once more: then both are written again.
+/// Crashes with both copies of the ledger, with both of them damaged, and once more: then both are
+/// written again.
 fn no_ledger(mut scene: Scene<'_>) -> Result<()> {
     scene.boot()?;
     scene.has(&[], 1)?;
@@ -245,7 +246,8 @@ fn no_ledger(mut scene: Scene<'_>) -> Result<()> {
         .map(drop)
 }
 
-/// The crash is written by the location cache; in the next boot the card cannot be used until it is restored.
+/// The crash is written by the location cache; in the next boot the card cannot be used until it is
+/// restored.
 fn superblocks(mut scene: Scene<'_>) -> Result<()> {
     scene.boot()?;
     scene.has(&[], 1)?;

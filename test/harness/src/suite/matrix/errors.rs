@@ -1,4 +1,5 @@
-//! A client fails, and commands of the emergency end with an error that is forced in the controller.
+//! A client fails, and commands of the emergency end with an error that is forced in the
+//! controller.
 
 use super::recorder::EMERGENCY;
 use super::scene::{Scene, is_logging};
@@ -11,7 +12,8 @@ use serde_json::json;
 /// How the crash names the repair of a transfer that was repeated through the buffer port.
 const WITHOUT_DMA: &str = "PIO instead of DMA";
 
-/// Error interrupt status bits that are forced (SD Host Controller Simplified Specification 3.00, section 2.2.18).
+/// Error interrupt status bits that are forced (SD Host Controller Simplified Specification 3.00,
+/// section 2.2.18).
 const FORCED: [(&str, &str, u16); 6] = [
     (
         "command-timeout",
@@ -45,7 +47,8 @@ const FORCED: [(&str, &str, u16); 6] = [
     ),
 ];
 
-/// REQ: K3, M2, M5, X3: a command or transfer that fails is repeated; if all fail, the crash is written late.
+/// REQ: K3, M2, M5, X3: a command or transfer that fails is repeated; if all fail, the crash is
+/// written late.
 pub fn rows() -> Vec<Row> {
     let mut rows = vec![
         Row::logging(
@@ -105,7 +108,8 @@ fn forced(mut scene: Scene<'_>, bits: u16) -> Result<()> {
         repaired +=
             usize::from(repairs.is_some_and(|repairs| repairs.contains(&json!(WITHOUT_DMA))));
     }
-    // Commands before the log tail have no data, and those after the crash has been written are not repeated.
+    // Commands before the log tail have no data, and those after the crash has been written are not
+    // repeated.
     ensure!(repaired > 0, "no transfer was repeated without DMA");
     Ok(())
 }

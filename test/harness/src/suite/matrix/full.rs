@@ -7,7 +7,8 @@ use crate::evidence::{Evidence, Expected};
 use crate::sabotage::{APP, Deed, Stop, Work};
 use anyhow::{Context, Result, ensure};
 
-/// REQ: X6, P10, P11, X5: the oldest log records and, behind those that are always kept, the oldest crashes make room.
+/// REQ: X6, P10, P11, X5: the oldest log records and, behind those that are always kept, the oldest
+/// crashes make room.
 pub fn rows() -> Vec<Row> {
     vec![
         Row::logging(

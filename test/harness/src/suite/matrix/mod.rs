@@ -1,8 +1,8 @@
-//! The rows of the fault matrix in QEMU: who fails, in which state of controller and card, and what else is
-//! broken.
+//! The rows of the fault matrix in QEMU: who fails, in which state of controller and card, and what
+//! else is broken.
 //!
-//! Each row is a test, `matrix::<id>`. If the variable `FAULT_MATRIX_OUT` names a folder, a row that passes
-//! writes its line there, from which [`crate::matrix_document`] makes the document.
+//! Each row is a test, `matrix::<id>`. If the variable `FAULT_MATRIX_OUT` names a folder, a row
+//! that passes writes its line there, from which [`crate::matrix_document`] makes the document.
 
 mod bounds;
 mod cards;

@@ -1,5 +1,5 @@
-//! A client or the recorder fails at a certain moment of the recorder's work: in a flush, while it writes
-//! another task's crash, when it is notified of an interrupt.
+//! A client or the recorder fails at a certain moment of the recorder's work: in a flush, while it
+//! writes another task's crash, when it is notified of an interrupt.
 
 use super::scene::{NOWHERE, Scene};
 use super::{NOTHING, RECORDED, Row};
@@ -13,8 +13,8 @@ const LATER: u32 = 1 << 24;
 const FLUSH: u32 = 2;
 const OOPS: u32 = 4;
 
-/// REQ: M3, M10, X2, X5: a failure in a flush, while another task's crash is written, in the handling of an
-/// interrupt.
+/// REQ: M3, M10, X2, X5: a failure in a flush, while another task's crash is written, in the
+/// handling of an interrupt.
 pub fn rows() -> Vec<Row> {
     let oops = "recorded before the restart; the oops too, at once or late";
     vec![
@@ -79,8 +79,8 @@ const FAIL: Work = Work::Fail {
     how: Failing::TEXT,
 };
 
-/// Makes the recorder or another task fail after the Nth command of some work, for each N up to the work's last
-/// command.
+/// Makes the recorder or another task fail after the Nth command of some work, for each N up to the
+/// work's last command.
 fn in_work(mut scene: Scene<'_>, plan: Work, least: u32, recorder: bool) -> Result<()> {
     scene.boot()?;
     for number in 1.. {
@@ -121,11 +121,11 @@ fn in_work(mut scene: Scene<'_>, plan: Work, least: u32, recorder: bool) -> Resu
     Ok(())
 }
 
-/// QEMU's card answers at once, so the recorder never waits for an interrupt. It does if the interrupt status is
-/// cleared before it reads it; then an error is forced, which interrupts.
+/// QEMU's card answers at once, so the recorder never waits for an interrupt. It does if the
+/// interrupt status is cleared before it reads it; then an error is forced, which interrupts.
 fn notified(mut scene: Scene<'_>) -> Result<()> {
-    /// Normal and error interrupt status; force event for error interrupts, and its bit for a command time-out
-    /// (SD Host Controller Simplified Specification 3.00, section 2.2).
+    /// Normal and error interrupt status; force event for error interrupts, and its bit for a
+    /// command time-out (SD Host Controller Simplified Specification 3.00, section 2.2).
     const STATUS: u32 = 0x30;
     const FORCE: u32 = 0x52;
     const TIMEOUT: [u8; 2] = [1, 0];
@@ -153,8 +153,8 @@ fn notified(mut scene: Scene<'_>) -> Result<()> {
     scene.system.debugger.set_memory(slot + FORCE, &TIMEOUT)?;
     scene.system.go_to(Stop::At(behind))?;
     scene.system.stop_at(behind, false)?;
-    // RECV returns the sender in r5, and the operation in r6: here the notifications, the first of which is the
-    // controller's.
+    // RECV returns the sender in r5, and the operation in r6: here the notifications, the first of
+    // which is the controller's.
     let registers = scene.system.debugger.registers()?;
     ensure!(
         registers[5] == 0xffff && registers[6] & 1 == 1,

@@ -25,7 +25,8 @@ use Place::{Command, Function};
 /// A branch to itself, in Thumb.
 const LOOP: [u8; 2] = [0xfe, 0xe7];
 
-/// REQ: M1, M3, X1, X2, X3: the recorder fails in each of its parts, and once or twice in the emergency.
+/// REQ: M1, M3, X1, X2, X3: the recorder fails in each of its parts, and once or twice in the
+/// emergency.
 pub fn rows() -> Vec<Row> {
     vec![
         Row::sound(
@@ -259,8 +260,8 @@ fn in_emergency(mut scene: Scene<'_>, place: Place, times: u64) -> Result<()> {
 
 /// Checks that no command of the second try, up to the next start, uses DMA.
 fn writes_without_dma(scene: &mut Scene<'_>) -> Result<()> {
-    /// Transfer mode and command register, and their bits for DMA and for data (SD Host Controller Simplified
-    /// Specification 3.00, sections 2.2.5 and 2.2.6).
+    /// Transfer mode and command register, and their bits for DMA and for data (SD Host Controller
+    /// Simplified Specification 3.00, sections 2.2.5 and 2.2.6).
     const COMMAND: u32 = 0x0c;
     const DMA: u32 = 1;
     const DATA: u32 = 1 << 21;

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 
 /// Address of the retained region.
 const RETAINED: u32 = 0x80c0_0000;
-/// How many of its first blocks are damaged, one in each crash: header, mailbox, location cache, log ring, and the start
-/// of the index of the ring's pages.
+/// How many of its first blocks are damaged, one in each crash: header, mailbox, location cache,
+/// log ring, and the start of the index of the ring's pages.
 const RETAINED_BLOCKS: u32 = 24;
 /// Length of a block.
 const BLOCK: u32 = 512;

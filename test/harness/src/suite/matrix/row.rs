@@ -30,8 +30,8 @@ pub struct Row {
 }
 
 impl Row {
-    /// A row in which nothing else is broken. `run` gets a machine before its first instruction, with a card
-    /// that was used before.
+    /// A row in which nothing else is broken. `run` gets a machine before its first instruction,
+    /// with a card that was used before.
     pub fn sound(
         id: impl Into<String>,
         who: impl Into<String>,

@@ -13,8 +13,8 @@ use std::sync::Arc;
 /// Crates with rows on the host.
 const HOST: [&str; 1] = ["fault-matrix"];
 
-/// Runs each row, unless `only_write`, and writes the document from the lines that the rows have left. Returns
-/// whether all rows passed.
+/// Runs each row, unless `only_write`, and writes the document from the lines that the rows have
+/// left. Returns whether all rows passed.
 pub fn run(only_write: bool) -> Result<bool> {
     let folder = paths::target().join("fault-matrix");
     if !only_write {

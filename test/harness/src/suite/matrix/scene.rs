@@ -23,8 +23,8 @@ pub struct Scene<'r> {
 }
 
 impl<'r> Scene<'r> {
-    /// A machine before its first instruction, with a new card of this size. A card of more than 2 GiB is addressed
-    /// by blocks.
+    /// A machine before its first instruction, with a new card of this size. A card of more than 2
+    /// GiB is addressed by blocks.
     pub fn with_card_of(rig: &'r Rig, size: &str) -> Result<Self> {
         let card = rig.artefacts.path("card.img");
         let arguments = ["format", "--size", size].map(OsStr::new);
@@ -85,8 +85,8 @@ impl<'r> Scene<'r> {
         Ok(crashes)
     }
 
-    /// Runs until a function of the recorder is called, the first one whose name has all these parts. Returns
-    /// its address.
+    /// Runs until a function of the recorder is called, the first one whose name has all these
+    /// parts. Returns its address.
     pub fn go_into(&mut self, parts: &[&str]) -> Result<u32> {
         self.go_into_program("crashlog", parts)
     }

@@ -1,7 +1,7 @@
 //! A client fails in each state of controller and card that commands lead to.
 //!
-//! The recorder is idle. When the saboteur is about to fail, the harness acts as a driver: it writes to the
-//! controller's registers what leads to the state, and lets the machine run.
+//! The recorder is idle. When the saboteur is about to fail, the harness acts as a driver: it
+//! writes to the controller's registers what leads to the state, and lets the machine run.
 
 use super::scene::Scene;
 use super::{NOTHING, RECORDED, Row};
@@ -27,8 +27,8 @@ pub fn rows() -> Vec<Row> {
         .collect()
 }
 
-/// The state in which the controller was found, as the crash must say it, where the name of the state tells
-/// (codes of `crashlog_format::found`).
+/// The state in which the controller was found, as the crash must say it, where the name of the
+/// state tells (codes of `crashlog_format::found`).
 fn expected(state: &str) -> Option<u64> {
     match state {
         "clock-off" => Some(2),

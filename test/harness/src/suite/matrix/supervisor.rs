@@ -1,4 +1,5 @@
-//! The supervisor hangs or fails while it describes a crash, of which a part is in retained RAM then.
+//! The supervisor hangs or fails while it describes a crash, of which a part is in retained RAM
+//! then.
 
 use super::scene::{NOWHERE, Scene, is_late};
 use super::{IDLE, Row};
@@ -18,7 +19,8 @@ const LOOP: [u8; 2] = [0xfe, 0xe7];
 /// The reason why such a crash is late.
 const LATE: &str = "supervisor did not call the recorder";
 
-/// REQ: X1, X3, X4: a crash that the supervisor does not hand over to the recorder is written by the next boot.
+/// REQ: X1, X3, X4: a crash that the supervisor does not hand over to the recorder is written by
+/// the next boot.
 pub fn rows() -> Vec<Row> {
     let row = |id: &str, who: &str, outcome, requirements, run: fn(Scene<'_>) -> Result<()>| {
         Row::logging(id, who, IDLE, outcome, requirements, run)

@@ -1,4 +1,5 @@
-//! A client or the recorder fails while controller and card are suspended, or are being suspended or resumed.
+//! A client or the recorder fails while controller and card are suspended, or are being suspended
+//! or resumed.
 
 use super::scene::{NOWHERE, SOON, Scene, is_blank};
 use super::{RECORDED, Row};
@@ -18,7 +19,8 @@ const LATER: u32 = 1 << 24;
 /// How many of the first writes to the controller are interrupted when it is resumed.
 const RESUMING: u32 = 8;
 
-/// REQ: M4, K4: a crash while controller and card are suspended, and in the middle of suspend and resume.
+/// REQ: M4, K4: a crash while controller and card are suspended, and in the middle of suspend and
+/// resume.
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, text, app, code) in [

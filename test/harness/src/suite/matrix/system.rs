@@ -19,7 +19,8 @@ const INTERRUPT: &str = "kern::arch::arm_a::entry::interrupt";
 /// `udf #0` in Thumb, the instruction set of the kernel's Rust code.
 const UNDEFINED: [u8; 2] = [0x00, 0xde];
 
-/// REQ: P8, X2, X4, X5: each of several failures is recorded, and a failure before the recorder was ready.
+/// REQ: P8, X2, X4, X5: each of several failures is recorded, and a failure before the recorder was
+/// ready.
 pub fn rows() -> Vec<Row> {
     vec![
         Row::sound(
@@ -277,8 +278,8 @@ fn fails(scene: &mut Scene<'_>) -> Result<()> {
     scene.go_into(EMERGENCY).map(drop)
 }
 
-/// Makes the kernel fail at its next interrupt. (If instructions are counted, QEMU's breakpoints do not work there.)
-/// The reset loads the image again.
+/// Makes the kernel fail at its next interrupt. (If instructions are counted, QEMU's breakpoints do
+/// not work there.) The reset loads the image again.
 fn break_interrupts(scene: &mut Scene<'_>) -> Result<()> {
     let at = scene.system.symbols.address("kernel", INTERRUPT)?;
     scene.system.debugger.set_memory(at & !1, &UNDEFINED)?;

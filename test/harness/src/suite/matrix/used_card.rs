@@ -33,7 +33,8 @@ struct Content {
 static CONTENT: Mutex<Option<Content>> = Mutex::new(None);
 
 impl<'r> Scene<'r> {
-    /// A machine before its first instruction, with a card that has crashes and a log of earlier boots.
+    /// A machine before its first instruction, with a card that has crashes and a log of earlier
+    /// boots.
     pub fn set(rig: &'r Rig) -> Result<Self> {
         let card = rig.artefacts.path("card.img");
         put(rig, &card)?;
@@ -63,8 +64,8 @@ fn put(rig: &Rig, card: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes the card: a boot with the fault of a task that is restarted and a crash of the system, and a boot that
-/// was switched off.
+/// Makes the card: a boot with the fault of a task that is restarted and a crash of the system, and
+/// a boot that was switched off.
 fn make(rig: &Rig) -> Result<Content> {
     let mut scene = Scene::with_card_of(rig, "64M")?;
     scene.begin()?;

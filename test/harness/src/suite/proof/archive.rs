@@ -116,8 +116,8 @@ impl Archive {
         Ok(())
     }
 
-    /// Replaces each occurrence of a string that is between zeros, or that ends with `(`. The length stays:
-    /// `to` is cut.
+    /// Replaces each occurrence of a string that is between zeros, or that ends with `(`. The
+    /// length stays: `to` is cut.
     pub(super) fn rename(&mut self, name: &str, from: &str, to: &str) -> Result<()> {
         let bytes = self.bytes(name)?;
         // A string that ends with `(` is part of a longer text.

@@ -47,8 +47,8 @@ const EXAMPLE: &str = "app/example/app.toml";
 /// One test for each check and application.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let mut trials = vec![
-        // REQ: M1, M5: the emergency path calls nothing of the normal path, has no panic, no recursion, no
-        // interrupt control and no receive.
+        // REQ: M1, M5: the emergency path calls nothing of the normal path, has no panic, no
+        // recursion, no interrupt control and no receive.
         trial(session, "proof::emergency-path", DEMO, |_| {
             Ok(one(xtask(&["check-emergency".as_ref(), DEMO.as_ref()])?))
         }),

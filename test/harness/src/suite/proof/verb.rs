@@ -18,7 +18,8 @@ pub fn check_archive(archive: &Path) -> Result<Result<(), String>> {
 
 /// Runs a verb of xtask; if it fails, what it says.
 pub fn xtask(arguments: &[&OsStr]) -> Result<Result<(), String>> {
-    // xtask has started this process, so it is up to date. To ask cargo would take longer than the check.
+    // xtask has started this process, so it is up to date. To ask cargo would take longer than the
+    // check.
     let beside = std::env::current_exe()
         .context("the path of the harness is unknown")?
         .with_file_name("xtask");

@@ -23,8 +23,8 @@ pub fn run(folder: &Path, humility: bool, name: &str, arguments: &[&str]) -> Res
         .context("cannot run /bin/sh")
 }
 
-/// Writes a program `humility` into `folder` that appends its arguments to a file and answers. Returns the
-/// file's path.
+/// Writes a program `humility` into `folder` that appends its arguments to a file and answers.
+/// Returns the file's path.
 pub fn stand_in(folder: &Path) -> Result<PathBuf> {
     let calls = folder.join("calls");
     let program = folder.join("humility");

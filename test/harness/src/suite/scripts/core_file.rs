@@ -1,6 +1,8 @@
-//! Writes a dump file, as stock Humility reads it: notes with the archive and the registers, and one piece of memory.
+//! Writes a dump file, as stock Humility reads it: notes with the archive and the registers, and
+//! one piece of memory.
 
-/// A dump with the archive, registers that are all zero, and the bytes of a region at `address`, if there are any.
+/// A dump with the archive, registers that are all zero, and the bytes of a region at `address`, if
+/// there are any.
 pub fn write(archive: &[u8], address: u32, region: &[u8]) -> Vec<u8> {
     let note = |kind: u32, content: &[u8]| {
         let mut note = Vec::new();

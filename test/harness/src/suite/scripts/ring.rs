@@ -8,7 +8,8 @@ use crashlog_retained::{LogRing, Region};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// REQ: D4 (in part). The script `log-ring` on the dump of a machine prints what the library finds in the ring.
+/// REQ: D4 (in part). The script `log-ring` on the dump of a machine prints what the library finds
+/// in the ring.
 pub fn check(path: &Path) -> Result<()> {
     let memory = CoreDump::read(path)?.memory(REGION, (BLOCKS * BLOCK_LEN) as u32)?;
     let blocks: Vec<Block> = memory

@@ -34,7 +34,8 @@ pub const PANIC: Work = Work::Fail {
     how: Failing::TEXT,
 };
 
-/// Name, application and operation of each sweep. Each is run twice: another task fails, or the recorder.
+/// Name, application and operation of each sweep. Each is run twice: another task fails, or the
+/// recorder.
 pub const OPERATIONS: [(&str, &str, Operation); 10] = [
     ("start", APP, Operation::Start),
     ("append", APP, Operation::Work(Work::Append(12))),

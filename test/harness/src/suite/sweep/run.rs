@@ -25,8 +25,8 @@ pub struct SweepRun<'r> {
     evidence: Evidence,
     /// Strikes on this card.
     pub crashes: usize,
-    /// At an earlier moment the task whose failure is the operation had left a crash. At all later moments
-    /// it must, too.
+    /// At an earlier moment the task whose failure is the operation had left a crash. At all later
+    /// moments it must, too.
     failed: bool,
 }
 
@@ -60,8 +60,8 @@ impl<'r> SweepRun<'r> {
         })
     }
 
-    /// Measures the ticks that the operation takes, with strikes that do nothing. The result is at most an
-    /// eighth too high.
+    /// Measures the ticks that the operation takes, with strikes that do nothing. The result is at
+    /// most an eighth too high.
     pub fn measure(mut self) -> Result<u32> {
         let (mut less, mut enough) = (0, 1_024);
         while self.takes_longer(enough)? {
@@ -100,7 +100,8 @@ impl<'r> SweepRun<'r> {
         };
         match self.begin(ticks, deed)? {
             Stop::Struck => {}
-            // The operation has ended: it is done, or, if it ends with a restart, the next boot has begun.
+            // The operation has ended: it is done, or, if it ends with a restart, the next boot has
+            // begun.
             Stop::Done | Stop::Ready | Stop::Start => return Ok(StrikeOutcome::Over),
             stop => bail!("the machine stopped at {stop:?}"),
         }
