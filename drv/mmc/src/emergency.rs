@@ -91,7 +91,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
     /// work.
     ///
     /// `location` is what the caller knows about the card. If another card is found, the report has
-    /// [`step::OTHER_CARD`]: what the caller knows about the content of the card does not hold then.
+    /// [`step::OTHER_CARD`]: what the caller knows about its content is then wrong.
     ///
     /// # Errors
     /// [`Phase::Prepare`], and the error of the last step that was tried.

@@ -321,8 +321,10 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
 
     /// Sets ADMA2 up for a transfer; false if its data have to go through the buffer port.
     fn set_up_dma(&self, data: &Data<'_>) -> bool {
-        let table = if self.dma { self.table } else { None };
-        let Some(address) = adma2::describe(table, data, &self.platform) else {
+        if !self.dma {
+            return false;
+        }
+        let Some(address) = adma2::describe(self.table, data, &self.platform) else {
             return false;
         };
         self.registers.set(ADMA_ADDRESS, address);
