@@ -1,5 +1,6 @@
-//! Turns the application's configuration (`HUBRIS_KCONFIG`, from xtask) into the kernel's constant
-//! tables.
+//! Turns the application's configuration into the kernel's constant tables.
+//!
+//! The configuration comes from xtask in `HUBRIS_KCONFIG`.
 //!
 //! Everything that the kernel needs to know about tasks, regions, priorities and interrupts is
 //! decided here, so that the kernel has nothing to search, sort or allocate. A system that violates

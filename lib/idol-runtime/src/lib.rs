@@ -1,9 +1,9 @@
 //! Runtime library of the code that Idol generates.
 //!
-//! A server is a value with a method for each operation of its interface. [`dispatch`] receives one
-//! message or notification, checks everything that can be checked without knowing the operation's
-//! types, and hands it to the generated code, which decodes the arguments, takes the leases
-//! ([`Leased`]) and calls the method.
+//! A server is a value with a method for each operation of its interface. [`dispatch()`] receives
+//! one message or notification, checks everything that can be checked without knowing the
+//! operation's types, and hands it to the generated code, which decodes the arguments, takes the
+//! leases ([`Leased`]) and calls the method.
 //!
 //! # Errors
 //!

@@ -1,5 +1,7 @@
-//! The macros. This crate's features select the definition of each; features of the calling crate
-//! have no effect.
+//! The macros.
+//!
+//! This crate's features select the definition of each; features of the calling crate have no
+//! effect.
 
 /// Declares a ring buffer: `ringbuf!(Trace, 16, Trace::None);`. A name before the type replaces
 /// `__RINGBUF` (it should end in `RINGBUF`, by which Humility lists it), `no_dedup` at the end

@@ -1,4 +1,4 @@
-//! The macros compile with every combination of this crate's features, and record as it says.
+//! The macros compile and record with every combination of features.
 
 use ringbuf::{counted_ringbuf, ringbuf, ringbuf_entry, ringbuf_entry_root};
 

@@ -1,5 +1,6 @@
-//! The processor-dependent half of the kernel. The names exported here are all that the other half
-//! uses.
+//! The processor-dependent half of the kernel.
+//!
+//! The other half uses no name of it but those exported here.
 
 mod arm_a;
 

@@ -1,4 +1,6 @@
-//! Tasks, regions and interrupts as constant tables, which the build script generates.
+//! Tasks, regions and interrupts as constant tables.
+//!
+//! The build script generates them.
 //!
 //! Debuggers look for these names and layouts.
 

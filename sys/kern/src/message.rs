@@ -1,5 +1,6 @@
-//! Messages: SEND, RECV, REPLY, REPLY_FAULT on their general path. (The fast path is
-//! [`crate::fast_path`].)
+//! Messages: SEND, RECV, REPLY, REPLY_FAULT on their general path.
+//!
+//! The fast path is [`crate::fast_path`].
 //!
 //! A message is copied once, from the sender's memory to the receiver's, when both are ready. The
 //! task that is ready first blocks, with the arguments of its call still in its saved registers;

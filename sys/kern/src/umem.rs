@@ -1,5 +1,6 @@
-//! Access to user memory: the only place where the kernel turns a number from a task into a
-//! pointer.
+//! Access to user memory.
+//!
+//! Nothing else in the kernel turns a number from a task into a pointer.
 //!
 //! Every safe function first checks that the task owns what it named, as plain memory (neither
 //! device nor DMA), and then accesses it through the kernel's own mapping: every page of every task

@@ -1,5 +1,6 @@
-//! Physical quantities as types, so that the compiler refuses a voltage where a temperature is
-//! meant.
+//! Physical quantities as types.
+//!
+//! The compiler refuses a voltage where a temperature is meant.
 //!
 //! Names are those of Hubris' crate of this name.
 

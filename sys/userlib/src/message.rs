@@ -1,4 +1,4 @@
-//! Argument and result types of the system calls: leases, received messages, notifications, timers.
+//! Arguments and results of system calls: leases, messages, notifications, timers.
 
 use abi::{Generation, LeaseAttributes, TaskId, ULease};
 use core::marker::PhantomData;

@@ -1,4 +1,4 @@
-//! Critical sections for crates that ask for them through the `critical-section` crate.
+//! Critical sections, as the `critical-section` crate asks for them.
 //!
 //! A task is one thread and no interrupt handler runs in it, so entering a critical section needs
 //! no action and leaving it restores nothing.

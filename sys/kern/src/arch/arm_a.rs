@@ -1,5 +1,6 @@
-//! ARMv7-A: a Cortex-A7 in Secure state, with GICv2, generic timer, short-descriptor MMU and
-//! VFPv4-D16.
+//! ARMv7-A: a Cortex-A7 in Secure state.
+//!
+//! With GICv2, generic timer, short-descriptor MMU and VFPv4-D16.
 //!
 //! | module | subject |
 //! |---|---|

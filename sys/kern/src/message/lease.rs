@@ -1,4 +1,6 @@
-//! Checks and use of leases: BORROW_READ, BORROW_WRITE, BORROW_INFO on their general path.
+//! Checks and use of leases: BORROW_READ, BORROW_WRITE, BORROW_INFO.
+//!
+//! This is the general path of the three calls.
 //!
 //! A lease exists only while its lender waits for the borrower's reply, and only in the lender's
 //! memory. So each call reads the lender's lease table anew and checks, in this order:

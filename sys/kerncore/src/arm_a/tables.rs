@@ -53,12 +53,12 @@ const SMALL_PAGE: u32 = 1 << 1;
 /// Bits 3 and 2: cacheable, bufferable.
 const C: u32 = 1 << 3;
 const B: u32 = 1 << 2;
-/// AP[1:0]: accessible to the kernel; to tasks too.
+/// `AP[1:0]`: accessible to the kernel; to tasks too.
 const AP_KERNEL: u32 = 0b01 << 4;
 const AP_ALL: u32 = 0b11 << 4;
-/// TEX[0].
+/// `TEX[0]`.
 const TEX0: u32 = 1 << 6;
-/// AP[2]: read only.
+/// `AP[2]`: read only.
 const READ_ONLY: u32 = 1 << 9;
 /// Not global.
 const NG: u32 = 1 << 11;

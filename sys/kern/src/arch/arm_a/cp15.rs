@@ -1,7 +1,7 @@
-//! System control coprocessor registers, by their architectural names (DDI 0406C, chapter B4).
+//! System control coprocessor registers, by their architectural names.
 //!
-//! Reading them has no effect on memory safety. Writing may, so those that change translation are
-//! `unsafe`.
+//! References are to DDI 0406C, chapter B4. Reading the registers has no effect on memory safety.
+//! Writing may, so the functions that change translation are `unsafe`.
 
 use core::arch::asm;
 

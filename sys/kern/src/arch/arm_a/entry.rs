@@ -37,8 +37,8 @@
 //! # A32 state
 //!
 //! An ARMv7-M has only Thumb state, and a branch to an even address is a fault (INVSTATE). Here it
-//! is a branch to A32 code, which cannot be trapped; the task gets that fault at its next
-//! exception, an interrupt at the latest.
+//! is a branch to A32 code, which cannot be trapped. The task gets that fault at its next abort or
+//! undefined instruction, and at the next interrupt at the latest.
 //!
 //! # Exceptions in the kernel
 //!

@@ -1,4 +1,6 @@
-//! The fault for a task's abort. What the status codes mean is in [`kerncore::arm_a::status`].
+//! The fault for a task's abort.
+//!
+//! What the status codes mean is in [`kerncore::arm_a::status`].
 
 use super::{cp15, frame};
 use crate::task::Task;

@@ -1,4 +1,4 @@
-//! A stopped task's registers: exactly where they would be on an ARMv7-M with floating point.
+//! A stopped task's registers: where they would be on an ARMv7-M with FPU.
 //!
 //! r4 to r11 and the stack pointer are in the task table; r0 to r3, r12, lr, pc and the PSR are in
 //! an *extended exception frame* of 26 words on the task's own stack, of which the last 18 are
@@ -121,7 +121,7 @@ pub(crate) struct Received {
 /// arguments and results from r4 on, the number in r11. What each argument means is in
 /// `syscalls::args`.
 impl SavedState {
-    /// Arguments 0 to 6. Read by `syscalls::args` only, which gives them names.
+    /// Arguments 0 to 6. `syscalls::args` gives them names and is what callers should use.
     #[inline(always)]
     pub(crate) fn arguments(&self) -> [u32; 7] {
         [

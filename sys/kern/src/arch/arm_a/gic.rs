@@ -1,5 +1,6 @@
-//! Interrupt controller: GICv2 (IHI 0048B), Secure state, one processor, all interrupts in group 0
-//! and of one priority.
+//! Interrupt controller: GICv2 (IHI 0048B).
+//!
+//! Used in Secure state, for one processor, with all interrupts in group 0 and of one priority.
 //!
 //! Interrupt priorities would have no effect: an interrupt only posts a notification, and the
 //! kernel takes one at a time. Every interrupt is disabled until the task that owns it enables it,

@@ -1,5 +1,6 @@
-//! Memory protection: one translation table per task, written once at start. The format is in
-//! [`kerncore::arm_a::tables`].
+//! Memory protection: one translation table per task, written once at start.
+//!
+//! The format is in [`kerncore::arm_a::tables`].
 //!
 //! The tables take 16 KiB per task, and 1 KiB for each MiB that a task has a page in. They lie at
 //! the end of the kernel's RAM, beyond what a memory dump needs. They are never changed after

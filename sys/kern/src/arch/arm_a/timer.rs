@@ -1,4 +1,4 @@
-//! The tick: the Secure physical timer of the generic timer (DDI 0406C, chapter B8).
+//! The tick: Secure physical timer of the generic timer (DDI 0406C, chapter B8).
 //!
 //! The compare value advances by whole ticks from its last value, not from the present count, so
 //! that ticks do not drift with the time it takes to handle them. Ticks that passed unhandled are
