@@ -8,13 +8,13 @@
 
 pub mod snapshot;
 
+use crate::syscalls::args::PanicArgs;
 use crate::task::Task;
 use crate::{arch, platform, time, umem};
 use abi::{FaultInfo, TASK_REGISTERS};
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use kerncore::slice::UserSlice;
 use snapshot::Stack;
 
 /// Length of the epitaph, terminating zero included.
@@ -75,8 +75,7 @@ pub(crate) fn fail_of_supervisor(task: &Task, fault: FaultInfo) -> ! {
         let mut message = [0; MESSAGE_LEN];
         let mut length = 0;
         if let FaultInfo::Panic = fault {
-            let [address, count, ..] = task.save.arguments();
-            if let Ok(text) = UserSlice::new(address, count) {
+            if let Ok(text) = PanicArgs::of(task).message.check() {
                 length = umem::read(task, text, &mut message).unwrap_or(0);
             }
         }
