@@ -45,8 +45,8 @@ pub struct CrashContext {
 }
 
 // Builds that did not know the image left zeros in its place, under the same check. So the region
-// that such a build leaves is read rightly, as one whose image is not known, and the layout has kept
-// its version: with a new one, a crash that is not on the card yet would be lost in an update.
+// that such a build leaves is read rightly, as one whose image is not known, and the layout has
+// kept its version: with a new one, a crash that is not on the card yet would be lost in an update.
 const _: () =
     assert!(offset_of!(CrashContext, image_id) == 128 && size_of::<CrashContext>() == 136);
 

@@ -108,8 +108,8 @@ impl Archives {
         self.heads.iter().any(|head| head.has_task(name))
     }
 
-    /// The archive for `what`, which is of image `id`; says so if none fits. `without` says what the
-    /// user gets then.
+    /// The archive for `what`, which is of image `id`; says so if none fits. `without` says what
+    /// the user gets then.
     pub fn pick(
         &self,
         what: &str,
@@ -229,8 +229,8 @@ impl<'a> BootNames<'a> {
             return Ok(None);
         }
         let archive = match (id, self.archives.heads.as_slice()) {
-            // The log does not say which image a boot ran. One archive is taken for that of all such
-            // boots, as nothing speaks against it.
+            // The log does not say which image a boot ran. One archive is taken for that of all
+            // such boots, as nothing speaks against it.
             (None, [head]) if !self.archives.mismatch_ok => {
                 warn(&format!(
                     "boot {boot} does not name its image, as no crash of it is on the card: the names of such boots \

@@ -100,8 +100,8 @@ pub struct CrashHeader {
     pub log_page: U32,
     /// What the emergency write had found and done when it wrote this header.
     pub outcome: Outcome,
-    /// The image that crashed: the `HUBRIS_IMAGE_ID` of its kernel, whose bytes are here in the order
-    /// in which they are in the image; 0 if it is not known.
+    /// The image that crashed: the `HUBRIS_IMAGE_ID` of its kernel, whose bytes are here in the
+    /// order in which they are in the image; 0 if it is not known.
     pub image_id: U64,
 }
 
