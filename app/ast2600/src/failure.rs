@@ -7,6 +7,7 @@ use crashlog_retained::Region;
 use crashlog_supervisor::failure::{self, KernelFailure, TaskAtFailure};
 use kern::descs;
 use kern::fail::{Failure, snapshot};
+use kern::header;
 
 /// The memory output that kernel, supervisor and recorder share.
 const RETAINED: &str = "crash";
@@ -45,6 +46,7 @@ pub fn describe(failure: &Failure<'_>) -> u32 {
             message: failure.message,
             fault: failure.fault,
             supervisor: supervisor(),
+            image_id: header::image_id(),
             time: failure.time,
             registers: failure.registers,
             stack_bytes: failure.stack.bytes(),

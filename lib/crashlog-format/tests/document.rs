@@ -88,6 +88,9 @@ fn crash(registers: &[u32; 17]) -> CrashSummary {
 /// `FaultInfo::MemoryAccess` at 0xdeadbee0, by the task itself.
 const FAULT: [u8; 7] = [0, 1, 0xe0, 0xbe, 0xad, 0xde, 0];
 
+/// The bytes of `HUBRIS_IMAGE_ID`, in the order in which they are in the image.
+const IMAGE: [u8; 8] = [0x74, 0, 0xde, 0x79, 0x45, 0x10, 0x7f, 0xac];
+
 fn registers() -> [u32; 17] {
     let mut registers = core::array::from_fn(|register| register as u32);
     registers[13..].copy_from_slice(&[0x8084_9590, 0x8012_c117, 0x8012_c116, 0x4100_0000]);
@@ -134,6 +137,7 @@ fn a_crash_is_as_documented() {
     header.log_record = 842.into();
     header.log_page = 140.into();
     header.outcome = outcome;
+    header.image_id = u64::from_le_bytes(IMAGE).into();
     header.set_segments(1);
     let segment = Segment::new(SegmentKind::Stack, 2, 512, 624, 0x8084_9590, 0x1234_5678);
 

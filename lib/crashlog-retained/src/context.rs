@@ -39,9 +39,16 @@ pub struct CrashContext {
     pub task: u16,
     reason: u8,
     flags: u8,
-    reserved: [u8; 4],
-    reserved_word: u32,
+    /// The image that crashed: the `HUBRIS_IMAGE_ID` of its kernel; 0 if it is not known. After an
+    /// update another image writes the crash.
+    pub image_id: u64,
 }
+
+// Builds that did not know the image left zeros in its place, under the same check. So the region
+// that such a build leaves is read rightly, as one whose image is not known, and the layout has
+// kept its version: with a new one, a crash that is not on the card yet would be lost in an update.
+const _: () =
+    assert!(offset_of!(CrashContext, image_id) == 128 && size_of::<CrashContext>() == 136);
 
 /// Flag of a context: no more bytes of the stack were wanted than are kept, so none are missing.
 const STACK_EXCERPT: u8 = 1 << 0;

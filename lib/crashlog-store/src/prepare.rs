@@ -126,6 +126,7 @@ impl CrashBody<'_> {
         header.log_record = self.log_record.into();
         header.log_page = log_page.into();
         header.outcome = *self.outcome;
+        header.image_id = context.image_id.into();
 
         let [block, ..] = self.stored.crash_blocks();
         let mut table = SegmentTable { block, count: 0 };

@@ -46,7 +46,7 @@ pub enum Mismatch<E> {
 }
 
 /// Writes the description of a self-test into the mailbox, in place of a crash. The mailbox is not
-/// armed. `None` if the region has no room for it.
+/// armed. `None` if the region has no room for it. `image_id` is that of the running image.
 ///
 /// The mailbox must not hold a crash that is not written yet: it would be lost.
 pub fn describe<'a>(
@@ -54,11 +54,13 @@ pub fn describe<'a>(
     task: u16,
     name: &str,
     time: u64,
+    image_id: u64,
 ) -> Option<StoredContext<'a>> {
     let mailbox = region.mailbox();
     let mut context = CrashContext::new(CrashReason::SelfTest, task, name, &NO_FAULT);
     context.time = time;
     context.boot = region.boot();
+    context.image_id = image_id;
     let mut writer = mailbox.write_crash()?;
     writer.message(MARKER.as_bytes());
     writer.stack_at(0, PATTERN_LEN as u32);
@@ -133,6 +135,7 @@ async fn compare(
         })?;
     let is_ours = crash.header.reason() == Ok(CrashReason::SelfTest)
         && crash.header.time.get() == stored.context.time
+        && crash.header.image_id.get() == stored.context.image_id
         && crash.segments().len() == 2;
     if !is_ours {
         return Err(Mismatch::Header);

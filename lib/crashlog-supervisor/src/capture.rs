@@ -42,6 +42,8 @@ pub struct CrashFacts {
     pub restarts: u32,
     /// The boot, as [`crashlog_retained::Region::boot`] counts.
     pub boot: u32,
+    /// The id of the running image.
+    pub image_id: u64,
     /// When, in milliseconds since boot.
     pub time: u64,
 }
@@ -61,6 +63,7 @@ pub fn capture(
     let mut context = CrashContext::new(facts.reason, facts.task as u16, task.name, &NOT_KNOWN);
     context.time = facts.time;
     context.boot = facts.boot;
+    context.image_id = facts.image_id;
     context.restarts = facts.restarts;
     let is_panic = facts.reason == CrashReason::Panic;
     if is_panic {

@@ -74,6 +74,7 @@ impl<K: Kernel> Supervisor<'_, K> {
                         task,
                         restarts,
                         boot: self.boot,
+                        image_id: self.image_id,
                         time: now,
                     };
                     let signature = capture(&mut self.kernel, policy, facts, writer);

@@ -43,6 +43,8 @@ pub struct KernelFailure<'a, T, S> {
     pub fault: Option<FaultInfo>,
     /// The supervisor's name.
     pub supervisor: &'a str,
+    /// The id of the running image, the kernel's `HUBRIS_IMAGE_ID`.
+    pub image_id: u64,
     /// Milliseconds since boot.
     pub time: u64,
     /// r0 to r12, sp, lr, pc, psr of the kernel, or of the supervisor if it faulted.
@@ -108,6 +110,7 @@ where
     let mut context = CrashContext::new(CrashReason::Kernel, task, name, fault);
     context.time = failure.time;
     context.boot = region.boot();
+    context.image_id = failure.image_id;
     context.registers = failure.registers;
 
     writer.context.message(failure.epitaph);
@@ -232,6 +235,7 @@ mod tests {
             message: b"",
             fault,
             supervisor: "jefe",
+            image_id: 0x0123_4567_89ab_cdef,
             time: 99,
             registers,
             stack_bytes: 600,
@@ -259,6 +263,7 @@ mod tests {
             (0xffff, "kernel", 99)
         );
         assert_eq!((context.boot, context.fault()[0]), (1, 0xff));
+        assert_eq!(context.image_id, 0x0123_4567_89ab_cdef);
         assert_eq!(kept.stored.message().length, 16);
         let stack = kept.stored.stack();
         assert_eq!(

@@ -14,6 +14,9 @@ pub const PANIC_MESSAGE_MAX: usize = 128;
 ///
 /// No call waits for a task. On the target all but [`reset`](Self::reset) return.
 pub trait Kernel {
+    /// The id of the running image, the kernel's `HUBRIS_IMAGE_ID`.
+    fn image_id(&self) -> u64;
+
     /// Milliseconds since boot.
     fn now(&self) -> u64;
 

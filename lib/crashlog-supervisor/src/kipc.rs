@@ -22,6 +22,10 @@ fn id(task: usize) -> TaskId {
 }
 
 impl<W: WatchdogTimer> Kernel for Kipc<W> {
+    fn image_id(&self) -> u64 {
+        kipc::read_image_id()
+    }
+
     fn now(&self) -> u64 {
         sys_get_timer().now
     }

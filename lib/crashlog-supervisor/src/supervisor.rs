@@ -15,6 +15,9 @@ pub struct Supervisor<'a, K> {
     pub(crate) region: Region<'a>,
     /// The number of this boot, read once.
     pub(crate) boot: u32,
+    /// The id of the running image, read once: what describes a crash must not depend on another
+    /// call of the kernel.
+    pub(crate) image_id: u64,
     pub(crate) emergency: EmergencySequence,
     /// Which faults repeat, as kept in retained RAM.
     pub(crate) history: History,
@@ -30,6 +33,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         Self {
             history,
             boot: region.boot(),
+            image_id: kernel.image_id(),
             emergency: EmergencySequence::new(config.budget_ms),
             config,
             kernel,
@@ -65,6 +69,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
             task,
             restarts,
             boot: self.boot,
+            image_id: self.image_id,
             time,
         };
         Some(capture(

@@ -23,6 +23,7 @@ pub struct TestTask {
 
 #[derive(Debug)]
 pub struct TestKernel {
+    pub image_id: u64,
     pub now: u64,
     pub tasks: Vec<TestTask>,
     pub effects: Vec<Effect>,
@@ -38,6 +39,7 @@ pub struct TestKernel {
 impl TestKernel {
     pub fn new(tasks: usize) -> Self {
         Self {
+            image_id: 0,
             now: 0,
             tasks: vec![TestTask::default(); tasks],
             effects: Vec::new(),
@@ -56,6 +58,10 @@ impl TestKernel {
 }
 
 impl Kernel for TestKernel {
+    fn image_id(&self) -> u64 {
+        self.image_id
+    }
+
     fn now(&self) -> u64 {
         self.now
     }

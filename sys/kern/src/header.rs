@@ -17,7 +17,8 @@ pub static HEADER: ImageHeader = ImageHeader {
 };
 
 /// Identity of the image, [`HUBRIS_IMAGE_ID`].
-pub(crate) fn image_id() -> u64 {
+#[must_use]
+pub fn image_id() -> u64 {
     // SAFETY: a static is valid to read. Volatile, so that the value is in the image once, where
     // debuggers find it.
     unsafe { (&raw const HUBRIS_IMAGE_ID).read_volatile() }

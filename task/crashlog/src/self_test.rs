@@ -22,7 +22,7 @@ use crashlog_store::self_test::{self, Mismatch};
 use drv_mmc::EmergencyReport;
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{SelfTestCause, SelfTestReport, SelfTestStep};
-use userlib::sys_get_timer;
+use userlib::{kipc, sys_get_timer};
 
 use crate::hardware::{self, TransferBlocks};
 use crate::trace::Trace;
@@ -65,7 +65,8 @@ fn test(region: &Region<'static>) -> SelfTestReport {
 
     let mut outcome = Outcome::default();
     let me = config::TASK_INDEX as u16;
-    let crash = self_test::describe(region, me, config::TASK_NAME, began);
+    let image = kipc::read_image_id();
+    let crash = self_test::describe(region, me, config::TASK_NAME, began, image);
     let result = match (crash, TransferBlocks::of(region)) {
         (Some(crash), Some(memory)) => write_and_read(region, &crash, &memory, &mut outcome),
         _ => Err(EmergencyFailure::Recorder as u32),

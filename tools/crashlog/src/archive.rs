@@ -3,12 +3,13 @@
 //! A Hubris build archive is a zip file with the ELF of each task in a folder called `task`; a
 //! task's index is the rank of its ELF among them.
 
+use crate::archives::ImageId;
 use crate::describe::Names;
 use crate::problem::{Code, Problem};
 use crate::typed::{self, Shape};
 use addr2line::Context;
-use gimli::{Dwarf, EndianArcSlice, LittleEndian};
-use object::{Object, ObjectSection};
+use gimli::{Dwarf, EndianArcSlice, LittleEndian, Section};
+use object::{Object, ObjectSection, ObjectSymbol};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,15 +20,29 @@ use zip::ZipArchive;
 
 /// What the comment of every archive begins with; a version follows.
 const COMMENT: &str = "hubris build archive v";
+/// How a zip file begins that has any member.
+const ZIP_START: &[u8] = b"PK\x03\x04";
 /// Length of the longest ELF that is read, in bytes. That of a task has a few hundred KiB to a few
 /// MiB.
 const ELF_MAX: u64 = 64 << 20;
 
+/// Longest member of text that is read, in bytes.
+const TEXT_MAX: u64 = 1 << 20;
+
+/// What tells archives apart, read without the programs of the tasks.
+pub struct ArchiveHead {
+    path: PathBuf,
+    id: ImageId,
+    tasks: Vec<String>,
+}
+
 /// An open archive.
 pub struct Archive {
     path: PathBuf,
+    id: ImageId,
+    title: String,
     tasks: Vec<Task>,
-    kernel: Option<Vec<u8>>,
+    kernel: Vec<u8>,
     /// The shapes of event types that were searched already, by task and name.
     shapes: RefCell<HashMap<(u16, String), Option<Shape>>>,
 }
@@ -44,36 +59,118 @@ pub struct Place {
     pub line: Option<u32>,
 }
 
-impl Archive {
-    /// Reads an archive.
-    pub fn open(path: &Path) -> Result<Self, Problem> {
-        let file = File::open(path).map_err(|cause| Problem::io(path, "open it", &cause))?;
-        let refused = |why: &str| {
-            Problem::new(
-                Code::Usage,
-                format!("{}: is not a Hubris build archive: {why}", path.display()),
+/// An archive is refused.
+fn refused(path: &Path, why: &str) -> Problem {
+    Problem::new(
+        Code::Usage,
+        format!("{}: is not a Hubris build archive: {why}", path.display()),
+    )
+}
+
+/// Opens the zip file and checks that it is an archive.
+fn open_zip(path: &Path) -> Result<ZipArchive<File>, Problem> {
+    let failed = |doing: &str, cause: &std::io::Error| Problem::io(path, doing, cause);
+    let mut file = File::open(path).map_err(|cause| failed("open it", &cause))?;
+    let mut start = Vec::new();
+    (&mut file)
+        .take(ZIP_START.len() as u64)
+        .read_to_end(&mut start)
+        .map_err(|cause| failed("read it", &cause))?;
+    let zip = ZipArchive::new(file).map_err(|_| {
+        // A zip file has its directory at the end.
+        let is_start = start == ZIP_START;
+        refused(
+            path,
+            if is_start {
+                "the zip file is truncated"
+            } else {
+                "it is not a zip file"
+            },
+        )
+    })?;
+    if !zip.comment().starts_with(COMMENT.as_bytes()) {
+        return Err(refused(path, "its comment is not that of one"));
+    }
+    Ok(zip)
+}
+
+impl ArchiveHead {
+    /// Reads the head of an archive.
+    pub fn read(path: &Path) -> Result<Self, Problem> {
+        let mut zip = open_zip(path)?;
+        let kernel = kernel(path, &mut zip)?;
+        let id = image_id(&kernel).ok_or_else(|| {
+            refused(
+                path,
+                "its elf/kernel has no HUBRIS_IMAGE_ID, which says what image it is of",
             )
-        };
-        let mut zip = ZipArchive::new(file).map_err(|_| refused("it is not a zip file"))?;
-        if !zip.comment().starts_with(COMMENT.as_bytes()) {
-            return Err(refused("its comment is not that of one"));
-        }
-        let tasks = tasks(&mut zip).map_err(|cause| refused(&cause.to_string()))?;
-        if tasks.is_empty() {
-            return Err(refused("it has no tasks"));
-        }
-        let kernel = kernel(&mut zip);
+        })?;
+        let names = zip.file_names().flatten();
+        let tasks = names.filter_map(|name| task_name(&name)).collect();
         Ok(Self {
             path: path.to_owned(),
+            id,
+            tasks,
+        })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The image that it is of.
+    pub fn id(&self) -> ImageId {
+        self.id
+    }
+
+    /// Whether it has a task of this name.
+    pub fn has_task(&self, name: &str) -> bool {
+        self.tasks.iter().any(|task| task == name)
+    }
+
+    /// Reads the rest of the archive.
+    pub fn open(&self) -> Result<Archive, Problem> {
+        let path = &self.path;
+        let mut zip = open_zip(path)?;
+        let kernel = kernel(path, &mut zip)?;
+        if image_id(&kernel) != Some(self.id) {
+            return Err(refused(path, "it has changed while it was read"));
+        }
+        let tasks = tasks(&mut zip).map_err(|cause| refused(path, &cause.to_string()))?;
+        if tasks.is_empty() {
+            return Err(refused(path, "it has no tasks"));
+        }
+        Ok(Archive {
+            path: path.clone(),
+            id: self.id,
+            title: title(&mut zip),
             tasks,
             kernel,
             shapes: RefCell::default(),
         })
     }
+}
 
-    /// The kernel, if the archive has it.
-    pub fn kernel(&self) -> Option<Program> {
-        Program::load(self.kernel.as_deref()?)
+impl Archive {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The image that it is of.
+    pub fn id(&self) -> ImageId {
+        self.id
+    }
+
+    /// Names of application and image, and the revision of their source, as far as it has them.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// The kernel.
+    pub fn kernel(&self) -> Result<Program, Problem> {
+        self.load("the kernel", &self.kernel)
     }
 
     /// The program of the task with this index, which has to have this name in the archive, too.
@@ -88,21 +185,70 @@ impl Archive {
                 ),
             )
         })?;
-        Program::load(&task.elf).ok_or_else(|| {
-            Problem::new(
-                Code::Usage,
-                format!("{}: the ELF of task {name} is damaged", self.path.display()),
-            )
-        })
+        self.load(&format!("task {name}"), &task.elf)
+    }
+
+    fn load(&self, what: &str, elf: &[u8]) -> Result<Program, Problem> {
+        let refused =
+            |why: &str| Problem::new(Code::Usage, format!("{}: {why}", self.path.display()));
+        let program =
+            Program::load(elf).ok_or_else(|| refused(&format!("the ELF of {what} is damaged")))?;
+        if program.dwarf.debug_info.reader().is_empty() {
+            return Err(refused(&format!(
+                "the ELF of {what} has no debug information (.debug_info); give the archive as the build made it"
+            )));
+        }
+        Ok(program)
     }
 }
 
 /// The member `elf/kernel`.
-fn kernel(zip: &mut ZipArchive<impl Read + Seek>) -> Option<Vec<u8>> {
+fn kernel(path: &Path, zip: &mut ZipArchive<impl Read + Seek>) -> Result<Vec<u8>, Problem> {
+    let member = zip.by_name("elf/kernel");
+    let member = member.map_err(|_| refused(path, "it has no elf/kernel"))?;
     let mut elf = Vec::new();
-    let member = zip.by_name("elf/kernel").ok()?;
-    member.take(ELF_MAX).read_to_end(&mut elf).ok()?;
-    Some(elf)
+    member
+        .take(ELF_MAX)
+        .read_to_end(&mut elf)
+        .map_err(|_| refused(path, "its elf/kernel is damaged"))?;
+    Ok(elf)
+}
+
+/// The id of the image that this kernel is of.
+fn image_id(kernel: &[u8]) -> Option<ImageId> {
+    let file = object::File::parse(kernel).ok()?;
+    let symbol = file
+        .symbols()
+        .find(|symbol| symbol.name() == Ok("HUBRIS_IMAGE_ID"))?;
+    let section = file.section_by_index(symbol.section_index()?).ok()?;
+    let bytes = section.data_range(symbol.address(), 8).ok()??;
+    ImageId::known(u64::from_le_bytes(bytes.try_into().ok()?))
+}
+
+/// Names of application and image, and the revision of their source.
+fn title(zip: &mut ZipArchive<impl Read + Seek>) -> String {
+    let mut text = |name: &str| {
+        let mut text = String::new();
+        let member = zip.by_name(name).ok()?;
+        member.take(TEXT_MAX).read_to_string(&mut text).ok()?;
+        Some(text)
+    };
+    let manifest = text("app.toml").unwrap_or_default();
+    let name = manifest
+        .lines()
+        .take_while(|line| !line.starts_with('['))
+        .find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+    let mut parts: Vec<_> = name.map(str::to_owned).into_iter().collect();
+    parts.extend(text("image-name"));
+    parts.extend(text("git-rev").map(|revision| format!("(git {revision:.12})")));
+    parts.join(" ")
+}
+
+/// The name of the task whose ELF is the member `path`.
+fn task_name(path: &str) -> Option<String> {
+    let (folder, name) = path.rsplit_once('/')?;
+    let parent = folder.rsplit('/').next()?;
+    (parent == "task" && !name.is_empty()).then(|| name.to_owned())
 }
 
 /// All members of the folder `task`, in order.
@@ -110,15 +256,10 @@ fn tasks(zip: &mut ZipArchive<impl Read + Seek>) -> zip::result::ZipResult<Vec<T
     let mut tasks = Vec::new();
     for index in 0..zip.len() {
         let member = zip.by_index(index)?;
-        let path = PathBuf::from(&*member.name()?);
-        let parent = path.parent().and_then(Path::file_name);
-        let Some(name) = path
-            .file_name()
-            .filter(|_| parent.is_some_and(|parent| parent == "task") && member.is_file())
-        else {
+        let name = task_name(&member.name()?).filter(|_| member.is_file());
+        let Some(name) = name else {
             continue;
         };
-        let name = name.to_string_lossy().into_owned();
         let mut elf = Vec::new();
         member.take(ELF_MAX).read_to_end(&mut elf)?;
         tasks.push(Task { name, elf });
@@ -140,23 +281,6 @@ impl Names for Archive {
         self.tasks
             .get(usize::from(index))
             .map(|task| task.name.clone())
-    }
-}
-
-/// Stands in for an archive that was not given: it has no names.
-struct Nameless;
-
-impl Names for Nameless {
-    fn task(&self, _index: u16) -> Option<String> {
-        None
-    }
-}
-
-/// The names in the archive, if there is one.
-pub fn names(archive: Option<&Archive>) -> &dyn Names {
-    match archive {
-        Some(archive) => archive,
-        None => &Nameless,
     }
 }
 

@@ -4,6 +4,7 @@
 //! everything else is still found, by reading all slots and all pages. What was damaged is kept in
 //! a list, which `verify` reports.
 
+use crate::archives::ImageId;
 use crate::crash::{Crash, CrashResult};
 use crate::image::Image;
 use crate::locate::{Located, locate, read};
@@ -13,6 +14,7 @@ use crashlog_format::crash::CrashHeader;
 use crashlog_format::ledger::{CrashEntry, Ledger};
 use crashlog_format::page::{Page, PageError};
 use crashlog_format::{CheckError, FormatId, Geometry};
+use std::collections::BTreeMap;
 use std::path::Path;
 use zerocopy::FromBytes;
 
@@ -95,6 +97,16 @@ impl Card {
             .self_test()
             .map(|(slot, entry)| Crash::read(self, slot, entry))
             .transpose()
+    }
+
+    /// The image of each boot of which a crash, or the last self-test, is on the card.
+    pub fn images(&self) -> Result<BTreeMap<u32, ImageId>, Problem> {
+        let found = self.crashes()?.into_iter().chain(self.self_test()?);
+        let images = found.flatten().filter_map(|crash| {
+            let id = crash.image_id()?;
+            Some((crash.header.boot.get(), id))
+        });
+        Ok(images.collect())
     }
 
     /// The crash, or the self-test, with this sequence number; without a number the newest crash.

@@ -21,6 +21,7 @@ Examples:
   crashlog list emmc.img                  list the crashes on it
   crashlog show emmc.img                  explain the newest crash
   crashlog show emmc.img 7 --archive build-app-image-default.zip
+  crashlog show emmc.img --archive builds  pick the archive in the folder builds
   crashlog log emmc.img --boot 3          print the log of the third boot
   crashlog log emmc.img --stream console --raw > console.txt
   crashlog list --json /dev/mmcblk0 | jq '.crashes[].task'
@@ -128,14 +129,26 @@ pub struct Show {
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub lines: usize,
 
-    /// Build archive of the firmware: shows a backtrace, names of tasks, and typed events as
-    /// values.
-    #[arg(long, value_name = "ZIP")]
-    pub archive: Option<PathBuf>,
+    #[command(flatten)]
+    pub archives: ArchiveArgs,
 
     /// Print one JSON object instead of text.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The build archives of the firmware.
+#[derive(Debug, Args)]
+pub struct ArchiveArgs {
+    /// Build archive of the firmware, or a folder of archives: shows functions and lines, names of
+    /// tasks, and typed events as values. May be given several times; the one that fits is picked
+    /// by image id. Without it the variable CRASHLOG_ARCHIVES is used: paths, separated by colons.
+    #[arg(long, value_name = "ZIP|FOLDER")]
+    pub archive: Vec<PathBuf>,
+
+    /// Use the first archive even if it is of another image.
+    #[arg(long)]
+    pub archive_mismatch_ok: bool,
 }
 
 #[derive(Debug, Args)]
@@ -163,9 +176,8 @@ pub struct Log {
     #[arg(long, conflicts_with = "json")]
     pub raw: bool,
 
-    /// Build archive of the firmware: shows names of tasks, and typed events as values.
-    #[arg(long, value_name = "ZIP")]
-    pub archive: Option<PathBuf>,
+    #[command(flatten)]
+    pub archives: ArchiveArgs,
 
     /// Print one JSON object for each record, one per line.
     #[arg(long)]

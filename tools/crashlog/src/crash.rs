@@ -1,5 +1,6 @@
 //! One crash on a card: its header, its ledger entry, its segments.
 
+use crate::archives::ImageId;
 use crate::card::Card;
 use crate::locate::read;
 use crate::problem::Problem;
@@ -74,6 +75,11 @@ impl Crash {
                 })
             })
             .collect()
+    }
+
+    /// The image that crashed, if it is known.
+    pub fn image_id(&self) -> Option<ImageId> {
+        ImageId::known(self.header.image_id.get())
     }
 
     /// Whether this is a self-test and no crash.

@@ -24,6 +24,15 @@ pub trait Names {
     }
 }
 
+/// Stands in for an archive that was not given: it has no names.
+pub struct Nameless;
+
+impl Names for Nameless {
+    fn task(&self, _index: u16) -> Option<String> {
+        None
+    }
+}
+
 /// What the task did, as a sentence that follows the task's name.
 pub fn fault(fault: Option<CrashFault>, encoded: &[u8], names: &dyn Names) -> String {
     let Some(fault) = fault else {

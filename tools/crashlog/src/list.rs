@@ -163,6 +163,7 @@ pub fn summary(crash: &Crash) -> Value {
         "task_index": header.task.get(),
         "task": header.name.as_str(),
         "restarts": header.restarts.get(),
+        "image_id": crash.image_id().map(|id| id.to_string()),
         "fault": header.fault().map(|fault| fault.to_string()),
         "address": header.fault().and_then(|fault| fault.address()),
         "repeats": crash.entry.repeats.get(),

@@ -1,6 +1,6 @@
 //! `crashlog log`: prints the log, oldest record first.
 
-use crate::archive::{self, Archive};
+use crate::archives::{Archives, BootNames};
 use crate::card::Card;
 use crate::cli::{LevelName, Log, StreamName};
 use crate::describe::Names;
@@ -12,22 +12,30 @@ use anstyle::Style;
 use crashlog_format::page::LogRecord;
 use crashlog_format::{Level, Stream};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 
 pub fn run(args: &Log, out: &mut Output) -> Result<(), Problem> {
-    let archive = args.archive.as_deref().map(Archive::open).transpose()?;
-    let names = archive::names(archive.as_ref());
-    let filter = Filter::new(args, names)?;
+    let archives = Archives::given(&args.archives)?;
+    let filter = Filter::new(args, &archives)?;
     let card = Card::open(&args.image, false)?;
+    let images = if archives.is_empty() {
+        BTreeMap::new()
+    } else {
+        card.images()?
+    };
+    let mut boots = BootNames::new(&archives, images);
     let logbook = Logbook::open(&card)?;
     // Raw bytes must not go through `out`, which removes escape sequences.
     let mut raw = BufWriter::new(std::io::stdout().lock());
     logbook.each(|item| {
         match item {
-            Item::Record(record) if !filter.accepts(&record) => {}
+            Item::Record(record) if !filter.accepts(&record, &mut boots)? => {}
             Item::Record(record) if args.raw => raw.write_all(record.payload)?,
-            Item::Record(record) if args.json => writeln!(out, "{}", value(&record, names))?,
-            Item::Record(record) => line(&record, names, out)?,
+            Item::Record(record) if args.json => {
+                writeln!(out, "{}", value(&record, boots.of(record.boot)?))?;
+            }
+            Item::Record(record) => line(&record, boots.of(record.boot)?, out)?,
             Item::Missing { boot, .. } if args.boot.is_some_and(|wanted| wanted != boot) => {}
             Item::Missing { .. } if args.raw => {}
             Item::Missing { boot, count } if args.json => {
@@ -50,25 +58,33 @@ pub fn run(args: &Log, out: &mut Output) -> Result<(), Problem> {
     Ok(())
 }
 
+/// A task as `--task` names it. Its index may differ from boot to boot.
+enum WantedTask {
+    Index(u16),
+    Name(String),
+}
+
 /// The records to print.
 struct Filter {
     stream: Option<Stream>,
     boot: Option<u32>,
-    task: Option<u16>,
+    task: Option<WantedTask>,
     level: Option<Level>,
 }
 
 impl Filter {
-    fn new(args: &Log, names: &dyn Names) -> Result<Self, Problem> {
+    fn new(args: &Log, archives: &Archives) -> Result<Self, Problem> {
         let task = args.task.as_ref().map(|task| match task.parse() {
-            Ok(index) => Ok(index),
-            Err(_) if args.archive.is_none() => Err(Problem::new(
+            Ok(index) => Ok(WantedTask::Index(index)),
+            Err(_) if archives.is_empty() => Err(Problem::new(
                 Code::Usage,
                 format!("--task {task}: the card does not have the names of tasks; give the index, or --archive as well"),
             )),
-            Err(_) => (0..0x3ff).find(|index| names.task(*index).as_ref() == Some(task)).ok_or_else(|| {
-                Problem::new(Code::Usage, format!("--task {task}: the archive has no task of that name"))
-            }),
+            Err(_) if !archives.have_task(task) => Err(Problem::new(
+                Code::Usage,
+                format!("--task {task}: no archive has a task of that name"),
+            )),
+            Err(_) => Ok(WantedTask::Name(task.clone())),
         });
         Ok(Self {
             stream: args.stream.map(stream),
@@ -78,12 +94,19 @@ impl Filter {
         })
     }
 
-    fn accepts(&self, record: &LogRecord<'_>) -> bool {
+    fn accepts(&self, record: &LogRecord<'_>, boots: &mut BootNames<'_>) -> Result<bool, Problem> {
         let header = &record.header;
-        self.stream.is_none_or(|stream| header.stream == stream)
+        let accepted = self.stream.is_none_or(|stream| header.stream == stream)
             && self.boot.is_none_or(|boot| record.boot == boot)
-            && self.task.is_none_or(|task| header.task == task)
-            && self.level.is_none_or(|level| header.level <= level)
+            && self.level.is_none_or(|level| header.level <= level);
+        Ok(accepted
+            && match &self.task {
+                None => true,
+                Some(WantedTask::Index(index)) => header.task == *index,
+                Some(WantedTask::Name(name)) => {
+                    boots.of(record.boot)?.task(header.task).as_ref() == Some(name)
+                }
+            })
     }
 }
 

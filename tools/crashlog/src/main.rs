@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod archives;
 mod backtrace;
 mod card;
 mod cli;

@@ -2,7 +2,8 @@
 
 mod json;
 
-use crate::archive::{self, Archive};
+use crate::archive::Archive;
+use crate::archives::{self, Archives};
 use crate::backtrace::Backtrace;
 use crate::card::Card;
 use crate::cli::Show;
@@ -21,14 +22,19 @@ use std::io::Write;
 const DUMP_LINES: usize = 32;
 
 pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
-    let archive = args.archive.as_deref().map(Archive::open).transpose()?;
-    let names = archive::names(archive.as_ref());
+    let archives = Archives::given(&args.archives)?;
     let card = Card::open(&args.image, false)?;
     let crash = card.find(args.sequence)?;
+    let archive = archives.pick(
+        &format!("crash record {}", crash.header.sequence),
+        crash.image_id(),
+        "addresses and tasks are shown as numbers",
+    )?;
+    let names = archives::names(archive.as_ref());
     let segments = crash.segments(&card)?;
     let program = match &archive {
         _ if crash.is_self_test() => None,
-        Some(archive) if crash.is_of_kernel() => archive.kernel(),
+        Some(archive) if crash.is_of_kernel() => Some(archive.kernel()?),
         Some(archive) => {
             Some(archive.program(crash.header.task.get(), crash.header.name.as_str())?)
         }
@@ -43,13 +49,13 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
             &card,
             &crash,
             &segments,
+            archive.as_ref(),
             backtrace.as_ref(),
-            names,
             out,
         );
     }
     headline(&crash, names, out)?;
-    facts(&card, &crash, out)?;
+    facts(&card, &crash, archive.as_ref(), out)?;
     if !crash.is_self_test() {
         registers(&crash, out)?;
     }
@@ -106,7 +112,12 @@ fn headline(crash: &Crash, names: &dyn Names, out: &mut Output) -> Result<(), Pr
     Ok(())
 }
 
-fn facts(card: &Card, crash: &Crash, out: &mut Output) -> Result<(), Problem> {
+fn facts(
+    card: &Card,
+    crash: &Crash,
+    archive: Option<&Archive>,
+    out: &mut Output,
+) -> Result<(), Problem> {
     let header = &crash.header;
     let mut fact = |name: &str, text: String| writeln!(out, "  {name:<10}{text}");
     if let Some(fault) = header.fault() {
@@ -169,6 +180,7 @@ fn facts(card: &Card, crash: &Crash, out: &mut Output) -> Result<(), Problem> {
             count(header.log_record.get().into(), "record")
         ),
     )?;
+    fact("build", build(crash, archive))?;
     if crash.acknowledged {
         fact(
             "state",
@@ -179,6 +191,18 @@ fn facts(card: &Card, crash: &Crash, out: &mut Output) -> Result<(), Problem> {
         writeln!(out, "  {WARN}{text}{WARN:#}")?;
     }
     Ok(())
+}
+
+/// The image that crashed, and its name if its archive was found.
+fn build(crash: &Crash, archive: Option<&Archive>) -> String {
+    let id = crash.image_id();
+    let text = id.map_or("unknown".to_owned(), |id| id.to_string());
+    match archive {
+        Some(archive) if id == Some(archive.id()) => {
+            format!("{text}  {}", printable(archive.title().as_bytes()))
+        }
+        _ => text,
+    }
 }
 
 fn registers(crash: &Crash, out: &mut Output) -> Result<(), Problem> {

@@ -2,8 +2,8 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 0 .. 212 | [`CrashHeader`] |
-//! | 212 .. 212 + 24 * n | the table of the crash's n [`Segment`]s, at most 12 |
+//! | 0 .. 220 | [`CrashHeader`] |
+//! | 220 .. 220 + 24 * n | the table of the crash's n [`Segment`]s, at most 12 |
 //!
 //! The checksum covers header and table from byte 8 on and is seeded with the [`FormatId`].
 
@@ -62,7 +62,7 @@ pub const REGISTER_NAMES: [&str; 17] = [
     "pc", "psr",
 ];
 
-/// The first 212 bytes of a crash slot; the segment table follows.
+/// The first 220 bytes of a crash slot; the segment table follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct CrashHeader {
@@ -100,6 +100,9 @@ pub struct CrashHeader {
     pub log_page: U32,
     /// What the emergency write had found and done when it wrote this header.
     pub outcome: Outcome,
+    /// The image that crashed: the `HUBRIS_IMAGE_ID` of its kernel, whose bytes are here in the
+    /// order in which they are in the image; 0 if it is not known.
+    pub image_id: U64,
 }
 
 impl CrashHeader {
@@ -135,6 +138,7 @@ impl CrashHeader {
             log_record: 0.into(),
             log_page: 0.into(),
             outcome: Outcome::default(),
+            image_id: 0.into(),
         };
         for (to, from) in header.fault.iter_mut().zip(fault) {
             *to = *from;
@@ -233,4 +237,4 @@ impl CrashHeader {
     }
 }
 
-const _: () = assert!(CrashHeader::MAX_SEGMENTS == 12 && size_of::<CrashHeader>() == 212);
+const _: () = assert!(CrashHeader::MAX_SEGMENTS == 12 && size_of::<CrashHeader>() == 220);

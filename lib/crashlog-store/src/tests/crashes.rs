@@ -117,6 +117,7 @@ fn an_acknowledged_crash_is_overwritten_first() {
 
 /// REQ: P2
 /// REQ: P10
+/// REQ: X9 (in part: the image id of a crash)
 /// REQ: P12 (in part: fault) Everything about a crash is on the card; segments that were cut are
 /// marked and have their original length.
 #[test]
@@ -136,6 +137,7 @@ fn a_crash_is_read_as_it_was_written() {
     context.time = 0x1_2345_6789;
     context.boot = 1;
     context.restarts = 4;
+    context.image_id = 0x0123_4567_89ab_cdef;
     context.registers = core::array::from_fn(|index| 0x1000 + index as u32);
     let mut writer = recorder.region.mailbox().write_oops().unwrap();
     writer.message(&[b'm'; 600]);
@@ -198,6 +200,7 @@ fn a_crash_is_read_as_it_was_written() {
         (header.time.get(), header.restarts.get()),
         (0x1_2345_6789, 4)
     );
+    assert_eq!(header.image_id.get(), 0x0123_4567_89ab_cdef);
     assert_eq!(header.name.as_str(), "thermal");
     assert_eq!(header.registers[16].get(), 0x1010);
     assert_eq!(

@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 const LEDGER: u64 = 2048 + 8;
 const SLOTS: u64 = 2048 + 16;
 
+/// The id of the image that tests itself.
+const IMAGE: u64 = 0x0123_4567_89ab_cdef;
+
 /// A card with room for 14 crashes.
 fn big_card() -> TestCard {
     card(320, 15, 8)
@@ -24,7 +27,7 @@ fn big_card() -> TestCard {
 fn write(card: &TestCard, memory: &[Block]) -> (Result<(), Error<CardFailure>>, Outcome) {
     let region = Region::over(memory).unwrap();
     region.begin_boot();
-    self_test::describe(&region, 1, "crashlog", 77).unwrap();
+    self_test::describe(&region, 1, "crashlog", 77, IMAGE).unwrap();
     emergency(card, memory)
 }
 

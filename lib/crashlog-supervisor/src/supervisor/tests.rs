@@ -52,6 +52,9 @@ const CONFIG: SupervisorConfig = SupervisorConfig {
     tasks: &TASKS,
 };
 
+/// The id of the image in [`boot`].
+pub(super) const IMAGE: u64 = 0x0123_4567_89ab_cdef;
+
 /// Retained RAM, which survives the resets of a test.
 pub(super) fn retained() -> Region<'static> {
     let blocks: Vec<Block> = (0..600).map(|_| Block::zeroed()).collect();
@@ -67,6 +70,7 @@ pub(super) fn boot(region: Region<'static>) -> Supervisor<'static, TestKernel> {
         task.registers[15] = 0xc0de_0000 + index as u32;
     }
     kernel.now = 100;
+    kernel.image_id = IMAGE;
     Supervisor::new(CONFIG, kernel, region)
 }
 
@@ -133,6 +137,7 @@ fn a_supervisor_that_hangs_leaves_a_note() {
             (WORKER as u16, "worker", 100)
         );
         assert_eq!((context.boot, context.restarts), (1, 7));
+        assert_eq!(context.image_id, IMAGE);
         assert_eq!(context.fault()[0], if calls == 0 { u8::MAX } else { 8 });
         if described.is_ok() {
             assert_eq!(mailbox.state(), MailboxState::Armed);
@@ -161,6 +166,7 @@ fn an_oops_is_described_and_posted_and_nothing_is_reset() {
     let oops = region.mailbox().oops().unwrap();
     assert_eq!(oops.stored.context.reason(), CrashReason::Oops);
     assert_eq!(oops.stored.context.task, CONSOLE as u16);
+    assert_eq!(oops.stored.context.image_id, IMAGE);
     assert!(region.mailbox().crash().is_none());
 }
 
@@ -350,13 +356,16 @@ fn a_crash_of_an_earlier_boot_that_is_not_on_the_card_is_kept() {
     let before = region.mailbox().crash().unwrap();
     let (message, stack) = (before.message(), before.stack());
 
-    // The next boot has no card to write to, and crashes again.
+    // The next boot, of another image, has no card to write to, and crashes again.
     let mut supervisor = boot(region);
+    supervisor.image_id = 2;
     crash(&mut supervisor, &[WORKER]);
     let mailbox = region.mailbox();
-    assert_eq!(mailbox.crash().unwrap().context.boot, 2);
+    let second = mailbox.crash().unwrap().context;
+    assert_eq!((second.boot, second.image_id), (2, 2));
     let kept = mailbox.oops().unwrap().stored;
     assert_eq!((kept.context.boot, kept.context.restarts), (1, 1));
+    assert_eq!(kept.context.image_id, IMAGE);
     assert_eq!(kept.context.reason(), CrashReason::Panic);
     assert_eq!(kept.message(), message);
     assert_eq!(kept.stack(), stack);

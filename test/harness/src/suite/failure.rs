@@ -129,6 +129,12 @@ impl<'a> Stopped<'a> {
             "the crash is another: {crash:#}"
         );
         ensure!(crash["boot"] == 1, "the crash is of boot {}", crash["boot"]);
+        // The tool uses an archive only if the image id in the crash is that of the archive.
+        ensure!(
+            crash["archive"].is_string() && crash["image_id"].is_string(),
+            "the crash does not name its image: {}",
+            crash["image_id"]
+        );
         ensure!(
             crash["log_records"].as_u64().is_some(),
             "no number of log records"

@@ -1,5 +1,6 @@
 //! `crashlog show --json`: one crash as a JSON object.
 
+use crate::archive::Archive;
 use crate::backtrace::Backtrace;
 use crate::card::Card;
 use crate::cli::Show;
@@ -9,7 +10,7 @@ use crate::logbook::{Item, Logbook};
 use crate::problem::Problem;
 use crate::terminal::Output;
 use crate::text::hex;
-use crate::{list, log, tasks};
+use crate::{archives, list, log, tasks};
 use crashlog_format::crash::{CrashHeader, REGISTER_NAMES, SegmentKind};
 use crashlog_format::{EmergencyStep, found};
 use serde_json::{Map, Value, json};
@@ -21,10 +22,11 @@ pub fn print(
     card: &Card,
     crash: &Crash,
     segments: &[SegmentData],
+    archive: Option<&Archive>,
     backtrace: Option<&Backtrace<'_>>,
-    names: &dyn Names,
     out: &mut Output,
 ) -> Result<(), Problem> {
+    let names = archives::names(archive);
     let header = &crash.header;
     let mut value = list::summary(crash);
     value["description"] = if crash.is_self_test() {
@@ -34,6 +36,9 @@ pub fn print(
     } else {
         describe::fault(header.fault(), header.fault_bytes(), names).into()
     };
+    value["archive"] = archive
+        .map(|archive| archive.path().to_string_lossy())
+        .into();
     let registers: Map<String, Value> = REGISTER_NAMES
         .iter()
         .zip(header.registers)

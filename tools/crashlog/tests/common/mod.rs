@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod archive;
+
 use crashlog_format::crash::{CrashHeader, Name, Segment, SegmentKind, signature};
 use crashlog_format::ledger::{CrashSummary, Ledger};
 use crashlog_format::page::{CAPACITY, HEADER_LEN, LogHeader, PageHeader};
@@ -59,6 +61,7 @@ pub fn crashlog<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Outp
         .args(arguments)
         .stdin(Stdio::null())
         .env_remove("NO_COLOR")
+        .env_remove("CRASHLOG_ARCHIVES")
         .output()
         .expect("the tool runs")
 }
@@ -95,6 +98,8 @@ pub struct Partition {
     pub format: FormatId,
     pub geometry: Geometry,
     pub ledger: Ledger,
+    /// The image of the crashes that are written next; 0: not known.
+    pub image_id: u64,
     next_page: u32,
     next_record: [u32; 8],
 }
@@ -122,6 +127,7 @@ impl Partition {
             format,
             geometry,
             ledger,
+            image_id: 0,
             next_page: 0,
             next_record: [1; 8],
         }
@@ -228,6 +234,7 @@ impl Partition {
         outcome.finish(EmergencyStep::ControllerReset);
         outcome.finish(EmergencyStep::CardReady);
         header.outcome = outcome;
+        header.image_id = self.image_id.into();
         let segments = [
             Segment::new(
                 SegmentKind::Message,

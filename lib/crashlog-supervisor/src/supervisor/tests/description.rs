@@ -18,6 +18,7 @@ fn the_context_has_task_fault_registers_and_time() {
         (WORKER as u16, "worker")
     );
     assert_eq!((context.boot, context.time, context.restarts), (1, 100, 7));
+    assert_eq!(context.image_id, IMAGE);
     assert_eq!(context.fault()[..7], [0, 1, 0xe0, 0xbe, 0xad, 0xde, 0]);
     assert_eq!(context.registers[15], 0xc0de_0003);
     let stack = crash.stack();
