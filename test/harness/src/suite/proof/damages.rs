@@ -336,4 +336,9 @@ pub(super) const DAMAGES: &[Damage] = &[
         "takes the interface's name from",
     ),
     ("regions", |a| a.enlarge_region(), "two regions overlap"),
+    (
+        "the image ends early",
+        |a| a.shorten_image(),
+        "is not whole in img/final.elf",
+    ),
 ];
