@@ -2,6 +2,7 @@
 
 use super::dwarf::{Debug, Struct, Type};
 use super::hiffy;
+use super::names::{self, bare};
 use super::program::Program;
 use super::{Report, Topic};
 use idol::syntax::{Interface, Reply};
@@ -48,14 +49,16 @@ pub fn check(objects: &[Program], debugs: &[Debug], report: &mut Report) {
                 );
             }
         }
-        if let Some(interface) = interface(program, debug, report)
-            && let Some(other) = interfaces.insert(interface.clone(), program.name.clone())
-        {
-            report.add(
-                &program.member,
-                Topic::Hiffy,
-                format!("serves interface `{interface}`, as `{other}` does; names must be unique over all tasks"),
-            );
+        if let Some(interface) = interface(program, debug, report) {
+            names::of_interface(&program.member, &interface, debugs, report);
+            let name = interface.name.to_string();
+            if let Some(other) = interfaces.insert(name.clone(), program.name.clone()) {
+                report.add(
+                    &program.member,
+                    Topic::Hiffy,
+                    format!("serves interface `{name}`, as `{other}` does; names must be unique over all tasks"),
+                );
+            }
         }
         if program.name == "hiffy" {
             hiffy::check(program, debug, report);
@@ -186,8 +189,8 @@ fn counters_of(debug: &Debug, at: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks the interface that a program serves, and returns its name.
-fn interface(program: &Program, debug: &Debug, report: &mut Report) -> Option<String> {
+/// Checks the interface that a program serves, and returns it.
+fn interface(program: &Program, debug: &Debug, report: &mut Report) -> Option<Interface> {
     let file = program.file().ok()?;
     let data = file.section_by_name(".idolatry")?.data().ok()?.to_vec();
     if data.is_empty() {
@@ -228,29 +231,24 @@ fn interface(program: &Program, debug: &Debug, report: &mut Report) -> Option<St
             add(what);
         }
     }
-    Some(name)
+    Some(interface)
 }
 
 /// Why Humility could not decode a reply; `None` if it can.
 fn reply(debug: &Debug, interface: &str, op: &str, reply: &Reply) -> Option<String> {
-    use quote::ToTokens;
-    let plain = |ty: &syn::Type| {
-        let text = ty.to_token_stream().to_string().replace(' ', "");
-        text.rsplit("::").next().unwrap_or_default().to_string()
-    };
     // Humility shows tuples of base types alone: other parts are in the tuple's name with their
     // paths, by which Humility does not find it. That is not an error of the image.
     if matches!(reply.ok().ty, syn::Type::Tuple(_)) {
         return None;
     }
-    let ok = plain(&reply.ok().ty);
+    let ok = bare(&reply.ok().ty);
     let named = format!("{interface}_{op}_REPLY");
     if !debug.has_type(&ok) && !debug.has_type(&named) {
         return Some(format!(
             "operation `{op}`: neither `{ok}` nor `{named}` is in the debug information, so Humility cannot show a reply"
         ));
     }
-    let error = reply.error_type().map(plain);
+    let error = reply.error_type().map(bare);
     error
         .filter(|error| !debug.has_enum(error))
         .map(|error| {

@@ -3,15 +3,11 @@
 use super::container::Archive;
 use super::dwarf::{Debug, Struct, Type};
 use super::program::Program;
-use super::{Report, Topic};
-
-/// Structures that Humility looks up by name in all programs together, so all of one name must be
-/// equal.
-const UNIQUE: [&str; 4] = ["Task", "SavedState", "TaskDesc", "RegionDesc"];
+use super::{Report, Topic, names};
 
 /// Checks the kernel, and the stacks of all tasks.
 pub fn check(archive: &Archive, objects: &[Program], debugs: &[Debug], report: &mut Report) {
-    unique(objects, debugs, report);
+    names::of_kernel(objects, debugs, report);
     let found = objects
         .iter()
         .zip(debugs)
@@ -32,42 +28,6 @@ pub fn check(archive: &Archive, objects: &[Program], debugs: &[Debug], report: &
     kernel.descriptors();
     kernel.attributes();
     kernel.stacks();
-}
-
-/// Checks that all definitions of such a structure are equal.
-fn unique(objects: &[Program], debugs: &[Debug], report: &mut Report) {
-    for name in UNIQUE {
-        let mut known: Option<String> = None;
-        for (program, debug) in objects.iter().zip(debugs) {
-            for it in debug.structs(name) {
-                let shape = shape(debug, it);
-                if known.get_or_insert_with(|| shape.clone()) != &shape {
-                    report.add(
-                        &program.member,
-                        Topic::DebugInformation,
-                        format!(
-                            "defines a structure `{}` that differs from another one called `{name}`; Humility then finds \
-                             neither, so rename it",
-                            it.path
-                        ),
-                    );
-                }
-            }
-        }
-    }
-}
-
-fn shape(debug: &Debug, it: &Struct) -> String {
-    let member = |member: &super::dwarf::Member| {
-        format!(
-            "{}@{}:{}",
-            member.name,
-            member.offset,
-            debug.describe(member.ty)
-        )
-    };
-    let members: Vec<String> = it.members.iter().chain(&it.variants).map(member).collect();
-    format!("{} {} {}", it.name, it.size, members.join(" "))
 }
 
 /// The kernel's program, and what its tables are compared with.

@@ -9,7 +9,8 @@
 //! * [`dwarf`]: debug information, and `variables`: whether Humility finds each variable,
 //! * `kernel`: the kernel's tables, `tasks`: the structures of tasks in them, `regions`: their
 //!   memory,
-//! * `data`: trace ring buffers, counters and interfaces, `hiffy`: the executor.
+//! * `data`: trace ring buffers, counters and interfaces, `hiffy`: the executor,
+//! * `names`: types that are looked up by bare names.
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,7 @@ pub mod dwarf;
 mod frames;
 mod hiffy;
 mod kernel;
+mod names;
 pub mod program;
 mod regions;
 mod tasks;

@@ -4,8 +4,19 @@ use super::Topic;
 use super::dwarf::{Struct, Type};
 use super::kernel::Kernel;
 
-/// Of a task: entry point, end of the stack, base and size of each region.
-type TaskRegions = (u32, u32, Vec<(u32, u32)>);
+/// Of a task: entry point, end of the stack, regions.
+type TaskRegions = (u32, u32, Vec<Region>);
+
+/// Attribute bits of a region that is not flash: it is writable, or registers of a device.
+const WRITE_OR_DEVICE: u32 = 2 | 8;
+
+/// A region that a table in flash gives to a task.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Region {
+    base: u32,
+    size: u32,
+    attributes: u32,
+}
 
 impl Kernel<'_> {
     /// Checks the attributes: Humility knows read, write, execute, device and DMA.
@@ -44,6 +55,7 @@ impl Kernel<'_> {
             return;
         };
         self.disjoint(&tasks);
+        self.in_flash(&tasks);
         let names: Vec<String> = self.tasks.iter().map(|task| task.name.clone()).collect();
         for (index, (entry, stack, regions)) in tasks.iter().enumerate() {
             let Some(name) = names.get(index) else {
@@ -55,7 +67,8 @@ impl Kernel<'_> {
                 Topic::Tasks,
                 format!("task {index} enters at {entry:#x}, which is not in the .text of `{name}`; its members are in another order"),
             );
-            let is_of = |region: &(u32, u32)| region.0 < *stack && *stack - region.0 <= region.1;
+            let is_of =
+                |region: &Region| region.base < *stack && *stack - region.base <= region.size;
             let own = regions.iter().find(|region| is_of(region));
             let sharers = tasks
                 .iter()
@@ -73,7 +86,8 @@ impl Kernel<'_> {
     /// Humility keeps regions by base, and takes the one with the greatest base at or below the
     /// stack pointer for the stack's.
     fn disjoint(&mut self, tasks: &[TaskRegions]) {
-        let mut all: Vec<(u32, u32)> = tasks.iter().flat_map(|task| task.2.clone()).collect();
+        let regions = tasks.iter().flat_map(|task| &task.2);
+        let mut all: Vec<(u32, u32)> = regions.map(|it| (it.base, it.size)).collect();
         all.sort_unstable();
         all.dedup();
         let symbol = |name: &str| self.program.symbol(name).map(|it| it.address);
@@ -92,6 +106,30 @@ impl Kernel<'_> {
                 broken.unwrap_or_default()
             ),
         );
+    }
+
+    /// Checks that the image holds each region of flash to its end. Humility's `hydrate` reads
+    /// whole regions from it.
+    fn in_flash(&mut self, tasks: &[TaskRegions]) {
+        for (index, (_, _, regions)) in tasks.iter().enumerate() {
+            let missing = regions.iter().find(|region| {
+                region.attributes & WRITE_OR_DEVICE == 0
+                    && self
+                        .archive
+                        .read_flash(region.base, region.size as usize)
+                        .is_none()
+            });
+            let Some(Region { base, size, .. }) = missing else {
+                continue;
+            };
+            let end = u64::from(*base) + u64::from(*size);
+            let name = &self.tasks[index].name;
+            let what = format!(
+                "the region of `{name}` from {base:#x} to {end:#x} is not whole in img/final.elf; \
+                 `hydrate` reads it from there, so pad the image"
+            );
+            self.expect(false, Topic::Image, what);
+        }
     }
 
     /// The regions of each task.
@@ -124,11 +162,12 @@ impl Kernel<'_> {
                 if offset % stride != 0 || offset >= length {
                     return None;
                 }
-                let region = (
-                    word(entry + at(region, "base")?)?,
-                    word(entry + at(region, "size")?)?,
-                );
-                if region.0 != 0 {
+                let region = Region {
+                    base: word(entry + at(region, "base")?)?,
+                    size: word(entry + at(region, "size")?)?,
+                    attributes: word(entry + at(region, "attributes")?)?,
+                };
+                if region.base != 0 {
                     regions.push(region);
                 }
             }

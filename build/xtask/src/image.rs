@@ -57,6 +57,21 @@ impl Flash {
     }
 }
 
+impl Combined {
+    /// The same image, erased flash behind it up to `end` (exclusive). Regions are whole granules,
+    /// and Humility's `hydrate` reads each of them to its end.
+    #[must_use]
+    pub fn padded(&self, end: u32) -> Self {
+        let length = end.saturating_sub(self.base) as usize;
+        let mut bytes = self.bytes.clone();
+        bytes.resize(length.max(bytes.len()), ERASED);
+        Self {
+            base: self.base,
+            bytes,
+        }
+    }
+}
+
 /// Fills in the image header of the kernel, if its linker script keeps one.
 pub fn write_header(kernel: &mut Elf, image_length: u32, version: u32, epoch: u32) -> Result<()> {
     use object::{Object, ObjectSection};
@@ -234,6 +249,18 @@ mod tests {
         );
         flash.0.insert(0x1001, vec![9]);
         assert!(flash.combine().is_err());
+    }
+
+    #[test]
+    fn padding_is_erased_and_takes_nothing_away() {
+        let image = Combined {
+            base: 0x1000,
+            bytes: vec![1, 2],
+        };
+        assert_eq!(image.padded(0x1004).bytes, [1, 2, 0xff, 0xff]);
+        for end in [0, 0x1001, 0x1002] {
+            assert_eq!(image.padded(end), image);
+        }
     }
 
     #[test]

@@ -45,8 +45,8 @@ mod stream;
 pub use error::CrashLogError;
 pub use logger::{Logger, TEXT_MAX};
 pub use status::{
-    CrashInfo, CrashKind, DeviceFailure, FailureStep, RecorderState, SelfTestCause, SelfTestReport,
-    SelfTestStep, Status, TaskName, UnsavedCrash, UnsavedReason,
+    CrashInfo, CrashKind, DeviceFailure, FailureStep, RecorderState, RecorderStatus, SelfTestCause,
+    SelfTestReport, SelfTestStep, TaskName, UnsavedCrash, UnsavedReason,
 };
 pub use stream::{Level, Stream};
 

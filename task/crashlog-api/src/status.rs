@@ -2,8 +2,9 @@
 //!
 //! These types travel in replies, encoded by [`hubpack`]: an enum by the index of its variant, a
 //! structure field by field. The order of variants and fields is therefore part of the interface.
-//! So are the names [`Status`] and [`CrashInfo`]: Humility finds the type of a reply by its name,
-//! so no other structure and no variant of an enum may have the same one in any task.
+//! So are the names [`RecorderStatus`] and [`CrashInfo`]: Humility finds the type of a reply by its
+//! name, so no other structure and no variant of an enum may have the same one in any program
+//! (`./x check-archive`).
 
 use hubpack::SerializedSize;
 use serde::{Deserialize, Serialize};
@@ -84,7 +85,7 @@ pub struct DeviceFailure {
 pub struct UnsavedCrash {
     /// Index of the task that failed.
     pub task: u16,
-    /// The boot in which it failed, counted as [`Status::boot`].
+    /// The boot in which it failed, counted as [`RecorderStatus::boot`].
     pub boot: u32,
 }
 
@@ -189,7 +190,7 @@ pub enum SelfTestCause {
 
 /// Status of the recorder. Counts saturate.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
-pub struct Status {
+pub struct RecorderStatus {
     /// What the recorder is doing, and why it does not save if it does not.
     pub state: RecorderState,
     /// Number of this boot since the card was formatted, or since power-on while there is no card.

@@ -13,7 +13,7 @@ use hubris_num_tasks::NUM_TASKS;
 use idol_runtime::{Leased, LenLimit, W};
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{
-    CrashLogError, DeviceFailure, RecorderState, SelfTestReport, Status, UnsavedCrash,
+    CrashLogError, DeviceFailure, RecorderState, RecorderStatus, SelfTestReport, UnsavedCrash,
 };
 use userlib::TaskId;
 
@@ -71,7 +71,7 @@ impl DeferredCall {
     }
 }
 
-/// What is on the card, as far as [`Status`] reports it.
+/// What is on the card, as far as [`RecorderStatus`] reports it.
 #[derive(Clone, Copy, Default)]
 pub struct CardContent {
     /// Crashes that are not erased.
@@ -160,10 +160,10 @@ impl Recorder {
     }
 
     /// The reply of `status`.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> RecorderStatus {
         let content = self.content.get();
         let offset = self.region.boot_offset();
-        Status {
+        RecorderStatus {
             state: self.state.get(),
             boot: self.region.boot().wrapping_add(offset),
             crashes: content.crashes,

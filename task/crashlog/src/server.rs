@@ -8,7 +8,7 @@ use crashlog_retained::{LogHeader, Record};
 use idol_runtime::{ClientError, Leased, LenLimit, NotificationHandler, R, RequestError};
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{
-    CrashInfo, CrashLogError, Level, RECORD_MAX, RecorderState, Status, Stream,
+    CrashInfo, CrashLogError, Level, RECORD_MAX, RecorderState, RecorderStatus, Stream,
 };
 use userlib::{NotificationBits, RecvMessage, sys_get_timer};
 
@@ -137,7 +137,7 @@ impl InOrderCrashLogImpl for Server<'_> {
         self.defer(msg, CardOperation::Flush { record })
     }
 
-    fn status(&mut self, _: &RecvMessage) -> Result<Status, RequestError<CrashLogError>> {
+    fn status(&mut self, _: &RecvMessage) -> Result<RecorderStatus, RequestError<CrashLogError>> {
         Ok(self.recorder.status())
     }
 

@@ -1,6 +1,6 @@
 //! Prints the recorder's state on a serial line.
 //!
-//! The task asks the recorder for its [`Status`] every `poll-ms` milliseconds and prints a line for
+//! The task asks the recorder for its [`RecorderStatus`] every `poll-ms` milliseconds and prints a line for
 //! each change: whether crashes are being saved, and why not; what has crashed; what was lost.
 //! Module `report` has the wording, this one decides what is a change.
 //!
@@ -17,7 +17,7 @@ use core::fmt::Write;
 
 use drv_ast2600_uart::{UART5_ADDRESS, Uart};
 use ringbuf::{counted_ringbuf, ringbuf_entry};
-use task_crashlog_api::{CrashLog, CrashLogError, DeviceFailure, RecorderState, Status};
+use task_crashlog_api::{CrashLog, CrashLogError, DeviceFailure, RecorderState, RecorderStatus};
 use userlib::{hl, sys_get_timer, task_slot};
 
 task_slot!(CRASHLOG, crashlog);
@@ -111,7 +111,7 @@ impl Monitor {
     }
 
     /// Prints a line for each difference between `status` and what was printed last.
-    fn changes(&mut self, status: &Status) -> core::fmt::Result {
+    fn changes(&mut self, status: &RecorderStatus) -> core::fmt::Result {
         // The recorder is still locating its log. This state ends within the time limits of its
         // driver.
         if status.state == RecorderState::Starting && self.known.state.is_none() {
@@ -193,7 +193,7 @@ impl Monitor {
     }
 
     /// Prints a description of the newest crash on the card.
-    fn newest(&mut self, status: &Status) -> core::fmt::Result {
+    fn newest(&mut self, status: &RecorderStatus) -> core::fmt::Result {
         let Some(last) = status.crashes.checked_sub(1) else {
             return writeln!(self.uart, "crashlog: no crash on the card");
         };

@@ -4,8 +4,8 @@ use core::fmt::{self, Display, Formatter, Write};
 
 use hubris_task_names::TASK_NAMES;
 use task_crashlog_api::{
-    CrashInfo, CrashKind, DeviceFailure, FailureStep, RecorderState, SelfTestCause, SelfTestReport,
-    SelfTestStep, Status, UnsavedCrash, UnsavedReason,
+    CrashInfo, CrashKind, DeviceFailure, FailureStep, RecorderState, RecorderStatus, SelfTestCause,
+    SelfTestReport, SelfTestStep, UnsavedCrash, UnsavedReason,
 };
 
 /// Generated from `[tasks.crashlog.config]` of app.toml.
@@ -14,7 +14,7 @@ mod recorder {
 }
 
 /// Prints whether crashes are being saved, and why not.
-pub fn state(out: &mut impl Write, status: &Status) -> fmt::Result {
+pub fn state(out: &mut impl Write, status: &RecorderStatus) -> fmt::Result {
     match status.state {
         RecorderState::Starting => writeln!(out, "crashlog: starting again"),
         RecorderState::Ready | RecorderState::Suspended => writeln!(

@@ -1,28 +1,25 @@
 //! The files of the whole image
 
-use super::{Build, Product};
+use super::{Build, Linked, Product};
+use crate::allocate::Allocation;
 use crate::archive::{self, Contents};
 use crate::config::Problem;
 use crate::image::{self, Flash};
 use crate::stamp;
 use anyhow::{Context, Result};
 use build_elf::Elf;
-use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 impl Build {
     /// Joins kernel and tasks, and writes the image, the file for QEMU, and the archive.
-    pub(super) fn finish(
-        &self,
-        product: &Product,
-        mut kernel: Elf,
-        tasks: &IndexMap<String, Elf>,
-    ) -> Result<()> {
+    pub(super) fn finish(&self, product: &Product, mut kernel: Elf, linked: &Linked) -> Result<()> {
+        let tasks = &linked.tasks;
+        let end = self.end_of_regions(&product.image, &linked.allocation)?;
         let revision = archive::git_revision(&self.tree.root);
         let key = format!(
-            "{revision}\n{:?}\n{:?}\n{:?}",
+            "{revision}\n{end:#x}\n{:?}\n{:?}\n{:?}",
             self.config.manifest, self.config.chip, self.config.memory
         );
         if stamp::is_fresh(&product.archive, &key) {
@@ -43,7 +40,8 @@ impl Build {
         flash.add(&kernel)?;
         let image = flash.combine()?;
         let entry = u32::try_from(object::Object::entry(&kernel.file()?))?;
-        let final_elf = image::final_elf(&image, entry)?;
+        // Only the archive needs the padding; what is loaded has none.
+        let final_elf = image::final_elf(&image.padded(end), entry)?;
 
         let directory = &product.directory;
         kernel.write(&directory.join("kernel"))?;
@@ -78,6 +76,17 @@ impl Build {
 }
 
 impl Build {
+    /// The end of the last region of a task that is not writable.
+    fn end_of_regions(&self, image: &str, allocation: &Allocation) -> Result<u32> {
+        let mut end = 0;
+        for (output, piece) in allocation.tasks.values().flatten() {
+            if !self.config.output(output, image)?.write {
+                end = end.max(piece.base.saturating_add(piece.size));
+            }
+        }
+        Ok(end)
+    }
+
     /// The files of `copy-to-archive`. It names keys of the task's `config`, whose values are
     /// patterns of file names in the folder of its crate.
     fn files_for_archive(&self) -> Result<Vec<(String, String, Vec<u8>)>> {

@@ -130,7 +130,7 @@ impl Build {
         let mut progress = Progress::new(self.config.app.tasks.len() + 1);
         let linked = self.linked(&product, &mut progress)?;
         let kernel = self.build_kernel(&product, &linked, &mut progress)?;
-        self.finish(&product, kernel, &linked.tasks)?;
+        self.finish(&product, kernel, &linked)?;
         Ok(product)
     }
 

@@ -11,7 +11,7 @@ use hubpack::SerializedSize;
 use libtest_mimic::Trial;
 use std::sync::Arc;
 use std::time::Duration;
-use task_crashlog_api::{RecorderState, Status};
+use task_crashlog_api::{RecorderState, RecorderStatus};
 
 /// Real time for the machine to start, and for a program.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -236,9 +236,9 @@ impl Executor<'_> {
     }
 
     /// CrashLog.status.
-    fn status(&self) -> Result<Status> {
-        let size =
-            u8::try_from(Status::MAX_SIZE).context("a status is longer than one byte says")?;
+    fn status(&self) -> Result<RecorderStatus> {
+        let size = u8::try_from(RecorderStatus::MAX_SIZE)
+            .context("a status is longer than one byte says")?;
         let status = self.call(&send(SEND, CRASHLOG, STATUS, &[], &[size]), &[])?;
         let [Ok(bytes)] = &status[..] else {
             bail!("CrashLog.status: {status:?}");

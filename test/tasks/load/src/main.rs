@@ -16,7 +16,7 @@
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU32, Ordering};
 use task_crashlog_api::{
-    CrashLog, CrashLogError, Level, PAGE_LEN, RecorderState, Status, Stream, UnsavedReason,
+    CrashLog, CrashLogError, Level, PAGE_LEN, RecorderState, RecorderStatus, Stream, UnsavedReason,
 };
 use test_api::ask;
 use userlib::{hl, sys_send, task_slot};
@@ -189,7 +189,7 @@ impl Client {
 
     /// Waits until the status fulfils a condition. At first it asks without a pause, so that the
     /// system is seldom idle when a strike hits it.
-    fn wait(&self, done: impl Fn(&Status) -> bool) {
+    fn wait(&self, done: impl Fn(&RecorderStatus) -> bool) {
         for tries in 0.. {
             if self.0.status().is_ok_and(|status| done(&status)) {
                 return;
@@ -211,7 +211,7 @@ impl Client {
     }
 }
 
-fn is_ram_only(status: &Status) -> bool {
+fn is_ram_only(status: &RecorderStatus) -> bool {
     matches!(status.state, RecorderState::RamOnly(_))
 }
 

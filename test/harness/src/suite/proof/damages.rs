@@ -336,4 +336,14 @@ pub(super) const DAMAGES: &[Damage] = &[
         "takes the interface's name from",
     ),
     ("regions", |a| a.enlarge_region(), "two regions overlap"),
+    (
+        "two types of one name",
+        |a| a.rename("elf/task/crashlog", "DescribeCrash", "CrashInfo\0ash"),
+        "interface `CrashLog` replies with `CrashInfo`, which is the name of several",
+    ),
+    (
+        "the image ends early",
+        |a| a.shorten_image(),
+        "is not whole in img/final.elf",
+    ),
 ];
