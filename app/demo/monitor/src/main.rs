@@ -1,8 +1,8 @@
 //! Prints the recorder's state on a serial line.
 //!
-//! The task asks the recorder for its [`RecorderStatus`] every `poll-ms` milliseconds and prints a line for
-//! each change: whether crashes are being saved, and why not; what has crashed; what was lost.
-//! Module `report` has the wording, this one decides what is a change.
+//! The task asks the recorder for its [`RecorderStatus`] every `poll-ms` milliseconds and prints a
+//! line for each change: whether crashes are being saved, and why not; what has crashed; what was
+//! lost. Module `report` has the wording, this one decides what is a change.
 //!
 //! Lost log records may increase all the time, so a line about them is printed at most every
 //! `loss-ms` milliseconds. The task waits for the UART by polling. That delays only less important
