@@ -108,10 +108,7 @@ impl SegmentData {
     pub fn is_text(&self) -> bool {
         matches!(
             self.segment.kind(),
-            Ok(SegmentKind::Message
-                | SegmentKind::Note
-                | SegmentKind::Epitaph
-                | SegmentKind::Directory)
+            Ok(SegmentKind::Message | SegmentKind::Epitaph)
         )
     }
 }

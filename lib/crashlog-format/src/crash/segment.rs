@@ -14,14 +14,10 @@ pub enum SegmentKind {
     Message = 1,
     /// The stack of the task, from its stack pointer on.
     Stack = 2,
-    /// Notes of the supervisor, text.
-    Note = 3,
     /// Memory, from the segment's address on.
     Memory = 4,
     /// What the kernel said of its own failure, text.
     Epitaph = 5,
-    /// The names of registered regions, and which of them did not fit; text.
-    Directory = 6,
     /// What every task was doing: one [`crate::TaskEntry`] each.
     Tasks = 7,
 }
@@ -33,10 +29,8 @@ impl SegmentKind {
         match self {
             Self::Message => "message",
             Self::Stack => "stack",
-            Self::Note => "note",
             Self::Memory => "memory",
             Self::Epitaph => "epitaph",
-            Self::Directory => "directory",
             Self::Tasks => "tasks",
         }
     }
@@ -49,10 +43,8 @@ impl TryFrom<u8> for SegmentKind {
         match value {
             1 => Ok(Self::Message),
             2 => Ok(Self::Stack),
-            3 => Ok(Self::Note),
             4 => Ok(Self::Memory),
             5 => Ok(Self::Epitaph),
-            6 => Ok(Self::Directory),
             7 => Ok(Self::Tasks),
             other => Err(other),
         }

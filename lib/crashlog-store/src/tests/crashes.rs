@@ -164,7 +164,7 @@ fn a_crash_is_read_as_it_was_written() {
             blocks: &dump[1..],
         },
         ExtraSegment {
-            kind: SegmentKind::Note,
+            kind: SegmentKind::Tasks,
             address: 0,
             length: 10,
             blocks: &dump,
@@ -226,7 +226,7 @@ fn a_crash_is_read_as_it_was_written() {
             (SegmentKind::Message, 512, 600, 1),
             (SegmentKind::Memory, 1022, 1022, 3),
             (SegmentKind::Memory, 1536, 4000, 5),
-            (SegmentKind::Note, 0, 10, 8),
+            (SegmentKind::Tasks, 0, 10, 8),
         ]
     );
     assert!(crash.segments()[2].is_truncated() && !crash.segments()[1].is_truncated());
