@@ -30,7 +30,7 @@ ask() {
     if humility "$source" "$file" "$@" 2>"$said"; then
         rm -f "$said"
     else
-        sed "s/^/$name: humility $1: /" "$said" | tail -n 5 >&2
+        sed "/^humility: attached to /d; s/^/$name: /" "$said" | tail -n 5 >&2
         rm -f "$said"
         return 1
     fi
@@ -41,6 +41,18 @@ ask() {
 answer() {
     answer=$(ask "$@") || exit 1
     [ -n "$answer" ] || stop "$file: humility $1 said nothing"
+}
+
+# ask_memory LENGTH: the first bytes of the retained region, as words. `humility readmem` reads at
+# most 65536 bytes at once.
+ask_memory() {
+    at=0
+    while [ "$at" -lt "$1" ]; do
+        part=$(($1 - at))
+        [ "$part" -le 65536 ] || part=65536
+        ask readmem -w "$(printf '0x%08x' $((address + at)))" "$part" || return 1
+        at=$((at + part))
+    done
 }
 
 # find_region: sets $address and $size of the retained region, from memory.toml in the archive.
@@ -64,7 +76,10 @@ decode() {
     quota=$(printf '%s\n' "$answer" | awk '
         /^\[/ { inside = ($1 == "[tasks.crashlog.config]") }
         inside && $1 == "quota" { print $3 }')
-    memory=$(ask readmem -w "$address" "$(awk -v size="$size" 'BEGIN { most = 337 * 512; print size < most ? size : most }')") ||
+    # What retained.awk reads: 337 blocks.
+    most=$((337 * 512))
+    [ "$((size))" -ge "$most" ] || most=$((size))
+    memory=$(ask_memory "$most") ||
         stop "$file: the retained region at $address is not in it; ./x dump writes it, a dump of stock humility leaves it out, and \`crashlog show\` shows what is on the card"
     printf '%s\n' "$memory" | awk -v what="$1" -v name="$name" -v file="$file" -v size="$size" \
         -v tasks="$tasks" -v quota="${quota:-0}" -f "$folder/retained.awk"

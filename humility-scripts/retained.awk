@@ -133,10 +133,11 @@ function history(    copy, best, at, found) {
         if (best == "" || (word(30, copy + 1) - word(30, best + 1) + WORD) % WORD < WORD / 2) best = copy
     }
     found = ""
+    # A series counts its first fault too; `crashlog list` counts those that repeat it.
     if (best != "")
         for (at = best + 4; at < best + 20; at += 4)
-            if (word(30, at)) found = found (found ? ", " : "") "task `" task(word(30, at + 1)) "` " word(30, at) " times"
-    print "repeats    " (found ? "of the same fault: " found : "none")
+            if (word(30, at) > 1) found = found (found ? ", " : "") "task `" task(word(30, at + 1)) "` " plural(word(30, at) - 1, "time")
+    print "repeats    " (found ? "of the same fault, after the first: " found : "none")
 }
 
 function location(    copy, best) {

@@ -43,17 +43,16 @@ function meaning(kind) {
 
 BEGIN { print "== " task }
 
-# ADDR NDX LINE GEN COUNT PAYLOAD
-$1 ~ /^0x/ && $2 ~ /^[0-9]+$/ && $3 ~ /^[0-9]+$/ && $4 ~ /^[0-9]+$/ {
+# NDX LINE GEN COUNT PAYLOAD. A counted ring buffer begins with a table of totals, which has two
+# columns.
+$1 ~ /^[0-9]+$/ && $2 ~ /^[0-9]+$/ && $3 ~ /^[0-9]+$/ && $4 ~ /^[0-9]+$/ && NF > 4 {
     payload = $0
-    has_count = ($5 ~ /^[0-9]+$/)
-    sub(/^ *0x[0-9a-f]+ +[0-9]+ +[0-9]+ +[0-9]+ +/, "", payload)
-    if (has_count) sub(/^[0-9]+ +/, "", payload)
+    sub(/^ *[0-9]+ +[0-9]+ +[0-9]+ +[0-9]+ +/, "", payload)
     kind = payload
     sub(/[^A-Za-z].*/, "", kind)
     # Humility pads the payload with blanks.
     sub(/ +$/, "", payload)
-    printf "  %s%s\n", meaning(kind), (has_count && $5 > 1 ? " (" $5 " times)" : "")
+    printf "  %s%s\n", meaning(kind), ($4 > 1 ? " (" $4 " times)" : "")
     shown++
 }
 

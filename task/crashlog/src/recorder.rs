@@ -59,15 +59,8 @@ impl DeferredCall {
     /// Replies with an error.
     pub fn fail(self, error: CrashLogError) {
         ringbuf_entry_root!(Trace::Refused(error));
-        match self.operation {
-            CardOperation::Flush { .. } | CardOperation::ReadCrash { .. } => {
-                reply::number(self.client, Err(error))
-            }
-            CardOperation::DescribeCrash { .. } => reply::crash_info(self.client, Err(error)),
-            CardOperation::EraseCrash { .. } | CardOperation::ReadPage { .. } => {
-                reply::unit(self.client, Err(error))
-            }
-        }
+        // An error has the same encoding for each operation.
+        reply::unit(&self, Err(error));
     }
 }
 

@@ -4,6 +4,9 @@
 //! session future path replies to it. Until then the caller stays blocked in its call, so its
 //! leases stay valid.
 
+use core::sync::atomic::Ordering;
+
+use counters::Count;
 use crashlog_retained::{LogHeader, Record};
 use idol_runtime::{ClientError, Leased, LenLimit, NotificationHandler, R, RequestError};
 use ringbuf::ringbuf_entry_root;
@@ -186,6 +189,25 @@ impl InOrderCrashLogImpl for Server<'_> {
     }
 }
 
+/// Counts what the client of a deferred call gets. The generated server has counted the call under
+/// `WentAway`, because it has sent no reply; the count is moved from there. A client that was
+/// restarted meanwhile is not told apart: a reply tells its sender nothing.
+pub fn count_reply(operation: &CardOperation, result: Result<(), CrashLogError>) {
+    let all = generated::counters();
+    let counters = match operation {
+        CardOperation::Flush { .. } => &all.flush,
+        CardOperation::DescribeCrash { .. } => &all.crash_info,
+        CardOperation::ReadCrash { .. } => &all.read_crash,
+        CardOperation::EraseCrash { .. } => &all.erase_crash,
+        CardOperation::ReadPage { .. } => &all.read_page,
+    };
+    let pending = &counters.Err.Fail.WentAway;
+    // No other code writes the counter meanwhile: a task is one thread.
+    let left = pending.load(Ordering::Relaxed).wrapping_sub(1);
+    pending.store(left, Ordering::Relaxed);
+    result.map_err(RequestError::Runtime).count(counters);
+}
+
 pub use generated::INCOMING_SIZE;
 use generated::InOrderCrashLogImpl;
 
@@ -194,4 +216,9 @@ mod generated {
     use super::*;
 
     include!(concat!(env!("OUT_DIR"), "/server_stub.rs"));
+
+    /// The counters, which are private to the generated code.
+    pub fn counters() -> &'static <CrashLogEvent as Count>::Counters {
+        &__CRASHLOG_SERVER_COUNTERS
+    }
 }

@@ -65,8 +65,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -74,10 +73,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a command. Returns whether everything passed.
-fn run(command: Command) -> Result<bool> {
-    match command {
-        Command::Demo { console } => demo::run(console.as_deref()).map(|()| true),
+/// Runs a command.
+fn run(command: Command) -> Result<ExitCode> {
+    let passed = match command {
+        Command::Demo { console } => demo::run(console.as_deref()).map(|()| true)?,
         Command::Test {
             all,
             shard,
@@ -90,9 +89,14 @@ fn run(command: Command) -> Result<bool> {
             list,
             threads,
             filter,
-        }),
-        Command::FaultMatrix { only_write } => suite::run_fault_matrix(only_write),
-        Command::StandIn { arguments } => stand_in::run(&arguments).map(|()| true),
-        Command::Bench { profile } => bench::run(profile.as_deref()).map(|()| true),
-    }
+        })?,
+        Command::FaultMatrix { only_write } => suite::run_fault_matrix(only_write)?,
+        Command::StandIn { arguments } => return Ok(stand_in::run(&arguments)),
+        Command::Bench { profile } => bench::run(profile.as_deref()).map(|()| true)?,
+    };
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -1,114 +1,114 @@
 //! A stand-in for Humility, for the tests of the scripts in `humility-scripts`.
 //!
-//! What the scripts decode themselves, memory and files of the archive, comes from the dump. What
-//! they only format is fixed text, in the form that Humility's documentation shows, with the
-//! numbers of a dump of the demo.
+//! What the scripts decode themselves, memory and files of the archive, comes from the dump. The
+//! rest is text that stock Humility 0.13.2 printed for dumps of this application, column for
+//! column, put together so that each script has something to show. The scripts must not rely on
+//! more than that: not on a column that is not there, not on a read of any length.
 
 use crate::core_dump::CoreDump;
 use anyhow::{Context, Result, bail};
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
+use std::process::ExitCode;
 
-/// `tasks -sl`
-pub const TASKS: &str = "\
-system time = 9231
-ID TASK            GEN PRI STATE
- 0 jefe              0   0 recv, notif: fault timer(T+69)
-   |
-   +--->  0x80840778 0x801100b2 userlib::sys_recv_stub()
-          0x80840790 0x80111970 userlib::syscalls::receive()
-                     @ sys/userlib/src/syscalls.rs:102
-          0x80840800 0x80111970 task_jefe::main()
-                     @ task/jefe/src/main.rs:148
- 1 crashlog          0   1 recv, notif: sdhci-irq(irq43) timer oops
-   |
-   +--->  0x80844f10 0x8011509e userlib::sys_recv_stub()
-          0x80845888 0x8011f368 idol_runtime::dispatch::dispatch<task_crashlog::server::Server, CrashLogOperation>()
-                     @ lib/idol-runtime/src/dispatch.rs:58
-          0x80845c00 0x8011f368 task_crashlog::normal::serve()
-                     @ task/crashlog/src/normal.rs:66
- 5 worker            2   6 FAULT: mem fault; addr=0xdeadbee0 (was: ready)
-   |
-   +--->  0x8084a5c8 0x801301ca task_worker::deliver()
-                     @ app/demo/worker/src/main.rs:153
-          0x8084a800 0x8013075a task_worker::main()
-                     @ app/demo/worker/src/main.rs:74
- 7 idle              0   9 RUNNING
-   |
-   +--->  0x8084e100 0x80134094 main()
-";
+/// `tasks -slr`
+const TASKS: &str = include_str!("stand_in/tasks.txt");
 
 /// `stackmargin`
-pub const STACKS: &str = "\
-ID TASK                STACKBASE  STACKSIZE   MAXDEPTH     MARGIN
- 0 jefe               0x80840000       2048        856       1192
- 1 crashlog           0x80842000      15360       4520      10840
- 5 worker             0x8084a000       2048       1928        120
- 7 idle               0x8084e000        256        112        144
-";
+const STACKS: &str = include_str!("stand_in/stacks.txt");
 
 /// `ringbuf crashlog`
-pub const RING: &str = "\
-ADDR        NDX LINE      GEN    COUNT PAYLOAD
-0x80845db4    0  115        1        1 Started { pages: 0x0, damaged: 0x0 }
-0x80845dcc    1   87        1        1 Mounted { next_page: 0x26 }
-0x80845de4    2  143        1        3 Wrote { first_page: 0x26, count: 0x3 }
-0x80845dfc    3  212        1        1 Refused(Full)
-0x80845e14    4   61        1        1 Failed(DeviceFailure { step: WritePages, code: 0x12 })
-";
+const RING: &str = include_str!("stand_in/ring-crashlog.txt");
 
 /// `ringbuf jefe`
-pub const JEFE: &str = "\
-ADDR        NDX LINE      GEN    COUNT PAYLOAD
-0x80840e14    0  201        1        1 Fault { task: 0x5, count: 0x1 }
-0x80840e2c    1  238        1        1 Restarted { task: 0x5 }
-";
+const JEFE: &str = include_str!("stand_in/ring-jefe.txt");
 
 /// `counters`
-pub const COUNTERS: &str = "\
-console
- |
- +---> task_crashlog_api::__CRASHLOG_CLIENT_COUNTERS:
- |       577 append(Ok)
- +---> task_console::__RINGBUF:
-         577 Line
-crashlog
- |
- +---> task_crashlog::__RINGBUF:
-           1 Started
-          14 Refused(Full)
- +---> task_jefe_api::__JEFE_CLIENT_COUNTERS:
-       <no counts recorded>
-worker
- |
- +---> task_crashlog_api::__CRASHLOG_CLIENT_COUNTERS:
-          63 append(Ok)
-          14 append(Err(Full))
-";
+const COUNTERS: &str = include_str!("stand_in/counters.txt");
 
-/// Answers like Humility with these arguments.
-///
-/// # Errors
-/// If Humility has no such command, or the dump cannot be read.
-pub fn run(arguments: &[String]) -> Result<()> {
+/// The most bytes that `readmem` reads.
+const READ_MAX: u32 = 65536;
+
+/// Humility's exit codes: a command that failed, and one that it does not have.
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+
+/// Answers like Humility with these arguments. An archive stands for a live target.
+pub fn run(arguments: &[String]) -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let ["-d" | "-a", file, command @ ..] = words.as_slice() else {
+        return usage(&words);
+    };
     let mut out = std::io::stdout().lock();
-    match words.as_slice() {
-        ["-d", dump, "extract", member] => extract(Path::new(dump), member, &mut out),
-        ["-d", dump, "readmem", "-w", address, length] => {
-            read_memory(Path::new(dump), number(address)?, number(length)?, &mut out)
-        }
-        [_, _, "tasks", "-sl"] | [_, _, "tasks", "-slr", _] => Ok(out.write_all(TASKS.as_bytes())?),
-        [_, _, "stackmargin"] => Ok(out.write_all(STACKS.as_bytes())?),
-        [_, _, "ringbuf", "crashlog"] => Ok(out.write_all(RING.as_bytes())?),
-        [_, _, "ringbuf", "jefe"] => Ok(out.write_all(JEFE.as_bytes())?),
-        [_, _, "counters"] => Ok(out.write_all(COUNTERS.as_bytes())?),
+    let outcome = match command {
         // Commands that a script or `./x humility` only passes on.
-        [.., "map"] | [.., "-l"] | [.., "list"] | [.., "version"] => {
-            Ok(writeln!(out, "{}", words.join(" "))?)
-        }
-        _ => bail!("humility has no such command: {}", words.join(" ")),
+        ["map"] | [.., "-l"] | [.., "list"] => Ok(format!("{}\n", words.join(" "))),
+        ["extract", member] => extract(Path::new(file), member),
+        ["readmem", "-w", address, length] => read_memory(Path::new(file), address, length),
+        _ => match fixed(command) {
+            Some(text) => Ok(text),
+            None => return usage(&words),
+        },
+    };
+    eprintln!("humility: attached to dump");
+    let written = outcome.and_then(|text| Ok(out.write_all(text.as_bytes())?));
+    let Err(cause) = written else {
+        return ExitCode::SUCCESS;
+    };
+    let name = command.first().unwrap_or(&"");
+    eprintln!("humility {name} failed: {cause}");
+    ExitCode::from(FAILED)
+}
+
+fn usage(words: &[&str]) -> ExitCode {
+    eprintln!("error: unexpected arguments '{}' found", words.join(" "));
+    ExitCode::from(USAGE)
+}
+
+/// What a command prints that does not depend on the dump.
+fn fixed(command: &[&str]) -> Option<String> {
+    match command {
+        ["tasks", "-sl"] => Some(without_registers(TASKS)),
+        ["tasks", "-slr", task] => Some(of_task(TASKS, task)),
+        ["stackmargin"] => Some(STACKS.into()),
+        ["ringbuf", "crashlog"] => Some(RING.into()),
+        ["ringbuf", "jefe"] => Some(JEFE.into()),
+        ["counters"] => Some(COUNTERS.into()),
+        _ => None,
     }
+}
+
+/// The heading, and the lines of one task.
+fn of_task(tasks: &str, name: &str) -> String {
+    let mut shown = true;
+    let lines = tasks.lines().filter(|line| {
+        if is_row(line) {
+            shown = line.split_whitespace().nth(1) == Some(name);
+        }
+        shown
+    });
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// The tasks with their stacks alone, and without the bars that lead on to the registers.
+fn without_registers(tasks: &str) -> String {
+    let mut text = String::new();
+    let (mut in_registers, mut after_row) = (false, false);
+    for line in tasks.lines() {
+        in_registers = (in_registers || line.starts_with("   +--->   R0")) && !line.is_empty();
+        if !in_registers && (line != "   |" || after_row) {
+            text.push_str(&line.replacen("   |  ", "      ", 1));
+            text.push('\n');
+        }
+        after_row = is_row(line);
+    }
+    text
+}
+
+/// Whether a line begins the entry of a task: ` 5 worker ...`.
+fn is_row(line: &str) -> bool {
+    let first = line.split_whitespace().next();
+    first.is_some_and(|id| id.parse::<u32>().is_ok())
 }
 
 fn number(text: &str) -> Result<u32> {
@@ -119,34 +119,34 @@ fn number(text: &str) -> Result<u32> {
     parsed.with_context(|| format!("`{text}` is not a number"))
 }
 
-fn extract(dump: &Path, member: &str, out: &mut impl Write) -> Result<()> {
+fn extract(dump: &Path, member: &str) -> Result<String> {
     let mut zip = zip::ZipArchive::new(Cursor::new(CoreDump::read(dump)?.archive))?;
-    let mut text = Vec::new();
-    zip.by_name(member)?.read_to_end(&mut text)?;
-    eprintln!("humility: attached to dump");
+    let mut text = String::new();
+    zip.by_name(member)?.read_to_string(&mut text)?;
     eprintln!("humility: extracting {member} to stdout");
-    Ok(out.write_all(&text)?)
+    Ok(text)
 }
 
-/// Prints memory as `readmem -w` does: four words a line, and their characters.
-fn read_memory(dump: &Path, address: u32, length: u32, out: &mut impl Write) -> Result<()> {
+/// What `readmem -w` prints: four words a line, and their characters.
+fn read_memory(dump: &Path, address: &str, length: &str) -> Result<String> {
+    let (address, length) = (number(address)?, number(length)?);
+    if length > READ_MAX {
+        bail!("cannot read more than {READ_MAX} bytes");
+    }
     let dump = CoreDump::read(dump)?;
     let found = dump.segments.iter().find_map(|(start, bytes)| {
         let at = address.checked_sub(*start)? as usize;
         bytes.get(at..at.checked_add(length as usize)?)
     });
-    let memory = found
-        .with_context(|| format!("read at {address:#x} for {length} bytes is not in the dump"))?;
-    eprintln!("humility: attached to dump");
-    writeln!(out, "                   \\/        4        8        c")?;
+    let memory =
+        found.with_context(|| format!("could not find addr {address:#x} in flash or memory"))?;
+    let mut text = String::from("                   \\/        4        8        c\n");
     for (line, bytes) in (0..).zip(memory.chunks(16)) {
         let words: Vec<String> = bytes
             .chunks_exact(4)
             .map(|word| {
-                format!(
-                    "{:08x}",
-                    u32::from_le_bytes([word[0], word[1], word[2], word[3]])
-                )
+                let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+                format!("{word:08x}")
             })
             .collect();
         let shown = |byte: &u8| {
@@ -157,12 +157,11 @@ fn read_memory(dump: &Path, address: u32, length: u32, out: &mut impl Write) -> 
             }
         };
         let letters: String = bytes.iter().map(shown).collect();
-        writeln!(
-            out,
-            "{:#010x} | {} | {letters}",
-            address + 16 * line,
-            words.join(" ")
-        )?;
+        let words = words.join(" ");
+        text.push_str(&format!(
+            "{:#010x} | {words} | {letters}\n",
+            address + 16 * line
+        ));
     }
-    Ok(())
+    Ok(text)
 }

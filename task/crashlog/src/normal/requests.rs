@@ -30,10 +30,9 @@ pub async fn serve(
     memory: &TransferBlocks<'_>,
     call: DeferredCall,
 ) -> Result<(), DeviceFailure> {
-    let client = call.client;
-    match call.operation {
+    match &call.operation {
         CardOperation::DescribeCrash { index } => {
-            reply::crash_info(client, crash_info(recorder, log, index).await);
+            reply::crash_info(&call, crash_info(recorder, log, *index).await);
         }
         CardOperation::ReadCrash {
             sequence,
@@ -42,25 +41,25 @@ pub async fn serve(
             out,
         } => {
             reply::number(
-                client,
-                read_crash(recorder, log, sequence, segment, offset, &out).await,
+                &call,
+                read_crash(recorder, log, *sequence, *segment, *offset, out).await,
             );
         }
         CardOperation::ReadPage { page, out } => {
-            reply::unit(client, read_page(recorder, log, memory, page, &out).await);
+            reply::unit(&call, read_page(recorder, log, memory, *page, out).await);
         }
         CardOperation::EraseCrash { sequence } => {
-            let result = log.erase(sequence).await;
+            let result = log.erase(*sequence).await;
             note_content(recorder, log);
             match result {
-                Ok(()) => reply::unit(client, Ok(())),
+                Ok(()) => reply::unit(&call, Ok(())),
                 Err(CrashWriteError::Device(error)) => {
                     let failure = note_error(recorder, FailureStep::Erase, error);
-                    reply::unit(client, Err(CrashLogError::Device));
+                    reply::unit(&call, Err(CrashLogError::Device));
                     return Err(failure);
                 }
                 Err(CrashWriteError::NoSuchCrash | CrashWriteError::Exhausted) => {
-                    reply::unit(client, Err(CrashLogError::NoSuchCrash));
+                    reply::unit(&call, Err(CrashLogError::NoSuchCrash));
                 }
             }
         }

@@ -167,7 +167,7 @@ async fn write_pages(
     let durable = ring.durable();
     let fulfilled = |operation: &CardOperation| matches!(operation, CardOperation::Flush { record } if *record <= durable);
     while let Some(call) = recorder.deferred.take(|call| fulfilled(&call.operation)) {
-        reply::number(call.client, Ok(durable));
+        reply::number(&call, Ok(durable));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `./x dump`: its files are read by a reader that shares no code with the writer.
 
 mod content;
+mod deferred;
 mod gdb;
 mod scene;
 mod states;
@@ -29,6 +30,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
         session.trial("dump::of-another-image", DEMO, of_another_image),
     ];
     trials.push(gdb::trial(session));
+    trials.push(deferred::trial(session));
     trials.extend(states::trials(session));
     trials
 }
