@@ -74,10 +74,10 @@ pub(crate) fn fail_of_supervisor(task: &Task, fault: FaultInfo) -> ! {
     if write_epitaph(format_args!("supervisor fault: {fault:?}")) {
         let mut message = [0; MESSAGE_LEN];
         let mut length = 0;
-        if let FaultInfo::Panic = fault {
-            if let Ok(text) = PanicArgs::of(task).message.check() {
-                length = umem::read(task, text, &mut message).unwrap_or(0);
-            }
+        if let FaultInfo::Panic = fault
+            && let Ok(text) = PanicArgs::of(task).message.check()
+        {
+            length = umem::read(task, text, &mut message).unwrap_or(0);
         }
         let registers = arch::registers(task);
         let [.., sp, _lr, _pc, _psr] = registers;
