@@ -88,7 +88,7 @@ pub struct SelfTestProgress {
     /// The driver's last error; 0 if there was none.
     pub error: u32,
     /// Number of its crash on the card.
-    pub record: u32,
+    pub sequence: u32,
     /// How many milliseconds it took.
     pub milliseconds: u32,
     /// How many commands had to be repeated.

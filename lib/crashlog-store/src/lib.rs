@@ -18,12 +18,18 @@
 //!
 //! * **Pages** are written at the end of the stream, at most 16 between two flushes, and are valid
 //!   when their checksums match. A page that holds durable records is not written again before the
-//!   ring comes round to it.
+//!   ring wraps to it.
 //! * **Crashes** are written into a slot that the newest ledger has as free, flushed, and exist
 //!   when the ledger that names them is durable. The newest ledger is never overwritten, only the
 //!   one before it.
 //! * So what was reported as durable remains, at whatever moment the power fails; and nothing is
 //!   read that this format did not write, as the checksums are seeded with its random number.
+//!
+//! # Cancellation
+//!
+//! The future of a function that only reads may be dropped at any time. Dropped in the middle of a
+//! write, what was being written is on the card or not, as after a power cut at that moment; the
+//! [`Store`] must be mounted again before it is used.
 //!
 //! # How the end of the stream is found
 //!

@@ -102,11 +102,6 @@ impl<'s, D: BlockDevice> Store<'s, D> {
         &mut self.device
     }
 
-    /// Returns the partition.
-    pub fn into_device(self) -> D {
-        self.device
-    }
-
     /// The format of the partition.
     #[must_use]
     pub const fn format(&self) -> FormatId {

@@ -2,7 +2,7 @@
 //!
 //! [`EmergencySequence`] decides what comes next, [`Supervisor::carry_out`] does it. The order in
 //! `carry_out` matters: the mailbox is armed before the recorder is restarted, since the recorder
-//! looks at it first of all; and what came of the try is in the mailbox before the reset, since the
+//! looks at it first of all; and the result of the try is in the mailbox before the reset, since the
 //! next boot reads it there.
 
 mod sequence;

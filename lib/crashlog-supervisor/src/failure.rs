@@ -75,7 +75,7 @@ pub struct TaskAtFailure {
     pub place: Option<(u32, u32)>,
 }
 
-/// What came of describing a failure.
+/// The result of describing a failure.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct FailureOutcome {
     /// Is it described? `false` if an earlier failure is not on the card yet: that one stays, and

@@ -1,4 +1,4 @@
-//! Where the hardware watchdog is armed: once, when an emergency is declared.
+//! Where the supervisor arms the hardware watchdog: once, when an emergency is declared.
 //!
 //! The watchdog covers what the supervisor's own deadlines cannot: a supervisor that fails or hangs
 //! in the emergency, and a reset by software that has no effect. So it is armed before anything

@@ -49,7 +49,7 @@ bitflags! {
 #[derive(Debug)]
 #[repr(C)]
 pub struct RegionDesc {
-    /// The attributes as the processor's memory protection wants them.
+    /// The attributes in the encoding of the memory protection unit.
     pub arch_data: RegionDescExt,
     /// Address of the first byte.
     pub base: u32,

@@ -34,7 +34,10 @@ pub fn crash_info(call: &DeferredCall, result: Result<CrashInfo, CrashLogError>)
         // It cannot fail: the buffer has the maximum size of the encoding.
         hubpack::serialize(&mut message, &crash).map_err(|_| CrashLogError::Damaged)
     });
-    send(call, encoded.map(|length| message.get(..length).unwrap_or(&[])));
+    send(
+        call,
+        encoded.map(|length| message.get(..length).unwrap_or(&[])),
+    );
 }
 
 /// Counts and replies.

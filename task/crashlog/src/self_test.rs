@@ -77,7 +77,7 @@ fn test(region: &Region<'static>) -> SelfTestReport {
     kept.step = step(&outcome, result) as u32;
     kept.cause = result.err().unwrap_or(EmergencyFailure::None as u32);
     kept.error = outcome.error.get();
-    kept.record = outcome.sequence.get();
+    kept.sequence = outcome.sequence.get();
     kept.milliseconds = u32::try_from(took).unwrap_or(u32::MAX);
     kept.retries = outcome.retries.get().into();
     mailbox.set_self_test(&kept);
@@ -157,7 +157,7 @@ fn report(kept: &Kept) -> SelfTestReport {
     match kept.cause {
         BEGUN => SelfTestReport::Interrupted,
         SUCCESS => SelfTestReport::Passed {
-            sequence: kept.record,
+            sequence: kept.sequence,
             milliseconds: kept.milliseconds,
             retries: kept.retries,
             code: kept.error,

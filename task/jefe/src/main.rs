@@ -1,15 +1,17 @@
 //! The supervisor: restarts tasks, and calls the crash recorder.
 //!
 //! The kernel posts a notification when a task has faulted. The supervisor finds the task and asks
-//! three questions. The answers are functions of `crashlog_supervisor`
-//! (`lib/crashlog-supervisor/src`), but for one, which is this crate's:
+//! three questions. These functions answer them; the files are in `lib/crashlog-supervisor/src`
+//! unless a path is given:
 //!
 //! | question | function | file |
 //! |---|---|---|
 //! | What does this fault mean? | `Supervisor::handle_fault` | `disposition.rs` |
-//! | Is it a crash loop? | `Limits::count` | `loops.rs` |
+//! | Is it a crash loop? Of a reset: | `Supervisor::is_reset_loop` | `loops.rs` |
+//! | Of a restart: | `Supervisor::count_fault` | `loops.rs` |
 //! | When does it restart? A task: | `Health::fault` | `task/jefe/src/lib.rs` |
-//! | The system: | `EmergencySequence::deadline` | `emergency/sequence.rs` |
+//! | The system: | `Supervisor::carry_out` | `emergency.rs` |
+//! | A task in the boot after a reset: | `Supervisor::start_delay` | `loops.rs` |
 //!
 //! A fault that restarts one task is an *oops*: it is described in retained RAM for the recorder,
 //! and the task is restarted. A fault that resets the system is a *panic*, and begins an emergency:

@@ -162,7 +162,7 @@ impl DemoRun<'_> {
 
         let accepted = crash["log_records"]
             .as_u64()
-            .context("the record does not say how many log records there were")?;
+            .context("the crash does not say how many log records there were")?;
         let sequences = self.tool.sequences(&card, 1)?;
         if let Some((at, wrong)) = (1..)
             .zip(&sequences)

@@ -336,7 +336,10 @@ fn log_before(
         },
     )?;
     if total == 0 {
-        writeln!(out, "  the card holds no log of that boot, or not any more")?;
+        writeln!(
+            out,
+            "  the card has no log of that boot; it may have been overwritten"
+        )?;
     }
     Ok(())
 }

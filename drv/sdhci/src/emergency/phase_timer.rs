@@ -29,7 +29,7 @@ impl<T: Clock + ?Sized> Clock for &T {
 /// card most waits end before the first.
 const POLLS_PER_READING: u32 = 256;
 
-/// Longest time between two readings that is believed, milliseconds. A larger step is a jump of the
+/// Longest accepted step between two readings, milliseconds. A larger step is a jump of the
 /// clock and counts as no time. Between two readings of a clock that works there is far less.
 const JUMP_MS: u64 = 1_000;
 

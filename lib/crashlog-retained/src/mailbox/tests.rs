@@ -140,7 +140,7 @@ fn the_progress_of_a_self_test_is_kept_until_power_off() {
         step: 2,
         cause: 3,
         error: 4,
-        record: 5,
+        sequence: 5,
         milliseconds: 6,
         retries: 7,
     };

@@ -217,7 +217,7 @@ fn fill(blocks: &[Block]) -> Result<()> {
     }
     mailbox.set_self_test(&SelfTestProgress {
         boot: 3,
-        record: 6,
+        sequence: 6,
         milliseconds: 12,
         ..SelfTestProgress::default()
     });

@@ -26,7 +26,7 @@ pub const CASES: &[Case] = &[
 /// Numbers of the operations, in the order of idl/crashlog.idol.
 const APPEND: u32 = 1;
 const STATUS: u32 = 3;
-const ERASE_RECORD: u32 = 6;
+const ERASE_CRASH: u32 = 6;
 const KERNEL_TEXT: u32 = 0x8010_0000;
 
 /// The message that the misuser sends: a correct `append`, except for what a case changes.
@@ -219,7 +219,7 @@ fn lease_foreign(_: &CrashLog) -> Result<(), Wrong> {
 fn not_allowed(_: &CrashLog) -> Result<(), Wrong> {
     refused(
         Message {
-            operation: ERASE_RECORD,
+            operation: ERASE_CRASH,
             length: 4,
             capacity: 0,
             leases: 0,

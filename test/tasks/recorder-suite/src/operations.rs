@@ -13,7 +13,7 @@ pub const CASES: &[Case] = &[
     ("recorder: flush of nothing answers at once", flush_nothing),
     ("recorder: a durable record can be read back", read_back),
     ("recorder: pages that are not there", no_such_page),
-    ("recorder: crash records that are not there", no_such_record),
+    ("recorder: crash records that are not there", no_such_crash),
     ("recorder: a client's share is bounded", quota),
     ("recorder: nothing waits for the card", never_waits),
     ("recorder: an idle card is suspended and resumes", suspend),
@@ -134,7 +134,7 @@ fn no_such_page(recorder: &CrashLog) -> Result<(), Wrong> {
     Ok(())
 }
 
-fn no_such_record(recorder: &CrashLog) -> Result<(), Wrong> {
+fn no_such_crash(recorder: &CrashLog) -> Result<(), Wrong> {
     expect!(recorder.status().is_ok_and(|status| status.crashes == 0));
     expect!(recorder.crash_info(0).err() == Some(CrashLogError::NoSuchCrash));
     expect!(recorder.crash_info(u32::MAX).err() == Some(CrashLogError::NoSuchCrash));
