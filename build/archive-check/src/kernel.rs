@@ -28,6 +28,7 @@ pub fn check(archive: &Archive, objects: &[Program], debugs: &[Debug], report: &
     kernel.descriptors();
     kernel.attributes();
     kernel.stacks();
+    kernel.memory();
 }
 
 /// The kernel's program, and what its tables are compared with.

@@ -1,8 +1,10 @@
-//! The regions that the kernel's tables give to tasks, and the stacks in them
+//! The regions of the tasks, as the kernel's tables give them, and of the kernel, and the stacks in
+//! them
 
 use super::Topic;
 use super::dwarf::{Struct, Type};
 use super::kernel::Kernel;
+use std::collections::BTreeMap;
 
 /// Of a task: entry point, end of the stack, regions.
 type TaskRegions = (u32, u32, Vec<Region>);
@@ -104,6 +106,39 @@ impl Kernel<'_> {
             format!(
                 "two regions overlap: {:#x?}; Humility would look for a stack in the wrong one",
                 broken.unwrap_or_default()
+            ),
+        );
+    }
+
+    /// Checks that the kernel's segments, its stack and its statics do not overlap. Each is a
+    /// region to Humility, which keeps one for each base; a dump of two that overlap cannot be
+    /// read.
+    pub(super) fn memory(&mut self) {
+        let mut all = BTreeMap::new();
+        let symbol = |name: &str| self.program.symbol(name).map(|it| it.address);
+        let segments = self.program.elf.segments().unwrap_or_default();
+        let segments = segments.iter().map(|it| {
+            let end = it.virtual_address.saturating_add(it.memory_size);
+            Some((it.virtual_address, end))
+        });
+        let others = [("_stack_base", "_stack_start"), ("__sbss", "__eheap")];
+        let others = others.map(|(base, end)| symbol(base).zip(symbol(end)));
+        for (base, end) in segments.chain(others).flatten() {
+            let known = all.entry(base).or_insert(end);
+            *known = end.max(*known);
+        }
+        let overlap = all
+            .iter()
+            .zip(all.iter().skip(1))
+            .find(|((_, end), (base, _))| end > base)
+            .map(|(_, (base, _))| *base);
+        self.expect(
+            overlap.is_none(),
+            Topic::Kernel,
+            format!(
+                "two of the kernel's segments, its stack and its statics (`__sbss` to `__eheap`) overlap at {:#x}; \
+                 place .data outside of them",
+                overlap.unwrap_or_default()
             ),
         );
     }

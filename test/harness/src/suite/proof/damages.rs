@@ -337,6 +337,11 @@ pub(super) const DAMAGES: &[Damage] = &[
     ),
     ("regions", |a| a.enlarge_region(), "two regions overlap"),
     (
+        "statics that reach into .data",
+        |a| a.same_place("elf/kernel", "__eheap", "__edata"),
+        "(`__sbss` to `__eheap`) overlap at",
+    ),
+    (
         "two types of one name",
         |a| a.rename("elf/task/crashlog", "DescribeCrash", "CrashInfo\0ash"),
         "interface `CrashLog` replies with `CrashInfo`, which is the name of several",
