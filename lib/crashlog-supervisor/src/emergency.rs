@@ -2,8 +2,8 @@
 //!
 //! [`EmergencySequence`] decides what comes next, [`Supervisor::carry_out`] does it. The order in
 //! `carry_out` matters: the mailbox is armed before the recorder is restarted, since the recorder
-//! looks at it first of all; and the result of the try is in the mailbox before the reset, since the
-//! next boot reads it there.
+//! looks at it first of all; and the result of the try is in the mailbox before the reset, since
+//! the next boot reads it there.
 
 mod sequence;
 

@@ -1,8 +1,8 @@
 //! The IPC server: accepts log records, defers requests that need the card.
 //!
 //! No operation waits. A request that needs the card is put into [`Recorder::deferred`], and the
-//! session future (module `normal`) replies to it. Until then the caller stays blocked in its call, so its
-//! leases stay valid.
+//! session future (module `normal`) replies to it. Until then the caller stays blocked in its call,
+//! so its leases stay valid.
 
 use core::sync::atomic::Ordering;
 

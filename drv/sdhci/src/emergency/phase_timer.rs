@@ -29,8 +29,8 @@ impl<T: Clock + ?Sized> Clock for &T {
 /// card most waits end before the first.
 const POLLS_PER_READING: u32 = 256;
 
-/// Longest accepted step between two readings, milliseconds. A larger step is a jump of the
-/// clock and counts as no time. Between two readings of a clock that works there is far less.
+/// Longest accepted step between two readings, milliseconds. A larger step is a jump of the clock
+/// and counts as no time. Between two readings of a clock that works there is far less.
 const JUMP_MS: u64 = 1_000;
 
 /// Polls in a phase at most, as a multiple of those after which a clock that stands still counts as
