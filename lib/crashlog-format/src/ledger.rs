@@ -71,7 +71,8 @@ pub struct Ledger {
     counters: CrashCounters,
     /// The last self-test; sequence number 0 if there is none.
     test: CrashEntry,
-    reserved: U32,
+    /// One bit for each slot, set if a snapshot belongs to its crash.
+    snapshots: U32,
     entries: [CrashEntry; SLOTS],
 }
 
@@ -102,7 +103,7 @@ impl Ledger {
             late: U32::ZERO,
         },
         test: CrashEntry::NONE,
-        reserved: U32::ZERO,
+        snapshots: U32::ZERO,
         entries: [const { CrashEntry::NONE }; SLOTS],
     };
 
@@ -290,6 +291,13 @@ impl Ledger {
     #[must_use]
     pub const fn is_acknowledged(&self, slot: u32) -> bool {
         self.acknowledged.get() & bit(slot) != 0
+    }
+
+    /// Whether a snapshot of the crash in `slot` was written whole. If not, what is behind the
+    /// crash in its slot may be a snapshot that was cut short.
+    #[must_use]
+    pub const fn has_snapshot(&self, slot: u32) -> bool {
+        self.snapshots.get() & bit(slot) != 0
     }
 
     /// The first free slot.

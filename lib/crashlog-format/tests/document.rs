@@ -3,6 +3,9 @@
 use crashlog_format::crash::{CrashHeader, Name, Segment, SegmentKind, signature};
 use crashlog_format::ledger::{CrashPlan, CrashSummary, Ledger};
 use crashlog_format::page::{LogHeader, Page, PageHeader};
+use crashlog_format::snapshot::{
+    ExtentKind, ExtentStatus, SnapshotExtent, SnapshotHeader, SnapshotKind, SnapshotRegion, WordSum,
+};
 use crashlog_format::{
     CrashReason, Crc32c, EmergencyFailure, EmergencyStep, FormatId, Geometry, Level, Outcome,
     OutcomePhase, Stream, Superblock,
@@ -178,4 +181,51 @@ fn a_ledger_is_as_documented() {
     read.load(|offset, out| out.copy_from_slice(&block[offset..offset + out.len()]));
     assert_eq!(read.check(FORMAT, &geometry), Ok(()));
     assert_eq!(read.by_sequence(1).map(|(slot, _)| slot), Some(0));
+}
+
+#[test]
+fn a_snapshot_is_as_documented() {
+    let region = SnapshotRegion::new(Name::new("fan-state"), 5, 0x8081_2010, 64);
+    let mut extent = SnapshotExtent::new(ExtentKind::Region, 5, 0x8081_2010, 64, 0);
+    let data = [0x11; 64];
+    extent.set_saved(0, WordSum::new().bytes(&data).value());
+    let unused = {
+        let mut extent = SnapshotExtent::new(ExtentKind::Memory, 5, 0x8081_1000, 4096, 0);
+        extent.set_saved(0xaaaa_aaaa, WordSum::SEED);
+        extent
+    };
+    let mut missing = SnapshotExtent::new(ExtentKind::Memory, 2, 0x8082_0000, 512, 0);
+    missing.set_missing(ExtentStatus::NoRoom);
+    let tables = [
+        region.as_bytes(),
+        extent.as_bytes(),
+        unused.as_bytes(),
+        missing.as_bytes(),
+    ]
+    .concat();
+
+    let mut header = SnapshotHeader::new(SnapshotKind::System);
+    header.sequence = 1.into();
+    header.boot = 1.into();
+    header.task = 5.into();
+    header.current = 0.into();
+    header.time = 3_014.into();
+    header.image_id = 0xac7f_1045_79de_0074.into();
+    header.regions = 1.into();
+    header.extents = 3.into();
+    header.data = 64.into();
+    header.milliseconds = 2.into();
+    header.table_sum = WordSum::new().bytes(&tables).value().into();
+    header.written = header.length().into();
+    header.seal(FORMAT);
+    assert_eq!(header.length(), 1024 + 64);
+    assert_eq!(
+        SnapshotHeader::parse(header.as_bytes(), FORMAT, 4096),
+        Ok(header)
+    );
+    for extent in [extent, unused, missing] {
+        assert_eq!(extent.check(), Ok(()));
+    }
+    assert_eq!(hex(header.as_bytes()), hex(&dump("snapshot")));
+    assert_eq!(hex(&tables), hex(&dump("snapshot-tables")));
 }

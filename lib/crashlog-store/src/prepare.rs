@@ -13,7 +13,7 @@ use crashlog_retained::{Excerpt, StoredContext};
 use zerocopy::IntoBytes;
 
 /// Number of blocks of a crash that are in the mailbox: header, message, stack.
-pub(crate) const BASE_BLOCKS: u32 = 3;
+pub(crate) const BASE_BLOCKS: u32 = CrashHeader::BASE_BLOCKS;
 
 /// A crash that is to be written.
 #[derive(Clone, Copy, Debug)]

@@ -110,6 +110,8 @@ impl CrashHeader {
     pub const MAGIC: u32 = u32::from_le_bytes(*b"CLCR");
     /// Index of the block's word that holds the checksum; the checksum covers what follows it.
     pub const CRC_WORD: usize = 1;
+    /// Number of blocks that header, message and stack have, whether they are used or not.
+    pub const BASE_BLOCKS: u32 = 3;
     /// Number of segments for which the table has room.
     pub const MAX_SEGMENTS: usize = (BLOCK_LEN - size_of::<Self>()) / size_of::<Segment>();
 
@@ -181,6 +183,16 @@ impl CrashHeader {
     /// Sets the number of segments in the table; at most [`Self::MAX_SEGMENTS`].
     pub fn set_segments(&mut self, count: usize) {
         self.segments = u8::try_from(count.min(Self::MAX_SEGMENTS)).unwrap_or(0);
+    }
+
+    /// The block of the slot at which a snapshot begins: the first one behind header, message and
+    /// stack, and behind all segments.
+    #[must_use]
+    pub fn snapshot_block(segments: &[Segment]) -> u32 {
+        let ends = segments
+            .iter()
+            .map(|segment| segment.block().saturating_add(segment.blocks()));
+        ends.fold(Self::BASE_BLOCKS, u32::max)
     }
 
     /// The checksum of a header block. `words` are the words of header and table, without the first

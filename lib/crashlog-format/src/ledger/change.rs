@@ -25,6 +25,7 @@ impl Ledger {
         let end = u8::try_from(before.len().saturating_add(1)).unwrap_or(self.slots);
         self.used = self.used.min(self.slots).max(end);
         self.acknowledged = (self.acknowledged.get() & !bit(slot)).into();
+        self.snapshots = (self.snapshots.get() & !bit(slot)).into();
         if u32::from(self.test_slot) == slot || self.test.sequence == entry.sequence {
             self.test = CrashEntry::NONE;
         }
@@ -91,6 +92,17 @@ impl Ledger {
         found.is_some()
     }
 
+    /// Notes that the slot of a crash holds a snapshot of it, behind the crash itself. `false` if
+    /// there is no crash with this sequence number; the ledger is then unchanged.
+    pub fn note_snapshot(&mut self, sequence: u32) -> bool {
+        let found = self.by_sequence(sequence).map(|(slot, _)| slot);
+        if let Some(slot) = found {
+            self.snapshots = (self.snapshots.get() | bit(slot)).into();
+            self.advance(0);
+        }
+        found.is_some()
+    }
+
     /// Notes that all pages of the stream ring before `next_page` are written, and the newest boot.
     pub fn note_page(&mut self, next_page: u32, boot: u32) {
         self.next_page = self.next_page().max(next_page).into();
@@ -120,6 +132,7 @@ impl Ledger {
             *entry = CrashEntry::default();
         }
         self.acknowledged = (self.acknowledged.get() & !bit(slot)).into();
+        self.snapshots = (self.snapshots.get() & !bit(slot)).into();
         let last = self.live().map(|(slot, _)| slot).max();
         self.used = last.map_or(0, |slot| {
             u8::try_from(slot).unwrap_or(self.slots).saturating_add(1)
