@@ -14,7 +14,7 @@
 //! | [`LocationCache`] | recorder | where on the card the log is |
 //! | [`LogRing`] | recorder | log records accepted and not yet durable |
 //! | scratch | recorder | blocks for data on the way to or from the card |
-//! | dump area | supervisor | memory saved at a crash |
+//! | dump area ([`SnapshotArea`]) | supervisor, kernel | the image of a snapshot |
 //!
 //! After a restart any of it may be garbage: at power-on all of it is, and a fault can interrupt
 //! any change. So every part has a check of its own, nothing is used that does not pass it, and
@@ -42,6 +42,7 @@ mod location;
 mod mailbox;
 mod region;
 mod ring;
+mod snapshot;
 mod words;
 
 #[cfg(test)]
@@ -63,4 +64,8 @@ pub use mailbox::{Mailbox, MailboxState, Oops, SelfTestProgress};
 pub use region::{Region, Start};
 pub use ring::{
     AppendError, LogRing, MAX_RUN, Numbering, PageRun, PendingPage, Record, RingRecovery,
+};
+pub use snapshot::{
+    MemoryRange, RegisteredRegion, SavedMemory, SnapshotArea, SnapshotFacts, SnapshotPiece,
+    SnapshotSource,
 };

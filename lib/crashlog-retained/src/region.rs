@@ -4,7 +4,7 @@
 mod tests;
 
 use crate::words::{check_values, load, publish, store, words};
-use crate::{FailureSlot, HistorySlot, LocationCache, Mailbox};
+use crate::{FailureSlot, HistorySlot, LocationCache, Mailbox, SnapshotArea};
 use block_device::{BLOCK_LEN, Block};
 use core::sync::atomic::AtomicU32;
 use crashlog_format::FormatId;
@@ -230,8 +230,8 @@ impl<'a> Region<'a> {
 
     /// The dump area.
     #[must_use]
-    pub const fn dump(&self) -> &'a [Block] {
-        self.dump
+    pub const fn snapshot(&self) -> SnapshotArea<'a> {
+        SnapshotArea::new(self.dump)
     }
 
     /// Empties every part but the header, so that nothing that was left over passes its check.
