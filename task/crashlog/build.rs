@@ -36,6 +36,10 @@ struct CrashlogConfig {
     write_after_pages: u32,
     /// Number of crashes that are never overwritten before they are acknowledged: the first ones.
     keep_first: u32,
+    /// Length in KiB of a crash slot (`crashlog format --slot-size`) on the cards of this system.
+    /// The build checks that a crash fits (`build/xtask/src/dist/snapshot.rs`).
+    #[serde(default = "default_slot_kib")]
+    slot_kib: u32,
     /// Idle milliseconds after which the card is suspended. Without this key it is never suspended.
     suspend_after_ms: Option<u32>,
     /// May the power of a suspended card be cut? Requires that the controller's power control
@@ -67,6 +71,10 @@ enum ConfiguredCard {
 struct ExternRegion {
     address: u32,
     size: u32,
+}
+
+const fn default_slot_kib() -> u32 {
+    256
 }
 
 fn main() -> Result<()> {
@@ -171,6 +179,14 @@ fn check(config: &CrashlogConfig) -> Result<()> {
     in_range("write-after-pages", config.write_after_pages, 1..=64)?;
     in_range("base-clock-khz", config.base_clock_khz, 0..=4_000_000)?;
     in_range("max-clock-khz", config.max_clock_khz, 400..=200_000)?;
+    in_range("slot-kib", config.slot_kib, 4..=32_768)?;
+    if !config.slot_kib.is_multiple_of(4) {
+        bail!(
+            "{}slot-kib: {} is not a multiple of 4",
+            prefix(),
+            config.slot_kib
+        );
+    }
     in_range("keep-first", config.keep_first, 0..=1 << 16)?;
     if let Some(after) = config.suspend_after_ms {
         in_range("suspend-after-ms", after, 10..=86_400_000)?;

@@ -12,6 +12,7 @@
 
 mod finish;
 mod kernel;
+mod snapshot;
 mod tasks;
 
 use crate::allocate::{Allocation, Needs, allocate, check_caps};
@@ -23,6 +24,7 @@ use crate::tree::Tree;
 use anyhow::{Context, Result};
 use build_elf::Elf;
 use indexmap::IndexMap;
+pub use snapshot::SnapshotNeeds;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tasks::Objects;
@@ -130,6 +132,9 @@ impl Build {
         let mut progress = Progress::new(self.config.app.tasks.len() + 1);
         let linked = self.linked(&product, &mut progress)?;
         let kernel = self.build_kernel(&product, &linked, &mut progress)?;
+        if let Some(needs) = SnapshotNeeds::of(&self.config, &linked.allocation, &kernel)? {
+            needs.check(&self.config)?;
+        }
         self.finish(&product, kernel, &linked)?;
         Ok(product)
     }
@@ -141,6 +146,14 @@ impl Build {
         let allocation = allocate(&self.config, &product.image, &needs)?;
         let tasks = self.link_tasks(product, &objects, &allocation)?;
         Ok(Linked { allocation, tasks })
+    }
+
+    /// What a snapshot of this image needs; `None` if it has no recorder, or takes no snapshots.
+    pub fn snapshot_needs(&self, product: &Product) -> Result<Option<SnapshotNeeds>> {
+        let mut progress = Progress::new(self.config.app.tasks.len() + 1);
+        let linked = self.linked(product, &mut progress)?;
+        let kernel = self.build_kernel(product, &linked, &mut progress)?;
+        SnapshotNeeds::of(&self.config, &linked.allocation, &kernel)
     }
 
     /// The compiled tasks, and the memory that each needs.

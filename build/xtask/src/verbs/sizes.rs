@@ -63,6 +63,15 @@ pub fn print(build: &Build, product: &Product) -> Result<()> {
     for note in notes {
         println!("{note}");
     }
+    if let Some(needs) = build.snapshot_needs(product)? {
+        println!(
+            "snapshot: {} KiB for the whole system, {} KiB for the largest task (`{}`); a crash slot has {}",
+            needs.whole.div_ceil(1024),
+            needs.largest.div_ceil(1024),
+            needs.task,
+            needs.slot / 1024,
+        );
+    }
     Ok(())
 }
 
