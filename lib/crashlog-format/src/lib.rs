@@ -25,6 +25,7 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod boot;
 pub mod crash;
 pub mod crc;
 mod fault;
@@ -37,6 +38,7 @@ pub mod page;
 mod stream;
 mod superblock;
 
+pub use boot::BootRecord;
 pub use crash::{Activity, CrashReason, LateReason, TaskEntry};
 pub use crc::Crc32c;
 pub use fault::{CrashFault, FaultSource, ReplyFaultReason, UsageError};
