@@ -5,6 +5,8 @@ use std::fs;
 use std::ops::RangeInclusive;
 
 use anyhow::{Context, Result, bail};
+use crashlog_format::BootRecord;
+use crashlog_format::boot::{COMMIT_MAX, NAME_MAX};
 use serde::Deserialize;
 
 /// `[tasks.crashlog.config]` of `app.toml`.
@@ -136,7 +138,9 @@ fn main() -> Result<()> {
          /// Run the self-test of the emergency path at the start of each boot?\n\
          pub const SELF_TEST: bool = {};\n\
          /// Name of this task.\n\
-         pub const TASK_NAME: &str = {name:?};\n",
+         pub const TASK_NAME: &str = {name:?};\n\
+         /// The payload of the boot record, without the image id.
+         pub const BOOT_RECORD: &[u8] = &{:?};\n",
         config.controller,
         config.base_clock_khz,
         config.max_clock_khz,
@@ -155,6 +159,7 @@ fn main() -> Result<()> {
         crash.address,
         crash.size,
         config.self_test,
+        boot_record()?,
     );
     fs::write(build_util::out_dir().join("config.rs"), source)?;
 
@@ -170,6 +175,56 @@ fn main() -> Result<()> {
             &allowed,
         )
         .map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+/// The payload of the boot record. The image id is 0: it is a hash over this task, too, so it is
+/// known only when everything is linked.
+fn boot_record() -> Result<Vec<u8>> {
+    let [app, image] =
+        ["HUBRIS_APP_NAME", "HUBRIS_IMAGE_NAME"].map(|name| build_util::env_var(name).ok());
+    let number = |name| -> Result<u32> {
+        let text = build_util::env_var(name)?;
+        text.parse().with_context(|| format!("{name}={text}"))
+    };
+    let record = BootRecord {
+        image_id: 0,
+        version: number("HUBRIS_BUILD_VERSION")?,
+        epoch: number("HUBRIS_BUILD_EPOCH")?,
+        app: &app.unwrap_or_default(),
+        image: &image.unwrap_or_default(),
+        board: &build_util::target_board().unwrap_or_default(),
+        commit: &commit()?,
+    };
+    let texts = [
+        ("name", record.app, NAME_MAX),
+        ("image-names", record.image, NAME_MAX),
+        ("board", record.board, NAME_MAX),
+        ("the commit", record.commit, COMMIT_MAX),
+    ];
+    for (what, text, most) in texts {
+        if text.len() > most {
+            bail!(
+                "app.toml: {what}: {text:?} is too long for the boot record: at most {most} bytes"
+            );
+        }
+    }
+    let mut payload = [0; 256];
+    let length = record.encode(&mut payload).context("boot record")?;
+    Ok(payload.get(..length).unwrap_or(&[]).to_vec())
+}
+
+/// The commit of the sources; empty if it is not known. Upstream's xtask does not tell it.
+fn commit() -> Result<String> {
+    let Ok(path) = build_util::env_var("HUBRIS_GIT_REV_FILE") else {
+        return Ok(String::new());
+    };
+    println!("cargo::rerun-if-changed={path}");
+    let commit = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    Ok(if commit == "unknown" {
+        String::new()
+    } else {
+        commit
+    })
 }
 
 /// Refuses values that cannot work. The error names the key, the value and the rule.

@@ -98,7 +98,9 @@ fn flash_ron(config: &Config) -> String {
     format!("(chip: {chip:?})")
 }
 
-/// The commit that is checked out, with `-dirty` if a file differs from it; "unknown" without Git.
+/// The commit that is checked out, with `-dirty` if a file of it was changed; "unknown" without
+/// Git. It is part of the image, so a file that is not of the commit, which the build does not see
+/// unless a changed file leads to it, does not count.
 pub fn git_revision(root: &Path) -> String {
     let git = |args: &[&str]| {
         let output = Command::new("git")
@@ -115,7 +117,7 @@ pub fn git_revision(root: &Path) -> String {
     let Some(commit) = git(&["rev-parse", "HEAD"]) else {
         return "unknown".into();
     };
-    match git(&["status", "--porcelain"]) {
+    match git(&["status", "--porcelain", "--untracked-files=no"]) {
         Some(changes) if changes.is_empty() => commit,
         _ => format!("{commit}-dirty"),
     }

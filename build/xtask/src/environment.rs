@@ -7,6 +7,9 @@ use anyhow::{Context, Result};
 use indexmap::IndexMap;
 use toml::{Table, Value};
 
+/// The variable with the path of a file that holds the commit of the sources, as in the archive.
+pub const REVISION_FILE: &str = "HUBRIS_GIT_REV_FILE";
+
 /// For every crate of the application.
 pub fn common(config: &Config) -> Result<Vec<(String, String)>> {
     let app = &config.app;
@@ -41,6 +44,8 @@ pub fn task(
         regions.insert(region.as_str(), [output.address, output.size]);
     }
     env.push(("HUBRIS_TASK_NAME".to_string(), name.to_string()));
+    env.push(("HUBRIS_APP_NAME".to_string(), config.app.name.clone()));
+    env.push(("HUBRIS_IMAGE_NAME".to_string(), image.to_string()));
     env.push((
         "HUBRIS_TASK_CONFIG".to_string(),
         to_toml(&table(config, name)?)?,

@@ -26,6 +26,7 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod boot;
 pub mod crash;
 pub mod crc;
 mod fault;
@@ -39,6 +40,7 @@ pub mod snapshot;
 mod stream;
 mod superblock;
 
+pub use boot::BootRecord;
 pub use crash::{Activity, CrashReason, LateReason, TaskEntry};
 pub use crc::Crc32c;
 pub use fault::{CrashFault, FaultSource, ReplyFaultReason, UsageError};

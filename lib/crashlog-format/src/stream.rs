@@ -20,11 +20,20 @@ pub enum Stream {
     Fault = 2,
     /// Snapshots of ring buffers. No task writes them yet.
     Trace = 3,
+    /// The boot record ([`crate::BootRecord`]). The recorder alone writes it: it accepts no record
+    /// of this stream from a task.
+    Boot = 4,
 }
 
 impl Stream {
     /// All streams, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Console, Self::Event, Self::Fault, Self::Trace];
+    pub const ALL: [Self; 5] = [
+        Self::Console,
+        Self::Event,
+        Self::Fault,
+        Self::Trace,
+        Self::Boot,
+    ];
 
     /// Its name on the command line and in reports.
     #[must_use]
@@ -34,6 +43,7 @@ impl Stream {
             Self::Event => "event",
             Self::Fault => "fault",
             Self::Trace => "trace",
+            Self::Boot => "boot",
         }
     }
 }
@@ -47,20 +57,22 @@ impl TryFrom<u8> for Stream {
             1 => Ok(Self::Event),
             2 => Ok(Self::Fault),
             3 => Ok(Self::Trace),
+            4 => Ok(Self::Boot),
             other => Err(other),
         }
     }
 }
 
+/// How the recorder receives a stream from a task: [`Stream::Boot`] is none that a task may name.
 impl FromPrimitive for Stream {
     #[inline]
     fn from_i64(number: i64) -> Option<Self> {
-        from_number(number)
+        from_number(number).filter(|stream| *stream != Self::Boot)
     }
 
     #[inline]
     fn from_u64(number: u64) -> Option<Self> {
-        from_number(number)
+        from_number(number).filter(|stream| *stream != Self::Boot)
     }
 }
 
@@ -143,11 +155,17 @@ mod tests {
     #[test]
     fn each_number_has_one_conversion() {
         for number in 0..=u8::MAX {
-            assert_eq!(Stream::from_u8(number), Stream::try_from(number).ok());
+            assert_eq!(
+                Stream::from_u8(number),
+                Stream::try_from(number)
+                    .ok()
+                    .filter(|stream| *stream != Stream::Boot),
+                "no task may name the stream of the boot record"
+            );
             assert_eq!(Level::from_u8(number), Level::try_from(number).ok());
         }
         for (number, stream) in (0..).zip(Stream::ALL) {
-            assert_eq!(Stream::from_u8(number), Some(stream));
+            assert_eq!(Stream::try_from(number), Ok(stream));
             assert_eq!(stream.as_bytes(), [number]);
         }
         for (number, level) in (0..).zip(Level::ALL) {

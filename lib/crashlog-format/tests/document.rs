@@ -7,8 +7,8 @@ use crashlog_format::snapshot::{
     ExtentKind, ExtentStatus, SnapshotExtent, SnapshotHeader, SnapshotKind, SnapshotRegion, WordSum,
 };
 use crashlog_format::{
-    CrashReason, Crc32c, EmergencyFailure, EmergencyStep, FormatId, Geometry, Level, Outcome,
-    OutcomePhase, Stream, Superblock,
+    BootRecord, CrashReason, Crc32c, EmergencyFailure, EmergencyStep, FormatId, Geometry, Level,
+    Outcome, OutcomePhase, Stream, Superblock,
 };
 use zerocopy::IntoBytes;
 
@@ -75,6 +75,24 @@ fn a_page_is_as_documented() {
     block.resize(512, 0);
     let page = Page::parse(&block, FORMAT).expect("what is documented is accepted");
     assert_eq!(page.records().count(), 1);
+}
+
+#[test]
+fn a_boot_record_is_as_documented() {
+    let record = BootRecord {
+        image_id: u64::from_le_bytes(IMAGE),
+        version: 3,
+        epoch: 1,
+        app: "demo",
+        image: "default",
+        board: "ast2600-evb",
+        commit: "2cf33c0f7280bf4b8391227169654265a2864fee",
+    };
+    let mut bytes = [0; 256];
+    let length = record.encode(&mut bytes).expect("it fits");
+    let documented = dump("boot");
+    assert_eq!(hex(&bytes[..length]), hex(&documented));
+    assert_eq!(BootRecord::parse(&documented), Some(record));
 }
 
 /// The crash of the worked dumps: task 5, `worker`, touched 0xdeadbee0 after 3.014 s of boot 1.

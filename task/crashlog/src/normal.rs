@@ -1,9 +1,11 @@
 //! The normal path: requests are served and the card is written, in turns.
 //!
 //! Module `session` has the future that works on the card, `mount` the beginning of a session,
-//! `work` and `requests` its jobs. The server and the state that it shares with the future are
-//! beside this module: [`server`], [`crate::recorder`], [`crate::events`], [`crate::reply`].
+//! `work` and `requests` its jobs; `boot_record` has what is logged first. The server and the state
+//! that it shares with the future are beside this module: [`server`], [`crate::recorder`],
+//! [`crate::events`], [`crate::reply`].
 
+mod boot_record;
 mod mount;
 mod requests;
 mod session;
@@ -43,6 +45,7 @@ pub fn run(region: Region<'static>) {
 #[inline(never)]
 fn operate(region: Region<'static>, self_test: SelfTestReport) -> bool {
     let recorder = Recorder::new(region, self_test);
+    boot_record::append(&recorder);
     let Some(memory) = TransferBlocks::of(&region) else {
         return false;
     };

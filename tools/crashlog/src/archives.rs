@@ -40,6 +40,9 @@ pub struct Archives {
     mismatch_ok: bool,
 }
 
+/// What is shown of a boot without an archive.
+const NUMBERS: &str = "tasks and types are shown as numbers";
+
 /// The archive to use for something on the card.
 enum Choice<'a> {
     /// That of its image.
@@ -191,7 +194,7 @@ pub struct BootNames<'a> {
     /// The archive of each boot that was looked up; several boots share one.
     boots: BTreeMap<u32, Option<usize>>,
     opened: Vec<(Option<ImageId>, Archive)>,
-    missing: BTreeSet<Option<ImageId>>,
+    missing: BTreeSet<ImageId>,
 }
 
 impl<'a> BootNames<'a> {
@@ -206,7 +209,8 @@ impl<'a> BootNames<'a> {
         }
     }
 
-    /// The names of a boot. Says once for each image if there is no archive of it.
+    /// The names of a boot. Says once for each image if there is no archive of it, and of each boot
+    /// if its image is not known.
     pub fn of(&mut self, boot: u32) -> Result<&dyn Names, Problem> {
         let index = match self.boots.get(&boot) {
             Some(index) => *index,
@@ -225,31 +229,36 @@ impl<'a> BootNames<'a> {
         if let Some(index) = self.opened.iter().position(|(opened, _)| *opened == id) {
             return Ok(Some(index));
         }
-        if !self.missing.insert(id) {
+        let Some(known) = id else {
+            return self.find_unknown(boot);
+        };
+        if !self.missing.insert(known) {
             return Ok(None);
         }
-        let archive = match (id, self.archives.heads.as_slice()) {
-            // The log does not say which image a boot ran. One archive is taken for that of all
-            // such boots, as nothing speaks against it.
-            (None, [head]) if !self.archives.mismatch_ok => {
-                warn(&format!(
-                    "boot {boot} does not name its image, as no crash of it is on the card: the names of such boots \
-                     are those of {}, image {}",
-                    head.path().display(),
-                    head.id()
-                ));
-                Some(head.open()?)
-            }
-            _ => self.archives.pick(
-                &format!("boot {boot}"),
-                id,
-                "tasks and types are shown as numbers",
-            )?,
-        };
-        Ok(archive.map(|archive| {
-            self.opened.push((id, archive));
-            self.opened.len() - 1
-        }))
+        let archive = self.archives.pick(&format!("boot {boot}"), id, NUMBERS)?;
+        Ok(archive.map(|archive| self.keep(id, archive)))
+    }
+
+    /// The archive of a boot whose image is not known: none, unless the user insists.
+    fn find_unknown(&mut self, boot: u32) -> Result<Option<usize>, Problem> {
+        if self.archives.is_empty() {
+            return Ok(None);
+        }
+        let what = format!("boot {boot}");
+        if self.archives.mismatch_ok {
+            let archive = self.archives.pick(&what, None, NUMBERS)?;
+            return Ok(archive.map(|archive| self.keep(None, archive)));
+        }
+        warn(&format!(
+            "{what} has no known build, as neither its boot record nor a crash of it is on the card: {NUMBERS}; \
+             --archive-mismatch-ok uses the first archive all the same"
+        ));
+        Ok(None)
+    }
+
+    fn keep(&mut self, id: Option<ImageId>, archive: Archive) -> usize {
+        self.opened.push((id, archive));
+        self.opened.len() - 1
     }
 }
 

@@ -214,6 +214,8 @@ pub enum StreamName {
     Fault,
     /// Snapshots of ring buffers.
     Trace,
+    /// What firmware each boot runs.
+    Boot,
 }
 
 /// The levels of log records.

@@ -1,6 +1,7 @@
 //! `crashlog log`: prints the log, oldest record first.
 
 use crate::archives::{Archives, BootNames};
+use crate::boot;
 use crate::card::Card;
 use crate::cli::{LevelName, Log, StreamName};
 use crate::describe::Names;
@@ -10,7 +11,7 @@ use crate::terminal::{BAD, FAINT, Output, WARN};
 use crate::text::{console_line, count, hex, printable, seconds};
 use anstyle::Style;
 use crashlog_format::page::LogRecord;
-use crashlog_format::{Level, Stream};
+use crashlog_format::{BootRecord, Level, Stream};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
@@ -19,13 +20,13 @@ pub fn run(args: &Log, out: &mut Output) -> Result<(), Problem> {
     let archives = Archives::given(&args.archives)?;
     let filter = Filter::new(args, &archives)?;
     let card = Card::open(&args.image, false)?;
+    let logbook = Logbook::open(&card)?;
     let images = if archives.is_empty() {
         BTreeMap::new()
     } else {
-        card.images()?
+        logbook.images()?
     };
     let mut boots = BootNames::new(&archives, images);
-    let logbook = Logbook::open(&card)?;
     // Raw bytes must not go through `out`, which removes escape sequences.
     let mut raw = BufWriter::new(std::io::stdout().lock());
     logbook.each(|item| {
@@ -140,6 +141,7 @@ fn text(record: &LogRecord<'_>, names: &dyn Names) -> String {
     match Payload::of(record) {
         Payload::Console(bytes) => console_line(bytes),
         Payload::Text(bytes) => printable(bytes),
+        Payload::Boot(build) => boot::line(&build),
         Payload::Event { name, bytes } => event(record, name, bytes, names)
             .unwrap_or_else(|| format!("{} {}", printable(name), hex(bytes))),
         Payload::Other(bytes) => hex(bytes),
@@ -179,6 +181,10 @@ pub fn value(record: &LogRecord<'_>, names: &dyn Names) -> Value {
                 value["text"] = text.into();
             }
         }
+        Payload::Boot(build) => {
+            value["text"] = boot::line(&build).into();
+            value["build"] = boot::value(&build);
+        }
         Payload::Other(bytes) => value["hex"] = hex(bytes).into(),
     }
     value
@@ -192,7 +198,9 @@ enum Payload<'a> {
     Text(&'a [u8]),
     /// A value: the name of its type, and its encoding.
     Event { name: &'a [u8], bytes: &'a [u8] },
-    /// A malformed event, or a stream without a defined form.
+    /// What firmware runs.
+    Boot(BootRecord<'a>),
+    /// A malformed record, or a stream without a defined form.
     Other(&'a [u8]),
 }
 
@@ -211,6 +219,7 @@ impl<'a> Payload<'a> {
             },
             Stream::Fault => Self::Text(payload),
             Stream::Trace => Self::Other(payload),
+            Stream::Boot => BootRecord::parse(payload).map_or(Self::Other(payload), Self::Boot),
         }
     }
 }
@@ -230,6 +239,7 @@ fn stream(name: StreamName) -> Stream {
         StreamName::Event => Stream::Event,
         StreamName::Fault => Stream::Fault,
         StreamName::Trace => Stream::Trace,
+        StreamName::Boot => Stream::Boot,
     }
 }
 

@@ -3,13 +3,18 @@
 //! The stream ring is read once to find its pages, and again in their order. A record that was
 //! written twice (by the emergency path, and by the restarted recorder, which still had it) is
 //! passed on once. Records that are missing between two others are counted.
+//!
+//! The first record of a boot says what firmware runs. It is the first of its page, so it is found
+//! while the pages are.
 
+use crate::archives::ImageId;
 use crate::card::Card;
 use crate::problem::Problem;
 use crate::terminal::Progress;
 use block_device::BLOCK_LEN;
 use crashlog_format::page::{LogRecord, Page};
-use std::collections::HashMap;
+use crashlog_format::{BootRecord, Stream};
+use std::collections::{BTreeMap, HashMap};
 
 /// An item of the log.
 pub enum Item<'a> {
@@ -24,6 +29,8 @@ pub struct Logbook<'a> {
     card: &'a Card,
     /// Number and block of each page, ascending.
     pages: Vec<(u32, u32)>,
+    /// The image that each boot names in its boot record, and the block of that.
+    named: BTreeMap<u32, (ImageId, u32)>,
 }
 
 impl<'a> Logbook<'a> {
@@ -31,13 +38,15 @@ impl<'a> Logbook<'a> {
     pub fn open(card: &'a Card) -> Result<Self, Problem> {
         let mut progress = Progress::new("reading the log", card.geometry.ring_pages().into());
         let mut pages = Vec::new();
+        let mut records = BTreeMap::new();
         card.scan(
             |done| progress.at(done),
             |page| {
-                pages.push((
-                    page.header.sequence(),
-                    card.geometry.page(page.header.sequence()),
-                ))
+                let sequence = page.header.sequence();
+                pages.push((sequence, card.geometry.page(sequence)));
+                if let Some(id) = boot_record(page).and_then(|it| ImageId::known(it.image_id)) {
+                    records.insert(sequence, (page.header.boot(), id));
+                }
             },
             |_, _| {},
         )?;
@@ -47,8 +56,44 @@ impl<'a> Logbook<'a> {
         if let Some(&(newest, _)) = pages.last() {
             let oldest = newest.saturating_sub(card.geometry.ring_pages() - 1);
             pages.retain(|(sequence, _)| *sequence >= oldest);
+            records.retain(|sequence, _| *sequence >= oldest);
         }
-        Ok(Self { card, pages })
+        let mut named = BTreeMap::new();
+        for (sequence, (boot, id)) in records {
+            // Of a record that was written twice the first is passed on.
+            named
+                .entry(boot)
+                .or_insert((id, card.geometry.page(sequence)));
+        }
+        Ok(Self { card, pages, named })
+    }
+
+    /// The image of each boot that is known: by its boot record or, if that is not there any more,
+    /// by a crash of that boot.
+    pub fn images(&self) -> Result<BTreeMap<u32, ImageId>, Problem> {
+        let mut images = self.card.images()?;
+        images.extend(self.named.iter().map(|(boot, (id, _))| (*boot, *id)));
+        Ok(images)
+    }
+
+    /// What `show` makes of the boot record of `boot`, which has to name the image `id`; `None` if
+    /// there is no such record.
+    pub fn build<T>(
+        &self,
+        boot: u32,
+        id: Option<ImageId>,
+        show: impl Fn(&BootRecord<'_>) -> T,
+    ) -> Result<Option<T>, Problem> {
+        let Some((named, block)) = self.named.get(&boot) else {
+            return Ok(None);
+        };
+        if id != Some(*named) {
+            return Ok(None);
+        }
+        let mut bytes = [0; BLOCK_LEN];
+        self.card.partition.read_at((*block).into(), &mut bytes)?;
+        let page = Page::parse(&bytes, self.card.format).ok();
+        Ok(page.and_then(|page| boot_record(&page).map(|record| show(&record))))
     }
 
     /// Passes all items to `each`, oldest first.
@@ -142,4 +187,13 @@ impl<'a> Logbook<'a> {
         }
         Ok(())
     }
+}
+
+/// The boot record at the beginning of a page.
+fn boot_record<'p>(page: &Page<'p>) -> Option<BootRecord<'p>> {
+    let first = page.records().next()?;
+    if first.sequence != 1 || first.header.stream != Stream::Boot {
+        return None;
+    }
+    BootRecord::parse(first.payload)
 }

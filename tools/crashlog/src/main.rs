@@ -10,6 +10,7 @@
 mod archive;
 mod archives;
 mod backtrace;
+mod boot;
 mod card;
 mod cli;
 mod crash;

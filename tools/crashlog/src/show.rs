@@ -13,7 +13,7 @@ use crate::logbook::{Item, Logbook};
 use crate::problem::Problem;
 use crate::terminal::{BAD, FAINT, GOOD, Output, STRONG, WARN};
 use crate::text::{count, dump, printable, seconds};
-use crate::{log, tasks};
+use crate::{boot, log, tasks};
 use crashlog_format::EmergencyStep;
 use crashlog_format::crash::{REGISTER_NAMES, SegmentKind};
 use std::io::Write;
@@ -55,7 +55,9 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
         );
     }
     headline(&crash, names, out)?;
-    facts(&card, &crash, archive.as_ref(), out)?;
+    let logbook = (args.lines > 0).then(|| Logbook::open(&card)).transpose()?;
+    let build = build(&crash, archive.as_ref(), logbook.as_ref())?;
+    facts(&card, &crash, build, out)?;
     if !crash.is_self_test() {
         registers(&crash, out)?;
     }
@@ -77,7 +79,10 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
             segment(data, out)?;
         }
     }
-    log_before(args, &card, &crash, names, out)
+    match &logbook {
+        Some(logbook) => log_before(args, logbook, &crash, names, out),
+        None => Ok(()),
+    }
 }
 
 fn headline(crash: &Crash, names: &dyn Names, out: &mut Output) -> Result<(), Problem> {
@@ -112,12 +117,7 @@ fn headline(crash: &Crash, names: &dyn Names, out: &mut Output) -> Result<(), Pr
     Ok(())
 }
 
-fn facts(
-    card: &Card,
-    crash: &Crash,
-    archive: Option<&Archive>,
-    out: &mut Output,
-) -> Result<(), Problem> {
+fn facts(card: &Card, crash: &Crash, build: String, out: &mut Output) -> Result<(), Problem> {
     let header = &crash.header;
     let mut fact = |name: &str, text: String| writeln!(out, "  {name:<10}{text}");
     if let Some(fault) = header.fault() {
@@ -180,7 +180,7 @@ fn facts(
             count(header.log_record.get().into(), "record")
         ),
     )?;
-    fact("build", build(crash, archive))?;
+    fact("build", build)?;
     if crash.acknowledged {
         fact(
             "state",
@@ -193,16 +193,27 @@ fn facts(
     Ok(())
 }
 
-/// The image that crashed, and its name if its archive was found.
-fn build(crash: &Crash, archive: Option<&Archive>) -> String {
+/// The image that crashed, and its name: as its boot record says or, if that is not there, its
+/// archive.
+fn build(
+    crash: &Crash,
+    archive: Option<&Archive>,
+    logbook: Option<&Logbook<'_>>,
+) -> Result<String, Problem> {
     let id = crash.image_id();
     let text = id.map_or("unknown".to_owned(), |id| id.to_string());
-    match archive {
-        Some(archive) if id == Some(archive.id()) => {
+    let boot = crash.header.boot.get();
+    let recorded = match logbook {
+        Some(logbook) => logbook.build(boot, id, boot::names)?,
+        None => None,
+    };
+    Ok(match (recorded, archive) {
+        (Some(names), _) => format!("{text}  {names}"),
+        (None, Some(archive)) if id == Some(archive.id()) => {
             format!("{text}  {}", printable(archive.title().as_bytes()))
         }
         _ => text,
-    }
+    })
 }
 
 fn registers(crash: &Crash, out: &mut Output) -> Result<(), Problem> {
@@ -291,19 +302,15 @@ fn title(kind: Result<SegmentKind, u8>) -> String {
 /// The log lines just before the crash.
 fn log_before(
     args: &Show,
-    card: &Card,
+    logbook: &Logbook<'_>,
     crash: &Crash,
     names: &dyn Names,
     out: &mut Output,
 ) -> Result<(), Problem> {
-    if args.lines == 0 {
-        return Ok(());
-    }
     writeln!(out, "\n{STRONG}Log before the crash{STRONG:#}")?;
     // The log is read twice, first to count its records, so that no more than one line is in
     // memory.
     let header = &crash.header;
-    let logbook = Logbook::open(card)?;
     let mut total = 0_usize;
     logbook.before(
         header.boot.get(),

@@ -171,45 +171,55 @@ fn an_archive_of_another_build_is_refused_unless_the_user_insists() {
     assert_eq!(json(&["show", "--json", card])["image_id"], Value::Null);
 }
 
-/// The indices of the second build are shifted: `worker` has that of `monitor` in the first.
+/// What `log` prints, without boot and time.
+fn lines(log: &str) -> Vec<String> {
+    let line = |line: &str| {
+        line.split_whitespace()
+            .skip(2)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    log.lines().map(line).collect()
+}
+
+/// The indices of the second build are shifted: `worker` has that of `monitor` in the first. No
+/// crash of its boots is on the card; of the first the boot record is gone, and its crash names it.
 ///
-/// REQ: X9 (in part: boots of which a crash is on the card)
+/// REQ: X9 (in part: boots)
 #[test]
 fn the_names_in_the_log_are_those_of_the_build_of_the_boot() {
     let mut scene = scene();
     let partition = &mut scene.partition;
     let sensor = header(Stream::Event, Level::Info, 3, 20);
     partition.page(1, &[(sensor, b"\0warm")]);
-    partition.image_id = SECOND;
+    partition.boot_record(2, SECOND);
     let records = [
         (header(Stream::Event, Level::Info, 4, 30), &b"\0cold"[..]),
         (sensor, b"\0hot"),
     ];
     partition.page(2, &records);
-    partition.crash(2, STRAY_WRITE, "worker");
+    partition.boot_record(3, FIRST);
+    partition.page(3, &[(sensor, b"\0mild")]);
     let card = text(&scene.card);
     let [first, second] = [&scene.first, &scene.second].map(|path| text(path));
     let folder = text(scene.first.parent().expect("folder"));
     let log = ok(["log", card, "--archive", folder]);
-    let named: Vec<_> = log
-        .lines()
-        .map(|line| {
-            line.split_whitespace()
-                .skip(2)
-                .collect::<Vec<_>>()
-                .join(" ")
-        })
-        .collect();
+    let boot = "crashlog boot test-app default version 3 (git 2cf33c0f7280-dirty) for bench, image";
     let expected = [
-        "worker event job done",
-        "sensor event warm",
-        "sensor event cold",
-        "thermo event hot",
+        "worker event job done".to_owned(),
+        "sensor event warm".to_owned(),
+        format!("{boot} {SECOND_SHOWN}"),
+        "sensor event cold".to_owned(),
+        "thermo event hot".to_owned(),
+        format!("{boot} {FIRST_SHOWN}"),
+        "sensor event mild".to_owned(),
     ];
-    assert_eq!(named, expected);
+    assert_eq!(lines(&log), expected);
     let both = ["log", card, "--archive", first, "--archive", second];
     let log = ok(both.iter().chain(&["--task", "sensor"]));
-    assert!(log.contains("warm") && log.contains("cold"), "{log}");
+    for word in ["warm", "cold", "mild"] {
+        assert!(log.contains(word), "{word}: {log}");
+    }
     assert!(!log.contains("hot") && !log.contains("job"), "{log}");
     let line = fails(2, both.iter().chain(&["--task", "nobody"]));
     assert!(
@@ -225,32 +235,120 @@ fn the_names_in_the_log_are_those_of_the_build_of_the_boot() {
         "{warned}"
     );
     assert!(log.contains("task 3     event   hot"), "{log}");
+    assert!(log.contains("sensor     event   mild"), "{log}");
     let log = ok(["log", card, "--archive", first, "--boot", "1"]);
     assert!(log.contains("sensor     event   warm"), "{log}");
 }
 
-/// A boot without a crash does not name its image: one archive is used, and it is said.
+/// What runs is known without an archive.
+///
+/// REQ: X9 (in part: boots)
 #[test]
-fn a_boot_without_a_crash() {
+fn the_boot_record_is_read_without_an_archive() {
+    let mut scene = scene();
+    scene.partition.boot_record(2, SECOND);
+    scene.partition.image_id = SECOND;
+    scene.partition.crash(2, STRAY_WRITE, "worker");
+    let card = text(&scene.card);
+    let shown = ok(["log", card, "--stream", "boot"]);
+    let names = "test-app default version 3 (git 2cf33c0f7280-dirty) for bench";
+    assert_eq!(
+        lines(&shown),
+        [format!("task 1 boot {names}, image {SECOND_SHOWN}")],
+        "{shown}"
+    );
+    let value = json(&["log", card, "--stream", "boot", "--json"]);
+    assert_eq!(value["stream"], "boot");
+    let build = serde_json::json!({
+        "image_id": SECOND_SHOWN,
+        "app": "test-app",
+        "image": "default",
+        "version": 3,
+        "epoch": 0,
+        "board": "bench",
+        "commit": "2cf33c0f7280bf4b8391227169654265a2864fee-dirty",
+    });
+    assert_eq!(value["build"], build);
+    let shown = ok(["show", card]);
+    let expected = format!("  build     {SECOND_SHOWN}  {names}\n");
+    assert!(shown.contains(&expected), "{shown}");
+    // The boot record of another image is not that of the crash.
+    scene.partition.image_id = FIRST;
+    scene.partition.crash(2, &[8], "worker");
+    let shown = ok(["show", card]);
+    let expected = format!("  build     {FIRST_SHOWN}\n");
+    assert!(shown.contains(&expected), "{shown}");
+}
+
+/// A record that calls itself a boot record, and is none.
+#[test]
+fn a_damaged_boot_record() {
+    let mut scene = scene();
+    let boot = header(Stream::Boot, Level::Info, 1, 2);
+    scene.partition.page(2, &[(boot, &[0; 16])]);
+    // One that is not the first record of its boot was not written by the recorder.
+    scene.partition.page(3, &[(boot, b"")]);
+    scene.partition.boot_record(3, FIRST);
+    scene
+        .partition
+        .page(3, &[(header(Stream::Event, Level::Info, 3, 30), b"\0cold")]);
+    let card = text(&scene.card);
+    let (log, warned) = said(&crashlog(["log", card, "--archive", text(&scene.first)]));
+    let unknown: Vec<_> = warned.lines().collect();
+    assert_eq!(unknown.len(), 2, "{warned}");
+    assert!(
+        unknown[0].contains("boot 2 has no known build")
+            && unknown[1].contains("boot 3 has no known build"),
+        "{warned}"
+    );
+    assert!(
+        log.contains("boot    00000000000000000000000000000000"),
+        "{log}"
+    );
+    assert!(log.contains("task 3     event   cold"), "{log}");
+}
+
+/// Neither a boot record nor a crash of a boot is on the card.
+///
+/// REQ: X9 (in part: boots)
+#[test]
+fn a_boot_whose_build_is_not_known() {
     let mut scene = scene();
     let record = (header(Stream::Event, Level::Info, 3, 30), &b"\0cold"[..]);
     scene.partition.page(2, &[record]);
+    scene.partition.page(2, &[record]);
     scene.partition.page(3, &[record]);
     let card = text(&scene.card);
-    let (log, warned) = said(&crashlog(["log", card, "--archive", text(&scene.first)]));
+    let first = text(&scene.first);
+    let folder = text(scene.first.parent().expect("folder"));
+    for archive in [first, folder] {
+        let (log, warned) = said(&crashlog(["log", card, "--archive", archive]));
+        let said: Vec<_> = warned.lines().collect();
+        assert_eq!(said.len(), 2, "{warned}");
+        for (line, boot) in said.iter().zip(["boot 2 ", "boot 3 "]) {
+            assert!(
+                line.contains(boot)
+                    && line.contains("has no known build")
+                    && line.contains("--archive-mismatch-ok"),
+                "{warned}"
+            );
+        }
+        assert!(
+            log.contains("worker ") && log.matches("task 3 ").count() == 3,
+            "{log}"
+        );
+    }
+    let insist = ["log", card, "--archive", first, "--archive-mismatch-ok"];
+    let (log, warned) = said(&crashlog(insist));
     assert_eq!(warned.lines().count(), 1, "{warned}");
     assert!(
-        warned.contains("boot 2 does not name its image"),
+        warned.contains("WARNING: boot 2 ") && warned.contains(FIRST_SHOWN),
         "{warned}"
     );
-    assert_eq!(log.matches("sensor ").count(), 2, "{log}");
-    let folder = text(scene.first.parent().expect("folder"));
-    let (log, warned) = said(&crashlog(["log", card, "--archive", folder]));
-    assert_eq!(warned.lines().count(), 1, "{warned}");
-    assert!(
-        log.contains("worker ") && log.matches("task 3 ").count() == 2,
-        "{log}"
-    );
+    assert_eq!(log.matches("sensor ").count(), 3, "{log}");
+    // Without an archive there are no names to be wrong.
+    let log = ok(["log", card]);
+    assert_eq!(log.matches("task 3 ").count(), 3, "{log}");
 }
 
 #[test]

@@ -221,6 +221,8 @@ fn build_scripts_are_told() {
     };
     assert_eq!(value("HUBRIS_TASKS"), "jefe,net,idle");
     assert_eq!(value("HUBRIS_TASK_NAME"), "net");
+    assert_eq!(value("HUBRIS_APP_NAME"), "demo");
+    assert_eq!(value("HUBRIS_IMAGE_NAME"), "default");
     assert_eq!(value("HUBRIS_BOARD"), "bench");
     assert_eq!(value("HUBRIS_BUILD_EPOCH"), "3");
     assert_eq!(value("HUBRIS_BUILD_VERSION"), "4");

@@ -17,10 +17,9 @@ impl Build {
     pub(super) fn finish(&self, product: &Product, mut kernel: Elf, linked: &Linked) -> Result<()> {
         let tasks = &linked.tasks;
         let end = self.end_of_regions(&product.image, &linked.allocation)?;
-        let revision = archive::git_revision(&self.tree.root);
         let key = format!(
-            "{revision}\n{end:#x}\n{:?}\n{:?}\n{:?}",
-            self.config.manifest, self.config.chip, self.config.memory
+            "{}\n{end:#x}\n{:?}\n{:?}\n{:?}",
+            self.revision, self.config.manifest, self.config.chip, self.config.memory
         );
         if stamp::is_fresh(&product.archive, &key) {
             return Ok(());
@@ -51,7 +50,7 @@ impl Build {
         let files = self.files_for_archive()?;
         let contents = Contents {
             image: &product.image,
-            git_revision: &revision,
+            git_revision: &self.revision,
             kernel: &kernel,
             tasks,
             final_elf: &final_elf,

@@ -16,6 +16,7 @@ mod snapshot;
 mod tasks;
 
 use crate::allocate::{Allocation, Needs, allocate, check_caps};
+use crate::archive;
 use crate::config::Config;
 use crate::firmware::Compiler;
 use crate::progress::Progress;
@@ -34,6 +35,8 @@ pub struct Build {
     pub tree: Tree,
     pub config: Config,
     pub toolchain: Toolchain,
+    /// The commit of the sources; see [`archive::git_revision`].
+    pub revision: String,
     /// Allow paths of this machine in the image.
     pub skip_path_check: bool,
 }
@@ -75,10 +78,12 @@ impl Build {
         let mut targets = vec![config.app.target.as_str(), kernel_target.as_str()];
         targets.extend(bindeps.map(|binary| binary.target.as_str()));
         let toolchain = Toolchain::find(&targets, &tree.firmware())?;
+        let revision = archive::git_revision(&tree.root);
         Ok(Self {
             tree,
             config,
             toolchain,
+            revision,
             skip_path_check: false,
         })
     }

@@ -24,6 +24,10 @@ impl Build {
     pub fn task_unit(&self, name: &str, image: &str) -> Result<Unit> {
         let task = self.task(name)?;
         let mut env = environment::task(&self.config, name, task, image)?;
+        env.push((
+            environment::REVISION_FILE.to_string(),
+            self.revision_file(image)?.display().to_string(),
+        ));
         for binary in &task.bindeps {
             let path = self.product(image).bindep(name, &binary.name);
             env.push((
@@ -42,6 +46,21 @@ impl Build {
             // Unused sections are removed in the final link; here all may be used.
             rustc_args: vec!["-Clink-arg=-r".into(), "-Clink-arg=--no-gc-sections".into()],
         })
+    }
+
+    /// The file with the commit of the sources, for build scripts. It is a file and no variable of
+    /// the environment, because every commit changes it: only those crates are built again that
+    /// read it. It is written only if its content changes.
+    fn revision_file(&self, image: &str) -> Result<PathBuf> {
+        let directory = self.product(image).directory;
+        let path = directory.join("git-rev");
+        if fs::read(&path).is_ok_and(|content| content == self.revision.as_bytes()) {
+            return Ok(path);
+        }
+        fs::create_dir_all(&directory)
+            .and_then(|()| fs::write(&path, &self.revision))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
     }
 
     /// The table of a task.

@@ -10,6 +10,7 @@ use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{FailureStep, RecorderState, UnsavedReason};
 use zerocopy::{FromBytes, IntoBytes};
 
+use super::boot_record;
 use super::session::{MountedLog, note_error};
 use crate::config;
 use crate::hardware::TransferBlocks;
@@ -54,6 +55,7 @@ pub async fn mount<'l, 'p, 'm>(
     // Pages that the search found on the card are no longer in the ring, so no client is charged
     // for them.
     recorder.recount();
+    boot_record::append(recorder);
 
     ringbuf_entry_root!(Trace::Mounted {
         next_page: log.next_page()

@@ -11,8 +11,8 @@ use drv_sdhci::normal::Wait;
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{DeviceFailure, FailureStep, RecorderState};
 
-use super::requests;
 use super::session::{MountedLog, note_error};
+use super::{boot_record, requests};
 use crate::config;
 use crate::hardware::TransferBlocks;
 use crate::recorder::{CardContent, CardOperation, Recorder};
@@ -143,6 +143,7 @@ async fn write_pages(
         ring.mark_durable(count, |task, bytes| {
             recorder.quotas.release(task.into(), bytes as u32)
         });
+        boot_record::append(recorder);
         left = left.saturating_sub(count);
 
         let count = count as u32;

@@ -4,6 +4,7 @@
 //! that runs a suite of its own. The last line of the output counts the cases. Test names begin
 //! with the subject; see `test/README.md` for the prefixes and their files.
 
+mod boots;
 mod card;
 mod crash_loop;
 mod demo;
@@ -93,6 +94,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(fault_loop::trials(&session));
     trials.extend(failure::trials(&session));
     trials.extend(card::trials(&session));
+    trials.extend(boots::trials(&session));
     trials.extend(self_test::trials(&session));
     trials.extend(power::trials(&session, selection.all));
     trials.extend(proof::trials(&session));

@@ -11,7 +11,7 @@ use crashlog_format::crash::{CrashHeader, Name, Segment, SegmentKind, signature}
 use crashlog_format::ledger::{CrashSummary, Ledger};
 use crashlog_format::page::{CAPACITY, HEADER_LEN, LogHeader, PageHeader};
 use crashlog_format::{
-    BLOCK_LEN, CrashReason, Crc32c, EmergencyStep, FormatId, Geometry, Level, Outcome,
+    BLOCK_LEN, BootRecord, CrashReason, Crc32c, EmergencyStep, FormatId, Geometry, Level, Outcome,
     OutcomePhase, Stream, Superblock,
 };
 use std::ffi::OsStr;
@@ -185,6 +185,25 @@ impl Partition {
         bytes.resize(BLOCK_LEN, 0);
         self.write(block, &bytes);
         block
+    }
+
+    /// Writes one page with the boot record of a boot of this image, task 1.
+    pub fn boot_record(&mut self, boot: u32, image_id: u64) -> u32 {
+        let record = BootRecord {
+            image_id,
+            version: 3,
+            epoch: 0,
+            app: "test-app",
+            image: "default",
+            board: "bench",
+            commit: "2cf33c0f7280bf4b8391227169654265a2864fee-dirty",
+        };
+        let mut payload = [0; 256];
+        let length = record.encode(&mut payload).expect("it fits");
+        self.page(
+            boot,
+            &[(header(Stream::Boot, Level::Info, 1, 2), &payload[..length])],
+        )
     }
 
     /// Skips record numbers, as if records were missing.

@@ -1,0 +1,48 @@
+//! The boot record: the first log record of each boot.
+//!
+//! It is in the ring before a request is served, so it comes before every record of a client. From
+//! there it gets to the card as any record does: with the next pages, or with the log tail of an
+//! emergency. It is found in the ring, or in the number of the next record, after a restart of this
+//! task alone, so there is one in each boot.
+//!
+//! If the ring is full with records of earlier boots, nothing is accepted until pages are durable.
+//! The boot record then comes first, too: it is appended when the first page is released.
+
+use crashlog_retained::page::record_len;
+use crashlog_retained::{Level, LogHeader, Record, Stream};
+use userlib::{kipc, sys_get_timer};
+
+use crate::config;
+use crate::recorder::Recorder;
+
+/// Appends the boot record, unless this boot has log records already or the ring is full.
+// Not inlined: the record on its stack would be in the frame of the caller.
+#[inline(never)]
+pub fn append(recorder: &Recorder) {
+    if recorder.ring.accepted() != 0 {
+        return;
+    }
+    let mut record = Record::new();
+    // `Err` does not occur: the build script has checked the length.
+    let Ok(payload) = record.payload(config::BOOT_RECORD.len()) else {
+        return;
+    };
+    let id = kipc::read_image_id().to_le_bytes();
+    let known = config::BOOT_RECORD.iter().skip(id.len());
+    for (to, from) in payload.iter_mut().zip(id.iter().chain(known)) {
+        *to = *from;
+    }
+    let now = sys_get_timer().now;
+    let header = LogHeader {
+        stream: Stream::Boot,
+        level: Level::Info,
+        task: const { config::TASK_INDEX as u16 },
+        lost: 0,
+        time: now,
+    };
+    if recorder.ring.append_record(&header, &mut record).is_ok() {
+        let bytes = record_len(config::BOOT_RECORD.len()) as u32;
+        recorder.quotas.charge(config::TASK_INDEX, bytes);
+        recorder.oldest.set(recorder.oldest.get().or(Some(now)));
+    }
+}

@@ -1,0 +1,188 @@
+//! What firmware each boot ran: its boot record, and the names that the tool takes by it.
+
+use super::{Cases, Rig, Session};
+use crate::build::{DEMO, Image};
+use crate::evidence::Expected;
+use crate::machine::{Config, Machine};
+use crate::sabotage::{APP, Deed, Stop, Work};
+use crate::suite::matrix::scene::Scene;
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The recorder looks for the log on the card.
+const MOUNT: &[&str] = &["crashlog_store::search::find_log"];
+/// The recorder is about to write pages of the log.
+const WRITE: &[&str] = &["LogRing", "next_run"];
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// REQ: X9: two firmwares, whose tasks have different indices, on one card. Each boot begins with
+/// one boot record, which names its build, and the names in its log are those of that build.
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
+    let shared = session.clone();
+    vec![
+        session.trial("boots::two-firmwares", APP, move |rig| {
+            let demo = shared.with_image(DEMO, |image| Ok(image.clone()))?;
+            two_firmwares(rig, &demo)
+        }),
+        session.trial("boots::recorder-restarted", APP, recorder_restarted),
+        session.trial("boots::crash-before-the-card-is-known", APP, crash_early),
+    ]
+}
+
+/// The recorder begins again in the same boot, without a crash: before the card is known, when the
+/// boot record is in RAM, and when it is durable. There is one boot record.
+fn recorder_restarted(rig: &Rig) -> Result<Cases> {
+    let mut scene = Scene::with_card_of(rig, "64M")?;
+    let main = scene.system.symbols.address("crashlog", "main")?;
+    scene.system.go_to(Stop::Start)?;
+    scene.system.stop_at(main, true)?;
+    scene.system.go_to(Stop::At(main))?;
+    let [.., stack, _, _] = scene.system.debugger.registers()?;
+    scene.system.stop_at(main, false)?;
+    for place in [MOUNT, WRITE] {
+        scene.go_into(place)?;
+        scene.system.debugger.set_register(13, stack)?;
+        scene.system.debugger.set_register(15, main)?;
+        if place == WRITE {
+            scene.system.go_to(Stop::Done)?;
+        }
+        scene.system.go_to(Stop::Ready)?;
+        if place == MOUNT {
+            scene.system.work(Work::Append(12), 0, Deed::Nothing)?;
+        }
+    }
+    let seen = scene.system.seen()?;
+    ensure!(seen.error == 0, "the client had an error: {seen:?}");
+    scene.has(&[], 0)?;
+    let log = log(rig, &scene.card, 1, &[&rig.image.archive])?;
+    check(&log, "saboteur", &rig.image.archive)?;
+    Ok(Cases::one())
+}
+
+/// A crash before the recorder has found the log on the card: the boot record is in the log tail of
+/// the emergency.
+fn crash_early(rig: &Rig) -> Result<Cases> {
+    let mut scene = Scene::with_card_of(rig, "64M")?;
+    scene.system.go_to(Stop::Start)?;
+    scene.go_into(MOUNT)?;
+    scene.derail()?;
+    // The boot record is accepted, and nothing else.
+    scene.recovers(&[Expected::panic("crashlog")], 1)?;
+    let log = log(rig, &scene.card, 1, &[&rig.image.archive])?;
+    ensure!(log.len() == 1, "the first boot has the log {log:#?}");
+    check(&log, "saboteur", &rig.image.archive)?;
+    Ok(Cases::one())
+}
+
+fn two_firmwares(rig: &Rig, demo: &Image) -> Result<Cases> {
+    let mut scene = Scene::with_card_of(rig, "64M")?;
+    // Two boots of the first, of which the second follows a crash.
+    scene.begin()?;
+    let seen = scene.strike_idle()?;
+    let expected = [Expected::panic("saboteur")];
+    scene.recovers(&expected, seen.accepted)?;
+    let card = scene.card.clone();
+    drop(scene);
+    let first = &rig.image.archive;
+    for boot in [1, 2] {
+        let log = log(rig, &card, boot, &[first, &demo.archive])?;
+        check(&log, "saboteur", first)?;
+        ensure!(
+            log.iter().skip(1).all(|record| record["task"] == "load"),
+            "boot {boot} has other tasks: {log:#?}"
+        );
+    }
+
+    let config = Config::new(&demo.elf, Some(&card));
+    let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
+    machine.run()?;
+    let logged_by = |log: &[Value], task: &str| log.iter().any(|record| record["task"] == task);
+    let deadline = Instant::now() + LIMIT;
+    let log_of_demo = loop {
+        let log = log(rig, &card, 3, &[first, &demo.archive])?;
+        if logged_by(&log, "sensor") {
+            break log;
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "after {LIMIT:?} the log of the third boot is {log:#?}"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    machine.quit()?;
+    check(&log_of_demo, "crashlog-demo", &demo.archive)?;
+
+    // With the other archive alone there are numbers, and a line that says why.
+    let wrong = run(rig, &card, 3, &[first])?;
+    ensure!(
+        records(&wrong.0)?
+            .iter()
+            .all(|record| record["task"].is_null()),
+        "names of another build: {}",
+        wrong.0
+    );
+    ensure!(
+        wrong.1.lines().count() == 1 && wrong.1.contains("boot 3 is of image"),
+        "the tool said `{}`",
+        wrong.1
+    );
+    Ok(Cases::one())
+}
+
+/// Checks that the log of a boot begins with its only boot record, and that this names the build as
+/// the archive does.
+fn check(log: &[Value], app: &str, archive: &Path) -> Result<()> {
+    let is_boot = |record: &&Value| record["stream"] == "boot";
+    let first = log.first().context("the boot has no log")?;
+    ensure!(
+        is_boot(&first) && first["sequence"] == 1 && log.iter().filter(is_boot).count() == 1,
+        "the first record alone must be the boot record: {log:#?}"
+    );
+    let mut zip = zip::ZipArchive::new(File::open(archive)?)?;
+    let revision = std::io::read_to_string(zip.by_name("git-rev")?)?;
+    let build = &first["build"];
+    ensure!(
+        build["app"] == app
+            && build["image"] == "default"
+            && build["board"] == "ast2600-evb"
+            && build["commit"].as_str().unwrap_or("unknown") == revision
+            && build["image_id"].is_string()
+            && first["task"] == "crashlog",
+        "the boot record of {app}, {revision}, is {first:#}"
+    );
+    Ok(())
+}
+
+/// The log of one boot, of which the tool must find the archive.
+fn log(rig: &Rig, card: &Path, boot: u32, archives: &[&Path]) -> Result<Vec<Value>> {
+    let (printed, said) = run(rig, card, boot, archives)?;
+    ensure!(said.is_empty(), "the tool said `{said}`");
+    records(&printed)
+}
+
+fn records(printed: &str) -> Result<Vec<Value>> {
+    let record = |line| serde_json::from_str(line).context("the host tool printed no JSON");
+    printed.lines().map(record).collect()
+}
+
+/// What `crashlog log` prints of one boot, and what it says on standard error.
+fn run(rig: &Rig, card: &Path, boot: u32, archives: &[&Path]) -> Result<(String, String)> {
+    let boot = boot.to_string();
+    let mut arguments = ["log", "--json", "--boot", &boot].map(OsStr::new).to_vec();
+    for archive in archives {
+        arguments.extend([OsStr::new("--archive"), archive.as_os_str()]);
+    }
+    arguments.push(card.as_os_str());
+    let output = rig.tool.run(arguments)?;
+    let [printed, said] =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    ensure!(output.status.success(), "the host tool failed: {said}");
+    Ok((printed, said))
+}
