@@ -131,8 +131,9 @@ impl idl::InOrderJefeImpl for Server {
     ) -> Result<bool, RequestError<Infallible>> {
         ringbuf_entry_root!(Trace::EmergencyDone { outcome });
         // Does not return if the caller is the recorder and there is an emergency: the system is
-        // reset.
-        self.crashes.emergency_done(message.sender.index());
-        Ok(false)
+        // reset. Unless there is a snapshot to write.
+        let writes_snapshot = self.crashes.emergency_done(message.sender.index());
+        self.trace_emergency();
+        Ok(writes_snapshot)
     }
 }
