@@ -26,6 +26,7 @@ mod rules;
 use anyhow::{Result, bail};
 use build_elf::Elf;
 use build_stack_depth::EXCEPTION_FRAME;
+use crashlog_supervisor::EMERGENCY_STACK;
 use rules::{Findings, Rules};
 use std::collections::BTreeSet;
 
@@ -103,16 +104,19 @@ pub fn run(task: &str, elf: &Elf, reserved: u32) -> Result<()> {
         &ready,
         &format!("budget {STACK_BUDGET}, reserved {reserved}"),
     );
-    let reserved = reserved.saturating_sub(EXCEPTION_FRAME);
+    // The supervisor copies this much of the recorder's stack before the path overwrites it.
+    let budget = reserved
+        .min(EMERGENCY_STACK)
+        .saturating_sub(EXCEPTION_FRAME);
     let rules = Rules {
-        stack: reserved,
+        stack: budget,
         ..RULES
     };
     let all = rules::check(&program, entry, &rules);
     print(
         "the same with the search for the partition, if no location is known",
         &all,
-        &format!("{reserved} are left of the reserved ones beside the frame of an interrupt"),
+        &format!("budget {budget}, with the frame of an interrupt what a snapshot has a copy of"),
     );
 
     let mut broken: BTreeSet<String> = ready.broken.iter().chain(&all.broken).cloned().collect();

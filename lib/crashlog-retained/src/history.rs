@@ -39,6 +39,8 @@ pub struct History {
     pub last: u32,
     /// The series, in no order.
     pub series: [Series; Self::SERIES],
+    /// How often it was stored. Kept by [`HistorySlot::load`] and [`HistorySlot::store`].
+    pub revision: u32,
 }
 
 impl History {
@@ -52,10 +54,10 @@ impl History {
         self.before.wrapping_add(now as u32)
     }
 
-    fn to_words(self, revision: u32) -> [u32; COPY - 1] {
+    fn to_words(self) -> [u32; COPY - 1] {
         let mut values = [0; COPY - 1];
         let (head, series) = values.split_at_mut(3);
-        for (to, from) in head.iter_mut().zip([revision, self.before, self.last]) {
+        for (to, from) in head.iter_mut().zip([self.revision, self.before, self.last]) {
             *to = from;
         }
         for (to, from) in series.as_chunks_mut().0.iter_mut().zip(self.series) {
@@ -65,11 +67,12 @@ impl History {
     }
 
     fn from_words(values: &[u32; COPY - 1]) -> Self {
-        let [_, before, last, series @ ..] = values;
+        let [revision, before, last, series @ ..] = values;
         let mut history = Self {
             before: *before,
             last: *last,
             series: [Series::default(); Self::SERIES],
+            revision: *revision,
         };
         for (to, from) in history.series.iter_mut().zip(series.as_chunks().0) {
             let [count, task, signature, first] = *from;
@@ -98,19 +101,25 @@ impl<'a> HistorySlot<'a> {
     /// The history; an empty one if neither copy passes its check.
     #[must_use]
     pub fn load(&self) -> History {
-        self.newest()
-            .map(|(_, history)| history)
-            .unwrap_or_default()
+        let [first, second] = [0, 1].map(|copy| self.read(copy));
+        let newest = match (first, second) {
+            (Some(first), Some(second)) => {
+                let ahead = second.revision.wrapping_sub(first.revision);
+                Some(if ahead < 1 << 31 { second } else { first })
+            }
+            (first, second) => first.or(second),
+        };
+        newest.unwrap_or_default()
     }
 
-    /// Replaces the history. If this is interrupted the old one stays.
-    pub fn store(&self, history: &History) {
-        let revision = self
-            .newest()
-            .map_or(0, |(revision, _)| revision)
-            .wrapping_add(1);
-        let values = history.to_words(revision);
-        let Some([check, rest @ ..]) = self.copy(revision % 2) else {
+    /// Replaces the history by `history`, which is what [`Self::load`] has returned, changed. If
+    /// this is interrupted the old one stays.
+    ///
+    /// It does not read what is there: it runs on the emergency path.
+    pub fn store(&self, history: &mut History) {
+        history.revision = history.revision.wrapping_add(1);
+        let values = history.to_words();
+        let Some([check, rest @ ..]) = self.copy(history.revision % 2) else {
             return;
         };
         store(check, 0);
@@ -120,26 +129,13 @@ impl<'a> HistorySlot<'a> {
         publish(check, check_values(MAGIC, &values));
     }
 
-    fn newest(&self) -> Option<(u32, History)> {
-        let [first, second] = [0, 1].map(|copy| self.read(copy));
-        match (first, second) {
-            (Some(first), Some(second)) => {
-                let ahead = second.0.wrapping_sub(first.0);
-                Some(if ahead < 1 << 31 { second } else { first })
-            }
-            (first, second) => first.or(second),
-        }
-    }
-
-    fn read(&self, copy: u32) -> Option<(u32, History)> {
+    fn read(&self, copy: u32) -> Option<History> {
         let [expected, rest @ ..] = self.copy(copy)? else {
             return None;
         };
         let rest: &[AtomicU32; COPY - 1] = rest.try_into().ok()?;
         let values = rest.each_ref().map(load);
-        let [revision, ..] = values;
-        (load(expected) == check_values(MAGIC, &values))
-            .then(|| (revision, History::from_words(&values)))
+        (load(expected) == check_values(MAGIC, &values)).then(|| History::from_words(&values))
     }
 
     fn copy(&self, copy: u32) -> Option<&'a [AtomicU32]> {
@@ -164,6 +160,7 @@ mod tests {
                 signature: 0xdead_0000 + index as u32,
                 first: 5,
             }),
+            revision: 0,
         }
     }
 
@@ -172,11 +169,17 @@ mod tests {
         let memory = memory();
         let region = Region::over(&memory).unwrap();
         region.begin_boot();
-        assert_eq!(region.history().load(), History::default());
+        let mut loaded = region.history().load();
+        assert_eq!(loaded, History::default());
         for count in 1..9 {
-            region.history().store(&history(count));
+            loaded = History {
+                revision: loaded.revision,
+                ..history(count)
+            };
+            region.history().store(&mut loaded);
             region.begin_boot();
-            assert_eq!(region.history().load(), history(count));
+            assert_eq!(region.history().load(), loaded);
+            assert_eq!(loaded.series, history(count).series);
         }
     }
 
@@ -187,8 +190,13 @@ mod tests {
             let original = memory();
             let region = Region::over(&original).unwrap();
             region.begin_boot();
-            region.history().store(&history(1));
-            region.history().store(&history(2));
+            let mut first = history(1);
+            region.history().store(&mut first);
+            let mut second = History {
+                revision: first.revision,
+                ..history(2)
+            };
+            region.history().store(&mut second);
             let copied = copy(&original);
             let region = Region::over(&copied).unwrap();
             let block = region.history().0.unwrap();
@@ -196,7 +204,7 @@ mod tests {
                 block.set_word(word, value);
             }
             let found = region.history().load();
-            prop_assert!([History::default(), history(1), history(2)].contains(&found));
+            prop_assert!([History::default(), first, second].contains(&found));
         }
     }
 }

@@ -48,11 +48,12 @@ mod words;
 #[cfg(test)]
 mod testing;
 
-pub use block_device::Block;
+pub use block_device::{BLOCK_LEN, Block};
 pub use context::{ContextWriter, CrashContext, Excerpt, StoredContext};
 pub use crashlog_format::crash::signature;
 /// What the crate needs of `crashlog-format`, re-exported: `page` has the layout of log records.
 pub use crashlog_format::page::{self, LogHeader};
+pub use crashlog_format::snapshot::{ExtentKind, ExtentStatus, KERNEL_OWNER, SnapshotKind};
 pub use crashlog_format::{Activity, TaskEntry};
 pub use crashlog_format::{
     CrashReason, EmergencyFailure, EmergencyStep, Level, Outcome, OutcomePhase, Stream,

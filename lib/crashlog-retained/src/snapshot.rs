@@ -9,6 +9,7 @@
 //! was not finished does not count.
 
 mod area;
+mod content;
 mod source;
 mod writer;
 

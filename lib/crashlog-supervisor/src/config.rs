@@ -23,6 +23,17 @@ impl TaskPolicy {
     };
 }
 
+/// Whose memory is saved with a crash.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum SnapshotScope {
+    /// That of the kernel and of all tasks; with an oops that of its task.
+    System,
+    /// That of the task that crashed.
+    Task,
+    /// Nobody's.
+    None,
+}
+
 /// The supervisor's configuration. The build generates it (feature `tables`) from
 /// `[tasks.<supervisor>.config.crash]`.
 #[derive(Copy, Clone, Debug)]
@@ -37,6 +48,10 @@ pub struct SupervisorConfig {
     pub budget_ms: u32,
     /// What is done about crash loops.
     pub limits: Limits,
+    /// Whose memory is saved with a crash.
+    pub snapshot: SnapshotScope,
+    /// All tasks, by index, the most important first: the order in which their memory is saved.
+    pub by_priority: &'static [u16],
     /// The tasks, by index.
     pub tasks: &'static [TaskPolicy],
 }

@@ -61,7 +61,9 @@ impl<K: Kernel> Supervisor<'_, K> {
         match policy.disposition {
             Disposition::Reset if !is_held => {
                 if self.is_reset_loop(task, now, started) {
-                    self.report_oops(task, restarts, now);
+                    if self.report_oops(task, restarts, now).is_some() {
+                        self.save_task(task, now);
+                    }
                     return Consequence::Hold;
                 }
                 // A panic. The watchdog first: from here on the system is reset whatever fails.
@@ -86,7 +88,10 @@ impl<K: Kernel> Supervisor<'_, K> {
             Disposition::Reset | Disposition::Restart => {
                 let limit = self.config.limits.hold_after_restarts;
                 let signature = match self.report_oops(task, restarts, now) {
-                    Some(signature) => signature,
+                    Some(signature) => {
+                        self.save_task(task, now);
+                        signature
+                    }
                     None => signature_of(&mut self.kernel, task),
                 };
                 let count = self.count_fault(task, signature, now, started);

@@ -2,8 +2,8 @@
 //!
 //! [`EmergencySequence`] decides what comes next, [`Supervisor::carry_out`] does it. The order in
 //! `carry_out` matters: the mailbox is armed before the recorder is restarted, since the recorder
-//! looks at it first of all; and the result of the try is in the mailbox before the reset, since
-//! the next boot reads it there.
+//! looks at it first of all; and the result of the try is in the mailbox before the image is made
+//! (`snapshot.rs`) and the system reset, since the next boot reads it there.
 
 mod sequence;
 
@@ -21,7 +21,7 @@ impl<K: Kernel> Supervisor<'_, K> {
     /// writes.
     pub fn enter_declared_emergency(&mut self) {
         let action = self.emergency.enter();
-        self.carry_out(action, EmergencyFailure::None);
+        let _ = self.carry_out(action, EmergencyFailure::None);
     }
 
     /// Ends the recorder's try if its time is up. To be called at [`deadline`](Self::deadline);
@@ -31,20 +31,26 @@ impl<K: Kernel> Supervisor<'_, K> {
             return;
         }
         let action = if self.is_crash_durable() {
-            self.emergency.recorder_done()
+            self.emergency.end()
         } else {
             self.emergency.check_deadline(now)
         };
-        self.carry_out(action, EmergencyFailure::Timeout);
+        let _ = self.carry_out(action, EmergencyFailure::Timeout);
     }
 
-    /// Task `caller` reports that the emergency write has ended. Resets the system if there is an
-    /// emergency and it is the recorder; else does nothing.
-    pub fn emergency_done(&mut self, caller: usize) {
-        if caller == self.config.recorder {
-            let action = self.emergency.recorder_done();
-            self.carry_out(action, EmergencyFailure::Recorder);
+    /// Task `caller` reports that the emergency write, or that of the snapshot, has ended. Resets
+    /// the system if there is an emergency and it is the recorder; else does nothing.
+    ///
+    /// Returns whether the recorder is to write the snapshot, instead of a reset: its image is in
+    /// the dump area.
+    pub fn emergency_done(&mut self, caller: usize) -> bool {
+        if caller != self.config.recorder {
+            return false;
         }
+        let now = self.kernel.now();
+        let is_durable = self.is_crash_durable();
+        let action = self.emergency.recorder_done(now, is_durable);
+        self.carry_out(action, EmergencyFailure::Recorder)
     }
 
     /// When [`check_deadline`](Self::check_deadline) has to be called next, in milliseconds since
@@ -71,7 +77,11 @@ impl<K: Kernel> Supervisor<'_, K> {
     /// fault is a new one, even if it had faulted before and the supervisor has not restarted it.
     #[must_use]
     pub fn is_recorder_at_work(&self, task: usize) -> bool {
-        matches!(self.emergency.state(), EmergencyState::Writing(_)) && task == self.config.recorder
+        let works = matches!(
+            self.emergency.state(),
+            EmergencyState::Writing(_) | EmergencyState::WritingSnapshot
+        );
+        works && task == self.config.recorder
     }
 
     /// Describes a fault beside the crash that came first. The recorder's own is described, too: it
@@ -80,32 +90,46 @@ impl<K: Kernel> Supervisor<'_, K> {
         self.describe_beside(task, CrashReason::Panic, restarts, now);
         if task == self.config.recorder {
             let action = if self.is_crash_durable() {
-                self.emergency.recorder_done()
+                self.emergency.end()
             } else {
                 self.emergency.recorder_faulted()
             };
-            self.carry_out(action, EmergencyFailure::Recorder);
+            let _ = self.carry_out(action, EmergencyFailure::Recorder);
         }
     }
 
     /// Does what the sequence says. `failure` is why the last try ended, unless the recorder has
-    /// said so itself.
-    fn carry_out(&mut self, action: NextAction, failure: EmergencyFailure) {
+    /// said so itself. Returns whether the recorder is to write the snapshot.
+    #[must_use]
+    fn carry_out(&mut self, action: NextAction, failure: EmergencyFailure) -> bool {
         let mailbox = self.region.mailbox();
         match action {
-            NextAction::Wait => {}
-            NextAction::Enter(mode) => {
-                match mode {
-                    Mode::Full => mailbox.arm(),
-                    Mode::Minimal => mailbox.arm_minimal(),
-                }
+            NextAction::Wait => return false,
+            NextAction::Enter(Mode::Full) => {
+                mailbox.arm();
+                self.restart_recorder();
+                return false;
+            }
+            NextAction::Enter(Mode::Minimal) => {
+                mailbox.arm_minimal();
                 self.kernel.restart(self.config.recorder);
+                return false;
             }
-            NextAction::Reset => {
+            NextAction::WriteSnapshot => {
+                if self.save_crashed_system(self.emergency.snapshot_deadline()) {
+                    return true;
+                }
+                let _ = self.emergency.end();
+            }
+            NextAction::SaveAndReset => {
+                // Before the image: the next boot reads the outcome.
                 conclude_unfinished_try(&mailbox, failure);
-                self.kernel.reset();
+                self.save_crashed_system(self.emergency.snapshot_deadline());
             }
+            NextAction::Reset => {}
         }
+        self.kernel.reset();
+        false
     }
 
     /// Is the crash on the card? Then a recorder that fails or hangs is not called a second time.

@@ -150,7 +150,7 @@ fn count(region: &Region<'_>, now: u64) -> u32 {
         started: 0,
     };
     let count = LIMITS.add(&mut history, &fault);
-    place.store(&history);
+    place.store(&mut history);
     loops::backoff(count, LIMITS.backoff_ms, LIMITS.backoff_max_ms)
 }
 

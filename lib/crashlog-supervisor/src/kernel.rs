@@ -1,6 +1,7 @@
 //! What a crash needs of the kernel and of the hardware watchdog.
 
 use abi::{FaultInfo, TaskDumpRegion};
+use crashlog_retained::{Block, ExtentStatus, MemoryRange, SavedMemory};
 
 /// How many registers of a task are kept: r0 to r12, sp, lr, pc, psr.
 pub const TASK_REGISTERS: usize = 17;
@@ -45,6 +46,31 @@ pub trait Kernel {
 
     /// Restarts a task at its entry point.
     fn restart(&mut self, task: usize);
+
+    /// Copies memory of a task, from `from` on, a multiple of 4, to `to`, as much as fits there;
+    /// then restarts the task. Returns whether all of it was copied: all or nothing is.
+    fn save_and_restart(&mut self, task: usize, from: u32, to: &[Block]) -> bool;
+
+    /// The `n`-th range of memory of `owner`, a task's index or 65535 for the kernel, that belongs
+    /// into a snapshot. `None` beyond the last, or where the kernel gives none out.
+    fn saved_memory(&mut self, owner: u16, n: usize) -> Option<MemoryRange>;
+
+    /// The entry of a task in the kernel's table; `None` where the kernel does not give it out.
+    fn task_entry(&mut self, task: u16) -> Option<MemoryRange>;
+
+    /// Saves memory of `owner`: stores the data of the `length` bytes at `address` to byte `offset`
+    /// of `to`, which has room for all of it. As `SnapshotSource::save`.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    fn save(
+        &mut self,
+        owner: u16,
+        address: u32,
+        length: u32,
+        to: &[Block],
+        offset: u32,
+    ) -> Result<SavedMemory, ExtentStatus>;
 
     /// Posts notification bits to a task.
     fn post(&mut self, task: usize, bits: u32);

@@ -1,7 +1,10 @@
 //! [`Kernel`] on a running system: kernel IPC and the chip's watchdog.
 
 use crate::{Kernel, PANIC_MESSAGE_MAX, TASK_REGISTERS, WatchdogTimer};
+#[cfg(feature = "snapshot")]
+use abi::SaveMemoryError;
 use abi::{FaultInfo, Generation, TaskDumpRegion, TaskId, TaskState};
+use crashlog_retained::{Block, ExtentStatus, MemoryRange, SavedMemory};
 use userlib::{kipc, sys_get_timer, sys_post, sys_refresh_task_id};
 
 /// The kernel, and the watchdog of the chip.
@@ -13,6 +16,21 @@ impl<W: WatchdogTimer> Kipc<W> {
     /// Takes the watchdog. Nothing else may use it.
     pub const fn new(watchdog: W) -> Self {
         Self { watchdog }
+    }
+}
+
+/// The address of byte `offset` of `blocks`; 0, which the kernel refuses, of no blocks.
+#[cfg(feature = "snapshot")]
+fn address(blocks: &[Block], offset: u32) -> u32 {
+    let first = blocks.first().map_or(0, Block::address);
+    u32::try_from(first).map_or(0, |first| first.saturating_add(offset))
+}
+
+#[cfg(feature = "snapshot")]
+const fn range(region: TaskDumpRegion) -> MemoryRange {
+    MemoryRange {
+        base: region.base,
+        size: region.size,
     }
 }
 
@@ -85,6 +103,71 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
 
     fn restart(&mut self, task: usize) {
         kipc::reinit_task(task, true);
+    }
+
+    #[cfg(feature = "snapshot")]
+    fn save_and_restart(&mut self, task: usize, from: u32, to: &[Block]) -> bool {
+        let length = u32::try_from(size_of_val(to)).unwrap_or(u32::MAX);
+        let copied = kipc::save_and_reinit_task(task, from, length, address(to, 0));
+        copied == length
+    }
+
+    #[cfg(not(feature = "snapshot"))]
+    fn save_and_restart(&mut self, task: usize, _from: u32, _to: &[Block]) -> bool {
+        self.restart(task);
+        false
+    }
+
+    #[cfg(feature = "snapshot")]
+    fn saved_memory(&mut self, owner: u16, n: usize) -> Option<MemoryRange> {
+        kipc::get_saved_memory(owner.into(), n).map(range)
+    }
+
+    #[cfg(not(feature = "snapshot"))]
+    fn saved_memory(&mut self, _owner: u16, _n: usize) -> Option<MemoryRange> {
+        None
+    }
+
+    #[cfg(feature = "snapshot")]
+    fn task_entry(&mut self, task: u16) -> Option<MemoryRange> {
+        Some(range(kipc::get_task_desc_region(task.into())))
+    }
+
+    #[cfg(not(feature = "snapshot"))]
+    fn task_entry(&mut self, _task: u16) -> Option<MemoryRange> {
+        None
+    }
+
+    #[cfg(feature = "snapshot")]
+    fn save(
+        &mut self,
+        owner: u16,
+        from: u32,
+        length: u32,
+        to: &[Block],
+        offset: u32,
+    ) -> Result<SavedMemory, ExtentStatus> {
+        match kipc::save_memory(owner.into(), from, length, address(to, offset)) {
+            Ok(saved) => Ok(SavedMemory {
+                map: saved.map,
+                stored: saved.stored,
+                sum: saved.sum,
+            }),
+            Err(SaveMemoryError::NotReadable) => Err(ExtentStatus::NotReadable),
+            Err(SaveMemoryError::Destination) => Err(ExtentStatus::NoRoom),
+        }
+    }
+
+    #[cfg(not(feature = "snapshot"))]
+    fn save(
+        &mut self,
+        _owner: u16,
+        _from: u32,
+        _length: u32,
+        _to: &[Block],
+        _offset: u32,
+    ) -> Result<SavedMemory, ExtentStatus> {
+        Err(ExtentStatus::NotReadable)
     }
 
     fn post(&mut self, task: usize, bits: u32) {

@@ -78,6 +78,7 @@ mod kernel;
 #[cfg(feature = "kipc")]
 mod kipc;
 pub mod loops;
+mod snapshot;
 mod supervisor;
 #[cfg(feature = "tables")]
 pub mod tables;
@@ -86,12 +87,13 @@ mod testing;
 mod watchdog;
 
 pub use capture::STACK_EXCERPT;
-pub use config::{SupervisorConfig, TaskPolicy};
+pub use config::{SnapshotScope, SupervisorConfig, TaskPolicy};
 pub use disposition::{Consequence, Disposition};
 pub use emergency::{EmergencySequence, EmergencyState, Mode, NextAction};
 pub use kernel::{Kernel, PANIC_MESSAGE_MAX, TASK_REGISTERS};
 #[cfg(feature = "kipc")]
 pub use kipc::Kipc;
+pub use snapshot::EMERGENCY_STACK;
 pub use supervisor::Supervisor;
 #[cfg(feature = "kipc")]
 pub use watchdog::WatchdogTimer;

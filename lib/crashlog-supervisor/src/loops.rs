@@ -62,7 +62,7 @@ impl<K: Kernel> Supervisor<'_, K> {
         };
         let limits = self.config.limits;
         if limits.end_healthy(&mut self.history, now, since) {
-            self.region.history().store(&self.history);
+            self.region.history().store(&mut self.history);
         }
     }
 
@@ -81,7 +81,7 @@ impl<K: Kernel> Supervisor<'_, K> {
     pub fn forget_series(&mut self, task: usize) {
         if let Ok(task) = u16::try_from(task) {
             forget(&mut self.history, task);
-            self.region.history().store(&self.history);
+            self.region.history().store(&mut self.history);
         }
     }
 
@@ -106,7 +106,7 @@ impl<K: Kernel> Supervisor<'_, K> {
         let is_loop = self.config.limits.count(&self.history, &fault) > limit;
         if is_loop {
             self.config.limits.add(&mut self.history, &fault);
-            self.region.history().store(&self.history);
+            self.region.history().store(&mut self.history);
         }
         is_loop
     }
@@ -129,7 +129,7 @@ impl<K: Kernel> Supervisor<'_, K> {
             started,
         };
         let count = self.config.limits.add(&mut self.history, &fault);
-        self.region.history().store(&self.history);
+        self.region.history().store(&mut self.history);
         count
     }
 }

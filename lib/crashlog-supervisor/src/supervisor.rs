@@ -4,7 +4,8 @@
 //! (from a panic to the reset), `loops.rs` (crash loops), `watchdog.rs`.
 
 use crate::capture::{CrashFacts, capture};
-use crate::{EmergencySequence, Kernel, SupervisorConfig, loops};
+use crate::snapshot::RecorderCopy;
+use crate::{EmergencySequence, Kernel, SnapshotScope, SupervisorConfig, loops};
 use crashlog_retained::{CrashReason, History, Mailbox, MailboxState, Region, StoredContext};
 
 /// The state of a supervisor for the crash recorder; the documentation of the crate says what to
@@ -21,13 +22,22 @@ pub struct Supervisor<'a, K> {
     pub(crate) emergency: EmergencySequence,
     /// Which faults repeat, as kept in retained RAM.
     pub(crate) history: History,
+    /// Where the recorder's memory is copied before it is restarted for an emergency; `None` if
+    /// no memory is saved then.
+    pub(crate) recorder_copy: Option<RecorderCopy<'a>>,
 }
 
 impl<'a, K: Kernel> Supervisor<'a, K> {
     /// Begins a boot in `region`. To be called once, before the recorder runs for the first time:
     /// the recorder relies on the boot's number.
-    pub fn new(config: SupervisorConfig, kernel: K, region: Region<'a>) -> Self {
+    pub fn new(config: SupervisorConfig, mut kernel: K, region: Region<'a>) -> Self {
         region.begin_boot();
+        let recorder_copy = match config.snapshot {
+            SnapshotScope::None => None,
+            SnapshotScope::System | SnapshotScope::Task => {
+                RecorderCopy::prepare(&mut kernel, config.recorder, region.snapshot())
+            }
+        };
         let mut history = region.history().load();
         loops::begin_boot(&mut history);
         Self {
@@ -38,6 +48,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
             config,
             kernel,
             region,
+            recorder_copy,
         }
     }
 

@@ -21,8 +21,8 @@ use std::{format, vec};
 
 use serde::Deserialize;
 
-use crate::Disposition;
 use crate::loops::Limits;
+use crate::{Disposition, SnapshotScope};
 
 /// Range of the budget, in milliseconds: with less, not even a healthy card is written in time;
 /// with more, a system whose emergency write hangs would be down for longer than a minute.
@@ -48,6 +48,9 @@ pub struct CrashTable {
     pub record_oops: bool,
     /// The hardware watchdog's budget for a whole emergency, in milliseconds.
     pub budget_ms: u32,
+    /// Whose memory is saved with a crash: `"system"` (the default), `"task"` or `"none"`.
+    #[serde(default = "CrashTable::snapshot")]
+    pub snapshot: String,
     /// Tasks that may be more important than the recorder. For tests only: such a task can delay an
     /// emergency.
     #[serde(default)]
@@ -74,6 +77,9 @@ pub struct CrashTable {
 
 /// The defaults.
 impl CrashTable {
+    fn snapshot() -> String {
+        "system".to_string()
+    }
     const fn hold_after_restarts() -> u32 {
         100
     }
@@ -130,6 +136,10 @@ pub struct Tables {
     pub budget_ms: u32,
     /// As in [`CrashTable`].
     pub limits: Limits,
+    /// As in [`CrashTable`].
+    pub snapshot: SnapshotScope,
+    /// All tasks, by index, the most important first.
+    pub by_priority: Vec<u16>,
     /// Name, disposition and stack size by task index.
     pub tasks: Vec<(String, Disposition, u32)>,
 }
@@ -197,7 +207,10 @@ impl CrashTable {
             ));
         }
         let limits = self.check_limits(app)?;
+        let snapshot = self.check_snapshot(app)?;
         let dispositions = self.check_dispositions(app, recorder)?;
+        let mut by_priority: Vec<u16> = (0..).take(app.tasks.len()).collect();
+        by_priority.sort_by_key(|task| app.tasks[usize::from(*task)].priority);
         let tasks = app.tasks.iter().zip(dispositions);
         Ok(Tables {
             recorder,
@@ -205,6 +218,8 @@ impl CrashTable {
             record_oops: self.record_oops,
             budget_ms: self.budget_ms,
             limits,
+            snapshot,
+            by_priority,
             tasks: tasks
                 .map(|(task, disposition)| (task.name.clone(), disposition, task.stack))
                 .collect(),
@@ -231,6 +246,18 @@ impl CrashTable {
             backoff_ms: self.backoff_ms,
             backoff_max_ms: self.backoff_max_ms,
         })
+    }
+
+    fn check_snapshot(&self, app: &App) -> Result<SnapshotScope, ConfigError> {
+        match self.snapshot.as_str() {
+            "system" => Ok(SnapshotScope::System),
+            "task" => Ok(SnapshotScope::Task),
+            "none" => Ok(SnapshotScope::None),
+            other => {
+                let known = ["system", "task", "none"].into_iter();
+                Err(app.refuse("snapshot", other, unknown("scope", other, known)))
+            }
+        }
     }
 
     fn check_recorder(&self, app: &App) -> Result<usize, ConfigError> {
@@ -339,9 +366,17 @@ impl Tables {
                  record_oops: {},\n    \
                  budget_ms: {},\n    \
                  limits: crashlog_supervisor::loops::{:?},\n    \
+                 snapshot: crashlog_supervisor::SnapshotScope::{:?},\n    \
+                 by_priority: &{:?},\n    \
                  tasks: &[\n{tasks}    ],\n\
              }};\n",
-            self.recorder, self.notification, self.record_oops, self.budget_ms, self.limits,
+            self.recorder,
+            self.notification,
+            self.record_oops,
+            self.budget_ms,
+            self.limits,
+            self.snapshot,
+            self.by_priority,
         )
     }
 }

@@ -2,6 +2,13 @@
 
 use crate::{Kernel, PANIC_MESSAGE_MAX, TASK_REGISTERS};
 use abi::{FaultInfo, TaskDumpRegion};
+use crashlog_retained::{BLOCK_LEN, Block, ExtentStatus, KERNEL_OWNER, MemoryRange, SavedMemory};
+
+/// The kernel's own memory: zeros.
+pub const KERNEL_MEMORY: MemoryRange = MemoryRange {
+    base: 0xf000_0000,
+    size: 0x100,
+};
 
 /// Something that was done to the system.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,6 +41,12 @@ pub struct TestKernel {
     pub calls: Option<usize>,
     /// How many bytes of memory the kernel gives out at a time.
     pub gives: usize,
+    /// When the watchdog was armed.
+    pub armed_at: u64,
+    /// Does the kernel save memory?
+    pub gives_saved: bool,
+    /// How many milliseconds it takes to save one piece.
+    pub save_takes: u64,
 }
 
 impl TestKernel {
@@ -46,6 +59,9 @@ impl TestKernel {
             with_registers: true,
             calls: None,
             gives: usize::MAX,
+            armed_at: 0,
+            gives_saved: false,
+            save_takes: 0,
         }
     }
 
@@ -68,6 +84,7 @@ impl Kernel for TestKernel {
 
     fn arm_watchdog(&mut self, budget_ms: u32) {
         self.call();
+        self.armed_at = self.now;
         self.effects.push(Effect::Armed(budget_ms));
     }
 
@@ -115,6 +132,66 @@ impl Kernel for TestKernel {
         self.call();
         self.effects.push(Effect::Restarted(task));
         self.tasks[task].fault = None;
+    }
+
+    fn save_and_restart(&mut self, task: usize, from: u32, to: &[Block]) -> bool {
+        self.restart(task);
+        let mut bytes = vec![0; size_of_val(to)];
+        let saved = self.gives_saved && self.read(task, from, &mut bytes) == bytes.len();
+        if saved {
+            for (block, bytes) in to.iter().zip(bytes.chunks(BLOCK_LEN)) {
+                block.copy_from(0, bytes);
+            }
+        }
+        // The recorder overwrites it, if not all of it.
+        for (base, content) in &mut self.tasks[task].memory {
+            for (address, byte) in (*base..).zip(content) {
+                if address >= from {
+                    *byte = !*byte;
+                }
+            }
+        }
+        saved
+    }
+
+    fn saved_memory(&mut self, owner: u16, n: usize) -> Option<MemoryRange> {
+        if !self.gives_saved {
+            return None;
+        }
+        if owner == KERNEL_OWNER {
+            return (n == 0).then_some(KERNEL_MEMORY);
+        }
+        let (base, content) = self.tasks[usize::from(owner)].memory.get(n)?;
+        Some(MemoryRange {
+            base: *base,
+            size: content.len() as u32,
+        })
+    }
+
+    fn task_entry(&mut self, task: u16) -> Option<MemoryRange> {
+        let base = KERNEL_MEMORY.base + 0x10 * u32::from(task);
+        Some(MemoryRange { base, size: 0x10 })
+    }
+
+    fn save(
+        &mut self,
+        owner: u16,
+        address: u32,
+        length: u32,
+        to: &[Block],
+        offset: u32,
+    ) -> Result<SavedMemory, ExtentStatus> {
+        self.now += self.save_takes;
+        if owner != KERNEL_OWNER {
+            let from: Vec<Block> = (0..8).map(|_| Block::zeroed()).collect();
+            let mut bytes = vec![0; length as usize];
+            self.read(owner.into(), address, &mut bytes);
+            for (block, bytes) in from.iter().zip(bytes.chunks(BLOCK_LEN)) {
+                block.copy_from(0, bytes);
+            }
+            return Ok(SavedMemory::of_blocks(&from, 0, length, to, offset));
+        }
+        Ok(SavedMemory::of_blocks(&[], 0, length, to, offset))
     }
 
     fn post(&mut self, task: usize, bits: u32) {

@@ -88,6 +88,17 @@ pub enum Kipcnum {
     /// `u32` index -> `[u32; `[`TASK_REGISTERS`](crate::TASK_REGISTERS)`]`. Supervisor only. Not in
     /// upstream: numbers from 0x100 on are this project's.
     ReadTaskRegisters = 0x100,
+    /// `(u32, u32, u32, u32)` index, address, length, destination -> no data, but the number of
+    /// bytes that were copied, all or none, as the length. Copies the task's memory to the caller's
+    /// and restarts the task. Supervisor only, as the others that follow.
+    SaveAndReinitTask = 0x101,
+    /// `(u32, u32)` owner, number of the range ->
+    /// `Option<`[`TaskDumpRegion`](crate::TaskDumpRegion)`>`. Memory that belongs into a snapshot.
+    GetSavedMemory = 0x102,
+    /// `(u32, u32, u32, u32)` owner, address, length, destination ->
+    /// [`SavedExtent`](crate::SavedExtent), or as response code a
+    /// [`SaveMemoryError`](crate::SaveMemoryError).
+    SaveMemory = 0x103,
 }
 
 impl TryFrom<u16> for Kipcnum {
@@ -107,6 +118,9 @@ impl TryFrom<u16> for Kipcnum {
             9 => Self::FindFaultedTask,
             10 => Self::ReadPanicMessage,
             0x100 => Self::ReadTaskRegisters,
+            0x101 => Self::SaveAndReinitTask,
+            0x102 => Self::GetSavedMemory,
+            0x103 => Self::SaveMemory,
             _ => return Err(()),
         })
     }
@@ -122,7 +136,7 @@ mod tests {
             assert_eq!(Sysnum::try_from(n).map(|s| s as u32), Ok(n));
         }
         assert_eq!(Sysnum::try_from(14), Err(()));
-        for n in (1..=10).chain([0x100]) {
+        for n in (1..=10).chain(0x100..=0x103) {
             assert_eq!(Kipcnum::try_from(n).map(|k| k as u16), Ok(n));
         }
         assert_eq!(Kipcnum::try_from(0), Err(()));

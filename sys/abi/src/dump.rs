@@ -1,4 +1,4 @@
-//! Types of the kernel IPC about a task's memory, panic message and registers.
+//! Types of the kernel IPC about memory, panic message and registers of a task.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,3 +36,61 @@ impl TryFrom<u32> for ReadPanicMessageError {
 /// How many words [`Kipcnum::ReadTaskRegisters`](crate::Kipcnum::ReadTaskRegisters) answers with:
 /// r0 to r12, sp, lr, pc, psr. This project's own; not in upstream.
 pub const TASK_REGISTERS: usize = 17;
+
+/// Memory that was saved for a snapshot. This project's own; not in upstream.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct SavedExtent {
+    /// What each granule holds, two bits each, from bit 0 on: data (0), [`SavedExtent::ZEROS`] or
+    /// [`SavedExtent::FILL`].
+    pub map: u32,
+    /// How many bytes were stored: those of the granules that are data, one after the other.
+    pub stored: u32,
+    /// Checksum of the stored words. It begins with [`SavedExtent::SUM_SEED`], and each word makes
+    /// it `low * SUM_FACTOR + high + word` of its own low and high 32 bits.
+    pub sum: u64,
+}
+
+impl SavedExtent {
+    /// Bytes that may be saved at once: the kernel is not interrupted meanwhile.
+    pub const MAX: u32 = 4096;
+    /// Bytes of a granule; the last may have fewer.
+    pub const GRANULE: u32 = 256;
+    /// The granule holds nothing but zeros.
+    pub const ZEROS: u32 = 1;
+    /// The granule holds nothing but the fill of an unused stack.
+    pub const FILL: u32 = 2;
+    /// The checksum of no words.
+    pub const SUM_SEED: u64 = 0x9E37_79B9_7F4A_7C15;
+    /// See [`SavedExtent::sum`].
+    pub const SUM_FACTOR: u32 = 0xFFFE_B81B;
+    /// [`Kipcnum::SaveAndReinitTask`](crate::Kipcnum::SaveAndReinitTask) copies this much at most,
+    /// for the same reason.
+    pub const MAX_BEFORE_RESTART: u32 = 65536;
+}
+
+/// Why memory was not saved. This project's own; not in upstream.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[repr(u32)]
+pub enum SaveMemoryError {
+    /// The owner may not read all of it, or it is not plain memory; or it is longer than
+    /// [`SavedExtent::MAX`], empty, or not of whole aligned words.
+    NotReadable = 1,
+    /// The caller may not write all of the destination, or it is not aligned to words, or the
+    /// kernel may not write it, or it is part of what is to be saved.
+    Destination = 2,
+}
+
+impl TryFrom<u32> for SaveMemoryError {
+    type Error = ();
+
+    fn try_from(value: u32) -> Result<Self, ()> {
+        match value {
+            1 => Ok(Self::NotReadable),
+            2 => Ok(Self::Destination),
+            _ => Err(()),
+        }
+    }
+}
+
+/// The owner of the kernel's own memory; other owners are indices of tasks. Not in upstream.
+pub const KERNEL_MEMORY: u32 = 0xFFFF;

@@ -13,9 +13,10 @@
 //!
 //! # Differences from upstream
 //!
-//! Types added by this project are marked as such: [`Kipcnum::ReadTaskRegisters`] and
-//! [`TASK_REGISTERS`]. The interrupt types do not implement `phash::PerfectHash`, whose crate is in
-//! no registry; this kernel looks interrupts up in sorted tables (`kern::descs::SortedMap`).
+//! What this project has added is marked as such: [`Kipcnum::ReadTaskRegisters`] and the kernel IPC
+//! after it, [`TASK_REGISTERS`], [`SavedExtent`], [`SaveMemoryError`] and [`KERNEL_MEMORY`]. The
+//! interrupt types do not implement `phash::PerfectHash`, whose crate is in no registry; this kernel
+//! looks interrupts up in sorted tables (`kern::descs::SortedMap`).
 
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -31,7 +32,10 @@ mod state;
 mod task_id;
 
 pub use call::{Kipcnum, Sysnum};
-pub use dump::{ReadPanicMessageError, TASK_REGISTERS, TaskDumpRegion};
+pub use dump::{
+    KERNEL_MEMORY, ReadPanicMessageError, SaveMemoryError, SavedExtent, TASK_REGISTERS,
+    TaskDumpRegion,
+};
 pub use fault::{FaultInfo, FaultSource, ReplyFaultReason, UsageError};
 pub use image::{CABOOSE_MAGIC, HEADER_MAGIC, ImageHeader, ImageVectors};
 pub use interrupt::{Interrupt, InterruptNum, InterruptOwner, IrqControlArg, IrqStatus};

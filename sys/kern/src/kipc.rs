@@ -45,6 +45,12 @@ pub(crate) fn handle(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         Ok(Kipcnum::FindFaultedTask) => find_faulted_task(kernel, caller),
         Ok(Kipcnum::ReadPanicMessage) => read_panic_message(kernel, caller),
         Ok(Kipcnum::ReadTaskRegisters) => read_task_registers(kernel, caller),
+        #[cfg(feature = "dump")]
+        Ok(Kipcnum::SaveAndReinitTask) => saved::save_and_reinit_task(kernel, caller),
+        #[cfg(feature = "dump")]
+        Ok(Kipcnum::GetSavedMemory) => saved::get_saved_memory(kernel, caller),
+        #[cfg(feature = "dump")]
+        Ok(Kipcnum::SaveMemory) => saved::save_memory(kernel, caller),
         _ => Err(UsageError::BadKernelMessage.into()),
     }
 }
@@ -85,6 +91,26 @@ mod request {
     pub(super) struct ReadTaskDumpRegion {
         pub(super) task_index: u32,
         pub(super) region: abi::TaskDumpRegion,
+    }
+
+    /// [`GetSavedMemory`](abi::Kipcnum::GetSavedMemory).
+    #[cfg(feature = "dump")]
+    #[derive(Deserialize)]
+    pub(super) struct GetSavedMemory {
+        /// A task's index, or the kernel.
+        pub(super) owner: u32,
+        pub(super) n: u32,
+    }
+
+    /// [`SaveAndReinitTask`](abi::Kipcnum::SaveAndReinitTask) and
+    /// [`SaveMemory`](abi::Kipcnum::SaveMemory).
+    #[cfg(feature = "dump")]
+    #[derive(Deserialize)]
+    pub(super) struct SaveMemory {
+        pub(super) owner: u32,
+        pub(super) address: u32,
+        pub(super) length: u32,
+        pub(super) destination: u32,
     }
 }
 
@@ -163,13 +189,24 @@ fn read_task_status(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
 fn reinit_task(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
     let request::ReinitTask { task_index, start } = decode(kernel, caller)?;
     let target = task(task_index)?;
+    Ok(restart(kernel, caller, target, start, 0))
+}
+
+/// Restarts `target`. The caller gets a response without data whose length is `length`.
+fn restart(
+    kernel: &mut Kernel,
+    caller: TaskHandle,
+    target: TaskHandle,
+    start: bool,
+    length: u32,
+) -> TaskHandle {
     kernel.restart(target, start);
     if target == caller {
         // The caller's registers are those of a new start now: no result may be stored in them.
-        return Ok(if start { caller } else { kernel.pick(caller) });
+        return if start { caller } else { kernel.pick(caller) };
     }
-    done(kernel, caller);
-    Ok(caller)
+    kernel[caller].save.set_response(0, length);
+    caller
 }
 
 fn fault_task(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
@@ -334,5 +371,40 @@ mod dump {
                     && !region.attributes.contains(RegionAttributes::DEVICE)
             },
         )
+    }
+}
+
+#[cfg(feature = "dump")]
+mod saved {
+    //! Memory for snapshots. Not in upstream.
+
+    use super::{decode, request, respond, restart, supervisor_only, task};
+    use crate::outcome::{CallError, CallOutcome};
+    use crate::saved_memory;
+    use crate::table::{Kernel, TaskHandle};
+
+    pub(super) fn save_and_reinit_task(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+        supervisor_only(caller)?;
+        let request: request::SaveMemory = decode(kernel, caller)?;
+        let target = task(request.owner)?;
+        let (address, length) = (request.address, request.length);
+        let copied = saved_memory::save_whole(request.owner, address, length, request.destination);
+        Ok(restart(kernel, caller, target, true, copied))
+    }
+
+    pub(super) fn get_saved_memory(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+        supervisor_only(caller)?;
+        let request::GetSavedMemory { owner, n } = decode(kernel, caller)?;
+        respond(kernel, caller, &saved_memory::range(owner, n as usize))
+    }
+
+    pub(super) fn save_memory(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+        supervisor_only(caller)?;
+        let request: request::SaveMemory = decode(kernel, caller)?;
+        let (address, length) = (request.address, request.length);
+        match saved_memory::save(request.owner, address, length, request.destination) {
+            Ok(saved) => respond(kernel, caller, &saved),
+            Err(error) => Err(CallError::Code(error as u32)),
+        }
     }
 }

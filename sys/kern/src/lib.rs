@@ -8,6 +8,7 @@
 //! | how a fault becomes a notification of the supervisor | `arch::arm_a::entry`, `arch::arm_a::faults`, `table` (`Kernel::fault`) |
 //! | what the supervisor can ask for | `kipc` |
 //! | what happens when the kernel fails | `fail` |
+//! | which memory a snapshot has | `saved_memory` |
 //!
 //! # Theory of operation
 //!
@@ -42,7 +43,7 @@
 //!   it did at boot.
 //! * A task that an interrupt wakes preempts the running one only if it is strictly more important.
 //!   Tasks of equal priority take turns only where the running one blocks.
-//! * Kernel IPC 0x100, `read_task_registers`, for the supervisor.
+//! * Kernel IPC from 0x100 on, for the supervisor: registers of tasks, and memory for snapshots.
 //! * `startup::start_kernel` takes a `Platform` beside the tick divisor; there are no profiling
 //!   hooks; the epitaph is always there (no feature `nano`).
 //! * Because the processor is an ARMv7-A: division by zero does not trap; misaligned LDRD and LDM
@@ -53,7 +54,7 @@
 //! # Unsafe code
 //!
 //! Needed for the processor (`arch`), for references to the kernel's state (`table`, `entry`), and
-//! for copying user memory (`umem`). On a host the crate is empty.
+//! for copying user memory (`umem`, `saved_memory`). On a host the crate is empty.
 
 #![cfg(target_os = "none")]
 #![no_std]
@@ -69,6 +70,8 @@ mod kipc;
 mod message;
 mod outcome;
 pub mod platform;
+#[cfg(feature = "dump")]
+pub mod saved_memory;
 pub mod startup;
 mod syscalls;
 mod table;

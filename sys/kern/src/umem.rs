@@ -1,6 +1,7 @@
 //! Access to user memory.
 //!
-//! Nothing else in the kernel turns a number from a task into a pointer.
+//! Nothing else in the kernel turns a number from a task into a pointer, but `saved_memory` for the
+//! supervisor.
 //!
 //! Every safe function first checks that the task owns what it named, as plain memory (neither
 //! device nor DMA), and then accesses it through the kernel's own mapping: every page of every task

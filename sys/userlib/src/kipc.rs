@@ -10,8 +10,8 @@
 
 use crate::message::PANIC_MESSAGE_MAX_LEN;
 use crate::{
-    Kipcnum, ReadPanicMessageError, TASK_REGISTERS, TaskDumpRegion, TaskId, TaskState, UnwrapLite,
-    sys_send,
+    Kipcnum, ReadPanicMessageError, SaveMemoryError, SavedExtent, TASK_REGISTERS, TaskDumpRegion,
+    TaskId, TaskState, UnwrapLite, sys_send,
 };
 use core::num::NonZeroUsize;
 use core::str::Utf8Chunks;
@@ -96,6 +96,52 @@ pub fn read_task_registers(task: usize) -> [u32; TASK_REGISTERS] {
         response.as_flattened_mut(),
     );
     response.map(u32::from_le_bytes)
+}
+
+/// Copies `length` bytes at `address`, memory of task `task`, to `destination`, memory of the caller
+/// that the kernel may write; then puts the task back to its entry point, as [`reinit_task`] does,
+/// and runs it. Supervisor only; kernel feature `dump`. Not in upstream.
+///
+/// Returns the number of bytes copied: `length`, or 0 if the kernel refuses, for the reasons of
+/// [`SaveMemoryError`] or beyond [`SavedExtent::MAX_BEFORE_RESTART`]. The task is restarted in any
+/// case.
+pub fn save_and_reinit_task(task: usize, address: u32, length: u32, destination: u32) -> u32 {
+    let request = [task as u32, address, length, destination].map(u32::to_le_bytes);
+    let operation = Kipcnum::SaveAndReinitTask;
+    call(operation, request.as_flattened(), &mut []).1 as u32
+}
+
+/// The `n`-th range of memory that belongs into a snapshot, of `owner`: a task's index or
+/// [`KERNEL_MEMORY`](crate::KERNEL_MEMORY). `None` beyond the last. Supervisor only; kernel feature
+/// `dump`. Not in upstream.
+pub fn get_saved_memory(owner: u32, n: usize) -> Option<TaskDumpRegion> {
+    let mut response = [0; size_of::<Option<TaskDumpRegion>>()];
+    let request = two_words(owner, n as u32);
+    let (_, length) = call(Kipcnum::GetSavedMemory, &request, &mut response);
+    decode(&response, length)
+}
+
+/// Stores to `destination`, memory of the caller that the kernel may write, what is data among the
+/// `length` bytes at `address`, memory of `owner`: a task's index or
+/// [`KERNEL_MEMORY`](crate::KERNEL_MEMORY). At most [`SavedExtent::MAX`]. Supervisor only; kernel
+/// feature `dump`. Not in upstream.
+///
+/// # Errors
+///
+/// Nothing is stored then.
+pub fn save_memory(
+    owner: u32,
+    address: u32,
+    length: u32,
+    destination: u32,
+) -> Result<SavedExtent, SaveMemoryError> {
+    let request = [owner, address, length, destination].map(u32::to_le_bytes);
+    let mut response = [0; size_of::<SavedExtent>()];
+    let (code, length) = call(Kipcnum::SaveMemory, request.as_flattened(), &mut response);
+    if code != 0 {
+        return Err(SaveMemoryError::try_from(code).unwrap_lite());
+    }
+    Ok(decode(&response, length))
 }
 
 /// Puts task `task` back to its entry point, in its next generation; runs it if `start`.

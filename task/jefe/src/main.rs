@@ -140,6 +140,16 @@ static JEFE_SERVER_IMPL: ClaimOnceCell<MaybeUninit<Server>> =
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
+    let server = start();
+    let mut incoming = [0; idl::INCOMING_SIZE];
+    loop {
+        idol_runtime::dispatch(&mut incoming, server);
+    }
+}
+
+// Not inlined: its frame, with a whole `Server`, would be on the stack of every emergency.
+#[inline(never)]
+fn start() -> &'static mut Server {
     let mut tasks = [Health::new(false); NUM_TASKS];
     for &task in config::TASKS_TO_HOLD {
         if let Some(health) = tasks.get_mut(task) {
@@ -159,11 +169,7 @@ fn main() -> ! {
     external::set_ready();
     server.delay_starts();
     server.arm_timer();
-
-    let mut incoming = [0; idl::INCOMING_SIZE];
-    loop {
-        idol_runtime::dispatch(&mut incoming, server);
-    }
+    server
 }
 
 impl NotificationHandler for Server {

@@ -28,7 +28,9 @@ impl CrashSupervisor {
 
     pub fn check_deadline(&mut self, _now: u64) {}
 
-    pub fn emergency_done(&mut self, _caller: usize) {}
+    pub fn emergency_done(&mut self, _caller: usize) -> bool {
+        false
+    }
 
     pub fn deadline(&self) -> Option<u64> {
         None

@@ -128,11 +128,12 @@ impl idl::InOrderJefeImpl for Server {
         &mut self,
         message: &RecvMessage,
         outcome: u32,
-    ) -> Result<(), RequestError<Infallible>> {
+    ) -> Result<bool, RequestError<Infallible>> {
         ringbuf_entry_root!(Trace::EmergencyDone { outcome });
         // Does not return if the caller is the recorder and there is an emergency: the system is
-        // reset.
-        self.crashes.emergency_done(message.sender.index());
-        Ok(())
+        // reset. Unless there is a snapshot to write.
+        let writes_snapshot = self.crashes.emergency_done(message.sender.index());
+        self.trace_emergency();
+        Ok(writes_snapshot)
     }
 }

@@ -16,6 +16,14 @@ impl<'a> SnapshotArea<'a> {
         Self(blocks)
     }
 
+    /// The area without its last `blocks`, and these; `None` if it is not longer than they are.
+    #[must_use]
+    pub fn split_end(&self, blocks: usize) -> Option<(Self, &'a [Block])> {
+        let rest = self.0.len().checked_sub(blocks).filter(|rest| *rest > 0)?;
+        let (area, end) = self.0.split_at_checked(rest)?;
+        Some((Self(area), end))
+    }
+
     /// Its length in bytes.
     #[must_use]
     pub fn size(&self) -> u32 {

@@ -4,10 +4,17 @@
 //!              declare            enter            recorder faulted,
 //!   Inactive ----------> Declared -----> Full ---- or time is up ----> Minimal
 //!                                          |                              |
-//!                                          | done            done, recorder faulted,
+//!                  done, and it is durable |                 done, recorder faulted,
 //!                                          v                   or time is up
+//!                                      Snapshot                           |
+//!                                          | done, recorder faulted,      |
+//!                                          v   or time is up              |
 //!                                         Over <--------------------------'
 //! ```
+//!
+//! In `Snapshot` the crash is durable, and the recorder writes the image of the memory as well.
+//! There is time for it until a sixteenth of the budget is left. A try that ends in another way
+//! leads to `Over`: the image is made then, too, and the next boot writes it.
 //!
 //! The budget is the hardware watchdog's, which is armed when the emergency is declared, once, with
 //! all of it. Both tries end before the watchdog does: the supervisor normally resets the system
@@ -18,6 +25,9 @@ const FULL_EIGHTHS: u64 = 5;
 
 /// Eighths of the budget after which the minimal try ends.
 const MINIMAL_EIGHTHS: u64 = 7;
+
+/// Sixteenths of the budget after which the snapshot ends.
+const SNAPSHOT_SIXTEENTHS: u64 = 15;
 
 /// How much the recorder is to write.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -37,6 +47,8 @@ pub enum EmergencyState {
     Declared,
     /// The recorder was called.
     Writing(Mode),
+    /// The crash is durable; the recorder was told to write the snapshot.
+    WritingSnapshot,
     /// The system is being reset.
     Over,
 }
@@ -48,6 +60,10 @@ pub enum NextAction {
     Wait,
     /// Restart the recorder at its emergency entry.
     Enter(Mode),
+    /// Make the image, and tell the recorder to write it.
+    WriteSnapshot,
+    /// Make the image, for the next boot to write, and reset the system.
+    SaveAndReset,
     /// Reset the system.
     Reset,
 }
@@ -101,9 +117,10 @@ impl EmergencySequence {
     pub fn enter(&mut self) -> NextAction {
         match self.state {
             EmergencyState::Declared => self.begin_try(Mode::Full),
-            EmergencyState::Inactive | EmergencyState::Writing(_) | EmergencyState::Over => {
-                NextAction::Wait
-            }
+            EmergencyState::Inactive
+            | EmergencyState::Writing(_)
+            | EmergencyState::WritingSnapshot
+            | EmergencyState::Over => NextAction::Wait,
         }
     }
 
@@ -112,6 +129,7 @@ impl EmergencySequence {
     pub fn recorder_faulted(&mut self) -> NextAction {
         match self.state {
             EmergencyState::Writing(mode) => self.end_try(mode),
+            EmergencyState::WritingSnapshot => self.end(),
             // It is restarted when it is called.
             EmergencyState::Declared => NextAction::Wait,
             EmergencyState::Inactive | EmergencyState::Over => NextAction::Wait,
@@ -125,54 +143,74 @@ impl EmergencySequence {
             (EmergencyState::Writing(mode), Some(deadline)) if deadline <= now => {
                 self.end_try(mode)
             }
+            (EmergencyState::WritingSnapshot, Some(deadline)) if deadline <= now => self.end(),
             _ => NextAction::Wait,
         }
     }
 
-    /// The recorder reports that it is done, with or without success.
+    /// The recorder reports, at `now`, that it is done; `is_durable`: the crash is on the card.
     #[must_use]
-    pub fn recorder_done(&mut self) -> NextAction {
-        match self.state {
-            EmergencyState::Writing(_) => self.reset(),
+    pub fn recorder_done(&mut self, now: u64, is_durable: bool) -> NextAction {
+        if self.state == EmergencyState::Writing(Mode::Full)
+            && is_durable
+            && now < self.snapshot_deadline()
+        {
+            self.state = EmergencyState::WritingSnapshot;
+            return NextAction::WriteSnapshot;
+        }
+        self.end()
+    }
+
+    /// Ends the emergency, whatever the recorder does: another try would gain nothing.
+    #[must_use]
+    pub fn end(&mut self) -> NextAction {
+        let action = match self.state {
+            EmergencyState::Writing(_) => NextAction::SaveAndReset,
+            EmergencyState::WritingSnapshot => NextAction::Reset,
             // A report without a call means nothing.
             EmergencyState::Inactive | EmergencyState::Declared | EmergencyState::Over => {
-                NextAction::Wait
+                return NextAction::Wait;
             }
-        }
+        };
+        self.state = EmergencyState::Over;
+        action
+    }
+
+    /// When the image has to be made, and the recorder's snapshot to be written.
+    #[must_use]
+    pub fn snapshot_deadline(&self) -> u64 {
+        self.after_sixteenths(SNAPSHOT_SIXTEENTHS)
     }
 
     /// When the time of the present try is up; `None` if none is under way.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
-        let eighths = match self.state {
-            EmergencyState::Writing(Mode::Full) => FULL_EIGHTHS,
-            EmergencyState::Writing(Mode::Minimal) => MINIMAL_EIGHTHS,
-            EmergencyState::Inactive | EmergencyState::Declared | EmergencyState::Over => {
-                return None;
+        match self.state {
+            EmergencyState::Writing(Mode::Full) => Some(self.after_sixteenths(2 * FULL_EIGHTHS)),
+            EmergencyState::Writing(Mode::Minimal) => {
+                Some(self.after_sixteenths(2 * MINIMAL_EIGHTHS))
             }
-        };
+            EmergencyState::WritingSnapshot => Some(self.snapshot_deadline()),
+            EmergencyState::Inactive | EmergencyState::Declared | EmergencyState::Over => None,
+        }
+    }
+
+    fn after_sixteenths(&self, sixteenths: u64) -> u64 {
         // The budget has 32 bits, so the product fits.
-        Some(
-            self.since
-                .saturating_add(u64::from(self.budget_ms) * eighths / 8),
-        )
+        self.since
+            .saturating_add(u64::from(self.budget_ms) * sixteenths / 16)
     }
 
     fn end_try(&mut self, mode: Mode) -> NextAction {
         match mode {
             Mode::Full => self.begin_try(Mode::Minimal),
-            Mode::Minimal => self.reset(),
+            Mode::Minimal => self.end(),
         }
     }
 
     fn begin_try(&mut self, mode: Mode) -> NextAction {
         self.state = EmergencyState::Writing(mode);
         NextAction::Enter(mode)
-    }
-
-    fn reset(&mut self) -> NextAction {
-        self.state = EmergencyState::Over;
-        NextAction::Reset
     }
 }
 
@@ -188,12 +226,49 @@ mod tests {
     }
 
     #[test]
-    fn a_recorder_that_reports_ends_the_emergency_with_a_reset() {
+    fn a_recorder_that_reports_a_failure_ends_the_emergency() {
         let mut emergency = writing();
         assert_eq!(emergency.check_deadline(2_249), NextAction::Wait);
-        assert_eq!(emergency.recorder_done(), NextAction::Reset);
+        assert_eq!(
+            emergency.recorder_done(2_249, false),
+            NextAction::SaveAndReset
+        );
         assert!(emergency.is_active());
         assert_eq!(emergency.deadline(), None);
+    }
+
+    #[test]
+    fn the_snapshot_follows_a_crash_that_is_durable() {
+        let end: [fn(&mut EmergencySequence) -> NextAction; 4] = [
+            |emergency| emergency.recorder_done(2_000, true),
+            EmergencySequence::recorder_faulted,
+            |emergency| emergency.check_deadline(2_875),
+            EmergencySequence::end,
+        ];
+        for end in end {
+            let mut emergency = writing();
+            assert_eq!(
+                emergency.recorder_done(1_100, true),
+                NextAction::WriteSnapshot
+            );
+            assert_eq!(emergency.state(), EmergencyState::WritingSnapshot);
+            assert_eq!(emergency.deadline(), Some(2_875));
+            assert_eq!(emergency.check_deadline(2_874), NextAction::Wait);
+            assert_eq!(end(&mut emergency), NextAction::Reset);
+            assert_eq!(emergency.state(), EmergencyState::Over);
+        }
+        // Neither after a minimal try, nor without time.
+        let mut emergency = writing();
+        let _ = emergency.recorder_faulted();
+        assert_eq!(
+            emergency.recorder_done(1_100, true),
+            NextAction::SaveAndReset
+        );
+        let mut emergency = writing();
+        assert_eq!(
+            emergency.recorder_done(2_875, true),
+            NextAction::SaveAndReset
+        );
     }
 
     #[test]
@@ -206,7 +281,7 @@ mod tests {
         );
         assert_eq!(emergency.deadline(), Some(2_750));
         assert_eq!(emergency.check_deadline(2_749), NextAction::Wait);
-        assert_eq!(emergency.check_deadline(2_750), NextAction::Reset);
+        assert_eq!(emergency.check_deadline(2_750), NextAction::SaveAndReset);
         assert_eq!(emergency.check_deadline(9_999), NextAction::Wait);
     }
 
@@ -219,7 +294,7 @@ mod tests {
         );
         // The first try ended early: the second has the rest of its time, too.
         assert_eq!(emergency.deadline(), Some(2_750));
-        assert_eq!(emergency.recorder_faulted(), NextAction::Reset);
+        assert_eq!(emergency.recorder_faulted(), NextAction::SaveAndReset);
         assert_eq!(emergency.recorder_faulted(), NextAction::Wait);
     }
 
@@ -234,37 +309,46 @@ mod tests {
     #[test]
     fn events_without_an_emergency_change_nothing() {
         let mut emergency = EmergencySequence::new(2_000);
-        assert_eq!(emergency.recorder_done(), NextAction::Wait);
+        assert_eq!(emergency.recorder_done(0, true), NextAction::Wait);
+        assert_eq!(emergency.end(), NextAction::Wait);
         assert_eq!(emergency.enter(), NextAction::Wait);
         assert_eq!(emergency.recorder_faulted(), NextAction::Wait);
         assert_eq!(emergency.check_deadline(u64::MAX), NextAction::Wait);
         assert_eq!(emergency.state(), EmergencyState::Inactive);
     }
 
-    /// In every order of events there are at most two tries and one reset, and no state comes back.
+    /// In every order of events there are at most two tries, one snapshot and one reset, and no
+    /// state comes back. An image is made once: for the recorder, or before the reset.
     #[test]
     fn every_sequence_of_events_ends() {
-        const EVENTS: u32 = 4;
+        const EVENTS: u32 = 6;
         const LENGTH: u32 = 6;
         for sequence in 0..EVENTS.pow(LENGTH) {
             let mut emergency = writing();
-            let (mut entered, mut resets) = (1, 0);
+            let (mut entered, mut images, mut resets) = (1, 0, 0);
             for position in 0..LENGTH {
                 let action = match sequence / EVENTS.pow(position) % EVENTS {
                     0 => emergency.recorder_faulted(),
                     1 => emergency.check_deadline(u64::MAX),
-                    2 => emergency.recorder_done(),
+                    2 => emergency.recorder_done(1_100, true),
+                    3 => emergency.recorder_done(1_100, false),
+                    4 => emergency.end(),
                     _ => emergency.enter(),
                 };
                 match action {
                     NextAction::Enter(_) => entered += 1,
+                    NextAction::WriteSnapshot => images += 1,
+                    NextAction::SaveAndReset => {
+                        images += 1;
+                        resets += 1;
+                    }
                     NextAction::Reset => resets += 1,
                     NextAction::Wait => {}
                 }
             }
-            assert!(entered <= 2 && resets <= 1, "sequence {sequence}");
+            assert!(entered <= 2 && images <= 1 && resets <= 1, "{sequence}");
             if emergency.state() == EmergencyState::Over {
-                assert_eq!(resets, 1);
+                assert_eq!((images, resets), (1, 1), "{sequence}");
             }
         }
     }

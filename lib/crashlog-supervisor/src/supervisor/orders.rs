@@ -1,9 +1,9 @@
 //! Random orders of events: an emergency is bounded, no fault is lost uncounted.
 
-use crashlog_retained::MailboxState;
+use crashlog_retained::{MailboxState, SnapshotArea};
 use proptest::prelude::*;
 
-use super::tests::{BUDGET, CONSOLE, RECORDER, TASKS, WORKER, boot, crash, retained};
+use super::tests::{BUDGET, CONSOLE, RECORDER, TASKS, WORKER, boot, boot_saving, crash, retained};
 use crate::EmergencyState;
 use crate::testing::Effect;
 
@@ -43,30 +43,33 @@ proptest! {
     /// REQ: X1, X2
     #[test]
     fn an_emergency_is_bounded_and_every_fault_is_kept_or_counted(
-        events in prop::collection::vec(event(), 1..20)
+        events in prop::collection::vec(event(), 1..20),
+        saves_memory: bool,
+        save_takes in 0u64..1_000,
     ) {
         let region = retained();
         let mailbox = region.mailbox();
-        let mut supervisor = boot(region);
+        let mut supervisor = if saves_memory { boot_saving(region) } else { boot(region) };
+        supervisor.kernel.save_takes = save_takes;
         supervisor.config.limits.hold_after_resets = 0;
         supervisor.config.limits.hold_after_restarts = 0;
         let mut faults = 0;
         let mut first_panic = None;
-        let mut declared = 0;
         for event in events {
-            let writing = matches!(supervisor.emergency_state(), EmergencyState::Writing(_));
+            let state = supervisor.emergency_state();
+            let writing = matches!(state, EmergencyState::Writing(_));
+            let snapshot = state == EmergencyState::WritingSnapshot;
             match event {
                 Event::Faults(tasks) => {
                     // Only the recorder runs in an emergency, so no other task can fault then.
                     let tasks: Vec<_> = tasks
                         .into_iter()
-                        .filter(|&task| !writing || task == RECORDER)
+                        .filter(|&task| !(writing || snapshot) || task == RECORDER)
                         .collect();
                     if tasks.is_empty() {
                         continue;
                     }
                     if !supervisor.in_emergency() {
-                        declared = supervisor.kernel.now;
                         let panics = tasks.iter().filter(|&&task| {
                             TASKS[task].disposition == crate::Disposition::Reset
                         });
@@ -85,12 +88,15 @@ proptest! {
                 }
                 Event::Done(durable) if writing => {
                     mailbox.conclude(durable);
-                    supervisor.emergency_done(RECORDER);
+                    let told = supervisor.emergency_done(RECORDER);
+                    let state = supervisor.emergency_state();
+                    prop_assert_eq!(told, state == EmergencyState::WritingSnapshot);
+                    prop_assert!(!told || durable && saves_memory);
                 }
                 Event::Committed if writing => mailbox.conclude(true),
-                Event::Done(_) => supervisor.emergency_done(RECORDER),
+                Event::Done(_) => prop_assert!(!supervisor.emergency_done(RECORDER)),
                 Event::Committed => {}
-                Event::ReportedByAnother => supervisor.emergency_done(CONSOLE),
+                Event::ReportedByAnother => prop_assert!(!supervisor.emergency_done(CONSOLE)),
             }
 
             let effects = &supervisor.kernel.effects;
@@ -114,6 +120,13 @@ proptest! {
                 prop_assert_eq!(supervisor.emergency_state(), EmergencyState::Over);
                 // The next boot can read the outcome.
                 prop_assert!(matches!(mailbox.state(), MailboxState::Done | MailboxState::Failed));
+                // So it can the image, which is of the crash that came first.
+                let image = region.snapshot().header();
+                prop_assert_eq!(image.is_some(), saves_memory);
+                let is_of_crash = image.is_none_or(|image| {
+                    mailbox.crash().is_some_and(|crash| SnapshotArea::is_of(&image, &crash.context))
+                });
+                prop_assert!(is_of_crash);
                 break;
             }
             // The mailbox has the crash that came first.
@@ -121,9 +134,9 @@ proptest! {
                 prop_assert_eq!(mailbox.crash().map(|crash| usize::from(crash.context.task)), Some(task));
                 prop_assert!(calls > 0, "the recorder was not called");
                 // The emergency ends before the watchdog fires.
-                let last = declared + u64::from(BUDGET) * 7 / 8;
+                let last = supervisor.kernel.armed_at + u64::from(BUDGET) * 15 / 16;
                 prop_assert!(supervisor.deadline().is_some_and(|deadline| deadline <= last));
-                prop_assert!(supervisor.kernel.now < last);
+                prop_assert!(supervisor.kernel.now < last + save_takes);
             }
         }
         // Each fault is the crash, an oops, or counted.

@@ -6,12 +6,13 @@ use crashlog_retained::{Block, CrashReason, EmergencyFailure, MailboxState, Outc
 use crate::loops::Limits;
 use crate::testing::{Effect, TestKernel};
 use crate::{
-    Consequence, Disposition, EmergencyState, Mode, STACK_EXCERPT, Supervisor, SupervisorConfig,
-    TaskPolicy,
+    Consequence, Disposition, EmergencyState, Mode, STACK_EXCERPT, SnapshotScope, Supervisor,
+    SupervisorConfig, TaskPolicy,
 };
 
 mod description;
 mod holds;
+mod snapshots;
 
 pub(super) const RECORDER: usize = 1;
 pub(super) const CONSOLE: usize = 2;
@@ -49,6 +50,8 @@ const CONFIG: SupervisorConfig = SupervisorConfig {
     record_oops: true,
     budget_ms: BUDGET,
     limits: LIMITS,
+    snapshot: SnapshotScope::System,
+    by_priority: &[0, 1, 2, 3],
     tasks: &TASKS,
 };
 
@@ -62,6 +65,24 @@ pub(super) fn retained() -> Region<'static> {
 }
 
 pub(super) fn boot(region: Region<'static>) -> Supervisor<'static, TestKernel> {
+    Supervisor::new(CONFIG, kernel(), region)
+}
+
+/// As [`boot`], with a kernel that saves memory, and a recorder that has 0x2000 bytes of stack and
+/// 0x400 of statics.
+pub(super) fn boot_saving(region: Region<'static>) -> Supervisor<'static, TestKernel> {
+    let mut kernel = kernel();
+    kernel.gives_saved = true;
+    let recorder = &mut kernel.tasks[RECORDER];
+    recorder.memory = vec![(RECORDER_AT, (0..0x2400).map(|i| (i / 3) as u8).collect())];
+    recorder.registers[13] = RECORDER_AT + 0x2000;
+    Supervisor::new(CONFIG, kernel, region)
+}
+
+/// Where the recorder's memory is in [`boot_saving`].
+pub(super) const RECORDER_AT: u32 = 0x8000_0000;
+
+fn kernel() -> TestKernel {
     let mut kernel = TestKernel::new(TASKS.len());
     for (index, task) in kernel.tasks.iter_mut().enumerate() {
         let base = 0x1000 * (index as u32 + 1);
@@ -71,7 +92,7 @@ pub(super) fn boot(region: Region<'static>) -> Supervisor<'static, TestKernel> {
     }
     kernel.now = 100;
     kernel.image_id = IMAGE;
-    Supervisor::new(CONFIG, kernel, region)
+    kernel
 }
 
 fn memory_fault() -> FaultInfo {

@@ -25,6 +25,7 @@ fn crash() -> CrashTable {
         disposition: BTreeMap::from([("worker".to_string(), "reset".to_string())]),
         record_oops: true,
         budget_ms: 2_000,
+        snapshot: CrashTable::snapshot(),
         above_recorder: Vec::new(),
         hold_after_restarts: CrashTable::hold_after_restarts(),
         hold_after_resets: CrashTable::hold_after_resets(),
@@ -52,6 +53,8 @@ fn a_valid_table_becomes_indices() {
     let rust = tables.to_rust();
     assert!(rust.contains("recorder: 1,") && rust.contains("notification: 0x4,"));
     assert_eq!(rust.matches("Disposition::Reset").count(), 2);
+    assert!(rust.contains("snapshot: crashlog_supervisor::SnapshotScope::System,"));
+    assert!(rust.contains("by_priority: &[0, 1, 2, 3],"));
 }
 
 #[test]
@@ -62,6 +65,18 @@ fn the_recorder_may_be_declared_restartable() {
         .insert("crashlog".to_string(), "restart".to_string());
     let tables = crash.check(&app()).unwrap();
     assert_eq!(tables.tasks[1].1, Disposition::Restart);
+}
+
+#[test]
+fn memory_is_saved_by_priority() {
+    let (mut crash, mut app) = (crash(), app());
+    app.tasks[2].priority = 10;
+    crash.snapshot = "task".to_string();
+    let tables = crash.check(&app).unwrap();
+    assert_eq!(tables.by_priority, [0, 1, 3, 2]);
+    assert_eq!(tables.snapshot, SnapshotScope::Task);
+    crash.snapshot = "none".to_string();
+    assert_eq!(crash.check(&app).unwrap().snapshot, SnapshotScope::None);
 }
 
 #[test]
@@ -103,6 +118,14 @@ fn errors_name_file_key_value_and_rule() {
     assert_eq!(
         error_of(|crash, _| crash.budget_ms = 99),
         "app.toml: tasks.jefe.config.crash.budget-ms = 99: must be 100 to 60000"
+    );
+    assert_eq!(
+        error_of(|crash, _| crash.snapshot = "sytem".to_string()),
+        r#"app.toml: tasks.jefe.config.crash.snapshot = "sytem": no such scope; did you mean "system"?"#
+    );
+    assert_eq!(
+        error_of(|crash, _| crash.snapshot = "everything".to_string()),
+        r#"app.toml: tasks.jefe.config.crash.snapshot = "everything": no such scope; there are system, task, none"#
     );
     assert_eq!(
         error_of(|crash, _| crash.healthy_ms = 86_400_001),

@@ -13,6 +13,7 @@
 //! | [`gic`] | interrupt controller |
 //! | [`timer`] | the tick |
 //! | [`copy`](mod@copy) | copying and filling user memory by words |
+//! | `save` | copying memory for snapshots (feature `dump`) |
 //! | [`cp15`] | system control coprocessor registers by name |
 //!
 //! The kernel runs in SVC mode, tasks in USR mode; all exceptions are taken to Thumb state. Kernel
@@ -31,6 +32,8 @@ pub(crate) mod fpu;
 pub(crate) mod frame;
 pub(crate) mod gic;
 pub(crate) mod memory;
+#[cfg(feature = "dump")]
+pub(crate) mod save;
 pub(crate) mod timer;
 
 use crate::task::Task;

@@ -230,14 +230,14 @@ fn fill(blocks: &[Block]) -> Result<()> {
         "a second failure is kept"
     );
     let mut history = History::default();
+    region.history().store(&mut history);
     history.series[1] = Series {
         count: 7,
         task: 5,
         signature: 0x1234,
         first: 50,
     };
-    region.history().store(&History::default());
-    region.history().store(&history);
+    region.history().store(&mut history);
     let location = Location {
         first: 2048,
         geometry: Geometry::new(128_984, 16, 512).map_err(|_| anyhow::anyhow!("no geometry"))?,

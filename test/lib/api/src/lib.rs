@@ -40,6 +40,22 @@ pub mod runner {
     /// Read memory of a task (index, address, length) as the supervisor may; returns the first
     /// bytes.
     pub const READ_DUMP: u16 = 9;
+    /// Returns the address of the supervisor's memory for what it saves, 4096 bytes and a granule,
+    /// and that of the retained region.
+    pub const SAVE_PLACES: u16 = 10;
+    /// Asks for a range of memory for snapshots (owner, number) as the supervisor may; returns
+    /// whether there is one, address and length.
+    pub const SAVED_MEMORY: u16 = 11;
+    /// Saves memory (owner, address, length, destination) as the supervisor may; returns the error
+    /// or 0, map, bytes, and both words of the checksum.
+    pub const SAVE_MEMORY: u16 = 12;
+    /// Sets memory of a task aside (index, address, length, destination) and restarts the task, as
+    /// the supervisor may; returns how many bytes.
+    pub const SAVE_AND_RESTART: u16 = 13;
+    /// Returns eight words of the supervisor's memory (address).
+    pub const READ_WORDS: u16 = 14;
+    /// Stores a word to the supervisor's memory (address, count, word).
+    pub const FILL_WORDS: u16 = 15;
 }
 
 /// Operations of an assist.

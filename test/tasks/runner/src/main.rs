@@ -10,15 +10,16 @@
 //! finished: N cases
 //! ```
 //!
-//! The one `unsafe` block claims the UART.
+//! The `unsafe` blocks claim the UART, and access memory that the suite chooses.
 
 #![no_std]
 #![no_main]
 
 use core::fmt::Write;
+use core::sync::atomic::{AtomicU32, Ordering};
 use drv_ast2600_uart::{UART5_ADDRESS, Uart};
 use hubris_num_tasks::Task;
-use test_api::{REPORT, encode_report, message, runner, words};
+use test_api::{REPORT, WORDS, encode_report, message, runner, words};
 use userlib::{
     FaultInfo, PANIC_MESSAGE_MAX_LEN, RecvMessage, TaskDumpRegion, TaskId, TaskState, kipc,
 };
@@ -35,6 +36,12 @@ const LIMIT: u32 = 10_000;
 
 /// Longest name of a case.
 const NAME_MAX: usize = 64;
+
+/// Where the kernel saves memory.
+static SAVED: [AtomicU32; 1024 + 64] = [const { AtomicU32::new(0) }; 1024 + 64];
+
+/// The retained region, by app.toml and chip/memory.toml.
+const RETAINED: u32 = 0x80c0_0000;
 
 /// The faults of an assist in this case.
 #[derive(Copy, Clone, Default)]
@@ -96,8 +103,8 @@ fn main() -> ! {
 
 impl Runner {
     fn answer(&mut self, received: &RecvMessage, bytes: &[u8]) {
-        let [a, b, c, ..] = words(bytes);
-        let mut reply = [0; REPORT];
+        let [a, b, c, d, ..] = words(bytes);
+        let mut reply = [0; WORDS * 4];
         let mut length = 0;
         let mut put = |bytes: &[u8]| {
             length = bytes.len().min(received.response_capacity);
@@ -129,6 +136,40 @@ impl Runner {
                 let region = TaskDumpRegion { base: b, size: c };
                 let length = kipc::read_task_dump_region(a as usize, region, &mut bytes);
                 put(bytes.get(..length).unwrap_or(&bytes));
+            }
+            runner::SAVE_PLACES => {
+                let own = (&raw const SAVED).addr() as u32;
+                put(message([own, RETAINED]).as_flattened());
+            }
+            runner::SAVED_MEMORY => {
+                let range = kipc::get_saved_memory(a, b as usize);
+                let words = range.map_or([0; 3], |range| [1, range.base, range.size]);
+                put(message(words).as_flattened());
+            }
+            runner::SAVE_MEMORY => {
+                let words = match kipc::save_memory(a, b, c, d) {
+                    Ok(saved) => {
+                        let (low, high) = (saved.sum as u32, (saved.sum >> 32) as u32);
+                        [0, saved.map, saved.stored, low, high]
+                    }
+                    Err(error) => [error as u32, 0, 0, 0, 0],
+                };
+                put(message(words).as_flattened());
+            }
+            runner::SAVE_AND_RESTART => {
+                let copied = kipc::save_and_reinit_task(a as usize, b, c, d);
+                put(message([copied]).as_flattened());
+            }
+            runner::READ_WORDS => {
+                put(message(core::array::from_fn::<_, 8, _>(|index| {
+                    place(a, index).load(Ordering::Relaxed)
+                }))
+                .as_flattened());
+            }
+            runner::FILL_WORDS => {
+                for index in 0..b as usize {
+                    place(a, index).store(c, Ordering::Relaxed);
+                }
             }
             _ => {
                 sys_reply(received.sender, 1, &[]);
@@ -222,6 +263,14 @@ impl Runner {
         put(&mut self.uart, b'\r');
         put(&mut self.uart, b'\n');
     }
+}
+
+/// Word `index` from `address` on.
+fn place(address: u32, index: usize) -> &'static AtomicU32 {
+    let address = address as usize + 4 * index;
+    // SAFETY: the suite chooses addresses in `SAVED` and in the retained region, of which this task
+    // accesses nothing but words. An address elsewhere faults this task.
+    unsafe { AtomicU32::from_ptr(core::ptr::with_exposed_provenance_mut(address)) }
 }
 
 /// Text without line feeds, which a panic message may have.

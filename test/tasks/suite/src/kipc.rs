@@ -289,11 +289,11 @@ fn dump_regions() {
 fn supervisor_only() {
     let task = first().index() as u32;
     let record = kipc::get_task_desc_region(first().index());
-    for operation in [7, 8, 0x100] {
-        let place = scratch([task, record.base, record.size]);
+    for operation in [7, 8, 0x100, 0x101, 0x102, 0x103] {
+        let place = scratch([task, record.base, record.size, 0]);
         system_call_faults(
             Sysnum::Send as u32,
-            [kernel(operation), place, 12, 0, 0, 0, 0],
+            [kernel(operation), place, 16, 0, 0, 0, 0],
             FaultInfo::SyscallUsage(UsageError::NotSupervisor),
         );
     }

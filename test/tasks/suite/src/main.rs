@@ -19,6 +19,7 @@ mod lives;
 mod messages;
 mod notes;
 mod overlap;
+mod saved;
 mod slices;
 mod support;
 
@@ -36,11 +37,12 @@ type Case = (&'static str, fn());
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    let groups: [&[Case]; 11] = [
+    let groups: [&[Case]; 12] = [
         messages::CASES,
         leases::CASES,
         notes::CASES,
         kipc::CASES,
+        saved::CASES,
         faults::CASES,
         isolation::CASES,
         slices::CASES,

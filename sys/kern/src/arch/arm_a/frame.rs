@@ -27,7 +27,7 @@ use kerncore::slice::covered;
 pub(crate) const FRAME_BYTES: u32 = EXTENDED_FRAME;
 
 /// Word that fills the unused part of a stack, by which debuggers tell how deep the stack has been.
-const STACK_FILL: u32 = 0xbadd_cafe;
+pub(super) const STACK_FILL: u32 = 0xbadd_cafe;
 
 /// EXC_RETURN of a task on ARMv7-M: thread mode, process stack, extended frame. Only debuggers read
 /// it.

@@ -68,6 +68,26 @@ unsafe extern "C" {
     static __kernel_ram_end: u8;
     static _stack_base: u8;
     static _stack_start: u8;
+    #[cfg(feature = "dump")]
+    static __sbss: u8;
+    #[cfg(feature = "dump")]
+    static __eheap: u8;
+    #[cfg(feature = "dump")]
+    static __sdata: u8;
+    #[cfg(feature = "dump")]
+    static __edata: u8;
+}
+
+/// What the kernel keeps in RAM, each as its lowest address and the one above it, ascending: stack,
+/// data without initial values, data with them. All are multiples of 4. The translation tables are
+/// left out, for they never change.
+#[cfg(feature = "dump")]
+pub(crate) fn kernel_data() -> [(u32, u32); 3] {
+    [
+        kernel_stack(),
+        (&raw const __sbss as u32, &raw const __eheap as u32),
+        (&raw const __sdata as u32, &raw const __edata as u32),
+    ]
 }
 
 /// The kernel's own stack: its lowest address, and the one above it.

@@ -1,0 +1,147 @@
+//! Memory for snapshots: what belongs into one, and the way on which all of it leaves.
+//!
+//! The supervisor asks for it by kernel IPC, and the application's hook for failures when the
+//! kernel has failed. Then no invariant of the kernel's state holds; so everything here is decided
+//! by the constant tables in flash. Every call is bounded.
+
+use crate::arch;
+use crate::descs::{
+    HUBRIS_TASK_DESCS, KERNEL_EXTERN_REGIONS, RegionAttributes, RegionDesc, TaskDesc,
+};
+use abi::{KERNEL_MEMORY, SaveMemoryError, SavedExtent, TaskDumpRegion};
+use kerncore::slice::{UserSlice, covered, overlap};
+
+/// Alignment of everything that is saved.
+const WORD: u32 = 4;
+
+/// The `n`-th range of memory of `owner`, a task's index or [`KERNEL_MEMORY`], that belongs into a
+/// snapshot; `None` beyond the last, or if there is no such owner.
+///
+/// That is memory which it can write and which is neither a device nor for DMA. A region that
+/// several tasks share belongs to the first of them, so no two ranges overlap.
+pub fn range(owner: u32, n: usize) -> Option<TaskDumpRegion> {
+    if owner == KERNEL_MEMORY {
+        let mut ranges = kernel_ranges();
+        return ranges.nth(n).map(|(base, end)| TaskDumpRegion {
+            base,
+            size: end.wrapping_sub(base),
+        });
+    }
+    let (before, task) = split(owner)?;
+    let unwanted = RegionAttributes::DEVICE | RegionAttributes::DMA;
+    let belongs = |region: &&&RegionDesc| {
+        region.attributes.contains(RegionAttributes::WRITE)
+            && !region.attributes.intersects(unwanted)
+            && !before
+                .iter()
+                .flat_map(|other| other.regions)
+                .any(|other| core::ptr::eq(other, **region))
+    };
+    let mut regions = task.regions.iter().filter(belongs);
+    regions.nth(n).map(|region| TaskDumpRegion {
+        base: region.base,
+        size: region.size,
+    })
+}
+
+/// Copies `length` bytes at `address`, which `owner` may read, to the supervisor's memory at
+/// `destination`: all granules that are neither zeros nor the fill of an unused stack. With their
+/// checksum.
+///
+/// All bytes of a snapshot take this way, but those that [`save_whole`] sets aside.
+///
+/// # Errors
+///
+/// See [`SaveMemoryError`]; nothing has been copied then.
+pub fn save(
+    owner: u32,
+    address: u32,
+    length: u32,
+    destination: u32,
+) -> Result<SavedExtent, SaveMemoryError> {
+    if length > SavedExtent::MAX {
+        return Err(SaveMemoryError::NotReadable);
+    }
+    let (from, to) = check(owner, address, length, destination)?;
+    // SAFETY: both are aligned, mapped memory of a length from 4 to `MAX`, the destination is
+    // writable for the kernel, which has no object there, and they do not overlap: `check`.
+    Ok(unsafe { arch::save::copy_and_sum(from, to, length) })
+}
+
+/// Copies memory of `owner` to the supervisor's, as it is. Returns the number of bytes: `length`,
+/// or 0 for the reasons of [`save`], or beyond [`SavedExtent::MAX_BEFORE_RESTART`].
+pub(crate) fn save_whole(owner: u32, address: u32, length: u32, destination: u32) -> u32 {
+    if length > SavedExtent::MAX_BEFORE_RESTART {
+        return 0;
+    }
+    let Ok((from, to)) = check(owner, address, length, destination) else {
+        return 0;
+    };
+    // SAFETY: as in `save`.
+    unsafe { arch::save::copy_wide(from, to, length) };
+    length
+}
+
+/// Checks source and destination; both as addresses that may be passed to a copy of `length` bytes.
+fn check(
+    owner: u32,
+    address: u32,
+    length: u32,
+    destination: u32,
+) -> Result<(u32, u32), SaveMemoryError> {
+    let from = words(address, length)
+        .filter(|from| is_readable(owner, from))
+        .ok_or(SaveMemoryError::NotReadable)?;
+    let to = words(destination, length)
+        .filter(|to| is_writable(to) && !overlap(&from, to))
+        .ok_or(SaveMemoryError::Destination)?;
+    Ok((from.base(), to.base()))
+}
+
+/// A slice of whole words that is not empty.
+fn words(address: u32, length: u32) -> Option<UserSlice<u8>> {
+    if length == 0 || !(address | length).is_multiple_of(WORD) {
+        return None;
+    }
+    UserSlice::new(address, length).ok()
+}
+
+/// May its owner read all of it, and is it plain memory? All such memory is mapped for the kernel.
+fn is_readable(owner: u32, slice: &UserSlice<u8>) -> bool {
+    if owner == KERNEL_MEMORY {
+        return kernel_ranges().any(|(base, end)| base <= slice.base() && slice.end() <= end);
+    }
+    let unwanted = RegionAttributes::DEVICE | RegionAttributes::DMA;
+    split(owner).is_some_and(|(_, task)| {
+        covered(task.regions, slice.base(), slice.end(), |region| {
+            region.attributes.contains(RegionAttributes::READ)
+                && !region.attributes.intersects(unwanted)
+        })
+    })
+}
+
+/// May the supervisor and the kernel write all of it? Memory for DMA only if the kernel has it, too
+/// (`kernel.extern-regions`): what is only a task's the kernel can read alone.
+fn is_writable(slice: &UserSlice<u8>) -> bool {
+    let [supervisor, ..] = &HUBRIS_TASK_DESCS;
+    let of_kernel = KERNEL_EXTERN_REGIONS.iter().any(|region| {
+        region.base <= slice.base() && slice.end() <= region.base.saturating_add(region.size)
+    });
+    covered(supervisor.regions, slice.base(), slice.end(), |region| {
+        region.attributes.contains(RegionAttributes::WRITE)
+            && !region.attributes.contains(RegionAttributes::DEVICE)
+            && (of_kernel || !region.attributes.contains(RegionAttributes::DMA))
+    })
+}
+
+/// The kernel's own memory, ascending.
+fn kernel_ranges() -> impl Iterator<Item = (u32, u32)> {
+    let ranges = arch::memory::kernel_data().into_iter();
+    ranges.filter(|(base, end)| base < end)
+}
+
+/// The task with this index, and those before it.
+fn split(owner: u32) -> Option<(&'static [TaskDesc], &'static TaskDesc)> {
+    let (before, rest) = HUBRIS_TASK_DESCS.split_at_checked(owner as usize)?;
+    Some((before, rest.first()?))
+}

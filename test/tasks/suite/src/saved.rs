@@ -1,0 +1,473 @@
+//! Kernel IPC for snapshots: section 4.
+
+use crate::Case;
+use crate::RUNNER;
+use crate::support::{
+    NO_SUCH_TASK, address, assist, first, id, myself, scratch, second, supervisor, third,
+};
+use core::arch::asm;
+use core::sync::atomic::{AtomicU32, Ordering};
+use crashlog_format::snapshot::{EXTENT_MAX, GRANULE, STACK_FILL, WordSum};
+use test_api::{ask, assist, message, runner};
+use userlib::{KERNEL_MEMORY, SaveMemoryError, SavedExtent, kipc};
+
+pub const CASES: &[Case] = &[
+    ("s4_kipc257_memory_is_set_aside_ours", set_aside),
+    ("s4_kipc257_refusals_ours", set_aside_refused),
+    ("s4_kipc258_memory_of_a_snapshot_ours", ranges),
+    ("s4_kipc259_content_map_and_sum_ours", content),
+    ("s4_kipc259_memory_of_the_kernel_ours", kernel_memory),
+    ("s4_kipc259_refusals_ours", refusals),
+];
+
+const WORDS: usize = EXTENT_MAX / 4;
+/// What is saved: a page of this task, and a granule more for pieces that begin in it.
+static SOURCE: [AtomicU32; WORDS + GRANULE / 4] =
+    [const { AtomicU32::new(0) }; WORDS + GRANULE / 4];
+
+/// The supervisor's memory for what is saved, and its first page in the retained region.
+fn destinations() -> [u32; 2] {
+    let [own, retained, ..] = supervisor(runner::SAVE_PLACES, []);
+    [own, retained]
+}
+
+/// A range of memory as the supervisor gets it.
+fn range(owner: u32, n: u32) -> Option<(u32, u32)> {
+    let [some, base, size, ..] = supervisor(runner::SAVED_MEMORY, [owner, n]);
+    (some != 0).then_some((base, size))
+}
+
+fn save(
+    owner: u32,
+    address: u32,
+    length: u32,
+    destination: u32,
+) -> Result<SavedExtent, SaveMemoryError> {
+    let [code, map, stored, low, high, ..] =
+        supervisor(runner::SAVE_MEMORY, [owner, address, length, destination]);
+    let sum = u64::from(low) | u64::from(high) << 32;
+    match SaveMemoryError::try_from(code) {
+        Ok(error) => Err(error),
+        Err(()) => Ok(SavedExtent { map, stored, sum }),
+    }
+}
+
+/// Eight words of the supervisor's memory.
+fn read(address: u32) -> [u32; 8] {
+    let [a, b, c, d, e, f, g, h, ..] = supervisor(runner::READ_WORDS, [address]);
+    [a, b, c, d, e, f, g, h]
+}
+
+/// What stands in a destination before.
+fn clear(address: u32, words: usize) {
+    supervisor(runner::FILL_WORDS, [address, words as u32, 0x5555_5555]);
+}
+
+/// Saves the first `words` of [`SOURCE`] and compares with the format's definition.
+fn saves_as_defined(first: usize, words: usize, destination: u32) {
+    let source = SOURCE.iter().skip(first).take(words);
+    let mut source = source.map(|word| word.load(Ordering::Relaxed));
+    clear(destination, words.next_multiple_of(8) + 8);
+    let at = address(&raw const SOURCE) + 4 * first as u32;
+    let saved = save(myself().index() as u32, at, 4 * words as u32, destination);
+    let saved = saved.unwrap_or_else(|error| panic!("{error:?}"));
+
+    let mut expected = SavedExtent {
+        map: 0,
+        stored: 0,
+        sum: 0,
+    };
+    let mut sum = WordSum::new();
+    let mut stored = read(destination);
+    let mut granules = 0;
+    while granules * (GRANULE / 4) < words {
+        let mut granule = [0; GRANULE / 4];
+        let length = (words - granules * (GRANULE / 4)).min(GRANULE / 4);
+        let granule = granule.get_mut(..length).unwrap_or_default();
+        for (word, from) in granule.iter_mut().zip(&mut source) {
+            *word = from;
+        }
+        let content = if granule.iter().all(|&word| word == 0) {
+            1
+        } else if granule.iter().all(|&word| word == STACK_FILL) {
+            2
+        } else {
+            0
+        };
+        expected.map |= content << (2 * granules);
+        granules += 1;
+        if content != 0 {
+            continue;
+        }
+        for &word in &*granule {
+            sum = sum.word(word);
+            let index = expected.stored as usize / 4 % 8;
+            assert_eq!(stored.get(index), Some(&word), "byte {}", expected.stored);
+            expected.stored += 4;
+            if index == 7 {
+                stored = read(destination + expected.stored);
+            }
+        }
+    }
+    expected.sum = sum.value();
+    assert_eq!(saved, expected, "{words} words");
+    // Nothing behind what was stored has changed.
+    let index = expected.stored as usize / 4 % 8;
+    assert_eq!(stored.get(index), Some(&0x5555_5555), "overrun");
+}
+
+fn set_source(word: impl Fn(usize) -> u32) {
+    for (index, place) in SOURCE.iter().enumerate() {
+        place.store(word(index), Ordering::Relaxed);
+    }
+}
+
+fn content() {
+    let [own, retained] = destinations();
+    let data = |index: usize| (index as u32 + 1).wrapping_mul(0x9e37_79b1);
+    set_source(data);
+    for words in [1, 2, 7, 8, 9, 15, 16, 17, 63, 64, 65, 80, 129, 300, WORDS] {
+        saves_as_defined(0, words, own);
+    }
+    saves_as_defined(3, 64, retained);
+    saves_as_defined(0, WORDS, retained);
+    // Every granule has another content, and each fill ends at another place.
+    for fill in [0, STACK_FILL] {
+        set_source(|_| fill);
+        for words in [1, 7, 8, 9, 63, 64, 65, 1000, WORDS] {
+            saves_as_defined(0, words, own);
+        }
+        set_source(|index| {
+            let (granule, place) = (index / 64, index % 64);
+            if granule.is_multiple_of(2) || place != granule * 4 {
+                fill
+            } else {
+                data(index)
+            }
+        });
+        saves_as_defined(0, WORDS, own);
+        saves_as_defined(5, 1001, own);
+        // The last word alone differs, also in a last granule that is not whole.
+        for words in [64, 75, 72] {
+            set_source(|index| if index == words - 1 { 1 } else { fill });
+            saves_as_defined(0, words, own);
+        }
+    }
+    // Words of both kinds of fill in one granule are data.
+    set_source(|index| {
+        if index.is_multiple_of(3) {
+            0
+        } else {
+            STACK_FILL
+        }
+    });
+    saves_as_defined(0, 200, own);
+    saves_as_defined(1, 200, own);
+}
+
+fn ranges() {
+    // What Humility's dumps have, without the DMA memory of the second assist. The memory that both
+    // assists share is the first's.
+    let [one, two] = [first(), second()].map(|task| task.index() as u32);
+    let dumped = |task: u32, base: u32| {
+        let mut regions = (0..).map_while(|n| kipc::get_task_dump_region(task as usize, n));
+        regions.any(|region| region.base == base)
+    };
+    assert!(dumped(one, SHARED) && dumped(two, SHARED) && dumped(two, RETAINED));
+    let has = |owner: u32, base: u32| {
+        let mut ranges = (0..).map_while(|n| range(owner, n));
+        ranges.any(|(start, size)| (start..start + size).contains(&base))
+    };
+    assert!(has(one, SHARED) && !has(two, SHARED) && !has(two, RETAINED) && !has(two, SDHCI));
+    let [data, _, _, stack, ..] = assist(assist::PLACES, []);
+    assert!(has(one, data) && has(one, stack));
+    assert!(has(myself().index() as u32, address(&raw const SOURCE)));
+    let entry = kipc::get_task_desc_region(first().index()).base;
+    assert!(has(KERNEL_MEMORY, entry) && has(KERNEL_MEMORY, KERNEL_STACK));
+    assert!(!has(KERNEL_MEMORY, KERNEL_TEXT));
+
+    for owner in [NO_SUCH_TASK, KERNEL_MEMORY - 1, KERNEL_MEMORY + 1, u32::MAX] {
+        assert_eq!(range(owner, 0), None);
+    }
+    assert_eq!(range(one, u32::MAX), None);
+    // No two ranges have a byte in common, and all can be saved to the end.
+    let [own, _] = destinations();
+    let all = || {
+        let owners = (0..NO_SUCH_TASK).chain([KERNEL_MEMORY]);
+        owners.flat_map(|owner| {
+            (0..).map_while(move |n| range(owner, n).map(|(base, size)| (owner, base, size)))
+        })
+    };
+    for (owner, base, size) in all() {
+        assert!(size >= 4 && (base | size).is_multiple_of(4));
+        for (other, start, length) in all() {
+            let same = (owner, base, size) == (other, start, length);
+            assert!(same || base + size <= start || start + length <= base);
+        }
+        if owner != 0 {
+            assert!(save(owner, base, 4, own).is_ok());
+            assert!(save(owner, base + size - 4, 4, own).is_ok());
+        }
+    }
+}
+
+fn kernel_memory() {
+    let [own, _] = destinations();
+    // The third assist is stopped, so its entry does not change.
+    let entry = kipc::get_task_desc_region(third().index());
+    let saved = save(KERNEL_MEMORY, entry.base, entry.size, own);
+    assert!(saved.is_ok_and(|saved| saved.stored == entry.size));
+    for offset in (0..entry.size & !31).step_by(16) {
+        let request = [third().index() as u32, entry.base + offset, 16];
+        let [a, b, c, d, ..] = supervisor(runner::READ_DUMP, request);
+        let [e, f, g, h, ..] = read(own + offset);
+        assert_eq!([a, b, c, d], [e, f, g, h]);
+    }
+}
+
+/// The kernel's text and stack, the retained region, the memory that both assists have, a device of
+/// the second, the device of the supervisor: test/apps/kernel/chip.
+const KERNEL_TEXT: u32 = 0x8010_0000;
+const KERNEL_STACK: u32 = 0x8080_0000;
+const RETAINED: u32 = 0x80c0_0000;
+const SHARED: u32 = 0x80d0_0000;
+const SDHCI: u32 = 0x1e75_0000;
+const UART5: u32 = 0x1e78_4000;
+
+fn refusals() {
+    let [own, retained] = destinations();
+    let me = myself().index() as u32;
+    let at = address(&raw const SOURCE);
+    let [one, two] = [first(), second()].map(|task| task.index() as u32);
+    let [of_first, ..] = assist(assist::PLACES, []);
+    assert!(save(me, at, 256, own).is_ok() && save(me, at, 256, retained).is_ok());
+    assert!(save(two, SHARED, 256, own).is_ok() && save(one, SHARED, 256, own).is_ok());
+    // A task may read its text.
+    let text = refusals as fn() as usize as u32 & !3;
+    assert!(save(me, text, 16, own).is_ok());
+
+    let not_readable = |owner, address, length| {
+        let refused = save(owner, address, length, own);
+        assert_eq!(
+            refused,
+            Err(SaveMemoryError::NotReadable),
+            "{length} bytes at {address:#x} of {owner}"
+        );
+    };
+    not_readable(me, of_first, 4);
+    not_readable(one, at, 4);
+    not_readable(KERNEL_MEMORY, at, 4);
+    not_readable(me, KERNEL_STACK, 4);
+    not_readable(KERNEL_MEMORY, KERNEL_TEXT, 4);
+    not_readable(two, SDHCI, 4);
+    not_readable(two, RETAINED, 4);
+    not_readable(0, RETAINED, 4);
+    not_readable(0, UART5, 4);
+    for owner in [NO_SUCH_TASK, KERNEL_MEMORY - 1, KERNEL_MEMORY + 1, u32::MAX] {
+        not_readable(owner, at, 4);
+    }
+    for length in [
+        0,
+        1,
+        2,
+        3,
+        5,
+        4095,
+        4097,
+        4098,
+        4100,
+        8192,
+        0x8000_0000,
+        0xffff_fffc,
+    ] {
+        not_readable(me, at, length);
+    }
+    for offset in 1..4 {
+        not_readable(me, at + offset, 4);
+    }
+    for address in [0, 4, 0xffff_f000, 0xffff_fff8, 0xffff_fffc] {
+        not_readable(me, address, 4096);
+        not_readable(KERNEL_MEMORY, address, 4096);
+        not_readable(me, address, 4);
+    }
+    // From the end of a range on, and over it.
+    for owner in (0..NO_SUCH_TASK).chain([KERNEL_MEMORY]) {
+        let mut end = None;
+        for (base, size) in (0..).map_while(|n| range(owner, n)) {
+            if end.is_none_or(|end| end != base) {
+                not_readable(owner, base - 4, 8);
+            }
+            end = Some(base + size);
+        }
+        if let Some(end) = end {
+            not_readable(owner, end - 4, 8);
+        }
+    }
+
+    let destination = |length, to| {
+        let refused = save(me, at, length, to);
+        assert_eq!(refused, Err(SaveMemoryError::Destination), "to {to:#x}");
+    };
+    for to in [
+        at + 2048,
+        of_first,
+        SHARED,
+        SDHCI,
+        UART5,
+        KERNEL_STACK,
+        KERNEL_TEXT,
+    ] {
+        destination(16, to);
+    }
+    for to in [
+        0,
+        0xffff_fff0,
+        0xffff_fff4,
+        0xffff_fffc,
+        own + 1,
+        own + 2,
+        retained + 3,
+    ] {
+        destination(16, to);
+    }
+    destination(4096, retained + 0x10_0000 - 4092);
+    destination(4096, retained - 4);
+    // Onto itself, or a part of itself.
+    let onto_itself = save(0, own, 64, own + 60);
+    assert_eq!(onto_itself, Err(SaveMemoryError::Destination));
+    assert!(save(0, own, 64, own + 64).is_ok());
+    // No refusal has changed anything.
+    clear(own, 8);
+    not_readable(me, of_first, 32);
+    assert_eq!(read(own), [0x5555_5555; 8]);
+}
+
+/// Sets memory of the first assist aside while it is restarted; returns how many bytes.
+fn restart(from: u32, length: u32, destination: u32) -> u32 {
+    let before = first();
+    let index = before.index() as u32;
+    let [copied, ..] = supervisor(runner::SAVE_AND_RESTART, [index, from, length, destination]);
+    assert_eq!(first(), before.next_generation());
+    assert_eq!(assist(assist::ECHO, [6])[0], 6, "it runs");
+    copied
+}
+
+fn set_aside() {
+    let [own, retained] = destinations();
+    let [data, _, _, _, place, ..] = assist(assist::PLACES, []);
+    for to in [own, retained] {
+        // The data as it was before the start code set it to 7 again.
+        assert_eq!(assist(assist::MARK, [])[0], 8);
+        clear(to, 8);
+        assert_eq!(restart(data, 4, to), 4);
+        assert_eq!(read(to)[..2], [8, 0x5555_5555]);
+    }
+    let words = [11, 12, 13, 14, 15, 16, 17, 18];
+    for offset in [0, 4, 128, 1024] {
+        scratch(words);
+        assert_eq!(restart(place, 32, retained + offset), 32);
+        assert_eq!(read(retained + offset), words);
+    }
+    // Every way through the copy, with known content.
+    let word = |at: u32| (at + 1).wrapping_mul(0x9e37_79b1);
+    for at in (SHARED..SHARED + 0x1000).step_by(4) {
+        assist(assist::WRITE, [at, word(at)]);
+    }
+    for length in [
+        4,
+        124,
+        128,
+        1020,
+        1024,
+        1028,
+        1156,
+        2048 + 3 * 128 + 24,
+        4092,
+        4096,
+    ] {
+        let from = SHARED + 0x1000 - length;
+        clear(retained, length as usize / 4 + 8);
+        assert_eq!(restart(from, length, retained), length);
+        for offset in (0..length + 4).step_by(4) {
+            let [copied, ..] = read(retained + offset);
+            let expected = if offset == length {
+                0x5555_5555
+            } else {
+                word(from + offset)
+            };
+            assert_eq!(copied, expected, "byte {offset} of {length}");
+        }
+    }
+    // All of its stack and data.
+    let mut ranges = (0..).map_while(|n| range(first().index() as u32, n));
+    let own_range = ranges.find(|(base, size)| (*base..base + size).contains(&data));
+    let (base, size) = own_range.unwrap_or_else(|| panic!("no range has the data"));
+    assert_eq!(restart(base, size, retained), size);
+    assert_eq!(read(retained + (data - base))[0], 7);
+    floats_survive();
+}
+
+/// The copy uses the floating-point registers, which are a task's.
+fn floats_survive() {
+    let [own, _] = destinations();
+    let [data, ..] = assist(assist::PLACES, []);
+    let mine = 0x4048_f5c3_u32;
+    let (low, high): (u32, u32);
+    let target = id(RUNNER.get_task_id()) << 16 | u32::from(runner::SAVE_AND_RESTART);
+    let request = message([first().index() as u32, data, 4, own]);
+    // SAFETY: a SEND whose message is `request` and nothing else; the registers that it uses are
+    // declared or saved.
+    unsafe {
+        asm!(
+            "vmov d0, {mine}, {mine}",
+            "vmov d15, {mine}, {mine}",
+            "push {{r6, r7, r8, r9, r10, r11}}",
+            "mov r6, #16",
+            "mov r7, #0",
+            "mov r8, #0",
+            "mov r9, #0",
+            "mov r10, #0",
+            "mov r11, #0",
+            "svc #0",
+            "pop {{r6, r7, r8, r9, r10, r11}}",
+            "vmov {low}, s0",
+            "vmov {high}, s31",
+            mine = in(reg) mine,
+            low = lateout(reg) low,
+            high = lateout(reg) high,
+            inout("r4") target => _,
+            inout("r5") request.as_ptr() => _,
+            out("d0") _,
+            out("d15") _,
+        );
+    }
+    assert_eq!((low, high), (mine, mine));
+    assert_eq!(read(own)[0], 7);
+}
+
+fn set_aside_refused() {
+    let [own, retained] = destinations();
+    let [data, ..] = assist(assist::PLACES, []);
+    let [of_second, ..] = ask(second(), assist::PLACES, []).1;
+    for (from, length, to) in [
+        (data, 0, own),
+        (data, 6, own),
+        (data + 2, 4, own),
+        (data, 4, own + 1),
+        (data, 4, of_second),
+        (data, 4, SDHCI),
+        (data, 4, data),
+        (data, 4, 0xffff_fffc),
+        (of_second, 4, own),
+        (0xffff_fff0, 16, own),
+        (0xffff_fff0, 32, own),
+        (data, 0xffff_fffc, own),
+        (KERNEL_TEXT, 4, own),
+        (data, 4, retained + 0x10_0000),
+    ] {
+        clear(own, 8);
+        // Restarted all the same.
+        assert_eq!(restart(from, length, to), 0, "{from:#x} {length} {to:#x}");
+        assert_eq!(read(own), [0x5555_5555; 8]);
+    }
+}
