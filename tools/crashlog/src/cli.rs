@@ -129,12 +129,24 @@ pub struct Show {
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub lines: usize,
 
+    /// Of which tasks to show backtraces and ring buffers; `crashed` means the crashed one, and the
+    /// ring buffers of supervisor and recorder.
+    #[arg(long, value_name = "WHICH", default_value = "crashed")]
+    pub tasks: TaskChoice,
+
     #[command(flatten)]
     pub archives: ArchiveArgs,
 
     /// Print one JSON object instead of text.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The tasks of which details are shown.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TaskChoice {
+    Crashed,
+    All,
 }
 
 /// The build archives of the firmware.

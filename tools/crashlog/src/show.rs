@@ -1,6 +1,8 @@
 //! `crashlog show`: one crash, explained.
 
 mod json;
+mod machine;
+mod saved;
 
 use crate::archive::Archive;
 use crate::archives::{self, Archives};
@@ -10,7 +12,9 @@ use crate::cli::Show;
 use crate::crash::{Crash, SegmentData};
 use crate::describe::{self, Names};
 use crate::logbook::{Item, Logbook};
+use crate::postmortem::PostMortem;
 use crate::problem::Problem;
+use crate::snapshot::{NoSnapshot, Snapshot};
 use crate::terminal::{BAD, FAINT, GOOD, Output, STRONG, WARN};
 use crate::text::{count, dump, printable, seconds};
 use crate::{boot, log, tasks};
@@ -32,6 +36,7 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
     )?;
     let names = archives::names(archive.as_ref());
     let segments = crash.segments(&card)?;
+    let mut snapshot = Snapshot::read(&card, &crash)?;
     let program = match &archive {
         _ if crash.is_self_test() => None,
         Some(archive) if crash.is_of_kernel() => Some(archive.kernel()?),
@@ -40,24 +45,33 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
         }
         None => None,
     };
-    let backtrace = program
-        .as_ref()
-        .map(|program| Backtrace::new(program, &crash, &segments));
+    let backtrace = program.as_ref().map(|program| {
+        let memory = snapshot.as_ref().ok().map(|snapshot| &snapshot.memory);
+        Backtrace::new(program, &crash, &segments, memory)
+    });
+    let post = match (&archive, &mut snapshot) {
+        (Some(archive), Ok(snapshot)) => Some(PostMortem::new(archive, &crash, snapshot)?),
+        _ => None,
+    };
     if args.json {
-        return json::print(
+        let mut value = json::of(
             args,
             &card,
             &crash,
             &segments,
             archive.as_ref(),
             backtrace.as_ref(),
-            out,
-        );
+        )?;
+        value["snapshot"] = saved::json(&snapshot, names);
+        value["machine"] = post.as_ref().map(machine::json).into();
+        writeln!(out, "{value:#}")?;
+        out.flush()?;
+        return saved::check(&snapshot, &card, crash.header.sequence.get());
     }
     headline(&crash, names, out)?;
     let logbook = (args.lines > 0).then(|| Logbook::open(&card)).transpose()?;
     let build = build(&crash, archive.as_ref(), logbook.as_ref())?;
-    facts(&card, &crash, build, out)?;
+    facts(&card, &crash, build, &snapshot, out)?;
     if !crash.is_self_test() {
         registers(&crash, out)?;
     }
@@ -79,10 +93,17 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
             segment(data, out)?;
         }
     }
-    match &logbook {
-        Some(logbook) => log_before(args, logbook, &crash, names, out),
-        None => Ok(()),
+    if let Some(post) = &post {
+        machine::show(post, args.tasks, out)?;
     }
+    if let Ok(snapshot) = &snapshot {
+        saved::missing(snapshot, names, out)?;
+    }
+    if let Some(logbook) = &logbook {
+        log_before(args, logbook, &crash, names, out)?;
+    }
+    out.flush()?;
+    saved::check(&snapshot, &card, crash.header.sequence.get())
 }
 
 fn headline(crash: &Crash, names: &dyn Names, out: &mut Output) -> Result<(), Problem> {
@@ -117,7 +138,13 @@ fn headline(crash: &Crash, names: &dyn Names, out: &mut Output) -> Result<(), Pr
     Ok(())
 }
 
-fn facts(card: &Card, crash: &Crash, build: String, out: &mut Output) -> Result<(), Problem> {
+fn facts(
+    card: &Card,
+    crash: &Crash,
+    build: String,
+    snapshot: &Result<Snapshot, NoSnapshot>,
+    out: &mut Output,
+) -> Result<(), Problem> {
     let header = &crash.header;
     let mut fact = |name: &str, text: String| writeln!(out, "  {name:<10}{text}");
     if let Some(fault) = header.fault() {
@@ -181,6 +208,11 @@ fn facts(card: &Card, crash: &Crash, build: String, out: &mut Output) -> Result<
         ),
     )?;
     fact("build", build)?;
+    match snapshot {
+        Ok(snapshot) => fact("memory", saved::fact(snapshot))?,
+        Err(none) if none.is_damage => fact("memory", format!("none: {}", none.why))?,
+        Err(_) => {}
+    }
     if crash.acknowledged {
         fact(
             "state",
