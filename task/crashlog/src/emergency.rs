@@ -104,7 +104,7 @@ pub fn run(
 /// system.
 #[inline(never)]
 pub fn report(failure: EmergencyFailure) {
-    Jefe::from(JEFE.get_task_id()).emergency_done(failure as u32);
+    let _image_waits = Jefe::from(JEFE.get_task_id()).emergency_done(failure as u32);
 }
 
 /// Runs the three phases: prepare, write, complete. The self-test uses it as well, with a crash

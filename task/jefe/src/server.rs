@@ -128,11 +128,11 @@ impl idl::InOrderJefeImpl for Server {
         &mut self,
         message: &RecvMessage,
         outcome: u32,
-    ) -> Result<(), RequestError<Infallible>> {
+    ) -> Result<bool, RequestError<Infallible>> {
         ringbuf_entry_root!(Trace::EmergencyDone { outcome });
         // Does not return if the caller is the recorder and there is an emergency: the system is
         // reset.
         self.crashes.emergency_done(message.sender.index());
-        Ok(())
+        Ok(false)
     }
 }
