@@ -47,12 +47,12 @@ impl SnapshotPlace {
         self.blocks.saturating_mul(BLOCK_LEN as u32)
     }
 
-    /// Fills `block` with the header that the image has on the card: that of crash `sequence`,
+    /// Fills `block` with `header` as it is on the card, for the image of crash `sequence`,
     /// whose boot has `boot_offset` more on the card than in retained RAM.
     pub(crate) fn fill_header(
         &self,
         block: &Block,
-        mut header: SnapshotHeader,
+        header: &mut SnapshotHeader,
         sequence: u32,
         boot_offset: u32,
         format: FormatId,

@@ -40,8 +40,9 @@ impl<'a> SnapshotArea<'a> {
         let block = self.0.first()?;
         let mut header = SnapshotHeader::new_zeroed();
         block.copy_to(0, header.as_mut_bytes());
-        let bytes = header.as_bytes();
-        SnapshotHeader::parse(bytes, SnapshotHeader::NO_FORMAT, self.size()).ok()
+        // In place, as this is called on the emergency path, whose stack is short.
+        let check = header.check(SnapshotHeader::NO_FORMAT, self.size());
+        check.is_ok().then_some(header)
     }
 
     /// The blocks of the image with this header, the header's included.

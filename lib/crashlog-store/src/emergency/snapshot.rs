@@ -84,7 +84,7 @@ fn prepare<'a>(
     block: &Block,
 ) -> Option<(SnapshotPlace, &'a [Block])> {
     let area = request.region.snapshot();
-    let header = area.header()?;
+    let mut header = area.header()?;
     let (slot, entry) = ledger.by_sequence(request.sequence)?;
     // The slot of a repetition holds the first of the crashes that are equal.
     let is_first = entry.repeats.get() == 0;
@@ -100,7 +100,7 @@ fn prepare<'a>(
     let place = SnapshotPlace::new(geometry, slot, at, &header, image.len())?;
     place.fill_header(
         block,
-        header,
+        &mut header,
         request.sequence,
         request.region.boot_offset(),
         request.location.format,

@@ -1,12 +1,13 @@
 //! Snapshots in normal operation: the image that an emergency or an oops has left in retained RAM.
 
+use crate::CrashWriteError;
 use crate::snapshot::SnapshotPlace;
 use crate::store::Store;
-use crate::{CrashReadError, CrashWriteError};
-use block_device::BlockDevice;
+use block_device::{BLOCK_LEN, Block, BlockDevice};
 use crashlog_format::crash::CrashHeader;
 use crashlog_format::ledger::CrashEntry;
 use crashlog_format::snapshot::SnapshotHeader;
+use crashlog_format::{FormatId, Geometry};
 use crashlog_retained::Region;
 
 /// How far the writing of an image has come. The default value is its beginning.
@@ -75,7 +76,7 @@ impl<D: BlockDevice> Store<'_, D> {
             let offset = region.boot_offset();
             begun
                 .place
-                .fill_header(block, header, begun.sequence, offset, self.format);
+                .fill_header(block, &mut header, begun.sequence, offset, self.format);
             let block = core::slice::from_ref(block);
             self.device.write(begun.place.first.into(), block).await?;
             begun.done = 1;
@@ -122,25 +123,47 @@ impl<D: BlockDevice> Store<'_, D> {
                 continue;
             }
             let sequence = entry.sequence.get();
-            let crash = match self.open_crash(sequence).await {
-                Ok(crash) => crash,
-                Err(CrashReadError::Device(error)) => return Err(error),
-                Err(_) => continue,
+            let Some(first) = self.geometry.slot(slot) else {
+                continue;
             };
-            let header = &crash.header;
-            if header.boot.get() == boot && header.task == image.task && header.time == image.time {
-                let at = CrashHeader::snapshot_block(crash.segments());
-                let blocks = area.image(&image).len();
-                let place = SnapshotPlace::new(&self.geometry, slot, at, &image, blocks);
-                return Ok(place.map(|place| BegunSnapshot {
-                    sequence,
-                    place,
-                    done: 0,
-                }));
-            }
+            let block = self.read_block(first).await?;
+            let Some(at) = room_behind(block, self.format, &self.geometry, sequence, boot, &image)
+            else {
+                continue;
+            };
+            let blocks = area.image(&image).len();
+            let place = SnapshotPlace::new(&self.geometry, slot, at, &image, blocks);
+            return Ok(place.map(|place| BegunSnapshot {
+                sequence,
+                place,
+                done: 0,
+            }));
         }
         Ok(None)
     }
+}
+
+/// The block of the slot behind the crash whose header is in `block`; `None` if the image is not of
+/// this crash.
+// Not inlined: the header and its segments would be in the frame of the future's function.
+#[inline(never)]
+fn room_behind(
+    block: &Block,
+    format: FormatId,
+    geometry: &Geometry,
+    sequence: u32,
+    boot: u32,
+    image: &SnapshotHeader,
+) -> Option<u32> {
+    let mut bytes = [0; BLOCK_LEN];
+    block.copy_to(0, &mut bytes);
+    let (header, segments) = CrashHeader::parse(&bytes, format, geometry.slot_blocks()).ok()?;
+    let is_of = header.sequence.get() == sequence
+        && header.boot.get() == boot
+        && header.task == image.task
+        && header.time == image.time;
+    let segments = segments.get(..header.segments()).unwrap_or(&segments);
+    is_of.then(|| CrashHeader::snapshot_block(segments))
 }
 
 /// Whether the image can be of the crash with this entry. If that was repeated, the entry has the
