@@ -124,6 +124,12 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
         Ok(self.report())
     }
 
+    /// Begins the second phase once more after the last one, with the same time, for what is
+    /// written when the caller's most important data are durable. [`Self::complete`] ends it, too.
+    pub fn write_again(&mut self) {
+        self.begin_phase(Phase::Write);
+    }
+
     /// What was found and done up to now.
     pub fn report(&self) -> EmergencyReport {
         let mut report = self.report;

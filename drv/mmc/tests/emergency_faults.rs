@@ -272,3 +272,35 @@ fn phases_have_their_own_deadlines_and_codes() {
         "the last phase has time of its own: {card_state:?}"
     );
 }
+
+/// What is written after the last phase has the time of the second one again, and another last
+/// phase.
+#[test]
+fn more_can_be_written_after_the_last_phase() {
+    let bench = Bench::emmc();
+    let location = bench.identified();
+    bench.fill(1, 12);
+    let mut card = bench.emergency(true);
+    card.prepare(&location).expect("the card is healthy");
+    write_crash(&mut card, &bench).expect("the card is healthy");
+    assert!(crash_is_there(&bench));
+    card.write_again();
+    bench.sim.card().program_us = 400_000;
+    card.write(700, &bench.data[..1]).expect("there is time");
+    card.write(701, &bench.data[..1]).expect("there is time");
+    let failure = (0..10).find_map(|block| card.write(block, &bench.data[..1]).err());
+    let failure = failure.expect("ten slow writes do not fit");
+    assert_eq!(
+        failure,
+        PhaseFailure {
+            phase: Phase::Write,
+            error: Error::Deadline
+        }
+    );
+    bench.sim.card().program_us = 100;
+    let soon = bench.sim.now_us() + 100_000;
+    bench.sim.card().set_busy_until(soon);
+    card.complete().expect("the last phase has its own time");
+    assert!(bench.holds(700, 1));
+    assert!(crash_is_there(&bench));
+}

@@ -43,7 +43,8 @@ pub struct Region<'a> {
     pub(crate) entries: &'a [Block],
     scratch: &'a [Block],
     pub(crate) pages: &'a [Block],
-    dump: &'a [Block],
+    /// The log pages and, behind them, the dump area: one slice, as both are written to the card.
+    pages_and_dump: &'a [Block],
 }
 
 /// What a boot found in the region.
@@ -109,7 +110,8 @@ impl<'a> Region<'a> {
         let (ring, rest) = rest.split_first()?;
         let (entries, rest) = rest.split_at_checked(pages / ENTRIES_PER_BLOCK)?;
         let (scratch, rest) = rest.split_at_checked(SCRATCH)?;
-        let (pages, dump) = rest.split_at_checked(pages)?;
+        let pages_and_dump = rest;
+        let (pages, _) = rest.split_at_checked(pages)?;
         Some(Self {
             header,
             mailbox,
@@ -118,7 +120,7 @@ impl<'a> Region<'a> {
             entries,
             scratch,
             pages,
-            dump,
+            pages_and_dump,
         })
     }
 
@@ -222,16 +224,19 @@ impl<'a> Region<'a> {
     }
 
     /// The blocks that are written to the card from where they are: those of crashes, and log
-    /// pages.
+    /// pages with the dump area.
     #[must_use]
     pub const fn written(&self) -> [&'a [Block]; 2] {
-        [self.mailbox, self.pages]
+        [self.mailbox, self.pages_and_dump]
     }
 
     /// The dump area.
     #[must_use]
     pub const fn snapshot(&self) -> SnapshotArea<'a> {
-        SnapshotArea::new(self.dump)
+        match self.pages_and_dump.split_at_checked(self.pages.len()) {
+            Some((_, dump)) => SnapshotArea::new(dump),
+            None => SnapshotArea::new(&[]),
+        }
     }
 
     /// Empties every part but the header, so that nothing that was left over passes its check.

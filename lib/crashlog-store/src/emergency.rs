@@ -14,12 +14,19 @@
 //! 4. **Commit**: the next ledger over the older copy, flushed. Before this there is no crash on
 //!    the card, after it the crash is whole.
 //!
+//! After that, if the supervisor has made an image of the system's memory, [`write_snapshot`] writes
+//! it behind the crash.
+//!
 //! No step overwrites anything that is durable. So the emergency write is idempotent: it may be
 //! interrupted anywhere and done again from the beginning.
 //!
 //! It is sequential code over [`PolledDevice`]. All waiting is done by the device, with a deadline
 //! for each wait. It needs about 1 KiB of stack. The search needs more; it is only done if the
 //! system crashes before it has mounted the card, or if the card contradicts the location cache.
+
+mod snapshot;
+
+pub use snapshot::{SnapshotRequest, write_snapshot};
 
 use crate::end::header_of;
 use crate::prepare::{BASE_BLOCKS, CrashBody, ExtraSegment};

@@ -22,6 +22,8 @@
 //! * **Crashes** are written into a slot that the newest ledger has as free, flushed, and exist
 //!   when the ledger that names them is durable. The newest ledger is never overwritten, only the
 //!   one before it.
+//! * **Snapshots** are written behind their crash, when that exists, and flushed; they exist when
+//!   the ledger that names them is durable. Nothing of the crash is written again.
 //! * So what was reported as durable remains, at whatever moment the power fails; and nothing is
 //!   read that this format did not write, as the checksums are seeded with its random number.
 //!
@@ -53,6 +55,7 @@ mod ring;
 mod search;
 mod segment;
 pub mod self_test;
+mod snapshot;
 mod store;
 
 #[cfg(test)]
@@ -62,7 +65,8 @@ pub use crashlog_retained::MAX_RUN;
 pub use device::Polled;
 pub use format::{FormatError, FormatOptions, TableOptions, format_partition, write_table};
 pub use normal::{
-    CrashReadError, CrashReader, CrashWriteError, LogItem, LogReader, PageWriteError, Tally,
+    CrashReadError, CrashReader, CrashWriteError, LogItem, LogReader, PageWriteError,
+    SnapshotProgress, SnapshotStep, Tally,
 };
 pub use partition::{Partition, PartitionError, find_partition};
 pub use port::{Exchange, Port, PortError, PortRequest, PortTransfer};

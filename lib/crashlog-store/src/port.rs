@@ -61,8 +61,8 @@ impl<'a> Exchange<'a> {
     /// to a card.
     #[must_use]
     pub fn new(region: &Region<'a>, scratch: &'a [Block]) -> Self {
-        let [crashes, pages] = region.written();
-        Self::over([scratch, crashes, pages])
+        let [crashes, pages_and_dump] = region.written();
+        Self::over([scratch, crashes, pages_and_dump])
     }
 
     /// An exchange for transfers to and from this memory alone.

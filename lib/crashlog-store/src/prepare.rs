@@ -15,6 +15,14 @@ use zerocopy::IntoBytes;
 /// Number of blocks of a crash that are in the mailbox: header, message, stack.
 pub(crate) const BASE_BLOCKS: u32 = CrashHeader::BASE_BLOCKS;
 
+/// Number of blocks of a crash with these segments beside message and stack, in a slot of
+/// `slot_blocks` blocks.
+pub(crate) fn body_blocks(extra: &[ExtraSegment<'_>], slot_blocks: u32) -> u32 {
+    extra.iter().fold(BASE_BLOCKS, |at, extra| {
+        at.saturating_add(extra.written(at, slot_blocks).len() as u32)
+    })
+}
+
 /// A crash that is to be written.
 #[derive(Clone, Copy, Debug)]
 pub struct CrashBody<'a> {

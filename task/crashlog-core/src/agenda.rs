@@ -9,6 +9,7 @@
 //!   configured number of pages is full. Until then only a loss of power can lose it: it is in
 //!   retained RAM;
 //! * readers and writers of pages take turns, so that neither can starve the other;
+//! * a snapshot is written piece by piece, when a reader would have its turn and there is none;
 //! * a card that has been idle for a configured time is suspended once, and stays so until there is
 //!   a job for it.
 
@@ -25,6 +26,8 @@ pub struct PendingWork {
     pub flush: bool,
     /// A caller waits to read or erase.
     pub request: bool,
+    /// An image of memory waits to be written, as the snapshot of a crash.
+    pub snapshot: bool,
 }
 
 /// One job of the normal path.
@@ -38,6 +41,8 @@ pub enum Job {
     FullPages,
     /// Serve one caller that reads or erases.
     Request,
+    /// Write a piece of the image that waits.
+    WriteSnapshot,
     /// Suspend the card.
     Suspend,
     /// Wait until there is something new to do, or until this time (milliseconds since boot).
@@ -128,13 +133,17 @@ impl Agenda {
             None
         };
         match write {
-            Some(write) if !(pending.request && self.readers_turn) => {
+            Some(write) if !((pending.request || pending.snapshot) && self.readers_turn) => {
                 self.readers_turn = true;
                 write
             }
             _ if pending.request => {
                 self.readers_turn = false;
                 Job::Request
+            }
+            _ if pending.snapshot => {
+                self.readers_turn = false;
+                Job::WriteSnapshot
             }
             _ => Job::Sleep(due),
         }
@@ -219,8 +228,33 @@ mod tests {
             oldest: Some(0),
             flush: true,
             request: true,
+            snapshot: true,
         };
         assert_eq!(agenda().next(&all, 1001), Job::WriteCrash);
+    }
+
+    /// Neither a flood of log records nor one of snapshots keeps the other from being written, and
+    /// a reader comes before a snapshot.
+    #[test]
+    fn a_snapshot_is_written_between_other_jobs() {
+        let mut agenda = agenda();
+        let snapshot = PendingWork {
+            snapshot: true,
+            ..PendingWork::default()
+        };
+        assert_eq!(agenda.next(&snapshot, 0), Job::WriteSnapshot);
+        let busy = PendingWork {
+            full_pages: 2,
+            ..snapshot
+        };
+        let jobs: Vec<Job> = (0..3).map(|_| agenda.next(&busy, 0)).collect();
+        assert_eq!(jobs, [Job::FullPages, Job::WriteSnapshot, Job::FullPages]);
+        let read = PendingWork {
+            request: true,
+            ..busy
+        };
+        let jobs: Vec<Job> = (0..3).map(|_| agenda.next(&read, 0)).collect();
+        assert_eq!(jobs, [Job::Request, Job::FullPages, Job::Request]);
     }
 
     /// REQ: X7 (a flood of log records does not starve a reader, nor readers the log)

@@ -5,13 +5,16 @@
 //! state. All it reads is the retained region, each part of which has its own check.
 //!
 //! The order is: recover controller and card (prepare); write log tail, crash and commit
-//! ([`crashlog_store::emergency`]); complete; report to the supervisor. The path polls. It enables
-//! no interrupt, receives no message and waits for no other task. Each phase has a deadline and, in
-//! case the clock has stopped, a limit of polls. Progress is noted in the mailbox before each step
-//! that could hang. It becomes part of the crash if that is written, and is there for the next boot
-//! if not.
+//! ([`crashlog_store::emergency`]); complete; report to the supervisor. If the supervisor then has
+//! an image of the system's memory, it is written behind the crash, and the end is reported again.
 //!
-//! The only call to the supervisor is at the end. It does not return.
+//! The path polls. It enables no interrupt, receives no message and waits for no other task. Each
+//! phase has a deadline and, in case the clock has stopped, a limit of polls. Progress is noted in
+//! the mailbox before each step that could hang. It becomes part of the crash if that is written,
+//! and is there for the next boot if not.
+//!
+//! The only call to the supervisor is the report, by one function. It returns only if there is an
+//! image to write.
 //!
 //! The path's variables are statics, so that its stack holds only the frames of calls. `_start`
 //! zeroes the statics at less cost than the path itself could, and no other code borrows them.
@@ -20,7 +23,7 @@ use core::mem::MaybeUninit;
 use crashlog_format::ledger::Ledger;
 use crashlog_format::{EmergencyFailure, EmergencyStep, Outcome, OutcomePhase};
 use crashlog_retained::{Location, Region, StoredContext};
-use crashlog_store::emergency::{self, EmergencyRequest, Error};
+use crashlog_store::emergency::{self, EmergencyRequest, Error, SnapshotRequest};
 use crashlog_store::{MountError, PartitionError};
 use drv_mmc::emergency::PhaseFailure;
 use drv_mmc::{CardLocation, EmergencyReport, found};
@@ -69,8 +72,9 @@ fn take_card<'c>(
 }
 
 /// Writes the log tail and `crash`, which is `None` if the crash in the mailbox does not pass its
-/// check. Returns what is to be reported. A `minimal` attempt, the second one, uses no DMA and
-/// writes no segments but message and stack.
+/// check, and reports; then the snapshot, if the supervisor has made an image. Returns what is to be
+/// reported at the end. A `minimal` attempt, the second one, uses no DMA and writes no segments but
+/// message and stack.
 // It must not be inlined: its stack frame would be added to that of the normal path.
 #[inline(never)]
 pub fn run(
@@ -80,15 +84,17 @@ pub fn run(
 ) -> EmergencyFailure {
     let mailbox = region.mailbox();
     let began = sys_get_timer().now;
-    let Some(mut outcome) = OUTCOME.try_borrow_mut() else {
+    let (Some(mut outcome), Some(mut card)) = (OUTCOME.try_borrow_mut(), CARD.try_borrow_mut())
+    else {
         return EmergencyFailure::Recorder;
     };
     let outcome = outcome.write(Outcome::default());
     outcome.set_minimal(minimal);
-    let result = match TransferBlocks::of(region) {
-        Some(memory) => write(region, crash, &memory, minimal, outcome),
-        None => Err(EmergencyFailure::Recorder),
+    let Some(memory) = TransferBlocks::of(region) else {
+        return EmergencyFailure::Recorder;
     };
+    let card = take_card(&memory, minimal, &mut card);
+    let result = write(region, crash, &memory, card, outcome);
     if let Err(failure) = result {
         outcome.fail(failure);
     }
@@ -96,41 +102,62 @@ pub fn run(
     outcome.milliseconds = u32::try_from(took).unwrap_or(u32::MAX).into();
     mailbox.set_outcome(outcome);
     mailbox.conclude(result.is_ok());
-    outcome.failure()
+    let failure = outcome.failure();
+    if report(failure)
+        && let (Ok(()), Some(crash)) = (result, crash)
+    {
+        write_snapshot(region, crash, &memory, card, outcome.sequence.get());
+    }
+    failure
 }
 
 /// Reports the end to the supervisor, which resets the system or restarts this task instead of
-/// replying. If the call returns nevertheless, the caller repeats it until the watchdog resets the
-/// system.
+/// replying; or it replies `true`, because it has made an image of the system's memory that is to
+/// be written before the next report. If the call returns nevertheless, the caller repeats it until
+/// the watchdog resets the system.
 #[inline(never)]
-pub fn report(failure: EmergencyFailure) {
-    let _image_waits = Jefe::from(JEFE.get_task_id()).emergency_done(failure as u32);
+pub fn report(failure: EmergencyFailure) -> bool {
+    Jefe::from(JEFE.get_task_id()).emergency_done(failure as u32)
 }
 
-/// Runs the three phases: prepare, write, complete. The self-test uses it as well, with a crash
-/// that is marked as a test.
+/// Runs the three phases for the self-test, with a crash that is marked as a test.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_test(
+    region: &Region<'static>,
+    crash: &StoredContext<'_>,
+    memory: &TransferBlocks<'static>,
+    outcome: &mut Outcome,
+) -> Result<(), EmergencyFailure> {
+    let Some(mut card) = CARD.try_borrow_mut() else {
+        return Err(EmergencyFailure::Recorder);
+    };
+    let card = take_card(memory, false, &mut card);
+    write(region, Some(crash), memory, card, outcome)
+}
+
+/// Runs the three phases: prepare, write, complete.
 ///
 /// # Errors
 /// Why the crash is not durable; `outcome` says which steps were done.
-pub fn write(
+fn write(
     region: &Region<'static>,
     crash: Option<&StoredContext<'_>>,
     memory: &TransferBlocks<'static>,
-    minimal: bool,
+    card: &mut EmergencyDevice<'static>,
     outcome: &mut Outcome,
 ) -> Result<(), EmergencyFailure> {
     outcome.enter(OutcomePhase::Prepare);
     region.mailbox().set_outcome(outcome);
-    let (Some(mut location), Some(mut card), Some(mut identified), Some(mut ledger)) = (
+    let (Some(mut location), Some(mut identified), Some(mut ledger)) = (
         LOCATION.try_borrow_mut(),
-        CARD.try_borrow_mut(),
         IDENTIFIED.try_borrow_mut(),
         LEDGER.try_borrow_mut(),
     ) else {
         return Err(EmergencyFailure::Recorder);
     };
     take_location(region, &mut location);
-    let card = take_card(memory, minimal, &mut card);
     let identified = identified.write(CardLocation::default());
     prepare(card, location.as_ref(), identified, outcome)?;
 
@@ -153,6 +180,42 @@ pub fn write(
     let _ = card.complete();
     note(card, outcome);
     Ok(())
+}
+
+/// Writes the image in the dump area behind `crash`, which is durable with this sequence number.
+/// The card was left by [`write`]. If this fails, the image stays in retained RAM, and the next
+/// boot writes it.
+#[inline(never)]
+fn write_snapshot(
+    region: &Region<'static>,
+    crash: &StoredContext<'_>,
+    memory: &TransferBlocks<'static>,
+    card: &mut EmergencyDevice<'static>,
+    sequence: u32,
+) {
+    let (Some(mut location), Some(mut ledger)) =
+        (LOCATION.try_borrow_mut(), LEDGER.try_borrow_mut())
+    else {
+        return;
+    };
+    // It was not known before, if the log had to be searched.
+    take_location(region, &mut location);
+    let Some(location) = location.as_ref() else {
+        return;
+    };
+    let request = SnapshotRequest {
+        region,
+        crash,
+        sequence,
+        location,
+        extra: &[],
+        scratch: memory.store,
+    };
+    card.write_again();
+    let written = emergency::write_snapshot(card, &request, &mut ledger);
+    if written.is_ok() && card.complete().is_ok() {
+        region.snapshot().clear();
+    }
 }
 
 /// Recovers controller and card, with the help of `location` if there is one.

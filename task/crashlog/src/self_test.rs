@@ -2,8 +2,8 @@
 //!
 //! It shows on a new board whether the emergency path works on this hardware, without a crash. With
 //! `self-test = true` the recorder writes a crash that is marked as a test, by
-//! [`emergency::write`], the same function that a real crash uses. Then it resets the controller
-//! and reads the crash back.
+//! [`emergency::write_test`], with the same code as a real crash. Then it resets the controller and
+//! reads the crash back.
 //!
 //! * A real crash comes first: nothing is tested while one waits in retained RAM to be written.
 //! * The test's crash takes no slot from a real one and is in no counter. It replaces the one of
@@ -91,8 +91,7 @@ fn write_and_read(
     memory: &TransferBlocks<'static>,
     outcome: &mut Outcome,
 ) -> Result<(), u32> {
-    emergency::write(region, Some(crash), memory, false, outcome)
-        .map_err(|failure| failure as u32)?;
+    emergency::write_test(region, crash, memory, outcome).map_err(|failure| failure as u32)?;
 
     let location = region.location().load();
     let mut card = hardware::emergency_device(memory, false);

@@ -26,6 +26,9 @@ pub enum Trace {
     FailuresNotKept { count: u32 },
     /// A crash in retained RAM did not pass its check and is lost.
     CrashDamaged,
+    /// An image in retained RAM was written as the snapshot of this crash, or discarded, as there
+    /// is none for it.
+    SnapshotDone { sequence: Option<u32> },
     /// The card or the controller failed.
     Failed(DeviceFailure),
     /// Card and controller were suspended: 1 clock off, 2 card asleep, 3 power off.

@@ -1,13 +1,18 @@
 //! The content of a card, read without its driver.
 
-use block_device::{Block, BlockDevice, Window, now_or_never};
+use block_device::{BLOCK_LEN, Block, BlockDevice, Window, now_or_never};
 use crashlog_format::FormatId;
+use crashlog_format::crash::CrashHeader;
 use crashlog_format::gpt::Guid;
+use crashlog_format::ledger::Ledger;
+use crashlog_format::snapshot::{ExtentStatus, SnapshotExtent, SnapshotHeader, WordSum};
 use crashlog_store::{
     FormatOptions, LogItem, LogReader, Store, StoreOptions, TableOptions, find_partition,
     format_partition, write_table,
 };
 use std::collections::BTreeMap;
+use std::ops::Range;
+use zerocopy::FromBytes;
 
 /// Name of the partition.
 pub const PARTITION: &str = "crashlog";
@@ -37,6 +42,8 @@ pub struct Content {
     pub damaged: Vec<u32>,
     /// Crashes: the time, and whether every segment matches its checksum.
     pub crashes: BTreeMap<u64, bool>,
+    /// Crashes of which the ledger names a snapshot: the time, and whether it is whole.
+    pub snapshots: BTreeMap<u64, bool>,
 }
 
 impl BlockDevice for Image {
@@ -122,6 +129,7 @@ impl Image {
             let mut store = Store::mount(window.expect("on the card"), OPTIONS, &scratch)
                 .await
                 .expect("the log can be mounted");
+            let snapshots = named_snapshots(&mut store).await;
             let mut content = Content::default();
             let mut reader = LogReader::new(&store, &buffer);
             while let Ok(Some(item)) = reader.next(&mut store).await {
@@ -143,9 +151,82 @@ impl Image {
                     whole &= record.check(&mut store, segment).await == Ok(true);
                 }
                 content.crashes.insert(record.header.time.get(), whole);
+                let slot = snapshots.iter().find(|(found, _)| *found == tally.sequence);
+                if let Some((_, slot)) = slot {
+                    let first = slot + CrashHeader::snapshot_block(record.segments());
+                    let last = slot + store.geometry().slot_blocks();
+                    let bytes = read_bytes(store.device(), first..last).await;
+                    let format = store.format();
+                    let whole = is_whole(&bytes, format, tally.sequence);
+                    content.snapshots.insert(record.header.time.get(), whole);
+                }
             }
             content
         };
         now_or_never(read).expect("ready")
     }
+}
+
+/// The crashes of which the newest ledger names a snapshot: their numbers, and the first blocks of
+/// their slots.
+async fn named_snapshots<D: BlockDevice<Error: core::fmt::Debug>>(
+    store: &mut Store<'_, D>,
+) -> Vec<(u32, u32)> {
+    let (format, geometry) = (store.format(), *store.geometry());
+    let mut newest: Option<Ledger> = None;
+    for parity in [0, 1] {
+        let at = geometry.ledger(parity);
+        let bytes = read_bytes(store.device(), at..at + 1).await;
+        let mut ledger = Ledger::ZERO.clone();
+        ledger.load(|offset, out| out.copy_from_slice(&bytes[offset..offset + out.len()]));
+        let is_newer = newest
+            .as_ref()
+            .is_none_or(|newest| ledger.is_newer_than(newest));
+        if ledger.check(format, &geometry).is_ok() && is_newer {
+            newest = Some(ledger);
+        }
+    }
+    let ledger = newest.expect("a ledger is whole");
+    (0..geometry.slots())
+        .filter(|slot| ledger.has_snapshot(*slot))
+        .filter_map(|slot| Some((ledger.entry(slot)?.sequence.get(), geometry.slot(slot)?)))
+        .collect()
+}
+
+/// The bytes of these blocks.
+async fn read_bytes<D: BlockDevice<Error: core::fmt::Debug>>(
+    device: &mut D,
+    range: Range<u32>,
+) -> Vec<u8> {
+    let blocks: Vec<Block> = range.clone().map(|_| Block::zeroed()).collect();
+    let read = device.read(range.start.into(), &blocks).await;
+    read.expect("blocks of the partition");
+    let mut bytes = vec![0; blocks.len() * BLOCK_LEN];
+    for (block, bytes) in blocks.iter().zip(bytes.chunks_mut(BLOCK_LEN)) {
+        block.copy_to(0, bytes);
+    }
+    bytes
+}
+
+/// Whether this is the snapshot of crash `sequence`, with everything that belongs into it.
+fn is_whole(bytes: &[u8], format: FormatId, sequence: u32) -> bool {
+    let Ok(header) = SnapshotHeader::parse(bytes, format, bytes.len() as u32) else {
+        return false;
+    };
+    let [extents, end, mut at] =
+        [header.extents_at(), header.tables_end(), header.data_at()].map(|at| at as usize);
+    let tables = WordSum::new().bytes(&bytes[SnapshotHeader::REGIONS_AT as usize..end]);
+    header.sequence.get() == sequence
+        && header.written.get() == header.length()
+        && header.extents.get() > 0
+        && tables.value() == header.table_sum.get()
+        && bytes[extents..end]
+            .chunks(size_of::<SnapshotExtent>())
+            .all(|row| {
+                let extent = SnapshotExtent::read_from_bytes(row).expect("a whole row");
+                let data = &bytes[at..at + extent.stored() as usize];
+                at += data.len();
+                extent.status() == Ok(ExtentStatus::Saved)
+                    && WordSum::new().bytes(data).value() == extent.sum()
+            })
 }

@@ -20,7 +20,8 @@
 //!
 //! * [`recorder`]: a recorder without its server;
 //! * [`image`]: the content of a card, read without its driver;
-//! * [`store_rows`]: the rows.
+//! * [`store_rows`]: the rows;
+//! * [`snapshot_rows`]: those in which a snapshot is being written.
 #![forbid(unsafe_code)]
 
 pub mod actual_state;
@@ -31,6 +32,7 @@ pub mod recorder;
 pub mod rows;
 pub mod setup;
 pub mod slot;
+pub mod snapshot_rows;
 pub mod store_rows;
 
 use libtest_mimic::{Failed, Trial};

@@ -6,14 +6,16 @@
 use crate::image::{Content, Image, OPTIONS, PARTITION};
 use crate::setup::Setup;
 use crate::slot::{SETTINGS, SimEmergencyCard, SimNormalCard};
-use block_device::{Block, BlockDevice, Window};
+use block_device::{BLOCK_LEN, Block, BlockDevice, Window};
 use crashlog_format::ledger::Ledger;
+use crashlog_format::snapshot::{ExtentStatus, SnapshotKind, WordSum};
 use crashlog_format::{CrashReason, LateReason, Level, Outcome, Stream};
 use crashlog_retained::{
-    CARD_LOCATION_LEN, CrashContext, Location, LogHeader, LogRing, MailboxState, Region,
+    CARD_LOCATION_LEN, CrashContext, Location, LogHeader, LogRing, MailboxState, MemoryRange,
+    Region, RegisteredRegion, SavedMemory, SnapshotFacts, SnapshotPiece, SnapshotSource,
 };
-use crashlog_store::emergency::{self, EmergencyRequest};
-use crashlog_store::{CrashBody, MAX_RUN, Store, find_partition};
+use crashlog_store::emergency::{self, EmergencyRequest, SnapshotRequest};
+use crashlog_store::{CrashBody, MAX_RUN, SnapshotProgress, SnapshotStep, Store, find_partition};
 use drv_mmc::emergency::EmergencyCard;
 use drv_mmc::normal::NormalCard;
 use drv_mmc::{CardKind, CardLocation, EmergencyReport};
@@ -26,6 +28,9 @@ use zerocopy::IntoBytes;
 
 /// Log records: boot as on the card and number, payload.
 pub type Accepted = BTreeMap<(u32, u32), Vec<u8>>;
+
+/// Blocks of the dump area: room for a header, tables, and the memory of two tasks.
+const DUMP: usize = 20;
 
 /// A system: hardware, retained memory, and the log records that were accepted.
 pub struct System {
@@ -59,7 +64,7 @@ impl System {
             card.preset(block, &words);
         }
         let sim = Simulator::new(card);
-        let _ = sim.buffer(Region::MIN_LEN / 512);
+        let _ = sim.buffer(Region::MIN_LEN / 512 + DUMP);
         Self::over(sim, setup, Rc::default())
     }
 
@@ -128,10 +133,73 @@ impl System {
         region.mailbox().arm();
     }
 
+    /// Does what the supervisor does when the crash is durable: makes an image of the system's
+    /// memory.
+    ///
+    /// # Panics
+    /// If there is no crash in the mailbox.
+    pub fn make_image(&self) {
+        let region = self.region();
+        let crash = region.mailbox().crash().expect("a crash");
+        let facts = SnapshotFacts {
+            kind: SnapshotKind::System,
+            boot: crash.context.boot,
+            task: crash.context.task,
+            current: 0,
+            time: crash.context.time,
+            image_id: 0,
+            registers: [0; 17],
+            deadline: u64::MAX,
+        };
+        let made = region.snapshot().write(&facts, 0..2, &mut InventedMemory);
+        assert!(made, "no room for an image");
+    }
+
     /// Does what the recorder's emergency entry does. Returns whether the crash was reported
     /// durable, and the driver's report.
     #[must_use]
     pub fn emergency(&self) -> (bool, EmergencyReport) {
+        self.emergency_then(|_, _, _| ())
+    }
+
+    /// As [`System::emergency`]; then calls `durable`, and writes the snapshot. Returns whether it
+    /// was reported durable.
+    ///
+    /// # Panics
+    /// If the crash is not durable.
+    #[must_use]
+    pub fn emergency_and_snapshot(&self, durable: impl FnOnce()) -> bool {
+        let mut written = false;
+        let (saved, _) = self.emergency_then(|card, ledger, sequence| {
+            durable();
+            let region = self.region();
+            let (crash, location) = (region.mailbox().crash(), region.location().load());
+            let (_, _, store) = self.scratch();
+            let request = SnapshotRequest {
+                region: &region,
+                crash: crash.as_ref().expect("a crash"),
+                sequence,
+                location: location.as_ref().expect("a location"),
+                extra: &[],
+                scratch: store,
+            };
+            card.write_again();
+            let result = emergency::write_snapshot(card, &request, ledger);
+            written = result == Ok(true);
+            if result.is_ok() && card.complete().is_ok() {
+                region.snapshot().clear();
+            }
+        });
+        assert!(saved, "nothing is broken before the crash is durable");
+        written
+    }
+
+    /// The emergency; calls `then` with the card, the ledger and the number of the crash if it is
+    /// durable.
+    fn emergency_then(
+        &self,
+        then: impl FnOnce(&mut SimEmergencyCard<'_>, &mut Ledger, u32),
+    ) -> (bool, EmergencyReport) {
         let region = self.region();
         let (table, scratch, store) = self.scratch();
         let memory = (self.setup.dma.then_some(table), scratch);
@@ -139,6 +207,7 @@ impl System {
         let mut card: SimEmergencyCard<'_> =
             EmergencyCard::new(self.sim.clone(), board, self.sim.time(), memory, SETTINGS);
         let mut outcome = Outcome::default();
+        let mut ledger = Ledger::ZERO.clone();
         let mut known = CardLocation::default();
         let location = region.location().load();
         if let Some(location) = &location {
@@ -161,7 +230,6 @@ impl System {
                     extra: &[],
                     scratch: store,
                 };
-                let mut ledger = Ledger::ZERO.clone();
                 let look = |_: &_, _: &mut _| {};
                 let saved =
                     emergency::write(&mut card, &request, &mut ledger, &mut outcome, look).is_ok();
@@ -172,6 +240,9 @@ impl System {
         };
         region.mailbox().set_outcome(&outcome);
         region.mailbox().conclude(saved);
+        if saved {
+            then(&mut card, &mut ledger, outcome.sequence.get());
+        }
         (saved, card.report())
     }
 
@@ -255,7 +326,7 @@ impl Recorder<'_> {
     }
 
     /// Mounts, writes everything that was accepted, then the crash that an emergency has left in
-    /// the mailbox. Accepts `append_between` more records at the end.
+    /// the mailbox, and its image. Accepts `append_between` more records at the end.
     ///
     /// # Errors
     /// What failed.
@@ -295,6 +366,13 @@ impl Recorder<'_> {
             store.write_crash(&body).await.map_err(failed)?;
         }
         mailbox.clear();
+        let mut progress = SnapshotProgress::default();
+        while region.snapshot().is_waiting() {
+            let step = store.write_snapshot(&region, &mut progress).await;
+            if step.map_err(failed)? != SnapshotStep::More {
+                region.snapshot().clear();
+            }
+        }
         self.append(append_between);
         Ok(())
     }
@@ -316,6 +394,48 @@ impl Recorder<'_> {
             .read(1, &scratch(&self.region)[..1])
             .await
             .map_err(failed)
+    }
+}
+
+/// The memory of tasks: four KiB each, all of it data.
+struct InventedMemory;
+
+impl SnapshotSource for InventedMemory {
+    fn now(&mut self) -> u64 {
+        0
+    }
+
+    fn memory(&mut self, owner: u16, n: usize) -> Option<MemoryRange> {
+        let base = 0x8000_0000 + 0x1_0000 * u32::from(owner);
+        (n == 0).then_some(MemoryRange { base, size: 0x1000 })
+    }
+
+    fn task_entry(&mut self, _: u16) -> Option<MemoryRange> {
+        None
+    }
+
+    fn region(&mut self, _: usize) -> Option<RegisteredRegion> {
+        None
+    }
+
+    fn save(
+        &mut self,
+        piece: &SnapshotPiece,
+        to: &[Block],
+        offset: u32,
+    ) -> Result<SavedMemory, ExtentStatus> {
+        let mut sum = WordSum::new();
+        for at in (0..piece.length).step_by(4) {
+            let word = (piece.address + at).wrapping_mul(0x9E37_79B1);
+            let to_at = (offset + at) as usize;
+            to[to_at / BLOCK_LEN].set_word(to_at % BLOCK_LEN / 4, word);
+            sum = sum.word(word);
+        }
+        Ok(SavedMemory {
+            map: 0,
+            stored: piece.length,
+            sum: sum.value(),
+        })
     }
 }
 

@@ -131,6 +131,7 @@ pub fn all() -> Vec<Row> {
             });
         }
     }
+    rows.extend(crate::snapshot_rows::all());
     rows
 }
 

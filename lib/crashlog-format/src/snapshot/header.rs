@@ -179,21 +179,31 @@ impl SnapshotHeader {
     /// The first check that failed.
     pub fn parse(block: &[u8], format: FormatId, room: u32) -> Result<Self, CheckError> {
         let (header, _) = Self::read_from_prefix(block).map_err(|_| CheckError::Field)?;
-        if header.magic.get() != Self::MAGIC {
-            return Err(CheckError::Magic(header.magic.get()));
+        header.check(format, room)?;
+        Ok(header)
+    }
+
+    /// Checks a header that was read from an image that has room for `room` bytes, as
+    /// [`Self::parse`] does.
+    ///
+    /// # Errors
+    /// The first check that failed.
+    pub fn check(&self, format: FormatId, room: u32) -> Result<(), CheckError> {
+        if self.magic.get() != Self::MAGIC {
+            return Err(CheckError::Magic(self.magic.get()));
         }
-        if header.version != VERSION {
-            return Err(CheckError::Version(header.version));
+        if self.version != VERSION {
+            return Err(CheckError::Version(self.version));
         }
-        if header.crc.get() != header.checksum(format) {
+        if self.crc.get() != self.checksum(format) {
             return Err(CheckError::Checksum);
         }
-        let is_sound = header.kind().is_ok()
-            && header.tables_end() <= room
-            && header.written.get() <= room
-            && header.length() < u32::MAX;
+        let is_sound = self.kind().is_ok()
+            && self.tables_end() <= room
+            && self.written.get() <= room
+            && self.length() < u32::MAX;
         if is_sound {
-            Ok(header)
+            Ok(())
         } else {
             Err(CheckError::Field)
         }

@@ -8,7 +8,10 @@ fn a_region_that_is_too_short_is_refused() {
     assert!(Region::over(&memory[1..]).is_none());
     assert!(Region::over(&[]).is_none());
     let region = Region::over(&memory).unwrap();
-    assert_eq!((region.pages.len(), region.dump.len()), (FEW_PAGES, 0));
+    assert_eq!(
+        (region.pages.len(), region.snapshot().blocks().len()),
+        (FEW_PAGES, 0)
+    );
     let large: Vec<_> = (0..2048).map(|_| Block::zeroed()).collect();
     assert_eq!(Region::over(&large).unwrap().pages.len(), MANY_PAGES);
 }

@@ -4,7 +4,7 @@ use crate::CrashContext;
 use crate::words::{load, publish, store};
 use block_device::{BLOCK_LEN, BLOCK_WORDS, Block};
 use core::sync::atomic::AtomicU32;
-use crashlog_format::snapshot::SnapshotHeader;
+use crashlog_format::snapshot::{SnapshotHeader, WordSum};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// The dump area of the retained region. It may be empty, if the region is short.
@@ -36,14 +36,21 @@ impl<'a> SnapshotArea<'a> {
         self.0
     }
 
+    /// Whether there seems to be an image; only [`Self::header`] checks it.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.get(0) == SnapshotHeader::MAGIC
+    }
+
     /// The header of a complete image; `None` if there is none, or it fails its check.
     #[must_use]
     pub fn header(&self) -> Option<SnapshotHeader> {
         let block = self.0.first()?;
         let mut header = SnapshotHeader::new_zeroed();
         block.copy_to(0, header.as_mut_bytes());
-        let bytes = header.as_bytes();
-        SnapshotHeader::parse(bytes, SnapshotHeader::NO_FORMAT, self.size()).ok()
+        // In place, as this is called on the emergency path, whose stack is short.
+        let check = header.check(SnapshotHeader::NO_FORMAT, self.size());
+        check.is_ok().then_some(header)
     }
 
     /// The blocks of the image with this header, the header's included.
@@ -51,6 +58,16 @@ impl<'a> SnapshotArea<'a> {
     pub fn image(&self, header: &SnapshotHeader) -> &'a [Block] {
         let blocks = (header.length() as usize).div_ceil(BLOCK_LEN);
         self.0.get(..blocks).unwrap_or(self.0)
+    }
+
+    /// Whether the tables of the image with this header match their checksum.
+    #[must_use]
+    pub fn has_sound_tables(&self, header: &SnapshotHeader) -> bool {
+        let words = SnapshotHeader::REGIONS_AT / 4..header.tables_end() / 4;
+        let sum = words.fold(WordSum::new(), |sum, index| {
+            sum.word(self.get(index as usize))
+        });
+        sum.value() == header.table_sum.get()
     }
 
     /// Whether the image with this header is of this crash.

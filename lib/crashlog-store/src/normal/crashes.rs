@@ -231,7 +231,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Makes one change of the ledger durable; `change` returns whether there is such a crash.
-    async fn change_ledger(
+    pub(super) async fn change_ledger(
         &mut self,
         change: impl FnOnce(&mut Ledger) -> bool,
     ) -> Result<(), CrashWriteError<D::Error>> {

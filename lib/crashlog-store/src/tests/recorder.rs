@@ -176,8 +176,8 @@ impl<'m> TestRecorder<'m> {
         context
     }
 
-    /// Writes the crash of a single task.
-    pub fn oops(&mut self, oracle: &mut Oracle, place: u32) -> Result<u32, Failed> {
+    /// Describes the crash of a single task; it waits in the mailbox.
+    pub fn describe_oops(&mut self, oracle: &mut Oracle, place: u32) -> CrashContext {
         let context = self.crash_context(oracle, CrashReason::Oops, place);
         let mut writer = self.region.mailbox().write_oops().unwrap();
         writer.message(b"oops");
@@ -185,6 +185,12 @@ impl<'m> TestRecorder<'m> {
         writer.stack(&[context.time as u8; 64]);
         writer.finish(&context);
         oracle.crashes.insert(context.time);
+        context
+    }
+
+    /// Writes the crash of a single task.
+    pub fn oops(&mut self, oracle: &mut Oracle, place: u32) -> Result<u32, Failed> {
+        self.describe_oops(oracle, place);
         self.write_oopses(oracle).map(Option::unwrap)
     }
 

@@ -6,7 +6,10 @@ use crashlog_core::agenda::{Agenda, Job, PendingWork};
 use crashlog_format::crash::SegmentKind;
 use crashlog_format::{LateReason, Outcome, OutcomePhase};
 use crashlog_retained::{MAX_RUN, MailboxState, StoredContext};
-use crashlog_store::{CrashBody, CrashWriteError, ExtraSegment, PageWriteError, PortError};
+use crashlog_store::{
+    CrashBody, CrashWriteError, ExtraSegment, PageWriteError, PortError, SnapshotProgress,
+    SnapshotStep,
+};
 use drv_sdhci::normal::Wait;
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{DeviceFailure, FailureStep, RecorderState};
@@ -39,6 +42,7 @@ pub async fn run(
         config::WRITE_AFTER_PAGES as usize,
         config::SUSPEND_AFTER_MS,
     );
+    let mut snapshot = SnapshotProgress::default();
     loop {
         let job = agenda.next(&pending(recorder), recorder.events.now());
         if !matches!(job, Job::Sleep(_) | Job::Suspend)
@@ -54,6 +58,7 @@ pub async fn run(
                 write_pages(recorder, log, true).await?;
                 write_oops(recorder, log).await?;
             }
+            Job::WriteSnapshot => write_snapshot(recorder, log, &mut snapshot).await?,
             Job::AllPages => write_pages(recorder, log, true).await?,
             Job::FullPages => write_pages(recorder, log, false).await?,
             Job::Request => {
@@ -89,6 +94,7 @@ fn pending(recorder: &Recorder) -> PendingWork {
         oldest: recorder.oldest.get(),
         flush: recorder.deferred.any(|call| is_flush(&call.operation)),
         request: recorder.deferred.any(|call| !is_flush(&call.operation)),
+        snapshot: recorder.region.snapshot().is_waiting(),
     }
 }
 
@@ -271,6 +277,31 @@ async fn write_oops(
         ringbuf_entry_root!(Trace::WroteCrash { sequence });
     }
     oops.clear();
+    Ok(())
+}
+
+/// Writes the next piece of the image that an emergency or an oops has left in retained RAM, behind
+/// its crash. Its crash is on the card by now, as the agenda has crashes written first; an image of
+/// no crash is discarded.
+///
+/// Dropped half way, it leaves the image in retained RAM. The next session begins again with it.
+async fn write_snapshot(
+    recorder: &Recorder,
+    log: &mut MountedLog<'_, '_>,
+    progress: &mut SnapshotProgress,
+) -> Result<(), DeviceFailure> {
+    let step = log
+        .write_snapshot(&recorder.region, progress)
+        .await
+        .map_err(|error| note_error(recorder, FailureStep::WriteCrash, error))?;
+    let sequence = match step {
+        SnapshotStep::More => return Ok(()),
+        SnapshotStep::Written(sequence) => Some(sequence),
+        SnapshotStep::Discarded => None,
+    };
+    ringbuf_entry_root!(Trace::SnapshotDone { sequence });
+    recorder.region.snapshot().clear();
+    *progress = SnapshotProgress::default();
     Ok(())
 }
 
