@@ -101,7 +101,13 @@ fn flash_ron(config: &Config) -> String {
 /// The commit that is checked out, with `-dirty` if a file differs from it; "unknown" without Git.
 pub fn git_revision(root: &Path) -> String {
     let git = |args: &[&str]| {
-        let output = Command::new("git")
+        let mut command = Command::new("git");
+        // Set by a Git that runs a hook, maybe of another repository.
+        for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+            command.env_remove(name);
+        }
+        let output = command
+            .env("GIT_OPTIONAL_LOCKS", "0")
             .arg("-C")
             .arg(root)
             .args(args)
@@ -115,7 +121,8 @@ pub fn git_revision(root: &Path) -> String {
     let Some(commit) = git(&["rev-parse", "HEAD"]) else {
         return "unknown".into();
     };
-    match git(&["status", "--porcelain"]) {
+    // A user may have configured that files which are not tracked are not shown.
+    match git(&["status", "--porcelain", "--untracked-files=normal"]) {
         Some(changes) if changes.is_empty() => commit,
         _ => format!("{commit}-dirty"),
     }
