@@ -16,6 +16,7 @@ mod environment;
 mod firmware;
 mod hash;
 mod image;
+mod image_id;
 mod kconfig;
 mod linker;
 mod output;
