@@ -27,7 +27,6 @@ const KERNEL_SECTIONS: usize = 8;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-env-changed=HUBRIS_KCONFIG");
-    println!("cargo:rerun-if-env-changed=HUBRIS_IMAGE_ID");
     if env::var("CARGO_CFG_TARGET_OS")? != "none" {
         // On a host this crate is empty.
         return Ok(());
@@ -35,11 +34,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = env::var("HUBRIS_KCONFIG")
         .map_err(|_| "HUBRIS_KCONFIG is not set: the kernel is built by `cargo xtask dist`")?;
     let config: KernelConfig = ron::from_str(&config)?;
-    let image_id: u64 = env::var("HUBRIS_IMAGE_ID")?.parse()?;
 
     let tables = Tables::new(&config)?;
     let mut out = String::new();
-    tables.emit(&config, image_id, &mut out)?;
+    tables.emit(&config, &mut out)?;
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("kconfig.rs"), out)?;
     Ok(())
 }
@@ -160,12 +158,7 @@ impl Tables {
         Ok(Self { regions, tasks })
     }
 
-    fn emit(
-        &self,
-        config: &KernelConfig,
-        image_id: u64,
-        out: &mut String,
-    ) -> Result<(), Box<dyn Error>> {
+    fn emit(&self, config: &KernelConfig, out: &mut String) -> Result<(), Box<dyn Error>> {
         let count = self.tasks.len();
         writeln!(
             out,
@@ -173,9 +166,9 @@ impl Tables {
         )?;
         writeln!(
             out,
-            "/// Identity of this image, compared by debuggers.\n\
+            "/// Identity of this image, compared by debuggers. The build system patches it after the link.\n\
              #[unsafe(no_mangle)]\n#[used]\n#[unsafe(link_section = \".hubris_id\")]\n\
-             pub static HUBRIS_IMAGE_ID: u64 = {image_id};"
+             pub static HUBRIS_IMAGE_ID: u64 = 0;"
         )?;
 
         writeln!(

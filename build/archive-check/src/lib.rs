@@ -110,15 +110,19 @@ impl Report {
     }
 }
 
-/// Checks the archive at `path`. Prints what was checked, or each place that breaks a rule.
-pub fn run(path: &Path) -> Result<()> {
+/// Checks the archive at `path`. Returns a line that says what was checked, or prints each place
+/// that breaks a rule.
+pub fn run(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path)
         .map_err(|cause| anyhow::anyhow!("{}: {cause}; ./x dist makes one", path.display()))?;
     let mut report = Report::default();
     let seen = check(bytes, &mut report).with_context(|| path.display().to_string());
     if report.broken.is_empty() {
-        println!("{}: {}; as Humility needs it", path.display(), seen?);
-        return Ok(());
+        return Ok(format!(
+            "{}: {}; as Humility needs it\n",
+            path.display(),
+            seen?
+        ));
     }
     report.broken.sort();
     report.broken.dedup();

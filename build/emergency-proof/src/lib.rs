@@ -74,10 +74,17 @@ const RULES: Rules<'_> = Rules {
 /// The only function that may SEND. It is the last step of the path.
 const REPORTER: &str = "task_crashlog::emergency::report";
 
-/// Checks the recorder, which is the task `task` with `reserved` bytes of stack, and prints what
-/// was found. Each broken rule is a line on the standard error; the error that is returned counts
-/// them.
-pub fn run(task: &str, elf: &Elf, reserved: u32) -> Result<()> {
+/// What was found.
+#[derive(Debug)]
+pub struct Proof {
+    /// The facts, for people.
+    pub facts: String,
+    /// The rules that are broken, a line each; none if the path is as it must be.
+    pub broken: BTreeSet<String>,
+}
+
+/// Checks the recorder, which is the task `task` with `reserved` bytes of stack.
+pub fn check(task: &str, elf: &Elf, reserved: u32) -> Result<Proof> {
     let (program, entry) = program::read(elf)?;
     let searching = program.values().find_map(|function| {
         let called = |to: &u32| program.get(to).is_some_and(|f| f.name() == TO_SEARCH);
@@ -99,7 +106,7 @@ pub fn run(task: &str, elf: &Elf, reserved: u32) -> Result<()> {
         ..RULES
     };
     let ready = rules::check(&program, entry, &rules);
-    print(
+    let mut facts = describe(
         &format!("emergency path of task `{task}`"),
         &ready,
         &format!("budget {STACK_BUDGET}, reserved {reserved}"),
@@ -113,7 +120,7 @@ pub fn run(task: &str, elf: &Elf, reserved: u32) -> Result<()> {
         ..RULES
     };
     let all = rules::check(&program, entry, &rules);
-    print(
+    facts += &describe(
         "the same with the search for the partition, if no location is known",
         &all,
         &format!("budget {budget}, with the frame of an interrupt what a snapshot has a copy of"),
@@ -121,16 +128,7 @@ pub fn run(task: &str, elf: &Elf, reserved: u32) -> Result<()> {
 
     let mut broken: BTreeSet<String> = ready.broken.iter().chain(&all.broken).cloned().collect();
     broken.extend(other_senders(&all));
-    if broken.is_empty() {
-        return Ok(());
-    }
-    for line in &broken {
-        eprintln!("{task}: {line}");
-    }
-    bail!(
-        "the emergency path of task `{task}` breaks {} rules (doc/design.md, \"The proof from the binary\")",
-        broken.len()
-    )
+    Ok(Proof { facts, broken })
 }
 
 /// Functions other than the reporter that SEND: they would make the path wait for another task.
@@ -142,27 +140,28 @@ fn other_senders(findings: &Findings) -> Vec<String> {
         .collect()
 }
 
-fn print(what: &str, findings: &Findings, limit: &str) {
-    println!("{what}");
-    println!("  functions     {}", findings.functions);
-    println!("  code          {} bytes", findings.code);
-    println!("  stack         {} bytes; {limit}", findings.stack);
+fn describe(what: &str, findings: &Findings, limit: &str) -> String {
+    let mut lines = vec![what.to_string()];
+    lines.push(format!("  functions     {}", findings.functions));
+    lines.push(format!("  code          {} bytes", findings.code));
+    lines.push(format!("  stack         {} bytes; {limit}", findings.stack));
     for function in &findings.deepest {
-        println!("    {function}");
+        lines.push(format!("    {function}"));
     }
-    println!("  system calls");
+    lines.push("  system calls".into());
     for (number, callers) in &findings.system_calls {
         let name = SYSTEM_CALLS
             .iter()
             .find(|call| call.0 == *number)
             .map_or("not allowed", |call| call.1);
         let callers: Vec<&str> = callers.iter().map(String::as_str).collect();
-        println!("    {number} {name}: {}", callers.join(", "));
+        lines.push(format!("    {number} {name}: {}", callers.join(", ")));
     }
     if !findings.excused.is_empty() {
-        println!(
+        lines.push(format!(
             "  asynchronous functions, each polled once: {}",
             findings.excused.len()
-        );
+        ));
     }
+    lines.join("\n") + "\n"
 }

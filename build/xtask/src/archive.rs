@@ -49,9 +49,9 @@ pub fn write(config: &Config, contents: &Contents<'_>, path: &Path) -> Result<()
     zip.add("README.TXT", README.as_bytes())?;
     zip.add("git-rev", contents.git_revision.as_bytes())?;
     zip.add("image-name", contents.image.as_bytes())?;
-    zip.add("app.toml", toml::to_string(&config.manifest)?.as_bytes())?;
-    zip.add("chip.toml", toml::to_string(&config.chip)?.as_bytes())?;
-    zip.add("memory.toml", toml::to_string(&config.memory)?.as_bytes())?;
+    for (name, text) in configuration(config)? {
+        zip.add(name, text.as_bytes())?;
+    }
     for (name, elf) in contents.tasks {
         zip.add(&format!("elf/task/{name}"), elf.data())?;
     }
@@ -76,6 +76,15 @@ pub fn write(config: &Config, contents: &Contents<'_>, path: &Path) -> Result<()
         .finish()
         .with_context(|| format!("cannot write {}", partial.display()))?;
     fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The configuration as it was built: names in the archive, and contents.
+pub fn configuration(config: &Config) -> Result<[(&'static str, String); 3]> {
+    Ok([
+        ("app.toml", toml::to_string(&config.manifest)?),
+        ("chip.toml", toml::to_string(&config.chip)?),
+        ("memory.toml", toml::to_string(&config.memory)?),
+    ])
 }
 
 struct Members(ZipWriter<File>);
@@ -103,7 +112,13 @@ fn flash_ron(config: &Config) -> String {
 /// unless a changed file leads to it, does not count.
 pub fn git_revision(root: &Path) -> String {
     let git = |args: &[&str]| {
-        let output = Command::new("git")
+        let mut command = Command::new("git");
+        // Set by a Git that runs a hook, maybe of another repository.
+        for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+            command.env_remove(name);
+        }
+        let output = command
+            .env("GIT_OPTIONAL_LOCKS", "0")
             .arg("-C")
             .arg(root)
             .args(args)

@@ -80,14 +80,19 @@ pub struct Compiler<'a> {
     pub outside: Vec<PathBuf>,
 }
 
-/// The profile `release` of this workspace, for crates that have one of their own.
-const PROFILE: [(&str, &str); 6] = [
+/// The profile `release` of this workspace. Crates outside have one of their own, and a
+/// configuration file of the user may change it; variables of the environment go before both.
+const PROFILE: [(&str, &str); 10] = [
     ("CODEGEN_UNITS", "1"),
     ("DEBUG", "2"),
+    ("DEBUG_ASSERTIONS", "false"),
+    ("INCREMENTAL", "false"),
     ("LTO", "fat"),
     ("OPT_LEVEL", "z"),
     ("OVERFLOW_CHECKS", "true"),
     ("PANIC", "abort"),
+    ("RPATH", "false"),
+    ("STRIP", "none"),
 ];
 
 impl Compiler<'_> {
@@ -139,7 +144,7 @@ impl Compiler<'_> {
         command
             .current_dir(self.directory(unit))
             .args(["--package", &unit.package])
-            .args(self.toolchain.target_args(&unit.target))
+            .args(Toolchain::target_args(&unit.target))
             .arg("--target-dir")
             .arg(self.tree.firmware())
             .args([
@@ -151,11 +156,10 @@ impl Compiler<'_> {
                 },
             ]);
         command.args(unit.feature_args());
-        if unit.directory.is_some() {
-            let profile = PROFILE.iter();
-            command
-                .envs(profile.map(|(key, value)| (format!("CARGO_PROFILE_RELEASE_{key}"), value)));
-        }
+        let profile = PROFILE.iter();
+        command.envs(profile.map(|(key, value)| (format!("CARGO_PROFILE_RELEASE_{key}"), value)));
+        command.env("CARGO_BUILD_BUILD_DIR", self.tree.firmware());
+        command.env(linker_variable(&unit.target), "rust-lld");
         command.env("CARGO_ENCODED_RUSTFLAGS", self.flags().join("\x1f"));
         command.envs(unit.env.iter().map(|(name, value)| (name, value)));
     }
@@ -218,7 +222,12 @@ impl Compiler<'_> {
         paths.push((self.tree.root.clone(), "/crashlog"));
         paths.push((self.tree.target.clone(), "/target"));
         if let Some(cargo) = cargo_home() {
-            paths.push((cargo.join("registry/src"), "/crates.io"));
+            let sources = cargo.join("registry/src");
+            // The name of the folder in it is that of the mirror that the crates came from. It is
+            // there by now, because xtask has dependencies.
+            let registries = folders(&sources);
+            paths.push((sources, "/crates.io"));
+            paths.extend(registries.into_iter().map(|path| (path, "/crates.io")));
             paths.push((cargo.join("git/checkouts"), "/git"));
         }
         paths
@@ -247,14 +256,68 @@ impl Compiler<'_> {
 
 /// Cargo's directory of downloaded crates.
 fn cargo_home() -> Option<PathBuf> {
-    env::var_os("CARGO_HOME")
+    let home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")))
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")))?;
+    std::path::absolute(home).ok()
+}
+
+/// The folders in `path`, sorted; none if it does not exist.
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let mut folders: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.sort();
+    folders
+}
+
+/// The variable that tells Cargo which linker to use for `target`.
+fn linker_variable(target: &str) -> String {
+    let target = target.to_uppercase().replace(['-', '.'], "_");
+    format!("CARGO_TARGET_{target}_LINKER")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The manifest governs builds without xtask; the two must not differ.
+    #[test]
+    fn the_profile_is_that_of_the_workspace() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
+        let text = fs::read_to_string(path).expect("the workspace");
+        let manifest: toml::Table = text.parse().expect("a manifest");
+        let profile = manifest["profile"]["release"].as_table().expect("release");
+        let settings = profile.iter().filter(|(key, _)| *key != "package");
+        let mut count = 0;
+        for (key, value) in settings {
+            let key = key.to_uppercase().replace('-', "_");
+            let value = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_string);
+            assert!(
+                PROFILE.contains(&(key.as_str(), value.as_str())),
+                "{key} = {value}"
+            );
+            count += 1;
+        }
+        assert_eq!(count, 6);
+    }
+
+    #[test]
+    fn registries_are_found_whatever_their_name() {
+        let dir = tempfile::tempdir().expect("directory");
+        let sources = dir.path().join("src");
+        assert!(folders(&sources).is_empty());
+        for name in ["mirror-02", "index.crates.io-01"] {
+            fs::create_dir_all(sources.join(name)).expect("folder");
+        }
+        fs::write(sources.join("file"), "").expect("file");
+        let expected = ["index.crates.io-01", "mirror-02"].map(|name| sources.join(name));
+        assert_eq!(folders(&sources), expected);
+    }
 
     #[test]
     fn features_are_cargos() {

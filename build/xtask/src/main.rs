@@ -16,8 +16,10 @@ mod environment;
 mod firmware;
 mod hash;
 mod image;
+mod image_id;
 mod kconfig;
 mod linker;
+mod output;
 mod process;
 mod progress;
 mod reason;
@@ -205,6 +207,7 @@ struct Refused {
 fn main() -> ExitCode {
     match run(Arguments::parse().verb) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -221,22 +224,20 @@ fn run(verb: Verb) -> Result<()> {
             let mut build = Build::open(&app)?;
             build.skip_path_check = dangerously_skip_path_check;
             for product in build.dist()? {
-                println!("{}", product.archive.display());
+                output::print(&format!("{}\n", product.archive.display()))?;
             }
             Ok(())
         }
         Verb::Build { tasks, app, list } => {
             let build = Build::open(&app)?;
             if list {
-                compile::list(&build);
-                return Ok(());
+                return compile::list(&build);
             }
             compile::build(&build, &tasks)
         }
         Verb::Doc { tasks, app } => {
             let folder = compile::doc(&Build::open(&app)?, &tasks)?;
-            println!("{}", folder.display());
-            Ok(())
+            output::print(&format!("{}\n", folder.display()))
         }
         Verb::Clippy { tasks, app } => compile::clippy(&built(&app)?.0, &tasks),
         Verb::Sizes { app, stack } => {
@@ -261,21 +262,20 @@ fn run(verb: Verb) -> Result<()> {
             let archive = archive.unwrap_or_else(|| product.archive.clone());
             let qmp = qmp.unwrap_or_else(|| product.qmp_socket());
             let output = build_system_dump::run(&archive, &qmp, output.as_deref())?;
-            println!("{}", output.display());
-            Ok(())
+            output::print(&format!("{}\n", output.display()))
         }
-        Verb::CheckArchive { app, archive } => match archive {
-            Some(archive) => build_archive_check::run(&archive),
-            None => build_archive_check::run(&built(&app)?.1.archive),
-        },
+        Verb::CheckArchive { app, archive } => {
+            let archive = match archive {
+                Some(archive) => archive,
+                None => built(&app)?.1.archive,
+            };
+            output::print(&build_archive_check::run(&archive)?)
+        }
         Verb::TaskSlots { app } => {
             let (build, product) = built(&app)?;
             print::task_slots(&build, &product)
         }
-        Verb::Graph { app } => {
-            print!("{}", graph::dot(&Build::open(&app)?.config));
-            Ok(())
-        }
+        Verb::Graph { app } => output::print(&graph::dot(&Build::open(&app)?.config)),
         Verb::Gdb { dump, app } => {
             let (build, product) = built(&app)?;
             external::gdb(&build, &product, dump.as_deref())

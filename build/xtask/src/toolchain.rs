@@ -1,9 +1,13 @@
 //! The compiler and the linker for the firmware
 //!
-//! The toolchain that runs xtask may be unable to build for the target. Two kinds can: one with the
-//! target's `core` installed (`rustup target add`), and one with the source of the library, from
-//! which Cargo builds `core` (component `rust-src`, Debian's `rust-web-src`). [`Toolchain::find`]
-//! returns the first that can.
+//! The toolchain that runs xtask may be unable to build for the target: it needs the source of the
+//! library, from which Cargo builds `core` (component `rust-src`, Debian's `rust-web-src`).
+//! [`Toolchain::find`] returns the first that has it. A compiled `core` (`rustup target add`) is
+//! never used, and not enough: it is optimised in another way, so the same source would make another
+//! image where it happens to be installed.
+//!
+//! Nothing else of the machine may decide what is built either, so Cargo sees no setting of the
+//! environment that changes its output, and is told what a configuration file of the user may say.
 
 use crate::process::find_in_path;
 use anyhow::{Context, Result, bail};
@@ -38,10 +42,7 @@ impl Toolchain {
             let Some((sysroot, version, host)) = describe(&rustc) else {
                 continue;
             };
-            let able = targets
-                .iter()
-                .all(|target| has_core(&sysroot, target) || source(&sysroot).is_dir());
-            if !able || !sysroot.join("bin/cargo").is_file() {
+            if !is_able(&sysroot) {
                 continue;
             }
             let own_lld = sysroot.join("lib/rustlib").join(host).join("bin/rust-lld");
@@ -62,10 +63,9 @@ impl Toolchain {
             });
         }
         bail!(
-            "no Rust compiler for {}; run `./x setup`, or `rustup target add {}`, or install Debian's packages \
-             rustc-web cargo-web rust-web-src lld",
-            targets.join(" and "),
-            targets.join(" ")
+            "no Rust compiler with the source of its library, to build `core` for {}; run `./x setup`, or \
+             `rustup component add rust-src`, or install Debian's packages rustc-web cargo-web rust-web-src lld",
+            targets.join(" and ")
         )
     }
 
@@ -92,23 +92,8 @@ impl Toolchain {
             .env("RUSTC", bin.join("rustc"))
             .env("RUSTDOC", bin.join("rustdoc"))
             .env("RUSTC_BOOTSTRAP", "1");
-        // Set by the rustup and the Cargo that run xtask. Build scripts would see them, and be run
-        // again if they change.
-        for name in [
-            "RUSTUP_TOOLCHAIN",
-            "RUSTFLAGS",
-            "CARGO_BUILD_TARGET",
-            "CARGO_TARGET_DIR",
-            "RUSTC_WRAPPER",
-        ] {
-            command.env_remove(name);
-        }
         for (name, _) in env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("HUBRIS_")
-                || text.starts_with("CARGO_PKG_")
-                || text.starts_with("CARGO_MANIFEST_")
-            {
+            if is_foreign(&name.to_string_lossy()) {
                 command.env_remove(&name);
             }
         }
@@ -123,13 +108,9 @@ impl Toolchain {
         command
     }
 
-    /// Arguments of Cargo to build for `target`.
-    pub fn target_args(&self, target: &str) -> Vec<OsString> {
-        let mut args: Vec<OsString> = vec!["--target".into(), target.into()];
-        if !has_core(&self.sysroot, target) {
-            args.push("-Zbuild-std=core".into());
-        }
-        args
+    /// Arguments of Cargo to build for `target`, its `core` included.
+    pub fn target_args(target: &str) -> [&str; 3] {
+        ["--target", target, "-Zbuild-std=core"]
     }
 
     /// A command that runs LLD as a GNU linker.
@@ -159,19 +140,38 @@ fn describe(rustc: &Path) -> Option<(PathBuf, String, String)> {
     Some((sysroot, version, host))
 }
 
-/// Whether the compiled `core` for `target` is installed.
-fn has_core(sysroot: &Path, target: &str) -> bool {
-    let dir = sysroot.join("lib/rustlib").join(target).join("lib");
-    std::fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))
+/// Whether a toolchain can build `core`.
+fn is_able(sysroot: &Path) -> bool {
+    let source = sysroot.join("lib/rustlib/src/rust/library/core");
+    source.is_dir() && sysroot.join("bin/cargo").is_file()
 }
 
-/// The source of `core`.
-fn source(sysroot: &Path) -> PathBuf {
-    sysroot.join("lib/rustlib/src/rust/library/core")
+/// Whether an environment variable must not reach the Cargo that builds the firmware. Some change
+/// what is built. Others were set by the rustup and the Cargo that run xtask, and build scripts
+/// would be run again if they change.
+fn is_foreign(name: &str) -> bool {
+    const NAMES: [&str; 8] = [
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_INCREMENTAL",
+        "CARGO_TARGET_DIR",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTC_WRAPPER",
+        "RUSTFLAGS",
+        "RUSTUP_TOOLCHAIN",
+        "RUST_TARGET_PATH",
+    ];
+    const PREFIXES: [&str; 7] = [
+        "CARGO_BUILD_",
+        "CARGO_MANIFEST_",
+        "CARGO_PKG_",
+        "CARGO_PROFILE_",
+        "CARGO_TARGET_",
+        "CARGO_UNSTABLE_",
+        "HUBRIS_",
+    ];
+    // How many jobs run at a time changes nothing of the output.
+    name != "CARGO_BUILD_JOBS"
+        && (NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
 }
 
 /// An installed LLD.
@@ -200,4 +200,51 @@ fn link_rust_lld(lld: &Path, scratch: &Path) -> Result<PathBuf> {
         made.with_context(|| format!("cannot make {}", link.display()))?;
     }
     Ok(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_compiled_core_does_not_stand_in_for_its_source() {
+        const TARGET: &str = "thumbv7em-none-eabihf";
+        let sysroot = tempfile::tempdir().expect("directory");
+        let compiled = sysroot.path().join("lib/rustlib").join(TARGET).join("lib");
+        let source = sysroot.path().join("lib/rustlib/src/rust/library/core");
+        for folder in [&compiled, &sysroot.path().join("bin")] {
+            fs::create_dir_all(folder).expect("folder");
+        }
+        fs::write(compiled.join("libcore-0123.rlib"), "").expect("file");
+        fs::write(sysroot.path().join("bin/cargo"), "").expect("file");
+        assert!(!is_able(sysroot.path()));
+        fs::create_dir_all(source).expect("folder");
+        assert!(is_able(sysroot.path()));
+        // Whatever is installed.
+        assert!(Toolchain::target_args(TARGET).contains(&"-Zbuild-std=core"));
+    }
+
+    #[test]
+    fn what_changes_the_output_is_kept_from_cargo() {
+        for name in [
+            "CARGO_PROFILE_RELEASE_DEBUG",
+            "CARGO_INCREMENTAL",
+            "CARGO_BUILD_RUSTFLAGS",
+            "CARGO_TARGET_THUMBV7EM_NONE_EABIHF_LINKER",
+            "CARGO_UNSTABLE_BUILD_STD_FEATURES",
+            "RUSTFLAGS",
+            "HUBRIS_TASKS",
+        ] {
+            assert!(is_foreign(name), "{name}");
+        }
+        for name in [
+            "CARGO_HOME",
+            "CARGO_NET_OFFLINE",
+            "CARGO_BUILD_JOBS",
+            "PATH",
+        ] {
+            assert!(!is_foreign(name), "{name}");
+        }
+    }
 }

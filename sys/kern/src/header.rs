@@ -19,7 +19,7 @@ pub static HEADER: ImageHeader = ImageHeader {
 /// Identity of the image, [`HUBRIS_IMAGE_ID`].
 #[must_use]
 pub fn image_id() -> u64 {
-    // SAFETY: a static is valid to read. Volatile, so that the value is in the image once, where
-    // debuggers find it.
+    // SAFETY: a static is valid to read. Volatile, because the build system patches the value after
+    // the compiler is done, and so that it is in the image once, where debuggers find it.
     unsafe { (&raw const HUBRIS_IMAGE_ID).read_volatile() }
 }

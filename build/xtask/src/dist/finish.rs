@@ -5,6 +5,7 @@ use crate::allocate::Allocation;
 use crate::archive::{self, Contents};
 use crate::config::Problem;
 use crate::image::{self, Flash};
+use crate::image_id;
 use crate::stamp;
 use anyhow::{Context, Result};
 use build_elf::Elf;
@@ -36,6 +37,7 @@ impl Build {
             self.config.app.version,
             self.config.app.epoch,
         )?;
+        image_id::write(&self.config, &mut kernel, tasks)?;
         flash.add(&kernel)?;
         let image = flash.combine()?;
         let entry = u32::try_from(object::Object::entry(&kernel.file()?))?;

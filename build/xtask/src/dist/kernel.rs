@@ -80,19 +80,8 @@ impl Build {
         let entries = entries.collect::<Result<BTreeMap<_, _>>>()?;
         let kconfig = kconfig::make(&self.config, &product.image, &linked.allocation, &entries)?;
         let kconfig = ron::to_string(&kconfig)?;
-        // The id must differ for images that differ in any loaded byte: a debugger compares it to
-        // find out whether an archive is that of the running system.
-        let mut id = Fnv64::new();
-        id.add(kconfig.as_bytes());
-        for elf in linked.tasks.values() {
-            for segment in elf.segments()? {
-                id.add(&segment.load_address.to_le_bytes());
-                id.add(segment.bytes);
-            }
-        }
         let mut env = environment::common(&self.config)?;
         env.push(("HUBRIS_KCONFIG".into(), kconfig));
-        env.push(("HUBRIS_IMAGE_ID".into(), id.finish().to_string()));
         env.push((
             "HUBRIS_FLASH_OUTPUTS".into(),
             ron::to_string(&self.config.memory.get("flash"))?,

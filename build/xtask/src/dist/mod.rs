@@ -4,8 +4,9 @@
 //! 2. Each is linked once to measure it. Only with all sizes can memory be divided.
 //! 3. Each is linked at its addresses, and its task slots are bound.
 //! 4. The kernel is built. It comes last, because its tables contain the tasks' addresses and entry
-//!    points, and its image id is a hash of everything else.
-//! 5. Kernel and tasks are joined to the image, and the archive is written.
+//!    points.
+//! 5. The image id, a hash of all that, is written into the kernel, kernel and tasks are joined to
+//!    the image, and the archive is written.
 //!
 //! Each step writes a stamp beside its output ([`crate::stamp`]) and is skipped if nothing of that
 //! has changed.

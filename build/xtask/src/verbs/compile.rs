@@ -2,6 +2,7 @@
 
 use crate::config::suggest::hint;
 use crate::dist::Build;
+use crate::output;
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -67,10 +68,9 @@ pub fn doc(build: &Build, names: &[String]) -> Result<PathBuf> {
 }
 
 /// The names of the tasks, one a line, in the order of their indices.
-pub fn list(build: &Build) {
-    for name in build.config.app.tasks.keys() {
-        println!("{name}");
-    }
+pub fn list(build: &Build) -> Result<()> {
+    let tasks = build.config.app.tasks.keys();
+    output::print(&tasks.map(|name| format!("{name}\n")).collect::<String>())
 }
 
 /// The named tasks, or all. With `kernel`, the kernel may be named, and is among all.

@@ -1,6 +1,7 @@
 //! `print` and `task-slots`: facts about the application
 
 use crate::dist::{Build, Product};
+use crate::output;
 use crate::slots;
 use anyhow::{Context, Result};
 use build_elf::Elf;
@@ -20,8 +21,7 @@ pub enum Fact {
 /// Prints one fact, once per image.
 pub fn print(build: &Build, fact: Fact) -> Result<()> {
     if fact == Fact::ExpandedConfig {
-        print!("{}", toml::to_string_pretty(&build.config.manifest)?);
-        return Ok(());
+        return output::print(&toml::to_string_pretty(&build.config.manifest)?);
     }
     for image in &build.config.app.image_names {
         let product = build.product(image);
@@ -30,7 +30,7 @@ pub fn print(build: &Build, fact: Fact) -> Result<()> {
         } else {
             product.qemu_elf
         };
-        println!("{}", path.display());
+        output::print(&format!("{}\n", path.display()))?;
     }
     Ok(())
 }
@@ -48,10 +48,10 @@ pub fn task_slots(build: &Build, product: &Product) -> Result<()> {
                 .config
                 .index_of(target)
                 .with_context(|| format!("no task {target}"))?;
-            println!(
-                "{name}: {} is {target}, task {index}, at {:#010x}",
+            output::print(&format!(
+                "{name}: {} is {target}, task {index}, at {:#010x}\n",
                 slot.name, slot.address
-            );
+            ))?;
         }
     }
     Ok(())

@@ -3,12 +3,14 @@
 use crate::allocate::Needs;
 use crate::config::suggest::hint;
 use crate::dist::{Build, Product};
+use crate::output;
 use crate::progress::Progress;
 use anyhow::{Result, bail};
 use build_elf::Elf;
 use build_elf::names::short;
 use build_stack_depth as stack;
 use indexmap::IndexMap;
+use std::fmt::Write;
 
 const HEADING: [&str; 6] = ["task", "flash", "ram", "stack", "direct", "indirect"];
 
@@ -59,20 +61,21 @@ pub fn print(build: &Build, product: &Product) -> Result<()> {
         none(),
         none(),
     ]);
-    print!("{}", table(&rows));
+    let mut text = table(&rows);
     for note in notes {
-        println!("{note}");
+        text.push_str(&note);
+        text.push('\n');
     }
     if let Some(needs) = build.snapshot_needs(product)? {
-        println!(
-            "snapshot: {} KiB for the whole system, {} KiB for the largest task (`{}`); a crash slot has {}",
+        text.push_str(&format!(
+            "snapshot: {} KiB for the whole system, {} KiB for the largest task (`{}`); a crash slot has {}\n",
             needs.whole.div_ceil(1024),
             needs.largest.div_ceil(1024),
             needs.task,
             needs.slot / 1024,
-        );
+        ));
     }
-    Ok(())
+    output::print(&text)
 }
 
 /// Prints the deepest chain of direct calls of one task.
@@ -86,12 +89,13 @@ pub fn print_chain(build: &Build, product: &Product, task: &str) -> Result<()> {
     }
     measured(build, product)?;
     let bound = stack::bound(&Elf::read(&product.trial(task))?)?;
+    let mut text = String::new();
     for (name, frame) in &bound.chain {
-        println!("{frame:6}  {}", short(name));
+        writeln!(text, "{frame:6}  {}", short(name))?;
     }
-    println!("{:6}  frame of an interrupt", stack::EXCEPTION_FRAME);
-    println!("{:6}  together", bound.direct);
-    Ok(())
+    writeln!(text, "{:6}  frame of an interrupt", stack::EXCEPTION_FRAME)?;
+    writeln!(text, "{:6}  together", bound.direct)?;
+    output::print(&text)
 }
 
 fn measured(build: &Build, product: &Product) -> Result<IndexMap<String, Needs>> {

@@ -1,5 +1,6 @@
 //! `lint`'s rules about the source tree, and `requirements`
 
+use crate::output;
 use crate::tree::Tree;
 use anyhow::{Result, bail};
 use build_tree_check::requirements;
@@ -19,11 +20,10 @@ pub fn check(tree: &Tree) -> Result<()> {
 /// Fills in the proofs in doc/requirements.md.
 pub fn write_requirements(tree: &Tree) -> Result<()> {
     let summary = requirements::write(&tree.root)?;
-    println!(
-        "{}: {} requirements, {} of them proved by tests",
+    output::print(&format!(
+        "{}: {} requirements, {} of them proved by tests\n",
         requirements::PATH,
         summary.all,
         summary.proved
-    );
-    Ok(())
+    ))
 }

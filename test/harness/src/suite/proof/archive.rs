@@ -51,6 +51,11 @@ impl Archive {
         Ok(())
     }
 
+    /// Names and contents, in their order.
+    pub(super) fn members(&self) -> &[(String, Vec<u8>)] {
+        &self.members
+    }
+
     fn bytes(&mut self, name: &str) -> Result<&mut Vec<u8>> {
         let member = self.members.iter_mut().find(|member| member.0 == name);
         member

@@ -3,6 +3,7 @@
 pub mod archive;
 mod damage;
 mod damages;
+mod place;
 mod verb;
 
 use super::{Cases, Session};
@@ -61,6 +62,15 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
         trial(session, "proof::damaged-archives", DEMO, |image| {
             damage::run(&image.archive)
         }),
+        trial(session, "proof::no-place-in-the-archive", DEMO, |image| {
+            place::names_no_place(&image.archive)
+        }),
+        trial(
+            session,
+            "proof::no-place-in-the-example",
+            EXAMPLE,
+            |image| place::names_no_place(&image.archive),
+        ),
     ];
     // REQ: C6
     for (name, app) in APPS {
