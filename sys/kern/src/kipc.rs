@@ -51,6 +51,8 @@ pub(crate) fn handle(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         Ok(Kipcnum::GetSavedMemory) => saved::get_saved_memory(kernel, caller),
         #[cfg(feature = "dump")]
         Ok(Kipcnum::SaveMemory) => saved::save_memory(kernel, caller),
+        #[cfg(feature = "dump")]
+        Ok(Kipcnum::ReadDeviceWord) => saved::read_device_word(kernel, caller),
         _ => Err(UsageError::BadKernelMessage.into()),
     }
 }
@@ -100,6 +102,14 @@ mod request {
         /// A task's index, or the kernel.
         pub(super) owner: u32,
         pub(super) n: u32,
+    }
+
+    /// [`ReadDeviceWord`](abi::Kipcnum::ReadDeviceWord).
+    #[cfg(feature = "dump")]
+    #[derive(Deserialize)]
+    pub(super) struct ReadDeviceWord {
+        pub(super) task_index: u32,
+        pub(super) address: u32,
     }
 
     /// [`SaveAndReinitTask`](abi::Kipcnum::SaveAndReinitTask) and
@@ -404,6 +414,18 @@ mod saved {
         let (address, length) = (request.address, request.length);
         match saved_memory::save(request.owner, address, length, request.destination) {
             Ok(saved) => respond(kernel, caller, &saved),
+            Err(error) => Err(CallError::Code(error as u32)),
+        }
+    }
+    pub(super) fn read_device_word(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+        supervisor_only(caller)?;
+        let request::ReadDeviceWord {
+            task_index,
+            address,
+        } = decode(kernel, caller)?;
+        let target = task(task_index)?;
+        match saved_memory::device_word(&kernel[target], address) {
+            Ok(word) => respond(kernel, caller, &word),
             Err(error) => Err(CallError::Code(error as u32)),
         }
     }

@@ -8,7 +8,9 @@ use crate::arch;
 use crate::descs::{
     HUBRIS_TASK_DESCS, KERNEL_EXTERN_REGIONS, RegionAttributes, RegionDesc, TaskDesc,
 };
-use abi::{KERNEL_MEMORY, SaveMemoryError, SavedExtent, TaskDumpRegion};
+use crate::task::Task;
+use abi::TaskDumpRegion;
+pub use abi::{KERNEL_MEMORY, SaveMemoryError, SavedExtent};
 use kerncore::slice::{UserSlice, covered, overlap};
 
 /// Alignment of everything that is saved.
@@ -53,6 +55,7 @@ pub fn range(owner: u32, n: usize) -> Option<TaskDumpRegion> {
 /// # Errors
 ///
 /// See [`SaveMemoryError`]; nothing has been copied then.
+#[inline(never)]
 pub fn save(
     owner: u32,
     address: u32,
@@ -80,6 +83,26 @@ pub(crate) fn save_whole(owner: u32, address: u32, length: u32, destination: u32
     // SAFETY: as in `save`.
     unsafe { arch::save::copy_wide(from, to, length) };
     length
+}
+
+/// Reads the word at `address`, a register of a peripheral that `task` may use.
+///
+/// # Errors
+///
+/// [`SaveMemoryError::NotReadable`] if there is none, or the address is not aligned;
+/// [`SaveMemoryError::BusFault`] if the device does not answer.
+pub(crate) fn device_word(task: &Task, address: u32) -> Result<u32, SaveMemoryError> {
+    let is_device = |region: &RegionDesc| {
+        region
+            .attributes
+            .contains(RegionAttributes::READ | RegionAttributes::DEVICE)
+    };
+    let regions = task.descriptor.regions;
+    words(address, WORD)
+        .filter(|word| covered(regions, word.base(), word.end(), is_device))
+        .ok_or(SaveMemoryError::NotReadable)?;
+    // SAFETY: an aligned word of a device that the task's table maps.
+    unsafe { arch::device::load(&task.arch, address) }.ok_or(SaveMemoryError::BusFault)
 }
 
 /// Checks source and destination; both as addresses that may be passed to a copy of `length` bytes.
