@@ -2,7 +2,7 @@
 
 mod json;
 mod machine;
-mod saved;
+pub mod saved;
 
 use crate::archive::Archive;
 use crate::archives::{self, Archives};
@@ -66,7 +66,12 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
         value["machine"] = post.as_ref().map(machine::json).into();
         writeln!(out, "{value:#}")?;
         out.flush()?;
-        return saved::check(&snapshot, &card, crash.header.sequence.get());
+        return saved::check(
+            &snapshot,
+            &card,
+            crash.header.sequence.get(),
+            "the rest is shown",
+        );
     }
     headline(&crash, names, out)?;
     let logbook = (args.lines > 0).then(|| Logbook::open(&card)).transpose()?;
@@ -103,7 +108,12 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
         log_before(args, logbook, &crash, names, out)?;
     }
     out.flush()?;
-    saved::check(&snapshot, &card, crash.header.sequence.get())
+    saved::check(
+        &snapshot,
+        &card,
+        crash.header.sequence.get(),
+        "the rest is shown",
+    )
 }
 
 fn headline(crash: &Crash, names: &dyn Names, out: &mut Output) -> Result<(), Problem> {
