@@ -58,14 +58,11 @@ pub fn describe(failure: &Failure<'_>, emergency: bool) -> u32 {
             tasks,
         },
     );
-    #[cfg(feature = "dump")]
-    {
-        let area = region.snapshot();
-        let in_place = emergency && area.header().is_some();
-        // Before there are tasks, retained RAM and the tasks' memory may not be mapped.
-        if outcome.kept && !in_place && snapshot::tasks().next().is_some() {
-            crate::snapshot::make(&area, failure, region.boot());
-        }
+    let area = region.snapshot();
+    let in_place = emergency && area.header().is_some();
+    // Before there are tasks, retained RAM and the tasks' memory may not be mapped.
+    if outcome.kept && !in_place && snapshot::tasks().next().is_some() {
+        crate::snapshot::make(&area, failure, region.boot());
     }
     outcome.delay_ms
 }

@@ -7,7 +7,7 @@
 #![no_main]
 
 mod failure;
-#[cfg(feature = "dump")]
+#[cfg_attr(not(feature = "dump"), path = "no_snapshot.rs")]
 mod snapshot;
 
 use core::sync::atomic::{AtomicBool, Ordering};
