@@ -6,7 +6,7 @@
 
 use crate::arch;
 use crate::descs::{
-    HUBRIS_TASK_DESCS, KERNEL_EXTERN_REGIONS, RegionAttributes, RegionDesc, TaskDesc,
+    ExternRegion, HUBRIS_TASK_DESCS, KERNEL_EXTERN_REGIONS, RegionAttributes, RegionDesc, TaskDesc,
 };
 use crate::task::Task;
 use abi::TaskDumpRegion;
@@ -65,23 +65,33 @@ pub fn save(
     if length > SavedExtent::MAX {
         return Err(SaveMemoryError::NotReadable);
     }
-    let (from, to) = check(owner, address, length, destination)?;
-    // SAFETY: both are aligned, mapped memory of a length from 4 to `MAX`, the destination is
-    // writable for the kernel, which has no object there, and they do not overlap: `check`.
-    Ok(unsafe { arch::save::copy_and_sum(from, to, length) })
+    let from = words(address, length)
+        .filter(|from| is_readable(owner, from))
+        .ok_or(SaveMemoryError::NotReadable)?;
+    words(destination, length)
+        .filter(|to| is_writable(to, &from))
+        .ok_or(SaveMemoryError::Destination)?;
+    // SAFETY: both are aligned, mapped memory of a length from 4 to `MAX`, as just checked; the
+    // destination is writable for the kernel, which has no object there, and they do not overlap.
+    Ok(unsafe { arch::save::copy_and_sum(address, destination, length) })
 }
 
-/// Copies memory of `owner` to the supervisor's, as it is. Returns the number of bytes: `length`,
-/// or 0 for the reasons of [`save`], or beyond [`SavedExtent::MAX_BEFORE_RESTART`].
-pub(crate) fn save_whole(owner: u32, address: u32, length: u32, destination: u32) -> u32 {
+/// Copies memory of `task` to the supervisor's, as it is. Returns the number of bytes: `length`, or
+/// 0 for the reasons of [`save`], or beyond [`SavedExtent::MAX_BEFORE_RESTART`].
+pub(crate) fn save_whole(task: &Task, address: u32, length: u32, destination: u32) -> u32 {
     if length > SavedExtent::MAX_BEFORE_RESTART {
         return 0;
     }
-    let Ok((from, to)) = check(owner, address, length, destination) else {
+    let (Some(from), Some(to)) = (words(address, length), words(destination, length)) else {
         return 0;
     };
+    // What is to be saved of a task before a restart is in the region of its stack, as a rule.
+    let in_stack = task.arch.has_in_stack_region(address, length);
+    if !in_stack && !task_can_read(task.descriptor, &from) || !is_writable(&to, &from) {
+        return 0;
+    }
     // SAFETY: as in `save`.
-    unsafe { arch::save::copy_wide(from, to, length) };
+    unsafe { arch::save::copy_wide(address, destination, length) };
     length
 }
 
@@ -105,22 +115,6 @@ pub(crate) fn device_word(task: &Task, address: u32) -> Result<u32, SaveMemoryEr
     unsafe { arch::device::load(&task.arch, address) }.ok_or(SaveMemoryError::BusFault)
 }
 
-/// Checks source and destination; both as addresses that may be passed to a copy of `length` bytes.
-fn check(
-    owner: u32,
-    address: u32,
-    length: u32,
-    destination: u32,
-) -> Result<(u32, u32), SaveMemoryError> {
-    let from = words(address, length)
-        .filter(|from| is_readable(owner, from))
-        .ok_or(SaveMemoryError::NotReadable)?;
-    let to = words(destination, length)
-        .filter(|to| is_writable(to) && !overlap(&from, to))
-        .ok_or(SaveMemoryError::Destination)?;
-    Ok((from.base(), to.base()))
-}
-
 /// A slice of whole words that is not empty.
 fn words(address: u32, length: u32) -> Option<UserSlice<u8>> {
     if length == 0 || !(address | length).is_multiple_of(WORD) {
@@ -134,27 +128,40 @@ fn is_readable(owner: u32, slice: &UserSlice<u8>) -> bool {
     if owner == KERNEL_MEMORY {
         return kernel_ranges().any(|(base, end)| base <= slice.base() && slice.end() <= end);
     }
+    let task = HUBRIS_TASK_DESCS.get(owner as usize);
+    task.is_some_and(|task| task_can_read(task, slice))
+}
+
+fn task_can_read(task: &TaskDesc, slice: &UserSlice<u8>) -> bool {
     let unwanted = RegionAttributes::DEVICE | RegionAttributes::DMA;
-    split(owner).is_some_and(|(_, task)| {
-        covered(task.regions, slice.base(), slice.end(), |region| {
-            region.attributes.contains(RegionAttributes::READ)
-                && !region.attributes.intersects(unwanted)
-        })
+    covered(task.regions, slice.base(), slice.end(), |region| {
+        region.attributes.contains(RegionAttributes::READ)
+            && !region.attributes.intersects(unwanted)
     })
 }
 
-/// May the supervisor and the kernel write all of it? Memory for DMA only if the kernel has it, too
-/// (`kernel.extern-regions`): what is only a task's the kernel can read alone.
-fn is_writable(slice: &UserSlice<u8>) -> bool {
+/// May the supervisor and the kernel write all of it, in one region, and is nothing of it in
+/// `source`? Memory for DMA only if the kernel has it, too (`kernel.extern-regions`): what is only
+/// a task's the kernel can read alone.
+fn is_writable(slice: &UserSlice<u8>, source: &UserSlice<u8>) -> bool {
+    let has = |base: u32, size: u32| {
+        let offset = slice.base().wrapping_sub(base);
+        size.checked_sub(offset)
+            .is_some_and(|rest| slice.count() <= rest)
+    };
     let [supervisor, ..] = &HUBRIS_TASK_DESCS;
-    let of_kernel = KERNEL_EXTERN_REGIONS.iter().any(|region| {
-        region.base <= slice.base() && slice.end() <= region.base.saturating_add(region.size)
-    });
-    covered(supervisor.regions, slice.base(), slice.end(), |region| {
-        region.attributes.contains(RegionAttributes::WRITE)
-            && !region.attributes.contains(RegionAttributes::DEVICE)
-            && (of_kernel || !region.attributes.contains(RegionAttributes::DMA))
-    })
+    // The retained region has the highest address of all, as a rule.
+    let region = supervisor.regions.iter().rev();
+    let Some(region) = region.copied().find(|region| has(region.base, region.size)) else {
+        return false;
+    };
+    let attributes = region.attributes;
+    let of_kernel = |region: &ExternRegion| has(region.base, region.size);
+    attributes.contains(RegionAttributes::WRITE)
+        && !attributes.contains(RegionAttributes::DEVICE)
+        && (!attributes.contains(RegionAttributes::DMA)
+            || KERNEL_EXTERN_REGIONS.iter().any(of_kernel))
+        && !overlap(slice, source)
 }
 
 /// The kernel's own memory, ascending.
