@@ -186,7 +186,7 @@ impl System {
             card.write_again();
             let result = emergency::write_snapshot(card, &request, ledger);
             written = result == Ok(true);
-            if result.is_ok() && card.complete().is_ok() {
+            if result.is_ok() {
                 region.snapshot().clear();
             }
         });
