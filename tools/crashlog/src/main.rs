@@ -22,6 +22,7 @@ mod locate;
 mod log;
 mod logbook;
 mod problem;
+mod report;
 mod show;
 mod size;
 mod table;
@@ -55,6 +56,7 @@ fn run(cli: &Cli) -> Result<(), Problem> {
         Command::Format(args) => format::run(args, &mut out)?,
         Command::List(args) => list::run(args, &mut out)?,
         Command::Show(args) => show::run(args, &mut out)?,
+        Command::Report(args) => report::run(args, &mut out)?,
         Command::Log(args) => log::run(args, &mut out)?,
         Command::Verify(args) => verify::run(args, &mut out)?,
         Command::Erase(args) => erase::run(args, &mut out)?,

@@ -18,7 +18,11 @@ pub fn printable(bytes: &[u8]) -> String {
                     escape(&mut out, c.encode_utf8(&mut bytes).as_bytes());
                 }
                 // Characters that change the direction of the text after them.
-                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}' => {
                     let mut bytes = [0; 4];
                     escape(&mut out, c.encode_utf8(&mut bytes).as_bytes());
                 }
@@ -107,6 +111,7 @@ mod tests {
             printable("\u{202e}x\u{85}".as_bytes()),
             "\\xe2\\x80\\xaex\\xc2\\x85"
         );
+        assert_eq!(printable("\u{200f}".as_bytes()), "\\xe2\\x80\\x8f");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub mod archive;
+pub mod report;
 
 use crashlog_format::crash::{CrashHeader, Name, Segment, SegmentKind, signature};
 use crashlog_format::ledger::{CrashSummary, Ledger};

@@ -1,0 +1,71 @@
+//! `crashlog report`: one crash as a page for a browser.
+//!
+//! The page is one file that needs no other: style and script are part of it, and its content
+//! security policy allows these two, by their hashes, and nothing else. Everything that comes from
+//! the card or from the archive is text: it passes [`crate::text::printable`], and the templates
+//! escape it (askama does so for every value that is not marked `safe`; only style, script and the
+//! numbers in drawings are).
+//!
+//! Parts: `summary` has what happened and the facts, `timeline` the log before the crash, `page`
+//! the templates, `file` the output.
+
+mod file;
+mod page;
+mod summary;
+mod timeline;
+
+use crate::archives::{self, Archives};
+use crate::backtrace::Backtrace;
+use crate::card::Card;
+use crate::cli::Report;
+use crate::problem::Problem;
+use crate::terminal::Output;
+use page::{Asset, Page};
+use std::io::Write;
+use timeline::Timeline;
+
+pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
+    let archives = Archives::given(&args.archives)?;
+    let card = Card::open(&args.image, false)?;
+    let crash = card.find(args.sequence)?;
+    let target = file::Target::check(&args.output, &args.image, args.force)?;
+    let archive = archives.pick(
+        &format!("crash record {}", crash.header.sequence),
+        crash.image_id(),
+        "addresses and tasks are shown as numbers",
+    )?;
+    let names = archives::names(archive.as_ref());
+    let segments = crash.segments(&card)?;
+    let program = match &archive {
+        _ if crash.is_self_test() => None,
+        Some(archive) if crash.is_of_kernel() => Some(archive.kernel()?),
+        Some(archive) => {
+            Some(archive.program(crash.header.task.get(), crash.header.name.as_str())?)
+        }
+        None => None,
+    };
+    let backtrace = program
+        .as_ref()
+        .map(|program| Backtrace::new(program, &crash, &segments));
+    let frames = summary::frames(backtrace.as_ref());
+    let page = Page {
+        style: Asset::new(&format!("{}{}", page::STYLE, timeline::FILTER_STYLE)),
+        script: Asset::new(page::SCRIPT),
+        title: summary::title(&crash),
+        subtitle: summary::subtitle(&crash, archive.as_ref()),
+        what: summary::what(&crash, &frames, names),
+        messages: summary::messages(&segments),
+        facts: summary::facts(&card, &crash, archive.as_ref()),
+        timeline: Timeline::read(&card, &crash, args.lines, names)?,
+        registers: summary::registers(&crash, program.as_ref()),
+        frames,
+        dumps: summary::dumps(&segments),
+        emergency: summary::emergency(&crash),
+        card: summary::card(&card, &args.image),
+        damaged: summary::damaged(&card, &segments),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    target.write(page.html()?.as_bytes())?;
+    writeln!(out, "{}: the report is written", args.output.display())?;
+    Ok(())
+}
