@@ -6,13 +6,15 @@
 //! escape it (askama does so for every value that is not marked `safe`; only style, script and the
 //! numbers in drawings are).
 //!
-//! Parts: `summary` has what happened and the facts, `timeline` the log before the crash, `page`
-//! the templates, `file` the output.
+//! Parts: `summary` has what happened and the facts, `timeline` the log before the crash, `tasks` and
+//! `waits` what the tasks did, `page` the templates, `file` the output.
 
 mod file;
 mod page;
 mod summary;
+mod tasks;
 mod timeline;
+mod waits;
 
 use crate::archives::{self, Archives};
 use crate::backtrace::Backtrace;
@@ -60,6 +62,7 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
         registers: summary::registers(&crash, program.as_ref()),
         frames,
         dumps: summary::dumps(&segments),
+        tasks: tasks::read(&segments, archive.as_ref()),
         emergency: summary::emergency(&crash),
         card: summary::card(&card, &args.image),
         damaged: summary::damaged(&card, &segments),

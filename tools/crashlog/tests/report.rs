@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use common::report::{HOSTILE, HOSTILE_TASK, hostile_page, plain_page, read};
 use common::{Bench, Partition, STRAY_WRITE, fails, header, ok};
-use crashlog_format::{Level, Stream};
+use crashlog_format::{Activity, Level, Stream, TaskEntry};
 use scraper::{Html, Selector};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
@@ -331,4 +331,39 @@ fn a_crash_that_does_not_exist_leaves_no_file() {
     let line = refused(1, &path, &page, &["7"]);
     assert!(line.contains("has no crash record 7"), "{line}");
     assert!(!page.exists());
+}
+
+/// A crash that has the state of all tasks: their table, who waited for whom, and a deadlock.
+#[test]
+fn tasks_and_who_waited_for_whom_are_shown() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let mut partition = Partition::open(&path);
+    let mut failed = TaskEntry::new(Activity::Runnable, 0);
+    failed.set_fault(STRAY_WRITE);
+    partition.tasks = vec![
+        TaskEntry::new(Activity::Receiving, 0),
+        TaskEntry::new(Activity::AwaitingReply, 2),
+        TaskEntry::new(Activity::Sending, 1),
+        TaskEntry::new(Activity::AwaitingReply, 0),
+        failed,
+        TaskEntry::new(Activity::ReceivingFrom, u16::MAX),
+    ];
+    partition.crash(1, STRAY_WRITE, "worker");
+    let page = bench.path("page.html");
+    report(&path, &page, &[]);
+    let page = check(&read(&page));
+    assert_eq!(all(&page, ".tasks tbody tr").len(), 6);
+    assert_eq!(texts(&page, ".tasks .failed th"), ["task 4"]);
+    assert_eq!(
+        texts(&page, ".deadlocks li"),
+        ["Deadlock: task 1 waits for the reply of task 2, task 2 is sending to task 1."]
+    );
+    assert_eq!(all(&page, ".graph .deadlock").len(), 2);
+    assert_eq!(all(&page, ".graph .wait").len(), 1);
+    assert_eq!(
+        all(&page, ".graph .task").len(),
+        4,
+        "a task that does not wait is not drawn"
+    );
 }

@@ -2,6 +2,7 @@
 //!
 //! The values are finished text: the templates decide on nothing but layout.
 
+use super::tasks::Tasks;
 use super::timeline::{Row, Timeline};
 use crate::problem::{Code, Problem};
 use askama::Template;
@@ -50,6 +51,8 @@ pub struct Page {
     /// The backtrace, innermost first; empty without an archive.
     pub frames: Vec<Frame>,
     pub dumps: Vec<Dump>,
+    /// What the tasks were doing; `None` if this was not saved.
+    pub tasks: Option<Tasks>,
     pub emergency: Emergency,
     pub card: Vec<Fact>,
     /// What on the card is damaged.
