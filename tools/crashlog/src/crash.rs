@@ -77,6 +77,11 @@ impl Crash {
             .collect()
     }
 
+    /// The table of segments.
+    pub fn segment_table(&self) -> &[Segment] {
+        &self.segments
+    }
+
     /// The image that crashed, if it is known.
     pub fn image_id(&self) -> Option<ImageId> {
         ImageId::known(self.header.image_id.get())

@@ -1,6 +1,7 @@
 //! `crashlog show`: one crash, explained.
 
 mod json;
+mod saved;
 
 use crate::archive::Archive;
 use crate::archives::{self, Archives};
@@ -11,6 +12,7 @@ use crate::crash::{Crash, SegmentData};
 use crate::describe::{self, Names};
 use crate::logbook::{Item, Logbook};
 use crate::problem::Problem;
+use crate::snapshot::{NoSnapshot, Snapshot};
 use crate::terminal::{BAD, FAINT, GOOD, Output, STRONG, WARN};
 use crate::text::{count, dump, printable, seconds};
 use crate::{log, tasks};
@@ -32,6 +34,7 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
     )?;
     let names = archives::names(archive.as_ref());
     let segments = crash.segments(&card)?;
+    let snapshot = Snapshot::read(&card, &crash)?;
     let program = match &archive {
         _ if crash.is_self_test() => None,
         Some(archive) if crash.is_of_kernel() => Some(archive.kernel()?),
@@ -44,18 +47,21 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
         .as_ref()
         .map(|program| Backtrace::new(program, &crash, &segments));
     if args.json {
-        return json::print(
+        let mut value = json::of(
             args,
             &card,
             &crash,
             &segments,
             archive.as_ref(),
             backtrace.as_ref(),
-            out,
-        );
+        )?;
+        value["snapshot"] = saved::json(&snapshot, names);
+        writeln!(out, "{value:#}")?;
+        out.flush()?;
+        return saved::check(&snapshot, &card, crash.header.sequence.get());
     }
     headline(&crash, names, out)?;
-    facts(&card, &crash, archive.as_ref(), out)?;
+    facts(&card, &crash, archive.as_ref(), &snapshot, out)?;
     if !crash.is_self_test() {
         registers(&crash, out)?;
     }
@@ -77,7 +83,12 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
             segment(data, out)?;
         }
     }
-    log_before(args, &card, &crash, names, out)
+    if let Ok(snapshot) = &snapshot {
+        saved::missing(snapshot, names, out)?;
+    }
+    log_before(args, &card, &crash, names, out)?;
+    out.flush()?;
+    saved::check(&snapshot, &card, crash.header.sequence.get())
 }
 
 fn headline(crash: &Crash, names: &dyn Names, out: &mut Output) -> Result<(), Problem> {
@@ -116,6 +127,7 @@ fn facts(
     card: &Card,
     crash: &Crash,
     archive: Option<&Archive>,
+    snapshot: &Result<Snapshot, NoSnapshot>,
     out: &mut Output,
 ) -> Result<(), Problem> {
     let header = &crash.header;
@@ -181,6 +193,11 @@ fn facts(
         ),
     )?;
     fact("build", build(crash, archive))?;
+    match snapshot {
+        Ok(snapshot) => fact("memory", saved::fact(snapshot))?,
+        Err(none) if none.is_damage => fact("memory", format!("none: {}", none.why))?,
+        Err(_) => {}
+    }
     if crash.acknowledged {
         fact(
             "state",

@@ -8,9 +8,11 @@
 
 use crate::card::Card;
 use crate::cli::Verify;
+use crate::crash::Crash;
 use crate::list;
 use crate::logbook::{Item, Logbook};
 use crate::problem::{Code, Problem};
+use crate::snapshot::{GapReason, Snapshot};
 use crate::terminal::{BAD, GOOD, Output, Progress};
 use crate::text::count;
 use crashlog_format::page::PageError;
@@ -92,8 +94,36 @@ fn crashes(card: &Card, found: &mut Vec<String>) -> Result<(), Problem> {
                         data.name()
                     ));
                 }
+                snapshot(card, &crash, found)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Checks the snapshot of a crash, if it has one.
+fn snapshot(card: &Card, crash: &Crash, found: &mut Vec<String>) -> Result<(), Problem> {
+    let what = format!("crash record {}: snapshot", crash.header.sequence);
+    match Snapshot::read(card, crash)? {
+        Ok(snapshot) => {
+            let damaged = || {
+                let gaps = snapshot.gaps.iter();
+                gaps.filter(|gap| gap.why == GapReason::Damaged)
+            };
+            for gap in damaged().take(LISTED) {
+                found.push(format!(
+                    "{what}: {} at {:#010x}: the sum does not match",
+                    count(gap.length, "byte"),
+                    gap.address
+                ));
+            }
+            let more = damaged().count().saturating_sub(LISTED);
+            if more > 0 {
+                found.push(format!("{what}: and {}", count(more as u64, "more piece")));
+            }
+        }
+        Err(none) if none.is_damage => found.push(format!("{what}: {}", none.why)),
+        Err(_) => {}
     }
     Ok(())
 }

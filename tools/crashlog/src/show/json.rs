@@ -8,24 +8,22 @@ use crate::crash::{Crash, SegmentData};
 use crate::describe::{self, Names};
 use crate::logbook::{Item, Logbook};
 use crate::problem::Problem;
-use crate::terminal::Output;
 use crate::text::hex;
 use crate::{archives, list, log, tasks};
 use crashlog_format::crash::{CrashHeader, REGISTER_NAMES, SegmentKind};
 use crashlog_format::{EmergencyStep, found};
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
-use std::io::Write;
 
-pub fn print(
+/// The crash, without its snapshot.
+pub fn of(
     args: &Show,
     card: &Card,
     crash: &Crash,
     segments: &[SegmentData],
     archive: Option<&Archive>,
     backtrace: Option<&Backtrace<'_>>,
-    out: &mut Output,
-) -> Result<(), Problem> {
+) -> Result<Value, Problem> {
     let names = archives::names(archive);
     let header = &crash.header;
     let mut value = list::summary(crash);
@@ -64,8 +62,7 @@ pub fn print(
         value["chain"] = chain.into();
     }
     value["log"] = log_before(args, card, header, names)?;
-    writeln!(out, "{value:#}")?;
-    Ok(())
+    Ok(value)
 }
 
 /// The outcome of the emergency write.

@@ -7,6 +7,7 @@
 
 pub mod archive;
 pub mod report;
+pub mod snapshot;
 
 use crashlog_format::crash::{CrashHeader, Name, Segment, SegmentKind, signature};
 use crashlog_format::ledger::{CrashSummary, Ledger};
@@ -159,6 +160,18 @@ impl Partition {
         let mut bytes = self.read(block);
         bytes[byte] ^= 0x10;
         self.write(block, &bytes);
+    }
+
+    /// Notes in the ledger that the newest crash has a snapshot.
+    pub fn note_snapshot(&mut self) {
+        let newest = (0..).map_while(|index| self.ledger.by_age(index)).last();
+        let sequence = newest.expect("a crash").1.sequence.get();
+        assert!(self.ledger.note_snapshot(sequence));
+        self.ledger.seal(self.format);
+        self.write(
+            self.geometry.ledger(self.ledger.generation()),
+            self.ledger.as_bytes(),
+        );
     }
 
     /// Writes one page with these records of a boot; returns its block.

@@ -1,0 +1,143 @@
+//! `crashlog show`: the memory that was saved with a crash, and what is missing of it.
+
+use crate::describe::Names;
+use crate::problem::{Code, Problem};
+use crate::snapshot::{Gap, NoSnapshot, Snapshot, owner};
+use crate::terminal::{Output, STRONG, WARN};
+use crate::text::{count, printable};
+use crashlog_format::snapshot::{ExtentKind, SnapshotKind};
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// Number of gaps that are listed one by one; `--json` has all of them.
+pub const LISTED: usize = 20;
+
+/// What a snapshot has, in words.
+pub fn fact(snapshot: &Snapshot) -> String {
+    let of = match snapshot.header.kind() {
+        Ok(SnapshotKind::Task) => "the task",
+        _ => "the system",
+    };
+    let bytes: usize = snapshot
+        .memory
+        .segments()
+        .iter()
+        .map(|(_, bytes)| bytes.len())
+        .sum();
+    let late = if snapshot.header.is_late() {
+        ", written after the restart"
+    } else {
+        ""
+    };
+    let cut = if snapshot.is_whole {
+        ""
+    } else {
+        "; writing it was cut short"
+    };
+    format!(
+        "{bytes} bytes of {of}, saved in {} ms{late}{cut}",
+        snapshot.header.milliseconds
+    )
+}
+
+/// A gap in words.
+pub fn gap(gap: &Gap, names: &dyn Names) -> String {
+    let what = match gap.kind {
+        ExtentKind::Memory => "",
+        ExtentKind::Region => " (a registered region)",
+        ExtentKind::Device => " (registers of a peripheral)",
+    };
+    format!(
+        "{:08x}  {} of {}{what}: {}",
+        gap.address,
+        count(gap.length, "byte"),
+        printable(owner(gap.owner, names).as_bytes()),
+        gap.why.text()
+    )
+}
+
+/// Prints what is missing, if anything is.
+pub fn missing(snapshot: &Snapshot, names: &dyn Names, out: &mut Output) -> Result<(), Problem> {
+    if snapshot.gaps.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{STRONG}Missing memory{STRONG:#}")?;
+    for it in snapshot.gaps.iter().take(LISTED) {
+        writeln!(out, "  {WARN}{}{WARN:#}", gap(it, names))?;
+    }
+    let more = snapshot.gaps.len().saturating_sub(LISTED);
+    if more > 0 {
+        writeln!(
+            out,
+            "  {WARN}and {}; --json has all of them{WARN:#}",
+            count(more as u64, "more piece")
+        )?;
+    }
+    Ok(())
+}
+
+/// The same as JSON; of a crash without a snapshot, why it has none.
+pub fn json(snapshot: &Result<Snapshot, NoSnapshot>, names: &dyn Names) -> Value {
+    let snapshot = match snapshot {
+        Ok(snapshot) => snapshot,
+        Err(none) => return json!({ "none": none.why, "damaged": none.is_damage }),
+    };
+    let segments: Vec<Value> = snapshot
+        .memory
+        .segments()
+        .iter()
+        .map(|(address, bytes)| json!({ "address": address, "length": bytes.len() }))
+        .collect();
+    let missing: Vec<Value> = snapshot
+        .gaps
+        .iter()
+        .map(|gap| {
+            json!({
+                "address": gap.address,
+                "length": gap.length,
+                "owner": owner(gap.owner, names),
+                "why": gap.why.text(),
+            })
+        })
+        .collect();
+    json!({
+        "kind": match snapshot.header.kind() {
+            Ok(SnapshotKind::Task) => "task",
+            _ => "system",
+        },
+        "whole": snapshot.is_whole,
+        "damaged": snapshot.is_damaged(),
+        "late": snapshot.header.is_late(),
+        "time_ms": snapshot.header.milliseconds.get(),
+        "saved": segments,
+        "missing": missing,
+    })
+}
+
+/// The damage of a snapshot, in words; each piece is one.
+pub fn damage(snapshot: &Result<Snapshot, NoSnapshot>) -> Option<String> {
+    match snapshot {
+        Ok(snapshot) if snapshot.is_damaged() => {
+            Some("is damaged in part; the rest is shown".to_owned())
+        }
+        Err(none) if none.is_damage => Some(format!("cannot be read: {}", none.why)),
+        _ => None,
+    }
+}
+
+/// The error of a command that has shown what there is, if the snapshot is damaged.
+pub fn check(
+    snapshot: &Result<Snapshot, NoSnapshot>,
+    card: &crate::card::Card,
+    sequence: u32,
+) -> Result<(), Problem> {
+    damage(snapshot).map_or(Ok(()), |what| {
+        Err(Problem::new(
+            Code::Found,
+            format!(
+                "{}: crash record {sequence}: its snapshot {what}",
+                card.partition.path().display()
+            ),
+        ))
+    })
+}
