@@ -7,9 +7,10 @@
 //! numbers in drawings are).
 //!
 //! Parts: `summary` has what happened and the facts, `timeline` the log before the crash, `tasks` and
-//! `waits` what the tasks did, `page` the templates, `file` the output.
+//! `waits` what the tasks did, `memory` what was saved and what is missing, `page` the templates, `file` the output.
 
 mod file;
+mod memory;
 mod page;
 mod summary;
 mod tasks;
@@ -21,6 +22,8 @@ use crate::backtrace::Backtrace;
 use crate::card::Card;
 use crate::cli::Report;
 use crate::problem::Problem;
+use crate::show::saved;
+use crate::snapshot::Snapshot;
 use crate::terminal::Output;
 use page::{Asset, Page};
 use std::io::Write;
@@ -38,6 +41,7 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
     )?;
     let names = archives::names(archive.as_ref());
     let segments = crash.segments(&card)?;
+    let snapshot = Snapshot::read(&card, &crash)?;
     let program = match &archive {
         _ if crash.is_self_test() => None,
         Some(archive) if crash.is_of_kernel() => Some(archive.kernel()?),
@@ -62,13 +66,18 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
         registers: summary::registers(&crash, program.as_ref()),
         frames,
         dumps: summary::dumps(&segments),
+        map: snapshot.as_ref().ok().and_then(memory::map),
+        regions: snapshot
+            .as_ref()
+            .map_or(Vec::new(), |snapshot| memory::regions(snapshot, names)),
         tasks: tasks::read(&segments, archive.as_ref()),
         emergency: summary::emergency(&crash),
         card: summary::card(&card, &args.image),
-        damaged: summary::damaged(&card, &segments),
+        missing: memory::missing(&card, &crash, &segments, &snapshot, names),
         version: env!("CARGO_PKG_VERSION"),
     };
     target.write(page.html()?.as_bytes())?;
     writeln!(out, "{}: the report is written", args.output.display())?;
-    Ok(())
+    out.flush()?;
+    saved::check(&snapshot, &card, crash.header.sequence.get())
 }

@@ -1,7 +1,7 @@
 //! `crashlog show`: one crash, explained.
 
 mod json;
-mod saved;
+pub mod saved;
 
 use crate::archive::Archive;
 use crate::archives::{self, Archives};

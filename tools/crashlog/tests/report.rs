@@ -5,7 +5,9 @@ mod common;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use common::report::{HOSTILE, HOSTILE_TASK, hostile_page, plain_page, read};
+use common::snapshot::Snapshot;
 use common::{Bench, Partition, STRAY_WRITE, fails, header, ok};
+use crashlog_format::snapshot::{ExtentStatus, KERNEL_OWNER, SnapshotKind};
 use crashlog_format::{Activity, Level, Stream, TaskEntry};
 use scraper::{Html, Selector};
 use sha2::{Digest, Sha256};
@@ -99,7 +101,7 @@ fn the_page_has_every_part() {
         texts(&page, ".message pre"),
         ["index out of bounds: the len is 4 but the index is 7\n"]
     );
-    for section in ["log", "place", "memory", "emergency", "card"] {
+    for section in ["log", "place", "memory", "emergency", "card", "missing"] {
         assert_eq!(
             all(&page, &format!("section#{section} h2")).len(),
             1,
@@ -366,4 +368,85 @@ fn tasks_and_who_waited_for_whom_are_shown() {
         4,
         "a task that does not wait is not drawn"
     );
+}
+
+/// The memory that was saved: a map, regions under their (hostile) names, and what is missing.
+#[test]
+fn saved_memory_is_shown_and_what_is_missing_is_said() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let mut partition = Partition::open(&path);
+    let crash = partition.crash(1, STRAY_WRITE, "worker");
+    let mut snapshot = Snapshot::new(SnapshotKind::System);
+    snapshot
+        .save(6, 0x8082_0000, &[7; 2048])
+        .region("<b>fan</b>", 6, 0x8082_0000, &[7; 16])
+        .save(KERNEL_OWNER, 0x4000_0000, &[1; 512])
+        .miss(3, 0x8082_0800, 1024, ExtentStatus::NoRoom);
+    snapshot.write(&mut partition, crash, |_| ());
+    let page = bench.path("page.html");
+    report(&path, &page, &[]);
+    let page = check(&read(&page));
+    let areas = texts(&page, ".map text");
+    assert_eq!(areas, ["40000000  512 B", "80820000  3 KiB"]);
+    assert_eq!(all(&page, ".map .saved").len(), 2);
+    assert!(texts(&page, "#memory summary")[0].starts_with("<b>fan</b> of task 6; 16 bytes"));
+    let missing = texts(&page, "#missing li");
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert!(
+        missing[0].contains("80820800  1024 bytes of task 3"),
+        "{missing:?}"
+    );
+}
+
+/// A damaged snapshot: the page is written all the same, and the exit code says it.
+#[test]
+fn a_damaged_snapshot_is_named() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let mut partition = Partition::open(&path);
+    let crash = partition.crash(1, STRAY_WRITE, "worker");
+    let mut snapshot = Snapshot::new(SnapshotKind::System);
+    snapshot.save(6, 0x8082_0000, &[7; 2048]);
+    let block = snapshot.write(&mut partition, crash, |_| ());
+    partition.damage(block + 2, 5);
+    let page = bench.path("page.html");
+    let line = refused(1, &path, &page, &[]);
+    assert!(line.contains("its snapshot is damaged in part"), "{line}");
+    let page = check(&read(&page));
+    assert!(texts(&page, "#missing li")[0].contains("damaged"));
+}
+
+#[test]
+fn a_hundred_thousand_pieces_of_memory_make_a_page() {
+    let bench = Bench::new();
+    let path = bench.path("card.img");
+    ok([
+        "format",
+        "--size",
+        "64M",
+        "--slot-size",
+        "8M",
+        "--slots",
+        "3",
+        path.to_str().expect("path"),
+    ]);
+    let mut partition = Partition::open(&path);
+    let crash = partition.crash(1, STRAY_WRITE, "worker");
+    let mut snapshot = Snapshot::new(SnapshotKind::System);
+    for number in 0..100_000_u32 {
+        snapshot.miss(
+            number as u16,
+            number.wrapping_mul(0x9e37_79b0),
+            8,
+            ExtentStatus::NoRoom,
+        );
+    }
+    snapshot.write(&mut partition, crash, |_| ());
+    let page = bench.path("page.html");
+    report(&path, &page, &[]);
+    let text = read(&page);
+    assert!(text.len() < 1 << 20, "{}", text.len());
+    let page = check(&text);
+    assert_eq!(texts(&page, "#missing li").len(), 61);
 }

@@ -2,6 +2,7 @@
 //!
 //! The values are finished text: the templates decide on nothing but layout.
 
+use super::memory::{Map, Region};
 use super::tasks::Tasks;
 use super::timeline::{Row, Timeline};
 use crate::problem::{Code, Problem};
@@ -53,10 +54,13 @@ pub struct Page {
     pub dumps: Vec<Dump>,
     /// What the tasks were doing; `None` if this was not saved.
     pub tasks: Option<Tasks>,
+    /// The memory of the system; `None` if it was not saved.
+    pub map: Option<Map>,
+    pub regions: Vec<Region>,
     pub emergency: Emergency,
     pub card: Vec<Fact>,
-    /// What on the card is damaged.
-    pub damaged: Vec<String>,
+    /// What is missing of this crash, or damaged.
+    pub missing: Vec<String>,
     pub version: &'static str,
 }
 

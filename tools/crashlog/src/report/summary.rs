@@ -374,13 +374,3 @@ pub fn card(card: &Card, path: &Path) -> Vec<Fact> {
         },
     ]
 }
-
-/// What on the card is damaged, as far as this crash is concerned.
-pub fn damaged(card: &Card, segments: &[SegmentData]) -> Vec<String> {
-    let segments = segments
-        .iter()
-        .filter(|data| !data.sound)
-        .map(|data| format!("{}: the checksum does not match", title_of(data)));
-    let card = card.damaged.iter().map(|text| printable(text.as_bytes()));
-    card.chain(segments).collect()
-}

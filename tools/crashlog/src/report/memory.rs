@@ -1,0 +1,204 @@
+//! The memory that was saved with a crash: a map of it, registered regions, and what is missing.
+
+use crate::card::Card;
+use crate::crash::{Crash, SegmentData};
+use crate::describe::Names;
+use crate::show::saved;
+use crate::snapshot::{NoSnapshot, Snapshot, owner};
+use crate::text::{count, dump, printable};
+use std::fmt::Write;
+
+/// Number of areas in the map, of pieces in all of it, of regions, and of things that are missing.
+/// A snapshot of a system has a few dozen of each; a damaged one may have 100 000.
+const AREAS: usize = 24;
+const PIECES: usize = 2_000;
+const REGIONS: usize = 64;
+const MISSING: usize = 60;
+/// Pieces with less than this number of bytes between them are in one area.
+const DISTANCE: u64 = 64 << 10;
+/// Number of bytes of a region that are shown.
+const REGION_MAX: usize = 512;
+/// Where the bars begin, and the greatest width, in the drawing's units.
+const LEFT: u64 = 260;
+const WIDTH: u64 = 730;
+const ROW: usize = 24;
+
+/// A map of the saved memory.
+pub struct Map {
+    /// How much it is, in words.
+    pub note: String,
+    pub height: usize,
+    pub areas: Vec<Area>,
+}
+
+/// Memory from one address on; its bar is as long as it is.
+pub struct Area {
+    pub label: String,
+    pub base: usize,
+    pub saved: String,
+    pub missing: String,
+}
+
+/// A region that a task has registered.
+pub struct Region {
+    pub name: String,
+    pub owner: String,
+    pub place: String,
+    /// Why it is not shown; empty if it is.
+    pub missing: String,
+    pub lines: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Piece {
+    start: u64,
+    length: u64,
+    is_saved: bool,
+}
+
+/// The map; `None` if there is nothing on it.
+pub fn map(snapshot: &Snapshot) -> Option<Map> {
+    let saved = snapshot.memory.segments().into_iter();
+    let saved = saved.map(|(address, bytes)| Piece {
+        start: address.into(),
+        length: bytes.len() as u64,
+        is_saved: true,
+    });
+    let missing = snapshot.gaps.iter().map(|gap| Piece {
+        start: gap.address.into(),
+        length: gap.length,
+        is_saved: false,
+    });
+    let mut pieces: Vec<_> = saved.chain(missing).collect();
+    pieces.sort_unstable();
+    let all = pieces.len();
+    pieces.truncate(PIECES);
+    let mut areas: Vec<Vec<Piece>> = Vec::new();
+    let mut end = 0;
+    for piece in pieces {
+        match areas.last_mut() {
+            Some(area) if piece.start <= end + DISTANCE => area.push(piece),
+            _ => areas.push(vec![piece]),
+        }
+        end = end.max(piece.start + piece.length);
+    }
+    let left_out = areas.len().saturating_sub(AREAS);
+    areas.truncate(AREAS);
+    let longest = areas.iter().map(|area| length(area)).max()?.max(1);
+    let mut note = format!("{}.", saved::fact(snapshot));
+    if left_out > 0 || all > PIECES {
+        note += " The map shows the start of it.";
+    }
+    Some(Map {
+        note,
+        height: areas.len() * ROW,
+        areas: areas
+            .iter()
+            .enumerate()
+            .map(|(row, area)| drawn(row, area, longest))
+            .collect(),
+    })
+}
+
+/// Bytes from the start of an area to its end.
+fn length(area: &[Piece]) -> u64 {
+    let start = area.first().map_or(0, |piece| piece.start);
+    let ends = area.iter().map(|piece| piece.start + piece.length);
+    ends.max().unwrap_or(start) - start
+}
+
+fn drawn(row: usize, area: &[Piece], longest: u64) -> Area {
+    let start = area.first().map_or(0, |piece| piece.start);
+    let length = length(area);
+    let y = row * ROW + 4;
+    let bars = |is_saved: bool| {
+        let mut path = String::new();
+        for piece in area.iter().filter(|piece| piece.is_saved == is_saved) {
+            // A length is at most that of the address space: the products fit.
+            let from = LEFT + (piece.start - start) * WIDTH / longest;
+            let width = (piece.length * WIDTH / longest).max(1);
+            // Writing to a string does not fail.
+            let _ = write!(path, "M{from} {y}h{width}v16h-{width}z");
+        }
+        path
+    };
+    Area {
+        label: format!("{start:08x}  {}", size(length)),
+        base: row * ROW + 16,
+        saved: bars(true),
+        missing: bars(false),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    if bytes >= 1024 && bytes.is_multiple_of(1024) {
+        format!("{} KiB", bytes / 1024)
+    } else {
+        format!("{bytes} B")
+    }
+}
+
+/// The registered regions.
+pub fn regions(snapshot: &Snapshot, names: &dyn Names) -> Vec<Region> {
+    let regions = snapshot.regions.iter().take(REGIONS);
+    regions
+        .map(|region| {
+            let address = region.address.get();
+            let length = region.length.get() as usize;
+            let bytes = snapshot.memory.bytes(address, length.min(REGION_MAX));
+            let (lines, missing) = match bytes {
+                Ok(bytes) => (dump(address, &bytes), String::new()),
+                Err(absent) => {
+                    let why = snapshot.why_missing(absent.0);
+                    (Vec::new(), format!("{:#010x} is missing: {why}", absent.0))
+                }
+            };
+            Region {
+                name: printable(region.name.as_str().as_bytes()),
+                owner: printable(owner(region.owner.get(), names).as_bytes()),
+                place: format!("{} at {address:#010x}", count(length as u64, "byte")),
+                missing,
+                lines,
+            }
+        })
+        .collect()
+}
+
+/// What is damaged, or missing, of this crash.
+pub fn missing(
+    card: &Card,
+    crash: &Crash,
+    segments: &[SegmentData],
+    snapshot: &Result<Snapshot, NoSnapshot>,
+    names: &dyn Names,
+) -> Vec<String> {
+    let card = card.damaged.iter().map(|text| printable(text.as_bytes()));
+    let segments = segments.iter().filter(|data| !data.sound);
+    let segments =
+        segments.map(|data| format!("Segment {}: its checksum does not match.", data.name()));
+    let mut missing: Vec<_> = card.chain(segments).collect();
+    match snapshot {
+        Ok(snapshot) => {
+            if !snapshot.is_whole {
+                missing.push("Writing the snapshot was cut short.".to_owned());
+            }
+            let gaps = snapshot.gaps.iter();
+            missing.extend(gaps.map(|gap| saved::gap(gap, names)));
+            let more = snapshot.regions.len().saturating_sub(REGIONS);
+            if more > 0 {
+                missing.push(format!("{} not shown.", count(more as u64, "more region")));
+            }
+        }
+        Err(_) if crash.is_self_test() => {}
+        Err(none) => missing.push(format!("There is no snapshot: {}.", none.why)),
+    }
+    let more = missing.len().saturating_sub(MISSING);
+    if more > 0 {
+        missing.truncate(MISSING);
+        missing.push(format!(
+            "And {}; crashlog show --json has all of them.",
+            count(more as u64, "more piece")
+        ));
+    }
+    missing
+}
