@@ -5,11 +5,12 @@
 
 use crate::archives::ImageId;
 use crate::describe::Names;
+use crate::dwarf::DebugInfo;
 use crate::problem::{Code, Problem};
 use crate::typed::{self, Shape};
 use addr2line::Context;
 use gimli::{Dwarf, EndianArcSlice, LittleEndian, Section};
-use object::{Object, ObjectSection, ObjectSymbol};
+use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
@@ -43,8 +44,23 @@ pub struct Archive {
     title: String,
     tasks: Vec<Task>,
     kernel: Vec<u8>,
+    /// The application's configuration, and that of its chip, as they are in the archive.
+    pub config: Config,
+    /// The flash of the image: address and bytes of each part; empty if the archive has none.
+    flash: Vec<(u32, Vec<u8>)>,
     /// The shapes of event types that were searched already, by task and name.
     shapes: RefCell<HashMap<(u16, String), Option<Shape>>>,
+}
+
+/// Text members of an archive; empty if it has them not.
+#[derive(Default)]
+pub struct Config {
+    /// `app.toml`.
+    pub app: String,
+    /// The table of the chip's peripherals.
+    pub chip: String,
+    /// `git-rev`.
+    pub revision: String,
 }
 
 struct Task {
@@ -147,6 +163,12 @@ impl ArchiveHead {
             title: title(&mut zip),
             tasks,
             kernel,
+            config: Config {
+                app: text(&mut zip, "app.toml").unwrap_or_default(),
+                chip: text(&mut zip, "chip.toml").unwrap_or_default(),
+                revision: text(&mut zip, "git-rev").unwrap_or_default(),
+            },
+            flash: flash(&mut zip),
             shapes: RefCell::default(),
         })
     }
@@ -168,6 +190,16 @@ impl Archive {
         &self.title
     }
 
+    /// Number of tasks.
+    pub fn task_count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// The flash of the image: address and bytes of each part; empty if the archive has none.
+    pub fn flash(&self) -> &[(u32, Vec<u8>)] {
+        &self.flash
+    }
+
     /// The kernel.
     pub fn kernel(&self) -> Result<Program, Problem> {
         self.load("the kernel", &self.kernel)
@@ -186,6 +218,12 @@ impl Archive {
             )
         })?;
         self.load(&format!("task {name}"), &task.elf)
+    }
+
+    /// The program of the task with this index, whatever its name is.
+    pub fn program_at(&self, index: u16) -> Result<Program, Problem> {
+        let name = self.task(index).unwrap_or_default();
+        self.program(index, &name)
     }
 
     fn load(&self, what: &str, elf: &[u8]) -> Result<Program, Problem> {
@@ -225,14 +263,33 @@ fn image_id(kernel: &[u8]) -> Option<ImageId> {
     ImageId::known(u64::from_le_bytes(bytes.try_into().ok()?))
 }
 
+/// A member that is text; `None` if there is none.
+fn text(zip: &mut ZipArchive<impl Read + Seek>, name: &str) -> Option<String> {
+    let mut text = String::new();
+    let member = zip.by_name(name).ok()?;
+    member.take(TEXT_MAX).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// The flash of the image: what `img/final.elf` loads.
+fn flash(zip: &mut ZipArchive<impl Read + Seek>) -> Vec<(u32, Vec<u8>)> {
+    let mut elf = Vec::new();
+    let read = zip
+        .by_name("img/final.elf")
+        .ok()
+        .and_then(|member| member.take(ELF_MAX).read_to_end(&mut elf).ok());
+    let file = read.and_then(|_| object::File::parse(&*elf).ok());
+    let segments = file.iter().flat_map(|file| file.segments());
+    let segments = segments.filter_map(|segment| {
+        let address = u32::try_from(segment.address()).ok()?;
+        Some((address, segment.data().ok()?.to_vec()))
+    });
+    segments.filter(|(_, bytes)| !bytes.is_empty()).collect()
+}
+
 /// Names of application and image, and the revision of their source.
 fn title(zip: &mut ZipArchive<impl Read + Seek>) -> String {
-    let mut text = |name: &str| {
-        let mut text = String::new();
-        let member = zip.by_name(name).ok()?;
-        member.take(TEXT_MAX).read_to_string(&mut text).ok()?;
-        Some(text)
-    };
+    let mut text = |name: &str| text(zip, name);
     let manifest = text("app.toml").unwrap_or_default();
     let name = manifest
         .lines()
@@ -295,6 +352,10 @@ pub struct Program {
     pub frames: Slice,
     /// Start and end address of the text.
     text: (u64, u64),
+    /// The bytes of the text.
+    code: Vec<u8>,
+    /// Address and size of each symbol that has a size.
+    symbols: HashMap<String, (u32, u32)>,
 }
 
 impl Program {
@@ -313,7 +374,70 @@ impl Program {
             dwarf,
             frames: section(".debug_frame"),
             text: (text.address(), text.address() + text.size()),
+            code: text.data().ok()?.to_vec(),
+            symbols: file
+                .symbols()
+                .filter(|symbol| symbol.section_index().is_some() || symbol.size() == 0)
+                .filter_map(|symbol| {
+                    let place = (symbol.address() as u32, symbol.size() as u32);
+                    Some((symbol.name().ok()?.to_owned(), place))
+                })
+                .collect(),
         })
+    }
+
+    /// Types and variables.
+    pub fn debug_info(&self) -> DebugInfo {
+        DebugInfo::read(&self.dwarf, &self.symbols)
+    }
+
+    /// Address and size of a symbol.
+    pub fn symbol(&self, name: &str) -> Option<(u32, u32)> {
+        self.symbols.get(name).copied()
+    }
+
+    /// The name of the symbol around an address.
+    pub fn symbol_at(&self, address: u32) -> Option<String> {
+        let address = address & !1;
+        let around = |(_, (start, size)): &(&String, &(u32, u32))| {
+            let start = start & !1;
+            (start..start.saturating_add(*size)).contains(&address)
+        };
+        let (name, _) = self.symbols.iter().find(around)?;
+        Some(addr2line::demangle_auto(name.into(), None).into_owned())
+    }
+
+    /// Where the text is.
+    pub fn text(&self) -> std::ops::Range<u32> {
+        self.text.0 as u32..self.text.1 as u32
+    }
+
+    /// If the address is the one after a system call (`svc`): what the function around it has
+    /// pushed before the call, from the stack pointer up. The stubs of system calls have no call
+    /// frame information; each begins with one `push`.
+    pub fn pushed_before_call(&self, address: u32) -> Option<Vec<usize>> {
+        let half = |address: u32| -> Option<u32> {
+            let offset = usize::try_from(u64::from(address).checked_sub(self.text.0)?).ok()?;
+            let bytes = self.code.get(offset..)?.first_chunk::<2>()?;
+            Some(u16::from_le_bytes(*bytes).into())
+        };
+        let address = address & !1;
+        // SVC (ARMv7-M Architecture Reference Manual, section A7.7.178).
+        if half(address.checked_sub(2)?)? >> 8 != 0xdf {
+            return None;
+        }
+        let inside = |&&(start, size): &&(u32, u32)| {
+            let start = start & !1;
+            size > 0 && (start..start.saturating_add(size)).contains(&(address - 2))
+        };
+        let start = self.symbols.values().find(inside)?.0 & !1;
+        // PUSH, encodings T1 and T2 (section A7.7.101).
+        let list = match half(start)? {
+            0xe92d => half(start + 2)?,
+            short if short & 0xfe00 == 0xb400 => short & 0xff | (short >> 8 & 1) << 14,
+            _ => return None,
+        };
+        Some((0..16).filter(|number| list >> number & 1 != 0).collect())
     }
 
     /// Whether the address is in the text.
@@ -344,6 +468,15 @@ impl Program {
                     line: location.and_then(|location| location.line),
                 });
             }
+        }
+        if places.is_empty()
+            && let Some(function) = self.symbol_at(address)
+        {
+            places.push(Place {
+                function,
+                file: None,
+                line: None,
+            });
         }
         places
     }

@@ -2,6 +2,7 @@
 
 use crate::archive::{Place, Program, Slice};
 use crate::crash::{Crash, SegmentData};
+use crate::memory::Memory;
 use crashlog_format::crash::SegmentKind;
 use gimli::{
     BaseAddresses, CfaRule, DebugFrame, Register, RegisterRule, UnwindContext, UnwindSection,
@@ -24,7 +25,13 @@ pub struct Backtrace<'a> {
 impl<'a> Backtrace<'a> {
     /// Unwinds the stack of `crash`, whose task ran `program`. Ends where the stack was not saved,
     /// or where there is no call frame information.
-    pub fn new(program: &'a Program, crash: &Crash, segments: &[SegmentData]) -> Self {
+    /// `memory` is that of a snapshot, which has more of the stack.
+    pub fn new(
+        program: &'a Program,
+        crash: &Crash,
+        segments: &[SegmentData],
+        memory: Option<&Memory>,
+    ) -> Self {
         let mut registers = [0; 16];
         for (to, from) in registers.iter_mut().zip(crash.header.registers) {
             *to = from.get();
@@ -32,19 +39,28 @@ impl<'a> Backtrace<'a> {
         let stack = segments
             .iter()
             .find(|data| data.segment.kind() == Ok(SegmentKind::Stack) && data.sound);
-        let stack = stack.map_or(
-            Stack {
-                address: 0,
-                bytes: &[],
-            },
-            |data| Stack {
-                address: data.segment.address(),
-                bytes: &data.bytes,
-            },
-        );
+        let in_segment = |address: u32| {
+            let data = stack?;
+            let offset = address.checked_sub(data.segment.address())? as usize;
+            let bytes = data.bytes.get(offset..)?.first_chunk()?;
+            Some(u32::from_le_bytes(*bytes))
+        };
+        let word = |address: u32| {
+            in_segment(address).or_else(|| memory.and_then(|memory| memory.word(address).ok()))
+        };
+        Self::unwind(program, &registers, &word)
+    }
+
+    /// Unwinds the stack of a task that runs `program`. `word` reads memory; the backtrace ends
+    /// where it is missing.
+    pub fn unwind(
+        program: &'a Program,
+        registers: &[u32; 16],
+        word: &dyn Fn(u32) -> Option<u32>,
+    ) -> Self {
         Self {
             program,
-            addresses: unwind(program, &registers, &stack),
+            addresses: unwind(program, registers, word),
         }
     }
 
@@ -77,36 +93,21 @@ impl<'a> Backtrace<'a> {
     }
 }
 
-/// The saved part of a stack.
-struct Stack<'a> {
-    address: u32,
-    bytes: &'a [u8],
-}
-
-impl Stack<'_> {
-    /// The word at an address; `None` if it was not saved.
-    fn word(&self, address: u32) -> Option<u32> {
-        let offset = address.checked_sub(self.address)? as usize;
-        let bytes = self.bytes.get(offset..)?.first_chunk()?;
-        Some(u32::from_le_bytes(*bytes))
-    }
-}
-
 /// The program counter, then the return address of each caller.
-fn unwind(program: &Program, registers: &[u32; 16], stack: &Stack<'_>) -> Vec<u32> {
+fn unwind(program: &Program, registers: &[u32; 16], word: &dyn Fn(u32) -> Option<u32>) -> Vec<u32> {
     let section = DebugFrame::from(program.frames.clone());
     let mut registers = *registers;
     let mut addresses = vec![registers[PC] & !1];
     while addresses.len() < DEPTH_MAX {
         // A return address is the one after the call: one byte back is inside of it.
         let inside = registers[PC].wrapping_sub(u32::from(addresses.len() > 1));
-        let known = step(&section, u64::from(inside), &registers, stack);
-        // The innermost function may have no frame information, if it is a leaf such as a system
-        // call stub: its return address is in LR.
+        let known = step(&section, u64::from(inside), &registers, word);
+        // The innermost function may have no frame information: it is the stub of a system call,
+        // or a leaf, whose return address is in LR.
         let next = known.or_else(|| {
             (addresses.len() == 1).then(|| {
-                let mut next = registers;
-                next[PC] = registers[LR] & !1;
+                let mut next = from_call(program, &registers, word).unwrap_or(registers);
+                next[PC] = next[LR] & !1;
                 next
             })
         });
@@ -116,7 +117,27 @@ fn unwind(program: &Program, registers: &[u32; 16], stack: &Stack<'_>) -> Vec<u3
         registers = next;
         addresses.push(registers[PC]);
     }
+    // The entry point calls `main`, of every task.
+    let last = addresses.last().map(|last| last.wrapping_sub(1));
+    let is_entry = last.and_then(|last| program.symbol_at(last)).as_deref() == Some("_start");
+    if addresses.len() > 1 && is_entry {
+        addresses.pop();
+    }
     addresses
+}
+
+/// The registers of the caller of a system call's stub; `None` if the program counter is not in one.
+fn from_call(
+    program: &Program,
+    registers: &[u32; 16],
+    word: &dyn Fn(u32) -> Option<u32>,
+) -> Option<[u32; 16]> {
+    let mut caller = *registers;
+    for number in program.pushed_before_call(registers[PC])? {
+        *caller.get_mut(number)? = word(caller[SP])?;
+        caller[SP] = caller[SP].wrapping_add(4);
+    }
+    Some(caller)
 }
 
 /// The registers of the caller; `None` if they cannot be found.
@@ -124,7 +145,7 @@ fn step(
     section: &DebugFrame<Slice>,
     pc: u64,
     registers: &[u32; 16],
-    stack: &Stack<'_>,
+    word: &dyn Fn(u32) -> Option<u32>,
 ) -> Option<[u32; 16]> {
     let bases = BaseAddresses::default();
     let mut context = UnwindContext::new();
@@ -143,7 +164,7 @@ fn step(
     for (number, value) in (0..).zip(&mut caller) {
         match row.register(Register(number)) {
             Some(RegisterRule::Offset(offset)) => {
-                *value = stack.word(cfa.wrapping_add(i32::try_from(offset).ok()? as u32))?
+                *value = word(cfa.wrapping_add(i32::try_from(offset).ok()? as u32))?
             }
             Some(RegisterRule::ValOffset(offset)) => {
                 *value = cfa.wrapping_add(i32::try_from(offset).ok()? as u32)

@@ -132,6 +132,11 @@ pub struct Show {
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub lines: usize,
 
+    /// Of which tasks to show backtraces and ring buffers; `crashed` means the crashed one, and the
+    /// ring buffers of supervisor and recorder.
+    #[arg(long, value_name = "WHICH", default_value = "crashed")]
+    pub tasks: TaskChoice,
+
     #[command(flatten)]
     pub archives: ArchiveArgs,
 
@@ -174,6 +179,13 @@ fn report_lines(text: &str) -> Result<usize, String> {
     let number = text.parse().ok();
     let number = number.filter(|number| *number <= REPORT_LINES_MAX);
     number.ok_or_else(|| format!("must be a number from 0 to {REPORT_LINES_MAX}"))
+}
+
+/// The tasks of which details are shown.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TaskChoice {
+    Crashed,
+    All,
 }
 
 /// The build archives of the firmware.

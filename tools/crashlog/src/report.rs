@@ -50,9 +50,10 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
         }
         None => None,
     };
+    let memory = snapshot.as_ref().ok().map(|snapshot| &snapshot.memory);
     let backtrace = program
         .as_ref()
-        .map(|program| Backtrace::new(program, &crash, &segments));
+        .map(|program| Backtrace::new(program, &crash, &segments, memory));
     let frames = summary::frames(backtrace.as_ref());
     let page = Page {
         style: Asset::new(&format!("{}{}", page::STYLE, timeline::FILTER_STYLE)),

@@ -1,6 +1,7 @@
 //! `crashlog show`: one crash, explained.
 
 mod json;
+mod machine;
 pub mod saved;
 
 use crate::archive::Archive;
@@ -11,6 +12,7 @@ use crate::cli::Show;
 use crate::crash::{Crash, SegmentData};
 use crate::describe::{self, Names};
 use crate::logbook::{Item, Logbook};
+use crate::postmortem::PostMortem;
 use crate::problem::Problem;
 use crate::snapshot::{NoSnapshot, Snapshot};
 use crate::terminal::{BAD, FAINT, GOOD, Output, STRONG, WARN};
@@ -34,7 +36,7 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
     )?;
     let names = archives::names(archive.as_ref());
     let segments = crash.segments(&card)?;
-    let snapshot = Snapshot::read(&card, &crash)?;
+    let mut snapshot = Snapshot::read(&card, &crash)?;
     let program = match &archive {
         _ if crash.is_self_test() => None,
         Some(archive) if crash.is_of_kernel() => Some(archive.kernel()?),
@@ -43,9 +45,14 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
         }
         None => None,
     };
-    let backtrace = program
-        .as_ref()
-        .map(|program| Backtrace::new(program, &crash, &segments));
+    let backtrace = program.as_ref().map(|program| {
+        let memory = snapshot.as_ref().ok().map(|snapshot| &snapshot.memory);
+        Backtrace::new(program, &crash, &segments, memory)
+    });
+    let post = match (&archive, &mut snapshot) {
+        (Some(archive), Ok(snapshot)) => Some(PostMortem::new(archive, &crash, snapshot)?),
+        _ => None,
+    };
     if args.json {
         let mut value = json::of(
             args,
@@ -56,6 +63,7 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
             backtrace.as_ref(),
         )?;
         value["snapshot"] = saved::json(&snapshot, names);
+        value["machine"] = post.as_ref().map(machine::json).into();
         writeln!(out, "{value:#}")?;
         out.flush()?;
         return saved::check(&snapshot, &card, crash.header.sequence.get());
@@ -82,6 +90,9 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
         } else {
             segment(data, out)?;
         }
+    }
+    if let Some(post) = &post {
+        machine::show(post, args.tasks, out)?;
     }
     if let Ok(snapshot) = &snapshot {
         saved::missing(snapshot, names, out)?;

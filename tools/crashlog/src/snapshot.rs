@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub header: SnapshotHeader,
     /// The regions that tasks had registered, by their index.
     pub regions: Vec<SnapshotRegion>,
+    /// What each of them is; `None` if nothing of it was to be saved.
+    pub region_kinds: Vec<Option<ExtentKind>>,
     /// What was saved. Flash is not in it yet.
     pub memory: Memory,
     /// What was not saved, in the order of importance; adjacent pieces with one reason are one.
@@ -278,6 +280,7 @@ impl<'a> SlotImage<'a> {
                 .chunks_exact(size_of::<SnapshotRegion>())
                 .filter_map(|bytes| SnapshotRegion::read_from_bytes(bytes).ok())
                 .collect(),
+            region_kinds: vec![None; usize::from(header.regions.get())],
             memory: Memory::default(),
             gaps: Vec::new(),
             is_whole,
@@ -294,6 +297,11 @@ impl<'a> SlotImage<'a> {
                 broken += 1;
                 continue;
             };
+            if kind != ExtentKind::Memory
+                && let Some(it) = snapshot.region_kinds.get_mut(usize::from(extent.region()))
+            {
+                *it = Some(kind);
+            }
             if let Err(why) = self.take(&mut snapshot, &extent, from)? {
                 snapshot.miss(&extent, kind, why);
             }

@@ -1,0 +1,316 @@
+//! What was in the machine: the memory of a snapshot, explained by the programs of its archive.
+//!
+//! The result is one structure, from which text and JSON are printed. Whatever cannot be read is
+//! left out there, and named in its notes with the reason: no value is made up.
+//!
+//! * `kernel`: the kernel's tables, and the registers of tasks;
+//! * `state`: the state of a task in the words of Humility;
+//! * `waits`: who waits for whom, and who waits for ever;
+//! * `rings`: trace ring buffers.
+
+mod kernel;
+mod rings;
+mod state;
+mod waits;
+
+pub use rings::Ring;
+pub use waits::Wait;
+
+use crate::archive::{Archive, Program};
+use crate::backtrace::Backtrace;
+use crate::crash::Crash;
+use crate::describe::Names;
+use crate::dwarf::DebugInfo;
+use crate::problem::Problem;
+use crate::snapshot::Snapshot;
+use crate::value::Value;
+use crashlog_format::snapshot::{ExtentKind, SnapshotKind};
+use kernel::{Kernel, StackPlace};
+use std::collections::BTreeMap;
+
+/// The index of the supervisor.
+const SUPERVISOR: u16 = 0;
+
+/// What was in the machine.
+pub struct PostMortem {
+    /// The kernel's time in ticks: milliseconds.
+    pub ticks: u64,
+    /// The message of a kernel that has failed.
+    pub epitaph: Option<String>,
+    /// The tasks, by index. A snapshot of one task has only that.
+    pub tasks: Vec<TaskState>,
+    /// Who waits for whom.
+    pub waits: Vec<Wait>,
+    /// Tasks that wait for each other in a circle, each for the next, the last for the first.
+    pub deadlocks: Vec<Vec<u16>>,
+    /// The ring buffers of all tasks that could be read.
+    pub rings: Vec<Ring>,
+    /// What tasks have registered.
+    pub regions: Vec<Region>,
+    /// What could not be read, and why.
+    pub notes: Vec<String>,
+    /// Indices of the crashed task, the supervisor and the recorder, as far as they are known.
+    pub important: Vec<u16>,
+}
+
+/// A task.
+pub struct TaskState {
+    pub index: u16,
+    pub name: String,
+    pub generation: u64,
+    pub priority: u64,
+    /// What it does, as `humility tasks` says it.
+    pub state: String,
+    pub is_faulted: bool,
+    /// Whether it is the task of the crash.
+    pub is_crashed: bool,
+    /// r0 to r15 and the status register, in the layout of xPSR, when it ran last.
+    pub registers: Option<[u32; 17]>,
+    /// Its calls, the innermost first.
+    pub calls: Vec<Call>,
+    pub stack: Option<Stack>,
+}
+
+/// One call of a backtrace.
+pub struct Call {
+    pub address: u32,
+    /// The function, then those into which it was inlined, each with file and line.
+    pub lines: Vec<String>,
+}
+
+/// How far a stack was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stack {
+    /// Its lowest address.
+    pub base: u32,
+    /// Its size in bytes.
+    pub size: u32,
+    /// How many bytes of it have never been used.
+    pub margin: u32,
+}
+
+/// A region that a task has registered.
+pub struct Region {
+    pub name: String,
+    pub owner: u16,
+    pub address: u32,
+    pub length: u32,
+    /// Whether it is registers of a peripheral.
+    pub is_device: bool,
+    pub content: RegionContent,
+}
+
+/// What is in a region.
+pub enum RegionContent {
+    /// The value of a variable: its path and the value.
+    Variable(String, Value),
+    /// Bytes for which no variable is known.
+    Bytes(Vec<u8>),
+    /// It, or a part of it, is missing: the address and the reason.
+    Missing(u32, &'static str),
+}
+
+/// The programs of an archive, each loaded when it is needed.
+struct Programs<'a> {
+    archive: &'a Archive,
+    loaded: BTreeMap<u16, Option<(Program, DebugInfo)>>,
+}
+
+impl<'a> Programs<'a> {
+    fn of(&mut self, task: u16, notes: &mut Vec<String>) -> Option<&(Program, DebugInfo)> {
+        let archive = self.archive;
+        let loaded = self
+            .loaded
+            .entry(task)
+            .or_insert_with(|| match archive.program_at(task) {
+                Ok(program) => {
+                    let debug = program.debug_info();
+                    Some((program, debug))
+                }
+                Err(problem) => {
+                    notes.push(problem.to_string());
+                    None
+                }
+            });
+        loaded.as_ref()
+    }
+}
+
+impl PostMortem {
+    /// Explains a snapshot, whose memory gets the archive's flash.
+    ///
+    /// # Errors
+    /// The kernel of the archive cannot be read, or is of no use for this.
+    pub fn new(archive: &Archive, crash: &Crash, snapshot: &mut Snapshot) -> Result<Self, Problem> {
+        snapshot.memory.add_flash(archive.flash().iter().cloned());
+        let snapshot = &*snapshot;
+        let program = archive.kernel()?;
+        let kernel = Kernel::new(archive, program, snapshot)?;
+        let mut post = Self {
+            ticks: kernel.ticks(),
+            epitaph: kernel.epitaph(),
+            tasks: Vec::new(),
+            waits: Vec::new(),
+            deadlocks: Vec::new(),
+            rings: Vec::new(),
+            regions: Vec::new(),
+            notes: Vec::new(),
+            important: Vec::new(),
+        };
+        let mut programs = Programs {
+            archive,
+            loaded: BTreeMap::new(),
+        };
+        let crashed = crash.header.task.get();
+        let of = match snapshot.header.kind() {
+            Ok(SnapshotKind::Task) => crashed..crashed.saturating_add(1),
+            _ => 0..u16::try_from(archive.task_count()).unwrap_or(u16::MAX),
+        };
+        let of = of.filter(|index| usize::from(*index) < archive.task_count());
+        let mut entries = Vec::new();
+        for index in of.clone() {
+            match kernel.task(index) {
+                Ok(entry) => entries.push(entry),
+                Err(why) => post.notes.push(format!("{}: {why}", name(archive, index))),
+            }
+        }
+        for entry in &entries {
+            let task = post.task_state(&kernel, entry, &mut programs, crashed);
+            post.tasks.push(task);
+        }
+        post.waits = waits::find(&entries, archive);
+        post.deadlocks = waits::circles(&post.waits);
+        for index in of {
+            if let Some((_, debug)) = programs.of(index, &mut post.notes) {
+                let (found, why) = rings::read(debug, index, snapshot);
+                post.rings.extend(found);
+                let name = name(archive, index);
+                post.notes
+                    .extend(why.iter().map(|why| format!("{name}: {why}")));
+            }
+        }
+        for index in 0..snapshot.regions.len() {
+            let region = post.region(snapshot, index, &mut programs);
+            post.regions.push(region);
+        }
+        let recorder = kernel.config().recorder();
+        let important = [Some(crashed), Some(SUPERVISOR), recorder];
+        for index in important.into_iter().flatten() {
+            if usize::from(index) < archive.task_count() && !post.important.contains(&index) {
+                post.important.push(index);
+            }
+        }
+        Ok(post)
+    }
+
+    fn task_state(
+        &mut self,
+        kernel: &Kernel<'_>,
+        entry: &kernel::TaskEntry,
+        programs: &mut Programs<'_>,
+        crashed: u16,
+    ) -> TaskState {
+        let name = name(kernel.archive(), entry.index);
+        let text = programs
+            .of(entry.index, &mut self.notes)
+            .map(|(program, _)| program.text());
+        let registers = match kernel.registers(entry, text) {
+            Ok(registers) => Some(registers),
+            Err(why) => {
+                self.notes.push(format!("{name}: registers: {why}"));
+                None
+            }
+        };
+        let calls = match (registers, programs.of(entry.index, &mut self.notes)) {
+            (Some(registers), Some((program, _))) => calls(program, &registers, kernel.snapshot()),
+            _ => Vec::new(),
+        };
+        let stack = match kernel.stack(entry).and_then(|place| margin(kernel, place)) {
+            Ok(stack) => Some(stack),
+            Err(why) => {
+                self.notes.push(format!("{name}: stack: {why}"));
+                None
+            }
+        };
+        TaskState {
+            index: entry.index,
+            generation: entry.generation,
+            priority: entry.priority,
+            state: state::explain(kernel, entry, registers.as_ref()),
+            is_faulted: state::is_faulted(entry),
+            is_crashed: entry.index == crashed,
+            name,
+            registers,
+            calls,
+            stack,
+        }
+    }
+
+    fn region(&mut self, snapshot: &Snapshot, index: usize, programs: &mut Programs<'_>) -> Region {
+        let it = &snapshot.regions[index];
+        let (address, length, owner) = (it.address.get(), it.length.get(), it.owner.get());
+        let kind = snapshot.region_kinds.get(index).copied().flatten();
+        let content = match snapshot.memory.bytes(address, length as usize) {
+            Err(absent) => RegionContent::Missing(absent.0, snapshot.why_missing(absent.0)),
+            Ok(bytes) => {
+                let debug = programs.of(owner, &mut self.notes).map(|(_, debug)| debug);
+                let value = debug.and_then(|debug| {
+                    let variable = debug.variables.get(&address)?;
+                    let value = Value::read(debug, variable.ty, &bytes)?;
+                    Some((variable.path.clone(), value))
+                });
+                match value {
+                    Some((path, value)) => RegionContent::Variable(path, value),
+                    None => RegionContent::Bytes(bytes),
+                }
+            }
+        };
+        Region {
+            name: it.name.as_str().to_owned(),
+            owner,
+            address,
+            length,
+            is_device: kind == Some(ExtentKind::Device),
+            content,
+        }
+    }
+
+    /// The task with this index.
+    pub fn task(&self, index: u16) -> Option<&TaskState> {
+        self.tasks.iter().find(|task| task.index == index)
+    }
+}
+
+/// The name of a task.
+fn name(archive: &Archive, index: u16) -> String {
+    archive.task_or_number(index)
+}
+
+/// A backtrace by saved memory.
+fn calls(program: &Program, registers: &[u32; 17], snapshot: &Snapshot) -> Vec<Call> {
+    let word = |address: u32| snapshot.memory.word(address).ok();
+    let mut general = [0; 16];
+    general.copy_from_slice(&registers[..16]);
+    let backtrace = Backtrace::unwind(program, &general, &word);
+    let of = |address: &u32| Call {
+        address: *address,
+        lines: backtrace.lines(*address),
+    };
+    backtrace.addresses.iter().map(of).collect()
+}
+
+/// Counts the words at the bottom of a stack that still have their fill.
+fn margin(kernel: &Kernel<'_>, place: StackPlace) -> Result<Stack, String> {
+    let size = place.top - place.base;
+    let mut margin = 0;
+    while margin < size
+        && kernel.word(place.base + margin)? == crashlog_format::snapshot::STACK_FILL
+    {
+        margin += 4;
+    }
+    Ok(Stack {
+        base: place.base,
+        size,
+        margin: margin.min(size),
+    })
+}

@@ -1,0 +1,373 @@
+//! The kernel's tables: tasks, their descriptors, their memory; and the registers of tasks.
+
+use crate::archive::{Archive, Program};
+use crate::describe::Names;
+use crate::dwarf::{DebugInfo, Member, Struct, Type, Variable};
+use crate::problem::{Code, Problem};
+use crate::snapshot::Snapshot;
+use crate::value::Value;
+use crashlog_format::snapshot::SnapshotKind;
+use std::ops::Range;
+use toml::{Table, Value as Toml};
+
+/// Bytes of the exception frame of a task: 8 words, and those of the floating point unit
+/// (ARMv7-M Architecture Reference Manual, section B1.5.7).
+const FRAME: u32 = 26 * 4;
+
+/// Longest message of a kernel that has failed.
+const EPITAPH_MAX: usize = 4096;
+
+/// The kernel of an image, and the memory of its machine.
+pub struct Kernel<'a> {
+    archive: &'a Archive,
+    program: Program,
+    debug: DebugInfo,
+    snapshot: &'a Snapshot,
+    config: AppConfig,
+    table: Variable,
+    task: Struct,
+    task_type: usize,
+}
+
+/// An entry of the table of tasks.
+pub struct TaskEntry {
+    pub index: u16,
+    /// Its address.
+    pub address: u32,
+    pub value: Value,
+    pub generation: u64,
+    pub priority: u64,
+    pub is_current: bool,
+}
+
+/// Where a stack is.
+#[derive(Clone, Copy, Debug)]
+pub struct StackPlace {
+    pub base: u32,
+    pub top: u32,
+}
+
+impl<'a> Kernel<'a> {
+    pub fn new(
+        archive: &'a Archive,
+        program: Program,
+        snapshot: &'a Snapshot,
+    ) -> Result<Self, Problem> {
+        let refused = |what: &str| {
+            Problem::new(
+                Code::Usage,
+                format!(
+                    "{}: its kernel has no {what}, which says what a snapshot holds; give the archive as the build made it",
+                    archive.path().display()
+                ),
+            )
+        };
+        let debug = program.debug_info();
+        let table = debug.variable("HUBRIS_TASK_TABLE_SPACE").cloned();
+        let table = table.ok_or_else(|| refused("HUBRIS_TASK_TABLE_SPACE"))?;
+        let (task_type, task) = debug
+            .structure("Task", &["save", "state", "descriptor"])
+            .map(|(id, it)| (id, it.clone()))
+            .ok_or_else(|| refused("type `Task`"))?;
+        Ok(Self {
+            config: AppConfig::new(archive),
+            archive,
+            program,
+            debug,
+            snapshot,
+            table,
+            task,
+            task_type,
+        })
+    }
+
+    pub fn archive(&self) -> &'a Archive {
+        self.archive
+    }
+
+    pub fn snapshot(&self) -> &'a Snapshot {
+        self.snapshot
+    }
+
+    pub fn config(&self) -> &AppConfig {
+        &self.config
+    }
+
+    /// The bytes at an address, or why they are missing.
+    pub fn bytes(&self, address: u32, length: usize) -> Result<Vec<u8>, String> {
+        self.snapshot
+            .memory
+            .bytes(address, length)
+            .map_err(|absent| self.absent(absent.0))
+    }
+
+    /// The word at an address, or why it is missing.
+    pub fn word(&self, address: u32) -> Result<u32, String> {
+        self.snapshot
+            .memory
+            .word(address)
+            .map_err(|absent| self.absent(absent.0))
+    }
+
+    fn absent(&self, address: u32) -> String {
+        format!(
+            "{address:#010x} is missing: {}",
+            self.snapshot.why_missing(address)
+        )
+    }
+
+    /// The kernel's time; that of the crash, if the snapshot has no kernel.
+    pub fn ticks(&self) -> u64 {
+        let time = || {
+            let address = self.program.symbol("TICKS")?.0;
+            let bytes = self.bytes(address, 8).ok()?;
+            Some(u64::from_le_bytes(bytes.try_into().ok()?))
+        };
+        match self.snapshot.header.kind() {
+            Ok(SnapshotKind::System) => time(),
+            _ => None,
+        }
+        .unwrap_or(self.snapshot.header.time.get())
+    }
+
+    /// The message of a kernel that has failed.
+    pub fn epitaph(&self) -> Option<String> {
+        let (failed, _) = self.program.symbol("KERNEL_HAS_FAILED")?;
+        if self.bytes(failed, 1).ok()? == [0] {
+            return None;
+        }
+        let (text, size) = self.program.symbol("KERNEL_EPITAPH")?;
+        let bytes = self.bytes(text, (size as usize).min(EPITAPH_MAX)).ok()?;
+        let text = bytes.split(|byte| *byte == 0).next()?;
+        Some(String::from_utf8_lossy(text).into_owned())
+    }
+
+    /// The entry of a task.
+    pub fn task(&self, index: u16) -> Result<TaskEntry, String> {
+        let size = self.task.size;
+        let offset = u32::from(index).checked_mul(size).filter(|_| size > 0);
+        let address = offset
+            .filter(|offset| offset.saturating_add(size) <= self.table.size)
+            .and_then(|offset| self.table.address.checked_add(offset))
+            .ok_or("the kernel's table has no such task")?;
+        let bytes = self.bytes(address, size as usize)?;
+        let value = Value::read(&self.debug, self.task_type, &bytes)
+            .ok_or("its entry in the kernel's table is no `Task`")?;
+        let number = |name: &str| {
+            let number = value.member(name).and_then(Value::number);
+            number.ok_or(format!("its entry in the kernel's table has no {name}"))
+        };
+        let current = self
+            .program
+            .symbol("CURRENT_TASK_PTR")
+            .and_then(|(pointer, _)| self.word(pointer).ok());
+        Ok(TaskEntry {
+            index,
+            address,
+            generation: number("generation")?,
+            priority: number("priority")?,
+            is_current: current == Some(address),
+            value,
+        })
+    }
+
+    /// r0 to r15 and the status register of a task. `text` is where its code is.
+    pub fn registers(
+        &self,
+        entry: &TaskEntry,
+        text: Option<Range<u32>>,
+    ) -> Result<[u32; 17], String> {
+        let now = self.snapshot.header.registers.map(|value| value.get());
+        let [.., pc, psr] = now;
+        let is_running = entry.is_current
+            && self.snapshot.header.current.get() == entry.index
+            && text.is_some_and(|text| text.contains(&(pc & !1)));
+        if is_running {
+            let mut registers = now;
+            registers[16] = xpsr(psr);
+            return Ok(registers);
+        }
+        let unknown = || "the kernel's `Task` has no saved registers".to_owned();
+        let save = entry.value.member("save").ok_or_else(unknown)?;
+        let saved = |name: &str| {
+            let number = save.member(name).and_then(Value::number);
+            number
+                .and_then(|number| u32::try_from(number).ok())
+                .ok_or_else(unknown)
+        };
+        let mut registers = [0; 17];
+        for (number, register) in registers.iter_mut().enumerate().take(12).skip(4) {
+            *register = saved(&format!("r{number}"))?;
+        }
+        let frame = saved("psp")?;
+        let pushed = |index: u32| self.word(frame.wrapping_add(4 * index));
+        for (register, index) in [(0, 0), (1, 1), (2, 2), (3, 3), (12, 4), (14, 5), (15, 6)] {
+            registers[register] = pushed(index)?;
+        }
+        let xpsr = pushed(7)?;
+        // Bit 9 of xPSR: the stack was aligned by one word more.
+        registers[13] = frame.wrapping_add(FRAME + 4 * (xpsr >> 9 & 1));
+        registers[16] = xpsr;
+        Ok(registers)
+    }
+
+    /// Where the stack of a task is: at the bottom of one of its regions.
+    pub fn stack(&self, entry: &TaskEntry) -> Result<StackPlace, String> {
+        let unknown = || "the kernel's tables do not say where it is".to_owned();
+        let at = entry.value.member("descriptor").and_then(Value::number);
+        let at = at
+            .and_then(|at| u32::try_from(at).ok())
+            .ok_or_else(unknown)?;
+        let (_, desc) = self
+            .debug
+            .structure("TaskDesc", &["regions", "initial_stack"])
+            .ok_or_else(unknown)?;
+        let (_, region) = self
+            .debug
+            .structure("RegionDesc", &["base", "size"])
+            .ok_or_else(unknown)?;
+        let place = |it: &Struct, name: &str| it.member(name).map_or(0, |it| it.offset);
+        let top = self.word(at.wrapping_add(place(desc, "initial_stack")))?;
+        for address in self.regions_of(at, desc, region).ok_or_else(unknown)? {
+            let base = self.word(address.wrapping_add(place(region, "base")))?;
+            let size = self.word(address.wrapping_add(place(region, "size")))?;
+            if base < top && u64::from(top) <= u64::from(base) + u64::from(size) {
+                return Ok(StackPlace { base, top });
+            }
+        }
+        Err(unknown())
+    }
+
+    /// The addresses of the descriptors of a task's regions.
+    fn regions_of(&self, task: u32, desc: &Struct, region: &Struct) -> Option<Vec<u32>> {
+        let list: &Member = desc.member("regions")?;
+        let Some(Type::Array(element, count)) = self.debug.resolve(list.ty) else {
+            return None;
+        };
+        let each = self.debug.size(*element)?;
+        let (table, _) = self.program.symbol("HUBRIS_REGION_DESCS")?;
+        let count = u32::try_from(*count).ok()?.min(64);
+        let slots = (0..count).map(|slot| task.wrapping_add(list.offset + slot * each));
+        slots
+            .map(|slot| match each {
+                1 => {
+                    let index = u32::from(*self.bytes(slot, 1).ok()?.first()?);
+                    Some(table.wrapping_add(index.wrapping_mul(region.size)))
+                }
+                4 => self.word(slot).ok(),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The name of a task id, as Humility shows it.
+    pub fn task_id(&self, id: u64) -> String {
+        let (index, generation) = (id & 0x3ff, id >> 10 & 0x3f);
+        let name = u16::try_from(index)
+            .ok()
+            .and_then(|index| self.archive.task(index));
+        match name {
+            Some(name) => format!("{name}/gen{generation}"),
+            None => format!("unknown#{index}/gen{generation}"),
+        }
+    }
+}
+
+/// A status register as xPSR. One in the layout of CPSR (ARMv7-A) has its mode in the lowest five
+/// bits, bit 4 of which is always set, and T at bit 5; an xPSR of a task has T at bit 24.
+pub fn xpsr(psr: u32) -> u32 {
+    if psr & 1 << 24 != 0 || psr & 0x10 == 0 {
+        return psr;
+    }
+    psr & 0xfe0f_fc00 & !(1 << 24) | (psr >> 5 & 1) << 24
+}
+
+/// The application's configuration, as far as it has names for what the kernel has as numbers.
+pub struct AppConfig {
+    app: Table,
+    chip: Table,
+    names: Vec<String>,
+}
+
+impl AppConfig {
+    fn new(archive: &Archive) -> Self {
+        let parse = |text: &str| text.parse::<Table>().unwrap_or_default();
+        Self {
+            app: parse(&archive.config.app),
+            chip: parse(&archive.config.chip),
+            names: (0..archive.task_count())
+                .filter_map(|index| archive.task(u16::try_from(index).ok()?))
+                .collect(),
+        }
+    }
+
+    fn task(&self, index: u16) -> Option<&Table> {
+        let name = self.names.get(usize::from(index))?;
+        self.app.get("tasks")?.get(name)?.as_table()
+    }
+
+    /// The name of a notification bit of a task.
+    pub fn notification(&self, task: u16, bit: usize) -> String {
+        let name = self
+            .task(task)
+            .and_then(|task| task.get("notifications")?.get(bit)?.as_str());
+        name.map_or_else(|| format!("bit{bit}"), str::to_owned)
+    }
+
+    /// The interrupts that post a notification bit of a task.
+    pub fn interrupts(&self, task: u16, bit: usize) -> Vec<u64> {
+        let name = self.notification(task, bit);
+        let table = self
+            .task(task)
+            .and_then(|task| task.get("interrupts")?.as_table());
+        let all = table
+            .into_iter()
+            .flatten()
+            .filter(|(_, posts)| match posts {
+                Toml::String(posts) => *posts == name,
+                Toml::Integer(mask) => *mask == 1 << bit,
+                _ => false,
+            });
+        all.filter_map(|(interrupt, _)| self.interrupt(interrupt))
+            .collect()
+    }
+
+    /// The number of an interrupt: written as one, or as `peripheral.name`.
+    fn interrupt(&self, name: &str) -> Option<u64> {
+        if let Ok(number) = name.parse() {
+            return Some(number);
+        }
+        let (peripheral, irq) = name.split_once('.')?;
+        let own = self
+            .app
+            .get("peripherals")
+            .and_then(|all| all.get(peripheral));
+        let peripheral = own.or_else(|| self.chip.get(peripheral))?;
+        let number = peripheral.get("interrupts")?.get(irq)?.as_integer()?;
+        u64::try_from(number).ok()
+    }
+
+    /// The index of the recorder: the task that the supervisor's configuration names.
+    pub fn recorder(&self) -> Option<u16> {
+        let tasks = self.app.get("tasks")?.as_table()?;
+        let named = tasks
+            .values()
+            .find_map(|task| task.get("config")?.get("crash")?.get("recorder")?.as_str());
+        let name = named.unwrap_or("crashlog");
+        let index = self.names.iter().position(|own| own == name)?;
+        u16::try_from(index).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::xpsr;
+
+    #[test]
+    fn both_layouts_of_a_status_register_are_understood() {
+        assert_eq!(xpsr(0x4100_0000), 0x4100_0000);
+        assert_eq!(xpsr(0x6000_0030), 0x6100_0000);
+        assert_eq!(xpsr(0x6000_01b3), 0x6100_0000);
+        assert_eq!(xpsr(0x2000_0010), 0x2000_0000);
+    }
+}
