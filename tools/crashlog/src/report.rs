@@ -7,11 +7,12 @@
 //! numbers in drawings are).
 //!
 //! Parts: `summary` has what happened and the facts, `timeline` the log before the crash, `tasks` and
-//! `waits` what the tasks did, `memory` what was saved and what is missing, `page` the templates, `file` the output.
+//! `waits` what the tasks did, `rings` their ring buffers, `memory` what was saved and what is missing, `page` the templates, `file` the output.
 
 mod file;
 mod memory;
 mod page;
+mod rings;
 mod summary;
 mod tasks;
 mod timeline;
@@ -21,6 +22,7 @@ use crate::archives::{self, Archives};
 use crate::backtrace::Backtrace;
 use crate::card::Card;
 use crate::cli::Report;
+use crate::postmortem::PostMortem;
 use crate::problem::Problem;
 use crate::show::saved;
 use crate::snapshot::Snapshot;
@@ -41,7 +43,13 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
     )?;
     let names = archives::names(archive.as_ref());
     let segments = crash.segments(&card)?;
-    let snapshot = Snapshot::read(&card, &crash)?;
+    let mut snapshot = Snapshot::read(&card, &crash)?;
+    // The map is of what was saved: flash comes from the archive.
+    let map = snapshot.as_ref().ok().and_then(memory::map);
+    let post = match (&archive, &mut snapshot) {
+        (Some(archive), Ok(snapshot)) => Some(PostMortem::new(archive, &crash, snapshot)?),
+        _ => None,
+    };
     let program = match &archive {
         _ if crash.is_self_test() => None,
         Some(archive) if crash.is_of_kernel() => Some(archive.kernel()?),
@@ -67,14 +75,20 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
         registers: summary::registers(&crash, program.as_ref()),
         frames,
         dumps: summary::dumps(&segments),
-        map: snapshot.as_ref().ok().and_then(memory::map),
-        regions: snapshot
+        map,
+        regions: match (&post, &snapshot) {
+            (Some(post), _) => memory::values(post, names),
+            (None, Ok(snapshot)) => memory::regions(snapshot, names),
+            (None, Err(_)) => Vec::new(),
+        },
+        rings: post.as_ref().map_or(Vec::new(), rings::read),
+        tasks: post
             .as_ref()
-            .map_or(Vec::new(), |snapshot| memory::regions(snapshot, names)),
-        tasks: tasks::read(&segments, archive.as_ref()),
+            .and_then(|post| tasks::of_system(post, archive.as_ref()))
+            .or_else(|| tasks::read(&segments, archive.as_ref())),
         emergency: summary::emergency(&crash),
         card: summary::card(&card, &args.image),
-        missing: memory::missing(&card, &crash, &segments, &snapshot, names),
+        missing: memory::missing(&card, &crash, &segments, &snapshot, post.as_ref(), names),
         version: env!("CARGO_PKG_VERSION"),
     };
     target.write(page.html()?.as_bytes())?;

@@ -66,8 +66,10 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// Bytes as lines of sixteen: address, words, characters.
 pub fn dump(address: u32, bytes: &[u8]) -> Vec<String> {
-    let lines = (address..).step_by(16).zip(bytes.chunks(16));
-    lines
+    // A damaged segment may end behind the last address: it goes on at 0.
+    let addresses = (0_u32..).map(|line| address.wrapping_add(line.wrapping_mul(16)));
+    addresses
+        .zip(bytes.chunks(16))
         .map(|(address, line)| {
             let mut out = format!("{address:08x} ");
             for word in line.chunks(4) {
@@ -132,5 +134,11 @@ mod tests {
             lines[1].trim_end(),
             "00001010  1110                                 .."
         );
+    }
+
+    #[test]
+    fn a_dump_may_end_behind_the_last_address() {
+        let lines = dump(0xffff_fff8, &[0; 40]);
+        assert!(lines[0].starts_with("fffffff8  ") && lines[2].starts_with("00000018  "));
     }
 }

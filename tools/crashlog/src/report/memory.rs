@@ -3,9 +3,11 @@
 use crate::card::Card;
 use crate::crash::{Crash, SegmentData};
 use crate::describe::Names;
+use crate::postmortem::{PostMortem, RegionContent};
 use crate::show::saved;
 use crate::snapshot::{NoSnapshot, Snapshot, owner};
 use crate::text::{count, dump, printable};
+use crate::value::Radix;
 use std::fmt::Write;
 
 /// Number of areas in the map, of pieces in all of it, of regions, and of things that are missing.
@@ -18,6 +20,8 @@ const MISSING: usize = 60;
 const DISTANCE: u64 = 64 << 10;
 /// Number of bytes of a region that are shown.
 const REGION_MAX: usize = 512;
+/// Longest value that is shown, in bytes.
+const VALUE_MAX: usize = 2_000;
 /// Where the bars begin, and the greatest width, in the drawing's units.
 const LEFT: u64 = 260;
 const WIDTH: u64 = 730;
@@ -47,6 +51,8 @@ pub struct Region {
     /// Why it is not shown; empty if it is.
     pub missing: String,
     pub lines: Vec<String>,
+    /// The value of the variable that it is; empty if none is known.
+    pub value: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -159,7 +165,53 @@ pub fn regions(snapshot: &Snapshot, names: &dyn Names) -> Vec<Region> {
                 place: format!("{} at {address:#010x}", count(length as u64, "byte")),
                 missing,
                 lines,
+                value: String::new(),
             }
+        })
+        .collect()
+}
+
+/// The registered regions, as the values of variables where there is one at their addresses.
+pub fn values(post: &PostMortem, names: &dyn Names) -> Vec<Region> {
+    let regions = post.regions.iter().take(REGIONS);
+    regions
+        .map(|region| {
+            let (address, kind) = (
+                region.address,
+                if region.is_device {
+                    "registers of a device, "
+                } else {
+                    ""
+                },
+            );
+            let mut shown = Region {
+                name: printable(region.name.as_bytes()),
+                owner: printable(owner(region.owner, names).as_bytes()),
+                place: format!(
+                    "{kind}{} at {address:#010x}",
+                    count(region.length.into(), "byte")
+                ),
+                missing: String::new(),
+                lines: Vec::new(),
+                value: String::new(),
+            };
+            match &region.content {
+                RegionContent::Variable(path, value) => {
+                    let text = format!("{path} = {}", value.text(Radix::Decimal));
+                    let start = text.as_bytes().get(..VALUE_MAX);
+                    shown.value = start.map_or_else(
+                        || printable(text.as_bytes()),
+                        |start| printable(start) + "\u{2026}",
+                    );
+                }
+                RegionContent::Bytes(bytes) => {
+                    shown.lines = dump(address, bytes.get(..REGION_MAX).unwrap_or(bytes));
+                }
+                RegionContent::Missing(address, why) => {
+                    shown.missing = format!("{address:#010x} is missing: {why}");
+                }
+            }
+            shown
         })
         .collect()
 }
@@ -170,6 +222,7 @@ pub fn missing(
     crash: &Crash,
     segments: &[SegmentData],
     snapshot: &Result<Snapshot, NoSnapshot>,
+    post: Option<&PostMortem>,
     names: &dyn Names,
 ) -> Vec<String> {
     let card = card.damaged.iter().map(|text| printable(text.as_bytes()));
@@ -192,6 +245,8 @@ pub fn missing(
         Err(_) if crash.is_self_test() => {}
         Err(none) => missing.push(format!("There is no snapshot: {}.", none.why)),
     }
+    let notes = post.map_or(&[][..], |post| &post.notes);
+    missing.extend(notes.iter().map(|note| printable(note.as_bytes())));
     let more = missing.len().saturating_sub(MISSING);
     if more > 0 {
         missing.truncate(MISSING);

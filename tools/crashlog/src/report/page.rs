@@ -3,6 +3,7 @@
 //! The values are finished text: the templates decide on nothing but layout.
 
 use super::memory::{Map, Region};
+use super::rings::Ring;
 use super::tasks::Tasks;
 use super::timeline::{Row, Timeline};
 use crate::problem::{Code, Problem};
@@ -54,6 +55,8 @@ pub struct Page {
     pub dumps: Vec<Dump>,
     /// What the tasks were doing; `None` if this was not saved.
     pub tasks: Option<Tasks>,
+    /// The ring buffers of tasks.
+    pub rings: Vec<Ring>,
     /// The memory of the system; `None` if it was not saved.
     pub map: Option<Map>,
     pub regions: Vec<Region>,

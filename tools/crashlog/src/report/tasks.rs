@@ -5,6 +5,7 @@ use crate::archive::Archive;
 use crate::archives;
 use crate::crash::SegmentData;
 use crate::describe::Names;
+use crate::postmortem::{PostMortem, Stack};
 use crate::tasks;
 use crate::text::{count, printable};
 use crashlog_format::crash::SegmentKind;
@@ -13,6 +14,12 @@ use crashlog_format::{Activity, TaskEntry};
 /// The tasks, as a table and as a drawing of who waited for whom.
 pub struct Tasks {
     pub rows: Vec<TaskRow>,
+    /// What the column of [`TaskRow::count`] has.
+    pub count_title: &'static str,
+    /// Whether anything is known of stacks.
+    pub has_stacks: bool,
+    /// Waits that cannot end, in words.
+    pub hopeless: Vec<String>,
     /// What is not there, in words.
     pub missing: Vec<String>,
     pub waits: Option<waits::Drawing>,
@@ -23,13 +30,26 @@ pub struct TaskRow {
     pub index: usize,
     pub name: String,
     pub priority: String,
-    pub restarts: String,
+    /// Its generation, or how often it had been restarted.
+    pub count: String,
     /// What it was doing.
     pub state: String,
     /// Its fault; empty if it has none.
     pub fault: String,
     /// The function, or the program counter.
     pub place: String,
+    pub stack: Option<StackBar>,
+    /// Its backtrace.
+    pub calls: Vec<String>,
+}
+
+/// How far a stack was used.
+pub struct StackBar {
+    pub class: &'static str,
+    /// In words.
+    pub text: String,
+    /// The part that was used, of 100.
+    pub used: u64,
 }
 
 /// The tasks of a crash that has them: one of the kernel or of the supervisor.
@@ -58,14 +78,16 @@ pub fn read(segments: &[SegmentData], archive: Option<&Archive>) -> Option<Tasks
         index,
         name: name(index),
         priority: entry.priority.to_string(),
-        restarts: entry.restarts.to_string(),
+        count: entry.restarts.to_string(),
         state: printable(tasks::activity(entry, names).as_bytes()),
         fault: if entry.is_faulted() {
             printable(tasks::fault(entry, names).as_bytes())
         } else {
             String::new()
         },
-        place: place(index as u16, entry, archive),
+        place: place(index as u16, entry.pc.get(), archive),
+        stack: None,
+        calls: Vec::new(),
     });
     let missing = data
         .segment
@@ -74,6 +96,9 @@ pub fn read(segments: &[SegmentData], archive: Option<&Archive>) -> Option<Tasks
         / size_of::<TaskEntry>() as u32;
     Some(Tasks {
         rows: rows.collect(),
+        count_title: "Restarts",
+        has_stacks: false,
+        hopeless: Vec::new(),
         missing: (missing > 0)
             .then(|| {
                 format!(
@@ -85,6 +110,77 @@ pub fn read(segments: &[SegmentData], archive: Option<&Archive>) -> Option<Tasks
             .collect(),
         waits: waits::draw(&waiters),
     })
+}
+
+/// The tasks of a snapshot.
+pub fn of_system(post: &PostMortem, archive: Option<&Archive>) -> Option<Tasks> {
+    if post.tasks.is_empty() {
+        return None;
+    }
+    let waiters: Vec<_> = (0..=post.tasks.iter().map(|task| task.index).max()?)
+        .map(|index| {
+            let wait = post.waits.iter().find(|wait| wait.from == index);
+            let task = post.task(index);
+            Waiter {
+                name: task.map_or_else(
+                    || format!("task {index}"),
+                    |task| printable(task.name.as_bytes()),
+                ),
+                on: wait.map(|wait| wait.to.into()),
+                how: match wait.map(|wait| wait.kind.name()) {
+                    Some("send") => "is sending to",
+                    Some("reply") => "waits for the reply of",
+                    _ => "waits for a message of",
+                },
+                has_failed: task.is_some_and(|task| task.is_faulted),
+            }
+        })
+        .collect();
+    let rows = post.tasks.iter().map(|task| {
+        let pc = task.registers.map_or(0, |registers| registers[15]);
+        TaskRow {
+            class: if task.is_faulted { "failed" } else { "task" },
+            index: task.index.into(),
+            name: printable(task.name.as_bytes()),
+            priority: task.priority.to_string(),
+            count: task.generation.to_string(),
+            state: printable(task.state.as_bytes()),
+            fault: String::new(),
+            place: place(task.index, pc, archive),
+            stack: task.stack.as_ref().map(stack),
+            calls: task
+                .calls
+                .iter()
+                .flat_map(|call| &call.lines)
+                .map(|line| printable(line.as_bytes()))
+                .collect(),
+        }
+    });
+    let hopeless = post.waits.iter().filter(|wait| wait.hopeless.is_some());
+    Some(Tasks {
+        rows: rows.collect(),
+        count_title: "Generation",
+        has_stacks: post.tasks.iter().any(|task| task.stack.is_some()),
+        hopeless: hopeless
+            .map(|wait| printable(wait.text.as_bytes()))
+            .collect(),
+        missing: Vec::new(),
+        waits: waits::draw(&waiters),
+    })
+}
+
+fn stack(stack: &Stack) -> StackBar {
+    let size = stack.size.max(1);
+    let used = size.saturating_sub(stack.margin);
+    StackBar {
+        class: if stack.margin < size / 8 {
+            "tight"
+        } else {
+            "wide"
+        },
+        text: format!("{used} of {}", stack.size),
+        used: u64::from(used) * 100 / u64::from(size),
+    }
 }
 
 /// The task that another waits for.
@@ -107,8 +203,7 @@ fn how(entry: &TaskEntry) -> &'static str {
 }
 
 /// The function that a task was in, without those inlined into it; or its program counter.
-fn place(index: u16, entry: &TaskEntry, archive: Option<&Archive>) -> String {
-    let pc = entry.pc.get();
+fn place(index: u16, pc: u32, archive: Option<&Archive>) -> String {
     if pc == 0 {
         return "unknown".to_owned();
     }
