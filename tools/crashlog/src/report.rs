@@ -18,6 +18,9 @@ mod tasks;
 mod timeline;
 mod waits;
 
+#[cfg(test)]
+mod tests;
+
 use crate::archives::{self, Archives};
 use crate::backtrace::Backtrace;
 use crate::card::Card;
@@ -27,6 +30,7 @@ use crate::problem::Problem;
 use crate::show::saved;
 use crate::snapshot::Snapshot;
 use crate::terminal::Output;
+use crate::text::printable;
 use page::{Asset, Page};
 use std::io::Write;
 use timeline::Timeline;
@@ -44,11 +48,17 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
     let names = archives::names(archive.as_ref());
     let segments = crash.segments(&card)?;
     let mut snapshot = Snapshot::read(&card, &crash)?;
-    // The map is of what was saved: flash comes from the archive.
-    let map = snapshot.as_ref().ok().and_then(memory::map);
+    // What was saved is listed before the archive's flash is added to it.
+    let saved_memory = snapshot.as_ref().ok().map(memory::Saved::of);
+    // An archive that does not fit may be of no use here; the rest of the page is.
     let post = match (&archive, &mut snapshot) {
-        (Some(archive), Ok(snapshot)) => Some(PostMortem::new(archive, &crash, snapshot)?),
+        (Some(archive), Ok(snapshot)) => Some(PostMortem::new(archive, &crash, snapshot)),
         _ => None,
+    };
+    let (post, unexplained) = match post {
+        Some(Ok(post)) => (Some(post), None),
+        Some(Err(problem)) => (None, Some(problem)),
+        None => (None, None),
     };
     let program = match &archive {
         _ if crash.is_self_test() => None,
@@ -63,6 +73,8 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
         .as_ref()
         .map(|program| Backtrace::new(program, &crash, &segments, memory));
     let frames = summary::frames(backtrace.as_ref());
+    let mut missing = memory::missing(&card, &crash, &segments, &snapshot, post.as_ref(), names);
+    missing.extend(unexplained.map(|problem| printable(problem.to_string().as_bytes())));
     let page = Page {
         style: Asset::new(&format!("{}{}", page::STYLE, timeline::FILTER_STYLE)),
         script: Asset::new(page::SCRIPT),
@@ -70,12 +82,12 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
         subtitle: summary::subtitle(&crash, archive.as_ref()),
         what: summary::what(&crash, &frames, names),
         messages: summary::messages(&segments),
-        facts: summary::facts(&card, &crash, archive.as_ref()),
+        facts: summary::facts(&crash, archive.as_ref()),
         timeline: Timeline::read(&card, &crash, args.lines, names)?,
         registers: summary::registers(&crash, program.as_ref()),
         frames,
         dumps: summary::dumps(&segments),
-        map,
+        map: saved_memory.and_then(|saved| saved.map(post.as_ref())),
         regions: match (&post, &snapshot) {
             (Some(post), _) => memory::values(post, names),
             (None, Ok(snapshot)) => memory::regions(snapshot, names),
@@ -88,7 +100,7 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
             .or_else(|| tasks::read(&segments, archive.as_ref())),
         emergency: summary::emergency(&crash),
         card: summary::card(&card, &args.image),
-        missing: memory::missing(&card, &crash, &segments, &snapshot, post.as_ref(), names),
+        missing,
         version: env!("CARGO_PKG_VERSION"),
     };
     target.write(page.html()?.as_bytes())?;

@@ -3,7 +3,7 @@
 use crate::card::Card;
 use crate::crash::{Crash, SegmentData};
 use crate::describe::Names;
-use crate::postmortem::{PostMortem, RegionContent};
+use crate::postmortem::{PostMortem, RegionContent, TaskState};
 use crate::show::saved;
 use crate::snapshot::{NoSnapshot, Snapshot, owner};
 use crate::text::{count, dump, printable};
@@ -25,7 +25,7 @@ const VALUE_MAX: usize = 2_000;
 /// Where the bars begin, and the greatest width, in the drawing's units.
 const LEFT: u64 = 260;
 const WIDTH: u64 = 730;
-const ROW: usize = 24;
+const ROW: usize = 38;
 
 /// A map of the saved memory.
 pub struct Map {
@@ -33,6 +33,20 @@ pub struct Map {
     pub note: String,
     pub height: usize,
     pub areas: Vec<Area>,
+    pub stacks: Vec<StackBox>,
+}
+
+/// The stack of a task on the map.
+pub struct StackBox {
+    pub free: String,
+    pub used: String,
+    /// What it is, in words.
+    pub title: String,
+    /// The task, if there is room for its name.
+    pub label: String,
+    /// Where the label is.
+    pub x: u64,
+    pub y: usize,
 }
 
 /// Memory from one address on; its bar is as long as it is.
@@ -56,53 +70,105 @@ pub struct Region {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Piece {
-    start: u64,
-    length: u64,
-    is_saved: bool,
+pub struct Piece {
+    pub start: u64,
+    pub length: u64,
+    pub is_saved: bool,
 }
 
-/// The map; `None` if there is nothing on it.
-pub fn map(snapshot: &Snapshot) -> Option<Map> {
-    let saved = snapshot.memory.segments().into_iter();
-    let saved = saved.map(|(address, bytes)| Piece {
-        start: address.into(),
-        length: bytes.len() as u64,
-        is_saved: true,
-    });
-    let missing = snapshot.gaps.iter().map(|gap| Piece {
-        start: gap.address.into(),
-        length: gap.length,
-        is_saved: false,
-    });
-    let mut pieces: Vec<_> = saved.chain(missing).collect();
-    pieces.sort_unstable();
-    let all = pieces.len();
-    pieces.truncate(PIECES);
-    let mut areas: Vec<Vec<Piece>> = Vec::new();
-    let mut end = 0;
-    for piece in pieces {
-        match areas.last_mut() {
-            Some(area) if piece.start <= end + DISTANCE => area.push(piece),
-            _ => areas.push(vec![piece]),
+/// What a snapshot has of the memory of the system.
+pub struct Saved {
+    /// In words.
+    pub note: String,
+    /// By address.
+    pub pieces: Vec<Piece>,
+}
+
+impl Saved {
+    /// Lists it.
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let saved = snapshot.memory.segments().into_iter();
+        let saved = saved.map(|(address, bytes)| Piece {
+            start: address.into(),
+            length: bytes.len() as u64,
+            is_saved: true,
+        });
+        let missing = snapshot.gaps.iter().map(|gap| Piece {
+            start: gap.address.into(),
+            length: gap.length,
+            is_saved: false,
+        });
+        let mut pieces: Vec<_> = saved.chain(missing).collect();
+        pieces.sort_unstable();
+        Self {
+            note: saved::fact(snapshot),
+            pieces,
         }
-        end = end.max(piece.start + piece.length);
     }
-    let left_out = areas.len().saturating_sub(AREAS);
-    areas.truncate(AREAS);
-    let longest = areas.iter().map(|area| length(area)).max()?.max(1);
-    let mut note = format!("{}.", saved::fact(snapshot));
-    if left_out > 0 || all > PIECES {
-        note += " The map shows the start of it.";
+
+    /// Its map, with the stacks of tasks if they are known; `None` if there is nothing on it.
+    pub fn map(mut self, post: Option<&PostMortem>) -> Option<Map> {
+        let all = self.pieces.len();
+        self.pieces.truncate(PIECES);
+        let mut areas: Vec<Vec<Piece>> = Vec::new();
+        let mut end = 0;
+        for piece in self.pieces {
+            match areas.last_mut() {
+                Some(area) if piece.start <= end + DISTANCE => area.push(piece),
+                _ => areas.push(vec![piece]),
+            }
+            end = end.max(piece.start + piece.length);
+        }
+        let is_cut = areas.len() > AREAS || all > PIECES;
+        areas.truncate(AREAS);
+        let longest = areas.iter().map(|area| length(area)).max()?.max(1);
+        let tasks = post.map_or(&[][..], |post| &post.tasks);
+        let rows = areas.iter().enumerate();
+        Some(Map {
+            note: format!(
+                "{}.{}",
+                self.note,
+                if is_cut {
+                    " The map shows the start of it."
+                } else {
+                    ""
+                }
+            ),
+            height: areas.len() * ROW,
+            stacks: rows
+                .clone()
+                .flat_map(|(row, area)| {
+                    tasks
+                        .iter()
+                        .filter_map(move |task| stack(row, area, longest, task))
+                })
+                .collect(),
+            areas: rows.map(|(row, area)| drawn(row, area, longest)).collect(),
+        })
     }
-    Some(Map {
-        note,
-        height: areas.len() * ROW,
-        areas: areas
-            .iter()
-            .enumerate()
-            .map(|(row, area)| drawn(row, area, longest))
-            .collect(),
+}
+
+/// The stack of a task, if it is in this area.
+fn stack(row: usize, area: &[Piece], longest: u64, task: &TaskState) -> Option<StackBox> {
+    let stack = task.stack.as_ref()?;
+    let start = area.first()?.start;
+    let base = u64::from(stack.base)
+        .checked_sub(start)
+        .filter(|base| *base < length(area))?;
+    // A stack grows down: what was never used is at its start.
+    let place = |bytes: u64| LEFT + (base + bytes).min(length(area)) * WIDTH / longest;
+    let (margin, size) = (stack.margin.min(stack.size).into(), stack.size.into());
+    let (left, used, right) = (place(0), place(margin), place(size));
+    let y = row * ROW + 4;
+    let name = printable(task.name.as_bytes());
+    let fits = name.chars().count() as u64 * 6 <= right - left;
+    Some(StackBox {
+        free: format!("M{left} {y}h{}v16h-{}z", used - left, used - left),
+        used: format!("M{used} {y}h{}v16h-{}z", right - used, right - used),
+        title: format!("stack of {name}: {margin} of {size} bytes never used"),
+        label: if fits { name } else { String::new() },
+        x: (left + right) / 2,
+        y: y + 27,
     })
 }
 

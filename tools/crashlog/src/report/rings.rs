@@ -1,8 +1,8 @@
 //! The trace ring buffers of all tasks: those of the crashed task, the supervisor and the recorder
 //! first.
 
-use crate::postmortem::PostMortem;
-use crate::text::{count, printable};
+use crate::postmortem::{PostMortem, RingEntry};
+use crate::text::printable;
 
 /// Number of ring buffers that are shown, and of entries of each, the newest.
 const RINGS: usize = 64;
@@ -47,7 +47,10 @@ pub fn read(post: &PostMortem) -> Vec<Ring> {
         .map(|ring| {
             let entries = &ring.entries;
             let skipped = entries.len().saturating_sub(ENTRIES);
-            let mut note = count(entries.len() as u64, "entry").replace("entrys", "entries");
+            let mut note = match entries.len() {
+                1 => "1 entry".to_owned(),
+                number => format!("{number} entries"),
+            };
             if skipped > 0 {
                 note += &format!("; the last {ENTRIES} are shown");
             }
@@ -60,20 +63,20 @@ pub fn read(post: &PostMortem) -> Vec<Ring> {
                 name: printable(ring.name.as_bytes()),
                 note,
                 is_open: post.important.contains(&ring.task),
-                entries: entries
-                    .iter()
-                    .skip(skipped)
-                    .map(|entry| Entry {
-                        index: entry.index,
-                        line: entry.line,
-                        generation: entry.generation,
-                        count: entry.count,
-                        payload: payload(&entry.payload),
-                    })
-                    .collect(),
+                entries: entries.iter().skip(skipped).map(shown).collect(),
             }
         })
         .collect()
+}
+
+fn shown(entry: &RingEntry) -> Entry {
+    Entry {
+        index: entry.index,
+        line: entry.line,
+        generation: entry.generation,
+        count: entry.count,
+        payload: payload(&entry.payload),
+    }
 }
 
 fn payload(text: &str) -> String {

@@ -182,7 +182,7 @@ fn title_of(data: &SegmentData) -> String {
 }
 
 /// The facts of the crash.
-pub fn facts(card: &Card, crash: &Crash, archive: Option<&Archive>) -> Vec<Fact> {
+pub fn facts(crash: &Crash, archive: Option<&Archive>) -> Vec<Fact> {
     let header = &crash.header;
     let mut facts = Vec::new();
     let mut fact = |name, text| facts.push(Fact { name, text });
@@ -239,11 +239,11 @@ pub fn facts(card: &Card, crash: &Crash, archive: Option<&Archive>) -> Vec<Fact>
             count(header.log_record.get().into(), "record")
         ),
     );
-    let since = card.ledger.by_age(0).map(|(_, entry)| entry.sequence.get());
     if crash.acknowledged {
-        fact("State", "acknowledged".to_owned());
-    } else if since == Some(header.sequence.get()) {
-        fact("State", "the oldest crash on the card".to_owned());
+        fact(
+            "State",
+            "acknowledged: its slot may be used for another crash".to_owned(),
+        );
     }
     facts
 }

@@ -5,7 +5,7 @@ use crate::archive::Archive;
 use crate::archives;
 use crate::crash::SegmentData;
 use crate::describe::Names;
-use crate::postmortem::{PostMortem, Stack};
+use crate::postmortem::{PostMortem, Stack, WaitKind};
 use crate::tasks;
 use crate::text::{count, printable};
 use crashlog_format::crash::SegmentKind;
@@ -23,6 +23,13 @@ pub struct Tasks {
     /// What is not there, in words.
     pub missing: Vec<String>,
     pub waits: Option<waits::Drawing>,
+}
+
+impl Tasks {
+    /// Whether there is a backtrace of any task.
+    pub fn has_calls(&self) -> bool {
+        self.rows.iter().any(|row| !row.calls.is_empty())
+    }
 }
 
 pub struct TaskRow {
@@ -127,10 +134,10 @@ pub fn of_system(post: &PostMortem, archive: Option<&Archive>) -> Option<Tasks> 
                     |task| printable(task.name.as_bytes()),
                 ),
                 on: wait.map(|wait| wait.to.into()),
-                how: match wait.map(|wait| wait.kind.name()) {
-                    Some("send") => "is sending to",
-                    Some("reply") => "waits for the reply of",
-                    _ => "waits for a message of",
+                how: match wait.map(|wait| wait.kind) {
+                    Some(WaitKind::Send) => "is sending to",
+                    Some(WaitKind::Reply) => "waits for the reply of",
+                    Some(WaitKind::Receive) | None => "waits for a message of",
                 },
                 has_failed: task.is_some_and(|task| task.is_faulted),
             }
