@@ -6,13 +6,12 @@
 
 #![forbid(unsafe_code)]
 
-mod core;
 mod layout;
 mod qmp;
 mod registers;
 
-use self::core::{Segment, Thread};
 use anyhow::{Context, Result, bail};
+use build_core_file::{CoreFile, Segment, Thread};
 use layout::{Layout, Tasks};
 use qmp::Machine;
 use registers::{Core, Hidden};
@@ -84,12 +83,19 @@ fn take(
         task: word_of(&segments, current + layout.tasks.psp()).unwrap_or_default(),
     };
     let threads = threads(&core, current, &layout.tasks, &segments);
-    Ok(core::write(
+    let file = CoreFile {
         archive,
-        &core.numbered(hidden),
-        &threads,
-        &segments,
-    ))
+        registers: &core.numbered(hidden),
+        task: None,
+        threads: &threads,
+        segments: &segments,
+    };
+    if let Err(why) = file.check() {
+        bail!("it has {why}");
+    }
+    let mut bytes = Vec::new();
+    file.write(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The thread that runs, and behind it the other tasks as they were when they ran last. Task `n`

@@ -4,9 +4,9 @@
 //! Manual, section C1.6.3). A task runs in USR mode, so the stack pointer of that mode is PSP. All
 //! other modes are the kernel's, and theirs is MSP.
 
-use super::core::Thread;
 use super::layout::Tasks;
 use anyhow::{Context, Result};
+use build_core_file::{Thread, cpsr, xpsr};
 
 /// The registers as the monitor prints them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +26,7 @@ pub struct Hidden {
     pub task: u32,
 }
 
-/// Modes of the core (ARMv7-A Architecture Reference Manual, section B1.3.1), each with the number
-/// of the exception that an M-profile core would be in: SVCall, the first interrupt, MemManage,
-/// UsageFault.
-const EXCEPTIONS: [(u32, u32); 5] = [(0x13, 11), (0x12, 16), (0x11, 16), (0x17, 4), (0x1b, 6)];
+/// The mode of tasks (ARMv7-A Architecture Reference Manual, section B1.3.1).
 const USER: u32 = 0x10;
 
 impl Core {
@@ -81,25 +78,12 @@ impl Core {
         };
         let mut list: Vec<(u32, u32)> = (0..).zip(self.general).collect();
         list.extend([
-            (16, self.xpsr()),
+            (16, xpsr(self.cpsr)),
             (17, msp),
             (18, psp),
             (20, self.special()),
         ]);
         list
-    }
-
-    /// xPSR: flags and IT state are at the bits of CPSR, T is bit 24, and bits 0 to 8 are the
-    /// exception number.
-    fn xpsr(&self) -> u32 {
-        let same = self.cpsr & 0xfe0f_fc00;
-        let thumb = (self.cpsr >> 5 & 1) << 24;
-        let mode = self.cpsr & 0x1f;
-        let exception = EXCEPTIONS
-            .iter()
-            .find(|it| it.0 == mode)
-            .map_or(0, |it| it.1);
-        same & !(1 << 24) | thumb | exception
     }
 
     /// CONTROL in the highest byte (unprivileged, on PSP), PRIMASK in the lowest.
@@ -126,9 +110,7 @@ const FRAME: u32 = 26 * 4;
 /// r0 to r15 and CPSR of a task that does not run. The kernel has saved r4 to r11 and the stack
 /// pointer in the task's structure, and the rest in an exception frame on the task's stack.
 ///
-/// gdb takes the machine for an ARMv7-A, so the status register has the layout of CPSR. Its T bit
-/// tells gdb to read functions as Thumb code, also those without frame information, whose prologues
-/// it analyses.
+/// gdb takes the machine for an ARMv7-A, so the status register has the layout of CPSR.
 pub fn saved(task: u32, tasks: &Tasks, word: impl Fn(u32) -> Option<u32>) -> Option<[u32; 17]> {
     let frame = word(task + tasks.psp())?;
     let pushed = |index: u32| word(frame.wrapping_add(4 * index));
@@ -144,12 +126,6 @@ pub fn saved(task: u32, tasks: &Tasks, word: impl Fn(u32) -> Option<u32>) -> Opt
     registers[13] = frame.wrapping_add(FRAME + 4 * (xpsr >> 9 & 1));
     registers[16] = cpsr(xpsr);
     Some(registers)
-}
-
-/// The xPSR of a task as CPSR: flags and IT state are at the same bits, T is bit 5, and the mode is
-/// USR.
-fn cpsr(xpsr: u32) -> u32 {
-    xpsr & 0xfe0f_fc00 & !(1 << 24) | (xpsr >> 24 & 1) << 5 | USER
 }
 
 #[cfg(test)]

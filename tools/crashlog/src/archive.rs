@@ -190,6 +190,12 @@ impl Archive {
         &self.title
     }
 
+    /// The name of the board, as the application's configuration has it.
+    pub fn board(&self) -> Option<String> {
+        let app = self.config.app.parse::<toml::Table>().ok()?;
+        Some(app.get("board")?.as_str()?.to_owned())
+    }
+
     /// Number of tasks.
     pub fn task_count(&self) -> usize {
         self.tasks.len()

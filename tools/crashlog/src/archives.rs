@@ -143,6 +143,26 @@ impl Archives {
         }
     }
 
+    /// The archive for `what`, which is of image `id`, without which a command cannot do its work.
+    pub fn need(&self, what: &str, id: Option<ImageId>) -> Result<Archive, Problem> {
+        let none = |why: String| Problem::new(Code::Usage, why);
+        match self.choose(id) {
+            Choice::None if self.is_empty() => Err(none(format!(
+                "{what} is of {}: give its build archive by --archive, or by the variable {VARIABLE}",
+                image(id)
+            ))),
+            Choice::None => Err(none(format!(
+                "{what} is of {}, and {}; give the archive of that image",
+                image(id),
+                self.others()
+            ))),
+            Choice::Fitting(_) | Choice::Other(_) => match self.pick(what, id, "")? {
+                Some(archive) => Ok(archive),
+                None => Err(none(format!("{what}: there is no archive"))),
+            },
+        }
+    }
+
     /// Of several archives of one image the first is taken: they have the same programs.
     fn choose(&self, id: Option<ImageId>) -> Choice<'_> {
         let fitting = self.heads.iter().find(|head| Some(head.id()) == id);

@@ -22,6 +22,7 @@ Examples:
   crashlog show emmc.img                  explain the newest crash
   crashlog show emmc.img 7 --archive build-app-image-default.zip
   crashlog show emmc.img --archive builds  pick the archive in the folder builds
+  crashlog dump emmc.img --archive builds -o core   write the memory for Humility and gdb
   crashlog report emmc.img 7 --archive builds -o report.html
   crashlog log emmc.img --boot 3          print the log of the third boot
   crashlog log emmc.img --stream console --raw > console.txt
@@ -64,6 +65,8 @@ pub enum Command {
     List(List),
     /// Show one crash record: task, fault, place, and the log before it.
     Show(Show),
+    /// Write the memory of a crash as a core that Humility and gdb open.
+    Dump(Dump),
     /// Write a page for a browser that explains one crash.
     Report(Report),
     /// Print the log, oldest line first.
@@ -143,6 +146,34 @@ pub struct Show {
     /// Print one JSON object instead of text.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Writes the memory that was saved with a crash as an ELF core, as `humility dump` does.
+///
+/// `humility -d FILE tasks -slr` and `gdb` open it. Of an oops it is the dump of one task. Memory
+/// that is not on the card is not in the file, and is listed.
+#[derive(Debug, Args)]
+pub struct Dump {
+    /// Image file, block device or partition.
+    pub image: PathBuf,
+
+    /// Number of the crash record, as `list` shows it; without it the newest.
+    pub sequence: Option<u32>,
+
+    /// The file to write.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+
+    /// Overwrite a file that exists.
+    #[arg(long)]
+    pub force: bool,
+
+    /// Write the zip file that `humility hydrate` takes, with the memory of the crashed task.
+    #[arg(long)]
+    pub hydrate: bool,
+
+    #[command(flatten)]
+    pub archives: ArchiveArgs,
 }
 
 /// Writes a page for a browser that explains one crash.

@@ -14,6 +14,7 @@ mod card;
 mod cli;
 mod crash;
 mod describe;
+mod dump;
 mod dwarf;
 mod erase;
 mod format;
@@ -23,6 +24,7 @@ mod locate;
 mod log;
 mod logbook;
 mod memory;
+mod output;
 mod postmortem;
 mod problem;
 mod report;
@@ -61,6 +63,7 @@ fn run(cli: &Cli) -> Result<(), Problem> {
         Command::Format(args) => format::run(args, &mut out)?,
         Command::List(args) => list::run(args, &mut out)?,
         Command::Show(args) => show::run(args, &mut out)?,
+        Command::Dump(args) => dump::run(args, &mut out)?,
         Command::Report(args) => report::run(args, &mut out)?,
         Command::Log(args) => log::run(args, &mut out)?,
         Command::Verify(args) => verify::run(args, &mut out)?,

@@ -167,6 +167,31 @@ impl Memory {
             .fold(0, |word, byte| word << 8 | u32::from(*byte)))
     }
 
+    /// What was saved of `size` bytes from an address on, flash left out: address and bytes of each
+    /// piece.
+    pub fn saved_in(&self, base: u32, size: u32) -> Vec<(u32, Vec<u8>)> {
+        let end = u64::from(base) + u64::from(size);
+        let mut all: Vec<(u32, Vec<u8>)> = Vec::new();
+        let first = base / PAGE as u32;
+        let last = (end.saturating_sub(1) / PAGE as u64).min(u64::from(u32::MAX)) as u32;
+        for (number, page) in self.pages.range(first..=last.max(first)) {
+            for word in (0..PAGE / 4).filter(|word| page.has(*word)) {
+                let address = number * PAGE as u32 + 4 * word as u32;
+                if address < base || u64::from(address) + 4 > end {
+                    continue;
+                }
+                let bytes = &page.bytes[4 * word..4 * word + 4];
+                match all.last_mut() {
+                    Some((from, its)) if *from as usize + its.len() == address as usize => {
+                        its.extend_from_slice(bytes);
+                    }
+                    _ => all.push((address, bytes.to_vec())),
+                }
+            }
+        }
+        all
+    }
+
     /// Everything that is there: address and bytes, in order, disjoint, and with a gap between one
     /// and the next.
     pub fn segments(&self) -> Vec<(u32, Vec<u8>)> {
@@ -213,7 +238,10 @@ mod tests {
         assert_eq!(bytes[..8], [2; 8]);
         assert_eq!(bytes[8..24], [1; 16]);
         assert_eq!(bytes[24..], [2; 8]);
-        assert_eq!(memory.segments(), [(0x1ff0, bytes)]);
+        assert_eq!(memory.segments(), [(0x1ff0, bytes.clone())]);
+        let part = memory.saved_in(0x1ff4, 0x10);
+        assert_eq!(part, [(0x1ff4, bytes[4..20].to_vec())]);
+        assert_eq!(memory.saved_in(0x2010, 0xffff_ffff), []);
     }
 
     #[test]

@@ -25,8 +25,9 @@ use crate::problem::Problem;
 use crate::snapshot::Snapshot;
 use crate::value::Value;
 use crashlog_format::snapshot::{ExtentKind, SnapshotKind};
-use kernel::{Kernel, StackPlace};
+use kernel::Kernel;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// The index of the supervisor.
 const SUPERVISOR: u16 = 0;
@@ -37,6 +38,12 @@ pub struct PostMortem {
     pub ticks: u64,
     /// The message of a kernel that has failed.
     pub epitaph: Option<String>,
+    /// The kernel's stack pointer when its stack is empty.
+    pub kernel_stack: Option<u32>,
+    /// The index of the task that the kernel takes for the running one.
+    pub current: Option<u16>,
+    /// Where the code of each program is: the kernel's first.
+    pub texts: Vec<Range<u32>>,
     /// The tasks, by index. A snapshot of one task has only that.
     pub tasks: Vec<TaskState>,
     /// Who waits for whom.
@@ -69,6 +76,21 @@ pub struct TaskState {
     /// Its calls, the innermost first.
     pub calls: Vec<Call>,
     pub stack: Option<Stack>,
+    /// Its memory that it can write: its regions that are no devices.
+    pub memory: Vec<MemoryRange>,
+    /// Its entry in the kernel's table.
+    pub entry: MemoryRange,
+    /// Where its exception frame is, if it does not run.
+    pub frame: Option<u32>,
+}
+
+/// A range of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryRange {
+    /// Address of its first byte.
+    pub base: u32,
+    /// Its length in bytes.
+    pub size: u32,
 }
 
 /// One call of a backtrace.
@@ -149,6 +171,9 @@ impl PostMortem {
         let mut post = Self {
             ticks: kernel.ticks(),
             epitaph: kernel.epitaph(),
+            kernel_stack: kernel.stack_top(),
+            current: None,
+            texts: vec![kernel.text()],
             tasks: Vec::new(),
             waits: Vec::new(),
             deadlocks: Vec::new(),
@@ -175,6 +200,9 @@ impl PostMortem {
             }
         }
         for entry in &entries {
+            if entry.is_current {
+                post.current = Some(entry.index);
+            }
             let task = post.task_state(&kernel, entry, &mut programs, crashed);
             post.tasks.push(task);
         }
@@ -214,6 +242,7 @@ impl PostMortem {
         let text = programs
             .of(entry.index, &mut self.notes)
             .map(|(program, _)| program.text());
+        self.texts.extend(text.clone());
         let registers = match kernel.registers(entry, text) {
             Ok(registers) => Some(registers),
             Err(why) => {
@@ -225,13 +254,13 @@ impl PostMortem {
             (Some(registers), Some((program, _))) => calls(program, &registers, kernel.snapshot()),
             _ => Vec::new(),
         };
-        let stack = match kernel.stack(entry).and_then(|place| margin(kernel, place)) {
-            Ok(stack) => Some(stack),
-            Err(why) => {
-                self.notes.push(format!("{name}: stack: {why}"));
-                None
-            }
+        let (memory, stack) = match kernel.memory(entry) {
+            Ok(memory) => (memory.writable, margin(kernel, memory.stack)),
+            Err(why) => (Vec::new(), Err(why)),
         };
+        let stack = stack
+            .map_err(|why| self.notes.push(format!("{name}: stack: {why}")))
+            .ok();
         TaskState {
             index: entry.index,
             generation: entry.generation,
@@ -243,6 +272,9 @@ impl PostMortem {
             registers,
             calls,
             stack,
+            memory,
+            entry: kernel.entry_range(entry),
+            frame: kernel.frame(entry),
         }
     }
 
@@ -300,16 +332,14 @@ fn calls(program: &Program, registers: &[u32; 17], snapshot: &Snapshot) -> Vec<C
 }
 
 /// Counts the words at the bottom of a stack that still have their fill.
-fn margin(kernel: &Kernel<'_>, place: StackPlace) -> Result<Stack, String> {
-    let size = place.top - place.base;
+fn margin(kernel: &Kernel<'_>, (base, top): (u32, u32)) -> Result<Stack, String> {
+    let size = top - base;
     let mut margin = 0;
-    while margin < size
-        && kernel.word(place.base + margin)? == crashlog_format::snapshot::STACK_FILL
-    {
+    while margin < size && kernel.word(base + margin)? == crashlog_format::snapshot::STACK_FILL {
         margin += 4;
     }
     Ok(Stack {
-        base: place.base,
+        base,
         size,
         margin: margin.min(size),
     })

@@ -9,7 +9,6 @@
 //! Parts: `summary` has what happened and the facts, `timeline` the log before the crash, `tasks` and
 //! `waits` what the tasks did, `rings` their ring buffers, `memory` what was saved and what is missing, `page` the templates, `file` the output.
 
-mod file;
 mod memory;
 mod page;
 mod rings;
@@ -25,6 +24,7 @@ use crate::archives::{self, Archives};
 use crate::backtrace::Backtrace;
 use crate::card::Card;
 use crate::cli::Report;
+use crate::output;
 use crate::postmortem::PostMortem;
 use crate::problem::Problem;
 use crate::show::saved;
@@ -36,10 +36,11 @@ use std::io::Write;
 use timeline::Timeline;
 
 pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
+    output::check(&args.output, args.force)?;
+    output::refuse_card(&args.output, &args.image)?;
     let archives = Archives::given(&args.archives)?;
     let card = Card::open(&args.image, false)?;
     let crash = card.find(args.sequence)?;
-    let target = file::Target::check(&args.output, &args.image, args.force)?;
     let archive = archives.pick(
         &format!("crash record {}", crash.header.sequence),
         crash.image_id(),
@@ -99,12 +100,20 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
             .and_then(|post| tasks::of_system(post, archive.as_ref()))
             .or_else(|| tasks::read(&segments, archive.as_ref())),
         emergency: summary::emergency(&crash),
-        card: summary::card(&card, &args.image),
+        card: summary::card(&card, &args.image, &crash, archive.as_ref()),
         missing,
         version: env!("CARGO_PKG_VERSION"),
     };
-    target.write(page.html()?.as_bytes())?;
+    let html = page.html()?;
+    output::write(&args.output, args.force, |out| {
+        out.write_all(html.as_bytes())
+    })?;
     writeln!(out, "{}: the report is written", args.output.display())?;
     out.flush()?;
-    saved::check(&snapshot, &card, crash.header.sequence.get())
+    saved::check(
+        &snapshot,
+        &card,
+        crash.header.sequence.get(),
+        "the rest is in the report",
+    )
 }

@@ -66,7 +66,12 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
         value["machine"] = post.as_ref().map(machine::json).into();
         writeln!(out, "{value:#}")?;
         out.flush()?;
-        return saved::check(&snapshot, &card, crash.header.sequence.get());
+        return saved::check(
+            &snapshot,
+            &card,
+            crash.header.sequence.get(),
+            "the rest is shown",
+        );
     }
     headline(&crash, names, out)?;
     facts(&card, &crash, archive.as_ref(), &snapshot, out)?;
@@ -99,7 +104,12 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
     }
     log_before(args, &card, &crash, names, out)?;
     out.flush()?;
-    saved::check(&snapshot, &card, crash.header.sequence.get())
+    saved::check(
+        &snapshot,
+        &card,
+        crash.header.sequence.get(),
+        "the rest is shown",
+    )
 }
 
 fn headline(crash: &Crash, names: &dyn Names, out: &mut Output) -> Result<(), Problem> {

@@ -292,7 +292,7 @@ fn output_files_are_not_overwritten() {
     fs::write(&page, "mine").expect("write");
     let line = refused(2, &path, &page, &[]);
     assert!(
-        line.contains("page.html: exists already; use --force"),
+        line.contains("page.html: exists already; --force overwrites it"),
         "{line}"
     );
     assert_eq!(read(&page), "mine");
@@ -300,17 +300,20 @@ fn output_files_are_not_overwritten() {
     check(&read(&page));
 
     let card = fs::read(&path).expect("card");
-    let line = refused(2, &path, &path, &["--force"]);
-    assert!(line.contains("is the card"), "{line}");
+    for command in ["report", "dump"] {
+        let [image, force] = [path.as_os_str(), "--force".as_ref()];
+        let line = fails(2, [command.as_ref(), image, "-o".as_ref(), image, force]);
+        assert!(line.contains("is the card"), "{line}");
+    }
     assert!(
         fs::read(&path).expect("card") == card,
         "the card is unchanged"
     );
     let line = refused(2, &path, &bench.path(""), &["--force"]);
-    assert!(line.contains("is a directory"), "{line}");
+    assert!(line.contains("is a folder"), "{line}");
     let line = refused(4, &path, &bench.path("none/page.html"), &[]);
     assert!(
-        line.contains("none/page.html: cannot create it: No such file"),
+        line.contains("none/page.html: cannot write it: No such file"),
         "{}",
         line
     );

@@ -3,9 +3,11 @@
 use crate::archive::{Archive, Program};
 use crate::describe::Names;
 use crate::dwarf::{DebugInfo, Member, Struct, Type, Variable};
+use crate::postmortem::MemoryRange;
 use crate::problem::{Code, Problem};
 use crate::snapshot::Snapshot;
 use crate::value::Value;
+use build_core_file::{is_cpsr, xpsr};
 use crashlog_format::snapshot::SnapshotKind;
 use std::ops::Range;
 use toml::{Table, Value as Toml};
@@ -13,6 +15,10 @@ use toml::{Table, Value as Toml};
 /// Bytes of the exception frame of a task: 8 words, and those of the floating point unit
 /// (ARMv7-M Architecture Reference Manual, section B1.5.7).
 const FRAME: u32 = 26 * 4;
+
+/// Bits of the attributes of a region.
+const WRITE: u32 = 2;
+const DEVICE: u32 = 8;
 
 /// Longest message of a kernel that has failed.
 const EPITAPH_MAX: usize = 4096;
@@ -40,11 +46,12 @@ pub struct TaskEntry {
     pub is_current: bool,
 }
 
-/// Where a stack is.
-#[derive(Clone, Copy, Debug)]
-pub struct StackPlace {
-    pub base: u32,
-    pub top: u32,
+/// What the kernel's tables say of the memory of a task.
+pub struct TaskMemory {
+    /// Its regions that are memory which it can write, and no device.
+    pub writable: Vec<MemoryRange>,
+    /// Lowest address of its stack, and the one behind its highest.
+    pub stack: (u32, u32),
 }
 
 impl<'a> Kernel<'a> {
@@ -184,7 +191,9 @@ impl<'a> Kernel<'a> {
             && text.is_some_and(|text| text.contains(&(pc & !1)));
         if is_running {
             let mut registers = now;
-            registers[16] = xpsr(psr);
+            if is_cpsr(psr) {
+                registers[16] = xpsr(psr);
+            }
             return Ok(registers);
         }
         let unknown = || "the kernel's `Task` has no saved registers".to_owned();
@@ -211,8 +220,32 @@ impl<'a> Kernel<'a> {
         Ok(registers)
     }
 
-    /// Where the stack of a task is: at the bottom of one of its regions.
-    pub fn stack(&self, entry: &TaskEntry) -> Result<StackPlace, String> {
+    /// Where the exception frame of a task that does not run is.
+    pub fn frame(&self, entry: &TaskEntry) -> Option<u32> {
+        let psp = entry.value.member("save")?.member("psp")?.number()?;
+        u32::try_from(psp).ok()
+    }
+
+    /// The kernel's stack pointer when its stack is empty.
+    pub fn stack_top(&self) -> Option<u32> {
+        self.program.symbol("_stack_start").map(|(top, _)| top)
+    }
+
+    /// Where the kernel's code is.
+    pub fn text(&self) -> Range<u32> {
+        self.program.text()
+    }
+
+    /// The entry of a task in the kernel's table.
+    pub fn entry_range(&self, entry: &TaskEntry) -> MemoryRange {
+        MemoryRange {
+            base: entry.address,
+            size: self.task.size,
+        }
+    }
+
+    /// The memory of a task; its stack is at the bottom of one of its regions.
+    pub fn memory(&self, entry: &TaskEntry) -> Result<TaskMemory, String> {
         let unknown = || "the kernel's tables do not say where it is".to_owned();
         let at = entry.value.member("descriptor").and_then(Value::number);
         let at = at
@@ -224,18 +257,26 @@ impl<'a> Kernel<'a> {
             .ok_or_else(unknown)?;
         let (_, region) = self
             .debug
-            .structure("RegionDesc", &["base", "size"])
+            .structure("RegionDesc", &["base", "size", "attributes"])
             .ok_or_else(unknown)?;
         let place = |it: &Struct, name: &str| it.member(name).map_or(0, |it| it.offset);
         let top = self.word(at.wrapping_add(place(desc, "initial_stack")))?;
+        let (mut writable, mut stack) = (Vec::new(), None);
         for address in self.regions_of(at, desc, region).ok_or_else(unknown)? {
-            let base = self.word(address.wrapping_add(place(region, "base")))?;
-            let size = self.word(address.wrapping_add(place(region, "size")))?;
+            let field = |name: &str| self.word(address.wrapping_add(place(region, name)));
+            let (base, size) = (field("base")?, field("size")?);
+            let attributes = field("attributes")?;
             if base < top && u64::from(top) <= u64::from(base) + u64::from(size) {
-                return Ok(StackPlace { base, top });
+                stack = Some((base, top));
+            }
+            if base != 0 && attributes & WRITE != 0 && attributes & DEVICE == 0 {
+                writable.push(MemoryRange { base, size });
             }
         }
-        Err(unknown())
+        Ok(TaskMemory {
+            writable,
+            stack: stack.ok_or_else(unknown)?,
+        })
     }
 
     /// The addresses of the descriptors of a task's regions.
@@ -271,15 +312,6 @@ impl<'a> Kernel<'a> {
             None => format!("unknown#{index}/gen{generation}"),
         }
     }
-}
-
-/// A status register as xPSR. One in the layout of CPSR (ARMv7-A) has its mode in the lowest five
-/// bits, bit 4 of which is always set, and T at bit 5; an xPSR of a task has T at bit 24.
-pub fn xpsr(psr: u32) -> u32 {
-    if psr & 1 << 24 != 0 || psr & 0x10 == 0 {
-        return psr;
-    }
-    psr & 0xfe0f_fc00 & !(1 << 24) | (psr >> 5 & 1) << 24
 }
 
 /// The application's configuration, as far as it has names for what the kernel has as numbers.
@@ -356,18 +388,5 @@ impl AppConfig {
         let name = named.unwrap_or("crashlog");
         let index = self.names.iter().position(|own| own == name)?;
         u16::try_from(index).ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::xpsr;
-
-    #[test]
-    fn both_layouts_of_a_status_register_are_understood() {
-        assert_eq!(xpsr(0x4100_0000), 0x4100_0000);
-        assert_eq!(xpsr(0x6000_0030), 0x6100_0000);
-        assert_eq!(xpsr(0x6000_01b3), 0x6100_0000);
-        assert_eq!(xpsr(0x2000_0010), 0x2000_0000);
     }
 }

@@ -26,6 +26,8 @@ const VALUE_MAX: usize = 2_000;
 const LEFT: u64 = 260;
 const WIDTH: u64 = 730;
 const ROW: usize = 38;
+/// Width of a letter.
+const LETTER: u64 = 6;
 
 /// A map of the saved memory.
 pub struct Map {
@@ -34,6 +36,14 @@ pub struct Map {
     pub height: usize,
     pub areas: Vec<Area>,
     pub stacks: Vec<StackBox>,
+    pub owners: Vec<Owner>,
+}
+
+/// The name of the task whose memory is above it.
+pub struct Owner {
+    pub name: String,
+    pub x: u64,
+    pub y: usize,
 }
 
 /// The stack of a task on the map.
@@ -42,11 +52,6 @@ pub struct StackBox {
     pub used: String,
     /// What it is, in words.
     pub title: String,
-    /// The task, if there is room for its name.
-    pub label: String,
-    /// Where the label is.
-    pub x: u64,
-    pub y: usize,
 }
 
 /// Memory from one address on; its bar is as long as it is.
@@ -135,6 +140,10 @@ impl Saved {
                 }
             ),
             height: areas.len() * ROW,
+            owners: rows
+                .clone()
+                .flat_map(|(row, area)| owners(row, area, longest, tasks))
+                .collect(),
             stacks: rows
                 .clone()
                 .flat_map(|(row, area)| {
@@ -146,6 +155,43 @@ impl Saved {
             areas: rows.map(|(row, area)| drawn(row, area, longest)).collect(),
         })
     }
+}
+
+/// The names of the tasks that have memory in this area, as far as there is room for them.
+fn owners(row: usize, area: &[Piece], longest: u64, tasks: &[TaskState]) -> Vec<Owner> {
+    let start = area.first().map_or(0, |piece| piece.start);
+    let end = start + length(area);
+    let ranges = tasks
+        .iter()
+        .flat_map(|task| task.memory.iter().map(move |range| (range, task)));
+    let mut ranges: Vec<_> = ranges
+        .map(|(range, task)| {
+            let base = u64::from(range.base);
+            ((base, base + u64::from(range.size)), task)
+        })
+        .filter(|((from, to), _)| *from < end && *to > start)
+        .map(|((from, to), task)| ((from.max(start), to.min(end)), task))
+        .collect();
+    ranges.sort_by_key(|(range, _)| *range);
+    // Where the name before ends.
+    let mut taken = LEFT;
+    let mut owners = Vec::new();
+    for ((from, to), task) in ranges {
+        let name = printable(task.name.as_bytes());
+        let width = name.chars().count() as u64 * LETTER;
+        let middle = LEFT + ((from - start) + (to - start)) / 2 * WIDTH / longest;
+        let x = middle.max(taken + width / 2);
+        // A name that is not below its memory would be taken for that of another.
+        if x <= LEFT + (to - start) * WIDTH / longest {
+            taken = x + width / 2 + LETTER;
+            owners.push(Owner {
+                name,
+                x,
+                y: row * ROW + 31,
+            });
+        }
+    }
+    owners
 }
 
 /// The stack of a task, if it is in this area.
@@ -161,14 +207,10 @@ fn stack(row: usize, area: &[Piece], longest: u64, task: &TaskState) -> Option<S
     let (left, used, right) = (place(0), place(margin), place(size));
     let y = row * ROW + 4;
     let name = printable(task.name.as_bytes());
-    let fits = name.chars().count() as u64 * 6 <= right - left;
     Some(StackBox {
         free: format!("M{left} {y}h{}v16h-{}z", used - left, used - left),
         used: format!("M{used} {y}h{}v16h-{}z", right - used, right - used),
         title: format!("stack of {name}: {margin} of {size} bytes never used"),
-        label: if fits { name } else { String::new() },
-        x: (left + right) / 2,
-        y: y + 27,
     })
 }
 

@@ -336,14 +336,35 @@ pub fn emergency(crash: &Crash) -> Emergency {
     }
 }
 
-/// The card.
-pub fn card(card: &Card, path: &Path) -> Vec<Fact> {
+/// The build and the card.
+pub fn card(card: &Card, path: &Path, crash: &Crash, archive: Option<&Archive>) -> Vec<Fact> {
     let counters = card.ledger.counters();
-    let name = path.file_name().unwrap_or(path.as_os_str());
-    vec![
+    let file_name = |path: &Path| {
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        printable(name.as_encoded_bytes())
+    };
+    let image = match crash.image_id() {
+        Some(id) => id.to_string(),
+        None => "unknown".to_owned(),
+    };
+    let build = match archive {
+        Some(archive) if crash.image_id() == Some(archive.id()) => format!(
+            "{}, explained by {}",
+            printable(archive.title().as_bytes()),
+            file_name(archive.path())
+        ),
+        Some(archive) => format!(
+            "explained by {}, which is of another image, {}: names and lines may be wrong",
+            file_name(archive.path()),
+            archive.id()
+        ),
+        None => "no archive of it was given".to_owned(),
+    };
+    let build = [("Image", image), ("Build", build)].map(|(name, text)| Fact { name, text });
+    let card = [
         Fact {
             name: "Read from",
-            text: printable(name.as_encoded_bytes()),
+            text: file_name(path),
         },
         Fact {
             name: "Partition",
@@ -372,5 +393,6 @@ pub fn card(card: &Card, path: &Path) -> Vec<Fact> {
                 counters.oops, counters.panic, counters.kernel
             ),
         },
-    ]
+    ];
+    build.into_iter().chain(card).collect()
 }

@@ -146,7 +146,11 @@ pub fn of_system(post: &PostMortem, archive: Option<&Archive>) -> Option<Tasks> 
     let rows = post.tasks.iter().map(|task| {
         let pc = task.registers.map_or(0, |registers| registers[15]);
         TaskRow {
-            class: if task.is_faulted { "failed" } else { "task" },
+            class: match task.is_faulted {
+                true => "failed",
+                false if post.current == Some(task.index) => "current",
+                false => "task",
+            },
             index: task.index.into(),
             name: printable(task.name.as_bytes()),
             priority: task.priority.to_string(),

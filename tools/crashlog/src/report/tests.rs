@@ -5,7 +5,8 @@ use super::timeline::{Drawing, Timeline};
 use super::{memory, rings, tasks};
 use crate::describe::Nameless;
 use crate::postmortem::{
-    Call, PostMortem, Region, RegionContent, Ring, RingEntry, Stack, TaskState, Wait, WaitKind,
+    Call, MemoryRange, PostMortem, Region, RegionContent, Ring, RingEntry, Stack, TaskState, Wait,
+    WaitKind,
 };
 use crate::value::Value;
 use scraper::{Html, Selector};
@@ -25,6 +26,12 @@ fn task(index: u16, is_faulted: bool) -> TaskState {
         calls: vec![Call {
             address: 0x1000,
             lines: vec![HOSTILE.to_owned()],
+        }],
+        entry: MemoryRange { base: 0, size: 0 },
+        frame: None,
+        memory: vec![MemoryRange {
+            base: 0xffff_fe00,
+            size: u32::MAX,
         }],
         stack: Some(Stack {
             base: 0xffff_ff00,
@@ -69,6 +76,9 @@ fn post() -> PostMortem {
     PostMortem {
         ticks: 0,
         epitaph: None,
+        current: None,
+        kernel_stack: None,
+        texts: Vec::new(),
         tasks: vec![
             task(0, false),
             task(1, true),
@@ -206,6 +216,11 @@ fn tasks_rings_and_regions_of_a_snapshot_are_shown() {
         ["0xffffffff is missing: lost"]
     );
     assert_eq!(texts(&page, ".map .stack-used").len(), 4);
+    // All are at one place: there is no room for every name.
+    assert_eq!(
+        texts(&page, ".map .owner"),
+        [format!("0{HOSTILE}"), format!("1{HOSTILE}")]
+    );
 }
 
 #[test]

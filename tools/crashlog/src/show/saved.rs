@@ -1,5 +1,6 @@
 //! `crashlog show`: the memory that was saved with a crash, and what is missing of it.
 
+use crate::card::Card;
 use crate::describe::Names;
 use crate::problem::{Code, Problem};
 use crate::snapshot::{Gap, NoSnapshot, Snapshot, owner};
@@ -114,30 +115,24 @@ pub fn json(snapshot: &Result<Snapshot, NoSnapshot>, names: &dyn Names) -> Value
     })
 }
 
-/// The damage of a snapshot, in words; each piece is one.
-pub fn damage(snapshot: &Result<Snapshot, NoSnapshot>) -> Option<String> {
-    match snapshot {
-        Ok(snapshot) if snapshot.is_damaged() => {
-            Some("is damaged in part; the rest is shown".to_owned())
-        }
-        Err(none) if none.is_damage => Some(format!("cannot be read: {}", none.why)),
-        _ => None,
-    }
-}
-
-/// The error of a command that has shown what there is, if the snapshot is damaged.
+/// The error of a command that has done with a snapshot what can be done, if it is damaged. `rest`
+/// says what has become of the rest.
 pub fn check(
     snapshot: &Result<Snapshot, NoSnapshot>,
-    card: &crate::card::Card,
+    card: &Card,
     sequence: u32,
+    rest: &str,
 ) -> Result<(), Problem> {
-    damage(snapshot).map_or(Ok(()), |what| {
-        Err(Problem::new(
-            Code::Found,
-            format!(
-                "{}: crash record {sequence}: its snapshot {what}",
-                card.partition.path().display()
-            ),
-        ))
-    })
+    let what = match snapshot {
+        Ok(snapshot) if snapshot.is_damaged() => format!("is damaged in part; {rest}"),
+        Err(none) if none.is_damage => format!("cannot be read: {}", none.why),
+        _ => return Ok(()),
+    };
+    Err(Problem::new(
+        Code::Found,
+        format!(
+            "{}: crash record {sequence}: its snapshot {what}",
+            card.partition.path().display()
+        ),
+    ))
 }

@@ -1,0 +1,119 @@
+//! `dump`: what it refuses. What it writes is tested with real memory, by the harness.
+
+mod common;
+
+use common::archive::Build;
+use common::snapshot::Snapshot;
+use common::{Bench, Partition, STRAY_WRITE, fails};
+use crashlog_format::snapshot::SnapshotKind;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const IMAGE: u64 = 0xac7f_1045_79de_0074;
+
+struct Scene {
+    bench: Bench,
+    card: PathBuf,
+    partition: Partition,
+    crash: u32,
+    archive: PathBuf,
+}
+
+/// A card with a crash, and the archive of its image.
+fn scene() -> Scene {
+    let bench = Bench::new();
+    let card = bench.formatted();
+    let mut partition = Partition::open(&card);
+    partition.image_id = IMAGE;
+    let crash = partition.crash(1, STRAY_WRITE, "worker");
+    let archive = bench.path("build.zip");
+    build(IMAGE, &archive);
+    Scene {
+        bench,
+        card,
+        partition,
+        crash,
+        archive,
+    }
+}
+
+fn build(id: u64, path: &Path) {
+    let tasks = [
+        "jefe", "crashlog", "console", "sensor", "monitor", "hiffy", "worker",
+    ];
+    Build {
+        id: Some(id),
+        tasks: &tasks.map(|name| (name, Some("main"))),
+    }
+    .write(path);
+}
+
+impl Scene {
+    fn fails(&self, code: i32, archive: Option<&Path>, more: &[&str]) -> String {
+        let output = self.bench.path("core");
+        let text = |path: &Path| path.to_str().expect("path").to_owned();
+        let mut arguments = vec!["dump".to_owned(), text(&self.card), "-o".to_owned()];
+        arguments.push(text(&output));
+        if let Some(archive) = archive {
+            arguments.extend(["--archive".to_owned(), text(archive)]);
+        }
+        arguments.extend(more.iter().map(|it| (*it).to_owned()));
+        fails(code, arguments)
+    }
+}
+
+#[test]
+fn each_refusal_is_one_line_and_leaves_no_file() {
+    let mut scene = scene();
+    let archive = scene.archive.clone();
+    let said = scene.fails(1, Some(&archive), &[]);
+    assert!(
+        said.contains("crash record 1 has no snapshot: the memory was not saved"),
+        "{said}"
+    );
+    let mut snapshot = Snapshot::new(SnapshotKind::System);
+    snapshot.save(6, 0x8084_0000, &[1; 4096]);
+    let block = snapshot.write(&mut scene.partition, scene.crash, |_| ());
+
+    let said = scene.fails(2, None, &[]);
+    assert!(
+        said.contains("is of image 7400de7945107fac: give its build archive by --archive"),
+        "{said}"
+    );
+    let other = scene.bench.path("other.zip");
+    build(0x1122, &other);
+    let said = scene.fails(2, Some(&other), &[]);
+    assert!(
+        said.contains("other.zip is of image 2211000000000000; give the archive of that image"),
+        "{said}"
+    );
+    let said = scene.fails(2, Some(&scene.card), &[]);
+    assert!(said.contains("is not a Hubris build archive"), "{said}");
+    let said = scene.fails(2, Some(&archive), &[]);
+    assert!(said.contains("has no img/final.elf"), "{said}");
+    let said = scene.fails(1, Some(&archive), &["7"]);
+    assert!(said.contains("has no crash record 7"), "{said}");
+    scene.partition.damage(block, 20);
+    let said = scene.fails(1, Some(&archive), &[]);
+    assert!(said.contains("its first block is damaged"), "{said}");
+    assert!(!scene.bench.path("core").exists());
+}
+
+#[test]
+fn a_file_that_exists_is_kept() {
+    let scene = scene();
+    let core = scene.bench.path("core");
+    fs::write(&core, b"mine").expect("file");
+    let said = scene.fails(2, Some(&scene.archive), &[]);
+    assert!(
+        said.contains("exists already; --force overwrites it"),
+        "{said}"
+    );
+    // Not even by a dump that fails.
+    scene.fails(1, Some(&scene.archive), &["--force"]);
+    assert_eq!(fs::read(&core).expect("file"), b"mine");
+    fs::remove_file(&core).expect("file");
+    fs::create_dir(&core).expect("folder");
+    let said = scene.fails(2, Some(&scene.archive), &["--force"]);
+    assert!(said.contains("is a folder"), "{said}");
+}
