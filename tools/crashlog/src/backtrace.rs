@@ -1,6 +1,6 @@
 //! Decoding a backtrace: unwinding the saved stack by call frame information.
 
-use crate::archive::{Program, Slice};
+use crate::archive::{Place, Program, Slice};
 use crate::crash::{Crash, SegmentData};
 use crate::memory::Memory;
 use crashlog_format::crash::SegmentKind;
@@ -64,15 +64,20 @@ impl<'a> Backtrace<'a> {
         }
     }
 
-    /// An address of the backtrace as lines: the function, then those into which it was inlined.
-    pub fn lines(&self, address: u32) -> Vec<String> {
+    /// The function of an address of the backtrace, preceded by those that are inlined into it.
+    pub fn places(&self, address: u32) -> Vec<Place> {
         // A return address is the one after the call: one byte back is inside of it.
         let inside = if self.addresses.first() == Some(&address) {
             address
         } else {
             address.wrapping_sub(1)
         };
-        let places = self.program.places(inside);
+        self.program.places(inside)
+    }
+
+    /// An address of the backtrace as lines: the function, then those into which it was inlined.
+    pub fn lines(&self, address: u32) -> Vec<String> {
+        let places = self.places(address);
         if places.is_empty() {
             return vec![format!("{address:08x}  ?")];
         }

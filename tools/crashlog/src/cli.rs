@@ -23,6 +23,7 @@ Examples:
   crashlog show emmc.img 7 --archive build-app-image-default.zip
   crashlog show emmc.img --archive builds  pick the archive in the folder builds
   crashlog dump emmc.img --archive builds -o core   write the memory for Humility and gdb
+  crashlog report emmc.img 7 --archive builds -o report.html
   crashlog log emmc.img --boot 3          print the log of the third boot
   crashlog log emmc.img --stream console --raw > console.txt
   crashlog list --json /dev/mmcblk0 | jq '.crashes[].task'
@@ -66,6 +67,8 @@ pub enum Command {
     Show(Show),
     /// Write the memory of a crash as a core that Humility and gdb open.
     Dump(Dump),
+    /// Write a page for a browser that explains one crash.
+    Report(Report),
     /// Print the log, oldest line first.
     Log(Log),
     /// Check every structure on the card and report damaged ones.
@@ -171,6 +174,42 @@ pub struct Dump {
 
     #[command(flatten)]
     pub archives: ArchiveArgs,
+}
+
+/// Writes a page for a browser that explains one crash.
+///
+/// The page is one file that needs no other, and no network.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Image file, block device or partition.
+    pub image: PathBuf,
+
+    /// Number of the crash record, as `list` shows it; without it the newest.
+    pub sequence: Option<u32>,
+
+    /// File to write, such as report.html.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+
+    /// Overwrite the file if it exists.
+    #[arg(long)]
+    pub force: bool,
+
+    /// Number of log records before the crash to show, at most 20000.
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = report_lines)]
+    pub lines: usize,
+
+    #[command(flatten)]
+    pub archives: ArchiveArgs,
+}
+
+/// Greatest number of log records in a report: a browser takes seconds for more.
+const REPORT_LINES_MAX: usize = 20_000;
+
+fn report_lines(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok();
+    let number = number.filter(|number| *number <= REPORT_LINES_MAX);
+    number.ok_or_else(|| format!("must be a number from 0 to {REPORT_LINES_MAX}"))
 }
 
 /// The tasks of which details are shown.

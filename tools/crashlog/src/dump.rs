@@ -30,6 +30,7 @@ const KERNEL_THREAD: u32 = 0xffff;
 
 pub fn run(args: &Dump, out: &mut Output) -> Result<(), Problem> {
     output::check(&args.output, args.force)?;
+    output::refuse_card(&args.output, &args.image)?;
     let archives = Archives::given(&args.archives)?;
     let card = Card::open(&args.image, false)?;
     let crash = card.find(args.sequence)?;

@@ -137,7 +137,7 @@ pub fn line(record: &LogRecord<'_>, names: &dyn Names, out: &mut Output) -> Resu
 }
 
 /// The payload in words.
-fn text(record: &LogRecord<'_>, names: &dyn Names) -> String {
+pub fn text(record: &LogRecord<'_>, names: &dyn Names) -> String {
     match Payload::of(record) {
         Payload::Console(bytes) => console_line(bytes),
         Payload::Text(bytes) => printable(bytes),

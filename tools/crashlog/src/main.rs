@@ -28,6 +28,7 @@ mod memory;
 mod output;
 mod postmortem;
 mod problem;
+mod report;
 mod show;
 mod size;
 mod snapshot;
@@ -64,6 +65,7 @@ fn run(cli: &Cli) -> Result<(), Problem> {
         Command::List(args) => list::run(args, &mut out)?,
         Command::Show(args) => show::run(args, &mut out)?,
         Command::Dump(args) => dump::run(args, &mut out)?,
+        Command::Report(args) => report::run(args, &mut out)?,
         Command::Log(args) => log::run(args, &mut out)?,
         Command::Verify(args) => verify::run(args, &mut out)?,
         Command::Erase(args) => erase::run(args, &mut out)?,

@@ -23,6 +23,20 @@ pub fn check(path: &Path, force: bool) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Refuses the card itself as the output, even if another file may be overwritten.
+pub fn refuse_card(path: &Path, card: &Path) -> Result<(), Problem> {
+    let same = path
+        .canonicalize()
+        .is_ok_and(|path| card.canonicalize().is_ok_and(|card| path == card));
+    if same {
+        return Err(Problem::new(
+            Code::Usage,
+            format!("{}: is the card; name another file", path.display()),
+        ));
+    }
+    Ok(())
+}
+
 /// Writes a file by `fill`. It gets its name when it is whole; a device is written directly.
 pub fn write(
     path: &Path,

@@ -13,8 +13,8 @@ mod rings;
 mod state;
 mod waits;
 
-pub use rings::Ring;
-pub use waits::Wait;
+pub use rings::{Ring, RingEntry};
+pub use waits::{Wait, WaitKind};
 
 use crate::archive::{Archive, Program};
 use crate::backtrace::Backtrace;

@@ -14,7 +14,7 @@ use zerocopy::FromBytes;
 pub const TITLE: &str = "What every task was doing";
 
 /// The entries of a segment.
-fn entries(bytes: &[u8]) -> Vec<TaskEntry> {
+pub fn entries(bytes: &[u8]) -> Vec<TaskEntry> {
     bytes
         .chunks_exact(size_of::<TaskEntry>())
         .filter_map(|entry| TaskEntry::read_from_bytes(entry).ok())
@@ -83,7 +83,8 @@ pub fn json(bytes: &[u8], names: &dyn Names) -> Value {
     Value::Array(values.collect())
 }
 
-fn activity(entry: &TaskEntry, names: &dyn Names) -> String {
+/// What a task was doing, in words.
+pub fn activity(entry: &TaskEntry, names: &dyn Names) -> String {
     let peer = || match entry.peer.get() {
         u16::MAX => "the kernel".to_owned(),
         id => names.task_or_number(id & 0x3ff),
@@ -99,7 +100,8 @@ fn activity(entry: &TaskEntry, names: &dyn Names) -> String {
     }
 }
 
-fn fault(entry: &TaskEntry, names: &dyn Names) -> String {
+/// The fault of a task, as a sentence that follows its name.
+pub fn fault(entry: &TaskEntry, names: &dyn Names) -> String {
     match entry.fault() {
         Some(fault) => describe::fault(Some(fault), &[], names),
         None => "faulted in a way that this program does not know".to_owned(),

@@ -18,7 +18,11 @@ pub fn printable(bytes: &[u8]) -> String {
                     escape(&mut out, c.encode_utf8(&mut bytes).as_bytes());
                 }
                 // Characters that change the direction of the text after them.
-                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}' => {
                     let mut bytes = [0; 4];
                     escape(&mut out, c.encode_utf8(&mut bytes).as_bytes());
                 }
@@ -62,8 +66,10 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// Bytes as lines of sixteen: address, words, characters.
 pub fn dump(address: u32, bytes: &[u8]) -> Vec<String> {
-    let lines = (address..).step_by(16).zip(bytes.chunks(16));
-    lines
+    // A damaged segment may end behind the last address: it goes on at 0.
+    let addresses = (0_u32..).map(|line| address.wrapping_add(line.wrapping_mul(16)));
+    addresses
+        .zip(bytes.chunks(16))
         .map(|(address, line)| {
             let mut out = format!("{address:08x} ");
             for word in line.chunks(4) {
@@ -107,6 +113,7 @@ mod tests {
             printable("\u{202e}x\u{85}".as_bytes()),
             "\\xe2\\x80\\xaex\\xc2\\x85"
         );
+        assert_eq!(printable("\u{200f}".as_bytes()), "\\xe2\\x80\\x8f");
     }
 
     #[test]
@@ -127,5 +134,11 @@ mod tests {
             lines[1].trim_end(),
             "00001010  1110                                 .."
         );
+    }
+
+    #[test]
+    fn a_dump_may_end_behind_the_last_address() {
+        let lines = dump(0xffff_fff8, &[0; 40]);
+        assert!(lines[0].starts_with("fffffff8  ") && lines[2].starts_with("00000018  "));
     }
 }

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub mod archive;
+pub mod report;
 pub mod snapshot;
 
 use crashlog_format::crash::{CrashHeader, Name, Segment, SegmentKind, signature};
@@ -13,7 +14,7 @@ use crashlog_format::ledger::{CrashSummary, Ledger};
 use crashlog_format::page::{CAPACITY, HEADER_LEN, LogHeader, PageHeader};
 use crashlog_format::{
     BLOCK_LEN, BootRecord, CrashReason, Crc32c, EmergencyStep, FormatId, Geometry, Level, Outcome,
-    OutcomePhase, Stream, Superblock,
+    OutcomePhase, Stream, Superblock, TaskEntry,
 };
 use std::ffi::OsStr;
 use std::fs::File;
@@ -101,6 +102,8 @@ pub struct Partition {
     pub ledger: Ledger,
     /// The image of the crashes that are written next; 0: not known.
     pub image_id: u64,
+    /// The table of tasks of the crashes that are written next; empty: they have none.
+    pub tasks: Vec<TaskEntry>,
     next_page: u32,
     next_record: [u32; 8],
 }
@@ -129,6 +132,7 @@ impl Partition {
             geometry,
             ledger,
             image_id: 0,
+            tasks: Vec::new(),
             next_page: 0,
             next_record: [1; 8],
         }
@@ -267,7 +271,8 @@ impl Partition {
         outcome.finish(EmergencyStep::CardReady);
         header.outcome = outcome;
         header.image_id = self.image_id.into();
-        let segments = [
+        let tasks = self.tasks.as_bytes();
+        let mut segments = vec![
             Segment::new(
                 SegmentKind::Message,
                 1,
@@ -285,6 +290,10 @@ impl Partition {
                 Crc32c::new().bytes(&stack).value(),
             ),
         ];
+        if !tasks.is_empty() {
+            let (length, crc) = (tasks.len() as u32, Crc32c::new().bytes(tasks).value());
+            segments.push(Segment::new(SegmentKind::Tasks, 3, length, length, 0, crc));
+        }
         header.set_segments(segments.len());
         let slot = plan.slot();
         let block = self.geometry.slot(slot).expect("slot");
@@ -300,10 +309,12 @@ impl Partition {
         bytes[4..8].copy_from_slice(&crc.to_le_bytes());
         bytes.resize(BLOCK_LEN, 0);
         self.write(block, &bytes);
-        for (offset, body) in [(1, message), (2, &stack)] {
+        for (offset, body) in [(1, message), (2, &stack), (3, tasks)] {
             let mut bytes = body.to_vec();
-            bytes.resize(BLOCK_LEN, 0);
-            self.write(block + offset, &bytes);
+            bytes.resize(bytes.len().next_multiple_of(BLOCK_LEN), 0);
+            for (block, bytes) in (block + offset..).zip(bytes.chunks(BLOCK_LEN)) {
+                self.write(block, bytes);
+            }
         }
         self.write(
             self.geometry.ledger(self.ledger.generation()),
