@@ -18,6 +18,9 @@ use std::{env, fs, path::PathBuf};
 /// References to regions in each task descriptor; the null region takes at least one.
 const REGIONS_PER_TASK: usize = 8;
 
+/// Longest name of a region for crashes, in bytes.
+const REGION_NAME_MAX: usize = 24;
+
 /// ASIDs are 8 bits, and 0 is reserved for the kernel while it switches tables.
 const MAX_TASKS: usize = 255;
 
@@ -224,6 +227,7 @@ impl Tables {
             "/// Priorities of the tasks, by index.\npub const PRIORITIES: [u8; {count}] = {priorities:?};"
         )?;
         emit_interrupts(config, out)?;
+        emit_crash_regions(config, out)?;
 
         writeln!(
             out,
@@ -317,6 +321,46 @@ fn attributes(from: &RegionAttributes) -> Bits {
     bits.set(Bits::DEVICE, from.special_role == Some(SpecialRole::Device));
     bits.set(Bits::DMA, from.special_role == Some(SpecialRole::Dma));
     bits
+}
+
+/// The regions that tasks have registered for crashes, and the memory that must not leave the
+/// machine.
+fn emit_crash_regions(config: &KernelConfig, out: &mut String) -> Result<(), Box<dyn Error>> {
+    let regions = &config.crash_regions;
+    writeln!(
+        out,
+        "/// Regions that tasks have registered for crashes when they were built.\n\
+         #[unsafe(no_mangle)]\n#[used]\n\
+         pub static HUBRIS_CRASH_REGIONS: [CrashRegionDesc; {}] = [",
+        regions.len()
+    )?;
+    for region in regions {
+        let mut name = [0; REGION_NAME_MAX];
+        name.get_mut(..region.name.len())
+            .ok_or_else(|| format!("the name of region {:?} is too long", region.name))?
+            .copy_from_slice(region.name.as_bytes());
+        writeln!(
+            out,
+            "    CrashRegionDesc {{ name: {name:?}, base: {:#x}, size: {:#x}, owner: {} }},",
+            region.base, region.size, region.task_index
+        )?;
+    }
+    writeln!(
+        out,
+        "];\n/// Memory that must not leave the machine, ascending.\n\
+         #[unsafe(no_mangle)]\n#[used]\n\
+         pub static HUBRIS_SECRETS: [SecretDesc; {}] = [",
+        config.secrets.len()
+    )?;
+    for range in &config.secrets {
+        writeln!(
+            out,
+            "    SecretDesc {{ base: {:#x}, end: {:#x} }},",
+            range.start, range.end
+        )?;
+    }
+    writeln!(out, "];")?;
+    Ok(())
 }
 
 fn emit_interrupts(config: &KernelConfig, out: &mut String) -> Result<(), Box<dyn Error>> {

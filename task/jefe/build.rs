@@ -169,6 +169,16 @@ fn recorder_tables(
             .collect(),
     };
     *rust += &crash.check(&app)?.to_rust();
+    write!(
+        rust,
+        "/// How many regions all tasks together may have registered.\n\
+         pub const REGIONS_TOTAL: usize = {};\n\
+         /// How many regions a task may have registered.\n\
+         pub const REGIONS_PER_TASK: u32 = {};\n\
+         /// How many bytes they may have together.\n\
+         pub const REGION_BYTES_PER_TASK: u32 = {};\n",
+        crash.regions.total, crash.regions.per_task, crash.regions.bytes_per_task
+    )?;
 
     let regions = build_util::task_extern_regions::<ExternRegion>()?;
     let Some(region) = regions.get(RETAINED) else {

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow, bail};
 use object::elf::{FileHeader32, PT_LOAD, SHF_ALLOC, SHT_NOBITS};
 use object::read::elf::{ElfFile32, FileHeader, ProgramHeader, SectionHeader};
-use object::{LittleEndian, Object, ObjectSection};
+use object::{LittleEndian, Object, ObjectSection, ObjectSymbol};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -103,6 +103,15 @@ impl Elf {
                 self.path.display()
             )
         })
+    }
+
+    /// Value of the symbol of this name, if there is one.
+    pub fn symbol(&self, name: &str) -> Result<Option<u32>> {
+        let file = self.file()?;
+        let symbol = file.symbol_by_name(name);
+        Ok(symbol
+            .map(|symbol| u32::try_from(symbol.address()))
+            .transpose()?)
     }
 
     /// Replaces loaded bytes at `address`.

@@ -26,6 +26,23 @@ pub struct KernelConfig {
     pub shared_regions: BTreeMap<String, RegionConfig>,
     /// Interrupt number to the task and notification that it posts.
     pub irqs: BTreeMap<u32, InterruptConfig>,
+    /// The regions that tasks have registered for crashes when they were built, by task.
+    pub crash_regions: Vec<CrashRegionConfig>,
+    /// Memory of tasks that must not leave the machine, ascending and without overlaps.
+    pub secrets: Vec<Range<u32>>,
+}
+
+/// A region that a task has registered for crashes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct CrashRegionConfig {
+    /// The task.
+    pub task_index: usize,
+    /// The name that it gave the region: 1 to 24 bytes of printable ASCII.
+    pub name: String,
+    /// Address of its first byte.
+    pub base: u32,
+    /// Its length.
+    pub size: u32,
 }
 
 /// One task.
@@ -161,6 +178,13 @@ mod tests {
                     notification: 1,
                 },
             )]),
+            crash_regions: vec![CrashRegionConfig {
+                task_index: 0,
+                name: "fan-state".into(),
+                base: 0x8081_0800,
+                size: 12,
+            }],
+            secrets: vec![0x8081_1000..0x8081_1010],
         };
         let text = ron::to_string(&config).expect("writes");
         assert_eq!(ron::from_str::<KernelConfig>(&text).expect("reads"), config);

@@ -11,6 +11,7 @@
 mod allocate;
 mod archive;
 mod config;
+mod crash_regions;
 mod dist;
 mod environment;
 mod firmware;
@@ -23,6 +24,7 @@ mod output;
 mod process;
 mod progress;
 mod reason;
+mod secrets;
 mod slots;
 mod stamp;
 #[cfg(test)]

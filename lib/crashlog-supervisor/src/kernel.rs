@@ -1,5 +1,6 @@
 //! What a crash needs of the kernel and of the hardware watchdog.
 
+use crate::RegionKernel;
 use abi::{FaultInfo, TaskDumpRegion};
 use crashlog_retained::{Block, ExtentStatus, MemoryRange, SavedMemory};
 
@@ -14,7 +15,7 @@ pub const PANIC_MESSAGE_MAX: usize = 128;
 /// `Kipc` implements it on the target; a test double keeps a list of what was done.
 ///
 /// No call waits for a task. On the target all but [`reset`](Self::reset) return.
-pub trait Kernel {
+pub trait Kernel: RegionKernel {
     /// The id of the running image, the kernel's `HUBRIS_IMAGE_ID`.
     fn image_id(&self) -> u64;
 

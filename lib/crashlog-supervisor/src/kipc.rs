@@ -1,9 +1,14 @@
 //! [`Kernel`] on a running system: kernel IPC and the chip's watchdog.
 
-use crate::{Kernel, PANIC_MESSAGE_MAX, TASK_REGISTERS, WatchdogTimer};
 #[cfg(feature = "snapshot")]
-use abi::SaveMemoryError;
+use crate::RegionOrigin;
+use crate::{
+    CrashRegion, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, TASK_REGISTERS,
+    WatchdogTimer,
+};
 use abi::{FaultInfo, Generation, TaskDumpRegion, TaskId, TaskState};
+#[cfg(feature = "snapshot")]
+use abi::{MemoryKind, SaveMemoryError};
 use crashlog_retained::{Block, ExtentStatus, MemoryRange, SavedMemory};
 use userlib::{kipc, sys_get_timer, sys_post, sys_refresh_task_id};
 
@@ -24,6 +29,15 @@ impl<W: WatchdogTimer> Kipc<W> {
 fn address(blocks: &[Block], offset: u32) -> u32 {
     let first = blocks.first().map_or(0, Block::address);
     u32::try_from(first).map_or(0, |first| first.saturating_add(offset))
+}
+
+#[cfg(feature = "snapshot")]
+const fn status(error: SaveMemoryError) -> ExtentStatus {
+    match error {
+        SaveMemoryError::NotReadable => ExtentStatus::NotReadable,
+        SaveMemoryError::Destination => ExtentStatus::NoRoom,
+        SaveMemoryError::BusFault => ExtentStatus::BusFault,
+    }
 }
 
 #[cfg(feature = "snapshot")]
@@ -153,8 +167,7 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
                 stored: saved.stored,
                 sum: saved.sum,
             }),
-            Err(SaveMemoryError::NotReadable) => Err(ExtentStatus::NotReadable),
-            Err(SaveMemoryError::Destination) => Err(ExtentStatus::NoRoom),
+            Err(error) => Err(status(error)),
         }
     }
 
@@ -178,5 +191,53 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
 
     fn reset(&mut self) {
         kipc::system_restart();
+    }
+}
+
+impl<W: WatchdogTimer> RegionKernel for Kipc<W> {
+    #[cfg(feature = "snapshot")]
+    fn access(&mut self, task: u16, address: u32, length: u32) -> MemoryAccess {
+        match kipc::check_access(task.into(), address, length) {
+            MemoryKind::None => MemoryAccess::None,
+            MemoryKind::Memory => MemoryAccess::Memory,
+            MemoryKind::Device => MemoryAccess::Device,
+        }
+    }
+
+    #[cfg(not(feature = "snapshot"))]
+    fn access(&mut self, _task: u16, _address: u32, _length: u32) -> MemoryAccess {
+        MemoryAccess::None
+    }
+
+    fn current(&mut self, task: u16) -> TaskId {
+        id(task.into())
+    }
+
+    #[cfg(feature = "snapshot")]
+    fn read_device(&mut self, task: u16, address: u32) -> Result<u32, ExtentStatus> {
+        kipc::read_device_word(task.into(), address).map_err(status)
+    }
+
+    #[cfg(not(feature = "snapshot"))]
+    fn read_device(&mut self, _task: u16, _address: u32) -> Result<u32, ExtentStatus> {
+        Err(ExtentStatus::NotReadable)
+    }
+
+    #[cfg(feature = "snapshot")]
+    fn built_region(&mut self, n: usize) -> Option<CrashRegion> {
+        let region = kipc::get_built_region(n)?;
+        Some(CrashRegion {
+            name: region.name,
+            address: region.base,
+            length: region.size,
+            owner: region.owner,
+            is_device: false,
+            origin: RegionOrigin::Build,
+        })
+    }
+
+    #[cfg(not(feature = "snapshot"))]
+    fn built_region(&mut self, _n: usize) -> Option<CrashRegion> {
+        None
     }
 }

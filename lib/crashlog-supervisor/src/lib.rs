@@ -78,6 +78,7 @@ mod kernel;
 #[cfg(feature = "kipc")]
 mod kipc;
 pub mod loops;
+mod regions;
 mod snapshot;
 mod supervisor;
 #[cfg(feature = "tables")]
@@ -93,6 +94,10 @@ pub use emergency::{EmergencySequence, EmergencyState, Mode, NextAction};
 pub use kernel::{Kernel, PANIC_MESSAGE_MAX, TASK_REGISTERS};
 #[cfg(feature = "kipc")]
 pub use kipc::Kipc;
+pub use regions::{
+    CrashRegion, CrashRegions, DEVICE_REGION_MAX, MemoryAccess, REGION_NAME_MAX, RegionKernel,
+    RegionOrigin, RegionRefusal,
+};
 pub use snapshot::EMERGENCY_STACK;
 pub use supervisor::Supervisor;
 #[cfg(feature = "kipc")]

@@ -8,7 +8,7 @@
 //! and, below them, as much of the stack as the emergency path uses, [`EMERGENCY_STACK`].
 //!
 //! The image is made after the recorder has concluded its try: what is saved costs the crash
-//! nothing. Most important is the crashed task, then the supervisor, the kernel, and the other
+//! nothing. The registered regions come first. Most important then is the crashed task, then the supervisor, the kernel, and the other
 //! tasks by priority. A piece that cannot be read, has no room or no time is left out, and the
 //! image says so.
 //!
@@ -25,7 +25,7 @@ use crashlog_retained::{
     SnapshotArea, SnapshotFacts, SnapshotKind, SnapshotPiece, SnapshotSource,
 };
 
-use crate::{Kernel, SnapshotScope, Supervisor};
+use crate::{CrashRegions, Kernel, SnapshotScope, Supervisor};
 
 /// Bytes of stack that the recorder's emergency path uses at most, with the frame of an interrupt;
 /// `./x check-emergency` proves it.
@@ -129,8 +129,12 @@ impl<K: Kernel> Supervisor<'_, K> {
             .into_iter()
             .chain(others.filter(|task| !first.contains(task)));
         let facts = self.snapshot_facts(kind, crash.task, crash.boot, crash.time, deadline);
+        if let Some(regions) = &mut self.regions {
+            regions.end_of_dead(&mut self.kernel);
+        }
         let mut source = SupervisorMemory {
             kernel: &mut self.kernel,
+            regions: self.regions.as_deref(),
             recorder: self.config.recorder,
             copy: Some(copy),
         };
@@ -152,8 +156,12 @@ impl<K: Kernel> Supervisor<'_, K> {
         }
         let deadline = self.kernel.now().saturating_add(OOPS_MS);
         let facts = self.snapshot_facts(SnapshotKind::Task, task, self.boot, now, deadline);
+        if let Some(regions) = &mut self.regions {
+            regions.end_of_dead(&mut self.kernel);
+        }
         let mut source = SupervisorMemory {
             kernel: &mut self.kernel,
+            regions: self.regions.as_deref(),
             recorder: self.config.recorder,
             copy: None,
         };
@@ -188,6 +196,7 @@ impl<K: Kernel> Supervisor<'_, K> {
 /// The memory of the system, as it was when the crash came.
 struct SupervisorMemory<'k, 'a, K> {
     kernel: &'k mut K,
+    regions: Option<&'k CrashRegions>,
     recorder: usize,
     /// In an emergency.
     copy: Option<RecorderCopy<'a>>,
@@ -235,8 +244,8 @@ impl<K: Kernel> SnapshotSource for SupervisorMemory<'_, '_, K> {
         self.kernel.task_entry(task)
     }
 
-    fn region(&mut self, _n: usize) -> Option<RegisteredRegion> {
-        None
+    fn region(&mut self, n: usize) -> Option<RegisteredRegion> {
+        self.regions?.get(n)
     }
 
     fn save(
@@ -252,7 +261,9 @@ impl<K: Kernel> SnapshotSource for SupervisorMemory<'_, '_, K> {
             length,
         } = *piece;
         if kind == ExtentKind::Device {
-            return Err(ExtentStatus::NotReadable);
+            // One word, as in every piece of a device.
+            let word = self.kernel.read_device(owner, address)?;
+            return Ok(SavedMemory::of_word(word, to, offset));
         }
         if let Some(copy) = self.copy_of(owner)
             && let Some(at) = copy.offset(address, length)

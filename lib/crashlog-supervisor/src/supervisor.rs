@@ -5,7 +5,7 @@
 
 use crate::capture::{CrashFacts, capture};
 use crate::snapshot::RecorderCopy;
-use crate::{EmergencySequence, Kernel, SnapshotScope, SupervisorConfig, loops};
+use crate::{CrashRegions, EmergencySequence, Kernel, SnapshotScope, SupervisorConfig, loops};
 use crashlog_retained::{CrashReason, History, Mailbox, MailboxState, Region, StoredContext};
 
 /// The state of a supervisor for the crash recorder; the documentation of the crate says what to
@@ -25,6 +25,8 @@ pub struct Supervisor<'a, K> {
     /// Where the recorder's memory is copied before it is restarted for an emergency; `None` if
     /// no memory is saved then.
     pub(crate) recorder_copy: Option<RecorderCopy<'a>>,
+    /// The memory that tasks want saved with a crash.
+    pub(crate) regions: Option<&'a mut CrashRegions>,
 }
 
 impl<'a, K: Kernel> Supervisor<'a, K> {
@@ -49,6 +51,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
             kernel,
             region,
             recorder_copy,
+            regions: None,
         }
     }
 

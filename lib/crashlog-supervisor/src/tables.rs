@@ -13,6 +13,10 @@
 //! Everything is checked against the application. What breaks a rule is a [`ConfigError`] that
 //! names file, key, value and rule.
 
+mod regions;
+
+pub use regions::{REGION_BYTES, REGIONS_TOTAL, RegionLimits};
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::string::{String, ToString};
@@ -73,6 +77,9 @@ pub struct CrashTable {
     /// As [`Limits::backoff_max_ms`].
     #[serde(default = "CrashTable::backoff_max_ms")]
     pub backoff_max_ms: u32,
+    /// Limits of what tasks may register to be saved with a crash.
+    #[serde(default)]
+    pub regions: RegionLimits,
 }
 
 /// The defaults.
@@ -207,6 +214,7 @@ impl CrashTable {
             ));
         }
         let limits = self.check_limits(app)?;
+        self.regions.check(app)?;
         let snapshot = self.check_snapshot(app)?;
         let dispositions = self.check_dispositions(app, recorder)?;
         let mut by_priority: Vec<u16> = (0..).take(app.tasks.len()).collect();

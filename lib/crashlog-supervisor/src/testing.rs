@@ -1,7 +1,7 @@
 //! A [`Kernel`] for tests: it keeps a list of what was done to the system.
 
-use crate::{Kernel, PANIC_MESSAGE_MAX, TASK_REGISTERS};
-use abi::{FaultInfo, TaskDumpRegion};
+use crate::{CrashRegion, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, TASK_REGISTERS};
+use abi::{FaultInfo, Generation, TaskDumpRegion, TaskId};
 use crashlog_retained::{BLOCK_LEN, Block, ExtentStatus, KERNEL_OWNER, MemoryRange, SavedMemory};
 
 /// The kernel's own memory: zeros.
@@ -9,6 +9,10 @@ pub const KERNEL_MEMORY: MemoryRange = MemoryRange {
     base: 0xf000_0000,
     size: 0x100,
 };
+
+/// A peripheral that every task uses. Its first register does not answer, and each other reads as
+/// its own address.
+pub const DEVICE: core::ops::Range<u32> = 0xe000_0000..0xe000_1000;
 
 /// Something that was done to the system.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -200,5 +204,39 @@ impl Kernel for TestKernel {
 
     fn reset(&mut self) {
         self.effects.push(Effect::Reset);
+    }
+}
+
+/// A task may read its memory. None was restarted, and none has registered a region when it was
+/// built.
+impl RegionKernel for TestKernel {
+    fn access(&mut self, task: u16, address: u32, length: u32) -> MemoryAccess {
+        let mut memory = self.tasks[usize::from(task)].memory.iter();
+        let has = memory.any(|(base, content)| {
+            *base <= address && address + length <= base + content.len() as u32
+        });
+        if has {
+            MemoryAccess::Memory
+        } else if DEVICE.contains(&address) && DEVICE.contains(&(address + length - 1)) {
+            MemoryAccess::Device
+        } else {
+            MemoryAccess::None
+        }
+    }
+
+    fn read_device(&mut self, _task: u16, address: u32) -> Result<u32, ExtentStatus> {
+        if address == DEVICE.start {
+            Err(ExtentStatus::BusFault)
+        } else {
+            Ok(address)
+        }
+    }
+
+    fn current(&mut self, task: u16) -> TaskId {
+        TaskId::for_index_and_gen(task.into(), Generation::ZERO)
+    }
+
+    fn built_region(&mut self, _n: usize) -> Option<CrashRegion> {
+        None
     }
 }

@@ -103,6 +103,12 @@ pub enum Kipcnum {
     /// [`SaveMemoryError`](crate::SaveMemoryError). Reads a register of a peripheral that the task
     /// may use.
     ReadDeviceWord = 0x104,
+    /// `(u32, u32, u32)` index, address, length -> `u32`, a [`MemoryKind`](crate::MemoryKind).
+    /// Supervisor only. Not in upstream.
+    CheckAccess = 0x105,
+    /// `u32` number -> a [`BuiltRegion`](crate::BuiltRegion), or nothing beyond the last.
+    /// Supervisor only. Not in upstream.
+    GetBuiltRegion = 0x106,
 }
 
 impl TryFrom<u16> for Kipcnum {
@@ -126,6 +132,8 @@ impl TryFrom<u16> for Kipcnum {
             0x102 => Self::GetSavedMemory,
             0x103 => Self::SaveMemory,
             0x104 => Self::ReadDeviceWord,
+            0x105 => Self::CheckAccess,
+            0x106 => Self::GetBuiltRegion,
             _ => return Err(()),
         })
     }
@@ -141,7 +149,7 @@ mod tests {
             assert_eq!(Sysnum::try_from(n).map(|s| s as u32), Ok(n));
         }
         assert_eq!(Sysnum::try_from(14), Err(()));
-        for n in (1..=10).chain(0x100..=0x104) {
+        for n in (1..=10).chain(0x100..=0x106) {
             assert_eq!(Kipcnum::try_from(n).map(|k| k as u16), Ok(n));
         }
         assert_eq!(Kipcnum::try_from(0), Err(()));

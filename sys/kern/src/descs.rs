@@ -97,6 +97,32 @@ impl Region for RegionDesc {
     }
 }
 
+/// Longest name of a registered region, in bytes.
+pub const REGION_NAME_MAX: usize = 24;
+
+/// A region that a task has registered for crashes when it was built.
+#[derive(Debug)]
+#[repr(C)]
+pub struct CrashRegionDesc {
+    /// The name that the task gave it, padded with zeros.
+    pub name: [u8; REGION_NAME_MAX],
+    /// Address of the first byte.
+    pub base: u32,
+    /// Length in bytes.
+    pub size: u32,
+    /// The task's index.
+    pub owner: u16,
+}
+
+/// Memory of a task that must not leave the machine.
+#[derive(Debug)]
+pub struct SecretDesc {
+    /// Address of the first byte.
+    pub base: u32,
+    /// Address after the last byte.
+    pub end: u32,
+}
+
 /// A memory output that the kernel itself uses (`kernel.extern-regions` in `app.toml`), as a whole.
 /// Mapped readable, writable and not cached.
 #[derive(Debug)]

@@ -77,7 +77,7 @@ pub(crate) fn fail_of_supervisor(task: &Task, fault: FaultInfo) -> ! {
         if let FaultInfo::Panic = fault
             && let Ok(text) = PanicArgs::of(task).message.check()
         {
-            length = umem::read(task, text, &mut message).unwrap_or(0);
+            length = umem::read_without_secrets(task, text, &mut message).unwrap_or(0);
         }
         let registers = arch::registers(task);
         let [.., sp, _lr, _pc, _psr] = registers;

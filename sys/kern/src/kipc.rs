@@ -11,6 +11,9 @@
 //! The operations are those of Hubris' reference (<https://hubris.oxide.computer/reference/>),
 //! chapter "The Kernel IPC Interface". Those from 0x100 on are this project's.
 
+#[cfg(feature = "dump")]
+mod regions;
+
 use crate::arch;
 use crate::descs::HUBRIS_TASK_COUNT;
 use crate::outcome::{CallError, CallOutcome};
@@ -53,6 +56,10 @@ pub(crate) fn handle(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         Ok(Kipcnum::SaveMemory) => saved::save_memory(kernel, caller),
         #[cfg(feature = "dump")]
         Ok(Kipcnum::ReadDeviceWord) => saved::read_device_word(kernel, caller),
+        #[cfg(feature = "dump")]
+        Ok(Kipcnum::CheckAccess) => regions::check_access(kernel, caller),
+        #[cfg(feature = "dump")]
+        Ok(Kipcnum::GetBuiltRegion) => regions::get_built_region(kernel, caller),
         _ => Err(UsageError::BadKernelMessage.into()),
     }
 }
@@ -76,6 +83,15 @@ mod request {
         pub(super) task_index: u32,
         /// Mask of the notification that the interrupts post.
         pub(super) notification: u32,
+    }
+
+    /// [`CheckAccess`](abi::Kipcnum::CheckAccess).
+    #[cfg(feature = "dump")]
+    #[derive(Deserialize)]
+    pub(super) struct CheckAccess {
+        pub(super) task_index: u32,
+        pub(super) address: u32,
+        pub(super) length: u32,
     }
 
     /// [`GetTaskDumpRegion`](abi::Kipcnum::GetTaskDumpRegion).
@@ -249,7 +265,7 @@ fn read_panic_message(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
     let Ok(message) = PanicArgs::of(&kernel[target]).message.check() else {
         return Err(bad);
     };
-    match umem::copy(kernel, target, message, caller, buffer) {
+    match umem::copy_without_secrets(kernel, target, message, caller, buffer) {
         Ok(copied) => {
             kernel[caller].save.set_response(0, copied);
             Ok(caller)

@@ -72,6 +72,7 @@ mod outcome;
 pub mod platform;
 #[cfg(feature = "dump")]
 pub mod saved_memory;
+pub mod secrets;
 pub mod startup;
 mod syscalls;
 mod table;

@@ -8,6 +8,7 @@ use crate::arch;
 use crate::descs::{
     ExternRegion, HUBRIS_TASK_DESCS, KERNEL_EXTERN_REGIONS, RegionAttributes, RegionDesc, TaskDesc,
 };
+use crate::secrets;
 use crate::task::Task;
 use abi::TaskDumpRegion;
 pub use abi::{KERNEL_MEMORY, SaveMemoryError, SavedExtent};
@@ -71,9 +72,68 @@ pub fn save(
     words(destination, length)
         .filter(|to| is_writable(to, &from))
         .ok_or(SaveMemoryError::Destination)?;
+    if secrets::are_in(address, length) {
+        return Ok(save_without_secrets(address, destination, length));
+    }
     // SAFETY: both are aligned, mapped memory of a length from 4 to `MAX`, as just checked; the
     // destination is writable for the kernel, which has no object there, and they do not overlap.
     Ok(unsafe { arch::save::copy_and_sum(address, destination, length) })
+}
+
+/// Words of a granule.
+const GRANULE_WORDS: usize = (SavedExtent::GRANULE / WORD) as usize;
+
+/// As `copy_and_sum`, of memory in which there are secrets: blanked before anything is stored. They
+/// are few, so this need not be as fast. `from` and `to` are as [`save`] has checked them.
+#[inline(never)]
+fn save_without_secrets(from: u32, to: u32, length: u32) -> SavedExtent {
+    let mut saved = SavedExtent {
+        map: 0,
+        stored: 0,
+        sum: SavedExtent::SUM_SEED,
+    };
+    let mut granule = [0_u32; GRANULE_WORDS];
+    for (index, offset) in (0..length)
+        .step_by(SavedExtent::GRANULE as usize)
+        .enumerate()
+    {
+        let count = length.wrapping_sub(offset).min(SavedExtent::GRANULE);
+        let (source, copy) = (from.wrapping_add(offset), granule.as_mut_ptr() as u32);
+        // SAFETY: `save` has found the source to be memory that can be read, and the copy is a
+        // granule of this function's, at least as long as `count`.
+        unsafe {
+            arch::copy(source, copy, count);
+            secrets::blank(source, copy, count);
+        }
+        let words = granule.get(..(count / WORD) as usize).unwrap_or(&granule);
+        let content = match words.first() {
+            Some(&fill @ (0 | SavedExtent::STACK_FILL))
+                if words.iter().all(|word| *word == fill) =>
+            {
+                if fill == 0 {
+                    SavedExtent::ZEROS
+                } else {
+                    SavedExtent::FILL
+                }
+            }
+            _ => 0,
+        };
+        if content != 0 {
+            saved.map |= content << (2 * index);
+            continue;
+        }
+        // SAFETY: `save` has found the destination to be writable memory of `length` bytes, of
+        // which at most `offset` are stored, and the kernel has no object there.
+        unsafe { arch::copy(copy, to.wrapping_add(saved.stored), count) };
+        saved.stored = saved.stored.wrapping_add(count);
+        saved.sum = words.iter().fold(saved.sum, |sum, word| {
+            (sum & u64::from(u32::MAX))
+                .wrapping_mul(SavedExtent::SUM_FACTOR.into())
+                .wrapping_add(sum >> 32)
+                .wrapping_add((*word).into())
+        });
+    }
+    saved
 }
 
 /// Copies memory of `task` to the supervisor's, as it is. Returns the number of bytes: `length`, or
@@ -91,7 +151,10 @@ pub(crate) fn save_whole(task: &Task, address: u32, length: u32, destination: u3
         return 0;
     }
     // SAFETY: as in `save`.
-    unsafe { arch::save::copy_wide(address, destination, length) };
+    unsafe {
+        arch::save::copy_wide(address, destination, length);
+        secrets::blank(address, destination, length);
+    }
     length
 }
 

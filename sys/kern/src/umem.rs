@@ -9,6 +9,7 @@
 
 use crate::arch;
 use crate::outcome::CallFault;
+use crate::secrets;
 use crate::syscalls::args::RawSlice;
 use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
@@ -86,6 +87,20 @@ pub(crate) fn copy(
     // mapped for the kernel, none of which Rust knows as objects of the kernel, and they do not
     // overlap. `count` is within both.
     unsafe { arch::copy(source.base(), destination.base(), count) };
+    Ok(count)
+}
+
+/// As [`copy`], and blanks what is secret in the copy.
+pub(crate) fn copy_without_secrets(
+    kernel: &Kernel,
+    from: TaskHandle,
+    source: UserSlice<u8>,
+    to: TaskHandle,
+    destination: UserSlice<u8>,
+) -> Result<u32, CopyFaults> {
+    let count = copy(kernel, from, source, to, destination)?;
+    // SAFETY: `copy` has just written to that memory.
+    unsafe { secrets::blank(source.base(), destination.base(), count) };
     Ok(count)
 }
 
@@ -174,6 +189,18 @@ pub(crate) fn read(
     Ok(count)
 }
 
+/// As [`read`], and blanks what is secret in `buffer`.
+pub(crate) fn read_without_secrets(
+    task: &Task,
+    source: UserSlice<u8>,
+    buffer: &mut [u8],
+) -> Result<usize, CallFault> {
+    let count = read(task, source, buffer)?;
+    // SAFETY: `read` has just written to that memory, which is this function's to change.
+    unsafe { secrets::blank(source.base(), buffer.as_mut_ptr() as u32, count as u32) };
+    Ok(count)
+}
+
 /// Writes `bytes` to the start of a task's slice, which must be long enough.
 ///
 /// # Errors
@@ -196,7 +223,7 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Copies from memory that the caller has checked to a task's slice.
+/// Copies from memory that the caller has checked to a task's slice, without secrets.
 ///
 /// # Safety
 ///
@@ -215,8 +242,12 @@ pub(crate) unsafe fn copy_out(
     if !task.can_write(&destination) {
         return Err(not_accessible(&destination));
     }
+    let count = count.min(destination.count());
     // SAFETY: the source is the caller's promise, the destination was just checked.
-    unsafe { arch::copy(source, destination.base(), count.min(destination.count())) };
+    unsafe {
+        arch::copy(source, destination.base(), count);
+        secrets::blank(source, destination.base(), count);
+    }
     Ok(())
 }
 

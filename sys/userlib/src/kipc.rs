@@ -10,8 +10,8 @@
 
 use crate::message::PANIC_MESSAGE_MAX_LEN;
 use crate::{
-    Kipcnum, ReadPanicMessageError, SaveMemoryError, SavedExtent, TASK_REGISTERS, TaskDumpRegion,
-    TaskId, TaskState, UnwrapLite, sys_send,
+    BuiltRegion, Kipcnum, MemoryKind, ReadPanicMessageError, SaveMemoryError, SavedExtent,
+    TASK_REGISTERS, TaskDumpRegion, TaskId, TaskState, UnwrapLite, sys_send,
 };
 use core::num::NonZeroUsize;
 use core::str::Utf8Chunks;
@@ -206,6 +206,23 @@ pub fn read_panic_message(
         return Err(ReadPanicMessageError::try_from(code).unwrap_lite());
     }
     Ok(buf.get(..length).unwrap_or(buf).utf8_chunks())
+}
+
+/// What task `task` may do with `length` bytes at `address`. Supervisor only; kernel feature `dump`.
+/// Not in upstream.
+pub fn check_access(task: usize, address: u32, length: u32) -> MemoryKind {
+    let request = [word(task), address.to_le_bytes(), length.to_le_bytes()];
+    let mut response = [0; 4];
+    call(Kipcnum::CheckAccess, request.as_flattened(), &mut response);
+    u32::from_le_bytes(response).into()
+}
+
+/// The `n`-th region that a task has registered when it was built; `None` beyond the last.
+/// Supervisor only; kernel feature `dump`. Not in upstream.
+pub fn get_built_region(n: usize) -> Option<BuiltRegion> {
+    let mut response = [0; BuiltRegion::LEN];
+    let (_, length) = call(Kipcnum::GetBuiltRegion, &word(n), &mut response);
+    (length == BuiltRegion::LEN).then(|| BuiltRegion::from_bytes(&response))
 }
 
 /// Decodes a response of `length` bytes.

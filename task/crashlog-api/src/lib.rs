@@ -1,4 +1,4 @@
-//! Client of the crash recorder: IPC, log macros, types.
+//! Client of the crash recorder: IPC, log macros, types, and what is saved of a task's memory.
 //!
 //! A task names `crashlog` in its `task-slots` and makes one [`Logger`]:
 //!
@@ -33,17 +33,24 @@
 //! made by [`error!`], [`warn!`], [`info!`], [`debug!`] or [`trace!`]; otherwise the name and then
 //! the value's [`hubpack`] encoding follow, made by [`event!`]. The recorder adds sender, time,
 //! boot and sequence number; the sender is the one that the kernel names.
+//!
+//! # Memory
+//!
+//! [`crash_region!`] names a static that is to be saved with a crash, and [`secret!`] declares one
+//! that never is.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod error;
 mod logger;
+mod region;
 mod status;
 mod stream;
 
 pub use error::CrashLogError;
 pub use logger::{Logger, TEXT_MAX};
+pub use region::{CrashRegionDescriptor, REGION_NAME_MAX};
 pub use status::{
     CrashInfo, CrashKind, DeviceFailure, FailureStep, RecorderState, RecorderStatus, SelfTestCause,
     SelfTestReport, SelfTestStep, TaskName, UnsavedCrash, UnsavedReason,

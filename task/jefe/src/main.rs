@@ -105,6 +105,11 @@ enum Trace {
     EmergencyDone { outcome: u32 },
     /// A task asked for a reset of the system.
     ResetRequested { task: usize },
+    /// A task's region was not registered, or its registration not ended.
+    RegionRefused {
+        task: usize,
+        error: task_jefe_api::CrashRegionError,
+    },
     /// The system state was set.
     State(u32),
     /// A debugger's request.
@@ -166,6 +171,7 @@ fn start() -> &'static mut Server {
         traced: EmergencyState::Inactive,
         next_poll: TIMER_INTERVAL,
     });
+    recorder::set_regions(&mut server.crashes);
     external::set_ready();
     server.delay_starts();
     server.arm_timer();
@@ -308,6 +314,7 @@ impl Server {
     /// Restarts a task now.
     fn restart(&mut self, task: usize, now: u64) {
         if let Some(health) = self.tasks.get_mut(task) {
+            self.crashes.end_regions(task);
             kipc::reinit_task(task, true);
             health.started(now);
             ringbuf_entry!(Trace::Restarted { task });
@@ -353,7 +360,7 @@ mod config {
 
 /// Generated from `idl/jefe.idol`.
 mod idl {
-    use task_jefe_api::{DumpAgentError, DumpArea, ResetReason};
+    use task_jefe_api::{CrashRegionError, DumpAgentError, DumpArea, ResetReason};
 
     include!(concat!(env!("OUT_DIR"), "/server_stub.rs"));
 }

@@ -1,14 +1,22 @@
 //! What the supervisor does about crashes: [`crashlog_supervisor`] on this chip.
 
 use crashlog_retained::Region;
-use crashlog_supervisor::{Kipc, Supervisor, WatchdogTimer};
+use crashlog_supervisor::{CrashRegion, CrashRegions, Kipc, Supervisor, WatchdogTimer};
 use drv_ast2600_wdt::Watchdog;
+use static_cell::ClaimOnceCell;
 use userlib::UnwrapLite;
 
 use crate::config;
 
 /// Decides about faults and carries out emergencies, with the kernel and the chip's watchdog.
 pub type CrashSupervisor = Supervisor<'static, Kipc<ChipWatchdog>>;
+
+/// The memory that tasks want saved with a crash. A name that debuggers can look for.
+static CRASH_REGIONS: ClaimOnceCell<CrashRegions<[Option<CrashRegion>; config::REGIONS_TOTAL]>> =
+    ClaimOnceCell::new(CrashRegions::new(
+        config::REGIONS_PER_TASK,
+        config::REGION_BYTES_PER_TASK,
+    ));
 
 /// The chip's watchdog.
 pub struct ChipWatchdog(Watchdog);
@@ -31,4 +39,9 @@ pub fn new() -> CrashSupervisor {
     // The build script has checked address and size.
     let region = region.unwrap_lite();
     Supervisor::new(config::CRASH, Kipc::new(ChipWatchdog(watchdog)), region)
+}
+
+/// Gives it the registry of regions, with those of the build. To be called once.
+pub fn set_regions(crashes: &mut CrashSupervisor) {
+    crashes.set_regions(CRASH_REGIONS.claim());
 }

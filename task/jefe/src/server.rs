@@ -2,11 +2,12 @@
 
 use core::convert::Infallible;
 
+use crashlog_supervisor::RegionRefusal;
 use hubris_num_tasks::NUM_TASKS;
-use idol_runtime::{Leased, RequestError, W};
+use idol_runtime::{Leased, R, RequestError, W};
 use ringbuf::ringbuf_entry_root;
-use task_jefe_api::{DumpAgentError, DumpArea, ResetReason};
-use userlib::{RecvMessage, kipc, sys_get_timer};
+use task_jefe_api::{CrashRegionError, DumpAgentError, DumpArea, REGION_NAME_MAX, ResetReason};
+use userlib::{RecvMessage, TaskId, kipc, sys_get_timer};
 
 use crate::{Server, Trace, config, idl, post_all};
 
@@ -136,4 +137,61 @@ impl idl::InOrderJefeImpl for Server {
         self.trace_emergency();
         Ok(writes_snapshot)
     }
+
+    fn register_crash_region(
+        &mut self,
+        message: &RecvMessage,
+        address: u32,
+        length: u32,
+        name: Leased<R, [u8; REGION_NAME_MAX]>,
+    ) -> Result<(), RequestError<CrashRegionError>> {
+        self.change_regions(message.sender, name, Some((address, length)))
+    }
+
+    fn unregister_crash_region(
+        &mut self,
+        message: &RecvMessage,
+        name: Leased<R, [u8; REGION_NAME_MAX]>,
+    ) -> Result<(), RequestError<CrashRegionError>> {
+        self.change_regions(message.sender, name, None)
+    }
+}
+
+impl Server {
+    /// Registers the caller's region at this address and of this length, or ends a registration.
+    // Not inlined: its frame would be on the stack of every emergency.
+    #[inline(never)]
+    fn change_regions(
+        &mut self,
+        task: TaskId,
+        name: Leased<R, [u8; REGION_NAME_MAX]>,
+        place: Option<(u32, u32)>,
+    ) -> Result<(), RequestError<CrashRegionError>> {
+        let Some(name) = name.read() else {
+            return Err(idol_runtime::ClientError::WentAway.fail());
+        };
+        let result = match place {
+            Some((address, length)) => self.crashes.register_region(task, &name, address, length),
+            None => self.crashes.unregister_region(task, &name),
+        };
+        result.map_err(|refusal| refused(task, refusal))
+    }
+}
+
+fn refused(task: TaskId, refusal: RegionRefusal) -> RequestError<CrashRegionError> {
+    let error = match refusal {
+        RegionRefusal::InvalidName => CrashRegionError::InvalidName,
+        RegionRefusal::NameTaken => CrashRegionError::NameTaken,
+        RegionRefusal::NotReadable => CrashRegionError::NotReadable,
+        RegionRefusal::BadDeviceRange => CrashRegionError::BadDeviceRange,
+        RegionRefusal::TooMany => CrashRegionError::TooMany,
+        RegionRefusal::TooLong => CrashRegionError::TooLong,
+        RegionRefusal::RegistryFull => CrashRegionError::RegistryFull,
+        RegionRefusal::NotRegistered => CrashRegionError::NotRegistered,
+    };
+    ringbuf_entry_root!(Trace::RegionRefused {
+        task: task.index(),
+        error
+    });
+    error.into()
 }

@@ -13,8 +13,10 @@
 #![no_std]
 #![no_main]
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
 use ringbuf::{counted_ringbuf, ringbuf_entry};
-use task_crashlog_api::{CrashLogError, Logger, RecorderState, error, info, warn};
+use task_crashlog_api::{CrashLogError, Logger, RecorderState, crash_region, error, info, warn};
 use userlib::{sys_get_timer, sys_recv_notification, sys_set_timer, task_slot};
 
 task_slot!(CRASHLOG, crashlog);
@@ -48,6 +50,21 @@ counted_ringbuf!(Trace, 16, Trace::None);
 /// Length of a job's buffer in words.
 const JOB_WORDS: usize = 64;
 
+/// What is saved of the worker if anything crashes.
+struct Progress {
+    /// The number of the last job.
+    job: AtomicU32,
+    /// Its checksum.
+    sum: AtomicU32,
+}
+
+static PROGRESS: Progress = Progress {
+    job: AtomicU32::new(0),
+    sum: AtomicU32::new(0),
+};
+
+crash_region!("progress", PROGRESS);
+
 #[unsafe(export_name = "main")]
 fn main() -> ! {
     let log = Logger::new(CRASHLOG.get_task_id());
@@ -58,6 +75,8 @@ fn main() -> ! {
     loop {
         number = number.wrapping_add(1);
         let sum = job(number);
+        PROGRESS.job.store(number, Ordering::Relaxed);
+        PROGRESS.sum.store(sum, Ordering::Relaxed);
         ringbuf_entry!(Trace::Job { number, sum });
         info!(log, "worker: job {number} done, sum {sum:#010x}");
 

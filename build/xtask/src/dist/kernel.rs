@@ -4,7 +4,7 @@ use super::{Build, Linked, Product};
 use crate::firmware::Unit;
 use crate::hash::Fnv64;
 use crate::progress::Progress;
-use crate::{environment, kconfig, linker};
+use crate::{crash_regions, environment, kconfig, linker, secrets};
 use anyhow::{Context, Result};
 use build_elf::Elf;
 use std::collections::BTreeMap;
@@ -78,7 +78,15 @@ impl Build {
             .iter()
             .map(|(name, elf)| Ok((name.clone(), elf.entry()?)));
         let entries = entries.collect::<Result<BTreeMap<_, _>>>()?;
-        let kconfig = kconfig::make(&self.config, &product.image, &linked.allocation, &entries)?;
+        let mut kconfig =
+            kconfig::make(&self.config, &product.image, &linked.allocation, &entries)?;
+        kconfig.crash_regions = crash_regions::registered(
+            &self.config,
+            &product.image,
+            &linked.allocation,
+            &linked.tasks,
+        )?;
+        kconfig.secrets = secrets::ranges(linked.tasks.values())?;
         let kconfig = ron::to_string(&kconfig)?;
         let mut env = environment::common(&self.config)?;
         env.push(("HUBRIS_KCONFIG".into(), kconfig));

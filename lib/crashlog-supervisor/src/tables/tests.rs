@@ -33,6 +33,7 @@ fn crash() -> CrashTable {
         healthy_ms: CrashTable::healthy_ms(),
         backoff_ms: CrashTable::backoff_ms(),
         backoff_max_ms: CrashTable::backoff_max_ms(),
+        regions: RegionLimits::default(),
     }
 }
 
@@ -159,4 +160,23 @@ fn distance_counts_insertions_deletions_and_substitutions() {
     assert_eq!(distance("", "abc"), 3);
     assert_eq!(distance("worker", "wroker"), 2);
     assert_eq!(distance("kitten", "sitting"), 3);
+}
+
+/// REQ: D2 (in part)
+#[test]
+fn limits_of_regions_have_ranges() {
+    let error = |change: fn(&mut RegionLimits)| error_of(|crash, _| change(&mut crash.regions));
+    let key = "app.toml: tasks.jefe.config.crash.regions";
+    assert_eq!(
+        error(|limits| limits.total = 65),
+        format!("{key}.total = 65: must be 0 to 64")
+    );
+    assert_eq!(
+        error(|limits| limits.per_task = 17),
+        format!("{key}.per-task = 17: must be 0 to 16, the latter being `total`")
+    );
+    assert_eq!(
+        error(|limits| limits.bytes_per_task = 65_537),
+        format!("{key}.bytes-per-task = 65537: must be 0 to 65536")
+    );
 }

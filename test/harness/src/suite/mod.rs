@@ -21,6 +21,7 @@ mod power;
 mod proof;
 mod scripts;
 mod sd;
+mod secrets;
 mod self_test;
 mod session;
 mod stock;
@@ -101,6 +102,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(matrix::trials(&session));
     trials.extend(crash_loop::trials(&session, selection.all));
     trials.extend(sd::trials(&session));
+    trials.extend(secrets::trials(&session));
     trials.extend(sweep::trials(
         &session,
         selection.all.then_some(selection.shard),

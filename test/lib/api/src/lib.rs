@@ -59,6 +59,9 @@ pub mod runner {
     /// Reads a register of a device (task index, address) as the supervisor may; returns the error
     /// or 0, and the word.
     pub const READ_DEVICE: u16 = 16;
+    /// Asks what a task may do with memory (index, address, length) as the supervisor may; returns
+    /// 0 for nothing, 1 for memory, 2 for a device.
+    pub const CHECK_ACCESS: u16 = 17;
 }
 
 /// Operations of an assist.
@@ -100,8 +103,8 @@ pub mod assist {
     pub const POST_CALLER: u16 = 17;
     /// Fills all floating-point registers with this word and replies.
     pub const CLOBBER_FLOAT: u16 = 18;
-    /// Returns the addresses of a word of data, of zeroed data, of text, of the stack and of 64
-    /// bytes of scratch.
+    /// Returns the addresses of a word of data, of zeroed data, of text, of the stack, of 64 bytes
+    /// of scratch, and of a secret of 16 bytes, `KEY!` four times.
     pub const PLACES: u16 = 19;
     /// Adds 1 to a word of data (initially 7), of zeroed data and of uninitialised data; returns
     /// all three.

@@ -26,6 +26,10 @@ static ZEROED: AtomicU32 = AtomicU32::new(0);
 #[unsafe(link_section = ".uninit")]
 static mut UNINIT: MaybeUninit<u32> = MaybeUninit::uninit();
 
+/// What must not leave the machine.
+#[unsafe(link_section = ".data.secret")]
+static SECRET: [AtomicU32; 4] = [const { AtomicU32::new(u32::from_le_bytes(*b"KEY!")) }; 4];
+
 /// Room for messages and tables that the suite builds here.
 static SCRATCH: [AtomicU32; 16] = [const { AtomicU32::new(0) }; 16];
 
@@ -155,6 +159,7 @@ fn serve(received: &RecvMessage, bytes: &[u8]) {
                     (main as fn() -> !) as usize as u32 & !1,
                     (&raw const local).addr() as u32,
                     (&raw const SCRATCH).addr() as u32,
+                    (&raw const SECRET).addr() as u32,
                 ],
             );
         }

@@ -141,6 +141,10 @@ impl Runner {
                 let own = (&raw const SAVED).addr() as u32;
                 put(message([own, RETAINED]).as_flattened());
             }
+            runner::CHECK_ACCESS => {
+                let kind = kipc::check_access(a as usize, b, c);
+                put(message([kind as u32]).as_flattened());
+            }
             runner::SAVED_MEMORY => {
                 let range = kipc::get_saved_memory(a, b as usize);
                 let words = range.map_or([0; 3], |range| [1, range.base, range.size]);

@@ -26,6 +26,8 @@ pub const CASES: &[Case] = &[
     ("s4_kipc10_panic_message", panic_messages),
     ("s4_kipc4_image_id", image_id),
     ("s4_kipc6_dump_regions", dump_regions),
+    ("s4_kipc7_secrets_are_blanked_ours", secrets),
+    ("s4_kipc10_secrets_are_blanked_ours", secret_message),
     ("s4_supervisor_only", supervisor_only),
     ("s4_kipc256_registers_ours", registers),
 ];
@@ -286,10 +288,52 @@ fn dump_regions() {
     assert_eq!(covered, [true; 2], "data and stack are dumped");
 }
 
+/// Where the assist has a secret.
+fn secret() -> u32 {
+    let [_, _, _, _, _, secret, ..] = assist(assist::PLACES, []);
+    secret
+}
+
+/// Memory around a secret is read as it is.
+fn secrets() {
+    let secret = secret();
+    let key = u32::from_le_bytes(*b"KEY!");
+    assert_eq!(assist(assist::READ, [secret])[0], key);
+    let after = assist(assist::READ, [secret + 16])[0];
+    let read = |address: u32, size: u32| {
+        supervisor(runner::READ_DUMP, [first().index() as u32, address, size])
+    };
+    let blank = u32::from_le_bytes(*b"****");
+    let [a, b, c, d, e, ..] = read(secret, 20);
+    assert_eq!([a, b, c, d, e], [blank, blank, blank, blank, after]);
+    let [edge, ..] = read(secret + 15, 4);
+    assert_eq!(edge, after << 8 | u32::from(b'*'));
+}
+
+fn secret_message() {
+    supervisor(runner::HOLD, [1]);
+    let (victim, secret) = (first(), secret());
+    // The kernel stops in PANIC, whose message is the first word and a half of the secret.
+    let request = [Sysnum::Panic as u32, secret, 6, 0, 0, 0, 0, 0];
+    ask(victim, assist::SYSTEM_CALL_AFTER, request);
+    assert!(matches!(
+        kipc::read_task_status(victim.index()),
+        TaskState::Faulted {
+            fault: FaultInfo::Panic,
+            ..
+        }
+    ));
+    let mut buffer = [0; PANIC_MESSAGE_MAX_LEN];
+    let mut chunks = kipc::read_panic_message(victim.index(), &mut buffer)
+        .unwrap_or_else(|_| panic!("no message"));
+    assert_eq!(chunks.next().map(|chunk| chunk.valid()), Some("******"));
+    kipc::reinit_task(victim.index(), true);
+}
+
 fn supervisor_only() {
     let task = first().index() as u32;
     let record = kipc::get_task_desc_region(first().index());
-    for operation in [7, 8, 0x100, 0x101, 0x102, 0x103, 0x104] {
+    for operation in [7, 8, 0x100, 0x101, 0x102, 0x103, 0x104, 0x105, 0x106] {
         let place = scratch([task, record.base, record.size, 0]);
         system_call_faults(
             Sysnum::Send as u32,

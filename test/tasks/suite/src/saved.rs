@@ -18,7 +18,9 @@ pub const CASES: &[Case] = &[
     ("s4_kipc259_content_map_and_sum_ours", content),
     ("s4_kipc259_memory_of_the_kernel_ours", kernel_memory),
     ("s4_kipc259_refusals_ours", refusals),
+    ("s4_kipc259_secrets_are_blanked_ours", secrets),
     ("s4_kipc260_device_registers_ours", devices),
+    ("s4_kipc261_access_ours", access),
 ];
 
 const WORDS: usize = EXTENT_MAX / 4;
@@ -210,6 +212,65 @@ fn ranges() {
             assert!(save(owner, base + size - 4, 4, own).is_ok());
         }
     }
+}
+
+/// What may be registered to be saved with a crash.
+fn access() {
+    let [one, two] = [first(), second()].map(|task| task.index() as u32);
+    let access = |task: u32, address: u32, length: u32| {
+        let [kind, ..] = supervisor(runner::CHECK_ACCESS, [task, address, length]);
+        kind
+    };
+    let [data, _, text, stack, ..] = assist(assist::PLACES, []);
+    let (nothing, memory, device) = (0, 1, 2);
+    for address in [data, text, stack, SHARED] {
+        assert_eq!(access(one, address, 4), memory, "{address:#x}");
+        assert_eq!(access(one, address + 1, 1), memory, "{address:#x}");
+        assert_eq!(access(one, address, 0), nothing);
+    }
+    assert_eq!(access(two, SHARED, 0x1000), memory);
+    assert_eq!(access(two, data, 4), nothing);
+    assert_eq!(access(two, SDHCI, 4), device);
+    assert_eq!(access(two, SDHCI + 0xffc, 4), device);
+    assert_eq!(access(two, SDHCI + 0xffc, 8), nothing);
+    assert_eq!(access(two, SDHCI - 4, 8), nothing);
+    assert_eq!(access(one, SDHCI, 4), nothing);
+    // Memory for DMA, memory of the kernel, and what wraps.
+    assert_eq!(access(two, RETAINED, 4), nothing);
+    assert_eq!(access(one, KERNEL_STACK, 4), nothing);
+    assert_eq!(access(one, 0, u32::MAX), nothing);
+    assert_eq!(access(one, 0xffff_fffc, 8), nothing);
+    assert_eq!(access(two, SDHCI, 0xffff_ff00), nothing);
+}
+
+/// The secret of an assist and what follows it: also of one that is about to be restarted.
+fn secrets() {
+    let blank = u32::from_le_bytes(*b"****");
+    let [own, retained] = destinations();
+    let [_, _, _, _, _, secret, ..] = assist(assist::PLACES, []);
+    let mut expected = [blank; 8];
+    for (at, word) in (secret..).step_by(4).zip(&mut expected).skip(4) {
+        [*word, ..] = assist(assist::READ, [at]);
+    }
+    let mut sum = WordSum::new();
+    for word in expected {
+        sum = sum.word(word);
+    }
+    for to in [own, retained] {
+        clear(to, 16);
+        let saved = save(first().index() as u32, secret, 32, to);
+        let (map, stored, sum) = (0, 32, sum.value());
+        assert_eq!(saved, Ok(SavedExtent { map, stored, sum }));
+        assert_eq!(read(to), expected);
+        assert_eq!(read(to + 32), [0x5555_5555; 8]);
+    }
+    clear(own, 8);
+    assert_eq!(restart(secret, 16, own), 16);
+    let [a, b, c, d, after, ..] = read(own);
+    assert_eq!(
+        [a, b, c, d, after],
+        [blank, blank, blank, blank, 0x5555_5555]
+    );
 }
 
 fn kernel_memory() {

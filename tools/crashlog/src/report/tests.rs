@@ -46,6 +46,7 @@ fn wait(from: u16, to: u16, hopeless: Option<&str>) -> Wait {
         from,
         to,
         kind: WaitKind::Reply,
+        may_be_notified: false,
         hopeless: hopeless.map(str::to_owned),
         text: format!("{from} waits for {to}"),
     }

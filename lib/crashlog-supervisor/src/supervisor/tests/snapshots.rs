@@ -3,7 +3,9 @@
 use crashlog_retained::{KERNEL_OWNER, SnapshotArea, SnapshotKind};
 
 use super::*;
-use crate::testing::KERNEL_MEMORY;
+use crate::testing::{DEVICE, KERNEL_MEMORY};
+use crate::{CrashRegions, RegionRefusal};
+use abi::{Generation, TaskId};
 
 /// Owner, address, length and whether it is saved, of each extent of the image that waits.
 fn extents(region: &Region<'_>) -> Vec<(u16, u32, u32, bool)> {
@@ -219,4 +221,42 @@ fn an_oops_saves_its_task() {
 
     crash(&mut supervisor, &[WORKER]);
     assert!(region.snapshot().header().is_none());
+}
+
+/// REQ: D1 (in part), D2 (in part): the regions come before all other memory.
+#[test]
+fn registered_regions_are_saved_first() {
+    let region = retained();
+    let mut supervisor = boot_saving(region);
+    supervisor.set_regions(Box::leak(Box::new(CrashRegions::<[_; 4]>::new(4, 4096))));
+    let id = |task| TaskId::for_index_and_gen(task, Generation::ZERO);
+    let name = |text: &[u8; 4]| {
+        let mut name = [0; 24];
+        name[..4].copy_from_slice(text);
+        name
+    };
+    let (_, console, ..) = all_of(CONSOLE);
+    let fans = supervisor.register_region(id(CONSOLE), &name(b"fans"), console + 16, 32);
+    assert_eq!(fans, Ok(()));
+    let uart = supervisor.register_region(id(CONSOLE), &name(b"uart"), DEVICE.start, 8);
+    assert_eq!(uart, Ok(()));
+    let foreign = supervisor.register_region(id(WORKER), &name(b"fans"), console, 4);
+    assert_eq!(foreign, Err(RegionRefusal::NotReadable));
+    crash(&mut supervisor, &[WORKER]);
+    region.mailbox().conclude(true);
+    assert!(supervisor.emergency_done(RECORDER));
+    let extents = extents(&region);
+    let of_console = |address, length, saved| (CONSOLE as u16, address, length, saved);
+    assert_eq!(
+        extents[..4],
+        [
+            of_console(console + 16, 32, true),
+            // A bus fault leaves a hole.
+            of_console(DEVICE.start, 4, false),
+            of_console(DEVICE.start + 4, 4, true),
+            all_of(WORKER)
+        ]
+    );
+    let data = data(&region);
+    assert_eq!(data[32..36], (DEVICE.start + 4).to_le_bytes());
 }

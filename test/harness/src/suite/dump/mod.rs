@@ -4,6 +4,7 @@ mod card;
 mod content;
 mod deferred;
 mod gdb;
+mod registry;
 mod scene;
 mod states;
 mod tasks;
@@ -33,6 +34,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     trials.push(gdb::trial(session));
     trials.push(deferred::trial(session));
     trials.push(card::trial(session));
+    trials.push(registry::trial(session));
     trials.extend(states::trials(session));
     trials
 }
