@@ -9,7 +9,6 @@
 //! was not finished does not count.
 
 mod area;
-mod content;
 mod source;
 mod writer;
 

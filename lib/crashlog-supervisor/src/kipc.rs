@@ -1,5 +1,7 @@
 //! [`Kernel`] on a running system: kernel IPC and the chip's watchdog.
 
+#[cfg(feature = "snapshot")]
+use crate::snapshot::SUPERVISOR;
 use crate::{Kernel, PANIC_MESSAGE_MAX, TASK_REGISTERS, WatchdogTimer};
 #[cfg(feature = "snapshot")]
 use abi::SaveMemoryError;
@@ -163,6 +165,30 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
         &mut self,
         _owner: u16,
         _from: u32,
+        _length: u32,
+        _to: &[Block],
+        _offset: u32,
+    ) -> Result<SavedMemory, ExtentStatus> {
+        Err(ExtentStatus::NotReadable)
+    }
+
+    #[cfg(feature = "snapshot")]
+    fn save_copy(
+        &mut self,
+        copy: &[Block],
+        at: u32,
+        length: u32,
+        to: &[Block],
+        offset: u32,
+    ) -> Result<SavedMemory, ExtentStatus> {
+        self.save(SUPERVISOR, address(copy, at), length, to, offset)
+    }
+
+    #[cfg(not(feature = "snapshot"))]
+    fn save_copy(
+        &mut self,
+        _copy: &[Block],
+        _at: u32,
         _length: u32,
         _to: &[Block],
         _offset: u32,

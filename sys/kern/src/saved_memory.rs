@@ -106,16 +106,19 @@ fn words(address: u32, length: u32) -> Option<UserSlice<u8>> {
     UserSlice::new(address, length).ok()
 }
 
-/// May its owner read all of it, and is it plain memory? All such memory is mapped for the kernel.
+/// May its owner read all of it, and is it plain memory? Of the supervisor's also what it shares
+/// with the kernel. All such memory is mapped for the kernel.
 fn is_readable(owner: u32, slice: &UserSlice<u8>) -> bool {
     if owner == KERNEL_MEMORY {
         return kernel_ranges().any(|(base, end)| base <= slice.base() && slice.end() <= end);
     }
-    let unwanted = RegionAttributes::DEVICE | RegionAttributes::DMA;
+    // In memory for DMA the supervisor keeps what `save_whole` has set aside.
+    let may_be_dma = owner == 0 && is_of_kernel(slice);
     split(owner).is_some_and(|(_, task)| {
         covered(task.regions, slice.base(), slice.end(), |region| {
             region.attributes.contains(RegionAttributes::READ)
-                && !region.attributes.intersects(unwanted)
+                && !region.attributes.contains(RegionAttributes::DEVICE)
+                && (may_be_dma || !region.attributes.contains(RegionAttributes::DMA))
         })
     })
 }
@@ -124,13 +127,18 @@ fn is_readable(owner: u32, slice: &UserSlice<u8>) -> bool {
 /// (`kernel.extern-regions`): what is only a task's the kernel can read alone.
 fn is_writable(slice: &UserSlice<u8>) -> bool {
     let [supervisor, ..] = &HUBRIS_TASK_DESCS;
-    let of_kernel = KERNEL_EXTERN_REGIONS.iter().any(|region| {
-        region.base <= slice.base() && slice.end() <= region.base.saturating_add(region.size)
-    });
+    let of_kernel = is_of_kernel(slice);
     covered(supervisor.regions, slice.base(), slice.end(), |region| {
         region.attributes.contains(RegionAttributes::WRITE)
             && !region.attributes.contains(RegionAttributes::DEVICE)
             && (of_kernel || !region.attributes.contains(RegionAttributes::DMA))
+    })
+}
+
+/// Is it in a memory output that the kernel uses, too?
+fn is_of_kernel(slice: &UserSlice<u8>) -> bool {
+    KERNEL_EXTERN_REGIONS.iter().any(|region| {
+        region.base <= slice.base() && slice.end() <= region.base.saturating_add(region.size)
     })
 }
 
