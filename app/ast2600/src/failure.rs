@@ -19,9 +19,13 @@ fn supervisor() -> &'static str {
         .unwrap_or_default()
 }
 
-/// Describes the failure in retained RAM, if the application gives the kernel that memory. Returns
-/// by how many milliseconds the reset has to be delayed.
-pub fn describe(failure: &Failure<'_>) -> u32 {
+/// Describes the failure in retained RAM, if the application gives the kernel that memory, and
+/// saves the memory of the system there. Returns by how many milliseconds the reset has to be
+/// delayed.
+///
+/// `emergency`: whether the supervisor was handling a crash. If its snapshot is made, that one is
+/// kept: the crash came first.
+pub fn describe(failure: &Failure<'_>, emergency: bool) -> u32 {
     let Some(memory) = descs::extern_region(RETAINED) else {
         return 0;
     };
@@ -39,7 +43,7 @@ pub fn describe(failure: &Failure<'_>) -> u32 {
         priority: task.priority,
         place: task.place,
     });
-    failure::describe(
+    let outcome = failure::describe(
         &region,
         KernelFailure {
             epitaph: failure.epitaph,
@@ -53,6 +57,12 @@ pub fn describe(failure: &Failure<'_>) -> u32 {
             stack: failure.stack.words(),
             tasks,
         },
-    )
-    .delay_ms
+    );
+    let area = region.snapshot();
+    let in_place = emergency && area.header().is_some();
+    // Before there are tasks, retained RAM and the tasks' memory may not be mapped.
+    if outcome.kept && !in_place && snapshot::tasks().next().is_some() {
+        crate::snapshot::make(&area, failure, region.boot());
+    }
+    outcome.delay_ms
 }

@@ -7,6 +7,8 @@
 #![no_main]
 
 mod failure;
+#[cfg_attr(not(feature = "dump"), path = "no_snapshot.rs")]
+mod snapshot;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use kern::Platform;
@@ -33,7 +35,7 @@ const fn watchdog_arm(milliseconds: u32) -> [(u32, u32); 4] {
 /// Offset of its control register, in which bit 0 says that it runs.
 const WATCHDOG_CONTROL: u32 = 0x0c;
 /// Milliseconds until the watchdog resets the system after a failure of the kernel, should
-/// describing it not end.
+/// describing it and saving the memory not end.
 const FAILURE_MS: u32 = 1_000;
 /// Set if the watchdog is to reset the system later, because the kernel fails repeatedly: then
 /// [`reset`] does not.
@@ -60,7 +62,8 @@ fn reset() {
     watchdog(WATCHDOG_SOFTWARE_RESET);
 }
 
-/// The kernel's hook for failures: arms the watchdog, and describes the failure in retained RAM.
+/// The kernel's hook for failures: arms the watchdog, and describes the failure in retained RAM,
+/// with the memory of the system.
 fn on_failure(failure: &Failure<'_>) {
     let control = (WATCHDOG + WATCHDOG_CONTROL) as *const u32;
     // SAFETY: a device register that the kernel maps for itself (`PLATFORM.devices`), and reading
@@ -69,11 +72,11 @@ fn on_failure(failure: &Failure<'_>) {
     // In an emergency the supervisor has armed it. Arming it again would extend the time until the
     // reset.
     if running {
-        failure::describe(failure);
+        failure::describe(failure, true);
         return;
     }
     watchdog_arm(FAILURE_MS).into_iter().for_each(watchdog);
-    let delay = failure::describe(failure);
+    let delay = failure::describe(failure, false);
     if delay > 0 {
         watchdog_arm(delay).into_iter().for_each(watchdog);
         DELAYED.store(true, Ordering::Relaxed);

@@ -157,6 +157,7 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
             }),
             Err(SaveMemoryError::NotReadable) => Err(ExtentStatus::NotReadable),
             Err(SaveMemoryError::Destination) => Err(ExtentStatus::NoRoom),
+            Err(SaveMemoryError::BusFault) => Err(ExtentStatus::BusFault),
         }
     }
 

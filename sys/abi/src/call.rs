@@ -99,6 +99,10 @@ pub enum Kipcnum {
     /// [`SavedExtent`](crate::SavedExtent), or as response code a
     /// [`SaveMemoryError`](crate::SaveMemoryError).
     SaveMemory = 0x103,
+    /// `(u32, u32)` index, address -> `u32`, or as response code a
+    /// [`SaveMemoryError`](crate::SaveMemoryError). Reads a register of a peripheral that the task
+    /// may use.
+    ReadDeviceWord = 0x104,
 }
 
 impl TryFrom<u16> for Kipcnum {
@@ -121,6 +125,7 @@ impl TryFrom<u16> for Kipcnum {
             0x101 => Self::SaveAndReinitTask,
             0x102 => Self::GetSavedMemory,
             0x103 => Self::SaveMemory,
+            0x104 => Self::ReadDeviceWord,
             _ => return Err(()),
         })
     }
@@ -136,7 +141,7 @@ mod tests {
             assert_eq!(Sysnum::try_from(n).map(|s| s as u32), Ok(n));
         }
         assert_eq!(Sysnum::try_from(14), Err(()));
-        for n in (1..=10).chain(0x100..=0x103) {
+        for n in (1..=10).chain(0x100..=0x104) {
             assert_eq!(Kipcnum::try_from(n).map(|k| k as u16), Ok(n));
         }
         assert_eq!(Kipcnum::try_from(0), Err(()));

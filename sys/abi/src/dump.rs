@@ -59,6 +59,8 @@ impl SavedExtent {
     pub const ZEROS: u32 = 1;
     /// The granule holds nothing but the fill of an unused stack.
     pub const FILL: u32 = 2;
+    /// The word that fills unused stacks.
+    pub const STACK_FILL: u32 = 0xBADD_CAFE;
     /// The checksum of no words.
     pub const SUM_SEED: u64 = 0x9E37_79B9_7F4A_7C15;
     /// See [`SavedExtent::sum`].
@@ -72,12 +74,14 @@ impl SavedExtent {
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[repr(u32)]
 pub enum SaveMemoryError {
-    /// The owner may not read all of it, or it is not plain memory; or it is longer than
-    /// [`SavedExtent::MAX`], empty, or not of whole aligned words.
+    /// The owner may not read all of it, or it is not plain memory (of a device: is no device); or
+    /// it is longer than [`SavedExtent::MAX`], empty, or not of whole aligned words.
     NotReadable = 1,
     /// The caller may not write all of the destination, or it is not aligned to words, or the
     /// kernel may not write it, or it is part of what is to be saved.
     Destination = 2,
+    /// The device did not answer: a bus fault.
+    BusFault = 3,
 }
 
 impl TryFrom<u32> for SaveMemoryError {
@@ -87,6 +91,7 @@ impl TryFrom<u32> for SaveMemoryError {
         match value {
             1 => Ok(Self::NotReadable),
             2 => Ok(Self::Destination),
+            3 => Ok(Self::BusFault),
             _ => Err(()),
         }
     }

@@ -15,8 +15,8 @@
 //!
 //! What this project has added is marked as such: [`Kipcnum::ReadTaskRegisters`] and the kernel IPC
 //! after it, [`TASK_REGISTERS`], [`SavedExtent`], [`SaveMemoryError`] and [`KERNEL_MEMORY`]. The
-//! interrupt types do not implement `phash::PerfectHash`, whose crate is in no registry; this kernel
-//! looks interrupts up in sorted tables (`kern::descs::SortedMap`).
+//! interrupt types do not implement `phash::PerfectHash`, whose crate is in no registry; this
+//! kernel looks interrupts up in sorted tables (`kern::descs::SortedMap`).
 
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]

@@ -10,8 +10,8 @@ pub(crate) use arm_a::frame::FRAME_BYTES;
 pub use arm_a::frame::{ArchState, SavedState};
 pub(crate) use arm_a::frame::{Received, place, registers, reinitialize};
 pub use arm_a::memory::RegionDescExt;
-#[cfg(feature = "dump")]
-pub(crate) use arm_a::save;
 pub(crate) use arm_a::{
     capture, gic, mask_interrupts, memory, start_first_task, timer, wait_for_reset,
 };
+#[cfg(feature = "dump")]
+pub(crate) use arm_a::{device, save};

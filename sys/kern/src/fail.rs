@@ -130,6 +130,12 @@ fn call_hook(
     });
 }
 
+/// Milliseconds since boot. After a failure the kernel counts no ticks any more.
+#[cfg(feature = "dump")]
+pub fn now() -> u64 {
+    time::now().saturating_add(arch::timer::pending())
+}
+
 /// Resets the system.
 pub(crate) fn restart() -> ! {
     if let Some(platform) = platform::get() {

@@ -20,8 +20,8 @@ pub struct Platform {
     /// Requests a restart of the system. May return before it takes effect.
     pub reset: fn(),
     /// Called once when the kernel has failed, before `reset`, to describe the failure in retained
-    /// memory. It must use no kernel state but its argument and [`crate::fail::snapshot`], and must
-    /// return in bounded time.
+    /// memory. It must use no kernel state but its argument, [`crate::fail`] and
+    /// `crate::saved_memory`, and must return in bounded time.
     pub on_failure: fn(failure: &Failure<'_>),
 }
 

@@ -6,9 +6,11 @@
 
 use crate::arch;
 use crate::descs::{
-    HUBRIS_TASK_DESCS, KERNEL_EXTERN_REGIONS, RegionAttributes, RegionDesc, TaskDesc,
+    ExternRegion, HUBRIS_TASK_DESCS, KERNEL_EXTERN_REGIONS, RegionAttributes, RegionDesc, TaskDesc,
 };
-use abi::{KERNEL_MEMORY, SaveMemoryError, SavedExtent, TaskDumpRegion};
+use crate::task::Task;
+use abi::TaskDumpRegion;
+pub use abi::{KERNEL_MEMORY, SaveMemoryError, SavedExtent};
 use kerncore::slice::{UserSlice, covered, overlap};
 
 /// Alignment of everything that is saved.
@@ -53,6 +55,7 @@ pub fn range(owner: u32, n: usize) -> Option<TaskDumpRegion> {
 /// # Errors
 ///
 /// See [`SaveMemoryError`]; nothing has been copied then.
+#[inline(never)]
 pub fn save(
     owner: u32,
     address: u32,
@@ -62,40 +65,54 @@ pub fn save(
     if length > SavedExtent::MAX {
         return Err(SaveMemoryError::NotReadable);
     }
-    let (from, to) = check(owner, address, length, destination)?;
-    // SAFETY: both are aligned, mapped memory of a length from 4 to `MAX`, the destination is
-    // writable for the kernel, which has no object there, and they do not overlap: `check`.
-    Ok(unsafe { arch::save::copy_and_sum(from, to, length) })
-}
-
-/// Copies memory of `owner` to the supervisor's, as it is. Returns the number of bytes: `length`,
-/// or 0 for the reasons of [`save`], or beyond [`SavedExtent::MAX_BEFORE_RESTART`].
-pub(crate) fn save_whole(owner: u32, address: u32, length: u32, destination: u32) -> u32 {
-    if length > SavedExtent::MAX_BEFORE_RESTART {
-        return 0;
-    }
-    let Ok((from, to)) = check(owner, address, length, destination) else {
-        return 0;
-    };
-    // SAFETY: as in `save`.
-    unsafe { arch::save::copy_wide(from, to, length) };
-    length
-}
-
-/// Checks source and destination; both as addresses that may be passed to a copy of `length` bytes.
-fn check(
-    owner: u32,
-    address: u32,
-    length: u32,
-    destination: u32,
-) -> Result<(u32, u32), SaveMemoryError> {
     let from = words(address, length)
         .filter(|from| is_readable(owner, from))
         .ok_or(SaveMemoryError::NotReadable)?;
-    let to = words(destination, length)
-        .filter(|to| is_writable(to) && !overlap(&from, to))
+    words(destination, length)
+        .filter(|to| is_writable(to, &from))
         .ok_or(SaveMemoryError::Destination)?;
-    Ok((from.base(), to.base()))
+    // SAFETY: both are aligned, mapped memory of a length from 4 to `MAX`, as just checked; the
+    // destination is writable for the kernel, which has no object there, and they do not overlap.
+    Ok(unsafe { arch::save::copy_and_sum(address, destination, length) })
+}
+
+/// Copies memory of `task` to the supervisor's, as it is. Returns the number of bytes: `length`, or
+/// 0 for the reasons of [`save`], or beyond [`SavedExtent::MAX_BEFORE_RESTART`].
+pub(crate) fn save_whole(task: &Task, address: u32, length: u32, destination: u32) -> u32 {
+    if length > SavedExtent::MAX_BEFORE_RESTART {
+        return 0;
+    }
+    let (Some(from), Some(to)) = (words(address, length), words(destination, length)) else {
+        return 0;
+    };
+    // What is to be saved of a task before a restart is in the region of its stack, as a rule.
+    let in_stack = task.arch.has_in_stack_region(address, length);
+    if !in_stack && !task_can_read(task.descriptor, &from) || !is_writable(&to, &from) {
+        return 0;
+    }
+    // SAFETY: as in `save`.
+    unsafe { arch::save::copy_wide(address, destination, length) };
+    length
+}
+
+/// Reads the word at `address`, a register of a peripheral that `task` may use.
+///
+/// # Errors
+///
+/// [`SaveMemoryError::NotReadable`] if there is none, or the address is not aligned;
+/// [`SaveMemoryError::BusFault`] if the device does not answer.
+pub(crate) fn device_word(task: &Task, address: u32) -> Result<u32, SaveMemoryError> {
+    let is_device = |region: &RegionDesc| {
+        region
+            .attributes
+            .contains(RegionAttributes::READ | RegionAttributes::DEVICE)
+    };
+    let regions = task.descriptor.regions;
+    words(address, WORD)
+        .filter(|word| covered(regions, word.base(), word.end(), is_device))
+        .ok_or(SaveMemoryError::NotReadable)?;
+    // SAFETY: an aligned word of a device that the task's table maps.
+    unsafe { arch::device::load(&task.arch, address) }.ok_or(SaveMemoryError::BusFault)
 }
 
 /// A slice of whole words that is not empty.
@@ -112,34 +129,55 @@ fn is_readable(owner: u32, slice: &UserSlice<u8>) -> bool {
     if owner == KERNEL_MEMORY {
         return kernel_ranges().any(|(base, end)| base <= slice.base() && slice.end() <= end);
     }
-    // In memory for DMA the supervisor keeps what `save_whole` has set aside.
-    let may_be_dma = owner == 0 && is_of_kernel(slice);
-    split(owner).is_some_and(|(_, task)| {
-        covered(task.regions, slice.base(), slice.end(), |region| {
+    let task = HUBRIS_TASK_DESCS.get(owner as usize);
+    task.is_some_and(|task| {
+        // In memory for DMA the supervisor keeps what `save_whole` has set aside.
+        task_can_read(task, slice) || owner == 0 && is_shared_with_kernel(task, slice)
+    })
+}
+
+fn task_can_read(task: &TaskDesc, slice: &UserSlice<u8>) -> bool {
+    let unwanted = RegionAttributes::DEVICE | RegionAttributes::DMA;
+    covered(task.regions, slice.base(), slice.end(), |region| {
+        region.attributes.contains(RegionAttributes::READ)
+            && !region.attributes.intersects(unwanted)
+    })
+}
+
+/// May the supervisor and the kernel write all of it, in one region, and is nothing of it in
+/// `source`? Memory for DMA only if the kernel has it, too (`kernel.extern-regions`): what is only
+/// a task's the kernel can read alone.
+fn is_writable(slice: &UserSlice<u8>, source: &UserSlice<u8>) -> bool {
+    let has = |base: u32, size: u32| {
+        let offset = slice.base().wrapping_sub(base);
+        size.checked_sub(offset)
+            .is_some_and(|rest| slice.count() <= rest)
+    };
+    let [supervisor, ..] = &HUBRIS_TASK_DESCS;
+    // The retained region has the highest address of all, as a rule.
+    let region = supervisor.regions.iter().rev();
+    let Some(region) = region.copied().find(|region| has(region.base, region.size)) else {
+        return false;
+    };
+    let attributes = region.attributes;
+    let of_kernel = |region: &ExternRegion| has(region.base, region.size);
+    attributes.contains(RegionAttributes::WRITE)
+        && !attributes.contains(RegionAttributes::DEVICE)
+        && (!attributes.contains(RegionAttributes::DMA)
+            || KERNEL_EXTERN_REGIONS.iter().any(of_kernel))
+        && !overlap(slice, source)
+}
+
+/// Is it memory that the task may read, in a memory output that the kernel uses, too?
+fn is_shared_with_kernel(task: &TaskDesc, slice: &UserSlice<u8>) -> bool {
+    let of_kernel = KERNEL_EXTERN_REGIONS.iter().any(|region| {
+        region.base <= slice.base() && slice.end() <= region.base.saturating_add(region.size)
+    });
+    of_kernel
+        && covered(task.regions, slice.base(), slice.end(), |region| {
             region.attributes.contains(RegionAttributes::READ)
                 && !region.attributes.contains(RegionAttributes::DEVICE)
-                && (may_be_dma || !region.attributes.contains(RegionAttributes::DMA))
         })
-    })
-}
-
-/// May the supervisor and the kernel write all of it? Memory for DMA only if the kernel has it, too
-/// (`kernel.extern-regions`): what is only a task's the kernel can read alone.
-fn is_writable(slice: &UserSlice<u8>) -> bool {
-    let [supervisor, ..] = &HUBRIS_TASK_DESCS;
-    let of_kernel = is_of_kernel(slice);
-    covered(supervisor.regions, slice.base(), slice.end(), |region| {
-        region.attributes.contains(RegionAttributes::WRITE)
-            && !region.attributes.contains(RegionAttributes::DEVICE)
-            && (of_kernel || !region.attributes.contains(RegionAttributes::DMA))
-    })
-}
-
-/// Is it in a memory output that the kernel uses, too?
-fn is_of_kernel(slice: &UserSlice<u8>) -> bool {
-    KERNEL_EXTERN_REGIONS.iter().any(|region| {
-        region.base <= slice.base() && slice.end() <= region.base.saturating_add(region.size)
-    })
 }
 
 /// The kernel's own memory, ascending.

@@ -98,8 +98,8 @@ pub fn read_task_registers(task: usize) -> [u32; TASK_REGISTERS] {
     response.map(u32::from_le_bytes)
 }
 
-/// Copies `length` bytes at `address`, memory of task `task`, to `destination`, memory of the caller
-/// that the kernel may write; then puts the task back to its entry point, as [`reinit_task`] does,
+/// Copies `length` bytes at `address`, memory of task `task`, to `destination`, memory of the
+/// caller that the kernel may write; then puts the task back to its entry point, as [`reinit_task`] does,
 /// and runs it. Supervisor only; kernel feature `dump`. Not in upstream.
 ///
 /// Returns the number of bytes copied: `length`, or 0 if the kernel refuses, for the reasons of
@@ -142,6 +142,23 @@ pub fn save_memory(
         return Err(SaveMemoryError::try_from(code).unwrap_lite());
     }
     Ok(decode(&response, length))
+}
+
+/// Reads the word at `address`, a register of a peripheral that task `task` may use. Supervisor
+/// only; kernel feature `dump`. Not in upstream.
+///
+/// # Errors
+///
+/// [`SaveMemoryError::NotReadable`] if there is none, or the address is not a multiple of 4;
+/// [`SaveMemoryError::BusFault`] if the device does not answer.
+pub fn read_device_word(task: usize, address: u32) -> Result<u32, SaveMemoryError> {
+    let mut response = [0; 4];
+    let request = two_words(task as u32, address);
+    let (code, _) = call(Kipcnum::ReadDeviceWord, &request, &mut response);
+    if code != 0 {
+        return Err(SaveMemoryError::try_from(code).unwrap_lite());
+    }
+    Ok(u32::from_le_bytes(response))
 }
 
 /// Puts task `task` back to its entry point, in its next generation; runs it if `start`.

@@ -13,6 +13,7 @@
 //! | [`gic`] | interrupt controller |
 //! | [`timer`] | the tick |
 //! | [`copy`](mod@copy) | copying and filling user memory by words |
+//! | `device` | reading a register of a task's device, with a bus fault caught (its user: feature `dump`) |
 //! | `save` | copying memory for snapshots (feature `dump`) |
 //! | [`cp15`] | system control coprocessor registers by name |
 //!
@@ -26,6 +27,7 @@
 pub(crate) mod boot;
 pub(crate) mod copy;
 pub(crate) mod cp15;
+pub(crate) mod device;
 pub(crate) mod entry;
 pub(crate) mod faults;
 pub(crate) mod fpu;

@@ -1,12 +1,16 @@
 //! Failures of the kernel and of the supervisor, caused by the debugger: the kernel describes them
 //! in retained RAM, the system restarts, and the next boot writes the crash.
 
+mod image;
+
 use super::{Cases, Rig, Session};
 use crate::build::DEMO;
 use crate::gdb::Debugger;
 use crate::machine::{Config, Machine};
 use crate::symbols::Symbols;
 use anyhow::{Context, Result, ensure};
+use crashlog_format::snapshot::KERNEL_OWNER;
+use image::FailureImage;
 use libtest_mimic::Trial;
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -15,6 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// Address and length of the retained region, by chips/ast2600/memory.toml.
+const RETAINED: (u32, u32) = (0x80c0_0000, 0x10_0000);
 
 /// The debugger's numbers of stack pointer and program counter.
 const SP: u32 = 13;
@@ -26,6 +33,9 @@ const NOWHERE: u32 = 0x10;
 const IN_AN_INTERRUPT: &str = "kern::arch::arm_a::entry::interrupt";
 const IN_A_SYSTEM_CALL: &str = "kern::kipc::handle";
 const IN_THE_HOOK: &str = "ast2600_kernel::on_failure";
+/// Where the kernel saves a page of memory, and where it resets the system.
+const IN_THE_SNAPSHOT: &str = "kern::saved_memory::save";
+const IN_THE_RESET: &str = "kern::fail::restart";
 const IN_THE_SUPERVISOR: &str = "<task_jefe::Server>::arm_timer";
 
 /// REQ: X4
@@ -53,6 +63,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
             DEMO,
             while_describing,
         ),
+        session.trial("failure::kernel-while-it-saves-memory", DEMO, while_saving),
     ]
 }
 
@@ -94,6 +105,15 @@ impl<'a> Stopped<'a> {
             .run_until_break(LIMIT)
             .with_context(|| format!("{function} was not called"))?;
         self.debugger.clear_break(address)
+    }
+
+    /// Continues into the failure until the kernel resets the system, and checks the image of the
+    /// memory. `failed`: index of the task that failed, or [`KERNEL_OWNER`].
+    fn has_image(&mut self, failed: u16) -> Result<()> {
+        self.run_to("kernel", IN_THE_RESET)?;
+        let mut memory = |address, length| self.machine.memory(address, length);
+        let image = FailureImage::read(&memory(RETAINED.0, RETAINED.1)?)?;
+        image.check(failed, &self.symbols, &mut memory)
     }
 
     /// Continues into the failure, and waits until the next boot has found the crash. Returns the
@@ -203,6 +223,7 @@ fn kernel_jumps_nowhere(rig: &Rig, function: &str) -> Result<Cases> {
     stopped.run_to("kernel", function)?;
     let registers = stopped.debugger.registers()?;
     stopped.debugger.set_register(PC, NOWHERE)?;
+    stopped.has_image(KERNEL_OWNER)?;
     let crash = stopped.recorded()?;
     ensure!(
         crash["task"] == "kernel" && crash["task_index"] == 0xffff,
@@ -256,6 +277,7 @@ fn kernel_with_a_bad_stack_pointer(rig: &Rig) -> Result<Cases> {
     let mut stopped = Stopped::ready(rig)?;
     stopped.run_to("kernel", IN_AN_INTERRUPT)?;
     stopped.debugger.set_register(SP, NOWHERE)?;
+    stopped.has_image(KERNEL_OWNER)?;
     let crash = stopped.recorded()?;
     let epitaph = epitaph(&crash)?;
     ensure!(
@@ -275,6 +297,7 @@ fn supervisor(rig: &Rig) -> Result<Cases> {
     let mut stopped = Stopped::ready(rig)?;
     stopped.run_to("jefe", IN_THE_SUPERVISOR)?;
     stopped.debugger.set_register(PC, NOWHERE)?;
+    stopped.has_image(0)?;
     let crash = stopped.recorded()?;
     ensure!(
         crash["task"] == "jefe" && crash["fault"] == "IllegalText",
@@ -315,5 +338,29 @@ fn while_describing(rig: &Rig) -> Result<Cases> {
     )?;
     stopped.machine.quit()?;
     rig.tool.verify(&stopped.card)?;
+    Ok(Cases::one())
+}
+
+/// The kernel fails again while it saves memory: the description of the first failure stays, and
+/// there is no image.
+fn while_saving(rig: &Rig) -> Result<Cases> {
+    let mut stopped = Stopped::ready(rig)?;
+    stopped.run_to("kernel", IN_AN_INTERRUPT)?;
+    stopped.debugger.set_register(PC, NOWHERE)?;
+    stopped.run_to("kernel", IN_THE_SNAPSHOT)?;
+    stopped.debugger.set_register(PC, NOWHERE)?;
+    stopped.run_to("kernel", IN_THE_RESET)?;
+    let region = stopped.machine.memory(RETAINED.0, RETAINED.1)?;
+    ensure!(
+        FailureImage::read(&region).is_err(),
+        "an image that was not finished counts"
+    );
+    let crash = stopped.recorded()?;
+    let epitaph = epitaph(&crash)?;
+    ensure!(
+        epitaph.starts_with("kernel prefetch abort at 0x10: IFSR "),
+        "the epitaph is {epitaph:?}"
+    );
+    check_tasks(&crash)?;
     Ok(Cases::one())
 }

@@ -56,6 +56,9 @@ pub mod runner {
     pub const READ_WORDS: u16 = 14;
     /// Stores a word to the supervisor's memory (address, count, word).
     pub const FILL_WORDS: u16 = 15;
+    /// Reads a register of a device (task index, address) as the supervisor may; returns the error
+    /// or 0, and the word.
+    pub const READ_DEVICE: u16 = 16;
 }
 
 /// Operations of an assist.

@@ -160,6 +160,13 @@ impl Runner {
                 let copied = kipc::save_and_reinit_task(a as usize, b, c, d);
                 put(message([copied]).as_flattened());
             }
+            runner::READ_DEVICE => {
+                let words = match kipc::read_device_word(a as usize, b) {
+                    Ok(word) => [0, word],
+                    Err(error) => [error as u32, 0],
+                };
+                put(message(words).as_flattened());
+            }
             runner::READ_WORDS => {
                 put(message(core::array::from_fn::<_, 8, _>(|index| {
                     place(a, index).load(Ordering::Relaxed)

@@ -18,6 +18,7 @@ pub const CASES: &[Case] = &[
     ("s4_kipc259_content_map_and_sum_ours", content),
     ("s4_kipc259_memory_of_the_kernel_ours", kernel_memory),
     ("s4_kipc259_refusals_ours", refusals),
+    ("s4_kipc260_device_registers_ours", devices),
 ];
 
 const WORDS: usize = EXTENT_MAX / 4;
@@ -233,6 +234,7 @@ const RETAINED: u32 = 0x80c0_0000;
 const SHARED: u32 = 0x80d0_0000;
 const SDHCI: u32 = 0x1e75_0000;
 const UART5: u32 = 0x1e78_4000;
+const UART1: u32 = 0x1e78_3000;
 
 fn refusals() {
     let [own, retained] = destinations();
@@ -469,5 +471,58 @@ fn set_aside_refused() {
         // Restarted all the same.
         assert_eq!(restart(from, length, to), 0, "{from:#x} {length} {to:#x}");
         assert_eq!(read(own), [0x5555_5555; 8]);
+    }
+}
+
+/// An address in a region of the second assist where the chip has nothing, and registers that hold
+/// a constant: the controller's Capabilities (of slot 0), and of the UARTs the Line Status.
+const HOLE: u32 = 0x4800_0000;
+const CAPABILITIES: u32 = SDHCI + 0x140;
+const LINE_STATUS: u32 = 0x14;
+
+fn devices() {
+    let read_device = |task: u32, address: u32| {
+        let [code, word, ..] = supervisor(runner::READ_DEVICE, [task, address]);
+        match SaveMemoryError::try_from(code) {
+            Ok(error) => Err(error),
+            Err(()) => Ok(word),
+        }
+    };
+    let [one, two] = [first(), second()].map(|task| task.index() as u32);
+    let (code, [capabilities, ..]) = ask(second(), assist::READ, [CAPABILITIES]);
+    assert!(code == 0 && capabilities != 0);
+    for _ in 0..2 {
+        assert_eq!(read_device(two, CAPABILITIES), Ok(capabilities));
+        // Bus faults, which neither the kernel nor the task notices.
+        for offset in [0, 4, 0x800, 0xffc] {
+            let answer = read_device(two, HOLE + offset);
+            assert_eq!(answer, Err(SaveMemoryError::BusFault));
+        }
+    }
+    assert_eq!(ask(second(), assist::ECHO, [5]).1[0], 5);
+    // Of the supervisor, whose table is in use, and of this task. The transmitter is empty.
+    for (task, uart) in [(0, UART5), (myself().index() as u32, UART1)] {
+        let status = read_device(task, uart + LINE_STATUS);
+        assert!(status.is_ok_and(|status| status & 0x20 != 0), "{status:?}");
+    }
+    let [of_second, ..] = ask(second(), assist::PLACES, []).1;
+    for (task, address) in [
+        (one, CAPABILITIES),
+        (one, HOLE),
+        (two, UART5),
+        (0, SDHCI),
+        (two, of_second),
+        (two, RETAINED),
+        (two, SHARED),
+        (two, CAPABILITIES + 1),
+        (two, CAPABILITIES + 2),
+        (two, SDHCI - 4),
+        (two, SDHCI + 0x1000),
+        (two, HOLE + 0x1000),
+        (two, 0),
+        (two, 0xffff_fffc),
+    ] {
+        let answer = read_device(task, address);
+        assert_eq!(answer, Err(SaveMemoryError::NotReadable), "{address:#x}");
     }
 }

@@ -43,7 +43,8 @@
 //! # Exceptions in the kernel
 //!
 //! An abort or undefined instruction in any mode but USR is a kernel failure. It is handled on a
-//! stack of its own, in the mode that the exception was taken to.
+//! stack of its own, in the mode that the exception was taken to. The one exception is a data abort
+//! of the load in `device`, which reads a register that may not answer.
 
 use super::{faults, fpu, frame};
 use crate::task::Task;
@@ -213,7 +214,18 @@ interrupt:
 
     .thumb_func
 data_abort:
-    from_user {data_abort_cause}
+    push    {{r0}}                      @ as from_user
+    mrs     r0, spsr
+    tst     r0, #0xf
+    beq     6f
+    ldr     r0, =kernel_device_load + 8 @ DDI 0406C, table B1-7
+    cmp     r0, lr
+    beq     5f
+    movs    r0, #{data_abort_cause}
+    b.w     kernel_failure
+5:  pop     {{r0}}                      @ `device`: a bus fault there is expected; go on behind the
+    subs    pc, lr, #0                  @   two instructions
+6:  pop     {{r0}}
     sub     lr, lr, #8
     enter   other
 7:  bl      {data_abort}
@@ -244,6 +256,8 @@ undefined_instruction:
     b.w     leave
 8:  store_elsewhere
     .cfi_endproc
+
+    .ltorg
 
     .thumb_func
 unexpected:

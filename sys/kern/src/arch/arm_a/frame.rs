@@ -18,7 +18,7 @@ use super::entry::CURRENT_TASK_PTR;
 use super::{fpu, memory};
 use crate::descs::RegionAttributes;
 use crate::task::Task;
-use abi::{FaultInfo, IrqStatus, TASK_REGISTERS, TaskId};
+use abi::{FaultInfo, IrqStatus, SavedExtent, TASK_REGISTERS, TaskId};
 use core::sync::atomic::Ordering;
 use kerncore::region::EXTENDED_FRAME;
 use kerncore::slice::covered;
@@ -27,7 +27,7 @@ use kerncore::slice::covered;
 pub(crate) const FRAME_BYTES: u32 = EXTENDED_FRAME;
 
 /// Word that fills the unused part of a stack, by which debuggers tell how deep the stack has been.
-pub(super) const STACK_FILL: u32 = 0xbadd_cafe;
+const STACK_FILL: u32 = SavedExtent::STACK_FILL;
 
 /// EXC_RETURN of a task on ARMv7-M: thread mode, process stack, extended frame. Only debuggers read
 /// it.

@@ -32,16 +32,30 @@ pub(crate) fn init(_platform: &Platform, divisor: u32) {
 
 /// Sets the timer to its next tick and returns the number of ticks that have passed, normally one.
 pub(crate) fn acknowledge() -> u32 {
-    let divisor = u64::from(CLOCK_FREQ_KHZ.load(Ordering::Relaxed)).max(1);
-    let due = cp15::cntp_cval();
-    let Some(late) = cp15::cntpct().checked_sub(due) else {
-        return 0;
-    };
-    let ticks = if late < divisor {
-        1
-    } else {
-        (late / divisor).wrapping_add(1)
-    };
-    cp15::set_cntp_cval(due.wrapping_add(ticks.wrapping_mul(divisor)));
+    let (due, ticks) = passed();
+    if ticks > 0 {
+        cp15::set_cntp_cval(due.wrapping_add(ticks.wrapping_mul(divisor())));
+    }
     u32::try_from(ticks).unwrap_or(u32::MAX)
+}
+
+/// The number of ticks that have passed and are not acknowledged.
+#[cfg(feature = "dump")]
+pub(crate) fn pending() -> u64 {
+    passed().1
+}
+
+/// When the next tick was due, and how many have passed since then, that one included.
+fn passed() -> (u64, u64) {
+    let due = cp15::cntp_cval();
+    let ticks = match cp15::cntpct().checked_sub(due) {
+        None => 0,
+        Some(late) if late < divisor() => 1,
+        Some(late) => (late / divisor()).wrapping_add(1),
+    };
+    (due, ticks)
+}
+
+fn divisor() -> u64 {
+    u64::from(CLOCK_FREQ_KHZ.load(Ordering::Relaxed)).max(1)
 }
