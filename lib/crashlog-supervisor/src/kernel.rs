@@ -73,6 +73,20 @@ pub trait Kernel: RegionKernel {
         offset: u32,
     ) -> Result<SavedMemory, ExtentStatus>;
 
+    /// The same of `length` bytes at byte `at` of `copy`, where
+    /// [`save_and_restart`](Self::save_and_restart) has put them.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    fn save_copy(
+        &mut self,
+        copy: &[Block],
+        at: u32,
+        length: u32,
+        to: &[Block],
+        offset: u32,
+    ) -> Result<SavedMemory, ExtentStatus>;
+
     /// Posts notification bits to a task.
     fn post(&mut self, task: usize, bits: u32);
 

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "snapshot")]
 use crate::RegionOrigin;
+#[cfg(feature = "snapshot")]
+use crate::snapshot::SUPERVISOR;
 use crate::{
     CrashRegion, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, TASK_REGISTERS,
     WatchdogTimer,
@@ -176,6 +178,30 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
         &mut self,
         _owner: u16,
         _from: u32,
+        _length: u32,
+        _to: &[Block],
+        _offset: u32,
+    ) -> Result<SavedMemory, ExtentStatus> {
+        Err(ExtentStatus::NotReadable)
+    }
+
+    #[cfg(feature = "snapshot")]
+    fn save_copy(
+        &mut self,
+        copy: &[Block],
+        at: u32,
+        length: u32,
+        to: &[Block],
+        offset: u32,
+    ) -> Result<SavedMemory, ExtentStatus> {
+        self.save(SUPERVISOR, address(copy, at), length, to, offset)
+    }
+
+    #[cfg(not(feature = "snapshot"))]
+    fn save_copy(
+        &mut self,
+        _copy: &[Block],
+        _at: u32,
         _length: u32,
         _to: &[Block],
         _offset: u32,

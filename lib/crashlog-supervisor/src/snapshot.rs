@@ -38,7 +38,7 @@ pub const OOPS_MS: u64 = 20;
 const RANGES: usize = 32;
 
 /// The index of the supervisor.
-const SUPERVISOR: u16 = 0;
+pub(crate) const SUPERVISOR: u16 = 0;
 
 /// Where the recorder's memory is kept, as it was before the emergency.
 #[derive(Copy, Clone, Debug)]
@@ -268,7 +268,7 @@ impl<K: Kernel> SnapshotSource for SupervisorMemory<'_, '_, K> {
         if let Some(copy) = self.copy_of(owner)
             && let Some(at) = copy.offset(address, length)
         {
-            return Ok(SavedMemory::of_blocks(copy.blocks, at, length, to, offset));
+            return self.kernel.save_copy(copy.blocks, at, length, to, offset);
         }
         self.kernel.save(owner, address, length, to, offset)
     }

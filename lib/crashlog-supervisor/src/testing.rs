@@ -2,6 +2,7 @@
 
 use crate::{CrashRegion, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, TASK_REGISTERS};
 use abi::{FaultInfo, Generation, TaskDumpRegion, TaskId};
+use crashlog_format::snapshot::{GRANULE, STACK_FILL, WordSum};
 use crashlog_retained::{BLOCK_LEN, Block, ExtentStatus, KERNEL_OWNER, MemoryRange, SavedMemory};
 
 /// The kernel's own memory: zeros.
@@ -193,9 +194,20 @@ impl Kernel for TestKernel {
             for (block, bytes) in from.iter().zip(bytes.chunks(BLOCK_LEN)) {
                 block.copy_from(0, bytes);
             }
-            return Ok(SavedMemory::of_blocks(&from, 0, length, to, offset));
+            return Ok(saved(&from, 0, length, to, offset));
         }
-        Ok(SavedMemory::of_blocks(&[], 0, length, to, offset))
+        Ok(saved(&[], 0, length, to, offset))
+    }
+
+    fn save_copy(
+        &mut self,
+        copy: &[Block],
+        at: u32,
+        length: u32,
+        to: &[Block],
+        offset: u32,
+    ) -> Result<SavedMemory, ExtentStatus> {
+        Ok(saved(copy, at, length, to, offset))
     }
 
     fn post(&mut self, task: usize, bits: u32) {
@@ -238,5 +250,36 @@ impl RegionKernel for TestKernel {
 
     fn built_region(&mut self, _n: usize) -> Option<CrashRegion> {
         None
+    }
+}
+
+/// What the kernel does: stores the granules that are neither zeros nor fill, and sums them up.
+fn saved(from: &[Block], at: u32, length: u32, to: &[Block], offset: u32) -> SavedMemory {
+    let word = |index: usize| {
+        from.get(index / 128)
+            .map_or(0, |block| block.word(index % 128))
+    };
+    let first = at as usize / 4;
+    let words: Vec<u32> = (first..first + length as usize / 4).map(word).collect();
+    let (mut map, mut stored, mut sum) = (0, 0_u32, WordSum::new());
+    for (granule, words) in words.chunks(GRANULE / 4).enumerate() {
+        let fill = [0, STACK_FILL]
+            .iter()
+            .position(|fill| words.iter().all(|word| word == fill));
+        if let Some(fill) = fill {
+            map |= (fill as u32 + 1) << (2 * granule);
+            continue;
+        }
+        for word in words {
+            let index = (offset + stored) as usize / 4;
+            to[index / 128].set_word(index % 128, *word);
+            sum = sum.word(*word);
+            stored += 4;
+        }
+    }
+    SavedMemory {
+        map,
+        stored,
+        sum: sum.value(),
     }
 }

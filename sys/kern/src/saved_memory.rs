@@ -186,13 +186,17 @@ fn words(address: u32, length: u32) -> Option<UserSlice<u8>> {
     UserSlice::new(address, length).ok()
 }
 
-/// May its owner read all of it, and is it plain memory? All such memory is mapped for the kernel.
+/// May its owner read all of it, and is it plain memory? Of the supervisor's also what it shares
+/// with the kernel. All such memory is mapped for the kernel.
 fn is_readable(owner: u32, slice: &UserSlice<u8>) -> bool {
     if owner == KERNEL_MEMORY {
         return kernel_ranges().any(|(base, end)| base <= slice.base() && slice.end() <= end);
     }
     let task = HUBRIS_TASK_DESCS.get(owner as usize);
-    task.is_some_and(|task| task_can_read(task, slice))
+    task.is_some_and(|task| {
+        // In memory for DMA the supervisor keeps what `save_whole` has set aside.
+        task_can_read(task, slice) || owner == 0 && is_shared_with_kernel(task, slice)
+    })
 }
 
 fn task_can_read(task: &TaskDesc, slice: &UserSlice<u8>) -> bool {
@@ -225,6 +229,18 @@ fn is_writable(slice: &UserSlice<u8>, source: &UserSlice<u8>) -> bool {
         && (!attributes.contains(RegionAttributes::DMA)
             || KERNEL_EXTERN_REGIONS.iter().any(of_kernel))
         && !overlap(slice, source)
+}
+
+/// Is it memory that the task may read, in a memory output that the kernel uses, too?
+fn is_shared_with_kernel(task: &TaskDesc, slice: &UserSlice<u8>) -> bool {
+    let of_kernel = KERNEL_EXTERN_REGIONS.iter().any(|region| {
+        region.base <= slice.base() && slice.end() <= region.base.saturating_add(region.size)
+    });
+    of_kernel
+        && covered(task.regions, slice.base(), slice.end(), |region| {
+            region.attributes.contains(RegionAttributes::READ)
+                && !region.attributes.contains(RegionAttributes::DEVICE)
+        })
 }
 
 /// The kernel's own memory, ascending.
