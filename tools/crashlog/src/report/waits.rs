@@ -1,9 +1,9 @@
 //! A drawing of who waited for whom.
 //!
 //! A task waits for one other at most. So the tasks that wait form trees, at whose roots is a task
-//! that waits for none, and cycles: deadlocks. Time of a message runs from left to right: the
-//! waiting task is left of the one it waits for, and the roots are in the last column. A cycle is in
-//! one row, with a line from its end back to its start.
+//! that waits for none, and cycles: deadlocks. The waiting task is left of the one it waits for,
+//! and the roots are in the last column. A cycle is in one row, with a line from its end back to
+//! its start.
 
 /// Greatest number of tasks that are looked at, and of rows that are drawn.
 const TASKS: usize = 256;
