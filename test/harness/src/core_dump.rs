@@ -16,6 +16,8 @@ pub struct CoreDump {
     pub segments: Vec<(u32, Vec<u8>)>,
     /// Number and program counter of each thread that gdb shows.
     pub threads: Vec<(u32, u32)>,
+    /// Index of the task and the time, if it is the dump of one task; it has no registers then.
+    pub task: Option<(u16, u64)>,
 }
 
 impl CoreDump {
@@ -45,7 +47,7 @@ impl CoreDump {
         let count = half(44)? as usize;
         // The contents follow the headers, in the same order, each padded to a multiple of four.
         let mut next = 52 + 32 * count;
-        let (mut archive, mut registers) = (None, None);
+        let (mut archive, mut registers, mut task) = (None, None, None);
         let (mut segments, mut threads) = (Vec::new(), Vec::new());
         for index in 0..count {
             let at = 52 + 32 * index;
@@ -105,6 +107,7 @@ impl CoreDump {
                     let old = match word(offset + 8)? {
                         0x1de0_0001 => archive.replace(body),
                         0x1de0_0002 => registers.replace(body),
+                        0x1de0_0003 => task.replace(body),
                         kind => bail!("a note of the unknown type {kind:#x}"),
                     };
                     ensure!(old.is_none(), "a note is there twice");
@@ -113,9 +116,14 @@ impl CoreDump {
             }
         }
         ensure!(file.len() == next, "something is behind the last segment");
-        let pairs = registers.context("no registers")?;
+        let task = task.map(|body| one_task(&body)).transpose()?;
         ensure!(
-            pairs.len() == 160,
+            registers.is_some() != task.is_some(),
+            "registers belong to a system, and to no task"
+        );
+        let pairs = registers.unwrap_or_default();
+        ensure!(
+            pairs.len() == 160 || task.is_some(),
             "20 registers are 160 bytes, not {}",
             pairs.len()
         );
@@ -133,6 +141,7 @@ impl CoreDump {
             registers,
             segments,
             threads,
+            task,
         })
     }
 
@@ -163,4 +172,14 @@ impl CoreDump {
             self.memory(address, 4)?.as_slice().try_into()?,
         ))
     }
+}
+
+/// The note of the dump of one task: magic, index, zeros, time.
+fn one_task(body: &[u8]) -> Result<(u16, u64)> {
+    ensure!(
+        body.len() == 16 && body[..2] == [0xda, 0xda] && body[4..8] == [0; 4],
+        "the note of one task is not as Humility writes it: {body:x?}"
+    );
+    let index = u16::from_le_bytes(body[2..4].try_into()?);
+    Ok((index, u64::from_le_bytes(body[8..].try_into()?)))
 }

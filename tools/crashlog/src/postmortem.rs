@@ -5,7 +5,7 @@
 //!
 //! * `kernel`: the kernel's tables, and the registers of tasks;
 //! * `state`: the state of a task in the words of Humility;
-//! * `waits`: who waits for whom, and who waits for ever;
+//! * `waits`: who waits for whom, and where nothing comes of it;
 //! * `rings`: trace ring buffers.
 
 mod kernel;
@@ -206,7 +206,7 @@ impl PostMortem {
             let task = post.task_state(&kernel, entry, &mut programs, crashed);
             post.tasks.push(task);
         }
-        post.waits = waits::find(&entries, archive);
+        post.waits = waits::find(&entries, &post.tasks, archive);
         post.deadlocks = waits::circles(&post.waits);
         for index in of {
             if let Some((_, debug)) = programs.of(index, &mut post.notes) {

@@ -50,7 +50,7 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
         Backtrace::new(program, &crash, &segments, memory)
     });
     let post = match (&archive, &mut snapshot) {
-        (Some(archive), Ok(snapshot)) => Some(PostMortem::new(archive, &crash, snapshot)?),
+        (Some(archive), Ok(snapshot)) => Some(PostMortem::new(archive, &crash, snapshot)),
         _ => None,
     };
     if args.json {

@@ -210,15 +210,6 @@ fn write_list(all: &[Value], radix: Radix, out: &mut String) {
 fn read(debug: &DebugInfo, ty: TypeId, bytes: &[u8], depth: u32, left: &mut u32) -> Option<Value> {
     let depth = depth.checked_sub(1)?;
     *left = left.checked_sub(1)?;
-    let mut part = |member: &Member| {
-        read(
-            debug,
-            member.ty,
-            bytes.get(member.offset as usize..)?,
-            depth,
-            left,
-        )
-    };
     Some(match debug.resolve(ty)? {
         Type::Base(kind, size) => base(*kind, *size, bytes)?,
         Type::Pointer => Value::Pointer(number(bytes, 4)? as u32),
@@ -239,14 +230,22 @@ fn read(debug: &DebugInfo, ty: TypeId, bytes: &[u8], depth: u32, left: &mut u32)
         Type::Union(name, size, members) => {
             let value = members.iter().find(|member| member.name == "value");
             match value.filter(|_| name.contains("MaybeUninit")) {
-                Some(member) => part(member)?,
+                Some(member) => read_part(debug, member, bytes, depth, left)?,
                 None => Value::Bytes(bytes.get(..*size as usize)?.to_vec()),
             }
         }
         Type::Struct(it) if !it.variants.is_empty() => variant(debug, it, bytes, depth, left)?,
         Type::Struct(it) => {
-            let values = it.members.iter().map(&mut part);
-            let values = values.collect::<Option<Vec<_>>>()?;
+            let mut values = Vec::new();
+            for member in &it.members {
+                let value = read_part(debug, member, bytes, depth, left);
+                values.push(match value {
+                    Some(value) => value,
+                    // A member that is no value of its type is shown as it is.
+                    None if *left > 0 => raw(debug, member, bytes)?,
+                    None => return None,
+                });
+            }
             if it.is_tuple() {
                 Value::Tuple(it.name.clone(), values)
             } else {
@@ -256,6 +255,24 @@ fn read(debug: &DebugInfo, ty: TypeId, bytes: &[u8], depth: u32, left: &mut u32)
         }
         Type::Alias(_) => return None,
     })
+}
+
+fn read_part(
+    debug: &DebugInfo,
+    member: &Member,
+    bytes: &[u8],
+    depth: u32,
+    left: &mut u32,
+) -> Option<Value> {
+    let own = bytes.get(member.offset as usize..)?;
+    read(debug, member.ty, own, depth, left)
+}
+
+/// The bytes of a member.
+fn raw(debug: &DebugInfo, member: &Member, bytes: &[u8]) -> Option<Value> {
+    let size = debug.size(member.ty).unwrap_or(0) as usize;
+    let own = bytes.get(member.offset as usize..)?.get(..size)?;
+    Some(Value::Bytes(own.to_vec()))
 }
 
 fn variant(

@@ -201,7 +201,7 @@ fn a_snapshot_that_was_cut_short_is_used_as_far_as_it_goes() {
         "{value}"
     );
     // The power was lost when the data were written: they are what was there before.
-    let mut scene = self::scene();
+    let scene = self::scene();
     let block = system().write_without_ledger(&scene.partition, scene.crash, |_| ());
     scene.partition.write(block + 6, &[0xff; 512 * 8]);
     let (value, code) = scene.shown();

@@ -9,7 +9,7 @@ use std::fmt::Write;
 pub const KERNEL: u64 = 0xffff;
 
 /// The register that holds the mask of the notifications that a task waits for, of a task in RECV.
-const MASK: usize = 6;
+pub const MASK: usize = 6;
 
 /// Longest panic message that is shown.
 const MESSAGE_MAX: u32 = 255;

@@ -18,8 +18,20 @@ const DUMP_LINES: usize = 8;
 /// Notes that are shown; `--json` has all.
 const NOTES: usize = 20;
 
-/// Prints all of it.
-pub fn show(post: &PostMortem, choice: TaskChoice, out: &mut Output) -> Result<(), Problem> {
+/// Prints all of it; or why it cannot be explained.
+pub fn show(
+    post: &Result<PostMortem, Problem>,
+    choice: TaskChoice,
+    out: &mut Output,
+) -> Result<(), Problem> {
+    let post = match post {
+        Ok(post) => post,
+        Err(problem) => {
+            let why = printable(problem.to_string().as_bytes());
+            writeln!(out, "\n{STRONG}Tasks{STRONG:#}\n  {WARN}{why}{WARN:#}")?;
+            return Ok(());
+        }
+    };
     let is_chosen = |index: u16| choice == TaskChoice::All || post.important.contains(&index);
     tasks(post, out)?;
     waits(post, out)?;
@@ -93,7 +105,7 @@ fn waits(post: &PostMortem, out: &mut Output) -> Result<(), Problem> {
     for wait in &post.waits {
         let text = printable(wait.text.as_bytes());
         match wait.hopeless {
-            Some(_) => writeln!(out, "  {BAD}{text}: it waits for ever{BAD:#}")?,
+            Some(_) => writeln!(out, "  {BAD}{text}{BAD:#}")?,
             None => writeln!(out, "  {text}")?,
         }
     }
@@ -230,7 +242,11 @@ fn stacks(post: &PostMortem, out: &mut Output) -> Result<(), Problem> {
 }
 
 /// The same as JSON.
-pub fn json(post: &PostMortem) -> Value {
+pub fn json(post: &Result<PostMortem, Problem>) -> Value {
+    let post = match post {
+        Ok(post) => post,
+        Err(problem) => return json!({ "unknown": problem.to_string() }),
+    };
     let tasks: Vec<Value> = post.tasks.iter().map(task_json).collect();
     let waits: Vec<Value> = post
         .waits
@@ -240,6 +256,7 @@ pub fn json(post: &PostMortem) -> Value {
                 "from": wait.from,
                 "to": wait.to,
                 "for": wait.kind.name(),
+                "may_be_notified": wait.may_be_notified,
                 "hopeless": wait.hopeless,
                 "text": wait.text,
             })

@@ -1,5 +1,6 @@
 //! `./x dump`: its files are read by a reader that shares no code with the writer.
 
+mod card;
 mod content;
 mod deferred;
 mod gdb;
@@ -31,6 +32,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     ];
     trials.push(gdb::trial(session));
     trials.push(deferred::trial(session));
+    trials.push(card::trial(session));
     trials.extend(states::trials(session));
     trials
 }

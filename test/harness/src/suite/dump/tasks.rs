@@ -29,8 +29,12 @@ pub(super) fn of<'s>(all: &'s [TaskInDump], name: &str) -> Result<&'s TaskInDump
 /// Reads and checks everything in a dump.
 pub(super) fn seen(dump: &CoreDump, rig: &Rig) -> Result<Vec<TaskInDump>> {
     content::check(dump, &rig.image)?;
-    let system = DumpedSystem::open(dump)?;
-    kernel(&system)?;
+    all(&DumpedSystem::open(dump)?)
+}
+
+/// Reads and checks everything that Humility shows of the tasks of a system.
+pub(super) fn all(system: &DumpedSystem<'_>) -> Result<Vec<TaskInDump>> {
+    kernel(system)?;
     let table = system.table()?;
     let least = table.iter().max_by_key(|task| task.priority);
     ensure!(
@@ -41,7 +45,7 @@ pub(super) fn seen(dump: &CoreDump, rig: &Rig) -> Result<Vec<TaskInDump>> {
         .iter()
         .map(|task| {
             let name = system.tasks[task.index].name.clone();
-            one(&system, task).with_context(|| format!("task {name}"))
+            one(system, task).with_context(|| format!("task {name}"))
         })
         .collect()
 }
