@@ -6,8 +6,9 @@
 //! escape it (askama does so for every value that is not marked `safe`; only style, script and the
 //! numbers in drawings are).
 //!
-//! Parts: `summary` has what happened and the facts, `timeline` the log before the crash, `tasks` and
-//! `waits` what the tasks did, `rings` their ring buffers, `memory` what was saved and what is missing, `page` the templates, `file` the output.
+//! Parts: `summary` has what happened and the facts, `timeline` the log before the crash, `tasks`
+//! and `waits` what the tasks did, `rings` their ring buffers, `memory` what was saved and what is
+//! missing, `page` the templates.
 
 mod memory;
 mod page;
@@ -77,7 +78,7 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
     let mut missing = memory::missing(&card, &crash, &segments, &snapshot, post.as_ref(), names);
     missing.extend(unexplained.map(|problem| printable(problem.to_string().as_bytes())));
     let page = Page {
-        style: Asset::new(&format!("{}{}", page::STYLE, timeline::FILTER_STYLE)),
+        style: Asset::new(&format!("{}{}", page::STYLE, timeline::filter_style())),
         script: Asset::new(page::SCRIPT),
         title: summary::title(&crash),
         subtitle: summary::subtitle(&crash, archive.as_ref()),

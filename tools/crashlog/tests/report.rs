@@ -4,9 +4,10 @@ mod common;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use common::archive::Build;
 use common::report::{HOSTILE, HOSTILE_TASK, hostile_page, plain_page, read};
 use common::snapshot::Snapshot;
-use common::{Bench, Partition, STRAY_WRITE, fails, header, ok};
+use common::{Bench, Partition, STRAY_WRITE, crashlog, fails, header, ok};
 use crashlog_format::snapshot::{ExtentStatus, KERNEL_OWNER, SnapshotKind};
 use crashlog_format::{Activity, Level, Stream, TaskEntry};
 use scraper::{Html, Selector};
@@ -240,7 +241,7 @@ fn a_long_log_is_cut_and_the_page_says_so() {
 }
 
 fn fails_usage(image: &Path, page: &Path) -> String {
-    let output = common::crashlog([
+    let output = crashlog([
         "report".as_ref(),
         image.as_os_str(),
         "-o".as_ref(),
@@ -452,4 +453,67 @@ fn a_hundred_thousand_pieces_of_memory_make_a_page() {
     assert!(text.len() < 1 << 20, "{}", text.len());
     let page = check(&text);
     assert_eq!(texts(&page, "#missing li").len(), 61);
+}
+
+#[test]
+fn a_failure_of_the_kernel_is_a_page() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let mut partition = Partition::open(&path);
+    partition.task = u16::MAX;
+    partition.crash(1, &[], "kernel");
+    let page = bench.path("page.html");
+    report(&path, &page, &[]);
+    let page = check(&read(&page));
+    assert_eq!(texts(&page, "h1"), ["Crash 1: the kernel"]);
+    let what = texts(&page, ".what p");
+    assert_eq!(what[0], "The kernel failed.");
+    assert!(
+        what[2].starts_with("The system was restarted, "),
+        "{what:?}"
+    );
+}
+
+/// An archive of another image: the page says so, and is made all the same.
+#[test]
+fn an_archive_that_does_not_fit_is_named() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let mut partition = Partition::open(&path);
+    partition.image_id = 1;
+    partition.task = 0;
+    let crash = partition.crash(1, STRAY_WRITE, "worker");
+    let mut snapshot = Snapshot::new(SnapshotKind::System);
+    snapshot.save(0, 0x8082_0000, &[7; 2048]);
+    snapshot.write(&mut partition, crash, |_| ());
+    let archive = bench.path("other.zip");
+    Build {
+        id: Some(2),
+        tasks: &[("worker", Some("run"))],
+    }
+    .write(&archive);
+    let page = bench.path("page.html");
+    let output = crashlog([
+        "report".as_ref(),
+        path.as_os_str(),
+        "-o".as_ref(),
+        page.as_os_str(),
+        "--archive-mismatch-ok".as_ref(),
+        "--archive".as_ref(),
+        archive.as_os_str(),
+    ]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains("WARNING"),
+        "{said}"
+    );
+    let page = check(&read(&page));
+    let build = texts(&page, "#card dd").concat();
+    assert!(
+        build.contains("other.zip, which is of another image"),
+        "{build}"
+    );
+    // Its kernel has no tables, by which the snapshot would be explained.
+    assert!(!texts(&page, "#missing li").is_empty());
+    assert_eq!(texts(&page, ".map .saved").len(), 1);
 }

@@ -9,15 +9,20 @@ use common::Bench;
 use common::report::{HOSTILE, hostile_page, plain_page, read};
 use libtest_mimic::{Arguments, Failed, Trial};
 use scraper::{Html, Selector};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Names of the browser: Debian's, then others.
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+
+/// A page takes it a few seconds, and several times that on a machine that is busy.
+const LONGEST: Duration = Duration::from_secs(180);
 
 fn main() -> ExitCode {
     let browser = BROWSERS.into_iter().find(|name| {
@@ -70,7 +75,7 @@ impl Browser {
         let address = proxy.local_addr()?;
         let notes = asked.clone();
         // Ends with the test program; a closed connection is an answer.
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             for stream in proxy.incoming().flatten() {
                 let mut line = String::new();
                 if BufReader::new(stream).read_line(&mut line).is_ok()
@@ -80,7 +85,8 @@ impl Browser {
                 }
             }
         });
-        let output = Command::new(self.program)
+        let (document, log) = (bench.path("document"), bench.path("log"));
+        let mut child = Command::new(self.program)
             .args([
                 "--headless=new",
                 "--no-sandbox",
@@ -103,10 +109,24 @@ impl Browser {
             .arg("--proxy-bypass-list=<-loopback>")
             .arg(format!("file://{}#{fragment}", page.display()))
             .stdin(Stdio::null())
-            .output()?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        if !output.status.success() {
-            return Err(format!("{}: {said}", output.status).into());
+            .stdout(File::create(&document)?)
+            .stderr(File::create(&log)?)
+            .spawn()?;
+        let end = Instant::now() + LONGEST;
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            if Instant::now() > end {
+                child.kill()?;
+                child.wait()?;
+                return Err(format!("the browser is not done after {LONGEST:?}").into());
+            }
+            thread::sleep(Duration::from_millis(50));
+        };
+        let said = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
+        if !status.success() {
+            return Err(format!("{status}: {said}").into());
         }
         let console = said.lines().filter(|line| line.contains("CONSOLE"));
         let asked = asked.lock().map_err(|_| "the proxy has failed")?;
@@ -116,7 +136,7 @@ impl Browser {
                 && !line.contains(".gvt1.com")
         });
         Ok(Opened {
-            document: Html::parse_document(&String::from_utf8_lossy(&output.stdout)),
+            document: Html::parse_document(&String::from_utf8_lossy(&fs::read(&document)?)),
             console: console.map(str::to_owned).collect(),
             requests: requests.cloned().collect(),
         })

@@ -63,7 +63,7 @@ pub struct Area {
 }
 
 /// A region that a task has registered.
-pub struct Region {
+pub struct RegionText {
     pub name: String,
     pub owner: String,
     pub place: String,
@@ -253,7 +253,7 @@ fn size(bytes: u64) -> String {
 }
 
 /// The registered regions.
-pub fn regions(snapshot: &Snapshot, names: &dyn Names) -> Vec<Region> {
+pub fn regions(snapshot: &Snapshot, names: &dyn Names) -> Vec<RegionText> {
     let regions = snapshot.regions.iter().take(REGIONS);
     regions
         .map(|region| {
@@ -267,7 +267,7 @@ pub fn regions(snapshot: &Snapshot, names: &dyn Names) -> Vec<Region> {
                     (Vec::new(), format!("{:#010x} is missing: {why}", absent.0))
                 }
             };
-            Region {
+            RegionText {
                 name: printable(region.name.as_str().as_bytes()),
                 owner: printable(owner(region.owner.get(), names).as_bytes()),
                 place: format!("{} at {address:#010x}", count(length as u64, "byte")),
@@ -280,7 +280,7 @@ pub fn regions(snapshot: &Snapshot, names: &dyn Names) -> Vec<Region> {
 }
 
 /// The registered regions, as the values of variables where there is one at their addresses.
-pub fn values(post: &PostMortem, names: &dyn Names) -> Vec<Region> {
+pub fn values(post: &PostMortem, names: &dyn Names) -> Vec<RegionText> {
     let regions = post.regions.iter().take(REGIONS);
     regions
         .map(|region| {
@@ -292,7 +292,7 @@ pub fn values(post: &PostMortem, names: &dyn Names) -> Vec<Region> {
                     ""
                 },
             );
-            let mut shown = Region {
+            let mut shown = RegionText {
                 name: printable(region.name.as_bytes()),
                 owner: printable(owner(region.owner, names).as_bytes()),
                 place: format!(

@@ -2,8 +2,8 @@
 //!
 //! The values are finished text: the templates decide on nothing but layout.
 
-use super::memory::{Map, Region};
-use super::rings::Ring;
+use super::memory::{Map, RegionText};
+use super::rings::RingTable;
 use super::tasks::Tasks;
 use super::timeline::{Row, Timeline};
 use crate::problem::{Code, Problem};
@@ -56,10 +56,10 @@ pub struct Page {
     /// What the tasks were doing; `None` if this was not saved.
     pub tasks: Option<Tasks>,
     /// The ring buffers of tasks.
-    pub rings: Vec<Ring>,
+    pub rings: Vec<RingTable>,
     /// The memory of the system; `None` if it was not saved.
     pub map: Option<Map>,
-    pub regions: Vec<Region>,
+    pub regions: Vec<RegionText>,
     pub emergency: Emergency,
     pub card: Vec<Fact>,
     /// What is missing of this crash, or damaged.

@@ -11,7 +11,7 @@ const ENTRIES: usize = 256;
 const PAYLOAD_MAX: usize = 500;
 
 /// A ring buffer.
-pub struct Ring {
+pub struct RingTable {
     pub task: String,
     pub name: String,
     /// How many entries it has, in words.
@@ -19,10 +19,10 @@ pub struct Ring {
     /// Whether it is shown at once.
     pub is_open: bool,
     /// The oldest first.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<RingRow>,
 }
 
-pub struct Entry {
+pub struct RingRow {
     pub index: usize,
     pub line: u64,
     pub generation: u64,
@@ -31,7 +31,7 @@ pub struct Entry {
 }
 
 /// The ring buffers that have entries.
-pub fn read(post: &PostMortem) -> Vec<Ring> {
+pub fn read(post: &PostMortem) -> Vec<RingTable> {
     let rank = |task: u16| {
         let place = post.important.iter().position(|index| *index == task);
         place.unwrap_or(usize::MAX)
@@ -55,7 +55,7 @@ pub fn read(post: &PostMortem) -> Vec<Ring> {
                 note += &format!("; the last {ENTRIES} are shown");
             }
             let task = post.task(ring.task);
-            Ring {
+            RingTable {
                 task: task.map_or_else(
                     || format!("task {}", ring.task),
                     |task| printable(task.name.as_bytes()),
@@ -69,8 +69,8 @@ pub fn read(post: &PostMortem) -> Vec<Ring> {
         .collect()
 }
 
-fn shown(entry: &RingEntry) -> Entry {
-    Entry {
+fn shown(entry: &RingEntry) -> RingRow {
+    RingRow {
         index: entry.index,
         line: entry.line,
         generation: entry.generation,

@@ -73,6 +73,8 @@ pub fn read(segments: &[SegmentData], archive: Option<&Archive>) -> Option<Tasks
             name: name(index),
             on: on(entry),
             how: how(entry),
+            // Whether a notification may end it is not known.
+            is_lasting: entry.activity() != Ok(Activity::ReceivingFrom),
             has_failed: entry.is_faulted(),
         })
         .collect();
@@ -139,6 +141,7 @@ pub fn of_system(post: &PostMortem, archive: Option<&Archive>) -> Option<Tasks> 
                     Some(WaitKind::Reply) => "waits for the reply of",
                     Some(WaitKind::Receive) | None => "waits for a message of",
                 },
+                is_lasting: wait.is_some_and(|wait| !wait.may_be_notified),
                 has_failed: task.is_some_and(|task| task.is_faulted),
             }
         })

@@ -200,7 +200,7 @@ fn tasks_rings_and_regions_of_a_snapshot_are_shown() {
         1,
         "the kernel is not a task"
     );
-    assert_eq!(texts(&page, ".hopeless li"), ["Never ends: 0 waits for 1."]);
+    assert_eq!(texts(&page, ".hopeless li"), ["Stuck: 0 waits for 1."]);
     // That of the crashed task comes first and is open; one without entries is left out.
     assert_eq!(texts(&page, ".ring").len(), 2);
     let first = texts(&page, ".ring[open] summary");

@@ -15,8 +15,8 @@ use crashlog_format::{Level, Stream};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 
-/// Number of lanes, that for the other tasks included. A system has a few dozen tasks; a damaged log
-/// may name thousands.
+/// Number of lanes, that for the other tasks included. A system has a few dozen tasks; a damaged
+/// log may name thousands.
 const LANES: usize = 16;
 /// Height of a lane, and of the tick of a record, in the drawing's units.
 const LANE_HEIGHT: u32 = 20;
@@ -27,8 +27,30 @@ const RIGHT: u64 = 9900;
 /// Greatest number of intervals on the axis.
 const INTERVALS: u64 = 8;
 
-/// The rules that hide rows of the table, and ticks of the drawing, whose box is not checked.
-pub const FILTER_STYLE: &str = include_str!("../../templates/filter.css");
+/// The rules of the style that hide rows of the table, and ticks of the drawing, whose box is not
+/// checked.
+pub fn filter_style() -> String {
+    let streams = Stream::ALL.map(stream_class).into_iter();
+    let levels = Level::ALL.map(level_class).into_iter();
+    let classes = streams.chain(levels).chain((0..LANES).map(lane_class));
+    classes
+        .map(|class| {
+            format!("body:has(#show-{class}:not(:checked)) .log .{class} {{ display: none; }}\n")
+        })
+        .collect()
+}
+
+fn stream_class(stream: Stream) -> String {
+    format!("s-{}", stream.name())
+}
+
+fn level_class(level: Level) -> String {
+    format!("l-{}", level.name())
+}
+
+fn lane_class(lane: usize) -> String {
+    format!("t-{lane}")
+}
 
 /// The log before a crash.
 pub struct Timeline {
@@ -172,12 +194,12 @@ impl Timeline {
         let start = records().map(|kept| kept.time).min().unwrap_or(crash);
         let drawing = drawing(records(), &lanes, start.min(crash), crash);
         let streams = Stream::ALL.into_iter().map(|stream| Choice {
-            class: format!("s-{}", stream.name()),
+            class: stream_class(stream),
             name: stream.name().to_owned(),
             count: records().filter(|kept| kept.stream == stream).count(),
         });
         let levels = Level::ALL.into_iter().map(|level| Choice {
-            class: format!("l-{}", level.name()),
+            class: level_class(level),
             name: level.name().to_owned(),
             count: records().filter(|kept| kept.level == level).count(),
         });
@@ -257,7 +279,7 @@ fn before(time: u64, crash: u64) -> String {
 }
 
 fn class(lane: usize, stream: Stream, level: Level) -> String {
-    format!("t-{lane} s-{} l-{}", stream.name(), level.name())
+    [lane_class(lane), stream_class(stream), level_class(level)].join(" ")
 }
 
 /// The lanes of the drawing: the tasks with the most records, by index, then all others.
@@ -308,7 +330,7 @@ impl Lanes {
         let lanes = lanes.chain(others).enumerate();
         lanes
             .map(|(lane, (name, count))| Choice {
-                class: format!("t-{lane}"),
+                class: lane_class(lane),
                 name,
                 count,
             })

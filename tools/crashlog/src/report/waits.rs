@@ -1,9 +1,9 @@
 //! A drawing of who waited for whom.
 //!
 //! A task waits for one other at most. So the tasks that wait form trees, at whose roots is a task
-//! that waits for none, and cycles: deadlocks. Time of a message runs from left to right: the
-//! waiting task is left of the one it waits for, and the roots are in the last column. A cycle is in
-//! one row, with a line from its end back to its start.
+//! that waits for none, and cycles. A cycle is a deadlock if no notification ends one of its waits.
+//! The waiting task is left of the one it waits for, and the roots are in the last column. A cycle
+//! is in one row, with a line from its end back to its start.
 
 /// Greatest number of tasks that are looked at, and of rows that are drawn.
 const TASKS: usize = 256;
@@ -25,6 +25,8 @@ pub struct Waiter {
     pub on: Option<usize>,
     /// How it waits, in two or three words.
     pub how: &'static str,
+    /// Whether only that task can end it, and no notification.
+    pub is_lasting: bool,
     pub has_failed: bool,
 }
 
@@ -68,6 +70,8 @@ pub fn draw(tasks: &[Waiter]) -> Option<Drawing> {
     let tasks = tasks.get(..TASKS).unwrap_or(tasks);
     let on = |task: usize| tasks.get(task)?.on.filter(|on| *on < tasks.len());
     let cycles = cycles(tasks.len(), on);
+    let is_lasting = |task: &usize| tasks.get(*task).is_some_and(|task| task.is_lasting);
+    let deadlocks = || cycles.iter().filter(|cycle| cycle.iter().all(is_lasting));
     let spots = spots(tasks.len(), on, &cycles);
     let drawn = || {
         (0..)
@@ -101,11 +105,11 @@ pub fn draw(tasks: &[Waiter]) -> Option<Drawing> {
         let Some((to, end)) = on(task).and_then(|to| Some((to, (*spots.get(to)?)?))) else {
             continue;
         };
-        let is_in_cycle = cycles.iter().any(|cycle| cycle.contains(&task));
+        let is_in_deadlock = deadlocks().any(|cycle| cycle.contains(&task));
         let start = (left(spot) + BOX_WIDTH, top(spot) + BOX_HEIGHT / 2);
         let end = (left(end), top(end) + BOX_HEIGHT / 2);
         arrows.push(Arrow {
-            class: if is_in_cycle { "deadlock" } else { "wait" },
+            class: if is_in_deadlock { "deadlock" } else { "wait" },
             path: path(start, end, spot.depth == 0),
             title: format!(
                 "{} {} {}",
@@ -115,7 +119,7 @@ pub fn draw(tasks: &[Waiter]) -> Option<Drawing> {
             ),
         });
     }
-    let deadlocks = cycles.iter().map(|cycle| {
+    let deadlocks = deadlocks().map(|cycle| {
         let waits = cycle.iter().filter_map(|task| {
             let waiter = tasks.get(*task)?;
             let on = tasks.get(waiter.on?)?;
@@ -252,6 +256,7 @@ mod tests {
             name: format!("t{number}"),
             on: *on,
             how: "waits for",
+            is_lasting: number != 9,
             has_failed: false,
         });
         tasks.collect()
@@ -309,6 +314,17 @@ mod tests {
             })
             .into();
         assert_eq!(rows[0], rows[1]);
+    }
+
+    #[test]
+    fn a_cycle_that_a_notification_ends_is_no_deadlock() {
+        let mut waits = vec![None; 10];
+        waits[8] = Some(9);
+        waits[9] = Some(8);
+        let drawing = draw(&tasks(&waits)).expect("drawing");
+        assert_eq!((drawing.boxes.len(), drawing.arrows.len()), (2, 2));
+        assert!(drawing.deadlocks.is_empty());
+        assert!(drawing.arrows.iter().all(|arrow| arrow.class == "wait"));
     }
 
     #[test]

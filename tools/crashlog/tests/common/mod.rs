@@ -102,6 +102,8 @@ pub struct Partition {
     pub ledger: Ledger,
     /// The image of the crashes that are written next; 0: not known.
     pub image_id: u64,
+    /// The index of the task that the crashes that are written next are of; 65535: the kernel.
+    pub task: u16,
     /// The table of tasks of the crashes that are written next; empty: they have none.
     pub tasks: Vec<TaskEntry>,
     next_page: u32,
@@ -132,6 +134,7 @@ impl Partition {
             geometry,
             ledger,
             image_id: 0,
+            task: 6,
             tasks: Vec::new(),
             next_page: 0,
             next_record: [1; 8],
@@ -258,7 +261,7 @@ impl Partition {
         let mut header = CrashHeader::new(reason, None, fault);
         header.sequence = sequence.into();
         header.boot = boot.into();
-        header.task = 6.into();
+        header.task = self.task.into();
         header.time = 3_012.into();
         header.name = Name::new(name);
         header.registers = registers.map(Into::into);
