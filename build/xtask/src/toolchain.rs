@@ -3,8 +3,8 @@
 //! The toolchain that runs xtask may be unable to build for the target: it needs the source of the
 //! library, from which Cargo builds `core` (component `rust-src`, Debian's `rust-web-src`).
 //! [`Toolchain::find`] returns the first that has it. A compiled `core` (`rustup target add`) is
-//! never used, and not enough: it is optimised in another way, so the same source would make another
-//! image where it happens to be installed.
+//! never used, and not enough: it is optimised in another way, so the same source would make
+//! another image where it happens to be installed.
 //!
 //! Nothing else of the machine may decide what is built either, so Cargo sees no setting of the
 //! environment that changes its output, and is told what a configuration file of the user may say.

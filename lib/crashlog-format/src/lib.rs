@@ -11,8 +11,8 @@
 //! * the **stream ring**: log [`page`]s of one block each. Page `s` is at position `s % pages`, so
 //!   its number tells in which lap of the ring it was written, and the end of the stream is found
 //!   by bisection;
-//! * the **crash slots**: one [`crash`] each, a header block and the blocks of its segments, and the
-//!   memory that was saved with it ([`snapshot`]);
+//! * the **crash slots**: one [`crash`] each, a header block and the blocks of its segments, and
+//!   the memory that was saved with it ([`snapshot`]);
 //! * the **ledger**, two copies that are written alternately ([`ledger`]): one block that names the
 //!   slots that hold a crash, and holds all counters. Writing it commits a crash, a repetition or
 //!   an erasure, so each is applied whole or not at all.

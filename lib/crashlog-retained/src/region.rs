@@ -223,8 +223,8 @@ impl<'a> Region<'a> {
         self.scratch
     }
 
-    /// The blocks that are written to the card from where they are: those of crashes, and log
-    /// pages with the dump area.
+    /// The blocks that are written to the card from where they are: those of crashes, and log pages
+    /// with the dump area.
     #[must_use]
     pub const fn written(&self) -> [&'a [Block]; 2] {
         [self.mailbox, self.pages_and_dump]

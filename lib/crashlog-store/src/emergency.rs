@@ -14,8 +14,8 @@
 //! 4. **Commit**: the next ledger over the older copy, flushed. Before this there is no crash on
 //!    the card, after it the crash is whole.
 //!
-//! After that, if the supervisor has made an image of the system's memory, [`write_snapshot`] writes
-//! it behind the crash.
+//! After that, if the supervisor has made an image of the system's memory, [`write_snapshot`]
+//! writes it behind the crash.
 //!
 //! No step overwrites anything that is durable. So the emergency write is idempotent: it may be
 //! interrupted anywhere and done again from the beginning.

@@ -1,8 +1,8 @@
 //! Normal operation: reading and writing a mounted partition.
 //!
 //! Writing pages of the log (`pages`), reading the log (`log`), writing, reading, acknowledging and
-//! erasing crashes (`crashes`), and writing snapshots of them (`snapshot`). Its counterpart is [`crate::emergency`]; mounting, the ledger
-//! and the places of pages are shared by both.
+//! erasing crashes (`crashes`), and writing snapshots of them (`snapshot`). Its counterpart is
+//! [`crate::emergency`]; mounting, the ledger and the places of pages are shared by both.
 
 mod crashes;
 mod log;

@@ -1,7 +1,7 @@
 //! Where a snapshot goes in the slot of its crash, and its header on the card.
 //!
-//! Both request paths write the image of a snapshot in the same order: header, tables and data;
-//! a flush; the ledger that names the snapshot; a flush. The crash is durable before that, and no
+//! Both request paths write the image of a snapshot in the same order: header, tables and data; a
+//! flush; the ledger that names the snapshot; a flush. The crash is durable before that, and no
 //! block of it is written again, so whatever happens to the snapshot, the crash stands. Until the
 //! ledger is durable the blocks behind the crash are a snapshot that was cut short: each of its
 //! parts has a checksum, and its header has the number of the crash.
@@ -47,8 +47,8 @@ impl SnapshotPlace {
         self.blocks.saturating_mul(BLOCK_LEN as u32)
     }
 
-    /// Fills `block` with `header` as it is on the card, for the image of crash `sequence`,
-    /// whose boot has `boot_offset` more on the card than in retained RAM.
+    /// Fills `block` with `header` as it is on the card, for the image of crash `sequence`, whose
+    /// boot has `boot_offset` more on the card than in retained RAM.
     pub(crate) fn fill_header(
         &self,
         block: &Block,

@@ -15,7 +15,7 @@ use crate::{Kernel, PANIC_MESSAGE_MAX};
 /// They cost about eight instructions each on the emergency path, so this is the size of one to
 /// three frames. The crash has the length of the whole stack, and a mark that no more of it was
 /// wanted.
-pub const STACK_EXCERPT: usize = 256;
+pub const STACK_EXCERPT: usize = 192;
 
 /// How far below its stack, in bytes, a stack pointer is still taken for one that has overflowed:
 /// the largest frame that a task is expected to have.

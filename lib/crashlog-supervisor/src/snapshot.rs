@@ -8,9 +8,9 @@
 //! and, below them, as much of the stack as the emergency path uses, [`EMERGENCY_STACK`].
 //!
 //! The image is made after the recorder has concluded its try: what is saved costs the crash
-//! nothing. The registered regions come first. Most important then is the crashed task, then the supervisor, the kernel, and the other
-//! tasks by priority. A piece that cannot be read, has no room or no time is left out, and the
-//! image says so.
+//! nothing. The registered regions come first. Most important then is the crashed task, then the
+//! supervisor, the kernel, and the other tasks by priority. A piece that cannot be read, has no
+//! room or no time is left out, and the image says so.
 //!
 //! # An oops
 //!

@@ -22,8 +22,8 @@ pub struct Supervisor<'a, K> {
     pub(crate) emergency: EmergencySequence,
     /// Which faults repeat, as kept in retained RAM.
     pub(crate) history: History,
-    /// Where the recorder's memory is copied before it is restarted for an emergency; `None` if
-    /// no memory is saved then.
+    /// Where the recorder's memory is copied before it is restarted for an emergency; `None` if no
+    /// memory is saved then.
     pub(crate) recorder_copy: Option<RecorderCopy<'a>>,
     /// The memory that tasks want saved with a crash.
     pub(crate) regions: Option<&'a mut CrashRegions>,

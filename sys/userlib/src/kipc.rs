@@ -99,8 +99,8 @@ pub fn read_task_registers(task: usize) -> [u32; TASK_REGISTERS] {
 }
 
 /// Copies `length` bytes at `address`, memory of task `task`, to `destination`, memory of the
-/// caller that the kernel may write; then puts the task back to its entry point, as [`reinit_task`] does,
-/// and runs it. Supervisor only; kernel feature `dump`. Not in upstream.
+/// caller that the kernel may write; then puts the task back to its entry point, as [`reinit_task`]
+/// does, and runs it. Supervisor only; kernel feature `dump`. Not in upstream.
 ///
 /// Returns the number of bytes copied: `length`, or 0 if the kernel refuses, for the reasons of
 /// [`SaveMemoryError`] or beyond [`SavedExtent::MAX_BEFORE_RESTART`]. The task is restarted in any
@@ -208,8 +208,8 @@ pub fn read_panic_message(
     Ok(buf.get(..length).unwrap_or(buf).utf8_chunks())
 }
 
-/// What task `task` may do with `length` bytes at `address`. Supervisor only; kernel feature `dump`.
-/// Not in upstream.
+/// What task `task` may do with `length` bytes at `address`. Supervisor only; kernel feature
+/// `dump`. Not in upstream.
 pub fn check_access(task: usize, address: u32, length: u32) -> MemoryKind {
     let request = [word(task), address.to_le_bytes(), length.to_le_bytes()];
     let mut response = [0; 4];

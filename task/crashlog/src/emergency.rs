@@ -72,9 +72,9 @@ fn take_card<'c>(
 }
 
 /// Writes the log tail and `crash`, which is `None` if the crash in the mailbox does not pass its
-/// check, and reports; then the snapshot, if the supervisor has made an image. Returns what is to be
-/// reported at the end. A `minimal` attempt, the second one, uses no DMA and writes no segments but
-/// message and stack.
+/// check, and reports; then the snapshot, if the supervisor has made an image. Returns what is to
+/// be reported at the end. A `minimal` attempt, the second one, uses no DMA and writes no segments
+/// but message and stack.
 // It must not be inlined: its stack frame would be added to that of the normal path.
 #[inline(never)]
 pub fn run(

@@ -167,8 +167,8 @@ fn resets(setup: Setup) -> u32 {
     points.get()
 }
 
-/// The crash and the log are on the card, whole. So is the snapshot if the ledger names it, which it
-/// has to if it was reported as `written`.
+/// The crash and the log are on the card, whole. So is the snapshot if the ledger names it, which
+/// it has to if it was reported as `written`.
 fn check(system: &System, written: bool, what: &str) {
     let content = system.content();
     system.check_log(&content, what);

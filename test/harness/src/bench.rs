@@ -13,9 +13,10 @@ use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 
 /// Rows with a budget of the design: name, instructions, and what comparable systems need.
-const BUDGETS: [(&str, u64, &str); 8] = [
+const BUDGETS: [(&str, u64, &str); 9] = [
     ("IPC round trip, 0 B", 400, "Hubris on Cortex-M4: 978"),
     (
         "IPC round trip, 4 B both ways",
@@ -52,10 +53,13 @@ const BUDGETS: [(&str, u64, &str); 8] = [
         40_000,
         "Linux sysrq-c to restart routine, nothing saved: 66 000 to 284 000",
     ),
+    (SNAPSHOT, 1_000, "-"),
 ];
 
 const DURABLE: &str = "emergency write, 4 KiB log tail: fault to durable";
-const RESTART: &str = "emergency write, 4 KiB log tail: fault to restart request";
+const RESTART: &str =
+    "emergency write, 4 KiB log tail: fault to restart request, snapshot not counted";
+const SNAPSHOT: &str = "snapshot of the system: each KiB of memory";
 const EMPTY: &str = "nothing";
 
 /// Rows of the kernel, counted until another task has received its notification.
@@ -101,7 +105,8 @@ pub fn run(profile: Option<&str>) -> Result<()> {
     let mut counter = Counter::start(&qemu, &image, Some(&card), &artefacts)?;
     let at_fault = count_rows(&mut counter, &mut rows)?;
     ensure!(at_fault, "the client did not crash");
-    let crash = counter.count_to_reset()?;
+    let crash = counter.count_to(snapshot_begins(&counter)?)?;
+    let snapshot = counter.count_to_reset()?;
     // The last command reads the card's status after it has programmed the crash.
     let (durable, _) = crash
         .commands
@@ -116,6 +121,14 @@ pub fn run(profile: Option<&str>) -> Result<()> {
     ));
     rows.push((RESTART.to_owned(), vec![crash]));
     tool.verify(&card)?;
+    let saved = saved_kib(&tool, &card)?;
+    rows.push((
+        SNAPSHOT.to_owned(),
+        vec![Count {
+            total: snapshot.total / saved,
+            ..Count::default()
+        }],
+    ));
     let crashes = tool.crashes(&card)?;
     ensure!(
         crashes.len() == 1 && crashes[0]["late"].is_null(),
@@ -137,6 +150,31 @@ pub fn run(profile: Option<&str>) -> Result<()> {
     print!("{document}");
     let path = paths::root().join("doc/numbers.md");
     fs::write(&path, document).with_context(|| format!("cannot write {}", paths::shown(&path)))
+}
+
+/// Where the supervisor begins to save the system's memory: the crash is durable then, and nothing
+/// but the snapshot is left to do before the restart.
+pub fn snapshot_begins(counter: &Counter) -> Result<u32> {
+    counter.symbols.like("jefe", &["save_crashed_system"])
+}
+
+/// How much memory was saved with the first crash on a card, in KiB, the fill of stacks included.
+fn saved_kib(tool: &Tool, card: &Path) -> Result<u64> {
+    let crash = tool.crash(card, 1)?;
+    let snapshot = &crash["snapshot"];
+    ensure!(
+        snapshot["whole"] == true && snapshot["damaged"] == false,
+        "the snapshot is not whole: {snapshot}"
+    );
+    let extents = snapshot["saved"]
+        .as_array()
+        .context("no memory was saved")?;
+    let bytes: u64 = extents
+        .iter()
+        .filter_map(|extent| extent["length"].as_u64())
+        .sum();
+    ensure!(bytes >= 1024, "hardly any memory was saved: {snapshot}");
+    Ok(bytes / 1024)
 }
 
 /// Counts each row of the client of a stopped machine. Returns whether it stopped at the client's
@@ -183,6 +221,10 @@ fn least<'r>(rows: &'r Rows, name: &str) -> Option<&'r Count> {
 /// The shortest count of a row, without what counting itself costs.
 fn net(rows: &Rows, name: &str) -> Option<Count> {
     let count = least(rows, name)?;
+    if name == SNAPSHOT {
+        // A quotient of many thousand instructions, ticks among them.
+        return Some(count.clone());
+    }
     let empty = least(rows, EMPTY).cloned().unwrap_or_default();
     // These start or end at a breakpoint that is not one of the marks.
     let unmarked = [DURABLE, RESTART, SWITCH, INTERRUPT, FAULT].contains(&name);
@@ -260,7 +302,7 @@ fn document(
     text.push_str("\n## Where the instructions are\n\n");
     let counts: Vec<_> = BUDGETS
         .iter()
-        .filter(|(name, ..)| *name != DURABLE)
+        .filter(|(name, ..)| ![DURABLE, SNAPSHOT].contains(name))
         .filter_map(|(name, ..)| Some((name, net(rows, name)?)))
         .collect();
     let programs: BTreeSet<_> = counts

@@ -2,6 +2,7 @@
 //! tail, with and without DMA.
 
 use crate::artefacts::Artefacts;
+use crate::bench::snapshot_begins;
 use crate::build::Image;
 use crate::controller::{self, Action, EMMC, STATES};
 use crate::count::{Count, Counter};
@@ -98,7 +99,8 @@ pub fn count(qemu: &Qemu, tool: &Tool, image: &Image, empty: &Count) -> Result<C
     })
 }
 
-/// Counts one crash, from the faulting instruction to the request of the restart.
+/// Counts one crash, from the faulting instruction to the request of the restart, without its
+/// snapshot.
 fn crash(qemu: &Qemu, tool: &Tool, image: &Image, setting: &CrashSetup) -> Result<Count> {
     let artefacts = Artefacts::new("bench/crash")?;
     let card = artefacts.path("card.img");
@@ -119,7 +121,8 @@ fn crash(qemu: &Qemu, tool: &Tool, image: &Image, setting: &CrashSetup) -> Resul
         counter.debugger().set_register(15, 0x10)?;
         counter.run_to(&[entry])?;
     }
-    let count = counter.count_to_reset()?;
+    let count = counter.count_to(snapshot_begins(&counter)?)?;
+    counter.count_to_reset()?;
     let crashes = tool.crashes(&card)?;
     ensure!(
         crashes.len() == 1 && crashes[0]["late"].is_null(),

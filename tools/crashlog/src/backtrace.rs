@@ -24,8 +24,8 @@ pub struct Backtrace<'a> {
 
 impl<'a> Backtrace<'a> {
     /// Unwinds the stack of `crash`, whose task ran `program`. Ends where the stack was not saved,
-    /// or where there is no call frame information.
-    /// `memory` is that of a snapshot, which has more of the stack.
+    /// or where there is no call frame information. `memory` is that of a snapshot, which has more
+    /// of the stack.
     pub fn new(
         program: &'a Program,
         crash: &Crash,
@@ -102,8 +102,8 @@ fn unwind(program: &Program, registers: &[u32; 16], word: &dyn Fn(u32) -> Option
         // A return address is the one after the call: one byte back is inside of it.
         let inside = registers[PC].wrapping_sub(u32::from(addresses.len() > 1));
         let known = step(&section, u64::from(inside), &registers, word);
-        // The innermost function may have no frame information: it is the stub of a system call,
-        // or a leaf, whose return address is in LR.
+        // The innermost function may have no frame information: it is the stub of a system call, or
+        // a leaf, whose return address is in LR.
         let next = known.or_else(|| {
             (addresses.len() == 1).then(|| {
                 let mut next = from_call(program, &registers, word).unwrap_or(registers);
@@ -126,7 +126,8 @@ fn unwind(program: &Program, registers: &[u32; 16], word: &dyn Fn(u32) -> Option
     addresses
 }
 
-/// The registers of the caller of a system call's stub; `None` if the program counter is not in one.
+/// The registers of the caller of a system call's stub; `None` if the program counter is not in
+/// one.
 fn from_call(
     program: &Program,
     registers: &[u32; 16],

@@ -237,8 +237,8 @@ impl SnapshotExtent {
         })
     }
 
-    /// How many bytes of data it has in the image: 0 if it was not saved. Its data begin where those
-    /// of the extents before it end.
+    /// How many bytes of data it has in the image: 0 if it was not saved. Its data begin where
+    /// those of the extents before it end.
     #[must_use]
     pub fn stored(&self) -> u32 {
         if self.status != ExtentStatus::Saved as u8 {

@@ -59,8 +59,8 @@ pub trait SnapshotSource {
     /// Milliseconds since boot.
     fn now(&mut self) -> u64;
 
-    /// The `n`-th range of memory of `owner` that belongs into a snapshot: memory that it can
-    /// write and that is neither a device nor for DMA. `None` beyond the last.
+    /// The `n`-th range of memory of `owner` that belongs into a snapshot: memory that it can write
+    /// and that is neither a device nor for DMA. `None` beyond the last.
     fn memory(&mut self, owner: u16, n: usize) -> Option<MemoryRange>;
 
     /// The entry of `task` in the kernel's task table.

@@ -38,9 +38,9 @@ pub enum SnapshotStep {
 
 impl<D: BlockDevice> Store<'_, D> {
     /// Writes the next blocks of the image in the dump area of `region`, at most 32 KiB. To be
-    /// called with the same `progress` until it returns something else than
-    /// [`SnapshotStep::More`]; then the caller clears the area. Crashes and pages may be written,
-    /// and crashes erased, between two calls.
+    /// called with the same `progress` until it returns something else than [`SnapshotStep::More`];
+    /// then the caller clears the area. Crashes and pages may be written, and crashes erased,
+    /// between two calls.
     ///
     /// If it is dropped before its end, or the device fails, the snapshot is on the card or not,
     /// and can be written again from the beginning. Its crash is not touched.

@@ -193,9 +193,9 @@ fn the_image_of_an_oops_is_written_in_the_same_boot() {
     assert!(matches!(read_snapshot(&card, 3), Found::None));
 }
 
-/// REQ: X5 (in part: snapshots) Power fails at every block written and at every flush of a snapshot.
-/// The crash stands, a snapshot that the ledger names is whole, and after a reset instead the next
-/// boot writes it.
+/// REQ: X5 (in part: snapshots) Power fails at every block written and at every flush of a
+/// snapshot. The crash stands, a snapshot that the ledger names is whole, and after a reset instead
+/// the next boot writes it.
 #[test]
 fn the_crash_stands_wherever_power_fails() {
     let mut cuts = 0;

@@ -12,8 +12,8 @@ use crashlog_format::snapshot::SnapshotKind;
 use std::ops::Range;
 use toml::{Table, Value as Toml};
 
-/// Bytes of the exception frame of a task: 8 words, and those of the floating point unit
-/// (ARMv7-M Architecture Reference Manual, section B1.5.7).
+/// Bytes of the exception frame of a task: 8 words, and those of the floating point unit (ARMv7-M
+/// Architecture Reference Manual, section B1.5.7).
 const FRAME: u32 = 26 * 4;
 
 /// Bits of the attributes of a region.

@@ -187,8 +187,8 @@ fn the_scope_decides_what_is_saved() {
     assert!(region.snapshot().header().is_none());
 }
 
-/// A kernel that does not copy the recorder's memory leaves no snapshot of a system that is not
-/// as it was.
+/// A kernel that does not copy the recorder's memory leaves no snapshot of a system that is not as
+/// it was.
 #[test]
 fn without_a_copy_of_the_recorder_there_is_no_snapshot() {
     let region = retained();

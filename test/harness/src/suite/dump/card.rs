@@ -1,7 +1,8 @@
 //! A snapshot on a card, read by the host tool.
 //!
 //! The memory is that of a machine in QEMU, taken at the moment of a crash; the image is made of it
-//! by the code that makes it on the target, and put behind the crash of the same firmware on a card.
+//! by the code that makes it on the target, and put behind the crash of the same firmware on a
+//! card.
 
 use super::scene::DumpScene;
 use super::tasks::{self, TaskInDump, of};
