@@ -27,6 +27,7 @@ mod memory;
 mod output;
 mod postmortem;
 mod problem;
+mod program;
 mod show;
 mod size;
 mod snapshot;

@@ -16,12 +16,13 @@ mod waits;
 pub use rings::Ring;
 pub use waits::Wait;
 
-use crate::archive::{Archive, Program};
+use crate::archive::Archive;
 use crate::backtrace::Backtrace;
 use crate::crash::Crash;
 use crate::describe::Names;
 use crate::dwarf::DebugInfo;
 use crate::problem::Problem;
+use crate::program::Program;
 use crate::snapshot::Snapshot;
 use crate::value::Value;
 use crashlog_format::snapshot::{ExtentKind, SnapshotKind};

@@ -1,10 +1,11 @@
 //! The kernel's tables: tasks, their descriptors, their memory; and the registers of tasks.
 
-use crate::archive::{Archive, Program};
+use crate::archive::Archive;
 use crate::describe::Names;
 use crate::dwarf::{DebugInfo, Member, Struct, Type, Variable};
 use crate::postmortem::MemoryRange;
 use crate::problem::{Code, Problem};
+use crate::program::Program;
 use crate::snapshot::Snapshot;
 use crate::value::Value;
 use build_core_file::{is_cpsr, xpsr};
