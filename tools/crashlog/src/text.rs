@@ -62,9 +62,11 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// Bytes as lines of sixteen: address, words, characters.
 pub fn dump(address: u32, bytes: &[u8]) -> Vec<String> {
-    let lines = (address..).step_by(16).zip(bytes.chunks(16));
+    let lines = bytes.chunks(16).enumerate();
     lines
-        .map(|(address, line)| {
+        .map(|(index, line)| {
+            // A damaged address may be so high that the bytes do not end before 2^32.
+            let address = address.wrapping_add(16 * index as u32);
             let mut out = format!("{address:08x} ");
             for word in line.chunks(4) {
                 let value = word
@@ -123,6 +125,7 @@ mod tests {
             lines[0],
             "00001000  03020100 07060504 0b0a0908 0f0e0d0c  ................"
         );
+        assert_eq!(dump(0xffff_fff0, &[0; 17]).len(), 2);
         assert_eq!(
             lines[1].trim_end(),
             "00001010  1110                                 .."
