@@ -1,8 +1,8 @@
 //! Decoding a backtrace: unwinding the saved stack by call frame information.
 
-use crate::archive::{Place, Program, Slice};
 use crate::crash::{Crash, SegmentData};
 use crate::memory::Memory;
+use crate::program::{Place, Program, Slice};
 use crashlog_format::crash::SegmentKind;
 use gimli::{
     BaseAddresses, CfaRule, DebugFrame, Register, RegisterRule, UnwindContext, UnwindSection,
@@ -126,8 +126,7 @@ fn unwind(program: &Program, registers: &[u32; 16], word: &dyn Fn(u32) -> Option
     addresses
 }
 
-/// The registers of the caller of a system call's stub; `None` if the program counter is not in
-/// one.
+/// The registers of the caller of a system call's stub; `None` if the program counter is in none.
 fn from_call(
     program: &Program,
     registers: &[u32; 16],

@@ -235,7 +235,7 @@ impl Dumped<'_> {
         let ranges = task.memory.iter().chain([&task.entry]);
         let mut pieces: Vec<(u32, Vec<u8>)> = Vec::new();
         for range in ranges {
-            pieces.extend(self.snapshot.memory.saved_in(range.base, range.size));
+            pieces.extend(self.snapshot.memory.saved_in(range.base, range.size.into()));
         }
         let id = self.crash.image_id().unwrap_or(self.archive.id());
         let revision = self.archive.config.revision.trim();

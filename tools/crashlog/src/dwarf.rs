@@ -2,7 +2,7 @@
 //!
 //! `typed` decodes values that were encoded for the log; their types are found there by name.
 
-use crate::archive::Slice;
+use crate::program::Slice;
 use gimli::{AttributeValue, DebuggingInformationEntry, DwAt, DwTag, Dwarf, Unit, constants as dw};
 use std::collections::{BTreeMap, HashMap};
 

@@ -28,6 +28,7 @@ mod memory;
 mod output;
 mod postmortem;
 mod problem;
+mod program;
 mod report;
 mod show;
 mod size;

@@ -167,16 +167,23 @@ impl Memory {
             .fold(0, |word, byte| word << 8 | u32::from(*byte)))
     }
 
+    /// What was saved, flash left out: address and bytes of each piece.
+    pub fn saved(&self) -> Vec<(u32, Vec<u8>)> {
+        self.saved_in(0, 1 << 32)
+    }
+
     /// What was saved of `size` bytes from an address on, flash left out: address and bytes of each
     /// piece.
-    pub fn saved_in(&self, base: u32, size: u32) -> Vec<(u32, Vec<u8>)> {
-        let end = u64::from(base) + u64::from(size);
+    pub fn saved_in(&self, base: u32, size: u64) -> Vec<(u32, Vec<u8>)> {
+        let end = u64::from(base) + size;
         let mut all: Vec<(u32, Vec<u8>)> = Vec::new();
-        let first = base / PAGE as u32;
-        let last = (end.saturating_sub(1) / PAGE as u64).min(u64::from(u32::MAX)) as u32;
-        for (number, page) in self.pages.range(first..=last.max(first)) {
+        for (number, page) in self.pages.range(base / PAGE as u32..) {
+            let start = number * PAGE as u32;
+            if u64::from(start) >= end {
+                break;
+            }
             for word in (0..PAGE / 4).filter(|word| page.has(*word)) {
-                let address = number * PAGE as u32 + 4 * word as u32;
+                let address = start + 4 * word as u32;
                 if address < base || u64::from(address) + 4 > end {
                     continue;
                 }
@@ -242,6 +249,8 @@ mod tests {
         let part = memory.saved_in(0x1ff4, 0x10);
         assert_eq!(part, [(0x1ff4, bytes[4..20].to_vec())]);
         assert_eq!(memory.saved_in(0x2010, 0xffff_ffff), []);
+        memory.add_flash([(0x5000, vec![1; 4])]);
+        assert_eq!(memory.saved(), [(0x1ff0, bytes)]);
     }
 
     #[test]
@@ -276,6 +285,7 @@ mod tests {
         memory.add_flash([(0xffff_fff0, vec![4; 99])]);
         assert_eq!(memory.bytes(0xffff_fff8, 8), Ok(vec![3; 8]));
         assert_eq!(memory.bytes(0xffff_fff8, 9), Err(Absent(0)));
+        assert_eq!(memory.saved(), [(0xffff_fff8, vec![3; 8])]);
         assert!(memory.has_all(0xffff_fff8, 8) && !memory.has_all(0xffff_fff8, 9));
         let (address, bytes) = memory.segments().remove(0);
         assert_eq!((address, bytes.len()), (0xffff_fff0, 16));

@@ -16,18 +16,25 @@ mod waits;
 pub use rings::{Ring, RingEntry};
 pub use waits::{Wait, WaitKind};
 
-use crate::archive::{Archive, Program};
+use crate::archive::Archive;
 use crate::backtrace::Backtrace;
 use crate::crash::Crash;
 use crate::describe::Names;
 use crate::dwarf::DebugInfo;
 use crate::problem::Problem;
+use crate::program::Program;
 use crate::snapshot::Snapshot;
 use crate::value::Value;
 use crashlog_format::snapshot::{ExtentKind, SnapshotKind};
 use kernel::Kernel;
 use std::collections::BTreeMap;
 use std::ops::Range;
+
+/// Longest stack, and most bytes and number of all registered regions: they bound what a card can
+/// make this program do.
+const STACK_MAX: u32 = 1 << 20;
+const REGIONS_LENGTH_MAX: u32 = 16 << 20;
+const REGIONS_MAX: usize = 1024;
 
 /// The index of the supervisor.
 const SUPERVISOR: u16 = 0;
@@ -120,6 +127,8 @@ pub struct Region {
     /// Whether it is registers of a peripheral.
     pub is_device: bool,
     pub content: RegionContent,
+    /// Of a region of which something is missing, what is there: address and bytes.
+    pub parts: Vec<(u32, Vec<u8>)>,
 }
 
 /// What is in a region.
@@ -217,9 +226,24 @@ impl PostMortem {
                     .extend(why.iter().map(|why| format!("{name}: {why}")));
             }
         }
-        for index in 0..snapshot.regions.len() {
+        let mut left = REGIONS_LENGTH_MAX;
+        for index in 0..snapshot.regions.len().min(REGIONS_MAX) {
+            let length = snapshot.regions[index].length.get();
+            let Some(rest) = left.checked_sub(length) else {
+                post.notes.push(format!(
+                    "registered region {}: its {length} bytes are more than this program shows",
+                    snapshot.regions[index].name.as_str()
+                ));
+                continue;
+            };
+            left = rest;
             let region = post.region(snapshot, index, &mut programs);
             post.regions.push(region);
+        }
+        if let Some(more @ 1..) = snapshot.regions.len().checked_sub(REGIONS_MAX) {
+            post.notes.push(format!(
+                "{more} more registered regions than this program shows"
+            ));
         }
         let recorder = kernel.config().recorder();
         let important = [Some(crashed), Some(SUPERVISOR), recorder];
@@ -297,7 +321,12 @@ impl PostMortem {
                 }
             }
         };
+        let parts = match content {
+            RegionContent::Missing(..) => snapshot.memory.saved_in(address, length.into()),
+            _ => Vec::new(),
+        };
         Region {
+            parts,
             name: it.name.as_str().to_owned(),
             owner,
             address,
@@ -334,6 +363,9 @@ fn calls(program: &Program, registers: &[u32; 17], snapshot: &Snapshot) -> Vec<C
 /// Counts the words at the bottom of a stack that still have their fill.
 fn margin(kernel: &Kernel<'_>, (base, top): (u32, u32)) -> Result<Stack, String> {
     let size = top - base;
+    if size > STACK_MAX {
+        return Err(format!("{size} bytes are too many for a stack"));
+    }
     let mut margin = 0;
     while margin < size && kernel.word(base + margin)? == crashlog_format::snapshot::STACK_FILL {
         margin += 4;

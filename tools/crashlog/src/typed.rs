@@ -5,7 +5,7 @@
 //! and fields are encoded in the order of their declaration, which is the order of the debug
 //! information.
 
-use crate::archive::Slice;
+use crate::program::Slice;
 use gimli::constants as dw;
 use gimli::{AttributeValue, DebugInfoOffset, DebuggingInformationEntry, Dwarf, Unit, UnitOffset};
 

@@ -1,10 +1,11 @@
 //! The kernel's tables: tasks, their descriptors, their memory; and the registers of tasks.
 
-use crate::archive::{Archive, Program};
+use crate::archive::Archive;
 use crate::describe::Names;
 use crate::dwarf::{DebugInfo, Member, Struct, Type, Variable};
 use crate::postmortem::MemoryRange;
 use crate::problem::{Code, Problem};
+use crate::program::Program;
 use crate::snapshot::Snapshot;
 use crate::value::Value;
 use build_core_file::{is_cpsr, xpsr};
@@ -285,18 +286,20 @@ impl<'a> Kernel<'a> {
         let Some(Type::Array(element, count)) = self.debug.resolve(list.ty) else {
             return None;
         };
-        let each = self.debug.size(*element)?;
+        let each = self
+            .debug
+            .size(*element)
+            .filter(|each| [1, 4].contains(each))?;
         let (table, _) = self.program.symbol("HUBRIS_REGION_DESCS")?;
         let count = u32::try_from(*count).ok()?.min(64);
-        let slots = (0..count).map(|slot| task.wrapping_add(list.offset + slot * each));
+        let slots = (0..count).map(|slot| task.wrapping_add(list.offset).wrapping_add(slot * each));
         slots
             .map(|slot| match each {
                 1 => {
                     let index = u32::from(*self.bytes(slot, 1).ok()?.first()?);
                     Some(table.wrapping_add(index.wrapping_mul(region.size)))
                 }
-                4 => self.word(slot).ok(),
-                _ => None,
+                _ => self.word(slot).ok(),
             })
             .collect()
     }

@@ -1,11 +1,12 @@
 //! What happened, and the facts of a crash, in words.
 
 use super::page::{Call, Dump, Emergency, Fact, Frame, Message, Register, Step};
-use crate::archive::{Archive, Program};
+use crate::archive::Archive;
 use crate::backtrace::Backtrace;
 use crate::card::Card;
 use crate::crash::{Crash, SegmentData};
 use crate::describe::{self, Names};
+use crate::program::Program;
 use crate::size;
 use crate::text::{count, dump, printable, seconds};
 use crashlog_format::crash::{REGISTER_NAMES, SegmentKind};

@@ -60,6 +60,7 @@ fn post() -> PostMortem {
         length: u32::MAX,
         is_device: true,
         content,
+        parts: Vec::new(),
     };
     let entry = |payload: String| RingEntry {
         index: usize::MAX,

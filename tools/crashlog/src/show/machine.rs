@@ -194,22 +194,30 @@ fn regions(post: &PostMortem, out: &mut Output) -> Result<(), Problem> {
             }
             RegionContent::Bytes(bytes) => {
                 writeln!(out)?;
-                let lines = dump(region.address, bytes);
-                for line in lines.iter().take(DUMP_LINES) {
-                    writeln!(out, "    {line}")?;
-                }
-                let more = bytes.len().saturating_sub(DUMP_LINES * 16);
-                if more > 0 {
-                    writeln!(
-                        out,
-                        "    {FAINT}... {more} more bytes; --json has all of them{FAINT:#}"
-                    )?;
-                }
+                lines(region.address, bytes, out)?;
             }
             RegionContent::Missing(address, why) => {
                 writeln!(out, "\n    {WARN}{address:08x} is missing: {why}{WARN:#}")?;
+                for (address, bytes) in region.parts.iter().take(DUMP_LINES) {
+                    lines(*address, bytes, out)?;
+                }
             }
         }
+    }
+    Ok(())
+}
+
+/// The first lines of a dump.
+fn lines(address: u32, bytes: &[u8], out: &mut Output) -> Result<(), Problem> {
+    for line in dump(address, bytes).iter().take(DUMP_LINES) {
+        writeln!(out, "    {line}")?;
+    }
+    let more = bytes.len().saturating_sub(DUMP_LINES * 16);
+    if more > 0 {
+        writeln!(
+            out,
+            "    {FAINT}... {more} more bytes; --json has all of them{FAINT:#}"
+        )?;
     }
     Ok(())
 }
@@ -282,6 +290,10 @@ pub fn json(post: &Result<PostMortem, Problem>) -> Value {
                 RegionContent::Bytes(bytes) => value["hex"] = hex(bytes).into(),
                 RegionContent::Missing(address, why) => {
                     value["missing"] = json!({ "address": address, "why": why });
+                    let parts = region.parts.iter();
+                    value["parts"] = parts
+                        .map(|(address, bytes)| json!({ "address": address, "hex": hex(bytes) }))
+                        .collect();
                 }
             }
             value

@@ -21,7 +21,7 @@ pub fn fact(snapshot: &Snapshot) -> String {
     };
     let bytes: usize = snapshot
         .memory
-        .segments()
+        .saved()
         .iter()
         .map(|(_, bytes)| bytes.len())
         .sum();
@@ -85,7 +85,7 @@ pub fn json(snapshot: &Result<Snapshot, NoSnapshot>, names: &dyn Names) -> Value
     };
     let segments: Vec<Value> = snapshot
         .memory
-        .segments()
+        .saved()
         .iter()
         .map(|(address, bytes)| json!({ "address": address, "length": bytes.len() }))
         .collect();

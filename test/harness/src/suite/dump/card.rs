@@ -1,6 +1,6 @@
 //! A snapshot on a card, read by the host tool.
 //!
-//! The memory is that of a machine in QEMU, taken at the moment of a crash; the image is made of it
+//! The memory is that of a machine in QEMU, taken at the moment of a crash. The image is made of it
 //! by the code that makes it on the target, and put behind the crash of the same firmware on a
 //! card.
 
@@ -12,7 +12,7 @@ use crate::humility::system::DumpedSystem;
 use crate::suite::{Cases, Rig, Session};
 use anyhow::{Context, Result, ensure};
 use block_device::{BLOCK_LEN, Block};
-use crashlog_format::crash::CrashHeader;
+use crashlog_format::crash::{CrashHeader, Name};
 use crashlog_format::ledger::Ledger;
 use crashlog_format::snapshot::{
     ExtentStatus, GRANULE, KERNEL_OWNER, STACK_FILL, SnapshotKind, WordSum,
@@ -31,8 +31,9 @@ use std::path::Path;
 use std::sync::Arc;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
-/// The index of the worker, which crashes.
+/// The index of the worker, which crashes, and the name of its trace.
 const WORKER: u16 = 5;
+const TRACE: &str = "__RINGBUF";
 
 /// REQ: D3 (in part): the host tool makes of a snapshot a core in which Humility finds of each task
 /// what it finds in a dump of the machine; `show` says the same.
@@ -162,6 +163,20 @@ fn shown(rig: &Rig, card: &Path, expected: &[TaskInDump]) -> Result<()> {
         "the recorder's state is {}",
         state(1)
     );
+    let regions = list(&machine["regions"]);
+    let [trace, uart] = regions.as_slice() else {
+        anyhow::bail!("{} regions", regions.len());
+    };
+    ensure!(
+        trace["variable"] == "task_worker::__RINGBUF"
+            && trace["value"]["counters"].is_object()
+            && trace["device"] == false,
+        "the trace is {trace}"
+    );
+    ensure!(
+        uart["missing"]["why"] == ExtentStatus::NotReadable.text() && uart["device"] == true,
+        "the UART is {uart}"
+    );
     let margin = &tasks[usize::from(WORKER)]["stack"]["margin"];
     ensure!(margin.as_u64().is_some_and(|it| it > 0), "margin {margin}");
     Ok(())
@@ -213,8 +228,23 @@ impl SnapshotSource for DumpMemory<'_> {
         Some(MemoryRange { base, size })
     }
 
-    fn region(&mut self, _n: usize) -> Option<RegisteredRegion> {
-        None
+    /// The worker's trace, and registers that it may not read.
+    fn region(&mut self, n: usize) -> Option<RegisteredRegion> {
+        let trace = self.system.tasks[usize::from(WORKER)]
+            .debug
+            .variable(TRACE)?;
+        let (name, address, length) = match n {
+            0 => ("trace", trace.address, trace.size),
+            1 => ("uart", 0x1e78_3000, 8),
+            _ => return None,
+        };
+        Some(RegisteredRegion {
+            name: Name::new(name),
+            owner: WORKER,
+            address,
+            length,
+            is_device: n == 1,
+        })
     }
 
     fn save(
