@@ -9,10 +9,10 @@ use crashlog_format::snapshot::{
     SnapshotKind, WordSum,
 };
 use crashlog_retained::{
-    Block, MemoryRange, RegisteredRegion, SavedMemory, SnapshotArea, SnapshotFacts, SnapshotPiece,
-    SnapshotSource,
+    Block, MemoryRange, Name, RegisteredRegion, SavedMemory, SnapshotArea, SnapshotFacts,
+    SnapshotPiece, SnapshotSource,
 };
-use kern::descs::HUBRIS_TASK_DESCS;
+use kern::descs::{HUBRIS_CRASH_REGIONS, HUBRIS_TASK_DESCS};
 use kern::fail::{self, Failure};
 use kern::header;
 use kern::saved_memory::{self, KERNEL_MEMORY, SaveMemoryError, SavedExtent};
@@ -93,8 +93,17 @@ impl SnapshotSource for FailedSystem {
         None
     }
 
-    fn region(&mut self, _n: usize) -> Option<RegisteredRegion> {
-        None
+    /// Those of the build: the supervisor's registry may be what has failed.
+    fn region(&mut self, n: usize) -> Option<RegisteredRegion> {
+        let region = HUBRIS_CRASH_REGIONS.get(n)?;
+        let text = region.name.utf8_chunks().next();
+        Some(RegisteredRegion {
+            name: Name::new(text.map_or("", |text| text.valid())),
+            owner: region.owner,
+            address: region.base,
+            length: region.size,
+            is_device: false,
+        })
     }
 
     fn save(

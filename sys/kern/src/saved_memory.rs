@@ -136,8 +136,9 @@ fn save_without_secrets(from: u32, to: u32, length: u32) -> SavedExtent {
     saved
 }
 
-/// Copies memory of `task` to the supervisor's, as it is. Returns the number of bytes: `length`, or
-/// 0 for the reasons of [`save`], or beyond [`SavedExtent::MAX_BEFORE_RESTART`].
+/// Copies memory of `task` to the supervisor's, as it is but for secrets. Returns the number of
+/// bytes: `length`, or 0 for the reasons of [`save`], or beyond
+/// [`SavedExtent::MAX_BEFORE_RESTART`].
 pub(crate) fn save_whole(task: &Task, address: u32, length: u32, destination: u32) -> u32 {
     if length > SavedExtent::MAX_BEFORE_RESTART {
         return 0;

@@ -4,7 +4,7 @@ use crate::symbols::Symbols;
 use anyhow::{Context, Result, ensure};
 use block_device::{BLOCK_LEN, Block};
 use crashlog_format::snapshot::{
-    ExtentStatus, KERNEL_OWNER, SnapshotExtent, SnapshotHeader, SnapshotKind, WordSum,
+    ExtentKind, ExtentStatus, KERNEL_OWNER, SnapshotExtent, SnapshotHeader, SnapshotKind, WordSum,
 };
 use crashlog_retained::Region;
 use std::collections::BTreeMap;
@@ -44,6 +44,8 @@ impl FailureImage {
         })
     }
 
+    /// REQ: D2 (in part): the registered region comes first.
+    ///
     /// Checks that it is of a failure in this boot of the task `failed`, holds all memory, and that
     /// the tasks' is as `memory` has it. That of the kernel, which has run since, is compared where
     /// its tables of tasks are.
@@ -81,6 +83,7 @@ impl FailureImage {
         };
         let mut at = header.data_at();
         let mut owners: Vec<u16> = Vec::new();
+        let mut regions = Vec::new();
         let mut compared: BTreeMap<u16, u32> = BTreeMap::new();
         let extents = part(header.extents_at(), header.tables_end())?;
         for bytes in extents.chunks(size_of::<SnapshotExtent>()) {
@@ -97,7 +100,15 @@ impl FailureImage {
                 WordSum::new().bytes(data).value() == extent.sum(),
                 "another checksum of {extent:?}"
             );
-            owners.push(extent.owner());
+            if extent.kind() == Ok(ExtentKind::Region) {
+                ensure!(
+                    owners.is_empty(),
+                    "a region behind other memory: {extent:?}"
+                );
+                regions.push((extent.region(), extent.length()));
+            } else {
+                owners.push(extent.owner());
+            }
             let mut data = data.chunks(4);
             let actual = memory(extent.address(), extent.length())?;
             let mut words = (extent.address()..).step_by(4).zip(actual.chunks(4));
@@ -117,6 +128,13 @@ impl FailureImage {
                 }
             }
         }
+        // What the demo's worker has registered when it was built; what was registered at run time is
+        // in the supervisor's registry.
+        let name = part(SnapshotHeader::REGIONS_AT, header.extents_at())?;
+        ensure!(
+            regions == [(0, 8)] && header.regions.get() == 1 && name.starts_with(b"progress\0"),
+            "the regions are {regions:?}: {name:x?}"
+        );
         owners.dedup();
         ensure!(
             owners.starts_with(if failed == 0 {
