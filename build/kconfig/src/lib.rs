@@ -184,7 +184,7 @@ mod tests {
                 base: 0x8081_0800,
                 size: 12,
             }],
-            secrets: vec![0x8081_1000..0x8081_1010],
+            secrets: vec![0x8081_1000..0x8081_1010, 0x8081_2000..0x8081_2004],
         };
         let text = ron::to_string(&config).expect("writes");
         assert_eq!(ron::from_str::<KernelConfig>(&text).expect("reads"), config);
