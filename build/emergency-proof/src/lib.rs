@@ -1,6 +1,6 @@
 //! Proves from the finished recorder what its emergency path cannot do
 //!
-//! If [`run`] succeeds, then on every path from the task's first instruction that does not enter
+//! If [`check`] succeeds, then on every path from the task's first instruction that does not enter
 //! normal operation:
 //!
 //! * no function of the normal path, no panic and no trapping instruction is reached,

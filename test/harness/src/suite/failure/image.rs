@@ -128,8 +128,8 @@ impl FailureImage {
                 }
             }
         }
-        // What the demo's worker has registered when it was built; what was registered at run time is
-        // in the supervisor's registry.
+        // What the demo's worker has registered when it was built; what was registered at run time
+        // is in the supervisor's registry.
         let name = part(SnapshotHeader::REGIONS_AT, header.extents_at())?;
         ensure!(
             regions == [(0, 8)] && header.regions.get() == 1 && name.starts_with(b"progress\0"),
