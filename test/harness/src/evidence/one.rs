@@ -188,7 +188,7 @@ fn check_emergency(said: &Value) -> Result<()> {
 fn is_whole(segment: &Value, reason: &str) -> bool {
     // The kernel keeps more when it describes its own failure
     // (lib/crashlog-supervisor/src/failure.rs).
-    let most = if reason == "kernel" { 512 } else { 256 };
+    let most = if reason == "kernel" { 512 } else { 192 };
     let (length, original) = (&segment["length"], &segment["original_length"]);
     if segment["excerpt"] == true {
         length.as_u64() == original.as_u64().map(|original| original.min(most))

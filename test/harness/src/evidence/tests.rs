@@ -6,7 +6,7 @@ fn crash() -> Value {
         "late": null, "log_records": 3, "registers": { "pc": 256 },
         "segments": [
             { "kind": "message", "sound": true, "length": 64, "original_length": 64, "excerpt": false },
-            { "kind": "stack", "sound": true, "length": 256, "original_length": 2352, "excerpt": true },
+            { "kind": "stack", "sound": true, "length": 192, "original_length": 2352, "excerpt": true },
         ],
         "emergency": {
             "phase": "write", "failure": "no failure", "controller": 1, "card": 4, "command": 13,
