@@ -32,6 +32,7 @@ function meaning(kind) {
     if (kind == "WroteLateCrash") return "wrote crash " number("sequence") ", which an earlier boot left in retained RAM"
     if (kind == "FailuresNotKept") return "found that " number("count") " failures of the kernel were counted but not kept"
     if (kind == "CrashDamaged") return "found a crash in retained RAM that does not pass its check"
+    if (kind == "SnapshotDone") return "wrote the image in retained RAM as the snapshot of a crash, or discarded it: crash " number("sequence")
     if (kind == "Failed") return "the card or the controller failed: " inside()
     if (kind == "Suspended") return "suspended card and controller (1 clock off, 2 card asleep, 3 power off): " number("how")
     if (kind == "Resumed") return "resumed card and controller"

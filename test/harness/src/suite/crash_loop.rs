@@ -17,6 +17,8 @@ const FIRST: u32 = 4;
 /// the ledger; in the boot one page for what is logged, one when the recorder starts, and one each
 /// for what the client appends and flushes.
 const BLOCKS: u64 = 8;
+/// Blocks of a crash slot.
+const SLOT: u64 = 512;
 
 /// REQ: X6, K5: after N crashes by the same fault the count is right, the first crashes are
 /// unchanged, each record that was reported as written is read back whole, and the blocks written
@@ -73,7 +75,17 @@ fn panics(rig: &Rig, cycles: u32) -> Result<Cases> {
         (evidence, _) = evidence
             .after(&rig.tool, &card, &expected, 1)
             .with_context(|| format!("after crash {cycle}"))?;
-        most = most.max(writes.since_last()?);
+        let written = writes.since_last()?;
+        if cycle == 1 {
+            // The crash itself, with the memory of the system.
+            ensure!(
+                written <= SLOT + BLOCKS,
+                "the first crash wrote {written} blocks; {} are allowed",
+                SLOT + BLOCKS
+            );
+        } else {
+            most = most.max(written);
+        }
     }
     ensure!(most > 0, "no write was counted");
     ensure!(
