@@ -1,9 +1,11 @@
 //! One crash on a card: its header, its ledger entry, its segments.
 
-use crate::archives::ImageId;
+use crate::archive::Archive;
+use crate::archives::{Archives, ImageId};
 use crate::card::Card;
 use crate::locate::read;
 use crate::problem::Problem;
+use crate::program::Program;
 use block_device::BLOCK_LEN;
 use crashlog_format::crash::{CrashHeader, Segment, SegmentKind};
 use crashlog_format::ledger::CrashEntry;
@@ -55,6 +57,30 @@ impl Crash {
                 }),
             },
         )
+    }
+
+    /// The archive of its firmware, as far as one fits; if none does, the user is told.
+    pub fn archive(&self, archives: &Archives) -> Result<Option<Archive>, Problem> {
+        archives.pick(
+            &format!("crash record {}", self.header.sequence),
+            self.image_id(),
+            "addresses and tasks are shown as numbers",
+        )
+    }
+
+    /// The program that crashed; `None` without an archive, and of a self-test.
+    pub fn program(&self, archive: Option<&Archive>) -> Result<Option<Program>, Problem> {
+        let Some(archive) = archive.filter(|_| !self.is_self_test()) else {
+            return Ok(None);
+        };
+        if self.is_of_kernel() {
+            archive.kernel().map(Some)
+        } else {
+            let header = &self.header;
+            archive
+                .program(header.task.get(), header.name.as_str())
+                .map(Some)
+        }
     }
 
     /// Reads the segments.

@@ -42,11 +42,7 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
     let archives = Archives::given(&args.archives)?;
     let card = Card::open(&args.image, false)?;
     let crash = card.find(args.sequence)?;
-    let archive = archives.pick(
-        &format!("crash record {}", crash.header.sequence),
-        crash.image_id(),
-        "addresses and tasks are shown as numbers",
-    )?;
+    let archive = crash.archive(&archives)?;
     let names = archives::names(archive.as_ref());
     let segments = crash.segments(&card)?;
     let mut snapshot = Snapshot::read(&card, &crash)?;
@@ -62,14 +58,7 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
         Some(Err(problem)) => (None, Some(problem)),
         None => (None, None),
     };
-    let program = match &archive {
-        _ if crash.is_self_test() => None,
-        Some(archive) if crash.is_of_kernel() => Some(archive.kernel()?),
-        Some(archive) => {
-            Some(archive.program(crash.header.task.get(), crash.header.name.as_str())?)
-        }
-        None => None,
-    };
+    let program = crash.program(archive.as_ref())?;
     let memory = snapshot.as_ref().ok().map(|snapshot| &snapshot.memory);
     let backtrace = program
         .as_ref()

@@ -404,6 +404,12 @@ mod tests {
             .collect()
     }
 
+    fn statuses(area: &SnapshotArea<'_>) -> Vec<ExtentStatus> {
+        let extents = extents(area);
+        let status = extents.iter().map(|(extent, _)| extent.status());
+        status.map(Result::unwrap).collect()
+    }
+
     #[test]
     fn everything_is_saved_in_the_order_of_importance() {
         let blocks = blocks(64);
@@ -450,10 +456,7 @@ mod tests {
             owners.into_iter(),
             &mut memory()
         ));
-        let status: Vec<_> = extents(&area)
-            .iter()
-            .map(|(extent, _)| extent.status().unwrap())
-            .collect();
+        let status = statuses(&area);
         use ExtentStatus::{NoRoom, Saved};
         // The piece that does not fit is left out; a shorter one behind it is not.
         assert_eq!(status, [Saved, NoRoom, Saved, NoRoom]);
@@ -478,10 +481,7 @@ mod tests {
             ..facts(SnapshotKind::System)
         };
         assert!(area.write(&facts, [1, 0].into_iter(), &mut memory()));
-        let status: Vec<_> = extents(&area)
-            .iter()
-            .map(|(extent, _)| extent.status().unwrap())
-            .collect();
+        let status = statuses(&area);
         use ExtentStatus::{NoTime, Saved};
         assert_eq!(status, [Saved, NoTime, NoTime]);
     }
