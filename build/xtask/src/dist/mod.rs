@@ -13,6 +13,7 @@
 
 mod finish;
 mod kernel;
+mod lock;
 mod snapshot;
 mod tasks;
 
@@ -26,6 +27,7 @@ use crate::tree::Tree;
 use anyhow::{Context, Result};
 use build_elf::Elf;
 use indexmap::IndexMap;
+pub use lock::BuildLock;
 pub use snapshot::SnapshotNeeds;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -89,6 +91,11 @@ impl Build {
         })
     }
 
+    /// Waits until no other process builds in this tree, and keeps others waiting.
+    pub fn lock(&self) -> Result<BuildLock> {
+        BuildLock::take(&self.tree)
+    }
+
     /// The compiler for this application.
     pub fn compiler(&self) -> Compiler<'_> {
         let crates = self.config.app.tasks.values();
@@ -133,6 +140,7 @@ impl Build {
 
     /// Makes one image.
     fn image(&self, image: &str) -> Result<Product> {
+        let _lock = self.lock()?;
         let product = self.product(image);
         // One step per task, and the kernel.
         let mut progress = Progress::new(self.config.app.tasks.len() + 1);
@@ -147,7 +155,7 @@ impl Build {
 
     /// Compiles and links the tasks.
     fn linked(&self, product: &Product, progress: &mut Progress) -> Result<Linked> {
-        let (objects, needs) = self.measured(product, progress)?;
+        let (objects, needs) = self.measure_tasks(product, progress)?;
         check_caps(&self.config, &needs)?;
         let allocation = allocate(&self.config, &product.image, &needs)?;
         let tasks = self.link_tasks(product, &objects, &allocation)?;
@@ -156,6 +164,7 @@ impl Build {
 
     /// What a snapshot of this image needs; `None` if it has no recorder, or takes no snapshots.
     pub fn snapshot_needs(&self, product: &Product) -> Result<Option<SnapshotNeeds>> {
+        let _lock = self.lock()?;
         let mut progress = Progress::new(self.config.app.tasks.len() + 1);
         let linked = self.linked(product, &mut progress)?;
         let kernel = self.build_kernel(product, &linked, &mut progress)?;
@@ -164,6 +173,15 @@ impl Build {
 
     /// The compiled tasks, and the memory that each needs.
     pub fn measured(
+        &self,
+        product: &Product,
+        progress: &mut Progress,
+    ) -> Result<(Objects, IndexMap<String, Needs>)> {
+        let _lock = self.lock()?;
+        self.measure_tasks(product, progress)
+    }
+
+    fn measure_tasks(
         &self,
         product: &Product,
         progress: &mut Progress,

@@ -14,6 +14,7 @@ const KERNEL: &str = "kernel";
 /// Compiles the named tasks, or all. The kernel cannot be named, because it needs the addresses of
 /// all tasks: `dist` builds it.
 pub fn build(build: &Build, names: &[String]) -> Result<()> {
+    let _lock = build.lock()?;
     let product = build.first_product()?;
     let objects = product.directory.join("objects");
     fs::create_dir_all(&objects).with_context(|| format!("cannot make {}", objects.display()))?;
@@ -33,6 +34,7 @@ pub fn build(build: &Build, names: &[String]) -> Result<()> {
 /// Runs clippy over the named tasks, or over all and the kernel. `dist` must have run, because the
 /// kernel's tables are made there.
 pub fn clippy(build: &Build, names: &[String]) -> Result<()> {
+    let _lock = build.lock()?;
     let product = build.first_product()?;
     let names = chosen(build, names, true)?;
     let mut progress = Progress::new(names.len());
@@ -54,6 +56,7 @@ pub fn clippy(build: &Build, names: &[String]) -> Result<()> {
 /// Writes the documentation of the named tasks, or of all, private items included, and returns its
 /// folder.
 pub fn doc(build: &Build, names: &[String]) -> Result<PathBuf> {
+    let _lock = build.lock()?;
     let product = build.first_product()?;
     let names = chosen(build, names, false)?;
     let mut progress = Progress::new(names.len());
