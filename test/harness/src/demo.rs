@@ -87,13 +87,44 @@ pub fn run(console: Option<&Path>) -> Result<()> {
         false,
     );
 
-    step(4, "Compare the card with what was sent");
+    step(4, "Write the crash to files, for a debugger and a browser");
+    for (command, file) in [("dump", &result.core), ("report", &result.report)] {
+        show(
+            &tool,
+            [command, "--force", "--archive"]
+                .map(OsStr::new)
+                .into_iter()
+                .chain([archive, "-o".as_ref(), file.as_os_str(), card]),
+        )?;
+    }
+
+    step(5, "Compare the card with what was sent");
     verdict(&result, text.len());
-    say(&format!(
-        "The card and all logs are in {}",
-        shown(artefacts.dir())
-    ));
+    next(&result, artefacts.dir());
     Ok(())
+}
+
+/// Says what the demo has left, and what opens it.
+fn next(result: &DemoResult, folder: &Path) {
+    let core = shown(&result.core);
+    say(&format!("The card and all logs are in {}", shown(folder)));
+    println!("\n      To go on:");
+    for (command, what) in [
+        (
+            format!("humility -d {core} tasks -slr"),
+            "the saved system, in Humility",
+        ),
+        (
+            format!("./x gdb {core}"),
+            "the same in gdb, a thread for each task",
+        ),
+        (
+            format!("xdg-open {}", shown(&result.report)),
+            "the report, in a browser",
+        ),
+    ] {
+        println!("        {command:<48}  {what}");
+    }
 }
 
 /// Says what the check of the card has found.
@@ -117,7 +148,7 @@ fn verdict(result: &DemoResult, sent: usize) {
 }
 
 fn step(number: u32, what: &str) {
-    println!("\n[{number}/4] {what}");
+    println!("\n[{number}/5] {what}");
 }
 
 fn say(what: &str) {
