@@ -98,7 +98,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(boots::trials(&session));
     trials.extend(self_test::trials(&session));
     trials.extend(power::trials(&session, selection.all));
-    trials.extend(proof::trials(&session));
+    trials.extend(proof::trials(&session, selection.all));
     trials.extend(matrix::trials(&session));
     trials.extend(crash_loop::trials(&session, selection.all));
     trials.extend(sd::trials(&session));

@@ -3,6 +3,7 @@
 pub mod archive;
 mod damage;
 mod damages;
+mod elsewhere;
 mod place;
 mod verb;
 
@@ -46,7 +47,7 @@ const APPS: [(&str, &str); 13] = [
 const EXAMPLE: &str = "app/example/app.toml";
 
 /// One test for each check and application.
-pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
+pub fn trials(session: &Arc<Session>, all: bool) -> Vec<Trial> {
     let mut trials = vec![
         // REQ: M1, M5: the emergency path calls nothing of the normal path, has no panic, no
         // recursion, no interrupt control and no receive.
@@ -72,6 +73,14 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
             |image| place::names_no_place(&image.archive),
         ),
     ];
+    if all {
+        trials.push(trial(
+            session,
+            "proof::same-archive-elsewhere",
+            DEMO,
+            |_| elsewhere::same_archive(),
+        ));
+    }
     // REQ: C6
     for (name, app) in APPS {
         trials.push(trial(session, &format!("proof::{name}"), app, |image| {
