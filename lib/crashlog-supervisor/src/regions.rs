@@ -2,7 +2,10 @@
 //!
 //! A task registers a region when it is built, or at run time while it is healthy. What it may not
 //! read is refused, here and again by the kernel when the region is saved. A registration at run
-//! time ends when its task is restarted: the memory may then be used for something else.
+//! time ends when its task is restarted: the memory may then be used for something else. A restart
+//! without the supervisor is noticed by the generation in the task's id, which has 6 bits: after a
+//! multiple of 64 such restarts the registration goes on. It gives nobody more than the task may
+//! read at the time of the crash, and the task can end it.
 
 use crate::{Kernel, Supervisor};
 use abi::TaskId;

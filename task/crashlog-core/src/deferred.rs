@@ -4,6 +4,12 @@
 //! One row for each task is therefore enough, and the table is never full. A task that was
 //! restarted while it waited may call again: the row is then overwritten. The earlier call needs no
 //! reply, because the kernel would not deliver it.
+//!
+//! The kernel tells the two calls apart by the generation in the task's id, which has 6 bits: after
+//! 64 restarts the id is the same again, and a reply to the earlier call would end the new one, with
+//! a length and leases that are not its own. So the call in service, which is in no row, is void as
+//! soon as its task calls again: [`DeferredCalls::is_current`]. A call that is answered when it
+//! arrives needs no such care, as its task waits for nothing afterwards.
 
 use core::cell::Cell;
 
@@ -18,6 +24,8 @@ pub struct DeferredCalls<R, const TASKS: usize> {
     rows: [Cell<Option<Row<R>>>; TASKS],
     arrivals: Cell<u32>,
     count: Cell<usize>,
+    /// The task whose call was taken last, until it calls again.
+    in_service: Cell<Option<usize>>,
 }
 
 impl<R, const TASKS: usize> DeferredCalls<R, TASKS> {
@@ -28,6 +36,7 @@ impl<R, const TASKS: usize> DeferredCalls<R, TASKS> {
             rows: [const { Cell::new(None) }; TASKS],
             arrivals: Cell::new(0),
             count: Cell::new(0),
+            in_service: Cell::new(None),
         }
     }
 
@@ -37,7 +46,7 @@ impl<R, const TASKS: usize> DeferredCalls<R, TASKS> {
         self.count.get() == 0
     }
 
-    /// Defers `call` of the task with index `task`.
+    /// Defers `call` of the task with index `task`. An earlier call of that task is void.
     ///
     /// # Errors
     /// The call itself, if there is no such task.
@@ -50,31 +59,44 @@ impl<R, const TASKS: usize> DeferredCalls<R, TASKS> {
         if row.replace(Some(Row { call, arrival })).is_none() {
             self.count.set(self.count.get().saturating_add(1));
         }
+        if self.in_service.get() == Some(task) {
+            self.in_service.set(None);
+        }
         Ok(())
     }
 
-    /// Removes and returns the call that has waited longest among those that `wanted` accepts.
+    /// Removes and returns the call that has waited longest among those that `wanted` accepts: it is
+    /// in service now, instead of the one before.
     pub fn take(&self, mut wanted: impl FnMut(&R) -> bool) -> Option<R> {
         if self.is_empty() {
             return None;
         }
         let now = self.arrivals.get();
-        let mut oldest: Option<(&Cell<Option<Row<R>>>, u32)> = None;
-        for cell in &self.rows {
+        let mut oldest: Option<(usize, u32)> = None;
+        for (task, cell) in self.rows.iter().enumerate() {
             let row = cell.take();
             if let Some(row) = &row {
                 // The distance from the newest arrival, so that the order stays right when the
                 // count wraps.
                 let age = now.wrapping_sub(row.arrival);
                 if oldest.is_none_or(|(_, most)| age > most) && wanted(&row.call) {
-                    oldest = Some((cell, age));
+                    oldest = Some((task, age));
                 }
             }
             cell.set(row);
         }
-        let row = oldest?.0.take()?;
+        let (task, _) = oldest?;
+        let row = self.rows.get(task)?.take()?;
+        self.in_service.set(Some(task));
         self.count.set(self.count.get().saturating_sub(1));
         Some(row.call)
+    }
+
+    /// May the call that was taken last be replied to, and its leases be used? Not if its task has
+    /// called again since. To be asked after each wait.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.in_service.get().is_some()
     }
 
     /// Is there a call that `wanted` accepts?
@@ -124,6 +146,24 @@ mod tests {
         assert_eq!(calls.take(|_| true), Some(20));
         assert_eq!(calls.take(|_| true), Some(11));
         assert!(calls.is_empty());
+    }
+
+    #[test]
+    fn a_call_in_service_is_void_when_its_task_calls_again() {
+        let calls = DeferredCalls::<u8, 2>::new();
+        assert!(!calls.is_current());
+        for task in [1, 0] {
+            assert_eq!(calls.put(task, 10), Ok(()));
+        }
+        assert_eq!(calls.take(|_| true), Some(10));
+        assert!(calls.is_current());
+        // Another task's call changes nothing.
+        assert_eq!(calls.put(0, 20), Ok(()));
+        assert!(calls.is_current());
+        assert_eq!(calls.put(1, 11), Ok(()));
+        assert!(!calls.is_current());
+        assert_eq!(calls.take(|_| true), Some(20));
+        assert!(calls.is_current());
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::trace::Trace;
 pub type OutLease = LenLimit<Leased<W, [u8]>, 512>;
 
 /// A call whose reply is deferred. The caller stays blocked in it, and its leases stay valid, until
-/// the reply.
+/// the reply, unless it is restarted: see [`crashlog_core::deferred`].
 pub struct DeferredCall {
     /// The caller.
     pub client: TaskId,
@@ -56,11 +56,11 @@ pub enum CardOperation {
 }
 
 impl DeferredCall {
-    /// Replies with an error.
-    pub fn fail(self, error: CrashLogError) {
+    /// Replies with an error. The call was the last that was taken.
+    pub fn fail(self, recorder: &Recorder, error: CrashLogError) {
         ringbuf_entry_root!(Trace::Refused(error));
         // An error has the same encoding for each operation.
-        reply::unit(&self, Err(error));
+        reply::unit(recorder, &self, Err(error));
     }
 }
 

@@ -32,7 +32,7 @@ pub async fn serve(
 ) -> Result<(), DeviceFailure> {
     match &call.operation {
         CardOperation::DescribeCrash { index } => {
-            reply::crash_info(&call, crash_info(recorder, log, *index).await);
+            reply::crash_info(recorder, &call, crash_info(recorder, log, *index).await);
         }
         CardOperation::ReadCrash {
             sequence,
@@ -41,25 +41,30 @@ pub async fn serve(
             out,
         } => {
             reply::number(
+                recorder,
                 &call,
                 read_crash(recorder, log, *sequence, *segment, *offset, out).await,
             );
         }
         CardOperation::ReadPage { page, out } => {
-            reply::unit(&call, read_page(recorder, log, memory, *page, out).await);
+            reply::unit(
+                recorder,
+                &call,
+                read_page(recorder, log, memory, *page, out).await,
+            );
         }
         CardOperation::EraseCrash { sequence } => {
             let result = log.erase(*sequence).await;
             note_content(recorder, log);
             match result {
-                Ok(()) => reply::unit(&call, Ok(())),
+                Ok(()) => reply::unit(recorder, &call, Ok(())),
                 Err(CrashWriteError::Device(error)) => {
                     let failure = note_error(recorder, FailureStep::Erase, error);
-                    reply::unit(&call, Err(CrashLogError::Device));
+                    reply::unit(recorder, &call, Err(CrashLogError::Device));
                     return Err(failure);
                 }
                 Err(CrashWriteError::NoSuchCrash | CrashWriteError::Exhausted) => {
-                    reply::unit(&call, Err(CrashLogError::NoSuchCrash));
+                    reply::unit(recorder, &call, Err(CrashLogError::NoSuchCrash));
                 }
             }
         }
@@ -154,8 +159,7 @@ async fn read_crash(
         .await
         .map_err(|error| explain(recorder, error))?;
     let bytes = bytes.get(..count).unwrap_or(&[]);
-    out.write_range(0..count, bytes)
-        .map_err(|()| CrashLogError::BadLease)?;
+    write_out(recorder, out, bytes)?;
     Ok(count as u32)
 }
 
@@ -186,7 +190,16 @@ async fn read_page(
         Ok(_) => return Err(CrashLogError::NoSuchPage),
         Err(PageError::Header(_) | PageError::Records(_)) => return Err(CrashLogError::Damaged),
     }
-    out.write_range(0..BLOCK_LEN, &bytes)
+    write_out(recorder, out, &bytes)
+}
+
+/// Copies bytes to the start of the caller's lease, which is as long at least. If the caller has
+/// gone, the lease may be that of its next call: nothing is written, and the error reaches nobody.
+fn write_out(recorder: &Recorder, out: &OutLease, bytes: &[u8]) -> Result<(), CrashLogError> {
+    if !recorder.deferred.is_current() {
+        return Err(CrashLogError::BadLease);
+    }
+    out.write_range(0..bytes.len(), bytes)
         .map_err(|()| CrashLogError::BadLease)
 }
 

@@ -60,7 +60,7 @@ pub async fn run<'m>(recorder: &'m Recorder, memory: &TransferBlocks<'m>) -> Inf
         recorder.state.set(RecorderState::RamOnly(reason));
         ringbuf_entry_root!(Trace::RamOnly(reason));
         while let Some(call) = recorder.deferred.take(|_| true) {
-            call.fail(CrashLogError::NotSaving);
+            call.fail(recorder, CrashLogError::NotSaving);
         }
         match reason {
             UnsavedReason::NoCard

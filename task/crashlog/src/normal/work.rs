@@ -174,7 +174,7 @@ async fn write_pages(
     let durable = ring.durable();
     let fulfilled = |operation: &CardOperation| matches!(operation, CardOperation::Flush { record } if *record <= durable);
     while let Some(call) = recorder.deferred.take(|call| fulfilled(&call.operation)) {
-        reply::number(&call, Ok(durable));
+        reply::number(recorder, &call, Ok(durable));
     }
     Ok(())
 }
