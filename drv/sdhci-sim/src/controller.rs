@@ -288,7 +288,7 @@ impl SimController {
     }
 
     /// Whether the interrupt line is asserted.
-    fn interrupts(&self) -> bool {
+    pub(crate) fn interrupts(&self) -> bool {
         self.status & self.signal_enable != 0
     }
 

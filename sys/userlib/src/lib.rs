@@ -37,7 +37,8 @@
 //! # On a host
 //!
 //! The types and the pure code build for any target, so that code that uses them can be tested on a
-//! host. There is no kernel there: a system call panics.
+//! host. There is no kernel there: a system call panics, unless a test has installed a kernel of its
+//! own (module `host`).
 //!
 //! # Interface and unsafe code
 //!
@@ -51,6 +52,8 @@
 compile_error!("features \"panic-messages\" and \"no-panic\" exclude each other");
 
 pub mod hl;
+#[cfg(not(target_os = "none"))]
+pub mod host;
 pub mod kipc;
 pub mod macros;
 mod message;

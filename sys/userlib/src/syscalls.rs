@@ -54,6 +54,74 @@ pub(crate) struct BorrowArguments {
     length: usize,
 }
 
+/// The arguments as values, for [`crate::host`].
+#[cfg(not(target_os = "none"))]
+impl SendArguments {
+    /// Target, operation, message, memory for the reply.
+    ///
+    /// # Safety
+    ///
+    /// The slices that the arguments were made of must still be borrowed.
+    pub(crate) unsafe fn parts<'a>(&self) -> (TaskId, u16, &'a [u8], &'a mut [u8]) {
+        // SAFETY: by the caller's promise; the memory for the reply is borrowed exclusively.
+        let (message, reply) = unsafe {
+            (
+                core::slice::from_raw_parts(self.message, self.message_length),
+                core::slice::from_raw_parts_mut(self.reply, self.reply_capacity),
+            )
+        };
+        let target = TaskId((self.target_and_operation >> 16) as u16);
+        (target, self.target_and_operation as u16, message, reply)
+    }
+}
+
+#[cfg(not(target_os = "none"))]
+impl ReceiveBlock {
+    /// Calls `recv` with buffer and mask and stores what it returns.
+    ///
+    /// # Safety
+    ///
+    /// The buffer that the block was made of must still be borrowed.
+    pub(crate) unsafe fn receive(&mut self, recv: impl FnOnce(&mut [u8], u32) -> RecvMessage) {
+        assert_eq!(self.r7, 0, "a closed RECV: not implemented on a host");
+        let pointer = core::ptr::with_exposed_provenance_mut(self.r4);
+        // SAFETY: by the caller's promise; the buffer is borrowed exclusively.
+        let buffer = unsafe { core::slice::from_raw_parts_mut(pointer, self.r5) };
+        let message = recv(buffer, self.r6 as u32);
+        self.r4 = 0;
+        self.r5 = message.sender.0.into();
+        self.r6 = message.operation as usize;
+        self.r7 = message.message_len;
+        self.r8.write(message.response_capacity);
+        self.r9.write(message.lease_count);
+    }
+}
+
+#[cfg(not(target_os = "none"))]
+impl BorrowArguments {
+    /// Lender, index, offset, and where to copy to.
+    ///
+    /// # Safety
+    ///
+    /// The arguments must be those of BORROW_READ, and their slice still be borrowed.
+    pub(crate) unsafe fn destination<'a>(&self) -> (TaskId, usize, usize, &'a mut [u8]) {
+        // SAFETY: by the caller's promise; the slice is borrowed exclusively.
+        let dest = unsafe { core::slice::from_raw_parts_mut(self.memory.cast_mut(), self.length) };
+        (TaskId(self.lender as u16), self.index, self.offset, dest)
+    }
+
+    /// Lender, index, offset, and what to copy.
+    ///
+    /// # Safety
+    ///
+    /// The slice that the arguments were made of must still be borrowed.
+    pub(crate) unsafe fn source<'a>(&self) -> (TaskId, usize, usize, &'a [u8]) {
+        // SAFETY: by the caller's promise.
+        let src = unsafe { core::slice::from_raw_parts(self.memory, self.length) };
+        (TaskId(self.lender as u16), self.index, self.offset, src)
+    }
+}
+
 /// Marks the source of a closed receive.
 const CLOSED: usize = 1 << 31;
 

@@ -1,0 +1,38 @@
+//! The recorder's server on the host, against clients that do what they like.
+//!
+//! The modules of [`task`] are the files of the task `crashlog`, as the target runs them: the
+//! server, and the normal path's work on the card. They are compiled into this crate with another
+//! configuration ([`config`]), another hardware ([`hardware`]: a simulated controller and card) and
+//! another kernel ([`kernel`]), whose RECV is where the clients act. The emergency path is not here;
+//! the fault matrix has it.
+//!
+//! [`clients`] has the clients and what is checked.
+
+extern crate self as hubris_num_tasks;
+
+pub mod clients;
+mod config;
+mod hardware;
+pub mod kernel;
+mod notifications;
+mod self_test;
+
+/// The task's own files.
+#[path = "../../../task/crashlog/src"]
+#[allow(dead_code, reason = "what only the emergency path uses")]
+mod task {
+    pub mod events;
+    pub mod normal;
+    pub mod recorder;
+    pub mod reply;
+    pub mod server;
+    pub mod trace;
+}
+
+use task::{events, normal, recorder, reply, server, trace};
+use trace::Trace;
+
+/// Number of tasks: the supervisor, the recorder, and clients.
+pub const NUM_TASKS: usize = 8;
+
+ringbuf::counted_ringbuf!(Trace, 16, Trace::None);
