@@ -180,6 +180,11 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Make the golden cards anew, and what the host tool prints of them
+    Golden {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Write the tests that prove each requirement into doc/requirements.md
     Requirements,
     /// Count instructions
@@ -298,6 +303,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Demo { arguments } => harness("demo", &arguments),
         Verb::Test { arguments } => harness("test", &arguments),
         Verb::FaultMatrix { arguments } => harness("fault-matrix", &arguments),
+        Verb::Golden { arguments } => harness("golden", &arguments),
         Verb::Requirements => verbs::tree::write_requirements(&tree::Tree::find()?),
         Verb::Bench { arguments } => harness("bench", &arguments),
         Verb::Flash(_) => external::refuse("flash"),

@@ -48,6 +48,12 @@ enum Command {
         #[arg(long)]
         only_write: bool,
     },
+    /// Make the golden cards anew, and what the host tool prints of them: test/golden.
+    Golden {
+        /// Make no cards; write what the tool prints of those that are there.
+        #[arg(long)]
+        only_outputs: bool,
+    },
     /// Count instructions, compare them with the budgets, and write doc/numbers.md.
     Bench {
         /// Show instead in which functions the instructions are, for the rows whose name contains
@@ -91,6 +97,7 @@ fn run(command: Command) -> Result<ExitCode> {
             filter,
         })?,
         Command::FaultMatrix { only_write } => suite::run_fault_matrix(only_write)?,
+        Command::Golden { only_outputs } => suite::run_golden(only_outputs)?,
         Command::StandIn { arguments } => return Ok(stand_in::run(&arguments)),
         Command::Bench { profile } => bench::run(profile.as_deref()).map(|()| true)?,
     };

@@ -23,8 +23,18 @@ impl Tool {
 
     /// Runs it in the root of the repository and returns its output and status.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Output> {
+        self.run_in(paths::root(), arguments)
+    }
+
+    /// [`Tool::run`] in another folder.
+    pub fn run_in<S: AsRef<OsStr>>(
+        &self,
+        folder: &Path,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<Output> {
         Command::new(&self.program)
-            .current_dir(paths::root())
+            .current_dir(folder)
+            .env_remove("CRASHLOG_ARCHIVES")
             .args(arguments)
             .output()
             .context("cannot run the host tool")

@@ -13,6 +13,7 @@ mod dump_areas;
 mod example;
 mod failure;
 mod fault_loop;
+mod golden;
 mod hiffy;
 mod host;
 mod matrix;
@@ -28,6 +29,7 @@ mod stock;
 mod sweep;
 mod target;
 
+pub use golden::run as run_golden;
 pub use matrix::run as run_fault_matrix;
 
 use anyhow::{Context, Result};
@@ -96,6 +98,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(failure::trials(&session));
     trials.extend(card::trials(&session));
     trials.extend(boots::trials(&session));
+    trials.extend(golden::trials(&session));
     trials.extend(self_test::trials(&session));
     trials.extend(power::trials(&session, selection.all));
     trials.extend(proof::trials(&session, selection.all));
