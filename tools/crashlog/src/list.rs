@@ -62,14 +62,24 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
     if crashes.is_empty() && self_test.is_none() {
         return Ok(());
     }
+    let mut images = crashes.iter().flatten().map(Crash::image_id);
+    let first = images.next();
+    // One image needs no name: `show` has it.
+    let with_image = images.any(|image| Some(image) != first);
     writeln!(
         out,
-        "{STRONG}{:>4}  {:<8} {:>5} {:>12}  {:<16} {:<40} repeated{STRONG:#}",
-        "nr", "reason", "boot", "time", "task", "fault"
+        "{STRONG}{:>4}  {:<8} {:>5} {:>12}  {:<16} {}{:<40} repeated{STRONG:#}",
+        "nr",
+        "reason",
+        "boot",
+        "time",
+        "task",
+        if with_image { IMAGE_COLUMN } else { "" },
+        "fault"
     )?;
     for crash in &crashes {
         match crash {
-            Ok(crash) => line(crash, out)?,
+            Ok(crash) => line(crash, with_image, out)?,
             Err((entry, why)) => damaged(entry, why, out)?,
         }
     }
@@ -88,13 +98,22 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
     Ok(())
 }
 
-fn line(crash: &Crash, out: &mut Output) -> Result<(), Problem> {
+/// The head of the column of image ids, as wide as they are.
+const IMAGE_COLUMN: &str = "image             ";
+
+/// `with_image`: the crashes are of several images.
+fn line(crash: &Crash, with_image: bool, out: &mut Output) -> Result<(), Problem> {
     let header = &crash.header;
     let reason = header.reason().map_or("unknown", |reason| reason.name());
     let fault = header.fault().map_or_else(
         || if crash.is_of_kernel() { "" } else { "unknown" }.to_owned(),
         |fault| fault.to_string(),
     );
+    let image = match crash.image_id() {
+        _ if !with_image => String::new(),
+        Some(id) => format!("{id}  "),
+        None => format!("{:<1$}", "not known", IMAGE_COLUMN.len()),
+    };
     let repeated = match crash.entry.repeats.get() {
         0 => String::new(),
         repeats => format!("{repeats} times, last in boot {}", crash.entry.last_boot),
@@ -106,7 +125,7 @@ fn line(crash: &Crash, out: &mut Output) -> Result<(), Problem> {
     };
     writeln!(
         out,
-        "{:>4}  {BAD}{reason:<8}{BAD:#} {:>5} {:>12}  {:<16} {fault:<40} {repeated}{marks}",
+        "{:>4}  {BAD}{reason:<8}{BAD:#} {:>5} {:>12}  {:<16} {image}{fault:<40} {repeated}{marks}",
         header.sequence,
         header.boot,
         seconds(header.time.get()),

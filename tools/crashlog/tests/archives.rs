@@ -119,6 +119,35 @@ fn the_archive_that_fits_is_picked() {
     assert_eq!(json(&["show", "--json", card])["archive"], Value::Null);
 }
 
+/// REQ: X9 (in part: a list)
+#[test]
+fn a_list_names_the_images_if_they_differ() {
+    let mut scene = scene();
+    let list = || ok(["list", text(&scene.card)]);
+    let shown = list();
+    assert!(!shown.contains(FIRST_SHOWN), "one image: {shown}");
+    scene.partition.image_id = SECOND;
+    scene.partition.crash(2, STRAY_WRITE, "sensor");
+    scene.partition.image_id = 0;
+    scene.partition.crash(3, STRAY_WRITE, "console");
+    let shown = list();
+    let lines: Vec<&str> = shown.lines().skip(2).collect();
+    let wanted = [
+        ("worker", FIRST_SHOWN),
+        ("sensor", SECOND_SHOWN),
+        ("console", "not known"),
+    ];
+    assert_eq!(lines.len(), wanted.len(), "{shown}");
+    for (line, (task, image)) in lines.iter().zip(wanted) {
+        assert!(line.contains(task) && line.contains(image), "{shown}");
+    }
+    let columns = ["MemoryAccess", "fault "].map(|word| {
+        let line = shown.lines().find(|line| line.contains(word));
+        line.and_then(|line| line.find(word))
+    });
+    assert_eq!(columns[0], columns[1], "{shown}");
+}
+
 /// REQ: X9 (in part: a crash)
 #[test]
 fn an_archive_of_another_build_is_refused_unless_the_user_insists() {
