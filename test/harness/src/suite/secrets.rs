@@ -1,11 +1,17 @@
-//! Secrets: what tasks declare as such is on the card in no crash.
+//! Secrets: what tasks declare as such is on the card in no crash, and in no dump or report of one.
 
 use super::matrix::scene::Scene;
 use super::{Cases, Rig, Session};
+use crate::core_dump::CoreDump;
 use crate::sabotage::{APP, Deed, Failing, Stop, Work};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
+use object::{Object, ObjectSegment};
+use serde_json::Value;
+use std::ffi::OsStr;
 use std::fs;
+use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -73,14 +79,71 @@ fn card(rig: &Rig) -> Result<Cases> {
         blanks >= 7,
         "the secret is blanked {blanks} times, fewer than it was saved"
     );
+    for crash in &crashes {
+        read_out(rig, &scene.card, crash)?;
+    }
     Ok(Cases::one())
+}
+
+/// The secret is neither in the report of a crash nor in the memory of its dump. A dump has the
+/// flash of the build archive too, and so the value with which the secret begins.
+fn read_out(rig: &Rig, card: &Path, crash: &Value) -> Result<()> {
+    let number = crash["sequence"].to_string();
+    let [report, core] = ["report", "dump"].map(|what| rig.artefacts.path(what));
+    for (command, output) in [("report", &report), ("dump", &core)] {
+        let words = [command, "--force", "--archive"]
+            .map(OsStr::new)
+            .into_iter();
+        let files = [
+            rig.image.archive.as_os_str(),
+            "-o".as_ref(),
+            output.as_os_str(),
+        ];
+        let what = [card.as_os_str(), number.as_ref()];
+        rig.tool.bytes(words.chain(files).chain(what))?;
+    }
+    let text = fs::read(&report)?;
+    ensure!(
+        within(&text, SECRET) == 0,
+        "the report {number} has the secret"
+    );
+    let mut blanks = within(&text, BLANK);
+    let flash = flash(rig)?;
+    for (address, bytes) in CoreDump::read(&core)?.segments {
+        if flash.contains(&address) {
+            continue;
+        }
+        ensure!(
+            within(&bytes, SECRET) == 0,
+            "the dump {number} has the secret, in the memory from {address:#x} on"
+        );
+        blanks += within(&bytes, BLANK);
+    }
+    ensure!(blanks > 0, "crash {number} has no secret that was blanked");
+    Ok(())
+}
+
+/// Where the flash of the image is.
+fn flash(rig: &Rig) -> Result<Range<u32>> {
+    let mut zip = zip::ZipArchive::new(fs::File::open(&rig.image.archive)?)?;
+    let mut elf = Vec::new();
+    zip.by_name("img/final.elf")?.read_to_end(&mut elf)?;
+    let elf = object::File::parse(&*elf)?;
+    let parts = elf.segments().filter(|part| part.size() > 0);
+    let ends = parts.map(|part| (part.address(), part.address() + part.size()));
+    let whole = ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+    let (first, end) = whole.context("the image is empty")?;
+    Ok(u32::try_from(first)?..u32::try_from(end)?)
 }
 
 /// How often `what` is in the file.
 fn count(file: &Path, what: &[u8]) -> Result<usize> {
     let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    Ok(bytes
-        .windows(what.len())
-        .filter(|part| *part == what)
-        .count())
+    Ok(within(&bytes, what))
+}
+
+/// How often `what` is in the bytes.
+fn within(bytes: &[u8], what: &[u8]) -> usize {
+    let parts = bytes.windows(what.len());
+    parts.filter(|part| *part == what).count()
 }
