@@ -11,7 +11,9 @@ use crate::archives::ImageId;
 use crate::card::Card;
 use crate::problem::Problem;
 use crate::terminal::Progress;
+use crate::text;
 use block_device::BLOCK_LEN;
+use crashlog_format::crash::CrashHeader;
 use crashlog_format::page::{LogRecord, Page};
 use crashlog_format::{BootRecord, Stream};
 use std::collections::{BTreeMap, HashMap};
@@ -22,6 +24,23 @@ pub enum Item<'a> {
     Record(LogRecord<'a>),
     /// A gap: this number of records of this boot is missing here.
     Missing { boot: u32, count: u32 },
+}
+
+/// Number of the last log record that was accepted before a crash, in the same boot. Who wrote the
+/// crash in a later boot did not know it any more: the time of a record decides then.
+pub fn accepted_before(header: &CrashHeader) -> Option<u32> {
+    Some(header.log_record.get()).filter(|number| *number != 0)
+}
+
+/// [`accepted_before`] as text, for the facts of a crash.
+pub fn accepted_text(header: &CrashHeader) -> String {
+    match accepted_before(header) {
+        Some(number) => format!(
+            "{} accepted before, in the same boot",
+            text::count(number.into(), "record")
+        ),
+        None => "how many records were accepted before is not known".into(),
+    }
 }
 
 /// The pages of a card, in order.
@@ -104,15 +123,18 @@ impl<'a> Logbook<'a> {
         self.run(&self.pages, &mut each)
     }
 
-    /// Passes the last records of boot `boot`, up to number `end`, to `each`: at least `count`, if
-    /// there are that many.
+    /// Passes the last records before a crash to `each`: at least `count`, if there are that many.
     pub fn before(
         &self,
-        boot: u32,
-        end: u32,
+        header: &CrashHeader,
         count: usize,
         mut each: impl FnMut(Item<'_>) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
+        let boot = header.boot.get();
+        let is_later = |record: &LogRecord<'_>| match accepted_before(header) {
+            Some(last) => record.sequence > last,
+            None => record.header.time > header.time.get(),
+        };
         // Back from the end, page by page, until there are enough records.
         let mut found = 0;
         let mut start = self.pages.len();
@@ -128,16 +150,13 @@ impl<'a> Logbook<'a> {
             if page.header.boot() < boot || found >= count {
                 break;
             }
-            found += page
-                .records()
-                .filter(|record| record.sequence <= end)
-                .count();
+            found += page.records().filter(|record| !is_later(record)).count();
             start = index;
         }
         self.run(
             self.pages.get(start..).unwrap_or(&[]),
             &mut |item| match &item {
-                Item::Record(record) if record.boot != boot || record.sequence > end => Ok(()),
+                Item::Record(record) if record.boot != boot || is_later(record) => Ok(()),
                 Item::Missing { boot: missing, .. } if *missing != boot => Ok(()),
                 _ => each(item),
             },

@@ -3,7 +3,7 @@
 use crate::dwarf::DebugInfo;
 use addr2line::Context;
 use gimli::{Dwarf, EndianArcSlice, LittleEndian};
-use object::{Object, ObjectSection, ObjectSymbol};
+use object::{Object, ObjectSection, ObjectSymbol, SectionFlags};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -32,6 +32,18 @@ pub struct Program {
     symbols: HashMap<String, (u32, u32)>,
 }
 
+/// Whether a symbol is in a section that is in memory. A section for debuggers alone has addresses
+/// as well, from 0 on.
+fn is_loaded<'d>(file: &object::File<'d>, symbol: &impl ObjectSymbol<'d>) -> bool {
+    let section = symbol.section_index().map(|it| file.section_by_index(it));
+    section.and_then(Result::ok).is_some_and(|section| {
+        let SectionFlags::Elf { sh_flags, .. } = section.flags() else {
+            return false;
+        };
+        sh_flags.contains(object::elf::SHF_ALLOC)
+    })
+}
+
 impl Program {
     /// Reads an ELF; `None` if it is damaged.
     pub fn load(elf: &[u8]) -> Option<Self> {
@@ -52,7 +64,7 @@ impl Program {
             code: text.data().ok()?.to_vec(),
             symbols: file
                 .symbols()
-                .filter(|symbol| symbol.section_index().is_some() || symbol.size() == 0)
+                .filter(|symbol| symbol.size() == 0 || is_loaded(&file, symbol))
                 .filter_map(|symbol| {
                     let place = (symbol.address() as u32, symbol.size() as u32);
                     Some((symbol.name().ok()?.to_owned(), place))

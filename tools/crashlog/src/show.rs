@@ -11,7 +11,7 @@ use crate::card::Card;
 use crate::cli::Show;
 use crate::crash::{Crash, SegmentData};
 use crate::describe::{self, Names};
-use crate::logbook::{Item, Logbook};
+use crate::logbook::{self, Item, Logbook};
 use crate::postmortem::PostMortem;
 use crate::problem::Problem;
 use crate::snapshot::{NoSnapshot, Snapshot};
@@ -199,13 +199,7 @@ fn facts(
             then.oops, then.panic, then.kernel, then.late
         ),
     )?;
-    fact(
-        "log",
-        format!(
-            "{} accepted before, in the same boot",
-            count(header.log_record.get().into(), "record")
-        ),
-    )?;
+    fact("log", logbook::accepted_text(header))?;
     fact("build", build)?;
     match snapshot {
         Ok(snapshot) => fact("memory", saved::fact(snapshot))?,
@@ -343,36 +337,26 @@ fn log_before(
     // memory.
     let header = &crash.header;
     let mut total = 0_usize;
-    logbook.before(
-        header.boot.get(),
-        header.log_record.get(),
-        args.lines,
-        |item| {
-            total += usize::from(matches!(item, Item::Record(_)));
-            Ok(())
-        },
-    )?;
+    logbook.before(header, args.lines, |item| {
+        total += usize::from(matches!(item, Item::Record(_)));
+        Ok(())
+    })?;
     let mut skip = total.saturating_sub(args.lines);
-    logbook.before(
-        header.boot.get(),
-        header.log_record.get(),
-        args.lines,
-        |item| match item {
-            Item::Record(_) if skip > 0 => {
-                skip -= 1;
-                Ok(())
-            }
-            Item::Record(record) => log::line(&record, names, out),
-            Item::Missing { count: missing, .. } => {
-                writeln!(
-                    out,
-                    "{WARN}      {} missing here{WARN:#}",
-                    count(missing.into(), "record")
-                )?;
-                Ok(())
-            }
-        },
-    )?;
+    logbook.before(header, args.lines, |item| match item {
+        Item::Record(_) if skip > 0 => {
+            skip -= 1;
+            Ok(())
+        }
+        Item::Record(record) => log::line(&record, names, out),
+        Item::Missing { count: missing, .. } => {
+            writeln!(
+                out,
+                "{WARN}      {} missing here{WARN:#}",
+                count(missing.into(), "record")
+            )?;
+            Ok(())
+        }
+    })?;
     if total == 0 {
         writeln!(
             out,

@@ -6,6 +6,7 @@ use crate::backtrace::Backtrace;
 use crate::card::Card;
 use crate::crash::{Crash, SegmentData};
 use crate::describe::{self, Names};
+use crate::logbook;
 use crate::program::Program;
 use crate::size;
 use crate::text::{count, dump, printable, seconds};
@@ -233,13 +234,7 @@ pub fn facts(crash: &Crash, archive: Option<&Archive>) -> Vec<Fact> {
             then.oops, then.panic, then.kernel, then.late
         ),
     );
-    fact(
-        "Log",
-        format!(
-            "{} accepted before, in the same boot",
-            count(header.log_record.get().into(), "record")
-        ),
-    );
+    fact("Log", logbook::accepted_text(header));
     if crash.acknowledged {
         fact(
             "State",

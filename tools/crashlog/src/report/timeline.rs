@@ -7,7 +7,7 @@ use crate::card::Card;
 use crate::crash::Crash;
 use crate::describe::Names;
 use crate::log;
-use crate::logbook::{Item, Logbook};
+use crate::logbook::{self, Item, Logbook};
 use crate::problem::Problem;
 use crate::text::{count, printable, seconds};
 use crashlog_format::page::LogRecord;
@@ -150,7 +150,7 @@ impl Timeline {
         let header = &crash.header;
         let mut entries = VecDeque::new();
         let mut records = 0;
-        Logbook::open(card)?.before(header.boot.get(), header.log_record.get(), limit, |item| {
+        Logbook::open(card)?.before(header, limit, |item| {
             let record = match item {
                 Item::Missing { count: missing, .. } => {
                     let text = format!("{} missing here", count(missing.into(), "record"));
@@ -179,7 +179,7 @@ impl Timeline {
         while let Some(Entry::Gap(_)) = entries.front() {
             entries.pop_front();
         }
-        let note = note(records, header.log_record.get(), header.boot.get());
+        let note = note(records, logbook::accepted_before(header), header.boot.get());
         Ok(Self::new(entries, note, header.time.get(), names))
     }
 
@@ -253,19 +253,21 @@ fn task_name(index: u16, names: &dyn Names) -> String {
 }
 
 /// How much of the log is shown.
-fn note(records: usize, accepted: u32, boot: u32) -> String {
-    match records {
-        0 => "The card has no log of that boot before the crash; it may have been overwritten."
-            .to_owned(),
-        _ if records as u64 == u64::from(accepted) => {
-            format!(
-                "All {} of boot {boot} before the crash.",
-                count(records as u64, "record")
-            )
+fn note(records: usize, accepted: Option<u32>, boot: u32) -> String {
+    let shown = count(records as u64, "record");
+    match accepted {
+        _ if records == 0 => {
+            "The card has no log of that boot before the crash; it may have been overwritten."
+                .into()
         }
-        _ => format!(
-            "The last {} of the {accepted} of boot {boot} before the crash; crashlog log prints all that the card has.",
-            count(records as u64, "record")
+        None => format!(
+            "The last {shown} of boot {boot} before the crash; how many there were is not known."
+        ),
+        Some(accepted) if records as u64 == u64::from(accepted) => {
+            format!("All {shown} of boot {boot} before the crash.")
+        }
+        Some(accepted) => format!(
+            "The last {shown} of the {accepted} of boot {boot} before the crash; crashlog log prints all that the card has."
         ),
     }
 }

@@ -6,7 +6,7 @@ use crate::card::Card;
 use crate::cli::Show;
 use crate::crash::{Crash, SegmentData};
 use crate::describe::{self, Names};
-use crate::logbook::{Item, Logbook};
+use crate::logbook::{self, Item, Logbook};
 use crate::problem::Problem;
 use crate::text::hex;
 use crate::{archives, list, log, tasks};
@@ -49,7 +49,7 @@ pub fn of(
         .iter()
         .any(|data| data.segment.is_truncated())
         .into();
-    value["log_records"] = header.log_record.get().into();
+    value["log_records"] = logbook::accepted_before(header).into();
     value["emergency"] = emergency(header);
     let segments: Vec<Value> = segments.iter().map(|data| segment(data, names)).collect();
     value["segments"] = segments.into();
@@ -121,19 +121,14 @@ fn log_before(
     names: &dyn Names,
 ) -> Result<Value, Problem> {
     let mut lines = VecDeque::new();
-    Logbook::open(card)?.before(
-        header.boot.get(),
-        header.log_record.get(),
-        args.lines,
-        |item| {
-            if let Item::Record(record) = item {
-                lines.push_back(log::value(&record, names));
-                if lines.len() > args.lines {
-                    lines.pop_front();
-                }
+    Logbook::open(card)?.before(header, args.lines, |item| {
+        if let Item::Record(record) = item {
+            lines.push_back(log::value(&record, names));
+            if lines.len() > args.lines {
+                lines.pop_front();
             }
-            Ok(())
-        },
-    )?;
+        }
+        Ok(())
+    })?;
     Ok(lines.into_iter().collect::<Vec<_>>().into())
 }
