@@ -60,6 +60,8 @@ const DURABLE: &str = "emergency write, 4 KiB log tail: fault to durable";
 const RESTART: &str =
     "emergency write, 4 KiB log tail: fault to restart request, snapshot not counted";
 const SNAPSHOT: &str = "snapshot of the system: each KiB of memory";
+/// The row above before it is divided: for the profile only.
+const WHOLE_SNAPSHOT: &str = "snapshot of the system";
 const EMPTY: &str = "nothing";
 
 /// Rows of the kernel, counted until another task has received its notification.
@@ -129,6 +131,7 @@ pub fn run(profile: Option<&str>) -> Result<()> {
             ..Count::default()
         }],
     ));
+    rows.push((WHOLE_SNAPSHOT.to_owned(), vec![snapshot]));
     let crashes = tool.crashes(&card)?;
     ensure!(
         crashes.len() == 1 && crashes[0]["late"].is_null(),
@@ -335,7 +338,7 @@ fn document(
 /// The profiles of the rows whose name contains `wanted`; of each row that of its shortest run.
 fn profiles(rows: &Rows, wanted: &str) -> String {
     rows.iter()
-        .filter(|(name, _)| name.contains(wanted) && name != EMPTY && name != DURABLE)
+        .filter(|(name, _)| name.contains(wanted) && ![EMPTY, DURABLE, SNAPSHOT].contains(&&**name))
         .filter_map(|(name, counts)| {
             let count = counts.iter().min_by_key(|count| count.total)?;
             Some(profile::text(name, count))
