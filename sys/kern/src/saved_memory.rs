@@ -75,16 +75,14 @@ pub fn save(
     if secrets::are_in(address, length) {
         return Ok(save_without_secrets(address, destination, length));
     }
+    let seed = SavedExtent::SUM_SEED;
     // SAFETY: both are aligned, mapped memory of a length from 4 to `MAX`, as just checked; the
     // destination is writable for the kernel, which has no object there, and they do not overlap.
-    Ok(unsafe { arch::save::copy_and_sum(address, destination, length) })
+    Ok(unsafe { arch::save::copy_and_sum(address, destination, length, seed) })
 }
 
-/// Words of a granule.
-const GRANULE_WORDS: usize = (SavedExtent::GRANULE / WORD) as usize;
-
-/// As `copy_and_sum`, of memory in which there are secrets: blanked before anything is stored. They
-/// are few, so this need not be as fast. `from` and `to` are as [`save`] has checked them.
+/// As `copy_and_sum`, of memory in which there are secrets: a granule that has some is blanked in a
+/// copy before anything is stored. `from` and `to` are as [`save`] has checked them.
 #[inline(never)]
 fn save_without_secrets(from: u32, to: u32, length: u32) -> SavedExtent {
     let mut saved = SavedExtent {
@@ -92,46 +90,30 @@ fn save_without_secrets(from: u32, to: u32, length: u32) -> SavedExtent {
         stored: 0,
         sum: SavedExtent::SUM_SEED,
     };
-    let mut granule = [0_u32; GRANULE_WORDS];
-    for (index, offset) in (0..length)
-        .step_by(SavedExtent::GRANULE as usize)
-        .enumerate()
-    {
+    let mut blanked = [0_u32; (SavedExtent::GRANULE / WORD) as usize];
+    let mut shift = 0_u32;
+    for offset in (0..length).step_by(SavedExtent::GRANULE as usize) {
         let count = length.wrapping_sub(offset).min(SavedExtent::GRANULE);
-        let (source, copy) = (from.wrapping_add(offset), granule.as_mut_ptr() as u32);
-        // SAFETY: `save` has found the source to be memory that can be read, and the copy is a
-        // granule of this function's, at least as long as `count`.
-        unsafe {
-            arch::copy(source, copy, count);
-            secrets::blank(source, copy, count);
-        }
-        let words = granule.get(..(count / WORD) as usize).unwrap_or(&granule);
-        let content = match words.first() {
-            Some(&fill @ (0 | SavedExtent::STACK_FILL))
-                if words.iter().all(|word| *word == fill) =>
-            {
-                if fill == 0 {
-                    SavedExtent::ZEROS
-                } else {
-                    SavedExtent::FILL
-                }
+        let mut source = from.wrapping_add(offset);
+        // SAFETY: `save` has found the source to be memory that can be read, and the destination
+        // to be writable memory of `length` bytes, of which at most `offset` are stored, where the
+        // kernel has no object. `blanked` is a granule of this function's, at least as long as
+        // `count`, and overlaps neither.
+        let granule = unsafe {
+            if secrets::are_in(source, count) {
+                let copy = blanked.as_mut_ptr() as u32;
+                arch::copy(source, copy, count);
+                secrets::blank(source, copy, count);
+                source = copy;
             }
-            _ => 0,
+            arch::save::copy_and_sum(source, to.wrapping_add(saved.stored), count, saved.sum)
         };
-        if content != 0 {
-            saved.map |= content << (2 * index);
-            continue;
-        }
-        // SAFETY: `save` has found the destination to be writable memory of `length` bytes, of
-        // which at most `offset` are stored, and the kernel has no object there.
-        unsafe { arch::copy(copy, to.wrapping_add(saved.stored), count) };
-        saved.stored = saved.stored.wrapping_add(count);
-        saved.sum = words.iter().fold(saved.sum, |sum, word| {
-            (sum & u64::from(u32::MAX))
-                .wrapping_mul(SavedExtent::SUM_FACTOR.into())
-                .wrapping_add(sum >> 32)
-                .wrapping_add((*word).into())
-        });
+        saved = SavedExtent {
+            map: saved.map | granule.map.wrapping_shl(shift),
+            stored: saved.stored.wrapping_add(granule.stored),
+            sum: granule.sum,
+        };
+        shift = shift.wrapping_add(2);
     }
     saved
 }

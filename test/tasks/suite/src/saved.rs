@@ -66,13 +66,24 @@ fn clear(address: u32, words: usize) {
     supervisor(runner::FILL_WORDS, [address, words as u32, 0x5555_5555]);
 }
 
-/// Saves the first `words` of [`SOURCE`] and compares with the format's definition.
+/// Saves `words` of [`SOURCE`] and compares with the format's definition.
 fn saves_as_defined(first: usize, words: usize, destination: u32) {
     let source = SOURCE.iter().skip(first).take(words);
-    let mut source = source.map(|word| word.load(Ordering::Relaxed));
-    clear(destination, words.next_multiple_of(8) + 8);
+    let source = source.map(|word| word.load(Ordering::Relaxed));
     let at = address(&raw const SOURCE) + 4 * first as u32;
-    let saved = save(myself().index() as u32, at, 4 * words as u32, destination);
+    saves_words(myself().index() as u32, at, words, source, destination);
+}
+
+/// Saves `words` at `at`, memory of `owner`, and compares with `source` by the format's definition.
+fn saves_words(
+    owner: u32,
+    at: u32,
+    words: usize,
+    mut source: impl Iterator<Item = u32>,
+    destination: u32,
+) {
+    clear(destination, words.next_multiple_of(8) + 8);
+    let saved = save(owner, at, 4 * words as u32, destination);
     let saved = saved.unwrap_or_else(|error| panic!("{error:?}"));
 
     let mut expected = SavedExtent {
@@ -155,6 +166,23 @@ fn content() {
             set_source(|index| if index == words - 1 { 1 } else { fill });
             saves_as_defined(0, words, own);
         }
+    }
+    // Each kind of content follows each other, and data that begin with a fill each fill.
+    const CONTENTS: [usize; 26] = [
+        0, 1, 2, 0, 2, 1, 0, 3, 0, 4, 0, 0, 3, 1, 3, 2, 3, 3, 4, 1, 4, 2, 4, 4, 0, 0,
+    ];
+    for (first, change) in [(0, 8), (10, 9), (10, 32), (10, 40), (10, 63)] {
+        set_source(|index| {
+            let content = CONTENTS.get(first + index / 64);
+            match content {
+                Some(1) => 0,
+                Some(2) => STACK_FILL,
+                Some(3) if index % 64 < change => 0,
+                Some(4) if index % 64 < change => STACK_FILL,
+                _ => data(index),
+            }
+        });
+        saves_as_defined(0, WORDS, own);
     }
     // Words of both kinds of fill in one granule are data.
     set_source(|index| {
@@ -263,6 +291,20 @@ fn secrets() {
         assert_eq!(saved, Ok(SavedExtent { map, stored, sum }));
         assert_eq!(read(to), expected);
         assert_eq!(read(to + 32), [0x5555_5555; 8]);
+    }
+    // In the middle of other memory: the end of the stack and all data.
+    let one = first().index() as u32;
+    let mut ranges = (0..).map_while(|n| range(one, n));
+    let own_range = ranges.find(|(base, size)| (*base..base + size).contains(&secret));
+    let (base, size) = own_range.unwrap_or_else(|| panic!("no range has the secret"));
+    let end = (secret + 768).min(base + size);
+    for begin in [secret - 8, secret, secret + 8] {
+        let words = (begin..end).step_by(4).map(|at| {
+            let [word, ..] = assist(assist::READ, [at]);
+            let is_secret = (secret..secret + 16).contains(&at);
+            if is_secret { blank } else { word }
+        });
+        saves_words(one, begin, words.len(), words, own);
     }
     clear(own, 8);
     assert_eq!(restart(secret, 16, own), 16);
