@@ -30,8 +30,8 @@ impl Simulator {
             .poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// Advances the time to the controller's next interrupt, at most to `deadline`, in microseconds.
-    /// Returns whether the controller interrupts.
+    /// Advances the time to the controller's next interrupt, at most to `deadline`, in
+    /// microseconds. Returns whether the controller interrupts.
     pub fn sleep_until_us(&self, deadline: u64) -> bool {
         let mut controller = self.controller();
         controller.sleep_until(deadline);

@@ -95,8 +95,8 @@ fn save_without_secrets(from: u32, to: u32, length: u32) -> SavedExtent {
     for offset in (0..length).step_by(SavedExtent::GRANULE as usize) {
         let count = length.wrapping_sub(offset).min(SavedExtent::GRANULE);
         let mut source = from.wrapping_add(offset);
-        // SAFETY: `save` has found the source to be memory that can be read, and the destination
-        // to be writable memory of `length` bytes, of which at most `offset` are stored, where the
+        // SAFETY: `save` has found the source to be memory that can be read, and the destination to
+        // be writable memory of `length` bytes, of which at most `offset` are stored, where the
         // kernel has no object. `blanked` is a granule of this function's, at least as long as
         // `count`, and overlaps neither.
         let granule = unsafe {

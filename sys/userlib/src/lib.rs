@@ -37,8 +37,8 @@
 //! # On a host
 //!
 //! The types and the pure code build for any target, so that code that uses them can be tested on a
-//! host. There is no kernel there: a system call panics, unless a test has installed a kernel of its
-//! own (module `host`).
+//! host. There is no kernel there: a system call panics, unless a test has installed a kernel of
+//! its own (module `host`).
 //!
 //! # Interface and unsafe code
 //!

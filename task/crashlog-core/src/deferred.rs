@@ -6,10 +6,10 @@
 //! reply, because the kernel would not deliver it.
 //!
 //! The kernel tells the two calls apart by the generation in the task's id, which has 6 bits: after
-//! 64 restarts the id is the same again, and a reply to the earlier call would end the new one, with
-//! a length and leases that are not its own. So the call in service, which is in no row, is void as
-//! soon as its task calls again: [`DeferredCalls::is_current`]. A call that is answered when it
-//! arrives needs no such care, as its task waits for nothing afterwards.
+//! 64 restarts the id is the same again, and a reply to the earlier call would end the new one,
+//! with a length and leases that are not its own. So the call in service, which is in no row, is
+//! void as soon as its task calls again: [`DeferredCalls::is_current`]. A call that is answered
+//! when it arrives needs no such care, as its task waits for nothing afterwards.
 
 use core::cell::Cell;
 
@@ -65,8 +65,8 @@ impl<R, const TASKS: usize> DeferredCalls<R, TASKS> {
         Ok(())
     }
 
-    /// Removes and returns the call that has waited longest among those that `wanted` accepts: it is
-    /// in service now, instead of the one before.
+    /// Removes and returns the call that has waited longest among those that `wanted` accepts: it
+    /// is in service now, instead of the one before.
     pub fn take(&self, mut wanted: impl FnMut(&R) -> bool) -> Option<R> {
         if self.is_empty() {
             return None;

@@ -1,5 +1,5 @@
-//! A kernel with the recorder as its only running task. Clients are rows of a table: their requests,
-//! their replies, their restarts.
+//! A kernel with the recorder as its only running task. Clients are rows of a table: their
+//! requests, their replies, their restarts.
 //!
 //! What would fault the recorder on the target is a panic here: a reply that is longer than the
 //! client's buffer, an index or an offset outside of a lease table or a lease.

@@ -11,8 +11,7 @@ use recorder_clients::kernel::{Ended, Request, Script, World};
 
 /// The client whose id comes back.
 const CLIENT: usize = FIRST_CLIENT + 2;
-/// Another client.
-/// It comes before: what it sends in the same step is received first.
+/// Another client. It comes before: what it sends in the same step is received first.
 const OTHER: usize = FIRST_CLIENT;
 
 /// One attack: `first` is in flight for `acts` steps, then `second` follows.
@@ -81,8 +80,8 @@ impl Script for Reuse {
 }
 
 /// Every operation that waits for the card, and after it every one that makes another reply or
-/// lends other memory, at each moment at which the recorder waits. REQ: X7 (in part: the recorder is
-/// not faulted by a client whose id comes back)
+/// lends other memory, at each moment at which the recorder waits. REQ: X7 (in part: the recorder
+/// is not faulted by a client whose id comes back)
 #[test]
 fn a_request_in_flight_is_void_when_its_client_comes_back_with_another() {
     let firsts = [

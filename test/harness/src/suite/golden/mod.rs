@@ -1,8 +1,8 @@
 //! Golden cards: the host tool over cards that are in the tree.
 //!
-//! `test/golden` has cards that runs in QEMU have left, each with a transcript: what the tool prints
-//! about it, in all its forms. A change of what a user sees is a change of a transcript. When the
-//! format changes, the cards are made anew.
+//! `test/golden` has cards that runs in QEMU have left, each with a transcript: what the tool
+//! prints about it, in all its forms. A change of what a user sees is a change of a transcript.
+//! When the format changes, the cards are made anew.
 //!
 //! The archives of the firmware are beside the cards, without what the tool does not read.
 

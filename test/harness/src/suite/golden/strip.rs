@@ -1,8 +1,8 @@
 //! Makes programs of a build archive small enough for the tree.
 //!
 //! Of the debug information it leaves what the host tool reads: functions with what is inlined into
-//! them, lines, call frames, and static variables with their types. Parameters, local variables, and
-//! types that only those have are most of it, and go.
+//! them, lines, call frames, and static variables with their types. Parameters, local variables,
+//! and types that only those have are most of it, and go.
 
 use anyhow::{Context, Result};
 use gimli::write::{Address, ConvertUnit, ConvertUnitEntry, EndianVec, Sections, UnitEntryId};

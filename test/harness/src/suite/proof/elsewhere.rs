@@ -19,7 +19,7 @@ pub fn same_archive() -> Result<Cases> {
         copy_tree(&tree)?;
         archives.push(dist(&tree)?);
     }
-    let [first, second] = [&archives[0], &archives[1]].map(|path| fs::read(path));
+    let [first, second] = [&archives[0], &archives[1]].map(fs::read);
     let same = first? == second?;
     if !same {
         bail!(
