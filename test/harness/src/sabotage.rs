@@ -34,6 +34,9 @@ pub const CLOCK_OFF: &str = "test/apps/saboteur/clock-off.toml";
 /// The same; after 10 ms without work the recorder switches clock and bus power off.
 pub const POWER_OFF: &str = "test/apps/saboteur/power-off.toml";
 
+/// The same; the saboteur has a peripheral that answers each access with a bus fault.
+pub const HOLE: &str = "test/apps/saboteur/hole.toml";
+
 /// Real time from one stop to the next, far more than is needed: the guest's watchdog resets a
 /// guest that hangs, in guest time.
 const LIMIT: Duration = Duration::from_secs(120);

@@ -77,6 +77,8 @@ pub enum Deed {
     FaultBoth(u32),
     /// Panics.
     Panic,
+    /// Registers the register at this address to be saved with a crash.
+    Register(u32),
 }
 
 /// What the client knows of the recorder in this boot.
@@ -137,6 +139,7 @@ impl Deed {
             Self::Fault(task) => [2, task],
             Self::FaultBoth(task) => [3, task],
             Self::Panic => [4, 0],
+            Self::Register(address) => [6, address],
             Self::Jump(address) => [5, address | 1],
         }
     }

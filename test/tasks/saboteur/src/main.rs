@@ -19,7 +19,10 @@
 
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU32, Ordering};
-use userlib::{kipc, sys_irq_control, sys_recv_open, sys_reply};
+use task_jefe_api::{Jefe, region_name};
+use userlib::{kipc, sys_irq_control, sys_recv_open, sys_reply, task_slot};
+
+task_slot!(JEFE, jefe);
 
 /// First register of the timers.
 const TIMERS: usize = 0x1e78_2000;
@@ -53,6 +56,8 @@ const FAULT_BOTH: u32 = 3;
 const PANIC: u32 = 4;
 /// Jump to the address in the argument. It allows crashes at different places.
 const JUMP: u32 = 5;
+/// Register the device register at the address in the argument, to be saved with a crash.
+const REGISTER: u32 = 6;
 
 /// The task starts.
 #[unsafe(no_mangle)]
@@ -118,6 +123,7 @@ fn strike() {
             store(0);
         }
         JUMP => jump(argument),
+        REGISTER => register(argument),
         PANIC => userlib::sys_panic(b"the saboteur strikes"),
         _ => userlib::sys_panic(b"the saboteur does not know this deed"),
     }
@@ -127,6 +133,16 @@ fn store(address: u32) {
     // SAFETY: none. The harness chooses an address where nothing is mapped for this task, so that
     // the store faults it.
     unsafe { (address as *mut u32).write_volatile(0) };
+}
+
+fn register(address: u32) {
+    let jefe = Jefe::from(JEFE.get_task_id());
+    if jefe
+        .register_crash_region(address, 4, &region_name("hole"))
+        .is_err()
+    {
+        userlib::sys_panic(b"the region cannot be registered");
+    }
 }
 
 fn jump(address: u32) {

@@ -16,6 +16,7 @@ mod retained;
 mod row;
 mod run;
 pub(super) mod scene;
+mod snapshot;
 mod states;
 mod supervisor;
 mod suspended;
@@ -66,6 +67,10 @@ pub fn groups() -> Vec<Group> {
         (
             "The supervisor hangs or fails while it describes a crash",
             supervisor::rows(),
+        ),
+        (
+            "The snapshot of the memory dies while it is made or written",
+            snapshot::rows(),
         ),
         (
             "Bounded time: the watchdog, a stopped time source, a controller that does not answer",
