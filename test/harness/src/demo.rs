@@ -155,7 +155,7 @@ fn say(what: &str) {
     println!("      {what}");
 }
 
-/// Runs the tool, and shows the command with its output.
+/// Runs the tool, and shows the command with its output. The paths are as short as they are shown.
 fn show<S: AsRef<OsStr>>(tool: &Tool, arguments: impl IntoIterator<Item = S>) -> Result<()> {
     let arguments: Vec<_> = arguments
         .into_iter()
@@ -166,7 +166,7 @@ fn show<S: AsRef<OsStr>>(tool: &Tool, arguments: impl IntoIterator<Item = S>) ->
         .map(|argument| shown(Path::new(argument)))
         .collect();
     println!("\n    $ crashlog {}", words.join(" "));
-    for line in tool.text(&arguments)?.lines() {
+    for line in tool.text(&words)?.lines() {
         println!("    {line}");
     }
     Ok(())
