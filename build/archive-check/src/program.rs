@@ -173,6 +173,41 @@ fn check_sections(
     Ok(())
 }
 
+/// The mapping symbols of `.text` (ELF for the Arm Architecture, section 5.5.5): where constants
+/// begin, and where code begins again.
+fn mapping(file: &ElfFile32<'_, LittleEndian>) -> BTreeMap<u32, bool> {
+    let text = file.section_by_name(".text").map(|text| text.index());
+    let marks = file.symbols().filter_map(|symbol| {
+        let is_constant = match symbol.name().ok()?.get(..2)? {
+            "$d" => true,
+            "$t" => false,
+            _ => return None,
+        };
+        (symbol.section_index() == text).then_some((symbol.address() as u32, is_constant))
+    });
+    marks.collect()
+}
+
+/// The code with NOPs in the place of constants, which may look like any instruction. `marks` are
+/// addresses from which on there are constants (`true`) or instructions.
+fn without_constants(code: &[u8], start: u32, marks: BTreeMap<u32, bool>) -> Vec<u8> {
+    const NOP: [u8; 2] = 0xbf00_u16.to_le_bytes();
+    let mut code = code.to_vec();
+    let ends = marks.keys().skip(1).copied().chain([u32::MAX]);
+    for ((&from, _), to) in marks.iter().zip(ends).filter(|((_, is), _)| **is) {
+        let [from, to] = [from, to].map(|at| at.saturating_sub(start) as usize);
+        let to = to.min(code.len());
+        for pair in code
+            .get_mut(from..to)
+            .unwrap_or(&mut [])
+            .chunks_exact_mut(2)
+        {
+            pair.copy_from_slice(&NOP);
+        }
+    }
+    code
+}
+
 /// Checks functions, which Humility disassembles from `.text` when it loads the archive. Returns
 /// the addresses of those with an SVC.
 fn check_functions(
@@ -187,6 +222,7 @@ fn check_functions(
         .transpose()?
         .unwrap_or(&[]);
     let (start, end) = program.text;
+    let code = without_constants(code, start, mapping(file));
     let mut stubs = BTreeSet::new();
     for symbol in &program.symbols {
         let Some(section) = &symbol.section else {
@@ -269,4 +305,28 @@ pub(crate) fn check_all(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A constant that looks like an SVC, before one that looks like a PUSH, was taken for a stub.
+    #[test]
+    fn constants_are_no_instructions() {
+        // BX LR, two constants, and a function with an SVC behind them.
+        let code = [0x70, 0x47, 0x55, 0xdf, 0x21, 0xb5, 0x00, 0xdf, 0x70, 0x47];
+        let marks = [(0x100, false), (0x102, true), (0x106, false)];
+        let clean = without_constants(&code, 0x100, marks.into());
+        assert_eq!(
+            clean,
+            [0x70, 0x47, 0x00, 0xbf, 0x00, 0xbf, 0x00, 0xdf, 0x70, 0x47]
+        );
+        let mut found = Vec::new();
+        let mut check =
+            |body: &[u8]| frames::check_stub("f", 0x100, body, &mut |_, what| found.push(what));
+        assert!(check(&code[2..6]), "the constants look like a stub");
+        assert!(!check(&clean[..6]), "constants are instructions");
+        assert_eq!(found.len(), 1);
+    }
 }

@@ -156,8 +156,9 @@ impl<'a> Stopped<'a> {
             crash["image_id"]
         );
         ensure!(
-            crash["log_records"].as_u64().is_some(),
-            "no number of log records"
+            crash["log_records"].is_null(),
+            "a number of log records, which the next boot does not know: {}",
+            crash["log_records"]
         );
         // The text for people has the tasks, too.
         let text = self.rig.tool.text([
