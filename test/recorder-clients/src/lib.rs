@@ -1,6 +1,6 @@
 //! The recorder's server on the host, against clients that do what they like.
 //!
-//! The modules of [`task`] are the files of the task `crashlog`, as the target runs them: the
+//! The modules of `task` are the files of the task `crashlog`, as the target runs them: the
 //! server, and the normal path's work on the card. They are compiled into this crate with another
 //! configuration (`config`), another hardware (`hardware`: a simulated controller and card) and
 //! another kernel ([`kernel`]), whose RECV is where the clients act. The emergency path is not
