@@ -34,7 +34,8 @@ use userlib::{sys_get_timer, task_slot};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::config;
-use crate::hardware::{self, EmergencyDevice, TransferBlocks};
+use crate::hardware::{self, EmergencyDevice};
+use crate::transfer_blocks::TransferBlocks;
 
 task_slot!(JEFE, jefe);
 

@@ -1,10 +1,8 @@
-//! The hardware: controller, configuration of the board, memory for transfers.
+//! The hardware: controller, and configuration of the board.
 //!
 //! Both paths make their drivers here, from the same registers. At most one of these drivers is in
 //! use at any time; see [`registers`].
 
-use block_device::Block;
-use crashlog_retained::Region;
 use drv_mmc::emergency::{EmergencyCard, Settings};
 use drv_mmc::normal::NormalCard;
 use drv_sdhci::emergency::Clock;
@@ -14,6 +12,7 @@ use userlib::sys_get_timer;
 
 use crate::config;
 use crate::events::Events;
+use crate::transfer_blocks::TransferBlocks;
 
 /// The card, as the normal path drives it.
 pub type NormalDevice<'a> =
@@ -35,33 +34,6 @@ const COMPLETE_MS: u32 = 200;
 /// Polls during which the kernel's time may stay the same before the clock counts as stopped. At 50
 /// ns or more for each poll this is at least half a second.
 const POLLS_WITHOUT_TIME: u32 = 10_000_000;
-
-/// The blocks of the retained region that commands and transfers use.
-pub struct TransferBlocks<'a> {
-    /// ADMA2 descriptors.
-    pub table: &'a Block,
-    /// Registers of the card that are read as data, EXT_CSD for instance.
-    pub card: &'a Block,
-    /// Pages that clients read.
-    pub client: &'a Block,
-    /// Blocks for `crashlog-store`.
-    pub store: &'a [Block],
-}
-
-impl<'a> TransferBlocks<'a> {
-    /// Divides the region's scratch blocks; `None` if there are fewer than three.
-    pub fn of(region: &Region<'a>) -> Option<Self> {
-        let [table, card, client, store @ ..] = region.scratch() else {
-            return None;
-        };
-        Some(Self {
-            table,
-            card,
-            client,
-            store,
-        })
-    }
-}
 
 /// The properties of board and chip, from the task's configuration.
 #[derive(Clone, Copy)]

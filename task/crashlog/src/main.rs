@@ -47,6 +47,7 @@ mod retained;
 mod self_test;
 mod server;
 mod trace;
+mod transfer_blocks;
 
 use crashlog_retained::{MailboxState, Region, StoredContext};
 

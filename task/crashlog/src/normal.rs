@@ -19,10 +19,10 @@ use core::task::{Context, Waker};
 use crashlog_retained::Region;
 use task_crashlog_api::SelfTestReport;
 
-use crate::hardware::TransferBlocks;
 use crate::recorder::Recorder;
 use crate::self_test;
 use crate::server::{self, Server};
+use crate::transfer_blocks::TransferBlocks;
 
 /// Runs the self-test, if it is configured, then normal operation. Never returns.
 ///

@@ -24,8 +24,9 @@ use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{SelfTestCause, SelfTestReport, SelfTestStep};
 use userlib::{kipc, sys_get_timer};
 
-use crate::hardware::{self, TransferBlocks};
+use crate::hardware;
 use crate::trace::Trace;
+use crate::transfer_blocks::TransferBlocks;
 use crate::{config, emergency};
 
 /// Value of [`Kept::cause`]: the test has begun and not ended.

@@ -88,25 +88,28 @@ pub fn run(console: Option<&Path>) -> Result<()> {
     );
 
     step(4, "Write the crash to files, for a debugger and a browser");
-    for (command, file) in [("dump", &result.core), ("report", &result.report)] {
+    let [core, report] = ["core", "report.html"].map(|file| artefacts.path(file));
+    for (command, file) in [("dump", &core), ("report", &report)] {
         show(
             &tool,
-            [command, "--force", "--archive"]
-                .map(OsStr::new)
-                .into_iter()
-                .chain([archive, "-o".as_ref(), file.as_os_str(), card]),
+            [command, "--archive"].map(OsStr::new).into_iter().chain([
+                archive,
+                "-o".as_ref(),
+                file.as_os_str(),
+                card,
+            ]),
         )?;
     }
 
     step(5, "Compare the card with what was sent");
     verdict(&result, text.len());
-    next(&result, artefacts.dir());
+    next(&core, &report, artefacts.dir());
     Ok(())
 }
 
 /// Says what the demo has left, and what opens it.
-fn next(result: &DemoResult, folder: &Path) {
-    let core = shown(&result.core);
+fn next(core: &Path, report: &Path, folder: &Path) {
+    let core = shown(core);
     say(&format!("The card and all logs are in {}", shown(folder)));
     println!("\n      To go on:");
     for (command, what) in [
@@ -119,7 +122,7 @@ fn next(result: &DemoResult, folder: &Path) {
             "the same in gdb, a thread for each task",
         ),
         (
-            format!("xdg-open {}", shown(&result.report)),
+            format!("xdg-open {}", shown(report)),
             "the report, in a browser",
         ),
     ] {
@@ -155,15 +158,11 @@ fn say(what: &str) {
     println!("      {what}");
 }
 
-/// Runs the tool, and shows the command with its output. The paths are as short as they are shown.
+/// Runs the tool, and shows the command with its output. It gets short paths, as a user types them.
 fn show<S: AsRef<OsStr>>(tool: &Tool, arguments: impl IntoIterator<Item = S>) -> Result<()> {
-    let arguments: Vec<_> = arguments
-        .into_iter()
-        .map(|argument| argument.as_ref().to_owned())
-        .collect();
     let words: Vec<_> = arguments
-        .iter()
-        .map(|argument| shown(Path::new(argument)))
+        .into_iter()
+        .map(|argument| shown(Path::new(argument.as_ref())))
         .collect();
     println!("\n    $ crashlog {}", words.join(" "));
     for line in tool.text(&words)?.lines() {

@@ -47,10 +47,6 @@ pub struct DemoResult {
     pub card: PathBuf,
     /// The crash, as `show --json` has it.
     pub crash: Value,
-    /// The memory of the crash, as a core.
-    pub core: PathBuf,
-    /// The crash as a page.
-    pub report: PathBuf,
     /// Bytes of the console on the card from the first and the second boot.
     pub console: [usize; 2],
     /// Log records of the first boot.
@@ -202,30 +198,12 @@ impl DemoRun<'_> {
             lost <= RESET_LOSS,
             "{lost} bytes of the console are in neither boot; a reset loses {RESET_LOSS} at most"
         );
-        let core = self.write_out("dump", "core", &card)?;
-        let report = self.write_out("report", "report.html", &card)?;
         Ok(DemoResult {
             card,
             crash,
-            core,
-            report,
             console: [first.len(), second.len()],
             log_records: sequences.len(),
         })
-    }
-
-    /// Has the tool write the newest crash to a file.
-    fn write_out(&self, command: &str, file: &str, card: &Path) -> Result<PathBuf> {
-        let path = self.artefacts.path(file);
-        self.tool.text([
-            command.as_ref(),
-            card.as_os_str(),
-            "--archive".as_ref(),
-            self.image.archive.as_os_str(),
-            "-o".as_ref(),
-            path.as_os_str(),
-        ])?;
-        Ok(path)
     }
 }
 

@@ -1,12 +1,11 @@
 //! The hardware: a simulated controller with a card.
 
-use block_device::Block;
-use crashlog_retained::Region;
 use drv_mmc::normal::NormalCard;
 use drv_sdhci::normal::NormalController;
 use drv_sdhci_sim::{SimBoard, Simulator};
 
 use crate::events::Events;
+use crate::transfer_blocks::TransferBlocks;
 use crate::{config, kernel};
 
 /// The card, as the normal path drives it.
@@ -15,28 +14,6 @@ pub type NormalDevice<'a> = NormalCard<'a, NormalController<'a, Simulator, SimBo
 /// Polls of the status register before the normal path waits for the interrupt. None: it waits
 /// wherever it can, so that clients act there.
 const SPIN: u32 = 0;
-
-/// The blocks of the retained region that commands and transfers use, as the task divides them.
-pub struct TransferBlocks<'a> {
-    pub table: &'a Block,
-    pub card: &'a Block,
-    pub client: &'a Block,
-    pub store: &'a [Block],
-}
-
-impl<'a> TransferBlocks<'a> {
-    pub fn of(region: &Region<'a>) -> Option<Self> {
-        let [table, card, client, store @ ..] = region.scratch() else {
-            return None;
-        };
-        Some(Self {
-            table,
-            card,
-            client,
-            store,
-        })
-    }
-}
 
 /// Makes the driver of the normal path.
 pub fn normal_device<'a>(memory: &TransferBlocks<'a>, events: &'a Events) -> NormalDevice<'a> {

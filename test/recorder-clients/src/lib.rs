@@ -27,9 +27,10 @@ mod task {
     pub mod reply;
     pub mod server;
     pub mod trace;
+    pub mod transfer_blocks;
 }
 
-use task::{events, normal, recorder, reply, server, trace};
+use task::{events, normal, recorder, reply, server, trace, transfer_blocks};
 use trace::Trace;
 
 /// Number of tasks: the supervisor, the recorder, and clients.

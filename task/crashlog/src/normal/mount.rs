@@ -13,9 +13,9 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::boot_record;
 use super::session::{MountedLog, note_error};
 use crate::config;
-use crate::hardware::TransferBlocks;
 use crate::recorder::Recorder;
 use crate::trace::Trace;
+use crate::transfer_blocks::TransferBlocks;
 
 /// Finds the partition and locates every part of the log. The only blocks that it writes are pages
 /// of the log whose write was interrupted by a restart of this task; they go to the same places

@@ -13,9 +13,9 @@ use task_crashlog_api::{
 
 use super::session::{MountedLog, note_error};
 use super::work::note_content;
-use crate::hardware::TransferBlocks;
 use crate::recorder::{CardOperation, DeferredCall, OutLease, Recorder};
 use crate::reply;
+use crate::transfer_blocks::TransferBlocks;
 
 /// Carries out one deferred call and replies to the caller.
 ///

@@ -38,9 +38,10 @@ use drv_sdhci::{Direction, ErrorKind};
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{CrashLogError, DeviceFailure, FailureStep, RecorderState, UnsavedReason};
 
-use crate::hardware::{self, NormalDevice, TransferBlocks};
+use crate::hardware::{self, NormalDevice};
 use crate::recorder::Recorder;
 use crate::trace::Trace;
+use crate::transfer_blocks::TransferBlocks;
 
 use super::{mount, work};
 

@@ -17,10 +17,10 @@ use task_crashlog_api::{DeviceFailure, FailureStep, RecorderState};
 use super::session::{MountedLog, note_error};
 use super::{boot_record, requests};
 use crate::config;
-use crate::hardware::TransferBlocks;
 use crate::recorder::{CardContent, CardOperation, Recorder};
 use crate::reply;
 use crate::trace::Trace;
+use crate::transfer_blocks::TransferBlocks;
 
 /// Writes the crashes of earlier boots, then does the jobs of the agenda until the card fails.
 ///

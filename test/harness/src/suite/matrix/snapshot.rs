@@ -116,27 +116,29 @@ pub fn rows() -> Vec<Row> {
             "X5",
             |scene| at_each_command(scene, reset),
         ),
-        row(
+    ];
+    for (id, who, place) in [
+        (
             "snapshot-supervisor-fails-finishing",
             "a client, then the supervisor when the image is complete but for its header",
-            MAKING,
-            NOTHING,
-            "the client's failure recorded before the restart, without a snapshot; the supervisor's late, with the \
-             snapshot that the kernel has made",
-            "X4 X5",
-            |scene| supervisor_fails(scene, FINISH),
+            FINISH,
         ),
-        row(
+        (
             "snapshot-supervisor-fails",
             "a client, then the supervisor while it makes the image",
+            PIECE,
+        ),
+    ] {
+        rows.push(Row::logging(
+            id,
+            who,
             MAKING,
-            NOTHING,
             "the client's failure recorded before the restart, without a snapshot; the supervisor's late, with the \
              snapshot that the kernel has made",
             "X4 X5",
-            |scene| supervisor_fails(scene, PIECE),
-        ),
-    ];
+            move |scene| supervisor_fails(scene, place),
+        ));
+    }
     for (id, who, place) in [
         (
             "snapshot-supervisor-hangs",
