@@ -89,8 +89,9 @@ pub enum Kipcnum {
     /// upstream: numbers from 0x100 on are this project's.
     ReadTaskRegisters = 0x100,
     /// `(u32, u32, u32, u32)` index, address, length, destination -> no data, but the number of
-    /// bytes that were copied, all or none, as the length. Copies the task's memory to the caller's
-    /// and restarts the task. Supervisor only, as the others that follow.
+    /// bytes that were copied, all or none, as the length. Copies the task's memory to the
+    /// caller's, keeps the task's entry for what is saved of the kernel's memory, and restarts the
+    /// task. Supervisor only, as the others that follow.
     SaveAndReinitTask = 0x101,
     /// `(u32, u32)` owner, number of the range ->
     /// `Option<`[`TaskDumpRegion`](crate::TaskDumpRegion)`>`. Memory that belongs into a snapshot.

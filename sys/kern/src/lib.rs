@@ -62,6 +62,8 @@
 mod arch;
 pub mod descs;
 mod entry;
+#[cfg(feature = "dump")]
+mod entry_before;
 pub mod fail;
 mod fast_path;
 pub mod header;

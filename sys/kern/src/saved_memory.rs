@@ -8,8 +8,8 @@ use crate::arch;
 use crate::descs::{
     ExternRegion, HUBRIS_TASK_DESCS, KERNEL_EXTERN_REGIONS, RegionAttributes, RegionDesc, TaskDesc,
 };
-use crate::secrets;
 use crate::task::Task;
+use crate::{entry_before, secrets};
 use abi::TaskDumpRegion;
 pub use abi::{KERNEL_MEMORY, SaveMemoryError, SavedExtent};
 use kerncore::slice::{UserSlice, covered, overlap};
@@ -72,8 +72,8 @@ pub fn save(
     words(destination, length)
         .filter(|to| is_writable(to, &from))
         .ok_or(SaveMemoryError::Destination)?;
-    if secrets::are_in(address, length) {
-        return Ok(save_without_secrets(address, destination, length));
+    if is_changed(address, length) {
+        return Ok(save_changed(address, destination, length));
     }
     let seed = SavedExtent::SUM_SEED;
     // SAFETY: both are aligned, mapped memory of a length from 4 to `MAX`, as just checked; the
@@ -81,28 +81,35 @@ pub fn save(
     Ok(unsafe { arch::save::copy_and_sum(address, destination, length, seed) })
 }
 
-/// As `copy_and_sum`, of memory in which there are secrets: a granule that has some is blanked in a
-/// copy before anything is stored. `from` and `to` are as [`save`] has checked them.
+/// Does memory not leave as it is? It may have secrets, or the entry of a task that was restarted.
+#[inline(always)]
+fn is_changed(address: u32, length: u32) -> bool {
+    secrets::are_in(address, length) || entry_before::is_in(address, length)
+}
+
+/// As `copy_and_sum`, of memory that does not leave as it is: a granule that does not is changed in
+/// a copy before anything is stored. `from` and `to` are as [`save`] has checked them.
 #[inline(never)]
-fn save_without_secrets(from: u32, to: u32, length: u32) -> SavedExtent {
+fn save_changed(from: u32, to: u32, length: u32) -> SavedExtent {
     let mut saved = SavedExtent {
         map: 0,
         stored: 0,
         sum: SavedExtent::SUM_SEED,
     };
-    let mut blanked = [0_u32; (SavedExtent::GRANULE / WORD) as usize];
+    let mut changed = [0_u32; (SavedExtent::GRANULE / WORD) as usize];
     let mut shift = 0_u32;
     for offset in (0..length).step_by(SavedExtent::GRANULE as usize) {
         let count = length.wrapping_sub(offset).min(SavedExtent::GRANULE);
         let mut source = from.wrapping_add(offset);
         // SAFETY: `save` has found the source to be memory that can be read, and the destination to
         // be writable memory of `length` bytes, of which at most `offset` are stored, where the
-        // kernel has no object. `blanked` is a granule of this function's, at least as long as
+        // kernel has no object. `changed` is a granule of this function's, at least as long as
         // `count`, and overlaps neither.
         let granule = unsafe {
-            if secrets::are_in(source, count) {
-                let copy = blanked.as_mut_ptr() as u32;
+            if is_changed(source, count) {
+                let copy = changed.as_mut_ptr() as u32;
                 arch::copy(source, copy, count);
+                entry_before::replace(source, copy, count);
                 secrets::blank(source, copy, count);
                 source = copy;
             }
@@ -118,9 +125,9 @@ fn save_without_secrets(from: u32, to: u32, length: u32) -> SavedExtent {
     saved
 }
 
-/// Copies memory of `task` to the supervisor's, as it is but for secrets. Returns the number of
-/// bytes: `length`, or 0 for the reasons of [`save`], or beyond
-/// [`SavedExtent::MAX_BEFORE_RESTART`].
+/// Copies memory of `task`, which is about to be restarted, to the supervisor's, as it is but for
+/// secrets, and keeps its entry ([`entry_before`]). Returns the number of bytes: `length`, or 0 for
+/// the reasons of [`save`], or beyond [`SavedExtent::MAX_BEFORE_RESTART`].
 pub(crate) fn save_whole(task: &Task, address: u32, length: u32, destination: u32) -> u32 {
     if length > SavedExtent::MAX_BEFORE_RESTART {
         return 0;
@@ -138,6 +145,7 @@ pub(crate) fn save_whole(task: &Task, address: u32, length: u32, destination: u3
         arch::save::copy_wide(address, destination, length);
         secrets::blank(address, destination, length);
     }
+    entry_before::keep(task);
     length
 }
 

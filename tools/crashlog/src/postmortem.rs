@@ -67,28 +67,6 @@ pub struct PostMortem {
     pub important: Vec<u16>,
 }
 
-/// The state of a recorder that was called to write the crash: the kernel's entry for it is of that
-/// call, its memory of before.
-const CALLED_AGAIN: &str = "RESTARTED to write the crash";
-
-/// The recorder, if the supervisor has called it again before this snapshot was made: of each panic
-/// except its own, for which the kernel makes the snapshot.
-fn called_again(kernel: &Kernel<'_>, crash: &Crash) -> Option<u16> {
-    let header = &kernel.snapshot().header;
-    let by_supervisor = header.kind() == Ok(SnapshotKind::System)
-        && header.current.get() == SUPERVISOR
-        && crash.header.task.get() != SUPERVISOR;
-    kernel.config().recorder().filter(|_| by_supervisor)
-}
-
-/// The registers of the recorder before it was called again: those of the crash, if it is its own.
-fn before_the_call(index: u16, crash: &Crash) -> Result<[u32; 17], String> {
-    if index == crash.header.task.get() {
-        return Ok(crash.header.registers.map(|value| value.get()));
-    }
-    Err("not saved when it was called to write the crash".to_owned())
-}
-
 /// A task.
 pub struct TaskState {
     pub index: u16,
@@ -223,7 +201,6 @@ impl PostMortem {
             _ => 0..u16::try_from(archive.task_count()).unwrap_or(u16::MAX),
         };
         let of = of.filter(|index| usize::from(*index) < archive.task_count());
-        let called_again = called_again(&kernel, crash);
         let mut entries = Vec::new();
         for index in of.clone() {
             match kernel.task(index) {
@@ -235,12 +212,10 @@ impl PostMortem {
             if entry.is_current {
                 post.current = Some(entry.index);
             }
-            let called = called_again == Some(entry.index);
-            let task = post.task_state(&kernel, entry, &mut programs, crash, called);
+            let task = post.task_state(&kernel, entry, &mut programs, crashed);
             post.tasks.push(task);
         }
         post.waits = waits::find(&entries, &post.tasks, archive);
-        post.waits.retain(|wait| called_again != Some(wait.from));
         post.deadlocks = waits::circles(&post.waits);
         for index in of {
             if let Some((_, debug)) = programs.of(index, &mut post.notes) {
@@ -285,21 +260,14 @@ impl PostMortem {
         kernel: &Kernel<'_>,
         entry: &kernel::TaskEntry,
         programs: &mut Programs<'_>,
-        crash: &Crash,
-        called_again: bool,
+        crashed: u16,
     ) -> TaskState {
-        let crashed = crash.header.task.get();
         let name = name(kernel.archive(), entry.index);
         let text = programs
             .of(entry.index, &mut self.notes)
             .map(|(program, _)| program.text());
         self.texts.extend(text.clone());
-        let registers = if called_again {
-            before_the_call(entry.index, crash)
-        } else {
-            kernel.registers(entry, text)
-        };
-        let registers = match registers {
+        let registers = match kernel.registers(entry, text) {
             Ok(registers) => Some(registers),
             Err(why) => {
                 self.notes.push(format!("{name}: registers: {why}"));
@@ -321,11 +289,7 @@ impl PostMortem {
             index: entry.index,
             generation: entry.generation,
             priority: entry.priority,
-            state: if called_again {
-                CALLED_AGAIN.to_owned()
-            } else {
-                state::explain(kernel, entry, registers.as_ref())
-            },
+            state: state::explain(kernel, entry, registers.as_ref()),
             is_faulted: state::is_faulted(entry),
             is_crashed: entry.index == crashed,
             name,
@@ -334,7 +298,7 @@ impl PostMortem {
             stack,
             memory,
             entry: kernel.entry_range(entry),
-            frame: (!called_again).then(|| kernel.frame(entry)).flatten(),
+            frame: kernel.frame(entry),
         }
     }
 

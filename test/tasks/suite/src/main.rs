@@ -20,6 +20,7 @@ mod messages;
 mod notes;
 mod overlap;
 mod saved;
+mod set_aside;
 mod slices;
 mod support;
 
@@ -37,12 +38,13 @@ type Case = (&'static str, fn());
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    let groups: [&[Case]; 12] = [
+    let groups: [&[Case]; 13] = [
         messages::CASES,
         leases::CASES,
         notes::CASES,
         kipc::CASES,
         saved::CASES,
+        set_aside::CASES,
         faults::CASES,
         isolation::CASES,
         slices::CASES,

@@ -1,19 +1,14 @@
 //! Kernel IPC for snapshots: section 4.
 
 use crate::Case;
-use crate::RUNNER;
-use crate::support::{
-    NO_SUCH_TASK, address, assist, first, id, myself, scratch, second, supervisor, third,
-};
-use core::arch::asm;
+use crate::set_aside::restart;
+use crate::support::{NO_SUCH_TASK, address, assist, first, myself, second, supervisor, third};
 use core::sync::atomic::{AtomicU32, Ordering};
 use crashlog_format::snapshot::{EXTENT_MAX, GRANULE, STACK_FILL, WordSum};
-use test_api::{ask, assist, message, runner};
+use test_api::{ask, assist, runner};
 use userlib::{KERNEL_MEMORY, SaveMemoryError, SavedExtent, kipc};
 
 pub const CASES: &[Case] = &[
-    ("s4_kipc257_memory_is_set_aside_ours", set_aside),
-    ("s4_kipc257_refusals_ours", set_aside_refused),
     ("s4_kipc258_memory_of_a_snapshot_ours", ranges),
     ("s4_kipc259_content_map_and_sum_ours", content),
     ("s4_kipc259_memory_of_the_kernel_ours", kernel_memory),
@@ -29,18 +24,18 @@ static SOURCE: [AtomicU32; WORDS + GRANULE / 4] =
     [const { AtomicU32::new(0) }; WORDS + GRANULE / 4];
 
 /// The supervisor's memory for what is saved, and its first page in the retained region.
-fn destinations() -> [u32; 2] {
+pub(crate) fn destinations() -> [u32; 2] {
     let [own, retained, ..] = supervisor(runner::SAVE_PLACES, []);
     [own, retained]
 }
 
 /// A range of memory as the supervisor gets it.
-fn range(owner: u32, n: u32) -> Option<(u32, u32)> {
+pub(crate) fn range(owner: u32, n: u32) -> Option<(u32, u32)> {
     let [some, base, size, ..] = supervisor(runner::SAVED_MEMORY, [owner, n]);
     (some != 0).then_some((base, size))
 }
 
-fn save(
+pub(crate) fn save(
     owner: u32,
     address: u32,
     length: u32,
@@ -56,13 +51,13 @@ fn save(
 }
 
 /// Eight words of the supervisor's memory.
-fn read(address: u32) -> [u32; 8] {
+pub(crate) fn read(address: u32) -> [u32; 8] {
     let [a, b, c, d, e, f, g, h, ..] = supervisor(runner::READ_WORDS, [address]);
     [a, b, c, d, e, f, g, h]
 }
 
 /// What stands in a destination before.
-fn clear(address: u32, words: usize) {
+pub(crate) fn clear(address: u32, words: usize) {
     supervisor(runner::FILL_WORDS, [address, words as u32, 0x5555_5555]);
 }
 
@@ -331,11 +326,11 @@ fn kernel_memory() {
 
 /// The kernel's text and stack, the retained region, the memory that both assists have, a device of
 /// the second, the device of the supervisor: test/apps/kernel/chip.
-const KERNEL_TEXT: u32 = 0x8010_0000;
+pub(crate) const KERNEL_TEXT: u32 = 0x8010_0000;
 const KERNEL_STACK: u32 = 0x8080_0000;
 const RETAINED: u32 = 0x80c0_0000;
-const SHARED: u32 = 0x80d0_0000;
-const SDHCI: u32 = 0x1e75_0000;
+pub(crate) const SHARED: u32 = 0x80d0_0000;
+pub(crate) const SDHCI: u32 = 0x1e75_0000;
 const UART5: u32 = 0x1e78_4000;
 const UART1: u32 = 0x1e78_3000;
 
@@ -446,136 +441,6 @@ fn refusals() {
     clear(own, 8);
     not_readable(me, of_first, 32);
     assert_eq!(read(own), [0x5555_5555; 8]);
-}
-
-/// Sets memory of the first assist aside while it is restarted; returns how many bytes.
-fn restart(from: u32, length: u32, destination: u32) -> u32 {
-    let before = first();
-    let index = before.index() as u32;
-    let [copied, ..] = supervisor(runner::SAVE_AND_RESTART, [index, from, length, destination]);
-    assert_eq!(first(), before.next_generation());
-    assert_eq!(assist(assist::ECHO, [6])[0], 6, "it runs");
-    copied
-}
-
-fn set_aside() {
-    let [own, retained] = destinations();
-    let [data, _, _, _, place, ..] = assist(assist::PLACES, []);
-    for to in [own, retained] {
-        // The data as it was before the start code set it to 7 again.
-        assert_eq!(assist(assist::MARK, [])[0], 8);
-        clear(to, 8);
-        assert_eq!(restart(data, 4, to), 4);
-        assert_eq!(read(to)[..2], [8, 0x5555_5555]);
-    }
-    let words = [11, 12, 13, 14, 15, 16, 17, 18];
-    for offset in [0, 4, 128, 1024] {
-        scratch(words);
-        assert_eq!(restart(place, 32, retained + offset), 32);
-        assert_eq!(read(retained + offset), words);
-    }
-    // Every way through the copy, with known content.
-    let word = |at: u32| (at + 1).wrapping_mul(0x9e37_79b1);
-    for at in (SHARED..SHARED + 0x1000).step_by(4) {
-        assist(assist::WRITE, [at, word(at)]);
-    }
-    for length in [
-        4,
-        124,
-        128,
-        1020,
-        1024,
-        1028,
-        1156,
-        2048 + 3 * 128 + 24,
-        4092,
-        4096,
-    ] {
-        let from = SHARED + 0x1000 - length;
-        clear(retained, length as usize / 4 + 8);
-        assert_eq!(restart(from, length, retained), length);
-        for offset in (0..length + 4).step_by(4) {
-            let [copied, ..] = read(retained + offset);
-            let expected = if offset == length {
-                0x5555_5555
-            } else {
-                word(from + offset)
-            };
-            assert_eq!(copied, expected, "byte {offset} of {length}");
-        }
-    }
-    // All of its stack and data.
-    let mut ranges = (0..).map_while(|n| range(first().index() as u32, n));
-    let own_range = ranges.find(|(base, size)| (*base..base + size).contains(&data));
-    let (base, size) = own_range.unwrap_or_else(|| panic!("no range has the data"));
-    assert_eq!(restart(base, size, retained), size);
-    assert_eq!(read(retained + (data - base))[0], 7);
-    floats_survive();
-}
-
-/// The copy uses the floating-point registers, which are a task's.
-fn floats_survive() {
-    let [own, _] = destinations();
-    let [data, ..] = assist(assist::PLACES, []);
-    let mine = 0x4048_f5c3_u32;
-    let (low, high): (u32, u32);
-    let target = id(RUNNER.get_task_id()) << 16 | u32::from(runner::SAVE_AND_RESTART);
-    let request = message([first().index() as u32, data, 4, own]);
-    // SAFETY: a SEND whose message is `request` and nothing else; the registers that it uses are
-    // declared or saved.
-    unsafe {
-        asm!(
-            "vmov d0, {mine}, {mine}",
-            "vmov d15, {mine}, {mine}",
-            "push {{r6, r7, r8, r9, r10, r11}}",
-            "mov r6, #16",
-            "mov r7, #0",
-            "mov r8, #0",
-            "mov r9, #0",
-            "mov r10, #0",
-            "mov r11, #0",
-            "svc #0",
-            "pop {{r6, r7, r8, r9, r10, r11}}",
-            "vmov {low}, s0",
-            "vmov {high}, s31",
-            mine = in(reg) mine,
-            low = lateout(reg) low,
-            high = lateout(reg) high,
-            inout("r4") target => _,
-            inout("r5") request.as_ptr() => _,
-            out("d0") _,
-            out("d15") _,
-        );
-    }
-    assert_eq!((low, high), (mine, mine));
-    assert_eq!(read(own)[0], 7);
-}
-
-fn set_aside_refused() {
-    let [own, retained] = destinations();
-    let [data, ..] = assist(assist::PLACES, []);
-    let [of_second, ..] = ask(second(), assist::PLACES, []).1;
-    for (from, length, to) in [
-        (data, 0, own),
-        (data, 6, own),
-        (data + 2, 4, own),
-        (data, 4, own + 1),
-        (data, 4, of_second),
-        (data, 4, SDHCI),
-        (data, 4, data),
-        (data, 4, 0xffff_fffc),
-        (of_second, 4, own),
-        (0xffff_fff0, 16, own),
-        (0xffff_fff0, 32, own),
-        (data, 0xffff_fffc, own),
-        (KERNEL_TEXT, 4, own),
-        (data, 4, retained + 0x10_0000),
-    ] {
-        clear(own, 8);
-        // Restarted all the same.
-        assert_eq!(restart(from, length, to), 0, "{from:#x} {length} {to:#x}");
-        assert_eq!(read(own), [0x5555_5555; 8]);
-    }
 }
 
 /// An address in a region of the second assist where the chip has nothing, and registers that hold
