@@ -112,7 +112,7 @@ impl<K: Kernel> Supervisor<'_, K> {
             }
             NextAction::Enter(Mode::Minimal) => {
                 mailbox.arm_minimal();
-                self.kernel.restart(self.config.recorder);
+                self.restart_recorder_again();
                 return false;
             }
             NextAction::WriteSnapshot => {

@@ -49,7 +49,8 @@ pub trait Kernel: RegionKernel {
     fn restart(&mut self, task: usize);
 
     /// Copies memory of a task, from `from` on, a multiple of 4, to `to`, as much as fits there;
-    /// then restarts the task. Returns whether all of it was copied: all or nothing is.
+    /// then restarts the task, and changes no memory below `from`. Returns whether all of it was
+    /// copied: all or nothing is.
     fn save_and_restart(&mut self, task: usize, from: u32, to: &[Block]) -> bool;
 
     /// The `n`-th range of memory of `owner`, a task's index or 65535 for the kernel, that belongs

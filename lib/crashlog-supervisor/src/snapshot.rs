@@ -5,7 +5,8 @@
 //! The recorder is restarted to write the crash, and that overwrites the part of its memory which
 //! says what it was doing. So this part is copied to the end of the dump area in the same call of
 //! the kernel ([`Kernel::save_and_restart`]), and saved from there. It is one range: the statics
-//! and, below them, as much of the stack as the emergency path uses, [`EMERGENCY_STACK`].
+//! and, below them, as much of the stack as the emergency path uses, [`EMERGENCY_STACK`]. What lies
+//! below that stays where it is: a restart by this call does not fill it.
 //!
 //! The image is made after the recorder has concluded its try: what is saved costs the crash
 //! nothing. The registered regions come first. Most important then is the crashed task, then the
@@ -107,6 +108,18 @@ impl<K: Kernel> Supervisor<'_, K> {
             .save_and_restart(recorder, copy.from, copy.blocks)
         {
             self.recorder_copy = None;
+        }
+    }
+
+    /// Restarts the recorder for the second try. The copy of before the first one stays, and so
+    /// does its memory below that.
+    pub(crate) fn restart_recorder_again(&mut self) {
+        let recorder = self.config.recorder;
+        match self.recorder_copy {
+            Some(copy) => {
+                self.kernel.save_and_restart(recorder, copy.from, &[]);
+            }
+            None => self.kernel.restart(recorder),
         }
     }
 

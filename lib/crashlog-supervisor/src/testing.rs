@@ -78,6 +78,23 @@ impl TestKernel {
     }
 }
 
+impl TestKernel {
+    /// Restarts a task. Its memory from `from` on changes: the kernel fills the unused stack, and
+    /// the task overwrites the rest.
+    fn restart_above(&mut self, task: usize, from: u32) {
+        self.call();
+        self.effects.push(Effect::Restarted(task));
+        self.tasks[task].fault = None;
+        for (base, content) in &mut self.tasks[task].memory {
+            for (address, byte) in (*base..).zip(content) {
+                if address >= from {
+                    *byte = !*byte;
+                }
+            }
+        }
+    }
+}
+
 impl Kernel for TestKernel {
     fn image_id(&self) -> u64 {
         self.image_id
@@ -134,13 +151,10 @@ impl Kernel for TestKernel {
     }
 
     fn restart(&mut self, task: usize) {
-        self.call();
-        self.effects.push(Effect::Restarted(task));
-        self.tasks[task].fault = None;
+        self.restart_above(task, 0);
     }
 
     fn save_and_restart(&mut self, task: usize, from: u32, to: &[Block]) -> bool {
-        self.restart(task);
         let mut bytes = vec![0; size_of_val(to)];
         let saved = self.gives_saved && self.read(task, from, &mut bytes) == bytes.len();
         if saved {
@@ -148,14 +162,7 @@ impl Kernel for TestKernel {
                 block.copy_from(0, bytes);
             }
         }
-        // The recorder overwrites it, if not all of it.
-        for (base, content) in &mut self.tasks[task].memory {
-            for (address, byte) in (*base..).zip(content) {
-                if address >= from {
-                    *byte = !*byte;
-                }
-            }
-        }
+        self.restart_above(task, from);
         saved
     }
 

@@ -91,7 +91,8 @@ pub enum Kipcnum {
     /// `(u32, u32, u32, u32)` index, address, length, destination -> no data, but the number of
     /// bytes that were copied, all or none, as the length. Copies the task's memory to the
     /// caller's, keeps the task's entry for what is saved of the kernel's memory, and restarts the
-    /// task. Supervisor only, as the others that follow.
+    /// task, whose stack below the address stays as it is. Supervisor only, as the others that
+    /// follow.
     SaveAndReinitTask = 0x101,
     /// `(u32, u32)` owner, number of the range ->
     /// `Option<`[`TaskDumpRegion`](crate::TaskDumpRegion)`>`. Memory that belongs into a snapshot.

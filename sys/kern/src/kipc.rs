@@ -187,18 +187,18 @@ fn read_task_status(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
 fn reinit_task(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
     let request::ReinitTask { task_index, start } = decode(kernel, caller)?;
     let target = task(task_index)?;
-    Ok(restart(kernel, caller, target, start, 0))
+    kernel.restart(target, start, 0);
+    Ok(after_restart(kernel, caller, target, start, 0))
 }
 
-/// Restarts `target`. The caller gets a response without data whose length is `length`.
-fn restart(
+/// After a restart of `target` the caller gets a response without data whose length is `length`.
+fn after_restart(
     kernel: &mut Kernel,
     caller: TaskHandle,
     target: TaskHandle,
     start: bool,
     length: u32,
 ) -> TaskHandle {
-    kernel.restart(target, start);
     if target == caller {
         // The caller's registers are those of a new start now: no result may be stored in them.
         return if start { caller } else { kernel.pick(caller) };
@@ -376,7 +376,7 @@ mod dump {
 mod saved {
     //! Memory for snapshots. Not in upstream.
 
-    use super::{respond, restart, supervisor_only, task};
+    use super::{after_restart, respond, supervisor_only, task};
     use crate::outcome::{CallError, CallOutcome};
     use crate::syscalls::args::SendArgs;
     use crate::table::{Kernel, TaskHandle};
@@ -400,7 +400,8 @@ mod saved {
         let [index, address, length, destination] = words(kernel, caller)?;
         let target = task(index)?;
         let copied = saved_memory::save_whole(&kernel[target], address, length, destination);
-        Ok(restart(kernel, caller, target, true, copied))
+        kernel.restart(target, true, address);
+        Ok(after_restart(kernel, caller, target, true, copied))
     }
 
     pub(super) fn get_saved_memory(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {

@@ -41,7 +41,7 @@ pub unsafe fn start_kernel(tick_divisor: u32, platform: &'static Platform) -> ! 
     arch::memory::enable(&mut kernel, platform);
     check_stacks(&kernel);
     for task in TaskHandle::all() {
-        arch::reinitialize(&mut kernel[task]);
+        arch::reinitialize(&mut kernel[task], 0);
         if kernel[task].starts_at_boot() {
             kernel.wake(task);
         }

@@ -402,15 +402,15 @@ impl Kernel {
 
     /// Puts a task back to its entry point, in its next generation: registers, stack, timer,
     /// notifications, interrupts. The rest of its memory stays; the task's own start code
-    /// initialises it.
+    /// initialises it. Of its unused stack what lies below `kept_below` stays, too.
     ///
     /// Every task that waits for the previous generation gets the dead code.
-    pub(crate) fn restart(&mut self, task: TaskHandle, start: bool) {
+    pub(crate) fn restart(&mut self, task: TaskHandle, start: bool, kept_below: u32) {
         self.withdraw(task);
         interrupts::disable_all_of(self[task].id.index());
         let old = self[task].id;
         self[task].renew();
-        arch::reinitialize(&mut self[task]);
+        arch::reinitialize(&mut self[task], kept_below);
         if start {
             self.wake(task);
         }

@@ -100,8 +100,9 @@ pub fn read_task_registers(task: usize) -> [u32; TASK_REGISTERS] {
 
 /// Copies `length` bytes at `address`, memory of task `task`, to `destination`, memory of the
 /// caller that the kernel may write; then puts the task back to its entry point, as [`reinit_task`]
-/// does, and runs it. [`save_memory`] then saves the task's entry of before with the kernel's
-/// memory. Supervisor only; kernel feature `dump`. Not in upstream.
+/// does, and runs it; what lies below `address` in its stack stays as it is. [`save_memory`] then
+/// saves the task's entry of before with the kernel's memory. Supervisor only; kernel feature
+/// `dump`. Not in upstream.
 ///
 /// Returns the number of bytes copied: `length`, or 0 if the kernel refuses, for the reasons of
 /// [`SaveMemoryError`] or beyond [`SavedExtent::MAX_BEFORE_RESTART`]. The task is restarted in any

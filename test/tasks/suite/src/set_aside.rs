@@ -5,12 +5,14 @@ use crate::RUNNER;
 use crate::saved::{KERNEL_TEXT, SDHCI, SHARED, clear, destinations, range, read, save};
 use crate::support::{assist, first, id, scratch, second, supervisor};
 use core::arch::asm;
+use crashlog_format::snapshot::STACK_FILL;
 use test_api::{ask, assist, message, runner};
-use userlib::{KERNEL_MEMORY, kipc};
+use userlib::{KERNEL_MEMORY, SavedExtent, kipc};
 
 pub const CASES: &[Case] = &[
     ("s4_kipc257_memory_is_set_aside_ours", set_aside),
     ("s4_kipc257_entry_of_before_is_saved_ours", entry_before),
+    ("s4_kipc257_stack_below_it_stays_ours", stack_below),
     ("s4_kipc257_refusals_ours", set_aside_refused),
 ];
 
@@ -188,4 +190,34 @@ fn entry_before() {
     // A part of it, from within on.
     let words = save(KERNEL_MEMORY, address + 128, 128, own).map(|_| read(own));
     assert_eq!(words.ok().as_ref().map(|it| &it[..]), before.get(32..40));
+}
+
+/// The stack of the first assist, as far as the restart leaves it; and all of it is filled by a
+/// restart for which the address is not in the stack.
+fn stack_below() {
+    let [own, retained] = destinations();
+    let [data, ..] = assist(assist::PLACES, []);
+    let index = first().index() as u32;
+    let mut ranges = (0..).map_while(|n| range(index, n));
+    let own_range = ranges.find(|(base, size)| (*base..base + size).contains(&data));
+    // Its unused end.
+    let (base, _) = own_range.unwrap_or_else(|| panic!("no range has the data"));
+    let words = || {
+        assert!(save(index, base, 64, own).is_ok_and(|saved| saved.stored > 0));
+        read(own)
+    };
+    for at in (base..base + 64).step_by(4) {
+        assist(assist::WRITE, [at, at]);
+    }
+    assert_eq!(restart(base + 16, 32, retained), 32);
+    let kept = [base, base + 4, base + 8, base + 12];
+    assert_eq!(words()[..4], kept);
+    assert_eq!(words()[4..], [STACK_FILL; 4]);
+    // With nothing to copy, as for a second try.
+    assert_eq!(restart(base + 8, 0, retained), 0);
+    assert_eq!(words()[..2], kept[..2]);
+    assert_eq!(words()[2..], [STACK_FILL; 6]);
+    assert_eq!(restart(data, 4, retained), 4);
+    let filled = save(index, base, 64, own);
+    assert!(filled.is_ok_and(|saved| saved.stored == 0 && saved.map == SavedExtent::FILL));
 }

@@ -177,8 +177,9 @@ impl SavedState {
     }
 }
 
-/// Gives a task the registers and the stack of a new start.
-pub(crate) fn reinitialize(task: &mut Task) {
+/// Gives a task the registers and the stack of a new start. Of the unused stack what lies below
+/// `kept_below` stays as it is, if that is in the stack.
+pub(crate) fn reinitialize(task: &mut Task, kept_below: u32) {
     fpu::forget(task);
     // The banked registers hold the state from before the restart; the short way out must not use
     // them.
@@ -189,7 +190,10 @@ pub(crate) fn reinitialize(task: &mut Task) {
     let descriptor = task.descriptor;
     // Checked at start: the stack region reaches at least a frame below the initial stack pointer.
     let frame = descriptor.initial_stack.wrapping_sub(FRAME_BYTES);
-    memory::fill(fill_start(task), frame, STACK_FILL);
+    let low = fill_start(task);
+    let is_in_stack = (low..frame).contains(&kept_below);
+    let low = if is_in_stack { kept_below } else { low };
+    memory::fill(low, frame, STACK_FILL);
     memory::fill(frame, descriptor.initial_stack, 0);
     let words = [0, 0, 0, 0, 0, u32::MAX, descriptor.entry_point | 1, XPSR_T];
     memory::store(frame, &words);
