@@ -205,7 +205,8 @@ impl Tables<'_> {
                 address: extent.address(),
                 length,
             };
-            let result = if source.now() >= deadline {
+            // The first piece is what matters most, and one is short.
+            let result = if source.now() >= deadline && index > 0 {
                 Err(ExtentStatus::NoTime)
             } else if at.saturating_add(length) > size {
                 Err(ExtentStatus::NoRoom)
@@ -478,6 +479,20 @@ mod tests {
         let area = SnapshotArea::new(&blocks);
         let facts = SnapshotFacts {
             deadline: 103,
+            ..facts(SnapshotKind::System)
+        };
+        assert!(area.write(&facts, [1, 0].into_iter(), &mut memory()));
+        let status = statuses(&area);
+        use ExtentStatus::{NoTime, Saved};
+        assert_eq!(status, [Saved, NoTime, NoTime]);
+    }
+
+    #[test]
+    fn the_first_piece_is_saved_whatever_the_time() {
+        let blocks = blocks(64);
+        let area = SnapshotArea::new(&blocks);
+        let facts = SnapshotFacts {
+            deadline: 0,
             ..facts(SnapshotKind::System)
         };
         assert!(area.write(&facts, [1, 0].into_iter(), &mut memory()));
