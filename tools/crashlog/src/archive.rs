@@ -7,6 +7,7 @@ use crate::archives::ImageId;
 use crate::describe::Names;
 use crate::problem::{Code, Problem};
 use crate::program::Program;
+use crate::secrets::Secrets;
 use crate::typed::{self, Shape};
 use gimli::Section;
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol};
@@ -44,8 +45,10 @@ pub struct Archive {
     kernel: Vec<u8>,
     /// The application's configuration, and that of its chip, as they are in the archive.
     pub config: Config,
-    /// The flash of the image: address and bytes of each part; empty if the archive has none.
+    /// The flash of the image: address and bytes of each part; empty if the archive has none. The
+    /// initial values of secrets are blanked.
     flash: Vec<(u32, Vec<u8>)>,
+    secrets: Secrets,
     /// The shapes of event types that were searched already, by task and name.
     shapes: RefCell<HashMap<(u16, String), Option<Shape>>>,
 }
@@ -148,6 +151,11 @@ impl ArchiveHead {
         if tasks.is_empty() {
             return Err(refused(path, "it has no tasks"));
         }
+        let secrets = Secrets::of(tasks.iter().map(|task| task.elf.as_slice()));
+        let mut flash = flash(&mut zip);
+        for (address, bytes) in &mut flash {
+            secrets.blank(*address, bytes);
+        }
         Ok(Archive {
             path: path.clone(),
             id: self.id,
@@ -159,7 +167,8 @@ impl ArchiveHead {
                 chip: text(&mut zip, "chip.toml").unwrap_or_default(),
                 revision: text(&mut zip, "git-rev").unwrap_or_default(),
             },
-            flash: flash(&mut zip),
+            flash,
+            secrets,
             shapes: RefCell::default(),
         })
     }
@@ -192,7 +201,13 @@ impl Archive {
         self.tasks.len()
     }
 
-    /// The flash of the image: address and bytes of each part; empty if the archive has none.
+    /// The secrets of its tasks.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// The flash of the image: address and bytes of each part; empty if the archive has none. The
+    /// initial values of secrets are blanked.
     pub fn flash(&self) -> &[(u32, Vec<u8>)] {
         &self.flash
     }
@@ -299,7 +314,7 @@ fn title(zip: &mut ZipArchive<impl Read + Seek>) -> String {
 }
 
 /// The name of the task whose ELF is the member `path`.
-fn task_name(path: &str) -> Option<String> {
+pub fn task_name(path: &str) -> Option<String> {
     let (folder, name) = path.rsplit_once('/')?;
     let parent = folder.rsplit('/').next()?;
     (parent == "task" && !name.is_empty()).then(|| name.to_owned())

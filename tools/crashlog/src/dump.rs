@@ -1,8 +1,9 @@
 //! `crashlog dump`: the memory of a crash as a file that Humility and gdb open.
 //!
 //! An ELF core of the whole system or, of an oops, of one task; or the zip file from which
-//! `humility hydrate` makes one. Flash is that of the archive, which is in the core byte for byte.
-//! Memory that is not on the card is not in the file either, and is named.
+//! `humility hydrate` makes one. Flash is that of the archive, which is in the core byte for byte,
+//! except for the initial values of secrets. Memory that is not on the card is not in the file
+//! either, and is named.
 
 use crate::archive::Archive;
 use crate::archives::Archives;
@@ -88,7 +89,14 @@ impl Dumped<'_> {
     /// Writes a core. Returns what is in it.
     fn core(&self, args: &Dump) -> Result<String, Problem> {
         let path = self.archive.path();
-        let archive = fs::read(path).map_err(|cause| Problem::io(path, "read it again", &cause))?;
+        let failed = |cause| Problem::io(path, "read it again", &cause);
+        let mut archive = fs::read(path).map_err(failed)?;
+        let secrets = self.archive.secrets();
+        if !secrets.is_empty() {
+            archive = secrets
+                .without(&archive)
+                .map_err(|cause| failed(cause.into()))?;
+        }
         let segments: Vec<Segment> = self
             .snapshot
             .memory
@@ -137,8 +145,13 @@ impl Dumped<'_> {
             ),
         };
         let bytes: usize = segments.iter().map(|segment| segment.bytes.len()).sum();
+        let blanked = if secrets.is_empty() {
+            ""
+        } else {
+            "; secrets of tasks are blanked, also in the archive inside"
+        };
         Ok(format!(
-            "{what}, {bytes} bytes of memory in {}",
+            "{what}, {bytes} bytes of memory in {}{blanked}",
             count(segments.len() as u64, "piece")
         ))
     }

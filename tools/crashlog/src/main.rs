@@ -30,6 +30,7 @@ mod postmortem;
 mod problem;
 mod program;
 mod report;
+mod secrets;
 mod show;
 mod size;
 mod snapshot;

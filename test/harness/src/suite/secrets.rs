@@ -6,12 +6,10 @@ use crate::core_dump::CoreDump;
 use crate::sabotage::{APP, Deed, Failing, Stop, Work};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use object::{Object, ObjectSegment};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Read;
-use std::ops::Range;
+use std::io::{Cursor, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -85,8 +83,8 @@ fn card(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// The secret is neither in the report of a crash nor in the memory of its dump. A dump has the
-/// flash of the build archive too, and so the value with which the secret begins.
+/// The secret is neither in the report of a crash nor in its dump: not in its memory, and not as
+/// the value with which it begins in flash and in the programs of the archive inside.
 fn read_out(rig: &Rig, card: &Path, crash: &Value) -> Result<()> {
     let number = crash["sequence"].to_string();
     let [report, core] = ["report", "dump"].map(|what| rig.artefacts.path(what));
@@ -108,11 +106,19 @@ fn read_out(rig: &Rig, card: &Path, crash: &Value) -> Result<()> {
         "the report {number} has the secret"
     );
     let mut blanks = within(&text, BLANK);
-    let flash = flash(rig)?;
-    for (address, bytes) in CoreDump::read(&core)?.segments {
-        if flash.contains(&address) {
-            continue;
-        }
+    let core = CoreDump::read(&core)?;
+    let mut archive = zip::ZipArchive::new(Cursor::new(&core.archive))?;
+    for index in 0..archive.len() {
+        let mut member = archive.by_index(index)?;
+        let name = member.name()?.into_owned();
+        let mut bytes = Vec::new();
+        member.read_to_end(&mut bytes)?;
+        ensure!(
+            within(&bytes, SECRET) == 0,
+            "the {name} of the archive in the dump {number} has the secret"
+        );
+    }
+    for (address, bytes) in core.segments {
         ensure!(
             within(&bytes, SECRET) == 0,
             "the dump {number} has the secret, in the memory from {address:#x} on"
@@ -121,19 +127,6 @@ fn read_out(rig: &Rig, card: &Path, crash: &Value) -> Result<()> {
     }
     ensure!(blanks > 0, "crash {number} has no secret that was blanked");
     Ok(())
-}
-
-/// Where the flash of the image is.
-fn flash(rig: &Rig) -> Result<Range<u32>> {
-    let mut zip = zip::ZipArchive::new(fs::File::open(&rig.image.archive)?)?;
-    let mut elf = Vec::new();
-    zip.by_name("img/final.elf")?.read_to_end(&mut elf)?;
-    let elf = object::File::parse(&*elf)?;
-    let parts = elf.segments().filter(|part| part.size() > 0);
-    let ends = parts.map(|part| (part.address(), part.address() + part.size()));
-    let whole = ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
-    let (first, end) = whole.context("the image is empty")?;
-    Ok(u32::try_from(first)?..u32::try_from(end)?)
 }
 
 /// How often `what` is in the file.

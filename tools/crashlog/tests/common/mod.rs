@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub mod archive;
+pub mod golden;
 pub mod report;
 pub mod snapshot;
 
