@@ -8,6 +8,7 @@ use crate::describe::Names;
 use crate::problem::{Code, Problem};
 use crate::program::Program;
 use crate::secrets::Secrets;
+use crate::text::printable;
 use crate::typed::{self, Shape};
 use gimli::Section;
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol};
@@ -16,7 +17,9 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
+use toml::Table;
 use zip::ZipArchive;
+use zip::result::ZipError;
 
 /// What the comment of every archive begins with; a version follows.
 const COMMENT: &str = "hubris build archive v";
@@ -53,15 +56,31 @@ pub struct Archive {
     shapes: RefCell<HashMap<(u16, String), Option<Shape>>>,
 }
 
-/// Text members of an archive; empty if it has them not.
-#[derive(Default)]
+/// The configuration of the application.
 pub struct Config {
     /// `app.toml`.
-    pub app: String,
-    /// The table of the chip's peripherals.
-    pub chip: String,
-    /// `git-rev`.
+    pub app: Table,
+    /// The table of the chip's peripherals; empty if the archive has none.
+    pub chip: Table,
+    /// `git-rev`; empty if the archive has none.
     pub revision: String,
+}
+
+impl Config {
+    fn read(path: &Path, zip: &mut ZipArchive<impl Read + Seek>) -> Result<Self, Problem> {
+        let app = table(path, zip, "app.toml")?;
+        Ok(Self {
+            app: app.ok_or_else(|| damaged(path, "app.toml", "is missing"))?,
+            chip: table(path, zip, "chip.toml")?.unwrap_or_default(),
+            revision: text(path, zip, "git-rev")?.unwrap_or_default(),
+        })
+    }
+
+    /// The names of the tasks, as far as it has them.
+    fn tasks(&self) -> impl Iterator<Item = &String> {
+        let tasks = self.app.get("tasks").and_then(|tasks| tasks.as_table());
+        tasks.into_iter().flat_map(Table::keys)
+    }
 }
 
 struct Task {
@@ -74,6 +93,19 @@ fn refused(path: &Path, why: &str) -> Problem {
     Problem::new(
         Code::Usage,
         format!("{}: is not a Hubris build archive: {why}", path.display()),
+    )
+}
+
+/// A member of an archive is damaged, or missing.
+fn damaged(path: &Path, member: &str, why: &str) -> Problem {
+    Problem::new(
+        Code::Usage,
+        format!(
+            "{}: its {} {}; give the archive as the build made it",
+            path.display(),
+            printable(member.as_bytes()),
+            printable(why.as_bytes())
+        ),
     )
 }
 
@@ -109,6 +141,7 @@ impl ArchiveHead {
     pub fn read(path: &Path) -> Result<Self, Problem> {
         let mut zip = open_zip(path)?;
         let kernel = kernel(path, &mut zip)?;
+        check_program(&kernel).map_err(|why| damaged(path, "elf/kernel", why))?;
         let id = image_id(&kernel).ok_or_else(|| {
             refused(
                 path,
@@ -147,26 +180,29 @@ impl ArchiveHead {
         if image_id(&kernel) != Some(self.id) {
             return Err(refused(path, "it has changed while it was read"));
         }
-        let tasks = tasks(&mut zip).map_err(|cause| refused(path, &cause.to_string()))?;
+        let config = Config::read(path, &mut zip)?;
+        let tasks = tasks(path, &mut zip)?;
         if tasks.is_empty() {
             return Err(refused(path, "it has no tasks"));
         }
+        for name in config.tasks() {
+            if !tasks.iter().any(|task| task.name == *name) {
+                let why = "is missing: app.toml has a task of this name";
+                return Err(damaged(path, &format!("elf/task/{name}"), why));
+            }
+        }
         let secrets = Secrets::of(tasks.iter().map(|task| task.elf.as_slice()));
-        let mut flash = flash(&mut zip);
+        let mut flash = flash(path, &mut zip)?;
         for (address, bytes) in &mut flash {
             secrets.blank(*address, bytes);
         }
         Ok(Archive {
             path: path.clone(),
             id: self.id,
-            title: title(&mut zip),
+            title: title(path, &mut zip, &config)?,
             tasks,
             kernel,
-            config: Config {
-                app: text(&mut zip, "app.toml").unwrap_or_default(),
-                chip: text(&mut zip, "chip.toml").unwrap_or_default(),
-                revision: text(&mut zip, "git-rev").unwrap_or_default(),
-            },
+            config,
             flash,
             secrets,
             shapes: RefCell::default(),
@@ -192,8 +228,7 @@ impl Archive {
 
     /// The name of the board, as the application's configuration has it.
     pub fn board(&self) -> Option<String> {
-        let app = self.config.app.parse::<toml::Table>().ok()?;
-        Some(app.get("board")?.as_str()?.to_owned())
+        Some(self.config.app.get("board")?.as_str()?.to_owned())
     }
 
     /// Number of tasks.
@@ -254,14 +289,8 @@ impl Archive {
 
 /// The member `elf/kernel`.
 fn kernel(path: &Path, zip: &mut ZipArchive<impl Read + Seek>) -> Result<Vec<u8>, Problem> {
-    let member = zip.by_name("elf/kernel");
-    let member = member.map_err(|_| refused(path, "it has no elf/kernel"))?;
-    let mut elf = Vec::new();
-    member
-        .take(ELF_MAX)
-        .read_to_end(&mut elf)
-        .map_err(|_| refused(path, "its elf/kernel is damaged"))?;
-    Ok(elf)
+    let elf = member(path, zip, "elf/kernel", ELF_MAX)?;
+    elf.ok_or_else(|| refused(path, "it has no elf/kernel"))
 }
 
 /// The id of the image that this kernel is of.
@@ -275,42 +304,104 @@ fn image_id(kernel: &[u8]) -> Option<ImageId> {
     ImageId::known(u64::from_le_bytes(bytes.try_into().ok()?))
 }
 
+/// The bytes of a member, of at most `longest` bytes; `None` if there is none.
+fn member(
+    path: &Path,
+    zip: &mut ZipArchive<impl Read + Seek>,
+    name: &str,
+    longest: u64,
+) -> Result<Option<Vec<u8>>, Problem> {
+    let Some(index) = zip.index_for_name(name) else {
+        return Ok(None);
+    };
+    let mut bytes = Vec::new();
+    // The sum is checked at the end of the member.
+    let member = zip.by_index(index);
+    let read = member.and_then(|member| Ok(member.take(longest + 1).read_to_end(&mut bytes)?));
+    if let Err(cause) = read {
+        let cause = match cause {
+            ZipError::Io(cause) => cause.to_string(),
+            other => other.to_string(),
+        };
+        return Err(damaged(path, name, &format!("is damaged: {cause}")));
+    }
+    if bytes.len() as u64 > longest {
+        let why = format!("has more than {longest} bytes");
+        return Err(damaged(path, name, &why));
+    }
+    Ok(Some(bytes))
+}
+
 /// A member that is text; `None` if there is none.
-fn text(zip: &mut ZipArchive<impl Read + Seek>, name: &str) -> Option<String> {
-    let mut text = String::new();
-    let member = zip.by_name(name).ok()?;
-    member.take(TEXT_MAX).read_to_string(&mut text).ok()?;
-    Some(text)
+fn text(
+    path: &Path,
+    zip: &mut ZipArchive<impl Read + Seek>,
+    name: &str,
+) -> Result<Option<String>, Problem> {
+    let bytes = member(path, zip, name, TEXT_MAX)?;
+    let text = bytes.map(String::from_utf8).transpose();
+    text.map_err(|_| damaged(path, name, "is no text in UTF-8"))
+}
+
+/// A member that is TOML; `None` if there is none.
+fn table(
+    path: &Path,
+    zip: &mut ZipArchive<impl Read + Seek>,
+    name: &str,
+) -> Result<Option<Table>, Problem> {
+    let text = text(path, zip, name)?;
+    let table = text.map(|text| text.parse::<Table>()).transpose();
+    table.map_err(|cause| {
+        let why = cause.message().lines().next().unwrap_or_default();
+        damaged(path, name, &format!("is no TOML ({why})"))
+    })
+}
+
+/// Checks that an ELF is whole.
+fn check_elf(elf: &[u8]) -> Result<object::File<'_>, &'static str> {
+    let cut = "is cut short, or no ELF file";
+    let file = object::File::parse(elf).map_err(|_| cut)?;
+    let mut sections = file.sections();
+    let is_whole = sections.all(|section| section.data().is_ok());
+    is_whole.then_some(file).ok_or(cut)
+}
+
+/// Checks that the ELF of a program is whole.
+fn check_program(elf: &[u8]) -> Result<(), &'static str> {
+    let text = check_elf(elf)?.section_by_name(".text").map(|_| ());
+    text.ok_or("is the ELF file of no program: it has no section .text")
 }
 
 /// The flash of the image: what `img/final.elf` loads.
-fn flash(zip: &mut ZipArchive<impl Read + Seek>) -> Vec<(u32, Vec<u8>)> {
-    let mut elf = Vec::new();
-    let read = zip
-        .by_name("img/final.elf")
-        .ok()
-        .and_then(|member| member.take(ELF_MAX).read_to_end(&mut elf).ok());
-    let file = read.and_then(|_| object::File::parse(&*elf).ok());
-    let segments = file.iter().flat_map(|file| file.segments());
-    let segments = segments.filter_map(|segment| {
+fn flash(
+    path: &Path,
+    zip: &mut ZipArchive<impl Read + Seek>,
+) -> Result<Vec<(u32, Vec<u8>)>, Problem> {
+    let name = "img/final.elf";
+    let Some(elf) = member(path, zip, name, ELF_MAX)? else {
+        return Ok(Vec::new());
+    };
+    let file = check_elf(&elf).map_err(|why| damaged(path, name, why))?;
+    let segments = file.segments().filter_map(|segment| {
         let address = u32::try_from(segment.address()).ok()?;
         Some((address, segment.data().ok()?.to_vec()))
     });
-    segments.filter(|(_, bytes)| !bytes.is_empty()).collect()
+    Ok(segments.filter(|(_, bytes)| !bytes.is_empty()).collect())
 }
 
 /// Names of application and image, and the revision of their source.
-fn title(zip: &mut ZipArchive<impl Read + Seek>) -> String {
-    let mut text = |name: &str| text(zip, name);
-    let manifest = text("app.toml").unwrap_or_default();
-    let name = manifest
-        .lines()
-        .take_while(|line| !line.starts_with('['))
-        .find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+fn title(
+    path: &Path,
+    zip: &mut ZipArchive<impl Read + Seek>,
+    config: &Config,
+) -> Result<String, Problem> {
+    let name = config.app.get("name").and_then(|name| name.as_str());
     let mut parts: Vec<_> = name.map(str::to_owned).into_iter().collect();
-    parts.extend(text("image-name"));
-    parts.extend(text("git-rev").map(|revision| format!("(git {revision:.12})")));
-    parts.join(" ")
+    parts.extend(text(path, zip, "image-name")?);
+    if !config.revision.is_empty() {
+        parts.push(format!("(git {:.12})", config.revision));
+    }
+    Ok(parts.join(" "))
 }
 
 /// The name of the task whose ELF is the member `path`.
@@ -321,16 +412,20 @@ pub fn task_name(path: &str) -> Option<String> {
 }
 
 /// All members of the folder `task`, in order.
-fn tasks(zip: &mut ZipArchive<impl Read + Seek>) -> zip::result::ZipResult<Vec<Task>> {
+fn tasks(path: &Path, zip: &mut ZipArchive<impl Read + Seek>) -> Result<Vec<Task>, Problem> {
+    let all: Vec<String> = zip
+        .file_names()
+        .flatten()
+        .map(|it| it.into_owned())
+        .collect();
     let mut tasks = Vec::new();
-    for index in 0..zip.len() {
-        let member = zip.by_index(index)?;
-        let name = task_name(&member.name()?).filter(|_| member.is_file());
-        let Some(name) = name else {
+    for member_name in all {
+        // The name of a folder ends with a slash.
+        let Some(name) = task_name(&member_name) else {
             continue;
         };
-        let mut elf = Vec::new();
-        member.take(ELF_MAX).read_to_end(&mut elf)?;
+        let elf = member(path, zip, &member_name, ELF_MAX)?.unwrap_or_default();
+        check_program(&elf).map_err(|why| damaged(path, &member_name, why))?;
         tasks.push(Task { name, elf });
     }
     Ok(tasks)

@@ -326,10 +326,9 @@ pub struct AppConfig {
 
 impl AppConfig {
     fn new(archive: &Archive) -> Self {
-        let parse = |text: &str| text.parse::<Table>().unwrap_or_default();
         Self {
-            app: parse(&archive.config.app),
-            chip: parse(&archive.config.chip),
+            app: archive.config.app.clone(),
+            chip: archive.config.chip.clone(),
             names: (0..archive.task_count())
                 .filter_map(|index| archive.task(u16::try_from(index).ok()?))
                 .collect(),

@@ -1,10 +1,16 @@
 //! The cards and archives of `test/golden`: crashes of real firmware.
 
-use super::Bench;
+use super::snapshot::Snapshot;
+use super::{Bench, Partition};
+use crashlog_format::BLOCK_LEN;
+use crashlog_format::crash::CrashHeader;
+use crashlog_format::snapshot::{SnapshotExtent, SnapshotHeader, SnapshotRegion};
 use std::fs::{self, File};
-use std::io::{Cursor, Read};
+use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
-use zip::ZipArchive;
+use zerocopy::FromBytes;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 /// The content of a file of the folder.
 fn read(name: &str) -> Vec<u8> {
@@ -34,4 +40,82 @@ pub fn archive(bench: &Bench, name: &str) -> PathBuf {
     let mut file = File::create(&path).expect("archive");
     std::io::copy(&mut zip.by_name(name).expect("archive"), &mut file).expect("archive");
     path
+}
+
+/// A copy of an archive with some members changed: `change` gets the name and the bytes of each,
+/// and returns its new bytes; `None`: it is left out.
+pub fn changed(archive: &Path, to: &Path, change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) {
+    let mut from = ZipArchive::new(File::open(archive).expect("archive")).expect("zip");
+    let mut zip = ZipWriter::new(File::create(to).expect("archive"));
+    zip.set_comment("hubris build archive v11")
+        .expect("comment");
+    for index in 0..from.len() {
+        let mut member = from.by_index(index).expect("member");
+        let name = member.name().expect("name").into_owned();
+        let mut bytes = Vec::new();
+        member.read_to_end(&mut bytes).expect("member");
+        if let Some(bytes) = change(&name, bytes) {
+            let options =
+                SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+            zip.start_file(name, options).expect("member");
+            zip.write_all(&bytes).expect("member");
+        }
+    }
+    zip.finish().expect("archive");
+}
+
+/// The block of the first crash on a card.
+pub fn crash(partition: &Partition) -> u32 {
+    let slots = (0..).map_while(|slot| partition.geometry.slot(slot));
+    let mut crashes = slots.filter(|block| partition.read(*block).starts_with(b"CLCR"));
+    crashes.next().expect("a crash")
+}
+
+/// The snapshot of the crash in this block.
+pub fn snapshot(partition: &Partition, crash: u32) -> Snapshot {
+    let blocks = partition.geometry.slot_blocks();
+    let block = partition.read(crash);
+    let (header, segments) = CrashHeader::parse(&block, partition.format, blocks).expect("a crash");
+    let first = crash + CrashHeader::snapshot_block(&segments[..header.segments()]);
+    let room = (crash + blocks - first) * BLOCK_LEN as u32;
+    let header =
+        SnapshotHeader::parse(&partition.read(first), partition.format, room).expect("a snapshot");
+    let all: Vec<u8> = (first..crash + blocks)
+        .flat_map(|block| partition.read(block))
+        .collect();
+    let table = |from: u32, to: u32| &all[from as usize..to as usize];
+    let regions = table(SnapshotHeader::REGIONS_AT, header.extents_at());
+    let extents = table(header.extents_at(), header.tables_end());
+    Snapshot {
+        header,
+        regions: regions
+            .chunks_exact(size_of::<SnapshotRegion>())
+            .map(|bytes| SnapshotRegion::read_from_bytes(bytes).expect("a region"))
+            .collect(),
+        extents: extents
+            .chunks_exact(size_of::<SnapshotExtent>())
+            .map(|bytes| SnapshotExtent::read_from_bytes(bytes).expect("an extent"))
+            .collect(),
+        data: table(header.data_at(), header.length()).to_vec(),
+    }
+}
+
+/// The same without the extents that `leave_out` picks, and without their data.
+pub fn without(from: &Snapshot, leave_out: impl Fn(&SnapshotExtent) -> bool) -> Snapshot {
+    let mut rest = &from.data[..];
+    let mut to = Snapshot {
+        header: from.header,
+        regions: from.regions.clone(),
+        extents: Vec::new(),
+        data: Vec::new(),
+    };
+    for extent in &from.extents {
+        let (own, behind) = rest.split_at(extent.stored() as usize);
+        rest = behind;
+        if !leave_out(extent) {
+            to.extents.push(*extent);
+            to.data.extend(own);
+        }
+    }
+    to
 }
