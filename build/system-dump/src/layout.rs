@@ -43,6 +43,8 @@ pub struct Tasks {
     pub count: u32,
     /// Offsets of the saved r4 to r11 and of the saved stack pointer in a structure.
     pub saved: [u32; 9],
+    /// Offset of the stack pointer of a stack that has overflowed.
+    pub lost_stack_pointer: u32,
 }
 
 impl Layout {
@@ -144,6 +146,8 @@ fn tasks(kernel: &Program, debug: &Debug) -> Option<Tasks> {
     let save = task.member("save")?;
     let saved = debug.structure(save.ty)?;
     let place = |name: &str| Some((save.offset + saved.member(name)?.offset) as u32);
+    let arch = task.member("arch")?;
+    let lost = debug.structure(arch.ty)?.member("lost_stack_pointer")?;
     let names = ["r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "psp"];
     let mut offsets = [0; 9];
     for (offset, name) in offsets.iter_mut().zip(names) {
@@ -157,6 +161,7 @@ fn tasks(kernel: &Program, debug: &Debug) -> Option<Tasks> {
         each,
         count: table.size.checked_div(each)?,
         saved: offsets,
+        lost_stack_pointer: (arch.offset + lost.offset) as u32,
     })
 }
 

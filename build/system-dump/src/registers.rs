@@ -122,8 +122,12 @@ pub fn saved(task: u32, tasks: &Tasks, word: impl Fn(u32) -> Option<u32>) -> Opt
     for (register, index) in [(0, 0), (1, 1), (2, 2), (3, 3), (12, 4), (14, 5), (15, 6)] {
         registers[register] = pushed(index)?;
     }
-    // Bit 9 of xPSR: the stack was aligned by one word more.
-    registers[13] = frame.wrapping_add(FRAME + 4 * (xpsr >> 9 & 1));
+    // Of a stack that overflowed the frame is elsewhere, and the kernel keeps the pointer.
+    registers[13] = match word(task + tasks.lost_stack_pointer)? {
+        // Bit 9 of xPSR: the stack was aligned by one word more.
+        0 => frame.wrapping_add(FRAME + 4 * (xpsr >> 9 & 1)),
+        lost => lost,
+    };
     registers[16] = cpsr(xpsr);
     Some(registers)
 }
@@ -179,10 +183,12 @@ mod tests {
             each: 0x100,
             count: 1,
             saved: [8, 12, 16, 20, 24, 28, 32, 36, 4],
+            lost_stack_pointer: 40,
         };
         // The stack pointer; r4 to r11; the frame: r0 to r3, r12, lr, pc, xPSR with bit 9.
         let word = |address: u32| match address {
             0x1004 => Some(0x2000),
+            0x1028 => Some(0),
             0x1008..0x1028 => Some(address - 0x1008),
             0x201c => Some(0x0100_0200),
             0x2000..0x201c => Some(address),
@@ -196,6 +202,12 @@ mod tests {
             [0x2010, 0x2000 + 26 * 4 + 4, 0x2014, 0x2018, 0x30]
         );
         assert_eq!(saved(0x3000, &tasks, word), None);
+        let overflowed = |address| match address {
+            0x1028 => Some(0x1ff0),
+            other => word(other),
+        };
+        let registers = saved(0x1000, &tasks, overflowed).expect("is whole");
+        assert_eq!(registers[13], 0x1ff0);
     }
 
     #[test]
