@@ -48,6 +48,9 @@ pub fn run(args: &Dump, out: &mut Output) -> Result<(), Problem> {
             ),
         ));
     }
+    if snapshot.memory.is_empty() {
+        return Err(nothing(&card, &crash, &snapshot));
+    }
     let post = PostMortem::new(&archive, &crash, &mut snapshot)?;
     let dump = Dumped {
         archive: &archive,
@@ -75,6 +78,20 @@ pub fn run(args: &Dump, out: &mut Output) -> Result<(), Problem> {
     out.flush()?;
     let sequence = crash.header.sequence.get();
     saved::check(&Ok(snapshot), &card, sequence, "the rest is in the file")
+}
+
+/// Nothing of the snapshot was saved.
+fn nothing(card: &Card, crash: &Crash, snapshot: &Snapshot) -> Problem {
+    let first = snapshot.gaps.first();
+    let why = first.map_or("its tables are empty", |gap| gap.why.text());
+    Problem::new(
+        Code::Found,
+        format!(
+            "{}: crash record {} has a snapshot without any memory: {why}; `crashlog show` has the rest of the crash",
+            card.partition.path().display(),
+            crash.header.sequence
+        ),
+    )
 }
 
 /// What is dumped.
@@ -112,7 +129,7 @@ impl Dumped<'_> {
         let registers = if is_task {
             Vec::new()
         } else {
-            self.registers()?
+            self.registers()
         };
         let threads = self.threads();
         let core = CoreFile {
@@ -137,10 +154,10 @@ impl Dumped<'_> {
             None => format!(
                 "core of the system, {}, {}",
                 count(threads.len() as u64, "thread"),
-                if registers.is_empty() {
-                    "no registers: the program counter is in no program"
-                } else {
+                if registers.iter().any(|(number, _)| *number == 15) {
                     "registers"
+                } else {
+                    "registers without pc, which is in no program"
                 }
             ),
         };
@@ -160,19 +177,21 @@ impl Dumped<'_> {
         crate::text::printable(self.archive.task_or_number(index).as_bytes())
     }
 
+    /// Whether the registers of the snapshot are the kernel's. If the supervisor fails, the kernel
+    /// makes the snapshot, with those of the supervisor.
+    fn is_of_kernel(&self) -> bool {
+        self.snapshot.header.current.get() == KERNEL_OWNER && self.crash.is_of_kernel()
+    }
+
     /// The registers of the core by the numbers of DCRSR (ARMv7-M Architecture Reference Manual,
-    /// section C1.6.3): 0 to 18 and 20, as stock Humility writes them. None if the program counter
-    /// is in no program: Humility refuses such dumps, and those without registers it takes.
-    fn registers(&self) -> Result<Vec<(u32, u32)>, Problem> {
+    /// section C1.6.3): 0 to 18 and 20, as stock Humility writes them. The program counter is left
+    /// out if it is in no program: Humility refuses such dumps, and those without one it takes.
+    fn registers(&self) -> Vec<(u32, u32)> {
         let header = &self.snapshot.header;
         let now = header.registers.map(|value| value.get());
         let [.., sp, _lr, pc, psr] = now;
-        let mut programs = self.post.texts.iter();
-        if !programs.any(|text| text.contains(&(pc & !1))) {
-            return Ok(Vec::new());
-        }
         let current = self.post.current.and_then(|index| self.post.task(index));
-        let is_kernel = header.current.get() == KERNEL_OWNER;
+        let is_kernel = self.is_of_kernel();
         let (main, process) = if is_kernel {
             (sp, current.and_then(|task| task.frame).unwrap_or_default())
         } else {
@@ -186,16 +205,25 @@ impl Dumped<'_> {
             false => 3 << 24,
         };
         let status = if is_cpsr(psr) { xpsr(psr) } else { psr };
-        let mut all: Vec<(u32, u32)> = (0..).zip(now).take(16).collect();
+        let mut all: Vec<(u32, u32)> = (0..).zip(now).take(15).collect();
+        if self.is_code(pc) {
+            all.push((15, pc));
+        }
         all.extend([(16, status), (17, main), (18, process), (20, special)]);
-        Ok(all)
+        all
+    }
+
+    /// Whether an address is in the code of a program.
+    fn is_code(&self, address: u32) -> bool {
+        let mut programs = self.post.texts.iter();
+        programs.any(|text| text.contains(&(address & !1)))
     }
 
     /// What crashed is the first thread, which gdb shows.
     fn threads(&self) -> Vec<Thread> {
         let mut threads = Vec::new();
         let header = &self.snapshot.header;
-        if header.current.get() == KERNEL_OWNER && header.kind() == Ok(SnapshotKind::System) {
+        if self.is_of_kernel() && header.kind() == Ok(SnapshotKind::System) {
             let mut registers = header.registers.map(|value| value.get());
             if !is_cpsr(registers[16]) {
                 registers[16] = cpsr(registers[16]);

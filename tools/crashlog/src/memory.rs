@@ -73,6 +73,11 @@ impl Memory {
         Ok(())
     }
 
+    /// Whether no memory was saved.
+    pub fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+
     /// Adds flash, except where there is some already.
     pub fn add_flash(&mut self, segments: impl IntoIterator<Item = (u32, Vec<u8>)>) {
         for (address, mut bytes) in segments {

@@ -3,11 +3,13 @@
 //! The result is one structure, from which text and JSON are printed. Whatever cannot be read is
 //! left out there, and named in its notes with the reason: no value is made up.
 //!
+//! * `belongs`: what belongs into a snapshot;
 //! * `kernel`: the kernel's tables, and the registers of tasks;
 //! * `state`: the state of a task in the words of Humility;
 //! * `waits`: who waits for whom, and where nothing comes of it;
 //! * `rings`: trace ring buffers.
 
+mod belongs;
 mod kernel;
 mod rings;
 mod state;
@@ -168,15 +170,23 @@ impl<'a> Programs<'a> {
 }
 
 impl PostMortem {
-    /// Explains a snapshot, whose memory gets the archive's flash.
+    /// Explains a snapshot, whose memory gets the archive's flash, and its gaps what is left out of
+    /// its tables.
     ///
     /// # Errors
     /// The kernel of the archive cannot be read, or is of no use for this.
     pub fn new(archive: &Archive, crash: &Crash, snapshot: &mut Snapshot) -> Result<Self, Problem> {
         snapshot.memory.add_flash(archive.flash().iter().cloned());
-        let snapshot = &*snapshot;
         let program = archive.kernel()?;
+        let all = &mut *snapshot;
+        let snapshot = &*all;
         let kernel = Kernel::new(archive, program, snapshot)?;
+        // The tables of another image say nothing of this snapshot.
+        let left_out = if crash.image_id() == Some(archive.id()) {
+            belongs::left_out(&kernel, snapshot)
+        } else {
+            Vec::new()
+        };
         let mut post = Self {
             ticks: kernel.ticks(),
             epitaph: kernel.epitaph(),
@@ -212,7 +222,7 @@ impl PostMortem {
             if entry.is_current {
                 post.current = Some(entry.index);
             }
-            let task = post.task_state(&kernel, entry, &mut programs, crashed);
+            let task = post.task_state(&kernel, entry, &mut programs, crash);
             post.tasks.push(task);
         }
         post.waits = waits::find(&entries, &post.tasks, archive);
@@ -252,6 +262,7 @@ impl PostMortem {
                 post.important.push(index);
             }
         }
+        all.gaps.extend(left_out);
         Ok(post)
     }
 
@@ -260,8 +271,9 @@ impl PostMortem {
         kernel: &Kernel<'_>,
         entry: &kernel::TaskEntry,
         programs: &mut Programs<'_>,
-        crashed: u16,
+        crash: &Crash,
     ) -> TaskState {
+        let is_crashed = entry.index == crash.header.task.get();
         let name = name(kernel.archive(), entry.index);
         let text = programs
             .of(entry.index, &mut self.notes)
@@ -269,6 +281,11 @@ impl PostMortem {
         self.texts.extend(text.clone());
         let registers = match kernel.registers(entry, text) {
             Ok(registers) => Some(registers),
+            Err(why) if is_crashed => {
+                let note = format!("{name}: registers: {why}; those of the crash are shown");
+                self.notes.push(note);
+                Some(crash.header.registers.map(|value| value.get()))
+            }
             Err(why) => {
                 self.notes.push(format!("{name}: registers: {why}"));
                 None
@@ -291,7 +308,7 @@ impl PostMortem {
             priority: entry.priority,
             state: state::explain(kernel, entry, registers.as_ref()),
             is_faulted: state::is_faulted(entry),
-            is_crashed: entry.index == crashed,
+            is_crashed,
             name,
             registers,
             calls,

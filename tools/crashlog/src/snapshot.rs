@@ -59,6 +59,8 @@ pub enum GapReason {
     Damaged,
     /// There is more memory than this program keeps.
     TooMuch,
+    /// It belongs into the snapshot, by the archive, and the tables do not mention it.
+    LeftOut,
 }
 
 impl GapReason {
@@ -69,6 +71,7 @@ impl GapReason {
             Self::CutShort => "writing the snapshot was cut short before it",
             Self::Damaged => "damaged: its sum does not match",
             Self::TooMuch => "more memory than this program reads",
+            Self::LeftOut => "left out of the snapshot's tables, into which it belongs",
         }
     }
 }
@@ -147,9 +150,14 @@ impl Snapshot {
         image.read(header, is_whole)
     }
 
-    /// Whether anything in it is damaged.
+    /// Whether anything in it is damaged, or left out of its tables.
     pub fn is_damaged(&self) -> bool {
-        self.gaps.iter().any(|gap| gap.why == GapReason::Damaged)
+        self.has(GapReason::Damaged) || self.has(GapReason::LeftOut)
+    }
+
+    /// Whether anything is missing for this reason.
+    pub fn has(&self, why: GapReason) -> bool {
+        self.gaps.iter().any(|gap| gap.why == why)
     }
 
     /// Why the byte at this address is missing, in words.

@@ -129,7 +129,8 @@ impl Value {
             }
             (Self::Float(number), _) => write!(out, "{number:?}"),
             (Self::Bool(value), _) => write!(out, "{value}"),
-            (Self::Char(value), _) => write!(out, "{value:?}"),
+            // It is escaped where it is shown.
+            (Self::Char(value), _) => write!(out, "'{value}'"),
             (Self::Pointer(address), _) => write!(out, "{address:#010x}"),
             (Self::Bytes(bytes), _) => write!(out, "{}", crate::text::hex(bytes)),
             (Self::Array(all), _) => {

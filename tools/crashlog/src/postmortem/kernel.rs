@@ -47,6 +47,15 @@ pub struct TaskEntry {
     pub is_current: bool,
 }
 
+/// A region of a task, as the kernel's constant tables have it.
+pub struct RegionEntry {
+    /// The address of its descriptor: tasks that share it have the same.
+    pub descriptor: u32,
+    pub base: u32,
+    pub size: u32,
+    pub attributes: u32,
+}
+
 /// What the kernel's tables say of the memory of a task.
 pub struct TaskMemory {
     /// Its regions that are memory which it can write, and no device.
@@ -150,14 +159,22 @@ impl<'a> Kernel<'a> {
         Some(String::from_utf8_lossy(text).into_owned())
     }
 
+    /// Where the table of tasks has the entry of a task.
+    pub fn entry_of(&self, index: u16) -> Option<MemoryRange> {
+        let size = self.task.size;
+        let offset = u32::from(index).checked_mul(size).filter(|_| size > 0)?;
+        (offset.saturating_add(size) <= self.table.size).then_some(())?;
+        let base = self.table.address.checked_add(offset)?;
+        Some(MemoryRange { base, size })
+    }
+
     /// The entry of a task.
     pub fn task(&self, index: u16) -> Result<TaskEntry, String> {
-        let size = self.task.size;
-        let offset = u32::from(index).checked_mul(size).filter(|_| size > 0);
-        let address = offset
-            .filter(|offset| offset.saturating_add(size) <= self.table.size)
-            .and_then(|offset| self.table.address.checked_add(offset))
-            .ok_or("the kernel's table has no such task")?;
+        let place = self.entry_of(index);
+        let MemoryRange {
+            base: address,
+            size,
+        } = place.ok_or("the kernel's table has no such task")?;
         let bytes = self.bytes(address, size as usize)?;
         let value = Value::read(&self.debug, self.task_type, &bytes)
             .ok_or("its entry in the kernel's table is no `Task`")?;
@@ -215,8 +232,14 @@ impl<'a> Kernel<'a> {
             registers[register] = pushed(index)?;
         }
         let xpsr = pushed(7)?;
-        // Bit 9 of xPSR: the stack was aligned by one word more.
-        registers[13] = frame.wrapping_add(FRAME + 4 * (xpsr >> 9 & 1));
+        // Of a stack that overflowed the frame is elsewhere, and the kernel keeps the pointer.
+        let arch = entry.value.member("arch");
+        let lost = arch.and_then(|arch| arch.member("lost_stack_pointer")?.number());
+        registers[13] = match lost.and_then(|lost| u32::try_from(lost).ok()) {
+            Some(lost @ 1..) => lost,
+            // Bit 9 of xPSR: the stack was aligned by one word more.
+            _ => frame.wrapping_add(FRAME + 4 * (xpsr >> 9 & 1)),
+        };
         registers[16] = xpsr;
         Ok(registers)
     }
@@ -278,6 +301,40 @@ impl<'a> Kernel<'a> {
             writable,
             stack: stack.ok_or_else(unknown)?,
         })
+    }
+
+    /// The regions of a task by the constant tables alone; none if they are not there.
+    pub fn regions(&self, index: u16) -> Vec<RegionEntry> {
+        let read = || {
+            let table = self.program.symbol("HUBRIS_TASK_DESCS")?.0;
+            let (_, desc) = self
+                .debug
+                .structure("TaskDesc", &["regions", "initial_stack"])?;
+            let (_, region) = self
+                .debug
+                .structure("RegionDesc", &["base", "size", "attributes"])?;
+            let task = table.checked_add(u32::from(index).checked_mul(desc.size)?)?;
+            let descriptors = self.regions_of(task, desc, region)?;
+            let regions = descriptors.into_iter().map(|descriptor| {
+                let field = |name: &str| {
+                    let offset = region.member(name)?.offset;
+                    self.word(descriptor.wrapping_add(offset)).ok()
+                };
+                Some(RegionEntry {
+                    descriptor,
+                    base: field("base")?,
+                    size: field("size")?,
+                    attributes: field("attributes")?,
+                })
+            });
+            regions.collect::<Option<Vec<_>>>()
+        };
+        read().unwrap_or_default()
+    }
+
+    /// The address of a symbol of the kernel.
+    pub fn address(&self, symbol: &str) -> Option<u32> {
+        self.program.symbol(symbol).map(|(address, _)| address)
     }
 
     /// The addresses of the descriptors of a task's regions.

@@ -1,7 +1,6 @@
 //! The state of a task, in the words of `humility tasks`.
 
 use super::kernel::{Kernel, TaskEntry};
-use crate::text::printable;
 use crate::value::{Radix, Value};
 use std::fmt::Write;
 
@@ -199,7 +198,24 @@ fn panic_message(kernel: &Kernel<'_>, registers: Option<&[u32; 17]>) -> String {
     };
     let (address, length) = (registers[4], registers[5].min(MESSAGE_MAX));
     match kernel.bytes(address, length as usize) {
-        Ok(bytes) => printable(&bytes),
+        Ok(bytes) => message(&bytes),
         Err(why) => format!("panic; its message at {why}"),
+    }
+}
+
+/// A message as text. It is escaped where it is shown.
+fn message(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::printable;
+
+    #[test]
+    fn a_message_is_escaped_once() {
+        let shown = printable(message(b"a\n\x1b[31m \\ \xff").as_bytes());
+        assert_eq!(shown, "a\\n\\x1b[31m \\\\ \u{fffd}");
     }
 }

@@ -3,7 +3,7 @@
 use crate::card::Card;
 use crate::describe::Names;
 use crate::problem::{Code, Problem};
-use crate::snapshot::{Gap, NoSnapshot, Snapshot, owner};
+use crate::snapshot::{Gap, GapReason, NoSnapshot, Snapshot, owner};
 use crate::terminal::{Output, STRONG, WARN};
 use crate::text::{count, printable};
 use crashlog_format::snapshot::{ExtentKind, SnapshotKind};
@@ -124,7 +124,12 @@ pub fn check(
     rest: &str,
 ) -> Result<(), Problem> {
     let what = match snapshot {
-        Ok(snapshot) if snapshot.is_damaged() => format!("is damaged in part; {rest}"),
+        Ok(snapshot) if snapshot.has(GapReason::Damaged) => {
+            format!("is damaged in part; {rest}")
+        }
+        Ok(snapshot) if snapshot.has(GapReason::LeftOut) => {
+            format!("has no entry for memory that belongs into it; {rest}")
+        }
         Err(none) if none.is_damage => format!("cannot be read: {}", none.why),
         _ => return Ok(()),
     };

@@ -1,0 +1,203 @@
+//! Snapshots of real firmware, changed as a hostile card would: the sums match, the content lies.
+
+mod common;
+
+use common::snapshot::Snapshot;
+use common::{Bench, Partition, crashlog, fails, golden, ok};
+use crashlog_format::snapshot::{KERNEL_OWNER, SnapshotExtent};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// The image of the archive.
+const SABOTEUR: u64 = u64::from_le_bytes([0xa6, 0xad, 0x0a, 0x1a, 0x1a, 0x41, 0xcc, 0x65]);
+
+struct Scene {
+    bench: Bench,
+    card: PathBuf,
+    archive: PathBuf,
+    partition: Partition,
+    crash: u32,
+    /// As it is on the card.
+    snapshot: Snapshot,
+}
+
+fn scene(card: &str) -> Scene {
+    let bench = Bench::new();
+    let card = golden::card(&bench, card);
+    let partition = Partition::open(&card);
+    let crash = golden::crash(&partition);
+    Scene {
+        archive: golden::archive(&bench, "saboteur.zip"),
+        snapshot: golden::snapshot(&partition, crash),
+        bench,
+        card,
+        partition,
+        crash,
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("path")
+}
+
+impl Scene {
+    /// Puts the snapshot back without some extents.
+    fn leave_out(&self, which: impl Fn(&SnapshotExtent) -> bool) {
+        let less = golden::without(&self.snapshot, which);
+        less.write_without_ledger(&self.partition, self.crash, |_| ());
+    }
+
+    /// What `show --json` says, and its exit code.
+    fn shown(&self) -> (Value, Option<i32>) {
+        let output = crashlog([
+            "show",
+            "--json",
+            "--archive",
+            text(&self.archive),
+            text(&self.card),
+        ]);
+        let value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (value, output.status.code())
+    }
+
+    fn output(&self) -> PathBuf {
+        self.bench.path("output")
+    }
+
+    fn dump(&self) -> [String; 6] {
+        let output = self.output();
+        let words = [
+            "dump",
+            "-o",
+            text(&output),
+            "--archive",
+            text(&self.archive),
+            text(&self.card),
+        ];
+        words.map(str::to_owned)
+    }
+}
+
+#[test]
+fn memory_that_the_tables_leave_out_is_named() {
+    let scene = scene("stack-overflow");
+    // Put back unchanged, it is whole.
+    scene.leave_out(|_| false);
+    let (value, code) = scene.shown();
+    assert_eq!((code, &value["snapshot"]["missing"]), (Some(0), &json!([])));
+    ok(scene.dump());
+    std::fs::remove_file(scene.output()).expect("core");
+
+    // The page of one task, and the kernel's.
+    scene.leave_out(|extent| extent.address() == 0x8084_b000 || extent.owner() == KERNEL_OWNER);
+    let (value, code) = scene.shown();
+    assert_eq!(code, Some(1));
+    assert_eq!(value["snapshot"]["damaged"], true);
+    let why = "left out of the snapshot's tables, into which it belongs";
+    let missing = value["snapshot"]["missing"].as_array().expect("missing");
+    assert!(missing.iter().all(|gap| gap["why"] == why), "{missing:#?}");
+    assert_eq!(
+        (
+            &missing[0]["owner"],
+            &missing[0]["address"],
+            &missing[0]["length"]
+        ),
+        (&json!("load"), &json!(0x8084_b000_u32), &json!(4096))
+    );
+    let kernel = missing[1..].iter();
+    let kernel: u64 = kernel
+        .filter(|gap| gap["owner"] == "the kernel")
+        .filter_map(|gap| gap["length"].as_u64())
+        .sum();
+    assert_eq!(kernel, 0x2978);
+    let said = fails(1, scene.dump());
+    assert!(
+        said.contains("has no entry for memory that belongs into it"),
+        "{said}"
+    );
+    // Of one task that is left out as a whole, and of a part of a page.
+    scene.leave_out(|extent| extent.owner() == 4);
+    let (value, code) = scene.shown();
+    assert_eq!(
+        (code, &value["snapshot"]["missing"][0]["owner"]),
+        (Some(1), &json!("fatal"))
+    );
+}
+
+#[test]
+fn a_snapshot_of_one_task_has_that_task_and_its_entry() {
+    let scene = scene("oops");
+    scene.leave_out(|_| false);
+    let (value, code) = scene.shown();
+    assert_eq!((code, &value["snapshot"]["missing"]), (Some(0), &json!([])));
+    scene.leave_out(|extent| extent.owner() == KERNEL_OWNER);
+    let (value, code) = scene.shown();
+    assert_eq!(code, Some(1));
+    let missing = &value["snapshot"]["missing"][0];
+    assert_eq!(
+        (&missing["owner"], &missing["address"]),
+        (&json!("the kernel"), &json!(0x8080_1358_u32))
+    );
+}
+
+#[test]
+fn a_snapshot_without_memory_cannot_be_dumped() {
+    let scene = scene("stack-overflow");
+    scene.leave_out(|_| true);
+    for more in [&[][..], &["--hydrate"]] {
+        let words = scene.dump().into_iter();
+        let said = fails(1, words.chain(more.iter().map(|it| (*it).to_owned())));
+        assert!(
+            said.contains("crash record 1 has a snapshot without any memory: its tables are empty"),
+            "{said}"
+        );
+        assert!(!scene.output().exists());
+    }
+}
+
+#[test]
+fn after_an_overflow_the_stack_pointer_is_the_true_one() {
+    let scene = scene("stack-overflow");
+    let (value, _) = scene.shown();
+    let task = &value["machine"]["tasks"][4];
+    assert_eq!(task["crashed"], true);
+    // The crash's header has it from the kernel.
+    assert_eq!(task["registers"], value["registers"]);
+}
+
+/// The supervisor has jumped to where no code is. The kernel makes the snapshot then, with the
+/// supervisor's registers.
+#[test]
+fn a_supervisor_that_failed_has_its_registers() {
+    let from = scene("kernel-failure");
+    let bench = Bench::new();
+    let card = bench.formatted();
+    let mut partition = Partition::open(&card);
+    (partition.image_id, partition.task) = (SABOTEUR, 0);
+    let crash = partition.crash(1, &[3], "jefe");
+    let mut snapshot = golden::without(&from.snapshot, |_| false);
+    snapshot.header.registers[15] = 0xdead_0000.into();
+    snapshot.write(&mut partition, crash, |_| ());
+    let mut scene = Scene {
+        bench,
+        card,
+        partition,
+        crash,
+        archive: from.archive.clone(),
+        snapshot,
+    };
+    let said = ok(scene.dump());
+    assert!(
+        said.contains("7 threads, registers without pc, which is in no program"),
+        "{said}"
+    );
+    std::fs::remove_file(scene.output()).expect("core");
+    // Its stack, with the frame that has the rest of its registers, was not saved.
+    scene.snapshot.header.registers[15] = 0x8011_00ca.into();
+    scene.leave_out(|extent| (0x8084_0000..0x8084_0800).contains(&extent.address()));
+    let (value, _) = scene.shown();
+    let task = &value["machine"]["tasks"][0];
+    assert_eq!(task["registers"], value["registers"]);
+    let notes = value["machine"]["notes"].to_string();
+    assert!(notes.contains("those of the crash are shown"), "{notes}");
+}
