@@ -8,6 +8,7 @@
 
 use build_kconfig::{KernelConfig, RegionAttributes, SpecialRole};
 use kerncore::arm_a::tables::{PAGE, SECTION};
+use kerncore::authority::Authority;
 use kerncore::region::{self, RegionAttributes as Bits};
 use kerncore::slice::Span;
 use std::collections::{BTreeMap, BTreeSet};
@@ -227,6 +228,7 @@ impl Tables {
             "/// Priorities of the tasks, by index.\npub const PRIORITIES: [u8; {count}] = {priorities:?};"
         )?;
         emit_interrupts(config, out)?;
+        emit_authority(config, out)?;
         emit_crash_regions(config, out)?;
 
         writeln!(
@@ -321,6 +323,43 @@ fn attributes(from: &RegionAttributes) -> Bits {
     bits.set(Bits::DEVICE, from.special_role == Some(SpecialRole::Device));
     bits.set(Bits::DMA, from.special_role == Some(SpecialRole::Dma));
     bits
+}
+
+/// What each task may do to others by kernel IPC. The supervisor may do all of it.
+fn emit_authority(config: &KernelConfig, out: &mut String) -> Result<(), Box<dyn Error>> {
+    let callers = &config.allowed_callers;
+    let operations = [
+        (&callers.reinit_task, Authority::REINIT_TASK),
+        (&callers.fault_task, Authority::FAULT_TASK),
+        (&callers.reset, Authority::RESET),
+    ];
+    let mut table = vec![Authority::empty(); config.tasks.len()];
+    for (tasks, bit) in operations {
+        for &task in [0].iter().chain(tasks) {
+            *table
+                .get_mut(task)
+                .ok_or_else(|| format!("there is no task {task} to allow kernel IPC"))? |= bit;
+        }
+    }
+    if let Some(recorder) = config.recorder {
+        *table
+            .get_mut(recorder)
+            .ok_or_else(|| format!("there is no task {recorder} to be the recorder"))? |=
+            Authority::SUPERVISED;
+    }
+    let rows: Vec<_> = table
+        .iter()
+        .map(|row| format!("Authority::from_bits_truncate({:#x})", row.bits()))
+        .collect();
+    writeln!(
+        out,
+        "/// What each task may do to others by kernel IPC, by index.\n\
+         #[unsafe(no_mangle)]\n#[used]\n\
+         pub static HUBRIS_TASK_AUTHORITY: [Authority; {}] = [{}];",
+        rows.len(),
+        rows.join(", ")
+    )?;
+    Ok(())
 }
 
 /// The regions that tasks have registered for crashes, and the memory that must not leave the

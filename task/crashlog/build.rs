@@ -9,6 +9,10 @@ use crashlog_format::BootRecord;
 use crashlog_format::boot::{COMMIT_MAX, NAME_MAX};
 use serde::Deserialize;
 
+/// Operations that show what others have recorded, or erase it: closed unless the configuration says
+/// who may use them.
+const CLOSED: [&str; 4] = ["crash_info", "read_crash", "erase_crash", "read_page"];
+
 /// `[tasks.crashlog.config]` of `app.toml`.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -54,8 +58,8 @@ struct CrashlogConfig {
     /// Run the self-test of the emergency path at the start of each boot?
     #[serde(default)]
     self_test: bool,
-    /// The tasks that may call an operation. An operation that is not named may be called by every
-    /// task.
+    /// The tasks that may call an operation. Of those that are not named, [`CLOSED`] are closed, and
+    /// the others may be called by every task.
     #[serde(default)]
     allowed_callers: BTreeMap<String, Vec<String>>,
 }
@@ -164,8 +168,11 @@ fn main() -> Result<()> {
     fs::write(build_util::out_dir().join("config.rs"), source)?;
 
     build_util::build_notifications()?;
-    let allowed =
-        build_util::task_ids().remap_allowed_caller_names_to_ids(&config.allowed_callers)?;
+    let mut callers = config.allowed_callers;
+    for operation in CLOSED {
+        callers.entry(operation.to_string()).or_default();
+    }
+    let allowed = build_util::task_ids().remap_allowed_caller_names_to_ids(&callers)?;
     idol::Generator::new()
         .with_counters(idol::CounterSettings::default().with_client_counters(false))
         .build_restricted_server_support(

@@ -15,6 +15,19 @@ use toml_task::Task;
 /// The operation that only the recorder may use.
 const EMERGENCY_DONE: &str = "emergency_done";
 
+/// Operations by which a task ends or changes what others do, or gets at their memory: closed unless
+/// the configuration says who may use them.
+const CLOSED: [&str; 3] = ["set_state", "request_reset", "set_reset_reason"];
+
+/// As [`CLOSED`]: dumps. Open to the task `dump_agent`, if there is one.
+const DUMPS: [&str; 5] = [
+    "reinitialize_dump_areas",
+    "claim_dump_area",
+    "dump_task",
+    "dump_task_region",
+    "reinitialize_dump_from",
+];
+
 /// `[tasks.jefe.config]`, which is optional.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -25,8 +38,8 @@ struct Config {
     /// Task name to the name of its notification that is posted when a task has faulted.
     #[serde(default)]
     on_task_fault: BTreeMap<String, String>,
-    /// Operation to the names of the tasks that may use it. Every task may use one that is not
-    /// listed.
+    /// Operation to the names of the tasks that may use it. Of those that are not listed, [`CLOSED`]
+    /// and [`DUMPS`] are closed, and every task may use the others.
     #[serde(default)]
     allowed_callers: BTreeMap<String, Vec<String>>,
     /// Names of tasks that are held: they are left down when they fault, until a debugger releases
@@ -80,6 +93,15 @@ fn generate() -> Result<()> {
         "{} = {done:?}: must be the recorder alone, {recorder:?}",
         place("allowed-callers.emergency_done")
     );
+    for operation in CLOSED {
+        callers.entry(operation.to_string()).or_default();
+    }
+    let agent = tasks.keys().filter(|name| *name == "dump_agent");
+    let agent: Vec<_> = agent.cloned().collect();
+    for operation in DUMPS {
+        let callers = callers.entry(operation.to_string());
+        callers.or_insert_with(|| agent.clone());
+    }
     let callers = build_util::task_ids()
         .remap_allowed_caller_names_to_ids(&callers)
         .with_context(|| place("allowed-callers"))?;

@@ -30,6 +30,21 @@ pub struct KernelConfig {
     pub crash_regions: Vec<CrashRegionConfig>,
     /// Memory of tasks that must not leave the machine, ascending and without overlaps.
     pub secrets: Vec<Range<u32>>,
+    /// The tasks that may use operations of kernel IPC by which a task ends another, or the system.
+    pub allowed_callers: AllowedCallers,
+    /// The crash recorder: only the supervisor may restart or fault it, whoever else is allowed to.
+    pub recorder: Option<usize>,
+}
+
+/// Indices of the tasks that may use an operation of kernel IPC. The supervisor may use all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct AllowedCallers {
+    /// Restart or stop a task.
+    pub reinit_task: BTreeSet<usize>,
+    /// Fault a task.
+    pub fault_task: BTreeSet<usize>,
+    /// Reset the system.
+    pub reset: BTreeSet<usize>,
 }
 
 /// A region that a task has registered for crashes.
@@ -185,6 +200,11 @@ mod tests {
                 size: 12,
             }],
             secrets: vec![0x8081_1000..0x8081_1010, 0x8081_2000..0x8081_2004],
+            allowed_callers: AllowedCallers {
+                reinit_task: BTreeSet::from([1, 4]),
+                ..AllowedCallers::default()
+            },
+            recorder: Some(1),
         };
         let text = ron::to_string(&config).expect("writes");
         assert_eq!(ron::from_str::<KernelConfig>(&text).expect("reads"), config);

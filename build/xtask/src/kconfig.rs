@@ -4,8 +4,8 @@ use crate::allocate::Allocation;
 use crate::config::{Config, Output, Task};
 use anyhow::{Context, Result};
 use build_kconfig::{
-    InterruptConfig, KernelConfig, MultiRegionConfig, OwnedAddress, RegionAttributes, RegionConfig,
-    SpecialRole, TaskConfig,
+    AllowedCallers, InterruptConfig, KernelConfig, MultiRegionConfig, OwnedAddress,
+    RegionAttributes, RegionConfig, SpecialRole, TaskConfig,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +19,8 @@ pub fn make(
 ) -> Result<KernelConfig> {
     let mut kernel = KernelConfig {
         features: config.app.kernel.features.clone(),
+        allowed_callers: allowed_callers(config),
+        recorder: config.recorder(),
         ..KernelConfig::default()
     };
     for region in &config.app.kernel.extern_regions {
@@ -61,6 +63,20 @@ pub fn make(
         }
     }
     Ok(kernel)
+}
+
+/// Who may restart, fault and reset. The names have been checked.
+fn allowed_callers(config: &Config) -> AllowedCallers {
+    let indices = |names: &[String]| {
+        let indices = names.iter().filter_map(|name| config.index_of(name));
+        indices.collect::<BTreeSet<_>>()
+    };
+    let names = &config.app.kernel.allowed_callers;
+    AllowedCallers {
+        reinit_task: indices(&names.reinit_task),
+        fault_task: indices(&names.fault_task),
+        reset: indices(&names.reset),
+    }
 }
 
 fn one_task(
@@ -160,7 +176,13 @@ mod tests {
 
     #[test]
     fn tells_the_kernel_where_everything_is() {
-        let config = Files::good().load().expect("good");
+        let mut files = Files::good();
+        files.app = files
+            .app
+            .replace("name = \"kern\"", "name = \"kern\"\nfeatures = [\"dump\"]");
+        files.app += "[tasks.jefe.config.crash]\nrecorder = \"net\"\n\
+                      [kernel.allowed-callers]\nfault_task = [\"idle\", \"net\"]\n";
+        let config = files.load().expect("good");
         let of = |task: &str| {
             Needs::from([
                 ("flash".into(), 100),
@@ -219,6 +241,10 @@ mod tests {
             Some(SpecialRole::Dma)
         );
         assert!(net.owned_regions["flash"].attributes.execute);
+        assert_eq!(kernel.recorder, Some(1));
+        let callers = &kernel.allowed_callers;
+        assert_eq!(callers.fault_task, BTreeSet::from([1, 2]));
+        assert!(callers.reinit_task.is_empty() && callers.reset.is_empty());
 
         let text = ron::to_string(&kernel).expect("RON");
         assert_eq!(

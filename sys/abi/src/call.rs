@@ -66,7 +66,8 @@ impl TryFrom<u32> for Sysnum {
 pub enum Kipcnum {
     /// `u32` index -> [`TaskState`](crate::TaskState).
     ReadTaskStatus = 1,
-    /// `(u32, bool)` index, start -> nothing.
+    /// `(u32, bool)` index, start -> nothing. This, `FaultTask` and `Reset` are for the supervisor
+    /// and the tasks that `[kernel.allowed-callers]` of `app.toml` names; for all in upstream.
     ReinitTask = 2,
     /// `u32` index -> nothing.
     FaultTask = 3,

@@ -9,6 +9,7 @@ use crate::task::Task;
 use abi::{InterruptNum, InterruptOwner};
 use bitflags::bitflags;
 use core::mem::MaybeUninit;
+pub use kerncore::authority::Authority;
 use kerncore::region::Region;
 pub use kerncore::region::RegionAttributes;
 use kerncore::slice::Span;

@@ -6,7 +6,8 @@
 //!
 //! Checks are made in the order in which a server would make them: the operation exists, the
 //! message can be read, it decodes, its values are in range, the caller may do this, the response
-//! can be written. Operations for the supervisor only check that first.
+//! can be written. Operations for the supervisor only check that first, and so do those that end
+//! what others do ([`authority`](kerncore::authority)).
 //!
 //! The operations are those of Hubris' reference (<https://hubris.oxide.computer/reference/>),
 //! chapter "The Kernel IPC Interface". Those from 0x100 on are this project's.
@@ -15,13 +16,14 @@
 mod regions;
 
 use crate::arch;
-use crate::descs::HUBRIS_TASK_COUNT;
+use crate::descs::{Authority, HUBRIS_TASK_AUTHORITY, HUBRIS_TASK_COUNT};
 use crate::outcome::{CallError, CallOutcome};
 use crate::syscalls::args::{PanicArgs, SendArgs};
 use crate::table::{Kernel, TaskHandle};
 use crate::umem::{self, CopyFaults};
 use crate::{fail, header, interrupts};
 use abi::{FaultInfo, Kipcnum, ReadPanicMessageError, TaskState, UsageError};
+use kerncore::authority::Party;
 use kerncore::slice::UserSlice;
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +41,7 @@ pub(crate) fn handle(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         Ok(Kipcnum::ReinitTask) => reinit_task(kernel, caller),
         Ok(Kipcnum::FaultTask) => fault_task(kernel, caller),
         Ok(Kipcnum::ReadImageId) => respond(kernel, caller, &header::image_id()),
-        Ok(Kipcnum::Reset) => fail::restart(),
+        Ok(Kipcnum::Reset) => reset(kernel, caller),
         #[cfg(feature = "dump")]
         Ok(Kipcnum::GetTaskDumpRegion) => dump::get_task_dump_region(kernel, caller),
         #[cfg(feature = "dump")]
@@ -178,6 +180,30 @@ fn supervisor_only(caller: TaskHandle) -> Result<(), CallError> {
     }
 }
 
+/// As one of the two tasks of an operation that ends what a task does.
+fn party(kernel: &Kernel, task: TaskHandle) -> Party {
+    let index = usize::from(kernel[task].descriptor.index);
+    // The table is read, not folded into the code: what a debugger shows is what is enforced.
+    let table = core::hint::black_box(&HUBRIS_TASK_AUTHORITY);
+    let authority = table.get(index).copied();
+    Party {
+        index,
+        authority: authority.unwrap_or(Authority::empty()),
+    }
+}
+
+/// Checks that the caller may use this operation.
+fn allowed(kernel: &Kernel, caller: TaskHandle, operation: Authority) -> Result<(), CallError> {
+    Ok(party(kernel, caller).authority.check(operation)?)
+}
+
+/// The task with this index, which the caller is about to end.
+fn victim(kernel: &Kernel, caller: TaskHandle, index: u32) -> Result<TaskHandle, CallError> {
+    let target = task(index)?;
+    party(kernel, caller).check_target(party(kernel, target))?;
+    Ok(target)
+}
+
 fn read_task_status(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
     let index = decode::<u32>(kernel, caller)?;
     let state = kernel[task(index)?].state;
@@ -185,8 +211,9 @@ fn read_task_status(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
 }
 
 fn reinit_task(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    allowed(kernel, caller, Authority::REINIT_TASK)?;
     let request::ReinitTask { task_index, start } = decode(kernel, caller)?;
-    let target = task(task_index)?;
+    let target = victim(kernel, caller, task_index)?;
     kernel.restart(target, start, 0);
     Ok(after_restart(kernel, caller, target, start, 0))
 }
@@ -208,15 +235,21 @@ fn after_restart(
 }
 
 fn fault_task(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+    allowed(kernel, caller, Authority::FAULT_TASK)?;
     let index = decode::<u32>(kernel, caller)?;
-    let target = task(index)?;
-    if target == caller || target == TaskHandle::supervisor() {
+    let target = victim(kernel, caller, index)?;
+    if target == caller {
         return Err(UsageError::IllegalTask.into());
     }
     done(kernel, caller);
     let culprit = kernel.id(caller);
     let woken = kernel.fault(target, FaultInfo::Injected(culprit));
     Ok(kernel.pick_if(woken, caller))
+}
+
+fn reset(kernel: &Kernel, caller: TaskHandle) -> CallOutcome {
+    allowed(kernel, caller, Authority::RESET)?;
+    fail::restart()
 }
 
 fn software_irq(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {

@@ -8,12 +8,14 @@
 //! * [`slice`](mod@slice): well-formed user slices, and whether a memory map covers them;
 //! * [`order`]: sets of tasks ordered by priority, and the choice of the next one in constant time;
 //! * [`region`]: attributes of memory regions, and the rules every task's map must obey;
+//! * [`authority`]: who may restart, stop and fault tasks, and reset the system;
 //! * [`arm_a`]: ARMv7-A short descriptors and fault status codes.
 
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 pub mod arm_a;
+pub mod authority;
 pub mod order;
 pub mod region;
 pub mod slice;

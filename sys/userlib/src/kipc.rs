@@ -163,18 +163,22 @@ pub fn read_device_word(task: usize, address: u32) -> Result<u32, SaveMemoryErro
     Ok(u32::from_le_bytes(response))
 }
 
-/// Puts task `task` back to its entry point, in its next generation; runs it if `start`.
+/// Puts task `task` back to its entry point, in its next generation; runs it if `start`. For the
+/// supervisor, and tasks that `[kernel.allowed-callers]` of `app.toml` names for `reinit_task`;
+/// never of the supervisor, and of the recorder by the supervisor only.
 pub fn reinit_task(task: usize, start: bool) {
     let [a, b, c, d] = word(task);
     call(Kipcnum::ReinitTask, &[a, b, c, d, start.into()], &mut []);
 }
 
-/// Faults task `task`, which must be neither the supervisor nor the caller.
+/// Faults task `task`, which must not be the caller. For the supervisor, and tasks that
+/// `[kernel.allowed-callers]` names for `fault_task`; the targets are those of [`reinit_task`].
 pub fn fault_task(task: usize) {
     call(Kipcnum::FaultTask, &word(task), &mut []);
 }
 
-/// Resets the whole system.
+/// Resets the whole system. For the supervisor, and tasks that `[kernel.allowed-callers]` names for
+/// `reset`.
 pub fn system_restart() -> ! {
     loop {
         call(Kipcnum::Reset, &[], &mut []);

@@ -3,7 +3,9 @@
 //! Each key must be in the reference, doc/app-toml.md. Keys that no other test covers are tested
 //! here.
 
-use super::{App, Board, Kernel, KernelRegion, Output, Peripheral, ProbeRs, Substrate, Task};
+use super::{
+    App, Board, Kernel, KernelCallers, KernelRegion, Output, Peripheral, ProbeRs, Substrate, Task,
+};
 use crate::allocate::{Needs, allocate};
 use crate::config::Config;
 use crate::environment;
@@ -76,6 +78,7 @@ fn every_key_has_a_row_and_a_test() {
         ("app.toml", app),
         ("[kernel]", keys_of::<Kernel>()),
         ("[kernel] extern-regions", keys_of::<KernelRegion>()),
+        ("[kernel.allowed-callers]", keys_of::<KernelCallers>()),
         ("[tasks.NAME]", keys_of::<Task>()),
         ("[tasks.NAME] bindeps", keys_of::<BinDep>()),
         ("chip.toml", keys_of::<Peripheral>()),

@@ -113,6 +113,36 @@ pub struct Kernel {
     pub extern_regions: Vec<KernelRegion>,
     /// Memory output that holds the kernel's data and stack.
     pub default_ram: Option<String>,
+    /// Tasks that may use operations of kernel IPC, beside the supervisor.
+    #[serde(default)]
+    pub allowed_callers: KernelCallers,
+}
+
+/// `[kernel.allowed-callers]`, our addition to upstream's schema: operation of kernel IPC to the
+/// names of the tasks that may use it. Not named means nobody but the supervisor.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelCallers {
+    /// Restart or stop a task.
+    #[serde(default)]
+    pub reinit_task: Vec<String>,
+    /// Fault a task.
+    #[serde(default)]
+    pub fault_task: Vec<String>,
+    /// Reset the system.
+    #[serde(default)]
+    pub reset: Vec<String>,
+}
+
+impl KernelCallers {
+    /// Each operation with its tasks.
+    pub fn operations(&self) -> [(&'static str, &[String]); 3] {
+        [
+            ("reinit_task", &self.reinit_task),
+            ("fault_task", &self.fault_task),
+            ("reset", &self.reset),
+        ]
+    }
 }
 
 /// A memory output that the kernel uses as a whole.
@@ -338,6 +368,13 @@ impl Config {
     /// Index of a task.
     pub fn index_of(&self, task: &str) -> Option<usize> {
         self.app.tasks.get_index_of(task)
+    }
+
+    /// Index of the crash recorder, if the supervisor's configuration names one.
+    pub fn recorder(&self) -> Option<usize> {
+        let (_, supervisor) = self.app.tasks.first()?;
+        let crash = supervisor.config.as_ref()?.get("crash")?;
+        self.index_of(crash.get("recorder")?.as_str()?)
     }
 
     /// The memory outputs that `task` gets a piece of: flash, its RAM, and those of its additional

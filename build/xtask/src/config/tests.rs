@@ -121,6 +121,30 @@ fn tasks_send_uphill_only() {
 }
 
 #[test]
+fn who_may_end_a_task() {
+    let with = |callers: &str| {
+        let table = format!("[kernel.allowed-callers]\n{callers}\n\n[tasks.jefe]");
+        app("[tasks.jefe]", &table)
+    };
+    assert_eq!(
+        with("reinit_task = [\"net\"]\nreset = [\"idle\", \"net\"]"),
+        "no error"
+    );
+    assert_eq!(
+        with("fault_task = [\"nett\"]"),
+        "app.toml:12: kernel.allowed-callers.fault_task: `nett` is not a task; did you mean `net`?"
+    );
+    assert_eq!(
+        with("reset = [\"net\", \"net\"]"),
+        "app.toml:12: kernel.allowed-callers.reset: `net` is named twice"
+    );
+    assert_eq!(
+        with("reinit_tsk = [\"net\"]"),
+        "app.toml:12: kernel.allowed-callers.reinit_tsk: unknown key; did you mean `reinit_task`?"
+    );
+}
+
+#[test]
 fn notifications_and_interrupts() {
     let cases = [
         (

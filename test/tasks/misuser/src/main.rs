@@ -1,8 +1,10 @@
-//! Sends malformed messages to the recorder.
+//! Sends malformed messages to the recorder, and messages that it may not send to kernel and
+//! supervisor.
 //!
 //! The suite says what to send. This task replies to the suite before it sends, because the
 //! recorder answers most of these messages with a reply fault. If the task is not faulted,
-//! operation 2 returns code, length and first word of the reply.
+//! operation 2 returns code, length and first word of the reply. Operations 3 and 4 are as 1, to
+//! the kernel and to the supervisor.
 //!
 //! `unsafe` makes a lease of memory that is not this task's.
 
@@ -10,7 +12,7 @@
 #![no_main]
 
 use test_api::{message, words};
-use userlib::{Lease, TaskId, sys_recv_open, sys_reply, sys_send, task_slot};
+use userlib::{Lease, TaskId, sys_recv_open, sys_refresh_task_id, sys_reply, sys_send, task_slot};
 
 task_slot!(CRASHLOG, crashlog);
 
@@ -26,12 +28,17 @@ fn main() -> ! {
         let mut buffer = [0; 64];
         let received = sys_recv_open(&mut buffer, 0);
         let words = words(buffer.get(..received.message_len).unwrap_or(&[]));
-        if received.operation == 1 {
-            sys_reply(received.sender, 0, &[]);
-            result = send(CRASHLOG.get_task_id(), &words);
-        } else {
-            sys_reply(received.sender, 0, message(result).as_flattened());
-        }
+        let target = match received.operation {
+            1 => CRASHLOG.get_task_id(),
+            3 => TaskId::KERNEL,
+            4 => sys_refresh_task_id(TaskId(0)),
+            _ => {
+                sys_reply(received.sender, 0, message(result).as_flattened());
+                continue;
+            }
+        };
+        sys_reply(received.sender, 0, &[]);
+        result = send(target, &words);
     }
 }
 

@@ -9,6 +9,7 @@
 #![no_std]
 #![no_main]
 
+mod attacks;
 mod misuse;
 mod operations;
 
@@ -43,7 +44,7 @@ fn main() -> ! {
     let mut uart = unsafe { Uart::new(UART5_ADDRESS) };
     uart.configure(115_200);
     let recorder = CrashLog::from(CRASHLOG.get_task_id());
-    let groups: [&[Case]; 2] = [operations::CASES, misuse::CASES];
+    let groups = [operations::CASES, attacks::CASES, misuse::CASES];
     let mut count = 0;
     let first: Case = ("recorder: it finds its card", starts);
     for (name, case) in core::iter::once(&first).chain(groups.into_iter().flatten()) {

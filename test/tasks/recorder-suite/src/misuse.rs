@@ -18,7 +18,7 @@ pub const CASES: &[Case] = &[
     ("misuse: a lease that is too long", lease_too_long),
     ("misuse: a lease without the right", lease_direction),
     ("misuse: a lease of foreign memory", lease_foreign),
-    ("misuse: an operation for others", not_allowed),
+    ("misuse: operations for others", not_allowed),
     ("misuse: correct calls work all the same", correct),
     ("misuse: crashes of one task are recorded", recorded),
 ];
@@ -26,7 +26,10 @@ pub const CASES: &[Case] = &[
 /// Numbers of the operations, in the order of idl/crashlog.idol.
 const APPEND: u32 = 1;
 const STATUS: u32 = 3;
+const CRASH_INFO: u32 = 4;
+const READ_CRASH: u32 = 5;
 const ERASE_CRASH: u32 = 6;
+const READ_PAGE: u32 = 7;
 const KERNEL_TEXT: u32 = 0x8010_0000;
 
 /// The message that the misuser sends: a correct `append`, except for what a case changes.
@@ -52,7 +55,7 @@ const CORRECT: Message = Message {
     first: 0x0201,
 };
 
-fn misuser() -> TaskId {
+pub fn misuser() -> TaskId {
     sys_refresh_task_id(MISUSER.get_task_id())
 }
 
@@ -84,7 +87,7 @@ fn send(message: Message) {
 }
 
 /// The state of the misuser. If it is faulted, it is restarted.
-fn fault() -> Option<FaultInfo> {
+pub fn fault() -> Option<FaultInfo> {
     let task = misuser();
     match kipc::read_task_status(task.index()) {
         TaskState::Faulted { fault, .. } => {
@@ -215,19 +218,27 @@ fn lease_foreign(_: &CrashLog) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// REQ: P9, X7: only tasks that are named in the configuration may erase.
+/// REQ: P9, X7: only tasks that are named in the configuration may erase, and read what others have
+/// recorded.
 fn not_allowed(_: &CrashLog) -> Result<(), Wrong> {
-    refused(
-        Message {
-            operation: ERASE_CRASH,
-            length: 4,
-            capacity: 0,
-            leases: 0,
+    for (operation, length, capacity, leases) in [
+        (ERASE_CRASH, 4, 0, 0),
+        (CRASH_INFO, 4, 512, 0),
+        (READ_CRASH, 12, 4, 1),
+        (READ_PAGE, 4, 0, 1),
+    ] {
+        let message = Message {
+            operation,
+            length,
+            capacity,
+            leases,
+            lease_kind: 1,
             first: 1,
             ..CORRECT
-        },
-        ReplyFaultReason::AccessViolation,
-    )
+        };
+        refused(message, ReplyFaultReason::AccessViolation)?;
+    }
+    Ok(())
 }
 
 fn correct(recorder: &CrashLog) -> Result<(), Wrong> {

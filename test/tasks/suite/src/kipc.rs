@@ -2,7 +2,7 @@
 
 use crate::Case;
 use crate::support::{
-    NO_SUCH_TASK, assist, first, id, last_fault, myself, scratch, second, supervisor,
+    NO_SUCH_TASK, assist, call_after, first, id, last_fault, myself, scratch, second, supervisor,
     system_call_faults, usage,
 };
 use test_api::{ask, assist, runner};
@@ -29,6 +29,11 @@ pub const CASES: &[Case] = &[
     ("s4_kipc7_secrets_are_blanked_ours", secrets),
     ("s4_kipc10_secrets_are_blanked_ours", secret_message),
     ("s4_supervisor_only", supervisor_only),
+    ("s4_kipc2_3_5_closed_unless_named_ours", not_named),
+    (
+        "s4_kipc2_the_supervisor_is_out_of_reach_ours",
+        not_the_supervisor,
+    ),
     ("s4_kipc256_registers_ours", registers),
 ];
 
@@ -339,6 +344,40 @@ fn supervisor_only() {
             Sysnum::Send as u32,
             [kernel(operation), place, 16, 0, 0, 0, 0],
             FaultInfo::SyscallUsage(UsageError::NotSupervisor),
+        );
+    }
+}
+
+/// The second assist is not in `[kernel.allowed-callers]`, the first is for all but the reset.
+///
+/// REQ: X7 (in part)
+fn not_named() {
+    let reset = [kernel(5), 0, 0, 0, 0, 0, 0];
+    usage(Sysnum::Send, reset, UsageError::NotSupervisor);
+    let refused = FaultInfo::SyscallUsage(UsageError::NotSupervisor);
+    let (victim, mut faults) = (first(), last_fault(second().index()).0);
+    for target in [0, victim.index() as u32, NO_SUCH_TASK] {
+        for operation in [2, 3, 5] {
+            let (_, [_, _, _, _, place, ..]) = ask(second(), assist::PLACES, []);
+            ask(second(), assist::WRITE, [place, target]);
+            let arguments = [kernel(operation), place, 5, 0, 0, 0, 0];
+            call_after(second(), Sysnum::Send, arguments);
+            faults += 1;
+            let expected = (faults, Some(refused));
+            assert_eq!(last_fault(second().index()), expected, "{operation}");
+        }
+    }
+    assert_eq!(first(), victim);
+}
+
+/// REQ: C3 (in part)
+fn not_the_supervisor() {
+    for start in [0, 1] {
+        let place = scratch([0, start]);
+        usage(
+            Sysnum::Send,
+            [kernel(2), place, 5, 0, 0, 0, 0],
+            UsageError::IllegalTask,
         );
     }
 }

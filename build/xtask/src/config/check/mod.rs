@@ -29,6 +29,7 @@ pub fn check(config: &Config) -> Result<()> {
         tasks::interrupts(config, task).map_err(inside)?;
         tasks::regions(config, task).map_err(inside)?;
     }
+    tasks::kernel_callers(&config.app).map_err(app)?;
     tasks::dump_agent(config).map_err(app)?;
     tasks::supervisors_kernel(config).map_err(app)?;
     tasks::shared_interrupts(config).map_err(app)

@@ -1,7 +1,7 @@
 //! Rules for the tasks
 
 use crate::config::suggest::hint;
-use crate::config::{Config, Problem, Task};
+use crate::config::{App, Config, Problem, Task};
 use indexmap::IndexMap;
 use std::collections::BTreeMap;
 
@@ -158,6 +158,23 @@ pub fn interrupts(config: &Config, task: &Task) -> Result<(), Problem> {
                 "`{notification}` is posted by an interrupt, so its name must end in `-irq`"
             );
             return Err(Problem::at(&key, message));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that the tasks that may restart, fault and reset exist.
+pub fn kernel_callers(app: &App) -> Result<(), Problem> {
+    for (operation, callers) in app.kernel.allowed_callers.operations() {
+        for (index, caller) in callers.iter().enumerate() {
+            let key = ["kernel", "allowed-callers", operation];
+            if !app.tasks.contains_key(caller) {
+                let hint = hint(caller, app.tasks.keys().map(String::as_str));
+                return Err(Problem::at(&key, format!("`{caller}` is not a task{hint}")));
+            }
+            if callers[..index].contains(caller) {
+                return Err(Problem::at(&key, format!("`{caller}` is named twice")));
+            }
         }
     }
     Ok(())
