@@ -5,8 +5,8 @@ use std::fs;
 use std::ops::RangeInclusive;
 
 use anyhow::{Context, Result, bail};
-use crashlog_format::BootRecord;
 use crashlog_format::boot::{COMMIT_MAX, NAME_MAX};
+use crashlog_format::{BootEnds, BootRecord};
 use serde::Deserialize;
 
 /// Operations that show what others have recorded, or erase it: closed unless the configuration says
@@ -143,7 +143,7 @@ fn main() -> Result<()> {
          pub const SELF_TEST: bool = {};\n\
          /// Name of this task.\n\
          pub const TASK_NAME: &str = {name:?};\n\
-         /// The payload of the boot record, without the image id.
+         /// The payload of the boot record, without the image id and the ends of boots.
          pub const BOOT_RECORD: &[u8] = &{:?};\n",
         config.controller,
         config.base_clock_khz,
@@ -184,8 +184,8 @@ fn main() -> Result<()> {
         .map_err(|error| anyhow::anyhow!("{error}"))
 }
 
-/// The payload of the boot record. The image id is 0: it is a hash over this task, too, so it is
-/// known only when everything is linked.
+/// The payload of the boot record, without the ends of boots. The image id is 0: it is a hash over
+/// this task, too, so it is known only when everything is linked.
 fn boot_record() -> Result<Vec<u8>> {
     let [app, image] =
         ["HUBRIS_APP_NAME", "HUBRIS_IMAGE_NAME"].map(|name| build_util::env_var(name).ok());
@@ -201,6 +201,7 @@ fn boot_record() -> Result<Vec<u8>> {
         image: &image.unwrap_or_default(),
         board: &build_util::target_board().unwrap_or_default(),
         commit: &commit()?,
+        ends: BootEnds::NONE,
     };
     let texts = [
         ("name", record.app, NAME_MAX),
@@ -217,7 +218,10 @@ fn boot_record() -> Result<Vec<u8>> {
     }
     let mut payload = [0; 256];
     let length = record.encode(&mut payload).context("boot record")?;
-    Ok(payload.get(..length).unwrap_or(&[]).to_vec())
+    let mut payload = payload.get(..length).unwrap_or(&[]).to_vec();
+    // How many ends there are.
+    payload.pop();
+    Ok(payload)
 }
 
 /// The commit of the sources; empty if it is not known. Upstream's xtask does not tell it.

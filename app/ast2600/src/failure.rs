@@ -3,7 +3,7 @@
 //! The kernel does not know that crate. Its types [`Failure`] and [`snapshot::TaskSnapshot`] become
 //! that crate's `KernelFailure` and `TaskAtFailure` here.
 
-use crashlog_retained::Region;
+use crashlog_retained::{BootEnd, Region};
 use crashlog_supervisor::failure::{self, KernelFailure, TaskAtFailure};
 use kern::descs;
 use kern::fail::{Failure, snapshot};
@@ -19,6 +19,25 @@ fn supervisor() -> &'static str {
         .unwrap_or_default()
 }
 
+/// The retained RAM, if the application gives it to the kernel. To be called when no task runs any
+/// more.
+fn region() -> Option<Region<'static>> {
+    let memory = descs::extern_region(RETAINED)?;
+    // SAFETY: a memory output of its own, which the kernel maps for itself, uncached, and in which
+    // no value of this program lives. Tasks that have it access it by whole words, and none runs
+    // any more.
+    unsafe { Region::claim(memory.base as usize, memory.size as usize) }
+}
+
+/// Notes in retained RAM, if the application gives the kernel that memory, that this task has asked
+/// for a restart of the system.
+pub fn note_restart(task: u16) {
+    if let Some(region) = region() {
+        let end = BootEnd::Restart(task);
+        region.boot_end().note(region.boot(), end);
+    }
+}
+
 /// Describes the failure in retained RAM, if the application gives the kernel that memory, and
 /// saves the memory of the system there. Returns by how many milliseconds the reset has to be
 /// delayed.
@@ -26,13 +45,7 @@ fn supervisor() -> &'static str {
 /// `emergency`: whether the supervisor was handling a crash. If its snapshot is made, that one is
 /// kept: the crash came first.
 pub fn describe(failure: &Failure<'_>, emergency: bool) -> u32 {
-    let Some(memory) = descs::extern_region(RETAINED) else {
-        return 0;
-    };
-    // SAFETY: a memory output of its own, which the kernel maps for itself, uncached, and in which
-    // no value of this program lives. No task runs any more. This is called once.
-    let Some(region) = (unsafe { Region::claim(memory.base as usize, memory.size as usize) })
-    else {
+    let Some(region) = region() else {
         return 0;
     };
     let tasks = snapshot::tasks().map(|task| TaskAtFailure {

@@ -50,9 +50,18 @@ static PLATFORM: Platform = Platform {
         (0x4046_2000, 0x2000),
         (WATCHDOG, 0x1000),
     ],
+    on_restart,
     reset,
     on_failure,
 };
+
+/// The kernel's hook for restarts that a task asks for. The supervisor, which is task 0, notes
+/// itself why it does: for another task, or for a crash.
+fn on_restart(task: u16) {
+    if task != 0 {
+        failure::note_restart(task);
+    }
+}
 
 /// Resets the whole chip at once, without its memory; does nothing if the watchdog does it later.
 fn reset() {

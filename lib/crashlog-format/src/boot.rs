@@ -4,19 +4,21 @@
 //! build archive: with its image id the archive of the boot is found. It is encoded here and not by
 //! the type of a task, because the archive that has the type is the one to be found.
 
+use crate::BootEnds;
 use crate::page::MAX_PAYLOAD;
 
-/// Length of the longest text but the commit's, in bytes. All of that length, and a commit of
-/// [`COMMIT_MAX`], fit into a record.
-pub const NAME_MAX: usize = 54;
+/// Length of the longest text but the commit's, in bytes. All of that length, a commit of
+/// [`COMMIT_MAX`] and the ends of boots fit into a record.
+pub const NAME_MAX: usize = 49;
 /// Length of the longest commit in bytes: a SHA-256 in hexadecimal digits, and `-dirty`.
 pub const COMMIT_MAX: usize = 70;
 /// Bytes before the texts: image id, version, epoch.
 const NUMBERS: usize = 16;
 
-const _: () = assert!(NUMBERS + 3 * (1 + NAME_MAX) + 1 + COMMIT_MAX <= MAX_PAYLOAD);
+const _: () =
+    assert!(NUMBERS + 3 * (1 + NAME_MAX) + 1 + COMMIT_MAX + BootEnds::MAX_LEN <= MAX_PAYLOAD);
 
-/// What firmware a boot runs. A text that is not known is empty.
+/// What firmware a boot runs, and how the boots before it ended. A text that is not known is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootRecord<'a> {
     /// The kernel's `HUBRIS_IMAGE_ID`, its bytes read as a little-endian number; 0: not known.
@@ -33,11 +35,13 @@ pub struct BootRecord<'a> {
     pub board: &'a str,
     /// The commit of the sources, with `-dirty` behind it if a file differed from it.
     pub commit: &'a str,
+    /// How the boots before ended. None in records of earlier versions.
+    pub ends: BootEnds,
 }
 
 impl<'a> BootRecord<'a> {
-    /// Decodes the payload of a record. Bytes behind the last text are left to later versions.
-    /// `None` if a text is cut off or is not UTF-8.
+    /// Decodes the payload of a record. Bytes behind the ends are left to later versions. `None` if
+    /// a text is cut off or is not UTF-8.
     #[must_use]
     pub fn parse(payload: &'a [u8]) -> Option<Self> {
         let (image_id, rest) = payload.split_first_chunk()?;
@@ -46,7 +50,7 @@ impl<'a> BootRecord<'a> {
         let (app, rest) = text(rest)?;
         let (image, rest) = text(rest)?;
         let (board, rest) = text(rest)?;
-        let (commit, _) = text(rest)?;
+        let (commit, rest) = text(rest)?;
         Some(Self {
             image_id: u64::from_le_bytes(*image_id),
             version: u32::from_le_bytes(*version),
@@ -55,6 +59,7 @@ impl<'a> BootRecord<'a> {
             image,
             board,
             commit,
+            ends: BootEnds::parse(rest),
         })
     }
 
@@ -80,7 +85,7 @@ impl<'a> BootRecord<'a> {
             end = begin.checked_add(part.len())?;
             to.get_mut(begin..end)?.copy_from_slice(part);
         }
-        Some(end)
+        end.checked_add(self.ends.encode(to.get_mut(end..)?)?)
     }
 }
 
@@ -94,6 +99,7 @@ fn text(bytes: &[u8]) -> Option<(&str, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::BootEnd;
 
     fn encoded(record: &BootRecord<'_>) -> Vec<u8> {
         let mut bytes = [0; MAX_PAYLOAD];
@@ -109,23 +115,36 @@ mod tests {
         image: "default",
         board: "",
         commit: "7eaf3c8be3ea7d259df8a4efeeb28df59d68a912-dirty",
+        ends: BootEnds::NONE,
     };
+
+    /// A record that tells of three boots before.
+    fn with_ends() -> BootRecord<'static> {
+        let ends = BootEnds::NONE
+            .and(BootEnd::PowerLost)
+            .and(BootEnd::Crash(5))
+            .and(BootEnd::Restart(7));
+        BootRecord { ends, ..RECORD }
+    }
 
     #[test]
     fn what_is_encoded_is_decoded() {
-        let bytes = encoded(&RECORD);
-        assert_eq!(BootRecord::parse(&bytes), Some(RECORD));
-        // What a later version appends does not hide the rest.
-        assert_eq!(
-            BootRecord::parse(&[&bytes[..], b"\x05later"].concat()),
-            Some(RECORD)
-        );
+        for record in [RECORD, with_ends()] {
+            let bytes = encoded(&record);
+            assert_eq!(BootRecord::parse(&bytes), Some(record));
+            // What a later version appends does not hide the rest.
+            assert_eq!(
+                BootRecord::parse(&[&bytes[..], b"\x05later"].concat()),
+                Some(record)
+            );
+        }
         let (name, commit) = ("n".repeat(NAME_MAX), "c".repeat(COMMIT_MAX));
         let longest = BootRecord {
             app: &name,
             image: &name,
             board: &name,
             commit: &commit,
+            ends: with_ends().ends.and(BootEnd::Watchdog),
             ..RECORD
         };
         assert_eq!(BootRecord::parse(&encoded(&longest)), Some(longest));
@@ -133,9 +152,15 @@ mod tests {
 
     #[test]
     fn what_is_cut_or_no_text_is_refused() {
-        let bytes = encoded(&RECORD);
-        for length in 0..bytes.len() {
+        let bytes = encoded(&with_ends());
+        let texts = bytes.len() - 1 - 3 * BootEnd::LEN;
+        for length in 0..texts {
             assert_eq!(BootRecord::parse(&bytes[..length]), None, "{length}");
+        }
+        // Records of earlier versions end here.
+        for length in texts..bytes.len() {
+            let parsed = BootRecord::parse(&bytes[..length]);
+            assert_eq!(parsed, Some(RECORD), "{length}");
         }
         let mut broken = bytes;
         broken[NUMBERS + 1] = 0xff;

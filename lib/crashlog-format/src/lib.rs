@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 pub mod boot;
+mod boot_end;
 pub mod crash;
 pub mod crc;
 mod fault;
@@ -41,6 +42,7 @@ mod stream;
 mod superblock;
 
 pub use boot::BootRecord;
+pub use boot_end::{BootEnd, BootEnds};
 pub use crash::{Activity, CrashReason, LateReason, TaskEntry};
 pub use crc::Crc32c;
 pub use fault::{CrashFault, FaultSource, ReplyFaultReason, UsageError};

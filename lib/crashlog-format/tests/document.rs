@@ -7,8 +7,8 @@ use crashlog_format::snapshot::{
     ExtentKind, ExtentStatus, SnapshotExtent, SnapshotHeader, SnapshotKind, SnapshotRegion, WordSum,
 };
 use crashlog_format::{
-    BootRecord, CrashReason, Crc32c, EmergencyFailure, EmergencyStep, FormatId, Geometry, Level,
-    Outcome, OutcomePhase, Stream, Superblock,
+    BootEnd, BootEnds, BootRecord, CrashReason, Crc32c, EmergencyFailure, EmergencyStep, FormatId,
+    Geometry, Level, Outcome, OutcomePhase, Stream, Superblock,
 };
 use zerocopy::IntoBytes;
 
@@ -87,6 +87,9 @@ fn a_boot_record_is_as_documented() {
         image: "default",
         board: "ast2600-evb",
         commit: "2cf33c0f7280bf4b8391227169654265a2864fee",
+        ends: BootEnds::NONE
+            .and(BootEnd::PowerLost)
+            .and(BootEnd::Restart(7)),
     };
     let mut bytes = [0; 256];
     let length = record.encode(&mut bytes).expect("it fits");

@@ -8,6 +8,7 @@
 //! | part | written by | what |
 //! |---|---|---|
 //! | header | supervisor | number of the boot; tells a cold start from a warm one |
+//! | [`BootEndSlot`] | supervisor, kernel | how this boot is about to end, and how those before did |
 //! | [`Mailbox`] | both | the crash of an emergency, its outcome, and oopses |
 //! | [`FailureSlot`] | kernel | a failure of the kernel or of the supervisor |
 //! | [`HistorySlot`] | supervisor, kernel | faults that repeat |
@@ -35,6 +36,7 @@
 // The only `unsafe` function is `Region::claim`, which turns an address range into blocks.
 #![deny(unsafe_code)]
 
+mod boot_end;
 mod context;
 mod failure;
 mod history;
@@ -49,12 +51,13 @@ mod words;
 mod testing;
 
 pub use block_device::{BLOCK_LEN, Block};
+pub use boot_end::BootEndSlot;
 pub use context::{ContextWriter, CrashContext, Excerpt, StoredContext};
 pub use crashlog_format::crash::{Name, signature};
 /// What the crate needs of `crashlog-format`, re-exported: `page` has the layout of log records.
 pub use crashlog_format::page::{self, LogHeader};
 pub use crashlog_format::snapshot::{ExtentKind, ExtentStatus, KERNEL_OWNER, SnapshotKind};
-pub use crashlog_format::{Activity, TaskEntry};
+pub use crashlog_format::{Activity, BootEnd, BootEnds, TaskEntry};
 pub use crashlog_format::{
     CrashReason, EmergencyFailure, EmergencyStep, Level, Outcome, OutcomePhase, Stream,
 };

@@ -4,7 +4,7 @@
 mod tests;
 
 use crate::words::{check_values, load, publish, store, words};
-use crate::{FailureSlot, HistorySlot, LocationCache, Mailbox, SnapshotArea};
+use crate::{BootEndSlot, FailureSlot, HistorySlot, LocationCache, Mailbox, SnapshotArea};
 use block_device::{BLOCK_LEN, Block};
 use core::sync::atomic::AtomicU32;
 use crashlog_format::FormatId;
@@ -13,7 +13,8 @@ use crashlog_format::FormatId;
 const MAGIC: u32 = u32::from_le_bytes(*b"CRSH");
 const LAYOUT_VERSION: u32 = 1;
 
-/// Words of one copy of the header.
+/// Words of one copy of the header. The two copies are at the start of the header's block; behind
+/// them is what `boot_end.rs` keeps there.
 const COPY: usize = 8;
 /// First word of a third copy of the header, in the block of the location cache. It is read if
 /// neither copy in the header's own block passes its check: the loss of any one block of the region
@@ -209,6 +210,12 @@ impl<'a> Region<'a> {
     #[must_use]
     pub const fn history(&self) -> HistorySlot<'a> {
         HistorySlot::new(self.mailbox.last())
+    }
+
+    /// Where the end of this boot is noted, and those of the boots before are kept.
+    #[must_use]
+    pub const fn boot_end(&self) -> BootEndSlot<'a> {
+        BootEndSlot::new(self.header)
     }
 
     /// The location cache.

@@ -232,6 +232,19 @@ impl<'a> LogRing<'a> {
         })
     }
 
+    /// The page that is closed and not durable and has `count` such pages before it.
+    #[must_use]
+    pub fn pending_after(&self, count: u32) -> Option<PendingPage<'a>> {
+        let (tail, head) = (self.tail.get(), self.head.get());
+        let mut orders = (0..head.wrapping_sub(tail).min(self.pages()))
+            .map(|offset| tail.wrapping_add(offset))
+            .filter_map(|order| Some((self.entry(order)?, self.block(order)?)))
+            .filter(|(entry, _)| entry.state() != PageState::Free);
+        let (entry, block) = orders.nth(count as usize)?;
+        let number = (entry.state() == PageState::Numbered).then(|| entry.number());
+        Some(PendingPage { block, number })
+    }
+
     /// Calls `each` with the task and the bytes in the ring of every record that is not durable.
     pub fn for_each(&self, mut each: impl FnMut(u16, usize)) {
         let (tail, head) = (self.tail.get(), self.head.get());

@@ -31,7 +31,9 @@ impl<'s, D: BlockDevice> Store<'s, D> {
     /// After a restart, completes a write of pages that was interrupted. Pages of the log ring that
     /// have a number had been given to the card, and any of them may be on it. Those that are not
     /// are written at their places, which nothing else has been written to. All of them are then
-    /// marked as durable. Returns how many they are.
+    /// marked as durable, together at the end: as long as this waits for the card, a full ring
+    /// stays full, so that the first record of a boot that found it full is its boot record.
+    /// Returns how many they are.
     ///
     /// The next page has to be noted in the location cache before, so that an emergency write does
     /// not write these pages again under other numbers.
@@ -42,11 +44,11 @@ impl<'s, D: BlockDevice> Store<'s, D> {
     /// # Errors
     /// Those of the device; the pages then wait as before.
     pub async fn reconcile(&mut self, ring: &LogRing<'_>) -> Result<u32, D::Error> {
-        let mut durable = 0;
+        let mut durable: u32 = 0;
         while let Some(PendingPage {
             block,
             number: Some(number),
-        }) = ring.pending()
+        }) = ring.pending_after(durable)
         {
             let header = header_of(block);
             let is_of_this_card = header.check(self.format).is_ok() && header.sequence() == number;
@@ -66,9 +68,9 @@ impl<'s, D: BlockDevice> Store<'s, D> {
                 self.write_in_place(number, core::slice::from_ref(block))
                     .await?;
             }
-            ring.mark_durable(1, |_, _| {});
-            durable = u32::saturating_add(durable, 1);
+            durable = durable.saturating_add(1);
         }
+        ring.release(durable as usize);
         Ok(durable)
     }
 

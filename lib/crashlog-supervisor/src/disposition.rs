@@ -68,6 +68,7 @@ impl<K: Kernel> Supervisor<'_, K> {
                 }
                 // A panic. The watchdog first: from here on the system is reset whatever fails.
                 self.arm_watchdog_once(now);
+                self.note_crash(task);
                 self.keep_unwritten_crash();
                 if let Some(writer) = self.region.mailbox().write_crash() {
                     self.region.mailbox().note();

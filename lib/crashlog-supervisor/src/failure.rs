@@ -10,7 +10,7 @@
 use crate::TASK_REGISTERS;
 use abi::{FaultInfo, SchedState, TaskId, TaskState};
 use crashlog_retained::{
-    Activity, ContextWriter, CrashContext, CrashReason, FailureSlot, Region, TaskEntry,
+    Activity, BootEnd, ContextWriter, CrashContext, CrashReason, FailureSlot, Region, TaskEntry,
 };
 
 use crate::fault::EncodedFault;
@@ -95,6 +95,7 @@ where
         // The supervisor has not begun a boot: it has not run yet.
         region.begin_boot();
     }
+    region.boot_end().note(region.boot(), BootEnd::Kernel);
     let delay_ms = count(region, failure.time);
     let Some(mut writer) = region.failure().write() else {
         return FailureOutcome {

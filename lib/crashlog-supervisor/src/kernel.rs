@@ -1,6 +1,6 @@
 //! What a crash needs of the kernel and of the hardware watchdog.
 
-use crate::RegionKernel;
+use crate::{RegionKernel, ResetCause};
 use abi::{FaultInfo, TaskDumpRegion};
 use crashlog_retained::{Block, ExtentStatus, MemoryRange, SavedMemory};
 
@@ -18,6 +18,11 @@ pub const PANIC_MESSAGE_MAX: usize = 128;
 pub trait Kernel: RegionKernel {
     /// The id of the running image, the kernel's `HUBRIS_IMAGE_ID`.
     fn image_id(&self) -> u64;
+
+    /// What the chip says of the last reset.
+    fn reset_cause(&mut self) -> ResetCause {
+        ResetCause::Unknown
+    }
 
     /// Milliseconds since boot.
     fn now(&self) -> u64;

@@ -5,7 +5,7 @@ use crate::RegionOrigin;
 #[cfg(feature = "snapshot")]
 use crate::snapshot::SUPERVISOR;
 use crate::{
-    CrashRegion, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, TASK_REGISTERS,
+    CrashRegion, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, ResetCause, TASK_REGISTERS,
     WatchdogTimer,
 };
 use abi::{FaultInfo, Generation, TaskDumpRegion, TaskId, TaskState};
@@ -62,6 +62,10 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
 
     fn now(&self) -> u64 {
         sys_get_timer().now
+    }
+
+    fn reset_cause(&mut self) -> ResetCause {
+        self.watchdog.reset_cause()
     }
 
     fn arm_watchdog(&mut self, budget_ms: u32) {

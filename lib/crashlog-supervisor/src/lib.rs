@@ -11,6 +11,7 @@
 //! | its timer fires | [`Supervisor::check_deadline`], [`Supervisor::end_healthy_series`] |
 //! | it sets its timer | to [`Supervisor::deadline`], if that is first |
 //! | the recorder calls `emergency_done` | [`Supervisor::emergency_done`] |
+//! | a task asks for a reset of the system | [`Supervisor::note_restart`] |
 //!
 //! # Three questions about a fault
 //!
@@ -68,6 +69,7 @@
 #[cfg(any(test, feature = "tables"))]
 extern crate std;
 
+mod boot_end;
 mod capture;
 mod config;
 mod disposition;
@@ -87,8 +89,10 @@ pub mod tables;
 mod testing;
 mod watchdog;
 
+pub use boot_end::ResetCause;
 pub use capture::STACK_EXCERPT;
 pub use config::{SnapshotScope, SupervisorConfig, TaskPolicy};
+pub use crashlog_retained::BootEnd;
 pub use disposition::{Consequence, Disposition};
 pub use emergency::{EmergencySequence, EmergencyState, Mode, NextAction};
 pub use kernel::{Kernel, PANIC_MESSAGE_MAX, TASK_REGISTERS};

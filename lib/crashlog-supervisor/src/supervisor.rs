@@ -5,7 +5,9 @@
 
 use crate::capture::{CrashFacts, capture};
 use crate::snapshot::RecorderCopy;
-use crate::{CrashRegions, EmergencySequence, Kernel, SnapshotScope, SupervisorConfig, loops};
+use crate::{
+    CrashRegions, EmergencySequence, Kernel, SnapshotScope, SupervisorConfig, boot_end, loops,
+};
 use crashlog_retained::{CrashReason, History, Mailbox, MailboxState, Region, StoredContext};
 
 /// The state of a supervisor for the crash recorder; the documentation of the crate says what to
@@ -33,7 +35,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
     /// Begins a boot in `region`. To be called once, before the recorder runs for the first time:
     /// the recorder relies on the boot's number.
     pub fn new(config: SupervisorConfig, mut kernel: K, region: Region<'a>) -> Self {
-        region.begin_boot();
+        boot_end::begin_boot(&region, kernel.reset_cause());
         let recorder_copy = match config.snapshot {
             SnapshotScope::None => None,
             SnapshotScope::System | SnapshotScope::Task => {

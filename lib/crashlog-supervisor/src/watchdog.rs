@@ -5,6 +5,8 @@
 //! else is done about a panic, with the whole budget, and never fed: a second crash in the same
 //! emergency must not extend the time until the reset.
 
+#[cfg(feature = "kipc")]
+use crate::ResetCause;
 use crate::{Kernel, Supervisor};
 
 /// The hardware watchdog of the chip.
@@ -12,6 +14,11 @@ use crate::{Kernel, Supervisor};
 pub trait WatchdogTimer {
     /// Starts it: the system is reset in `budget_ms` milliseconds. Called once in a boot.
     fn arm(&mut self, budget_ms: u32);
+
+    /// What the chip says of the last reset. Asked for once, at the start of a boot.
+    fn reset_cause(&mut self) -> ResetCause {
+        ResetCause::Unknown
+    }
 }
 
 impl<K: Kernel> Supervisor<'_, K> {

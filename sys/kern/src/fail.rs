@@ -136,6 +136,14 @@ pub fn now() -> u64 {
     time::now().saturating_add(arch::timer::pending())
 }
 
+/// Resets the system because this task, by index, asks for it.
+pub(crate) fn restart_for(task: u16) -> ! {
+    if let Some(platform) = platform::get() {
+        (platform.on_restart)(task);
+    }
+    restart()
+}
+
 /// Resets the system.
 pub(crate) fn restart() -> ! {
     if let Some(platform) = platform::get() {

@@ -17,6 +17,9 @@ pub struct Platform {
     /// Device pages that the kernel maps for itself: base and size, multiples of 4 KiB. They hold
     /// the two above and whatever `reset` and `on_failure` need.
     pub devices: &'static [(u32, u32)],
+    /// Called before `reset` when a task has asked for a restart, with its index, to note that in
+    /// retained memory. It must return in bounded time.
+    pub on_restart: fn(task: u16),
     /// Requests a restart of the system. May return before it takes effect.
     pub reset: fn(),
     /// Called once when the kernel has failed, before `reset`, to describe the failure in retained

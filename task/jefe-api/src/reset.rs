@@ -23,6 +23,6 @@ pub enum ResetReason {
     ExitStandby,
     /// Another cause, by the chip's code for it.
     Other(u32),
-    /// The cause is not known: no task has set it.
+    /// The cause is not known, and no task has set it.
     Unknown,
 }

@@ -60,7 +60,7 @@ mod server;
 
 use core::mem::MaybeUninit;
 
-use crashlog_supervisor::{Consequence, EmergencyState};
+use crashlog_supervisor::{BootEnd, Consequence, EmergencyState};
 use dump::Dumps;
 use hubris_num_tasks::NUM_TASKS;
 use idol_runtime::NotificationHandler;
@@ -161,12 +161,13 @@ fn start() -> &'static mut Server {
             health.hold();
         }
     }
+    let crashes = recorder::new();
     let server = JEFE_SERVER_IMPL.claim().write(Server {
         state: 0,
-        reset_reason: ResetReason::Unknown,
+        reset_reason: reset_reason(crashes.previous_end()),
         tasks,
         fault_counts: [0; NUM_TASKS],
-        crashes: recorder::new(),
+        crashes,
         dumps: Dumps::new(),
         traced: EmergencyState::Inactive,
         next_poll: TIMER_INTERVAL,
@@ -342,6 +343,17 @@ impl Server {
             Some(restarts.fold(self.next_poll, u64::min))
         };
         sys_set_timer(deadline, notifications::TIMER_MASK);
+    }
+}
+
+/// Why the system started, by how the boot before ended.
+const fn reset_reason(end: BootEnd) -> ResetReason {
+    match end {
+        BootEnd::NotKnown => ResetReason::Unknown,
+        BootEnd::Restart(_) | BootEnd::Crash(_) | BootEnd::Kernel => ResetReason::SystemCall,
+        BootEnd::Watchdog => ResetReason::SystemWatchdog,
+        BootEnd::PowerLost => ResetReason::PowerOn,
+        BootEnd::Outside => ResetReason::Pin,
     }
 }
 

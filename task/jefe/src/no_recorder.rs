@@ -2,7 +2,7 @@
 //!
 //! Every fault restarts its task, and there are no emergencies.
 
-use crashlog_supervisor::{Consequence, EmergencyState, REGION_NAME_MAX, RegionRefusal};
+use crashlog_supervisor::{BootEnd, Consequence, EmergencyState, REGION_NAME_MAX, RegionRefusal};
 use userlib::TaskId;
 
 /// Has the functions of [`crashlog_supervisor::Supervisor`], and does what that does without
@@ -26,6 +26,12 @@ impl CrashSupervisor {
         _started: u64,
     ) -> Consequence {
         Consequence::Restart
+    }
+
+    pub fn note_restart(&mut self, _task: usize) {}
+
+    pub fn previous_end(&self) -> BootEnd {
+        BootEnd::NotKnown
     }
 
     pub fn enter_declared_emergency(&mut self) {}

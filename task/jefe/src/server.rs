@@ -26,9 +26,9 @@ impl idl::InOrderJefeImpl for Server {
     }
 
     fn request_reset(&mut self, message: &RecvMessage) -> Result<(), RequestError<Infallible>> {
-        ringbuf_entry_root!(Trace::ResetRequested {
-            task: message.sender.index()
-        });
+        let task = message.sender.index();
+        ringbuf_entry_root!(Trace::ResetRequested { task });
+        self.crashes.note_restart(task);
         kipc::system_restart()
     }
 

@@ -79,6 +79,7 @@ mod tests {
             image: "default",
             board: "ast2600-evb",
             commit: "2cf33c0f7280bf4b8391227169654265a2864fee-dirty",
+            ends: crashlog_format::BootEnds::NONE,
         };
         assert_eq!(
             line(&record),

@@ -5,6 +5,7 @@ mod claims;
 mod crashes;
 mod damage;
 mod emergency;
+mod full_ring;
 mod image;
 mod medium;
 mod mount;

@@ -6,10 +6,11 @@
 //! task alone, so there is one in each boot.
 //!
 //! If the ring is full with records of earlier boots, nothing is accepted until pages are durable.
-//! The boot record then comes first, too: it is appended when the first page is released.
+//! The boot record then comes first, too: pages are released here and by the search for the log
+//! only, and after both it is appended before a request is served.
 
 use crashlog_retained::page::record_len;
-use crashlog_retained::{Level, LogHeader, Record, Stream};
+use crashlog_retained::{BootEnds, Level, LogHeader, Record, Stream};
 use userlib::{kipc, sys_get_timer};
 
 use crate::config;
@@ -22,14 +23,20 @@ pub fn append(recorder: &Recorder) {
     if recorder.ring.accepted() != 0 {
         return;
     }
+    let mut ends = [0; BootEnds::MAX_LEN];
+    let region = &recorder.region;
+    // `None` does not occur: the buffer has the maximum length of the encoding.
+    let used = region.boot_end().ends(region.boot()).encode(&mut ends);
+    let ends = used.and_then(|used| ends.get(..used)).unwrap_or(&[]);
+    let length = config::BOOT_RECORD.len().saturating_add(ends.len());
     let mut record = Record::new();
     // `Err` does not occur: the build script has checked the length.
-    let Ok(payload) = record.payload(config::BOOT_RECORD.len()) else {
+    let Ok(payload) = record.payload(length) else {
         return;
     };
     let id = kipc::read_image_id().to_le_bytes();
     let known = config::BOOT_RECORD.iter().skip(id.len());
-    for (to, from) in payload.iter_mut().zip(id.iter().chain(known)) {
+    for (to, from) in payload.iter_mut().zip(id.iter().chain(known).chain(ends)) {
         *to = *from;
     }
     let now = sys_get_timer().now;
@@ -41,7 +48,7 @@ pub fn append(recorder: &Recorder) {
         time: now,
     };
     if recorder.ring.append_record(&header, &mut record).is_ok() {
-        let bytes = record_len(config::BOOT_RECORD.len()) as u32;
+        let bytes = record_len(length) as u32;
         recorder.quotas.charge(config::TASK_INDEX, bytes);
         recorder.oldest.set(recorder.oldest.get().or(Some(now)));
     }

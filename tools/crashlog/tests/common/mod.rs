@@ -14,8 +14,8 @@ use crashlog_format::crash::{CrashHeader, Name, Segment, SegmentKind, signature}
 use crashlog_format::ledger::{CrashSummary, Ledger};
 use crashlog_format::page::{CAPACITY, HEADER_LEN, LogHeader, PageHeader};
 use crashlog_format::{
-    BLOCK_LEN, BootRecord, CrashReason, Crc32c, EmergencyStep, FormatId, Geometry, Level, Outcome,
-    OutcomePhase, Stream, Superblock, TaskEntry,
+    BLOCK_LEN, BootEnds, BootRecord, CrashReason, Crc32c, EmergencyStep, FormatId, Geometry, Level,
+    Outcome, OutcomePhase, Stream, Superblock, TaskEntry,
 };
 use std::ffi::OsStr;
 use std::fs::File;
@@ -218,6 +218,7 @@ impl Partition {
             image: "default",
             board: "bench",
             commit: "2cf33c0f7280bf4b8391227169654265a2864fee-dirty",
+            ends: BootEnds::NONE,
         };
         let mut payload = [0; 256];
         let length = record.encode(&mut payload).expect("it fits");
