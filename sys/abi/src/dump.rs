@@ -38,7 +38,7 @@ impl TryFrom<u32> for ReadPanicMessageError {
 pub const TASK_REGISTERS: usize = 17;
 
 /// Memory that was saved for a snapshot. This project's own; not in upstream.
-#[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct SavedExtent {
     /// What each granule holds, two bits each, from bit 0 on: data (0), [`SavedExtent::ZEROS`] or
     /// [`SavedExtent::FILL`].

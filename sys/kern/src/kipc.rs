@@ -409,7 +409,7 @@ mod dump {
 mod saved {
     //! Memory for snapshots. Not in upstream.
 
-    use super::{after_restart, respond, supervisor_only, task};
+    use super::{after_restart, respond_bytes, supervisor_only, task};
     use crate::outcome::{CallError, CallOutcome};
     use crate::syscalls::args::SendArgs;
     use crate::table::{Kernel, TaskHandle};
@@ -428,6 +428,16 @@ mod saved {
         Ok(words.map(u32::from_le_bytes))
     }
 
+    /// As [`respond`], of words.
+    fn respond_words<const N: usize>(
+        kernel: &mut Kernel,
+        caller: TaskHandle,
+        words: [u32; N],
+    ) -> CallOutcome {
+        let bytes = words.map(u32::to_le_bytes);
+        respond_bytes(kernel, caller, bytes.as_flattened(), size_of_val(&bytes))
+    }
+
     pub(super) fn save_and_reinit_task(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         supervisor_only(caller)?;
         let [index, address, length, destination] = words(kernel, caller)?;
@@ -440,14 +450,20 @@ mod saved {
     pub(super) fn get_saved_memory(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         supervisor_only(caller)?;
         let [owner, n] = words(kernel, caller)?;
-        respond(kernel, caller, &saved_memory::range(owner, n as usize))
+        match saved_memory::range(owner, n as usize) {
+            Some(range) => respond_words(kernel, caller, [range.base, range.size]),
+            None => respond_words(kernel, caller, []),
+        }
     }
 
     pub(super) fn save_memory(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         supervisor_only(caller)?;
         let [owner, address, length, destination] = words(kernel, caller)?;
         match saved_memory::save(owner, address, length, destination) {
-            Ok(saved) => respond(kernel, caller, &saved),
+            Ok(saved) => {
+                let (low, high) = (saved.sum as u32, (saved.sum >> 32) as u32);
+                respond_words(kernel, caller, [saved.map, saved.stored, low, high])
+            }
             Err(error) => Err(CallError::Code(error as u32)),
         }
     }
@@ -456,7 +472,7 @@ mod saved {
         supervisor_only(caller)?;
         let [index, address] = words(kernel, caller)?;
         match saved_memory::device_word(&kernel[task(index)?], address) {
-            Ok(word) => respond(kernel, caller, &word),
+            Ok(word) => respond_words(kernel, caller, [word]),
             Err(error) => Err(CallError::Code(error as u32)),
         }
     }

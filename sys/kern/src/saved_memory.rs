@@ -192,7 +192,8 @@ fn is_readable(owner: u32, slice: &UserSlice<u8>) -> bool {
 
 fn task_can_read(task: &TaskDesc, slice: &UserSlice<u8>) -> bool {
     let unwanted = RegionAttributes::DEVICE | RegionAttributes::DMA;
-    covered(task.regions, slice.base(), slice.end(), |region| {
+    let regions = task.regions.iter().copied();
+    covered(regions, slice.base(), slice.end(), |region| {
         region.attributes.contains(RegionAttributes::READ)
             && !region.attributes.intersects(unwanted)
     })
@@ -228,10 +229,15 @@ fn is_shared_with_kernel(task: &TaskDesc, slice: &UserSlice<u8>) -> bool {
         region.base <= slice.base() && slice.end() <= region.base.saturating_add(region.size)
     });
     of_kernel
-        && covered(task.regions, slice.base(), slice.end(), |region| {
-            region.attributes.contains(RegionAttributes::READ)
-                && !region.attributes.contains(RegionAttributes::DEVICE)
-        })
+        && covered(
+            task.regions.iter().copied(),
+            slice.base(),
+            slice.end(),
+            |region| {
+                region.attributes.contains(RegionAttributes::READ)
+                    && !region.attributes.contains(RegionAttributes::DEVICE)
+            },
+        )
 }
 
 /// The kernel's own memory, ascending.

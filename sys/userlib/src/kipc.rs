@@ -117,10 +117,15 @@ pub fn save_and_reinit_task(task: usize, address: u32, length: u32, destination:
 /// [`KERNEL_MEMORY`](crate::KERNEL_MEMORY). `None` beyond the last. Supervisor only; kernel feature
 /// `dump`. Not in upstream.
 pub fn get_saved_memory(owner: u32, n: usize) -> Option<TaskDumpRegion> {
-    let mut response = [0; size_of::<Option<TaskDumpRegion>>()];
+    let mut response = [[0; 4]; 2];
     let request = two_words(owner, n as u32);
-    let (_, length) = call(Kipcnum::GetSavedMemory, &request, &mut response);
-    decode(&response, length)
+    let operation = Kipcnum::GetSavedMemory;
+    let (_, length) = call(operation, &request, response.as_flattened_mut());
+    let [base, size] = response;
+    (length == size_of_val(&response)).then_some(TaskDumpRegion {
+        base: u32::from_le_bytes(base),
+        size: u32::from_le_bytes(size),
+    })
 }
 
 /// Stores to `destination`, memory of the caller that the kernel may write, what is data among the
@@ -137,13 +142,28 @@ pub fn save_memory(
     length: u32,
     destination: u32,
 ) -> Result<SavedExtent, SaveMemoryError> {
-    let request = [owner, address, length, destination].map(u32::to_le_bytes);
-    let mut response = [0; size_of::<SavedExtent>()];
-    let (code, length) = call(Kipcnum::SaveMemory, request.as_flattened(), &mut response);
+    let request = [
+        owner.to_le_bytes(),
+        address.to_le_bytes(),
+        length.to_le_bytes(),
+        destination.to_le_bytes(),
+    ];
+    let mut response = [[0; 4]; 4];
+    let (code, _) = call(
+        Kipcnum::SaveMemory,
+        request.as_flattened(),
+        response.as_flattened_mut(),
+    );
     if code != 0 {
         return Err(SaveMemoryError::try_from(code).unwrap_lite());
     }
-    Ok(decode(&response, length))
+    let [map, stored, low, high] = response;
+    let (low, high) = (u32::from_le_bytes(low), u32::from_le_bytes(high));
+    Ok(SavedExtent {
+        map: u32::from_le_bytes(map),
+        stored: u32::from_le_bytes(stored),
+        sum: u64::from(low) | u64::from(high) << 32,
+    })
 }
 
 /// Reads the word at `address`, a register of a peripheral that task `task` may use. Supervisor

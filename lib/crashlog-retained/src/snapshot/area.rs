@@ -1,7 +1,7 @@
 //! The dump area, as the recorder sees it.
 
 use crate::CrashContext;
-use crate::words::{load, publish, store};
+use crate::words::{load, publish, store, words};
 use block_device::{BLOCK_LEN, BLOCK_WORDS, Block};
 use core::sync::atomic::AtomicU32;
 use crashlog_format::snapshot::{SnapshotHeader, WordSum};
@@ -39,7 +39,7 @@ impl<'a> SnapshotArea<'a> {
     /// Whether there seems to be an image; only [`Self::header`] checks it.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        self.get(0) == SnapshotHeader::MAGIC
+        self.magic().map(load) == Some(SnapshotHeader::MAGIC)
     }
 
     /// The header of a complete image; `None` if there is none, or it fails its check.
@@ -63,11 +63,25 @@ impl<'a> SnapshotArea<'a> {
     /// Whether the tables of the image with this header match their checksum.
     #[must_use]
     pub fn has_sound_tables(&self, header: &SnapshotHeader) -> bool {
-        let words = SnapshotHeader::REGIONS_AT / 4..header.tables_end() / 4;
-        let sum = words.fold(WordSum::new(), |sum, index| {
-            sum.word(self.get(index as usize))
-        });
-        sum.value() == header.table_sum.get()
+        self.table_sum(header) == header.table_sum.get()
+    }
+
+    /// The checksum of the tables of the image with this header, as far as they lie in the area.
+    pub(super) fn table_sum(&self, header: &SnapshotHeader) -> u64 {
+        let mut left = header
+            .tables_end()
+            .saturating_sub(SnapshotHeader::REGIONS_AT) as usize
+            / 4;
+        let mut sum = WordSum::new();
+        for block in self.0.get(1..).unwrap_or(&[]) {
+            let words = words(block, 0, left);
+            sum = words.iter().fold(sum, |sum, word| sum.word(load(word)));
+            left = left.saturating_sub(words.len());
+            if left == 0 {
+                break;
+            }
+        }
+        sum.value()
     }
 
     /// Whether the image with this header is of this crash.
@@ -80,42 +94,71 @@ impl<'a> SnapshotArea<'a> {
 
     /// Discards the image: it is on the card, or of no use.
     pub fn clear(&self) {
-        if let Some(word) = self.word(0) {
-            publish(word, 0);
+        if let Some(magic) = self.magic() {
+            publish(magic, 0);
         }
     }
 
     /// Makes an image valid by its header, which is stored last.
     pub(super) fn publish(&self, header: &SnapshotHeader) {
-        let (words, _) = header.as_bytes().as_chunks::<4>();
-        let Some((magic, rest)) = words.split_first() else {
+        let (values, _) = header.as_bytes().as_chunks::<4>();
+        let (Some(block), Some((magic, values))) = (self.0.first(), values.split_first()) else {
             return;
         };
-        for (index, word) in rest.iter().enumerate() {
-            self.set(index.saturating_add(1), u32::from_le_bytes(*word));
+        let [first, places @ ..] = block.words();
+        let (places, rest) = places
+            .split_at_checked(values.len())
+            .unwrap_or((places, &[]));
+        for (place, value) in places.iter().zip(values) {
+            store(place, u32::from_le_bytes(*value));
         }
-        for index in words.len()..BLOCK_WORDS {
-            self.set(index, 0);
+        for place in rest {
+            store(place, 0);
         }
-        if let Some(word) = self.word(0) {
-            publish(word, u32::from_le_bytes(*magic));
+        publish(first, u32::from_le_bytes(*magic));
+    }
+
+    /// Stores the whole words of `bytes`, fewer than a block's, from word `at` of the area on;
+    /// nothing beyond its end.
+    #[inline(never)]
+    pub(super) fn store(&self, at: usize, bytes: &[u8]) {
+        let (mut values, _) = bytes.as_chunks::<4>();
+        let mut word = at % BLOCK_WORDS;
+        for block in self.0.get(at / BLOCK_WORDS..).unwrap_or(&[]) {
+            let places = words(block, word, values.len());
+            for (place, value) in places.iter().zip(values) {
+                store(place, u32::from_le_bytes(*value));
+            }
+            values = values.get(places.len()..).unwrap_or(&[]);
+            if values.is_empty() {
+                return;
+            }
+            word = 0;
         }
     }
 
-    /// Word `index` of the area, or 0 beyond its end.
-    pub(super) fn get(&self, index: usize) -> u32 {
-        self.word(index).map_or(0, load)
-    }
-
-    /// Sets word `index` of the area; does nothing beyond its end.
-    pub(super) fn set(&self, index: usize, value: u32) {
-        if let Some(word) = self.word(index) {
-            store(word, value);
+    /// Loads whole words of `bytes`, fewer than a block's, from word `at` of the area on; they stay
+    /// as they are beyond its end.
+    #[inline(never)]
+    pub(super) fn load(&self, at: usize, bytes: &mut [u8]) {
+        let (mut values, _) = bytes.as_chunks_mut::<4>();
+        let mut word = at % BLOCK_WORDS;
+        for block in self.0.get(at / BLOCK_WORDS..).unwrap_or(&[]) {
+            let places = words(block, word, values.len());
+            for (place, value) in places.iter().zip(values.iter_mut()) {
+                *value = load(place).to_le_bytes();
+            }
+            values = values.get_mut(places.len()..).unwrap_or(&mut []);
+            if values.is_empty() {
+                return;
+            }
+            word = 0;
         }
     }
 
-    fn word(&self, index: usize) -> Option<&'a AtomicU32> {
-        let block = self.0.get(index / BLOCK_WORDS)?;
-        block.words().get(index % BLOCK_WORDS)
+    /// The first word of an image.
+    fn magic(&self) -> Option<&'a AtomicU32> {
+        let [magic, ..] = self.0.first()?.words();
+        Some(magic)
     }
 }

@@ -4,7 +4,7 @@
 use super::{MemoryRange, SnapshotArea, SnapshotPiece, SnapshotSource};
 use crashlog_format::snapshot::{
     EXTENT_MAX, ExtentKind, ExtentStatus, KERNEL_OWNER, SnapshotExtent, SnapshotHeader,
-    SnapshotKind, SnapshotRegion, WordSum,
+    SnapshotKind, SnapshotRegion,
 };
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -75,18 +75,21 @@ impl SnapshotArea<'_> {
     }
 }
 
+// There are at most `REGIONS` regions, and not many more extents than the area has room for; so
+// nothing wraps here, and the arithmetic, which every extent takes several times, need not
+// saturate.
 impl Tables<'_> {
     /// First word of the table of extents.
     fn extents_at(&self) -> usize {
-        (SnapshotHeader::REGIONS_AT as usize)
-            .saturating_add(self.regions.saturating_mul(size_of::<SnapshotRegion>()))
-            / 4
+        const FIRST: usize = SnapshotHeader::REGIONS_AT as usize / 4;
+        const WORDS: usize = size_of::<SnapshotRegion>() / 4;
+        FIRST.wrapping_add(self.regions.wrapping_mul(WORDS))
     }
 
     /// First word of an extent.
     fn extent_at(&self, index: usize) -> usize {
         self.extents_at()
-            .saturating_add(index.saturating_mul(EXTENT_WORDS))
+            .wrapping_add(index.wrapping_mul(EXTENT_WORDS))
     }
 
     /// First byte of the data.
@@ -113,7 +116,7 @@ impl Tables<'_> {
                 let row =
                     SnapshotRegion::new(region.name, region.owner, region.address, region.length);
                 let at = self.extents_at();
-                self.store(at, row.as_bytes());
+                self.area.store(at, row.as_bytes());
                 self.regions = self.regions.saturating_add(1);
             }
         }
@@ -175,15 +178,14 @@ impl Tables<'_> {
             };
             let length = (range.size & !3).saturating_sub(offset).min(longest as u32);
             let at = self.extent_at(self.extents);
-            let end = at.saturating_add(EXTENT_WORDS).saturating_mul(4);
-            if end > self.area.size() as usize {
+            if at.wrapping_add(EXTENT_WORDS) > self.area.size() as usize / 4 {
                 // The area is too short for the tables; `data_at` will say so.
-                self.extents = self.extents.saturating_add(1);
+                self.extents = self.extents.wrapping_add(1);
                 return;
             }
             let extent = SnapshotExtent::new(kind, owner, address, length as u16, region);
-            self.store(at, extent.as_bytes());
-            self.extents = self.extents.saturating_add(1);
+            self.area.store(at, extent.as_bytes());
+            self.extents = self.extents.wrapping_add(1);
         }
     }
 
@@ -192,9 +194,13 @@ impl Tables<'_> {
         let start = self.data_at() as u32;
         let size = self.area.size();
         let mut at = start;
+        // How much was saved since the clock was read last.
+        let mut since = u32::MAX;
+        let mut is_over = false;
         for index in 0..self.extents {
             let mut extent = SnapshotExtent::new_zeroed();
-            self.load(self.extent_at(index), extent.as_mut_bytes());
+            let place = self.extent_at(index);
+            self.area.load(place, extent.as_mut_bytes());
             let length = extent.length();
             let Ok(kind) = extent.kind() else {
                 continue;
@@ -205,8 +211,14 @@ impl Tables<'_> {
                 address: extent.address(),
                 length,
             };
+            // To read the clock costs as much as to save a quarter of a page.
+            since = since.saturating_add(length);
+            if since > EXTENT_MAX as u32 || kind == ExtentKind::Device {
+                is_over = is_over || source.now() >= deadline;
+                since = length;
+            }
             // The first piece is what matters most, and one is short.
-            let result = if source.now() >= deadline && index > 0 {
+            let result = if is_over && index > 0 {
                 Err(ExtentStatus::NoTime)
             } else if at.saturating_add(length) > size {
                 Err(ExtentStatus::NoRoom)
@@ -220,7 +232,7 @@ impl Tables<'_> {
                 }
                 Err(status) => extent.set_missing(status),
             }
-            self.store(self.extent_at(index), extent.as_bytes());
+            self.area.store(place, extent.as_bytes());
         }
         at.saturating_sub(start)
     }
@@ -242,24 +254,9 @@ impl Tables<'_> {
         header.milliseconds = u32::try_from(end.saturating_sub(start))
             .unwrap_or(u32::MAX)
             .into();
-        let words = SnapshotHeader::REGIONS_AT as usize / 4..self.extent_at(self.extents);
-        let sum = words.fold(WordSum::new(), |sum, index| sum.word(self.area.get(index)));
-        header.table_sum = sum.value().into();
+        header.table_sum = self.area.table_sum(&header).into();
         header.seal(SnapshotHeader::NO_FORMAT);
         self.area.publish(&header);
-    }
-
-    fn store(&self, at: usize, bytes: &[u8]) {
-        for (index, word) in bytes.as_chunks::<4>().0.iter().enumerate() {
-            self.area
-                .set(at.saturating_add(index), u32::from_le_bytes(*word));
-        }
-    }
-
-    fn load(&self, at: usize, bytes: &mut [u8]) {
-        for (index, word) in bytes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            *word = self.area.get(at.saturating_add(index)).to_le_bytes();
-        }
     }
 }
 
@@ -269,7 +266,7 @@ mod tests {
     use crate::snapshot::{RegisteredRegion, SavedMemory};
     use block_device::Block;
     use crashlog_format::crash::Name;
-    use crashlog_format::snapshot::{GRANULE, STACK_FILL};
+    use crashlog_format::snapshot::{GRANULE, STACK_FILL, WordSum};
     use zerocopy::FromBytes;
 
     /// Memory of two tasks, and of the kernel.
