@@ -188,10 +188,14 @@ impl Dumped<'_> {
     /// out if it is in no program: Humility refuses such dumps, and those without one it takes.
     fn registers(&self) -> Vec<(u32, u32)> {
         let header = &self.snapshot.header;
-        let now = header.registers.map(|value| value.get());
-        let [.., sp, _lr, pc, psr] = now;
         let current = self.post.current.and_then(|index| self.post.task(index));
         let is_kernel = self.is_of_kernel();
+        // If it made the snapshot it ran on meanwhile.
+        let maker = current.filter(|task| task.index == header.current.get());
+        let now = maker
+            .and_then(|task| task.registers)
+            .unwrap_or_else(|| header.registers.map(|value| value.get()));
+        let [.., sp, _lr, pc, psr] = now;
         let (main, process) = if is_kernel {
             (sp, current.and_then(|task| task.frame).unwrap_or_default())
         } else {

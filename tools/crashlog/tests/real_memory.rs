@@ -201,3 +201,15 @@ fn a_supervisor_that_failed_has_its_registers() {
     let notes = value["machine"]["notes"].to_string();
     assert!(notes.contains("those of the crash are shown"), "{notes}");
 }
+
+/// The supervisor runs on while it makes the snapshot. Its registers are those that fit its stack:
+/// the backtrace leads from the call that saved it to `main`.
+#[test]
+fn the_supervisor_has_a_backtrace() {
+    let scene = scene("stack-overflow");
+    let (value, _) = scene.shown();
+    let chain = value["machine"]["tasks"][0]["chain"].as_array();
+    let chain = chain.expect("a chain");
+    let last = chain.last().expect("calls")["places"].to_string();
+    assert!(chain.len() > 4 && last.contains("in main ("), "{chain:#?}");
+}

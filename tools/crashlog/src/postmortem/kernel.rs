@@ -197,23 +197,36 @@ impl<'a> Kernel<'a> {
     }
 
     /// r0 to r15 and the status register of a task. `text` is where its code is.
+    ///
+    /// The task that made the snapshot ran on meanwhile. What the kernel saved at its last entry,
+    /// with the table of tasks, fits the stack that was saved; the registers in the header are of a
+    /// call before that. They stand in if the others cannot be read.
     pub fn registers(
         &self,
         entry: &TaskEntry,
         text: Option<Range<u32>>,
     ) -> Result<[u32; 17], String> {
-        let now = self.snapshot.header.registers.map(|value| value.get());
-        let [.., pc, psr] = now;
-        let is_running = entry.is_current
-            && self.snapshot.header.current.get() == entry.index
-            && text.is_some_and(|text| text.contains(&(pc & !1)));
-        if is_running {
-            let mut registers = now;
-            if is_cpsr(psr) {
-                registers[16] = xpsr(psr);
-            }
-            return Ok(registers);
+        let is_code = |registers: &[u32; 17]| {
+            let text = text.as_ref();
+            text.is_some_and(|text| text.contains(&(registers[15] & !1)))
+        };
+        let saved = self.saved_registers(entry);
+        if saved.as_ref().is_ok_and(is_code) {
+            return saved;
         }
+        let mut now = self.snapshot.header.registers.map(|value| value.get());
+        let is_running = entry.is_current && self.snapshot.header.current.get() == entry.index;
+        if !is_running || !is_code(&now) {
+            return saved;
+        }
+        if is_cpsr(now[16]) {
+            now[16] = xpsr(now[16]);
+        }
+        Ok(now)
+    }
+
+    /// What the kernel has saved of a task.
+    fn saved_registers(&self, entry: &TaskEntry) -> Result<[u32; 17], String> {
         let unknown = || "the kernel's `Task` has no saved registers".to_owned();
         let save = entry.value.member("save").ok_or_else(unknown)?;
         let saved = |name: &str| {
