@@ -14,7 +14,7 @@
 //! and is there for the next boot if not.
 //!
 //! The only call to the supervisor is the report, by one function. It returns only if there is an
-//! image to write.
+//! image to write, or if there is no emergency.
 //!
 //! The path's variables are statics, so that its stack holds only the frames of calls. `_start`
 //! zeroes the statics at less cost than the path itself could, and no other code borrows them.
@@ -114,8 +114,9 @@ pub fn run(
 
 /// Reports the end to the supervisor, which resets the system or restarts this task instead of
 /// replying; or it replies `true`, because it has made an image of the system's memory that is to
-/// be written before the next report. If the call returns nevertheless, the caller repeats it until
-/// the watchdog resets the system.
+/// be written before the next report. It replies `false` if there is no emergency.
+///
+/// A caller that gets a reply must not wait for another one: nothing would end that.
 #[inline(never)]
 pub fn report(failure: EmergencyFailure) -> bool {
     Jefe::from(JEFE.get_task_id()).emergency_done(failure as u32)

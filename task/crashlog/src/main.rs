@@ -12,6 +12,10 @@
 //! task, and [`normal::run`] runs. Before that decision no hardware is accessed, and no memory but
 //! the retained region.
 //!
+//! Retained RAM alone does not say that there is an emergency: its content may be damaged. The
+//! supervisor says it. If it replies to the report instead of resetting the system, there is none,
+//! and [`normal::run`] runs as well.
+//!
 //! # The normal path
 //!
 //! It may begin with a self-test ([`self_test`]), which tries the emergency path while nothing has
@@ -75,8 +79,11 @@ fn main() -> ! {
         emergency::take_crash(&region, &mut crash);
         if is_of_this_boot(&region, crash.as_ref()) {
             let failure = emergency::run(&region, crash.as_ref(), minimal);
-            loop {
-                emergency::report(failure);
+            // The supervisor resets the system instead of replying. If it replies, there is no
+            // emergency: retained RAM was damaged, or written by an earlier boot.
+            emergency::report(failure);
+            if crash.is_none() {
+                region.mailbox().clear();
             }
         }
     }

@@ -79,6 +79,8 @@ pub enum Deed {
     Panic,
     /// Registers the register at this address to be saved with a crash.
     Register(u32),
+    /// Restarts the task with this index, as the supervisor does.
+    Restart(u32),
 }
 
 /// What the client knows of the recorder in this boot.
@@ -141,6 +143,7 @@ impl Deed {
             Self::Panic => [4, 0],
             Self::Register(address) => [6, address],
             Self::Jump(address) => [5, address | 1],
+            Self::Restart(task) => [7, task],
         }
     }
 }

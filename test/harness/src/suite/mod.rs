@@ -16,6 +16,7 @@ mod fault_loop;
 mod golden;
 mod hiffy;
 mod host;
+mod leftover;
 mod matrix;
 mod model;
 mod power;
@@ -96,6 +97,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(demo::trials(&session));
     trials.extend(fault_loop::trials(&session));
     trials.extend(failure::trials(&session));
+    trials.extend(leftover::trials(&session));
     trials.extend(card::trials(&session));
     trials.extend(boots::trials(&session));
     trials.extend(golden::trials(&session));

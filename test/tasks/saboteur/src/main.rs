@@ -59,6 +59,9 @@ const JUMP: u32 = 5;
 /// Register the device register at the address in the argument, to be saved with a crash.
 const REGISTER: u32 = 6;
 
+/// Restart the task whose index is the argument.
+const RESTART_TASK: u32 = 7;
+
 /// The task starts.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -124,6 +127,7 @@ fn strike() {
         }
         JUMP => jump(argument),
         REGISTER => register(argument),
+        RESTART_TASK => kipc::reinit_task(argument as usize, true),
         PANIC => userlib::sys_panic(b"the saboteur strikes"),
         _ => userlib::sys_panic(b"the saboteur does not know this deed"),
     }

@@ -1,0 +1,110 @@
+//! What is left in retained RAM never keeps the system from running.
+
+use super::{Cases, Rig, Session};
+use crate::sabotage::{APP, Deed, RecorderState, Stop, System, Work, task};
+use anyhow::{Context, Result, ensure};
+use block_device::Block;
+use crashlog_retained::{CrashContext, CrashReason, Region};
+use libtest_mimic::Trial;
+use std::sync::Arc;
+
+/// Address of the retained region, and its length in blocks (`chips/ast2600/memory.toml`).
+const RETAINED: u32 = 0x80c0_0000;
+const BLOCKS: usize = 2_048;
+/// Its first blocks: header and mailbox.
+const FIRST_BLOCKS: usize = 22;
+const BLOCK: usize = 512;
+/// Ticks of the saboteur's timer to the strike.
+const SOON: u32 = 100_000;
+
+/// REQ: X1, X6 (in part): no content of retained RAM brings the recorder into an endless loop.
+pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
+    let trial = |name: &str, with_card: bool| {
+        session.trial(format!("leftover::{name}"), APP, move |rig| {
+            armed_without_an_emergency(rig, with_card)
+        })
+    };
+    vec![trial("armed", true), trial("armed-without-card", false)]
+}
+
+/// The recorder is restarted while the mailbox says, wrongly, that there is an emergency.
+fn armed_without_an_emergency(rig: &Rig, with_card: bool) -> Result<Cases> {
+    let card = rig.artefacts.path("card.img");
+    rig.tool.format(&card)?;
+    let card = with_card.then_some(card.as_path());
+    let mut system = System::start(&rig.qemu, &rig.image, card, &rig.artefacts)?;
+    system.boot()?;
+    let mut cases = Cases::default();
+    for minimal in [false, true] {
+        for sound in [false, true] {
+            system.work(Work::Sleep(2_000), SOON, Deed::Restart(task::CRASHLOG))?;
+            system.go_to(Stop::Struck)?;
+            edit(&mut system, |region| arm(region, minimal, sound))?;
+            lives(&mut system, with_card)
+                .with_context(|| format!("minimal: {minimal}, crash sound: {sound}"))?;
+            cases.passed += 1;
+        }
+    }
+    if let Some(card) = card {
+        rig.tool.verify(card)?;
+    }
+    Ok(cases)
+}
+
+/// Arms the mailbox, with a crash of this boot or with one that does not pass its check.
+fn arm(region: &Region<'_>, minimal: bool, sound: bool) -> Result<()> {
+    let mailbox = region.mailbox();
+    let writer = mailbox.write_crash().context("there is no mailbox")?;
+    if sound {
+        let mut context = CrashContext::new(CrashReason::Panic, 3, "victim", &[0]);
+        context.boot = region.boot();
+        context.time = 1;
+        writer.finish(&context);
+    }
+    if minimal {
+        mailbox.arm_minimal();
+    } else {
+        mailbox.arm();
+    }
+    Ok(())
+}
+
+/// Runs on, and checks that the client can log again. A recorder that does not end its emergency
+/// would let no task of less importance run.
+fn lives(system: &mut System, with_card: bool) -> Result<()> {
+    system.go_to(Stop::Done)?;
+    system.go_to(Stop::Ready)?;
+    system.work(Work::Flush(1), 0, Deed::Nothing)?;
+    system.go_to(Stop::Done)?;
+    let seen = system.seen()?;
+    let expected = if with_card {
+        RecorderState::Ready
+    } else {
+        RecorderState::RamOnly
+    };
+    ensure!(seen.state == expected, "the recorder is not up: {seen:?}");
+    ensure!(
+        !with_card || seen.durable == seen.accepted,
+        "the record is not on the card: {seen:?}"
+    );
+    system.go_to(Stop::Ready)
+}
+
+/// Changes header and mailbox of the retained region.
+fn edit(system: &mut System, change: impl FnOnce(&Region<'_>) -> Result<()>) -> Result<()> {
+    let blocks: Vec<Block> = (0..BLOCKS).map(|_| Block::zeroed()).collect();
+    let first = blocks.get(..FIRST_BLOCKS).context("too few blocks")?;
+    for (index, block) in first.iter().enumerate() {
+        let address = RETAINED + (index * BLOCK) as u32;
+        block.copy_from(0, &system.debugger.memory(address, BLOCK as u32)?);
+    }
+    let region = Region::over(&blocks).context("the retained region is too short")?;
+    change(&region)?;
+    for (index, block) in first.iter().enumerate() {
+        let mut bytes = [0; BLOCK];
+        block.copy_to(0, &mut bytes);
+        let address = RETAINED + (index * BLOCK) as u32;
+        system.debugger.set_memory(address, &bytes)?;
+    }
+    Ok(())
+}
