@@ -7,6 +7,7 @@
 use crate::archive::{Archive, ArchiveHead};
 use crate::cli::ArchiveArgs;
 use crate::describe::{Nameless, Names};
+use crate::output;
 use crate::problem::{Code, Problem};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -104,6 +105,12 @@ impl Archives {
     /// Whether there is any archive.
     pub fn is_empty(&self) -> bool {
         self.heads.is_empty()
+    }
+
+    /// Refuses one of them as the output of a command.
+    pub fn refuse_as_output(&self, path: &Path) -> Result<(), Problem> {
+        let mut heads = self.heads.iter();
+        heads.try_for_each(|head| output::refuse_input(path, head.path(), "an archive"))
     }
 
     /// Whether any archive has a task of this name.

@@ -31,8 +31,9 @@ const KERNEL_THREAD: u32 = 0xffff;
 
 pub fn run(args: &Dump, out: &mut Output) -> Result<(), Problem> {
     output::check(&args.output, args.force)?;
-    output::refuse_card(&args.output, &args.image)?;
+    output::refuse_input(&args.output, &args.image, "the card")?;
     let archives = Archives::given(&args.archives)?;
+    archives.refuse_as_output(&args.output)?;
     let card = Card::open(&args.image, false)?;
     let crash = card.find(args.sequence)?;
     let found = Snapshot::read(&card, &crash)?;

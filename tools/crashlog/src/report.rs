@@ -38,8 +38,9 @@ use timeline::Timeline;
 
 pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
     output::check(&args.output, args.force)?;
-    output::refuse_card(&args.output, &args.image)?;
+    output::refuse_input(&args.output, &args.image, "the card")?;
     let archives = Archives::given(&args.archives)?;
+    archives.refuse_as_output(&args.output)?;
     let card = Card::open(&args.image, false)?;
     let crash = card.find(args.sequence)?;
     let archive = crash.archive(&archives)?;

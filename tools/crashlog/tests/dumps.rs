@@ -4,9 +4,10 @@ mod common;
 
 use common::archive::Build;
 use common::snapshot::Snapshot;
-use common::{Bench, Partition, STRAY_WRITE, fails};
+use common::{Bench, Partition, STRAY_WRITE, fails, golden, ok};
 use crashlog_format::snapshot::SnapshotKind;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 const IMAGE: u64 = 0xac7f_1045_79de_0074;
@@ -116,4 +117,49 @@ fn a_file_that_exists_is_kept() {
     fs::create_dir(&core).expect("folder");
     let said = scene.fails(2, Some(&scene.archive), &["--force"]);
     assert!(said.contains("is a folder"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_the_output_is_refused() {
+    let bench = Bench::new();
+    let card = golden::card(&bench, "stack-overflow");
+    let archive = golden::archive(&bench, "saboteur.zip");
+    let text = |path: &Path| path.to_str().expect("path").to_owned();
+    let words = |command: &str, output: &Path| {
+        let words = [
+            command,
+            "--force",
+            "--archive",
+            &text(&archive),
+            "-o",
+            &text(output),
+            &text(&card),
+        ];
+        words.map(str::to_owned)
+    };
+    let before = fs::read(&archive).expect("archive");
+    let (link, other) = (bench.path("link"), bench.path("other"));
+    symlink(&other, &link).expect("link");
+    for command in ["dump", "report"] {
+        for (code, output, why) in [
+            (2, &archive, "is an archive; name another file"),
+            (2, &card, "is the card; name another file"),
+            (2, &link, "is a link to a file that does not exist"),
+            (4, &bench.path("no/such"), "there is no folder"),
+            (4, &PathBuf::from("/dev/full"), "no space left"),
+        ] {
+            let said = fails(code, words(command, output));
+            assert!(said.to_lowercase().contains(why), "{said}");
+        }
+    }
+    assert!(fs::read(&archive).expect("archive") == before);
+    // A link stays one.
+    fs::write(&other, b"old").expect("file");
+    ok(words("report", &link));
+    assert!(link.is_symlink());
+    assert!(
+        fs::read(&other)
+            .expect("file")
+            .starts_with(b"<!doctype html>")
+    );
 }

@@ -58,14 +58,19 @@ pub fn left_out(kernel: &Kernel<'_>, snapshot: &Snapshot) -> Vec<Gap> {
             u64::from(entry.base) + u64::from(entry.size),
         ));
     }
-    let gaps = ranges
+    let gaps = snapshot.gaps.iter();
+    let mut gaps: Vec<(u64, u64)> = gaps
+        .map(|gap| (u64::from(gap.address), gap.length))
+        .collect();
+    gaps.sort_unstable();
+    let all = ranges
         .into_iter()
-        .flat_map(|(owner, base, end)| rest(snapshot, owner, base, end));
-    gaps.collect()
+        .flat_map(|(owner, base, end)| rest(snapshot, &gaps, owner, base, end));
+    all.collect()
 }
 
-/// What of a range is neither saved nor listed as missing.
-fn rest(snapshot: &Snapshot, owner: u16, base: u32, end: u64) -> Vec<Gap> {
+/// What of a range is neither saved nor among the listed gaps, which have address and length.
+fn rest(snapshot: &Snapshot, gaps: &[(u64, u64)], owner: u16, base: u32, end: u64) -> Vec<Gap> {
     // Memory is saved by whole words.
     let end = end & !3;
     let saved = snapshot
@@ -74,9 +79,10 @@ fn rest(snapshot: &Snapshot, owner: u16, base: u32, end: u64) -> Vec<Gap> {
     let saved = saved
         .iter()
         .map(|(address, bytes)| (u64::from(*address), bytes.len() as u64));
-    let gaps = snapshot.gaps.iter();
-    let gaps = gaps.map(|gap| (u64::from(gap.address), gap.length));
-    let mut known: Vec<(u64, u64)> = saved.chain(gaps).collect();
+    let gaps = gaps
+        .iter()
+        .filter(|(start, length)| *start < end && u64::from(base) < start + length);
+    let mut known: Vec<(u64, u64)> = saved.chain(gaps.copied()).collect();
     known.sort_unstable();
     let mut rest = Vec::new();
     let mut at = u64::from(base);
