@@ -88,11 +88,16 @@ impl Simulator {
         Rc::clone(&self.controller().memory.buffers[index])
     }
 
+    /// Makes blocks of the caller's such that DMA can reach them.
+    pub fn reach(&self, buffer: &Buffer) {
+        self.controller().memory.add(buffer);
+    }
+
     /// Makes blocks that DMA can reach.
     #[must_use]
     pub fn buffer(&self, blocks: usize) -> Buffer {
         let buffer: Buffer = (0..blocks).map(|_| Block::zeroed()).collect();
-        self.controller().memory.add(&buffer);
+        self.reach(&buffer);
         buffer
     }
 }

@@ -5,6 +5,7 @@ use crashlog_format::FormatId;
 use crashlog_format::crash::CrashHeader;
 use crashlog_format::gpt::Guid;
 use crashlog_format::ledger::Ledger;
+use crashlog_format::page::LogHeader;
 use crashlog_format::snapshot::{ExtentStatus, SnapshotExtent, SnapshotHeader, WordSum};
 use crashlog_store::{
     FormatOptions, LogItem, LogReader, Store, StoreOptions, TableOptions, find_partition,
@@ -38,6 +39,8 @@ pub enum Never {}
 pub struct Content {
     /// Log records: boot, number, payload.
     pub log: BTreeMap<(u32, u32), Vec<u8>>,
+    /// What the log records say about themselves: by boot and number.
+    pub headers: BTreeMap<(u32, u32), LogHeader>,
     /// Pages that the reader found damaged.
     pub damaged: Vec<u32>,
     /// Crashes: the time, and whether every segment matches its checksum.
@@ -138,6 +141,7 @@ impl Image {
                         let key = (record.boot, record.sequence);
                         let before = content.log.insert(key, record.payload.to_vec());
                         assert_eq!(before, None, "{key:?} is there twice");
+                        content.headers.insert(key, record.header);
                     }
                     LogItem::Damaged { page, .. } => content.damaged.push(page),
                 }

@@ -34,10 +34,13 @@ pub mod op {
 }
 
 /// The format id of the card that [`Image::formatted`] makes.
-const FORMAT: FormatId = FormatId::new(0xF0);
+pub(crate) const FORMAT: FormatId = FormatId::new(0xF0);
 
 /// The lent memory before the recorder writes to it.
-const UNTOUCHED: u8 = 0xA5;
+pub(crate) const UNTOUCHED: u8 = 0xA5;
+
+/// The one task that may erase crashes: see the build script.
+pub const ERASER: usize = 3;
 
 /// The first task that is a client.
 pub const FIRST_CLIENT: usize = 2;
@@ -57,13 +60,22 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
+    /// The supervisor of a region.
+    #[must_use]
+    pub const fn of(region: Region<'static>) -> Self {
+        Self { region }
+    }
+
     /// Describes a fault of `task` and tells the recorder.
     pub fn report_oops(&self, world: &World, task: u16, time: u64, place: u32) {
-        if let Some(writer) = self.region.mailbox().write_oops() {
+        if let Some(mut writer) = self.region.mailbox().write_oops() {
             let mut context = CrashContext::new(CrashReason::Oops, task, "client", &[8]);
             context.time = time;
             context.boot = self.region.boot();
             context.registers[14] = place;
+            writer.message(&place.to_le_bytes());
+            writer.stack_at(0x2000_0000, 700);
+            writer.stack(&[place as u8; 700]);
             writer.finish(&context);
         }
         world.post(notifications::OOPS_MASK);
@@ -81,7 +93,7 @@ pub fn run(make: impl FnOnce(Supervisor) -> Box<dyn Script>) -> Content {
     let memory = Box::leak(Box::new(sim.buffer(Region::MIN_LEN / 512)));
     let region = Region::over(memory).expect("a region is long enough");
     region.begin_boot();
-    let _world = World::install(sim.clone(), make(Supervisor { region }));
+    let _world = World::install(sim.clone(), make(Supervisor::of(region)));
     let Err(thrown) = catch_unwind(AssertUnwindSafe(|| normal::run(region))) else {
         panic!("the recorder has returned");
     };
@@ -107,8 +119,12 @@ pub fn to_read(bytes: Vec<u8>) -> LentMemory {
     lent(LeaseAttributes::READ, bytes)
 }
 
-fn lent(attributes: LeaseAttributes, bytes: Vec<u8>) -> LentMemory {
-    LentMemory { attributes, bytes }
+pub(crate) fn lent(attributes: LeaseAttributes, bytes: Vec<u8>) -> LentMemory {
+    LentMemory {
+        attributes,
+        bytes,
+        beyond: 0,
+    }
 }
 
 /// A request as the generated client makes it.
@@ -139,7 +155,7 @@ pub fn append(payload: Vec<u8>) -> Request {
 }
 
 /// Longest reply of an operation.
-fn capacity(operation: u16) -> usize {
+pub(crate) fn capacity(operation: u16) -> usize {
     match operation {
         op::APPEND | op::FLUSH | op::READ_CRASH => 4,
         op::STATUS => RecorderStatus::MAX_SIZE,

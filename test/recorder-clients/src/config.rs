@@ -2,7 +2,7 @@
 
 pub const CARD: drv_mmc::CardKind = drv_mmc::CardKind::Emmc;
 pub const PARTITION: &str = fault_matrix::image::PARTITION;
-pub const QUOTA: u32 = 1024;
+pub const QUOTA: u32 = 9 * 1024;
 pub const WRITE_AFTER_MS: u32 = 20;
 pub const WRITE_AFTER_PAGES: u32 = 4;
 pub const KEEP_FIRST: u32 = fault_matrix::image::OPTIONS.keep_first;

@@ -2,22 +2,33 @@
 //! requests, their replies, their restarts.
 //!
 //! What would fault the recorder on the target is a panic here: a reply that is longer than the
-//! client's buffer, an index or an offset outside of a lease table or a lease.
+//! client's buffer, an index or an offset outside of a lease table or a lease. So is what a kernel
+//! would let pass and no recorder does: a reply to a task that has never asked, and system calls
+//! without an end.
 
 use crate::notifications;
 use drv_sdhci_sim::Simulator;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt::{self, Debug, Formatter};
 use std::rc::Rc;
 use userlib::host::HostKernel;
 use userlib::{BorrowInfo, DEFECT, Generation, LeaseAttributes, RecvMessage, TaskId, TimerState};
 
+/// Most system calls between two RECVs. One job of the recorder replies to every client at most,
+/// and each of its waits for the controller has a RECV.
+const MOST_CALLS: u32 = 32;
+
 /// A lease of a client.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LentMemory {
     /// What the recorder may do.
     pub attributes: LeaseAttributes,
     /// The content.
     pub bytes: Vec<u8>,
+    /// Bytes behind the content that are lent too, and that the client does not own: an access to
+    /// them faults the client.
+    pub beyond: usize,
 }
 
 /// A message of a client.
@@ -43,6 +54,8 @@ pub enum Ended {
     Reply(u32, Vec<u8>),
     /// The client was faulted.
     Fault,
+    /// The recorder was restarted before it replied.
+    Dead,
 }
 
 /// What a client does.
@@ -54,6 +67,8 @@ enum Activity {
     Sending(Request),
     /// Received, waits for the reply.
     Waiting(Request),
+    /// Faulted, until it is restarted.
+    Faulted,
 }
 
 /// A client.
@@ -61,12 +76,38 @@ enum Activity {
 struct Client {
     generation: u8,
     activity: Activity,
+    /// How often, in each generation, it was torn out of a request that the recorder had received:
+    /// the recorder may still reply to those.
+    torn: BTreeMap<u8, u32>,
+}
+
+impl Client {
+    /// Ends what the client does. Returns the request that the recorder had received and not
+    /// replied to.
+    fn tear(&mut self, then: Activity) -> Option<Request> {
+        match std::mem::replace(&mut self.activity, then) {
+            Activity::Waiting(request) => {
+                self.note_torn();
+                Some(request)
+            }
+            Activity::Idle | Activity::Sending(_) | Activity::Faulted => None,
+        }
+    }
+
+    fn note_torn(&mut self) {
+        *self.torn.entry(self.generation).or_default() += 1;
+    }
 }
 
 /// What the clients do. Called in each RECV, before anything is delivered.
 pub trait Script {
     /// One step. The requests that have ended since the last one are given.
     fn act(&mut self, world: &World, ended: Vec<(usize, Request, Ended)>);
+
+    /// Called before each other system call: what happens in the middle of the recorder's work.
+    fn before_call(&mut self, world: &World) {
+        let _ = world;
+    }
 }
 
 /// The kernel's state.
@@ -78,6 +119,10 @@ pub struct World {
     timer: Cell<Option<u64>>,
     irq_enabled: Cell<bool>,
     posted: Cell<u32>,
+    /// System calls since the last RECV.
+    calls: Cell<u32>,
+    /// When the boot began, in microseconds of the simulation.
+    began: Cell<u64>,
     /// The greatest sequence number that was returned to a client.
     accepted: Cell<u32>,
 }
@@ -107,6 +152,8 @@ impl World {
             timer: Cell::new(None),
             irq_enabled: Cell::new(false),
             posted: Cell::new(0),
+            calls: Cell::new(0),
+            began: Cell::new(0),
             accepted: Cell::new(0),
         });
         userlib::host::install(world.clone());
@@ -131,11 +178,48 @@ impl World {
         matches!(self.clients.borrow()[task].activity, Activity::Waiting(_))
     }
 
-    /// Restarts a client some times.
-    pub fn restart(&self, task: usize, times: u32) {
+    /// Whether the client is faulted.
+    pub fn is_faulted(&self, task: usize) -> bool {
+        matches!(self.clients.borrow()[task].activity, Activity::Faulted)
+    }
+
+    /// Restarts a client some times. Returns the request that the recorder had received and not
+    /// replied to.
+    pub fn restart(&self, task: usize, times: u32) -> Option<Request> {
         let client = &mut self.clients.borrow_mut()[task];
+        let request = client.tear(Activity::Idle);
         client.generation = ((u32::from(client.generation) + times) % 64) as u8;
-        client.activity = Activity::Idle;
+        request
+    }
+
+    /// Faults a client, whatever it does. Returns as [`World::restart`].
+    pub fn fault(&self, task: usize) -> Option<Request> {
+        self.clients.borrow_mut()[task].tear(Activity::Faulted)
+    }
+
+    /// The recorder begins anew: its clients' calls end.
+    pub fn restart_recorder(&self) {
+        for (task, client) in self.clients.borrow_mut().iter_mut().enumerate() {
+            client.torn.clear();
+            match std::mem::take(&mut client.activity) {
+                Activity::Sending(request) | Activity::Waiting(request) => {
+                    self.ended.borrow_mut().push((task, request, Ended::Dead));
+                }
+                other => client.activity = other,
+            }
+        }
+        self.timer.set(None);
+        self.irq_enabled.set(false);
+        self.posted.set(0);
+        self.calls.set(0);
+    }
+
+    /// The system begins anew. The card keeps its power.
+    pub fn restart_system(&self) {
+        self.restart_recorder();
+        self.clients.borrow_mut().fill_with(Client::default);
+        self.began.set(self.sim.now_us());
+        self.accepted.set(0);
     }
 
     /// Posts notifications to the recorder.
@@ -148,8 +232,44 @@ impl World {
         self.accepted.set(self.accepted.get().max(sequence));
     }
 
+    /// Milliseconds since boot.
+    pub fn now(&self) -> u64 {
+        (self.sim.now_us() - self.began.get()) / 1000
+    }
+
+    /// Lets the time pass until the recorder's timer or its interrupt, at most so many
+    /// microseconds; not at all if there is something to receive.
+    pub fn sleep_us(&self, most: u64) {
+        let sends = |client: &Client| matches!(client.activity, Activity::Sending(_));
+        if self.clients.borrow().iter().any(sends) {
+            return;
+        }
+        let most = self.sim.now_us() + most;
+        let timer = self.timer.get().map(|timer| {
+            let us = timer.saturating_mul(1000);
+            us.saturating_add(self.began.get()).min(most)
+        });
+        let until = timer.unwrap_or(most);
+        if self.irq_enabled.get() {
+            self.sim.sleep_until_us(until);
+        } else {
+            self.sim.pass_us(until.saturating_sub(self.sim.now_us()));
+        }
+    }
+
+    /// A system call other than RECV begins.
+    fn begin_call(&self) {
+        self.calls.set(self.calls.get() + 1);
+        assert!(self.calls.get() <= MOST_CALLS, "system calls without end");
+        self.script.borrow_mut().before_call(self);
+    }
+
     fn end(&self, task: usize, client: &mut Client, how: Ended) {
-        if let Activity::Waiting(request) = std::mem::take(&mut client.activity) {
+        let then = match how {
+            Ended::Fault => Activity::Faulted,
+            Ended::Reply(..) | Ended::Dead => Activity::Idle,
+        };
+        if let Activity::Waiting(request) = std::mem::replace(&mut client.activity, then) {
             self.ended.borrow_mut().push((task, request, how));
         }
     }
@@ -164,6 +284,22 @@ impl World {
         let is_it = Generation::from(client.generation) == id.generation()
             && matches!(client.activity, Activity::Waiting(_));
         is_it.then(|| with(client))
+    }
+
+    /// Ends the call of the task with this id. If it does not wait, it must have been torn out of
+    /// its call.
+    fn reply_to(&self, peer: TaskId, with: impl FnOnce(&mut Client)) {
+        if self.waiting(peer, with).is_some() {
+            return;
+        }
+        let client = &mut self.clients.borrow_mut()[peer.index()];
+        match client.torn.get_mut(&peer.generation().into()) {
+            Some(times @ 1..) => *times -= 1,
+            _ => panic!(
+                "a reply to task {}, which has not asked or has one",
+                peer.index()
+            ),
+        }
     }
 
     /// Calls `with` with a lease. `None`: the response code is DEFECT.
@@ -184,27 +320,47 @@ impl World {
         })?
     }
 
+    /// Copies at most `most` bytes: `copy` gets the lender's.
     fn copy(
         &self,
         lender: TaskId,
         index: usize,
         offset: usize,
         wanted: LeaseAttributes,
-        copy: impl FnOnce(&mut [u8]) -> usize,
+        most: usize,
+        copy: impl FnOnce(&mut [u8]),
     ) -> (u32, usize) {
+        let mut owned = true;
         let copied = self.lease(lender, index, |lease| {
-            let Some(rest) = lease.bytes.get_mut(offset..) else {
+            let Some(rest) = lease.length().checked_sub(offset) else {
                 panic!("the recorder is faulted: OffsetOutOfRange");
             };
-            lease.attributes.contains(wanted).then(|| copy(rest))
+            if !lease.attributes.contains(wanted) {
+                return None;
+            }
+            let count = rest.min(most);
+            let bytes = lease.bytes.get_mut(offset..offset + count);
+            owned = count == 0 || bytes.is_some();
+            copy(bytes.unwrap_or_default());
+            Some(count)
         });
+        if !owned {
+            self.waiting(lender, |client| {
+                self.end(lender.index(), client, Ended::Fault);
+                client.note_torn();
+            });
+            return (DEFECT, 0);
+        }
         copied.map_or((DEFECT, 0), |count| (0, count))
     }
 
     /// The notifications of `mask` that are due.
     fn take_notifications(&self, mask: u32) -> u32 {
-        let now = self.sim.now_us() / 1000;
-        if self.timer.get().is_some_and(|deadline| deadline <= now) {
+        if self
+            .timer
+            .get()
+            .is_some_and(|deadline| deadline <= self.now())
+        {
             self.timer.set(None);
             self.post(notifications::TIMER_MASK);
         }
@@ -244,8 +400,28 @@ impl World {
     }
 }
 
+impl Debug for LentMemory {
+    /// Without the content.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self {
+            attributes,
+            bytes,
+            beyond,
+        } = self;
+        write!(f, "{} + {beyond} bytes {attributes:?}", bytes.len())
+    }
+}
+
+impl LentMemory {
+    /// How many bytes are lent.
+    fn length(&self) -> usize {
+        self.bytes.len() + self.beyond
+    }
+}
+
 impl HostKernel for World {
     fn recv(&self, buffer: &mut [u8], notification_mask: u32) -> RecvMessage {
+        self.calls.set(0);
         loop {
             let ended = self.ended.take();
             self.script.borrow_mut().act(self, ended);
@@ -269,7 +445,8 @@ impl HostKernel for World {
     }
 
     fn reply(&self, peer: TaskId, code: u32, message: &[u8]) {
-        self.waiting(peer, |client| {
+        self.begin_call();
+        self.reply_to(peer, |client| {
             let Activity::Waiting(request) = &client.activity else {
                 return;
             };
@@ -282,14 +459,16 @@ impl HostKernel for World {
     }
 
     fn reply_fault(&self, peer: TaskId, _: u32) {
-        self.waiting(peer, |client| self.end(peer.index(), client, Ended::Fault));
+        self.begin_call();
+        self.reply_to(peer, |client| self.end(peer.index(), client, Ended::Fault));
     }
 
     fn borrow_info(&self, lender: TaskId, index: usize) -> Option<BorrowInfo> {
+        self.begin_call();
         self.lease(lender, index, |lease| {
             Some(BorrowInfo {
                 attributes: lease.attributes,
-                len: lease.bytes.len(),
+                len: lease.length(),
             })
         })
     }
@@ -301,10 +480,12 @@ impl HostKernel for World {
         offset: usize,
         dest: &mut [u8],
     ) -> (u32, usize) {
-        self.copy(lender, index, offset, LeaseAttributes::READ, |lease| {
-            let count = lease.len().min(dest.len());
-            dest[..count].copy_from_slice(&lease[..count]);
-            count
+        self.begin_call();
+        let read = LeaseAttributes::READ;
+        self.copy(lender, index, offset, read, dest.len(), |lease| {
+            for (to, from) in dest.iter_mut().zip(lease) {
+                *to = *from;
+            }
         })
     }
 
@@ -315,30 +496,36 @@ impl HostKernel for World {
         offset: usize,
         src: &[u8],
     ) -> (u32, usize) {
-        self.copy(lender, index, offset, LeaseAttributes::WRITE, |lease| {
-            let count = lease.len().min(src.len());
-            lease[..count].copy_from_slice(&src[..count]);
-            count
+        self.begin_call();
+        let write = LeaseAttributes::WRITE;
+        self.copy(lender, index, offset, write, src.len(), |lease| {
+            for (to, from) in lease.iter_mut().zip(src) {
+                *to = *from;
+            }
         })
     }
 
     fn timer(&self) -> TimerState {
+        self.begin_call();
         TimerState {
-            now: self.sim.now_us() / 1000,
+            now: self.now(),
             deadline: self.timer.get(),
             on_dl: notifications::TIMER_MASK,
         }
     }
 
     fn set_timer(&self, deadline: Option<u64>, _: u32) {
+        self.begin_call();
         self.timer.set(deadline);
     }
 
     fn irq_control(&self, _: u32, control: u32) {
+        self.begin_call();
         self.irq_enabled.set(control & 1 != 0);
     }
 
     fn kernel_ipc(&self, _: u16, _: &[u8], reply: &mut [u8]) -> (u32, usize) {
+        self.begin_call();
         // The image id is all that the recorder asks for.
         reply.fill(0x1d);
         (0, reply.len())

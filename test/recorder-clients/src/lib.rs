@@ -1,12 +1,12 @@
 //! The recorder's server on the host, against clients that do what they like.
 //!
-//! The modules of `task` are the files of the task `crashlog`, as the target runs them: the
-//! server, and the normal path's work on the card. They are compiled into this crate with another
+//! The modules of `task` are the files of the task `crashlog`, as the target runs them: the server,
+//! and the normal path's work on the card. They are compiled into this crate with another
 //! configuration (`config`), another hardware (`hardware`: a simulated controller and card) and
 //! another kernel ([`kernel`]), whose RECV is where the clients act. The emergency path is not
 //! here; the fault matrix has it.
 //!
-//! [`clients`] has the clients and what is checked.
+//! [`clients`] has the clients and what is checked, [`random`] clients that act at random.
 
 extern crate self as hubris_num_tasks;
 
@@ -15,6 +15,7 @@ mod config;
 mod hardware;
 pub mod kernel;
 mod notifications;
+pub mod random;
 mod self_test;
 
 /// The task's own files.
