@@ -70,6 +70,6 @@ pub use ring::{
     AppendError, LogRing, MAX_RUN, Numbering, PageRun, PendingPage, Record, RingRecovery,
 };
 pub use snapshot::{
-    MemoryRange, RegisteredRegion, SavedMemory, SnapshotArea, SnapshotFacts, SnapshotPiece,
-    SnapshotSource,
+    ExtentRows, MemoryRange, RegisteredRegion, SavedMemory, SavedRows, SnapshotArea, SnapshotFacts,
+    SnapshotPiece, SnapshotSource,
 };

@@ -14,5 +14,8 @@ mod source;
 mod writer;
 
 pub use area::SnapshotArea;
-pub use source::{MemoryRange, RegisteredRegion, SavedMemory, SnapshotPiece, SnapshotSource};
+pub use source::{
+    ExtentRows, MemoryRange, RegisteredRegion, SavedMemory, SavedRows, SnapshotPiece,
+    SnapshotSource,
+};
 pub use writer::SnapshotFacts;

@@ -2,7 +2,7 @@
 
 use crate::{RegionKernel, ResetCause};
 use abi::{FaultInfo, TaskDumpRegion};
-use crashlog_retained::{Block, ExtentStatus, MemoryRange, SavedMemory};
+use crashlog_retained::{Block, ExtentRows, ExtentStatus, MemoryRange, SavedMemory, SavedRows};
 
 /// How many registers of a task are kept: r0 to r12, sp, lr, pc, psr.
 pub const TASK_REGISTERS: usize = 17;
@@ -79,7 +79,10 @@ pub trait Kernel: RegionKernel {
         offset: u32,
     ) -> Result<SavedMemory, ExtentStatus>;
 
-    /// The same of `length` bytes at byte `at` of `copy`, where
+    /// Saves some of `rows`, from the first on. As `SnapshotSource::save_rows`.
+    fn save_rows(&mut self, rows: &ExtentRows<'_>, offset: u32) -> SavedRows;
+
+    /// As [`save`](Self::save), of `length` bytes at byte `at` of `copy`, where
     /// [`save_and_restart`](Self::save_and_restart) has put them.
     ///
     /// # Errors

@@ -10,8 +10,10 @@ use crate::{
 };
 use abi::{FaultInfo, Generation, TaskDumpRegion, TaskId, TaskState};
 #[cfg(feature = "snapshot")]
-use abi::{MemoryKind, SaveMemoryError};
-use crashlog_retained::{Block, ExtentStatus, MemoryRange, SavedMemory};
+use abi::{ListedExtent, MemoryKind, SaveMemoryError};
+#[cfg(feature = "snapshot")]
+use crashlog_retained::ExtentKind;
+use crashlog_retained::{Block, ExtentRows, ExtentStatus, MemoryRange, SavedMemory, SavedRows};
 use userlib::{kipc, sys_get_timer, sys_post, sys_refresh_task_id};
 
 /// The kernel, and the watchdog of the chip.
@@ -26,11 +28,27 @@ impl<W: WatchdogTimer> Kipc<W> {
     }
 }
 
+// The kernel has no dependency on the format, so it has numbers of its own.
+#[cfg(feature = "snapshot")]
+const _: () = {
+    assert!(ListedExtent::SAVED == ExtentStatus::Saved as u32);
+    assert!(ListedExtent::NO_ROOM == ExtentStatus::NoRoom as u32);
+    assert!(ListedExtent::NOT_READABLE == ExtentStatus::NotReadable as u32);
+    assert!(ExtentKind::Memory as u32 == 1);
+    assert!(ListedExtent::LAST_MEMORY_KIND == ExtentKind::Region as u32);
+};
+
 /// The address of byte `offset` of `blocks`; 0, which the kernel refuses, of no blocks.
 #[cfg(feature = "snapshot")]
 fn address(blocks: &[Block], offset: u32) -> u32 {
     let first = blocks.first().map_or(0, Block::address);
     u32::try_from(first).map_or(0, |first| first.saturating_add(offset))
+}
+
+/// The length of `blocks` in bytes.
+#[cfg(feature = "snapshot")]
+fn length(blocks: &[Block]) -> u32 {
+    u32::try_from(size_of_val(blocks)).unwrap_or(u32::MAX)
 }
 
 #[cfg(feature = "snapshot")]
@@ -127,7 +145,7 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
 
     #[cfg(feature = "snapshot")]
     fn save_and_restart(&mut self, task: usize, from: u32, to: &[Block]) -> bool {
-        let length = u32::try_from(size_of_val(to)).unwrap_or(u32::MAX);
+        let length = length(to);
         let copied = kipc::save_and_reinit_task(task, from, length, address(to, 0));
         copied == length
     }
@@ -187,6 +205,24 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
         _offset: u32,
     ) -> Result<SavedMemory, ExtentStatus> {
         Err(ExtentStatus::NotReadable)
+    }
+
+    #[cfg(feature = "snapshot")]
+    fn save_rows(&mut self, rows: &ExtentRows<'_>, offset: u32) -> SavedRows {
+        let (area, first) = rows.place();
+        let list = address(area, first);
+        let (destination, room) = (address(area, offset), length(area).saturating_sub(offset));
+        let saved = kipc::save_memory_list(list, rows.count() as u32, destination, room);
+        // The kernel refuses if there is no room at all: then each is to be saved alone.
+        saved.map_or_else(
+            |_| SavedRows::default(),
+            |(done, stored)| SavedRows { done, stored },
+        )
+    }
+
+    #[cfg(not(feature = "snapshot"))]
+    fn save_rows(&mut self, _rows: &ExtentRows<'_>, _offset: u32) -> SavedRows {
+        SavedRows::default()
     }
 
     #[cfg(feature = "snapshot")]

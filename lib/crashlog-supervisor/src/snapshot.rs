@@ -17,13 +17,14 @@
 //!
 //! The image has the task alone, and is made before the task is restarted, unless another image
 //! waits in the dump area. All other tasks wait meanwhile, for [`OOPS_MS`] at most and the time of
-//! one page; so does a panic that is found together with the oops, in a task of a higher index.
+//! 16 pages; so does a panic that is found together with the oops, in a task of a higher index.
 //!
 //! The image of an emergency replaces one that waits.
 
 use crashlog_retained::{
-    BLOCK_LEN, Block, ExtentKind, ExtentStatus, MemoryRange, RegisteredRegion, SavedMemory,
-    SnapshotArea, SnapshotFacts, SnapshotKind, SnapshotPiece, SnapshotSource,
+    BLOCK_LEN, Block, ExtentKind, ExtentRows, ExtentStatus, MemoryRange, RegisteredRegion,
+    SavedMemory, SavedRows, SnapshotArea, SnapshotFacts, SnapshotKind, SnapshotPiece,
+    SnapshotSource,
 };
 
 use crate::{CrashRegions, Kernel, SnapshotScope, Supervisor};
@@ -32,11 +33,14 @@ use crate::{CrashRegions, Kernel, SnapshotScope, Supervisor};
 /// `./x check-emergency` proves it.
 pub const EMERGENCY_STACK: u32 = 5_632;
 
-/// How long the image of an oops may take, in milliseconds, until its last page is begun.
+/// How long the image of an oops may take, in milliseconds, until its last 16 pages are begun.
 pub const OOPS_MS: u64 = 20;
 
 /// Most ranges of memory of the recorder.
 const RANGES: usize = 32;
+
+/// Most pieces that the kernel is asked to save at once.
+const ROWS: usize = 16;
 
 /// The index of the supervisor.
 pub(crate) const SUPERVISOR: u16 = 0;
@@ -284,5 +288,22 @@ impl<K: Kernel> SnapshotSource for SupervisorMemory<'_, '_, K> {
             return self.kernel.save_copy(copy.blocks, at, length, to, offset);
         }
         self.kernel.save(owner, address, length, to, offset)
+    }
+
+    fn save_rows(&mut self, rows: &ExtentRows<'_>, offset: u32) -> SavedRows {
+        // What is in the copy is saved from there, alone.
+        let Some(copy) = self.copy else {
+            return self.kernel.save_rows(rows, offset);
+        };
+        let is_elsewhere = |index| {
+            rows.owner_and_range(index).is_none_or(|(owner, range)| {
+                usize::from(owner) != self.recorder || copy.offset(range.base, range.size).is_none()
+            })
+        };
+        let count = (0..rows.count().min(ROWS)).take_while(|index| is_elsewhere(*index));
+        match count.count() {
+            0 => SavedRows::default(),
+            count => self.kernel.save_rows(&rows.start(count), offset),
+        }
     }
 }

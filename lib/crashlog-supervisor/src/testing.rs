@@ -1,9 +1,11 @@
 //! A [`Kernel`] for tests: it keeps a list of what was done to the system.
 
 use crate::{CrashRegion, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, TASK_REGISTERS};
-use abi::{FaultInfo, Generation, TaskDumpRegion, TaskId};
+use abi::{FaultInfo, Generation, ListedExtent, TaskDumpRegion, TaskId};
 use crashlog_format::snapshot::{GRANULE, STACK_FILL, WordSum};
-use crashlog_retained::{BLOCK_LEN, Block, ExtentStatus, KERNEL_OWNER, MemoryRange, SavedMemory};
+use crashlog_retained::{
+    BLOCK_LEN, Block, ExtentRows, ExtentStatus, KERNEL_OWNER, MemoryRange, SavedMemory, SavedRows,
+};
 
 /// The kernel's own memory: zeros.
 pub const KERNEL_MEMORY: MemoryRange = MemoryRange {
@@ -204,6 +206,45 @@ impl Kernel for TestKernel {
             return Ok(saved(&from, 0, length, to, offset));
         }
         Ok(saved(&[], 0, length, to, offset))
+    }
+
+    /// As the kernel does it, until a row that is not plain memory.
+    fn save_rows(&mut self, rows: &ExtentRows<'_>, offset: u32) -> SavedRows {
+        let (area, first) = rows.place();
+        let mut saved = SavedRows::default();
+        if !self.gives_saved {
+            return saved;
+        }
+        for index in 0..rows.count().min(ListedExtent::MAX as usize) {
+            let place = first as usize / 4 + index * ListedExtent::WORDS;
+            let word = |number: usize| area[(place + number) / 128].word((place + number) % 128);
+            let set = |number: usize, value: u32| {
+                area[(place + number) / 128].set_word((place + number) % 128, value);
+            };
+            let (length, owner) = (word(1) & 0xffff, word(1) >> 16);
+            if !(1..=ListedExtent::LAST_MEMORY_KIND).contains(&(word(2) & 0xff)) {
+                break;
+            }
+            let at = offset + saved.stored;
+            let status = if (at + length) as usize > size_of_val(area) {
+                ListedExtent::NO_ROOM
+            } else if let Ok(memory) = self.save(owner as u16, word(0), length, area, at) {
+                set(3, memory.map);
+                set(4, memory.sum as u32);
+                set(5, (memory.sum >> 32) as u32);
+                saved.stored += memory.stored;
+                ListedExtent::SAVED
+            } else {
+                ListedExtent::NOT_READABLE
+            };
+            set(2, word(2) & !0xff00 | status << 8);
+            saved.done += 1;
+            // One that takes its time is interrupted.
+            if self.save_takes > 0 {
+                break;
+            }
+        }
+        saved
     }
 
     fn save_copy(

@@ -112,6 +112,12 @@ pub enum Kipcnum {
     /// `u32` number -> a [`BuiltRegion`](crate::BuiltRegion), or nothing beyond the last.
     /// Supervisor only. Not in upstream.
     GetBuiltRegion = 0x106,
+    /// `(u32, u32, u32, u32)` address of a list, its number of entries, destination, its length ->
+    /// `(u32, u32)` how many entries are done, how many bytes were stored; or as response code a
+    /// [`SaveMemoryError`](crate::SaveMemoryError). Saves one entry after the other, as
+    /// `SaveMemory`, and stores the outcome in it ([`ListedExtent`](crate::ListedExtent)), until an
+    /// interrupt is pending.
+    SaveMemoryList = 0x107,
 }
 
 impl TryFrom<u16> for Kipcnum {
@@ -137,6 +143,7 @@ impl TryFrom<u16> for Kipcnum {
             0x104 => Self::ReadDeviceWord,
             0x105 => Self::CheckAccess,
             0x106 => Self::GetBuiltRegion,
+            0x107 => Self::SaveMemoryList,
             _ => return Err(()),
         })
     }
@@ -152,7 +159,7 @@ mod tests {
             assert_eq!(Sysnum::try_from(n).map(|s| s as u32), Ok(n));
         }
         assert_eq!(Sysnum::try_from(14), Err(()));
-        for n in (1..=10).chain(0x100..=0x106) {
+        for n in (1..=10).chain(0x100..=0x107) {
             assert_eq!(Kipcnum::try_from(n).map(|k| k as u16), Ok(n));
         }
         assert_eq!(Kipcnum::try_from(0), Err(()));

@@ -51,6 +51,12 @@ pub struct SavedExtent {
 }
 
 impl SavedExtent {
+    /// No memory, or nothing of it.
+    pub const NOTHING: Self = Self {
+        map: 0,
+        stored: 0,
+        sum: Self::SUM_SEED,
+    };
     /// Bytes that may be saved at once: the kernel is not interrupted meanwhile.
     pub const MAX: u32 = 4096;
     /// Bytes of a granule; the last may have fewer.
@@ -68,6 +74,37 @@ impl SavedExtent {
     /// [`Kipcnum::SaveAndReinitTask`](crate::Kipcnum::SaveAndReinitTask) copies this much at most,
     /// for the same reason.
     pub const MAX_BEFORE_RESTART: u32 = 65536;
+}
+
+/// An entry of the list that [`Kipcnum::SaveMemoryList`](crate::Kipcnum::SaveMemoryList) works
+/// through, as words. It is the entry of the table of extents of a snapshot (doc/format.md), so the
+/// supervisor can name a part of that table. This project's own; not in upstream.
+///
+/// | word | what |
+/// |---|---|
+/// | 0 | address |
+/// | 1 | length (low half), owner (high half) |
+/// | 2 | kind (lowest byte), status (next byte), for the supervisor (high half) |
+/// | 3 | [`SavedExtent::map`] |
+/// | 4, 5 | [`SavedExtent::sum`] |
+///
+/// The kernel reads the first three words, and stores status, map and sum.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct ListedExtent;
+
+impl ListedExtent {
+    /// Words of an entry.
+    pub const WORDS: usize = 6;
+    /// Most entries that one call saves.
+    pub const MAX: u32 = 16;
+    /// The highest kind that is plain memory. Another, or 0, ends the list before it.
+    pub const LAST_MEMORY_KIND: u32 = 2;
+    /// Status: it was saved.
+    pub const SAVED: u32 = 0;
+    /// Status: it is longer than what is left of the destination.
+    pub const NO_ROOM: u32 = 2;
+    /// Status: [`SaveMemoryError::NotReadable`], or it overlaps the destination.
+    pub const NOT_READABLE: u32 = 4;
 }
 
 /// Why memory was not saved. This project's own; not in upstream.

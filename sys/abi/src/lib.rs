@@ -14,9 +14,9 @@
 //! # Differences from upstream
 //!
 //! What this project has added is marked as such: [`Kipcnum::ReadTaskRegisters`] and the kernel IPC
-//! after it, [`TASK_REGISTERS`], [`SavedExtent`], [`SaveMemoryError`] and [`KERNEL_MEMORY`]. The
-//! interrupt types do not implement `phash::PerfectHash`, whose crate is in no registry; this
-//! kernel looks interrupts up in sorted tables (`kern::descs::SortedMap`).
+//! after it, [`TASK_REGISTERS`], [`SavedExtent`], [`ListedExtent`], [`SaveMemoryError`] and
+//! [`KERNEL_MEMORY`]. The interrupt types do not implement `phash::PerfectHash`, whose crate is in
+//! no registry; this kernel looks interrupts up in sorted tables (`kern::descs::SortedMap`).
 
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -34,8 +34,8 @@ mod task_id;
 
 pub use call::{Kipcnum, Sysnum};
 pub use dump::{
-    KERNEL_MEMORY, ReadPanicMessageError, SaveMemoryError, SavedExtent, TASK_REGISTERS,
-    TaskDumpRegion,
+    KERNEL_MEMORY, ListedExtent, ReadPanicMessageError, SaveMemoryError, SavedExtent,
+    TASK_REGISTERS, TaskDumpRegion,
 };
 pub use fault::{FaultInfo, FaultSource, ReplyFaultReason, UsageError};
 pub use image::{CABOOSE_MAGIC, HEADER_MAGIC, ImageHeader, ImageVectors};

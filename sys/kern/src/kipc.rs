@@ -59,6 +59,8 @@ pub(crate) fn handle(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         #[cfg(feature = "dump")]
         Ok(Kipcnum::ReadDeviceWord) => saved::read_device_word(kernel, caller),
         #[cfg(feature = "dump")]
+        Ok(Kipcnum::SaveMemoryList) => saved::save_memory_list(kernel, caller),
+        #[cfg(feature = "dump")]
         Ok(Kipcnum::CheckAccess) => regions::check_access(kernel, caller),
         #[cfg(feature = "dump")]
         Ok(Kipcnum::GetBuiltRegion) => regions::get_built_region(kernel, caller),
@@ -464,6 +466,15 @@ mod saved {
                 let (low, high) = (saved.sum as u32, (saved.sum >> 32) as u32);
                 respond_words(kernel, caller, [saved.map, saved.stored, low, high])
             }
+            Err(error) => Err(CallError::Code(error as u32)),
+        }
+    }
+
+    pub(super) fn save_memory_list(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
+        supervisor_only(caller)?;
+        let [list, count, destination, room] = words(kernel, caller)?;
+        match saved_memory::save_list(list, count, destination, room) {
+            Ok((done, stored)) => respond_words(kernel, caller, [done, stored]),
             Err(error) => Err(CallError::Code(error as u32)),
         }
     }

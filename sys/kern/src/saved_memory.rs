@@ -10,6 +10,7 @@ use crate::descs::{
 };
 use crate::task::Task;
 use crate::{entry_before, secrets};
+use abi::ListedExtent;
 use abi::TaskDumpRegion;
 pub use abi::{KERNEL_MEMORY, SaveMemoryError, SavedExtent};
 use kerncore::slice::{UserSlice, covered, overlap};
@@ -63,22 +64,97 @@ pub fn save(
     length: u32,
     destination: u32,
 ) -> Result<SavedExtent, SaveMemoryError> {
-    if length > SavedExtent::MAX {
-        return Err(SaveMemoryError::NotReadable);
-    }
-    let from = words(address, length)
-        .filter(|from| is_readable(owner, from))
-        .ok_or(SaveMemoryError::NotReadable)?;
+    let from = readable(owner, address, length).ok_or(SaveMemoryError::NotReadable)?;
     words(destination, length)
         .filter(|to| is_writable(to, &from))
         .ok_or(SaveMemoryError::Destination)?;
-    if is_changed(address, length) {
-        return Ok(save_changed(address, destination, length));
+    // SAFETY: as just checked.
+    Ok(unsafe { save_checked(address, destination, length) })
+}
+
+/// Saves the entries of a list one after the other, as [`save`] does, and stores in each what came
+/// of it; see [`ListedExtent`]. Returns how many entries are done, and how many bytes of data they
+/// have: they follow each other from `destination` on.
+///
+/// It ends early when an interrupt is pending, but not before the first entry: so no interrupt
+/// waits longer than for one entry, as with [`save`].
+///
+/// # Errors
+///
+/// [`SaveMemoryError::Destination`]; nothing has been copied then.
+pub(crate) fn save_list(
+    list: u32,
+    count: u32,
+    destination: u32,
+    room: u32,
+) -> Result<(u32, u32), SaveMemoryError> {
+    const LENGTH: u32 = ListedExtent::WORDS as u32 * WORD;
+    let count = count.min(ListedExtent::MAX);
+    let (Some(rows), Some(to)) = (
+        words(list, count.wrapping_mul(LENGTH)),
+        words(destination, room),
+    ) else {
+        return Err(SaveMemoryError::Destination);
+    };
+    if !is_writable(&rows, &to) || !is_writable(&to, &rows) {
+        return Err(SaveMemoryError::Destination);
     }
-    let seed = SavedExtent::SUM_SEED;
-    // SAFETY: both are aligned, mapped memory of a length from 4 to `MAX`, as just checked; the
-    // destination is writable for the kernel, which has no object there, and they do not overlap.
-    Ok(unsafe { arch::save::copy_and_sum(address, destination, length, seed) })
+    let (mut done, mut stored) = (0_u32, 0_u32);
+    while done < count {
+        let row = rows.base().wrapping_add(done.wrapping_mul(LENGTH));
+        let row = row as *mut [u32; ListedExtent::WORDS];
+        // SAFETY: an aligned entry of the list, memory that the kernel may read and write, where it
+        // has no object; every bit pattern is valid. Volatile, because it is not the kernel's own.
+        let [address, whose, facts, ..] = unsafe { row.read_volatile() };
+        if !(1..=ListedExtent::LAST_MEMORY_KIND).contains(&(facts & 0xFF)) {
+            break;
+        }
+        let (length, owner) = (whose & 0xFFFF, whose >> 16);
+        let (mut status, mut saved) = (ListedExtent::NO_ROOM, SavedExtent::NOTHING);
+        if length <= room.wrapping_sub(stored) {
+            status = ListedExtent::NOT_READABLE;
+            if readable(owner, address, length).is_some_and(|from| !overlap(&from, &to)) {
+                status = ListedExtent::SAVED;
+                // SAFETY: the source is as just checked, and the destination is the part of `to`
+                // from `stored` on, in which `length` bytes are left.
+                saved = unsafe { save_checked(address, destination.wrapping_add(stored), length) };
+            }
+        }
+        let facts = facts & !0xFF00 | status << 8;
+        let (low, high) = (saved.sum as u32, (saved.sum >> 32) as u32);
+        // SAFETY: as above.
+        unsafe { row.write_volatile([address, whose, facts, saved.map, low, high]) };
+        stored = stored.wrapping_add(saved.stored);
+        done = done.wrapping_add(1);
+        if arch::save::is_interrupt_pending() {
+            break;
+        }
+    }
+    Ok((done, stored))
+}
+
+/// Memory of its owner that may be saved: see [`SaveMemoryError::NotReadable`].
+#[inline(always)]
+fn readable(owner: u32, address: u32, length: u32) -> Option<UserSlice<u8>> {
+    if length > SavedExtent::MAX {
+        return None;
+    }
+    words(address, length).filter(|from| is_readable(owner, from))
+}
+
+/// Copies what is data, without what must not leave, and computes the checksum.
+///
+/// # Safety
+///
+/// Source and destination are aligned, mapped memory of a length from 4 to [`SavedExtent::MAX`];
+/// the destination is writable for the kernel, which has no object there, and they do not overlap.
+#[inline(always)]
+unsafe fn save_checked(from: u32, to: u32, length: u32) -> SavedExtent {
+    if is_changed(from, length) {
+        return save_changed(from, to, length);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { arch::save::copy_and_sum(from, to, length, SavedExtent::SUM_SEED) }
 }
 
 /// Does memory not leave as it is? It may have secrets, or the entry of a task that was restarted.
@@ -88,25 +164,30 @@ fn is_changed(address: u32, length: u32) -> bool {
 }
 
 /// As `copy_and_sum`, of memory that does not leave as it is: a granule that does not is changed in
-/// a copy before anything is stored. `from` and `to` are as [`save`] has checked them.
+/// a copy before anything is stored; all between two of these is saved at once. `from` and `to` are
+/// as for [`save_checked`].
 #[inline(never)]
 fn save_changed(from: u32, to: u32, length: u32) -> SavedExtent {
-    let mut saved = SavedExtent {
-        map: 0,
-        stored: 0,
-        sum: SavedExtent::SUM_SEED,
-    };
+    let mut saved = SavedExtent::NOTHING;
     let mut changed = [0_u32; (SavedExtent::GRANULE / WORD) as usize];
-    let mut shift = 0_u32;
-    for offset in (0..length).step_by(SavedExtent::GRANULE as usize) {
-        let count = length.wrapping_sub(offset).min(SavedExtent::GRANULE);
+    let mut offset = 0_u32;
+    let mut is_copied = is_changed(from, length.min(SavedExtent::GRANULE));
+    while offset < length {
+        // All granules up to the next one that is changed, or this one.
+        let (mut end, mut is_next_copied) = (offset, false);
+        while end < length && !is_next_copied && (end == offset || !is_copied) {
+            end = end.wrapping_add(SavedExtent::GRANULE).min(length);
+            let rest = length.wrapping_sub(end).min(SavedExtent::GRANULE);
+            is_next_copied = rest != 0 && is_changed(from.wrapping_add(end), rest);
+        }
         let mut source = from.wrapping_add(offset);
-        // SAFETY: `save` has found the source to be memory that can be read, and the destination to
-        // be writable memory of `length` bytes, of which at most `offset` are stored, where the
-        // kernel has no object. `changed` is a granule of this function's, at least as long as
-        // `count`, and overlaps neither.
-        let granule = unsafe {
-            if is_changed(source, count) {
+        let count = end.wrapping_sub(offset);
+        // SAFETY: the caller has found the source to be memory that can be read, and the
+        // destination to be writable memory of `length` bytes, of which at most `offset` are
+        // stored, where the kernel has no object. `changed` is a granule of this function's, at
+        // least as long as `count` if that is one granule, and overlaps neither.
+        let part = unsafe {
+            if is_copied {
                 let copy = changed.as_mut_ptr() as u32;
                 arch::copy(source, copy, count);
                 entry_before::replace(source, copy, count);
@@ -115,12 +196,13 @@ fn save_changed(from: u32, to: u32, length: u32) -> SavedExtent {
             }
             arch::save::copy_and_sum(source, to.wrapping_add(saved.stored), count, saved.sum)
         };
+        let shift = offset / (SavedExtent::GRANULE / 2);
         saved = SavedExtent {
-            map: saved.map | granule.map.wrapping_shl(shift),
-            stored: saved.stored.wrapping_add(granule.stored),
-            sum: granule.sum,
+            map: saved.map | part.map.wrapping_shl(shift),
+            stored: saved.stored.wrapping_add(part.stored),
+            sum: part.sum,
         };
-        shift = shift.wrapping_add(2);
+        (offset, is_copied) = (end, is_next_copied);
     }
     saved
 }

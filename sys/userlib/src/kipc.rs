@@ -34,6 +34,18 @@ fn two_words(first: u32, second: u32) -> [u8; 8] {
     (u64::from(first) | u64::from(second) << 32).to_le_bytes()
 }
 
+/// A request of four words.
+#[inline(always)]
+fn four_words(a: u32, b: u32, c: u32, d: u32) -> [[u8; 4]; 4] {
+    // Not `map`, which takes many times the instructions.
+    [
+        a.to_le_bytes(),
+        b.to_le_bytes(),
+        c.to_le_bytes(),
+        d.to_le_bytes(),
+    ]
+}
+
 /// State of task `task`.
 pub fn read_task_status(task: usize) -> TaskState {
     let mut response = [0; size_of::<TaskState>()];
@@ -142,12 +154,7 @@ pub fn save_memory(
     length: u32,
     destination: u32,
 ) -> Result<SavedExtent, SaveMemoryError> {
-    let request = [
-        owner.to_le_bytes(),
-        address.to_le_bytes(),
-        length.to_le_bytes(),
-        destination.to_le_bytes(),
-    ];
+    let request = four_words(owner, address, length, destination);
     let mut response = [[0; 4]; 4];
     let (code, _) = call(
         Kipcnum::SaveMemory,
@@ -164,6 +171,42 @@ pub fn save_memory(
         stored: u32::from_le_bytes(stored),
         sum: u64::from(low) | u64::from(high) << 32,
     })
+}
+
+/// Saves the `count` entries of a list ([`ListedExtent`](crate::ListedExtent)) one after the other,
+/// as [`save_memory`] does: their data follow each other from `destination` on, `room` bytes of
+/// memory. List and destination are memory of the caller that the kernel may write, aligned to
+/// words, and do not overlap. At most [`ListedExtent::MAX`](crate::ListedExtent::MAX) entries are
+/// saved. Supervisor only; kernel feature `dump`. Not in upstream.
+///
+/// Returns how many entries are done, and how many bytes of data they have. The kernel returns
+/// before the end of the list when an interrupt is pending, after the first entry at the earliest,
+/// and before an entry that is not plain memory.
+///
+/// # Errors
+///
+/// [`SaveMemoryError::Destination`]: list or destination are not as above.
+pub fn save_memory_list(
+    list: u32,
+    count: u32,
+    destination: u32,
+    room: u32,
+) -> Result<(usize, u32), SaveMemoryError> {
+    let request = four_words(list, count, destination, room);
+    let mut response = [[0; 4]; 2];
+    let (code, _) = call(
+        Kipcnum::SaveMemoryList,
+        request.as_flattened(),
+        response.as_flattened_mut(),
+    );
+    if code != 0 {
+        return Err(SaveMemoryError::try_from(code).unwrap_lite());
+    }
+    let [done, stored] = response;
+    Ok((
+        u32::from_le_bytes(done) as usize,
+        u32::from_le_bytes(stored),
+    ))
 }
 
 /// Reads the word at `address`, a register of a peripheral that task `task` may use. Supervisor

@@ -1,8 +1,9 @@
 //! Where the memory of a snapshot comes from.
 
-use block_device::Block;
+use super::SnapshotArea;
+use block_device::{BLOCK_WORDS, Block};
 use crashlog_format::crash::Name;
-use crashlog_format::snapshot::{ExtentKind, ExtentStatus};
+use crashlog_format::snapshot::{ExtentKind, ExtentStatus, SnapshotExtent};
 
 /// A range of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,70 @@ pub struct SnapshotPiece {
     pub address: u32,
     /// Its length in bytes, a multiple of 4.
     pub length: u32,
+}
+
+/// A part of the table of extents of an image that is being made: what is to be saved next.
+#[derive(Clone, Copy, Debug)]
+pub struct ExtentRows<'a> {
+    area: SnapshotArea<'a>,
+    /// First word of the first of them.
+    first: usize,
+    count: usize,
+}
+
+impl<'a> ExtentRows<'a> {
+    pub(super) const fn new(area: SnapshotArea<'a>, first: usize, count: usize) -> Self {
+        Self { area, first, count }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Owner, address and length of one of them; `None` beyond the last.
+    #[must_use]
+    pub fn owner_and_range(&self, index: usize) -> Option<(u16, MemoryRange)> {
+        const WORDS: usize = size_of::<SnapshotExtent>() / 4;
+        if index >= self.count {
+            return None;
+        }
+        let at = self.first.wrapping_add(index.wrapping_mul(WORDS));
+        let (base, whose) = (self.word(at)?, self.word(at.wrapping_add(1))?);
+        let size = whose & 0xffff;
+        Some(((whose >> 16) as u16, MemoryRange { base, size }))
+    }
+
+    /// The first `count` of them, or all if there are fewer.
+    #[must_use]
+    pub fn start(&self, count: usize) -> Self {
+        Self {
+            count: self.count.min(count),
+            ..*self
+        }
+    }
+
+    /// The area that they are in, and at which byte of it the first begins.
+    #[must_use]
+    pub fn place(&self) -> (&'a [Block], u32) {
+        let place = u32::try_from(self.first.saturating_mul(4)).unwrap_or(u32::MAX);
+        (self.area.blocks(), place)
+    }
+
+    fn word(&self, at: usize) -> Option<u32> {
+        let block = self.area.blocks().get(at / BLOCK_WORDS)?;
+        Some(block.word(at % BLOCK_WORDS))
+    }
+}
+
+/// What was saved of [`ExtentRows`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SavedRows {
+    /// How many of them, from the first on, are done: saved, or with a reason why not.
+    pub done: usize,
+    /// How many bytes of data they have.
+    pub stored: u32,
 }
 
 /// What was saved.
@@ -80,4 +145,12 @@ pub trait SnapshotSource {
         to: &[Block],
         offset: u32,
     ) -> Result<SavedMemory, ExtentStatus>;
+
+    /// Saves some of `rows`, from the first on, as [`Self::save`] does, with one call of the
+    /// kernel: their data follow each other from byte `offset` of the area on. Nothing is done if
+    /// the first is not to be saved in this way, so it has to be saved alone.
+    fn save_rows(&mut self, rows: &ExtentRows<'_>, offset: u32) -> SavedRows {
+        let _ = (rows, offset);
+        SavedRows::default()
+    }
 }

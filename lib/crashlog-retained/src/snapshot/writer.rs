@@ -1,7 +1,9 @@
 //! Making an image: first the tables, so that everything that belongs into it has an entry, then
 //! the data, in the same order.
 
-use super::{MemoryRange, SnapshotArea, SnapshotPiece, SnapshotSource};
+use super::{
+    ExtentRows, MemoryRange, SavedMemory, SavedRows, SnapshotArea, SnapshotPiece, SnapshotSource,
+};
 use crashlog_format::snapshot::{
     EXTENT_MAX, ExtentKind, ExtentStatus, KERNEL_OWNER, SnapshotExtent, SnapshotHeader,
     SnapshotKind, SnapshotRegion,
@@ -192,49 +194,74 @@ impl Tables<'_> {
     /// Saves one extent after the other. Returns the length of the data in bytes.
     fn save<S: SnapshotSource>(&mut self, deadline: u64, source: &mut S) -> u32 {
         let start = self.data_at() as u32;
-        let size = self.area.size();
         let mut at = start;
-        // How much was saved since the clock was read last.
-        let mut since = u32::MAX;
+        let mut index = 0_usize;
         let mut is_over = false;
-        for index in 0..self.extents {
-            let mut extent = SnapshotExtent::new_zeroed();
+        while index < self.extents {
+            is_over = is_over || source.now() >= deadline;
             let place = self.extent_at(index);
-            self.area.load(place, extent.as_mut_bytes());
-            let length = extent.length();
-            let Ok(kind) = extent.kind() else {
-                continue;
-            };
-            let piece = SnapshotPiece {
-                kind,
-                owner: extent.owner(),
-                address: extent.address(),
-                length,
-            };
-            // To read the clock costs as much as to save a quarter of a page.
-            since = since.saturating_add(length);
-            if since > EXTENT_MAX as u32 || kind == ExtentKind::Device {
-                is_over = is_over || source.now() >= deadline;
-                since = length;
-            }
-            // The first piece is what matters most, and one is short.
-            let result = if is_over && index > 0 {
-                Err(ExtentStatus::NoTime)
-            } else if at.saturating_add(length) > size {
-                Err(ExtentStatus::NoRoom)
+            // What is saved first matters most, and is short.
+            let saved = if is_over && index > 0 {
+                self.note(place, self.extent(place), Err(ExtentStatus::NoTime))
             } else {
-                source.save(&piece, self.area.blocks(), at)
-            };
-            match result {
-                Ok(saved) => {
-                    extent.set_saved(saved.map, saved.sum);
-                    at = at.saturating_add(saved.stored.min(length));
+                let rows = ExtentRows::new(self.area, place, self.extents.wrapping_sub(index));
+                let saved = source.save_rows(&rows, at);
+                if saved.done > 0 {
+                    saved
+                } else {
+                    self.save_alone(place, at, source)
                 }
-                Err(status) => extent.set_missing(status),
-            }
-            self.area.store(place, extent.as_bytes());
+            };
+            index = index.saturating_add(saved.done);
+            at = at.saturating_add(saved.stored);
         }
         at.saturating_sub(start)
+    }
+
+    /// Saves the extent at this place of the table to byte `at`.
+    fn save_alone<S: SnapshotSource>(&self, place: usize, at: u32, source: &mut S) -> SavedRows {
+        let extent = self.extent(place);
+        let (address, length) = (extent.address(), extent.length());
+        let result = match extent.kind() {
+            Err(_) => Err(ExtentStatus::NotReadable),
+            Ok(_) if at.saturating_add(length) > self.area.size() => Err(ExtentStatus::NoRoom),
+            Ok(kind) => {
+                let piece = SnapshotPiece {
+                    kind,
+                    owner: extent.owner(),
+                    address,
+                    length,
+                };
+                source.save(&piece, self.area.blocks(), at)
+            }
+        };
+        self.note(place, extent, result)
+    }
+
+    /// The extent at this place of the table.
+    fn extent(&self, place: usize) -> SnapshotExtent {
+        let mut extent = SnapshotExtent::new_zeroed();
+        self.area.load(place, extent.as_mut_bytes());
+        extent
+    }
+
+    /// Notes what became of the extent at this place of the table.
+    fn note(
+        &self,
+        place: usize,
+        mut extent: SnapshotExtent,
+        result: Result<SavedMemory, ExtentStatus>,
+    ) -> SavedRows {
+        let mut stored = 0;
+        match result {
+            Ok(saved) => {
+                extent.set_saved(saved.map, saved.sum);
+                stored = saved.stored.min(extent.length());
+            }
+            Err(status) => extent.set_missing(status),
+        }
+        self.area.store(place, extent.as_bytes());
+        SavedRows { done: 1, stored }
     }
 
     /// Writes the header.
@@ -263,7 +290,7 @@ impl Tables<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{RegisteredRegion, SavedMemory};
+    use crate::snapshot::RegisteredRegion;
     use block_device::Block;
     use crashlog_format::crash::Name;
     use crashlog_format::snapshot::{GRANULE, STACK_FILL, WordSum};

@@ -62,6 +62,9 @@ pub mod runner {
     /// Asks what a task may do with memory (index, address, length) as the supervisor may; returns
     /// 0 for nothing, 1 for memory, 2 for a device.
     pub const CHECK_ACCESS: u16 = 17;
+    /// Saves the entries of a list (address, count, destination, its length) as the supervisor may;
+    /// returns the error or 0, how many entries are done, and how many bytes were stored.
+    pub const SAVE_LIST: u16 = 18;
 }
 
 /// Operations of an assist.

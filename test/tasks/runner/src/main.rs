@@ -160,6 +160,13 @@ impl Runner {
                 };
                 put(message(words).as_flattened());
             }
+            runner::SAVE_LIST => {
+                let words = match kipc::save_memory_list(a, b, c, d) {
+                    Ok((done, stored)) => [0, done as u32, stored],
+                    Err(error) => [error as u32, 0, 0],
+                };
+                put(message(words).as_flattened());
+            }
             runner::SAVE_AND_RESTART => {
                 let copied = kipc::save_and_reinit_task(a as usize, b, c, d);
                 put(message([copied]).as_flattened());

@@ -53,6 +53,8 @@ read!(/// Data fault address.
     dfar, 0, 6, 0, 0);
 read!(/// Instruction fault address.
     ifar, 0, 6, 0, 2);
+read!(/// Interrupt status: what is pending.
+    isr, 0, 12, 1, 0);
 read!(/// Cache levels.
     clidr, 1, 0, 0, 1);
 read!(/// Size of the cache that CSSELR selects.

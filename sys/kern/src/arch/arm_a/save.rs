@@ -9,6 +9,7 @@
 //! adds up the differences of its bytes: nothing is added if there are none, and a granule's do not
 //! overflow.
 
+use super::cp15;
 use abi::SavedExtent;
 use core::arch::global_asm;
 
@@ -244,4 +245,11 @@ pub(crate) unsafe fn copy_and_sum(from: u32, to: u32, count: u32, sum: u64) -> S
         stored,
         sum: u64::from(low) | u64::from(high) << 32,
     }
+}
+
+/// Is there an interrupt that waits until the kernel returns?
+#[inline(always)]
+pub(crate) fn is_interrupt_pending() -> bool {
+    // DDI 0406C, B4.1.85: bit 7 says it of IRQ, bit 6 of FIQ, whether masked or not.
+    cp15::isr() & 0b1100_0000 != 0
 }
