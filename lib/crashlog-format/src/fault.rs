@@ -44,6 +44,13 @@ pub enum CrashFault {
     Injected(u16),
     /// The server with this task id refused a message with a reply fault.
     FromServer(u16, ReplyFaultReason),
+    /// The task held the processor and was faulted by the supervisor. Not a fault of the ABI.
+    Hang {
+        /// For how many milliseconds.
+        ms: u32,
+        /// The tasks that were ready and could not run: bit N for the task with index N.
+        starved: u64,
+    },
 }
 
 /// Whose instruction caused a fault.
@@ -88,6 +95,20 @@ impl CrashFault {
     /// Bytes reserved for an encoded fault; the longest encoding has 7.
     pub const MAX_LEN: usize = 16;
 
+    /// Length of an encoded [`Hang`](Self::Hang).
+    pub const HANG_LEN: usize = 13;
+
+    /// First byte of an encoded [`Hang`](Self::Hang): far from what the ABI may add.
+    pub const HANG: u8 = 0x80;
+
+    /// Encodes a [`Hang`](Self::Hang): its kind in one byte, then the fields, little endian.
+    #[must_use]
+    pub const fn encode_hang(ms: u32, starved: u64) -> [u8; Self::HANG_LEN] {
+        let [a, b, c, d] = ms.to_le_bytes();
+        let [e, f, g, h, i, j, k, l] = starved.to_le_bytes();
+        [Self::HANG, a, b, c, d, e, f, g, h, i, j, k, l]
+    }
+
     /// Decodes a fault; `None` if the bytes encode none that this program knows. Bytes after it are
     /// ignored.
     #[must_use]
@@ -113,6 +134,10 @@ impl CrashFault {
             8 => Self::Panic,
             9 => Self::Injected(input.u16()?),
             10 => Self::FromServer(input.u16()?, *REPLY_FAULT.get(usize::from(input.byte()?))?),
+            Self::HANG => Self::Hang {
+                ms: input.u32()?,
+                starved: input.take().map(u64::from_le_bytes)?,
+            },
             _ => return None,
         })
     }
@@ -149,11 +174,25 @@ impl fmt::Display for CrashFault {
             Self::SyscallUsage(usage) => write!(f, "SyscallUsage {usage:?}"),
             Self::Injected(task) => write!(f, "Injected by task {}", index(task)),
             Self::FromServer(task, reason) => write!(f, "FromServer {}: {reason:?}", index(task)),
+            Self::Hang { ms, starved } => {
+                write!(f, "Hang for {ms} ms")?;
+                write_tasks(f, starved)
+            }
             Self::DivideByZero | Self::IllegalText | Self::IllegalInstruction | Self::Panic => {
                 write!(f, "{self:?}")
             }
         }
     }
+}
+
+/// Indices of the tasks that could not run.
+fn write_tasks(f: &mut fmt::Formatter<'_>, starved: u64) -> fmt::Result {
+    let mut before = "; ready and not run: task";
+    for index in (0..u64::BITS).filter(|index| starved >> index & 1 != 0) {
+        write!(f, "{before} {index}")?;
+        before = ",";
+    }
+    Ok(())
 }
 
 /// The index in a task id: its low ten bits.
@@ -328,6 +367,19 @@ mod tests {
         ] {
             assert_eq!(shown(&fault), text);
         }
+    }
+
+    #[test]
+    fn a_hang_is_decoded_as_it_was_encoded() {
+        let bytes = CrashFault::encode_hang(1_100, 1 << 3 | 1 << 63);
+        let fault = CrashFault::decode(&bytes);
+        let (ms, starved) = (1_100, 1 << 3 | 1 << 63);
+        assert_eq!(fault, Some(CrashFault::Hang { ms, starved }));
+        assert_eq!(
+            fault.map(|fault| fault.to_string()).as_deref(),
+            Some("Hang for 1100 ms; ready and not run: task 3, 63")
+        );
+        assert_eq!(CrashFault::decode(&bytes[..12]), None);
     }
 
     proptest! {

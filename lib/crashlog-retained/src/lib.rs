@@ -57,7 +57,7 @@ pub use crashlog_format::crash::{Name, signature};
 /// What the crate needs of `crashlog-format`, re-exported: `page` has the layout of log records.
 pub use crashlog_format::page::{self, LogHeader};
 pub use crashlog_format::snapshot::{ExtentKind, ExtentStatus, KERNEL_OWNER, SnapshotKind};
-pub use crashlog_format::{Activity, BootEnd, BootEnds, TaskEntry};
+pub use crashlog_format::{Activity, BootEnd, BootEnds, CrashFault, TaskEntry};
 pub use crashlog_format::{
     CrashReason, EmergencyFailure, EmergencyStep, Level, Outcome, OutcomePhase, Stream,
 };

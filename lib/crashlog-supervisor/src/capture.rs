@@ -33,7 +33,7 @@ const NONE: [u8; 1] = [0];
 
 /// What the supervisor knows about a crash before it asks the kernel.
 #[derive(Copy, Clone, Debug)]
-pub struct CrashFacts {
+pub struct CrashFacts<'h> {
     /// What the crash does to the system.
     pub reason: CrashReason,
     /// The task that crashed, by index.
@@ -46,6 +46,8 @@ pub struct CrashFacts {
     pub image_id: u64,
     /// When, in milliseconds since boot.
     pub time: u64,
+    /// The fault, if it is a hang that the supervisor has found; the kernel has another for it.
+    pub hang: Option<&'h [u8]>,
 }
 
 /// Describes a crash: what the kernel knows about the task goes to `writer`, in retained RAM.
@@ -57,7 +59,7 @@ pub struct CrashFacts {
 pub fn capture(
     kernel: &mut impl Kernel,
     task: &TaskPolicy,
-    facts: CrashFacts,
+    facts: CrashFacts<'_>,
     mut writer: ContextWriter<'_>,
 ) -> u32 {
     let mut context = CrashContext::new(facts.reason, facts.task as u16, task.name, &NOT_KNOWN);
@@ -71,8 +73,9 @@ pub fn capture(
     }
     let fault = kernel.fault(facts.task);
     let encoded = EncodedFault::from(fault);
+    let encoded = facts.hang.unwrap_or(encoded.as_bytes());
     context.set_fault(&NONE);
-    context.set_fault(encoded.as_bytes());
+    context.set_fault(encoded);
     if is_panic {
         writer.note(&context);
     }
@@ -89,17 +92,12 @@ pub fn capture(
     }
     let message = writer.message_sum();
     writer.finish(&context);
-    signature(
-        context.task,
-        encoded.as_bytes(),
-        &context.registers,
-        message,
-    )
+    signature(context.task, encoded, &context.registers, message)
 }
 
 /// The signature of a task's fault, as [`capture`] returns it.
 #[inline(never)]
-pub fn signature_of(kernel: &mut impl Kernel, task: usize) -> u32 {
+pub fn signature_of(kernel: &mut impl Kernel, task: usize, hang: Option<&[u8]>) -> u32 {
     let fault = kernel.fault(task);
     let mut sum = 0;
     if let Some(FaultInfo::Panic) = fault {
@@ -112,7 +110,7 @@ pub fn signature_of(kernel: &mut impl Kernel, task: usize) -> u32 {
     let registers = kernel.registers(task).unwrap_or_default();
     signature(
         task as u16,
-        EncodedFault::from(fault).as_bytes(),
+        hang.unwrap_or(EncodedFault::from(fault).as_bytes()),
         &registers,
         sum,
     )

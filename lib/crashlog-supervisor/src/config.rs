@@ -8,18 +8,24 @@ use crate::loops::Limits;
 pub struct TaskPolicy {
     /// Its name.
     pub name: &'static str,
+    /// Its priority; 0 is the most important.
+    pub priority: u8,
     /// What its fault means.
     pub disposition: Disposition,
     /// Bytes of its stack, which is the lowest part of its memory; 0 if the size is not known.
     pub stack: u32,
+    /// For how many milliseconds it may hold the processor; 0: as long as it likes.
+    pub hang_ms: u32,
 }
 
 impl TaskPolicy {
     /// Of a task that the build did not know: restarting one task is the smaller measure.
     const UNKNOWN: Self = Self {
         name: "",
+        priority: u8::MAX,
         disposition: Disposition::Restart,
         stack: 0,
+        hang_ms: 0,
     };
 }
 

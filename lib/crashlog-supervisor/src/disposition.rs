@@ -12,6 +12,7 @@
 //!    same fault too often; then it is held.
 
 use crate::capture::{CrashFacts, capture, signature_of};
+use crate::supervisor::hang_of;
 use crate::{Kernel, Supervisor};
 use crashlog_retained::CrashReason;
 
@@ -52,6 +53,14 @@ impl<K: Kernel> Supervisor<'_, K> {
         restarts: u32,
         started: u64,
     ) -> Consequence {
+        let consequence = self.decide(task, is_held, restarts, started);
+        if let Some(hangs) = &mut self.hangs {
+            hangs.handled(task);
+        }
+        consequence
+    }
+
+    fn decide(&mut self, task: usize, is_held: bool, restarts: u32, started: u64) -> Consequence {
         let now = self.kernel.now();
         if self.emergency.is_active() {
             self.fault_in_emergency(task, restarts, now);
@@ -79,6 +88,7 @@ impl<K: Kernel> Supervisor<'_, K> {
                         boot: self.boot,
                         image_id: self.image_id,
                         time: now,
+                        hang: hang_of(self.hangs.as_ref(), task),
                     };
                     let signature = capture(&mut self.kernel, policy, facts, writer);
                     self.count_fault(task, signature, now, started);
@@ -93,7 +103,10 @@ impl<K: Kernel> Supervisor<'_, K> {
                         self.save_task(task, now);
                         signature
                     }
-                    None => signature_of(&mut self.kernel, task),
+                    None => {
+                        let hang = hang_of(self.hangs.as_ref(), task);
+                        signature_of(&mut self.kernel, task, hang)
+                    }
                 };
                 let count = self.count_fault(task, signature, now, started);
                 if limit != 0 && count > limit {

@@ -1,7 +1,7 @@
 //! What a crash needs of the kernel and of the hardware watchdog.
 
 use crate::{RegionKernel, ResetCause};
-use abi::{FaultInfo, TaskDumpRegion};
+use abi::{FaultInfo, TaskDumpRegion, TaskState};
 use crashlog_retained::{Block, ExtentRows, ExtentStatus, MemoryRange, SavedMemory, SavedRows};
 
 /// How many registers of a task are kept: r0 to r12, sp, lr, pc, psr.
@@ -95,6 +95,16 @@ pub trait Kernel: RegionKernel {
         to: &[Block],
         offset: u32,
     ) -> Result<SavedMemory, ExtentStatus>;
+
+    /// When each task last ran: stores the low word of that tick, little endian, for each index.
+    /// Returns `false` where the kernel does not know.
+    fn run_times(&mut self, times: &mut [[u8; 4]]) -> bool;
+
+    /// What a task is doing.
+    fn state(&mut self, task: usize) -> TaskState;
+
+    /// Faults a task, whose registers stay as they are. The kernel reports the fault as any other.
+    fn inject_fault(&mut self, task: usize);
 
     /// Posts notification bits to a task.
     fn post(&mut self, task: usize, bits: u32);

@@ -249,6 +249,25 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
         Err(ExtentStatus::NotReadable)
     }
 
+    #[cfg(feature = "run-times")]
+    fn run_times(&mut self, times: &mut [[u8; 4]]) -> bool {
+        kipc::read_run_times(times);
+        true
+    }
+
+    #[cfg(not(feature = "run-times"))]
+    fn run_times(&mut self, _times: &mut [[u8; 4]]) -> bool {
+        false
+    }
+
+    fn state(&mut self, task: usize) -> TaskState {
+        kipc::read_task_status(task)
+    }
+
+    fn inject_fault(&mut self, task: usize) {
+        kipc::fault_task(task);
+    }
+
     fn post(&mut self, task: usize, bits: u32) {
         // If the recorder was restarted meanwhile the post is lost, but it looks for oopses when it
         // starts.

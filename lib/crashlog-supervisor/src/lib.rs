@@ -8,7 +8,7 @@
 //! | then, for each task | [`Supervisor::start_delay`] |
 //! | for each new fault that the kernel reports | [`Supervisor::handle_fault`] |
 //! | after the last of them | [`Supervisor::enter_declared_emergency`] |
-//! | its timer fires | [`Supervisor::check_deadline`], [`Supervisor::end_healthy_series`] |
+//! | its timer fires | [`Supervisor::check_deadline`], [`Supervisor::end_healthy_series`], [`Supervisor::check_hangs`] |
 //! | it sets its timer | to [`Supervisor::deadline`], if that is first |
 //! | the recorder calls `emergency_done` | [`Supervisor::emergency_done`] |
 //! | a task asks for a reset of the system | [`Supervisor::note_restart`] |
@@ -76,6 +76,7 @@ mod disposition;
 mod emergency;
 pub mod failure;
 mod fault;
+mod hang;
 mod kernel;
 #[cfg(feature = "kipc")]
 mod kipc;
@@ -95,6 +96,7 @@ pub use config::{SnapshotScope, SupervisorConfig, TaskPolicy};
 pub use crashlog_retained::BootEnd;
 pub use disposition::{Consequence, Disposition};
 pub use emergency::{EmergencySequence, EmergencyState, Mode, NextAction};
+pub use hang::{CHECK_MS, Hang, HangWatch};
 pub use kernel::{Kernel, PANIC_MESSAGE_MAX, TASK_REGISTERS};
 #[cfg(feature = "kipc")]
 pub use kipc::Kipc;

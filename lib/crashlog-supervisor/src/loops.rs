@@ -15,6 +15,7 @@
 //! Time is the time that the system ran. Of earlier boots it is the time up to their last fault.
 
 use crate::capture::signature_of;
+use crate::supervisor::hang_of;
 use crate::{Kernel, Supervisor};
 use crashlog_retained::{History, Series};
 
@@ -99,7 +100,7 @@ impl<K: Kernel> Supervisor<'_, K> {
         }
         let fault = FaultOccurrence {
             task: index,
-            signature: signature_of(&mut self.kernel, task),
+            signature: signature_of(&mut self.kernel, task, hang_of(self.hangs.as_ref(), task)),
             now,
             started,
         };

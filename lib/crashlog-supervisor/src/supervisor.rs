@@ -6,7 +6,8 @@
 use crate::capture::{CrashFacts, capture};
 use crate::snapshot::RecorderCopy;
 use crate::{
-    CrashRegions, EmergencySequence, Kernel, SnapshotScope, SupervisorConfig, boot_end, loops,
+    CrashRegions, EmergencySequence, HangWatch, Kernel, SnapshotScope, SupervisorConfig, boot_end,
+    loops,
 };
 use crashlog_retained::{CrashReason, History, Mailbox, MailboxState, Region, StoredContext};
 
@@ -27,6 +28,8 @@ pub struct Supervisor<'a, K> {
     /// Where the recorder's memory is copied before it is restarted for an emergency; `None` if no
     /// memory is saved then.
     pub(crate) recorder_copy: Option<RecorderCopy<'a>>,
+    /// Which tasks hold the processor.
+    pub(crate) hangs: Option<HangWatch<'a>>,
     /// The memory that tasks want saved with a crash.
     pub(crate) regions: Option<&'a mut CrashRegions>,
 }
@@ -53,6 +56,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
             kernel,
             region,
             recorder_copy,
+            hangs: None,
             regions: None,
         }
     }
@@ -87,6 +91,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
             boot: self.boot,
             image_id: self.image_id,
             time,
+            hang: hang_of(self.hangs.as_ref(), task),
         };
         Some(capture(
             &mut self.kernel,
@@ -112,6 +117,11 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
             }
         }
     }
+}
+
+/// The fault of `task`, if it is a hang that the supervisor has found.
+pub(crate) fn hang_of<'h>(hangs: Option<&'h HangWatch<'_>>, task: usize) -> Option<&'h [u8]> {
+    hangs.and_then(|hangs| hangs.fault_of(task))
 }
 
 // Not inlined: its buffer would be on the stack of every emergency, and it is seldom called.
@@ -153,4 +163,4 @@ fn for_pieces(length: u32, mut each: impl FnMut(usize, usize)) {
 #[cfg(test)]
 mod orders;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

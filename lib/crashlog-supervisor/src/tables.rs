@@ -13,8 +13,10 @@
 //! Everything is checked against the application. What breaks a rule is a [`ConfigError`] that
 //! names file, key, value and rule.
 
+mod hang;
 mod regions;
 
+pub use hang::{HANG_MS, HANG_RANGE, HangTable, RECORDER_HANG_MS};
 pub use regions::{REGION_BYTES, REGIONS_TOTAL, RegionLimits};
 
 use std::collections::BTreeMap;
@@ -77,6 +79,9 @@ pub struct CrashTable {
     /// As [`Limits::backoff_max_ms`].
     #[serde(default = "CrashTable::backoff_max_ms")]
     pub backoff_max_ms: u32,
+    /// For how many milliseconds a task may hold the processor; 0: as long as it likes.
+    #[serde(default)]
+    pub hang_ms: HangTable,
     /// Limits of what tasks may register to be saved with a crash.
     #[serde(default)]
     pub regions: RegionLimits,
@@ -147,8 +152,19 @@ pub struct Tables {
     pub snapshot: SnapshotScope,
     /// All tasks, by index, the most important first.
     pub by_priority: Vec<u16>,
-    /// Name, disposition and stack size by task index.
-    pub tasks: Vec<(String, Disposition, u32)>,
+    /// Each task by index.
+    pub tasks: Vec<TaskTable>,
+}
+
+/// What is generated about one task: the fields of [`TaskPolicy`](crate::TaskPolicy).
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(missing_docs, reason = "they are documented there")]
+pub struct TaskTable {
+    pub name: String,
+    pub priority: u8,
+    pub disposition: Disposition,
+    pub stack: u32,
+    pub hang_ms: u32,
 }
 
 /// A value of the configuration that breaks a rule.
@@ -219,7 +235,8 @@ impl CrashTable {
         let dispositions = self.check_dispositions(app, recorder)?;
         let mut by_priority: Vec<u16> = (0..).take(app.tasks.len()).collect();
         by_priority.sort_by_key(|task| app.tasks[usize::from(*task)].priority);
-        let tasks = app.tasks.iter().zip(dispositions);
+        let hangs = self.check_hangs(app, recorder)?;
+        let tasks = app.tasks.iter().zip(dispositions).zip(hangs);
         Ok(Tables {
             recorder,
             notification,
@@ -229,7 +246,13 @@ impl CrashTable {
             snapshot,
             by_priority,
             tasks: tasks
-                .map(|(task, disposition)| (task.name.clone(), disposition, task.stack))
+                .map(|((task, disposition), hang_ms)| TaskTable {
+                    name: task.name.clone(),
+                    priority: task.priority,
+                    disposition,
+                    stack: task.stack,
+                    hang_ms,
+                })
                 .collect(),
         })
     }
@@ -358,11 +381,19 @@ impl Tables {
         let tasks: String = self
             .tasks
             .iter()
-            .map(|(name, disposition, stack)| {
+            .map(|task| {
+                let TaskTable {
+                    name,
+                    priority,
+                    disposition,
+                    stack,
+                    hang_ms,
+                } = task;
                 format!(
                     "        crashlog_supervisor::TaskPolicy {{ name: {name:?}, \
+                     priority: {priority}, \
                      disposition: crashlog_supervisor::Disposition::{disposition:?}, \
-                     stack: {stack} }},\n"
+                     stack: {stack}, hang_ms: {hang_ms} }},\n"
                 )
             })
             .collect();

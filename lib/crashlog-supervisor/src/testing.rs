@@ -1,7 +1,7 @@
 //! A [`Kernel`] for tests: it keeps a list of what was done to the system.
 
 use crate::{CrashRegion, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, TASK_REGISTERS};
-use abi::{FaultInfo, Generation, ListedExtent, TaskDumpRegion, TaskId};
+use abi::{FaultInfo, Generation, ListedExtent, TaskDumpRegion, TaskId, TaskState};
 use crashlog_format::snapshot::{GRANULE, STACK_FILL, WordSum};
 use crashlog_retained::{
     BLOCK_LEN, Block, ExtentRows, ExtentStatus, KERNEL_OWNER, MemoryRange, SavedMemory, SavedRows,
@@ -23,12 +23,17 @@ pub enum Effect {
     Armed(u32),
     Restarted(usize),
     Posted(usize, u32),
+    Injected(usize),
     Reset,
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct TestTask {
     pub fault: Option<FaultInfo>,
+    /// What it does while it is healthy.
+    pub doing: TaskState,
+    /// When it last ran.
+    pub last_ran: u32,
     pub registers: [u32; TASK_REGISTERS],
     pub message: Vec<u8>,
     /// Address and content of each region.
@@ -256,6 +261,29 @@ impl Kernel for TestKernel {
         offset: u32,
     ) -> Result<SavedMemory, ExtentStatus> {
         Ok(saved(copy, at, length, to, offset))
+    }
+
+    fn run_times(&mut self, times: &mut [[u8; 4]]) -> bool {
+        for (time, task) in times.iter_mut().zip(&self.tasks) {
+            *time = task.last_ran.to_le_bytes();
+        }
+        true
+    }
+
+    fn state(&mut self, task: usize) -> TaskState {
+        let task = &self.tasks[task];
+        match (task.doing, task.fault) {
+            (TaskState::Healthy(original_state), Some(fault)) => TaskState::Faulted {
+                fault,
+                original_state,
+            },
+            (doing, _) => doing,
+        }
+    }
+
+    fn inject_fault(&mut self, task: usize) {
+        self.effects.push(Effect::Injected(task));
+        self.tasks[task].fault = Some(FaultInfo::Injected(TaskId(0)));
     }
 
     fn post(&mut self, task: usize, bits: u32) {

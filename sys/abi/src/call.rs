@@ -118,6 +118,9 @@ pub enum Kipcnum {
     /// `SaveMemory`, and stores the outcome in it ([`ListedExtent`](crate::ListedExtent)), until an
     /// interrupt is pending.
     SaveMemoryList = 0x107,
+    /// Nothing -> a `u32` for each task, by index: the low word of the tick at which it last ran.
+    /// Supervisor only. Not in upstream.
+    ReadRunTimes = 0x110,
 }
 
 impl TryFrom<u16> for Kipcnum {
@@ -144,6 +147,7 @@ impl TryFrom<u16> for Kipcnum {
             0x105 => Self::CheckAccess,
             0x106 => Self::GetBuiltRegion,
             0x107 => Self::SaveMemoryList,
+            0x110 => Self::ReadRunTimes,
             _ => return Err(()),
         })
     }
@@ -159,7 +163,7 @@ mod tests {
             assert_eq!(Sysnum::try_from(n).map(|s| s as u32), Ok(n));
         }
         assert_eq!(Sysnum::try_from(14), Err(()));
-        for n in (1..=10).chain(0x100..=0x107) {
+        for n in (1..=10).chain(0x100..=0x107).chain([0x110]) {
             assert_eq!(Kipcnum::try_from(n).map(|k| k as u16), Ok(n));
         }
         assert_eq!(Kipcnum::try_from(0), Err(()));

@@ -9,7 +9,7 @@
 
 use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
-use crate::{arch, interrupts, time};
+use crate::{arch, interrupts, time, who_ran};
 use core::ptr::NonNull;
 
 /// Calls `work` with the kernel's state and the running task. Returns the task to run next.
@@ -54,6 +54,7 @@ pub(crate) fn interrupt(kernel: &mut Kernel, current: TaskHandle) -> TaskHandle 
         arch::gic::Taken::Timer => {
             let ticks = arch::timer::acknowledge();
             arch::gic::end_timer();
+            who_ran::interrupted(kernel, current);
             time::advance(kernel, ticks);
         }
         arch::gic::Taken::Device(irq) => {

@@ -14,6 +14,7 @@
 
 #[cfg(feature = "dump")]
 mod regions;
+mod run_times;
 
 use crate::arch;
 use crate::descs::{Authority, HUBRIS_TASK_AUTHORITY, HUBRIS_TASK_COUNT};
@@ -50,6 +51,7 @@ pub(crate) fn handle(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         Ok(Kipcnum::FindFaultedTask) => find_faulted_task(kernel, caller),
         Ok(Kipcnum::ReadPanicMessage) => read_panic_message(kernel, caller),
         Ok(Kipcnum::ReadTaskRegisters) => read_task_registers(kernel, caller),
+        Ok(Kipcnum::ReadRunTimes) => run_times::read(kernel, caller),
         #[cfg(feature = "dump")]
         Ok(Kipcnum::SaveAndReinitTask) => saved::save_and_reinit_task(kernel, caller),
         #[cfg(feature = "dump")]
@@ -230,7 +232,11 @@ fn after_restart(
 ) -> TaskHandle {
     if target == caller {
         // The caller's registers are those of a new start now: no result may be stored in them.
-        return if start { caller } else { kernel.pick(caller) };
+        return if start {
+            caller
+        } else {
+            kernel.pick_next(caller)
+        };
     }
     kernel[caller].save.set_response(0, length);
     caller

@@ -81,5 +81,6 @@ mod table;
 pub mod task;
 mod time;
 mod umem;
+mod who_ran;
 
 pub use platform::Platform;

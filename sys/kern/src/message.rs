@@ -45,7 +45,7 @@ pub(crate) fn send(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         };
     }
     kernel.block(caller, SchedState::InSend(target));
-    Ok(kernel.pick(caller))
+    Ok(kernel.pick_next(caller))
 }
 
 /// The message could not be delivered to a waiting receiver. If only the receiver is at fault, the
@@ -66,7 +66,7 @@ fn refuse(
     }
     let target = kernel.id(callee);
     kernel.block(caller, SchedState::InSend(target));
-    Ok(kernel.pick(caller))
+    Ok(kernel.pick_next(caller))
 }
 
 /// RECV.
@@ -83,7 +83,7 @@ pub(crate) fn recv(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         return recv_from_queue(kernel, caller, sender);
     }
     kernel.block(caller, SchedState::InRecv(None));
-    Ok(kernel.pick(caller))
+    Ok(kernel.pick_next(caller))
 }
 
 /// Receives from the first of the waiting senders whose slices are in order. Each sender before it
@@ -110,7 +110,7 @@ fn recv_from_queue(kernel: &mut Kernel, caller: TaskHandle, first: TaskHandle) -
         candidate = kernel.pick_sender(caller);
     }
     kernel.block(caller, SchedState::InRecv(None));
-    Ok(kernel.pick(caller))
+    Ok(kernel.pick_next(caller))
 }
 
 /// RECV from one task only, or from the kernel only: notifications.
@@ -136,7 +136,7 @@ fn recv_closed(kernel: &mut Kernel, caller: TaskHandle, source: TaskId) -> CallO
         }
     }
     kernel.block(caller, SchedState::InRecv(Some(source)));
-    Ok(kernel.pick(caller))
+    Ok(kernel.pick_next(caller))
 }
 
 /// Copies the message of `sender`, which is in SEND, to `receiver`, which is in RECV, and stores

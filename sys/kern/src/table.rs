@@ -311,7 +311,7 @@ impl Kernel {
         fault: impl Into<FaultInfo>,
     ) -> TaskHandle {
         self.fault(current, fault);
-        self.pick(current)
+        self.pick_next(current)
     }
 
     /// Posts notification bits. Returns whether that woke the task.

@@ -41,6 +41,8 @@ pub struct Task {
     pub(crate) senders: Tasks,
     /// What it waits for, derived from `state` and changed together with it.
     pub(crate) wait: PackedWait,
+    /// The tick at which it last ran, low word; see `who_ran`.
+    pub(crate) last_ran: u32,
 }
 
 /// What a task waits for, as one word that the fast path compares: the ids of the task and of the
@@ -94,6 +96,7 @@ impl Task {
             member,
             senders: Tasks::EMPTY,
             wait: PackedWait::NONE,
+            last_ran: 0,
         }
     }
 

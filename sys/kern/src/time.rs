@@ -28,6 +28,13 @@ pub(crate) fn now() -> u64 {
     u64::from(low.load(Ordering::Relaxed)) | u64::from(high.load(Ordering::Relaxed)) << 32
 }
 
+/// The low word of [`now`].
+#[inline(always)]
+pub(crate) fn low() -> u32 {
+    let [low, _] = &TICKS;
+    low.load(Ordering::Relaxed)
+}
+
 /// Adds `ticks` to the time and fires the timers that are due.
 pub(crate) fn advance(kernel: &mut Kernel, ticks: u32) {
     let now = now().wrapping_add(u64::from(ticks));

@@ -226,6 +226,16 @@ pub fn read_device_word(task: usize, address: u32) -> Result<u32, SaveMemoryErro
     Ok(u32::from_le_bytes(response))
 }
 
+/// When each task last ran: stores the low word of that tick to the word of `times` that has the
+/// task's index. Supervisor only. Not in upstream.
+///
+/// What the kernel stores is exact enough to tell whether a less important task has run since a
+/// tick: a task that was interrupted by a tick ran before it, one that was switched to because
+/// another has blocked ran from then on. Words beyond the last task stay as they are.
+pub fn read_run_times(times: &mut [[u8; 4]]) {
+    call(Kipcnum::ReadRunTimes, &[], times.as_flattened_mut());
+}
+
 /// Puts task `task` back to its entry point, in its next generation; runs it if `start`. For the
 /// supervisor, and tasks that `[kernel.allowed-callers]` of `app.toml` names for `reinit_task`;
 /// never of the supervisor, and of the recorder by the supervisor only.

@@ -13,6 +13,9 @@
 //! | The system: | `Supervisor::carry_out` | `emergency.rs` |
 //! | A task in the boot after a reset: | `Supervisor::start_delay` | `loops.rs` |
 //!
+//! A task that holds the processor for too long is faulted by `Supervisor::check_hangs`
+//! (`hang.rs`), and that fault is handled as any other.
+//!
 //! A fault that restarts one task is an *oops*: it is described in retained RAM for the recorder,
 //! and the task is restarted. A fault that resets the system is a *panic*, and begins an emergency:
 //!
@@ -172,7 +175,7 @@ fn start() -> &'static mut Server {
         traced: EmergencyState::Inactive,
         next_poll: TIMER_INTERVAL,
     });
-    recorder::set_regions(&mut server.crashes);
+    recorder::set_tables(&mut server.crashes);
     external::set_ready();
     server.delay_starts();
     server.arm_timer();
@@ -197,6 +200,7 @@ impl NotificationHandler for Server {
             let tasks = &self.tasks;
             self.crashes
                 .end_healthy_series(now, |task| tasks.get(task)?.running_since());
+            self.crashes.check_hangs(now);
         }
         while self.next_poll <= now {
             self.next_poll += TIMER_INTERVAL;

@@ -1,8 +1,9 @@
 //! What the supervisor does about crashes: [`crashlog_supervisor`] on this chip.
 
 use crashlog_retained::Region;
-use crashlog_supervisor::{CrashRegion, CrashRegions, Kipc, Supervisor, WatchdogTimer};
+use crashlog_supervisor::{CrashRegion, CrashRegions, HangWatch, Kipc, Supervisor, WatchdogTimer};
 use drv_ast2600_wdt::Watchdog;
+use hubris_num_tasks::NUM_TASKS;
 use static_cell::ClaimOnceCell;
 use userlib::UnwrapLite;
 
@@ -17,6 +18,10 @@ static CRASH_REGIONS: ClaimOnceCell<CrashRegions<[Option<CrashRegion>; config::R
         config::REGIONS_PER_TASK,
         config::REGION_BYTES_PER_TASK,
     ));
+
+/// When each task last ran, and for how long it has held the processor.
+static RUN_TIMES: ClaimOnceCell<[[u8; 4]; NUM_TASKS]> = ClaimOnceCell::new([[0; 4]; NUM_TASKS]);
+static HELD_MS: ClaimOnceCell<[u32; NUM_TASKS]> = ClaimOnceCell::new([0; NUM_TASKS]);
 
 /// The chip's watchdog.
 pub struct ChipWatchdog(Watchdog);
@@ -41,7 +46,9 @@ pub fn new() -> CrashSupervisor {
     Supervisor::new(config::CRASH, Kipc::new(ChipWatchdog(watchdog)), region)
 }
 
-/// Gives it the registry of regions, with those of the build. To be called once.
-pub fn set_regions(crashes: &mut CrashSupervisor) {
+/// Gives it the registry of regions, with those of the build, and what it needs to find hangs. To
+/// be called once.
+pub fn set_tables(crashes: &mut CrashSupervisor) {
     crashes.set_regions(CRASH_REGIONS.claim());
+    crashes.set_hang_watch(HangWatch::new(RUN_TIMES.claim(), HELD_MS.claim()));
 }

@@ -78,6 +78,10 @@ pub fn fault(fault: Option<CrashFault>, encoded: &[u8], names: &dyn Names) -> St
             "was faulted at the request of {}",
             names.task_or_number(index(task))
         ),
+        CrashFault::Hang { ms, starved } => format!(
+            "held the processor for {ms} ms without waiting{}",
+            starving(starved, names)
+        ),
         CrashFault::FromServer(task, why) => {
             format!(
                 "sent {} a message that was refused: {}",
@@ -86,6 +90,18 @@ pub fn fault(fault: Option<CrashFault>, encoded: &[u8], names: &dyn Names) -> St
             )
         }
     }
+}
+
+/// Who was ready and could not run.
+fn starving(starved: u64, names: &dyn Names) -> String {
+    let tasks: Vec<String> = (0..64)
+        .filter(|index| starved >> index & 1 != 0)
+        .map(|index| names.task_or_number(index))
+        .collect();
+    if tasks.is_empty() {
+        return String::new();
+    }
+    format!(", and {} could not run", tasks.join(", "))
 }
 
 fn at(address: Option<u32>) -> String {

@@ -14,24 +14,26 @@ mod description;
 mod holds;
 mod snapshots;
 
-pub(super) const RECORDER: usize = 1;
-pub(super) const CONSOLE: usize = 2;
-pub(super) const WORKER: usize = 3;
-pub(super) const BUDGET: u32 = 2_000;
+pub(crate) const RECORDER: usize = 1;
+pub(crate) const CONSOLE: usize = 2;
+pub(crate) const WORKER: usize = 3;
+pub(crate) const BUDGET: u32 = 2_000;
 
-pub(super) const TASKS: [TaskPolicy; 4] = {
-    const fn task(name: &'static str, disposition: Disposition) -> TaskPolicy {
+pub(crate) const TASKS: [TaskPolicy; 4] = {
+    const fn task(name: &'static str, priority: u8, disposition: Disposition) -> TaskPolicy {
         TaskPolicy {
             name,
+            priority,
             disposition,
             stack: 0x400,
+            hang_ms: 1_000,
         }
     }
     [
-        task("jefe", Disposition::Restart),
-        task("crashlog", Disposition::Reset),
-        task("console", Disposition::Restart),
-        task("worker", Disposition::Reset),
+        task("jefe", 0, Disposition::Restart),
+        task("crashlog", 1, Disposition::Reset),
+        task("console", 2, Disposition::Restart),
+        task("worker", 3, Disposition::Reset),
     ]
 };
 
@@ -56,21 +58,21 @@ const CONFIG: SupervisorConfig = SupervisorConfig {
 };
 
 /// The id of the image in [`boot`].
-pub(super) const IMAGE: u64 = 0x0123_4567_89ab_cdef;
+pub(crate) const IMAGE: u64 = 0x0123_4567_89ab_cdef;
 
 /// Retained RAM, which survives the resets of a test.
-pub(super) fn retained() -> Region<'static> {
+pub(crate) fn retained() -> Region<'static> {
     let blocks: Vec<Block> = (0..600).map(|_| Block::zeroed()).collect();
     Region::over(Box::leak(blocks.into_boxed_slice())).unwrap()
 }
 
-pub(super) fn boot(region: Region<'static>) -> Supervisor<'static, TestKernel> {
+pub(crate) fn boot(region: Region<'static>) -> Supervisor<'static, TestKernel> {
     Supervisor::new(CONFIG, kernel(), region)
 }
 
 /// As [`boot`], with a kernel that saves memory, and a recorder that has 0x2000 bytes of stack and
 /// 0x400 of statics.
-pub(super) fn boot_saving(region: Region<'static>) -> Supervisor<'static, TestKernel> {
+pub(crate) fn boot_saving(region: Region<'static>) -> Supervisor<'static, TestKernel> {
     let mut kernel = kernel();
     kernel.gives_saved = true;
     let recorder = &mut kernel.tasks[RECORDER];
@@ -80,7 +82,7 @@ pub(super) fn boot_saving(region: Region<'static>) -> Supervisor<'static, TestKe
 }
 
 /// Where the recorder's memory is in [`boot_saving`].
-pub(super) const RECORDER_AT: u32 = 0x8000_0000;
+pub(crate) const RECORDER_AT: u32 = 0x8000_0000;
 
 fn kernel() -> TestKernel {
     let mut kernel = TestKernel::new(TASKS.len());
@@ -103,7 +105,7 @@ fn memory_fault() -> FaultInfo {
 }
 
 /// Faults these tasks and handles their faults, as a supervisor that finds them together does.
-pub(super) fn crash(supervisor: &mut Supervisor<'static, TestKernel>, tasks: &[usize]) {
+pub(crate) fn crash(supervisor: &mut Supervisor<'static, TestKernel>, tasks: &[usize]) {
     for &task in tasks {
         supervisor.kernel.tasks[task].fault = Some(memory_fault());
     }

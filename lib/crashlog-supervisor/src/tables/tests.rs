@@ -33,6 +33,7 @@ fn crash() -> CrashTable {
         healthy_ms: CrashTable::healthy_ms(),
         backoff_ms: CrashTable::backoff_ms(),
         backoff_max_ms: CrashTable::backoff_max_ms(),
+        hang_ms: HangTable::default(),
         regions: RegionLimits::default(),
     }
 }
@@ -49,7 +50,7 @@ fn a_valid_table_becomes_indices() {
     assert_eq!(tables.recorder, 1);
     assert_eq!(tables.notification, 4);
     use Disposition::{Reset, Restart};
-    let dispositions: Vec<_> = tables.tasks.iter().map(|task| task.1).collect();
+    let dispositions: Vec<_> = tables.tasks.iter().map(|task| task.disposition).collect();
     assert_eq!(dispositions, [Restart, Reset, Reset, Restart]);
     let rust = tables.to_rust();
     assert!(rust.contains("recorder: 1,") && rust.contains("notification: 0x4,"));
@@ -65,7 +66,7 @@ fn the_recorder_may_be_declared_restartable() {
         .disposition
         .insert("crashlog".to_string(), "restart".to_string());
     let tables = crash.check(&app()).unwrap();
-    assert_eq!(tables.tasks[1].1, Disposition::Restart);
+    assert_eq!(tables.tasks[1].disposition, Disposition::Restart);
 }
 
 #[test]
@@ -178,5 +179,48 @@ fn limits_of_regions_have_ranges() {
     assert_eq!(
         error(|limits| limits.bytes_per_task = 65_537),
         format!("{key}.bytes-per-task = 65537: must be 0 to 65536")
+    );
+}
+
+fn limits(change: impl FnOnce(&mut CrashTable)) -> Vec<u32> {
+    let mut crash = crash();
+    change(&mut crash);
+    let tables = crash.check(&app()).unwrap();
+    tables.tasks.iter().map(|task| task.hang_ms).collect()
+}
+
+#[test]
+fn a_task_without_a_limit_of_its_own_has_the_default() {
+    assert_eq!(limits(|_| {}), [1_000, 3_000, 1_000, 1_000]);
+    assert_eq!(limits(|crash| crash.hang_ms = HangTable::All(0)), [0; 4]);
+    let named = BTreeMap::from([("worker".to_string(), 0), ("idle".to_string(), 200)]);
+    assert_eq!(
+        limits(|crash| crash.hang_ms = HangTable::ByTask(named)),
+        [1_000, 3_000, 0, 200]
+    );
+}
+
+#[test]
+fn a_wrong_limit_is_refused() {
+    let refused = |name: &str, ms| {
+        error_of(|crash, _| {
+            crash.hang_ms = HangTable::ByTask(BTreeMap::from([(name.to_string(), ms)]));
+        })
+    };
+    assert_eq!(
+        refused("wroker", 500),
+        r#"app.toml: tasks.jefe.config.crash.hang-ms.wroker = 500: no such task; did you mean "worker"?"#
+    );
+    assert_eq!(
+        refused("worker", 199),
+        "app.toml: tasks.jefe.config.crash.hang-ms.worker = 199: must be 200 to 86400000, or 0 for no limit"
+    );
+    assert_eq!(
+        refused("jefe", 500),
+        "app.toml: tasks.jefe.config.crash.hang-ms.jefe = 500: the supervisor does not watch itself; leave it out"
+    );
+    assert_eq!(
+        error_of(|crash, _| crash.hang_ms = HangTable::All(1)),
+        "app.toml: tasks.jefe.config.crash.hang-ms = 1: must be 200 to 86400000, or 0 for no limit"
     );
 }

@@ -11,6 +11,8 @@ pub mod task {
     pub const VICTIM: u32 = 3;
     /// A task whose failure restarts the system.
     pub const FATAL: u32 = 4;
+    /// The least important task.
+    pub const IDLE: u32 = 6;
 }
 
 /// What the client of the recorder does.
@@ -57,6 +59,12 @@ impl Failing {
     /// The same, but the task answers the client before, so that the client need not wait for the
     /// restart.
     pub const AFTER: Self = Self(22, [99, 0, 0]);
+    /// An endless loop without calls.
+    pub const HANG_COMPUTES: Self = Self(25, [0, 0, 0]);
+    /// An endless loop with system calls that do not wait, of `fatal`.
+    pub const HANG_CALLS_THE_KERNEL: Self = Self(25, [1, task::FATAL, 0]);
+    /// An endless loop with messages to a server that answers at once.
+    pub const HANG_CALLS_A_SERVER: Self = Self(25, [2, task::SABOTEUR, 0]);
     /// A message to the recorder with an unknown operation.
     pub const REPLY_FAULT: Self = Self(11, [task::CRASHLOG, 0x7fff, 0]);
 }

@@ -122,6 +122,9 @@ pub mod assist {
     /// Replies first, then sends a word to a task (id) and receives into a buffer (address,
     /// length).
     pub const SEND_THEN_RECEIVE: u16 = 24;
+    /// Replies first, then never waits again: computes (0), posts to itself and receives that (1,
+    /// own id), or sends to a server (2, its id).
+    pub const HANG: u16 = 25;
 }
 
 /// Packs words into a message; use with `as_flattened`.

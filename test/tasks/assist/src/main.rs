@@ -194,7 +194,28 @@ fn serve(received: &RecvMessage, bytes: &[u8]) {
             unsafe { call_on_stack(a) };
             sys_reply(caller, 0, &[]);
         }
+        assist::HANG => {
+            sys_reply(caller, 0, &[]);
+            assist_hang(a, TaskId(b as u16));
+        }
         _ => sys_reply(caller, u32::MAX >> 1, &[]),
+    }
+}
+
+/// Never waits again. Its name is looked for in the crash.
+#[inline(never)]
+fn assist_hang(how: u32, task: TaskId) -> ! {
+    loop {
+        match how {
+            1 => {
+                sys_post(task, 1);
+                sys_recv_open(&mut [], 1);
+            }
+            2 => {
+                sys_send(task, 0, &[0; 4], &mut [], &[]);
+            }
+            _ => _ = core::hint::black_box(how),
+        }
     }
 }
 

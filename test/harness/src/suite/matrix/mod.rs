@@ -10,6 +10,7 @@ mod clients;
 mod damage;
 mod errors;
 mod full;
+mod hangs;
 mod moments;
 mod recorder;
 mod retained;
@@ -63,6 +64,10 @@ pub fn groups() -> Vec<Group> {
         (
             "Two tasks fail at once; the idle task, the supervisor or the kernel fails",
             system::rows(),
+        ),
+        (
+            "A program is in an endless loop outside of an emergency",
+            hangs::rows(),
         ),
         (
             "The supervisor hangs or fails while it describes a crash",

@@ -23,7 +23,7 @@ enum Place {
 use Place::{Command, Function};
 
 /// A branch to itself, in Thumb.
-const LOOP: [u8; 2] = [0xfe, 0xe7];
+pub const LOOP: [u8; 2] = [0xfe, 0xe7];
 
 /// REQ: M1, M3, X1, X2, X3: the recorder fails in each of its parts, and once or twice in the
 /// emergency.

@@ -1,0 +1,175 @@
+//! Finds a task that holds the processor, and has it faulted.
+//!
+//! A task *holds* the processor from the time at which the last less important task ran, for as
+//! long as it runs itself or waits for the answer of a server. Time in which it was ready and more
+//! important tasks ran is not counted, and ends nothing. A task that holds it for longer than its
+//! limit is in a *hang*: it never waits, so that no less important task can run.
+//!
+//! Two things follow from this definition:
+//!
+//! * Calls that are answered at once do not help a task that loops: between its calls nothing that
+//!   is less important runs. A task that waits for an event, whichever way, lets the others run.
+//! * The culprit is the least important of the tasks that run, not those that starve, and not a
+//!   server that it calls in its loop. The least important task of all, normally `idle`, has no
+//!   limit. Of two tasks of one priority that both run, each has waited.
+//!
+//! [`HangWatch::check`] looks every [`CHECK_MS`] milliseconds at the ticks at which each task last
+//! ran, which the kernel keeps. A check counts for [`LONGEST_STEP_MS`] at most: a system that a
+//! debugger has halted meanwhile is not in a hang.
+
+use crate::{Kernel, Supervisor, SupervisorConfig};
+use abi::{SchedState, TaskState};
+use crashlog_retained::CrashFault;
+
+/// Milliseconds between two checks. One that comes earlier than after half of it does nothing.
+pub const CHECK_MS: u32 = 100;
+
+/// How many milliseconds one check counts for at most.
+const LONGEST_STEP_MS: u32 = 150;
+
+/// A task that ran in the last milliseconds of this number runs now, as far as a check can see.
+const NOW_MS: u32 = 2;
+
+/// Counts for how long tasks have held the processor.
+#[derive(Debug)]
+pub struct HangWatch<'a> {
+    /// The tick of the last check, low word.
+    since: u32,
+    /// When each task last ran, as the kernel reports it.
+    times: &'a mut [[u8; 4]],
+    /// For how many milliseconds each task has held the processor.
+    held: &'a mut [u32],
+    /// The hang that was found last, until the fault is handled.
+    found: Option<Hang>,
+}
+
+/// A task that holds the processor.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Hang {
+    /// The task, by index.
+    pub task: u16,
+    /// The fault, as a crash has it: kind, milliseconds, and the tasks that could not run.
+    fault: [u8; CrashFault::HANG_LEN],
+}
+
+impl<'a> HangWatch<'a> {
+    /// Nothing has run yet. Both slices need an element for each task; tasks beyond them are not
+    /// watched.
+    #[must_use]
+    pub fn new(times: &'a mut [[u8; 4]], held: &'a mut [u32]) -> Self {
+        Self {
+            since: 0,
+            times,
+            held,
+            found: None,
+        }
+    }
+
+    /// Looks for a task that has held the processor for its limit, at `now` milliseconds since
+    /// boot. Returns its index.
+    #[inline(never)]
+    fn check(
+        &mut self,
+        config: &SupervisorConfig,
+        kernel: &mut impl Kernel,
+        now: u64,
+    ) -> Option<usize> {
+        let now = now as u32;
+        let step = now.wrapping_sub(self.since);
+        if step < CHECK_MS / 2 || !kernel.run_times(self.times) {
+            return None;
+        }
+        self.since = now;
+        let times = &*self.times;
+        let age = |task: u16| {
+            let time = times.get(usize::from(task))?;
+            Some(now.wrapping_sub(u32::from_le_bytes(*time)))
+        };
+        let ran = |task: &&u16| **task != 0 && age(**task).is_some_and(|age| age <= step);
+        let priority = |task: u16| config.task(task.into()).priority;
+        let mut running = config.by_priority.iter().rev().filter(ran);
+        let lowest = *running.next()?;
+        let level = priority(lowest);
+        let shared = running.next().is_some_and(|task| priority(*task) == level);
+        for (task, held) in (0..).zip(&mut *self.held) {
+            if priority(task) <= level && (task != lowest || shared) {
+                *held = 0;
+            }
+        }
+        let least = config.by_priority.last()?;
+        if shared || priority(*least) == level {
+            return None;
+        }
+        let state = kernel.state(lowest.into());
+        let holds = match state {
+            TaskState::Healthy(SchedState::InSend(_) | SchedState::InReply(_)) => true,
+            TaskState::Healthy(SchedState::Runnable) => age(lowest) <= Some(NOW_MS),
+            TaskState::Healthy(_) | TaskState::Faulted { .. } => false,
+        };
+        let held = self.held.get_mut(usize::from(lowest)).filter(|_| holds)?;
+        *held = held.saturating_add(step.min(LONGEST_STEP_MS));
+        let limit = config.task(lowest.into()).hang_ms;
+        if limit == 0 || *held < limit {
+            return None;
+        }
+        let starved = starved(config, kernel, level);
+        self.found = Some(Hang {
+            task: lowest,
+            fault: CrashFault::encode_hang(*held, starved),
+        });
+        *held = 0;
+        Some(lowest.into())
+    }
+
+    /// The fault of `task`, if its hang was found and the fault not handled yet.
+    pub(crate) fn fault_of(&self, task: usize) -> Option<&[u8]> {
+        let found = self.found.as_ref();
+        let hang = found.filter(|hang| usize::from(hang.task) == task)?;
+        Some(&hang.fault)
+    }
+
+    /// The fault of `task` was handled.
+    pub(crate) fn handled(&mut self, task: usize) {
+        if self.fault_of(task).is_some() {
+            self.found = None;
+        }
+    }
+}
+
+/// The tasks that are ready to run and less important than `level`: bit N for the task with index
+/// N.
+fn starved(config: &SupervisorConfig, kernel: &mut impl Kernel, level: u8) -> u64 {
+    let mut starved = 0;
+    for (task, bit) in (0..config.tasks.len()).zip(0..u64::BITS) {
+        if config.task(task).priority > level
+            && matches!(kernel.state(task), TaskState::Healthy(SchedState::Runnable))
+        {
+            starved |= 1 << bit;
+        }
+    }
+    starved
+}
+
+impl<'a, K: Kernel> Supervisor<'a, K> {
+    /// Gives it what it needs to find hangs. Without it none are found.
+    pub fn set_hang_watch(&mut self, hangs: HangWatch<'a>) {
+        self.hangs = Some(hangs);
+    }
+
+    /// Faults a task that has held the processor for too long. To be called every [`CHECK_MS`]
+    /// milliseconds; not in an emergency, whose deadlines are the supervisor's.
+    ///
+    /// The fault is handled as any other: the kernel reports it.
+    pub fn check_hangs(&mut self, now: u64) {
+        if self.emergency.is_active() {
+            return;
+        }
+        let Some(hangs) = &mut self.hangs else { return };
+        if let Some(task) = hangs.check(&self.config, &mut self.kernel, now) {
+            self.kernel.inject_fault(task);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

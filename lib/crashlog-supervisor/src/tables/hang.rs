@@ -1,0 +1,78 @@
+//! `hang-ms`: for how long a task may hold the processor.
+
+use super::{App, ConfigError, CrashTable, unknown};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::format;
+use std::string::String;
+use std::vec;
+use std::vec::Vec;
+
+/// Milliseconds that a task may hold the processor if nothing is said about it.
+pub const HANG_MS: u32 = 1_000;
+
+/// The same for the recorder. Its self-test polls, and with a card that does not answer it takes 2
+/// 400 ms.
+pub const RECORDER_HANG_MS: u32 = 3_000;
+
+/// Range of a limit in milliseconds, beside 0: two checks, to a day.
+pub const HANG_RANGE: core::ops::RangeInclusive<u32> = 200..=86_400_000;
+
+/// The key `hang-ms`: one number for all tasks, or a number for each task that is named.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(
+    untagged,
+    expecting = "must be a number of milliseconds, or a table of task names and such numbers"
+)]
+pub enum HangTable {
+    /// For all tasks.
+    All(u32),
+    /// For these tasks; the others have the defaults.
+    ByTask(BTreeMap<String, u32>),
+}
+
+impl Default for HangTable {
+    fn default() -> Self {
+        Self::ByTask(BTreeMap::new())
+    }
+}
+
+impl CrashTable {
+    /// The limit of each task by index.
+    pub(super) fn check_hangs(&self, app: &App, recorder: usize) -> Result<Vec<u32>, ConfigError> {
+        let in_range = |key: &str, ms: u32| match ms {
+            0 => Ok(ms),
+            ms if HANG_RANGE.contains(&ms) => Ok(ms),
+            _ => Err(app.refuse(
+                key,
+                ms,
+                format!(
+                    "must be {} to {}, or 0 for no limit",
+                    HANG_RANGE.start(),
+                    HANG_RANGE.end()
+                ),
+            )),
+        };
+        let named = match &self.hang_ms {
+            HangTable::All(ms) => {
+                return Ok(vec![in_range("hang-ms", *ms)?; app.tasks.len()]);
+            }
+            HangTable::ByTask(named) => named,
+        };
+        let mut limits = vec![HANG_MS; app.tasks.len()];
+        limits[recorder] = RECORDER_HANG_MS;
+        for (name, ms) in named {
+            let key = format!("hang-ms.{name}");
+            let Some(index) = app.index(name) else {
+                let names = app.tasks.iter().map(|task| task.name.as_str());
+                return Err(app.refuse(&key, ms, unknown("task", name, names)));
+            };
+            if index == 0 {
+                let rule = "the supervisor does not watch itself; leave it out";
+                return Err(app.refuse(&key, ms, rule.into()));
+            }
+            limits[index] = in_range(&key, *ms)?;
+        }
+        Ok(limits)
+    }
+}

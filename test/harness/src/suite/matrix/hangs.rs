@@ -1,0 +1,153 @@
+//! A program is in an endless loop, outside of an emergency.
+
+use super::recorder::{LOOP, SERVER};
+use super::scene::{Scene, is_logging};
+use super::{IDLE, Row};
+use crate::evidence::Expected;
+use crate::sabotage::{Deed, Failing, Stop, Work, task};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::ffi::OsStr;
+
+/// Where the supervisor begins to describe a fault.
+const FOUND: &[&str] = &["ContextWriter", "note"];
+
+/// REQ: X1 (in part), X6 (in part): the crash of a task that hangs says so, for how long, who could
+/// not run, and where the task was.
+pub fn rows() -> Vec<Row> {
+    let recorded = "recorded before the restart, as a hang, with its place and who could not run";
+    vec![
+        Row::logging(
+            "hang-computes",
+            "a client, in an endless loop",
+            IDLE,
+            recorded,
+            "X1",
+            |scene| client(scene, Failing::HANG_COMPUTES),
+        ),
+        Row::logging(
+            "hang-calls-the-kernel",
+            "a client, in an endless loop with system calls that do not wait",
+            IDLE,
+            recorded,
+            "X1",
+            |scene| client(scene, Failing::HANG_CALLS_THE_KERNEL),
+        ),
+        Row::logging(
+            "hang-calls-a-server",
+            "a client, in an endless loop with requests that are answered at once",
+            IDLE,
+            recorded,
+            "X1",
+            |scene| client(scene, Failing::HANG_CALLS_A_SERVER),
+        ),
+        Row::logging(
+            "hang-oops",
+            "a client that is restarted alone, in an endless loop",
+            IDLE,
+            "recorded without a restart of the system, as a hang",
+            "X1 X2",
+            oops,
+        ),
+        Row::logging(
+            "hang-recorder",
+            "the recorder, in an endless loop in its server code",
+            IDLE,
+            recorded,
+            "X1 X2 M3",
+            recorder,
+        ),
+    ]
+}
+
+/// `fatal` hangs, which is more important than the client and `idle`.
+fn client(mut scene: Scene<'_>, how: Failing) -> Result<()> {
+    scene
+        .system
+        .work(Work::Fail { fatal: true, how }, 0, Deed::Nothing)?;
+    let crashes = scene.recovers(&[Expected::panic("fatal")], 1)?;
+    is_hang(&crashes, &["idle"])?;
+    is_at(&scene, "assist_hang")
+}
+
+fn oops(mut scene: Scene<'_>) -> Result<()> {
+    let (fatal, how) = (false, Failing::HANG_COMPUTES);
+    scene
+        .system
+        .work(Work::Fail { fatal, how }, 0, Deed::Nothing)?;
+    scene.system.go_to(Stop::Done)?;
+    let crashes = scene.has(&[Expected::oops("victim")], 0)?;
+    is_hang(&crashes, &["idle"])?;
+    is_at(&scene, "assist_hang")?;
+    scene.goes_on()
+}
+
+fn recorder(mut scene: Scene<'_>) -> Result<()> {
+    scene.system.work(Work::Flush(5), 0, Deed::Nothing)?;
+    let at = scene.go_into(SERVER)?;
+    let seen = scene.system.seen()?;
+    let code = scene.system.debugger.memory(at, 2)?;
+    scene.system.debugger.set_memory(at, &LOOP)?;
+    scene.go_into_program("jefe", FOUND)?;
+    // The emergency may call the same function.
+    scene.system.debugger.set_memory(at, &code)?;
+    scene.system.go_to(Stop::Start)?;
+    scene.system.go_to(Stop::Ready)?;
+    is_logging(&scene.system.seen()?)?;
+    let crashes = scene.has(&[Expected::panic("crashlog")], seen.accepted)?;
+    is_hang(&crashes, &["idle"])?;
+    let pc = crashes
+        .first()
+        .and_then(|crash| crash["registers"]["pc"].as_u64());
+    ensure!(
+        pc == Some(at.into()),
+        "the recorder was at {at:#x}, but the crash says {pc:x?}"
+    );
+    Ok(())
+}
+
+/// Checks that the first crash is a hang, because of which these tasks could not run.
+pub fn is_hang(crashes: &[Value], starved: &[&str]) -> Result<()> {
+    let fault = crashes.first().map(|crash| &crash["fault"]);
+    let fault = fault.and_then(Value::as_str).unwrap_or_default();
+    let ms = fault
+        .strip_prefix("Hang for ")
+        .and_then(|rest| rest.split_once(" ms"))
+        .and_then(|(ms, _)| ms.parse::<u32>().ok())
+        .with_context(|| format!("the fault is {fault:?}"))?;
+    ensure!(
+        (900..5_000).contains(&ms),
+        "the hang is said to have lasted for {ms} ms"
+    );
+    let listed = fault.rsplit_once("task ").map_or("", |(_, list)| list);
+    for name in starved {
+        let index = match *name {
+            "idle" => task::IDLE,
+            _ => anyhow::bail!("no index is known of {name}"),
+        };
+        ensure!(
+            listed.split(", ").any(|one| one == index.to_string()),
+            "{name} could not run, but the fault is {fault:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Checks that the newest crash was in this function, by its registers and stack.
+fn is_at(scene: &Scene<'_>, function: &str) -> Result<()> {
+    let text = scene.rig.tool.text([
+        OsStr::new("show"),
+        OsStr::new("--archive"),
+        scene.rig.image.archive.as_os_str(),
+        scene.card.as_os_str(),
+    ])?;
+    ensure!(
+        text.contains(function) && text.contains("held the processor for"),
+        "the report does not name {function}, or does not say that it is a hang:\n{text}"
+    );
+    ensure!(
+        text.contains("idle could not run") || text.contains("idle,"),
+        "the report does not say that idle could not run:\n{text}"
+    );
+    Ok(())
+}
