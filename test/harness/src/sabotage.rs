@@ -314,8 +314,12 @@ impl System {
 
     /// Says what the saboteur does when it strikes.
     pub fn deed(&mut self, deed: Deed) -> Result<()> {
-        if let Deed::Fault(task::CRASHLOG) | Deed::FaultBoth(task::CRASHLOG) = deed {
-            // The kernel lets nobody but the supervisor fault the recorder. In this boot it does.
+        if let Deed::Fault(task::CRASHLOG)
+        | Deed::FaultBoth(task::CRASHLOG)
+        | Deed::Restart(task::CRASHLOG) = deed
+        {
+            // The kernel lets nobody but the supervisor do that to the recorder. In this boot it
+            // does.
             let row = self.places.authority.wrapping_add(task::CRASHLOG);
             self.debugger.set_memory(row, &[0])?;
         }
