@@ -3,7 +3,10 @@
 use core::marker::PhantomData;
 use core::num::NonZeroU32;
 use core::ops::Range;
-use userlib::{LeaseAttributes, TaskId, sys_borrow_info, sys_borrow_read, sys_borrow_write};
+use userlib::{
+    LeaseAccess, LeaseAttributes, TaskId, lease_reaches, sys_borrow_info, sys_borrow_read,
+    sys_borrow_write,
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Marker: the lease may be read.
@@ -38,7 +41,9 @@ impl AttributeWrite for RW {}
 /// A lease that had the size of a `T` (or of a whole number of elements, if `T` is a slice) and
 /// allowed `A` when it was taken.
 ///
-/// Accesses can fail nevertheless, because the lender may be restarted at any time.
+/// Accesses can fail nevertheless: the lender may be restarted at any time, and it may have lent
+/// the memory that holds its lease table, which an access then changes. Before an access at an
+/// offset other than 0 it is asked again how long the lease is, so that neither faults the server.
 #[derive(Debug)]
 pub struct Leased<A: Attribute, T: ?Sized> {
     lender: TaskId,
@@ -214,13 +219,16 @@ impl<T> Leased<RW, [T]> {
 /// Fills `dest` from byte `offset` of a lease. Returns `false` if not all of it was read.
 #[inline(always)]
 fn read_bytes(lender: TaskId, index: usize, offset: usize, dest: &mut [u8]) -> bool {
-    sys_borrow_read(lender, index, offset, dest) == (0, dest.len())
+    lease_reaches(lender, index, offset, LeaseAccess::Read)
+        && sys_borrow_read(lender, index, offset, dest) == (0, dest.len())
 }
 
 /// Writes `src` to byte `offset` of a lease. An error if not all of it was written.
 #[inline(always)]
 fn write_bytes(lender: TaskId, index: usize, offset: usize, src: &[u8]) -> Result<(), ()> {
-    if sys_borrow_write(lender, index, offset, src) == (0, src.len()) {
+    if lease_reaches(lender, index, offset, LeaseAccess::Write)
+        && sys_borrow_write(lender, index, offset, src) == (0, src.len())
+    {
         Ok(())
     } else {
         Err(())
@@ -228,7 +236,7 @@ fn write_bytes(lender: TaskId, index: usize, offset: usize, src: &[u8]) -> Resul
 }
 
 impl<A: AttributeRead, T: FromBytes + IntoBytes> Leased<A, T> {
-    /// Reads the value; `None` if the lender was restarted.
+    /// Reads the value; `None` if the lender was restarted or has changed the lease.
     #[inline(always)]
     pub fn read(&self) -> Option<T> {
         let mut value = T::new_zeroed();
@@ -241,7 +249,7 @@ impl<A: AttributeWrite, T: IntoBytes + Immutable> Leased<A, T> {
     ///
     /// # Errors
     ///
-    /// If the lender was restarted.
+    /// If the lender was restarted or has changed the lease.
     #[inline(always)]
     #[allow(
         clippy::result_unit_err,
@@ -253,7 +261,7 @@ impl<A: AttributeWrite, T: IntoBytes + Immutable> Leased<A, T> {
 }
 
 impl<A: AttributeRead, T: FromBytes + IntoBytes> Leased<A, [T]> {
-    /// Reads element `index`; `None` if the lender was restarted.
+    /// Reads element `index`; `None` if the lender was restarted or has changed the lease.
     ///
     /// # Panics
     ///
@@ -270,7 +278,7 @@ impl<A: AttributeRead, T: FromBytes + IntoBytes> Leased<A, [T]> {
     ///
     /// # Errors
     ///
-    /// If the lender was restarted; `dest` may have been written in part.
+    /// If the lender was restarted or has changed the lease; `dest` may have been written in part.
     ///
     /// # Panics
     ///
@@ -299,7 +307,7 @@ impl<A: AttributeWrite, T: IntoBytes + Immutable> Leased<A, [T]> {
     ///
     /// # Errors
     ///
-    /// If the lender was restarted.
+    /// If the lender was restarted or has changed the lease.
     ///
     /// # Panics
     ///
@@ -323,7 +331,7 @@ impl<A: AttributeWrite, T: IntoBytes + Immutable> Leased<A, [T]> {
     ///
     /// # Errors
     ///
-    /// If the lender was restarted; part may have been written.
+    /// If the lender was restarted or has changed the lease; part may have been written.
     ///
     /// # Panics
     ///

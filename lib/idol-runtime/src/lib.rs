@@ -17,7 +17,8 @@
 //! # Cost
 //!
 //! Everything here is generic and inlined where the types are known. A sized lease costs one system
-//! call when it is taken (BORROW_INFO) and one for each access.
+//! call when it is taken (BORROW_INFO) and one for each access. An access at an offset other than 0
+//! costs three.
 //!
 //! Names and signatures are those of Idol's runtime library of this name.
 

@@ -8,9 +8,9 @@
 
 use crate::message::{BorrowInfo, ClosedRecvError, RecvMessage};
 use crate::{
-    FromPrimitive, ReplyFaultReason, TaskId, sys_borrow_info, sys_borrow_read, sys_borrow_write,
-    sys_get_timer, sys_recv_closed, sys_recv_notification, sys_recv_open, sys_reply,
-    sys_reply_fault, sys_set_timer,
+    FromPrimitive, LeaseAccess, ReplyFaultReason, TaskId, lease_reaches, sys_borrow_info,
+    sys_borrow_read, sys_borrow_write, sys_get_timer, sys_recv_closed, sys_recv_notification,
+    sys_recv_open, sys_reply, sys_reply_fault, sys_set_timer,
 };
 use core::marker::PhantomData;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -259,7 +259,9 @@ impl Borrow<'_> {
 
     /// Fills `dest` from byte `offset` on; `None` if the lease is too short or cannot be read.
     pub fn read_fully_at(&self, offset: usize, dest: &mut [u8]) -> Option<()> {
-        (sys_borrow_read(self.lender, self.index, offset, dest) == (0, dest.len())).then_some(())
+        (lease_reaches(self.lender, self.index, offset, LeaseAccess::Read)
+            && sys_borrow_read(self.lender, self.index, offset, dest) == (0, dest.len()))
+            .then_some(())
     }
 
     /// Reads a `T` at byte `offset`; `None` if the lease is too short or cannot be read.
@@ -283,7 +285,9 @@ impl Borrow<'_> {
     /// Writes all of `data` from byte `offset` on; `None` if the lease is too short or cannot be
     /// written.
     pub fn write_fully_at(&self, offset: usize, data: &[u8]) -> Option<()> {
-        (sys_borrow_write(self.lender, self.index, offset, data) == (0, data.len())).then_some(())
+        (lease_reaches(self.lender, self.index, offset, LeaseAccess::Write)
+            && sys_borrow_write(self.lender, self.index, offset, data) == (0, data.len()))
+            .then_some(())
     }
 }
 

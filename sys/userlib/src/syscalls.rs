@@ -374,6 +374,37 @@ pub fn sys_borrow_info(lender: TaskId, index: usize) -> Option<BorrowInfo> {
     })
 }
 
+/// What a lease is accessed for.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum LeaseAccess {
+    /// BORROW_READ.
+    Read,
+    /// BORROW_WRITE.
+    Write,
+}
+
+/// Can lease `index` of `lender` be accessed at byte `offset` without a fault of the caller?
+///
+/// A lease is read anew from its lender's memory by each system call, so a client that lends the
+/// memory that its lease table is in has it changed by the server's own writes. An offset that lay
+/// in the lease when the lease was taken may be beyond its end later, or overflow the address, and
+/// the kernel faults the server for either. Offset 0 is always right: ask before each access at
+/// another one.
+pub fn lease_reaches(lender: TaskId, index: usize, offset: usize, access: LeaseAccess) -> bool {
+    if offset == 0 {
+        return true;
+    }
+    if sys_borrow_info(lender, index).is_none_or(|info| info.len < offset) {
+        return false;
+    }
+    // If the end of the lease overflows the address, this faults the lender.
+    let at_the_start = match access {
+        LeaseAccess::Read => sys_borrow_read(lender, index, 0, &mut []),
+        LeaseAccess::Write => sys_borrow_write(lender, index, 0, &[]),
+    };
+    at_the_start == (0, 0)
+}
+
 #[inline(always)]
 fn irq_control(mask: u32, control: IrqControlArg) {
     // SAFETY: no memory is involved.

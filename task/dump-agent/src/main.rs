@@ -5,6 +5,10 @@
 //! the supervisor must not be busy, and adds segments to a dump of the whole system that is being
 //! prepared. It uses nothing in an area that crate `humpty` has not checked.
 //!
+//! A dump is the memory of another task, so all operations but `get_dump_area` are closed to tasks
+//! that the configuration does not name. A client that changes its lease while it is written gets
+//! an error, `LeaseWriteFailed`.
+//!
 //! The interface is that of Hubris' `dump-agent`. The only `unsafe` makes memory of the addresses
 //! of extern regions.
 
@@ -13,7 +17,7 @@
 
 use dump_agent_api::DumpAgentError;
 use humpty::{Areas, DumpArea, DumpAreaRegion, DumpSegmentHeader, READ_LEN, Words};
-use idol_runtime::{ClientError, Leased, NotificationHandler, RequestError, W};
+use idol_runtime::{Leased, NotificationHandler, RequestError, W};
 use ringbuf::{counted_ringbuf, ringbuf_entry};
 use task_jefe_api::Jefe;
 use userlib::{NotificationBits, RecvMessage, task_slot};
@@ -119,8 +123,8 @@ impl idl::InOrderDumpAgentImpl for Server {
             let piece = traced(self.with_area(index, |area| area.read(0, at)))?;
             let length = count.saturating_sub(done).min(READ_LEN);
             let end = done.saturating_add(length);
-            out.write_range(done..end, &piece)
-                .map_err(|()| ClientError::WentAway.fail())?;
+            let result = out.write_range(done..end, &piece);
+            traced(result.map_err(|()| DumpAgentError::LeaseWriteFailed))?;
             done = end;
         }
         Ok(count)

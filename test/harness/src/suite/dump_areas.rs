@@ -11,7 +11,7 @@ use super::{Cases, Rig, Session};
 use crate::hif_executor::Executor;
 use crate::machine::{Config, Machine};
 use crate::symbols::Symbols;
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use interface::*;
 use libtest_mimic::Trial;
 use std::sync::Arc;
@@ -44,6 +44,7 @@ fn run(rig: &Rig) -> Result<Cases> {
     let held = system.a_fault_is_dumped()?;
     system.errors_have_their_codes(&held)?;
     system.a_lease_gets_what_is_there()?;
+    system.a_lent_lease_table_harms_its_lender_only(&held)?;
     system.memory_is_dumped_on_request(&held)?;
     system.a_restarted_task_is_dumped_before()?;
     system.areas_are_used_up_and_freed()?;
@@ -176,6 +177,62 @@ impl AreaSystem<'_> {
             );
         }
         Ok(())
+    }
+
+    /// A client lends the memory that its lease table is in, placed so that the first piece that
+    /// the agent writes makes the lease shorter than that piece.
+    ///
+    /// REQ: C3 (in part)
+    fn a_lent_lease_table_harms_its_lender_only(&self, held: &AreaDump) -> Result<()> {
+        const ROOM: u32 = 512;
+        let area = self.area(0)?;
+        ensure!(area.len() > 256, "one piece is all of area 0");
+        let place = (0..=244).step_by(4).find(|&at| {
+            let word = |at| word(&area, at).unwrap_or(u32::MAX);
+            word(at + 4) < u32::MAX - ROOM && word(at + 8) < 256
+        });
+        let place = place.context("no words of the dump are a short lease")? as u32;
+        let places = self.call(RESTARTED, PLACES, &[], 24, None)?;
+        let Ok(places) = places else {
+            bail!("places: {places:?}");
+        };
+        // In the task's stack, below what it uses.
+        let lent = (word(&places, 12)? & !3) - 1200;
+        let (table, message) = (lent + place, lent + ROOM);
+        let (reply, call) = (message + 8, message + 12);
+        // SEND is system call 0; the agent was not restarted yet.
+        let to = u32::from(AGENT) << 16 | u32::from(READ_DUMP_INTO);
+        let arguments = [0, to, message, 5, reply, 4, table, 1];
+        // A lease is attributes (2 is writable), address, length; the message is area 0, offset 0.
+        let words = [
+            (table, 2),
+            (table + 4, lent),
+            (table + 8, ROOM),
+            (message, 0),
+            (message + 4, 0),
+        ];
+        let arguments = (call..).step_by(4).zip(arguments);
+        for (address, value) in words.into_iter().chain(arguments) {
+            let word = [address, value].map(u32::to_le_bytes).concat();
+            let answer = self.call(RESTARTED, WRITE, &word, 4, None)?;
+            ensure!(answer.is_ok(), "writes {address:#x}: {answer:?}");
+        }
+        let answer = self.call(RESTARTED, SYSTEM_CALL_AT, &call.to_le_bytes(), 4, None)?;
+        ensure!(answer.is_ok(), "attacks: {answer:?}");
+        let result = self.call(RESTARTED, CALLED_BACK, &[], 12, None)?;
+        let Ok(result) = result else {
+            bail!("result: {result:?}");
+        };
+        // A fault of either would have been dumped to the next area.
+        ensure!(
+            self.contents(held.last + 1)? == AVAILABLE,
+            "a task has faulted"
+        );
+        ensure!(
+            word(&result, 0)? == LEASE_WRITE_FAILED,
+            "its result is {result:02x?}"
+        );
+        self.agent_hands_out(0)
     }
 
     fn memory_is_dumped_on_request(&self, held: &AreaDump) -> Result<()> {

@@ -125,6 +125,8 @@ pub mod assist {
     /// Replies first, then never waits again: computes (0), posts to itself and receives that (1,
     /// own id), or sends to a server (2, its id).
     pub const HANG: u16 = 25;
+    /// As [`SYSTEM_CALL_AFTER`], of the eight words at this address.
+    pub const SYSTEM_CALL_AT: u16 = 26;
 }
 
 /// Packs words into a message; use with `as_flattened`.

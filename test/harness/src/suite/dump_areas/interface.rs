@@ -32,7 +32,11 @@ pub const JEFE_DUMP_TASK: u8 = 9;
 
 /// Operations of the tasks that fault (`test/lib/api`).
 pub const ECHO: u8 = 1;
+pub const WRITE: u8 = 6;
+pub const CALLED_BACK: u8 = 12;
+pub const PLACES: u8 = 19;
 pub const SYSTEM_CALL_AFTER: u8 = 22;
+pub const SYSTEM_CALL_AT: u8 = 25;
 
 /// `DumpAgentError`.
 pub const INVALID_AREA: u32 = 2;
@@ -44,6 +48,7 @@ pub const NOT_SUPPORTED: u32 = 8;
 pub const UNCLAIMED: u32 = 10;
 pub const CANNOT_CLAIM: u32 = 11;
 pub const BAD_SEGMENT: u32 = 13;
+pub const LEASE_WRITE_FAILED: u32 = 22;
 
 /// Address and length of the first area, and the number of areas
 /// (`test/apps/dump-areas/chip/memory.toml`).
