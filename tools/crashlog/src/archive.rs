@@ -3,13 +3,13 @@
 //! A Hubris build archive is a zip file with the ELF of each task in a folder called `task`; a
 //! task's index is the rank of its ELF among them.
 
-use crate::archives::ImageId;
 use crate::describe::Names;
+use crate::image_id::ImageId;
 use crate::problem::{Code, Problem};
 use crate::program::Program;
 use crate::secrets::Secrets;
 use crate::text::printable;
-use crate::typed::{self, Shape};
+use crate::typed::EventTypes;
 use gimli::Section;
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol};
 use std::cell::RefCell;
@@ -52,8 +52,8 @@ pub struct Archive {
     /// initial values of secrets are blanked.
     flash: Vec<(u32, Vec<u8>)>,
     secrets: Secrets,
-    /// The shapes of event types that were searched already, by task and name.
-    shapes: RefCell<HashMap<(u16, String), Option<Shape>>>,
+    /// The types of events of the tasks that have logged any; `None` of a damaged program.
+    events: RefCell<HashMap<u16, Option<EventTypes>>>,
 }
 
 /// The configuration of the application.
@@ -205,7 +205,7 @@ impl ArchiveHead {
             config,
             flash,
             secrets,
-            shapes: RefCell::default(),
+            events: RefCell::default(),
         })
     }
 }
@@ -433,12 +433,12 @@ fn tasks(path: &Path, zip: &mut ZipArchive<impl Read + Seek>) -> Result<Vec<Task
 
 impl Names for Archive {
     fn event(&self, task: u16, name: &str, bytes: &[u8]) -> Option<String> {
-        let mut shapes = self.shapes.borrow_mut();
-        let shape = shapes.entry((task, name.to_owned())).or_insert_with(|| {
+        let mut events = self.events.borrow_mut();
+        let types = events.entry(task).or_insert_with(|| {
             let program = Program::load(&self.tasks.get(usize::from(task))?.elf)?;
-            typed::find(&program.dwarf, name)
+            Some(EventTypes::new(program.debug_info()))
         });
-        typed::show(shape.as_ref()?, bytes)
+        types.as_mut()?.show(name, bytes)
     }
 
     fn task(&self, index: u16) -> Option<String> {

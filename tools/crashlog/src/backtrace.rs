@@ -1,8 +1,9 @@
 //! Decoding a backtrace: unwinding the saved stack by call frame information.
 
 use crate::crash::{Crash, SegmentData};
+use crate::dwarf::Slice;
 use crate::memory::Memory;
-use crate::program::{Place, Program, Slice};
+use crate::program::{Place, Program};
 use crashlog_format::crash::SegmentKind;
 use gimli::{
     BaseAddresses, CfaRule, DebugFrame, Register, RegisterRule, UnwindContext, UnwindSection,

@@ -1,6 +1,6 @@
 //! What firmware a boot runs, in words: the content of its boot record.
 
-use crate::archives::ImageId;
+use crate::image_id::ImageId;
 use crate::text::printable;
 use crashlog_format::BootRecord;
 use serde_json::{Value, json};

@@ -1,15 +1,17 @@
 //! One crash on a card: its header, its ledger entry, its segments.
 
 use crate::archive::Archive;
-use crate::archives::{Archives, ImageId};
+use crate::archives::Archives;
 use crate::card::Card;
+use crate::image_id::ImageId;
 use crate::locate::read;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::program::Program;
 use block_device::BLOCK_LEN;
 use crashlog_format::crash::{CrashHeader, Segment, SegmentKind};
 use crashlog_format::ledger::CrashEntry;
 use crashlog_format::{CrashReason, Crc32c};
+use std::collections::BTreeMap;
 
 /// In place of the index of a task: the kernel failed.
 const KERNEL: u16 = u16::MAX;
@@ -32,6 +34,80 @@ pub struct SegmentData {
     pub bytes: Vec<u8>,
     /// Whether the bytes match their checksum.
     pub sound: bool,
+}
+
+/// What of its crashes is on a card.
+impl Card {
+    /// The crashes, oldest first.
+    pub fn crashes(&self) -> Result<Vec<CrashResult>, Problem> {
+        (0..)
+            .map_while(|index| self.ledger.by_age(index))
+            .map(|(slot, entry)| Crash::read(self, slot, entry))
+            .collect()
+    }
+
+    /// The recorder's last self-test, if the ledger names one. Its slot may have been overwritten
+    /// since.
+    pub fn self_test(&self) -> Result<Option<CrashResult>, Problem> {
+        self.ledger
+            .self_test()
+            .map(|(slot, entry)| Crash::read(self, slot, entry))
+            .transpose()
+    }
+
+    /// The image of each boot of which a crash, or the last self-test, is on the card.
+    pub fn images(&self) -> Result<BTreeMap<u32, ImageId>, Problem> {
+        let found = self.crashes()?.into_iter().chain(self.self_test()?);
+        let images = found.flatten().filter_map(|crash| {
+            let id = crash.image_id()?;
+            Some((crash.header.boot.get(), id))
+        });
+        Ok(images.collect())
+    }
+
+    /// The crash, or the self-test, with this sequence number; without a number the newest crash.
+    pub fn find(&self, sequence: Option<u32>) -> Result<Crash, Problem> {
+        let name = self.partition.path().display();
+        let found = match sequence {
+            Some(sequence) => self
+                .by_sequence(sequence)
+                .ok_or_else(|| self.no_crash(sequence))?,
+            None => (0..)
+                .map_while(|index| self.ledger.by_age(index))
+                .last()
+                .ok_or_else(|| {
+                    Problem::new(
+                        Code::Found,
+                        format!("{name}: has no crash record: nothing crashed, or all were erased"),
+                    )
+                })?,
+        };
+        Crash::read(self, found.0, found.1)?.map_err(|(entry, why)| {
+            Problem::new(
+                Code::Found,
+                format!("{name}: crash record {} is damaged: {why}", entry.sequence),
+            )
+        })
+    }
+
+    fn by_sequence(&self, sequence: u32) -> Option<(u32, &CrashEntry)> {
+        if self.ledger.is_self_test(sequence) {
+            self.ledger.self_test()
+        } else {
+            self.ledger.by_sequence(sequence)
+        }
+    }
+
+    /// No crash has this sequence number.
+    pub fn no_crash(&self, sequence: u32) -> Problem {
+        Problem::new(
+            Code::Found,
+            format!(
+                "{}: has no crash record {sequence}; `crashlog list` shows those that it has",
+                self.partition.path().display()
+            ),
+        )
+    }
 }
 
 impl Crash {

@@ -5,7 +5,7 @@
 //! except for the initial values of secrets. Memory that is not on the card is not in the file
 //! either, and is named.
 
-use crate::archive::Archive;
+use crate::archive::{self, Archive};
 use crate::archives::Archives;
 use crate::card::Card;
 use crate::cli::Dump;
@@ -112,7 +112,7 @@ impl Dumped<'_> {
         let secrets = self.archive.secrets();
         if !secrets.is_empty() {
             archive = secrets
-                .without(&archive)
+                .without(&archive, |name| archive::task_name(name).is_some())
                 .map_err(|cause| failed(cause.into()))?;
         }
         let segments: Vec<Segment> = self

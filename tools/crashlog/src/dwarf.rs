@@ -1,10 +1,15 @@
 //! Types and variables of a program, from its debug information: how values lie in memory.
 //!
-//! `typed` decodes values that were encoded for the log; their types are found there by name.
+//! `value` reads values as they lie in memory, `typed` those that were encoded for the log.
 
-use crate::program::Slice;
-use gimli::{AttributeValue, DebuggingInformationEntry, DwAt, DwTag, Dwarf, Unit, constants as dw};
+use gimli::{
+    AttributeValue, DebuggingInformationEntry, DwAt, DwTag, Dwarf, EndianArcSlice, LittleEndian,
+    Unit, constants as dw,
+};
 use std::collections::{BTreeMap, HashMap};
+
+/// The bytes that `gimli` reads; several readers share them.
+pub type Slice = EndianArcSlice<LittleEndian>;
 
 /// A reference to a type: its offset in `.debug_info`.
 pub type TypeId = usize;
@@ -15,8 +20,8 @@ pub enum Type {
     Base(BaseKind, u32),
     /// A structure, a tuple, or an enumeration with data.
     Struct(Struct),
-    /// An enumeration without data: its size; value and name of each variant.
-    Enum(u32, Vec<(i64, String)>),
+    /// An enumeration without data: its name, its size; value and name of each variant.
+    Enum(String, u32, Vec<(i64, String)>),
     Array(TypeId, u64),
     Pointer,
     /// Name, size, members.
@@ -29,7 +34,11 @@ pub enum Type {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BaseKind {
     Unsigned,
+    /// `usize`, whose encoding for the log has another size than in memory.
+    UnsignedPlace,
     Signed,
+    /// `isize`.
+    SignedPlace,
     Float,
     Bool,
     Char,
@@ -145,7 +154,7 @@ impl DebugInfo {
             return None;
         }
         Some(match self.resolve(id)? {
-            Type::Base(_, size) | Type::Enum(size, _) | Type::Union(_, size, _) => *size,
+            Type::Base(_, size) | Type::Enum(_, size, _) | Type::Union(_, size, _) => *size,
             Type::Struct(it) => it.size,
             Type::Array(element, count) => {
                 let element = self.size_at(*element, depth + 1)?;
@@ -225,6 +234,8 @@ impl UnitReader<'_> {
                     return;
                 };
                 let kind = match encoding {
+                    dw::DW_ATE_signed if name == "isize" => BaseKind::SignedPlace,
+                    dw::DW_ATE_unsigned if name == "usize" => BaseKind::UnsignedPlace,
                     dw::DW_ATE_signed | dw::DW_ATE_signed_char => BaseKind::Signed,
                     dw::DW_ATE_unsigned | dw::DW_ATE_unsigned_char => BaseKind::Unsigned,
                     dw::DW_ATE_float => BaseKind::Float,
@@ -239,7 +250,7 @@ impl UnitReader<'_> {
                 size,
                 ..Struct::default()
             }),
-            dw::DW_TAG_enumeration_type => Type::Enum(size, Vec::new()),
+            dw::DW_TAG_enumeration_type => Type::Enum(name, size, Vec::new()),
             dw::DW_TAG_union_type => Type::Union(name, size, Vec::new()),
             dw::DW_TAG_array_type => match ty {
                 Some(element) => Type::Array(element, 0),
@@ -282,7 +293,7 @@ impl UnitReader<'_> {
             (dw::DW_TAG_subrange_type, Type::Array(_, count)) => {
                 *count = number(entry, dw::DW_AT_count).unwrap_or_default();
             }
-            (dw::DW_TAG_enumerator, Type::Enum(_, variants)) => {
+            (dw::DW_TAG_enumerator, Type::Enum(_, _, variants)) => {
                 let value = signed(entry, dw::DW_AT_const_value).unwrap_or_default();
                 variants.push((value, name));
             }

@@ -7,8 +7,8 @@
 //! The first record of a boot says what firmware runs. It is the first of its page, so it is found
 //! while the pages are.
 
-use crate::archives::ImageId;
 use crate::card::Card;
+use crate::image_id::ImageId;
 use crate::problem::Problem;
 use crate::terminal::Progress;
 use crate::text;

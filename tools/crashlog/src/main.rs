@@ -20,6 +20,7 @@ mod dwarf;
 mod erase;
 mod format;
 mod image;
+mod image_id;
 mod list;
 mod locate;
 mod log;

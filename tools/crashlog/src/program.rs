@@ -1,8 +1,8 @@
 //! A program of an archive, the kernel or a task: functions, source lines, symbols.
 
-use crate::dwarf::DebugInfo;
+use crate::dwarf::{DebugInfo, Slice};
 use addr2line::Context;
-use gimli::{Dwarf, EndianArcSlice, LittleEndian};
+use gimli::{Dwarf, LittleEndian};
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,9 +13,6 @@ pub struct Place {
     pub file: Option<String>,
     pub line: Option<u32>,
 }
-
-/// The bytes that `gimli` reads; several readers share them.
-pub type Slice = EndianArcSlice<LittleEndian>;
 
 /// A program with its debug information.
 pub struct Program {

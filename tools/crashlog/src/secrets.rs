@@ -4,7 +4,6 @@
 //! in the archive all the same: in the program of the task, and in the flash of the image, from
 //! which start-up code copies them. The files that this program writes have these blanked, too.
 
-use crate::archive::task_name;
 use object::elf::PT_LOAD;
 use object::read::elf::{ElfFile32, ProgramHeader};
 use object::{LittleEndian, Object, ObjectSymbol};
@@ -113,8 +112,9 @@ impl Secrets {
         }
     }
 
-    /// The archive without them: its other members as they are, byte for byte.
-    pub fn without(&self, archive: &[u8]) -> ZipResult<Vec<u8>> {
+    /// The archive without them: its other members as they are, byte for byte. `is_program` says
+    /// which members are programs of tasks.
+    pub fn without(&self, archive: &[u8], is_program: impl Fn(&str) -> bool) -> ZipResult<Vec<u8>> {
         let mut from = ZipArchive::new(Cursor::new(archive))?;
         let mut to = ZipWriter::new(Cursor::new(Vec::new()));
         to.set_raw_comment(from.comment().into())?;
@@ -128,7 +128,7 @@ impl Secrets {
         for index in 0..from.len() {
             let (name, mut bytes) = member(&mut from, index)?;
             let before = bytes.clone();
-            if task_name(&name).is_some() {
+            if is_program(&name) {
                 for it in of_task(&before) {
                     bytes[it.file].fill(BLANK);
                 }

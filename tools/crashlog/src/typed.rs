@@ -1,351 +1,317 @@
-//! Typed events: the shape of a type from DWARF, and a value in that shape.
+//! Typed events: values that were encoded for the log.
 //!
 //! An event record holds the name of a type, and a value in hubpack encoding. The encoding has
 //! neither field names nor types; the debug information of the task that sent it has both. Variants
 //! and fields are encoded in the order of their declaration, which is the order of the debug
 //! information.
 
-use crate::program::Slice;
-use gimli::constants as dw;
-use gimli::{AttributeValue, DebugInfoOffset, DebuggingInformationEntry, Dwarf, Unit, UnitOffset};
+use crate::dwarf::{BaseKind, DebugInfo, Struct, Type, TypeId};
+use std::collections::HashMap;
 
-/// Greatest depth of nested types. It bounds the recursion for damaged debug information.
+/// Greatest depth of nested types, and most values in one: they bound the work for damaged debug
+/// information.
 const DEPTH_MAX: u32 = 12;
+const VALUES_MAX: u32 = 10_000;
 /// Number of elements of an array that are shown.
 const SHOWN: usize = 16;
 
-/// The shape of a type: how the bytes of a value are decoded.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Shape {
-    /// A little-endian number of this length in bytes.
-    Unsigned(usize),
-    Signed(usize),
-    Float(usize),
-    Bool,
-    Array(Box<Shape>, u64),
-    /// Its name and fields; the fields of a tuple are named `__0`, `__1` and so on.
-    Struct(String, Vec<(String, Shape)>),
-    /// Its name and variants; each variant is a structure.
-    Enum(String, Vec<Shape>),
+/// The types of the events of a program.
+pub struct EventTypes {
+    debug: DebugInfo,
+    /// Those that were searched already.
+    found: HashMap<String, Option<TypeId>>,
 }
 
-/// Finds the shape of the structure or enumeration with this name, in any module.
-pub fn find(dwarf: &Dwarf<Slice>, name: &str) -> Option<Shape> {
-    let mut headers = dwarf.units();
-    while let Ok(Some(header)) = headers.next() {
-        let unit = dwarf.unit(header).ok()?;
-        let mut entries = unit.entries();
-        while let Ok(Some(entry)) = entries.next_dfs() {
-            let is_type =
-                [dw::DW_TAG_structure_type, dw::DW_TAG_enumeration_type].contains(&entry.tag());
-            if is_type && text(dwarf, &unit, entry).as_deref() == Some(name) {
-                let offset = entry.offset();
-                // Variants of enumerations are structures, too, and may have this name; the search
-                // continues if the shape cannot be read.
-                let reader = Reader { dwarf, unit: &unit };
-                if let Some(shape) = reader.shape(offset, 0) {
-                    return Some(shape);
-                }
-            }
+impl EventTypes {
+    pub fn new(debug: DebugInfo) -> Self {
+        Self {
+            debug,
+            found: HashMap::new(),
         }
     }
-    None
+
+    /// The value that `bytes` encode, in the notation of Rust. `name` is that of its type, a
+    /// structure or enumeration in any module. `None` if there is no such type, or the bytes do not
+    /// fit it.
+    pub fn show(&mut self, name: &str, bytes: &[u8]) -> Option<String> {
+        let ty = match self.found.get(name) {
+            Some(known) => *known,
+            None => {
+                let new = find(&self.debug, name);
+                self.found.insert(name.to_owned(), new);
+                new
+            }
+        };
+        show(&self.debug, ty?, bytes)
+    }
 }
 
-/// The name of an entry.
-fn text(
-    dwarf: &Dwarf<Slice>,
-    unit: &Unit<Slice>,
-    entry: &DebuggingInformationEntry<Slice>,
-) -> Option<String> {
-    let name = dwarf
-        .attr_string(unit, entry.attr_value(dw::DW_AT_name)?)
-        .ok()?;
-    Some(String::from_utf8_lossy(&name).into_owned())
+/// The first type of this name that can be encoded. Variants of enumerations are structures, too,
+/// and may have this name.
+fn find(debug: &DebugInfo, name: &str) -> Option<TypeId> {
+    let is_named = |ty: &Type| match ty {
+        Type::Struct(it) => it.name == name,
+        Type::Enum(own, ..) => own == name,
+        _ => false,
+    };
+    let all = debug.types.iter().filter(|(_, ty)| is_named(ty));
+    let all = all.map(|(id, _)| *id);
+    all.filter(|id| is_encoded(debug, *id, DEPTH_MAX, &mut { VALUES_MAX }).is_some())
+        .min()
 }
 
+/// Whether all parts of a type have an encoding.
+fn is_encoded(debug: &DebugInfo, ty: TypeId, depth: u32, left: &mut u32) -> Option<()> {
+    let depth = depth.checked_sub(1)?;
+    *left = left.checked_sub(1)?;
+    match debug.resolve(ty)? {
+        Type::Base(BaseKind::Char, _) | Type::Pointer | Type::Union(..) | Type::Alias(_) => None,
+        Type::Base(..) | Type::Enum(..) => Some(()),
+        Type::Array(element, _) => is_encoded(debug, *element, depth, left),
+        Type::Struct(it) => {
+            let contents = it.variants.iter().filter_map(|it| it.content.as_ref());
+            let mut parts = it.members.iter().chain(contents);
+            parts.try_for_each(|part| is_encoded(debug, part.ty, depth, left))
+        }
+    }
+}
+
+/// The value that `bytes` encode; `None` if they do not fit the type.
+fn show(debug: &DebugInfo, ty: TypeId, bytes: &[u8]) -> Option<String> {
+    let mut reader = Reader {
+        debug,
+        bytes,
+        left: VALUES_MAX,
+    };
+    let text = reader.value(ty, DEPTH_MAX)?;
+    reader.bytes.is_empty().then_some(text)
+}
+
+/// An encoding that is being read.
 struct Reader<'a> {
-    dwarf: &'a Dwarf<Slice>,
-    unit: &'a Unit<Slice>,
+    debug: &'a DebugInfo,
+    /// What follows.
+    bytes: &'a [u8],
+    /// How many values may follow.
+    left: u32,
 }
 
 impl Reader<'_> {
-    fn shape(&self, offset: UnitOffset, depth: u32) -> Option<Shape> {
-        if depth > DEPTH_MAX {
+    fn value(&mut self, ty: TypeId, depth: u32) -> Option<String> {
+        let depth = depth.checked_sub(1)?;
+        self.left = self.left.checked_sub(1)?;
+        let debug = self.debug;
+        Some(match debug.resolve(ty)? {
+            Type::Base(kind, size) => self.base(*kind, *size)?,
+            Type::Array(element, count) => self.array(*element, *count, depth)?,
+            Type::Enum(name, _, variants) => {
+                let (_, variant) = variants.get(self.index()?)?;
+                of_enum(name, variant)
+            }
+            Type::Struct(it) if it.variants.is_empty() => self.fields(&it.name, it, depth)?,
+            Type::Struct(it) => {
+                let variant = it.variants.get(self.index()?)?.content.as_ref()?;
+                let content = match debug.resolve(variant.ty)? {
+                    Type::Struct(fields) if fields.variants.is_empty() => {
+                        self.fields(&variant.name, fields, depth)?
+                    }
+                    _ => self.value(variant.ty, depth)?,
+                };
+                of_enum(&it.name, &content)
+            }
+            Type::Pointer | Type::Union(..) | Type::Alias(_) => return None,
+        })
+    }
+
+    /// The number of a variant.
+    fn index(&mut self) -> Option<usize> {
+        usize::try_from(self.number(1)?).ok()
+    }
+
+    fn base(&mut self, kind: BaseKind, size: u32) -> Option<String> {
+        Some(match kind {
+            // `()` has no bytes.
+            BaseKind::Unsigned if size == 0 => String::new(),
+            BaseKind::Unsigned => self.number(size)?.to_string(),
+            // hubpack encodes these with 64 bits on every machine.
+            BaseKind::UnsignedPlace => self.number(8)?.to_string(),
+            BaseKind::Signed => self.signed(size)?,
+            BaseKind::SignedPlace => self.signed(8)?,
+            BaseKind::Float if size == 4 => f32::from_bits(self.number(4)? as u32).to_string(),
+            BaseKind::Float if size == 8 => f64::from_bits(self.number(8)? as u64).to_string(),
+            BaseKind::Bool => match self.number(1)? {
+                0 => "false".to_owned(),
+                1 => "true".to_owned(),
+                _ => return None,
+            },
+            BaseKind::Float | BaseKind::Char => return None,
+        })
+    }
+
+    fn signed(&mut self, size: u32) -> Option<String> {
+        let number = self.number(size)?;
+        let unused = 128_u32.checked_sub(size.checked_mul(8)?)?;
+        let number = if unused == 128 { 0 } else { number << unused };
+        Some((number as i128 >> unused.min(127)).to_string())
+    }
+
+    fn array(&mut self, element: TypeId, count: u64, depth: u32) -> Option<String> {
+        let mut shown = Vec::new();
+        for index in 0..count {
+            // Elements of no length would make a wrong count loop without end.
+            let before = self.bytes.len();
+            let text = self.value(element, depth)?;
+            if index < SHOWN as u64 {
+                shown.push(text);
+            }
+            if self.bytes.len() == before {
+                break;
+            }
+        }
+        if count > SHOWN as u64 {
+            shown.push("..".to_owned());
+        }
+        Some(format!("[{}]", shown.join(", ")))
+    }
+
+    /// The members of a structure or of a variant, which is called `name`.
+    fn fields(&mut self, name: &str, it: &Struct, depth: u32) -> Option<String> {
+        if it.members.is_empty() {
+            return Some(name.to_owned());
+        }
+        let is_tuple = it.is_tuple();
+        let mut shown = Vec::new();
+        for member in &it.members {
+            let value = self.value(member.ty, depth)?;
+            shown.push(if is_tuple {
+                value
+            } else {
+                format!("{}: {value}", member.name)
+            });
+        }
+        let shown = shown.join(", ");
+        Some(if is_tuple {
+            format!("{name}({shown})")
+        } else {
+            format!("{name} {{ {shown} }}")
+        })
+    }
+
+    /// A little-endian number of this length in bytes.
+    fn number(&mut self, size: u32) -> Option<u128> {
+        if size > 16 {
             return None;
         }
-        let entry = self.unit.entry(offset).ok()?;
-        let name = text(self.dwarf, self.unit, &entry);
-        match entry.tag() {
-            dw::DW_TAG_base_type => base(&entry, name.as_deref()?),
-            dw::DW_TAG_array_type => {
-                let element = self.target(&entry, depth)?;
-                let mut count = None;
-                self.children(offset, |child| {
-                    if child.tag() == dw::DW_TAG_subrange_type {
-                        count = child
-                            .attr_value(dw::DW_AT_count)
-                            .and_then(|count| count.udata_value());
-                    }
-                    Some(())
-                })?;
-                Some(Shape::Array(Box::new(element), count?))
-            }
-            dw::DW_TAG_enumeration_type => {
-                let mut variants = Vec::new();
-                self.children(offset, |child| {
-                    if child.tag() == dw::DW_TAG_enumerator {
-                        variants.push(Shape::Struct(
-                            text(self.dwarf, self.unit, child)?,
-                            Vec::new(),
-                        ));
-                    }
-                    Some(())
-                })?;
-                Some(Shape::Enum(name?, variants))
-            }
-            dw::DW_TAG_structure_type => self.structure(offset, name?, depth),
-            _ => None,
-        }
-    }
-
-    /// A structure, or an enumeration whose variants have fields.
-    fn structure(&self, offset: UnitOffset, name: String, depth: u32) -> Option<Shape> {
-        let mut fields = Vec::new();
-        let mut variant_part = None;
-        self.children(offset, |child| {
-            match child.tag() {
-                dw::DW_TAG_member => {
-                    fields.push((
-                        text(self.dwarf, self.unit, child)?,
-                        self.target(child, depth)?,
-                    ));
-                }
-                dw::DW_TAG_variant_part => variant_part = Some(child.offset()),
-                _ => {}
-            }
-            Some(())
-        })?;
-        let Some(part) = variant_part else {
-            return Some(Shape::Struct(name, fields));
-        };
-        let mut places = Vec::new();
-        self.children(part, |child| {
-            if child.tag() == dw::DW_TAG_variant {
-                places.push(child.offset());
-            }
-            Some(())
-        })?;
-        let mut variants = Vec::new();
-        for place in places {
-            self.children(place, |child| {
-                if child.tag() == dw::DW_TAG_member {
-                    let variant = self.target(child, depth)?;
-                    let name = text(self.dwarf, self.unit, child);
-                    variants.push(match (variant, name) {
-                        (Shape::Struct(_, fields), Some(name)) => Shape::Struct(name, fields),
-                        (variant, _) => variant,
-                    });
-                }
-                Some(())
-            })?;
-        }
-        Some(Shape::Enum(name, variants))
-    }
-
-    /// What an entry's type attribute names.
-    fn target(&self, entry: &DebuggingInformationEntry<Slice>, depth: u32) -> Option<Shape> {
-        match entry.attr_value(dw::DW_AT_type)? {
-            AttributeValue::UnitRef(offset) => self.shape(offset, depth + 1),
-            AttributeValue::DebugInfoRef(offset) => {
-                // A type of another compilation unit.
-                let unit = self.unit_of(offset)?;
-                let offset = offset.to_unit_offset(&unit.header)?;
-                Reader {
-                    dwarf: self.dwarf,
-                    unit: &unit,
-                }
-                .shape(offset, depth + 1)
-            }
-            _ => None,
-        }
-    }
-
-    fn unit_of(&self, offset: DebugInfoOffset) -> Option<Unit<Slice>> {
-        let mut headers = self.dwarf.units();
-        while let Ok(Some(header)) = headers.next() {
-            let unit = self.dwarf.unit(header).ok()?;
-            if offset.to_unit_offset(&unit.header).is_some() {
-                return Some(unit);
-            }
-        }
-        None
-    }
-
-    /// Passes each direct child of an entry to `each`; ends with `None` when that returns `None`.
-    fn children(
-        &self,
-        offset: UnitOffset,
-        mut each: impl FnMut(&DebuggingInformationEntry<Slice>) -> Option<()>,
-    ) -> Option<()> {
-        let mut tree = self.unit.entries_tree(Some(offset)).ok()?;
-        let mut children = tree.root().ok()?.children();
-        while let Some(child) = children.next().ok()? {
-            each(child.entry())?;
-        }
-        Some(())
+        let (taken, rest) = self.bytes.split_at_checked(size as usize)?;
+        self.bytes = rest;
+        let bytes = taken.iter().rev();
+        Some(bytes.fold(0, |value, &byte| value << 8 | u128::from(byte)))
     }
 }
 
-fn base(entry: &DebuggingInformationEntry<Slice>, name: &str) -> Option<Shape> {
-    let Some(AttributeValue::Encoding(encoding)) = entry.attr_value(dw::DW_AT_encoding) else {
-        return None;
-    };
-    let size = entry.attr_value(dw::DW_AT_byte_size)?.udata_value()? as usize;
-    // hubpack encodes these with 64 bits on every machine.
-    let size = if ["usize", "isize"].contains(&name) {
-        8
+/// A variant of an enumeration. Those of some are known without the name of the type.
+fn of_enum(name: &str, variant: &str) -> String {
+    if name.starts_with("Option<") || name.starts_with("Result<") {
+        variant.to_owned()
     } else {
-        size
-    };
-    Some(match encoding {
-        dw::DW_ATE_unsigned if size == 0 => Shape::Struct(String::new(), Vec::new()),
-        dw::DW_ATE_unsigned => Shape::Unsigned(size),
-        dw::DW_ATE_signed => Shape::Signed(size),
-        dw::DW_ATE_float => Shape::Float(size),
-        dw::DW_ATE_boolean => Shape::Bool,
-        _ => return None,
-    })
-}
-
-/// The value that `bytes` encode, in the notation of Rust; `None` if they do not fit the shape.
-pub fn show(shape: &Shape, bytes: &[u8]) -> Option<String> {
-    let mut rest = bytes;
-    let text = value(shape, &mut rest)?;
-    rest.is_empty().then_some(text)
-}
-
-fn value(shape: &Shape, bytes: &mut &[u8]) -> Option<String> {
-    Some(match shape {
-        Shape::Unsigned(size) => unsigned(*size, bytes)?.to_string(),
-        Shape::Signed(size) => {
-            let unused = 128_u32.checked_sub(u32::try_from(*size).ok()? * 8)?;
-            ((unsigned(*size, bytes)? << unused) as i128 >> unused).to_string()
-        }
-        Shape::Float(4) => f32::from_bits(unsigned(4, bytes)? as u32).to_string(),
-        Shape::Float(8) => f64::from_bits(unsigned(8, bytes)? as u64).to_string(),
-        Shape::Float(_) => return None,
-        Shape::Bool => match unsigned(1, bytes)? {
-            0 => "false".to_owned(),
-            1 => "true".to_owned(),
-            _ => return None,
-        },
-        Shape::Array(element, count) => {
-            let mut shown = Vec::new();
-            for index in 0..*count {
-                // Elements of no length would make a wrong count loop without end.
-                let before = bytes.len();
-                let text = value(element, bytes)?;
-                if index < SHOWN as u64 {
-                    shown.push(text);
-                }
-                if bytes.len() == before {
-                    break;
-                }
-            }
-            if *count > SHOWN as u64 {
-                shown.push("..".to_owned());
-            }
-            format!("[{}]", shown.join(", "))
-        }
-        Shape::Struct(name, fields) if fields.is_empty() => name.clone(),
-        Shape::Struct(name, fields) => {
-            let tuple = fields.iter().all(|(name, _)| name.starts_with("__"));
-            let mut shown = Vec::new();
-            for (field, shape) in fields {
-                let value = value(shape, bytes)?;
-                shown.push(if tuple {
-                    value
-                } else {
-                    format!("{field}: {value}")
-                });
-            }
-            if tuple {
-                format!("{name}({})", shown.join(", "))
-            } else {
-                format!("{name} {{ {} }}", shown.join(", "))
-            }
-        }
-        Shape::Enum(name, variants) => {
-            let index = usize::try_from(unsigned(1, bytes)?).ok()?;
-            let text = value(variants.get(index)?, bytes)?;
-            // The variants of these are known without the name of the type.
-            if name.starts_with("Option<") || name.starts_with("Result<") {
-                text
-            } else {
-                format!("{name}::{text}")
-            }
-        }
-    })
-}
-
-fn unsigned(size: usize, bytes: &mut &[u8]) -> Option<u128> {
-    if size > 16 {
-        return None;
+        format!("{name}::{variant}")
     }
-    let (taken, rest) = bytes.split_at_checked(size)?;
-    *bytes = rest;
-    Some(
-        taken
-            .iter()
-            .rev()
-            .fold(0, |value, &byte| value << 8 | u128::from(byte)),
-    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dwarf::{Member, Variant};
 
-    fn reading() -> Shape {
-        let fields = vec![
-            ("sensor".to_owned(), Shape::Unsigned(1)),
-            ("degrees".to_owned(), Shape::Signed(4)),
+    const EVENT: TypeId = 10;
+
+    fn members(all: &[(&str, TypeId)]) -> Vec<Member> {
+        let all = all.iter().map(|(name, ty)| Member {
+            name: (*name).to_owned(),
+            offset: 0,
+            ty: *ty,
+        });
+        all.collect()
+    }
+
+    fn structure(name: &str, all: &[(&str, TypeId)]) -> Type {
+        Type::Struct(Struct {
+            name: name.to_owned(),
+            members: members(all),
+            ..Struct::default()
+        })
+    }
+
+    fn types() -> EventTypes {
+        let variants = members(&[("Idle", 11), ("Reading", 12), ("Pair", 13)]);
+        let variants = variants.into_iter().map(|content| Variant {
+            value: None,
+            content: Some(content),
+        });
+        let event = Type::Struct(Struct {
+            name: "Event".to_owned(),
+            variants: variants.collect(),
+            ..Struct::default()
+        });
+        let on = ["Off", "On"].map(|name| (0, name.to_owned()));
+        let types = [
+            (1, Type::Base(BaseKind::Unsigned, 1)),
+            (2, Type::Base(BaseKind::Signed, 4)),
+            (3, Type::Base(BaseKind::Bool, 1)),
+            (4, Type::Base(BaseKind::Float, 4)),
+            (5, Type::Base(BaseKind::UnsignedPlace, 4)),
+            (6, Type::Base(BaseKind::Unsigned, 0)),
+            // A structure of the same name that has no encoding comes first.
+            (7, structure("Event", &[("pointer", 8)])),
+            (8, Type::Pointer),
+            (EVENT, event),
+            (11, structure("Idle", &[])),
+            (12, structure("Reading", &[("sensor", 1), ("degrees", 2)])),
+            (13, structure("Pair", &[("__0", 3), ("__1", 4)])),
+            (20, Type::Enum("Switch".to_owned(), 1, on.to_vec())),
+            (21, structure("Many", &[("of", 22), ("is", 20)])),
+            (22, Type::Array(5, 2)),
+            (23, structure("Nothing", &[("of", 24)])),
+            (24, Type::Array(6, u64::MAX)),
+            (25, structure("Circle", &[("of", 25)])),
         ];
-        let pair = vec![
-            ("__0".to_owned(), Shape::Bool),
-            ("__1".to_owned(), Shape::Float(4)),
-        ];
-        Shape::Enum(
-            "Event".to_owned(),
-            vec![
-                Shape::Struct("Idle".to_owned(), Vec::new()),
-                Shape::Struct("Reading".to_owned(), fields),
-                Shape::Struct("Pair".to_owned(), pair),
-            ],
-        )
+        EventTypes::new(DebugInfo {
+            types: types.into(),
+            ..DebugInfo::default()
+        })
     }
 
     #[test]
     fn values_are_shown_in_the_notation_of_rust() {
-        for (bytes, text) in [
-            (&[0][..], "Event::Idle"),
+        let mut types = types();
+        for (name, bytes, text) in [
+            ("Event", &[0][..], "Event::Idle"),
             (
+                "Event",
                 &[1, 3, 0xfe, 0xff, 0xff, 0xff],
                 "Event::Reading { sensor: 3, degrees: -2 }",
             ),
-            (&[2, 1, 0, 0, 0xc0, 0x3f], "Event::Pair(true, 1.5)"),
+            ("Event", &[2, 1, 0, 0, 0xc0, 0x3f], "Event::Pair(true, 1.5)"),
+            ("Switch", &[1], "Switch::On"),
+            (
+                "Many",
+                &[7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0],
+                "Many { of: [7, 256], is: Switch::Off }",
+            ),
+            ("Nothing", &[], "Nothing { of: [, ..] }"),
         ] {
-            assert_eq!(show(&reading(), bytes).as_deref(), Some(text));
+            assert_eq!(types.show(name, bytes).as_deref(), Some(text));
         }
     }
 
     #[test]
-    fn bytes_of_another_shape_are_refused() {
+    fn bytes_of_another_type_are_refused() {
+        let mut types = types();
         for bytes in [&[][..], &[3], &[1, 3], &[0, 0], &[2, 7, 0, 0, 0, 0]] {
-            assert_eq!(show(&reading(), bytes), None, "{bytes:?}");
+            assert_eq!(types.show("Event", bytes), None, "{bytes:?}");
         }
-        let many = Shape::Array(Box::new(Shape::Struct(String::new(), Vec::new())), u64::MAX);
-        assert_eq!(show(&many, &[]).as_deref(), Some("[, ..]"));
+        for name in ["Circle", "Unknown", ""] {
+            assert_eq!(types.show(name, &[]), None, "{name}");
+        }
     }
 }

@@ -223,7 +223,7 @@ fn read(debug: &DebugInfo, ty: TypeId, bytes: &[u8], depth: u32, left: &mut u32)
             }
             Value::Array(all)
         }
-        Type::Enum(size, variants) => {
+        Type::Enum(_, size, variants) => {
             let value = number(bytes, *size)?;
             let found = variants.iter().find(|own| same(own.0, value, *size))?;
             Value::Enum(found.1.clone(), None)
@@ -320,8 +320,8 @@ fn base(kind: BaseKind, size: u32, bytes: &[u8]) -> Option<Value> {
     Some(match kind {
         // `()` has no bytes.
         _ if size == 0 => Value::Tuple(String::new(), Vec::new()),
-        BaseKind::Unsigned => Value::Unsigned(raw),
-        BaseKind::Signed => {
+        BaseKind::Unsigned | BaseKind::UnsignedPlace => Value::Unsigned(raw),
+        BaseKind::Signed | BaseKind::SignedPlace => {
             let unused = 64 - 8 * size;
             Value::Signed((raw << unused) as i64 >> unused, size)
         }
