@@ -44,6 +44,15 @@ pub fn names(record: &BootRecord<'_>) -> String {
     parts.join(" ")
 }
 
+/// Name, image and version: what of it is known.
+pub fn short(record: &BootRecord<'_>) -> String {
+    names(&BootRecord {
+        board: "",
+        commit: "",
+        ..*record
+    })
+}
+
 /// As one line of the log.
 pub fn line(record: &BootRecord<'_>) -> String {
     let image = ImageId::known(record.image_id);

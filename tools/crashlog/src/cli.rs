@@ -1,5 +1,6 @@
 //! The command line, and the text of `crashlog --help`.
 
+use crate::boot_choice::BootChoice;
 use crate::size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -15,6 +16,9 @@ Exit codes:
 Only `format` and `erase` write to the card. The other commands may be used on
 a card that is in use, or that was removed at any moment.";
 
+const BOOT_HELP: &str = "Only these boots: a number as `boots` shows it, `last`, `-1` for the one before the last, or a range such \
+     as 3..5 or -2..last";
+
 const EXAMPLES: &str = "\
 Examples:
   crashlog format emmc.img --size 64M     make an image for QEMU
@@ -24,7 +28,9 @@ Examples:
   crashlog show emmc.img --archive builds  pick the archive in the folder builds
   crashlog dump emmc.img --archive builds -o core   write the memory for Humility and gdb
   crashlog report emmc.img 7 --archive builds -o report.html
+  crashlog boots emmc.img                 list the boots, and how each ended
   crashlog log emmc.img --boot 3          print the log of the third boot
+  crashlog log emmc.img --boot last       print that of the last one
   crashlog log emmc.img --stream console --raw > console.txt
   crashlog list --json /dev/mmcblk0 | jq '.crashes[].task'
 ";
@@ -71,6 +77,8 @@ pub enum Command {
     Report(Report),
     /// Print the log, oldest line first.
     Log(Log),
+    /// List the boots, oldest first, and how each ended.
+    Boots(Boots),
     /// Check every structure on the card and report damaged ones.
     Verify(Verify),
     /// Erase one crash record; its number is never used again.
@@ -242,9 +250,8 @@ pub struct Log {
     #[arg(long, value_name = "STREAM")]
     pub stream: Option<StreamName>,
 
-    /// Only this boot, as the first column shows it.
-    #[arg(long, value_name = "N")]
-    pub boot: Option<u32>,
+    #[arg(long, value_name = "WHICH", help = BOOT_HELP, allow_hyphen_values = true)]
+    pub boot: Option<BootChoice>,
 
     /// Only this task: its index or, with --archive, its name.
     #[arg(long, value_name = "TASK")]
@@ -262,6 +269,22 @@ pub struct Log {
     pub archives: ArchiveArgs,
 
     /// Print one JSON object for each record, one per line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Boots {
+    /// Image file, block device or partition.
+    pub image: PathBuf,
+
+    #[arg(long, value_name = "WHICH", help = BOOT_HELP, allow_hyphen_values = true)]
+    pub boot: Option<BootChoice>,
+
+    #[command(flatten)]
+    pub archives: ArchiveArgs,
+
+    /// Print one JSON object instead of a table.
     #[arg(long)]
     pub json: bool,
 }

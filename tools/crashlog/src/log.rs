@@ -15,12 +15,16 @@ use crashlog_format::{BootRecord, Level, Stream};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
+use std::ops::RangeInclusive;
 
 pub fn run(args: &Log, out: &mut Output) -> Result<(), Problem> {
     let archives = Archives::given(&args.archives)?;
-    let filter = Filter::new(args, &archives)?;
+    let mut filter = Filter::new(args, &archives)?;
     let card = Card::open(&args.image, false)?;
     let logbook = Logbook::open(&card)?;
+    if let Some(choice) = args.boot {
+        filter.boots = choice.numbers(logbook.newest_boot())?;
+    }
     let images = if archives.is_empty() {
         BTreeMap::new()
     } else {
@@ -37,7 +41,7 @@ pub fn run(args: &Log, out: &mut Output) -> Result<(), Problem> {
                 writeln!(out, "{}", value(&record, boots.of(record.boot)?))?;
             }
             Item::Record(record) => line(&record, boots.of(record.boot)?, out)?,
-            Item::Missing { boot, .. } if args.boot.is_some_and(|wanted| wanted != boot) => {}
+            Item::Missing { boot, .. } if !filter.boots.contains(&boot) => {}
             Item::Missing { .. } if args.raw => {}
             Item::Missing { boot, count } if args.json => {
                 writeln!(out, "{}", json!({ "boot": boot, "missing": count }))?;
@@ -68,7 +72,7 @@ enum WantedTask {
 /// The records to print.
 struct Filter {
     stream: Option<Stream>,
-    boot: Option<u32>,
+    boots: RangeInclusive<u32>,
     task: Option<WantedTask>,
     level: Option<Level>,
 }
@@ -89,7 +93,7 @@ impl Filter {
         });
         Ok(Self {
             stream: args.stream.map(stream),
-            boot: args.boot,
+            boots: 0..=u32::MAX,
             task: task.transpose()?,
             level: args.level.map(level),
         })
@@ -98,7 +102,7 @@ impl Filter {
     fn accepts(&self, record: &LogRecord<'_>, boots: &mut BootNames<'_>) -> Result<bool, Problem> {
         let header = &record.header;
         let accepted = self.stream.is_none_or(|stream| header.stream == stream)
-            && self.boot.is_none_or(|boot| record.boot == boot)
+            && self.boots.contains(&record.boot)
             && self.level.is_none_or(|level| header.level <= level);
         Ok(accepted
             && match &self.task {

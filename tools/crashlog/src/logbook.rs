@@ -50,6 +50,7 @@ pub struct Logbook<'a> {
     pages: Vec<(u32, u32)>,
     /// The image that each boot names in its boot record, and the block of that.
     named: BTreeMap<u32, (ImageId, u32)>,
+    newest_boot: Option<u32>,
 }
 
 impl<'a> Logbook<'a> {
@@ -58,11 +59,13 @@ impl<'a> Logbook<'a> {
         let mut progress = Progress::new("reading the log", card.geometry.ring_pages().into());
         let mut pages = Vec::new();
         let mut records = BTreeMap::new();
+        let mut newest_page = None;
         card.scan(
             |done| progress.at(done),
             |page| {
                 let sequence = page.header.sequence();
                 pages.push((sequence, card.geometry.page(sequence)));
+                newest_page = newest_page.max(Some((sequence, page.header.boot())));
                 if let Some(id) = boot_record(page).and_then(|it| ImageId::known(it.image_id)) {
                     records.insert(sequence, (page.header.boot(), id));
                 }
@@ -84,7 +87,17 @@ impl<'a> Logbook<'a> {
                 .entry(boot)
                 .or_insert((id, card.geometry.page(sequence)));
         }
-        Ok(Self { card, pages, named })
+        Ok(Self {
+            card,
+            pages,
+            named,
+            newest_boot: newest_page.map(|(_, boot)| boot),
+        })
+    }
+
+    /// The boot of the newest page; `None` if there is no page.
+    pub fn newest_boot(&self) -> Option<u32> {
+        self.newest_boot
     }
 
     /// The image of each boot that is known: by its boot record or, if that is not there any more,

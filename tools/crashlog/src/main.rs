@@ -11,6 +11,9 @@ mod archive;
 mod archives;
 mod backtrace;
 mod boot;
+mod boot_choice;
+mod boot_table;
+mod boots;
 mod card;
 mod cli;
 mod crash;
@@ -70,6 +73,7 @@ fn run(cli: &Cli) -> Result<(), Problem> {
         Command::Dump(args) => dump::run(args, &mut out)?,
         Command::Report(args) => report::run(args, &mut out)?,
         Command::Log(args) => log::run(args, &mut out)?,
+        Command::Boots(args) => boots::run(args, &mut out)?,
         Command::Verify(args) => verify::run(args, &mut out)?,
         Command::Erase(args) => erase::run(args, &mut out)?,
     }

@@ -89,6 +89,10 @@ pub enum Deed {
     Register(u32),
     /// Restarts the task with this index, as the supervisor does.
     Restart(u32),
+    /// Asks the supervisor for a reset of the system.
+    RequestReset,
+    /// Asks the kernel for it.
+    Reset,
 }
 
 /// What the client knows of the recorder in this boot.
@@ -152,6 +156,8 @@ impl Deed {
             Self::Register(address) => [6, address],
             Self::Jump(address) => [5, address | 1],
             Self::Restart(task) => [7, task],
+            Self::RequestReset => [8, 0],
+            Self::Reset => [9, 0],
         }
     }
 }

@@ -1,11 +1,12 @@
-//! What firmware each boot ran: its boot record, and the names that the tool takes by it.
+//! What firmware each boot ran, and how it ended: its boot record, and the names that the tool
+//! takes by it.
 
 use super::{Cases, Rig, Session};
 use crate::build::{DEMO, Image};
 use crate::evidence::Expected;
 use crate::machine::{Config, Machine};
 use crate::sabotage::{APP, Deed, Stop, Work};
-use crate::suite::matrix::scene::Scene;
+use crate::suite::matrix::scene::{SOON, Scene};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant};
 const MOUNT: &[&str] = &["crashlog_store::search::find_log"];
 /// The recorder is about to write pages of the log.
 const WRITE: &[&str] = &["LogRing", "next_run"];
+/// The function of the kernel that handles kernel IPC.
+const KERNEL_IPC: &[&str] = &["kern::kipc::handle"];
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -31,9 +34,67 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
             let demo = shared.with_image(DEMO, |image| Ok(image.clone()))?;
             two_firmwares(rig, &demo)
         }),
+        session.trial("boots::ends", APP, ends),
         session.trial("boots::recorder-restarted", APP, recorder_restarted),
         session.trial("boots::crash-before-the-card-is-known", APP, crash_early),
     ]
+}
+
+/// Boots that end in each way, and the last one, which runs: the tool tells them from each other,
+/// and names who has asked for a restart.
+fn ends(rig: &Rig) -> Result<Cases> {
+    let mut scene = Scene::with_card_of(rig, "64M")?;
+    scene.begin()?;
+    scene.system.reset()?;
+    scene.system.go_to(Stop::Ready)?;
+    scene.strike_idle()?;
+    for deed in [Deed::RequestReset, Deed::Reset] {
+        scene.boot()?;
+        scene.strike(Work::Sleep(1_000), SOON, deed)?;
+    }
+    scene.boot()?;
+    scene.go_into_program("kernel", KERNEL_IPC)?;
+    scene.derail()?;
+    scene.boot()?;
+    // Power is lost.
+    let card = scene.card.clone();
+    drop(scene);
+    let mut scene = Scene::with(rig, card)?;
+    scene.boot()?;
+
+    let archive = rig.image.archive.as_os_str();
+    let arguments = ["boots", "--json", "--archive"].map(OsStr::new);
+    let arguments = arguments
+        .into_iter()
+        .chain([archive, scene.card.as_os_str()]);
+    let printed: Value = serde_json::from_slice(&rig.tool.bytes(arguments)?)?;
+    let boots = printed["boots"].as_array().context("no boots")?;
+    let told: Vec<_> = boots
+        .iter()
+        .map(|boot| {
+            let ended = &boot["ended"];
+            let text = |key: &str| ended[key].as_str().unwrap_or_default().to_owned();
+            (text("how"), text("task"), ended["crash"].as_u64())
+        })
+        .collect();
+    let expected = [
+        ("reset from outside", "", None),
+        ("crash", "saboteur", Some(1)),
+        ("restart", "saboteur", None),
+        ("restart", "saboteur", None),
+        ("kernel failure", "kernel", Some(2)),
+        ("power lost", "", None),
+        ("running", "", None),
+    ]
+    .map(|(how, task, crash)| (how.to_owned(), task.to_owned(), crash));
+    ensure!(told == expected, "the boots ended as {told:#?}");
+    ensure!(
+        boots.iter().all(|boot| boot["build"]["app"] == "saboteur"
+            && boot["records"].as_u64() > Some(0)
+            && boot["lost"] == 0),
+        "the boots are {boots:#?}"
+    );
+    Ok(Cases::one())
 }
 
 /// The recorder begins again in the same boot, without a crash: before the card is known, when the

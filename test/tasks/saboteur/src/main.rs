@@ -58,9 +58,12 @@ const PANIC: u32 = 4;
 const JUMP: u32 = 5;
 /// Register the device register at the address in the argument, to be saved with a crash.
 const REGISTER: u32 = 6;
-
 /// Restart the task whose index is the argument.
 const RESTART_TASK: u32 = 7;
+/// Ask the supervisor for a reset of the system.
+const REQUEST_RESET: u32 = 8;
+/// Ask the kernel for it.
+const RESET: u32 = 9;
 
 /// The task starts.
 #[unsafe(no_mangle)]
@@ -128,6 +131,8 @@ fn strike() {
         JUMP => jump(argument),
         REGISTER => register(argument),
         RESTART_TASK => kipc::reinit_task(argument as usize, true),
+        REQUEST_RESET => Jefe::from(JEFE.get_task_id()).request_reset(),
+        RESET => kipc::system_restart(),
         PANIC => userlib::sys_panic(b"the saboteur strikes"),
         _ => userlib::sys_panic(b"the saboteur does not know this deed"),
     }

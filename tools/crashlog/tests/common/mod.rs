@@ -210,6 +210,11 @@ impl Partition {
 
     /// Writes one page with the boot record of a boot of this image, task 1.
     pub fn boot_record(&mut self, boot: u32, image_id: u64) -> u32 {
+        self.boot_record_after(boot, image_id, BootEnds::NONE)
+    }
+
+    /// The same, which says how the boots before ended.
+    pub fn boot_record_after(&mut self, boot: u32, image_id: u64, ends: BootEnds) -> u32 {
         let record = BootRecord {
             image_id,
             version: 3,
@@ -218,7 +223,7 @@ impl Partition {
             image: "default",
             board: "bench",
             commit: "2cf33c0f7280bf4b8391227169654265a2864fee-dirty",
-            ends: BootEnds::NONE,
+            ends,
         };
         let mut payload = [0; 256];
         let length = record.encode(&mut payload).expect("it fits");

@@ -29,11 +29,15 @@ show --lines 3 --tasks all --archive + @
 show --lines 3 --json @
 show --lines 3 --json --archive + @
 show --archive + --archive-mismatch-ok @ 99
+boots @
+boots --archive + @
+boots --json --boot -1..last @
 log @
 log --archive + @
 log --json --boot 2 --archive + @
 log --stream event --level warn --archive + @
 log --boot 2 --task 1 @
+log --boot last --stream boot @
 log --raw --boot 1 --stream console @
 verify @
 verify --json @

@@ -1,0 +1,131 @@
+//! `crashlog boots`: a table of the boots, and how each ended.
+
+use crate::archives::{Archives, BootNames};
+use crate::boot_table::{BootSummary, BootTable, Ended};
+use crate::card::Card;
+use crate::cli::Boots;
+use crate::describe::Names;
+use crate::list;
+use crate::problem::Problem;
+use crate::terminal::{BAD, FAINT, GOOD, Output, STRONG, WARN};
+use crate::text::{printable, seconds};
+use anstyle::Style;
+use crashlog_format::BootEnd;
+use serde_json::{Value, json};
+use std::io::Write;
+
+pub fn run(args: &Boots, out: &mut Output) -> Result<(), Problem> {
+    let archives = Archives::given(&args.archives)?;
+    let card = Card::open(&args.image, false)?;
+    let table = BootTable::read(&card)?;
+    let mut names = BootNames::new(&archives, table.images());
+    let newest = table.boots.keys().next_back().copied();
+    let wanted = match args.boot {
+        Some(choice) => choice.numbers(newest)?,
+        None => 0..=u32::MAX,
+    };
+    let boots = table.boots.range(wanted);
+    if args.json {
+        let mut list = Vec::new();
+        for (number, boot) in boots {
+            list.push(value(
+                *number,
+                boot,
+                &table.ended(*number),
+                names.of(*number)?,
+            ));
+        }
+        writeln!(
+            out,
+            "{:#}",
+            json!({ "card": list::description(&card), "boots": list })
+        )?;
+        return Ok(());
+    }
+    if table.boots.is_empty() {
+        writeln!(out, "no boots")?;
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{STRONG}{:>4} {:>12} {:>9} {:>7}  {:<40} {:<16}  firmware{STRONG:#}",
+        "nr", "length", "records", "lost", "ended", "image"
+    )?;
+    for (number, boot) in boots {
+        let ended = table.ended(*number);
+        let style = style(&ended);
+        let image = boot.image.map(|id| id.to_string());
+        let firmware = boot.firmware.as_ref().map(|(text, _)| text.as_str());
+        writeln!(
+            out,
+            "{number:>4} {:>12} {:>9} {:>7}  {style}{:<40}{style:#} {FAINT}{:<16}{FAINT:#}  {}",
+            seconds(boot.length),
+            boot.records,
+            boot.lost,
+            text(&ended, names.of(*number)?),
+            image.as_deref().unwrap_or("not known"),
+            firmware.unwrap_or("not known"),
+        )?;
+    }
+    for text in &card.damaged {
+        writeln!(out, "{WARN}{text}{WARN:#}")?;
+    }
+    Ok(())
+}
+
+fn style(ended: &Ended) -> Style {
+    match ended {
+        Ended::Running => GOOD,
+        Ended::As(BootEnd::Crash(_) | BootEnd::Kernel | BootEnd::Watchdog, _) => BAD,
+        Ended::As(_, _) => Style::new(),
+    }
+}
+
+/// How a boot ended, in words.
+fn text(ended: &Ended, names: &dyn Names) -> String {
+    match ended {
+        Ended::Running => "still running".to_owned(),
+        Ended::As(BootEnd::Restart(task), _) => {
+            format!("restart asked for by {}", names.task_or_number(*task))
+        }
+        Ended::As(BootEnd::Crash(_), Some(crash)) => format!(
+            "crash {}{}, task {}",
+            crash.sequence,
+            if crash.again { " again" } else { "" },
+            printable(crash.task.as_bytes())
+        ),
+        Ended::As(BootEnd::Crash(task), None) => {
+            format!("crash of {}, not on the card", names.task_or_number(*task))
+        }
+        Ended::As(BootEnd::Kernel, Some(crash)) => format!(
+            "kernel failure, crash {}{}",
+            crash.sequence,
+            if crash.again { " again" } else { "" }
+        ),
+        Ended::As(end, _) => end.name().to_owned(),
+    }
+}
+
+fn value(number: u32, boot: &BootSummary, ended: &Ended, names: &dyn Names) -> Value {
+    let (how, task, crash) = match ended {
+        Ended::Running => ("running", None, None),
+        Ended::As(end @ BootEnd::Restart(task), _) => (end.name(), Some(*task), None),
+        Ended::As(end, crash) => (end.name(), None, crash.as_ref()),
+    };
+    let by_crash = crash.map(|crash| crash.task.clone());
+    json!({
+        "boot": number,
+        "length_ms": boot.length,
+        "records": boot.records,
+        "lost": boot.lost,
+        "image_id": boot.image.map(|id| id.to_string()),
+        "build": boot.firmware.as_ref().map(|(_, build)| build),
+        "ended": {
+            "how": how,
+            "task": task.and_then(|task| names.task(task)).or(by_crash),
+            "task_index": task,
+            "crash": crash.map(|crash| crash.sequence),
+            "again": crash.is_some_and(|crash| crash.again),
+        },
+    })
+}
