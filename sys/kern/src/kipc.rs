@@ -257,7 +257,7 @@ fn fault_task(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
 
 fn reset(kernel: &Kernel, caller: TaskHandle) -> CallOutcome {
     allowed(kernel, caller, Authority::RESET)?;
-    fail::restart()
+    fail::restart_for(kernel[caller].descriptor.index)
 }
 
 fn software_irq(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
