@@ -36,7 +36,7 @@ pub const WRITE: u8 = 6;
 pub const CALLED_BACK: u8 = 12;
 pub const PLACES: u8 = 19;
 pub const SYSTEM_CALL_AFTER: u8 = 22;
-pub const SYSTEM_CALL_AT: u8 = 25;
+pub const SYSTEM_CALL_AT: u8 = 26;
 
 /// `DumpAgentError`.
 pub const INVALID_AREA: u32 = 2;
