@@ -1,6 +1,6 @@
 //! What is known of each boot: from its log records, from those of later boots, from crashes.
 
-use crate::archives::ImageId;
+use crate::image_id::ImageId;
 use crate::boot;
 use crate::card::Card;
 use crate::crash::Crash;
