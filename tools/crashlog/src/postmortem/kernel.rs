@@ -3,7 +3,7 @@
 use crate::archive::Archive;
 use crate::describe::Names;
 use crate::dwarf::{DebugInfo, Member, Struct, Type, Variable};
-use crate::postmortem::MemoryRange;
+use crate::postmortem::{MemoryRange, SUPERVISOR};
 use crate::problem::{Code, Problem};
 use crate::program::Program;
 use crate::snapshot::Snapshot;
@@ -198,9 +198,9 @@ impl<'a> Kernel<'a> {
 
     /// r0 to r15 and the status register of a task. `text` is where its code is.
     ///
-    /// The task that made the snapshot ran on meanwhile. What the kernel saved at its last entry,
-    /// with the table of tasks, fits the stack that was saved; the registers in the header are of a
-    /// call before that. They stand in if the others cannot be read.
+    /// Of the task that ran they are in the header. But the supervisor, which makes the snapshot,
+    /// runs on meanwhile: what the kernel saved at its last entry, with the table of tasks, fits
+    /// the stack that was saved; the registers in the header are of a call before that.
     pub fn registers(
         &self,
         entry: &TaskEntry,
@@ -211,7 +211,7 @@ impl<'a> Kernel<'a> {
             text.is_some_and(|text| text.contains(&(registers[15] & !1)))
         };
         let saved = self.saved_registers(entry);
-        if saved.as_ref().is_ok_and(is_code) {
+        if entry.index == SUPERVISOR && saved.as_ref().is_ok_and(is_code) {
             return saved;
         }
         let mut now = self.snapshot.header.registers.map(|value| value.get());
