@@ -25,6 +25,7 @@ function inside(    text) {
 function meaning(kind) {
     if (task != "crashlog") return payload
     if (kind == "Started") return "started with " number("pages") " pages of log in retained RAM, " number("damaged") " of them damaged"
+    if (kind == "SetAside") return "set aside what earlier starts may have failed with: the crashes in retained RAM" (payload ~ /true/ ? ", and the pages of the log" : "")
     if (kind == "Mounted") return "located the log on the card; the next page is " number("next_page")
     if (kind == "RamOnly") return "saves nothing: " inside()
     if (kind == "Wrote") return "wrote " number("count") " pages, the first is " number("first_page")

@@ -11,17 +11,21 @@ use core::sync::atomic::AtomicU32;
 const MAGIC: u32 = u32::from_le_bytes(*b"HIST");
 /// Check, revision, two times, four words for each series.
 const COPY: usize = 4 + Series::WORDS * History::SERIES;
+/// Place of the history that is set aside, behind the two copies.
+const ASIDE: u32 = 2;
 
-/// The same fault, repeatedly.
+/// Faults of one task, in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Series {
-    /// How often it came; 0: there is no series.
+    /// How often the last fault came in a row; 0: there is no series.
     pub count: u32,
+    /// How many faults of any kind there were.
+    pub any: u16,
     /// The task, by index; 65535 for the kernel.
     pub task: u16,
-    /// What failed and where, as [`crate::signature`] computes it.
+    /// What failed last and where, as [`crate::signature`] computes it.
     pub signature: u32,
-    /// When it came first, in milliseconds as [`History::total`] counts.
+    /// When the first of the faults came, in milliseconds as [`History::total`] counts.
     pub first: u32,
 }
 
@@ -61,7 +65,8 @@ impl History {
             *to = from;
         }
         for (to, from) in series.as_chunks_mut().0.iter_mut().zip(self.series) {
-            *to = [from.count, from.task.into(), from.signature, from.first];
+            let task = u32::from(from.any) << 16 | u32::from(from.task);
+            *to = [from.count, task, from.signature, from.first];
         }
         values
     }
@@ -78,6 +83,7 @@ impl History {
             let [count, task, signature, first] = *from;
             *to = Series {
                 count,
+                any: (task >> 16) as u16,
                 task: task as u16,
                 signature,
                 first,
@@ -118,8 +124,23 @@ impl<'a> HistorySlot<'a> {
     /// It does not read what is there: it runs on the emergency path.
     pub fn store(&self, history: &mut History) {
         history.revision = history.revision.wrapping_add(1);
+        self.write(history.revision % 2, *history);
+    }
+
+    /// Keeps a history beside the two copies, where nothing uses it.
+    pub fn set_aside(&self, history: &History) {
+        self.write(ASIDE, *history);
+    }
+
+    /// The history that was set aside last, for who inspects the region.
+    #[must_use]
+    pub fn aside(&self) -> Option<History> {
+        self.read(ASIDE)
+    }
+
+    fn write(&self, copy: u32, history: History) {
         let values = history.to_words();
-        let Some([check, rest @ ..]) = self.copy(history.revision % 2) else {
+        let Some([check, rest @ ..]) = self.copy(copy) else {
             return;
         };
         store(check, 0);
@@ -156,6 +177,7 @@ mod tests {
             last: 9,
             series: core::array::from_fn(|index| Series {
                 count,
+                any: count as u16 + 1,
                 task: index as u16 + 3,
                 signature: 0xdead_0000 + index as u32,
                 first: 5,

@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | header | supervisor | number of the boot; tells a cold start from a warm one |
 //! | [`BootEndSlot`] | supervisor, kernel | how this boot is about to end, and how those before did |
+//! | [`Trial`] | both | how often the system has just failed with what is here |
 //! | [`Mailbox`] | both | the crash of an emergency, its outcome, and oopses |
 //! | [`FailureSlot`] | kernel | a failure of the kernel or of the supervisor |
 //! | [`HistorySlot`] | supervisor, kernel | faults that repeat |
@@ -45,6 +46,7 @@ mod mailbox;
 mod region;
 mod ring;
 mod snapshot;
+mod trial;
 mod words;
 
 #[cfg(test)]
@@ -73,3 +75,4 @@ pub use snapshot::{
     ExtentRows, MemoryRange, RegisteredRegion, SavedMemory, SavedRows, SnapshotArea, SnapshotFacts,
     SnapshotPiece, SnapshotSource,
 };
+pub use trial::{Trial, TrialStage};

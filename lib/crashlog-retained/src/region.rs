@@ -4,7 +4,7 @@
 mod tests;
 
 use crate::words::{check_values, load, publish, store, words};
-use crate::{BootEndSlot, FailureSlot, HistorySlot, LocationCache, Mailbox, SnapshotArea};
+use crate::{BootEndSlot, FailureSlot, HistorySlot, LocationCache, Mailbox, SnapshotArea, Trial};
 use block_device::{BLOCK_LEN, Block};
 use core::sync::atomic::AtomicU32;
 use crashlog_format::FormatId;
@@ -138,6 +138,7 @@ impl<'a> Region<'a> {
             }
             None => {
                 self.clear();
+                self.trial().clear();
                 self.write(RegionHeader {
                     revision: 0,
                     boot: 1,
@@ -188,6 +189,12 @@ impl<'a> Region<'a> {
             format: format.get(),
             ..header
         });
+    }
+
+    /// How often the system has just failed with what is here.
+    #[must_use]
+    pub const fn trial(&self) -> Trial<'a> {
+        Trial::new(self.header)
     }
 
     /// The mailbox.

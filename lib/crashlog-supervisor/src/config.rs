@@ -63,6 +63,14 @@ pub struct SupervisorConfig {
 }
 
 impl SupervisorConfig {
+    /// Is it the task that runs when no other can, normally the idle task? It is never kept from
+    /// running: the kernel fails if no task can run.
+    #[must_use]
+    pub fn is_least_important(&self, task: usize) -> bool {
+        let last = self.by_priority.last();
+        last.is_some_and(|last| usize::from(*last) == task)
+    }
+
     /// The entry of `task`.
     #[must_use]
     pub fn task(&self, task: usize) -> &'static TaskPolicy {

@@ -9,7 +9,7 @@
 //! 3. [`Disposition::Reset`]: the fault is a panic, unless the same fault has reset the system too
 //!    often (`loops.rs`); then it is an oops and the task is held.
 //! 4. [`Disposition::Restart`]: the fault is an oops. The task is restarted, unless it has had the
-//!    same fault too often; then it is held.
+//!    same fault too often; then it is held. The least important task is restarted all the same.
 
 use crate::capture::{CrashFacts, capture, signature_of};
 use crate::supervisor::hang_of;
@@ -73,7 +73,7 @@ impl<K: Kernel> Supervisor<'_, K> {
                     if self.report_oops(task, restarts, now).is_some() {
                         self.save_task(task, now);
                     }
-                    return Consequence::Hold;
+                    return self.hold(task);
                 }
                 // A panic. The watchdog first: from here on the system is reset whatever fails.
                 self.arm_watchdog_once(now);
@@ -109,12 +109,21 @@ impl<K: Kernel> Supervisor<'_, K> {
                     }
                 };
                 let count = self.count_fault(task, signature, now, started);
-                if limit != 0 && count > limit {
-                    Consequence::Hold
+                if count.exceeds(limit) {
+                    self.hold(task)
                 } else {
                     Consequence::Restart
                 }
             }
+        }
+    }
+
+    /// What is done with a task in a crash loop.
+    fn hold(&self, task: usize) -> Consequence {
+        if self.config.is_least_important(task) {
+            Consequence::Restart
+        } else {
+            Consequence::Hold
         }
     }
 }

@@ -152,7 +152,7 @@ fn count(region: &Region<'_>, now: u64) -> u32 {
     };
     let count = LIMITS.add(&mut history, &fault);
     place.store(&mut history);
-    loops::backoff(count, LIMITS.backoff_ms, LIMITS.backoff_max_ms)
+    loops::backoff(count.same, LIMITS.backoff_ms, LIMITS.backoff_max_ms)
 }
 
 fn entry(task: &TaskAtFailure) -> TaskEntry {

@@ -11,7 +11,7 @@
 //! | its timer fires | [`Supervisor::check_deadline`], [`Supervisor::end_healthy_series`], [`Supervisor::check_hangs`] |
 //! | it sets its timer | to [`Supervisor::deadline`], if that is first |
 //! | the recorder calls `emergency_done` | [`Supervisor::emergency_done`] |
-//! | a task asks for a reset of the system | [`Supervisor::note_restart`] |
+//! | a task asks for a reset of the system | [`Supervisor::note_restart`], [`Supervisor::end_trial`] |
 //!
 //! # Three questions about a fault
 //!

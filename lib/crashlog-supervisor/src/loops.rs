@@ -1,9 +1,11 @@
 //! Crash loops: is a fault the same one again, and what is done about it.
 //!
-//! A *series* is the same fault of the same task (its signature), each time before the task has run
-//! for as long as a healthy one does, all of it within a window of time. Series of faults that
-//! restart the task and series of those that reset the system are counted alike, in retained RAM,
-//! so that they continue over resets.
+//! A *series* is faults of one task, each time before the task has run for as long as a healthy one
+//! does, all of it within a window of time. Two numbers are counted: how often the last fault (its
+//! signature) came in a row, and how many faults there were of any kind. A task that fails in
+//! another way each time is in a loop, too; it may fail [`ANY_FAULTS`] times as often. Faults that
+//! restart the task and those that reset the system are counted alike, in retained RAM, so that
+//! series continue over resets.
 //!
 //! * Restarts back off. A task that reset the system twice in a row is started later in the next
 //!   boot, twice as late each time, while the rest of the system runs. (When a single task is
@@ -12,12 +14,19 @@
 //!   else continues.
 //! * A healthy run ends the series.
 //!
+//! Neither is done to the recorder's start, nor to the least important task: it runs when no other
+//! task can, and the kernel fails if there is none. A history with which boots end early is set
+//! aside ([`crashlog_retained::Trial`]).
+//!
 //! Time is the time that the system ran. Of earlier boots it is the time up to their last fault.
 
 use crate::capture::signature_of;
 use crate::supervisor::hang_of;
-use crate::{Kernel, Supervisor};
+use crate::{Disposition, Kernel, Supervisor};
 use crashlog_retained::{History, Series};
+
+/// How many times as many faults of any kind as of the same kind make a loop.
+const ANY_FAULTS: u32 = 3;
 
 /// Index of the kernel, where a series has a task.
 pub const KERNEL: u16 = u16::MAX;
@@ -25,9 +34,11 @@ pub const KERNEL: u16 = u16::MAX;
 /// When repeated faults are a loop, and what is done about it.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// A task that was restarted this often for the same fault is held at the next; 0: never.
+    /// A task that was restarted this often for the same fault is held at the next; 0: never. So is
+    /// one that was restarted three times as often for any faults.
     pub hold_after_restarts: u32,
-    /// A task that reset the system this often by the same fault is held at the next; 0: never.
+    /// A task that reset the system this often by the same fault is held at the next; 0: never. So
+    /// is one that reset it three times as often by any faults.
     pub hold_after_resets: u32,
     /// A series ends this many milliseconds after its first fault.
     pub loop_window_ms: u32,
@@ -53,10 +64,32 @@ pub struct FaultOccurrence {
     pub started: u64,
 }
 
+/// How often a task has failed in a row.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct FaultCount {
+    /// In the same way as now, this time included.
+    pub same: u32,
+    /// In any way.
+    pub any: u32,
+}
+
+impl FaultCount {
+    /// Is it more often than a limit allows? 0 allows everything.
+    #[must_use]
+    pub const fn exceeds(self, limit: u32) -> bool {
+        limit != 0 && (self.same > limit || self.any > limit.saturating_mul(ANY_FAULTS))
+    }
+}
+
 impl<K: Kernel> Supervisor<'_, K> {
     /// Ends the series of every task that has run for long enough. `started` says when a task was
     /// started, in milliseconds since boot; `None` if it does not run. To be called now and then.
+    ///
+    /// Also ends the trial of what retained RAM holds, if the system has run for that long.
     pub fn end_healthy_series(&mut self, now: u64, started: impl Fn(usize) -> Option<u64>) {
+        if now >= u64::from(self.config.limits.healthy_ms) && self.region.trial().boots() != 0 {
+            self.end_trial();
+        }
         let since = |task| match task {
             KERNEL => Some(0),
             task => started(usize::from(task)),
@@ -68,13 +101,28 @@ impl<K: Kernel> Supervisor<'_, K> {
     }
 
     /// How many milliseconds later than the others a task is to be started in this boot, because it
-    /// reset the system repeatedly; 0: at once. The recorder is always started at once.
+    /// reset the system repeatedly; 0: at once. The recorder and the least important task are
+    /// always started at once, and so are tasks whose faults do not reset the system.
     #[must_use]
     pub fn start_delay(&self, task: usize) -> u32 {
-        if task == self.config.recorder {
+        let resets = self.config.task(task).disposition == Disposition::Reset;
+        if task == self.config.recorder || self.config.is_least_important(task) || !resets {
             return 0;
         }
         u16::try_from(task).map_or(0, |task| self.config.limits.delay(&self.history, task))
+    }
+
+    /// How many boots before this one ended early, in a row. From [`Trial::LIMIT`] on the faults of
+    /// before do not count: they are set aside.
+    #[must_use]
+    pub fn early_boots(&self) -> u32 {
+        self.early_boots
+    }
+
+    /// This boot has come through, or ends because a task has asked for it: what it does not end by
+    /// is the state of before.
+    pub fn end_trial(&mut self) {
+        self.region.trial().end_boot();
     }
 
     /// Ends the series of a task that a debugger has released: its earlier faults do not count any
@@ -104,7 +152,11 @@ impl<K: Kernel> Supervisor<'_, K> {
             now,
             started,
         };
-        let is_loop = self.config.limits.count(&self.history, &fault) > limit;
+        let is_loop = self
+            .config
+            .limits
+            .count(&self.history, &fault)
+            .exceeds(limit);
         if is_loop {
             self.config.limits.add(&mut self.history, &fault);
             self.region.history().store(&mut self.history);
@@ -112,16 +164,16 @@ impl<K: Kernel> Supervisor<'_, K> {
         is_loop
     }
 
-    /// Counts a fault; returns how often it has come in its series.
+    /// Counts a fault; returns how often it has come.
     pub(crate) fn count_fault(
         &mut self,
         task: usize,
         signature: u32,
         now: u64,
         started: u64,
-    ) -> u32 {
+    ) -> FaultCount {
         let Ok(task) = u16::try_from(task) else {
-            return 0;
+            return FaultCount { same: 0, any: 0 };
         };
         let fault = FaultOccurrence {
             task,
@@ -138,45 +190,58 @@ impl<K: Kernel> Supervisor<'_, K> {
 impl Limits {
     /// How often this fault has come in its series, this time included. Changes nothing.
     #[must_use]
-    pub fn count(&self, history: &History, fault: &FaultOccurrence) -> u32 {
-        find(history, fault.task, fault.signature)
-            .filter(|series| self.continues(history, series, fault))
-            .map_or(1, |series| series.count.saturating_add(1))
+    pub fn count(&self, history: &History, fault: &FaultOccurrence) -> FaultCount {
+        let mut series = history.series.iter();
+        let series = series
+            .find(|series| is_of(series, fault.task))
+            .filter(|series| self.continues(history, series, fault));
+        match series {
+            Some(series) if series.signature == fault.signature => FaultCount {
+                same: series.count.saturating_add(1),
+                any: any_of(series).saturating_add(1),
+            },
+            Some(series) => FaultCount {
+                same: 1,
+                any: any_of(series).saturating_add(1),
+            },
+            None => FaultCount { same: 1, any: 1 },
+        }
     }
 
-    /// Is there a series of this task, of any fault, that is so long that the next fault could hold
-    /// the task?
+    /// Is the series of this task so long that the next fault could hold the task?
     #[must_use]
     pub fn is_near(history: &History, task: u16, hold_after: u32) -> bool {
-        hold_after != 0
-            && history
-                .series
-                .iter()
-                .any(|series| series.task == task && series.count >= hold_after)
+        let next = |series: &Series| FaultCount {
+            same: series.count.saturating_add(1),
+            any: any_of(series).saturating_add(1),
+        };
+        let mut series = history.series.iter();
+        series.any(|series| is_of(series, task) && next(series).exceeds(hold_after))
     }
 
-    /// Adds the fault to its series, or begins one. Returns how often it has come in its series.
-    pub fn add(&self, history: &mut History, fault: &FaultOccurrence) -> u32 {
+    /// Adds the fault to the series of its task, or begins one. Returns how often it has come.
+    pub fn add(&self, history: &mut History, fault: &FaultOccurrence) -> FaultCount {
         let count = self.count(history, fault);
         let total = history.total(fault.now);
         history.last = total;
         let known = history
             .series
             .iter()
-            .position(|series| is(series, fault.task, fault.signature));
+            .position(|series| is_of(series, fault.task));
         // The shortest series makes room; of equal ones, the one that began first.
         let place = known.or_else(|| {
             let rank =
-                |series: &Series| (series.count, u32::MAX - total.wrapping_sub(series.first));
+                |series: &Series| (any_of(series), u32::MAX - total.wrapping_sub(series.first));
             let ranks = history.series.iter().map(rank).enumerate();
             ranks.min_by_key(|(_, rank)| *rank).map(|(index, _)| index)
         });
         if let Some(series) = place.and_then(|place| history.series.get_mut(place)) {
             *series = Series {
-                count,
+                count: count.same,
+                any: u16::try_from(count.any).unwrap_or(u16::MAX),
                 task: fault.task,
                 signature: fault.signature,
-                first: if count == 1 { total } else { series.first },
+                first: if count.any == 1 { total } else { series.first },
             };
         }
         count
@@ -205,17 +270,13 @@ impl Limits {
     /// at once.
     #[must_use]
     pub fn delay(&self, history: &History, task: u16) -> u32 {
-        let mine = |series: &&Series| series.task == task;
-        let count = history
-            .series
-            .iter()
-            .filter(mine)
-            .map(|series| series.count);
-        backoff(
-            count.max().unwrap_or(0),
-            self.backoff_ms,
-            self.backoff_max_ms,
-        )
+        let lasts =
+            |series: &Series| history.before.wrapping_sub(series.first) <= self.loop_window_ms;
+        let mut series = history.series.iter();
+        let count = series
+            .find(|series| is_of(series, task) && lasts(series))
+            .map_or(0, any_of);
+        backoff(count, self.backoff_ms, self.backoff_max_ms)
     }
 
     fn continues(&self, history: &History, series: &Series, fault: &FaultOccurrence) -> bool {
@@ -244,20 +305,31 @@ pub fn forget(history: &mut History, task: u16) {
     }
 }
 
+/// Forgets the series of all tasks; returns whether there was one. That of the kernel stays: it
+/// delays the next reset only.
+pub fn forget_tasks(history: &mut History) -> bool {
+    let mut any = false;
+    for series in &mut history.series {
+        if series.count > 0 && series.task != KERNEL {
+            *series = Series::default();
+            any = true;
+        }
+    }
+    any
+}
+
 /// Begins a boot: adds up the time that the boot before ran until its last fault.
 pub fn begin_boot(history: &mut History) {
     history.before = history.last;
 }
 
-fn is(series: &Series, task: u16, signature: u32) -> bool {
-    series.count > 0 && series.task == task && series.signature == signature
+fn is_of(series: &Series, task: u16) -> bool {
+    series.count > 0 && series.task == task
 }
 
-fn find(history: &History, task: u16, signature: u32) -> Option<&Series> {
-    history
-        .series
-        .iter()
-        .find(|series| is(series, task, signature))
+/// How many faults the series has; at least as many as of the same kind.
+fn any_of(series: &Series) -> u32 {
+    series.count.max(series.any.into())
 }
 
 #[cfg(test)]
@@ -289,11 +361,13 @@ mod tests {
         let mut history = History::default();
         for count in 1..6 {
             begin_boot(&mut history);
-            assert_eq!(LIMITS.add(&mut history, &fault(3, 7, 2_000)), count);
+            let counted = LIMITS.add(&mut history, &fault(3, 7, 2_000));
+            assert_eq!((counted.same, counted.any), (count, count));
         }
         assert_eq!(history.before, 8_000);
-        assert_eq!(LIMITS.count(&history, &fault(3, 8, 2_000)), 1);
-        assert_eq!(LIMITS.count(&history, &fault(4, 7, 2_000)), 1);
+        let other = LIMITS.count(&history, &fault(3, 8, 2_000));
+        assert_eq!((other.same, other.any), (1, 6));
+        assert_eq!(LIMITS.count(&history, &fault(4, 7, 2_000)).any, 1);
     }
 
     #[test]
@@ -305,7 +379,7 @@ mod tests {
             started: 2_000,
             ..fault(3, 7, 0)
         };
-        assert_eq!(LIMITS.count(&history, &late), 1);
+        assert_eq!(LIMITS.count(&history, &late).any, 1);
         assert!(!LIMITS.end_healthy(&mut history, 11_999, |_| Some(2_000)));
         // A task that is held, or not started yet, is not healthy.
         assert!(!LIMITS.end_healthy(&mut history, 99_999, |_| None));
@@ -318,13 +392,51 @@ mod tests {
         let mut history = History::default();
         for count in 1..=30 {
             begin_boot(&mut history);
-            assert_eq!(LIMITS.add(&mut history, &fault(3, 7, 2_000)), count);
+            assert_eq!(LIMITS.add(&mut history, &fault(3, 7, 2_000)).same, count);
         }
+        assert_eq!(LIMITS.delay(&history, 3), LIMITS.backoff_max_ms);
         for _ in 0..2 {
             begin_boot(&mut history);
             LIMITS.add(&mut history, &fault(3, 7, 2_000));
         }
-        assert_eq!(LIMITS.count(&history, &fault(3, 7, 2_000)), 2);
+        assert_eq!(LIMITS.count(&history, &fault(3, 7, 2_000)).any, 2);
+    }
+
+    /// REQ: X6 (in part: a task that fails in a new way each time)
+    #[test]
+    fn faults_of_any_kind_are_counted() {
+        let mut history = History::default();
+        let limit = LIMITS.hold_after_resets;
+        for count in 1..=9 {
+            begin_boot(&mut history);
+            assert_eq!(Limits::is_near(&history, 3, limit), count > 9);
+            let counted = LIMITS.add(&mut history, &fault(3, count, 2_000));
+            assert_eq!((counted.same, counted.any), (1, count));
+            assert!(!counted.exceeds(limit));
+            // Tasks beside it have series of their own.
+            assert_eq!(LIMITS.add(&mut history, &fault(4, 1, 2_000)).same, count);
+        }
+        assert!(Limits::is_near(&history, 3, limit));
+        assert!(
+            LIMITS
+                .add(&mut history, &fault(3, 99, 2_000))
+                .exceeds(limit)
+        );
+        assert!(!FaultCount { same: 9, any: 99 }.exceeds(0));
+    }
+
+    #[test]
+    fn a_series_that_is_over_delays_no_start() {
+        let mut history = History::default();
+        for _ in 0..4 {
+            begin_boot(&mut history);
+            LIMITS.add(&mut history, &fault(3, 7, 2_000));
+        }
+        begin_boot(&mut history);
+        assert_eq!(LIMITS.delay(&history, 3), 2_000);
+        LIMITS.add(&mut history, &fault(4, 7, 60_000));
+        begin_boot(&mut history);
+        assert_eq!(LIMITS.delay(&history, 3), 0);
     }
 
     #[test]
@@ -339,14 +451,14 @@ mod tests {
     }
 
     proptest! {
-        /// Against a plain model: how often did the same fault come since the task was last healthy
-        /// or the window ended? No more faults alternate than there is room for.
+        /// Against a plain model: how often did the task fail, and how often in the same way in a
+        /// row, since it was last healthy or the window ended?
         #[test]
         fn counts_as_the_rule_says(
             events in proptest::collection::vec((0u16..2, 0u32..2, 1u64..20_000, any::<bool>()), 1..60)
         ) {
             let mut history = History::default();
-            let mut model = std::collections::HashMap::<(u16, u32), (u32, u32)>::new();
+            let mut model = [(0u32, 0u32, 0u32, 0u32); 2];
             let (mut now, mut base) = (0, 0u32);
             for (task, signature, run, reboots) in events {
                 if reboots {
@@ -358,21 +470,24 @@ mod tests {
                 now += run;
                 let fault = FaultOccurrence { task, signature, now, started };
                 let total = base.wrapping_add(now as u32);
-                let entry = model.entry((task, signature)).or_insert((0, total));
-                if entry.0 == 0 || run >= u64::from(LIMITS.healthy_ms) || total.wrapping_sub(entry.1) > LIMITS.loop_window_ms {
-                    *entry = (0, total);
+                let (same, any, last, first) = &mut model[usize::from(task)];
+                if *any == 0 || run >= u64::from(LIMITS.healthy_ms) || total.wrapping_sub(*first) > LIMITS.loop_window_ms {
+                    (*same, *any, *first) = (0, 0, total);
                 }
-                entry.0 += 1;
-                prop_assert_eq!(LIMITS.add(&mut history, &fault), entry.0);
+                *same = if *last == signature { *same + 1 } else { 1 };
+                *any += 1;
+                *last = signature;
+                let counted = LIMITS.add(&mut history, &fault);
+                prop_assert_eq!((counted.same, counted.any), (*same, *any));
             }
         }
 
         /// No content of retained RAM makes it panic or exceed a limit.
         #[test]
-        fn any_history_will_do(words in proptest::collection::vec(any::<(u32, u16, u32, u32)>(), 4), before: u32, now: u64) {
+        fn any_history_will_do(words in proptest::collection::vec(any::<(u32, u16, u16, u32, u32)>(), 4), before: u32, now: u64) {
             let mut history = History { before, ..History::default() };
-            for (to, (count, task, signature, first)) in history.series.iter_mut().zip(words) {
-                *to = Series { count, task: task % 4, signature: signature % 2, first };
+            for (to, (count, any, task, signature, first)) in history.series.iter_mut().zip(words) {
+                *to = Series { count, any, task: task % 4, signature: signature % 2, first };
             }
             LIMITS.add(&mut history, &FaultOccurrence { task: 1, signature: 1, now, started: 0 });
             prop_assert!(LIMITS.delay(&history, 1) <= LIMITS.backoff_max_ms);

@@ -9,7 +9,9 @@ use crate::{
     CrashRegions, EmergencySequence, HangWatch, Kernel, SnapshotScope, SupervisorConfig, boot_end,
     loops,
 };
-use crashlog_retained::{CrashReason, History, Mailbox, MailboxState, Region, StoredContext};
+use crashlog_retained::{
+    CrashReason, History, HistorySlot, Mailbox, MailboxState, Region, StoredContext, Trial,
+};
 
 /// The state of a supervisor for the crash recorder; the documentation of the crate says what to
 /// call when.
@@ -23,6 +25,8 @@ pub struct Supervisor<'a, K> {
     /// call of the kernel.
     pub(crate) image_id: u64,
     pub(crate) emergency: EmergencySequence,
+    /// How many boots before this one ended early, in a row.
+    pub(crate) early_boots: u32,
     /// Which faults repeat, as kept in retained RAM.
     pub(crate) history: History,
     /// Where the recorder's memory is copied before it is restarted for an emergency; `None` if no
@@ -39,6 +43,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
     /// the recorder relies on the boot's number.
     pub fn new(config: SupervisorConfig, mut kernel: K, region: Region<'a>) -> Self {
         boot_end::begin_boot(&region, kernel.reset_cause());
+        let early_boots = region.trial().begin_boot();
         let recorder_copy = match config.snapshot {
             SnapshotScope::None => None,
             SnapshotScope::System | SnapshotScope::Task => {
@@ -47,7 +52,11 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         };
         let mut history = region.history().load();
         loops::begin_boot(&mut history);
+        if early_boots >= Trial::LIMIT {
+            set_aside(&region.history(), &mut history);
+        }
         Self {
+            early_boots,
             history,
             boot: region.boot(),
             image_id: kernel.image_id(),
@@ -122,6 +131,17 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
 /// The fault of `task`, if it is a hang that the supervisor has found.
 pub(crate) fn hang_of<'h>(hangs: Option<&'h HangWatch<'_>>, task: usize) -> Option<&'h [u8]> {
     hangs.and_then(|hangs| hangs.fault_of(task))
+}
+
+/// Forgets the faults of tasks, and keeps them where they can be inspected.
+// Not inlined: seldom called.
+#[inline(never)]
+fn set_aside(slot: &HistorySlot<'_>, history: &mut History) {
+    let before = *history;
+    if loops::forget_tasks(history) {
+        slot.set_aside(&before);
+        slot.store(history);
+    }
 }
 
 // Not inlined: its buffer would be on the stack of every emergency, and it is seldom called.

@@ -6,6 +6,7 @@
 //! [`crate::events`], [`crate::reply`].
 
 mod boot_record;
+mod early_ends;
 mod mount;
 mod requests;
 mod session;
@@ -33,6 +34,7 @@ use crate::transfer_blocks::TransferBlocks;
 /// whose result is hidden from the compiler.
 #[inline(never)]
 pub fn run(region: Region<'static>) {
+    region.trial().begin_start();
     let self_test = self_test::run(&region);
     if !black_box(operate(region, self_test)) {
         userlib::sys_panic(b"retained region")
@@ -45,7 +47,9 @@ pub fn run(region: Region<'static>) {
 #[inline(never)]
 fn operate(region: Region<'static>, self_test: SelfTestReport) -> bool {
     let recorder = Recorder::new(region, self_test);
+    let is_first = recorder.ring.accepted() == 0;
     boot_record::append(&recorder);
+    early_ends::report(&recorder, is_first);
     let Some(memory) = TransferBlocks::of(&region) else {
         return false;
     };

@@ -8,7 +8,7 @@ use core::cell::Cell;
 
 use crashlog_core::deferred::DeferredCalls;
 use crashlog_core::quota::Quotas;
-use crashlog_retained::{LogRing, MailboxState, Region};
+use crashlog_retained::{LogRing, MailboxState, Region, TrialStage};
 use hubris_num_tasks::NUM_TASKS;
 use idol_runtime::{Leased, LenLimit, W};
 use ringbuf::ringbuf_entry_root;
@@ -113,9 +113,17 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Takes over the log records that are in the region.
+    /// Takes over the log records that are in the region, unless starts have failed with them.
     pub fn new(region: Region<'static>, self_test: SelfTestReport) -> Self {
-        let (ring, recovery) = LogRing::recover(&region);
+        let stage = region.trial().stage();
+        if stage != TrialStage::All {
+            region.location().invalidate();
+        }
+        let (ring, recovery) = if stage == TrialStage::Nothing {
+            LogRing::set_aside(&region)
+        } else {
+            LogRing::recover(&region)
+        };
         ringbuf_entry_root!(Trace::Started {
             pages: recovery.pages,
             damaged: recovery.damaged

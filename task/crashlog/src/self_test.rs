@@ -17,7 +17,7 @@
 //!   and for reading. A card that does not answer delays the start by this time.
 
 use crashlog_format::{EmergencyFailure, EmergencyStep, Outcome};
-use crashlog_retained::{Region, SelfTestProgress as Kept, StoredContext};
+use crashlog_retained::{Region, SelfTestProgress as Kept, StoredContext, TrialStage};
 use crashlog_store::self_test::{self, Mismatch};
 use drv_mmc::EmergencyReport;
 use ringbuf::ringbuf_entry_root;
@@ -44,7 +44,10 @@ pub fn run(region: &Region<'static>) -> SelfTestReport {
     }
     let result = match region.mailbox().self_test() {
         Some(kept) if kept.boot == region.boot() => report(&kept),
-        _ if region.mailbox().is_pending() || region.failure().read().is_some() => {
+        _ if region.trial().stage() != TrialStage::All
+            || region.mailbox().is_pending()
+            || region.failure().read().is_some() =>
+        {
             SelfTestReport::PutOff
         }
         _ => test(region),

@@ -11,6 +11,11 @@ pub enum Trace {
     /// The task began. It found this many pages of the log in retained RAM, of which so many were
     /// damaged.
     Started { pages: u32, damaged: u32 },
+    /// Starts before this one have ended early, so crashes in retained RAM are set aside; also the
+    /// pages of the log?
+    // Once in a start, so not counted.
+    #[count(skip)]
+    SetAside { pages: bool },
     /// The log on the card was located.
     Mounted { next_page: u32 },
     /// Nothing is being saved, for this reason.

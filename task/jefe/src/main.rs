@@ -98,6 +98,8 @@ enum Trace {
     CrashLoop { task: usize },
     /// A task that has reset the system repeatedly is started later.
     StartsLater { task: usize, until: u64 },
+    /// So many boots before this one ended early that the faults of before do not count.
+    FaultsSetAside { boots: u32 },
     /// A task was restarted.
     Restarted { task: usize },
     /// A task asked to be restarted.
@@ -214,6 +216,10 @@ impl Server {
     /// [`Self::restart_due`] starts them when their delay is over.
     fn delay_starts(&mut self) {
         let now = sys_get_timer().now;
+        let boots = self.crashes.early_boots();
+        if boots >= crashlog_retained::Trial::LIMIT {
+            ringbuf_entry!(Trace::FaultsSetAside { boots });
+        }
         for task in 1..NUM_TASKS {
             let delay = self.crashes.start_delay(task);
             let runs = || {

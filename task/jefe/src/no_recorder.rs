@@ -62,6 +62,12 @@ impl CrashSupervisor {
 
     pub fn check_hangs(&mut self, _now: u64) {}
 
+    pub fn early_boots(&self) -> u32 {
+        0
+    }
+
+    pub fn end_trial(&mut self) {}
+
     pub fn start_delay(&self, _task: usize) -> u32 {
         0
     }

@@ -29,6 +29,7 @@ impl idl::InOrderJefeImpl for Server {
         let task = message.sender.index();
         ringbuf_entry_root!(Trace::ResetRequested { task });
         self.crashes.note_restart(task);
+        self.crashes.end_trial();
         kipc::system_restart()
     }
 

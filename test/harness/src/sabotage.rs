@@ -34,6 +34,8 @@ pub const CLOCK_OFF: &str = "test/apps/saboteur/clock-off.toml";
 /// The same; after 10 ms without work the recorder switches clock and bus power off.
 pub const POWER_OFF: &str = "test/apps/saboteur/power-off.toml";
 
+/// The same, with the defence against crash loops.
+pub const LOOPS: &str = "test/apps/saboteur/loops.toml";
 /// The same; the saboteur has a peripheral that answers each access with a bus fault.
 pub const HOLE: &str = "test/apps/saboteur/hole.toml";
 

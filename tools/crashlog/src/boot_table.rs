@@ -1,9 +1,9 @@
 //! What is known of each boot: from its log records, from those of later boots, from crashes.
 
-use crate::image_id::ImageId;
 use crate::boot;
 use crate::card::Card;
 use crate::crash::Crash;
+use crate::image_id::ImageId;
 use crate::logbook::{Item, Logbook};
 use crate::problem::Problem;
 use crashlog_format::page::LogRecord;

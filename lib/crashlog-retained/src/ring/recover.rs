@@ -60,6 +60,29 @@ impl<'a> LogRing<'a> {
         (ring, recovery)
     }
 
+    /// Drops all pages, after starts that have failed with them. They are counted as damaged, and
+    /// their bytes stay in the region until new pages replace them.
+    #[must_use]
+    pub fn set_aside(region: &Region<'a>) -> (Self, RingRecovery) {
+        let ring = Self::empty(region);
+        let mut damaged = 0u32;
+        for index in 0..ring.pages() {
+            if let Some(entry) = ring.entry(index)
+                && entry.state() != PageState::Free
+            {
+                entry.set_state(PageState::Free);
+                damaged = damaged.saturating_add(1);
+            }
+        }
+        // What is left are the numbers of pages and records, which go on.
+        let (ring, recovery) = Self::recover(region);
+        let recovery = RingRecovery {
+            damaged,
+            ..recovery
+        };
+        (ring, recovery)
+    }
+
     /// Takes over the ring for the emergency path. Reads only entries, from that of the oldest page
     /// that is not durable on, and no page. An open page is closed.
     // Not inlined: its variables would be on the emergency path's stack to the end.

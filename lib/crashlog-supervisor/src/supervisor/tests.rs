@@ -17,9 +17,10 @@ mod snapshots;
 pub(crate) const RECORDER: usize = 1;
 pub(crate) const CONSOLE: usize = 2;
 pub(crate) const WORKER: usize = 3;
+const IDLE: usize = 4;
 pub(crate) const BUDGET: u32 = 2_000;
 
-pub(crate) const TASKS: [TaskPolicy; 4] = {
+pub(crate) const TASKS: [TaskPolicy; 5] = {
     const fn task(name: &'static str, priority: u8, disposition: Disposition) -> TaskPolicy {
         TaskPolicy {
             name,
@@ -34,6 +35,7 @@ pub(crate) const TASKS: [TaskPolicy; 4] = {
         task("crashlog", 1, Disposition::Reset),
         task("console", 2, Disposition::Restart),
         task("worker", 3, Disposition::Reset),
+        task("idle", 5, Disposition::Restart),
     ]
 };
 
@@ -53,7 +55,7 @@ const CONFIG: SupervisorConfig = SupervisorConfig {
     budget_ms: BUDGET,
     limits: LIMITS,
     snapshot: SnapshotScope::System,
-    by_priority: &[0, 1, 2, 3],
+    by_priority: &[0, 1, 2, 3, 4],
     tasks: &TASKS,
 };
 
@@ -70,15 +72,19 @@ pub(crate) fn boot(region: Region<'static>) -> Supervisor<'static, TestKernel> {
     Supervisor::new(CONFIG, kernel(), region)
 }
 
-/// As [`boot`], with a kernel that saves memory, and a recorder that has 0x2000 bytes of stack and
-/// 0x400 of statics.
+/// As [`boot`], without the idle task, with a kernel that saves memory, and a recorder that has
+/// 0x2000 bytes of stack and 0x400 of statics.
 pub(crate) fn boot_saving(region: Region<'static>) -> Supervisor<'static, TestKernel> {
     let mut kernel = kernel();
     kernel.gives_saved = true;
     let recorder = &mut kernel.tasks[RECORDER];
     recorder.memory = vec![(RECORDER_AT, (0..0x2400).map(|i| (i / 3) as u8).collect())];
     recorder.registers[13] = RECORDER_AT + 0x2000;
-    Supervisor::new(CONFIG, kernel, region)
+    let config = SupervisorConfig {
+        by_priority: &[0, 1, 2, 3],
+        ..CONFIG
+    };
+    Supervisor::new(config, kernel, region)
 }
 
 /// Where the recorder's memory is in [`boot_saving`].

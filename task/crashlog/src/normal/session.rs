@@ -59,6 +59,7 @@ pub async fn run<'m>(recorder: &'m Recorder, memory: &TransferBlocks<'m>) -> Inf
     loop {
         let reason = session(recorder, &mut card, memory).await;
         recorder.state.set(RecorderState::RamOnly(reason));
+        recorder.region.trial().end_start();
         ringbuf_entry_root!(Trace::RamOnly(reason));
         while let Some(call) = recorder.deferred.take(|_| true) {
             call.fail(recorder, CrashLogError::NotSaving);

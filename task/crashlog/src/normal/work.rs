@@ -5,7 +5,7 @@ use core::convert::Infallible;
 use crashlog_core::agenda::{Agenda, Job, PendingWork};
 use crashlog_format::crash::SegmentKind;
 use crashlog_format::{LateReason, Outcome, OutcomePhase};
-use crashlog_retained::{MAX_RUN, MailboxState, StoredContext};
+use crashlog_retained::{MAX_RUN, MailboxState, StoredContext, TrialStage};
 use crashlog_store::{
     CrashBody, CrashWriteError, ExtraSegment, PageWriteError, PortError, SnapshotProgress,
     SnapshotStep,
@@ -35,8 +35,11 @@ pub async fn run(
     memory: &TransferBlocks<'_>,
 ) -> Result<Infallible, DeviceFailure> {
     note_content(recorder, log);
-    write_late_crash(recorder, log).await?;
-    write_kernel_failure(recorder, log).await?;
+    let trial = recorder.region.trial();
+    if trial.stage() == TrialStage::All {
+        write_late_crash(recorder, log).await?;
+        write_kernel_failure(recorder, log).await?;
+    }
     let mut agenda = Agenda::new(
         config::WRITE_AFTER_MS,
         config::WRITE_AFTER_PAGES as usize,
@@ -66,7 +69,11 @@ pub async fn run(
                     requests::serve(recorder, log, memory, call).await?;
                 }
             }
-            Job::Sleep(until) => recorder.events.wait_for_work(until).await,
+            Job::Sleep(until) => {
+                // What was left in retained RAM is on the card, and did no harm.
+                trial.end_start();
+                recorder.events.wait_for_work(until).await;
+            }
         }
     }
 }
@@ -88,13 +95,14 @@ fn is_flush(operation: &CardOperation) -> bool {
 
 /// What there is to do now.
 fn pending(recorder: &Recorder) -> PendingWork {
+    let uses_all = recorder.region.trial().stage() == TrialStage::All;
     PendingWork {
-        crash: recorder.region.mailbox().oops().is_some(),
+        crash: uses_all && recorder.region.mailbox().oops().is_some(),
         full_pages: recorder.ring.closed_pages() as usize,
         oldest: recorder.oldest.get(),
         flush: recorder.deferred.any(|call| is_flush(&call.operation)),
         request: recorder.deferred.any(|call| !is_flush(&call.operation)),
-        snapshot: recorder.region.snapshot().is_waiting(),
+        snapshot: uses_all && recorder.region.snapshot().is_waiting(),
     }
 }
 

@@ -87,6 +87,10 @@ pub enum Deed {
     Panic,
     /// Registers the register at this address to be saved with a crash.
     Register(u32),
+    /// Panics with a text that has this number in it.
+    PanicWith(u32),
+    /// Injects faults into the task with this index, twelve in a row, then resets the system.
+    FaultAndReset(u32),
     /// Restarts the task with this index, as the supervisor does.
     Restart(u32),
     /// Asks the supervisor for a reset of the system.
@@ -158,6 +162,8 @@ impl Deed {
             Self::Restart(task) => [7, task],
             Self::RequestReset => [8, 0],
             Self::Reset => [9, 0],
+            Self::PanicWith(number) => [10, number],
+            Self::FaultAndReset(task) => [11, task],
         }
     }
 }

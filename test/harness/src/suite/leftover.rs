@@ -1,7 +1,7 @@
 //! What is left in retained RAM never keeps the system from running.
 
 use super::{Cases, Rig, Session};
-use crate::sabotage::{APP, Deed, RecorderState, Stop, System, Work, task};
+use crate::sabotage::{APP, Deed, LOOPS, RecorderState, Stop, System, Work, task};
 use anyhow::{Context, Result, ensure};
 use block_device::Block;
 use crashlog_retained::{CrashContext, CrashReason, Region};
@@ -24,7 +24,33 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
             armed_without_an_emergency(rig, with_card)
         })
     };
-    vec![trial("armed", true), trial("armed-without-card", false)]
+    vec![
+        trial("armed", true),
+        trial("armed-without-card", false),
+        session.trial("leftover::idle-faulted", LOOPS, idle_faulted),
+    ]
+}
+
+/// REQ: X6 (in part: no history of faults keeps the next boot from running)
+///
+/// The least important task faults repeatedly, then the system is reset. If it were started later
+/// in the next boot, no task could run there, and the kernel would fail, in every boot from then
+/// on.
+fn idle_faulted(rig: &Rig) -> Result<Cases> {
+    let card = rig.artefacts.path("card.img");
+    rig.tool.format(&card)?;
+    let mut system = System::start(&rig.qemu, &rig.image, Some(&card), &rig.artefacts)?;
+    system.boot()?;
+    for round in 0..2 {
+        system.work(Work::Sleep(2_000), SOON, Deed::FaultAndReset(task::IDLE))?;
+        system.go_to(Stop::Struck)?;
+        system
+            .boot()
+            .with_context(|| format!("the boot after attack {round}"))?;
+        lives(&mut system, true)?;
+    }
+    rig.tool.verify(&card)?;
+    Ok(Cases::one())
 }
 
 /// The recorder is restarted while the mailbox says, wrongly, that there is an emergency.
@@ -40,7 +66,10 @@ fn armed_without_an_emergency(rig: &Rig, with_card: bool) -> Result<Cases> {
             system.work(Work::Sleep(2_000), SOON, Deed::Restart(task::CRASHLOG))?;
             system.go_to(Stop::Struck)?;
             edit(&mut system, |region| arm(region, minimal, sound))?;
-            lives(&mut system, with_card)
+            system
+                .go_to(Stop::Done)
+                .and_then(|()| system.go_to(Stop::Ready))
+                .and_then(|()| lives(&mut system, with_card))
                 .with_context(|| format!("minimal: {minimal}, crash sound: {sound}"))?;
             cases.passed += 1;
         }
@@ -72,8 +101,6 @@ fn arm(region: &Region<'_>, minimal: bool, sound: bool) -> Result<()> {
 /// Runs on, and checks that the client can log again. A recorder that does not end its emergency
 /// would let no task of less importance run.
 fn lives(system: &mut System, with_card: bool) -> Result<()> {
-    system.go_to(Stop::Done)?;
-    system.go_to(Stop::Ready)?;
     system.work(Work::Flush(1), 0, Deed::Nothing)?;
     system.go_to(Stop::Done)?;
     let seen = system.seen()?;

@@ -232,6 +232,7 @@ fn fill(blocks: &[Block]) -> Result<()> {
     let mut history = History::default();
     region.history().store(&mut history);
     history.series[1] = Series {
+        any: 0,
         count: 7,
         task: 5,
         signature: 0x1234,

@@ -64,6 +64,12 @@ const RESTART_TASK: u32 = 7;
 const REQUEST_RESET: u32 = 8;
 /// Ask the kernel for it.
 const RESET: u32 = 9;
+/// Panic with a text that has the argument in it.
+const PANIC_WITH: u32 = 10;
+/// Fault the task whose index is the argument a number of times, then reset the system.
+const FAULT_AND_RESET: u32 = 11;
+/// How often.
+const FAULTS: u32 = 12;
 
 /// The task starts.
 #[unsafe(no_mangle)]
@@ -133,6 +139,13 @@ fn strike() {
         RESTART_TASK => kipc::reinit_task(argument as usize, true),
         REQUEST_RESET => Jefe::from(JEFE.get_task_id()).request_reset(),
         RESET => kipc::system_restart(),
+        PANIC_WITH => panic!("strike {argument} at {:#x}", argument << 12),
+        FAULT_AND_RESET => {
+            for _ in 0..FAULTS {
+                kipc::fault_task(argument as usize);
+            }
+            kipc::system_restart()
+        }
         PANIC => userlib::sys_panic(b"the saboteur strikes"),
         _ => userlib::sys_panic(b"the saboteur does not know this deed"),
     }

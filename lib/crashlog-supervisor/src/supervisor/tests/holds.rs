@@ -1,6 +1,7 @@
 //! Faults that repeat: the task is held in the end.
 
 use super::*;
+use crashlog_retained::Trial;
 
 /// Faults one task; returns the consequence.
 fn fault(
@@ -90,6 +91,87 @@ fn a_task_that_is_restarted_repeatedly_is_held() {
             Consequence::Restart
         );
     }
+}
+
+/// REQ: X6 (in part: a task that fails in a new way each time)
+#[test]
+fn a_task_that_fails_in_new_ways_is_held() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    let mut fault_at = |place: u32| {
+        supervisor.kernel.tasks[WORKER].registers[15] = place;
+        supervisor.kernel.tasks[WORKER].fault = Some(memory_fault());
+        supervisor.handle_fault(WORKER, true, 0, 0)
+    };
+    for place in 0..15 {
+        assert_eq!(fault_at(0xc0de_1000 + 4 * place), Consequence::Restart);
+    }
+    assert_eq!(fault_at(0xc0de_2000), Consequence::Hold);
+}
+
+/// REQ: X6 (in part: no history makes the next boot fail) The least important task runs when no
+/// other can. Without it the kernel fails, and would in every boot.
+#[test]
+fn the_least_important_task_always_runs() {
+    for disposition in [Disposition::Restart, Disposition::Reset] {
+        static RESETS: [TaskPolicy; 5] = {
+            let mut tasks = TASKS;
+            tasks[IDLE].disposition = Disposition::Reset;
+            tasks
+        };
+        let region = retained();
+        for _ in 0..20 {
+            let mut supervisor = boot(region);
+            if disposition == Disposition::Reset {
+                supervisor.config.tasks = &RESETS;
+            }
+            assert_eq!(supervisor.start_delay(IDLE), 0);
+            for _ in 0..2 {
+                assert_ne!(fault(&mut supervisor, IDLE, 0), Consequence::Hold);
+            }
+        }
+    }
+}
+
+/// Restarts of a task are no reason to start it later in the next boot.
+#[test]
+fn oopses_delay_no_start() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    for _ in 0..4 {
+        assert_eq!(fault(&mut supervisor, CONSOLE, 0), Consequence::Restart);
+    }
+    assert_eq!(boot(region).start_delay(CONSOLE), 0);
+}
+
+/// REQ: X6 (in part: no history makes the next boot fail) Whatever is in the history: after a few
+/// boots that ended early without a reset by the supervisor, it is set aside, and kept.
+#[test]
+fn a_history_with_which_boots_end_early_is_set_aside() {
+    let region = retained();
+    let mut supervisor = boot(region);
+    for early in 1..Trial::LIMIT {
+        assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
+        supervisor = boot(region);
+        assert_eq!(supervisor.early_boots(), early);
+    }
+    assert_eq!(supervisor.start_delay(WORKER), 1_000);
+    let before = region.history().load();
+    let mut supervisor = boot(region);
+    assert_eq!(supervisor.start_delay(WORKER), 0);
+    let aside = region.history().aside().expect("nothing is set aside");
+    assert_eq!(aside.series, before.series);
+    // A boot that lasts ends this; so does a reset by the supervisor itself.
+    supervisor.end_healthy_series(9_999, |_| None);
+    assert!(region.trial().boots() > 0);
+    supervisor.end_healthy_series(10_000, |_| None);
+    assert_eq!(boot(region).early_boots(), 0);
+    assert_eq!(boot(region).early_boots(), 1);
+    let mut supervisor = boot(region);
+    assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
+    region.mailbox().conclude(true);
+    supervisor.emergency_done(RECORDER);
+    assert_eq!(boot(region).early_boots(), 0);
 }
 
 #[test]
