@@ -12,7 +12,7 @@ const IDLE: usize = 4;
 
 /// The tasks of the other tests and an idle task, changed.
 fn with_idle(change: impl FnOnce(&mut [TaskPolicy; 5])) -> &'static [TaskPolicy] {
-    let [jefe, crashlog, console, worker] = TASKS;
+    let [jefe, crashlog, console, worker, _] = TASKS;
     let idle = TaskPolicy {
         name: "idle",
         priority: 4,
