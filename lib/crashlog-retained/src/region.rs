@@ -272,9 +272,10 @@ impl<'a> Region<'a> {
         } else {
             (first, second)
         };
+        // The backup before the older copy: it is as new as the newer one.
         read_copy(newer)
-            .or_else(|| read_copy(older))
             .or_else(|| self.read_backup())
+            .or_else(|| read_copy(older))
     }
 
     // Not inlined: seldom called, and its frame would be on the stack of the emergency path.
