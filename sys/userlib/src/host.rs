@@ -41,6 +41,11 @@ pub trait HostKernel {
     /// SET_TIMER.
     fn set_timer(&self, deadline: Option<u64>, notifications: u32);
 
+    /// REFRESH_TASK_ID.
+    fn refresh_task_id(&self, id: TaskId) -> TaskId {
+        panic!("REFRESH_TASK_ID of task {}: not implemented", id.index())
+    }
+
     /// IRQ_CONTROL.
     fn irq_control(&self, mask: u32, control: u32);
 

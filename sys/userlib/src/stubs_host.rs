@@ -11,7 +11,6 @@ macro_rules! without_kernel {
 }
 
 without_kernel! {
-    fn sys_refresh_task_id_stub(u32) -> u32;
     fn sys_post_stub(u32, u32) -> u32;
     fn sys_irq_status_stub(u32) -> u32;
 }
@@ -27,6 +26,11 @@ pub(crate) unsafe fn sys_send_stub(arguments: *const SendArguments) -> u64 {
     let (target, operation, message, reply) = unsafe { (*arguments).parts() };
     assert_eq!(target, TaskId::KERNEL, "SEND to a task: not implemented on a host");
     code_in_low_word(host::kernel("SEND").kernel_ipc(operation, message, reply))
+}
+
+pub(crate) unsafe fn sys_refresh_task_id_stub(id: u32) -> u32 {
+    let id = host::kernel("REFRESH_TASK_ID").refresh_task_id(TaskId(id as u16));
+    id.0.into()
 }
 
 pub(crate) unsafe fn sys_recv_stub(block: *mut ReceiveBlock) {

@@ -6,7 +6,9 @@
 //! * A reply is the answer to *this* call: `read_page` returns the page that it names, `flush` not
 //!   before everything is durable that was accepted before it.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::LazyLock;
 
 use crashlog_format::FormatId;
 use crashlog_format::page::Page;
@@ -82,14 +84,24 @@ impl Supervisor {
     }
 }
 
+/// What is on a card that was formatted and never used.
+static FORMATTED: LazyLock<BTreeMap<u32, Vec<u32>>> =
+    LazyLock::new(|| Image::formatted(Setup::BASE.blocks().into()).content);
+
+/// A card with an empty log.
+#[must_use]
+pub fn formatted_card() -> SimCard {
+    let mut card = Setup::BASE.card();
+    for (block, words) in FORMATTED.iter() {
+        card.preset(*block, words);
+    }
+    card
+}
+
 /// Runs the recorder with a card until the script ends the run. Returns what is on the card.
 pub fn run(make: impl FnOnce(Supervisor) -> Box<dyn Script>) -> Content {
     let setup = Setup::BASE;
-    let mut card: SimCard = setup.card();
-    for (block, words) in Image::formatted(setup.blocks().into()).content {
-        card.preset(block, &words);
-    }
-    let sim = Simulator::new(card);
+    let sim = Simulator::new(formatted_card());
     let memory = Box::leak(Box::new(sim.buffer(Region::MIN_LEN / 512)));
     let region = Region::over(memory).expect("a region is long enough");
     region.begin_boot();
@@ -152,6 +164,12 @@ pub fn append(payload: Vec<u8>) -> Request {
         leases: vec![to_read(payload)],
         accepted_before: 0,
     }
+}
+
+/// A request to wait until everything is durable.
+#[must_use]
+pub fn flush() -> Request {
+    request(op::FLUSH, &[], vec![])
 }
 
 /// Longest reply of an operation.

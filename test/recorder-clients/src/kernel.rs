@@ -6,7 +6,7 @@
 //! would let pass and no recorder does: a reply to a task that has never asked, and system calls
 //! without an end.
 
-use crate::notifications;
+use crate::{config, notifications};
 use drv_sdhci_sim::Simulator;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -119,8 +119,10 @@ pub struct World {
     timer: Cell<Option<u64>>,
     irq_enabled: Cell<bool>,
     posted: Cell<u32>,
-    /// System calls since the last RECV.
-    calls: Cell<u32>,
+    /// System calls that are left until the next RECV.
+    calls_left: Cell<u32>,
+    /// The recorder's generation.
+    generation: Cell<u8>,
     /// When the boot began, in microseconds of the simulation.
     began: Cell<u64>,
     /// The greatest sequence number that was returned to a client.
@@ -152,7 +154,8 @@ impl World {
             timer: Cell::new(None),
             irq_enabled: Cell::new(false),
             posted: Cell::new(0),
-            calls: Cell::new(0),
+            calls_left: Cell::new(MOST_CALLS),
+            generation: Cell::new(0),
             began: Cell::new(0),
             accepted: Cell::new(0),
         });
@@ -211,12 +214,14 @@ impl World {
         self.timer.set(None);
         self.irq_enabled.set(false);
         self.posted.set(0);
-        self.calls.set(0);
+        self.calls_left.set(MOST_CALLS);
+        self.generation.set((self.generation.get() + 1) % 64);
     }
 
     /// The system begins anew. The card keeps its power.
     pub fn restart_system(&self) {
         self.restart_recorder();
+        self.generation.set(0);
         self.clients.borrow_mut().fill_with(Client::default);
         self.began.set(self.sim.now_us());
         self.accepted.set(0);
@@ -257,10 +262,15 @@ impl World {
         }
     }
 
+    /// Allows more system calls before the next RECV: for the emergency path, which polls.
+    pub fn allow_calls(&self, calls: u32) {
+        self.calls_left.set(calls);
+    }
+
     /// A system call other than RECV begins.
     fn begin_call(&self) {
-        self.calls.set(self.calls.get() + 1);
-        assert!(self.calls.get() <= MOST_CALLS, "system calls without end");
+        let left = self.calls_left.get().checked_sub(1);
+        self.calls_left.set(left.expect("system calls end"));
         self.script.borrow_mut().before_call(self);
     }
 
@@ -421,7 +431,7 @@ impl LentMemory {
 
 impl HostKernel for World {
     fn recv(&self, buffer: &mut [u8], notification_mask: u32) -> RecvMessage {
-        self.calls.set(0);
+        self.calls_left.set(MOST_CALLS);
         loop {
             let ended = self.ended.take();
             self.script.borrow_mut().act(self, ended);
@@ -517,6 +527,18 @@ impl HostKernel for World {
     fn set_timer(&self, deadline: Option<u64>, _: u32) {
         self.begin_call();
         self.timer.set(deadline);
+    }
+
+    fn refresh_task_id(&self, id: TaskId) -> TaskId {
+        self.begin_call();
+        let index = id.index();
+        let generation = match self.clients.borrow().get(index) {
+            _ if index == config::TASK_INDEX => self.generation.get(),
+            Some(client) => client.generation,
+            // The slot of the supervisor, which no build has bound.
+            None => 0,
+        };
+        TaskId::for_index_and_gen(index, Generation::from(generation))
     }
 
     fn irq_control(&self, _: u32, control: u32) {

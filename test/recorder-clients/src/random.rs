@@ -28,21 +28,19 @@ mod steps;
 pub use steps::{Action, Case, Step, steps};
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::cell::Cell;
+use std::panic::resume_unwind;
 use std::rc::Rc;
-use std::sync::Once;
 
 use crashlog_retained::Region;
 use drv_sdhci_sim::{Buffer, Crashed, Simulator};
 use fault_matrix::setup::Setup;
 
-use crate::clients::Supervisor;
+use crate::clients::{Supervisor, formatted_card};
 use crate::kernel::World;
-use crate::normal;
+use crate::{normal, panics};
 use actor::RandomClients;
 use oracle::Oracle;
-use slot::Slot;
 
 /// The first well-behaved client.
 pub const FIRST_WELL_BEHAVED: usize = 6;
@@ -85,10 +83,6 @@ std::thread_local! {
         let buffer = Simulator::new(Setup::BASE.card()).buffer(Region::MIN_LEN / 512);
         Box::leak(Box::new(buffer))
     };
-    /// A case is being played.
-    static PLAYING: Cell<bool> = const { Cell::new(false) };
-    /// What the last panic said.
-    static SAID: RefCell<String> = const { RefCell::new(String::new()) };
     /// The recorder is to fail at one of its register accesses.
     static DYING: Cell<bool> = const { Cell::new(false) };
 }
@@ -98,20 +92,12 @@ std::thread_local! {
 /// # Errors
 /// What did not hold.
 pub fn play(steps: &[Step]) -> Result<Played, String> {
-    keep_panics();
-    PLAYING.set(true);
-    let result = play_with_panics(steps);
-    PLAYING.set(false);
-    result
-}
-
-fn play_with_panics(steps: &[Step]) -> Result<Played, String> {
     DYING.set(false);
     let memory = MEMORY.with(|memory| *memory);
     for block in memory.iter() {
         block.fill(0);
     }
-    let sim = Simulator::new(Slot::formatted_card());
+    let sim = Simulator::new(formatted_card());
     sim.reach(memory);
     let region = Region::over(memory).expect("a region is long enough");
     region.begin_boot();
@@ -121,7 +107,7 @@ fn play_with_panics(steps: &[Step]) -> Result<Played, String> {
     let clients = RandomClients::new(sim.clone(), supervisor, steps.to_vec(), oracle);
     let world = World::install(sim.clone(), Box::new(clients));
     loop {
-        let Err(thrown) = catch_unwind(AssertUnwindSafe(|| normal::run(region))) else {
+        let Some(thrown) = panics::catch(|| normal::run(region)) else {
             return Err("the recorder has returned".to_owned());
         };
         let ended = what_ended(thrown.as_ref());
@@ -143,7 +129,7 @@ fn play_with_panics(steps: &[Step]) -> Result<Played, String> {
             None if thrown.is::<Crashed>() => {
                 return Err("register accesses without end".to_owned());
             }
-            None => return Err(SAID.take()),
+            None => return Err(panics::said()),
         }
     }
 }
@@ -154,21 +140,6 @@ fn what_ended(thrown: &(dyn Any + Send)) -> Option<Thrown> {
         return Some(Thrown::Restart);
     }
     thrown.downcast_ref().copied()
-}
-
-/// Keeps what a panic says instead of printing it, while a case is played.
-fn keep_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let print = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if PLAYING.get() {
-                SAID.set(info.to_string());
-            } else {
-                print(info);
-            }
-        }));
-    });
 }
 
 /// The first line of an error: which check has failed.

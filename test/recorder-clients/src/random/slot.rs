@@ -1,15 +1,8 @@
 //! The slot, and the card with the log wherever it is.
 
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
-
 use drv_sdhci_sim::{SimCard, Simulator};
 use fault_matrix::image::{Content, Image};
 use fault_matrix::setup::Setup;
-
-/// What is on a card that was formatted and never used.
-static FORMATTED: LazyLock<BTreeMap<u32, Vec<u32>>> =
-    LazyLock::new(|| Image::formatted(Setup::BASE.blocks().into()).content);
 
 /// Serial number of the card without a log.
 const OTHER: u32 = 7;
@@ -27,15 +20,6 @@ impl Slot {
             sim,
             taken_out: None,
         }
-    }
-
-    /// A card with an empty log.
-    pub fn formatted_card() -> SimCard {
-        let mut card = Setup::BASE.card();
-        for (block, words) in FORMATTED.iter() {
-            card.preset(*block, words);
-        }
-        card
     }
 
     /// Takes the card out, if there is one.
