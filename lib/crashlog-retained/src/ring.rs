@@ -161,7 +161,7 @@ impl<'a> LogRing<'a> {
             let number = numbering.next_page.checked_add(count as u32)?;
             match entry.state() {
                 PageState::Closed | PageState::Numbered => {
-                    let boot = entry.boot().wrapping_add(numbering.boot_offset);
+                    let boot = entry.boot().saturating_add(numbering.boot_offset);
                     put_header(entry, block, seed, number, boot);
                 }
                 PageState::Open | PageState::Free => break,

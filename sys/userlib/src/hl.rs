@@ -299,7 +299,13 @@ impl Borrow<'_> {
 pub fn sleep_until(deadline: u64) {
     let before = sys_get_timer();
     sys_set_timer(Some(deadline), INTERNAL_TIMER_NOTIFICATION);
-    sys_recv_notification(INTERNAL_TIMER_NOTIFICATION);
+    loop {
+        sys_recv_notification(INTERNAL_TIMER_NOTIFICATION);
+        // Any task may post the bit; only the timer clears its deadline.
+        if sys_get_timer().deadline.is_none() {
+            break;
+        }
+    }
     if let Some(deadline) = before.deadline {
         sys_set_timer(Some(deadline), before.on_dl);
     }

@@ -166,7 +166,7 @@ impl Recorder {
         let offset = self.region.boot_offset();
         RecorderStatus {
             state: self.state.get(),
-            boot: self.region.boot().wrapping_add(offset),
+            boot: self.region.boot().saturating_add(offset),
             crashes: content.crashes,
             newest_crash: content.newest_crash,
             oopses: content.oopses,
@@ -185,7 +185,7 @@ impl Recorder {
             emergency_ready: self.region.location().load().is_some(),
             late_crash: self.late_crash.get(),
             unsaved: self.unsaved().map(|unsaved| UnsavedCrash {
-                boot: unsaved.boot.wrapping_add(offset),
+                boot: unsaved.boot.saturating_add(offset),
                 ..unsaved
             }),
             self_test: self.self_test,

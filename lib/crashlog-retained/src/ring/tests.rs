@@ -300,6 +300,28 @@ fn boots_are_numbered_as_on_the_card() {
     assert_eq!(page::Page::parse(&page, FORMAT).unwrap().header.boot(), 42);
 }
 
+/// Two boots here, and a card whose last boot has the highest number but one.
+#[test]
+fn the_number_of_a_boot_does_not_wrap() {
+    let memory = memory();
+    let region = Region::over(&memory).unwrap();
+    let (first, second) = (region.begin_boot(), region.begin_boot());
+    assert_eq!((first, second), (crate::Start::Cold, crate::Start::Warm));
+    let (ring, _) = LogRing::recover(&region);
+    fill(&ring, 1);
+    ring.close();
+    region.rebase(FORMAT, u32::MAX - 1, 1);
+    let numbering = Numbering {
+        format: FORMAT,
+        next_page: 0,
+        boot_offset: region.boot_offset(),
+    };
+    let run = ring.next_run(&numbering, 1).unwrap();
+    let page = crate::testing::bytes(&run.blocks[0]);
+    let boot = page::Page::parse(&page, FORMAT).unwrap().header.boot();
+    assert_eq!(boot, u32::MAX);
+}
+
 proptest! {
     /// REQ: X5 Whatever the region has been damaged to, a record that is found is one that was
     /// accepted, bit for bit; and nothing panics.

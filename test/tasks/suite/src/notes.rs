@@ -21,6 +21,7 @@ pub const CASES: &[Case] = &[
     ("s2_9_cleared_it_does_not_fire", cleared),
     ("s2_9_it_can_be_read_back", read_back),
     ("s6_a_sleep_lets_others_work", sleep),
+    ("s6_a_post_does_not_end_a_sleep_ours", sleep_through),
     (
         "s2_10_an_interrupt_is_posted_once_and_masked",
         software_interrupt,
@@ -152,6 +153,17 @@ fn sleep() {
     assist(assist::NAP, [10]);
     let took = sys_get_timer().now - begun;
     assert!((10..30).contains(&took), "10 ms took {took}");
+}
+
+/// REQ: C3 (in part)
+fn sleep_through() {
+    let begun = sys_get_timer().now;
+    sys_post(myself(), hl::INTERNAL_TIMER_NOTIFICATION);
+    hl::sleep_for(10);
+    let took = sys_get_timer().now - begun;
+    assert!((10..30).contains(&took), "10 ms took {took}");
+    // The bit that the timer posted does not stay for the next sleep.
+    assert_eq!(posted(hl::INTERNAL_TIMER_NOTIFICATION), 0);
 }
 
 fn software_interrupt() {
