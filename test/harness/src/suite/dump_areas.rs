@@ -267,11 +267,23 @@ impl AreaSystem<'_> {
         Ok(())
     }
 
+    /// REQ: C1 (in part)
     fn a_restarted_task_is_dumped_before(&self) -> Result<()> {
         let reset = self.call(JEFE, REINITIALIZE_DUMP_AREAS, &[], 0, None)?;
         ensure!(reset == Ok(vec![]), "reinitialize_dump_areas: {reset:?}");
         self.all_hold(AVAILABLE)?;
-        self.fault(RESTARTED)?;
+        // It is not among the callers of this operation, so the agent faults it.
+        let places = self.call(RESTARTED, PLACES, &[], 24, None)?;
+        let Ok(places) = places else {
+            bail!("places: {places:?}");
+        };
+        let memory = (word(&places, 12)? & !3) - 1200;
+        let to = u32::from(AGENT) << 16 | u32::from(READ_DUMP);
+        let call = [0, to, memory, 5, memory, 256]
+            .map(u32::to_le_bytes)
+            .concat();
+        let answer = self.call(RESTARTED, SYSTEM_CALL_AFTER, &call, 4, None)?;
+        ensure!(answer.is_ok(), "reads a dump: {answer:?}");
         self.wait_for(0)?;
         let dump = self.dump(0, 1)?;
         ensure!(dump.task == u16::from(RESTARTED), "task {}", dump.task);
