@@ -1,7 +1,7 @@
 //! What a crash needs of the kernel and of the hardware watchdog.
 
 use crate::{RegionKernel, ResetCause};
-use abi::{FaultInfo, TaskDumpRegion, TaskState};
+use abi::{FaultInfo, SavedRanges, TaskDumpRegion, TaskState};
 use crashlog_retained::{Block, ExtentRows, ExtentStatus, MemoryRange, SavedMemory, SavedRows};
 
 /// How many registers of a task are kept: r0 to r12, sp, lr, pc, psr.
@@ -58,9 +58,9 @@ pub trait Kernel: RegionKernel {
     /// copied: all or nothing is.
     fn save_and_restart(&mut self, task: usize, from: u32, to: &[Block]) -> bool;
 
-    /// The `n`-th range of memory of `owner`, a task's index or 65535 for the kernel, that belongs
-    /// into a snapshot. `None` beyond the last, or where the kernel gives none out.
-    fn saved_memory(&mut self, owner: u16, n: usize) -> Option<MemoryRange>;
+    /// Stores to `ranges` the memory of `owner`, a task's index or 65535 for the kernel, that
+    /// belongs into a snapshot; nothing where the kernel gives none out.
+    fn saved_memory(&mut self, owner: u16, ranges: &mut SavedRanges);
 
     /// The entry of a task in the kernel's table; `None` where the kernel does not give it out.
     fn task_entry(&mut self, task: u16) -> Option<MemoryRange>;

@@ -8,7 +8,7 @@ use crate::{
     CrashRegion, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, ResetCause, TASK_REGISTERS,
     WatchdogTimer,
 };
-use abi::{FaultInfo, Generation, TaskDumpRegion, TaskId, TaskState};
+use abi::{FaultInfo, Generation, SavedRanges, TaskDumpRegion, TaskId, TaskState};
 #[cfg(feature = "snapshot")]
 use abi::{ListedExtent, MemoryKind, SaveMemoryError};
 #[cfg(feature = "snapshot")]
@@ -57,14 +57,6 @@ const fn status(error: SaveMemoryError) -> ExtentStatus {
         SaveMemoryError::NotReadable => ExtentStatus::NotReadable,
         SaveMemoryError::Destination => ExtentStatus::NoRoom,
         SaveMemoryError::BusFault => ExtentStatus::BusFault,
-    }
-}
-
-#[cfg(feature = "snapshot")]
-const fn range(region: TaskDumpRegion) -> MemoryRange {
-    MemoryRange {
-        base: region.base,
-        size: region.size,
     }
 }
 
@@ -157,18 +149,19 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
     }
 
     #[cfg(feature = "snapshot")]
-    fn saved_memory(&mut self, owner: u16, n: usize) -> Option<MemoryRange> {
-        kipc::get_saved_memory(owner.into(), n).map(range)
+    fn saved_memory(&mut self, owner: u16, ranges: &mut SavedRanges) {
+        kipc::get_saved_memory(owner.into(), ranges);
     }
 
     #[cfg(not(feature = "snapshot"))]
-    fn saved_memory(&mut self, _owner: u16, _n: usize) -> Option<MemoryRange> {
-        None
+    fn saved_memory(&mut self, _owner: u16, ranges: &mut SavedRanges) {
+        *ranges = SavedRanges::default();
     }
 
     #[cfg(feature = "snapshot")]
     fn task_entry(&mut self, task: u16) -> Option<MemoryRange> {
-        Some(range(kipc::get_task_desc_region(task.into())))
+        let TaskDumpRegion { base, size } = kipc::get_task_desc_region(task.into());
+        Some(MemoryRange { base, size })
     }
 
     #[cfg(not(feature = "snapshot"))]

@@ -21,6 +21,7 @@
 //!
 //! The image of an emergency replaces one that waits.
 
+use abi::{SavedRanges, TaskDumpRegion};
 use crashlog_retained::{
     BLOCK_LEN, Block, ExtentKind, ExtentRows, ExtentStatus, MemoryRange, RegisteredRegion,
     SavedMemory, SavedRows, SnapshotArea, SnapshotFacts, SnapshotKind, SnapshotPiece,
@@ -35,9 +36,6 @@ pub const EMERGENCY_STACK: u32 = 5_632;
 
 /// How long the image of an oops may take, in milliseconds, until its last 16 pages are begun.
 pub const OOPS_MS: u64 = 20;
-
-/// Most ranges of memory of the recorder.
-const RANGES: usize = 32;
 
 /// Most pieces that the kernel is asked to save at once.
 const ROWS: usize = 16;
@@ -69,8 +67,10 @@ impl<'a> RecorderCopy<'a> {
     ) -> Option<Self> {
         let [.., sp, _lr, _pc, _psr] = kernel.registers(recorder)?;
         let owner = u16::try_from(recorder).ok()?;
-        for number in 0..RANGES {
-            let range = kernel.saved_memory(owner, number)?;
+        let mut ranges = SavedRanges::default();
+        kernel.saved_memory(owner, &mut ranges);
+        for number in 0..SavedRanges::MAX {
+            let range = ranges.get(number)?;
             let end = range.base.checked_add(range.size)?;
             if sp <= range.base || sp > end {
                 continue;
@@ -154,6 +154,8 @@ impl<K: Kernel> Supervisor<'_, K> {
             regions: self.regions.as_deref(),
             recorder: self.config.recorder,
             copy: Some(copy),
+            ranges_of: None,
+            ranges: SavedRanges::default(),
         };
         copy.area.write(&facts, owners, &mut source)
     }
@@ -165,10 +167,12 @@ impl<K: Kernel> Supervisor<'_, K> {
         let Ok(task) = u16::try_from(task) else {
             return;
         };
-        if self.config.snapshot == SnapshotScope::None
-            || self.kernel.saved_memory(task, 0).is_none()
-            || area.header().is_some()
-        {
+        if self.config.snapshot == SnapshotScope::None || area.header().is_some() {
+            return;
+        }
+        let mut ranges = SavedRanges::default();
+        self.kernel.saved_memory(task, &mut ranges);
+        if ranges.get(0).is_none() {
             return;
         }
         let deadline = self.kernel.now().saturating_add(OOPS_MS);
@@ -181,6 +185,8 @@ impl<K: Kernel> Supervisor<'_, K> {
             regions: self.regions.as_deref(),
             recorder: self.config.recorder,
             copy: None,
+            ranges_of: Some(task),
+            ranges,
         };
         area.write(&facts, core::iter::empty(), &mut source);
     }
@@ -217,9 +223,23 @@ struct SupervisorMemory<'k, 'a, K> {
     recorder: usize,
     /// In an emergency.
     copy: Option<RecorderCopy<'a>>,
+    /// The owner whose memory was asked for last.
+    ranges_of: Option<u16>,
+    /// Its memory.
+    ranges: SavedRanges,
 }
 
 impl<'a, K: Kernel> SupervisorMemory<'_, 'a, K> {
+    /// The `n`-th range of memory of `owner`, as it is now.
+    fn range(&mut self, owner: u16, n: usize) -> Option<MemoryRange> {
+        if self.ranges_of != Some(owner) {
+            self.kernel.saved_memory(owner, &mut self.ranges);
+            self.ranges_of = Some(owner);
+        }
+        let TaskDumpRegion { base, size } = self.ranges.get(n)?;
+        Some(MemoryRange { base, size })
+    }
+
     /// The copy of the recorder's memory, if `owner` is the recorder.
     fn copy_of(&self, owner: u16) -> Option<RecorderCopy<'a>> {
         self.copy.filter(|_| usize::from(owner) == self.recorder)
@@ -233,12 +253,12 @@ impl<K: Kernel> SnapshotSource for SupervisorMemory<'_, '_, K> {
 
     fn memory(&mut self, owner: u16, n: usize) -> Option<MemoryRange> {
         let Some(copy) = self.copy_of(owner) else {
-            return self.kernel.saved_memory(owner, n);
+            return self.range(owner, n);
         };
         // The range that the copy is the end of counts as two.
         let mut before = 0;
-        for number in 0..RANGES {
-            let range = self.kernel.saved_memory(owner, number)?;
+        for number in 0..SavedRanges::MAX {
+            let range = self.range(owner, number)?;
             let below = copy.from.saturating_sub(range.base);
             let is_divided = below > 0 && below < range.size;
             if n == before {

@@ -1,7 +1,7 @@
 //! A [`Kernel`] for tests: it keeps a list of what was done to the system.
 
 use crate::{CrashRegion, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, TASK_REGISTERS};
-use abi::{FaultInfo, Generation, ListedExtent, TaskDumpRegion, TaskId, TaskState};
+use abi::{FaultInfo, Generation, ListedExtent, SavedRanges, TaskDumpRegion, TaskId, TaskState};
 use crashlog_format::snapshot::{GRANULE, STACK_FILL, WordSum};
 use crashlog_retained::{
     BLOCK_LEN, Block, ExtentRows, ExtentStatus, KERNEL_OWNER, MemoryRange, SavedMemory, SavedRows,
@@ -173,18 +173,24 @@ impl Kernel for TestKernel {
         saved
     }
 
-    fn saved_memory(&mut self, owner: u16, n: usize) -> Option<MemoryRange> {
-        if !self.gives_saved {
-            return None;
-        }
-        if owner == KERNEL_OWNER {
-            return (n == 0).then_some(KERNEL_MEMORY);
-        }
-        let (base, content) = self.tasks[usize::from(owner)].memory.get(n)?;
-        Some(MemoryRange {
-            base: *base,
-            size: content.len() as u32,
-        })
+    fn saved_memory(&mut self, owner: u16, ranges: &mut SavedRanges) {
+        let found: Vec<(u32, u32)> = if !self.gives_saved {
+            Vec::new()
+        } else if owner == KERNEL_OWNER {
+            vec![(KERNEL_MEMORY.base, KERNEL_MEMORY.size)]
+        } else {
+            let memory = self.tasks[usize::from(owner)].memory.iter();
+            memory
+                .map(|(base, content)| (*base, content.len() as u32))
+                .collect()
+        };
+        ranges.replace(|response| {
+            for (place, (base, size)) in response.chunks_mut(8).zip(&found) {
+                place[..4].copy_from_slice(&base.to_le_bytes());
+                place[4..].copy_from_slice(&size.to_le_bytes());
+            }
+            8 * found.len()
+        });
     }
 
     fn task_entry(&mut self, task: u16) -> Option<MemoryRange> {

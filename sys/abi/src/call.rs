@@ -95,8 +95,9 @@ pub enum Kipcnum {
     /// task, whose stack below the address stays as it is. Supervisor only, as the others that
     /// follow.
     SaveAndReinitTask = 0x101,
-    /// `(u32, u32)` owner, number of the range -> [`TaskDumpRegion`](crate::TaskDumpRegion), or
-    /// nothing beyond the last. Memory that belongs into a snapshot.
+    /// `u32` owner -> a [`TaskDumpRegion`](crate::TaskDumpRegion) for each range of its memory that
+    /// belongs into a snapshot, one after the other: at most
+    /// [`SavedRanges::MAX`](crate::SavedRanges::MAX).
     GetSavedMemory = 0x102,
     /// `(u32, u32, u32, u32)` owner, address, length, destination -> the fields of
     /// [`SavedExtent`](crate::SavedExtent), or as response code a

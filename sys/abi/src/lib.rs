@@ -14,9 +14,10 @@
 //! # Differences from upstream
 //!
 //! What this project has added is marked as such: [`Kipcnum::ReadTaskRegisters`] and the kernel IPC
-//! after it, [`TASK_REGISTERS`], [`SavedExtent`], [`ListedExtent`], [`SaveMemoryError`] and
-//! [`KERNEL_MEMORY`]. The interrupt types do not implement `phash::PerfectHash`, whose crate is in
-//! no registry; this kernel looks interrupts up in sorted tables (`kern::descs::SortedMap`).
+//! after it, [`TASK_REGISTERS`], [`SavedRanges`], [`SavedExtent`], [`ListedExtent`],
+//! [`SaveMemoryError`] and [`KERNEL_MEMORY`]. The interrupt types do not implement
+//! `phash::PerfectHash`, whose crate is in no registry; this kernel looks interrupts up in sorted
+//! tables (`kern::descs::SortedMap`).
 
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -34,7 +35,7 @@ mod task_id;
 
 pub use call::{Kipcnum, Sysnum};
 pub use dump::{
-    KERNEL_MEMORY, ListedExtent, ReadPanicMessageError, SaveMemoryError, SavedExtent,
+    KERNEL_MEMORY, ListedExtent, ReadPanicMessageError, SaveMemoryError, SavedExtent, SavedRanges,
     TASK_REGISTERS, TaskDumpRegion,
 };
 pub use fault::{FaultInfo, FaultSource, ReplyFaultReason, UsageError};

@@ -422,7 +422,7 @@ mod saved {
     use crate::syscalls::args::SendArgs;
     use crate::table::{Kernel, TaskHandle};
     use crate::{saved_memory, umem};
-    use abi::UsageError;
+    use abi::{SavedRanges, UsageError};
 
     /// Reads the caller's message, which consists of words. As `decode`, in a tenth of the
     /// instructions: one of these requests is on the way of an emergency.
@@ -457,11 +457,15 @@ mod saved {
 
     pub(super) fn get_saved_memory(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         supervisor_only(caller)?;
-        let [owner, n] = words(kernel, caller)?;
-        match saved_memory::range(owner, n as usize) {
-            Some(range) => respond_words(kernel, caller, [range.base, range.size]),
-            None => respond_words(kernel, caller, []),
+        let [owner] = words(kernel, caller)?;
+        let mut response = [[[0; 4]; 2]; SavedRanges::MAX];
+        let mut count = 0_usize;
+        for (place, range) in response.iter_mut().zip(saved_memory::ranges(owner)) {
+            *place = [range.base.to_le_bytes(), range.size.to_le_bytes()];
+            count = count.wrapping_add(1);
         }
+        let bytes = response.get(..count).unwrap_or(&response).as_flattened();
+        respond_bytes(kernel, caller, bytes.as_flattened(), size_of_val(bytes))
     }
 
     pub(super) fn save_memory(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {

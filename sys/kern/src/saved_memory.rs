@@ -6,13 +6,15 @@
 
 use crate::arch;
 use crate::descs::{
-    ExternRegion, HUBRIS_TASK_DESCS, KERNEL_EXTERN_REGIONS, RegionAttributes, RegionDesc, TaskDesc,
+    ExternRegion, HUBRIS_TASK_DESCS, KERNEL_EXTERN_REGIONS, REGIONS_PER_TASK, RegionAttributes,
+    RegionDesc, TaskDesc,
 };
 use crate::task::Task;
 use crate::{entry_before, secrets};
-use abi::ListedExtent;
 use abi::TaskDumpRegion;
 pub use abi::{KERNEL_MEMORY, SaveMemoryError, SavedExtent};
+use abi::{ListedExtent, SavedRanges};
+use core::mem::MaybeUninit;
 use kerncore::slice::{UserSlice, covered, overlap};
 
 /// Alignment of everything that is saved.
@@ -24,28 +26,37 @@ const WORD: u32 = 4;
 /// That is memory which it can write and which is neither a device nor for DMA. A region that
 /// several tasks share belongs to the first of them, so no two ranges overlap.
 pub fn range(owner: u32, n: usize) -> Option<TaskDumpRegion> {
-    if owner == KERNEL_MEMORY {
-        let mut ranges = kernel_ranges();
-        return ranges.nth(n).map(|(base, end)| TaskDumpRegion {
+    ranges(owner).nth(n)
+}
+
+/// All of them; at most [`SavedRanges::MAX`].
+pub(crate) fn ranges(owner: u32) -> impl Iterator<Item = TaskDumpRegion> {
+    let of_kernel = (owner == KERNEL_MEMORY).then(kernel_ranges);
+    let of_kernel = of_kernel.into_iter().flatten();
+    let of_task = split(owner).into_iter().flat_map(|(before, task)| {
+        let regions = task.regions.iter().copied();
+        regions.filter(|region| belongs(region, before))
+    });
+    of_kernel
+        .map(|(base, end)| TaskDumpRegion {
             base,
             size: end.wrapping_sub(base),
-        });
-    }
-    let (before, task) = split(owner)?;
+        })
+        .chain(of_task.map(|region| TaskDumpRegion {
+            base: region.base,
+            size: region.size,
+        }))
+}
+
+const _: () = assert!(REGIONS_PER_TASK <= SavedRanges::MAX);
+
+/// Does a region of a task belong into a snapshot, and to none of the tasks `before` it?
+fn belongs(region: &RegionDesc, before: &[TaskDesc]) -> bool {
     let unwanted = RegionAttributes::DEVICE | RegionAttributes::DMA;
-    let belongs = |region: &&&RegionDesc| {
-        region.attributes.contains(RegionAttributes::WRITE)
-            && !region.attributes.intersects(unwanted)
-            && !before
-                .iter()
-                .flat_map(|other| other.regions)
-                .any(|other| core::ptr::eq(other, **region))
-    };
-    let mut regions = task.regions.iter().filter(belongs);
-    regions.nth(n).map(|region| TaskDumpRegion {
-        base: region.base,
-        size: region.size,
-    })
+    let mut others = before.iter().flat_map(|other| other.regions.iter());
+    region.attributes.contains(RegionAttributes::WRITE)
+        && !region.attributes.intersects(unwanted)
+        && !others.any(|other| core::ptr::eq(*other, region))
 }
 
 /// Copies `length` bytes at `address`, which `owner` may read, to the supervisor's memory at
@@ -169,7 +180,7 @@ fn is_changed(address: u32, length: u32) -> bool {
 #[inline(never)]
 fn save_changed(from: u32, to: u32, length: u32) -> SavedExtent {
     let mut saved = SavedExtent::NOTHING;
-    let mut changed = [0_u32; (SavedExtent::GRANULE / WORD) as usize];
+    let mut changed = MaybeUninit::<[u32; (SavedExtent::GRANULE / WORD) as usize]>::uninit();
     let mut offset = 0_u32;
     let mut is_copied = is_changed(from, length.min(SavedExtent::GRANULE));
     while offset < length {
@@ -185,7 +196,8 @@ fn save_changed(from: u32, to: u32, length: u32) -> SavedExtent {
         // SAFETY: the caller has found the source to be memory that can be read, and the
         // destination to be writable memory of `length` bytes, of which at most `offset` are
         // stored, where the kernel has no object. `changed` is a granule of this function's, at
-        // least as long as `count` if that is one granule, and overlaps neither.
+        // least as long as `count` if that is one granule, and overlaps neither; of it only the
+        // `count` bytes that `copy` has stored are read.
         let part = unsafe {
             if is_copied {
                 let copy = changed.as_mut_ptr() as u32;

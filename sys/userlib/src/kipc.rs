@@ -11,7 +11,7 @@
 use crate::message::PANIC_MESSAGE_MAX_LEN;
 use crate::{
     BuiltRegion, Kipcnum, MemoryKind, ReadPanicMessageError, SaveMemoryError, SavedExtent,
-    TASK_REGISTERS, TaskDumpRegion, TaskId, TaskState, UnwrapLite, sys_send,
+    SavedRanges, TASK_REGISTERS, TaskDumpRegion, TaskId, TaskState, UnwrapLite, sys_send,
 };
 use core::num::NonZeroUsize;
 use core::str::Utf8Chunks;
@@ -125,19 +125,12 @@ pub fn save_and_reinit_task(task: usize, address: u32, length: u32, destination:
     call(operation, request.as_flattened(), &mut []).1 as u32
 }
 
-/// The `n`-th range of memory that belongs into a snapshot, of `owner`: a task's index or
-/// [`KERNEL_MEMORY`](crate::KERNEL_MEMORY). `None` beyond the last. Supervisor only; kernel feature
-/// `dump`. Not in upstream.
-pub fn get_saved_memory(owner: u32, n: usize) -> Option<TaskDumpRegion> {
-    let mut response = [[0; 4]; 2];
-    let request = two_words(owner, n as u32);
-    let operation = Kipcnum::GetSavedMemory;
-    let (_, length) = call(operation, &request, response.as_flattened_mut());
-    let [base, size] = response;
-    (length == size_of_val(&response)).then_some(TaskDumpRegion {
-        base: u32::from_le_bytes(base),
-        size: u32::from_le_bytes(size),
-    })
+/// Stores to `ranges` the memory of `owner`, a task's index or
+/// [`KERNEL_MEMORY`](crate::KERNEL_MEMORY), that belongs into a snapshot. Supervisor only; kernel
+/// feature `dump`. Not in upstream.
+pub fn get_saved_memory(owner: u32, ranges: &mut SavedRanges) {
+    let request = owner.to_le_bytes();
+    ranges.replace(|response| call(Kipcnum::GetSavedMemory, &request, response).1);
 }
 
 /// Stores to `destination`, memory of the caller that the kernel may write, what is data among the

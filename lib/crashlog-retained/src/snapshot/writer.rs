@@ -202,7 +202,9 @@ impl Tables<'_> {
             let place = self.extent_at(index);
             // What is saved first matters most, and is short.
             let saved = if is_over && index > 0 {
-                self.note(place, self.extent(place), Err(ExtentStatus::NoTime))
+                let mut extent = SnapshotExtent::new_zeroed();
+                self.area.load(place, extent.as_mut_bytes());
+                self.note(place, &mut extent, Err(ExtentStatus::NoTime))
             } else {
                 let rows = ExtentRows::new(self.area, place, self.extents.wrapping_sub(index));
                 let saved = source.save_rows(&rows, at);
@@ -220,7 +222,8 @@ impl Tables<'_> {
 
     /// Saves the extent at this place of the table to byte `at`.
     fn save_alone<S: SnapshotSource>(&self, place: usize, at: u32, source: &mut S) -> SavedRows {
-        let extent = self.extent(place);
+        let mut extent = SnapshotExtent::new_zeroed();
+        self.area.load(place, extent.as_mut_bytes());
         let (address, length) = (extent.address(), extent.length());
         let result = match extent.kind() {
             Err(_) => Err(ExtentStatus::NotReadable),
@@ -235,21 +238,14 @@ impl Tables<'_> {
                 source.save(&piece, self.area.blocks(), at)
             }
         };
-        self.note(place, extent, result)
-    }
-
-    /// The extent at this place of the table.
-    fn extent(&self, place: usize) -> SnapshotExtent {
-        let mut extent = SnapshotExtent::new_zeroed();
-        self.area.load(place, extent.as_mut_bytes());
-        extent
+        self.note(place, &mut extent, result)
     }
 
     /// Notes what became of the extent at this place of the table.
     fn note(
         &self,
         place: usize,
-        mut extent: SnapshotExtent,
+        extent: &mut SnapshotExtent,
         result: Result<SavedMemory, ExtentStatus>,
     ) -> SavedRows {
         let mut stored = 0;

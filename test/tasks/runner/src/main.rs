@@ -21,7 +21,8 @@ use drv_ast2600_uart::{UART5_ADDRESS, Uart};
 use hubris_num_tasks::Task;
 use test_api::{REPORT, WORDS, encode_report, message, runner, words};
 use userlib::{
-    FaultInfo, PANIC_MESSAGE_MAX_LEN, RecvMessage, TaskDumpRegion, TaskId, TaskState, kipc,
+    FaultInfo, PANIC_MESSAGE_MAX_LEN, RecvMessage, SavedRanges, TaskDumpRegion, TaskId, TaskState,
+    kipc,
 };
 use userlib::{set_timer_relative, sys_recv_open, sys_reply, sys_set_timer};
 
@@ -146,7 +147,9 @@ impl Runner {
                 put(message([kind as u32]).as_flattened());
             }
             runner::SAVED_MEMORY => {
-                let range = kipc::get_saved_memory(a, b as usize);
+                let mut ranges = SavedRanges::default();
+                kipc::get_saved_memory(a, &mut ranges);
+                let range = ranges.get(b as usize);
                 let words = range.map_or([0; 3], |range| [1, range.base, range.size]);
                 put(message(words).as_flattened());
             }

@@ -114,13 +114,16 @@ kernel_copy_and_sum:                    @ r0: from, r1: to, r2: bytes, r3: map, 
     move_and_sum_32 r11, lr
     .endr
 
-    @ What is next? It may be fill if it begins with it.
+    @ What is next? It may be fill if it begins and ends with it.
 2:  cmp     r0, r2
     beq     5f
     ldr     r4, [r0]
-    cbz     r4, 3f
+    cbz     r4, 21f
     ldr     r5, ={fill}
     cmp     r4, r5
+    bne     1b
+21: ldr     r5, [r0, #{granule} - 4]
+    cmp     r5, r4
     bne     1b
 
     @ Whole granules that hold nothing but r4. In this loop r1 is the end, r12 the map, lr the bit of
