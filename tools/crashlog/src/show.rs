@@ -317,7 +317,6 @@ fn title(kind: Result<SegmentKind, u8>) -> String {
     match kind {
         Ok(SegmentKind::Message) => "Panic message".to_owned(),
         Ok(SegmentKind::Stack) => "Stack".to_owned(),
-        Ok(SegmentKind::Memory) => "Memory".to_owned(),
         Ok(SegmentKind::Epitaph) => "Message of the kernel".to_owned(),
         Ok(SegmentKind::Tasks) => tasks::TITLE.to_owned(),
         Err(number) => format!("Segment of unknown kind {number}"),

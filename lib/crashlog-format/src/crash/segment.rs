@@ -14,8 +14,6 @@ pub enum SegmentKind {
     Message = 1,
     /// The stack of the task, from its stack pointer on.
     Stack = 2,
-    /// Memory, from the segment's address on.
-    Memory = 4,
     /// What the kernel said of its own failure, text.
     Epitaph = 5,
     /// What every task was doing: one [`crate::TaskEntry`] each.
@@ -29,7 +27,6 @@ impl SegmentKind {
         match self {
             Self::Message => "message",
             Self::Stack => "stack",
-            Self::Memory => "memory",
             Self::Epitaph => "epitaph",
             Self::Tasks => "tasks",
         }
@@ -43,7 +40,6 @@ impl TryFrom<u8> for SegmentKind {
         match value {
             1 => Ok(Self::Message),
             2 => Ok(Self::Stack),
-            4 => Ok(Self::Memory),
             5 => Ok(Self::Epitaph),
             7 => Ok(Self::Tasks),
             other => Err(other),

@@ -114,7 +114,7 @@ fn what_was_made_before_the_card_is_there_is_written_when_it_is() {
 
 fn dump(length: u32, blocks: &[Block]) -> ExtraSegment<'_> {
     ExtraSegment {
-        kind: SegmentKind::Memory,
+        kind: SegmentKind::Tasks,
         address: 0x8080_0000,
         length,
         blocks,
@@ -233,14 +233,14 @@ fn if_space_is_short_the_newest_lines_and_the_fault_are_saved() {
             )
         })
         .collect();
-    let memory = SegmentKind::Memory;
+    let tasks = SegmentKind::Tasks;
     assert_eq!(
         sizes,
         [
             (SegmentKind::Message, 5, 5),
             (SegmentKind::Stack, 300, 300),
-            (memory, 5 * 512, 8192),
-            (memory, 0, 8192)
+            (tasks, 5 * 512, 8192),
+            (tasks, 0, 8192)
         ]
     );
     assert_eq!(now(crash.check(&mut store, 1)), Ok(true));

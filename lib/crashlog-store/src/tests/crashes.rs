@@ -152,13 +152,13 @@ fn a_crash_is_read_as_it_was_written() {
     // The slot has room for five blocks beside header, message and stack.
     let extra = [
         ExtraSegment {
-            kind: SegmentKind::Memory,
+            kind: SegmentKind::Tasks,
             address: 0x8080_0000,
             length: 1022,
             blocks: &dump[..2],
         },
         ExtraSegment {
-            kind: SegmentKind::Memory,
+            kind: SegmentKind::Tasks,
             address: 0x8090_0000,
             length: 4000,
             blocks: &dump[1..],
@@ -224,8 +224,8 @@ fn a_crash_is_read_as_it_was_written() {
         segments,
         [
             (SegmentKind::Message, 512, 600, 1),
-            (SegmentKind::Memory, 1022, 1022, 3),
-            (SegmentKind::Memory, 1536, 4000, 5),
+            (SegmentKind::Tasks, 1022, 1022, 3),
+            (SegmentKind::Tasks, 1536, 4000, 5),
             (SegmentKind::Tasks, 0, 10, 8),
         ]
     );

@@ -172,7 +172,6 @@ fn title_of(data: &SegmentData) -> String {
     let mut title = match data.segment.kind() {
         Ok(SegmentKind::Message) => "Panic message".to_owned(),
         Ok(SegmentKind::Stack) => "Stack".to_owned(),
-        Ok(SegmentKind::Memory) => "Memory".to_owned(),
         Ok(SegmentKind::Epitaph) => "Message of the kernel".to_owned(),
         Ok(SegmentKind::Tasks) => "Tasks".to_owned(),
         Err(number) => format!("Segment of unknown kind {number}"),
