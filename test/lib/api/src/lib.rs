@@ -87,7 +87,7 @@ pub mod assist {
     pub const OVERFLOW: u16 = 8;
     /// Panics.
     pub const PANIC: u16 = 9;
-    /// Runs an undefined instruction.
+    /// Runs an undefined instruction: UDF, or one that reads DBGDSCRint (1), TEEHBR (2) or d16 (3).
     pub const UNDEFINED: u16 = 10;
     /// Replies first, then sends (target, operation, reply capacity, reply address or 0) with a
     /// message of one word.
@@ -127,6 +127,8 @@ pub mod assist {
     pub const HANG: u16 = 25;
     /// As [`SYSTEM_CALL_AFTER`], of the eight words at this address.
     pub const SYSTEM_CALL_AT: u16 = 26;
+    /// Returns TPIDRURW, and stores this word there.
+    pub const THREAD_REGISTER: u16 = 27;
 }
 
 /// Packs words into a message; use with `as_flattened`.

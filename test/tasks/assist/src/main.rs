@@ -107,8 +107,19 @@ fn serve(received: &RecvMessage, bytes: &[u8]) {
         assist::OVERFLOW => answer(caller, [recurse(a)]),
         assist::PANIC => panic!(),
         assist::UNDEFINED => {
-            // SAFETY: the instruction faults this task and does nothing else.
-            unsafe { core::arch::asm!("udf #0") };
+            // SAFETY: the instruction faults this task and does nothing else; if not, it changes r0
+            // or r1.
+            unsafe {
+                match a {
+                    // mrc p14, 0, r0, c0, c1, 0
+                    1 => core::arch::asm!(".inst.w 0xee100e11", out("r0") _),
+                    // mrc p14, 6, r0, c1, c0, 0
+                    2 => core::arch::asm!(".inst.w 0xeed10e10", out("r0") _),
+                    // vmov r0, r1, d16
+                    3 => core::arch::asm!(".inst.w 0xec510b30", out("r0") _, out("r1") _),
+                    _ => core::arch::asm!("udf #0"),
+                }
+            }
             sys_reply(caller, 0, &[]);
         }
         assist::CALL_BACK => call_back(caller, TaskId(a as u16), b as u16, c as usize, d),
@@ -158,6 +169,7 @@ fn serve(received: &RecvMessage, bytes: &[u8]) {
             clobber_float(a);
             sys_reply(caller, 0, &[]);
         }
+        assist::THREAD_REGISTER => answer(caller, [exchange_thread_register(a)]),
         assist::PLACES => {
             let local = 0_u32;
             answer(
@@ -298,6 +310,22 @@ fn clobber_float(word: u32) {
         };
     }
     fill!("d0" "d1" "d2" "d3" "d4" "d5" "d6" "d7" "d8" "d9" "d10" "d11" "d12" "d13" "d14" "d15");
+}
+
+/// Reads TPIDRURW, and stores a word there.
+fn exchange_thread_register(word: u32) -> u32 {
+    let before;
+    // SAFETY: no code of this task uses that register; r0 and r1 are declared.
+    unsafe {
+        core::arch::asm!(
+            ".inst.w 0xee1d0f50", // mrc p15, 0, r0, c13, c0, 2
+            ".inst.w 0xee0d1f50", // mcr p15, 0, r1, c13, c0, 2
+            out("r0") before,
+            in("r1") word,
+            options(nomem, nostack),
+        );
+    }
+    before
 }
 
 /// Makes the system call SET_TIMER, which clears the timer, with the stack pointer at `stack`.

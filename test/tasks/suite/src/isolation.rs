@@ -19,6 +19,8 @@ pub const CASES: &[Case] = &[
     ("s5_3_own_text_cannot_be_written", own_text),
     ("s5_3_own_data_cannot_be_executed", own_data),
     ("s5_3_nothing_else_can_be_executed", execute_elsewhere),
+    ("s5_3_thread_register_is_not_shared_ours", thread_register),
+    ("s5_3_other_registers_are_closed_ours", other_registers),
 ];
 
 /// First words of the kernel's flash and RAM, which come first in the memories of
@@ -126,5 +128,22 @@ fn execute_elsewhere() {
         0x4800_0001,
     ] {
         faults(assist::EXECUTE, [at], FaultInfo::IllegalText);
+    }
+}
+
+/// REQ: C1 (in part)
+fn thread_register() {
+    assist(assist::THREAD_REGISTER, [0x5ec2_e700]);
+    let (_, [seen, ..]) = ask(second(), assist::THREAD_REGISTER, [0]);
+    assert_eq!(seen, 0);
+}
+
+/// Registers of debugging, of ThumbEE, and d16: where the core lacks them they are undefined
+/// anyway.
+///
+/// REQ: C1 (in part)
+fn other_registers() {
+    for which in [1, 2, 3] {
+        faults(assist::UNDEFINED, [which], FaultInfo::IllegalInstruction);
     }
 }

@@ -46,12 +46,24 @@ _start:
     mrc     p15, 0, r0, c1, c0, 1       @ ACTLR.SMP: the caches do not work without it
     orr     r0, r0, #0x40
     mcr     p15, 0, r0, c1, c0, 1
-    mov     r0, #0x00f00000             @ CPACR: cp10 and cp11 for all; FPEXC decides
+    movs    r0, #0                      @ CPACR: cp10 and cp11 for all, FPEXC decides;
+    movt    r0, #0xc0f0                 @   ASEDIS, D32DIS: no SIMD, no d16 to d31
     mcr     p15, 0, r0, c1, c0, 2
     isb
     movs    r0, #0
     .fpu    vfpv3-d16
     vmsr    fpexc, r0
+
+    @ Tasks must not pass anything on in registers that ARMv7-M lacks.
+    mcr     p15, 0, r0, c13, c0, 3      @ TPIDRURO, which they can read
+    mrc     p15, 0, r0, c0, c1, 0       @ ID_PFR0: is there ThumbEE?
+    tst     r0, #0xf000
+    beq     9f
+    movs    r0, #1                      @ TEECR.XED: TEEHBR is not for them
+    mcr     p14, 6, r0, c0, c0, 0
+9:  mrc     p14, 0, r0, c0, c2, 2       @ DBGDSCRext.UDCCdis: nor is the debug channel
+    orr     r0, #0x1000
+    mcr     p14, 0, r0, c0, c2, 2
 
     ldr     r0, =KERNEL_FAIL_STACK + {fail_stack}
     cps     #0x11                       @ FIQ

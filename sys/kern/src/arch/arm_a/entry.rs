@@ -25,9 +25,10 @@
 //!
 //! `leave` gets the task to run. If it is not the one that ran before, translation table, ASID and
 //! FPU access are switched: first to an ASID that no task has, so that no entry of one task's table
-//! enters the TLB under another task's ASID (DDI 0406C, B3.10.4). The task can write the PSR in its
-//! frame, so all of it but flags and IT state is replaced: USR mode, Thumb state, little-endian, no
-//! exceptions masked. The exclusive monitor is cleared, as an exception return of ARMv7-M does.
+//! enters the TLB under another task's ASID (DDI 0406C, B3.10.4). TPIDRURW, which an ARMv7-M lacks
+//! and a task here can write, is cleared then. The task can write the PSR in its frame, so all of
+//! it but flags and IT state is replaced: USR mode, Thumb state, little-endian, no exceptions
+//! masked. The exclusive monitor is cleared, as an exception return of ARMv7-M does.
 //!
 //! A system call after which its caller runs on takes a shorter way out. It relies on the banked
 //! stack pointer and link register of USR mode and on SPSR_svc, which the kernel has not changed
@@ -39,6 +40,14 @@
 //! An ARMv7-M has only Thumb state, and a branch to an even address is a fault (INVSTATE). Here it
 //! is a branch to A32 code, which cannot be trapped. The task gets that fault at its next abort or
 //! undefined instruction, and at the next interrupt at the latest.
+//!
+//! # Asynchronous aborts
+//!
+//! A store may be answered with a bus error after other instructions have run (DDI 0406C, B1.9.8).
+//! Such aborts are never masked while a task runs, nor, once its registers are saved, in the
+//! kernel; and the kernel waits for all accesses (DSB) before it switches. So one that is taken in
+//! USR mode is charged to the task that caused it. One that is taken in the kernel is a kernel
+//! failure, and the task in [`CURRENT_TASK_PTR`] has caused it, if the kernel has not.
 //!
 //! # Exceptions in the kernel
 //!
@@ -176,10 +185,12 @@ leave:
     ldr     r1, [sp]
     cmp     r0, r1
     beq     1f
-5:  str     r0, [sp]
+5:  dsb                                 @ asynchronous aborts of what it did come now
+    str     r0, [sp]
     ldrd    r1, r2, [r0, #{translation}]
     ldr     r3, [r0, #{fpexc}]
     movs    r4, #0
+    mcr     p15, 0, r4, c13, c0, 2      @ TPIDRURW, which tasks can write
     mcr     p15, 0, r4, c13, c0, 1      @ CONTEXTIDR: an ASID that no task has
     isb
     mcr     p15, 0, r1, c2, c0, 0       @ TTBR0
@@ -208,7 +219,8 @@ leave:
 interrupt:
     subs    lr, lr, #4
     enter   other
-7:  bl      {interrupt}
+7:  cpsie   a
+    bl      {interrupt}
     b.w     leave
 8:  store_elsewhere
 
@@ -228,7 +240,8 @@ data_abort:
 6:  pop     {{r0}}
     sub     lr, lr, #8
     enter   other
-7:  bl      {data_abort}
+7:  cpsie   a
+    bl      {data_abort}
     b.w     leave
 8:  store_elsewhere
 
@@ -237,7 +250,8 @@ prefetch_abort:
     from_user {prefetch_abort_cause}
     sub     lr, lr, #4
     enter   other
-7:  bl      {prefetch_abort}
+7:  cpsie   a
+    bl      {prefetch_abort}
     b.w     leave
 8:  store_elsewhere
 

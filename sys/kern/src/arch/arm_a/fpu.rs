@@ -6,6 +6,9 @@
 //! exchanges the registers, enables the unit for that task and lets it repeat the instruction. An
 //! instruction that is undefined while the unit is enabled faults the task.
 //!
+//! Tasks are built for d0 to d15. Where the processor has d16 to d31 as well, they are disabled
+//! (CPACR, `boot`), so that they carry nothing from one task to another.
+//!
 //! The kernel itself uses no floating point: it is built for a soft-float target.
 
 use super::{faults, frame};
