@@ -159,6 +159,7 @@ impl Tables {
             });
         }
         check_disjoint(owned_by_all, &regions[1..=shared.len()])?;
+        check_kernels(config, &regions)?;
         Ok(Self { regions, tasks })
     }
 
@@ -282,6 +283,25 @@ impl Tables {
             .sum();
         KERNEL_SECTIONS + kernel.len() + tasks
     }
+}
+
+/// Checks that the kernel and tasks see what they share as memory of one type.
+fn check_kernels(config: &KernelConfig, regions: &[Region]) -> Result<(), String> {
+    for (name, range) in &config.extern_regions {
+        let shares = |region: &&Region| {
+            region.base < range.end && range.start < region.base.saturating_add(region.size)
+        };
+        for region in regions[1..].iter().filter(shares) {
+            if !region.attributes.contains(Bits::DMA) {
+                return Err(format!(
+                    "kernel.extern-regions: {name:?} is DMA memory for the kernel and not for tasks, at {:#x}: \
+                     set `dma = true` for it",
+                    region.base
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Checks that memory which one task owns is in no other region of any task.

@@ -3,5 +3,6 @@
 //! References are to the ARM Architecture Reference Manual, ARMv7-A and ARMv7-R edition (ARM DDI
 //! 0406C).
 
+pub mod map;
 pub mod status;
 pub mod tables;

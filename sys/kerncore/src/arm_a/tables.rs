@@ -6,7 +6,8 @@
 //!
 //! * the kernel's own pages are *global*: the same in every table, so that they stay in the TLB
 //!   over a switch;
-//! * a task's pages are *not global*: the TLB tags them with the task's ASID.
+//! * a task's pages, and devices, are *not global*, in its own table and in all others: the TLB
+//!   tags them with the ASID of the task that runs ([`map`](super::map)).
 //!
 //! Where a task owns a page, its table has the task's entry in place of the kernel's. Every task
 //! page is also mapped, for the kernel alone, in all other tables: so the kernel can copy a message
@@ -85,7 +86,12 @@ impl Page {
     /// The same page as it appears in every other table: accessible to the kernel alone, and never
     /// executed.
     pub const fn for_kernel(attributes: RegionAttributes) -> Self {
-        Self(Self::common(attributes) | AP_KERNEL | XN)
+        Self(Self::common(attributes) | AP_KERNEL | XN | NG)
+    }
+
+    /// A page of the kernel's own RAM.
+    pub const fn kernel_data() -> Self {
+        Self(SMALL_PAGE | NORMAL | AP_KERNEL | XN)
     }
 
     /// A page of the kernel's own code.
@@ -257,8 +263,9 @@ mod tests {
         assert_eq!(Page::for_task(RX).at(0x8010_3000), 0x8010_3000 | 0xa7e);
         assert_eq!(Page::for_task(RW).at(0x8080_3000), 0x8080_3000 | 0x87f);
         assert_eq!(Page::for_task(IO).at(0x1e75_0000), 0x1e75_0000 | 0x837);
-        assert_eq!(Page::for_kernel(RX).bits(), 0x25f);
-        assert_eq!(Page::for_kernel(RW).bits(), 0x05f);
+        assert_eq!(Page::for_kernel(RX).bits(), 0xa5f);
+        assert_eq!(Page::for_kernel(RW).bits(), 0x85f);
+        assert_eq!(Page::kernel_data().bits(), 0x05f);
         assert_eq!(Page::kernel_text().bits(), 0x25e);
         assert_eq!(Page::for_task(RW | RegionAttributes::DMA).bits(), 0x873);
     }
@@ -300,7 +307,7 @@ mod tests {
             let other = walk(task, &pool, other).map(rights);
             let text = walk(task, &pool, 0x8010_f000).map(rights);
             assert_eq!(own, Some((true, true, true, true, false, false)));
-            assert_eq!(other, Some((true, true, false, false, false, true)));
+            assert_eq!(other, Some((true, true, false, false, false, false)));
             assert_eq!(text, Some((true, false, false, false, false, true)));
             for hole in [
                 0,

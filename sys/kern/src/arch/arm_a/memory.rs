@@ -1,6 +1,6 @@
 //! Memory protection: one translation table per task, written once at start.
 //!
-//! The format is in [`kerncore::arm_a::tables`].
+//! The format is in [`kerncore::arm_a::tables`], what is mapped how in [`kerncore::arm_a::map`].
 //!
 //! The tables take 16 KiB per task, and 1 KiB for each MiB that a task has a page in. They lie at
 //! the end of the kernel's RAM, beyond what a memory dump needs. They are never changed after
@@ -16,6 +16,7 @@ use crate::platform::Platform;
 use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
 use core::mem::MaybeUninit;
+use kerncore::arm_a::map::kernel_map;
 use kerncore::arm_a::tables::{Builder, FirstLevel, PAGE, Page, SecondLevel};
 use kerncore::region;
 
@@ -133,32 +134,15 @@ pub(crate) fn enable(kernel: &mut Kernel, platform: &Platform) {
     let pool_address = (&raw const tables.second_level) as u32;
     let mut builder = Builder::new(&mut tables.second_level, pool_address);
 
-    let [flash, ram] = kernel_memory();
-    let memory = RegionAttributes::READ | RegionAttributes::WRITE;
-    let mut map = |(base, size): (u32, u32), page: Page| {
+    let regions = HUBRIS_REGION_DESCS.iter();
+    let regions = regions.map(|region| ((region.base, region.size), region.attributes));
+    let shared = KERNEL_EXTERN_REGIONS.iter();
+    let shared = shared.map(|region| (region.base, region.size));
+    let map = kernel_map(kernel_memory(), platform.devices, regions, shared);
+    for ((base, size), page) in map {
         if let Err(error) = builder.map(&mut tables.kernel, None, base, size, page) {
             fail::die(format_args!("kernel map at {base:#x}: {error:?}"));
         }
-    };
-    map(flash, Page::kernel_text());
-    map(ram, Page::for_kernel(memory));
-    for &device in platform.devices {
-        map(device, Page::for_kernel(memory | RegionAttributes::DEVICE));
-    }
-    for region in HUBRIS_REGION_DESCS
-        .iter()
-        .filter(|region| is_memory(region.attributes))
-    {
-        map(
-            (region.base, region.size),
-            Page::for_kernel(for_kernel(region.attributes)),
-        );
-    }
-    for region in &KERNEL_EXTERN_REGIONS {
-        map(
-            (region.base, region.size),
-            Page::for_kernel(memory | RegionAttributes::DMA),
-        );
     }
 
     for (task, table) in TaskHandle::all().zip(&mut tables.tasks) {
@@ -182,20 +166,6 @@ pub(crate) fn enable(kernel: &mut Kernel, platform: &Platform) {
     let table = (&raw const tables.kernel) as u32 | WALK;
     // SAFETY: the tables map everything that the kernel uses to its present address.
     unsafe { turn_on(table) };
-}
-
-/// Attributes of a task's region in the kernel's map. DMA memory is read-only there: the kernel
-/// never copies to it.
-fn for_kernel(attributes: RegionAttributes) -> RegionAttributes {
-    if attributes.contains(RegionAttributes::DMA) {
-        return attributes - RegionAttributes::WRITE;
-    }
-    attributes
-}
-
-/// Is it memory? Tasks' memory is mapped for the kernel too, their devices are not.
-fn is_memory(attributes: RegionAttributes) -> bool {
-    !attributes.is_empty() && !attributes.contains(RegionAttributes::DEVICE)
 }
 
 /// Tells the exception entry where the task's stack region is.
