@@ -252,6 +252,13 @@ impl Dumped<'_> {
             threads.extend(others.into_iter().filter_map(thread));
         } else {
             let kernel = std::mem::take(&mut threads);
+            if crashed.is_empty() {
+                // Its entry in the table of tasks is missing.
+                let mut registers = self.crash.header.registers.map(|value| value.get());
+                registers[16] = cpsr(registers[16]);
+                let number = u32::from(self.crash.header.task.get()) + 1;
+                threads.push(Thread { number, registers });
+            }
             threads.extend(crashed.into_iter().filter_map(thread));
             threads.extend(kernel);
             threads.extend(others.into_iter().filter_map(thread));

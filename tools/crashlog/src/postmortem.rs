@@ -213,6 +213,9 @@ impl PostMortem {
         let of = of.filter(|index| usize::from(*index) < archive.task_count());
         let mut entries = Vec::new();
         for index in of.clone() {
+            if let Some((program, _)) = programs.of(index, &mut post.notes) {
+                post.texts.push(program.text());
+            }
             match kernel.task(index) {
                 Ok(entry) => entries.push(entry),
                 Err(why) => post.notes.push(format!("{}: {why}", name(archive, index))),
@@ -278,7 +281,6 @@ impl PostMortem {
         let text = programs
             .of(entry.index, &mut self.notes)
             .map(|(program, _)| program.text());
-        self.texts.extend(text.clone());
         let registers = match kernel.registers(entry, text) {
             Ok(registers) => Some(registers),
             Err(why) if is_crashed => {

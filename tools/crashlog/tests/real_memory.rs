@@ -213,3 +213,17 @@ fn the_supervisor_has_a_backtrace() {
     let last = chain.last().expect("calls")["places"].to_string();
     assert!(chain.len() > 4 && last.contains("in main ("), "{chain:#?}");
 }
+
+/// Without the table of tasks the registers of what crashed are those of its header.
+#[test]
+fn without_a_task_table_the_crash_has_a_thread() {
+    let scene = scene("stack-overflow");
+    scene.leave_out(|extent| extent.owner() == KERNEL_OWNER);
+    let output = crashlog(scene.dump());
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("core of the system, 1 thread, registers, "),
+        "{said}"
+    );
+    assert_eq!(output.status.code(), Some(1));
+}
