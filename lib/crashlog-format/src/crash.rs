@@ -15,5 +15,5 @@ mod tasks;
 pub use header::{CrashHeader, Name, REGISTER_NAMES};
 pub use reason::{CrashReason, LateReason};
 pub use segment::{Segment, SegmentKind};
-pub use signature::signature;
+pub use signature::{signature, signature_task, text_sum};
 pub use tasks::{Activity, TaskEntry};

@@ -17,8 +17,8 @@
 //!
 //! * A crash that equals one in a slot (same task, fault and place) is counted in the entry of that
 //!   one.
-//! * The first N crashes that are not acknowledged are never overwritten. Of the others the oldest
-//!   is overwritten first, after all acknowledged ones.
+//! * The first N crashes that are not acknowledged are never overwritten. Of the others, after all
+//!   acknowledged ones, the oldest of the task that has most is overwritten first.
 //! * Erasing a crash releases its slot. Its sequence number is never used again (P9).
 //!
 //! # The self-test

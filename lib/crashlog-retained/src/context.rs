@@ -53,7 +53,8 @@ const _: () =
 /// Flag of a context: no more bytes of the stack were wanted than are kept, so none are missing.
 const STACK_EXCERPT: u8 = 1 << 0;
 
-/// Message or stack, as the context describes it.
+/// Message or stack, as the context describes it. The address of a message is the sum of its text,
+/// as [`ContextWriter::text`] sets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub(crate) struct StoredExcerpt {
@@ -118,6 +119,18 @@ impl CrashContext {
     }
 }
 
+/// Whose crash a context is, and when it was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ContextSummary {
+    /// Index of the task.
+    pub task: u16,
+    pub boot: u32,
+    pub time: u64,
+}
+
+// The task is the lower half of a word.
+const _: () = assert!(offset_of!(CrashContext, task).is_multiple_of(4));
+
 /// How many blocks one context has.
 pub(crate) const CONTEXT_BLOCKS: usize = 4;
 
@@ -159,6 +172,21 @@ impl<'a> ContextSlot<'a> {
     /// Was the context completed or noted? Its check may still fail.
     pub(crate) fn is_complete(&self) -> bool {
         matches!(load(self.state()), COMPLETE | NOTED)
+    }
+
+    /// Whose crash the context is, and when it was, without a check.
+    pub(crate) fn summary(&self) -> ContextSummary {
+        let context = match load(self.state()) {
+            NOTED => NOTE,
+            _ => LAYOUT,
+        };
+        let word = |offset: usize| self.control.word(context.saturating_add(offset / 4));
+        ContextSummary {
+            task: word(offset_of!(CrashContext, task)) as u16,
+            boot: word(offset_of!(CrashContext, boot)),
+            time: u64::from(word(offset_of!(CrashContext, time)))
+                | u64::from(word(offset_of!(CrashContext, time) + 4)) << 32,
+        }
     }
 
     pub(crate) fn clear(&self) {
@@ -268,20 +296,10 @@ impl ContextWriter<'_> {
         self.message.original = original;
     }
 
-    /// CRC-32C of the message so far; 0 if there is none.
-    #[must_use]
-    pub const fn message_sum(&self) -> u32 {
-        if self.message.length == 0 {
-            0
-        } else {
-            self.message.crc
-        }
-    }
-
-    /// CRC-32C of a message, as [`Self::message_sum`].
-    #[must_use]
-    pub fn sum(message: &[u8]) -> u32 {
-        Crc32c::new().bytes(message).value()
+    /// Keeps the sum of the message's text, [`crashlog_format::crash::text_sum`], for the
+    /// signature: who describes a crash computes it, once.
+    pub fn text(&mut self, sum: u32) {
+        self.message.address = sum;
     }
 
     /// Sets the address at which the stack excerpt begins, and how many bytes there are from there
@@ -363,7 +381,16 @@ impl<'a> StoredContext<'a> {
     /// The message, in the second of [`Self::crash_blocks`].
     #[must_use]
     pub fn message(&self) -> Excerpt {
-        self.message.excerpt()
+        Excerpt {
+            address: 0,
+            ..self.message.excerpt()
+        }
+    }
+
+    /// The sum of the message's text, as [`ContextWriter::text`] has kept it; 0 if there is none.
+    #[must_use]
+    pub const fn text(&self) -> u32 {
+        self.message.address
     }
 
     /// The stack, in the third of [`Self::crash_blocks`].

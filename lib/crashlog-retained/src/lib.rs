@@ -55,7 +55,7 @@ mod testing;
 pub use block_device::{BLOCK_LEN, Block};
 pub use boot_end::BootEndSlot;
 pub use context::{ContextWriter, CrashContext, Excerpt, StoredContext};
-pub use crashlog_format::crash::{Name, signature};
+pub use crashlog_format::crash::{Name, signature, text_sum};
 /// What the crate needs of `crashlog-format`, re-exported: `page` has the layout of log records.
 pub use crashlog_format::page::{self, LogHeader};
 pub use crashlog_format::snapshot::{ExtentKind, ExtentStatus, KERNEL_OWNER, SnapshotKind};

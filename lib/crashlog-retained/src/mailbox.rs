@@ -14,7 +14,8 @@
 //!
 //! An *oops*, a fault that restarts a single task, needs no emergency: it is described in one of
 //! four places of its own, from which the recorder's normal path writes it. Faults beside an
-//! emergency use the same places.
+//! emergency use the same places. A task cannot keep those of others from a place by its own: see
+//! [`Mailbox::write_oops`].
 //!
 //! The progress of the recorder's self-test is kept here, too: there is one test in each boot, and
 //! the recorder may be restarted during it.
@@ -22,7 +23,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::context::{CONTEXT_BLOCKS, ContextSlot};
+use crate::context::{CONTEXT_BLOCKS, ContextSlot, ContextSummary};
 use crate::words::{check, load, publish, store, words};
 use crate::{ContextWriter, StoredContext};
 use block_device::Block;
@@ -178,19 +179,56 @@ impl<'a> Mailbox<'a> {
         self.set(if durable { DONE } else { FAILED });
     }
 
-    /// Begins to describe an oops in a free place. If none is free the oops is counted instead:
-    /// `None`.
+    /// Begins to describe an oops of the task with index `task` in a free place.
+    ///
+    /// If none is free the task that has most of them gives up its newest, if it has more than
+    /// `task` would have: a task that fails again and again leaves room for the others. Whichever
+    /// oops has no place is counted; `None` if it is the new one.
     #[must_use]
-    pub fn write_oops(&self) -> Option<ContextWriter<'a>> {
+    pub fn write_oops(&self, task: u16) -> Option<ContextWriter<'a>> {
         let free = (1..=OOPSES)
             .filter_map(|index| self.slot(index))
             .find(|slot| !slot.is_complete());
-        if free.is_none()
-            && let Some(dropped) = self.word(DROPPED)
-        {
+        let place = free.or_else(|| {
+            self.count_dropped();
+            self.place_of_another(task)
+        });
+        Some(place?.writer())
+    }
+
+    /// The place that a task with more oopses than `task` would have gives up.
+    // Not inlined: seldom called, and its frame would be on the stack of the supervisor's
+    // emergency.
+    #[inline(never)]
+    fn place_of_another(&self, task: u16) -> Option<ContextSlot<'a>> {
+        let summaries = || (1..=OOPSES).filter_map(|index| Some(self.slot(index)?.summary()));
+        let of = |task: u16| summaries().filter(|summary| summary.task == task).count();
+        let mut most = of(task).saturating_add(1);
+        let mut place = None;
+        for index in (1..=OOPSES).rev() {
+            let slot = self.slot(index)?;
+            let ContextSummary {
+                task: other,
+                boot,
+                time,
+            } = slot.summary();
+            let held = of(other);
+            // The newest: the recorder may be writing the oldest one.
+            let newest = summaries()
+                .filter(|summary| summary.task == other)
+                .all(|summary| (summary.boot, summary.time) <= (boot, time));
+            if other != task && newest && held > most {
+                most = held;
+                place = Some(slot);
+            }
+        }
+        place
+    }
+
+    fn count_dropped(&self) {
+        if let Some(dropped) = self.word(DROPPED) {
             store(dropped, load(dropped).saturating_add(1));
         }
-        Some(free?.writer())
     }
 
     /// The oldest oops. Frees and counts those that do not pass their check.
@@ -203,9 +241,7 @@ impl<'a> Mailbox<'a> {
             }
             let Some(stored) = slot.read() else {
                 slot.clear();
-                if let Some(dropped) = self.word(DROPPED) {
-                    store(dropped, load(dropped).saturating_add(1));
-                }
+                self.count_dropped();
                 continue;
             };
             let when = |oops: &StoredContext<'_>| (oops.context.boot, oops.context.time);

@@ -69,7 +69,6 @@ impl CrashBody<'_> {
     /// What the ledger needs to know of the crash.
     pub(crate) fn crash(&self) -> CrashSummary {
         let context = &self.stored.context;
-        let message = self.stored.message();
         CrashSummary {
             reason: context.reason(),
             late: self.late.is_some(),
@@ -77,7 +76,7 @@ impl CrashBody<'_> {
                 context.task,
                 context.fault(),
                 &context.registers,
-                if message.length == 0 { 0 } else { message.crc },
+                self.stored.text(),
             ),
             boot: context.boot.saturating_add(self.boot_offset),
             time: context.time,

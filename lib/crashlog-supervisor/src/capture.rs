@@ -4,7 +4,7 @@
 //! description ends half way.
 
 use abi::FaultInfo;
-use crashlog_retained::{ContextWriter, CrashContext, CrashReason, signature};
+use crashlog_retained::{ContextWriter, CrashContext, CrashReason, signature, text_sum};
 
 use crate::config::TaskPolicy;
 use crate::fault::EncodedFault;
@@ -80,8 +80,9 @@ pub fn capture(
         writer.note(&context);
     }
 
+    let mut text = 0;
     if let Some(FaultInfo::Panic) = fault {
-        message(kernel, facts.task, &mut writer);
+        text = message(kernel, facts.task, Some(&mut writer));
     }
     if let Some(registers) = kernel.registers(facts.task) {
         context.registers = registers;
@@ -90,38 +91,40 @@ pub fn capture(
             excerpt(kernel, facts.task, &stack, &mut writer);
         }
     }
-    let message = writer.message_sum();
     writer.finish(&context);
-    signature(context.task, encoded, &context.registers, message)
+    signature(context.task, encoded, &context.registers, text)
 }
 
 /// The signature of a task's fault, as [`capture`] returns it.
 #[inline(never)]
 pub fn signature_of(kernel: &mut impl Kernel, task: usize, hang: Option<&[u8]>) -> u32 {
     let fault = kernel.fault(task);
-    let mut sum = 0;
+    let mut text = 0;
     if let Some(FaultInfo::Panic) = fault {
-        let mut message = [0; PANIC_MESSAGE_MAX];
-        let length = kernel.panic_message(task, &mut message);
-        if let Some(message @ [_, ..]) = message.get(..length) {
-            sum = ContextWriter::sum(message);
-        }
+        text = message(kernel, task, None);
     }
     let registers = kernel.registers(task).unwrap_or_default();
     signature(
         task as u16,
         hang.unwrap_or(EncodedFault::from(fault).as_bytes()),
         &registers,
-        sum,
+        text,
     )
 }
 
+/// Writes the panic message of a task; returns the sum of its text.
 // Not inlined: its buffer and that of `excerpt` must never be on the stack at the same time.
 #[inline(never)]
-fn message(kernel: &mut impl Kernel, task: usize, writer: &mut ContextWriter<'_>) {
+fn message(kernel: &mut impl Kernel, task: usize, writer: Option<&mut ContextWriter<'_>>) -> u32 {
     let mut message = [0; PANIC_MESSAGE_MAX];
     let length = kernel.panic_message(task, &mut message);
-    writer.message(message.get(..length).unwrap_or(&message));
+    let message = message.get(..length).unwrap_or(&message);
+    let text = text_sum(message);
+    if let Some(writer) = writer {
+        writer.message(message);
+        writer.text(text);
+    }
+    text
 }
 
 /// The used part of a task's stack.

@@ -11,6 +11,7 @@ use crate::TASK_REGISTERS;
 use abi::{FaultInfo, SchedState, TaskId, TaskState};
 use crashlog_retained::{
     Activity, BootEnd, ContextWriter, CrashContext, CrashReason, FailureSlot, Region, TaskEntry,
+    text_sum,
 };
 
 use crate::fault::EncodedFault;
@@ -119,6 +120,8 @@ where
         writer.context.message(b"\n");
         writer.context.message(failure.message);
     }
+    let text = text_sum(failure.epitaph).rotate_left(1) ^ text_sum(failure.message);
+    writer.context.text(text);
     let [.., sp, _lr, _pc, _psr] = failure.registers;
     writer.context.stack_at(sp, failure.stack_bytes);
     let words = failure.stack_bytes.min(STACK as u32) / 4;

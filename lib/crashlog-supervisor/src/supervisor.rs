@@ -92,7 +92,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         restarts: u32,
         time: u64,
     ) -> Option<u32> {
-        let writer = self.region.mailbox().write_oops()?;
+        let writer = self.region.mailbox().write_oops(task as u16)?;
         let facts = CrashFacts {
             reason,
             task,
@@ -147,7 +147,7 @@ fn set_aside(slot: &HistorySlot<'_>, history: &mut History) {
 // Not inlined: its buffer would be on the stack of every emergency, and it is seldom called.
 #[inline(never)]
 fn copy_beside(mailbox: &Mailbox<'_>, crash: &StoredContext<'_>) {
-    let Some(mut writer) = mailbox.write_oops() else {
+    let Some(mut writer) = mailbox.write_oops(crash.context.task) else {
         return;
     };
     let [_, message, stack] = crash.crash_blocks();
@@ -159,6 +159,7 @@ fn copy_beside(mailbox: &Mailbox<'_>, crash: &StoredContext<'_>) {
             writer.message(piece);
         }
     });
+    writer.text(crash.text());
     writer.stack_at(memory.address, memory.original);
     for_pieces(memory.length, |offset, length| {
         if let Some(piece) = piece.get_mut(..length) {

@@ -70,7 +70,7 @@ impl Supervisor {
 
     /// Describes a fault of `task` and tells the recorder.
     pub fn report_oops(&self, world: &World, task: u16, time: u64, place: u32) {
-        if let Some(mut writer) = self.region.mailbox().write_oops() {
+        if let Some(mut writer) = self.region.mailbox().write_oops(task) {
             let mut context = CrashContext::new(CrashReason::Oops, task, "client", &[8]);
             context.time = time;
             context.boot = self.region.boot();

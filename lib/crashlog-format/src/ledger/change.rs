@@ -113,7 +113,7 @@ impl Ledger {
     /// [`Ledger::restore`].
     pub fn make_room(&mut self, keep_first: u32) {
         while self.free().is_none() {
-            match self.victim(keep_first) {
+            match self.victim(keep_first, None) {
                 Some(slot) => self.release(slot),
                 None => return,
             }

@@ -1,7 +1,8 @@
 //! Into which slot a crash is written, and which slot is released for it.
 
-use super::{CrashEntry, CrashSummary, Ledger};
+use super::{CrashEntry, CrashSummary, Ledger, count};
 use crate::CrashReason;
+use crate::crash::signature_task;
 
 /// What has to be written for a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +90,7 @@ impl Ledger {
         let release = if self.len().saturating_add(1) < u32::from(self.slots) {
             None
         } else {
-            self.victim(keep_first)
+            self.victim(keep_first, Some(signature_task(crash.signature)))
         };
         Ok(CrashPlan::New { slot, release })
     }
@@ -155,9 +156,13 @@ impl Ledger {
             .map_or(0, |entry| entry.sequence.get())
     }
 
-    /// The slot of the crash to release: the oldest acknowledged one, else the oldest after the
-    /// first `keep_first`.
-    pub(super) fn victim(&self, keep_first: u32) -> Option<u32> {
+    /// The slot of the crash to release: the oldest acknowledged one; else, after the first
+    /// `keep_first`, the oldest of the task that has most of them.
+    ///
+    /// `task`: whose crash needs the room, as [`signature_task`]; `None` if nobody's does. With its
+    /// new crash it has one more, and of tasks with equally many it gives way. So a task that fails
+    /// in ever new ways overwrites its own crashes, and not those of a task that has fewer.
+    pub(super) fn victim(&self, keep_first: u32, task: Option<u32>) -> Option<u32> {
         let acknowledged = self
             .live()
             .filter(|(slot, _)| self.is_acknowledged(*slot))
@@ -168,6 +173,17 @@ impl Ledger {
         // One slot is always free, and one has to be left for new crashes: at most the other slots
         // are kept.
         let keep = keep_first.min(u32::from(self.slots).saturating_sub(2));
-        self.by_age(keep).map(|(slot, _)| slot)
+        let (_, first) = self.by_age(keep)?;
+        let first = first.sequence.get();
+        let of = |entry: &CrashEntry| signature_task(entry.signature.get());
+        let share = |entry: &CrashEntry| {
+            let is_own = Some(of(entry)) == task;
+            let same = self.live().filter(|(_, other)| of(other) == of(entry));
+            (count(same).saturating_add(is_own.into()), is_own)
+        };
+        self.live()
+            .filter(|(_, entry)| entry.sequence.get() >= first)
+            .max_by_key(|(_, entry)| (share(entry), u32::MAX - entry.sequence.get()))
+            .map(|(slot, _)| slot)
     }
 }

@@ -103,7 +103,7 @@ fn what_is_not_on_the_card_is_pending() {
     region.begin_boot();
     let mailbox = region.mailbox();
     assert!(!mailbox.is_pending());
-    write(mailbox.write_oops().unwrap(), &context(5, 77));
+    write(mailbox.write_oops(5).unwrap(), &context(5, 77));
     assert!(mailbox.is_pending());
     mailbox.oops().unwrap().clear();
     assert!(!mailbox.is_pending());
@@ -189,9 +189,12 @@ fn oopses_are_read_in_order_and_those_without_a_place_are_counted() {
     region.begin_boot();
     let mailbox = region.mailbox();
     for time in [30, 10, 40, 20] {
-        write(mailbox.write_oops().unwrap(), &context(time as u16, time));
+        write(
+            mailbox.write_oops(time as u16).unwrap(),
+            &context(time as u16, time),
+        );
     }
-    assert!(mailbox.write_oops().is_none());
+    assert!(mailbox.write_oops(50).is_none());
     assert_eq!(mailbox.dropped(), 1);
     for time in [10, 20, 30, 40] {
         let oops = mailbox.oops().unwrap();
@@ -199,7 +202,43 @@ fn oopses_are_read_in_order_and_those_without_a_place_are_counted() {
         oops.clear();
     }
     assert!(mailbox.oops().is_none());
-    assert!(mailbox.write_oops().is_some());
+    assert!(mailbox.write_oops(50).is_some());
+}
+
+/// REQ: X6 (in part: one task's failures do not hide another's)
+#[test]
+fn a_task_with_many_oopses_gives_up_places() {
+    let memory = memory();
+    let region = Region::over(&memory).unwrap();
+    region.begin_boot();
+    let mailbox = region.mailbox();
+    let oops = |task: u16, time: u64| {
+        let writer = mailbox.write_oops(task);
+        let kept = writer.is_some();
+        if let Some(writer) = writer {
+            write(writer, &context(task, time));
+        }
+        kept
+    };
+    for time in 1..=9 {
+        assert_eq!(oops(3, time), time <= 4);
+    }
+    // The two newest of the task make room, not the oldest, which may be on its way to the card.
+    assert!(oops(5, 10) && oops(6, 11));
+    assert!(!oops(5, 12) && !oops(3, 13));
+    // Each task has one place, or two: no one can have more at the cost of another.
+    assert!(oops(7, 14));
+    assert!(!oops(8, 15));
+    assert_eq!(mailbox.dropped(), 5 + 2 + 2 + 1 + 1);
+    for (task, time) in [(3, 1), (5, 10), (6, 11), (7, 14)] {
+        let oops = mailbox.oops().unwrap();
+        assert_eq!(
+            (oops.stored.context.task, oops.stored.context.time),
+            (task, time)
+        );
+        oops.clear();
+    }
+    assert!(mailbox.oops().is_none());
 }
 
 proptest! {
@@ -226,7 +265,7 @@ proptest! {
         let region = Region::over(&original).unwrap();
         region.begin_boot();
         write(region.mailbox().write_crash().unwrap(), &context(5, 77));
-        write(region.mailbox().write_oops().unwrap(), &context(6, 78));
+        write(region.mailbox().write_oops(6).unwrap(), &context(6, 78));
         let memory = copy(&original);
         // The crash's context block is the second of the mailbox, that of the first oops four
         // blocks later.

@@ -58,7 +58,7 @@ fn a_crash_that_is_not_on_the_card_is_newer_than_the_card() {
     region.begin_boot();
     let mut context = crate::CrashContext::new(crate::CrashReason::Oops, 1, "task", &[]);
     context.boot = 1;
-    region.mailbox().write_oops().unwrap().finish(&context);
+    region.mailbox().write_oops(3).unwrap().finish(&context);
     region.begin_boot();
     region.rebase(FORMAT, 7, 2);
     assert_eq!(region.boot_offset(), 7);

@@ -93,7 +93,7 @@ fn what_was_made_before_the_card_is_there_is_written_when_it_is() {
         &[8],
     );
     (context.time, context.boot) = (77, region.boot());
-    region.mailbox().write_oops().unwrap().finish(&context);
+    region.mailbox().write_oops(3).unwrap().finish(&context);
 
     let mut recorder = TestRecorder::start(&card, &memory, false).unwrap();
     recorder.flush(&mut Oracle::default()).unwrap();

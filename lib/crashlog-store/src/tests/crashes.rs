@@ -139,7 +139,7 @@ fn a_crash_is_read_as_it_was_written() {
     context.restarts = 4;
     context.image_id = 0x0123_4567_89ab_cdef;
     context.registers = core::array::from_fn(|index| 0x1000 + index as u32);
-    let mut writer = recorder.region.mailbox().write_oops().unwrap();
+    let mut writer = recorder.region.mailbox().write_oops(12).unwrap();
     writer.message(&[b'm'; 600]);
     writer.finish(&context);
     let oops = recorder.region.mailbox().oops().unwrap();
@@ -268,4 +268,46 @@ fn a_crash_written_twice_is_there_once() {
     assert_eq!(recorder.write_late(&mut oracle), Ok(Some(1)));
     assert_eq!(recorder.store.counters().panic.get(), 1);
     assert_eq!(recorder.store.tally(0).unwrap().repeats, 0);
+}
+
+/// REQ: X6 (in part: one task's failures do not push out another's) A task that fails in ever new
+/// ways overwrites its own crashes.
+#[test]
+fn a_task_with_many_crashes_makes_room_for_others() {
+    // There is room for five crashes; two are never overwritten.
+    let card = card(320, 6, 8);
+    let memory = blocks(Region::MIN_LEN / 512);
+    let mut oracle = Oracle::default();
+    let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
+    let mut crash = |task: u16, place: u32| {
+        let mut context = CrashContext::new(CrashReason::Oops, task, "task", &[5]);
+        context.boot = 1;
+        context.time = u64::from(place);
+        context.registers[15] = place;
+        let writer = recorder.region.mailbox().write_oops(task).unwrap();
+        writer.finish(&context);
+        recorder.write_oopses(&mut oracle).unwrap();
+        let tasks: Vec<(u16, u64)> = (0..recorder.store.crash_count())
+            .map(|index| {
+                let number = recorder.store.tally(index).unwrap().sequence;
+                let header = now(recorder.store.open_crash(number)).unwrap().header;
+                (header.task.get(), header.time.get())
+            })
+            .collect();
+        tasks
+    };
+    for place in 1..=20 {
+        crash(7, place);
+    }
+    assert_eq!(crash(7, 21), [(7, 1), (7, 2), (7, 19), (7, 20), (7, 21)]);
+    // Those of others come in the place of the many, not of each other.
+    crash(8, 31);
+    assert_eq!(crash(9, 32), [(7, 1), (7, 2), (7, 21), (8, 31), (9, 32)]);
+    for place in 41..=60 {
+        crash(7, place);
+    }
+    assert_eq!(crash(7, 61), [(7, 1), (7, 2), (8, 31), (9, 32), (7, 61)]);
+    // Among tasks that have as many as it would have, its own is released.
+    crash(8, 71);
+    assert_eq!(crash(8, 72), [(7, 1), (7, 2), (9, 32), (8, 71), (8, 72)]);
 }

@@ -179,7 +179,7 @@ impl<'m> TestRecorder<'m> {
     /// Describes the crash of a single task; it waits in the mailbox.
     pub fn describe_oops(&mut self, oracle: &mut Oracle, place: u32) -> CrashContext {
         let context = self.crash_context(oracle, CrashReason::Oops, place);
-        let mut writer = self.region.mailbox().write_oops().unwrap();
+        let mut writer = self.region.mailbox().write_oops(3).unwrap();
         writer.message(b"oops");
         writer.stack_at(0x8080_0000, 64);
         writer.stack(&[context.time as u8; 64]);

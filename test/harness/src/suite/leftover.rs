@@ -1,4 +1,5 @@
-//! What is left in retained RAM never keeps the system from running.
+//! What is left in retained RAM never keeps the system from running, and what a task does again and
+//! again is recognised as the same.
 
 use super::{Cases, Rig, Session};
 use crate::sabotage::{APP, Deed, LOOPS, RecorderState, Stop, System, Work, task};
@@ -6,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use block_device::Block;
 use crashlog_retained::{CrashContext, CrashReason, Region};
 use libtest_mimic::Trial;
+use std::ffi::OsStr;
 use std::sync::Arc;
 
 /// Address of the retained region, and its length in blocks (`chips/ast2600/memory.toml`).
@@ -27,7 +29,9 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![
         trial("armed", true),
         trial("armed-without-card", false),
+        session.trial("leftover::early-boots", APP, early_boots),
         session.trial("leftover::idle-faulted", LOOPS, idle_faulted),
+        session.trial("leftover::panics-with-numbers", LOOPS, panics_with_numbers),
     ]
 }
 
@@ -50,6 +54,84 @@ fn idle_faulted(rig: &Rig) -> Result<Cases> {
         lives(&mut system, true)?;
     }
     rig.tool.verify(&card)?;
+    Ok(Cases::one())
+}
+
+/// REQ: X6 (in part: what survives a reset is set aside, and the log says so)
+///
+/// Boots end early, by resets from outside; then so do starts of the recorder, which is restarted
+/// before it has written what was left.
+fn early_boots(rig: &Rig) -> Result<Cases> {
+    let card = rig.artefacts.path("card.img");
+    rig.tool.format(&card)?;
+    let mut system = System::start(&rig.qemu, &rig.image, Some(&card), &rig.artefacts)?;
+    system.boot()?;
+    for before in 1..=crashlog_retained::Trial::LIMIT {
+        system.reset()?;
+        system.go_to(Stop::Ready)?;
+        let log = rig.tool.text([OsStr::new("log"), card.as_os_str()])?;
+        let said = log.contains("4 boots in a row ended early");
+        ensure!(
+            said == (before == crashlog_retained::Trial::LIMIT),
+            "{before} boots ended early, and the log is: {log}"
+        );
+    }
+    lives(&mut system, true)?;
+    // Starts of the recorder, of which the region has the count.
+    system.work(Work::Sleep(2_000), SOON, Deed::Restart(task::CRASHLOG))?;
+    system.go_to(Stop::Struck)?;
+    edit(&mut system, |region| {
+        for _ in 0..crashlog_retained::Trial::LIMIT {
+            region.trial().begin_start();
+        }
+        arm(region, false, true)?;
+        region.mailbox().conclude(false);
+        Ok(())
+    })?;
+    system.go_to(Stop::Done)?;
+    system.go_to(Stop::Ready)?;
+    lives(&mut system, true)?;
+    let log = rig.tool.text([OsStr::new("log"), card.as_os_str()])?;
+    ensure!(
+        log.contains("4 starts of the recorder in a row ended early"),
+        "the recorder does not say that it sets something aside: {log}"
+    );
+    let crashes = rig.tool.crashes(&card)?;
+    ensure!(
+        crashes.is_empty(),
+        "a crash was not set aside: {crashes:#?}"
+    );
+    // This start came through, so the next one uses everything again.
+    system.reset()?;
+    system.go_to(Stop::Ready)?;
+    let crashes = rig.tool.crashes(&card)?;
+    ensure!(crashes.len() == 1, "one crash waited, but {crashes:#?}");
+    Ok(Cases::one())
+}
+
+/// REQ: X6 (in part: a number in the text of a panic does not make it another crash)
+fn panics_with_numbers(rig: &Rig) -> Result<Cases> {
+    /// As in the application.
+    const HOLD_AFTER: u32 = 3;
+    let card = rig.artefacts.path("card.img");
+    rig.tool.format(&card)?;
+    let mut system = System::start(&rig.qemu, &rig.image, Some(&card), &rig.artefacts)?;
+    system.boot()?;
+    for number in 0..=HOLD_AFTER {
+        system.work(Work::Sleep(2_000), SOON, Deed::PanicWith(number + 7))?;
+        system.go_to(Stop::Struck)?;
+        if number < HOLD_AFTER {
+            system.boot()?;
+        } else {
+            // The saboteur is held, and the system goes on.
+            system.go_to(Stop::Done)?;
+        }
+    }
+    let crashes = rig.tool.crashes(&card)?;
+    ensure!(
+        crashes.len() == 1 && crashes.iter().all(|crash| crash["repeats"] == HOLD_AFTER),
+        "one panic, four times, but these crashes: {crashes:#?}"
+    );
     Ok(Cases::one())
 }
 

@@ -211,7 +211,7 @@ fn fill(blocks: &[Block]) -> Result<()> {
     mailbox.conclude(false);
     for time in [100, 200, 300, 400, 500, 600] {
         // There is space for four of them.
-        if let Some(writer) = mailbox.write_oops() {
+        if let Some(writer) = mailbox.write_oops(3) {
             writer.finish(&crash(CrashReason::Oops, 3, "sensor", &[8], time));
         }
     }
@@ -232,8 +232,8 @@ fn fill(blocks: &[Block]) -> Result<()> {
     let mut history = History::default();
     region.history().store(&mut history);
     history.series[1] = Series {
-        any: 0,
         count: 7,
+        any: 7,
         task: 5,
         signature: 0x1234,
         first: 50,

@@ -95,9 +95,21 @@ fn a_task_that_is_restarted_repeatedly_is_held() {
 
 /// REQ: X6 (in part: a task that fails in a new way each time)
 #[test]
-fn a_task_that_fails_in_new_ways_is_held() {
+fn a_task_that_counts_in_its_panics_is_held() {
     let region = retained();
     let mut supervisor = boot(region);
+    for count in 0..6 {
+        let console = &mut supervisor.kernel.tasks[CONSOLE];
+        console.message = format!("failure {count}, at {:#x}", 0x8080_0000u32 + count).into();
+        console.fault = Some(FaultInfo::Panic);
+        let consequence = supervisor.handle_fault(CONSOLE, false, 0, 0);
+        let expected = match count {
+            5 => Consequence::Hold,
+            _ => Consequence::Restart,
+        };
+        assert_eq!(consequence, expected, "{count}");
+    }
+    // A task that fails at a new place each time is held later.
     let mut fault_at = |place: u32| {
         supervisor.kernel.tasks[WORKER].registers[15] = place;
         supervisor.kernel.tasks[WORKER].fault = Some(memory_fault());
