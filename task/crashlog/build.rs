@@ -11,7 +11,13 @@ use serde::Deserialize;
 
 /// Operations that show what others have recorded, or erase it: closed unless the configuration says
 /// who may use them.
-const CLOSED: [&str; 4] = ["crash_info", "read_crash", "erase_crash", "read_page"];
+const CLOSED: [&str; 5] = [
+    "crash_info",
+    "read_crash",
+    "erase_crash",
+    "acknowledge_crash",
+    "read_page",
+];
 
 /// `[tasks.crashlog.config]` of `app.toml`.
 #[derive(Deserialize)]

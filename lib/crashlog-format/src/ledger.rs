@@ -236,6 +236,12 @@ impl Ledger {
         count(self.live())
     }
 
+    /// Number of crashes in the slots that are not acknowledged.
+    #[must_use]
+    pub fn unacknowledged(&self) -> u32 {
+        count(self.live().filter(|(slot, _)| !self.is_acknowledged(*slot)))
+    }
+
     /// Whether no slot holds a crash.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -227,6 +227,10 @@ pub struct RecorderStatus {
     pub unsaved: Option<UnsavedCrash>,
     /// Result of the self-test of the emergency path.
     pub self_test: SelfTestReport,
+    /// Crashes on the card that are unread: not acknowledged by `acknowledge_crash`. To list or to
+    /// read a crash does not acknowledge it. 0 as long as `state` is [`RecorderState::Starting`]:
+    /// the card is not known yet.
+    pub unread: u32,
 }
 
 /// What failed in a crash.

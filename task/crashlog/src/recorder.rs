@@ -51,6 +51,8 @@ pub enum CardOperation {
     },
     /// `erase_crash`.
     EraseCrash { sequence: u32 },
+    /// `acknowledge_crash`.
+    AcknowledgeCrash { sequence: u32 },
     /// `read_page`.
     ReadPage { page: u32, out: OutLease },
 }
@@ -67,8 +69,10 @@ impl DeferredCall {
 /// What is on the card, as far as [`RecorderStatus`] reports it.
 #[derive(Clone, Copy, Default)]
 pub struct CardContent {
-    /// Crashes that are not erased.
-    pub crashes: u32,
+    /// Crashes that are not erased; at most the number of slots.
+    pub crashes: u16,
+    /// Those of them that are not acknowledged.
+    pub unread: u16,
     /// Sequence number of the newest crash.
     pub newest_crash: Option<u32>,
     /// Faults that restarted one task, since the card was formatted.
@@ -167,7 +171,7 @@ impl Recorder {
         RecorderStatus {
             state: self.state.get(),
             boot: self.region.boot().saturating_add(offset),
-            crashes: content.crashes,
+            crashes: content.crashes.into(),
             newest_crash: content.newest_crash,
             oopses: content.oopses,
             panics: content.panics,
@@ -189,6 +193,7 @@ impl Recorder {
                 ..unsaved
             }),
             self_test: self.self_test,
+            unread: content.unread.into(),
         }
     }
 

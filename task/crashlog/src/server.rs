@@ -179,6 +179,14 @@ impl InOrderCrashLogImpl for Server<'_> {
         self.defer(msg, CardOperation::EraseCrash { sequence })
     }
 
+    fn acknowledge_crash(
+        &mut self,
+        msg: &RecvMessage,
+        sequence: u32,
+    ) -> Result<(), RequestError<CrashLogError>> {
+        self.defer(msg, CardOperation::AcknowledgeCrash { sequence })
+    }
+
     fn read_page(
         &mut self,
         msg: &RecvMessage,
@@ -199,6 +207,7 @@ pub fn count_reply(operation: &CardOperation, result: Result<(), CrashLogError>)
         CardOperation::DescribeCrash { .. } => &all.crash_info,
         CardOperation::ReadCrash { .. } => &all.read_crash,
         CardOperation::EraseCrash { .. } => &all.erase_crash,
+        CardOperation::AcknowledgeCrash { .. } => &all.acknowledge_crash,
         CardOperation::ReadPage { .. } => &all.read_page,
     };
     let pending = &counters.Err.Fail.WentAway;

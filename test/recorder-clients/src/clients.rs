@@ -33,6 +33,7 @@ pub mod op {
     pub const READ_CRASH: u16 = 5;
     pub const ERASE_CRASH: u16 = 6;
     pub const READ_PAGE: u16 = 7;
+    pub const ACKNOWLEDGE_CRASH: u16 = 8;
 }
 
 /// The format id of the card that [`Image::formatted`] makes.
@@ -233,7 +234,7 @@ pub fn check_reply(request: &Request, ended: &Ended) {
             hubpack::deserialize::<CrashInfo>(reply).expect("a description of a crash");
         }
         op::READ_CRASH => untouched(word() as usize),
-        op::ERASE_CRASH => assert!(reply.is_empty()),
+        op::ERASE_CRASH | op::ACKNOWLEDGE_CRASH => assert!(reply.is_empty()),
         op::READ_PAGE => {
             assert!(reply.is_empty());
             let bytes: &[u8; PAGE_LEN] = written

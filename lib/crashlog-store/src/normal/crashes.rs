@@ -133,6 +133,12 @@ impl<D: BlockDevice> Store<'_, D> {
         self.ledger.len()
     }
 
+    /// Number of crashes on the card that are not acknowledged.
+    #[must_use]
+    pub fn unacknowledged(&self) -> u32 {
+        self.ledger.unacknowledged()
+    }
+
     /// What the ledger holds of the `index`-th crash, from 0, oldest first.
     #[must_use]
     pub fn tally(&self, index: u32) -> Option<Tally> {

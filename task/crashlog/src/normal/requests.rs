@@ -1,4 +1,4 @@
-//! Deferred requests that read and erase.
+//! Deferred requests that read, erase and acknowledge.
 //!
 //! If a read fails, only the caller gets an error. If a write fails, the session ends.
 
@@ -19,11 +19,11 @@ use crate::transfer_blocks::TransferBlocks;
 
 /// Carries out one deferred call and replies to the caller.
 ///
-/// Dropped half way, it leaves the caller without a reply; an erasure is then done or not done,
-/// never in part.
+/// Dropped half way, it leaves the caller without a reply; an erasure or an acknowledgement is then
+/// done or not done, never in part.
 ///
 /// # Errors
-/// The card failed while erasing; the caller has its reply.
+/// The card failed while the ledger was written; the caller has its reply.
 pub async fn serve(
     recorder: &Recorder,
     log: &mut MountedLog<'_, '_>,
@@ -53,8 +53,11 @@ pub async fn serve(
                 read_page(recorder, log, memory, *page, out).await,
             );
         }
-        CardOperation::EraseCrash { sequence } => {
-            let result = log.erase(*sequence).await;
+        CardOperation::EraseCrash { sequence } | CardOperation::AcknowledgeCrash { sequence } => {
+            let result = match &call.operation {
+                CardOperation::AcknowledgeCrash { .. } => log.acknowledge(*sequence).await,
+                _ => log.erase(*sequence).await,
+            };
             note_content(recorder, log);
             match result {
                 Ok(()) => reply::unit(recorder, &call, Ok(())),

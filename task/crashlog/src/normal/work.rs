@@ -110,7 +110,9 @@ fn pending(recorder: &Recorder) -> PendingWork {
 pub fn note_content(recorder: &Recorder, log: &MountedLog<'_, '_>) {
     let counters = log.counters();
     recorder.content.set(CardContent {
-        crashes: log.crash_count(),
+        // There are at most 22 slots.
+        crashes: log.crash_count() as u16,
+        unread: log.unacknowledged() as u16,
         newest_crash: log.newest_crash(),
         oopses: counters.oops.get(),
         panics: counters.panic.get(),
