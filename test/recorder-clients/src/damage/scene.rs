@@ -111,7 +111,7 @@ pub fn strange_scenes() -> Vec<Scene> {
         }),
         ("oopses of no boot and of the last one", |region| {
             for boot in [0, u32::MAX] {
-                let writer = region.mailbox().write_oops();
+                let writer = region.mailbox().write_oops(5);
                 writer
                     .expect("a free place")
                     .finish(&context(boot, u64::MAX));
