@@ -79,8 +79,15 @@ pub trait Kernel: RegionKernel {
         offset: u32,
     ) -> Result<SavedMemory, ExtentStatus>;
 
-    /// Saves some of `rows`, from the first on. As `SnapshotSource::save_rows`.
-    fn save_rows(&mut self, rows: &ExtentRows<'_>, offset: u32) -> SavedRows;
+    /// Saves some of `rows`, from the first on. As `SnapshotSource::save_rows`. With a `copy` all of
+    /// them are of one owner and saved from there: it begins with the memory at the address, and
+    /// [`save_and_restart`](Self::save_and_restart) has made it.
+    fn save_rows(
+        &mut self,
+        rows: &ExtentRows<'_>,
+        copy: Option<(&[Block], u32)>,
+        offset: u32,
+    ) -> SavedRows;
 
     /// As [`save`](Self::save), of `length` bytes at byte `at` of `copy`, where
     /// [`save_and_restart`](Self::save_and_restart) has put them.

@@ -201,7 +201,20 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
     }
 
     #[cfg(feature = "snapshot")]
-    fn save_rows(&mut self, rows: &ExtentRows<'_>, offset: u32) -> SavedRows {
+    fn save_rows(
+        &mut self,
+        rows: &ExtentRows<'_>,
+        copy: Option<(&[Block], u32)>,
+        offset: u32,
+    ) -> SavedRows {
+        if let (Some((blocks, from)), Some((owner, _))) = (copy, rows.owner_and_range(0)) {
+            // The copy is the supervisor's memory.
+            let distance = address(blocks, 0).wrapping_sub(from);
+            rows.move_to(SUPERVISOR, distance);
+            let saved = self.save_rows(rows, None, offset);
+            rows.move_to(owner, distance.wrapping_neg());
+            return saved;
+        }
         let (area, first) = rows.place();
         let list = address(area, first);
         let (destination, room) = (address(area, offset), length(area).saturating_sub(offset));
@@ -214,7 +227,12 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
     }
 
     #[cfg(not(feature = "snapshot"))]
-    fn save_rows(&mut self, _rows: &ExtentRows<'_>, _offset: u32) -> SavedRows {
+    fn save_rows(
+        &mut self,
+        _rows: &ExtentRows<'_>,
+        _copy: Option<(&[Block], u32)>,
+        _offset: u32,
+    ) -> SavedRows {
         SavedRows::default()
     }
 

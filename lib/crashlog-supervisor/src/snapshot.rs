@@ -311,19 +311,17 @@ impl<K: Kernel> SnapshotSource for SupervisorMemory<'_, '_, K> {
     }
 
     fn save_rows(&mut self, rows: &ExtentRows<'_>, offset: u32) -> SavedRows {
-        // What is in the copy is saved from there, alone.
-        let Some(copy) = self.copy else {
-            return self.kernel.save_rows(rows, offset);
+        // What is in the copy is saved from there.
+        let copy = |index| {
+            let (owner, range) = rows.owner_and_range(index)?;
+            let copy = self.copy_of(owner)?;
+            copy.offset(range.base, range.size)?;
+            Some((copy.blocks, copy.from))
         };
-        let is_elsewhere = |index| {
-            rows.owner_and_range(index).is_none_or(|(owner, range)| {
-                usize::from(owner) != self.recorder || copy.offset(range.base, range.size).is_none()
-            })
-        };
-        let count = (0..rows.count().min(ROWS)).take_while(|index| is_elsewhere(*index));
-        match count.count() {
-            0 => SavedRows::default(),
-            count => self.kernel.save_rows(&rows.start(count), offset),
-        }
+        let first = copy(0);
+        let all = 0..rows.count().min(ROWS);
+        let alike = all.take_while(|index| copy(*index).is_some() == first.is_some());
+        let rows = rows.start(alike.count());
+        self.kernel.save_rows(&rows, first, offset)
     }
 }

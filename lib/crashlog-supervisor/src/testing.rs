@@ -220,7 +220,12 @@ impl Kernel for TestKernel {
     }
 
     /// As the kernel does it, until a row that is not plain memory.
-    fn save_rows(&mut self, rows: &ExtentRows<'_>, offset: u32) -> SavedRows {
+    fn save_rows(
+        &mut self,
+        rows: &ExtentRows<'_>,
+        copy: Option<(&[Block], u32)>,
+        offset: u32,
+    ) -> SavedRows {
         let (area, first) = rows.place();
         let mut saved = SavedRows::default();
         if !self.gives_saved {
@@ -237,9 +242,13 @@ impl Kernel for TestKernel {
                 break;
             }
             let at = offset + saved.stored;
+            let save = |kernel: &mut Self| match copy {
+                Some((copy, from)) => kernel.save_copy(copy, word(0) - from, length, area, at),
+                None => kernel.save(owner as u16, word(0), length, area, at),
+            };
             let status = if (at + length) as usize > size_of_val(area) {
                 ListedExtent::NO_ROOM
-            } else if let Ok(memory) = self.save(owner as u16, word(0), length, area, at) {
+            } else if let Ok(memory) = save(self) {
                 set(3, memory.map);
                 set(4, memory.sum as u32);
                 set(5, (memory.sum >> 32) as u32);

@@ -42,6 +42,8 @@ pub struct SnapshotPiece {
     pub length: u32,
 }
 
+const ROW_WORDS: usize = size_of::<SnapshotExtent>() / 4;
+
 /// A part of the table of extents of an image that is being made: what is to be saved next.
 #[derive(Clone, Copy, Debug)]
 pub struct ExtentRows<'a> {
@@ -65,11 +67,10 @@ impl<'a> ExtentRows<'a> {
     /// Owner, address and length of one of them; `None` beyond the last.
     #[must_use]
     pub fn owner_and_range(&self, index: usize) -> Option<(u16, MemoryRange)> {
-        const WORDS: usize = size_of::<SnapshotExtent>() / 4;
         if index >= self.count {
             return None;
         }
-        let at = self.first.wrapping_add(index.wrapping_mul(WORDS));
+        let at = self.first.wrapping_add(index.wrapping_mul(ROW_WORDS));
         let (base, whose) = (self.word(at)?, self.word(at.wrapping_add(1))?);
         let size = whose & 0xffff;
         Some(((whose >> 16) as u16, MemoryRange { base, size }))
@@ -89,6 +90,25 @@ impl<'a> ExtentRows<'a> {
     pub fn place(&self) -> (&'a [Block], u32) {
         let place = u32::try_from(self.first.saturating_mul(4)).unwrap_or(u32::MAX);
         (self.area.blocks(), place)
+    }
+
+    /// Gives all of them this owner, and adds `distance` to their addresses: while they are saved
+    /// from a copy.
+    pub fn move_to(&self, owner: u16, distance: u32) {
+        for index in 0..self.count {
+            let at = self.first.wrapping_add(index.wrapping_mul(ROW_WORDS));
+            let Some((_, range)) = self.owner_and_range(index) else {
+                return;
+            };
+            self.set_word(at, range.base.wrapping_add(distance));
+            self.set_word(at.wrapping_add(1), u32::from(owner) << 16 | range.size);
+        }
+    }
+
+    fn set_word(&self, at: usize, value: u32) {
+        if let Some(block) = self.area.blocks().get(at / BLOCK_WORDS) {
+            block.set_word(at % BLOCK_WORDS, value);
+        }
     }
 
     fn word(&self, at: usize) -> Option<u32> {
