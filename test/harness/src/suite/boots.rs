@@ -5,7 +5,7 @@ use super::{Cases, Rig, Session};
 use crate::build::{DEMO, Image};
 use crate::evidence::Expected;
 use crate::machine::{Config, Machine};
-use crate::sabotage::{APP, Deed, Stop, Work};
+use crate::sabotage::{APP, Deed, Failing, Stop, Work};
 use crate::suite::matrix::scene::{SOON, Scene};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -53,6 +53,11 @@ fn ends(rig: &Rig) -> Result<Cases> {
         scene.strike(Work::Sleep(1_000), SOON, deed)?;
     }
     scene.boot()?;
+    // A task fails, so that the supervisor calls the kernel.
+    let (fatal, how) = (false, Failing::STORE);
+    scene
+        .system
+        .work(Work::Fail { fatal, how }, 0, Deed::Nothing)?;
     scene.go_into_program("kernel", KERNEL_IPC)?;
     scene.derail()?;
     scene.boot()?;
@@ -74,17 +79,17 @@ fn ends(rig: &Rig) -> Result<Cases> {
         .map(|boot| {
             let ended = &boot["ended"];
             let text = |key: &str| ended[key].as_str().unwrap_or_default().to_owned();
-            (text("how"), text("task"), ended["crash"].as_u64())
+            (text("how"), text("task"), ended["crash"].is_u64())
         })
         .collect();
     let expected = [
-        ("reset from outside", "", None),
-        ("crash", "saboteur", Some(1)),
-        ("restart", "saboteur", None),
-        ("restart", "saboteur", None),
-        ("kernel failure", "kernel", Some(2)),
-        ("power lost", "", None),
-        ("running", "", None),
+        ("reset from outside", "", false),
+        ("crash", "saboteur", true),
+        ("restart", "saboteur", false),
+        ("restart", "saboteur", false),
+        ("kernel failure", "kernel", true),
+        ("power lost", "", false),
+        ("running", "", false),
     ]
     .map(|(how, task, crash)| (how.to_owned(), task.to_owned(), crash));
     ensure!(told == expected, "the boots ended as {told:#?}");
