@@ -62,6 +62,7 @@ pub fn describe(failure: &Failure<'_>, emergency: bool) -> u32 {
             epitaph: failure.epitaph,
             message: failure.message,
             fault: failure.fault,
+            hang_ms: failure.hang_ms,
             supervisor: supervisor(),
             image_id: header::image_id(),
             time: failure.time,

@@ -34,6 +34,8 @@ const fn watchdog_arm(milliseconds: u32) -> [(u32, u32); 4] {
 }
 /// Offset of its control register, in which bit 0 says that it runs.
 const WATCHDOG_CONTROL: u32 = 0x0c;
+/// Offset of the control register of watchdog timer 1, which the supervisor feeds.
+const FED_WATCHDOG_CONTROL: u32 = 0x40 + WATCHDOG_CONTROL;
 /// Milliseconds until the watchdog resets the system after a failure of the kernel, should
 /// describing it and saving the memory not end.
 const FAILURE_MS: u32 = 1_000;
@@ -45,6 +47,7 @@ static PLATFORM: Platform = Platform {
     gic_distributor: 0x4046_1000,
     gic_cpu_interface: 0x4046_2000,
     timer_interrupt: 29,
+    hang_interrupt: 27,
     devices: &[
         (0x4046_1000, 0x1000),
         (0x4046_2000, 0x2000),
@@ -85,6 +88,8 @@ fn on_failure(failure: &Failure<'_>) {
         return;
     }
     watchdog_arm(FAILURE_MS).into_iter().for_each(watchdog);
+    // Nobody feeds it any more, and the reset may be delayed for longer than it would wait.
+    watchdog((FED_WATCHDOG_CONTROL, 0));
     let delay = failure::describe(failure, false);
     if delay > 0 {
         watchdog_arm(delay).into_iter().for_each(watchdog);

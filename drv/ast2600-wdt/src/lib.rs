@@ -1,8 +1,9 @@
-//! The AST2600's watchdog as a one-shot deadline for the crash path.
+//! Two of the AST2600's watchdogs: a one-shot deadline for the crash path, and one that is fed.
 //!
-//! The supervisor arms the watchdog once, with the time for a whole emergency, and never feeds it:
-//! whatever happens to the supervisor, the recorder or the kernel afterwards, the system is reset
-//! when that time is over. No function here waits, and none can fail.
+//! The supervisor arms WDT0 once, with the time for a whole emergency, and never feeds it: whatever
+//! happens to the supervisor, the recorder or the kernel afterwards, the system is reset when that
+//! time is over. WDT1 runs in normal operation, and the supervisor feeds it. No function here
+//! waits, and none can fail.
 //!
 //! The order of the writes of [`Watchdog::arm`] matters. The timer is stopped first, so that an
 //! earlier setting cannot expire in between. The restart word then loads the reload value into the
@@ -24,6 +25,9 @@ use tock_registers::{register_bitfields, register_structs};
 ///
 /// AST2600 memory map; the page is granted by `uses = ["wdt"]`.
 pub const WDT0_ADDRESS: usize = 0x1e78_5000;
+
+/// Address of the second watchdog, WDT1, in the same page.
+pub const WDT1_ADDRESS: usize = WDT0_ADDRESS + 0x40;
 
 /// Counts of the watchdog's clock in a millisecond (1 MHz).
 const COUNTS_PER_MS: u32 = 1_000;
@@ -76,10 +80,30 @@ impl Watchdog {
     /// code may use WDT0 while the value exists.
     #[must_use]
     pub unsafe fn wdt0() -> Self {
-        // SAFETY: the caller guarantees that the page is mapped and that only this value uses it.
-        // The address is that of the register block, 4-aligned, not null, and memory-mapped
-        // registers exist as long as the program runs.
-        let registers = unsafe { &*(WDT0_ADDRESS as *const Registers) };
+        // SAFETY: the caller's promise.
+        unsafe { Self::at(WDT0_ADDRESS) }
+    }
+
+    /// Takes WDT1.
+    ///
+    /// # Safety
+    ///
+    /// As for [`wdt0`](Self::wdt0), for WDT1.
+    #[must_use]
+    pub unsafe fn wdt1() -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Self::at(WDT1_ADDRESS) }
+    }
+
+    /// # Safety
+    ///
+    /// `address` is that of a watchdog's registers, which are mapped as device memory and used by
+    /// nobody else while the value exists.
+    unsafe fn at(address: usize) -> Self {
+        // SAFETY: the caller guarantees that the registers are mapped and that only this value uses
+        // them. The address is 4-aligned, not null, and memory-mapped registers exist as long as
+        // the program runs.
+        let registers = unsafe { &*(address as *const Registers) };
         Self { registers }
     }
 
@@ -95,6 +119,17 @@ impl Watchdog {
         self.registers
             .control
             .write(Control::ENABLE::SET + Control::RESET_SYSTEM::SET + Control::CLOCK_1MHZ::SET);
+    }
+
+    /// Starts the countdown anew, or for the first time: the system is reset `milliseconds` from
+    /// now, if this is not called again. If it runs already with this time, it never stops.
+    pub fn feed(&mut self, milliseconds: u32) {
+        let counts = milliseconds.saturating_mul(COUNTS_PER_MS);
+        if self.registers.control.is_set(Control::ENABLE) && self.registers.reload.get() == counts {
+            self.registers.restart.set(RESTART_WORD);
+        } else {
+            self.arm(milliseconds);
+        }
     }
 
     /// Stops the countdown.
@@ -123,6 +158,7 @@ impl Watchdog {
 #[cfg(test)]
 mod tests {
     use super::{Registers, Watchdog};
+    use tock_registers::interfaces::Writeable;
 
     /// A register block in plain memory: reads give back the last write.
     fn memory() -> Watchdog {
@@ -155,6 +191,19 @@ mod tests {
         assert!(watchdog.remaining_ms().is_some());
         watchdog.disarm();
         assert_eq!(watchdog.remaining_ms(), None);
+    }
+
+    #[test]
+    fn feeding_arms_once_and_then_reloads() {
+        let mut watchdog = memory();
+        watchdog.feed(3_000);
+        assert_eq!((word(&watchdog, 1), word(&watchdog, 3)), (3_000_000, 0x13));
+        watchdog.registers.restart.set(0);
+        watchdog.registers.control.set(0x33);
+        watchdog.feed(3_000);
+        assert_eq!((word(&watchdog, 2), word(&watchdog, 3)), (0x4755, 0x33));
+        watchdog.feed(4_000);
+        assert_eq!((word(&watchdog, 1), word(&watchdog, 3)), (4_000_000, 0x13));
     }
 
     #[test]

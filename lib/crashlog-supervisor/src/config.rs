@@ -52,6 +52,8 @@ pub struct SupervisorConfig {
     pub record_oops: bool,
     /// The hardware watchdog's budget for a whole emergency, in milliseconds.
     pub budget_ms: u32,
+    /// After how many milliseconds without the supervisor the system is ended; 0: never.
+    pub watchdog_ms: u32,
     /// What is done about crash loops.
     pub limits: Limits,
     /// Whose memory is saved with a crash.

@@ -10,8 +10,8 @@
 use crate::TASK_REGISTERS;
 use abi::{FaultInfo, SchedState, TaskId, TaskState};
 use crashlog_retained::{
-    Activity, BootEnd, ContextWriter, CrashContext, CrashReason, FailureSlot, Region, TaskEntry,
-    text_sum,
+    Activity, BootEnd, ContextWriter, CrashContext, CrashFault, CrashReason, FailureSlot, Region,
+    TaskEntry, text_sum,
 };
 
 use crate::fault::EncodedFault;
@@ -42,6 +42,8 @@ pub struct KernelFailure<'a, T, S> {
     pub message: &'a [u8],
     /// The fault of the supervisor; `None` if it was the kernel that failed.
     pub fault: Option<FaultInfo>,
+    /// If it is a hang: how many milliseconds the supervisor did not come back; else 0.
+    pub hang_ms: u32,
     /// The supervisor's name.
     pub supervisor: &'a str,
     /// The id of the running image, the kernel's `HUBRIS_IMAGE_ID`.
@@ -109,6 +111,8 @@ where
         Some(_) => (0, failure.supervisor, encoded.as_bytes()),
         None => (TaskId::KERNEL.0, "kernel", NO_FAULT.as_slice()),
     };
+    let hang = CrashFault::encode_hang(failure.hang_ms, 0);
+    let fault = if failure.hang_ms == 0 { fault } else { &hang };
     let mut context = CrashContext::new(CrashReason::Kernel, task, name, fault);
     context.time = failure.time;
     context.boot = region.boot();
@@ -238,6 +242,7 @@ mod tests {
             epitaph: b"no runnable task",
             message: b"",
             fault,
+            hang_ms: 0,
             supervisor: "jefe",
             image_id: 0x0123_4567_89ab_cdef,
             time: 99,
@@ -321,6 +326,30 @@ mod tests {
         let mut text = [0; 36];
         kept.stored.crash_blocks()[1].copy_to(0, &mut text);
         assert_eq!(&text, b"no runnable task\nindex out of bounds");
+    }
+
+    #[test]
+    fn a_hang_is_described_as_one() {
+        for (fault, task) in [
+            (None, 0xffff),
+            (Some(FaultInfo::Injected(TaskId::KERNEL)), 0),
+        ] {
+            let region = region();
+            region.begin_boot();
+            let mut failure = failure(fault);
+            failure.hang_ms = 3_000;
+            assert!(describe(&region, failure).kept);
+            let kept = region.failure().read().unwrap();
+            let context = &kept.stored.context;
+            assert_eq!(context.task, task);
+            assert_eq!(
+                CrashFault::decode(context.fault()),
+                Some(CrashFault::Hang {
+                    ms: 3_000,
+                    starved: 0
+                })
+            );
+        }
     }
 
     #[test]

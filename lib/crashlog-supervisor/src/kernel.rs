@@ -31,6 +31,10 @@ pub trait Kernel: RegionKernel {
     /// milliseconds at the latest.
     fn arm_watchdog(&mut self, budget_ms: u32);
 
+    /// Says that the supervisor is well: unless it does so again within `milliseconds`, the system
+    /// fails, or is reset.
+    fn feed_watchdog(&mut self, milliseconds: u32);
+
     /// The fault of a task; `None` if it has none.
     fn fault(&mut self, task: usize) -> Option<FaultInfo>;
 

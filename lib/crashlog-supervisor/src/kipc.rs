@@ -16,6 +16,10 @@ use crashlog_retained::ExtentKind;
 use crashlog_retained::{Block, ExtentRows, ExtentStatus, MemoryRange, SavedMemory, SavedRows};
 use userlib::{kipc, sys_get_timer, sys_post, sys_refresh_task_id};
 
+/// Milliseconds that the kernel has to describe a hang before the chip's watchdog resets the
+/// system.
+const MARGIN_MS: u32 = 1_000;
+
 /// The kernel, and the watchdog of the chip.
 pub struct Kipc<W> {
     watchdog: W,
@@ -80,6 +84,12 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
 
     fn arm_watchdog(&mut self, budget_ms: u32) {
         self.watchdog.arm(budget_ms);
+    }
+
+    fn feed_watchdog(&mut self, milliseconds: u32) {
+        #[cfg(feature = "run-times")]
+        kipc::feed_watchdog(milliseconds);
+        self.watchdog.feed(milliseconds.saturating_add(MARGIN_MS));
     }
 
     fn fault(&mut self, task: usize) -> Option<FaultInfo> {

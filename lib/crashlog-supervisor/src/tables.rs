@@ -54,6 +54,10 @@ pub struct CrashTable {
     pub record_oops: bool,
     /// The hardware watchdog's budget for a whole emergency, in milliseconds.
     pub budget_ms: u32,
+    /// After how many milliseconds without a sign of the supervisor the system is ended; 0, the
+    /// default: never.
+    #[serde(default)]
+    pub watchdog_ms: u32,
     /// Whose memory is saved with a crash: `"system"` (the default), `"task"` or `"none"`.
     #[serde(default = "CrashTable::snapshot")]
     pub snapshot: String,
@@ -147,6 +151,8 @@ pub struct Tables {
     /// As in [`CrashTable`].
     pub budget_ms: u32,
     /// As in [`CrashTable`].
+    pub watchdog_ms: u32,
+    /// As in [`CrashTable`].
     pub limits: Limits,
     /// As in [`CrashTable`].
     pub snapshot: SnapshotScope,
@@ -229,6 +235,7 @@ impl CrashTable {
                 format!("must be {} to {}", BUDGET_MS.start(), BUDGET_MS.end()),
             ));
         }
+        self.check_watchdog(app)?;
         let limits = self.check_limits(app)?;
         self.regions.check(app)?;
         let snapshot = self.check_snapshot(app)?;
@@ -242,6 +249,7 @@ impl CrashTable {
             notification,
             record_oops: self.record_oops,
             budget_ms: self.budget_ms,
+            watchdog_ms: self.watchdog_ms,
             limits,
             snapshot,
             by_priority,
@@ -404,6 +412,7 @@ impl Tables {
                  notification: {:#x},\n    \
                  record_oops: {},\n    \
                  budget_ms: {},\n    \
+                 watchdog_ms: {},\n    \
                  limits: crashlog_supervisor::loops::{:?},\n    \
                  snapshot: crashlog_supervisor::SnapshotScope::{:?},\n    \
                  by_priority: &{:?},\n    \
@@ -413,6 +422,7 @@ impl Tables {
             self.notification,
             self.record_oops,
             self.budget_ms,
+            self.watchdog_ms,
             self.limits,
             self.snapshot,
             self.by_priority,

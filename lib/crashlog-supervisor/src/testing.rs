@@ -24,6 +24,7 @@ pub enum Effect {
     Restarted(usize),
     Posted(usize, u32),
     Injected(usize),
+    Fed(u32),
     Reset,
 }
 
@@ -115,6 +116,10 @@ impl Kernel for TestKernel {
         self.call();
         self.armed_at = self.now;
         self.effects.push(Effect::Armed(budget_ms));
+    }
+
+    fn feed_watchdog(&mut self, milliseconds: u32) {
+        self.effects.push(Effect::Fed(milliseconds));
     }
 
     fn fault(&mut self, task: usize) -> Option<FaultInfo> {

@@ -1,9 +1,19 @@
-//! Where the supervisor arms the hardware watchdog: once, when an emergency is declared.
+//! Where the supervisor arms the hardware watchdog, once, when an emergency is declared; and where
+//! it feeds the other one, in normal operation.
+//!
+//! # In an emergency
 //!
 //! The watchdog covers what the supervisor's own deadlines cannot: a supervisor that fails or hangs
 //! in the emergency, and a reset by software that has no effect. So it is armed before anything
 //! else is done about a panic, with the whole budget, and never fed: a second crash in the same
 //! emergency must not extend the time until the reset.
+//!
+//! # In normal operation
+//!
+//! A watchdog of its own, which only [`Supervisor::feed_watchdog`] feeds, ends a system whose
+//! supervisor does not come back: the supervisor or the kernel loops. The configuration is such
+//! that it never expires before the one of an emergency does, so nothing has to be done about it
+//! then.
 
 #[cfg(feature = "kipc")]
 use crate::ResetCause;
@@ -15,6 +25,10 @@ pub trait WatchdogTimer {
     /// Starts it: the system is reset in `budget_ms` milliseconds. Called once in a boot.
     fn arm(&mut self, budget_ms: u32);
 
+    /// Starts the one of normal operation, or starts it anew: the system is reset in
+    /// `milliseconds`.
+    fn feed(&mut self, milliseconds: u32);
+
     /// What the chip says of the last reset. Asked for once, at the start of a boot.
     fn reset_cause(&mut self) -> ResetCause {
         ResetCause::Unknown
@@ -22,6 +36,15 @@ pub trait WatchdogTimer {
 }
 
 impl<K: Kernel> Supervisor<'_, K> {
+    /// Says that the supervisor is well. To be called at start and then every 100 ms, by the
+    /// supervisor's timer alone and after [`check_hangs`](Self::check_hangs). Does nothing in an
+    /// emergency, and without `watchdog-ms`.
+    pub fn feed_watchdog(&mut self) {
+        if self.config.watchdog_ms != 0 && !self.emergency.is_active() {
+            self.kernel.feed_watchdog(self.config.watchdog_ms);
+        }
+    }
+
     /// Declares an emergency, at `now` milliseconds since boot. The first call arms the watchdog
     /// with the whole budget; later ones do nothing.
     pub(crate) fn arm_watchdog_once(&mut self, now: u64) {

@@ -122,6 +122,9 @@ pub enum Kipcnum {
     /// Nothing -> a `u32` for each task, by index: the low word of the tick at which it last ran.
     /// Supervisor only. Not in upstream.
     ReadRunTimes = 0x110,
+    /// `u32` milliseconds -> nothing. Unless it is called again in this time the system fails; 0
+    /// ends that. Supervisor only. Not in upstream.
+    FeedWatchdog = 0x111,
 }
 
 impl TryFrom<u16> for Kipcnum {
@@ -149,6 +152,7 @@ impl TryFrom<u16> for Kipcnum {
             0x106 => Self::GetBuiltRegion,
             0x107 => Self::SaveMemoryList,
             0x110 => Self::ReadRunTimes,
+            0x111 => Self::FeedWatchdog,
             _ => return Err(()),
         })
     }
@@ -164,7 +168,7 @@ mod tests {
             assert_eq!(Sysnum::try_from(n).map(|s| s as u32), Ok(n));
         }
         assert_eq!(Sysnum::try_from(14), Err(()));
-        for n in (1..=10).chain(0x100..=0x107).chain([0x110]) {
+        for n in (1..=10).chain(0x100..=0x107).chain([0x110, 0x111]) {
             assert_eq!(Kipcnum::try_from(n).map(|k| k as u16), Ok(n));
         }
         assert_eq!(Kipcnum::try_from(0), Err(()));

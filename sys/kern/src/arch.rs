@@ -11,7 +11,7 @@ pub use arm_a::frame::{ArchState, SavedState};
 pub(crate) use arm_a::frame::{Received, place, registers, reinitialize};
 pub use arm_a::memory::RegionDescExt;
 pub(crate) use arm_a::{
-    capture, gic, mask_interrupts, memory, start_first_task, timer, wait_for_reset,
+    capture, gic, hang_timer, mask_interrupts, memory, start_first_task, timer, wait_for_reset,
 };
 #[cfg(feature = "dump")]
 pub(crate) use arm_a::{device, save};

@@ -9,9 +9,10 @@
 pub mod snapshot;
 
 use crate::syscalls::args::PanicArgs;
+use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
 use crate::{arch, platform, time, umem};
-use abi::{FaultInfo, TASK_REGISTERS};
+use abi::{FaultInfo, TASK_REGISTERS, TaskId};
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -41,6 +42,8 @@ pub struct Failure<'a> {
     pub message: &'a [u8],
     /// The fault of the supervisor; `None` if it was the kernel that failed.
     pub fault: Option<FaultInfo>,
+    /// If it is a hang: how many milliseconds the supervisor did not come back; else 0.
+    pub hang_ms: u32,
     /// Milliseconds since boot.
     pub time: u64,
     /// r0 to r12, sp, lr, pc, psr of the kernel, or of the supervisor.
@@ -57,12 +60,41 @@ pub fn die(reason: fmt::Arguments<'_>) -> ! {
     fail_of_kernel(reason, &registers)
 }
 
+/// Fails because the kernel has not returned to any task since the supervisor's timer expired; it
+/// was interrupted with these registers.
+#[cold]
+pub(crate) fn fail_of_hanging_kernel(registers: &[u32; TASK_REGISTERS]) -> ! {
+    let hang_ms = arch::hang_timer::period();
+    let [.., sp, _lr, pc, _psr] = *registers;
+    if write_epitaph(format_args!("hang: the kernel loops at {pc:#x}")) {
+        call_hook(&[], None, hang_ms, registers, Stack::of_kernel(sp));
+    }
+    restart()
+}
+
+/// Fails because the supervisor's timer has expired: it loops, or waits where it should not.
+#[cold]
+#[inline(never)]
+pub(crate) fn fail_of_hang(kernel: &Kernel) -> ! {
+    let supervisor = &kernel[TaskHandle::supervisor()];
+    let hang_ms = arch::hang_timer::period();
+    let reason = format_args!("hang: the supervisor did not come back for {hang_ms} ms");
+    if write_epitaph(reason) {
+        let registers = arch::registers(supervisor);
+        let [.., sp, _lr, _pc, _psr] = registers;
+        let fault = FaultInfo::Injected(TaskId::KERNEL);
+        let stack = Stack::of_supervisor(sp);
+        call_hook(&[], Some(fault), hang_ms, &registers, stack);
+    }
+    restart()
+}
+
 /// Fails at a processor exception in the kernel, taken with these registers.
 #[cold]
 pub(crate) fn fail_of_kernel(reason: fmt::Arguments<'_>, registers: &[u32; TASK_REGISTERS]) -> ! {
     if write_epitaph(reason) {
         let [.., sp, _lr, _pc, _psr] = *registers;
-        call_hook(&[], None, registers, Stack::of_kernel(sp));
+        call_hook(&[], None, 0, registers, Stack::of_kernel(sp));
     }
     restart()
 }
@@ -84,6 +116,7 @@ pub(crate) fn fail_of_supervisor(task: &Task, fault: FaultInfo) -> ! {
         call_hook(
             message.get(..length).unwrap_or_default(),
             Some(fault),
+            0,
             &registers,
             Stack::of_supervisor(sp),
         );
@@ -107,6 +140,7 @@ fn write_epitaph(reason: fmt::Arguments<'_>) -> bool {
 fn call_hook(
     message: &[u8],
     fault: Option<FaultInfo>,
+    hang_ms: u32,
     registers: &[u32; TASK_REGISTERS],
     stack: Stack,
 ) {
@@ -124,6 +158,7 @@ fn call_hook(
             .unwrap_or_default(),
         message,
         fault,
+        hang_ms,
         time: time::now(),
         registers: *registers,
         stack,
@@ -146,6 +181,8 @@ pub(crate) fn restart_for(task: u16) -> ! {
 
 /// Resets the system.
 pub(crate) fn restart() -> ! {
+    // The reset takes a moment, in which the hang timer must not expire.
+    arch::mask_interrupts();
     if let Some(platform) = platform::get() {
         (platform.reset)();
     }

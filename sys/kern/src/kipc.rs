@@ -15,6 +15,7 @@
 #[cfg(feature = "dump")]
 mod regions;
 mod run_times;
+mod watchdog;
 
 use crate::arch;
 use crate::descs::{Authority, HUBRIS_TASK_AUTHORITY, HUBRIS_TASK_COUNT};
@@ -52,6 +53,7 @@ pub(crate) fn handle(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         Ok(Kipcnum::ReadPanicMessage) => read_panic_message(kernel, caller),
         Ok(Kipcnum::ReadTaskRegisters) => read_task_registers(kernel, caller),
         Ok(Kipcnum::ReadRunTimes) => run_times::read(kernel, caller),
+        Ok(Kipcnum::FeedWatchdog) => watchdog::feed(kernel, caller),
         #[cfg(feature = "dump")]
         Ok(Kipcnum::SaveAndReinitTask) => saved::save_and_reinit_task(kernel, caller),
         #[cfg(feature = "dump")]

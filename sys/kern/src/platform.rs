@@ -14,6 +14,8 @@ pub struct Platform {
     pub gic_cpu_interface: u32,
     /// INTID of the generic timer's secure physical timer.
     pub timer_interrupt: u32,
+    /// INTID of the generic timer's virtual timer.
+    pub hang_interrupt: u32,
     /// Device pages that the kernel maps for itself: base and size, multiples of 4 KiB. They hold
     /// the two above and whatever `reset` and `on_failure` need.
     pub devices: &'static [(u32, u32)],

@@ -229,6 +229,12 @@ pub fn read_run_times(times: &mut [[u8; 4]]) {
     call(Kipcnum::ReadRunTimes, &[], times.as_flattened_mut());
 }
 
+/// Says that the supervisor is well: unless it does so again within this number of milliseconds,
+/// the kernel fails and describes who is in its way. 0 ends that. Supervisor only. Not in upstream.
+pub fn feed_watchdog(milliseconds: u32) {
+    call(Kipcnum::FeedWatchdog, &milliseconds.to_le_bytes(), &mut []);
+}
+
 /// Puts task `task` back to its entry point, in its next generation; runs it if `start`. For the
 /// supervisor, and tasks that `[kernel.allowed-callers]` of `app.toml` names for `reinit_task`;
 /// never of the supervisor, and of the recorder by the supervisor only.

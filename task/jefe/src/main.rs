@@ -180,6 +180,7 @@ fn start() -> &'static mut Server {
     recorder::set_tables(&mut server.crashes);
     external::set_ready();
     server.delay_starts();
+    server.crashes.feed_watchdog();
     server.arm_timer();
     server
 }
@@ -203,6 +204,9 @@ impl NotificationHandler for Server {
             self.crashes
                 .end_healthy_series(now, |task| tasks.get(task)?.running_since());
             self.crashes.check_hangs(now);
+            if self.next_poll <= now {
+                self.crashes.feed_watchdog();
+            }
         }
         while self.next_poll <= now {
             self.next_poll += TIMER_INTERVAL;

@@ -23,27 +23,41 @@ static CRASH_REGIONS: ClaimOnceCell<CrashRegions<[Option<CrashRegion>; config::R
 static RUN_TIMES: ClaimOnceCell<[[u8; 4]; NUM_TASKS]> = ClaimOnceCell::new([[0; 4]; NUM_TASKS]);
 static HELD_MS: ClaimOnceCell<[u32; NUM_TASKS]> = ClaimOnceCell::new([0; NUM_TASKS]);
 
-/// The chip's watchdog.
-pub struct ChipWatchdog(Watchdog);
+/// The chip's watchdogs.
+pub struct ChipWatchdog {
+    /// Armed in an emergency.
+    emergency: Watchdog,
+    /// Fed in normal operation.
+    normal: Watchdog,
+}
 
 impl WatchdogTimer for ChipWatchdog {
     fn arm(&mut self, budget_ms: u32) {
-        self.0.arm(budget_ms);
+        self.emergency.arm(budget_ms);
+    }
+
+    fn feed(&mut self, milliseconds: u32) {
+        self.normal.feed(milliseconds);
     }
 }
 
 /// Begins the boot in retained RAM. To be called once, before any other task runs.
 pub fn new() -> CrashSupervisor {
-    // SAFETY: app.toml maps the watchdog's page into this task and no other, and this is the only
-    // place that makes a `Watchdog` of it.
-    let watchdog = unsafe { Watchdog::wdt0() };
+    // SAFETY: app.toml maps the watchdogs' page into this task and no other, and this is the only
+    // place that makes a `Watchdog` of either.
+    let watchdog = unsafe {
+        ChipWatchdog {
+            emergency: Watchdog::wdt0(),
+            normal: Watchdog::wdt1(),
+        }
+    };
     // SAFETY: the build maps the region of this address and size into this task for reading and
     // writing, and this is the only place in this task that claims it. The recorder, which has it
     // too, accesses it by whole words.
     let region = unsafe { Region::claim(config::RETAINED_ADDRESS, config::RETAINED_SIZE) };
     // The build script has checked address and size.
     let region = region.unwrap_lite();
-    Supervisor::new(config::CRASH, Kipc::new(ChipWatchdog(watchdog)), region)
+    Supervisor::new(config::CRASH, Kipc::new(watchdog), region)
 }
 
 /// Gives it the registry of regions, with those of the build, and what it needs to find hangs. To

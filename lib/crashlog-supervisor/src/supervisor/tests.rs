@@ -53,6 +53,7 @@ const CONFIG: SupervisorConfig = SupervisorConfig {
     notification: 1 << 2,
     record_oops: true,
     budget_ms: BUDGET,
+    watchdog_ms: 3_000,
     limits: LIMITS,
     snapshot: SnapshotScope::System,
     by_priority: &[0, 1, 2, 3, 4],

@@ -18,6 +18,13 @@ pub const RECORDER_HANG_MS: u32 = 3_000;
 /// Range of a limit in milliseconds, beside 0: two checks, to a day.
 pub const HANG_RANGE: core::ops::RangeInclusive<u32> = 200..=86_400_000;
 
+/// By how many milliseconds `watchdog-ms` must exceed `budget-ms`: two periods of feeding, and some
+/// time to spare.
+pub const WATCHDOG_MARGIN_MS: u32 = 500;
+
+/// Longest `watchdog-ms`.
+pub const WATCHDOG_MAX_MS: u32 = 120_000;
+
 /// The key `hang-ms`: one number for all tasks, or a number for each task that is named.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(
@@ -38,6 +45,19 @@ impl Default for HangTable {
 }
 
 impl CrashTable {
+    /// An emergency must have ended before the watchdog of normal operation expires, which is not
+    /// fed in it.
+    pub(super) fn check_watchdog(&self, app: &App) -> Result<(), ConfigError> {
+        let least = self.budget_ms.saturating_add(WATCHDOG_MARGIN_MS);
+        if self.watchdog_ms == 0 || (least..=WATCHDOG_MAX_MS).contains(&self.watchdog_ms) {
+            return Ok(());
+        }
+        let rule = format!(
+            "must be {least} (budget-ms and {WATCHDOG_MARGIN_MS}) to {WATCHDOG_MAX_MS}, or 0 for no watchdog"
+        );
+        Err(app.refuse("watchdog-ms", self.watchdog_ms, rule))
+    }
+
     /// The limit of each task by index.
     pub(super) fn check_hangs(&self, app: &App, recorder: usize) -> Result<Vec<u32>, ConfigError> {
         let in_range = |key: &str, ms: u32| match ms {

@@ -25,6 +25,7 @@ fn crash() -> CrashTable {
         disposition: BTreeMap::from([("worker".to_string(), "reset".to_string())]),
         record_oops: true,
         budget_ms: 2_000,
+        watchdog_ms: 0,
         snapshot: CrashTable::snapshot(),
         above_recorder: Vec::new(),
         hold_after_restarts: CrashTable::hold_after_restarts(),
@@ -222,5 +223,21 @@ fn a_wrong_limit_is_refused() {
     assert_eq!(
         error_of(|crash, _| crash.hang_ms = HangTable::All(1)),
         "app.toml: tasks.jefe.config.crash.hang-ms = 1: must be 200 to 86400000, or 0 for no limit"
+    );
+}
+
+#[test]
+fn the_watchdog_outlasts_an_emergency() {
+    let with = |ms| {
+        let mut crash = crash();
+        crash.watchdog_ms = ms;
+        crash.check(&app())
+    };
+    for ms in [0, 2_500, 120_000] {
+        assert_eq!(with(ms).unwrap().watchdog_ms, ms);
+    }
+    assert_eq!(
+        with(2_499).unwrap_err().to_string(),
+        "app.toml: tasks.jefe.config.crash.watchdog-ms = 2499: must be 2500 (budget-ms and 500) to 120000, or 0 for no watchdog"
     );
 }

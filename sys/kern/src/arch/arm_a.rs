@@ -12,6 +12,7 @@
 //! | [`memory`] | translation tables, caches |
 //! | [`gic`] | interrupt controller |
 //! | [`timer`] | the tick |
+//! | [`hang_timer`] | the timer of the supervisor, whose interrupt is a FIQ |
 //! | [`copy`](mod@copy) | copying and filling user memory by words |
 //! | `device` | reading a register of a task's device, with a bus fault caught (its user: feature `dump`) |
 //! | `save` | copying memory for snapshots (feature `dump`) |
@@ -33,6 +34,7 @@ pub(crate) mod faults;
 pub(crate) mod fpu;
 pub(crate) mod frame;
 pub(crate) mod gic;
+pub(crate) mod hang_timer;
 pub(crate) mod memory;
 #[cfg(feature = "dump")]
 pub(crate) mod save;
@@ -77,8 +79,8 @@ pub(crate) fn capture() -> [u32; TASK_REGISTERS] {
     registers
 }
 
-/// Masks IRQ and FIQ. The kernel always runs with both masked; a failing kernel does not rely on
-/// it.
+/// Masks IRQ and FIQ. The kernel always runs with IRQ masked, and once a task has run, with FIQ not
+/// masked; a failing kernel must not be interrupted.
 pub(crate) fn mask_interrupts() {
     // SAFETY: masking has no effect on memory safety.
     unsafe { asm!("cpsid if", options(nomem, nostack, preserves_flags)) };

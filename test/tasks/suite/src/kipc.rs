@@ -338,7 +338,9 @@ fn secret_message() {
 fn supervisor_only() {
     let task = first().index() as u32;
     let record = kipc::get_task_desc_region(first().index());
-    for operation in [7, 8, 0x100, 0x101, 0x102, 0x103, 0x104, 0x105, 0x106, 0x110] {
+    for operation in [
+        7, 8, 0x100, 0x101, 0x102, 0x103, 0x104, 0x105, 0x106, 0x110, 0x111,
+    ] {
         let place = scratch([task, record.base, record.size, 0]);
         system_call_faults(
             Sysnum::Send as u32,

@@ -141,6 +141,50 @@ pub(crate) fn set_cntp_cval(value: u64) {
     }
 }
 
+/// Virtual count.
+#[inline(always)]
+pub(crate) fn cntvct() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: reading the count has no effects. ISB keeps it from being read early.
+    unsafe {
+        asm!(
+            "isb",
+            "mrrc p15, 1, {}, {}, c14",
+            out(reg) low,
+            out(reg) high,
+            options(nomem, nostack, preserves_flags)
+        );
+    }
+    u64::from(low) | u64::from(high) << 32
+}
+
+/// Virtual timer: compare value.
+#[inline(always)]
+pub(crate) fn set_cntv_cval(value: u64) {
+    // SAFETY: decides when the timer interrupts; no effect on memory.
+    unsafe {
+        asm!(
+            "mcrr p15, 3, {}, {}, c14",
+            in(reg) value as u32,
+            in(reg) (value >> 32) as u32,
+            options(nomem, nostack, preserves_flags)
+        );
+    }
+}
+
+/// Virtual timer: control.
+#[inline(always)]
+pub(crate) fn set_cntv_ctl(value: u32) {
+    // SAFETY: as above.
+    unsafe {
+        asm!(
+            "mcr p15, 0, {}, c14, c3, 1",
+            in(reg) value,
+            options(nomem, nostack, preserves_flags)
+        );
+    }
+}
+
 /// Data synchronisation barrier.
 #[inline(always)]
 pub(crate) fn dsb() {

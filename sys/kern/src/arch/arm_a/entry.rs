@@ -5,6 +5,8 @@
 //! | SVC | `supervisor_call`, `KERNEL_CALLS` | [`crate::syscalls`] |
 //! | IRQ | `interrupt` | [`crate::entry::interrupt`] |
 //! | data abort, prefetch abort, undefined instruction of a task | the vector of that name, [`faults`] | `Kernel::fault_current`, which notifies the supervisor |
+//! | FIQ, taken from a task | `hang_timer_expired` | [`crate::fail::fail_of_hang`] |
+//! | FIQ, taken from the kernel | [`super::hang_timer`] | the kernel again, or [`crate::fail`] |
 //! | any of the three in the kernel, other exceptions | `kernel_failure` | [`crate::fail`] |
 //!
 //! # In
@@ -94,7 +96,7 @@ kernel_vectors:
     b.w     data_abort
     b.w     unexpected
     b.w     interrupt
-    b.w     unexpected
+    b.w     hang_timer_expired
 
     .section .text.kernel_entry, "ax", %progbits
 
@@ -225,6 +227,32 @@ interrupt:
 8:  store_elsewhere
 
     .thumb_func
+hang_timer_expired:                     @ FIQ mode has r8 to r12 of its own
+    mrs     r8, spsr
+    tst     r8, #0xf
+    bne.w   kernel_was_interrupted
+    sub     r9, lr, #4
+    msr     lr_abt, r9                  @ goes on in ABT mode, which has none of its own
+    msr     spsr_abt, r8
+    cps     #0x17
+    enter   other
+7:  bl      {hang}
+    b.w     leave
+8:  store_elsewhere
+
+    .global kernel_hangs
+    .thumb_func
+kernel_hangs:
+    mrs     r8, spsr
+    sub     r9, lr, #4
+    msr     lr_abt, r9
+    msr     spsr_abt, r8
+    cps     #0x17
+    push    {{r0}}
+    movs    r0, #{hang_cause}
+    b.w     kernel_failure
+
+    .thumb_func
 data_abort:
     push    {{r0}}                      @ as from_user
     mrs     r0, spsr
@@ -304,6 +332,8 @@ kernel_failure:                         @ r0: cause; its own value has been push
     prefetch_abort_cause = const KernelException::PrefetchAbort as u32,
     undefined_cause = const KernelException::Undefined as u32,
     unexpected_cause = const KernelException::Unexpected as u32,
+    hang_cause = const KernelException::Hang as u32,
+    hang = sym hang,
     frame_does_not_fit = sym frame_does_not_fit,
     number = const offset_of!(Task, save) + offset_of!(frame::SavedState, r11),
     calls = const syscalls::COUNT,
@@ -342,6 +372,7 @@ enum KernelException {
     PrefetchAbort = 1,
     DataAbort = 2,
     Unexpected = 3,
+    Hang = 4,
 }
 
 /// IRQ, taken from a task.
@@ -360,6 +391,16 @@ unsafe extern "C" fn interrupt(task: NonNull<Task>) -> NonNull<Task> {
             kernel.fault_current(task, faults::INVALID_STATE)
         })
     }
+}
+
+/// The supervisor's timer has expired while this task ran.
+///
+/// # Safety
+///
+/// As for [`interrupt`].
+unsafe extern "C" fn hang(task: NonNull<Task>) -> NonNull<Task> {
+    // SAFETY: as for `interrupt`.
+    unsafe { entry::with_kernel(task, |kernel, _| fail::fail_of_hang(kernel)) }
 }
 
 /// Data abort of a task: a fault.
@@ -465,6 +506,9 @@ extern "C" fn kernel_failure(cause: u32, registers: &mut [u32; TASK_REGISTERS]) 
             format_args!("kernel undefined instruction at {at:#x}"),
             registers,
         ),
+        c if c == KernelException::Hang as u32 => {
+            fail::fail_of_hanging_kernel(registers);
+        }
         _ => fail::fail_of_kernel(format_args!("unexpected exception near {at:#x}"), registers),
     }
 }

@@ -1,6 +1,9 @@
 //! Interrupt controller: GICv2 (IHI 0048B).
 //!
-//! Used in Secure state, for one processor, with all interrupts in group 0 and of one priority.
+//! Used in Secure state, for one processor. All interrupts are in group 1, which is signalled as
+//! IRQ, and of one priority; but that of the hang timer is in group 0, which is signalled as FIQ,
+//! and more important than all others. It is never acknowledged: it ends when the timer is set
+//! anew.
 //!
 //! Interrupt priorities would have no effect: an interrupt only posts a notification, and the
 //! kernel takes one at a time. Every interrupt is disabled until the task that owns it enables it,
@@ -13,6 +16,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 // Distributor registers, IHI 0048B table 4-1.
 const GICD_CTLR: u32 = 0x000;
 const GICD_TYPER: u32 = 0x004;
+const GICD_IGROUPR: u32 = 0x080;
 const GICD_ISENABLER: u32 = 0x100;
 const GICD_ICENABLER: u32 = 0x180;
 const GICD_ISPENDR: u32 = 0x200;
@@ -25,6 +29,12 @@ const GICC_CTLR: u32 = 0x000;
 const GICC_PMR: u32 = 0x004;
 const GICC_IAR: u32 = 0x00c;
 const GICC_EOIR: u32 = 0x010;
+
+/// GICD_CTLR: both groups are enabled.
+const GROUPS: u32 = 0b11;
+/// GICC_CTLR: both groups are enabled; one register acknowledges both (AckCtl); group 0 is
+/// signalled as FIQ (FIQEn).
+const GROUPS_AND_FIQ: u32 = 0b1111;
 
 /// First INTID that is shared between processors.
 const FIRST_SHARED: u32 = 32;
@@ -61,6 +71,7 @@ pub(crate) fn init(platform: &Platform) {
     for word in 0..interrupts / 32 {
         set_distributor(GICD_ICENABLER + 4 * word, u32::MAX);
         set_distributor(GICD_ICPENDR + 4 * word, u32::MAX);
+        set_distributor(GICD_IGROUPR + 4 * word, u32::MAX);
     }
     for word in 0..interrupts / 4 {
         set_distributor(GICD_IPRIORITYR + 4 * word, PRIORITY);
@@ -68,9 +79,15 @@ pub(crate) fn init(platform: &Platform) {
             set_distributor(GICD_ITARGETSR + 4 * word, TARGET);
         }
     }
-    set_distributor(GICD_CTLR, 1);
+    let hang = platform.hang_interrupt;
+    let group = GICD_IGROUPR + hang / 32 * 4;
+    set_distributor(group, distributor(group) & !(1 << (hang % 32)));
+    let priorities = GICD_IPRIORITYR + hang / 4 * 4;
+    set_distributor(priorities, PRIORITY & !(0xff << (hang % 4 * 8)));
+    set_distributor(GICD_CTLR, GROUPS);
     set_cpu_interface(GICC_PMR, 0xff);
-    set_cpu_interface(GICC_CTLR, 1);
+    set_cpu_interface(GICC_CTLR, GROUPS_AND_FIQ);
+    enable(InterruptNum(hang));
     enable(InterruptNum(platform.timer_interrupt));
 }
 

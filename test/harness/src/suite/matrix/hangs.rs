@@ -2,6 +2,7 @@
 
 use super::recorder::{LOOP, SERVER};
 use super::scene::{Scene, is_logging};
+use super::system::{KERNEL_IPC, SUPERVISOR, failure};
 use super::{IDLE, Row};
 use crate::evidence::Expected;
 use crate::sabotage::{Deed, Failing, Stop, Work, task};
@@ -57,7 +58,92 @@ pub fn rows() -> Vec<Row> {
             "X1 X2 M3",
             recorder,
         ),
+        Row::logging(
+            "hang-supervisor",
+            "the supervisor, in an endless loop",
+            IDLE,
+            DESCRIBED,
+            "X1 X4",
+            |scene| hangs(scene, "jefe", SUPERVISOR, &LOOP, "supervisor"),
+        ),
+        Row::logging(
+            "hang-supervisor-calls",
+            "the supervisor, in an endless loop with system calls",
+            IDLE,
+            DESCRIBED,
+            "X1 X4",
+            |scene| hangs(scene, "jefe", SUPERVISOR, &CALLS, "supervisor"),
+        ),
+        Row::logging(
+            "hang-kernel",
+            "the kernel, in an endless loop in a system call",
+            IDLE,
+            DESCRIBED,
+            "X1 X4",
+            |scene| hangs(scene, "kernel", KERNEL_IPC, &LOOP, "kernel"),
+        ),
+        Row::logging(
+            "hang-kernel-interrupt",
+            "the kernel, in an endless loop in an interrupt",
+            IDLE,
+            DESCRIBED,
+            "X1 X4",
+            |scene| hangs(scene, "kernel", INTERRUPT, &LOOP, "kernel"),
+        ),
     ]
+}
+
+/// What is checked after a hang of the kernel or the supervisor.
+const DESCRIBED: &str =
+    "the system restarts within watchdog-ms; recorded late, as a hang, with the place of the loop";
+
+/// `svc #0` and a branch to it.
+const CALLS: [u8; 4] = [0x00, 0xdf, 0xfd, 0xe7];
+/// The system call that reads the time; it leaves r11, which has its number, as it is.
+const GET_TIMER: u32 = 9;
+
+/// The kernel's function for interrupts.
+const INTERRUPT: &[&str] = &["kern::arch::arm_a::entry::interrupt"];
+/// Where the kernel has described a failure and resets the system.
+const RESET: &[&str] = &["kern::fail::restart"];
+
+/// `program` enters a function, and then the loop `code`. `who`: how the crash calls it.
+fn hangs(
+    mut scene: Scene<'_>,
+    program: &str,
+    function: &[&str],
+    code: &[u8],
+    who: &str,
+) -> Result<()> {
+    scene.system.work(Work::Sleep(60_000), 0, Deed::Nothing)?;
+    let accepted = scene.system.seen()?.accepted;
+    let at = scene.go_into_program(program, function)?;
+    scene.system.debugger.set_memory(at, code)?;
+    if code == CALLS {
+        scene.system.debugger.set_register(11, GET_TIMER)?;
+    }
+    scene.go_into_program("kernel", RESET)?;
+    scene.system.forget_time();
+    let name = if program == "jefe" { "jefe" } else { "kernel" };
+    let crashes = scene.recovers(&[failure(name)], accepted)?;
+    let crash = crashes.first().context("there is no crash")?;
+    ensure!(
+        crash["fault"] == "Hang for 3000 ms",
+        "the fault is {}",
+        crash["fault"]
+    );
+    let pc = crash["registers"]["pc"].as_u64().unwrap_or_default();
+    let end = u64::from(at) + code.len() as u64;
+    ensure!(
+        (u64::from(at)..end).contains(&pc),
+        "the loop is at {at:#x}, but the crash says {pc:#x}"
+    );
+    let text = report(&scene)?;
+    ensure!(
+        text.contains(&format!("hang: the {who}")),
+        "the report does not say that the {who} hangs:\n{text}"
+    );
+    Ok(())
 }
 
 /// `fatal` hangs, which is more important than the client and `idle`.
@@ -91,6 +177,7 @@ fn recorder(mut scene: Scene<'_>) -> Result<()> {
     scene.go_into_program("jefe", FOUND)?;
     // The emergency may call the same function.
     scene.system.debugger.set_memory(at, &code)?;
+    scene.system.forget_time();
     scene.system.go_to(Stop::Start)?;
     scene.system.go_to(Stop::Ready)?;
     is_logging(&scene.system.seen()?)?;
@@ -133,14 +220,19 @@ pub fn is_hang(crashes: &[Value], starved: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the newest crash was in this function, by its registers and stack.
-fn is_at(scene: &Scene<'_>, function: &str) -> Result<()> {
-    let text = scene.rig.tool.text([
+/// What the tool says about the newest crash.
+fn report(scene: &Scene<'_>) -> Result<String> {
+    scene.rig.tool.text([
         OsStr::new("show"),
         OsStr::new("--archive"),
         scene.rig.image.archive.as_os_str(),
         scene.card.as_os_str(),
-    ])?;
+    ])
+}
+
+/// Checks that the newest crash was in this function, by its registers and stack.
+fn is_at(scene: &Scene<'_>, function: &str) -> Result<()> {
+    let text = report(scene)?;
     ensure!(
         text.contains(function) && text.contains("held the processor for"),
         "the report does not name {function}, or does not say that it is a hang:\n{text}"

@@ -8,9 +8,9 @@ use crate::sabotage::{Deed, Failing, Stop, Work, task};
 use anyhow::Result;
 
 /// The function of the supervisor that sets its timer before it waits.
-const SUPERVISOR: &[&str] = &["task_jefe::Server", "arm_timer"];
+pub const SUPERVISOR: &[&str] = &["task_jefe::Server", "arm_timer"];
 /// The function of the kernel that handles kernel IPC.
-const KERNEL_IPC: &[&str] = &["kern::kipc::handle"];
+pub const KERNEL_IPC: &[&str] = &["kern::kipc::handle"];
 
 /// The function with which the supervisor restarts the system.
 const RESTART: &[&str] = &["userlib::kipc::system_restart"];
@@ -217,7 +217,7 @@ fn both(mut scene: Scene<'_>, task: u32, expected: &[Expected<'_>]) -> Result<()
 }
 
 /// A failure of the kernel or of the supervisor, which is always written late.
-fn failure(task: &str) -> Expected<'_> {
+pub fn failure(task: &str) -> Expected<'_> {
     Expected {
         reason: "kernel",
         ..Expected::panic(task).late()
