@@ -51,6 +51,15 @@ pub enum CrashFault {
         /// The tasks that were ready and could not run: bit N for the task with index N.
         starved: u64,
     },
+    /// The task waited for an answer and was faulted by the supervisor. Not a fault of the ABI.
+    Wait {
+        /// For how many milliseconds.
+        ms: u32,
+        /// For whom it waited, for whom that task waited, and so on: indices, then
+        /// [`NO_TASK`](Self::NO_TASK). If one of them is the task itself or comes a second time, it
+        /// is the last: nobody in that cycle will ever answer.
+        chain: [u8; Self::WAIT_TASKS],
+    },
 }
 
 /// Whose instruction caused a fault.
@@ -95,18 +104,32 @@ impl CrashFault {
     /// Bytes reserved for an encoded fault; the longest encoding has 7.
     pub const MAX_LEN: usize = 16;
 
-    /// Length of an encoded [`Hang`](Self::Hang).
-    pub const HANG_LEN: usize = 13;
-
     /// First byte of an encoded [`Hang`](Self::Hang): far from what the ABI may add.
     pub const HANG: u8 = 0x80;
 
     /// Encodes a [`Hang`](Self::Hang): its kind in one byte, then the fields, little endian.
     #[must_use]
-    pub const fn encode_hang(ms: u32, starved: u64) -> [u8; Self::HANG_LEN] {
+    pub const fn encode_hang(ms: u32, starved: u64) -> [u8; Self::MAX_LEN] {
         let [a, b, c, d] = ms.to_le_bytes();
         let [e, f, g, h, i, j, k, l] = starved.to_le_bytes();
-        [Self::HANG, a, b, c, d, e, f, g, h, i, j, k, l]
+        [Self::HANG, a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0]
+    }
+
+    /// First byte of an encoded [`Wait`](Self::Wait).
+    pub const WAIT: u8 = 0x81;
+
+    /// Most tasks in a chain.
+    pub const WAIT_TASKS: usize = 10;
+
+    /// In a chain: no task.
+    pub const NO_TASK: u8 = u8::MAX;
+
+    /// Encodes a [`Wait`](Self::Wait): its kind in one byte, then the fields.
+    #[must_use]
+    pub const fn encode_wait(ms: u32, chain: [u8; Self::WAIT_TASKS]) -> [u8; Self::MAX_LEN] {
+        let [a, b, c, d] = ms.to_le_bytes();
+        let [e, f, g, h, i, j, k, l, m, n] = chain;
+        [Self::WAIT, a, b, c, d, e, f, g, h, i, j, k, l, m, n, 0]
     }
 
     /// Decodes a fault; `None` if the bytes encode none that this program knows. Bytes after it are
@@ -138,6 +161,10 @@ impl CrashFault {
                 ms: input.u32()?,
                 starved: input.take().map(u64::from_le_bytes)?,
             },
+            Self::WAIT => Self::Wait {
+                ms: input.u32()?,
+                chain: input.take()?,
+            },
             _ => return None,
         })
     }
@@ -156,7 +183,7 @@ impl CrashFault {
     /// calls share, and the link register says where the task was.
     #[must_use]
     pub const fn is_by_system_call(encoded: &[u8]) -> bool {
-        matches!(encoded, [7 | 8 | 10, ..])
+        matches!(encoded, [7 | 8 | 10 | Self::WAIT, ..])
     }
 }
 
@@ -177,6 +204,15 @@ impl fmt::Display for CrashFault {
             Self::Hang { ms, starved } => {
                 write!(f, "Hang for {ms} ms")?;
                 write_tasks(f, starved)
+            }
+            Self::Wait { ms, chain } => {
+                write!(f, "Wait for {ms} ms")?;
+                let mut before = "for";
+                for index in chain.iter().take_while(|index| **index != Self::NO_TASK) {
+                    write!(f, " {before} task {index}")?;
+                    before = "which waits for";
+                }
+                Ok(())
             }
             Self::DivideByZero | Self::IllegalText | Self::IllegalInstruction | Self::Panic => {
                 write!(f, "{self:?}")
@@ -380,6 +416,21 @@ mod tests {
             Some("Hang for 1100 ms; ready and not run: task 3, 63")
         );
         assert_eq!(CrashFault::decode(&bytes[..12]), None);
+    }
+
+    #[test]
+    fn a_wait_is_decoded_as_it_was_encoded() {
+        let mut chain = [CrashFault::NO_TASK; CrashFault::WAIT_TASKS];
+        chain[..2].copy_from_slice(&[3, 7]);
+        let bytes = CrashFault::encode_wait(2_000, chain);
+        assert!(CrashFault::is_by_system_call(&bytes));
+        assert_eq!(
+            CrashFault::decode(&bytes)
+                .map(|fault| fault.to_string())
+                .as_deref(),
+            Some("Wait for 2000 ms for task 3 which waits for task 7")
+        );
+        assert_eq!(CrashFault::decode(&bytes[..14]), None);
     }
 
     proptest! {

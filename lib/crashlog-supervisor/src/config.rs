@@ -16,6 +16,8 @@ pub struct TaskPolicy {
     pub stack: u32,
     /// For how many milliseconds it may hold the processor; 0: as long as it likes.
     pub hang_ms: u32,
+    /// For how many milliseconds it may wait for an answer; 0: as long as it takes.
+    pub wait_ms: u32,
 }
 
 impl TaskPolicy {
@@ -26,6 +28,7 @@ impl TaskPolicy {
         disposition: Disposition::Restart,
         stack: 0,
         hang_ms: 0,
+        wait_ms: 0,
     };
 }
 

@@ -1,4 +1,5 @@
-//! Finds a task that holds the processor, and has it faulted.
+//! Finds a task that holds the processor, and has it faulted; as it does with one that waits for an
+//! answer for too long (`wait.rs`).
 //!
 //! A task *holds* the processor from the time at which the last less important task ran, for as
 //! long as it runs itself or waits for the answer of a server. Time in which it was ready and more
@@ -17,7 +18,7 @@
 //! ran, which the kernel keeps. A check counts for [`LONGEST_STEP_MS`] at most: a system that a
 //! debugger has halted meanwhile is not in a hang.
 
-use crate::{Kernel, Supervisor, SupervisorConfig};
+use crate::{Kernel, Supervisor, SupervisorConfig, wait};
 use abi::{SchedState, TaskState};
 use crashlog_retained::CrashFault;
 
@@ -43,13 +44,14 @@ pub struct HangWatch<'a> {
     found: Option<Hang>,
 }
 
-/// A task that holds the processor.
+/// A task that holds the processor, or that waits for an answer for too long.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct Hang {
     /// The task, by index.
-    pub task: u16,
-    /// The fault, as a crash has it: kind, milliseconds, and the tasks that could not run.
-    fault: [u8; CrashFault::HANG_LEN],
+    pub(crate) task: u16,
+    /// The fault, as a crash has it: kind, milliseconds, and who could not run or who has to
+    /// answer.
+    pub(crate) fault: [u8; CrashFault::MAX_LEN],
 }
 
 impl<'a> HangWatch<'a> {
@@ -65,8 +67,8 @@ impl<'a> HangWatch<'a> {
         }
     }
 
-    /// Looks for a task that has held the processor for its limit, at `now` milliseconds since
-    /// boot. Returns its index.
+    /// Looks for a task that has held the processor, or waited for an answer, for its limit, at
+    /// `now` milliseconds since boot. Returns its index.
     #[inline(never)]
     fn check(
         &mut self,
@@ -80,6 +82,22 @@ impl<'a> HangWatch<'a> {
             return None;
         }
         self.since = now;
+        let found = self
+            .check_processor(config, kernel, now, step)
+            .or_else(|| wait::check(config, kernel, self.times, now))?;
+        self.found = Some(found);
+        Some(found.task.into())
+    }
+
+    /// Looks for a task that has held the processor for its limit; `step`: milliseconds since the
+    /// last check.
+    fn check_processor(
+        &mut self,
+        config: &SupervisorConfig,
+        kernel: &mut impl Kernel,
+        now: u32,
+        step: u32,
+    ) -> Option<Hang> {
         let times = &*self.times;
         let age = |task: u16| {
             let time = times.get(usize::from(task))?;
@@ -112,13 +130,11 @@ impl<'a> HangWatch<'a> {
         if limit == 0 || *held < limit {
             return None;
         }
-        let starved = starved(config, kernel, level);
-        self.found = Some(Hang {
+        let ms = core::mem::take(held);
+        Some(Hang {
             task: lowest,
-            fault: CrashFault::encode_hang(*held, starved),
-        });
-        *held = 0;
-        Some(lowest.into())
+            fault: CrashFault::encode_hang(ms, starved(config, kernel, level)),
+        })
     }
 
     /// The fault of `task`, if its hang was found and the fault not handled yet.
@@ -156,8 +172,9 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         self.hangs = Some(hangs);
     }
 
-    /// Faults a task that has held the processor for too long. To be called every [`CHECK_MS`]
-    /// milliseconds; not in an emergency, whose deadlines are the supervisor's.
+    /// Faults a task that has held the processor, or waited for an answer, for too long. To be
+    /// called every [`CHECK_MS`] milliseconds; not in an emergency, whose deadlines are the
+    /// supervisor's.
     ///
     /// The fault is handled as any other: the kernel reports it.
     pub fn check_hangs(&mut self, now: u64) {

@@ -88,6 +88,7 @@ mod supervisor;
 pub mod tables;
 #[cfg(test)]
 mod testing;
+mod wait;
 mod watchdog;
 
 pub use boot_end::ResetCause;

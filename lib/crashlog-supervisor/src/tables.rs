@@ -86,6 +86,10 @@ pub struct CrashTable {
     /// For how many milliseconds a task may hold the processor; 0: as long as it likes.
     #[serde(default)]
     pub hang_ms: HangTable,
+    /// Task name to the milliseconds for which it may wait for an answer; without a limit if it is
+    /// not named.
+    #[serde(default)]
+    pub wait_ms: BTreeMap<String, u32>,
     /// Limits of what tasks may register to be saved with a crash.
     #[serde(default)]
     pub regions: RegionLimits,
@@ -171,6 +175,7 @@ pub struct TaskTable {
     pub disposition: Disposition,
     pub stack: u32,
     pub hang_ms: u32,
+    pub wait_ms: u32,
 }
 
 /// A value of the configuration that breaks a rule.
@@ -243,7 +248,9 @@ impl CrashTable {
         let mut by_priority: Vec<u16> = (0..).take(app.tasks.len()).collect();
         by_priority.sort_by_key(|task| app.tasks[usize::from(*task)].priority);
         let hangs = self.check_hangs(app, recorder)?;
-        let tasks = app.tasks.iter().zip(dispositions).zip(hangs);
+        let waits = self.check_waits(app)?;
+        let limits_of = hangs.into_iter().zip(waits);
+        let tasks = app.tasks.iter().zip(dispositions).zip(limits_of);
         Ok(Tables {
             recorder,
             notification,
@@ -254,12 +261,13 @@ impl CrashTable {
             snapshot,
             by_priority,
             tasks: tasks
-                .map(|((task, disposition), hang_ms)| TaskTable {
+                .map(|((task, disposition), (hang_ms, wait_ms))| TaskTable {
                     name: task.name.clone(),
                     priority: task.priority,
                     disposition,
                     stack: task.stack,
                     hang_ms,
+                    wait_ms,
                 })
                 .collect(),
         })
@@ -396,12 +404,13 @@ impl Tables {
                     disposition,
                     stack,
                     hang_ms,
+                    wait_ms,
                 } = task;
                 format!(
                     "        crashlog_supervisor::TaskPolicy {{ name: {name:?}, \
                      priority: {priority}, \
                      disposition: crashlog_supervisor::Disposition::{disposition:?}, \
-                     stack: {stack}, hang_ms: {hang_ms} }},\n"
+                     stack: {stack}, hang_ms: {hang_ms}, wait_ms: {wait_ms} }},\n"
                 )
             })
             .collect();

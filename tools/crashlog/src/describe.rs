@@ -82,6 +82,17 @@ pub fn fault(fault: Option<CrashFault>, encoded: &[u8], names: &dyn Names) -> St
             "held the processor for {ms} ms without waiting{}",
             starving(starved, names)
         ),
+        CrashFault::Wait { ms, chain } => {
+            let chain: Vec<String> = chain
+                .iter()
+                .take_while(|index| **index != CrashFault::NO_TASK)
+                .map(|index| names.task_or_number(u16::from(*index)))
+                .collect();
+            format!(
+                "waited for {ms} ms for an answer of {}",
+                chain.join(", which waits for ")
+            )
+        }
         CrashFault::FromServer(task, why) => {
             format!(
                 "sent {} a message that was refused: {}",

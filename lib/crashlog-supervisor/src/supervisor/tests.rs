@@ -28,6 +28,7 @@ pub(crate) const TASKS: [TaskPolicy; 5] = {
             disposition,
             stack: 0x400,
             hang_ms: 1_000,
+            wait_ms: 0,
         }
     }
     [

@@ -1,4 +1,5 @@
-//! `hang-ms`: for how long a task may hold the processor.
+//! `hang-ms` and `wait-ms`: for how long a task may hold the processor or wait for an answer.
+//! `watchdog-ms`: for how long the supervisor may be away.
 
 use super::{App, ConfigError, CrashTable, unknown};
 use serde::Deserialize;
@@ -60,39 +61,54 @@ impl CrashTable {
 
     /// The limit of each task by index.
     pub(super) fn check_hangs(&self, app: &App, recorder: usize) -> Result<Vec<u32>, ConfigError> {
-        let in_range = |key: &str, ms: u32| match ms {
-            0 => Ok(ms),
-            ms if HANG_RANGE.contains(&ms) => Ok(ms),
-            _ => Err(app.refuse(
-                key,
-                ms,
-                format!(
-                    "must be {} to {}, or 0 for no limit",
-                    HANG_RANGE.start(),
-                    HANG_RANGE.end()
-                ),
-            )),
-        };
         let named = match &self.hang_ms {
             HangTable::All(ms) => {
-                return Ok(vec![in_range("hang-ms", *ms)?; app.tasks.len()]);
+                return Ok(vec![in_range(app, "hang-ms", *ms)?; app.tasks.len()]);
             }
             HangTable::ByTask(named) => named,
         };
         let mut limits = vec![HANG_MS; app.tasks.len()];
         limits[recorder] = RECORDER_HANG_MS;
-        for (name, ms) in named {
-            let key = format!("hang-ms.{name}");
-            let Some(index) = app.index(name) else {
-                let names = app.tasks.iter().map(|task| task.name.as_str());
-                return Err(app.refuse(&key, ms, unknown("task", name, names)));
-            };
-            if index == 0 {
-                let rule = "the supervisor does not watch itself; leave it out";
-                return Err(app.refuse(&key, ms, rule.into()));
-            }
-            limits[index] = in_range(&key, *ms)?;
-        }
+        set_limits(app, "hang-ms", named, &mut limits)?;
         Ok(limits)
     }
+
+    /// The longest wait of each task by index.
+    pub(super) fn check_waits(&self, app: &App) -> Result<Vec<u32>, ConfigError> {
+        let mut limits = vec![0; app.tasks.len()];
+        set_limits(app, "wait-ms", &self.wait_ms, &mut limits)?;
+        Ok(limits)
+    }
+}
+
+/// A limit in milliseconds, if it is in its range.
+fn in_range(app: &App, key: &str, ms: u32) -> Result<u32, ConfigError> {
+    if ms == 0 || HANG_RANGE.contains(&ms) {
+        return Ok(ms);
+    }
+    let (least, most) = (HANG_RANGE.start(), HANG_RANGE.end());
+    let rule = format!("must be {least} to {most}, or 0 for no limit");
+    Err(app.refuse(key, ms, rule))
+}
+
+/// Stores the limits of the tasks that the table `table` names.
+fn set_limits(
+    app: &App,
+    table: &str,
+    named: &BTreeMap<String, u32>,
+    limits: &mut [u32],
+) -> Result<(), ConfigError> {
+    for (name, ms) in named {
+        let key = format!("{table}.{name}");
+        let Some(index) = app.index(name) else {
+            let names = app.tasks.iter().map(|task| task.name.as_str());
+            return Err(app.refuse(&key, ms, unknown("task", name, names)));
+        };
+        if index == 0 {
+            let rule = "the supervisor does not watch itself; leave it out";
+            return Err(app.refuse(&key, ms, rule.into()));
+        }
+        limits[index] = in_range(app, &key, *ms)?;
+    }
+    Ok(())
 }

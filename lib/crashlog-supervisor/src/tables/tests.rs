@@ -35,6 +35,7 @@ fn crash() -> CrashTable {
         backoff_ms: CrashTable::backoff_ms(),
         backoff_max_ms: CrashTable::backoff_max_ms(),
         hang_ms: HangTable::default(),
+        wait_ms: BTreeMap::new(),
         regions: RegionLimits::default(),
     }
 }
@@ -239,5 +240,21 @@ fn the_watchdog_outlasts_an_emergency() {
     assert_eq!(
         with(2_499).unwrap_err().to_string(),
         "app.toml: tasks.jefe.config.crash.watchdog-ms = 2499: must be 2500 (budget-ms and 500) to 120000, or 0 for no watchdog"
+    );
+}
+
+#[test]
+fn only_tasks_that_are_named_have_a_longest_wait() {
+    let with = |name: &str, ms| {
+        let mut crash = crash();
+        crash.wait_ms = BTreeMap::from([(name.to_string(), ms)]);
+        crash.check(&app())
+    };
+    let tables = with("worker", 500).unwrap();
+    let waits: Vec<_> = tables.tasks.iter().map(|task| task.wait_ms).collect();
+    assert_eq!(waits, [0, 0, 500, 0]);
+    assert_eq!(
+        with("worker", 1).unwrap_err().to_string(),
+        "app.toml: tasks.jefe.config.crash.wait-ms.worker = 1: must be 200 to 86400000, or 0 for no limit"
     );
 }

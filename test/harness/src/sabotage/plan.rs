@@ -65,6 +65,10 @@ impl Failing {
     pub const HANG_CALLS_THE_KERNEL: Self = Self(25, [1, task::FATAL, 0]);
     /// An endless loop with messages to a server that answers at once.
     pub const HANG_CALLS_A_SERVER: Self = Self(25, [2, task::SABOTEUR, 0]);
+    /// `fatal` waits for `victim`, which sleeps.
+    pub const WAIT: Self = Self(11, [task::VICTIM, 21, 0]);
+    /// `fatal` waits for `victim`, which waits for it.
+    pub const DEADLOCK: Self = Self(26, [task::VICTIM, task::FATAL, 0]);
     /// A message to the recorder with an unknown operation.
     pub const REPLY_FAULT: Self = Self(11, [task::CRASHLOG, 0x7fff, 0]);
 }

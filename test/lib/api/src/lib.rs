@@ -129,6 +129,9 @@ pub mod assist {
     pub const SYSTEM_CALL_AT: u16 = 26;
     /// Returns TPIDRURW, and stores this word there.
     pub const THREAD_REGISTER: u16 = 27;
+    /// Sends the same operation with one word (own id) to a task (its id). Replies first, unless
+    /// the caller is that task: so two of them wait for each other.
+    pub const DEADLOCK: u16 = 28;
 }
 
 /// Packs words into a message; use with `as_flattened`.

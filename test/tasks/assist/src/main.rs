@@ -219,6 +219,19 @@ fn serve(received: &RecvMessage, bytes: &[u8]) {
             sys_reply(caller, 0, &[]);
             assist_hang(a, TaskId(b as u16));
         }
+        assist::DEADLOCK => {
+            let peer = TaskId(a as u16);
+            if peer != caller {
+                sys_reply(caller, 0, &[]);
+            }
+            sys_send(
+                peer,
+                assist::DEADLOCK,
+                message([b]).as_flattened(),
+                &mut [],
+                &[],
+            );
+        }
         _ => sys_reply(caller, u32::MAX >> 1, &[]),
     }
 }

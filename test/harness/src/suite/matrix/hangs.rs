@@ -59,6 +59,29 @@ pub fn rows() -> Vec<Row> {
             recorder,
         ),
         Row::logging(
+            "wait-too-long",
+            "a client, which waits for a server that does not answer",
+            IDLE,
+            "recorded before the restart, with the time and for whom it waited",
+            "X1",
+            |scene| waits(scene, Failing::WAIT, 2_000..2_500, "for task 3"),
+        ),
+        Row::logging(
+            "wait-cycle",
+            "two clients, which wait for each other",
+            IDLE,
+            "recorded before the restart, at once, with the cycle",
+            "X1",
+            |scene| {
+                waits(
+                    scene,
+                    Failing::DEADLOCK,
+                    0..300,
+                    "for task 3 which waits for task 4",
+                )
+            },
+        ),
+        Row::logging(
             "hang-supervisor",
             "the supervisor, in an endless loop",
             IDLE,
@@ -80,7 +103,7 @@ pub fn rows() -> Vec<Row> {
             IDLE,
             DESCRIBED,
             "X1 X4",
-            |scene| hangs(scene, "kernel", KERNEL_IPC, &LOOP, "kernel"),
+            |scene| hangs(scene, "kernel", KERNEL_IPC, &long_loop(), "kernel"),
         ),
         Row::logging(
             "hang-kernel-interrupt",
@@ -88,7 +111,7 @@ pub fn rows() -> Vec<Row> {
             IDLE,
             DESCRIBED,
             "X1 X4",
-            |scene| hangs(scene, "kernel", INTERRUPT, &LOOP, "kernel"),
+            |scene| hangs(scene, "kernel", INTERRUPT, &long_loop(), "kernel"),
         ),
     ]
 }
@@ -96,6 +119,16 @@ pub fn rows() -> Vec<Row> {
 /// What is checked after a hang of the kernel or the supervisor.
 const DESCRIBED: &str =
     "the system restarts within watchdog-ms; recorded late, as a hang, with the place of the loop";
+
+/// A loop of NOPs. QEMU takes far longer for as many instructions in a loop of one, when an
+/// interrupt is pending that the kernel has masked.
+fn long_loop() -> Vec<u8> {
+    const NOP: u16 = 0xbf00;
+    const NOPS: u16 = 50;
+    let branch = 0xe000 | (0x800 - (NOPS + 2));
+    let code = std::iter::repeat_n(NOP, NOPS.into()).chain([branch]);
+    code.flat_map(u16::to_le_bytes).collect()
+}
 
 /// `svc #0` and a branch to it.
 const CALLS: [u8; 4] = [0x00, 0xdf, 0xfd, 0xe7];
@@ -189,6 +222,35 @@ fn recorder(mut scene: Scene<'_>) -> Result<()> {
     ensure!(
         pc == Some(at.into()),
         "the recorder was at {at:#x}, but the crash says {pc:x?}"
+    );
+    Ok(())
+}
+
+/// `fatal` waits, is faulted after a time in this range, and its crash says so.
+fn waits(
+    mut scene: Scene<'_>,
+    how: Failing,
+    range: std::ops::Range<u32>,
+    chain: &str,
+) -> Result<()> {
+    scene
+        .system
+        .work(Work::Fail { fatal: true, how }, 0, Deed::Nothing)?;
+    let crashes = scene.recovers(&[Expected::panic("fatal")], 1)?;
+    let fault = crashes.first().map(|crash| &crash["fault"]);
+    let fault = fault.and_then(Value::as_str).unwrap_or_default();
+    let parts = fault
+        .strip_prefix("Wait for ")
+        .and_then(|rest| rest.split_once(" ms "));
+    let (ms, listed) = parts.with_context(|| format!("the fault is {fault:?}"))?;
+    ensure!(
+        range.contains(&ms.parse()?) && listed == chain,
+        "the fault is {fault:?}, and should have {chain:?} and a time in {range:?}"
+    );
+    let text = report(&scene)?;
+    ensure!(
+        text.contains("for an answer of victim"),
+        "the report does not say for whom it waited:\n{text}"
     );
     Ok(())
 }
