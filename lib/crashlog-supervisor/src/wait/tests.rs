@@ -11,7 +11,7 @@ use crashlog_retained::CrashFault;
 /// ms.
 fn system(waits: &[(usize, usize)]) -> Supervisor<'static, TestKernel> {
     let mut supervisor = boot(retained());
-    let mut tasks: [TaskPolicy; 4] = TASKS;
+    let mut tasks: [TaskPolicy; 5] = TASKS;
     tasks[WORKER].wait_ms = 500;
     supervisor.config.tasks = Box::leak(Box::new(tasks));
     for &(task, peer) in waits {

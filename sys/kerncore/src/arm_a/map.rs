@@ -34,9 +34,11 @@ pub fn kernel_map<'a>(
     let dma = Page::for_kernel(MEMORY.union(RegionAttributes::DMA));
     own.into_iter()
         .chain(devices.iter().map(move |&area| (area, device)))
-        .chain(regions.filter_map(|(area, attributes)| {
-            is_memory(attributes).then(|| (area, Page::for_kernel(for_kernel(attributes))))
-        }))
+        .chain(
+            regions
+                .filter(|&(_, attributes)| is_memory(attributes))
+                .map(|(area, attributes)| (area, Page::for_kernel(for_kernel(attributes)))),
+        )
         .chain(shared.map(move |area| (area, dma)))
 }
 

@@ -68,7 +68,7 @@ impl Failing {
     /// `fatal` waits for `victim`, which sleeps.
     pub const WAIT: Self = Self(11, [task::VICTIM, 21, 0]);
     /// `fatal` waits for `victim`, which waits for it.
-    pub const DEADLOCK: Self = Self(26, [task::VICTIM, task::FATAL, 0]);
+    pub const DEADLOCK: Self = Self(28, [task::VICTIM, task::FATAL, 0]);
     /// A message to the recorder with an unknown operation.
     pub const REPLY_FAULT: Self = Self(11, [task::CRASHLOG, 0x7fff, 0]);
 }
