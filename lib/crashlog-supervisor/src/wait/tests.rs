@@ -24,7 +24,7 @@ fn system(waits: &[(usize, usize)]) -> Supervisor<'static, TestKernel> {
 
 /// The fault that is found at this time.
 fn found(supervisor: &mut Supervisor<'static, TestKernel>, now: u32) -> Option<(u16, String)> {
-    let times = [100_u32.to_le_bytes(); 4];
+    let times = [100_u32.to_le_bytes(); 5];
     let hang = check(&supervisor.config, &mut supervisor.kernel, &times, now)?;
     let fault = CrashFault::decode(&hang.fault).expect("a fault that is known");
     Some((hang.task, fault.to_string()))

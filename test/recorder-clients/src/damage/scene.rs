@@ -86,6 +86,7 @@ pub fn strange_scenes() -> Vec<Scene> {
                     last: u32::MAX,
                     series: tasks.map(|task| Series {
                         count: u32::MAX,
+                        any: u16::MAX,
                         task,
                         signature: 0,
                         first: u32::MAX,

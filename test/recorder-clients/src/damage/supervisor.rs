@@ -1,8 +1,8 @@
 //! The supervisor's configuration and its kernel: tasks that have faults and a little memory.
 
-use abi::{FaultInfo, FaultSource, Generation, TaskDumpRegion, TaskId};
+use abi::{FaultInfo, FaultSource, Generation, SavedRanges, TaskDumpRegion, TaskId, TaskState};
 use crashlog_format::snapshot::WordSum;
-use crashlog_retained::{Block, ExtentStatus, MemoryRange, SavedMemory};
+use crashlog_retained::{Block, ExtentRows, ExtentStatus, MemoryRange, SavedMemory, SavedRows};
 use crashlog_supervisor::loops::Limits;
 use crashlog_supervisor::{
     CrashRegion, Disposition, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, SnapshotScope,
@@ -16,8 +16,11 @@ use crate::{NUM_TASKS, config, notifications};
 const fn policy(name: &'static str, disposition: Disposition) -> TaskPolicy {
     TaskPolicy {
         name,
+        priority: 0,
         disposition,
         stack: 0x200,
+        hang_ms: 0,
+        wait_ms: 0,
     }
 }
 
@@ -39,6 +42,7 @@ pub const CONFIG: SupervisorConfig = SupervisorConfig {
     notification: notifications::OOPS_MASK,
     record_oops: true,
     budget_ms: 2_000,
+    watchdog_ms: 0,
     limits: Limits {
         hold_after_restarts: 10,
         hold_after_resets: 3,
@@ -69,6 +73,8 @@ impl Kernel for Neighbours {
     }
 
     fn arm_watchdog(&mut self, _: u32) {}
+
+    fn feed_watchdog(&mut self, _: u32) {}
 
     fn fault(&mut self, task: usize) -> Option<FaultInfo> {
         Some(FaultInfo::MemoryAccess {
@@ -108,11 +114,12 @@ impl Kernel for Neighbours {
         false
     }
 
-    fn saved_memory(&mut self, owner: u16, n: usize) -> Option<MemoryRange> {
-        (n == 0).then_some(MemoryRange {
-            base: MEMORY * u32::from(owner),
-            size: MEMORY,
-        })
+    fn saved_memory(&mut self, owner: u16, ranges: &mut SavedRanges) {
+        ranges.replace(|response| {
+            let range = [MEMORY * u32::from(owner), MEMORY].map(u32::to_le_bytes);
+            response[..8].copy_from_slice(range.as_flattened());
+            8
+        });
     }
 
     fn task_entry(&mut self, _: u16) -> Option<MemoryRange> {
@@ -141,6 +148,11 @@ impl Kernel for Neighbours {
         })
     }
 
+    /// Saves none: each piece is saved alone.
+    fn save_rows(&mut self, _: &ExtentRows<'_>, _: Option<(&[Block], u32)>, _: u32) -> SavedRows {
+        SavedRows::default()
+    }
+
     fn save_copy(
         &mut self,
         _: &[Block],
@@ -151,6 +163,16 @@ impl Kernel for Neighbours {
     ) -> Result<SavedMemory, ExtentStatus> {
         Err(ExtentStatus::NotReadable)
     }
+
+    fn run_times(&mut self, _: &mut [[u8; 4]]) -> bool {
+        false
+    }
+
+    fn state(&mut self, _: usize) -> TaskState {
+        TaskState::default()
+    }
+
+    fn inject_fault(&mut self, _: usize) {}
 
     fn post(&mut self, _: usize, _: u32) {}
 
