@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use block_device::{Block, Window, now_or_never};
 use crashlog_format::page::{CAPACITY, LogHeader, Page, record_len};
-use crashlog_retained::{LogRing, MAX_RUN, Numbering, Region, Stream};
+use crashlog_retained::{BootEnds, LogRing, MAX_RUN, Numbering, Region, Stream};
 use crashlog_store::{CrashReadError, Store, find_partition};
 use drv_sdhci_sim::Simulator;
 use fault_matrix::image::{Image, OPTIONS, PARTITION};
@@ -281,11 +281,20 @@ impl Oracle {
         };
         if header.stream == Stream::Boot {
             assert_eq!(said.task, config::TASK_INDEX, "who appends a boot record");
-            assert_eq!(payload.len(), config::BOOT_RECORD.len());
+            let ends = payload.get(config::BOOT_RECORD.len()..);
+            let ends = ends.expect("the boot record is too short");
+            let mut encoded = [0; BootEnds::MAX_LEN];
+            let length = BootEnds::parse(ends).encode(&mut encoded);
+            assert_eq!(length.map(|length| &encoded[..length]), Some(ends));
             let mut others = self.accepted.range((key.0, 0)..(key.0, u32::MAX));
             let first = others.next().is_none_or(|(other, _)| *other > key);
             let first = first || !self.boots_are_known();
             assert!(first, "the boot record {key:?} is not the first");
+        } else if header.stream == Stream::Fault && said.task == config::TASK_INDEX {
+            assert!(
+                payload.starts_with(b"4 starts of the recorder in a row ended early"),
+                "the recorder has appended {said:?}"
+            );
         } else {
             let place = self.perhaps.iter().position(|perhaps| *perhaps == said);
             let place = place.unwrap_or_else(|| panic!("nobody has appended {key:?}: {said:?}"));
