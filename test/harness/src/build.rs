@@ -20,6 +20,8 @@ pub struct Image {
 
 /// The demo's application.
 pub const DEMO: &str = "app.toml";
+/// The demo in which a task hangs.
+pub const HANG: &str = "app/demo/hang.toml";
 
 /// The application whose recorder has an SD card.
 pub const SD_APP: &str = "test/apps/sd/app.toml";

@@ -13,8 +13,9 @@ use std::path::Path;
 /// Lines of the log that are shown for each boot.
 const SHOWN: usize = 6;
 
-/// Runs the demo with the given file on the console, or with a log of this computer.
-pub fn run(console: Option<&Path>) -> Result<()> {
+/// Runs the demo with the given file on the console, or with a log of this computer. `hang`: the
+/// worker hangs.
+pub fn run(console: Option<&Path>, hang: bool) -> Result<()> {
     let qemu = Qemu::find()?;
     let (text, from) = match console {
         Some(path) => {
@@ -28,7 +29,8 @@ pub fn run(console: Option<&Path>) -> Result<()> {
         1,
         "Build the image that app.toml describes, and the host tool",
     );
-    let image = build::dist(build::DEMO)?;
+    let app = if hang { build::HANG } else { build::DEMO };
+    let image = build::dist(app)?;
     let tool = Tool::build()?;
     say(&format!(
         "{} and the tool `crashlog` are built",
@@ -37,7 +39,11 @@ pub fn run(console: Option<&Path>) -> Result<()> {
 
     step(
         2,
-        "Make a card, switch the machine on, and let the worker crash",
+        if hang {
+            "Make a card, switch the machine on, and let the worker hang"
+        } else {
+            "Make a card, switch the machine on, and let the worker crash"
+        },
     );
     say("The machine is QEMU's ast2600-evb with an eMMC. Lines with | are from its serial port.");
     say(&format!("The text for the recorded console is: {from}"));

@@ -23,6 +23,9 @@ enum Command {
         /// Send this file to the recorded console, instead of a log of this computer.
         #[arg(long, value_name = "FILE")]
         console: Option<PathBuf>,
+        /// The worker hangs, instead of storing through a bad pointer.
+        #[arg(long)]
+        hang: bool,
     },
     /// Run the tests, on the host and in QEMU.
     Test {
@@ -82,7 +85,7 @@ fn main() -> ExitCode {
 /// Runs a command.
 fn run(command: Command) -> Result<ExitCode> {
     let passed = match command {
-        Command::Demo { console } => demo::run(console.as_deref()).map(|()| true)?,
+        Command::Demo { console, hang } => demo::run(console.as_deref(), hang).map(|()| true)?,
         Command::Test {
             all,
             shard,

@@ -3,7 +3,8 @@
 //! Every `step-ms` milliseconds it does one job: it fills a buffer, computes a checksum of it, and
 //! logs that. After `fault-after-ms` milliseconds it stores the checksum through a bad pointer,
 //! `bad-address`. The memory protection stops the store and the kernel faults the task.
-//! `disposition` in app.toml says what a fault of this task means.
+//! `disposition` in app.toml says what a fault of this task means. With `hangs` it does not store,
+//! but computes for ever; the supervisor then faults it.
 //!
 //! It crashes only if the recorder is ready and its card holds no crash yet. In the boot after the
 //! crash it therefore goes on working, and a system without a card does not restart for ever.
@@ -25,6 +26,7 @@ task_config::task_config! {
     step_ms: u32,
     fault_after_ms: u32,
     bad_address: u32,
+    hangs: bool,
 }
 
 #[derive(Copy, Clone, PartialEq, counters::Count)]
@@ -82,7 +84,10 @@ fn main() -> ! {
 
         if due >= u64::from(TASK_CONFIG.fault_after_ms) && plan == Plan::Fault {
             plan = decide(&log);
-            if plan == Plan::FaultNow {
+            if plan == Plan::FaultNow && TASK_CONFIG.hangs {
+                error!(log, "worker: job {number} adds its result up to 1");
+                add_up(sum);
+            } else if plan == Plan::FaultNow {
                 error!(
                     log,
                     "worker: job {number} writes its result to {:#010x}", TASK_CONFIG.bad_address
@@ -156,6 +161,18 @@ fn job(number: u32) -> u32 {
         sums.1 = sums.1.wrapping_add(sums.0);
     }
     sums.0 ^ sums.1.rotate_left(16)
+}
+
+/// Adds an even number until the sum is 1: for ever.
+#[inline(never)]
+fn add_up(result: u32) -> ! {
+    let mut sum = 0_u32;
+    loop {
+        sum = core::hint::black_box(sum.wrapping_add(result << 1));
+        if sum == 1 {
+            PROGRESS.sum.store(sum, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Stores the result through the bad pointer.
