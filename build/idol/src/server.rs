@@ -17,7 +17,7 @@ use crate::generator::Generator;
 use crate::syntax::{Error, Interface, Lease, Operation, Reply};
 use fail::fail_server;
 use handle::{handle, refused};
-use message::{definition, message, server_op, sizes};
+use message::{argument_type, definition, message, server_op, sizes};
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use std::collections::BTreeMap;
@@ -227,6 +227,15 @@ fn server(
     let operations = operation_enum(iface);
     let trait_name = trait_name(iface);
     let refused = refused();
+    let closed = iface
+        .ops
+        .keys()
+        .filter(|op| {
+            allowed_callers
+                .get(&op.to_string())
+                .is_some_and(Vec::is_empty)
+        })
+        .map(|op| argument_type(iface, op));
     let arms = iface.ops.iter().map(|(op, operation)| {
         let body = handle(
             &operations,
@@ -238,6 +247,8 @@ fn server(
         quote! { #operations::#op => { #body } }
     });
     quote! {
+        #(#closed)*
+
         impl<S: #trait_name> idol_runtime::Server<#operations>
             for (::core::marker::PhantomData<#operations>, &'_ mut S)
         {

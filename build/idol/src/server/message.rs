@@ -188,6 +188,17 @@ fn accessor(name: &Ident, arg: &AttributedTy) -> Option<TokenStream> {
     })
 }
 
+/// Static, of no size, that gives a debugger the layout of the arguments of an operation that no task
+/// may call: no code reads them.
+pub(super) fn argument_type(iface: &Interface, op: &Ident) -> TokenStream {
+    let args = args_struct(iface, op);
+    let name = format_ident!("{}_{}_ARGUMENTS", upper(&iface.name), upper(op));
+    quote! {
+        #[used]
+        static #name: ::core::marker::PhantomData<&#args> = ::core::marker::PhantomData;
+    }
+}
+
 /// Type and static that give a debugger the layout of a reply. The static takes one word of `.bss`.
 fn reply_type(iface: &Interface, op: &Ident, operation: &Operation) -> Option<TokenStream> {
     let Reply::Result { ok, .. } = &operation.reply else {
