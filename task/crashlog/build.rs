@@ -9,8 +9,8 @@ use crashlog_format::boot::{COMMIT_MAX, NAME_MAX};
 use crashlog_format::{BootEnds, BootRecord};
 use serde::Deserialize;
 
-/// Operations that show what others have recorded, or erase it: closed unless the configuration says
-/// who may use them.
+/// Operations that show what others have recorded, or erase it: closed unless the configuration
+/// says who may use them.
 const CLOSED: [&str; 5] = [
     "crash_info",
     "read_crash",
@@ -64,8 +64,8 @@ struct CrashlogConfig {
     /// Run the self-test of the emergency path at the start of each boot?
     #[serde(default)]
     self_test: bool,
-    /// The tasks that may call an operation. Of those that are not named, [`CLOSED`] are closed, and
-    /// the others may be called by every task.
+    /// The tasks that may call an operation. Of those that are not named, [`CLOSED`] are closed,
+    /// and the others may be called by every task.
     #[serde(default)]
     allowed_callers: BTreeMap<String, Vec<String>>,
 }

@@ -15,8 +15,8 @@ use toml_task::Task;
 /// The operation that only the recorder may use.
 const EMERGENCY_DONE: &str = "emergency_done";
 
-/// Operations by which a task ends or changes what others do, or gets at their memory: closed unless
-/// the configuration says who may use them.
+/// Operations by which a task ends or changes what others do, or gets at their memory: closed
+/// unless the configuration says who may use them.
 const CLOSED: [&str; 3] = ["set_state", "request_reset", "set_reset_reason"];
 
 /// As [`CLOSED`]: dumps. Open to the task `dump_agent`, if there is one.
@@ -38,8 +38,8 @@ struct Config {
     /// Task name to the name of its notification that is posted when a task has faulted.
     #[serde(default)]
     on_task_fault: BTreeMap<String, String>,
-    /// Operation to the names of the tasks that may use it. Of those that are not listed, [`CLOSED`]
-    /// and [`DUMPS`] are closed, and every task may use the others.
+    /// Operation to the names of the tasks that may use it. Of those that are not listed,
+    /// [`CLOSED`] and [`DUMPS`] are closed, and every task may use the others.
     #[serde(default)]
     allowed_callers: BTreeMap<String, Vec<String>>,
     /// Names of tasks that are held: they are left down when they fault, until a debugger releases

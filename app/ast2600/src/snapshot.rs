@@ -46,7 +46,7 @@ pub fn make(area: &SnapshotArea<'_>, failure: &Failure<'_>, boot: u32) {
         time: failure.time,
         image_id: header::image_id(),
         registers: failure.registers,
-        deadline: failure.time.saturating_add(LIMIT_MS),
+        deadline: fail::now().saturating_add(LIMIT_MS),
     };
     area.write(&facts, owners(task), &mut FailedSystem);
 }

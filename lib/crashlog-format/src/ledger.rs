@@ -15,8 +15,8 @@
 //!
 //! # Which crashes are kept (X6)
 //!
-//! * A crash that equals one in a slot (same task, fault and place) is counted in the entry of that
-//!   one.
+//! * A crash that equals one in a slot (equal signature: task, kind of fault, place, and text of a
+//!   panic without its numbers) is counted in the entry of that one.
 //! * The first N crashes that are not acknowledged are never overwritten. Of the others, after all
 //!   acknowledged ones, the oldest of the task that has most is overwritten first.
 //! * Erasing a crash releases its slot. Its sequence number is never used again (P9).

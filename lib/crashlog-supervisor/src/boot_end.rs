@@ -57,6 +57,8 @@ impl<K: Kernel> Supervisor<'_, K> {
     pub fn note_restart(&mut self, task: usize) {
         let end = BootEnd::Restart(index(task));
         self.region.boot_end().note(self.boot, end);
+        // It says nothing about what the recorder has found.
+        self.region.trial().end_start();
     }
 
     /// Notes that this boot ends with the crash of `task`.

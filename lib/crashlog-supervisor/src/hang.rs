@@ -36,6 +36,8 @@ const NOW_MS: u32 = 2;
 pub struct HangWatch<'a> {
     /// The tick of the last check, low word.
     since: u32,
+    /// The tick of the last check that came so late that the system was halted before, low word.
+    resumed: u32,
     /// When each task last ran, as the kernel reports it.
     times: &'a mut [[u8; 4]],
     /// For how many milliseconds each task has held the processor.
@@ -61,6 +63,7 @@ impl<'a> HangWatch<'a> {
     pub fn new(times: &'a mut [[u8; 4]], held: &'a mut [u32]) -> Self {
         Self {
             since: 0,
+            resumed: 0,
             times,
             held,
             found: None,
@@ -82,9 +85,17 @@ impl<'a> HangWatch<'a> {
             return None;
         }
         self.since = now;
+        if step > LONGEST_STEP_MS {
+            self.resumed = now;
+        }
+        // Its fault is over, without having been handled here.
+        let is_over = |hang: &Hang| kernel.fault(hang.task.into()).is_none();
+        if self.found.as_ref().is_some_and(is_over) {
+            self.found = None;
+        }
         let found = self
             .check_processor(config, kernel, now, step)
-            .or_else(|| wait::check(config, kernel, self.times, now))?;
+            .or_else(|| wait::check(config, kernel, self.times, now, self.resumed))?;
         self.found = Some(found);
         Some(found.task.into())
     }

@@ -83,8 +83,8 @@ pub trait Kernel: RegionKernel {
         offset: u32,
     ) -> Result<SavedMemory, ExtentStatus>;
 
-    /// Saves some of `rows`, from the first on. As `SnapshotSource::save_rows`. With a `copy` all of
-    /// them are of one owner and saved from there: it begins with the memory at the address, and
+    /// Saves some of `rows`, from the first on. As `SnapshotSource::save_rows`. With a `copy` all
+    /// of them are of one owner and saved from there: it begins with the memory at the address, and
     /// [`save_and_restart`](Self::save_and_restart) has made it.
     fn save_rows(
         &mut self,

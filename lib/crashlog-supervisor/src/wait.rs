@@ -1,7 +1,7 @@
 //! Finds a task that waits for an answer for too long, or for ever.
 //!
 //! A task waits while it sends, or awaits a reply. The kernel keeps when it last ran, which is when
-//! it began to wait. A task with a limit (`wait-ms`) that has waited for longer is faulted; its
+//! it began to wait, or the next check if no tick has interrupted it before. A task with a limit (`wait-ms`) that has waited for longer is faulted; its
 //! crash has the chain of who waits for whom. If the chain comes back to a task that is in it,
 //! nobody in that cycle will ever run, and the task is faulted at once, that is, at the next check.
 
@@ -10,13 +10,15 @@ use abi::{SchedState, TaskState};
 use crashlog_retained::CrashFault;
 
 /// The first task that waits for longer than its limit, or in a cycle. `times` says when each task
-/// last ran; `now` is the present tick, low word.
+/// last ran; `now` is the present tick, and `resumed` the one at which the system went on after a
+/// debugger's halt, low words: the time before does not count.
 #[inline(never)]
 pub(crate) fn check(
     config: &SupervisorConfig,
     kernel: &mut impl Kernel,
     times: &[[u8; 4]],
     now: u32,
+    resumed: u32,
 ) -> Option<Hang> {
     for (task, policy) in (0..).zip(config.tasks) {
         let limit = policy.wait_ms;
@@ -27,7 +29,8 @@ pub(crate) fn check(
             continue;
         };
         let ran = times.get(usize::from(task)).copied().unwrap_or_default();
-        let ms = now.wrapping_sub(u32::from_le_bytes(ran));
+        let waited = now.wrapping_sub(u32::from_le_bytes(ran));
+        let ms = waited.min(now.wrapping_sub(resumed));
         if chain.is_cycle || ms >= limit {
             return Some(Hang {
                 task,

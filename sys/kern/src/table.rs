@@ -215,6 +215,7 @@ impl Kernel {
             && let Some(to) = TaskHandle::new(to.index())
         {
             self[to].senders.insert(member);
+            self[task].mark_ran();
         }
     }
 
@@ -227,6 +228,7 @@ impl Kernel {
         runnable.remove(from);
         runnable.insert(to);
         let id = self[receiver].id;
+        self[sender].mark_ran();
         self[sender].set_state(TaskState::Healthy(SchedState::InReply(id)));
         self[receiver].set_state(TaskState::Healthy(SchedState::Runnable));
     }

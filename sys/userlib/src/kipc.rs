@@ -222,9 +222,9 @@ pub fn read_device_word(task: usize, address: u32) -> Result<u32, SaveMemoryErro
 /// When each task last ran: stores the low word of that tick to the word of `times` that has the
 /// task's index. Supervisor only. Not in upstream.
 ///
-/// What the kernel stores is exact enough to tell whether a less important task has run since a
-/// tick: a task that was interrupted by a tick ran before it, one that was switched to because
-/// another has blocked ran from then on. Words beyond the last task stay as they are.
+/// A task that a tick interrupted ran before it. One that was switched to since the last call of
+/// this function, because another has blocked, and that no tick has interrupted, counts as running
+/// three ticks ago. Words beyond the last task stay as they are.
 pub fn read_run_times(times: &mut [[u8; 4]]) {
     call(Kipcnum::ReadRunTimes, &[], times.as_flattened_mut());
 }

@@ -103,8 +103,11 @@ pub fn run(
     outcome.milliseconds = u32::try_from(took).unwrap_or(u32::MAX).into();
     mailbox.set_outcome(outcome);
     mailbox.conclude(result.is_ok());
-    // Whatever the result, the content of retained RAM has not kept this task from its end.
-    region.trial().end_start();
+    // Whatever the result, the content of retained RAM has not kept this task from its end; unless
+    // it is the normal start of this task that has failed, and has not come through.
+    if crash.is_none_or(|crash| usize::from(crash.context.task) != config::TASK_INDEX) {
+        region.trial().end_start();
+    }
     let failure = outcome.failure();
     if report(failure)
         && let (Ok(()), Some(crash)) = (result, crash)

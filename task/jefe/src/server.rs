@@ -28,6 +28,10 @@ impl idl::InOrderJefeImpl for Server {
     fn request_reset(&mut self, message: &RecvMessage) -> Result<(), RequestError<Infallible>> {
         let task = message.sender.index();
         ringbuf_entry_root!(Trace::ResetRequested { task });
+        if self.crashes.in_emergency() {
+            // The reset comes at its end.
+            return Ok(());
+        }
         self.crashes.note_restart(task);
         self.crashes.end_trial();
         kipc::system_restart()

@@ -1,7 +1,8 @@
 //! Which boots: `--boot` on the command line.
 //!
 //! A boot is named by its number, as `last`, or by how many boots it is before the last one (`-1`).
-//! Two of them with `..` between are a range, both included; either may be left out.
+//! The last one is that of the newest page of the log. Two of them with `..` between are a range,
+//! both included; either may be left out.
 
 use crate::problem::{Code, Problem};
 use std::ops::RangeInclusive;
@@ -48,13 +49,13 @@ impl FromStr for BootChoice {
         };
         Ok(Self {
             first: end(first, End::Number(0))?,
-            last: end(last, End::BeforeLast(0))?,
+            last: end(last, End::Number(u32::MAX))?,
         })
     }
 }
 
 impl BootChoice {
-    /// The numbers of the boots, if `newest` is the last one; `None`: there is no boot on the card.
+    /// The numbers of the boots, if `newest` is the last one; `None`: there is none.
     pub fn numbers(self, newest: Option<u32>) -> Result<RangeInclusive<u32>, Problem> {
         let number = |end| {
             match end {
@@ -66,7 +67,7 @@ impl BootChoice {
                         Code::Found,
                         match newest {
                             Some(newest) => format!(
-                                "--boot -{before}: the last boot on the card is {newest}; `crashlog boots` lists them"
+                                "--boot -{before}: the last boot in the log is {newest}; `crashlog boots` lists them"
                             ),
                             None => "--boot: the log has no boot; it is empty".to_owned(),
                         },
@@ -107,7 +108,7 @@ mod tests {
             ("3..5", Some((3, 5))),
             ("-3..-1", Some((6, 8))),
             ("7..last", Some((7, 9))),
-            ("7..", Some((7, 9))),
+            ("7..", Some((7, u32::MAX))),
             ("..2", Some((0, 2))),
             // Not there (yet): nothing is printed.
             ("12", Some((12, 12))),
@@ -127,6 +128,7 @@ mod tests {
         let choice: BootChoice = "3".parse().expect("a choice");
         assert_eq!(choice.numbers(None).ok(), Some(3..=3));
         let choice: BootChoice = "20..".parse().expect("a choice");
-        assert!(choice.numbers(Some(9)).is_ok_and(|range| range.is_empty()));
+        let later = choice.numbers(Some(9)).expect("a range");
+        assert!(!later.contains(&9));
     }
 }

@@ -55,9 +55,15 @@ pub enum Ended {
     As(BootEnd, Option<FinalCrash>),
 }
 
+/// The task of [`BootEnd::Crash`] whose index is not known.
+pub const NO_TASK: u16 = u16::MAX;
+
 /// All boots of which anything is known, by number.
 pub struct BootTable {
     pub boots: BTreeMap<u32, BootSummary>,
+    /// The boot of the newest page of the log; without a page, the last one of which anything is
+    /// known.
+    pub newest: Option<u32>,
 }
 
 impl BootTable {
@@ -65,7 +71,8 @@ impl BootTable {
     pub fn read(card: &Card) -> Result<Self, Problem> {
         let mut boots = BTreeMap::<u32, BootSummary>::new();
         let mut said = BTreeMap::new();
-        Logbook::open(card)?.each(|item| {
+        let logbook = Logbook::open(card)?;
+        logbook.each(|item| {
             match item {
                 Item::Record(record) => {
                     let boot = boots.entry(record.boot).or_default();
@@ -103,7 +110,11 @@ impl BootTable {
             let missing = boot.accepted.saturating_sub(boot.last_record);
             boot.lost = boot.lost.saturating_add(missing.into());
         }
-        Ok(Self { boots })
+        let last = boots.keys().next_back().copied();
+        Ok(Self {
+            newest: logbook.newest_boot().or(last),
+            boots,
+        })
     }
 
     /// The images that are known, by boot.
@@ -132,7 +143,7 @@ impl BootTable {
                 let end = if crash.of_kernel {
                     BootEnd::Kernel
                 } else {
-                    BootEnd::Crash(u16::MAX)
+                    BootEnd::Crash(NO_TASK)
                 };
                 Ended::As(end, Some(crash))
             }

@@ -1,7 +1,7 @@
 //! `crashlog boots`: a table of the boots, and how each ended.
 
 use crate::archives::{Archives, BootNames};
-use crate::boot_table::{BootSummary, BootTable, Ended};
+use crate::boot_table::{BootSummary, BootTable, Ended, NO_TASK};
 use crate::card::Card;
 use crate::cli::Boots;
 use crate::describe::Names;
@@ -19,9 +19,8 @@ pub fn run(args: &Boots, out: &mut Output) -> Result<(), Problem> {
     let card = Card::open(&args.image, false)?;
     let table = BootTable::read(&card)?;
     let mut names = BootNames::new(&archives, table.images());
-    let newest = table.boots.keys().next_back().copied();
     let wanted = match args.boot {
-        Some(choice) => choice.numbers(newest)?,
+        Some(choice) => choice.numbers(table.newest)?,
         None => 0..=u32::MAX,
     };
     let boots = table.boots.range(wanted);
@@ -94,11 +93,13 @@ fn text(ended: &Ended, names: &dyn Names) -> String {
             if crash.again { " again" } else { "" },
             printable(crash.task.as_bytes())
         ),
-        Ended::As(BootEnd::Crash(task), None) => {
-            format!("crash of {}, not on the card", names.task_or_number(*task))
+        // It was overwritten, or is counted in the entry of an equal one.
+        Ended::As(BootEnd::Crash(task), None) if *task != NO_TASK => {
+            format!("crash of {}", names.task_or_number(*task))
         }
         Ended::As(BootEnd::Kernel, Some(crash)) => format!(
-            "kernel failure, crash {}{}",
+            "failure of {}, crash {}{}",
+            printable(crash.task.as_bytes()),
             crash.sequence,
             if crash.again { " again" } else { "" }
         ),
@@ -109,7 +110,10 @@ fn text(ended: &Ended, names: &dyn Names) -> String {
 fn value(number: u32, boot: &BootSummary, ended: &Ended, names: &dyn Names) -> Value {
     let (how, task, crash) = match ended {
         Ended::Running => ("running", None, None),
-        Ended::As(end @ BootEnd::Restart(task), _) => (end.name(), Some(*task), None),
+        Ended::As(end @ (BootEnd::Restart(task) | BootEnd::Crash(task)), crash) => {
+            let index = Some(*task).filter(|task| *task != NO_TASK);
+            (end.name(), index, crash.as_ref())
+        }
         Ended::As(end, crash) => (end.name(), None, crash.as_ref()),
     };
     let by_crash = crash.map(|crash| crash.task.clone());
@@ -122,7 +126,7 @@ fn value(number: u32, boot: &BootSummary, ended: &Ended, names: &dyn Names) -> V
         "build": boot.firmware.as_ref().map(|(_, build)| build),
         "ended": {
             "how": how,
-            "task": task.and_then(|task| names.task(task)).or(by_crash),
+            "task": by_crash.or_else(|| names.task(task?)),
             "task_index": task,
             "crash": crash.map(|crash| crash.sequence),
             "again": crash.is_some_and(|crash| crash.again),

@@ -16,8 +16,8 @@ Exit codes:
 Only `format` and `erase` write to the card. The other commands may be used on
 a card that is in use, or that was removed at any moment.";
 
-const BOOT_HELP: &str = "Only these boots: a number as `boots` shows it, `last`, `-1` for the one before the last, or a range such \
-     as 3..5 or -2..last";
+const BOOT_HELP: &str = "Only these boots: a number as `boots` shows it, `last` for the newest in the log, `-1` for the \
+     one before it, or a range such as 3..5 or -2..last";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -88,10 +88,11 @@ pub fn fault(fault: Option<CrashFault>, encoded: &[u8], names: &dyn Names) -> St
                 .take_while(|index| **index != CrashFault::NO_TASK)
                 .map(|index| names.task_or_number(u16::from(*index)))
                 .collect();
-            format!(
-                "waited for {ms} ms for an answer of {}",
-                chain.join(", which waits for ")
-            )
+            let mut text = format!("waited for {ms} ms for an answer");
+            if !chain.is_empty() {
+                text += &format!(" of {}", chain.join(", which waits for "));
+            }
+            text
         }
         CrashFault::FromServer(task, why) => {
             format!(
@@ -273,5 +274,22 @@ fn effort(outcome: &Outcome) -> String {
         String::new()
     } else {
         format!("; {}", parts.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_should_have_answered_is_named_if_it_is_known() {
+        let text = |tasks: &[u8]| {
+            let mut chain = [CrashFault::NO_TASK; CrashFault::WAIT_TASKS];
+            chain[..tasks.len()].copy_from_slice(tasks);
+            fault(Some(CrashFault::Wait { ms: 5, chain }), &[], &Nameless)
+        };
+        assert_eq!(text(&[]), "waited for 5 ms for an answer");
+        let two = "waited for 5 ms for an answer of task 3, which waits for task 4";
+        assert_eq!(text(&[3, 4]), two);
     }
 }

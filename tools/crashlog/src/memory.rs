@@ -119,6 +119,15 @@ impl Memory {
         &flash[..flash.len().min(end - offset)]
     }
 
+    /// `length` bytes of flash from an address on, even where saved memory covers them; `None` if
+    /// not all of them are there.
+    pub fn flash_bytes(&self, address: u32, length: usize) -> Option<&[u8]> {
+        self.flash.iter().find_map(|(base, bytes)| {
+            let from = address.checked_sub(*base)? as usize;
+            bytes.get(from..from.checked_add(length)?)
+        })
+    }
+
     /// Whether all of `length` bytes from an address on are there.
     pub fn has_all(&self, address: u32, length: u64) -> bool {
         let mut done = 0;
@@ -281,6 +290,10 @@ mod tests {
         let bytes = [7, 7, 7, 7, 7, 7, 1, 1, 1, 1, 7, 7];
         assert_eq!(memory.bytes(0x1ffe, 12), Ok(bytes.to_vec()));
         assert_eq!(memory.segments(), [(0x1ffe, bytes.to_vec())]);
+        assert_eq!(memory.flash_bytes(0x2004, 6), Some(&[7; 6][..]));
+        for (address, length) in [(0x2004, 7), (0x1ffd, 1), (0x2000, usize::MAX)] {
+            assert_eq!(memory.flash_bytes(address, length), None);
+        }
     }
 
     #[test]

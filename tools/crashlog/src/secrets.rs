@@ -7,7 +7,7 @@
 use object::elf::PT_LOAD;
 use object::read::elf::{ElfFile32, ProgramHeader};
 use object::{LittleEndian, Object, ObjectSymbol};
-use std::io::{Cursor, Read, Seek, Write};
+use std::io::{self, Cursor, Read, Seek, Write};
 use std::ops::Range;
 use zip::result::ZipResult;
 use zip::{ZipArchive, ZipWriter};
@@ -15,7 +15,7 @@ use zip::{ZipArchive, ZipWriter};
 /// What each byte of a secret is replaced by, as by the kernel.
 const BLANK: u8 = b'*';
 
-/// The longest member that is changed, in bytes.
+/// The longest member of an archive that is copied, in bytes.
 const MEMBER_MAX: u64 = 64 << 20;
 
 /// The initial value of secrets of a task.
@@ -120,13 +120,13 @@ impl Secrets {
         to.set_raw_comment(from.comment().into())?;
         let base = match from.index_for_name("img/final.elf") {
             Some(index) => {
-                let (_, elf) = member(&mut from, index)?;
+                let (_, elf) = member(&mut from, index, MEMBER_MAX)?;
                 parts(&elf).iter().map(|part| part.load).min()
             }
             None => None,
         };
         for index in 0..from.len() {
-            let (name, mut bytes) = member(&mut from, index)?;
+            let (name, mut bytes) = member(&mut from, index, MEMBER_MAX)?;
             let before = bytes.clone();
             if is_program(&name) {
                 for it in of_task(&before) {
@@ -152,12 +152,20 @@ impl Secrets {
     }
 }
 
-/// Name and bytes of a member.
-fn member(zip: &mut ZipArchive<impl Read + Seek>, index: usize) -> ZipResult<(String, Vec<u8>)> {
+/// Name and bytes of a member. One of more than `longest` bytes is an error.
+fn member(
+    zip: &mut ZipArchive<impl Read + Seek>,
+    index: usize,
+    longest: u64,
+) -> ZipResult<(String, Vec<u8>)> {
     let member = zip.by_index(index)?;
     let name = member.name()?.into_owned();
     let mut bytes = Vec::new();
-    member.take(MEMBER_MAX).read_to_end(&mut bytes)?;
+    member.take(longest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > longest {
+        let why = format!("{name} has more than {longest} bytes");
+        return Err(io::Error::other(why).into());
+    }
     Ok((name, bytes))
 }
 
@@ -178,6 +186,19 @@ mod tests {
         assert_eq!(blanked(0x108), *b"abcdefgh");
         assert_eq!(blanked(0xfc), *b"abcdefgh");
         assert_eq!(blanked(0xffff_fff8), *b"abcd***h");
+    }
+
+    #[test]
+    fn a_member_is_not_cut() {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default();
+        zip.start_file("notes", options).expect("member");
+        zip.write_all(b"abcd").expect("member");
+        let mut zip = ZipArchive::new(zip.finish().expect("zip")).expect("zip");
+        let whole = member(&mut zip, 0, 4).expect("member");
+        assert_eq!(whole, ("notes".to_owned(), b"abcd".to_vec()));
+        let error = member(&mut zip, 0, 3).expect_err("too long").to_string();
+        assert!(error.contains("notes has more than 3 bytes"), "{error}");
     }
 
     #[test]

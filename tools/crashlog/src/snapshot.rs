@@ -59,7 +59,7 @@ pub enum GapReason {
     Damaged,
     /// There is more memory than this program keeps.
     TooMuch,
-    /// It belongs into the snapshot, by the archive, and the tables do not mention it.
+    /// It belongs into the snapshot, by the archive, and the snapshot's tables do not mention it.
     LeftOut,
 }
 
@@ -71,7 +71,7 @@ impl GapReason {
             Self::CutShort => "writing the snapshot was cut short before it",
             Self::Damaged => "damaged: its sum does not match",
             Self::TooMuch => "more memory than this program reads",
-            Self::LeftOut => "left out of the snapshot's tables, into which it belongs",
+            Self::LeftOut => "the snapshot's tables do not mention it",
         }
     }
 }
@@ -150,7 +150,7 @@ impl Snapshot {
         image.read(header, is_whole)
     }
 
-    /// Whether anything in it is damaged, or left out of its tables.
+    /// Whether anything in it is damaged, or not mentioned by its tables.
     pub fn is_damaged(&self) -> bool {
         self.has(GapReason::Damaged) || self.has(GapReason::LeftOut)
     }

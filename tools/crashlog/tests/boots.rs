@@ -4,7 +4,7 @@ mod common;
 
 use common::{Bench, Partition, STRAY_WRITE, fails, header, ok};
 use crashlog_format::{BootEnd, BootEnds, Level, Stream};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 const IMAGE: u64 = 0xac7f_1045_79de_0074;
@@ -114,6 +114,85 @@ fn what_is_not_said_is_not_known() {
     assert_eq!(ok(["boots", text(&empty)]), "no boots\n");
 }
 
+/// The entry of a crash that came again has the first and the last boot. Of those between, which it
+/// has ended too, the next one knows the task.
+#[test]
+fn boots_between_repetitions_have_the_task() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let mut partition = Partition::open(&path);
+    boot(&mut partition, 1, &[BootEnd::PowerLost]);
+    partition.crash(1, STRAY_WRITE, "worker");
+    for number in 2..=4 {
+        boot(&mut partition, number, &[BootEnd::Crash(6)]);
+        partition.repeat(number);
+    }
+    boot(&mut partition, 5, &[BootEnd::Crash(6)]);
+    partition.failure(5, &[8], "jefe");
+    boot(&mut partition, 6, &[BootEnd::Kernel]);
+    let ended: Vec<Value> = boots(&path, &[])
+        .iter()
+        .map(|boot| boot["ended"].clone())
+        .collect();
+    let crash = |task: Value, index: Value, crash: Value, again: bool| {
+        json!({
+            "how": "crash",
+            "task": task,
+            "task_index": index,
+            "crash": crash,
+            "again": again,
+        })
+    };
+    assert_eq!(
+        ended[..4],
+        [
+            crash(json!("worker"), json!(6), json!(1), false),
+            crash(Value::Null, json!(6), Value::Null, false),
+            crash(Value::Null, json!(6), Value::Null, false),
+            crash(json!("worker"), json!(6), json!(1), true),
+        ]
+    );
+    assert_eq!(ended[4]["how"], "kernel failure");
+    let table = ok(["boots", text(&path)]);
+    let told: Vec<&str> = table
+        .lines()
+        .skip(1)
+        .filter_map(|line| Some(line.get(37..77)?.trim()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "crash 1, task worker",
+            "crash of task 6",
+            "crash of task 6",
+            "crash 1 again, task worker",
+            "failure of jefe, crash 2",
+            "still running"
+        ]
+    );
+}
+
+/// A crash may be of a boot of which no page was written.
+#[test]
+fn the_last_boot_is_that_of_the_newest_page() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let mut partition = Partition::open(&path);
+    partition.crash(1, STRAY_WRITE, "worker");
+    assert_eq!(how(&boots(&path, &["--boot", "last"])), [(1, "crash")]);
+    boot(&mut partition, 2, &[BootEnd::Crash(6)]);
+    partition.crash(3, STRAY_WRITE, "worker");
+    let chosen = |which| -> Vec<u64> {
+        let boots = boots(&path, &["--boot", which]);
+        how(&boots).iter().map(|(number, _)| *number).collect()
+    };
+    assert_eq!(chosen("last"), [2]);
+    assert_eq!(chosen("-1"), [1]);
+    assert_eq!(chosen("2.."), [2, 3]);
+    let log = ok(["log", "--json", text(&path), "--boot", "last"]);
+    assert!(log.lines().all(|line| line.contains("\"boot\":2")), "{log}");
+}
+
 #[test]
 fn boots_are_selected_from_the_end_and_by_range() {
     let bench = Bench::new();
@@ -137,7 +216,7 @@ fn boots_are_selected_from_the_end_and_by_range() {
     assert_eq!(logged("7"), [0; 0]);
     assert_eq!(how(&boots(&path, &["--boot", "-1"])), [(5, "power lost")]);
     assert!(
-        fails(1, ["log", text(&path), "--boot", "-7"]).contains("the last boot on the card is 6")
+        fails(1, ["log", text(&path), "--boot", "-7"]).contains("the last boot in the log is 6")
     );
     assert!(
         fails(2, ["log", text(&path), "--boot", "3..2"]).contains("name the earlier one first")

@@ -4,9 +4,13 @@ mod common;
 
 use common::snapshot::Snapshot;
 use common::{Bench, Partition, crashlog, fails, golden, ok};
-use crashlog_format::snapshot::{KERNEL_OWNER, SnapshotExtent};
+use crashlog_format::snapshot::{KERNEL_OWNER, SnapshotExtent, SnapshotKind};
+use object::{Object, ObjectSymbol};
 use serde_json::{Value, json};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use zip::ZipArchive;
 
 /// The image of the archive.
 const SABOTEUR: u64 = u64::from_le_bytes([0xa6, 0xad, 0x0a, 0x1a, 0x1a, 0x41, 0xcc, 0x65]);
@@ -93,7 +97,7 @@ fn memory_that_the_tables_leave_out_is_named() {
     let (value, code) = scene.shown();
     assert_eq!(code, Some(1));
     assert_eq!(value["snapshot"]["damaged"], true);
-    let why = "left out of the snapshot's tables, into which it belongs";
+    let why = "the snapshot's tables do not mention it";
     let missing = value["snapshot"]["missing"].as_array().expect("missing");
     assert!(missing.iter().all(|gap| gap["why"] == why), "{missing:#?}");
     assert_eq!(
@@ -122,6 +126,53 @@ fn memory_that_the_tables_leave_out_is_named() {
         (code, &value["snapshot"]["missing"][0]["owner"]),
         (Some(1), &json!("fatal"))
     );
+}
+
+/// Memory from the card over the kernel's constant tables does not hide what is left out, nor gives
+/// each task all of the address space.
+#[test]
+fn tables_from_the_card_do_not_hide_what_is_left_out() {
+    let scene = scene("stack-overflow");
+    scene.leave_out(|extent| extent.owner() == 4);
+    let expected = scene.shown().0["snapshot"]["missing"].clone();
+    // No task has a region; each slot of each task has the same one, which can be written, of 2 GiB.
+    for (number, words) in [[0, 0], [0, 0x7fff_ffe2_u32]].into_iter().enumerate() {
+        let mut hostile = Snapshot::new(SnapshotKind::System);
+        let tables = constant_tables(&scene.archive);
+        for ((name, address, size), word) in tables.into_iter().zip(words) {
+            assert!(size > 0, "{name}");
+            let first = address & !3;
+            let count = (address + size).div_ceil(4) - first / 4;
+            hostile.save(1, first, &word.to_le_bytes().repeat(count as usize));
+        }
+        let less = golden::without(&scene.snapshot, |extent| extent.owner() == 4);
+        hostile.header = less.header;
+        hostile.regions.clone_from(&less.regions);
+        hostile.extents.extend(&less.extents);
+        hostile.data.extend(&less.data);
+        hostile.write_without_ledger(&scene.partition, scene.crash, |_| ());
+        let (value, code) = scene.shown();
+        assert_eq!(
+            (code, &value["snapshot"]["missing"]),
+            (Some(1), &expected),
+            "{number}"
+        );
+    }
+}
+
+/// The kernel's tables of tasks and regions in an archive: name, address and size of each.
+fn constant_tables(archive: &Path) -> [(&'static str, u32, u32); 2] {
+    let mut zip = ZipArchive::new(File::open(archive).expect("archive")).expect("zip");
+    let mut elf = Vec::new();
+    let mut kernel = zip.by_name("elf/kernel").expect("kernel");
+    kernel.read_to_end(&mut elf).expect("kernel");
+    let elf = object::File::parse(&*elf).expect("ELF");
+    ["HUBRIS_TASK_DESCS", "HUBRIS_REGION_DESCS"].map(|name| {
+        let mut symbols = elf.symbols();
+        let symbol = symbols.find(|symbol| symbol.name() == Ok(name));
+        let symbol = symbol.expect("symbol");
+        (name, symbol.address() as u32, symbol.size() as u32)
+    })
 }
 
 #[test]

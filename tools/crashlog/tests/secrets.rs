@@ -17,20 +17,39 @@ fn count(bytes: &[u8], what: &[u8]) -> usize {
     parts.filter(|part| *part == what).count()
 }
 
-/// Of the members of the zip file in these bytes that have the secret, the names.
-fn members_with_it(zip: &[u8]) -> Vec<String> {
+/// Name and bytes of each member of the zip file in these bytes.
+fn members(zip: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut zip = ZipArchive::new(Cursor::new(zip)).expect("zip");
-    let mut found = Vec::new();
-    for index in 0..zip.len() {
+    let all = (0..zip.len()).map(|index| {
         let mut member = zip.by_index(index).expect("member");
         let mut bytes = Vec::new();
         // The sum of the member is checked at its end.
         member.read_to_end(&mut bytes).expect("member");
-        if count(&bytes, SECRET) > 0 {
-            found.push(member.name().expect("name").into_owned());
+        (member.name().expect("name").into_owned(), bytes)
+    });
+    all.collect()
+}
+
+/// Of the members of the zip file in these bytes that have the secret, the names.
+fn members_with_it(zip: &[u8]) -> Vec<String> {
+    let with_it = members(zip).into_iter();
+    let with_it = with_it.filter(|(_, bytes)| count(bytes, SECRET) > 0);
+    with_it.map(|(name, _)| name).collect()
+}
+
+/// The names of the members that are not the same byte for byte in two zip files, which have the
+/// same members in the same order.
+fn changed_members(before: &[u8], after: &[u8]) -> Vec<String> {
+    let (before, after) = (members(before), members(after));
+    assert_eq!(before.len(), after.len());
+    let mut changed = Vec::new();
+    for ((name, bytes), (its_name, its_bytes)) in before.into_iter().zip(after) {
+        assert_eq!((&name, bytes.len()), (&its_name, its_bytes.len()));
+        if bytes != its_bytes {
+            changed.push(name);
         }
     }
-    found
+    changed
 }
 
 /// REQ: X14 (in part)
@@ -38,7 +57,8 @@ fn members_with_it(zip: &[u8]) -> Vec<String> {
 fn no_file_that_is_written_has_a_secret() {
     let bench = Bench::new();
     let archive = golden::archive(&bench, "saboteur.zip");
-    let with_it = members_with_it(&fs::read(&archive).expect("archive"));
+    let before = fs::read(&archive).expect("archive");
+    let with_it = members_with_it(&before);
     assert_eq!(
         with_it,
         ["elf/task/victim", "elf/task/fatal", "img/final.elf"]
@@ -66,7 +86,9 @@ fn no_file_that_is_written_has_a_secret() {
                     // The archive in it is whole.
                     let start = place(&bytes, b"PK\x03\x04");
                     let end = start + archive_length(&bytes[start..]);
-                    assert_eq!(members_with_it(&bytes[start..end]), [""; 0]);
+                    let less = &bytes[start..end];
+                    assert_eq!(members_with_it(less), [""; 0]);
+                    assert_eq!(changed_members(&before, less), with_it);
                     // In flash and in the memory of the tasks.
                     assert!(count(&bytes, b"****************") >= 2);
                 }

@@ -188,8 +188,8 @@ fn accessor(name: &Ident, arg: &AttributedTy) -> Option<TokenStream> {
     })
 }
 
-/// Static, of no size, that gives a debugger the layout of the arguments of an operation that no task
-/// may call: no code reads them.
+/// Static, of no size, that gives a debugger the layout of the arguments of an operation that no
+/// task may call: no code reads them.
 pub(super) fn argument_type(iface: &Interface, op: &Ident) -> TokenStream {
     let args = args_struct(iface, op);
     let name = format_ident!("{}_{}_ARGUMENTS", upper(&iface.name), upper(op));

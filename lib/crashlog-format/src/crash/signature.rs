@@ -47,7 +47,7 @@ pub const fn signature_task(signature: u32) -> u32 {
 /// digit, that is, numbers and addresses, are left out. Only the line and the column behind the
 /// name of a Rust source file count, as they are the place of the panic. 0 if the text is empty.
 ///
-/// `text` is at most [`crate::crash`]'s message long; each byte costs about ten instructions.
+/// `text` is the panic message as the crash has it; each byte costs about ten instructions.
 #[must_use]
 pub fn text_sum(text: &[u8]) -> u32 {
     let mut sum = 0u32;

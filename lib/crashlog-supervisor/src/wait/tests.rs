@@ -25,7 +25,7 @@ fn system(waits: &[(usize, usize)]) -> Supervisor<'static, TestKernel> {
 /// The fault that is found at this time.
 fn found(supervisor: &mut Supervisor<'static, TestKernel>, now: u32) -> Option<(u16, String)> {
     let times = [100_u32.to_le_bytes(); 5];
-    let hang = check(&supervisor.config, &mut supervisor.kernel, &times, now)?;
+    let hang = check(&supervisor.config, &mut supervisor.kernel, &times, now, 0)?;
     let fault = CrashFault::decode(&hang.fault).expect("a fault that is known");
     Some((hang.task, fault.to_string()))
 }
@@ -62,4 +62,14 @@ fn a_task_that_waits_for_itself_is_a_cycle() {
     let mut supervisor = system(&[(WORKER, WORKER)]);
     let text = "Wait for 1 ms for task 3";
     assert_eq!(found(&mut supervisor, 101), Some((3, text.into())));
+}
+
+#[test]
+fn the_time_of_a_debuggers_halt_does_not_count() {
+    let mut supervisor = system(&[(WORKER, CONSOLE)]);
+    let times = [100_u32.to_le_bytes(); 5];
+    let (config, kernel) = (&supervisor.config, &mut supervisor.kernel);
+    assert_eq!(check(config, kernel, &times, 60_000, 59_900), None);
+    assert_eq!(check(config, kernel, &times, 60_399, 59_900), None);
+    assert!(check(config, kernel, &times, 60_400, 59_900).is_some());
 }

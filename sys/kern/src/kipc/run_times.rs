@@ -19,7 +19,7 @@ pub(super) fn read(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         if buffer.count() < length + WORD {
             break;
         }
-        let word = kernel[task].last_ran.to_le_bytes();
+        let word = kernel.take_last_ran(task).to_le_bytes();
         let place = UserSlice::new(buffer.base().wrapping_add(length), WORD)?;
         umem::write(&kernel[caller], place, &word)?;
         length += WORD;

@@ -731,8 +731,7 @@ fn list_is_interrupted() {
     for index in 0..16 {
         set_row(index, 1, me, at, 4096);
     }
-    let mut whole = 0;
-    for _ in 0..2_000 {
+    for whole in 0..2_000 {
         let (done, stored) = match save_list(ROWS, 16, DATA, 0x1_0000) {
             Ok(saved) => saved,
             Err(error) => panic!("{error:?}"),
@@ -743,7 +742,6 @@ fn list_is_interrupted() {
             assert!(whole > 0, "no call was whole");
             return;
         }
-        whole += 1;
     }
     panic!("no call was interrupted");
 }

@@ -1,12 +1,14 @@
 //! What belongs into a snapshot, by the constant tables of the kernel.
 //!
 //! The recorder lists all of it in the tables of the snapshot, what it could not save with the
-//! reason. Memory that is neither saved nor listed was left out of these tables: they are damaged
-//! or made by something else, although their sums match.
+//! reason. Memory that is neither saved nor listed is not mentioned by these tables: they are damaged
+//! or made by something else, although their sums match. What belongs is therefore read from the
+//! archive's flash alone, which the memory on the card does not cover here.
 
 use super::kernel::Kernel;
 use crate::snapshot::{Gap, GapReason, Snapshot};
 use crashlog_format::snapshot::{ExtentKind, KERNEL_OWNER, SnapshotKind};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Attributes of regions that belong into a snapshot: they can be written, and are neither devices
 /// nor for DMA.
@@ -20,17 +22,18 @@ const KERNEL_RANGES: [(&str, &str); 3] = [
     ("__sdata", "__edata"),
 ];
 
-/// The memory that is left out of the tables of a snapshot, which is of the image of this kernel.
+/// The memory that the tables of a snapshot do not mention. It is of the image of this kernel.
 pub fn left_out(kernel: &Kernel<'_>, snapshot: &Snapshot) -> Vec<Gap> {
     let count = u16::try_from(kernel.archive().task_count()).unwrap_or(u16::MAX);
     let is_system = snapshot.header.kind() == Ok(SnapshotKind::System);
     let crashed = snapshot.header.task.get();
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     let mut ranges = Vec::new();
     for task in 0..count {
         // A region that several tasks share belongs to the first of them.
         for region in kernel.regions(task) {
-            let belongs = region.attributes & MASK == WANTED && !seen.contains(&region.descriptor);
+            let is_first = seen.insert(region.descriptor);
+            let belongs = is_first && region.attributes & MASK == WANTED;
             if belongs && (is_system || task == crashed) {
                 ranges.push((
                     task,
@@ -38,7 +41,6 @@ pub fn left_out(kernel: &Kernel<'_>, snapshot: &Snapshot) -> Vec<Gap> {
                     u64::from(region.base) + u64::from(region.size),
                 ));
             }
-            seen.push(region.descriptor);
         }
     }
     if is_system {
@@ -63,29 +65,52 @@ pub fn left_out(kernel: &Kernel<'_>, snapshot: &Snapshot) -> Vec<Gap> {
         .map(|gap| (u64::from(gap.address), gap.length))
         .collect();
     gaps.sort_unstable();
-    let all = ranges
-        .into_iter()
-        .flat_map(|(owner, base, end)| rest(snapshot, &gaps, owner, base, end));
-    all.collect()
+    let mut covered = BTreeMap::new();
+    let mut all = Vec::new();
+    for (owner, base, end) in ranges {
+        // Memory is saved by whole words.
+        for (base, end) in uncovered(&mut covered, base.into(), end & !3) {
+            all.extend(rest(snapshot, &gaps, owner, base, end));
+        }
+    }
+    all
+}
+
+/// The parts of a range that no range before it has covered, which are covered from now on. Each
+/// range is a start and its end.
+fn uncovered(covered: &mut BTreeMap<u64, u64>, start: u64, end: u64) -> Vec<(u64, u64)> {
+    if start >= end {
+        return Vec::new();
+    }
+    let before = covered.range(..start).next_back();
+    let mut at = before.map_or(start, |(_, end)| start.max(*end));
+    let mut parts = Vec::new();
+    for (from, to) in covered.range(start..end).chain([(&end, &end)]) {
+        if at < *from {
+            parts.push((at, *from));
+        }
+        at = at.max(*to);
+    }
+    covered.extend(parts.iter().copied());
+    parts
 }
 
 /// What of a range is neither saved nor among the listed gaps, which have address and length.
-fn rest(snapshot: &Snapshot, gaps: &[(u64, u64)], owner: u16, base: u32, end: u64) -> Vec<Gap> {
-    // Memory is saved by whole words.
-    let end = end & !3;
-    let saved = snapshot
-        .memory
-        .saved_in(base, end.saturating_sub(base.into()));
+fn rest(snapshot: &Snapshot, gaps: &[(u64, u64)], owner: u16, base: u64, end: u64) -> Vec<Gap> {
+    let Ok(first) = u32::try_from(base) else {
+        return Vec::new();
+    };
+    let saved = snapshot.memory.saved_in(first, end.saturating_sub(base));
     let saved = saved
         .iter()
         .map(|(address, bytes)| (u64::from(*address), bytes.len() as u64));
     let gaps = gaps
         .iter()
-        .filter(|(start, length)| *start < end && u64::from(base) < start + length);
+        .filter(|(start, length)| *start < end && base < start + length);
     let mut known: Vec<(u64, u64)> = saved.chain(gaps.copied()).collect();
     known.sort_unstable();
     let mut rest = Vec::new();
-    let mut at = u64::from(base);
+    let mut at = base;
     for (start, length) in known.into_iter().chain([(end, 0)]) {
         let until = start.min(end);
         if at < until
@@ -102,4 +127,25 @@ fn rest(snapshot: &Snapshot, gaps: &[(u64, u64)], owner: u16, base: u32, end: u6
         at = at.max(start + length);
     }
     rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_overlap_are_cut() {
+        let mut covered = BTreeMap::new();
+        for (range, parts) in [
+            ((8, 16), &[(8, 16)][..]),
+            ((8, 16), &[]),
+            ((12, 20), &[(16, 20)]),
+            ((24, 28), &[(24, 28)]),
+            ((0, 1 << 32), &[(0, 8), (20, 24), (28, 1 << 32)]),
+            ((4, 40), &[]),
+            ((9, 3), &[]),
+        ] {
+            assert_eq!(uncovered(&mut covered, range.0, range.1), parts);
+        }
+    }
 }

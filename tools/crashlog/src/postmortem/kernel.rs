@@ -299,7 +299,9 @@ impl<'a> Kernel<'a> {
         let place = |it: &Struct, name: &str| it.member(name).map_or(0, |it| it.offset);
         let top = self.word(at.wrapping_add(place(desc, "initial_stack")))?;
         let (mut writable, mut stack) = (Vec::new(), None);
-        for address in self.regions_of(at, desc, region).ok_or_else(unknown)? {
+        let read = |address, length| self.bytes(address, length).ok();
+        let regions = self.regions_of(at, desc, region, read);
+        for address in regions.ok_or_else(unknown)? {
             let field = |name: &str| self.word(address.wrapping_add(place(region, name)));
             let (base, size) = (field("base")?, field("size")?);
             let attributes = field("attributes")?;
@@ -316,8 +318,13 @@ impl<'a> Kernel<'a> {
         })
     }
 
-    /// The regions of a task by the constant tables alone; none if they are not there.
+    /// The regions of a task by the constant tables in the archive's flash alone: nothing on a card
+    /// changes them. None if they are not there.
     pub fn regions(&self, index: u16) -> Vec<RegionEntry> {
+        let flash = |address, length| {
+            let bytes = self.snapshot.memory.flash_bytes(address, length)?;
+            Some(bytes.to_vec())
+        };
         let read = || {
             let table = self.program.symbol("HUBRIS_TASK_DESCS")?.0;
             let (_, desc) = self
@@ -327,11 +334,11 @@ impl<'a> Kernel<'a> {
                 .debug
                 .structure("RegionDesc", &["base", "size", "attributes"])?;
             let task = table.checked_add(u32::from(index).checked_mul(desc.size)?)?;
-            let descriptors = self.regions_of(task, desc, region)?;
+            let descriptors = self.regions_of(task, desc, region, flash)?;
             let regions = descriptors.into_iter().map(|descriptor| {
                 let field = |name: &str| {
                     let offset = region.member(name)?.offset;
-                    self.word(descriptor.wrapping_add(offset)).ok()
+                    word(&flash(descriptor.wrapping_add(offset), 4)?)
                 };
                 Some(RegionEntry {
                     descriptor,
@@ -350,8 +357,14 @@ impl<'a> Kernel<'a> {
         self.program.symbol(symbol).map(|(address, _)| address)
     }
 
-    /// The addresses of the descriptors of a task's regions.
-    fn regions_of(&self, task: u32, desc: &Struct, region: &Struct) -> Option<Vec<u32>> {
+    /// The addresses of the descriptors of a task's regions; `read` has the tables.
+    fn regions_of(
+        &self,
+        task: u32,
+        desc: &Struct,
+        region: &Struct,
+        read: impl Fn(u32, usize) -> Option<Vec<u8>>,
+    ) -> Option<Vec<u32>> {
         let list: &Member = desc.member("regions")?;
         let Some(Type::Array(element, count)) = self.debug.resolve(list.ty) else {
             return None;
@@ -366,10 +379,10 @@ impl<'a> Kernel<'a> {
         slots
             .map(|slot| match each {
                 1 => {
-                    let index = u32::from(*self.bytes(slot, 1).ok()?.first()?);
+                    let index = u32::from(*read(slot, 1)?.first()?);
                     Some(table.wrapping_add(index.wrapping_mul(region.size)))
                 }
-                _ => self.word(slot).ok(),
+                _ => word(&read(slot, 4)?),
             })
             .collect()
     }
@@ -385,6 +398,11 @@ impl<'a> Kernel<'a> {
             None => format!("unknown#{index}/gen{generation}"),
         }
     }
+}
+
+/// The little-endian word in these four bytes.
+fn word(bytes: &[u8]) -> Option<u32> {
+    bytes.try_into().ok().map(u32::from_le_bytes)
 }
 
 /// The application's configuration, as far as it has names for what the kernel has as numbers.

@@ -244,6 +244,31 @@ impl Partition {
         self.write_crash(CrashReason::Panic, boot, fault, name)
     }
 
+    /// Commits the newest crash once more, in this boot.
+    pub fn repeat(&mut self, boot: u32) {
+        let newest = (0..).map_while(|index| self.ledger.by_age(index)).last();
+        let crash = CrashSummary {
+            reason: CrashReason::Panic,
+            late: false,
+            signature: newest.expect("a crash").1.signature.get(),
+            boot,
+            time: 3_012,
+        };
+        let plan = self.ledger.plan(&crash, 4).expect("a number is left");
+        assert_eq!(plan.writes(), None, "it is a repetition");
+        self.ledger.commit(plan, &crash);
+        self.ledger.seal(self.format);
+        self.write(
+            self.geometry.ledger(self.ledger.generation()),
+            self.ledger.as_bytes(),
+        );
+    }
+
+    /// Writes and commits a failure of the kernel or the supervisor.
+    pub fn failure(&mut self, boot: u32, fault: &[u8], name: &str) -> u32 {
+        self.write_crash(CrashReason::Kernel, boot, fault, name)
+    }
+
     /// Writes and commits a self-test.
     pub fn self_test(&mut self, boot: u32) -> u32 {
         self.write_crash(CrashReason::SelfTest, boot, &[u8::MAX], "crashlog")

@@ -174,10 +174,9 @@ supervisor_call:
     ldr     r1, [sp]
     cmp     r0, r1
     bne     5f
-    ldr     r1, [r0, #{psp}]
-    ldmia   r0, {{r4-r11}}
-    ldr     lr, [r1, #24]               @ pc
-    ldmia   r1, {{r0, r1, r2, r3, r12}}
+    ldmia   r0, {{r4-r12}}              @ the last is psp
+    ldr     lr, [r12, #24]              @ pc
+    ldmia   r12, {{r0, r1, r2, r3, r12}}
     subs    pc, lr, #0
 
     @ The way out: r0 is the task to run, the kernel stack is empty.
@@ -199,18 +198,17 @@ leave:
     isb
     mcr     p15, 0, r2, c13, c0, 1      @ CONTEXTIDR: the task's
     vmsr    fpexc, r3
-1:  ldr     r1, [r0, #{psp}]
-    ldmia   r0, {{r4-r11}}
-    ldrd    r2, r3, [r1, #24]           @ pc, xpsr
+1:  ldmia   r0, {{r4-r12}}              @ the last is psp
+    ldrd    r2, r3, [r12, #24]          @ pc, xpsr
     bic     r3, r3, #0x01f00000         @ flags, GE and IT are the task's,
-    mov     r12, #0x30
-    bfi     r3, r12, #0, #10            @   USR mode and Thumb state are not
+    mov     r0, #0x30
+    bfi     r3, r0, #0, #10             @   USR mode and Thumb state are not
     push    {{r2, r3}}
-    add     r12, r1, #{frame}
-    msr     sp_usr, r12
-    ldr     r12, [r1, #20]
-    msr     lr_usr, r12
-    ldmia   r1, {{r0, r1, r2, r3, r12}}
+    add     r0, r12, #{frame}
+    msr     sp_usr, r0
+    ldr     r0, [r12, #20]
+    msr     lr_usr, r0
+    ldmia   r12, {{r0, r1, r2, r3, r12}}
     rfeia   sp!
 8:  store_elsewhere
 9:  ldr     r2, [r2, #{calls} * 4]      @ no such call
