@@ -2,7 +2,7 @@
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `RECORDER_DAMAGE` | every so manieth start is made; 1 is all of them; 32 if not set |
+//! | `RECORDER_DAMAGE` | one start in so many is made; 1 is all of them; 32 if not set |
 
 use recorder_clients::damage::{Damage, Restart, scenes, start, strange_scenes};
 
@@ -55,7 +55,7 @@ fn illegal(value: u32) -> [u32; 20] {
     ]
 }
 
-/// REQ: X1 (in part: nothing in retained RAM that passes its check keeps the system from coming up)
+/// REQ: X17 (in part: some whole states that pass their checks, on the host)
 #[test]
 fn the_system_comes_up_with_values_that_no_system_has() {
     for scene in scenes().into_iter().chain(strange_scenes()) {
@@ -69,7 +69,7 @@ fn the_system_comes_up_with_values_that_no_system_has() {
     }
 }
 
-/// REQ: X1 (in part: no word of retained RAM keeps the system from coming up)
+/// REQ: X17 (in part: one word of retained RAM at a time, on the host)
 #[test]
 fn the_system_comes_up_whatever_a_word_of_retained_ram_says() {
     let every = match std::env::var("RECORDER_DAMAGE") {

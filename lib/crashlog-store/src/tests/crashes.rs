@@ -270,8 +270,8 @@ fn a_crash_written_twice_is_there_once() {
     assert_eq!(recorder.store.tally(0).unwrap().repeats, 0);
 }
 
-/// REQ: X6 (in part: one task's failures do not push out another's) A task that fails in ever new
-/// ways overwrites its own crashes.
+/// REQ: X6 (in part: one task's failures do not push out another's), X18 (in part: slots) A task
+/// that fails in ever new ways overwrites its own crashes.
 #[test]
 fn a_task_with_many_crashes_makes_room_for_others() {
     // There is room for five crashes; two are never overwritten.

@@ -12,8 +12,7 @@ use std::vec::Vec;
 /// Milliseconds that a task may hold the processor if nothing is said about it.
 pub const HANG_MS: u32 = 1_000;
 
-/// The same for the recorder. Its self-test polls, and with a card that does not answer it takes 2
-/// 400 ms.
+/// The same for the recorder. Its self-test polls: with a card that does not answer it takes 2.4 s.
 pub const RECORDER_HANG_MS: u32 = 3_000;
 
 /// Range of a limit in milliseconds, beside 0: two checks, to a day.

@@ -7,6 +7,7 @@ use crate::evidence::Expected;
 use crate::machine::{Config, Machine};
 use crate::sabotage::{APP, Deed, Failing, Stop, Work};
 use crate::suite::matrix::scene::{SOON, Scene};
+use crate::suite::matrix::system::KERNEL_IPC;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -20,8 +21,6 @@ use std::time::{Duration, Instant};
 const MOUNT: &[&str] = &["crashlog_store::search::find_log"];
 /// The recorder is about to write pages of the log.
 const WRITE: &[&str] = &["LogRing", "next_run"];
-/// The function of the kernel that handles kernel IPC.
-const KERNEL_IPC: &[&str] = &["kern::kipc::handle"];
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -40,6 +39,8 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     ]
 }
 
+/// REQ: X11 (in part: not by the chip's reset reason)
+///
 /// Boots that end in each way, and the last one, which runs: the tool tells them from each other,
 /// and names who has asked for a restart.
 fn ends(rig: &Rig) -> Result<Cases> {

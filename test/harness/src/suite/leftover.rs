@@ -19,7 +19,8 @@ const BLOCK: usize = 512;
 /// Ticks of the saboteur's timer to the strike.
 const SOON: u32 = 100_000;
 
-/// REQ: X1, X6 (in part): no content of retained RAM brings the recorder into an endless loop.
+/// REQ: X17 (in part: a mailbox that is armed without an emergency): the recorder does not come into
+/// an endless loop.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let trial = |name: &str, with_card: bool| {
         session.trial(format!("leftover::{name}"), APP, move |rig| {
@@ -35,7 +36,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     ]
 }
 
-/// REQ: X6 (in part: no history of faults keeps the next boot from running)
+/// REQ: X17 (in part: no history of faults keeps the next boot from running)
 ///
 /// The least important task faults repeatedly, then the system is reset. If it were started later
 /// in the next boot, no task could run there, and the kernel would fail, in every boot from then
@@ -57,7 +58,7 @@ fn idle_faulted(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// REQ: X6 (in part: what survives a reset is set aside, and the log says so)
+/// REQ: X17 (in part: what survives a reset is set aside, and the log says so)
 ///
 /// Boots end early, by resets from outside; then so do starts of the recorder, which is restarted
 /// before it has written what was left.
@@ -109,7 +110,8 @@ fn early_boots(rig: &Rig) -> Result<Cases> {
     Ok(Cases::one())
 }
 
-/// REQ: X6 (in part: a number in the text of a panic does not make it another crash)
+/// REQ: X6 (in part: a number in the text of a panic does not make it another crash), X18 (in part:
+/// the same)
 fn panics_with_numbers(rig: &Rig) -> Result<Cases> {
     /// As in the application.
     const HOLD_AFTER: u32 = 3;

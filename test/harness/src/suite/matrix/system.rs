@@ -10,7 +10,7 @@ use anyhow::Result;
 /// The function of the supervisor that sets its timer before it waits.
 pub const SUPERVISOR: &[&str] = &["task_jefe::Server", "arm_timer"];
 /// The function of the kernel that handles kernel IPC.
-const KERNEL_IPC: &[&str] = &["kern::kipc::handle"];
+pub const KERNEL_IPC: &[&str] = &["kern::kipc::handle"];
 
 /// The function with which the supervisor restarts the system.
 const RESTART: &[&str] = &["userlib::kipc::system_restart"];
