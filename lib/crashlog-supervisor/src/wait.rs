@@ -1,9 +1,10 @@
 //! Finds a task that waits for an answer for too long, or for ever.
 //!
 //! A task waits while it sends, or awaits a reply. The kernel keeps when it last ran, which is when
-//! it began to wait, or the next check if no tick has interrupted it before. A task with a limit (`wait-ms`) that has waited for longer is faulted; its
-//! crash has the chain of who waits for whom. If the chain comes back to a task that is in it,
-//! nobody in that cycle will ever run, and the task is faulted at once, that is, at the next check.
+//! it began to wait, or the next check if no tick has interrupted it before. A task with a limit
+//! (`wait-ms`) that has waited for longer is faulted; its crash has the chain of who waits for
+//! whom. If the chain comes back to a task that is in it, nobody in that cycle will ever run, and
+//! the task is faulted at once, that is, at the next check.
 
 use crate::{Hang, Kernel, SupervisorConfig};
 use abi::{SchedState, TaskState};

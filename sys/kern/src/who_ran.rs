@@ -12,15 +12,15 @@
 //! The last two are part of each IPC round trip, and leave a mark only; [`Kernel::take_last_ran`]
 //! makes a tick of it.
 //!
-//! A message that is delivered at once marks no receiver, and its reply nobody: they switch to a task
-//! that is more important, and back.
+//! A message that is delivered at once marks no receiver, and its reply nobody: they switch to a
+//! task that is more important, and back.
 
 use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
 use crate::time;
 
-/// How many ticks ago a task ran at the latest that ran, but does not run now. The supervisor takes a
-/// task that ran two ticks ago for one that runs.
+/// How many ticks ago a task ran at the latest that ran, but does not run now. The supervisor takes
+/// a task that ran two ticks ago for one that runs.
 const UNSEEN: u32 = 3;
 
 /// The task that a tick interrupts has run until now. Called before the tick is counted.

@@ -170,8 +170,8 @@ impl<'a> Programs<'a> {
 }
 
 impl PostMortem {
-    /// Explains a snapshot, whose memory gets the archive's flash, and its gaps what its tables
-    /// do not mention.
+    /// Explains a snapshot, whose memory gets the archive's flash, and its gaps what its tables do
+    /// not mention.
     ///
     /// # Errors
     /// The kernel of the archive cannot be read, or is of no use for this.

@@ -135,7 +135,8 @@ fn tables_from_the_card_do_not_hide_what_is_left_out() {
     let scene = scene("stack-overflow");
     scene.leave_out(|extent| extent.owner() == 4);
     let expected = scene.shown().0["snapshot"]["missing"].clone();
-    // No task has a region; each slot of each task has the same one, which can be written, of 2 GiB.
+    // No task has a region; each slot of each task has the same one, which can be written, of 2
+    // GiB.
     for (number, words) in [[0, 0], [0, 0x7fff_ffe2_u32]].into_iter().enumerate() {
         let mut hostile = Snapshot::new(SnapshotKind::System);
         let tables = constant_tables(&scene.archive);

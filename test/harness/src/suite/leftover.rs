@@ -19,8 +19,8 @@ const BLOCK: usize = 512;
 /// Ticks of the saboteur's timer to the strike.
 const SOON: u32 = 100_000;
 
-/// REQ: X17 (in part: a mailbox that is armed without an emergency): the recorder does not come into
-/// an endless loop.
+/// REQ: X17 (in part: a mailbox that is armed without an emergency): the recorder does not come
+/// into an endless loop.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let trial = |name: &str, with_card: bool| {
         session.trial(format!("leftover::{name}"), APP, move |rig| {

@@ -1,9 +1,9 @@
 //! What belongs into a snapshot, by the constant tables of the kernel.
 //!
 //! The recorder lists all of it in the tables of the snapshot, what it could not save with the
-//! reason. Memory that is neither saved nor listed is not mentioned by these tables: they are damaged
-//! or made by something else, although their sums match. What belongs is therefore read from the
-//! archive's flash alone, which the memory on the card does not cover here.
+//! reason. Memory that is neither saved nor listed is not mentioned by these tables: they are
+//! damaged or made by something else, although their sums match. What belongs is therefore read
+//! from the archive's flash alone, which the memory on the card does not cover here.
 
 use super::kernel::Kernel;
 use crate::snapshot::{Gap, GapReason, Snapshot};
