@@ -21,7 +21,7 @@ mod snapshot;
 mod states;
 mod supervisor;
 mod suspended;
-mod system;
+pub(super) mod system;
 mod used_card;
 
 pub use run::run;
