@@ -54,6 +54,7 @@ read!(/// Data fault address.
 read!(/// Instruction fault address.
     ifar, 0, 6, 0, 2);
 read!(/// Interrupt status: what is pending.
+    #[cfg(feature = "dump")]
     isr, 0, 12, 1, 0);
 read!(/// Cache levels.
     clidr, 1, 0, 0, 1);
