@@ -3,9 +3,9 @@
 //! A *series* is faults of one task, each time before the task has run for as long as a healthy one
 //! does, all of it within a window of time. Two numbers are counted: how often the last fault (its
 //! signature) came in a row, and how many faults there were of any kind. A task that fails in
-//! another way each time is in a loop, too; it may fail [`ANY_FAULTS`] times as often. Faults that
-//! restart the task and those that reset the system are counted alike, in retained RAM, so that
-//! series continue over resets.
+//! another way each time is in a loop, too; it may fail three times as often. Faults that restart
+//! the task and those that reset the system are counted alike, in retained RAM, so that series
+//! continue over resets.
 //!
 //! * Restarts back off. A task that reset the system twice in a row is started later in the next
 //!   boot, twice as late each time, while the rest of the system runs. (When a single task is
@@ -112,8 +112,9 @@ impl<K: Kernel> Supervisor<'_, K> {
         u16::try_from(task).map_or(0, |task| self.config.limits.delay(&self.history, task))
     }
 
-    /// How many boots before this one ended early, in a row. From [`Trial::LIMIT`] on the faults of
-    /// before do not count: they are set aside.
+    /// How many boots before this one ended early, in a row. From
+    /// [`crashlog_retained::Trial::LIMIT`] on the faults of before do not count: they are set
+    /// aside.
     #[must_use]
     pub fn early_boots(&self) -> u32 {
         self.early_boots

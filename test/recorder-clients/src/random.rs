@@ -8,7 +8,7 @@
 //! with restarts until their id comes back. Tasks 6 and 7 are well-behaved. All are restarted, the
 //! recorder fails at any moment, the system is reset, the card fails, is taken out and put back.
 //!
-//! What must hold ([`oracle`]):
+//! What must hold (`random/oracle.rs`):
 //!
 //! * no system call faults the recorder, and it does not panic;
 //! * it replies to who waits for a reply of it, with the answer to what that client has asked; what
