@@ -9,7 +9,7 @@
 
 use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
-use crate::{arch, fail, interrupts, time, who_ran};
+use crate::{arch, fail, interrupts, time};
 use core::ptr::NonNull;
 
 /// Calls `work` with the kernel's state and the running task. Returns the task to run next.
@@ -54,11 +54,10 @@ pub(crate) fn interrupt(kernel: &mut Kernel, current: TaskHandle) -> TaskHandle 
         arch::gic::Taken::Timer => {
             let ticks = arch::timer::acknowledge();
             arch::gic::end_timer();
-            who_ran::interrupted(kernel, current);
             if arch::hang_timer::is_late() {
                 fail::fail_of_hang(kernel);
             }
-            time::advance(kernel, ticks);
+            time::advance(kernel, current, ticks);
         }
         arch::gic::Taken::Device(irq) => {
             interrupts::taken(kernel, irq);

@@ -35,9 +35,10 @@ pub(crate) fn low() -> u32 {
     low.load(Ordering::Relaxed)
 }
 
-/// Adds `ticks` to the time and fires the timers that are due.
-pub(crate) fn advance(kernel: &mut Kernel, ticks: u32) {
+/// Adds `ticks` to the time, until which `current` has run, and fires the timers that are due.
+pub(crate) fn advance(kernel: &mut Kernel, current: TaskHandle, ticks: u32) {
     let now = now().wrapping_add(u64::from(ticks));
+    kernel[current].last_ran = now as u32;
     let [low, high] = &TICKS;
     low.store(now as u32, Ordering::Relaxed);
     high.store((now >> 32) as u32, Ordering::Relaxed);

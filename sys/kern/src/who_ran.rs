@@ -3,7 +3,7 @@
 //! Each task's entry has the tick at which it last ran, as far as a less important task's running
 //! shows that a more important one has waited, or that it waits for an answer. These write to it:
 //!
-//! * The tick, for the task that it interrupts: [`interrupted`].
+//! * The tick, for the task that it interrupts: [`time::advance`].
 //! * A task that blocks or faults, for the task that runs instead: [`Kernel::pick_next`]. It is the
 //!   only way by which a less important task gets the processor, so no wait between two ticks is
 //!   overlooked.
@@ -22,12 +22,6 @@ use crate::time;
 /// How many ticks ago a task ran at the latest that ran, but does not run now. The supervisor takes
 /// a task that ran two ticks ago for one that runs.
 const UNSEEN: u32 = 3;
-
-/// The task that a tick interrupts has run until now. Called before the tick is counted.
-#[inline(always)]
-pub(crate) fn interrupted(kernel: &mut Kernel, task: TaskHandle) {
-    kernel[task].last_ran = time::low();
-}
 
 impl Task {
     /// It runs, or has run until now.

@@ -8,6 +8,7 @@
 mod boot_record;
 mod early_ends;
 mod mount;
+mod own_record;
 mod requests;
 mod session;
 mod work;

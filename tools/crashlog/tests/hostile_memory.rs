@@ -3,24 +3,11 @@
 
 mod common;
 
-use common::snapshot::Snapshot;
+use common::golden::{SABOTEUR, Scene};
 use common::{Bench, Partition, golden, ok};
 use crashlog_format::snapshot::{ExtentKind, ExtentStatus, SnapshotExtent, WordSum};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-
-/// The image of the archive.
-const SABOTEUR: u64 = u64::from_le_bytes([0xa6, 0xad, 0x0a, 0x1a, 0x1a, 0x41, 0xcc, 0x65]);
-
-struct Scene {
-    bench: Bench,
-    card: PathBuf,
-    archive: PathBuf,
-    partition: Partition,
-    crash: u32,
-    /// Real memory, to which a test adds.
-    snapshot: Snapshot,
-}
 
 /// A card with the longest slots, and the archive of its crash.
 fn scene() -> Scene {

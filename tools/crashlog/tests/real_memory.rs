@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::golden::{SABOTEUR, Scene};
 use common::snapshot::Snapshot;
 use common::{Bench, Partition, crashlog, fails, golden, ok};
 use crashlog_format::snapshot::{KERNEL_OWNER, SnapshotExtent, SnapshotKind};
@@ -11,19 +12,6 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use zip::ZipArchive;
-
-/// The image of the archive.
-const SABOTEUR: u64 = u64::from_le_bytes([0xa6, 0xad, 0x0a, 0x1a, 0x1a, 0x41, 0xcc, 0x65]);
-
-struct Scene {
-    bench: Bench,
-    card: PathBuf,
-    archive: PathBuf,
-    partition: Partition,
-    crash: u32,
-    /// As it is on the card.
-    snapshot: Snapshot,
-}
 
 fn scene(card: &str) -> Scene {
     let bench = Bench::new();

@@ -9,16 +9,14 @@
 //! The boot record then comes first, too: pages are released here and by the search for the log
 //! only, and after both it is appended before a request is served.
 
-use crashlog_retained::page::record_len;
-use crashlog_retained::{BootEnds, Level, LogHeader, Record, Stream};
-use userlib::{kipc, sys_get_timer};
+use crashlog_retained::{BootEnds, Level, Stream};
+use userlib::kipc;
 
+use super::own_record;
 use crate::config;
 use crate::recorder::Recorder;
 
 /// Appends the boot record, unless this boot has log records already or the ring is full.
-// Not inlined: the record on its stack would be in the frame of the caller.
-#[inline(never)]
 pub fn append(recorder: &Recorder) {
     if recorder.ring.accepted() != 0 {
         return;
@@ -29,27 +27,9 @@ pub fn append(recorder: &Recorder) {
     let used = region.boot_end().ends(region.boot()).encode(&mut ends);
     let ends = used.and_then(|used| ends.get(..used)).unwrap_or(&[]);
     let length = config::BOOT_RECORD.len().saturating_add(ends.len());
-    let mut record = Record::new();
-    // `Err` does not occur: the build script has checked the length.
-    let Ok(payload) = record.payload(length) else {
-        return;
-    };
     let id = kipc::read_image_id().to_le_bytes();
     let known = config::BOOT_RECORD.iter().skip(id.len());
-    for (to, from) in payload.iter_mut().zip(id.iter().chain(known).chain(ends)) {
-        *to = *from;
-    }
-    let now = sys_get_timer().now;
-    let header = LogHeader {
-        stream: Stream::Boot,
-        level: Level::Info,
-        task: const { config::TASK_INDEX as u16 },
-        lost: 0,
-        time: now,
-    };
-    if recorder.ring.append_record(&header, &mut record).is_ok() {
-        let bytes = record_len(length) as u32;
-        recorder.quotas.charge(config::TASK_INDEX, bytes);
-        recorder.oldest.set(recorder.oldest.get().or(Some(now)));
-    }
+    let bytes = id.iter().chain(known).chain(ends);
+    // The build script has checked the length.
+    own_record::append(recorder, Stream::Boot, Level::Info, length, bytes);
 }

@@ -1,12 +1,10 @@
 //! What is logged if boots, or starts of this task, have ended early in a row, and something of
 //! before is set aside ([`crashlog_retained::Trial`]).
 
-use crashlog_retained::page::record_len;
-use crashlog_retained::{Level, LogHeader, Record, Stream, Trial, TrialStage};
+use crashlog_retained::{Level, Stream, Trial, TrialStage};
 use ringbuf::ringbuf_entry_root;
-use userlib::sys_get_timer;
 
-use crate::config;
+use super::own_record;
 use crate::recorder::Recorder;
 use crate::trace::Trace;
 
@@ -37,28 +35,7 @@ pub fn report(recorder: &Recorder, is_first: bool) {
     append(recorder, text);
 }
 
-/// Appends a line, unless the ring is full.
-// Not inlined: the record on its stack would be in the frame of the caller.
-#[inline(never)]
 fn append(recorder: &Recorder, text: &[u8]) {
-    let mut record = Record::new();
-    let Ok(payload) = record.payload(text.len()) else {
-        return;
-    };
-    for (to, from) in payload.iter_mut().zip(text) {
-        *to = *from;
-    }
-    let now = sys_get_timer().now;
-    let header = LogHeader {
-        stream: Stream::Fault,
-        level: Level::Warn,
-        task: const { config::TASK_INDEX as u16 },
-        lost: 0,
-        time: now,
-    };
-    if recorder.ring.append_record(&header, &mut record).is_ok() {
-        let bytes = record_len(text.len()) as u32;
-        recorder.quotas.charge(config::TASK_INDEX, bytes);
-        recorder.oldest.set(recorder.oldest.get().or(Some(now)));
-    }
+    let (stream, level) = (Stream::Fault, Level::Warn);
+    own_record::append(recorder, stream, level, text.len(), text.iter());
 }

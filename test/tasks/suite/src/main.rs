@@ -20,6 +20,7 @@ mod messages;
 mod notes;
 mod overlap;
 mod saved;
+mod saved_list;
 mod set_aside;
 mod slices;
 mod support;
@@ -44,6 +45,7 @@ fn main() -> ! {
         notes::CASES,
         kipc::CASES,
         saved::CASES,
+        saved_list::CASES,
         set_aside::CASES,
         faults::CASES,
         isolation::CASES,

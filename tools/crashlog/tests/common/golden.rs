@@ -12,6 +12,20 @@ use zerocopy::FromBytes;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
+/// The image of `saboteur.zip`.
+pub const SABOTEUR: u64 = u64::from_le_bytes([0xa6, 0xad, 0x0a, 0x1a, 0x1a, 0x41, 0xcc, 0x65]);
+
+/// A card with a crash that has a snapshot, and the archive of its firmware.
+pub struct Scene {
+    pub bench: Bench,
+    pub card: PathBuf,
+    pub archive: PathBuf,
+    pub partition: Partition,
+    pub crash: u32,
+    /// Real memory.
+    pub snapshot: Snapshot,
+}
+
 /// The content of a file of the folder.
 fn read(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../test/golden");
