@@ -6,7 +6,7 @@ mod common;
 use common::golden::{SABOTEUR, Scene};
 use common::{Bench, Partition, golden, ok};
 use crashlog_format::snapshot::{ExtentKind, ExtentStatus, SnapshotExtent, WordSum};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 /// A card with the longest slots, and the archive of its crash.
