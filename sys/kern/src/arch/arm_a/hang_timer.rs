@@ -26,6 +26,9 @@ const GRACE_MS: u32 = 100;
 /// CNTV_CTL.ENABLE, with the interrupt not masked.
 const ENABLE: u32 = 1;
 
+/// CNTV_CTL.ISTATUS: the time has come.
+const EXPIRED: u32 = 1 << 2;
+
 /// The supervisor's period in milliseconds; 0: it has not started the timer.
 static PERIOD_MS: AtomicU32 = AtomicU32::new(0);
 
@@ -47,6 +50,9 @@ global_asm!(
     .global kernel_was_interrupted
     .thumb_func
 kernel_was_interrupted:
+    mrc     p15, 0, r9, c14, c3, 1      @ CNTV_CTL
+    tst     r9, #{expired}
+    beq     1f                          @ taken again, while the timer was moved
     ldr     r8, ={late}
     ldr     r9, [r8]
     cmp     r9, #0
@@ -61,27 +67,32 @@ kernel_was_interrupted:
     adc     r10, r10, #0
     mcrr    p15, 3, r9, r10, c14        @ CNTV_CVAL
     isb
-    subs    pc, lr, #4
+1:  subs    pc, lr, #4
     .ltorg
     "#,
     late = sym LATE,
     grace = sym GRACE,
+    expired = const EXPIRED,
 );
 
 /// Starts the timer, or starts it anew: unless that happens again in time, the system fails after
 /// this number of milliseconds. 0 stops it.
 pub(crate) fn start(milliseconds: u32) {
     PERIOD_MS.store(milliseconds, Ordering::Relaxed);
-    LATE.store(0, Ordering::Relaxed);
     let frequency = CLOCK_FREQ_KHZ.load(Ordering::Relaxed);
     GRACE.store(GRACE_MS.saturating_mul(frequency), Ordering::Relaxed);
     if milliseconds == 0 {
         cp15::set_cntv_ctl(0);
+        cp15::isb();
+        LATE.store(0, Ordering::Relaxed);
         return;
     }
     let counts = u64::from(milliseconds).wrapping_mul(u64::from(frequency));
     cp15::set_cntv_cval(cp15::cntvct().wrapping_add(counts));
     cp15::set_cntv_ctl(ENABLE);
+    // Not before: a FIQ of the time that is over would count for the new one.
+    cp15::isb();
+    LATE.store(0, Ordering::Relaxed);
 }
 
 /// Has a FIQ interrupted the kernel since the timer was started?

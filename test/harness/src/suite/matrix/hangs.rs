@@ -2,7 +2,7 @@
 
 use super::recorder::{LOOP, SERVER};
 use super::scene::{Scene, is_logging};
-use super::system::{SUPERVISOR, failure};
+use super::system::{KERNEL_IPC, SUPERVISOR, failure};
 use super::{IDLE, Row};
 use crate::evidence::Expected;
 use crate::sabotage::{Deed, Failing, Stop, Work, task};
@@ -100,6 +100,14 @@ pub fn rows() -> Vec<Row> {
             DESCRIBED,
             "X1 X4",
             |scene| hangs(scene, "jefe", SUPERVISOR, &CALLS, "supervisor"),
+        ),
+        Row::logging(
+            "hang-kernel",
+            "the kernel, in an endless loop in a system call",
+            IDLE,
+            DESCRIBED,
+            "X1 X4",
+            |scene| hangs(scene, "kernel", KERNEL_IPC, &long_loop(), "kernel"),
         ),
         Row::logging(
             "hang-kernel-interrupt",
