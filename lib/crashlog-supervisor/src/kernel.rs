@@ -1,7 +1,7 @@
 //! What a crash needs of the kernel and of the hardware watchdog.
 
-use crate::{RegionKernel, ResetCause};
-use abi::{FaultInfo, SavedRanges, TaskDumpRegion, TaskState};
+use crate::{RegionKernel, ResetCause, SavedRanges};
+use abi::{FaultInfo, TaskDumpRegion, TaskState};
 use crashlog_retained::{Block, ExtentRows, ExtentStatus, MemoryRange, SavedMemory, SavedRows};
 
 /// How many registers of a task are kept: r0 to r12, sp, lr, pc, psr.

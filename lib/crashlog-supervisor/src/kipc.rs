@@ -5,10 +5,10 @@ use crate::RegionOrigin;
 #[cfg(feature = "snapshot")]
 use crate::snapshot::SUPERVISOR;
 use crate::{
-    CrashRegion, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, ResetCause, TASK_REGISTERS,
-    WatchdogTimer,
+    CrashRegion, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, ResetCause, SavedRanges,
+    TASK_REGISTERS, WatchdogTimer,
 };
-use abi::{FaultInfo, Generation, SavedRanges, TaskDumpRegion, TaskId, TaskState};
+use abi::{FaultInfo, Generation, TaskDumpRegion, TaskId, TaskState};
 #[cfg(feature = "snapshot")]
 use abi::{ListedExtent, MemoryKind, SaveMemoryError};
 #[cfg(feature = "snapshot")]
@@ -160,7 +160,7 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
 
     #[cfg(feature = "snapshot")]
     fn saved_memory(&mut self, owner: u16, ranges: &mut SavedRanges) {
-        kipc::get_saved_memory(owner.into(), ranges);
+        ranges.replace(|response| kipc::get_saved_memory(owner.into(), response));
     }
 
     #[cfg(not(feature = "snapshot"))]

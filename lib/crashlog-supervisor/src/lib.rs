@@ -82,6 +82,7 @@ mod kernel;
 mod kipc;
 pub mod loops;
 mod regions;
+mod saved_ranges;
 mod snapshot;
 mod supervisor;
 #[cfg(feature = "tables")]
@@ -105,6 +106,7 @@ pub use regions::{
     CrashRegion, CrashRegions, DEVICE_REGION_MAX, MemoryAccess, REGION_NAME_MAX, RegionKernel,
     RegionOrigin, RegionRefusal,
 };
+pub use saved_ranges::SavedRanges;
 pub use snapshot::EMERGENCY_STACK;
 pub use supervisor::Supervisor;
 #[cfg(feature = "kipc")]

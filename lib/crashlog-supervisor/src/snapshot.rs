@@ -21,14 +21,14 @@
 //!
 //! The image of an emergency replaces one that waits.
 
-use abi::{SavedRanges, TaskDumpRegion};
+use abi::TaskDumpRegion;
 use crashlog_retained::{
     BLOCK_LEN, Block, ExtentKind, ExtentRows, ExtentStatus, MemoryRange, RegisteredRegion,
     SavedMemory, SavedRows, SnapshotArea, SnapshotFacts, SnapshotKind, SnapshotPiece,
     SnapshotSource,
 };
 
-use crate::{CrashRegions, Kernel, SnapshotScope, Supervisor};
+use crate::{CrashRegions, Kernel, SavedRanges, SnapshotScope, Supervisor};
 
 /// Bytes of stack that the recorder's emergency path uses at most, with the frame of an interrupt;
 /// `./x check-emergency` proves it.

@@ -1,7 +1,9 @@
 //! A [`Kernel`] for tests: it keeps a list of what was done to the system.
 
-use crate::{CrashRegion, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, TASK_REGISTERS};
-use abi::{FaultInfo, Generation, ListedExtent, SavedRanges, TaskDumpRegion, TaskId, TaskState};
+use crate::{
+    CrashRegion, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, SavedRanges, TASK_REGISTERS,
+};
+use abi::{FaultInfo, Generation, ListedExtent, TaskDumpRegion, TaskId, TaskState};
 use crashlog_format::snapshot::{GRANULE, STACK_FILL, WordSum};
 use crashlog_retained::{
     BLOCK_LEN, Block, ExtentRows, ExtentStatus, KERNEL_OWNER, MemoryRange, SavedMemory, SavedRows,

@@ -97,7 +97,7 @@ pub enum Kipcnum {
     SaveAndReinitTask = 0x101,
     /// `u32` owner -> a [`TaskDumpRegion`](crate::TaskDumpRegion) for each range of its memory that
     /// belongs into a snapshot, one after the other: at most
-    /// [`SavedRanges::MAX`](crate::SavedRanges::MAX).
+    /// [`SavedExtent::MAX_RANGES`](crate::SavedExtent::MAX_RANGES).
     GetSavedMemory = 0x102,
     /// `(u32, u32, u32, u32)` owner, address, length, destination -> the fields of
     /// [`SavedExtent`](crate::SavedExtent), or as response code a

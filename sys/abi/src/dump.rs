@@ -74,38 +74,8 @@ impl SavedExtent {
     /// [`Kipcnum::SaveAndReinitTask`](crate::Kipcnum::SaveAndReinitTask) copies this much at most,
     /// for the same reason.
     pub const MAX_BEFORE_RESTART: u32 = 65536;
-}
-
-/// All memory of a task, or of the kernel, that belongs into a snapshot. This project's own; not in
-/// upstream.
-#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
-pub struct SavedRanges {
-    /// Base and size of each, little-endian.
-    ranges: [[[u8; 4]; 2]; Self::MAX],
-    count: usize,
-}
-
-impl SavedRanges {
-    /// Most ranges of one owner.
-    pub const MAX: usize = 8;
-
-    /// Replaces them by those that `response` stores to its argument; it returns how many bytes. In
-    /// place: a copy takes as many instructions as the call of the kernel.
-    #[inline(always)]
-    pub fn replace(&mut self, response: impl FnOnce(&mut [u8]) -> usize) {
-        let length = response(self.ranges.as_flattened_mut().as_flattened_mut());
-        self.count = (length / size_of::<TaskDumpRegion>()).min(Self::MAX);
-    }
-
-    /// One of them; `None` beyond the last.
-    #[must_use]
-    pub fn get(&self, n: usize) -> Option<TaskDumpRegion> {
-        let [base, size] = self.ranges.get(..self.count)?.get(n)?;
-        Some(TaskDumpRegion {
-            base: u32::from_le_bytes(*base),
-            size: u32::from_le_bytes(*size),
-        })
-    }
+    /// Most ranges of memory of one owner that belong into a snapshot.
+    pub const MAX_RANGES: usize = 8;
 }
 
 /// An entry of the list that [`Kipcnum::SaveMemoryList`](crate::Kipcnum::SaveMemoryList) works

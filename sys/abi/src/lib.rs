@@ -14,7 +14,7 @@
 //! # Differences from upstream
 //!
 //! What this project has added is marked as such: [`Kipcnum::ReadTaskRegisters`] and the kernel IPC
-//! after it, [`TASK_REGISTERS`], [`SavedRanges`], [`SavedExtent`], [`ListedExtent`],
+//! after it, [`TASK_REGISTERS`], [`SavedExtent`], [`ListedExtent`],
 //! [`SaveMemoryError`] and [`KERNEL_MEMORY`]. The interrupt types do not implement
 //! `phash::PerfectHash`, whose crate is in no registry; this kernel looks interrupts up in sorted
 //! tables (`kern::descs::SortedMap`).
@@ -35,7 +35,7 @@ mod task_id;
 
 pub use call::{Kipcnum, Sysnum};
 pub use dump::{
-    KERNEL_MEMORY, ListedExtent, ReadPanicMessageError, SaveMemoryError, SavedExtent, SavedRanges,
+    KERNEL_MEMORY, ListedExtent, ReadPanicMessageError, SaveMemoryError, SavedExtent,
     TASK_REGISTERS, TaskDumpRegion,
 };
 pub use fault::{FaultInfo, FaultSource, ReplyFaultReason, UsageError};

@@ -424,7 +424,7 @@ mod saved {
     use crate::syscalls::args::SendArgs;
     use crate::table::{Kernel, TaskHandle};
     use crate::{saved_memory, umem};
-    use abi::{SavedRanges, UsageError};
+    use abi::{SavedExtent, UsageError};
 
     /// Reads the caller's message, which consists of words. As `decode`, in a tenth of the
     /// instructions: one of these requests is on the way of an emergency.
@@ -460,7 +460,7 @@ mod saved {
     pub(super) fn get_saved_memory(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         supervisor_only(caller)?;
         let [owner] = words(kernel, caller)?;
-        let mut response = [[[0; 4]; 2]; SavedRanges::MAX];
+        let mut response = [[[0; 4]; 2]; SavedExtent::MAX_RANGES];
         let mut count = 0_usize;
         for (place, range) in response.iter_mut().zip(saved_memory::ranges(owner)) {
             *place = [range.base.to_le_bytes(), range.size.to_le_bytes()];

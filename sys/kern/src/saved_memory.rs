@@ -11,9 +11,9 @@ use crate::descs::{
 };
 use crate::task::Task;
 use crate::{entry_before, secrets};
+use abi::ListedExtent;
 use abi::TaskDumpRegion;
 pub use abi::{KERNEL_MEMORY, SaveMemoryError, SavedExtent};
-use abi::{ListedExtent, SavedRanges};
 use core::mem::MaybeUninit;
 use kerncore::slice::{UserSlice, covered, overlap};
 
@@ -29,7 +29,7 @@ pub fn range(owner: u32, n: usize) -> Option<TaskDumpRegion> {
     ranges(owner).nth(n)
 }
 
-/// All of them; at most [`SavedRanges::MAX`].
+/// All of them; at most [`SavedExtent::MAX_RANGES`].
 pub(crate) fn ranges(owner: u32) -> impl Iterator<Item = TaskDumpRegion> {
     let of_kernel = (owner == KERNEL_MEMORY).then(kernel_ranges);
     let of_kernel = of_kernel.into_iter().flatten();
@@ -48,7 +48,7 @@ pub(crate) fn ranges(owner: u32) -> impl Iterator<Item = TaskDumpRegion> {
         }))
 }
 
-const _: () = assert!(REGIONS_PER_TASK <= SavedRanges::MAX);
+const _: () = assert!(REGIONS_PER_TASK <= SavedExtent::MAX_RANGES);
 
 /// Does a region of a task belong into a snapshot, and to none of the tasks `before` it?
 fn belongs(region: &RegionDesc, before: &[TaskDesc]) -> bool {

@@ -11,7 +11,7 @@
 use crate::message::PANIC_MESSAGE_MAX_LEN;
 use crate::{
     BuiltRegion, Kipcnum, MemoryKind, ReadPanicMessageError, SaveMemoryError, SavedExtent,
-    SavedRanges, TASK_REGISTERS, TaskDumpRegion, TaskId, TaskState, UnwrapLite, sys_send,
+    TASK_REGISTERS, TaskDumpRegion, TaskId, TaskState, UnwrapLite, sys_send,
 };
 use core::num::NonZeroUsize;
 use core::str::Utf8Chunks;
@@ -126,11 +126,12 @@ pub fn save_and_reinit_task(task: usize, address: u32, length: u32, destination:
 }
 
 /// Stores to `ranges` the memory of `owner`, a task's index or
-/// [`KERNEL_MEMORY`](crate::KERNEL_MEMORY), that belongs into a snapshot. Supervisor only; kernel
-/// feature `dump`. Not in upstream.
-pub fn get_saved_memory(owner: u32, ranges: &mut SavedRanges) {
-    let request = owner.to_le_bytes();
-    ranges.replace(|response| call(Kipcnum::GetSavedMemory, &request, response).1);
+/// [`KERNEL_MEMORY`](crate::KERNEL_MEMORY), that belongs into a snapshot: base and size of each
+/// range, little-endian, as many as fit of at most [`SavedExtent::MAX_RANGES`]. Returns how many
+/// bytes. Supervisor only; kernel feature `dump`. Not in upstream.
+#[inline(always)]
+pub fn get_saved_memory(owner: u32, ranges: &mut [u8]) -> usize {
+    call(Kipcnum::GetSavedMemory, &owner.to_le_bytes(), ranges).1
 }
 
 /// Stores to `destination`, memory of the caller that the kernel may write, what is data among the

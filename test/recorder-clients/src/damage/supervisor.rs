@@ -1,12 +1,12 @@
 //! The supervisor's configuration and its kernel: tasks that have faults and a little memory.
 
-use abi::{FaultInfo, FaultSource, Generation, SavedRanges, TaskDumpRegion, TaskId, TaskState};
+use abi::{FaultInfo, FaultSource, Generation, TaskDumpRegion, TaskId, TaskState};
 use crashlog_format::snapshot::WordSum;
 use crashlog_retained::{Block, ExtentRows, ExtentStatus, MemoryRange, SavedMemory, SavedRows};
 use crashlog_supervisor::loops::Limits;
 use crashlog_supervisor::{
-    CrashRegion, Disposition, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, SnapshotScope,
-    SupervisorConfig, TASK_REGISTERS, TaskPolicy,
+    CrashRegion, Disposition, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, SavedRanges,
+    SnapshotScope, SupervisorConfig, TASK_REGISTERS, TaskPolicy,
 };
 
 use super::{Thrown, throw};

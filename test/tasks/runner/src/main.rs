@@ -21,7 +21,7 @@ use drv_ast2600_uart::{UART5_ADDRESS, Uart};
 use hubris_num_tasks::Task;
 use test_api::{REPORT, WORDS, encode_report, message, runner, words};
 use userlib::{
-    FaultInfo, PANIC_MESSAGE_MAX_LEN, RecvMessage, SavedRanges, TaskDumpRegion, TaskId, TaskState,
+    FaultInfo, PANIC_MESSAGE_MAX_LEN, RecvMessage, SavedExtent, TaskDumpRegion, TaskId, TaskState,
     kipc,
 };
 use userlib::{set_timer_relative, sys_recv_open, sys_reply, sys_set_timer};
@@ -147,10 +147,14 @@ impl Runner {
                 put(message([kind as u32]).as_flattened());
             }
             runner::SAVED_MEMORY => {
-                let mut ranges = SavedRanges::default();
-                kipc::get_saved_memory(a, &mut ranges);
-                let range = ranges.get(b as usize);
-                let words = range.map_or([0; 3], |range| [1, range.base, range.size]);
+                let mut ranges = [[[0; 4]; 2]; SavedExtent::MAX_RANGES];
+                let bytes = ranges.as_flattened_mut().as_flattened_mut();
+                let length = kipc::get_saved_memory(a, bytes);
+                let range = ranges.get(b as usize).filter(|_| (b as usize) < length / 8);
+                let words = range.map_or([0; 3], |range| {
+                    let [base, size] = range.map(u32::from_le_bytes);
+                    [1, base, size]
+                });
                 put(message(words).as_flattened());
             }
             runner::SAVE_MEMORY => {
