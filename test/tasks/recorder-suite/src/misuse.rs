@@ -30,6 +30,7 @@ const CRASH_INFO: u32 = 4;
 const READ_CRASH: u32 = 5;
 const ERASE_CRASH: u32 = 6;
 const READ_PAGE: u32 = 7;
+const ACKNOWLEDGE_CRASH: u32 = 8;
 const KERNEL_TEXT: u32 = 0x8010_0000;
 
 /// The message that the misuser sends: a correct `append`, except for what a case changes.
@@ -115,7 +116,7 @@ pub fn another_client_appends() -> bool {
 }
 
 fn unknown_operations(_: &CrashLog) -> Result<(), Wrong> {
-    for operation in [0, 8, 99, 0xffff] {
+    for operation in [0, 9, 99, 0xffff] {
         refused(
             Message {
                 operation,
@@ -226,6 +227,7 @@ fn not_allowed(_: &CrashLog) -> Result<(), Wrong> {
         (CRASH_INFO, 4, 512, 0),
         (READ_CRASH, 12, 4, 1),
         (READ_PAGE, 4, 0, 1),
+        (ACKNOWLEDGE_CRASH, 4, 0, 0),
     ] {
         let message = Message {
             operation,

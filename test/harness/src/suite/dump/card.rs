@@ -190,7 +190,12 @@ struct DumpMemory<'d> {
 impl DumpMemory<'_> {
     /// The kernel's data and stack, by its symbols.
     fn kernel(&self, n: usize) -> Option<MemoryRange> {
-        let (start, end) = [("_stack_base", "_stack_start"), ("__sbss", "__eheap")].get(n)?;
+        const RANGES: [(&str, &str); 3] = [
+            ("_stack_base", "_stack_start"),
+            ("__sbss", "__eheap"),
+            ("__sdata", "__edata"),
+        ];
+        let (start, end) = RANGES.get(n)?;
         let [base, end] = [start, end].map(|name| self.system.kernel.symbol(name));
         let base = base.ok()?;
         let size = end.ok()?.checked_sub(base)? & !3;

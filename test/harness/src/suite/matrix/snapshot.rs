@@ -16,10 +16,10 @@ use std::fs;
 
 /// The recorder's function that writes the snapshot.
 const WRITE: &[&str] = &["task_crashlog::emergency::write_snapshot"];
-/// The supervisor's functions that make the image: the first one, that which saves one piece, and
+/// The supervisor's functions that make the image: the first one, that which saves some pieces, and
 /// the last one.
 const MAKE: &[&str] = &["Supervisor", "save_crashed_system"];
-const PIECE: &[&str] = &["kernel::Kernel>::save"];
+const PIECES: &[&str] = &["kernel::Kernel>::save_rows"];
 const FINISH: &[&str] = &["writer::Tables", "finish"];
 /// The supervisor's function that resets the system.
 const RESTART: &[&str] = &["userlib::kipc::system_restart"];
@@ -126,7 +126,7 @@ pub fn rows() -> Vec<Row> {
         (
             "snapshot-supervisor-fails",
             "a client, then the supervisor while it makes the image",
-            PIECE,
+            PIECES,
         ),
     ] {
         rows.push(Row::logging(
@@ -148,7 +148,7 @@ pub fn rows() -> Vec<Row> {
         (
             "snapshot-supervisor-hangs-middle",
             "a client, then the supervisor hangs while it makes the image",
-            PIECE,
+            PIECES,
         ),
         (
             "snapshot-supervisor-hangs-last",
