@@ -92,7 +92,7 @@ const FNV_PRIME: u32 = 0x0100_0193;
 mod tests {
     use super::*;
 
-    /// REQ: X6 (in part: what counts as the same crash)
+    /// REQ: X6 (in part: what counts as the same crash), X18 (in part: whatever its messages say)
     #[test]
     fn numbers_in_the_text_of_a_panic_do_not_count() {
         let same = [

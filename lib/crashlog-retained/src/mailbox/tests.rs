@@ -205,7 +205,7 @@ fn oopses_are_read_in_order_and_those_without_a_place_are_counted() {
     assert!(mailbox.write_oops(50).is_some());
 }
 
-/// REQ: X6 (in part: one task's failures do not hide another's)
+/// REQ: X6 (in part: one task's failures do not hide another's), X18 (in part: waiting notes)
 #[test]
 fn a_task_with_many_oopses_gives_up_places() {
     let memory = memory();
