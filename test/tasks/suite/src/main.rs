@@ -39,7 +39,7 @@ type Case = (&'static str, fn());
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    let groups: [&[Case]; 13] = [
+    let groups: [&[Case]; 14] = [
         messages::CASES,
         leases::CASES,
         notes::CASES,

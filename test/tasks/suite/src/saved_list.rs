@@ -2,13 +2,13 @@
 
 use crate::Case;
 use crate::saved::{
-    KERNEL_STACK, KERNEL_TEXT, RETAINED, SDHCI, SHARED, SOURCE, UART5, WORDS, destinations, read,
-    save, set_source,
+    KERNEL_STACK, KERNEL_TEXT, RETAINED, SDHCI, SHARED, SOURCE, UART5, destinations, read, save,
+    set_source,
 };
-use crate::support::{NO_SUCH_TASK, address, assist, first, myself, second, supervisor, third};
+use crate::support::{NO_SUCH_TASK, address, assist, first, myself, supervisor, third};
 use crashlog_format::snapshot::WordSum;
 use test_api::{assist, runner};
-use userlib::{KERNEL_MEMORY, ListedExtent, SaveMemoryError, SavedExtent, kipc};
+use userlib::{KERNEL_MEMORY, ListedExtent, SaveMemoryError, kipc};
 
 pub const CASES: &[Case] = &[
     ("s4_kipc263_list_ours", list),
