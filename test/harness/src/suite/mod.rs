@@ -16,6 +16,7 @@ mod fault_loop;
 mod golden;
 mod hiffy;
 mod host;
+mod hostile;
 mod leftover;
 mod matrix;
 mod model;
@@ -118,6 +119,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
     trials.extend(scripts::trials(&session));
     trials.extend(target::trials(&session));
     trials.extend(model::trials(&session, selection.all));
+    trials.extend(hostile::trials(&session, selection.all));
     trials.extend(hiffy::trials(&session));
     trials.extend(dump_areas::trials(&session));
 

@@ -1,6 +1,7 @@
 //! The programs of a seed.
 
 use crate::{BUFFER, NO_SUCH_TASK, OPS, WORKERS, is_masked};
+use test_random::Random;
 
 /// What is wrong with a slice.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -82,34 +83,12 @@ pub enum Kind {
     BadCall,
 }
 
-/// xorshift64*.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u32) -> u32 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        ((self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % u64::from(limit)) as u32
-    }
-
-    fn one_in(&mut self, n: u32) -> bool {
-        self.below(n) == 0
-    }
-}
-
 /// The program of worker `worker` (0 to 3), without the operations in `mask`.
 pub fn program(seed: u64, worker: usize, mask: u64) -> [Op; OPS] {
-    let mut random = Random(
-        (seed
-            .wrapping_mul(WORKERS as u64)
-            .wrapping_add(worker as u64 + 1))
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            | 1,
+    let mut random = Random::new(
+        seed.wrapping_mul(WORKERS as u64)
+            .wrapping_add(worker as u64),
     );
-    for _ in 0..4 {
-        random.below(2);
-    }
     // Half of the workers are mostly servers, the others mostly clients. Otherwise they would soon
     // wait for each other.
     let server = random.below(2) == 0;
@@ -166,7 +145,7 @@ fn kind(random: &mut Random, server: bool, holding: bool) -> Kind {
 }
 
 fn operation(random: &mut Random, kind: Kind) -> Op {
-    let worker = random.below(WORKERS as u32) as u8 + 1;
+    let worker = random.below(WORKERS) as u8 + 1;
     let answers = matches!(
         kind,
         Kind::Reply | Kind::ReplyFault | Kind::BorrowRead | Kind::BorrowWrite | Kind::BorrowInfo
@@ -180,11 +159,11 @@ fn operation(random: &mut Random, kind: Kind) -> Op {
     } else {
         Who::Now(worker)
     };
-    let len = random.below(BUFFER as u32 + 1) as u8;
-    let other = random.below(BUFFER as u32 + 1) as u8;
+    let len = random.below(BUFFER + 1) as u8;
+    let other = random.below(BUFFER + 1) as u8;
     let value = match kind {
         Kind::Send if random.one_in(3) => random.below(2),
-        Kind::Send => 2 + u32::from(random.one_in(8)),
+        Kind::Send => 2 + usize::from(random.one_in(8)),
         Kind::Recv | Kind::RecvFrom => random.below(8),
         Kind::Reply if random.one_in(2) => 0,
         Kind::Reply => random.below(200),
@@ -192,7 +171,7 @@ fn operation(random: &mut Random, kind: Kind) -> Op {
         Kind::BorrowRead | Kind::BorrowWrite | Kind::BorrowInfo if random.one_in(8) => 2,
         Kind::BorrowWrite if !random.one_in(5) => 1,
         Kind::BorrowRead | Kind::BorrowWrite | Kind::BorrowInfo => random.below(2),
-        Kind::Restart => u32::from(!random.one_in(4)),
+        Kind::Restart => usize::from(!random.one_in(4)),
         _ => random.below(16),
     } as u8;
     // Most replies fit into the caller's buffer, and most offsets are within the lease.

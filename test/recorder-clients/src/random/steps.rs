@@ -7,6 +7,7 @@ use super::FIRST_WELL_BEHAVED;
 use crate::NUM_TASKS;
 use crate::clients::{FIRST_CLIENT, UNTOUCHED, append, capacity, lent, op, request, to_write};
 use crate::kernel::{LentMemory, Request};
+use test_random::Random;
 
 /// A case: its steps follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,41 +65,6 @@ pub struct Step {
     pub action: Action,
     /// The next step happens before the recorder goes on.
     pub at_once: bool,
-}
-
-/// Numbers that follow from a seed (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn word(&mut self) -> u32 {
-        self.next() as u32
-    }
-
-    /// A number below `limit`.
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    /// True in one of so many cases.
-    fn one_in(&mut self, times: usize) -> bool {
-        self.below(times) == 0
-    }
-
-    fn of<T: Copy>(&mut self, values: &[T]) -> T {
-        values[self.below(values.len())]
-    }
-
-    fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| self.next() as u8).collect()
-    }
 }
 
 /// How often each kind of action comes, in parts of the sum.
@@ -175,7 +141,7 @@ const KINDS: [Weights; 7] = [
 /// The steps of a case.
 #[must_use]
 pub fn steps(case: Case, count: usize) -> Vec<Step> {
-    let mut random = Random(case.seed ^ case.number.wrapping_mul(0xA076_1D64_78BD_642F));
+    let mut random = Random::new(case.seed ^ case.number.wrapping_mul(0xA076_1D64_78BD_642F));
     let weights = &KINDS[(case.number % KINDS.len() as u64) as usize];
     (0..count)
         .map(|index| Step {
@@ -295,7 +261,7 @@ fn proper(random: &mut Random, task: usize, weights: &Weights) -> Request {
             1 => random.below(257),
             _ => random.below(48),
         };
-        let mut request = append(random.bytes(length));
+        let mut request = append(bytes(random, length));
         request.message = vec![random.below(4) as u8, random.below(5) as u8, 0, 0];
         if random.one_in(8) {
             request.message[2..].copy_from_slice(&(random.word() as u16).to_le_bytes());
@@ -335,7 +301,7 @@ fn odd(random: &mut Random) -> Request {
         match random.below(4) {
             0 => {
                 let length = random.of(&[0, 1, 3, 4, 5, 11, 12, 13, 64, 700]);
-                odd.message = random.bytes(length);
+                odd.message = bytes(random, length);
             }
             1 => odd.capacity = random.of(&[0, 1, 3, 4, 5, 16, 100, usize::MAX]),
             2 => {
@@ -366,7 +332,7 @@ fn lease(random: &mut Random) -> LentMemory {
     let bytes = if attributes.contains(LeaseAttributes::WRITE) {
         vec![UNTOUCHED; length]
     } else {
-        random.bytes(length)
+        bytes(random, length)
     };
     let mut lease = lent(attributes, bytes);
     // The client lends what is not its own.
@@ -374,4 +340,8 @@ fn lease(random: &mut Random) -> LentMemory {
         lease.beyond = random.of(&[1, 10, 256 - length.min(256), 512 - length.min(512), 1 << 30]);
     }
     lease
+}
+
+fn bytes(random: &mut Random, length: usize) -> Vec<u8> {
+    (0..length).map(|_| random.word() as u8).collect()
 }

@@ -6,6 +6,7 @@
 #![no_main]
 
 use test_model::{BUFFER, Bad, Kind, LIVES, LOG, Op, Who, pattern, program, sum};
+use test_system_call::system_call;
 use userlib::{Kipcnum, Sysnum, TaskId, sys_recv_notification, sys_refresh_task_id};
 
 /// Memory of another program: the kernel's text.
@@ -298,24 +299,4 @@ fn call(number: u32, [a, b, c, d, e, f, g]: [u32; 7]) -> [u32; 7] {
     unsafe { system_call(core::hint::black_box(&mut block)) };
     let [_, a, b, c, d, e, f, g] = core::hint::black_box(block);
     [a, b, c, d, e, f, g]
-}
-
-/// Number and r4..r10 come from the block, r4..r10 go back to it after the number.
-///
-/// # Safety
-/// `block` is valid for reads and writes, and the system call writes only memory of this task that
-/// may be written.
-#[unsafe(naked)]
-unsafe extern "C" fn system_call(block: &mut [u32; 8]) {
-    core::arch::naked_asm!(
-        "push {{r4-r11, lr}}",
-        "push {{r0}}",
-        "ldr r11, [r0], #4",
-        "ldm r0, {{r4-r10}}",
-        "svc #0",
-        "pop {{r0}}",
-        "add r0, #4",
-        "stm r0, {{r4-r10}}",
-        "pop {{r4-r11, pc}}",
-    )
 }
