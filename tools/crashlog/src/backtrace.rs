@@ -102,10 +102,13 @@ fn unwind(program: &Program, registers: &[u32; 16], word: &dyn Fn(u32) -> Option
     while addresses.len() < DEPTH_MAX {
         // A return address is the one after the call: one byte back is inside of it.
         let inside = registers[PC].wrapping_sub(u32::from(addresses.len() > 1));
-        let known = step(&section, u64::from(inside), &registers, word);
+        // Functions that the linker left out keep their frame information, at address 0: it is of
+        // no use to a program counter that a bad pointer has set.
+        let is_own = program.is_text(inside);
+        let known = is_own.then(|| step(&section, u64::from(inside), &registers, word));
         // The innermost function may have no frame information: it is the stub of a system call, or
-        // a leaf, whose return address is in LR.
-        let next = known.or_else(|| {
+        // a leaf, whose return address is in LR. So it is after a call through a bad pointer.
+        let next = known.flatten().or_else(|| {
             (addresses.len() == 1).then(|| {
                 let mut next = from_call(program, &registers, word).unwrap_or(registers);
                 next[PC] = next[LR] & !1;

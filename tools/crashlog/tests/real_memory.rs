@@ -267,3 +267,17 @@ fn without_a_task_table_the_crash_has_a_thread() {
     );
     assert_eq!(output.status.code(), Some(1));
 }
+
+/// Functions that the linker left out have frame information and lines at address 0.
+#[test]
+fn after_a_jump_to_a_bad_address_the_caller_is_known() {
+    let (value, _) = scene("recorder-in-write").shown();
+    let chain = value["chain"].as_array().expect("a backtrace");
+    assert_eq!(chain[0], json!({ "address": 0x100, "places": ["00000100  ?"] }));
+    // The return address is in LR.
+    let caller = value["registers"]["lr"].as_u64().expect("a register") & !1;
+    assert_eq!(chain[1]["address"], caller);
+    let tasks = value["machine"]["tasks"].as_array().expect("tasks");
+    let of_task = tasks.iter().find(|task| task["task"] == "crashlog");
+    assert_eq!(of_task.expect("the recorder")["chain"], value["chain"]);
+}
