@@ -119,6 +119,20 @@ impl Memory {
         &flash[..flash.len().min(end - offset)]
     }
 
+    /// The offset in a page of the next byte that is there, if none is at `offset`.
+    fn next(&self, number: u32, offset: usize) -> usize {
+        let page = self.pages.get(&number);
+        let saved = page.and_then(|page| (offset / 4..PAGE / 4).find(|word| page.has(*word)));
+        let start = u64::from(number) * PAGE as u64;
+        let flash = self.flash.iter().filter_map(|(base, _)| {
+            let at = u64::from(*base).checked_sub(start)? as usize;
+            (at > offset).then_some(at)
+        });
+        flash
+            .chain(saved.map(|word| 4 * word))
+            .fold(PAGE, usize::min)
+    }
+
     /// `length` bytes of flash from an address on, even where saved memory covers them; `None` if
     /// not all of them are there.
     pub fn flash_bytes(&self, address: u32, length: usize) -> Option<&[u8]> {
@@ -228,7 +242,7 @@ impl Memory {
                 let address = number * PAGE as u32 + offset as u32;
                 let run = self.run(address);
                 if run.is_empty() {
-                    offset += 1;
+                    offset = self.next(number, offset);
                     continue;
                 }
                 offset += run.len();

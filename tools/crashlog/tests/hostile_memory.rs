@@ -137,3 +137,14 @@ fn pieces_overlap_and_reach_the_last_byte() {
     scene.write();
     assert_eq!(scene.run_all(), [0; 5]);
 }
+
+/// As many pages as this program keeps, each with its last word alone.
+#[test]
+fn a_word_in_each_page() {
+    let mut scene = scene();
+    for page in 1..=16_000 {
+        scene.add(0xa000_0000 + 4096 * page - 4, 4);
+    }
+    scene.write();
+    assert_eq!(scene.run_all(), [0; 5]);
+}
