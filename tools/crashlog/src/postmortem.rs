@@ -19,7 +19,7 @@ pub use rings::{Ring, RingEntry};
 pub use waits::{Wait, WaitKind};
 
 use crate::archive::Archive;
-use crate::backtrace::Backtrace;
+use crate::backtrace::{Backtrace, Call};
 use crate::crash::Crash;
 use crate::describe::Names;
 use crate::dwarf::DebugInfo;
@@ -84,6 +84,8 @@ pub struct TaskState {
     pub registers: Option<[u32; 17]>,
     /// Its calls, the innermost first.
     pub calls: Vec<Call>,
+    /// The same for people; and why it ends, if it may have more.
+    pub backtrace: Vec<String>,
     pub stack: Option<Stack>,
     /// Its memory that it can write: its regions that are no devices.
     pub memory: Vec<MemoryRange>,
@@ -100,13 +102,6 @@ pub struct MemoryRange {
     pub base: u32,
     /// Its length in bytes.
     pub size: u32,
-}
-
-/// One call of a backtrace.
-pub struct Call {
-    pub address: u32,
-    /// The function, then those into which it was inlined, each with file and line.
-    pub lines: Vec<String>,
 }
 
 /// How far a stack was used.
@@ -293,9 +288,9 @@ impl PostMortem {
                 None
             }
         };
-        let calls = match (registers, programs.of(entry.index, &mut self.notes)) {
+        let (calls, backtrace) = match (registers, programs.of(entry.index, &mut self.notes)) {
             (Some(registers), Some((program, _))) => calls(program, &registers, kernel.snapshot()),
-            _ => Vec::new(),
+            _ => Default::default(),
         };
         let (memory, stack) = match kernel.memory(entry) {
             Ok(memory) => (memory.writable, margin(kernel, memory.stack)),
@@ -314,6 +309,7 @@ impl PostMortem {
             name,
             registers,
             calls,
+            backtrace,
             stack,
             memory,
             entry: kernel.entry_range(entry),
@@ -366,17 +362,17 @@ fn name(archive: &Archive, index: u16) -> String {
     archive.task_or_number(index)
 }
 
-/// A backtrace by saved memory.
-fn calls(program: &Program, registers: &[u32; 17], snapshot: &Snapshot) -> Vec<Call> {
+/// A backtrace by saved memory: each call, and all of it for people.
+fn calls(
+    program: &Program,
+    registers: &[u32; 17],
+    snapshot: &Snapshot,
+) -> (Vec<Call>, Vec<String>) {
     let word = |address: u32| snapshot.memory.word(address).ok();
     let mut general = [0; 16];
     general.copy_from_slice(&registers[..16]);
     let backtrace = Backtrace::unwind(program, &general, &word);
-    let of = |address: &u32| Call {
-        address: *address,
-        lines: backtrace.lines(*address),
-    };
-    backtrace.addresses.iter().map(of).collect()
+    (backtrace.calls(), backtrace.text())
 }
 
 /// Counts the words at the bottom of a stack that still have their fill.

@@ -71,10 +71,8 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
     }
     if let Some(backtrace) = &backtrace {
         writeln!(out, "\n{STRONG}Backtrace{STRONG:#}")?;
-        for address in &backtrace.addresses {
-            for line in backtrace.lines(*address) {
-                writeln!(out, "  {line}")?;
-            }
+        for line in backtrace.text() {
+            writeln!(out, "  {}", printable(line.as_bytes()))?;
         }
     }
     if crash.is_self_test() {

@@ -273,7 +273,10 @@ fn without_a_task_table_the_crash_has_a_thread() {
 fn after_a_jump_to_a_bad_address_the_caller_is_known() {
     let (value, _) = scene("recorder-in-write").shown();
     let chain = value["chain"].as_array().expect("a backtrace");
-    assert_eq!(chain[0], json!({ "address": 0x100, "places": ["00000100  ?"] }));
+    assert_eq!(
+        chain[0],
+        json!({ "address": 0x100, "places": ["00000100  ?"] })
+    );
     // The return address is in LR.
     let caller = value["registers"]["lr"].as_u64().expect("a register") & !1;
     assert_eq!(chain[1]["address"], caller);

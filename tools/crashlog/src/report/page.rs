@@ -101,6 +101,8 @@ pub struct Frame {
     /// The function, preceded by those that are inlined into it, innermost first; empty if it is
     /// not known.
     pub calls: Vec<Call>,
+    /// What follows it, where this is no other frame; empty if there is nothing to say.
+    pub note: String,
 }
 
 pub struct Call {

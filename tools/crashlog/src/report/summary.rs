@@ -2,7 +2,7 @@
 
 use super::page::{Call, Dump, Emergency, Fact, Frame, Message, Register, Step};
 use crate::archive::Archive;
-use crate::backtrace::Backtrace;
+use crate::backtrace::{Backtrace, Run};
 use crate::card::Card;
 use crate::crash::{Crash, SegmentData};
 use crate::describe::{self, Names};
@@ -114,8 +114,8 @@ pub fn frames(backtrace: Option<&Backtrace<'_>>) -> Vec<Frame> {
     let Some(backtrace) = backtrace else {
         return Vec::new();
     };
-    let frame = |&address: &u32| {
-        let calls = backtrace.places(address).into_iter().map(|place| {
+    let frame = |run: &Run| {
+        let calls = backtrace.places(run).into_iter().map(|place| {
             let file = place.file.unwrap_or_default();
             let function = printable(place.function.as_bytes());
             Call {
@@ -130,11 +130,17 @@ pub fn frames(backtrace: Option<&Backtrace<'_>>) -> Vec<Frame> {
             }
         });
         Frame {
-            address: format!("{address:08x}"),
+            address: format!("{:08x}", run.address),
             calls: calls.collect(),
+            note: run.text().unwrap_or_default(),
         }
     };
-    backtrace.addresses.iter().map(frame).collect()
+    let mut frames: Vec<Frame> = backtrace.runs().iter().map(frame).collect();
+    if let (Some(cut), Some(last)) = (backtrace.cut, frames.last_mut()) {
+        let notes = [std::mem::take(&mut last.note), cut.text()];
+        last.note = notes.join(" ").trim().to_owned();
+    }
+    frames
 }
 
 /// Whether a function belongs to Rust's libraries, or to the code below a task that reports its

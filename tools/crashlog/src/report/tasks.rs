@@ -4,7 +4,6 @@ use super::waits::{self, Waiter};
 use crate::archive::Archive;
 use crate::archives;
 use crate::crash::SegmentData;
-use crate::describe::Names;
 use crate::postmortem::{PostMortem, Stack, WaitKind};
 use crate::tasks;
 use crate::text::{count, printable};
@@ -163,9 +162,8 @@ pub fn of_system(post: &PostMortem, archive: Option<&Archive>) -> Option<Tasks> 
             place: place(task.index, pc, archive),
             stack: task.stack.as_ref().map(stack),
             calls: task
-                .calls
+                .backtrace
                 .iter()
-                .flat_map(|call| &call.lines)
                 .map(|line| printable(line.as_bytes()))
                 .collect(),
         }
@@ -222,10 +220,7 @@ fn place(index: u16, pc: u32, archive: Option<&Archive>) -> String {
         return "unknown".to_owned();
     }
     let function = archive
-        .and_then(|archive| {
-            let name = archive.task(index)?;
-            archive.program(index, &name).ok()?.places(pc).pop()
-        })
+        .and_then(|archive| archive.program_at(index).ok()?.places(pc).pop())
         .map(|place| printable(place.function.as_bytes()));
     function.unwrap_or_else(|| format!("{pc:08x}"))
 }

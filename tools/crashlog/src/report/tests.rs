@@ -5,7 +5,7 @@ use super::timeline::{Drawing, Timeline};
 use super::{memory, rings, tasks};
 use crate::describe::Nameless;
 use crate::postmortem::{
-    Call, MemoryRange, PostMortem, Region, RegionContent, Ring, RingEntry, Stack, TaskState, Wait,
+    MemoryRange, PostMortem, Region, RegionContent, Ring, RingEntry, Stack, TaskState, Wait,
     WaitKind,
 };
 use crate::value::Value;
@@ -23,10 +23,8 @@ fn task(index: u16, is_faulted: bool) -> TaskState {
         is_faulted,
         is_crashed: is_faulted,
         registers: None,
-        calls: vec![Call {
-            address: 0x1000,
-            lines: vec![HOSTILE.to_owned()],
-        }],
+        calls: Vec::new(),
+        backtrace: vec![HOSTILE.to_owned()],
         entry: MemoryRange { base: 0, size: 0 },
         frame: None,
         memory: vec![MemoryRange {

@@ -1,7 +1,7 @@
 //! `crashlog show --json`: one crash as a JSON object.
 
 use crate::archive::Archive;
-use crate::backtrace::Backtrace;
+use crate::backtrace::{Backtrace, Call};
 use crate::card::Card;
 use crate::cli::Show;
 use crate::crash::{Crash, SegmentData};
@@ -54,15 +54,18 @@ pub fn of(
     let segments: Vec<Value> = segments.iter().map(|data| segment(data, names)).collect();
     value["segments"] = segments.into();
     if let Some(backtrace) = backtrace {
-        let chain: Vec<Value> = backtrace
-            .addresses
-            .iter()
-            .map(|address| json!({ "address": address, "places": backtrace.lines(*address) }))
-            .collect();
-        value["chain"] = chain.into();
+        value["chain"] = chain(&backtrace.calls());
     }
     value["log"] = log_before(args, card, header, names)?;
     Ok(value)
+}
+
+/// A backtrace.
+pub fn chain(calls: &[Call]) -> Value {
+    let calls = calls.iter();
+    calls
+        .map(|call| json!({ "address": call.address, "places": call.lines }))
+        .collect()
 }
 
 /// The outcome of the emergency write.

@@ -134,7 +134,7 @@ fn backtrace(task: &TaskState, out: &mut Output) -> Result<(), Problem> {
         "\n{STRONG}Backtrace of {}{STRONG:#}",
         printable(task.name.as_bytes())
     )?;
-    for line in task.calls.iter().flat_map(|call| &call.lines) {
+    for line in &task.backtrace {
         writeln!(out, "  {}", printable(line.as_bytes()))?;
     }
     Ok(())
@@ -317,11 +317,6 @@ fn task_json(task: &TaskState) -> Value {
         all.map(|(name, value)| ((*name).to_owned(), value.into()))
             .collect::<Map<_, _>>()
     });
-    let calls: Vec<Value> = task
-        .calls
-        .iter()
-        .map(|call| json!({ "address": call.address, "places": call.lines }))
-        .collect();
     json!({
         "index": task.index,
         "task": task.name,
@@ -331,7 +326,7 @@ fn task_json(task: &TaskState) -> Value {
         "faulted": task.is_faulted,
         "crashed": task.is_crashed,
         "registers": registers,
-        "chain": calls,
+        "chain": super::json::chain(&task.calls),
         "stack": task.stack.map(|stack| json!({
             "base": stack.base,
             "size": stack.size,
