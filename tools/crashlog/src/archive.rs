@@ -252,25 +252,19 @@ impl Archive {
         self.load("the kernel", &self.kernel)
     }
 
-    /// The program of the task with this index, which has to have this name in the archive, too.
-    pub fn program(&self, index: u16, name: &str) -> Result<Program, Problem> {
-        let task = self.tasks.get(usize::from(index)).filter(|task| task.name == name).ok_or_else(|| {
-            Problem::new(
-                Code::Usage,
-                format!(
-                    "{}: is of another firmware: its task {index} is not \"{name}\"; give the archive of the firmware that \
-                     crashed",
-                    self.path.display()
-                ),
-            )
-        })?;
-        self.load(&format!("task {name}"), &task.elf)
+    /// The program of the task with this index and this name; `None` if it has no such task.
+    pub fn program(&self, index: u16, name: &str) -> Result<Option<Program>, Problem> {
+        let is_it = self.task(index).is_some_and(|own| own == name);
+        is_it.then(|| self.program_at(index)).transpose()
     }
 
     /// The program of the task with this index, whatever its name is.
     pub fn program_at(&self, index: u16) -> Result<Program, Problem> {
-        let name = self.task(index).unwrap_or_default();
-        self.program(index, &name)
+        let task = self.tasks.get(usize::from(index)).ok_or_else(|| {
+            let why = format!("{}: has no task {index}", self.path.display());
+            Problem::new(Code::Usage, why)
+        })?;
+        self.load(&format!("task {}", task.name), &task.elf)
     }
 
     fn load(&self, what: &str, elf: &[u8]) -> Result<Program, Problem> {

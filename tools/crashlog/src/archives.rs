@@ -10,6 +10,7 @@ use crate::describe::{Nameless, Names};
 use crate::image_id::ImageId;
 use crate::output;
 use crate::problem::{Code, Problem};
+use crate::text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -277,6 +278,6 @@ pub fn names(archive: Option<&Archive>) -> &dyn Names {
 }
 
 /// Prints one line on standard error.
-fn warn(text: &str) {
-    eprintln!("crashlog: {text}");
+pub fn warn(text: &str) {
+    eprintln!("crashlog: {}", text::message(text));
 }

@@ -8,7 +8,7 @@ use crate::describe::Names;
 use crate::list;
 use crate::problem::Problem;
 use crate::terminal::{BAD, FAINT, GOOD, Output, STRONG, WARN};
-use crate::text::{printable, seconds};
+use crate::text::{self, printable, seconds};
 use anstyle::Style;
 use crashlog_format::BootEnd;
 use serde_json::{Value, json};
@@ -34,11 +34,8 @@ pub fn run(args: &Boots, out: &mut Output) -> Result<(), Problem> {
                 names.of(*number)?,
             ));
         }
-        writeln!(
-            out,
-            "{:#}",
-            json!({ "card": list::description(&card), "boots": list })
-        )?;
+        let value = json!({ "card": list::description(&card), "boots": list });
+        writeln!(out, "{}", text::json(&value, true))?;
         return Ok(());
     }
     if table.boots.is_empty() {

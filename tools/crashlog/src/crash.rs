@@ -1,7 +1,7 @@
 //! One crash on a card: its header, its ledger entry, its segments.
 
 use crate::archive::Archive;
-use crate::archives::Archives;
+use crate::archives::{self, Archives};
 use crate::card::Card;
 use crate::image_id::ImageId;
 use crate::locate::read;
@@ -144,7 +144,8 @@ impl Crash {
         )
     }
 
-    /// The program that crashed; `None` without an archive, and of a self-test.
+    /// The program that crashed; `None` without an archive, of a self-test, and if the archive has
+    /// another task in its place, which the user is told.
     pub fn program(&self, archive: Option<&Archive>) -> Result<Option<Program>, Problem> {
         let Some(archive) = archive.filter(|_| !self.is_self_test()) else {
             return Ok(None);
@@ -152,10 +153,17 @@ impl Crash {
         if self.is_of_kernel() {
             archive.kernel().map(Some)
         } else {
-            let header = &self.header;
-            archive
-                .program(header.task.get(), header.name.as_str())
-                .map(Some)
+            let (index, name) = (self.header.task.get(), self.header.name.as_str());
+            let program = archive.program(index, name)?;
+            if program.is_none() {
+                archives::warn(&format!(
+                    "crash record {} is of task {index}, \"{name}\", and {} has no such task there: its functions and \
+                     lines are not shown",
+                    self.header.sequence,
+                    archive.path().display()
+                ));
+            }
+            Ok(program)
         }
     }
 

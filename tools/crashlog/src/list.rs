@@ -6,7 +6,7 @@ use crate::crash::Crash;
 use crate::problem::Problem;
 use crate::size;
 use crate::terminal::{BAD, FAINT, GOOD, Output, STRONG, WARN};
-use crate::text::{printable, seconds};
+use crate::text::{self, printable, seconds};
 use crashlog_format::ledger::CrashEntry;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -23,15 +23,12 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
                 Err((entry, why)) => json!({ "sequence": entry.sequence.get(), "damaged": why }),
             })
             .collect();
-        writeln!(
-            out,
-            "{:#}",
-            json!({
-                "card": description(&card),
-                "crashes": list,
-                "self_test": self_test.and_then(Result::ok).as_ref().map(summary),
-            })
-        )?;
+        let value = json!({
+            "card": description(&card),
+            "crashes": list,
+            "self_test": self_test.and_then(Result::ok).as_ref().map(summary),
+        });
+        writeln!(out, "{}", text::json(&value, true))?;
         return Ok(());
     }
 

@@ -8,7 +8,7 @@ use crate::describe::Names;
 use crate::logbook::{Item, Logbook};
 use crate::problem::{Code, Problem};
 use crate::terminal::{BAD, FAINT, Output, WARN};
-use crate::text::{console_line, count, hex, printable, seconds};
+use crate::text::{self, console_line, count, hex, printable, seconds};
 use anstyle::Style;
 use crashlog_format::page::LogRecord;
 use crashlog_format::{BootRecord, Level, Stream};
@@ -38,7 +38,8 @@ pub fn run(args: &Log, out: &mut Output) -> Result<(), Problem> {
             Item::Record(record) if !filter.accepts(&record, &mut boots)? => {}
             Item::Record(record) if args.raw => raw.write_all(record.payload)?,
             Item::Record(record) if args.json => {
-                writeln!(out, "{}", value(&record, boots.of(record.boot)?))?;
+                let value = value(&record, boots.of(record.boot)?);
+                writeln!(out, "{}", text::json(&value, false))?;
             }
             Item::Record(record) => line(&record, boots.of(record.boot)?, out)?,
             Item::Missing { boot, .. } if !filter.boots.contains(&boot) => {}

@@ -1,5 +1,6 @@
 //! Problems: one line for people and an exit code for scripts.
 
+use crate::text;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -69,7 +70,8 @@ impl From<io::Error> for Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        // It may quote what is on a card or in an archive.
+        f.write_str(&text::message(&self.text))
     }
 }
 

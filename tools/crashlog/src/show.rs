@@ -17,7 +17,7 @@ use crate::problem::Problem;
 use crate::snapshot::{NoSnapshot, Snapshot};
 use crate::terminal::{BAD, FAINT, GOOD, Output, STRONG, WARN};
 use crate::text::{count, dump, printable, seconds};
-use crate::{boot, log, tasks};
+use crate::{boot, log, tasks, text};
 use crashlog_format::EmergencyStep;
 use crashlog_format::crash::{REGISTER_NAMES, SegmentKind};
 use std::io::Write;
@@ -53,7 +53,7 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
         )?;
         value["snapshot"] = saved::json(&snapshot, names);
         value["machine"] = post.as_ref().map(machine::json).into();
-        writeln!(out, "{value:#}")?;
+        writeln!(out, "{}", text::json(&value, true))?;
         out.flush()?;
         return saved::check(
             &snapshot,

@@ -13,16 +13,7 @@ pub fn printable(bytes: &[u8]) -> String {
                 '\t' => out.push('\t'),
                 '\r' => out.push_str("\\r"),
                 '\n' => out.push_str("\\n"),
-                c if c.is_control() => {
-                    let mut bytes = [0; 4];
-                    escape(&mut out, c.encode_utf8(&mut bytes).as_bytes());
-                }
-                // Characters that change the direction of the text after them.
-                '\u{61c}'
-                | '\u{200e}'
-                | '\u{200f}'
-                | '\u{202a}'..='\u{202e}'
-                | '\u{2066}'..='\u{2069}' => {
+                c if is_active(c) => {
                     let mut bytes = [0; 4];
                     escape(&mut out, c.encode_utf8(&mut bytes).as_bytes());
                 }
@@ -30,6 +21,52 @@ pub fn printable(bytes: &[u8]) -> String {
             }
         }
         escape(&mut out, chunk.invalid());
+    }
+    out
+}
+
+/// Whether a terminal acts on a character: it is a control character, or changes the direction of
+/// the text after it.
+fn is_active(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}')
+}
+
+/// A message in one line that is safe for a terminal, whatever is quoted in it. Of a message in
+/// which that is so, nothing is changed.
+pub fn message(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_active(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// JSON that is safe for a terminal: characters outside of ASCII are in strings alone, where any
+/// may be written by its number.
+pub fn json(value: &serde_json::Value, is_pretty: bool) -> String {
+    let text = match is_pretty {
+        true => format!("{value:#}"),
+        false => value.to_string(),
+    };
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c != '\n' && is_active(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
     }
     out
 }
@@ -114,6 +151,25 @@ mod tests {
             "\\xe2\\x80\\xaex\\xc2\\x85"
         );
         assert_eq!(printable("\u{200f}".as_bytes()), "\\xe2\\x80\\x8f");
+    }
+
+    #[test]
+    fn messages_and_json_are_as_safe() {
+        let text = "a\\x1b \u{1b}[31m\u{202e}\u{9b}\n\u{e4}\u{7f}\u{1f980}";
+        let safe = message(text);
+        assert_eq!(
+            safe,
+            "a\\x1b \\u{1b}[31m\\u{202e}\\u{9b}\\n\u{e4}\\u{7f}\u{1f980}"
+        );
+        assert_eq!(message(&safe), safe);
+        let value = serde_json::json!({ "a": [text, 1] });
+        for is_pretty in [false, true] {
+            let json = json(&value, is_pretty);
+            assert!(!json.chars().any(|c| c != '\n' && is_active(c)), "{json}");
+            assert_eq!(json.lines().count() > 1, is_pretty);
+            let back: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+            assert_eq!(back, value);
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::logbook::{Item, Logbook};
 use crate::problem::{Code, Problem};
 use crate::snapshot::{GapReason, Snapshot};
 use crate::terminal::{BAD, GOOD, Output, Progress};
-use crate::text::count;
+use crate::text::{self, count};
 use crashlog_format::page::PageError;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ pub fn run(args: &Verify, out: &mut Output) -> Result<(), Problem> {
             "boots": boots,
             "damage": found,
         });
-        writeln!(out, "{value:#}")?;
+        writeln!(out, "{}", text::json(&value, true))?;
     } else {
         for text in &found {
             writeln!(out, "{BAD}damaged{BAD:#}  {text}")?;

@@ -464,6 +464,7 @@ fn archives_that_are_none() {
     // A task whose name is another in the archive of its own image: the card is hostile.
     scene.partition.image_id = FIRST;
     scene.partition.crash(3, &[8], "sensor");
-    let line = fails(2, ["show", &card, "--archive", text(&scene.first)]);
-    assert!(line.contains("its task 6 is not \"sensor\""), "{line}");
+    let (shown, warned) = said(&crashlog(["show", &card, "--archive", text(&scene.first)]));
+    assert!(warned.contains("is of task 6, \"sensor\", and"), "{warned}");
+    assert!(shown.contains("task sensor (index 6)") && !shown.contains("Backtrace"));
 }

@@ -3,10 +3,14 @@
 
 mod common;
 
-use common::golden::Scene;
+use common::golden::{SABOTEUR, Scene};
 use common::{Bench, Partition, crashlog, golden, ok};
 use serde_json::Value;
 use std::path::Path;
+
+/// Nothing of this may reach a terminal: a new line, colour, a control character of two bytes, a
+/// change of direction.
+const NAME: &str = "a\n\u{1b}[31mb\u{9b}31m\u{202e}c";
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("path")
@@ -32,6 +36,73 @@ impl Scene {
     fn words<'a>(&'a self, words: &[&'a str]) -> Vec<&'a str> {
         let files = ["--archive", text(&self.archive), text(&self.card)];
         [words, &files].concat()
+    }
+}
+
+fn is_safe(said: &str) -> bool {
+    let is_active = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+    !said.chars().any(is_active)
+}
+
+/// The archive is of the image that crashed, and the name in the crash is that of no task of it.
+#[test]
+fn a_task_that_the_archive_has_not_is_named_and_the_rest_shown() {
+    let bench = Bench::new();
+    let card = bench.formatted();
+    let mut partition = Partition::open(&card);
+    (partition.image_id, partition.task) = (SABOTEUR, 4);
+    partition.crash(1, &[5, 0, 0, 0, 0], NAME);
+    let archive = golden::archive(&bench, "saboteur.zip");
+    let page = bench.path("page.html");
+    for words in [
+        &["show"][..],
+        &["show", "--json"],
+        &["report", "-o", text(&page)],
+    ] {
+        let files = ["--archive", text(&archive), text(&card)];
+        let output = crashlog([words, &files].concat());
+        let said = String::from_utf8(output.stderr).expect("text");
+        let shown = String::from_utf8(output.stdout).expect("text");
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains("has no such task there"), "{said}");
+        assert!(is_safe(&said) && is_safe(&shown), "{said}{shown}");
+        assert!(!shown.is_empty(), "{words:?}");
+    }
+}
+
+/// What a user asks for by `--archive-mismatch-ok` is done, also if the archive has other tasks.
+#[test]
+fn an_archive_with_other_tasks_is_used_if_the_user_insists() {
+    let bench = Bench::new();
+    let card = golden::card(&bench, "client-panic");
+    let archive = golden::archive(&bench, "saboteur.zip");
+    let page = bench.path("page.html");
+    for words in [&["show"][..], &["report", "-o", text(&page)]] {
+        let files = ["--archive", text(&archive), text(&card)];
+        let output = crashlog([words, &["--archive-mismatch-ok"], &files].concat());
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {said}");
+        assert!(said.contains("WARNING: "), "{said}");
+        assert!(said.contains("is of task 5, \"worker\""), "{said}");
+    }
+}
+
+#[test]
+fn json_is_safe_for_a_terminal() {
+    let bench = Bench::new();
+    let card = bench.formatted();
+    let mut partition = Partition::open(&card);
+    partition.crash(1, &[5, 0, 0, 0, 0], NAME);
+    for command in ["list", "show"] {
+        let shown = ok([command, "--json", text(&card)]);
+        assert!(is_safe(&shown), "{shown}");
+        let value: Value = serde_json::from_str(&shown).expect("JSON");
+        let crash = match command {
+            "list" => &value["crashes"][0],
+            _ => &value,
+        };
+        assert_eq!(crash["task"], NAME);
     }
 }
 
