@@ -187,6 +187,24 @@ impl Crash {
             .collect()
     }
 
+    /// The error of a command that has shown what there is, if a segment of it is damaged. `rest`
+    /// says what has become of the rest.
+    pub fn check(&self, card: &Card, segments: &[SegmentData], rest: &str) -> Result<(), Problem> {
+        let damaged = segments.iter().find(|data| !data.sound);
+        let Some(data) = damaged else {
+            return Ok(());
+        };
+        Err(Problem::new(
+            Code::Found,
+            format!(
+                "{}: crash record {}: its segment {} is damaged; {rest}",
+                card.partition.path().display(),
+                self.header.sequence,
+                data.name()
+            ),
+        ))
+    }
+
     /// The table of segments.
     pub fn segment_table(&self) -> &[Segment] {
         &self.segments

@@ -101,10 +101,7 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
     })?;
     writeln!(out, "{}: the report is written", args.output.display())?;
     out.flush()?;
-    saved::check(
-        &snapshot,
-        &card,
-        crash.header.sequence.get(),
-        "the rest is in the report",
-    )
+    const REST: &str = "the rest is in the report";
+    saved::check(&snapshot, &card, crash.header.sequence.get(), REST)?;
+    crash.check(&card, &segments, REST)
 }

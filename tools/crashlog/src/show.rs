@@ -54,13 +54,7 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
         value["snapshot"] = saved::json(&snapshot, names);
         value["machine"] = post.as_ref().map(machine::json).into();
         writeln!(out, "{}", text::json(&value, true))?;
-        out.flush()?;
-        return saved::check(
-            &snapshot,
-            &card,
-            crash.header.sequence.get(),
-            "the rest is shown",
-        );
+        return end(&card, &crash, &segments, &snapshot, out);
     }
     headline(&crash, names, out)?;
     let logbook = (args.lines > 0).then(|| Logbook::open(&card)).transpose()?;
@@ -76,7 +70,8 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
         }
     }
     if crash.is_self_test() {
-        return pattern(&segments, out);
+        pattern(&segments, out)?;
+        return end(&card, &crash, &segments, &snapshot, out);
     }
     for data in &segments {
         if data.segment.kind() == Ok(SegmentKind::Tasks) && data.sound {
@@ -94,13 +89,21 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
     if let Some(logbook) = &logbook {
         log_before(args, logbook, &crash, names, out)?;
     }
+    end(&card, &crash, &segments, &snapshot, out)
+}
+
+/// Everything is shown. The error says what is damaged, if anything is.
+fn end(
+    card: &Card,
+    crash: &Crash,
+    segments: &[SegmentData],
+    snapshot: &Result<Snapshot, NoSnapshot>,
+    out: &mut Output,
+) -> Result<(), Problem> {
+    const REST: &str = "the rest is shown";
     out.flush()?;
-    saved::check(
-        &snapshot,
-        &card,
-        crash.header.sequence.get(),
-        "the rest is shown",
-    )
+    saved::check(snapshot, card, crash.header.sequence.get(), REST)?;
+    crash.check(card, segments, REST)
 }
 
 fn headline(crash: &Crash, names: &dyn Names, out: &mut Output) -> Result<(), Problem> {
@@ -201,8 +204,8 @@ fn facts(
     fact("build", build)?;
     match snapshot {
         Ok(snapshot) => fact("memory", saved::fact(snapshot))?,
-        Err(none) if none.is_damage => fact("memory", format!("none: {}", none.why))?,
-        Err(_) => {}
+        Err(_) if crash.is_self_test() => {}
+        Err(none) => fact("memory", format!("none: {}", none.why))?,
     }
     if crash.acknowledged {
         fact(

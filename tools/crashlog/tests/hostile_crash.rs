@@ -4,7 +4,7 @@
 mod common;
 
 use common::golden::{SABOTEUR, Scene};
-use common::{Bench, Partition, crashlog, golden, ok};
+use common::{Bench, Partition, crashlog, fails, golden, ok};
 use serde_json::Value;
 use std::path::Path;
 
@@ -104,6 +104,38 @@ fn json_is_safe_for_a_terminal() {
         };
         assert_eq!(crash["task"], NAME);
     }
+}
+
+#[test]
+fn a_crash_without_a_snapshot_says_so() {
+    let bench = Bench::new();
+    let card = bench.formatted();
+    let mut partition = Partition::open(&card);
+    partition.crash(1, &[5, 0, 0, 0, 0], "worker");
+    let shown = ok(["show", text(&card)]);
+    let line = "\n  memory    none: the memory was not saved, or not written to the card";
+    assert!(shown.contains(line), "{shown}");
+    partition.self_test(1);
+    assert!(!ok(["show", text(&card), "2"]).contains("  memory "));
+}
+
+/// As of a damaged snapshot: the rest is shown, and the exit code says it.
+#[test]
+fn a_damaged_segment_is_no_success() {
+    let scene = overflow();
+    scene.partition.damage(scene.crash + 2, 20);
+    let page = scene.bench.path("page.html");
+    for words in [
+        &["show"][..],
+        &["show", "--json"],
+        &["report", "-o", text(&page)],
+    ] {
+        let line = fails(1, scene.words(words));
+        assert!(line.contains("its segment stack is damaged"), "{line}");
+    }
+    assert!(page.exists());
+    // The stack is in the snapshot, too.
+    ok(scene.words(&["dump", "-o", text(&scene.bench.path("core"))]));
 }
 
 #[test]
