@@ -18,14 +18,25 @@ const SHOWN: usize = 16;
 /// The types of the events of a program.
 pub struct EventTypes {
     debug: DebugInfo,
-    /// Those that were searched already.
+    /// Structures and enumerations by name, in the order of the program.
+    named: HashMap<String, Vec<TypeId>>,
+    /// Those of these names that were searched already. A card may have any number of names that
+    /// the program has not.
     found: HashMap<String, Option<TypeId>>,
 }
 
 impl EventTypes {
     pub fn new(debug: DebugInfo) -> Self {
+        let mut named = HashMap::<String, Vec<TypeId>>::new();
+        for (id, ty) in &debug.types {
+            if let Type::Struct(Struct { name, .. }) | Type::Enum(name, ..) = ty {
+                named.entry(name.clone()).or_default().push(*id);
+            }
+        }
+        named.values_mut().for_each(|all| all.sort_unstable());
         Self {
             debug,
+            named,
             found: HashMap::new(),
         }
     }
@@ -37,27 +48,17 @@ impl EventTypes {
         let ty = match self.found.get(name) {
             Some(known) => *known,
             None => {
-                let new = find(&self.debug, name);
+                let mut all = self.named.get(name)?.iter().copied();
+                // Variants of enumerations are structures, too, and may have this name.
+                let new = all.find(|id| {
+                    is_encoded(&self.debug, *id, DEPTH_MAX, &mut { VALUES_MAX }).is_some()
+                });
                 self.found.insert(name.to_owned(), new);
                 new
             }
         };
         show(&self.debug, ty?, bytes)
     }
-}
-
-/// The first type of this name that can be encoded. Variants of enumerations are structures, too,
-/// and may have this name.
-fn find(debug: &DebugInfo, name: &str) -> Option<TypeId> {
-    let is_named = |ty: &Type| match ty {
-        Type::Struct(it) => it.name == name,
-        Type::Enum(own, ..) => own == name,
-        _ => false,
-    };
-    let all = debug.types.iter().filter(|(_, ty)| is_named(ty));
-    let all = all.map(|(id, _)| *id);
-    all.filter(|id| is_encoded(debug, *id, DEPTH_MAX, &mut { VALUES_MAX }).is_some())
-        .min()
 }
 
 /// Whether all parts of a type have an encoding.
@@ -313,5 +314,7 @@ mod tests {
         for name in ["Circle", "Unknown", ""] {
             assert_eq!(types.show(name, &[]), None, "{name}");
         }
+        // Names that the program has not are not kept.
+        assert_eq!(types.found.len(), 2);
     }
 }
