@@ -4,6 +4,7 @@ use crate::dwarf::{DebugInfo, Slice};
 use addr2line::Context;
 use gimli::{Dwarf, LittleEndian};
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -80,14 +81,16 @@ impl Program {
         self.symbols.get(name).copied()
     }
 
-    /// The name of the symbol around an address.
+    /// The name of the symbol around an address: of several the one that begins nearest to it, and
+    /// of several there the first by name.
     pub fn symbol_at(&self, address: u32) -> Option<String> {
         let address = address & !1;
         let around = |(_, (start, size)): &(&String, &(u32, u32))| {
             let start = start & !1;
             (start..start.saturating_add(*size)).contains(&address)
         };
-        let (name, _) = self.symbols.iter().find(around)?;
+        let around = self.symbols.iter().filter(around);
+        let (name, _) = around.min_by_key(|(name, (start, _))| (Reverse(*start), *name))?;
         Some(addr2line::demangle_auto(name.into(), None).into_owned())
     }
 
@@ -114,7 +117,8 @@ impl Program {
             let start = start & !1;
             size > 0 && (start..start.saturating_add(size)).contains(&(address - 2))
         };
-        let start = self.symbols.values().find(inside)?.0 & !1;
+        let around = self.symbols.values().filter(inside);
+        let start = around.map(|(start, _)| start & !1).max()?;
         // PUSH, encodings T1 and T2 (section A7.7.101).
         let list = match half(start)? {
             0xe92d => half(start + 2)?,

@@ -5,6 +5,7 @@ mod common;
 
 use common::golden::{SABOTEUR, Scene};
 use common::{Bench, Partition, crashlog, fails, golden, ok};
+use crashlog_format::crash::CrashHeader;
 use serde_json::Value;
 use std::path::Path;
 
@@ -136,6 +137,25 @@ fn a_damaged_segment_is_no_success() {
     assert!(page.exists());
     // The stack is in the snapshot, too.
     ok(scene.words(&["dump", "-o", text(&scene.bench.path("core"))]));
+}
+
+/// Of functions at one address the same is named each time: `memclr` and `memset`, for blocks that
+/// are aligned to 4 and to 8.
+#[test]
+fn one_of_several_functions_is_named_each_time() {
+    let scene = overflow();
+    let pc = 0x8012_f1c0_u32;
+    let mut block = scene.partition.read(scene.crash);
+    block[76 + 4 * 15..][..4].copy_from_slice(&pc.to_le_bytes());
+    let (words, _) = block[8..220 + 24 * usize::from(block[11])].as_chunks::<4>();
+    let words = words.iter().map(|word| u32::from_le_bytes(*word));
+    let sum = CrashHeader::checksum_of(scene.partition.format, words);
+    block[4..8].copy_from_slice(&sum.to_le_bytes());
+    scene.partition.write(scene.crash, &block);
+    for _ in 0..12 {
+        let shown = ok(scene.words(&["show"]));
+        assert!(shown.contains("  8012f1c0  __aeabi_memset4\n"), "{shown}");
+    }
 }
 
 #[test]
