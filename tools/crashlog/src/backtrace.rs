@@ -224,8 +224,8 @@ fn unwind(
                 next
             })
         });
-        // Each caller but that of the innermost function has a frame above that of its callee.
-        let is_above = |next: &[u32; 16]| addresses.len() == 1 || next[SP] > registers[SP];
+        // A caller has its frame above that of its callee.
+        let is_above = |next: &[u32; 16]| next[SP] >= registers[SP];
         let next = next.filter(|next| program.is_text(next[PC]) && *next != registers);
         let Some(next) = next.filter(is_above) else {
             break;
