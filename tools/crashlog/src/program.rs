@@ -3,9 +3,9 @@
 use crate::dwarf::{DebugInfo, Slice};
 use addr2line::Context;
 use gimli::{Dwarf, LittleEndian};
-use object::{Object, ObjectSection, ObjectSymbol, SectionFlags};
+use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SymbolKind};
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// A place in the source of a program.
@@ -28,6 +28,8 @@ pub struct Program {
     code: Vec<u8>,
     /// Address and size of each symbol that has a size.
     symbols: HashMap<String, (u32, u32)>,
+    /// Functions without a size, by address: those in assembly language.
+    unsized_functions: BTreeMap<u32, String>,
 }
 
 /// Whether a symbol is in a section that is in memory. A section for debuggers alone has addresses
@@ -68,6 +70,13 @@ impl Program {
                     Some((symbol.name().ok()?.to_owned(), place))
                 })
                 .collect(),
+            unsized_functions: file
+                .symbols()
+                .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() == 0)
+                .filter_map(|symbol| {
+                    Some((symbol.address() as u32 & !1, symbol.name().ok()?.to_owned()))
+                })
+                .collect(),
         })
     }
 
@@ -82,7 +91,7 @@ impl Program {
     }
 
     /// The name of the symbol around an address: of several the one that begins nearest to it, and
-    /// of several there the first by name.
+    /// of several there the first by name. A function without a size ends where another begins.
     pub fn symbol_at(&self, address: u32) -> Option<String> {
         let address = address & !1;
         let around = |(_, (start, size)): &(&String, &(u32, u32))| {
@@ -90,8 +99,21 @@ impl Program {
             (start..start.saturating_add(*size)).contains(&address)
         };
         let around = self.symbols.iter().filter(around);
-        let (name, _) = around.min_by_key(|(name, (start, _))| (Reverse(*start), *name))?;
+        let around = around.min_by_key(|(name, (start, _))| (Reverse(*start), *name));
+        let name = match around {
+            Some((name, _)) => name,
+            None => self.unsized_function(address)?,
+        };
         Some(addr2line::demangle_auto(name.into(), None).into_owned())
+    }
+
+    /// The function without a size that this address belongs to, which no other does.
+    fn unsized_function(&self, address: u32) -> Option<&String> {
+        let mut before = self.unsized_functions.range(..=address);
+        let (start, name) = before.next_back().filter(|_| self.is_text(address))?;
+        let mut others = self.symbols.values().filter(|(_, size)| *size > 0);
+        let is_between = |other: &(u32, u32)| (*start..address).contains(&(other.0 & !1));
+        (!others.any(is_between)).then_some(name)
     }
 
     /// Where the text is.

@@ -19,8 +19,12 @@ fn text(path: &Path) -> &str {
 
 /// The golden card of a stack overflow.
 fn overflow() -> Scene {
+    scene("stack-overflow")
+}
+
+fn scene(card: &str) -> Scene {
     let bench = Bench::new();
-    let card = golden::card(&bench, "stack-overflow");
+    let card = golden::card(&bench, card);
     let partition = Partition::open(&card);
     let crash = golden::crash(&partition);
     Scene {
@@ -156,6 +160,20 @@ fn one_of_several_functions_is_named_each_time() {
         let shown = ok(scene.words(&["show"]));
         assert!(shown.contains("  8012f1c0  __aeabi_memset4\n"), "{shown}");
     }
+}
+
+/// The kernel's entries are in assembly language, without sizes.
+#[test]
+fn a_function_without_a_size_is_named() {
+    let scene = scene("kernel-failure");
+    let shown = ok(scene.words(&["show"]));
+    let (_, backtrace) = shown.split_once("Backtrace\n").expect("a backtrace");
+    let lines: Vec<&str> = backtrace.lines().take(3).collect();
+    assert!(
+        lines[0].contains("arm_a::entry::interrupt (") && lines[2].is_empty(),
+        "{lines:#?}"
+    );
+    assert_eq!(lines[1], "  801002b0  interrupt");
 }
 
 #[test]
