@@ -280,7 +280,8 @@ pub struct CrashInfo {
     pub task: u16,
     /// Its name.
     pub name: TaskName,
-    /// The fault, as the variant index of `FaultInfo` in Hubris' ABI.
+    /// The fault, as the variant index of `FaultInfo` in Hubris' ABI; from 0x80 on, what the
+    /// supervisor has found: 0x80 a hang, 0x81 a wait, 0x82 a task that is not alive.
     pub fault: u8,
     /// The address of the fault, where it has one.
     pub address: Option<u32>,

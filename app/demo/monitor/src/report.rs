@@ -251,7 +251,8 @@ impl Display for Kind {
     }
 }
 
-/// A fault, by the variant index of `abi::FaultInfo`.
+/// A fault, by the variant index of `abi::FaultInfo`, or by the number of one that the supervisor
+/// has found.
 fn fault(variant: u8) -> &'static str {
     match variant {
         0 => "memory access",
@@ -265,6 +266,9 @@ fn fault(variant: u8) -> &'static str {
         8 => "panic",
         9 => "fault injected",
         10 => "fault by a server's reply",
+        0x80 => "endless loop",
+        0x81 => "endless wait for an answer",
+        0x82 => "no sign of life",
         _ => "unknown fault",
     }
 }
