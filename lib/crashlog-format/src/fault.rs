@@ -60,6 +60,12 @@ pub enum CrashFault {
         /// is the last: nobody in that cycle will ever answer.
         chain: [u8; Self::WAIT_TASKS],
     },
+    /// The task neither came back to its receive nor said that it is alive, and was faulted by the
+    /// supervisor. Not a fault of the ABI.
+    NotAlive {
+        /// For how many milliseconds.
+        ms: u32,
+    },
 }
 
 /// Whose instruction caused a fault.
@@ -132,6 +138,16 @@ impl CrashFault {
         [Self::WAIT, a, b, c, d, e, f, g, h, i, j, k, l, m, n, 0]
     }
 
+    /// First byte of an encoded [`NotAlive`](Self::NotAlive).
+    pub const NOT_ALIVE: u8 = 0x82;
+
+    /// Encodes a [`NotAlive`](Self::NotAlive): its kind in one byte, then the milliseconds.
+    #[must_use]
+    pub const fn encode_not_alive(ms: u32) -> [u8; Self::MAX_LEN] {
+        let [a, b, c, d] = ms.to_le_bytes();
+        [Self::NOT_ALIVE, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    }
+
     /// Decodes a fault; `None` if the bytes encode none that this program knows. Bytes after it are
     /// ignored.
     #[must_use]
@@ -165,6 +181,7 @@ impl CrashFault {
                 ms: input.u32()?,
                 chain: input.take()?,
             },
+            Self::NOT_ALIVE => Self::NotAlive { ms: input.u32()? },
             _ => return None,
         })
     }
@@ -214,6 +231,7 @@ impl fmt::Display for CrashFault {
                 }
                 Ok(())
             }
+            Self::NotAlive { ms } => write!(f, "NotAlive for {ms} ms"),
             Self::DivideByZero | Self::IllegalText | Self::IllegalInstruction | Self::Panic => {
                 write!(f, "{self:?}")
             }
@@ -431,6 +449,18 @@ mod tests {
             Some("Wait for 2000 ms for task 3 which waits for task 7")
         );
         assert_eq!(CrashFault::decode(&bytes[..14]), None);
+    }
+
+    #[test]
+    fn a_task_that_is_not_alive_is_decoded_as_it_was_encoded() {
+        let bytes = CrashFault::encode_not_alive(2_100);
+        let fault = CrashFault::decode(&bytes);
+        assert_eq!(fault, Some(CrashFault::NotAlive { ms: 2_100 }));
+        assert_eq!(
+            fault.map(|fault| fault.to_string()).as_deref(),
+            Some("NotAlive for 2100 ms")
+        );
+        assert_eq!(CrashFault::decode(&bytes[..4]), None);
     }
 
     proptest! {

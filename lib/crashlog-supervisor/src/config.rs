@@ -18,6 +18,9 @@ pub struct TaskPolicy {
     pub hang_ms: u32,
     /// For how many milliseconds it may wait for an answer; 0: as long as it takes.
     pub wait_ms: u32,
+    /// Within how many milliseconds it has to come back to its receive, or to say that it is alive;
+    /// 0: never.
+    pub alive_ms: u32,
 }
 
 impl TaskPolicy {
@@ -29,6 +32,7 @@ impl TaskPolicy {
         stack: 0,
         hang_ms: 0,
         wait_ms: 0,
+        alive_ms: 0,
     };
 }
 

@@ -1,5 +1,5 @@
 //! Finds a task that holds the processor, and has it faulted; as it does with one that waits for an
-//! answer for too long (`wait.rs`).
+//! answer for too long (`wait.rs`), and with one that shows no sign of life (`alive.rs`).
 //!
 //! A task *holds* the processor from the time at which the last less important task ran, for as
 //! long as it runs itself or waits for the answer of a server. Time in which it was ready and more
@@ -18,7 +18,7 @@
 //! ran, which the kernel keeps. A check counts for [`LONGEST_STEP_MS`] at most: a system that a
 //! debugger has halted meanwhile is not in a hang.
 
-use crate::{Kernel, Supervisor, SupervisorConfig, wait};
+use crate::{Kernel, Supervisor, SupervisorConfig, alive, wait};
 use abi::{SchedState, TaskState};
 use crashlog_retained::CrashFault;
 
@@ -42,11 +42,14 @@ pub struct HangWatch<'a> {
     times: &'a mut [[u8; 4]],
     /// For how many milliseconds each task has held the processor.
     held: &'a mut [u32],
+    /// For how many milliseconds each task has shown no sign of life.
+    away: &'a mut [u32],
     /// The hang that was found last, until the fault is handled.
     found: Option<Hang>,
 }
 
-/// A task that holds the processor, or that waits for an answer for too long.
+/// A task that holds the processor, that waits for an answer for too long, or that shows no sign of
+/// life.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct Hang {
     /// The task, by index.
@@ -57,21 +60,22 @@ pub struct Hang {
 }
 
 impl<'a> HangWatch<'a> {
-    /// Nothing has run yet. Both slices need an element for each task; tasks beyond them are not
+    /// Nothing has run yet. The slices need an element for each task; tasks beyond them are not
     /// watched.
     #[must_use]
-    pub fn new(times: &'a mut [[u8; 4]], held: &'a mut [u32]) -> Self {
+    pub fn new(times: &'a mut [[u8; 4]], held: &'a mut [u32], away: &'a mut [u32]) -> Self {
         Self {
             since: 0,
             resumed: 0,
             times,
             held,
+            away,
             found: None,
         }
     }
 
-    /// Looks for a task that has held the processor, or waited for an answer, for its limit, at
-    /// `now` milliseconds since boot. Returns its index.
+    /// Looks for a task that has held the processor, waited for an answer, or shown no sign of life
+    /// for its limit, at `now` milliseconds since boot. Returns its index.
     #[inline(never)]
     fn check(
         &mut self,
@@ -93,9 +97,14 @@ impl<'a> HangWatch<'a> {
         if self.found.as_ref().is_some_and(is_over) {
             self.found = None;
         }
+        let counted = step.min(LONGEST_STEP_MS);
+        let times = &*self.times;
+        let starved = |task| age(times, task, now) > Some(step);
+        let silent = alive::check(config, kernel, self.away, counted, starved);
         let found = self
             .check_processor(config, kernel, now, step)
-            .or_else(|| wait::check(config, kernel, self.times, now, self.resumed))?;
+            .or_else(|| wait::check(config, kernel, self.times, now, self.resumed))
+            .or(silent)?;
         self.found = Some(found);
         Some(found.task.into())
     }
@@ -110,10 +119,7 @@ impl<'a> HangWatch<'a> {
         step: u32,
     ) -> Option<Hang> {
         let times = &*self.times;
-        let age = |task: u16| {
-            let time = times.get(usize::from(task))?;
-            Some(now.wrapping_sub(u32::from_le_bytes(*time)))
-        };
+        let age = |task| age(times, task, now);
         let ran = |task: &&u16| **task != 0 && age(**task).is_some_and(|age| age <= step);
         let priority = |task: u16| config.task(task.into()).priority;
         let mut running = config.by_priority.iter().rev().filter(ran);
@@ -155,12 +161,25 @@ impl<'a> HangWatch<'a> {
         Some(&hang.fault)
     }
 
+    /// `task` has shown a sign of life.
+    pub(crate) fn set_alive(&mut self, task: usize) {
+        if let Some(away) = self.away.get_mut(task) {
+            *away = 0;
+        }
+    }
+
     /// The fault of `task` was handled.
     pub(crate) fn handled(&mut self, task: usize) {
         if self.fault_of(task).is_some() {
             self.found = None;
         }
     }
+}
+
+/// How many milliseconds before `now` a task ran last.
+fn age(times: &[[u8; 4]], task: u16, now: u32) -> Option<u32> {
+    let time = times.get(usize::from(task))?;
+    Some(now.wrapping_sub(u32::from_le_bytes(*time)))
 }
 
 /// The tasks that are ready to run and less important than `level`: bit N for the task with index
@@ -183,9 +202,9 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         self.hangs = Some(hangs);
     }
 
-    /// Faults a task that has held the processor, or waited for an answer, for too long. To be
-    /// called every [`CHECK_MS`] milliseconds; not in an emergency, whose deadlines are the
-    /// supervisor's.
+    /// Faults a task that has held the processor, waited for an answer, or shown no sign of life
+    /// for too long. To be called every [`CHECK_MS`] milliseconds; not in an emergency, whose
+    /// deadlines are the supervisor's.
     ///
     /// The fault is handled as any other: the kernel reports it.
     pub fn check_hangs(&mut self, now: u64) {

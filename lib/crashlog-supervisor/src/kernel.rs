@@ -111,6 +111,10 @@ pub trait Kernel: RegionKernel {
     /// Returns `false` where the kernel does not know.
     fn run_times(&mut self, times: &mut [[u8; 4]]) -> bool;
 
+    /// Has a task come back to its receive since this was asked for last, or does it wait in it
+    /// now? Also `true` where the kernel does not know.
+    fn take_return(&mut self, task: usize) -> bool;
+
     /// What a task is doing.
     fn state(&mut self, task: usize) -> TaskState;
 

@@ -281,6 +281,16 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
         false
     }
 
+    #[cfg(feature = "run-times")]
+    fn take_return(&mut self, task: usize) -> bool {
+        kipc::take_return(task)
+    }
+
+    #[cfg(not(feature = "run-times"))]
+    fn take_return(&mut self, _task: usize) -> bool {
+        true
+    }
+
     fn state(&mut self, task: usize) -> TaskState {
         kipc::read_task_status(task)
     }

@@ -11,6 +11,7 @@
 //! | its timer fires | [`Supervisor::check_deadline`], [`Supervisor::end_healthy_series`], [`Supervisor::check_hangs`] |
 //! | it sets its timer | to [`Supervisor::deadline`], if that is first |
 //! | the recorder calls `emergency_done` | [`Supervisor::emergency_done`] |
+//! | a task says that it is alive | [`Supervisor::alive`] |
 //! | a task asks for a reset of the system | [`Supervisor::note_restart`], [`Supervisor::end_trial`] |
 //!
 //! # Three questions about a fault
@@ -69,6 +70,7 @@
 #[cfg(any(test, feature = "tables"))]
 extern crate std;
 
+mod alive;
 mod boot_end;
 mod capture;
 mod config;

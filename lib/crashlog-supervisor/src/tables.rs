@@ -90,6 +90,10 @@ pub struct CrashTable {
     /// not named.
     #[serde(default)]
     pub wait_ms: BTreeMap<String, u32>,
+    /// Task name to the milliseconds within which it has to come back to its receive, or to say
+    /// that it is alive; not watched for that if it is not named.
+    #[serde(default)]
+    pub alive_within_ms: BTreeMap<String, u32>,
     /// Limits of what tasks may register to be saved with a crash.
     #[serde(default)]
     pub regions: RegionLimits,
@@ -176,6 +180,7 @@ pub struct TaskTable {
     pub stack: u32,
     pub hang_ms: u32,
     pub wait_ms: u32,
+    pub alive_ms: u32,
 }
 
 /// A value of the configuration that breaks a rule.
@@ -249,7 +254,8 @@ impl CrashTable {
         by_priority.sort_by_key(|task| app.tasks[usize::from(*task)].priority);
         let hangs = self.check_hangs(app, recorder)?;
         let waits = self.check_waits(app)?;
-        let limits_of = hangs.into_iter().zip(waits);
+        let alive = self.check_alive(app, by_priority.last().copied())?;
+        let limits_of = hangs.into_iter().zip(waits).zip(alive);
         let tasks = app.tasks.iter().zip(dispositions).zip(limits_of);
         Ok(Tables {
             recorder,
@@ -261,14 +267,17 @@ impl CrashTable {
             snapshot,
             by_priority,
             tasks: tasks
-                .map(|((task, disposition), (hang_ms, wait_ms))| TaskTable {
-                    name: task.name.clone(),
-                    priority: task.priority,
-                    disposition,
-                    stack: task.stack,
-                    hang_ms,
-                    wait_ms,
-                })
+                .map(
+                    |((task, disposition), ((hang_ms, wait_ms), alive_ms))| TaskTable {
+                        name: task.name.clone(),
+                        priority: task.priority,
+                        disposition,
+                        stack: task.stack,
+                        hang_ms,
+                        wait_ms,
+                        alive_ms,
+                    },
+                )
                 .collect(),
         })
     }
@@ -405,12 +414,14 @@ impl Tables {
                     stack,
                     hang_ms,
                     wait_ms,
+                    alive_ms,
                 } = task;
                 format!(
                     "        crashlog_supervisor::TaskPolicy {{ name: {name:?}, \
                      priority: {priority}, \
                      disposition: crashlog_supervisor::Disposition::{disposition:?}, \
-                     stack: {stack}, hang_ms: {hang_ms}, wait_ms: {wait_ms} }},\n"
+                     stack: {stack}, hang_ms: {hang_ms}, wait_ms: {wait_ms}, \
+                     alive_ms: {alive_ms} }},\n"
                 )
             })
             .collect();

@@ -3,7 +3,7 @@
 use crate::{
     CrashRegion, Kernel, MemoryAccess, PANIC_MESSAGE_MAX, RegionKernel, SavedRanges, TASK_REGISTERS,
 };
-use abi::{FaultInfo, Generation, ListedExtent, TaskDumpRegion, TaskId, TaskState};
+use abi::{FaultInfo, Generation, ListedExtent, SchedState, TaskDumpRegion, TaskId, TaskState};
 use crashlog_format::snapshot::{GRANULE, STACK_FILL, WordSum};
 use crashlog_retained::{
     BLOCK_LEN, Block, ExtentRows, ExtentStatus, KERNEL_OWNER, MemoryRange, SavedMemory, SavedRows,
@@ -37,6 +37,8 @@ pub struct TestTask {
     pub doing: TaskState,
     /// When it last ran.
     pub last_ran: u32,
+    /// Has it come back to its receive since that was asked for?
+    pub returned: bool,
     pub registers: [u32; TASK_REGISTERS],
     pub message: Vec<u8>,
     /// Address and content of each region.
@@ -290,6 +292,11 @@ impl Kernel for TestKernel {
             *time = task.last_ran.to_le_bytes();
         }
         true
+    }
+
+    fn take_return(&mut self, task: usize) -> bool {
+        let waits = matches!(self.state(task), TaskState::Healthy(SchedState::InRecv(_)));
+        core::mem::take(&mut self.tasks[task].returned) || waits
     }
 
     fn state(&mut self, task: usize) -> TaskState {

@@ -125,6 +125,9 @@ pub enum Kipcnum {
     /// `u32` milliseconds -> nothing. Unless it is called again in this time the system fails; 0
     /// ends that. Supervisor only. Not in upstream.
     FeedWatchdog = 0x111,
+    /// `u32` index -> `u32`, 1 if the task has come back to its receive since this was asked for
+    /// last, or waits in it now; else 0. Supervisor only. Not in upstream.
+    TakeReturn = 0x112,
 }
 
 impl TryFrom<u16> for Kipcnum {
@@ -153,6 +156,7 @@ impl TryFrom<u16> for Kipcnum {
             0x107 => Self::SaveMemoryList,
             0x110 => Self::ReadRunTimes,
             0x111 => Self::FeedWatchdog,
+            0x112 => Self::TakeReturn,
             _ => return Err(()),
         })
     }
@@ -168,7 +172,7 @@ mod tests {
             assert_eq!(Sysnum::try_from(n).map(|s| s as u32), Ok(n));
         }
         assert_eq!(Sysnum::try_from(14), Err(()));
-        for n in (1..=10).chain(0x100..=0x107).chain([0x110, 0x111]) {
+        for n in (1..=10).chain(0x100..=0x107).chain(0x110..=0x112) {
             assert_eq!(Kipcnum::try_from(n).map(|k| k as u16), Ok(n));
         }
         assert_eq!(Kipcnum::try_from(0), Err(()));

@@ -14,6 +14,7 @@
 
 #[cfg(feature = "dump")]
 mod regions;
+mod returns;
 mod run_times;
 mod watchdog;
 
@@ -53,6 +54,7 @@ pub(crate) fn handle(kernel: &mut Kernel, caller: TaskHandle) -> CallOutcome {
         Ok(Kipcnum::ReadPanicMessage) => read_panic_message(kernel, caller),
         Ok(Kipcnum::ReadTaskRegisters) => read_task_registers(kernel, caller),
         Ok(Kipcnum::ReadRunTimes) => run_times::read(kernel, caller),
+        Ok(Kipcnum::TakeReturn) => returns::take(kernel, caller),
         Ok(Kipcnum::FeedWatchdog) => watchdog::feed(kernel, caller),
         #[cfg(feature = "dump")]
         Ok(Kipcnum::SaveAndReinitTask) => saved::save_and_reinit_task(kernel, caller),

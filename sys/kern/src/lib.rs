@@ -72,6 +72,7 @@ mod kipc;
 mod message;
 mod outcome;
 pub mod platform;
+mod returns;
 #[cfg(feature = "dump")]
 pub mod saved_memory;
 pub mod secrets;

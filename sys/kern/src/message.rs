@@ -96,6 +96,7 @@ fn recv_from_queue(kernel: &mut Kernel, caller: TaskHandle, first: TaskHandle) -
         match deliver(kernel, sender, caller) {
             Ok(()) => {
                 kernel.received(sender, caller);
+                kernel[caller].set_returned();
                 return Ok(kernel.pick_if(woken, caller));
             }
             Err(faults) => {
@@ -122,6 +123,7 @@ fn recv_closed(kernel: &mut Kernel, caller: TaskHandle, source: TaskId) -> CallO
             match deliver(kernel, sender, caller) {
                 Ok(()) => {
                     kernel.received(sender, caller);
+                    kernel[caller].set_returned();
                     return Ok(caller);
                 }
                 Err(faults) => {
@@ -136,6 +138,7 @@ fn recv_closed(kernel: &mut Kernel, caller: TaskHandle, source: TaskId) -> CallO
         }
     }
     kernel.block(caller, SchedState::InRecv(Some(source)));
+    kernel[caller].note_closed_receive();
     Ok(kernel.pick_next(caller))
 }
 

@@ -1,9 +1,10 @@
 //! The kernel's state, and the transitions that keep it consistent.
 //!
 //! Invariant: a task is in the set of runnable tasks exactly if its [`TaskState`] is Runnable, and
-//! in a task's set of senders exactly if it is in InSend to that task. The sets are redundant; they
-//! exist so that a message needs no search of the task table. Only the methods here change states
-//! and sets, always together.
+//! in a task's set of senders exactly if it is in InSend to that task; a set of senders may have
+//! one more member, which is no task (`returns`). The sets are redundant; they exist so that a
+//! message needs no search of the task table. Only the methods here change states and sets, always
+//! together.
 
 use crate::arch::{self, Received};
 use crate::descs::{HUBRIS_TASK_COUNT, HUBRIS_TASK_TABLE_SPACE, PRIORITIES};
@@ -11,7 +12,7 @@ use crate::fail;
 use crate::interrupts;
 use crate::outcome::CallError;
 use crate::syscalls::args::RecvArgs;
-use crate::task::{Task, Tasks};
+use crate::task::{MEMBERS, Task, Tasks};
 use abi::{FaultInfo, SchedState, TaskId, TaskState, UsageError, dead_response_code};
 use core::marker::PhantomData;
 use core::ops::{Index, IndexMut};
@@ -57,8 +58,8 @@ static ORDER: [Rank<TaskHandle>; HUBRIS_TASK_COUNT] = {
 
 /// For each rank, its task, unless another task of the same priority has a higher rank; see
 /// [`order::TaskSet::sole`].
-static SOLE: [Option<TaskHandle>; order::entries(HUBRIS_TASK_COUNT)] = {
-    let mut sole = [None; order::entries(HUBRIS_TASK_COUNT)];
+static SOLE: [Option<TaskHandle>; order::entries(MEMBERS)] = {
+    let mut sole = [None; order::entries(MEMBERS)];
     let mut rank = 0;
     while rank < HUBRIS_TASK_COUNT {
         if ORDER[rank].equals == 0 {
@@ -391,8 +392,8 @@ impl Kernel {
     /// The most important task that waits to send to `receiver`; among equals, the first after it
     /// in table order.
     #[inline(always)]
-    pub(crate) fn pick_sender(&self, receiver: TaskHandle) -> Option<TaskHandle> {
-        let receiver = &self[receiver];
+    pub(crate) fn pick_sender(&mut self, receiver: TaskHandle) -> Option<TaskHandle> {
+        let receiver = &mut self[receiver];
         if receiver.senders.is_empty() {
             return None;
         }
@@ -445,6 +446,7 @@ impl Kernel {
 
 #[cold]
 #[inline(never)]
-fn pick_sender_among_equals(receiver: &Task) -> Option<TaskHandle> {
+fn pick_sender_among_equals(receiver: &mut Task) -> Option<TaskHandle> {
+    receiver.set_returned();
     receiver.senders.pick(&ORDER, receiver.id.index())
 }

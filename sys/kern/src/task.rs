@@ -9,8 +9,12 @@ use abi::{Generation, SchedState, TaskId, TaskState};
 use kerncore::order::{self, Member, TaskSet};
 use kerncore::slice::{UserSlice, covered};
 
+/// How many members a set of tasks has at most: the tasks of this system, and one that is none (see
+/// `returns`).
+pub(crate) const MEMBERS: usize = HUBRIS_TASK_COUNT + 1;
+
 /// A set over all tasks of this system.
-pub type Tasks = TaskSet<{ order::words(HUBRIS_TASK_COUNT) }>;
+pub type Tasks = TaskSet<{ order::words(MEMBERS) }>;
 
 /// One entry of the task table.
 #[derive(Debug)]
@@ -37,7 +41,7 @@ pub struct Task {
     pub(crate) id: TaskId,
     /// The place of its bit in every set of tasks.
     pub(crate) member: Member,
-    /// The tasks that are in InSend to it.
+    /// The tasks that are in InSend to it; and a member that is no task, see `returns`.
     pub(crate) senders: Tasks,
     /// What it waits for, derived from `state` and changed together with it.
     pub(crate) wait: PackedWait,

@@ -230,6 +230,18 @@ pub fn read_run_times(times: &mut [[u8; 4]]) {
     call(Kipcnum::ReadRunTimes, &[], times.as_flattened_mut());
 }
 
+/// Has task `task` come back to its receive since this was asked for last, or does it wait in it
+/// now? Supervisor only. Not in upstream.
+///
+/// A receive counts if it takes a message, or waits for messages of any task or for notifications.
+/// One in [`sleep_for`](crate::hl::sleep_for) does not, nor one for messages of a single task. A
+/// restart of the task counts.
+pub fn take_return(task: usize) -> bool {
+    let mut response = [0; 4];
+    call(Kipcnum::TakeReturn, &word(task), &mut response);
+    response != [0; 4]
+}
+
 /// Says that the supervisor is well: unless it does so again within this number of milliseconds,
 /// the kernel fails and describes who is in its way. 0 ends that. Supervisor only. Not in upstream.
 pub fn feed_watchdog(milliseconds: u32) {

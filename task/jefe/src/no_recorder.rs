@@ -60,6 +60,8 @@ impl CrashSupervisor {
 
     pub fn end_healthy_series(&mut self, _now: u64, _started: impl Fn(usize) -> Option<u64>) {}
 
+    pub fn alive(&mut self, _task: usize) {}
+
     pub fn check_hangs(&mut self, _now: u64) {}
 
     pub fn early_boots(&self) -> u32 {

@@ -22,6 +22,8 @@ static CRASH_REGIONS: ClaimOnceCell<CrashRegions<[Option<CrashRegion>; config::R
 /// When each task last ran, and for how long it has held the processor.
 static RUN_TIMES: ClaimOnceCell<[[u8; 4]; NUM_TASKS]> = ClaimOnceCell::new([[0; 4]; NUM_TASKS]);
 static HELD_MS: ClaimOnceCell<[u32; NUM_TASKS]> = ClaimOnceCell::new([0; NUM_TASKS]);
+/// For how long each task has shown no sign of life.
+static AWAY_MS: ClaimOnceCell<[u32; NUM_TASKS]> = ClaimOnceCell::new([0; NUM_TASKS]);
 
 /// The chip's watchdogs.
 pub struct ChipWatchdog {
@@ -64,5 +66,6 @@ pub fn new() -> CrashSupervisor {
 /// be called once.
 pub fn set_tables(crashes: &mut CrashSupervisor) {
     crashes.set_regions(CRASH_REGIONS.claim());
-    crashes.set_hang_watch(HangWatch::new(RUN_TIMES.claim(), HELD_MS.claim()));
+    let hangs = HangWatch::new(RUN_TIMES.claim(), HELD_MS.claim(), AWAY_MS.claim());
+    crashes.set_hang_watch(hangs);
 }

@@ -160,6 +160,11 @@ impl idl::InOrderJefeImpl for Server {
     ) -> Result<(), RequestError<CrashRegionError>> {
         self.change_regions(message.sender, name, None)
     }
+
+    fn alive(&mut self, message: &RecvMessage) -> Result<(), RequestError<Infallible>> {
+        self.crashes.alive(message.sender.index());
+        Ok(())
+    }
 }
 
 impl Server {

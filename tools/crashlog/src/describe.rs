@@ -94,6 +94,9 @@ pub fn fault(fault: Option<CrashFault>, encoded: &[u8], names: &dyn Names) -> St
             }
             text
         }
+        CrashFault::NotAlive { ms } => format!(
+            "was not alive for {ms} ms: it neither came back to its receive nor said that it is alive"
+        ),
         CrashFault::FromServer(task, why) => {
             format!(
                 "sent {} a message that was refused: {}",

@@ -19,7 +19,8 @@ const TASK_AT: u32 = 22;
 /// The place is the program counter; of a fault in a system call it is the return address, as all
 /// calls share one stub. Only the kind of the fault counts, not the address that was accessed: a
 /// wild pointer seldom has the same value twice. Most panics have the same place, so they are told
-/// apart by their text. A hang has no place: the supervisor stops it anywhere in its loop.
+/// apart by their text. A hang has no place: the supervisor stops it anywhere in its loop; nor has
+/// a task that is not alive.
 #[must_use]
 pub fn signature(task: u16, fault: &[u8], registers: &[u32; 17], text: u32) -> u32 {
     let [.., lr, pc, _psr] = registers;
@@ -28,7 +29,7 @@ pub fn signature(task: u16, fault: &[u8], registers: &[u32; 17], text: u32) -> u
     let sum = Crc32c::new()
         .word(u32::from(task) << 8 | u32::from(kind))
         .word(match kind {
-            CrashFault::HANG => 0,
+            CrashFault::HANG | CrashFault::NOT_ALIVE => 0,
             _ if by_call => *lr,
             _ => *pc,
         })

@@ -35,7 +35,8 @@ impl Machine {
         supervisor.config.tasks = with_idle(|_| {});
         let times = Box::leak(Box::new([[0; 4]; 5]));
         let held = Box::leak(Box::new([0; 5]));
-        let hangs = HangWatch::new(times, held);
+        let away = Box::leak(Box::new([0; 5]));
+        let hangs = HangWatch::new(times, held, away);
         supervisor.set_hang_watch(hangs);
         supervisor.kernel.tasks.resize(5, Default::default());
         for task in [WORKER, IDLE] {
@@ -155,6 +156,27 @@ fn a_task_without_a_limit_may_run_for_ever() {
     machine.supervisor.kernel.tasks[CONSOLE].doing = SchedState::Runnable.into();
     machine.supervisor.config.tasks = with_idle(|tasks| tasks[CONSOLE].hang_ms = 0);
     assert!(machine.steps(100, &[CONSOLE]).culprits().is_empty());
+}
+
+/// REQ: X1 (in part)
+#[test]
+fn a_task_that_neither_comes_back_nor_says_that_it_is_alive_is_faulted() {
+    let mut machine = Machine::new();
+    machine.supervisor.config.tasks = with_idle(|tasks| tasks[WORKER].alive_ms = 500);
+    // It polls: it runs and lets the others run, and is no hang.
+    machine.steps(4, &[WORKER, IDLE]).supervisor.alive(WORKER);
+    assert!(machine.steps(4, &[WORKER, IDLE]).culprits().is_empty());
+    // While others keep it from running, its time stands still.
+    machine.steps(8, &[CONSOLE]);
+    assert!(machine.culprits().is_empty());
+    assert_eq!(machine.step(&[WORKER, IDLE]).culprits(), [WORKER]);
+    let hangs = machine.supervisor.hangs.as_ref().unwrap();
+    let fault = CrashFault::decode(hangs.fault_of(WORKER).unwrap());
+    assert_eq!(fault, Some(CrashFault::NotAlive { ms: 500 }));
+    // Others, and one that has faulted, say it to no effect.
+    machine.supervisor.alive(CONSOLE);
+    machine.supervisor.alive(usize::MAX);
+    assert_eq!(machine.steps(9, &[IDLE]).culprits(), [WORKER]);
 }
 
 #[test]

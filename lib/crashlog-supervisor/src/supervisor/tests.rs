@@ -29,6 +29,7 @@ pub(crate) const TASKS: [TaskPolicy; 5] = {
             stack: 0x400,
             hang_ms: 1_000,
             wait_ms: 0,
+            alive_ms: 0,
         }
     }
     [

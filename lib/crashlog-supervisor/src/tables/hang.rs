@@ -1,5 +1,5 @@
-//! `hang-ms` and `wait-ms`: for how long a task may hold the processor or wait for an answer.
-//! `watchdog-ms`: for how long the supervisor may be away.
+//! `hang-ms`, `wait-ms` and `alive-within-ms`: for how long a task may hold the processor, wait for
+//! an answer, or show no sign of life. `watchdog-ms`: for how long the supervisor may be away.
 
 use super::{App, ConfigError, CrashTable, unknown};
 use serde::Deserialize;
@@ -68,14 +68,40 @@ impl CrashTable {
         };
         let mut limits = vec![HANG_MS; app.tasks.len()];
         limits[recorder] = RECORDER_HANG_MS;
-        set_limits(app, "hang-ms", named, &mut limits)?;
+        set_limits(app, "hang-ms", named, &mut limits, in_range)?;
         Ok(limits)
     }
 
     /// The longest wait of each task by index.
     pub(super) fn check_waits(&self, app: &App) -> Result<Vec<u32>, ConfigError> {
         let mut limits = vec![0; app.tasks.len()];
-        set_limits(app, "wait-ms", &self.wait_ms, &mut limits)?;
+        set_limits(app, "wait-ms", &self.wait_ms, &mut limits, in_range)?;
+        Ok(limits)
+    }
+
+    /// Within which time each task has to show a sign of life, by index; 0: it need not. `least`:
+    /// the least important task, which never receives.
+    pub(super) fn check_alive(
+        &self,
+        app: &App,
+        least: Option<u16>,
+    ) -> Result<Vec<u32>, ConfigError> {
+        let table = "alive-within-ms";
+        let mut limits = vec![0; app.tasks.len()];
+        set_limits(
+            app,
+            table,
+            &self.alive_within_ms,
+            &mut limits,
+            in_alive_range,
+        )?;
+        for (index, ms) in (0..).zip(&limits) {
+            if *ms != 0 && Some(index) == least {
+                let key = format!("{table}.{}", app.tasks[usize::from(index)].name);
+                let rule = "the least important task runs when no other can; leave it out";
+                return Err(app.refuse(&key, ms, rule.into()));
+            }
+        }
         Ok(limits)
     }
 }
@@ -90,12 +116,23 @@ fn in_range(app: &App, key: &str, ms: u32) -> Result<u32, ConfigError> {
     Err(app.refuse(key, ms, rule))
 }
 
+/// As [`in_range`]; a task without a limit is left out.
+fn in_alive_range(app: &App, key: &str, ms: u32) -> Result<u32, ConfigError> {
+    if HANG_RANGE.contains(&ms) {
+        return Ok(ms);
+    }
+    let (least, most) = (HANG_RANGE.start(), HANG_RANGE.end());
+    let rule = format!("must be {least} to {most}; leave the task out for no limit");
+    Err(app.refuse(key, ms, rule))
+}
+
 /// Stores the limits of the tasks that the table `table` names.
 fn set_limits(
     app: &App,
     table: &str,
     named: &BTreeMap<String, u32>,
     limits: &mut [u32],
+    in_range: impl Fn(&App, &str, u32) -> Result<u32, ConfigError>,
 ) -> Result<(), ConfigError> {
     for (name, ms) in named {
         let key = format!("{table}.{name}");

@@ -36,6 +36,7 @@ fn crash() -> CrashTable {
         backoff_max_ms: CrashTable::backoff_max_ms(),
         hang_ms: HangTable::default(),
         wait_ms: BTreeMap::new(),
+        alive_within_ms: BTreeMap::new(),
         regions: RegionLimits::default(),
     }
 }
@@ -257,4 +258,44 @@ fn only_tasks_that_are_named_have_a_longest_wait() {
         with("worker", 1).unwrap_err().to_string(),
         "app.toml: tasks.jefe.config.crash.wait-ms.worker = 1: must be 200 to 86400000, or 0 for no limit"
     );
+}
+
+#[test]
+fn only_tasks_that_are_named_have_to_be_alive() {
+    let with = |name: &str, ms| {
+        let mut crash = crash();
+        crash.alive_within_ms = BTreeMap::from([(name.to_string(), ms)]);
+        crash.check(&app())
+    };
+    let tables = with("worker", 500).unwrap();
+    let limits: Vec<_> = tables.tasks.iter().map(|task| task.alive_ms).collect();
+    assert_eq!(limits, [0, 0, 500, 0]);
+    assert!(tables.to_rust().contains("wait_ms: 0, alive_ms: 500 }"));
+    let key = "app.toml: tasks.jefe.config.crash.alive-within-ms";
+    for (name, ms, rule) in [
+        ("wroker", 500, r#"no such task; did you mean "worker"?"#),
+        (
+            "jefe",
+            500,
+            "the supervisor does not watch itself; leave it out",
+        ),
+        (
+            "worker",
+            0,
+            "must be 200 to 86400000; leave the task out for no limit",
+        ),
+        (
+            "worker",
+            86_400_001,
+            "must be 200 to 86400000; leave the task out for no limit",
+        ),
+        (
+            "idle",
+            500,
+            "the least important task runs when no other can; leave it out",
+        ),
+    ] {
+        let error = with(name, ms).unwrap_err().to_string();
+        assert_eq!(error, format!("{key}.{name} = {ms}: {rule}"));
+    }
 }

@@ -65,6 +65,10 @@ impl Failing {
     pub const HANG_CALLS_THE_KERNEL: Self = Self(25, [1, task::FATAL, 0]);
     /// An endless loop with messages to a server that answers at once.
     pub const HANG_CALLS_A_SERVER: Self = Self(25, [2, task::SABOTEUR, 0]);
+    /// An endless loop in which it sleeps.
+    pub const POLLS: Self = Self(25, [3, 0, 0]);
+    /// The same; for 3 s it says that it is alive.
+    pub const POLLS_ALIVE: Self = Self(25, [4, 0, 0]);
     /// `fatal` waits for `victim`, which sleeps.
     pub const WAIT: Self = Self(11, [task::VICTIM, 21, 0]);
     /// `fatal` waits for `victim`, which waits for it.

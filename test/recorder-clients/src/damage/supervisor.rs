@@ -21,6 +21,7 @@ const fn policy(name: &'static str, disposition: Disposition) -> TaskPolicy {
         stack: 0x200,
         hang_ms: 0,
         wait_ms: 0,
+        alive_ms: 0,
     }
 }
 
@@ -162,6 +163,10 @@ impl Kernel for Neighbours {
         _: u32,
     ) -> Result<SavedMemory, ExtentStatus> {
         Err(ExtentStatus::NotReadable)
+    }
+
+    fn take_return(&mut self, _: usize) -> bool {
+        true
     }
 
     fn run_times(&mut self, _: &mut [[u8; 4]]) -> bool {

@@ -236,9 +236,13 @@ fn serve(received: &RecvMessage, bytes: &[u8]) {
     }
 }
 
-/// Never waits again. Its name is looked for in the crash.
+/// The supervisor's operation by which a task says that it is alive.
+const ALIVE: u16 = 17;
+
+/// Never comes back. Its name is looked for in the crash.
 #[inline(never)]
 fn assist_hang(how: u32, task: TaskId) -> ! {
+    let mut round = 0_u32;
     loop {
         match how {
             1 => {
@@ -247,6 +251,14 @@ fn assist_hang(how: u32, task: TaskId) -> ! {
             }
             2 => {
                 sys_send(task, 0, &[0; 4], &mut [], &[]);
+            }
+            3 => hl::sleep_for(1),
+            4 => {
+                if round < 30 {
+                    round += 1;
+                    sys_send(task, ALIVE, &[], &mut [], &[]);
+                }
+                hl::sleep_for(100);
             }
             _ => _ = core::hint::black_box(how),
         }

@@ -13,6 +13,8 @@ use std::ffi::OsStr;
 /// `hang-ms` of a client and of the recorder: the defaults.
 const CLIENT_MS: u32 = 1_000;
 const RECORDER_MS: u32 = 3_000;
+/// `alive-within-ms` of `fatal`.
+const ALIVE_MS: u32 = 2_500;
 
 /// Where the supervisor begins to describe a fault.
 const FOUND: &[&str] = &["ContextWriter", "note"];
@@ -84,6 +86,22 @@ pub fn rows() -> Vec<Row> {
                     "for task 3 which waits for task 4",
                 )
             },
+        ),
+        Row::logging(
+            "alive-polls",
+            "a client, which polls for ever for something that does not happen, and sleeps between",
+            IDLE,
+            "recorded before the restart, as not alive, with its place",
+            "X1",
+            |scene| not_alive(scene, Failing::POLLS, 0..4_000),
+        ),
+        Row::logging(
+            "alive-says-so",
+            "the same, which says that it is alive for 3 s, and then no more",
+            IDLE,
+            "recorded before the restart, as not alive, after these 3 s and its limit",
+            "X1",
+            |scene| not_alive(scene, Failing::POLLS_ALIVE, 5_400..7_000),
         ),
         Row::logging(
             "hang-supervisor",
@@ -227,6 +245,40 @@ fn recorder(mut scene: Scene<'_>) -> Result<()> {
     ensure!(
         pc == Some(at.into()),
         "the recorder was at {at:#x}, but the crash says {pc:x?}"
+    );
+    Ok(())
+}
+
+/// `fatal` does not come back to its receive, and is faulted at its limit, at a time of the boot in
+/// this range of milliseconds.
+fn not_alive(mut scene: Scene<'_>, how: Failing, range: std::ops::Range<u64>) -> Result<()> {
+    scene
+        .system
+        .work(Work::Fail { fatal: true, how }, 0, Deed::Nothing)?;
+    // Its limit is longer than the system may take for anything else.
+    scene.system.forget_time();
+    let crashes = scene.recovers(&[Expected::panic("fatal")], 1)?;
+    let crash = crashes.first().context("there is no crash")?;
+    let fault = crash["fault"].as_str().unwrap_or_default();
+    let ms = fault
+        .strip_prefix("NotAlive for ")
+        .and_then(|rest| rest.strip_suffix(" ms"));
+    let ms: u32 = ms
+        .with_context(|| format!("the fault is {fault:?}"))?
+        .parse()?;
+    ensure!(
+        (ALIVE_MS..ALIVE_MS + 200).contains(&ms),
+        "its limit is {ALIVE_MS} ms, and the fault is {fault:?}"
+    );
+    let time = crash["time_ms"].as_u64().context("the crash has no time")?;
+    ensure!(
+        range.contains(&time),
+        "it was faulted after {time} ms, which should be in {range:?}"
+    );
+    let text = report(&scene)?;
+    ensure!(
+        text.contains("assist_hang") && text.contains("was not alive for"),
+        "the report does not name its place, or does not say that it was not alive:\n{text}"
     );
     Ok(())
 }
