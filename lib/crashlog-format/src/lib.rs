@@ -40,6 +40,7 @@ pub mod page;
 pub mod snapshot;
 mod stream;
 mod superblock;
+mod time_anchor;
 
 pub use boot::BootRecord;
 pub use boot_end::{BootEnd, BootEnds};
@@ -50,6 +51,7 @@ pub use geometry::{Geometry, GeometryError, GeometryRule};
 pub use outcome::{EmergencyFailure, EmergencyStep, Outcome, OutcomePhase};
 pub use stream::{Level, Stream};
 pub use superblock::{Superblock, SuperblockError};
+pub use time_anchor::TimeAnchor;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian};
 

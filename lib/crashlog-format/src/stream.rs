@@ -20,8 +20,8 @@ pub enum Stream {
     Fault = 2,
     /// Snapshots of ring buffers. No task writes them yet.
     Trace = 3,
-    /// The boot record ([`crate::BootRecord`]). The recorder alone writes it: it accepts no record
-    /// of this stream from a task.
+    /// The boot record ([`crate::BootRecord`]) and time anchors ([`crate::TimeAnchor`]). The
+    /// recorder alone writes them: it accepts no record of this stream from a task.
     Boot = 4,
 }
 

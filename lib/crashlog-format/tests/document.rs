@@ -8,7 +8,7 @@ use crashlog_format::snapshot::{
 };
 use crashlog_format::{
     BootEnd, BootEnds, BootRecord, CrashReason, Crc32c, EmergencyFailure, EmergencyStep, FormatId,
-    Geometry, Level, Outcome, OutcomePhase, Stream, Superblock,
+    Geometry, Level, Outcome, OutcomePhase, Stream, Superblock, TimeAnchor,
 };
 use zerocopy::IntoBytes;
 
@@ -96,6 +96,14 @@ fn a_boot_record_is_as_documented() {
     let documented = dump("boot");
     assert_eq!(hex(&bytes[..length]), hex(&documented));
     assert_eq!(BootRecord::parse(&documented), Some(record));
+}
+
+#[test]
+fn a_time_anchor_is_as_documented() {
+    let anchor = TimeAnchor::new(1_795_858_800_000).expect("it is before the year 10000");
+    let documented = dump("time");
+    assert_eq!(hex(&anchor.to_bytes()), hex(&documented));
+    assert_eq!(TimeAnchor::parse(&documented), Some(anchor));
 }
 
 /// The crash of the worked dumps: task 5, `worker`, touched 0xdeadbee0 after 3.014 s of boot 1.

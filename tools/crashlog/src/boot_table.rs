@@ -2,6 +2,7 @@
 
 use crate::boot;
 use crate::card::Card;
+use crate::clock::Clock;
 use crate::crash::Crash;
 use crate::image_id::ImageId;
 use crate::logbook::{Item, Logbook};
@@ -64,6 +65,8 @@ pub struct BootTable {
     /// The boot of the newest page of the log; without a page, the last one of which anything is
     /// known.
     pub newest: Option<u32>,
+    /// Which UTC it was when.
+    pub clock: Clock,
 }
 
 impl BootTable {
@@ -113,6 +116,7 @@ impl BootTable {
         let last = boots.keys().next_back().copied();
         Ok(Self {
             newest: logbook.newest_boot().or(last),
+            clock: logbook.into_clock(),
             boots,
         })
     }

@@ -27,12 +27,11 @@ pub fn run(args: &Boots, out: &mut Output) -> Result<(), Problem> {
     if args.json {
         let mut list = Vec::new();
         for (number, boot) in boots {
-            list.push(value(
-                *number,
-                boot,
-                &table.ended(*number),
-                names.of(*number)?,
-            ));
+            let mut value = value(*number, boot, &table.ended(*number), names.of(*number)?);
+            if let Some(start) = table.clock.utc(*number, 0) {
+                value["start_utc"] = start.into();
+            }
+            list.push(value);
         }
         let value = json!({ "card": list::description(&card), "boots": list });
         writeln!(out, "{}", text::json(&value, true))?;
@@ -44,8 +43,14 @@ pub fn run(args: &Boots, out: &mut Output) -> Result<(), Problem> {
     }
     writeln!(
         out,
-        "{STRONG}{:>4} {:>12} {:>9} {:>7}  {:<40} {:<16}  firmware{STRONG:#}",
-        "nr", "length", "records", "lost", "ended", "image"
+        "{STRONG}{:>4}{} {:>12} {:>9} {:>7}  {:<40} {:<16}  firmware{STRONG:#}",
+        "nr",
+        table.clock.column_of("start, UTC"),
+        "length",
+        "records",
+        "lost",
+        "ended",
+        "image"
     )?;
     for (number, boot) in boots {
         let ended = table.ended(*number);
@@ -54,7 +59,8 @@ pub fn run(args: &Boots, out: &mut Output) -> Result<(), Problem> {
         let firmware = boot.firmware.as_ref().map(|(text, _)| text.as_str());
         writeln!(
             out,
-            "{number:>4} {:>12} {:>9} {:>7}  {style}{:<40}{style:#} {FAINT}{:<16}{FAINT:#}  {}",
+            "{number:>4}{} {:>12} {:>9} {:>7}  {style}{:<40}{style:#} {FAINT}{:<16}{FAINT:#}  {}",
+            table.clock.column(*number, 0),
             seconds(boot.length),
             boot.records,
             boot.lost,

@@ -3,6 +3,7 @@
 use crate::archive::Archive;
 use crate::archives::{self, Archives};
 use crate::card::Card;
+use crate::clock::Clock;
 use crate::image_id::ImageId;
 use crate::locate::read;
 use crate::problem::{Code, Problem};
@@ -111,6 +112,18 @@ impl Card {
 }
 
 impl Crash {
+    /// Which UTC it was, if that is known.
+    pub fn utc(&self, clock: &Clock) -> Option<String> {
+        clock.utc(self.header.boot.get(), self.header.time.get())
+    }
+
+    /// The same of the last time that it came again, if it did.
+    pub fn last_utc(&self, clock: &Clock) -> Option<String> {
+        let entry = &self.entry;
+        let (boot, time) = (entry.last_boot.get(), entry.last_time.get().into());
+        clock.utc(boot, time).filter(|_| entry.repeats.get() > 0)
+    }
+
     /// Reads the crash in `slot`, which the ledger of `card` names with `entry`.
     pub fn read(card: &Card, slot: u32, entry: &CrashEntry) -> Result<CrashResult, Problem> {
         let Some(block) = card.geometry.slot(slot) else {

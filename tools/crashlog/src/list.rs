@@ -2,7 +2,9 @@
 
 use crate::card::Card;
 use crate::cli::List;
+use crate::clock::Clock;
 use crate::crash::Crash;
+use crate::logbook::Logbook;
 use crate::problem::Problem;
 use crate::size;
 use crate::terminal::{BAD, FAINT, GOOD, Output, STRONG, WARN};
@@ -12,21 +14,32 @@ use serde_json::{Value, json};
 use std::io::Write;
 
 pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
-    let card = Card::open(&args.image, false)?;
+    let mut card = Card::open(&args.image, false)?;
     let crashes = card.crashes()?;
     let self_test = card.self_test()?;
+    // What the log adds is worth less than the list of a card whose log cannot be read.
+    let (clock, unread) = match Logbook::open(&card) {
+        Ok(logbook) => (logbook.into_clock(), None),
+        Err(problem) => (Clock::default(), Some(problem)),
+    };
+    let clock = &clock;
+    card.damaged.extend(
+        unread.map(|problem| {
+            format!("no time of day is known, as the log cannot be read: {problem}")
+        }),
+    );
     if args.json {
         let list: Vec<Value> = crashes
             .iter()
             .map(|crash| match crash {
-                Ok(crash) => summary(crash),
+                Ok(crash) => summary(crash, clock),
                 Err((entry, why)) => json!({ "sequence": entry.sequence.get(), "damaged": why }),
             })
             .collect();
         let value = json!({
             "card": description(&card),
             "crashes": list,
-            "self_test": self_test.and_then(Result::ok).as_ref().map(summary),
+            "self_test": self_test.and_then(Result::ok).map(|test| summary(&test, clock)),
         });
         writeln!(out, "{}", text::json(&value, true))?;
         return Ok(());
@@ -65,23 +78,24 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
     let with_image = images.any(|image| Some(image) != first);
     writeln!(
         out,
-        "{STRONG}{:>4}  {:<8} {:>5} {:>12}  {:<16} {}{:<40} repeated{STRONG:#}",
+        "{STRONG}{:>4}  {:<8} {:>5} {:>12}{}  {:<16} {}{:<40} repeated{STRONG:#}",
         "nr",
         "reason",
         "boot",
         "time",
+        clock.column_of("UTC"),
         "task",
         if with_image { IMAGE_COLUMN } else { "" },
         "fault"
     )?;
     for crash in &crashes {
         match crash {
-            Ok(crash) => line(crash, with_image, out)?,
+            Ok(crash) => line(crash, with_image, clock, out)?,
             Err((entry, why)) => damaged(entry, why, out)?,
         }
     }
     match &self_test {
-        Some(Ok(self_test)) => self_test_line(self_test, out)?,
+        Some(Ok(self_test)) => self_test_line(self_test, clock, out)?,
         Some(Err((entry, _))) => writeln!(
             out,
             "{:>4}  {FAINT}self-test: its slot was overwritten{FAINT:#}",
@@ -99,7 +113,7 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
 const IMAGE_COLUMN: &str = "image             ";
 
 /// `with_image`: the crashes are of several images.
-fn line(crash: &Crash, with_image: bool, out: &mut Output) -> Result<(), Problem> {
+fn line(crash: &Crash, with_image: bool, clock: &Clock, out: &mut Output) -> Result<(), Problem> {
     let header = &crash.header;
     let reason = header.reason().map_or("unknown", |reason| reason.name());
     let fault = header.fault().map_or_else(
@@ -122,24 +136,26 @@ fn line(crash: &Crash, with_image: bool, out: &mut Output) -> Result<(), Problem
     };
     writeln!(
         out,
-        "{:>4}  {BAD}{reason:<8}{BAD:#} {:>5} {:>12}  {:<16} {image}{fault:<40} {repeated}{marks}",
+        "{:>4}  {BAD}{reason:<8}{BAD:#} {:>5} {:>12}{}  {:<16} {image}{fault:<40} {repeated}{marks}",
         header.sequence,
         header.boot,
         seconds(header.time.get()),
+        clock.column(header.boot.get(), header.time.get()),
         printable(header.name.as_str().as_bytes()),
     )?;
     Ok(())
 }
 
-fn self_test_line(self_test: &Crash, out: &mut Output) -> Result<(), Problem> {
+fn self_test_line(self_test: &Crash, clock: &Clock, out: &mut Output) -> Result<(), Problem> {
     let header = &self_test.header;
     writeln!(
         out,
-        "{:>4}  {GOOD}{:<9}{GOOD:#}{:>5} {:>12}  {:<16} none, a test of the emergency path",
+        "{:>4}  {GOOD}{:<9}{GOOD:#}{:>5} {:>12}{}  {:<16} none, a test of the emergency path",
         header.sequence,
         "self-test",
         header.boot,
         seconds(header.time.get()),
+        clock.column(header.boot.get(), header.time.get()),
         printable(header.name.as_str().as_bytes()),
     )?;
     Ok(())
@@ -168,9 +184,9 @@ pub fn description(card: &Card) -> Value {
 }
 
 /// A crash in one JSON object.
-pub fn summary(crash: &Crash) -> Value {
+pub fn summary(crash: &Crash, clock: &Clock) -> Value {
     let header = &crash.header;
-    json!({
+    let mut value = json!({
         "sequence": header.sequence.get(),
         "reason": header.reason().map_or("unknown", |reason| reason.name()),
         "late": header.late().map(|late| late.name()),
@@ -186,5 +202,12 @@ pub fn summary(crash: &Crash) -> Value {
         "last_boot": crash.entry.last_boot.get(),
         "last_time_ms": crash.entry.last_time.get(),
         "acknowledged": crash.acknowledged,
-    })
+    });
+    if let Some(utc) = crash.utc(clock) {
+        value["utc"] = utc.into();
+    }
+    if let Some(utc) = crash.last_utc(clock) {
+        value["last_utc"] = utc.into();
+    }
+    value
 }

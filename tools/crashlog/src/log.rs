@@ -4,6 +4,7 @@ use crate::archives::{Archives, BootNames};
 use crate::boot;
 use crate::card::Card;
 use crate::cli::{LevelName, Log, StreamName};
+use crate::clock::{self, Clock};
 use crate::describe::Names;
 use crate::logbook::{Item, Logbook};
 use crate::problem::{Code, Problem};
@@ -11,7 +12,7 @@ use crate::terminal::{BAD, FAINT, Output, WARN};
 use crate::text::{self, console_line, count, hex, printable, seconds};
 use anstyle::Style;
 use crashlog_format::page::LogRecord;
-use crashlog_format::{BootRecord, Level, Stream};
+use crashlog_format::{BootRecord, Level, Stream, TimeAnchor};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
@@ -38,10 +39,10 @@ pub fn run(args: &Log, out: &mut Output) -> Result<(), Problem> {
             Item::Record(record) if !filter.accepts(&record, &mut boots)? => {}
             Item::Record(record) if args.raw => raw.write_all(record.payload)?,
             Item::Record(record) if args.json => {
-                let value = value(&record, boots.of(record.boot)?);
+                let value = value(&record, boots.of(record.boot)?, logbook.clock());
                 writeln!(out, "{}", text::json(&value, false))?;
             }
-            Item::Record(record) => line(&record, boots.of(record.boot)?, out)?,
+            Item::Record(record) => line(&record, boots.of(record.boot)?, logbook.clock(), out)?,
             Item::Missing { boot, .. } if !filter.boots.contains(&boot) => {}
             Item::Missing { .. } if args.raw => {}
             Item::Missing { boot, count } if args.json => {
@@ -117,7 +118,12 @@ impl Filter {
 }
 
 /// One record as one line; a line before it says how many were lost.
-pub fn line(record: &LogRecord<'_>, names: &dyn Names, out: &mut Output) -> Result<(), Problem> {
+pub fn line(
+    record: &LogRecord<'_>,
+    names: &dyn Names,
+    clock: &Clock,
+    out: &mut Output,
+) -> Result<(), Problem> {
     let header = &record.header;
     if header.lost > 0 {
         writeln!(
@@ -131,9 +137,10 @@ pub fn line(record: &LogRecord<'_>, names: &dyn Names, out: &mut Output) -> Resu
     let style = style(header.level);
     writeln!(
         out,
-        "{FAINT}{:>4} {:>10}{FAINT:#}  {:<10} {FAINT}{:<7}{FAINT:#} {style}{}{style:#}",
+        "{FAINT}{:>4} {:>10}{}{FAINT:#}  {:<10} {FAINT}{:<7}{FAINT:#} {style}{}{style:#}",
         record.boot,
         seconds(header.time),
+        clock.column(record.boot, header.time),
         names.task_or_number(header.task),
         header.stream.name(),
         text(record, names),
@@ -147,6 +154,7 @@ pub fn text(record: &LogRecord<'_>, names: &dyn Names) -> String {
         Payload::Console(bytes) => console_line(bytes),
         Payload::Text(bytes) => printable(bytes),
         Payload::Boot(build) => boot::line(&build),
+        Payload::Time(anchor) => format!("the time is {}", clock::text(anchor)),
         Payload::Event { name, bytes } => event(record, name, bytes, names)
             .unwrap_or_else(|| format!("{} {}", printable(name), hex(bytes))),
         Payload::Other(bytes) => hex(bytes),
@@ -160,7 +168,7 @@ fn event(record: &LogRecord<'_>, name: &[u8], bytes: &[u8], names: &dyn Names) -
 }
 
 /// One record as JSON.
-pub fn value(record: &LogRecord<'_>, names: &dyn Names) -> Value {
+pub fn value(record: &LogRecord<'_>, names: &dyn Names, clock: &Clock) -> Value {
     let header = &record.header;
     let mut value = json!({
         "boot": record.boot,
@@ -173,6 +181,9 @@ pub fn value(record: &LogRecord<'_>, names: &dyn Names) -> Value {
     });
     if let Some(task) = names.task(header.task) {
         value["task"] = task.into();
+    }
+    if let Some(utc) = clock.utc(record.boot, header.time) {
+        value["utc"] = utc.into();
     }
     match Payload::of(record) {
         Payload::Console(bytes) | Payload::Text(bytes) => match std::str::from_utf8(bytes) {
@@ -190,6 +201,7 @@ pub fn value(record: &LogRecord<'_>, names: &dyn Names) -> Value {
             value["text"] = boot::line(&build).into();
             value["build"] = boot::value(&build);
         }
+        Payload::Time(_) => value["text"] = text(record, names).into(),
         Payload::Other(bytes) => value["hex"] = hex(bytes).into(),
     }
     value
@@ -205,6 +217,8 @@ enum Payload<'a> {
     Event { name: &'a [u8], bytes: &'a [u8] },
     /// What firmware runs.
     Boot(BootRecord<'a>),
+    /// What time it is.
+    Time(TimeAnchor),
     /// A malformed record, or a stream without a defined form.
     Other(&'a [u8]),
 }
@@ -224,7 +238,10 @@ impl<'a> Payload<'a> {
             },
             Stream::Fault => Self::Text(payload),
             Stream::Trace => Self::Other(payload),
-            Stream::Boot => BootRecord::parse(payload).map_or(Self::Other(payload), Self::Boot),
+            Stream::Boot => match clock::anchor(record) {
+                Some(anchor) => Self::Time(anchor),
+                None => BootRecord::parse(payload).map_or(Self::Other(payload), Self::Boot),
+            },
         }
     }
 }

@@ -5,9 +5,10 @@
 //! passed on once. Records that are missing between two others are counted.
 //!
 //! The first record of a boot says what firmware runs. It is the first of its page, so it is found
-//! while the pages are.
+//! while the pages are; so are the records that say what time of day it was.
 
 use crate::card::Card;
+use crate::clock::Clock;
 use crate::image_id::ImageId;
 use crate::problem::Problem;
 use crate::terminal::Progress;
@@ -51,6 +52,7 @@ pub struct Logbook<'a> {
     /// The image that each boot names in its boot record, and the block of that.
     named: BTreeMap<u32, (ImageId, u32)>,
     newest_boot: Option<u32>,
+    clock: Clock,
 }
 
 impl<'a> Logbook<'a> {
@@ -60,11 +62,13 @@ impl<'a> Logbook<'a> {
         let mut pages = Vec::new();
         let mut records = BTreeMap::new();
         let mut newest_page = None;
+        let mut clock = Clock::default();
         card.scan(
             |done| progress.at(done),
             |page| {
                 let sequence = page.header.sequence();
                 pages.push((sequence, card.geometry.page(sequence)));
+                page.records().for_each(|record| clock.add(&record));
                 newest_page = newest_page.max(Some((sequence, page.header.boot())));
                 if let Some(id) = boot_record(page).and_then(|it| ImageId::known(it.image_id)) {
                     records.insert(sequence, (page.header.boot(), id));
@@ -80,6 +84,7 @@ impl<'a> Logbook<'a> {
             pages.retain(|(sequence, _)| *sequence >= oldest);
             records.retain(|sequence, _| *sequence >= oldest);
         }
+        clock.sort();
         let mut named = BTreeMap::new();
         for (sequence, (boot, id)) in records {
             // Of a record that was written twice the first is passed on.
@@ -92,7 +97,18 @@ impl<'a> Logbook<'a> {
             pages,
             named,
             newest_boot: newest_page.map(|(_, boot)| boot),
+            clock,
         })
+    }
+
+    /// Which UTC it was when.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The same, without the log.
+    pub fn into_clock(self) -> Clock {
+        self.clock
     }
 
     /// The boot of the newest page; `None` if there is no page.

@@ -16,6 +16,7 @@ mod boot_table;
 mod boots;
 mod card;
 mod cli;
+mod clock;
 mod crash;
 mod describe;
 mod dump;

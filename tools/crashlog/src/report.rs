@@ -25,6 +25,7 @@ use crate::archives::{self, Archives};
 use crate::backtrace::Backtrace;
 use crate::card::Card;
 use crate::cli::Report;
+use crate::logbook::Logbook;
 use crate::output;
 use crate::postmortem::PostMortem;
 use crate::problem::Problem;
@@ -67,6 +68,7 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
     let frames = summary::frames(backtrace.as_ref());
     let mut missing = memory::missing(&card, &crash, &segments, &snapshot, post.as_ref(), names);
     missing.extend(unexplained.map(|problem| printable(problem.to_string().as_bytes())));
+    let logbook = Logbook::open(&card)?;
     let page = Page {
         style: Asset::new(&format!("{}{}", page::STYLE, timeline::filter_style())),
         script: Asset::new(page::SCRIPT),
@@ -74,8 +76,8 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
         subtitle: summary::subtitle(&crash, archive.as_ref()),
         what: summary::what(&crash, &frames, names),
         messages: summary::messages(&segments),
-        facts: summary::facts(&crash, archive.as_ref()),
-        timeline: Timeline::read(&card, &crash, args.lines, names)?,
+        facts: summary::facts(&crash, archive.as_ref(), logbook.clock()),
+        timeline: Timeline::read(&logbook, &crash, args.lines, names)?,
         registers: summary::registers(&crash, program.as_ref()),
         frames,
         dumps: summary::dumps(&segments),

@@ -59,7 +59,9 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
     headline(&crash, names, out)?;
     let logbook = (args.lines > 0).then(|| Logbook::open(&card)).transpose()?;
     let build = build(&crash, archive.as_ref(), logbook.as_ref())?;
-    facts(&card, &crash, build, &snapshot, out)?;
+    let clock = logbook.as_ref().map(Logbook::clock);
+    let utc = clock.and_then(|clock| crash.utc(clock));
+    facts(&card, &crash, build, utc, &snapshot, out)?;
     if !crash.is_self_test() {
         registers(&crash, out)?;
     }
@@ -142,6 +144,7 @@ fn facts(
     card: &Card,
     crash: &Crash,
     build: String,
+    utc: Option<String>,
     snapshot: &Result<Snapshot, NoSnapshot>,
     out: &mut Output,
 ) -> Result<(), Problem> {
@@ -149,6 +152,9 @@ fn facts(
     let mut fact = |name: &str, text: String| writeln!(out, "  {name:<10}{text}");
     if let Some(fault) = header.fault() {
         fact("fault", fault.to_string())?;
+    }
+    if let Some(utc) = utc {
+        fact("time", utc)?;
     }
     if crash.is_self_test() {
         fact("written", "by the emergency path".to_owned())?;
@@ -347,7 +353,7 @@ fn log_before(
             skip -= 1;
             Ok(())
         }
-        Item::Record(record) => log::line(&record, names, out),
+        Item::Record(record) => log::line(&record, names, logbook.clock(), out),
         Item::Missing { count: missing, .. } => {
             writeln!(
                 out,

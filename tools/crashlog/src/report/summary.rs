@@ -4,6 +4,7 @@ use super::page::{Call, Dump, Emergency, Fact, Frame, Message, Register, Step};
 use crate::archive::Archive;
 use crate::backtrace::{Backtrace, Run};
 use crate::card::Card;
+use crate::clock::Clock;
 use crate::crash::{Crash, SegmentData};
 use crate::describe::{self, Names};
 use crate::logbook;
@@ -189,7 +190,7 @@ fn title_of(data: &SegmentData) -> String {
 }
 
 /// The facts of the crash.
-pub fn facts(crash: &Crash, archive: Option<&Archive>) -> Vec<Fact> {
+pub fn facts(crash: &Crash, archive: Option<&Archive>, clock: &Clock) -> Vec<Fact> {
     let header = &crash.header;
     let mut facts = Vec::new();
     let mut fact = |name, text| facts.push(Fact { name, text });
@@ -200,6 +201,9 @@ pub fn facts(crash: &Crash, archive: Option<&Archive>) -> Vec<Fact> {
         "Time",
         format!("{} s, boot {}", seconds(header.time.get()), header.boot),
     );
+    if let Some(utc) = crash.utc(clock) {
+        fact("UTC", utc);
+    }
     fact(
         "Image",
         crash

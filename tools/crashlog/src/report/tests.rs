@@ -126,6 +126,7 @@ fn page(post: &PostMortem) -> Html {
         facts: Vec::new(),
         timeline: Timeline {
             rows: Vec::new(),
+            has_utc: false,
             note: String::new(),
             filters: Vec::new(),
             drawing: Drawing {

@@ -3,7 +3,7 @@
 //! The table can be filtered without a script: each row has a class for its stream, level and lane,
 //! and a rule of the style hides the class while its box is not checked.
 
-use crate::card::Card;
+use crate::clock::Clock;
 use crate::crash::Crash;
 use crate::describe::Names;
 use crate::log;
@@ -55,6 +55,8 @@ fn lane_class(lane: usize) -> String {
 /// The log before a crash.
 pub struct Timeline {
     pub rows: Vec<Row>,
+    /// Whether the UTC of records is known.
+    pub has_utc: bool,
     /// How much of the log this is, in words.
     pub note: String,
     pub filters: Vec<Filter>,
@@ -71,6 +73,8 @@ pub enum Row {
 pub struct RecordRow {
     pub class: String,
     pub time: String,
+    /// Empty if it is not known.
+    pub utc: String,
     /// Seconds before the crash.
     pub before: String,
     pub task: String,
@@ -128,6 +132,7 @@ pub struct Mark {
 /// What is kept of a record until all are read.
 struct Kept {
     time: u64,
+    utc: Option<String>,
     task: u16,
     stream: Stream,
     level: Level,
@@ -142,7 +147,7 @@ enum Entry {
 impl Timeline {
     /// Reads the last `limit` records before the crash.
     pub fn read(
-        card: &Card,
+        logbook: &Logbook<'_>,
         crash: &Crash,
         limit: usize,
         names: &dyn Names,
@@ -150,7 +155,7 @@ impl Timeline {
         let header = &crash.header;
         let mut entries = VecDeque::new();
         let mut records = 0;
-        Logbook::open(card)?.before(header, limit, |item| {
+        logbook.before(header, limit, |item| {
             let record = match item {
                 Item::Missing { count: missing, .. } => {
                     let text = format!("{} missing here", count(missing.into(), "record"));
@@ -166,7 +171,7 @@ impl Timeline {
                     printable(names.task_or_number(record.header.task).as_bytes())
                 )));
             }
-            entries.push_back(Entry::Record(kept(&record, names)));
+            entries.push_back(Entry::Record(kept(&record, names, logbook.clock())));
             records += 1;
             while records > limit {
                 if let Some(Entry::Record(_)) = entries.pop_front() {
@@ -214,6 +219,7 @@ impl Timeline {
             Filter { legend, choices }
         })
         .collect();
+        let has_utc = records().any(|kept| kept.utc.is_some());
         let rows = entries
             .into_iter()
             .map(|entry| match entry {
@@ -221,6 +227,7 @@ impl Timeline {
                 Entry::Record(kept) => Row::Record(RecordRow {
                     class: class(lanes.of(kept.task), kept.stream, kept.level),
                     time: seconds(kept.time),
+                    utc: kept.utc.unwrap_or_default(),
                     before: before(kept.time, crash),
                     task: task_name(kept.task, names),
                     stream: kept.stream.name(),
@@ -231,6 +238,7 @@ impl Timeline {
             .collect();
         Self {
             rows,
+            has_utc,
             note,
             filters,
             drawing,
@@ -238,9 +246,10 @@ impl Timeline {
     }
 }
 
-fn kept(record: &LogRecord<'_>, names: &dyn Names) -> Kept {
+fn kept(record: &LogRecord<'_>, names: &dyn Names, clock: &Clock) -> Kept {
     Kept {
         time: record.header.time,
+        utc: clock.utc(record.boot, record.header.time),
         task: record.header.task,
         stream: record.header.stream,
         level: record.header.level,

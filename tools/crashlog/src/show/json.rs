@@ -26,7 +26,8 @@ pub fn of(
 ) -> Result<Value, Problem> {
     let names = archives::names(archive);
     let header = &crash.header;
-    let mut value = list::summary(crash);
+    let logbook = Logbook::open(card)?;
+    let mut value = list::summary(crash, logbook.clock());
     value["description"] = if crash.is_self_test() {
         "tested its emergency path".into()
     } else if crash.is_of_kernel() {
@@ -56,7 +57,7 @@ pub fn of(
     if let Some(backtrace) = backtrace {
         value["chain"] = chain(&backtrace.calls());
     }
-    value["log"] = log_before(args, card, header, names)?;
+    value["log"] = log_before(args, &logbook, header, names)?;
     Ok(value)
 }
 
@@ -119,14 +120,14 @@ fn segment(data: &SegmentData, names: &dyn Names) -> Value {
 /// The last log records before the crash.
 fn log_before(
     args: &Show,
-    card: &Card,
+    logbook: &Logbook<'_>,
     header: &CrashHeader,
     names: &dyn Names,
 ) -> Result<Value, Problem> {
     let mut lines = VecDeque::new();
-    Logbook::open(card)?.before(header, args.lines, |item| {
+    logbook.before(header, args.lines, |item| {
         if let Item::Record(record) = item {
-            lines.push_back(log::value(&record, names));
+            lines.push_back(log::value(&record, names, logbook.clock()));
             if lines.len() > args.lines {
                 lines.pop_front();
             }
