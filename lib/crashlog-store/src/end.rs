@@ -35,8 +35,11 @@ pub(crate) struct StreamEnd {
 }
 
 impl StreamEnd {
+    /// Finds the end. `expected` is where it was when this system last wrote to the partition, if
+    /// that is known.
     pub(crate) async fn find<D: BlockDevice>(
         store: &mut Store<'_, D>,
+        expected: Option<u32>,
     ) -> Result<Self, MountError<D::Error>> {
         let mut low = store.ledger.next_page();
         for _ in 0..MAX_GAPS {
@@ -45,7 +48,7 @@ impl StreamEnd {
                 Some(after) => low = after,
                 None if low == u32::MAX => return Err(MountError::Exhausted),
                 None => {
-                    let boot = newest_boot(store, low).await;
+                    let boot = newest_boot(store, low, expected == Some(low)).await;
                     return Ok(Self {
                         next_page: low,
                         boot,
@@ -157,7 +160,10 @@ async fn after_window<D: BlockDevice>(
 
 /// The newest boot that can have written pages: that of the last page. For each damaged page at the
 /// end it is one more, as each may be of another boot and no number of a boot may be used again.
-async fn newest_boot<D: BlockDevice>(store: &mut Store<'_, D>, end: u32) -> u32 {
+///
+/// `by_us`: this system has written the last page. Then no boot is unknown to it, and a page that
+/// cannot be read, now or ever, does not count: the present boot would get a second number.
+async fn newest_boot<D: BlockDevice>(store: &mut Store<'_, D>, end: u32, by_us: bool) -> u32 {
     let mut damaged = 0;
     for back in 1..=BOOT_PAGES.min(end) {
         let (format, place) = (store.format, store.geometry.page(end.wrapping_sub(back)));
@@ -170,7 +176,7 @@ async fn newest_boot<D: BlockDevice>(store: &mut Store<'_, D>, end: u32) -> u32 
                     .saturating_add(damaged);
             }
         }
-        damaged = back;
+        damaged = if by_us { 0 } else { back };
     }
     store.ledger.boot().saturating_add(damaged)
 }

@@ -64,11 +64,15 @@ pub async fn find_log<'l, 's, 'p, 'a>(
         .map_err(SearchError::Partition)?;
     let window = card.window(partition.first, partition.blocks);
     let window = window.ok_or(SearchError::OutOfPartition)?;
-    let store = Store::mount_in(place, window, search.options, scratch)
+    let region = search.region;
+    let cache = region.location();
+    let expected = cache
+        .load()
+        .and_then(|known| Some((known.format, cache.next_page()?)));
+    let store = Store::mount_in(place, window, search.options, expected, scratch)
         .await
         .map_err(SearchError::Mount)?;
 
-    let region = search.region;
     region.rebase(store.format(), store.last_boot(), search.ring.oldest_boot());
     let location = Location {
         first: partition.first,

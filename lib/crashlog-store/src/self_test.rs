@@ -102,7 +102,7 @@ pub fn verify<D: PolledDevice>(
         // Has no effect, as nothing is written.
         let options = StoreOptions { keep_first: 0 };
         let mut place = None;
-        let store = Store::mount_in(&mut place, window, options, scratch)
+        let store = Store::mount_in(&mut place, window, options, None, scratch)
             .await
             .map_err(|error| match error {
                 MountError::Device(error) => read_failed(error),

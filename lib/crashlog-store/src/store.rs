@@ -60,17 +60,19 @@ impl<'s, D: BlockDevice> Store<'s, D> {
         scratch: &'s [Block],
     ) -> Result<Self, MountError<D::Error>> {
         let mut place = None;
-        Self::mount_in(&mut place, device, options, scratch).await?;
+        Self::mount_in(&mut place, device, options, None, scratch).await?;
         // Always there, as `mount_in` has succeeded.
         place.ok_or(MountError::Damaged)
     }
 
     /// As [`Store::mount`], into `place`. By out-parameter, as a store has the size of a ledger and
-    /// would be in the future of every asynchronous function that returned it.
+    /// would be in the future of every asynchronous function that returned it. `expected`: the
+    /// format of the partition that this system has written to last, and the page after its last.
     pub(crate) async fn mount_in<'p>(
         place: &'p mut Option<Self>,
         mut device: D,
         options: StoreOptions,
+        expected: Option<(FormatId, u32)>,
         scratch: &'s [Block],
     ) -> Result<&'p mut Self, MountError<D::Error>> {
         let (format, geometry) = read_superblock(&mut device, scratch).await?;
@@ -91,7 +93,8 @@ impl<'s, D: BlockDevice> Store<'s, D> {
         store.refresh_ledger().await.map_err(MountError::Device)?;
         store.next_page = store.ledger.next_page();
         store.boot = store.ledger.boot();
-        let end = StreamEnd::find(store).await?;
+        let expected = expected.filter(|(known, _)| *known == format);
+        let end = StreamEnd::find(store, expected.map(|(_, page)| page)).await?;
         store.next_page = end.next_page;
         store.boot = store.boot.max(end.boot);
         Ok(store)

@@ -267,6 +267,46 @@ fn the_device_error_is_reported_if_nothing_can_be_read() {
     );
 }
 
+/// A page that its own boot cannot read back, now or ever, gives this boot no second number on the
+/// card. If it may be of another system, it counts.
+#[test]
+fn a_boot_keeps_its_number_if_its_last_page_cannot_be_read() {
+    let memory = blocks(crashlog_retained::Region::MIN_LEN / BLOCK_LEN);
+    let card = small_card();
+    let mut oracle = Oracle::default();
+    let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
+    recorder.append(&mut oracle).unwrap();
+    recorder.flush(&mut oracle).unwrap();
+    let region = recorder.region;
+    region.begin_boot();
+    let mut recorder = TestRecorder::start(&card, &memory, false).unwrap();
+    for _ in 0..2 {
+        recorder.append(&mut oracle).unwrap();
+        recorder.flush(&mut oracle).unwrap();
+    }
+    let last = recorder.store.next_page() - 1;
+    let last = 2048 + u64::from(recorder.store.geometry().page(last));
+    let remount = || {
+        let search = Search {
+            partition: "crashlog",
+            options: OPTIONS,
+            region: &region,
+            ring: &recorder.ring,
+            card: &CARD,
+            scratch: region.scratch(),
+        };
+        crate::search::find_log_polled(&mut card.clone(), &search, |_, _| {}).unwrap();
+        region.boot() + region.boot_offset()
+    };
+    for unreadable in [false, true, false, true] {
+        card.set_unreadable(last, unreadable);
+        assert_eq!(remount(), 2, "{unreadable}");
+    }
+    // As far as is known now, another system may have written it, in its boot 3.
+    region.location().invalidate();
+    assert_eq!(remount(), 4);
+}
+
 /// REQ: K6 Nothing is erased before it is written, and formatting writes only GPT, superblocks and
 /// ledgers.
 #[test]
