@@ -9,6 +9,7 @@
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, Ordering};
 use test_api::{WORDS, assist, message, words};
+use test_system_call::system_call;
 use userlib::{RecvMessage, Sysnum, TaskId, hl};
 use userlib::{
     sys_borrow_info, sys_borrow_read, sys_borrow_write, sys_post, sys_recv_open, sys_reply,
