@@ -327,6 +327,10 @@ impl PostMortem {
                 let debug = programs.of(owner, &mut self.notes).map(|(_, debug)| debug);
                 let value = debug.and_then(|debug| {
                     let variable = debug.variables.get(&address)?;
+                    // More than the variable would not be shown; words are saved whole.
+                    let size = debug.size(variable.ty)?;
+                    let end = size.checked_next_multiple_of(4)?;
+                    (size..=end).contains(&length).then_some(())?;
                     let value = Value::read(debug, variable.ty, &bytes)?;
                     Some((variable.path.clone(), value))
                 });

@@ -24,11 +24,15 @@ fn overflow() -> Scene {
 
 fn scene(card: &str) -> Scene {
     let bench = Bench::new();
+    let archive = match card {
+        "client-panic" => "demo.zip",
+        _ => "saboteur.zip",
+    };
     let card = golden::card(&bench, card);
     let partition = Partition::open(&card);
     let crash = golden::crash(&partition);
     Scene {
-        archive: golden::archive(&bench, "saboteur.zip"),
+        archive: golden::archive(&bench, archive),
         snapshot: golden::snapshot(&partition, crash),
         bench,
         card,
@@ -160,6 +164,30 @@ fn one_of_several_functions_is_named_each_time() {
         let shown = ok(scene.words(&["show"]));
         assert!(shown.contains("  8012f1c0  __aeabi_memset4\n"), "{shown}");
     }
+}
+
+/// A variable begins there, and the region is longer.
+#[test]
+fn all_of_a_region_is_shown() {
+    let mut scene = scene("client-panic");
+    let shown = ok(scene.words(&["show"]));
+    let value = "task_worker::PROGRESS = Progress { job: ";
+    assert!(shown.contains(value), "{shown}");
+    scene.snapshot.regions[0].length = 64.into();
+    scene
+        .snapshot
+        .write_without_ledger(&scene.partition, scene.crash, |_| ());
+    let shown = ok(scene.words(&["show"]));
+    assert!(!shown.contains(value), "{shown}");
+    let (_, bytes) = shown
+        .split_once("  progress of worker (64 bytes at 80849800)\n")
+        .expect("the region");
+    let lines: Vec<&str> = bytes.lines().take(4).collect();
+    assert!(
+        lines[0].starts_with("    80849800  0000003c 5f0900ae")
+            && lines[3].starts_with("    80849830  "),
+        "{lines:#?}"
+    );
 }
 
 /// The kernel's entries are in assembly language, without sizes.
