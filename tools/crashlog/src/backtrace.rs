@@ -241,11 +241,17 @@ fn unwind(
             break;
         }
     }
-    // The entry point calls `main`, of every task.
-    let last = addresses.last().map(|last| last.wrapping_sub(1));
-    let is_entry = last.and_then(|last| program.symbol_at(last)).as_deref() == Some("_start");
-    if addresses.len() > 1 && is_entry {
-        addresses.pop();
+    // The entry point calls `main`, of every task: it is no more than that.
+    let last = addresses.last().map(|last| match addresses.len() {
+        1 => *last,
+        _ => last.wrapping_sub(1),
+    });
+    match last.and_then(|last| program.symbol_at(last)).as_deref() {
+        Some("_start") if addresses.len() > 1 => {
+            addresses.pop();
+        }
+        Some("main") => cut = None,
+        _ => {}
     }
     (addresses, cut)
 }

@@ -239,4 +239,15 @@ fn a_backtrace_names_the_stack_that_is_missing() {
         !shown.contains("in main (/crashlog/test/tasks/assist"),
         "{shown}"
     );
+    // The caller of `main` is the entry point, of which nothing is shown.
+    let scene = self::scene("client-panic");
+    let less = golden::without(&scene.snapshot, |extent| extent.owner() == 5);
+    less.write_without_ledger(&scene.partition, scene.crash, |_| ());
+    let output = crashlog(scene.words(&["show"]));
+    let shown = String::from_utf8(output.stdout).expect("text");
+    assert!(
+        shown.contains("  main (/crashlog/app/demo/worker"),
+        "{shown}"
+    );
+    assert!(!shown.contains("further callers"), "{shown}");
 }
