@@ -9,14 +9,15 @@ use crashlog_format::boot::{COMMIT_MAX, NAME_MAX};
 use crashlog_format::{BootEnds, BootRecord};
 use serde::Deserialize;
 
-/// Operations that show what others have recorded, or erase it: closed unless the configuration
-/// says who may use them.
-const CLOSED: [&str; 5] = [
+/// Operations that show what others have recorded, erase it, or say when it was: closed unless the
+/// configuration says who may use them.
+const CLOSED: [&str; 6] = [
     "crash_info",
     "read_crash",
     "erase_crash",
     "acknowledge_crash",
     "read_page",
+    "set_time",
 ];
 
 /// `[tasks.crashlog.config]` of `app.toml`.

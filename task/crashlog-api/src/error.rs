@@ -31,4 +31,6 @@ pub enum CrashLogError {
     /// The recorder was restarted while it handled the call.
     #[idol(server_death)]
     ServerRestarted = 10,
+    /// The time is after the year 9999.
+    BadTime = 11,
 }

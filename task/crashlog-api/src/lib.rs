@@ -43,12 +43,14 @@
 #![forbid(unsafe_code)]
 
 mod error;
+#[cfg(feature = "client")]
 mod logger;
 mod region;
 mod status;
 mod stream;
 
 pub use error::CrashLogError;
+#[cfg(feature = "client")]
 pub use logger::{Logger, TEXT_MAX};
 pub use region::{CrashRegionDescriptor, REGION_NAME_MAX};
 pub use status::{
@@ -57,6 +59,7 @@ pub use status::{
 };
 pub use stream::{Level, Stream};
 
+#[cfg(feature = "client")]
 use userlib::sys_send;
 
 /// Longest payload of one log record, in bytes.
@@ -65,6 +68,7 @@ pub const RECORD_MAX: usize = 256;
 /// Length of a page of the stream ring, in bytes.
 pub const PAGE_LEN: usize = 512;
 
+#[cfg(feature = "client")]
 #[allow(missing_docs, reason = "generated from idl/crashlog.idol")]
 mod client {
     use super::*;
@@ -72,4 +76,5 @@ mod client {
     include!(concat!(env!("OUT_DIR"), "/client_stub.rs"));
 }
 
+#[cfg(feature = "client")]
 pub use client::CrashLog;

@@ -1,9 +1,9 @@
 //! The normal path: requests are served and the card is written, in turns.
 //!
 //! Module `session` has the future that works on the card, `mount` the beginning of a session,
-//! `work` and `requests` its jobs; `boot_record` has what is logged first. The server and the state
-//! that it shares with the future are beside this module: [`server`], [`crate::recorder`],
-//! [`crate::events`], [`crate::reply`].
+//! `work` and `requests` its jobs; `boot_record` has what is logged first, `time_anchor` what is
+//! logged when a task says what time it is. The server and the state that it shares with the future
+//! are beside this module: [`server`], [`crate::recorder`], [`crate::events`], [`crate::reply`].
 
 mod boot_record;
 mod early_ends;
@@ -11,6 +11,7 @@ mod mount;
 mod own_record;
 mod requests;
 mod session;
+pub mod time_anchor;
 mod work;
 
 use core::future::Future;

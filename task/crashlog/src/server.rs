@@ -7,6 +7,7 @@
 use core::sync::atomic::Ordering;
 
 use counters::Count;
+use crashlog_format::TimeAnchor;
 use crashlog_retained::{LogHeader, Record};
 use idol_runtime::{ClientError, Leased, LenLimit, NotificationHandler, R, RequestError};
 use ringbuf::ringbuf_entry_root;
@@ -16,6 +17,7 @@ use task_crashlog_api::{
 use userlib::{NotificationBits, RecvMessage, sys_get_timer};
 
 use crate::events;
+use crate::normal::time_anchor;
 use crate::recorder::{CardOperation, DeferredCall, OutLease, Recorder};
 use crate::trace::Trace;
 
@@ -185,6 +187,20 @@ impl InOrderCrashLogImpl for Server<'_> {
         sequence: u32,
     ) -> Result<(), RequestError<CrashLogError>> {
         self.defer(msg, CardOperation::AcknowledgeCrash { sequence })
+    }
+
+    fn set_time(
+        &mut self,
+        msg: &RecvMessage,
+        utc_ms: u64,
+    ) -> Result<u32, RequestError<CrashLogError>> {
+        let Some(anchor) = TimeAnchor::new(utc_ms) else {
+            return refuse(CrashLogError::BadTime);
+        };
+        match time_anchor::append(self.recorder, msg.sender.index(), anchor) {
+            Some(sequence) => Ok(sequence),
+            None => refuse(CrashLogError::Full),
+        }
     }
 
     fn read_page(

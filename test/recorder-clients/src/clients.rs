@@ -34,6 +34,7 @@ pub mod op {
     pub const ERASE_CRASH: u16 = 6;
     pub const READ_PAGE: u16 = 7;
     pub const ACKNOWLEDGE_CRASH: u16 = 8;
+    pub const SET_TIME: u16 = 9;
 }
 
 /// The format id of the card that [`Image::formatted`] makes.
@@ -176,7 +177,7 @@ pub fn flush() -> Request {
 /// Longest reply of an operation.
 pub(crate) fn capacity(operation: u16) -> usize {
     match operation {
-        op::APPEND | op::FLUSH | op::READ_CRASH => 4,
+        op::APPEND | op::FLUSH | op::READ_CRASH | op::SET_TIME => 4,
         op::STATUS => RecorderStatus::MAX_SIZE,
         op::CRASH_INFO => CrashInfo::MAX_SIZE,
         _ => 0,
@@ -215,7 +216,7 @@ pub fn check_reply(request: &Request, ended: &Ended) {
         return;
     }
     match request.operation {
-        op::APPEND => {
+        op::APPEND | op::SET_TIME => {
             word();
         }
         op::FLUSH => {

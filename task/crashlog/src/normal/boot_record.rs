@@ -31,5 +31,6 @@ pub fn append(recorder: &Recorder) {
     let known = config::BOOT_RECORD.iter().skip(id.len());
     let bytes = id.iter().chain(known).chain(ends);
     // The build script has checked the length.
-    own_record::append(recorder, Stream::Boot, Level::Info, length, bytes);
+    let (stream, level) = (Stream::Boot, Level::Info);
+    own_record::append(recorder, config::TASK_INDEX, stream, level, length, bytes);
 }

@@ -5,6 +5,7 @@ use crashlog_retained::{Level, Stream, Trial, TrialStage};
 use ringbuf::ringbuf_entry_root;
 
 use super::own_record;
+use crate::config;
 use crate::recorder::Recorder;
 use crate::trace::Trace;
 
@@ -37,5 +38,6 @@ pub fn report(recorder: &Recorder, is_first: bool) {
 
 fn append(recorder: &Recorder, text: &[u8]) {
     let (stream, level) = (Stream::Fault, Level::Warn);
-    own_record::append(recorder, stream, level, text.len(), text.iter());
+    let (task, length) = (config::TASK_INDEX, text.len());
+    own_record::append(recorder, task, stream, level, length, text.iter());
 }

@@ -35,6 +35,8 @@ pub enum Work {
     Erase(u32),
     /// Sleeps for this many milliseconds.
     Sleep(u32),
+    /// Says that it is this time: milliseconds of UTC since 1970.
+    SetTime(u64),
 }
 
 /// How a task fails: an operation of the task `assist`, and its arguments.
@@ -152,6 +154,7 @@ impl Work {
             Self::Read => [4, ticks, 0, 0, 0, 0, 0],
             Self::Erase(sequence) => [5, ticks, sequence, 0, 0, 0, 0],
             Self::Sleep(milliseconds) => [6, ticks, milliseconds, 0, 0, 0, 0],
+            Self::SetTime(utc_ms) => [7, ticks, utc_ms as u32, (utc_ms >> 32) as u32, 0, 0, 0],
         }
     }
 }

@@ -34,6 +34,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
             two_firmwares(rig, &demo)
         }),
         session.trial("boots::ends", APP, ends),
+        session.trial("boots::time-of-day", APP, time_of_day),
         session.trial("boots::recorder-restarted", APP, recorder_restarted),
         session.trial("boots::crash-before-the-card-is-known", APP, crash_early),
     ]
@@ -99,6 +100,63 @@ fn ends(rig: &Rig) -> Result<Cases> {
             && boot["records"].as_u64() > Some(0)
             && boot["lost"] == 0),
         "the boots are {boots:#?}"
+    );
+    Ok(Cases::one())
+}
+
+/// Lets the client do this, and waits until it has.
+fn finish(scene: &mut Scene<'_>, work: Work) -> Result<()> {
+    scene.system.work(work, 0, Deed::Nothing)?;
+    scene.system.go_to(Stop::Done)?;
+    scene.system.go_to(Stop::Ready)
+}
+
+/// A client sets the time and sets it back, then the system crashes; in the next boot nobody does.
+/// What the boot logged before it knew the time has a time, the crash is told by the last one.
+fn time_of_day(rig: &Rig) -> Result<Cases> {
+    /// 2026-11-28 09:40:00 UTC.
+    const MORNING: u64 = 1_795_858_800_000;
+    /// The year 2000.
+    const MILLENNIUM: u64 = 946_684_800_000;
+    let mut scene = Scene::with_card_of(rig, "64M")?;
+    scene.boot()?;
+    for work in [
+        Work::SetTime(MORNING),
+        Work::Append(12),
+        Work::SetTime(MILLENNIUM),
+    ] {
+        finish(&mut scene, work)?;
+    }
+    let seen = scene.strike_idle()?;
+    ensure!(seen.error == 0, "the client had an error: {seen:?}");
+    let expected = [Expected::panic("saboteur")];
+    let crashes = scene.recovers(&expected, seen.accepted)?;
+    let utc = |value: &Value| value["utc"].as_str().map(str::to_owned);
+    let crash = crashes.first().context("no crash")?;
+    ensure!(
+        utc(crash).is_some_and(|utc| utc.starts_with("2000-01-01T00:00:")),
+        "the crash is {crash:#}"
+    );
+    let first = log(rig, &scene.card, 1, &[&rig.image.archive])?;
+    let years: Option<Vec<_>> = first
+        .iter()
+        .map(|record| Some((utc(record)?.get(..4)?.to_owned(), record)))
+        .collect();
+    let years = years.with_context(|| format!("a record has no time: {first:#?}"))?;
+    let set = years.iter().position(|(year, _)| year == "2000");
+    let (before, after) = years.split_at(set.context("the time was not set back")?);
+    ensure!(
+        before.iter().all(|(year, _)| year == "2026") && before.len() >= 14,
+        "the log is {first:#?}"
+    );
+    ensure!(
+        after.iter().all(|(year, _)| year == "2000") && after[0].1["task"] == "load",
+        "the log is {first:#?}"
+    );
+    let second = log(rig, &scene.card, 2, &[&rig.image.archive])?;
+    ensure!(
+        !second.is_empty() && second.iter().all(|record| utc(record).is_none()),
+        "the log of the second boot is {second:#?}"
     );
     Ok(Cases::one())
 }

@@ -6,8 +6,9 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use block_device::{Block, Window, now_or_never};
+use crashlog_format::TimeAnchor;
 use crashlog_format::page::{CAPACITY, LogHeader, Page, record_len};
-use crashlog_retained::{BootEnds, LogRing, MAX_RUN, Numbering, Region, Stream};
+use crashlog_retained::{BootEnds, Level, LogRing, MAX_RUN, Numbering, Region, Stream};
 use crashlog_store::{CrashReadError, Store, find_partition};
 use drv_sdhci_sim::Simulator;
 use fault_matrix::image::{Image, OPTIONS, PARTITION};
@@ -62,13 +63,29 @@ pub struct Oracle {
 }
 
 impl Said {
-    fn in_request(task: usize, request: &Request) -> Self {
-        let about = request.message.as_slice().try_into();
-        Self {
+    /// What a request says that makes a record; `None` if it makes none.
+    fn in_request(task: usize, request: &Request) -> Option<Self> {
+        let (about, payload) = match request.operation {
+            op::APPEND => {
+                let about = request.message.as_slice().try_into().ok()?;
+                let [lease] = request.leases.as_slice() else {
+                    return None;
+                };
+                (about, lease.bytes.clone())
+            }
+            op::SET_TIME => {
+                let utc_ms = request.message.as_slice().try_into().ok()?;
+                let anchor = TimeAnchor::new(u64::from_le_bytes(utc_ms))?;
+                let about = [Stream::Boot as u8, Level::Info as u8, 0, 0];
+                (about, anchor.to_bytes().to_vec())
+            }
+            _ => return None,
+        };
+        Some(Self {
             task,
-            about: about.expect("the arguments of `append`"),
-            payload: request.leases[0].bytes.clone(),
-        }
+            about,
+            payload,
+        })
     }
 
     fn in_record(header: &LogHeader, payload: &[u8]) -> Self {
@@ -119,13 +136,8 @@ impl Oracle {
 
     /// A client was torn out of this request.
     pub fn torn(&mut self, task: usize, request: Option<Request>) {
-        if let Some(request) = request
-            && request.operation == op::APPEND
-            && request.message.len() == 4
-            && request.leases.len() == 1
-        {
-            self.perhaps.push(Said::in_request(task, &request));
-        }
+        let said = request.and_then(|request| Said::in_request(task, &request));
+        self.perhaps.extend(said);
     }
 
     /// True in one of so many cases.
@@ -154,9 +166,10 @@ impl Oracle {
         }
         let lent = || request.leases[0].bytes.as_slice();
         match (request.operation, error) {
-            (op::APPEND, None) => {
+            (op::APPEND | op::SET_TIME, None) => {
                 let time = self.sent[task]..=world.now();
-                self.check_accepted(word(reply), Said::in_request(task, request), time);
+                let said = Said::in_request(task, request).expect("it makes a record");
+                self.check_accepted(word(reply), said, time);
                 world.note_accepted(word(reply));
             }
             (op::FLUSH, None) if self.is_turn(8) => self.check_durable(word(reply)),
@@ -185,6 +198,10 @@ impl Oracle {
         use CrashLogError as E;
         let may_be = match request.operation {
             op::APPEND => error == E::Full,
+            op::SET_TIME => match Said::in_request(task, request) {
+                Some(_) => error == E::Full,
+                None => error == E::BadTime,
+            },
             op::FLUSH => error == E::NotSaving,
             op::CRASH_INFO => {
                 matches!(
@@ -201,7 +218,8 @@ impl Oracle {
         };
         assert!(may_be, "task {task}: {error:?} for {request:?}");
         if error == E::Full && self.is_turn(8) {
-            let more = record_len(request.leases[0].bytes.len());
+            let said = Said::in_request(task, request).expect("it makes a record");
+            let more = record_len(said.payload.len());
             let mut held = 0;
             let mut pages = 0;
             self.each_in_region(
@@ -279,7 +297,7 @@ impl Oracle {
                     .collect::<Vec<_>>()
             );
         };
-        if header.stream == Stream::Boot {
+        if header.stream == Stream::Boot && TimeAnchor::parse(payload).is_none() {
             assert_eq!(said.task, config::TASK_INDEX, "who appends a boot record");
             let ends = payload.get(config::BOOT_RECORD.len()..);
             let ends = ends.expect("the boot record is too short");

@@ -282,6 +282,10 @@ fn proper(random: &mut Random, task: usize, weights: &Weights) -> Request {
         }
         // A well-behaved client does not erase what the others read.
         8 if task < FIRST_WELL_BEHAVED => request(op::ERASE_CRASH, &[small], vec![]),
+        9 => {
+            let seconds = random.of(&[0, 1, 0x1a2, 0xe677, 0xe678, u32::MAX]);
+            request(op::SET_TIME, &[random.word(), seconds], vec![])
+        }
         _ => request(op::READ_PAGE, &[page], vec![to_write(512)]),
     }
 }
@@ -292,8 +296,8 @@ fn odd(random: &mut Random) -> Request {
     if random.one_in(4) {
         odd.operation = match random.below(3) {
             0 => random.word() as u16,
-            1 => random.of(&[0, 8, 9, 0x8000, 0xFFFF]),
-            _ => 1 + random.below(7) as u16,
+            1 => random.of(&[0, 10, 11, 0x8000, 0xFFFF]),
+            _ => 1 + random.below(9) as u16,
         };
         odd.capacity = capacity(odd.operation);
     }

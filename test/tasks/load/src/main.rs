@@ -58,6 +58,8 @@ const READ: u32 = 4;
 const ERASE: u32 = 5;
 /// Sleeps (milliseconds).
 const SLEEP: u32 = 6;
+/// Sets the time (low and high half of the milliseconds).
+const SET_TIME: u32 = 7;
 
 /// The recorder is ready. The harness writes the plan.
 #[unsafe(no_mangle)]
@@ -160,6 +162,14 @@ impl Client {
             SLEEP => {
                 arm();
                 hl::sleep_for(plan(2).into());
+            }
+            SET_TIME => {
+                arm();
+                let utc_ms = u64::from(plan(3)) << 32 | u64::from(plan(2));
+                match self.0.set_time(utc_ms) {
+                    Ok(sequence) => seen(0, sequence),
+                    Err(error) => note(Some(error)),
+                }
             }
             _ => userlib::sys_panic(b"the load does not know this work"),
         }

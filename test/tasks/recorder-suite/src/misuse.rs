@@ -31,6 +31,7 @@ const READ_CRASH: u32 = 5;
 const ERASE_CRASH: u32 = 6;
 const READ_PAGE: u32 = 7;
 const ACKNOWLEDGE_CRASH: u32 = 8;
+const SET_TIME: u32 = 9;
 const KERNEL_TEXT: u32 = 0x8010_0000;
 
 /// The message that the misuser sends: a correct `append`, except for what a case changes.
@@ -116,7 +117,7 @@ pub fn another_client_appends() -> bool {
 }
 
 fn unknown_operations(_: &CrashLog) -> Result<(), Wrong> {
-    for operation in [0, 9, 99, 0xffff] {
+    for operation in [0, 10, 99, 0xffff] {
         refused(
             Message {
                 operation,
@@ -219,8 +220,8 @@ fn lease_foreign(_: &CrashLog) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// REQ: P9, X7: only tasks that are named in the configuration may erase, and read what others have
-/// recorded.
+/// REQ: P9, X7: only tasks that are named in the configuration may erase, read what others have
+/// recorded, and say what time it is.
 fn not_allowed(_: &CrashLog) -> Result<(), Wrong> {
     for (operation, length, capacity, leases) in [
         (ERASE_CRASH, 4, 0, 0),
@@ -228,6 +229,7 @@ fn not_allowed(_: &CrashLog) -> Result<(), Wrong> {
         (READ_CRASH, 12, 4, 1),
         (READ_PAGE, 4, 0, 1),
         (ACKNOWLEDGE_CRASH, 4, 0, 0),
+        (SET_TIME, 8, 4, 0),
     ] {
         let message = Message {
             operation,

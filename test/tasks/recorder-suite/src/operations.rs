@@ -15,6 +15,7 @@ pub const CASES: &[Case] = &[
     ("recorder: pages that are not there", no_such_page),
     ("recorder: crash records that are not there", no_such_crash),
     ("recorder: a client's share is bounded", quota),
+    ("recorder: the time of day is a record", time_of_day),
     ("recorder: nothing waits for the card", never_waits),
     ("recorder: an idle card is suspended and resumes", suspend),
 ];
@@ -166,6 +167,38 @@ fn quota(recorder: &CrashLog) -> Result<(), Wrong> {
     expect!(crate::misuse::another_client_appends());
     expect!(recorder.flush().is_ok_and(|durable| durable >= last));
     expect!(append(recorder, &bytes).is_ok());
+    Ok(())
+}
+
+/// The number of the record follows that of the one before, the record is on the card, and it
+/// counts in the quota of who sets the time. A time without a meaning is refused, and is no record.
+fn time_of_day(recorder: &CrashLog) -> Result<(), Wrong> {
+    const NOW: u64 = 0x0000_01a2_2334_4556;
+    let before = append(recorder, b"\0before the time").unwrap_or_default();
+    for beyond in [253_402_300_800_000, u64::MAX] {
+        expect!(recorder.set_time(beyond) == Err(CrashLogError::BadTime));
+    }
+    expect!(recorder.set_time(NOW) == Ok(before + 1));
+    // It may be set anew, to an earlier time.
+    expect!(recorder.set_time(0) == Ok(before + 2));
+    expect!(recorder.flush().ok() >= Some(before + 2));
+    let newest = recorder.status().ok().and_then(|status| status.newest_page);
+    let mut page = [0; PAGE_LEN];
+    expect!(recorder.read_page(newest.unwrap_or_default(), &mut page) == Ok(()));
+    let said = NOW.to_le_bytes();
+    expect!(page.windows(said.len()).any(|window| window == said));
+    let mut set = 0;
+    let refused = loop {
+        match recorder.set_time(NOW) {
+            Ok(_) => set += 1,
+            Err(error) => break error,
+        }
+    };
+    // 32 bytes each, of the 1024 of app.toml.
+    expect!(refused == CrashLogError::Full && set == 32);
+    expect!(recorder.flush().is_ok());
+    expect!(recorder.set_time(NOW).is_ok());
+    expect!(recorder.flush().is_ok());
     Ok(())
 }
 
