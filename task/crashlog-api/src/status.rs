@@ -6,6 +6,7 @@
 //! name, so no other structure and no variant of an enum may have the same one in any program
 //! (`./x check-archive`).
 
+use crashlog_format::BootEnd;
 use hubpack::SerializedSize;
 use serde::{Deserialize, Serialize};
 
@@ -231,6 +232,39 @@ pub struct RecorderStatus {
     /// read a crash does not acknowledge it. 0 as long as `state` is [`RecorderState::Starting`]:
     /// the card is not known yet.
     pub unread: u32,
+}
+
+/// How a boot ended. Tasks are named by their index in the image of that boot.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
+pub enum BootEnding {
+    /// It is not known, or the boot has not ended.
+    NotKnown,
+    /// This task asked for a restart.
+    Restart(u16),
+    /// This task crashed, and the system was reset for that.
+    Crash(u16),
+    /// The kernel or the supervisor failed.
+    Kernel,
+    /// The hardware watchdog reset the system, and no crash was described.
+    Watchdog,
+    /// Power was lost: retained RAM did not survive.
+    PowerLost,
+    /// A reset from outside: retained RAM survived, and nothing in the system asked for a reset.
+    Outside,
+}
+
+impl From<BootEnd> for BootEnding {
+    fn from(end: BootEnd) -> Self {
+        match end {
+            BootEnd::NotKnown => Self::NotKnown,
+            BootEnd::Restart(task) => Self::Restart(task),
+            BootEnd::Crash(task) => Self::Crash(task),
+            BootEnd::Kernel => Self::Kernel,
+            BootEnd::Watchdog => Self::Watchdog,
+            BootEnd::PowerLost => Self::PowerLost,
+            BootEnd::Outside => Self::Outside,
+        }
+    }
 }
 
 /// What failed in a crash.

@@ -12,7 +12,7 @@ use crashlog_retained::{LogHeader, Record};
 use idol_runtime::{ClientError, Leased, LenLimit, NotificationHandler, R, RequestError};
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{
-    CrashInfo, CrashLogError, Level, RECORD_MAX, RecorderState, RecorderStatus, Stream,
+    BootEnding, CrashInfo, CrashLogError, Level, RECORD_MAX, RecorderState, RecorderStatus, Stream,
 };
 use userlib::{NotificationBits, RecvMessage, sys_get_timer};
 
@@ -201,6 +201,20 @@ impl InOrderCrashLogImpl for Server<'_> {
             Some(sequence) => Ok(sequence),
             None => refuse(CrashLogError::Full),
         }
+    }
+
+    fn boot_end(
+        &mut self,
+        _: &RecvMessage,
+        boots_ago: u32,
+    ) -> Result<BootEnding, RequestError<CrashLogError>> {
+        let region = &self.recorder.region;
+        let ends = region.boot_end().ends(region.boot());
+        // The newest first: that of one boot ago.
+        let end = boots_ago
+            .checked_sub(1)
+            .and_then(|before| ends.iter().nth(before as usize));
+        Ok(end.map_or(BootEnding::NotKnown, BootEnding::from))
     }
 
     fn read_page(

@@ -17,7 +17,7 @@ use drv_sdhci_sim::{SimCard, Simulator};
 use fault_matrix::image::{Content, Image};
 use fault_matrix::setup::Setup;
 use hubpack::SerializedSize;
-use task_crashlog_api::{CrashInfo, CrashLogError, PAGE_LEN, RecorderStatus};
+use task_crashlog_api::{BootEnding, CrashInfo, CrashLogError, PAGE_LEN, RecorderStatus};
 use userlib::{FromPrimitive, LeaseAttributes};
 
 use crate::kernel::{Ended, LentMemory, Request, Script, World};
@@ -35,6 +35,7 @@ pub mod op {
     pub const READ_PAGE: u16 = 7;
     pub const ACKNOWLEDGE_CRASH: u16 = 8;
     pub const SET_TIME: u16 = 9;
+    pub const BOOT_END: u16 = 10;
 }
 
 /// The format id of the card that [`Image::formatted`] makes.
@@ -180,6 +181,7 @@ pub(crate) fn capacity(operation: u16) -> usize {
         op::APPEND | op::FLUSH | op::READ_CRASH | op::SET_TIME => 4,
         op::STATUS => RecorderStatus::MAX_SIZE,
         op::CRASH_INFO => CrashInfo::MAX_SIZE,
+        op::BOOT_END => BootEnding::MAX_SIZE,
         _ => 0,
     }
 }
@@ -233,6 +235,9 @@ pub fn check_reply(request: &Request, ended: &Ended) {
         }
         op::CRASH_INFO => {
             hubpack::deserialize::<CrashInfo>(reply).expect("a description of a crash");
+        }
+        op::BOOT_END => {
+            hubpack::deserialize::<BootEnding>(reply).expect("how a boot ended");
         }
         op::READ_CRASH => untouched(word() as usize),
         op::ERASE_CRASH | op::ACKNOWLEDGE_CRASH => assert!(reply.is_empty()),

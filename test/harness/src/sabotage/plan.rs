@@ -37,6 +37,9 @@ pub enum Work {
     Sleep(u32),
     /// Says that it is this time: milliseconds of UTC since 1970.
     SetTime(u64),
+    /// Asks how the boot ended that was so many boots ago, and appends a record that says it:
+    /// `end `, the first letter of the kind in lower case, and the task as a digit.
+    TellEnd(u32),
 }
 
 /// How a task fails: an operation of the task `assist`, and its arguments.
@@ -154,6 +157,7 @@ impl Work {
             Self::Read => [4, ticks, 0, 0, 0, 0, 0],
             Self::Erase(sequence) => [5, ticks, sequence, 0, 0, 0, 0],
             Self::Sleep(milliseconds) => [6, ticks, milliseconds, 0, 0, 0, 0],
+            Self::TellEnd(boots_ago) => [8, ticks, boots_ago, 0, 0, 0, 0],
             Self::SetTime(utc_ms) => [7, ticks, utc_ms as u32, (utc_ms >> 32) as u32, 0, 0, 0],
         }
     }

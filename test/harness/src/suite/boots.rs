@@ -63,11 +63,18 @@ fn ends(rig: &Rig) -> Result<Cases> {
     scene.go_into_program("kernel", KERNEL_IPC)?;
     scene.derail()?;
     scene.boot()?;
+    // What the recorder knows of those before, and of one that is too long ago.
+    for boots_ago in [1, 2, 3, 4, 5] {
+        finish(&mut scene, Work::TellEnd(boots_ago))?;
+    }
+    finish(&mut scene, Work::Append(12))?;
     // Power is lost.
     let card = scene.card.clone();
     drop(scene);
     let mut scene = Scene::with(rig, card)?;
     scene.boot()?;
+    finish(&mut scene, Work::TellEnd(1))?;
+    finish(&mut scene, Work::Append(12))?;
 
     let archive = rig.image.archive.as_os_str();
     let arguments = ["boots", "--json", "--archive"].map(OsStr::new);
@@ -95,6 +102,15 @@ fn ends(rig: &Rig) -> Result<Cases> {
     ]
     .map(|(how, task, crash)| (how.to_owned(), task.to_owned(), crash));
     ensure!(told == expected, "the boots ended as {told:#?}");
+    // Task 2 is the saboteur.
+    for (boot, ends) in [(6, &["k0", "r2", "r2", "c2", "n0"][..]), (7, &["p0"])] {
+        let log = log(rig, &scene.card, boot, &[&rig.image.archive])?;
+        let told: Vec<_> = log
+            .iter()
+            .filter_map(|record| record["text"].as_str()?.trim_end().strip_prefix("end "))
+            .collect();
+        ensure!(told == ends, "a client was told of boot {boot}: {told:?}");
+    }
     ensure!(
         boots.iter().all(|boot| boot["build"]["app"] == "saboteur"
             && boot["records"].as_u64() > Some(0)

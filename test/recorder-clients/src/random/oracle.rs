@@ -12,7 +12,7 @@ use crashlog_retained::{BootEnds, Level, LogRing, MAX_RUN, Numbering, Region, St
 use crashlog_store::{CrashReadError, Store, find_partition};
 use drv_sdhci_sim::Simulator;
 use fault_matrix::image::{Image, OPTIONS, PARTITION};
-use task_crashlog_api::{CrashInfo, CrashLogError, RecorderStatus};
+use task_crashlog_api::{BootEnding, CrashInfo, CrashLogError, RecorderStatus};
 use userlib::FromPrimitive;
 
 use super::slot::Slot;
@@ -174,6 +174,13 @@ impl Oracle {
             }
             (op::FLUSH, None) if self.is_turn(8) => self.check_durable(word(reply)),
             (op::STATUS, None) => self.check_status(reply),
+            (op::BOOT_END, None) => {
+                let (end, _) = hubpack::deserialize::<BootEnding>(reply).expect("checked before");
+                let ends = self.region.boot_end().ends(self.region.boot());
+                let before = word(&request.message).checked_sub(1);
+                let known = before.and_then(|before| ends.iter().nth(before as usize));
+                assert_eq!(end, known.map_or(BootEnding::NotKnown, Into::into));
+            }
             (op::ERASE_CRASH, None) => assert_eq!(task, ERASER, "it may not erase"),
             (op::READ_PAGE, None) => {
                 self.check_page(lent());

@@ -270,7 +270,7 @@ fn proper(random: &mut Random, task: usize, weights: &Weights) -> Request {
     }
     let page = random.of(&[0, 1, 2, 5, 10, 40, 1_000, u32::MAX]);
     let small = random.below(6) as u32;
-    match random.below(12) {
+    match random.below(13) {
         0..=2 => request(op::FLUSH, &[], vec![]),
         3 => request(op::STATUS, &[], vec![]),
         4 | 5 => request(op::CRASH_INFO, &[small], vec![]),
@@ -282,6 +282,7 @@ fn proper(random: &mut Random, task: usize, weights: &Weights) -> Request {
         }
         // A well-behaved client does not erase what the others read.
         8 if task < FIRST_WELL_BEHAVED => request(op::ERASE_CRASH, &[small], vec![]),
+        10 => request(op::BOOT_END, &[small], vec![]),
         9 => {
             let seconds = random.of(&[0, 1, 0x1a2, 0xe677, 0xe678, u32::MAX]);
             request(op::SET_TIME, &[random.word(), seconds], vec![])
@@ -296,8 +297,8 @@ fn odd(random: &mut Random) -> Request {
     if random.one_in(4) {
         odd.operation = match random.below(3) {
             0 => random.word() as u16,
-            1 => random.of(&[0, 10, 11, 0x8000, 0xFFFF]),
-            _ => 1 + random.below(9) as u16,
+            1 => random.of(&[0, 11, 12, 0x8000, 0xFFFF]),
+            _ => 1 + random.below(10) as u16,
         };
         odd.capacity = capacity(odd.operation);
     }

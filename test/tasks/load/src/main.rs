@@ -16,7 +16,8 @@
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU32, Ordering};
 use task_crashlog_api::{
-    CrashLog, CrashLogError, Level, PAGE_LEN, RecorderState, RecorderStatus, Stream, UnsavedReason,
+    BootEnding, CrashLog, CrashLogError, Level, PAGE_LEN, RecorderState, RecorderStatus, Stream,
+    UnsavedReason,
 };
 use test_api::ask;
 use userlib::{hl, sys_send, task_slot};
@@ -60,6 +61,8 @@ const ERASE: u32 = 5;
 const SLEEP: u32 = 6;
 /// Sets the time (low and high half of the milliseconds).
 const SET_TIME: u32 = 7;
+/// Logs how a boot ended (how many boots ago).
+const TELL_END: u32 = 8;
 
 /// The recorder is ready. The harness writes the plan.
 #[unsafe(no_mangle)]
@@ -163,6 +166,13 @@ impl Client {
                 arm();
                 hl::sleep_for(plan(2).into());
             }
+            TELL_END => {
+                arm();
+                match self.0.boot_end(plan(2)) {
+                    Ok(end) => self.tell(end),
+                    Err(error) => note(Some(error)),
+                }
+            }
             SET_TIME => {
                 arm();
                 let utc_ms = u64::from(plan(3)) << 32 | u64::from(plan(2));
@@ -172,6 +182,25 @@ impl Client {
                 }
             }
             _ => userlib::sys_panic(b"the load does not know this work"),
+        }
+    }
+
+    /// Appends a record that says how a boot ended: `end `, a letter for the kind, a digit for the
+    /// task.
+    fn tell(&self, end: BootEnding) {
+        let (kind, task) = match end {
+            BootEnding::NotKnown => (b'n', 0),
+            BootEnding::Restart(task) => (b'r', task),
+            BootEnding::Crash(task) => (b'c', task),
+            BootEnding::Kernel => (b'k', 0),
+            BootEnding::Watchdog => (b'w', 0),
+            BootEnding::PowerLost => (b'p', 0),
+            BootEnding::Outside => (b'o', 0),
+        };
+        let text = [b'e', b'n', b'd', b' ', kind, b'0' + task as u8, b'\n'];
+        match self.0.append(Stream::Console, Level::Info, 0, &text) {
+            Ok(sequence) => seen(0, sequence),
+            Err(error) => note(Some(error)),
         }
     }
 

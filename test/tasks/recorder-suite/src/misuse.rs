@@ -117,7 +117,7 @@ pub fn another_client_appends() -> bool {
 }
 
 fn unknown_operations(_: &CrashLog) -> Result<(), Wrong> {
-    for operation in [0, 10, 99, 0xffff] {
+    for operation in [0, 11, 99, 0xffff] {
         refused(
             Message {
                 operation,

@@ -2,7 +2,7 @@
 
 use crate::{Case, Wrong, expect};
 use task_crashlog_api::{
-    CrashLog, CrashLogError, Level, PAGE_LEN, RECORD_MAX, RecorderState, Stream,
+    BootEnding, CrashLog, CrashLogError, Level, PAGE_LEN, RECORD_MAX, RecorderState, Stream,
 };
 use userlib::{hl, sys_get_timer};
 
@@ -16,6 +16,7 @@ pub const CASES: &[Case] = &[
     ("recorder: crash records that are not there", no_such_crash),
     ("recorder: a client's share is bounded", quota),
     ("recorder: the time of day is a record", time_of_day),
+    ("recorder: how the boots before ended", boot_ends),
     ("recorder: nothing waits for the card", never_waits),
     ("recorder: an idle card is suspended and resumes", suspend),
 ];
@@ -199,6 +200,15 @@ fn time_of_day(recorder: &CrashLog) -> Result<(), Wrong> {
     expect!(recorder.flush().is_ok());
     expect!(recorder.set_time(NOW).is_ok());
     expect!(recorder.flush().is_ok());
+    Ok(())
+}
+
+/// The suite runs in the first boot after power-on. Of the others nothing is known.
+fn boot_ends(recorder: &CrashLog) -> Result<(), Wrong> {
+    expect!(recorder.boot_end(1) == Ok(BootEnding::PowerLost));
+    for boots_ago in [0, 2, 4, 5, u32::MAX] {
+        expect!(recorder.boot_end(boots_ago) == Ok(BootEnding::NotKnown));
+    }
     Ok(())
 }
 
