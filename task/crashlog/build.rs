@@ -209,6 +209,7 @@ fn boot_record() -> Result<Vec<u8>> {
         board: &build_util::target_board().unwrap_or_default(),
         commit: &commit()?,
         ends: BootEnds::NONE,
+        last_ran: None,
     };
     let texts = [
         ("name", record.app, NAME_MAX),

@@ -5,6 +5,7 @@
 
 use crashlog_retained::{BootEnd, Region};
 use crashlog_supervisor::failure::{self, KernelFailure, TaskAtFailure};
+use kern::LastRanWords;
 use kern::descs;
 use kern::fail::{Failure, snapshot};
 use kern::header;
@@ -19,14 +20,17 @@ fn supervisor() -> &'static str {
         .unwrap_or_default()
 }
 
-/// The retained RAM, if the application gives it to the kernel. To be called when no task runs any
-/// more.
+/// The retained RAM, if the application gives it to the kernel.
 fn region() -> Option<Region<'static>> {
     let memory = descs::extern_region(RETAINED)?;
     // SAFETY: a memory output of its own, which the kernel maps for itself, uncached, and in which
-    // no value of this program lives. Tasks that have it access it by whole words, and none runs
-    // any more.
+    // no value of this program lives. Tasks that have it access it by whole words.
     unsafe { Region::claim(memory.base as usize, memory.size as usize) }
+}
+
+/// The words in retained RAM for who ran last, if the application gives the kernel that memory.
+pub fn last_ran() -> Option<&'static LastRanWords> {
+    region()?.boot_end().running()
 }
 
 /// Notes in retained RAM, if the application gives the kernel that memory, that this task has asked

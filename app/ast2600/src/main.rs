@@ -53,6 +53,7 @@ static PLATFORM: Platform = Platform {
         (0x4046_2000, 0x2000),
         (WATCHDOG, 0x1000),
     ],
+    last_ran: failure::last_ran,
     on_restart,
     reset,
     on_failure,

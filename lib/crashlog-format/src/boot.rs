@@ -4,8 +4,8 @@
 //! build archive: with its image id the archive of the boot is found. It is encoded here and not by
 //! the type of a task, because the archive that has the type is the one to be found.
 
-use crate::BootEnds;
 use crate::page::MAX_PAYLOAD;
+use crate::{BootEnds, LastRan};
 
 /// Length of the longest text but the commit's, in bytes. All of that length, a commit of
 /// [`COMMIT_MAX`] and the ends of boots fit into a record.
@@ -37,11 +37,14 @@ pub struct BootRecord<'a> {
     pub commit: &'a str,
     /// How the boots before ended. None in records of earlier versions.
     pub ends: BootEnds,
+    /// Who ran last in the boot before, if that left no note of its end. Left out, too, of a record
+    /// that has no room for it.
+    pub last_ran: Option<LastRan>,
 }
 
 impl<'a> BootRecord<'a> {
-    /// Decodes the payload of a record. Bytes behind the ends are left to later versions. `None` if
-    /// a text is cut off or is not UTF-8.
+    /// Decodes the payload of a record. Bytes behind `last_ran` are left to later versions. `None`
+    /// if a text is cut off or is not UTF-8.
     #[must_use]
     pub fn parse(payload: &'a [u8]) -> Option<Self> {
         let (image_id, rest) = payload.split_first_chunk()?;
@@ -60,6 +63,7 @@ impl<'a> BootRecord<'a> {
             board,
             commit,
             ends: BootEnds::parse(rest),
+            last_ran: BootEnds::behind(rest).and_then(LastRan::parse),
         })
     }
 
@@ -85,7 +89,17 @@ impl<'a> BootRecord<'a> {
             end = begin.checked_add(part.len())?;
             to.get_mut(begin..end)?.copy_from_slice(part);
         }
-        end.checked_add(self.ends.encode(to.get_mut(end..)?)?)
+        end = end.checked_add(self.ends.encode(to.get_mut(end..)?)?)?;
+        let Some(ran) = self.last_ran else {
+            return Some(end);
+        };
+        match to.get_mut(end..).and_then(<[u8]>::split_first_chunk_mut) {
+            Some((place, _)) => {
+                *place = ran.to_bytes();
+                end.checked_add(LastRan::LEN)
+            }
+            None => Some(end),
+        }
     }
 }
 
@@ -116,6 +130,7 @@ mod tests {
         board: "",
         commit: "7eaf3c8be3ea7d259df8a4efeeb28df59d68a912-dirty",
         ends: BootEnds::NONE,
+        last_ran: None,
     };
 
     /// A record that tells of three boots before.
@@ -129,7 +144,12 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_decoded() {
-        for record in [RECORD, with_ends()] {
+        let ran = Some(LastRan { task: 7, pc: 9 });
+        let with_ran = BootRecord {
+            last_ran: ran,
+            ..with_ends()
+        };
+        for record in [RECORD, with_ends(), with_ran] {
             let bytes = encoded(&record);
             assert_eq!(BootRecord::parse(&bytes), Some(record));
             // What a later version appends does not hide the rest.
@@ -148,6 +168,12 @@ mod tests {
             ..RECORD
         };
         assert_eq!(BootRecord::parse(&encoded(&longest)), Some(longest));
+        // There is no room for more, and nothing else is lost.
+        let with_ran = BootRecord {
+            last_ran: ran,
+            ..longest
+        };
+        assert_eq!(BootRecord::parse(&encoded(&with_ran)), Some(longest));
     }
 
     #[test]

@@ -139,6 +139,13 @@ impl BootEnds {
         Some(size_of_val(places).saturating_add(1))
     }
 
+    /// The bytes behind the encoded ends at the start of `bytes`, if these are whole.
+    #[must_use]
+    pub fn behind(bytes: &[u8]) -> Option<&[u8]> {
+        let (count, rest) = bytes.split_first()?;
+        rest.get(usize::from(*count).checked_mul(BootEnd::LEN)?..)
+    }
+
     /// Decodes them from the start of `bytes`. None if there are none, or they are cut off: records
     /// of earlier versions end before.
     #[must_use]

@@ -90,6 +90,7 @@ fn a_boot_record_is_as_documented() {
         ends: BootEnds::NONE
             .and(BootEnd::PowerLost)
             .and(BootEnd::Restart(7)),
+        last_ran: None,
     };
     let mut bytes = [0; 256];
     let length = record.encode(&mut bytes).expect("it fits");

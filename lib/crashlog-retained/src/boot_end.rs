@@ -3,13 +3,16 @@
 //! Who resets the system notes it here before. The next boot reads the note, decides how the boot
 //! before ended ([`BootEndSlot::begin`] keeps it), and the recorder says so in its boot record.
 //!
+//! A boot that ends without a note has who ran last ([`BootEndSlot::running`]): the kernel's tick
+//! stores it, with no check, as that is too much for each tick.
+//!
 //! Note and ends are in the header's block, each with a check and the number of its boot: what an
 //! earlier boot has left, or garbage, is not read.
 
 use crate::words::{check_values, load, publish, store, words};
 use block_device::Block;
 use core::sync::atomic::AtomicU32;
-use crashlog_format::{BootEnd, BootEnds};
+use crashlog_format::{BootEnd, BootEnds, LastRan};
 
 const NOTE_MAGIC: u32 = u32::from_le_bytes(*b"ENDN");
 const ENDS_MAGIC: u32 = u32::from_le_bytes(*b"ENDS");
@@ -20,6 +23,13 @@ const NOTE_WORDS: usize = 3;
 /// Check, boot, count, ends.
 const ENDS: usize = 40;
 const ENDS_WORDS: usize = 3 + BootEnds::MAX;
+/// Id and program counter of the task that runs, and of the one that ran last in the boot before.
+const RUNNING: usize = 56;
+const RUNNING_WORDS: usize = 4;
+/// In place of an id: it is not known.
+const NO_ID: u32 = u32::MAX;
+/// The part of an id that is the index.
+const INDEX: u32 = 0x3ff;
 
 /// Where the end of this boot is noted, and the ends of those before are kept.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +74,28 @@ impl<'a> BootEndSlot<'a> {
         (of_boot == boot).then(|| BootEnd::from_number(number))
     }
 
+    /// Where the kernel's tick stores who runs: the id of a task and its program counter. At the
+    /// start of a boot the kernel moves both to the two words behind.
+    #[must_use]
+    pub fn running(&self) -> Option<&'a [AtomicU32; RUNNING_WORDS]> {
+        words(self.0, RUNNING, RUNNING_WORDS).try_into().ok()
+    }
+
+    /// Who ran last in the boot before `boot`, the present one, if that ended without a note.
+    #[must_use]
+    pub fn last_ran(&self, boot: u32) -> Option<LastRan> {
+        let end = self.ends(boot).iter().next()?;
+        if !matches!(end, BootEnd::Watchdog | BootEnd::Outside) {
+            return None;
+        }
+        let [_, _, id, pc] = self.running()?.each_ref().map(load);
+        let is_known = id <= u16::MAX.into() && pc != 0;
+        is_known.then_some(LastRan {
+            task: (id & INDEX) as u16,
+            pc,
+        })
+    }
+
     /// Begins boot `boot`, the one before which, `previous`, ended as `end`. `previous` is 0 after
     /// a cold start.
     pub fn begin(&self, previous: u32, boot: u32, end: BootEnd) {
@@ -78,6 +110,12 @@ impl<'a> BootEndSlot<'a> {
             store(word, value);
         }
         publish(check, check_values(ENDS_MAGIC, &values));
+        // After a cold start it is garbage, which a kernel that is not ours never replaces.
+        if previous == 0
+            && let Some([_, _, id, _]) = self.running()
+        {
+            store(id, NO_ID);
+        }
     }
 
     /// How the boots before `boot` ended, newest first, as [`Self::begin`] of that boot has kept
@@ -147,6 +185,52 @@ mod tests {
         // A cold start knows nothing of what is there.
         slot.begin(0, 1, BootEnd::PowerLost);
         assert_eq!(newest_first(slot, 1), [BootEnd::PowerLost]);
+    }
+
+    /// What the kernel does at the start of a boot, and at a tick.
+    fn tick(slot: BootEndSlot<'_>, starts: bool, id: u32, pc: u32) {
+        let [now_id, now_pc, last_id, last_pc] = slot.running().unwrap();
+        if starts {
+            store(last_id, load(now_id));
+            store(last_pc, load(now_pc));
+        }
+        store(now_id, id);
+        store(now_pc, pc);
+    }
+
+    #[test]
+    fn who_ran_last_is_told_of_a_boot_without_a_note_only() {
+        let memory = memory();
+        let slot = Region::over(&memory).unwrap().boot_end();
+        // Garbage of before the cold start.
+        tick(slot, true, 2, 0x300);
+        tick(slot, true, 3, 0x400);
+        slot.begin(0, 1, BootEnd::PowerLost);
+        assert_eq!(slot.last_ran(1), None);
+        slot.begin(1, 2, BootEnd::Outside);
+        assert_eq!(slot.last_ran(2), None, "no kernel has stored it");
+        for (end, is_told) in [
+            (BootEnd::Outside, true),
+            (BootEnd::Watchdog, true),
+            (BootEnd::Restart(2), false),
+            (BootEnd::Crash(2), false),
+            (BootEnd::Kernel, false),
+            (BootEnd::PowerLost, false),
+        ] {
+            // An id of a later generation.
+            tick(slot, false, 5 << 10 | 4, 0x500);
+            tick(slot, true, 1, 0x600);
+            slot.begin(2, 3, end);
+            let ran = is_told.then_some(LastRan { task: 4, pc: 0x500 });
+            assert_eq!(slot.last_ran(3), ran, "{end}");
+            assert_eq!(slot.last_ran(4), None);
+        }
+        // A boot that ended before its first tick.
+        tick(slot, true, 1, 0x600);
+        tick(slot, false, NO_ID, 0);
+        tick(slot, true, NO_ID, 0);
+        slot.begin(3, 4, BootEnd::Outside);
+        assert_eq!(slot.last_ran(4), None);
     }
 
     #[test]

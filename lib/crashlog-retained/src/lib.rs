@@ -8,7 +8,7 @@
 //! | part | written by | what |
 //! |---|---|---|
 //! | header | supervisor | number of the boot; tells a cold start from a warm one |
-//! | [`BootEndSlot`] | supervisor, kernel | how this boot is about to end, and how those before did |
+//! | [`BootEndSlot`] | supervisor, kernel | how this boot is about to end, how those before did, who ran last |
 //! | [`Trial`] | both | how often the system has just failed with what is here |
 //! | [`Mailbox`] | both | the crash of an emergency, its outcome, and oopses |
 //! | [`FailureSlot`] | kernel | a failure of the kernel or of the supervisor |
@@ -59,7 +59,7 @@ pub use crashlog_format::crash::{Name, signature, text_sum};
 /// What the crate needs of `crashlog-format`, re-exported: `page` has the layout of log records.
 pub use crashlog_format::page::{self, LogHeader};
 pub use crashlog_format::snapshot::{ExtentKind, ExtentStatus, KERNEL_OWNER, SnapshotKind};
-pub use crashlog_format::{Activity, BootEnd, BootEnds, CrashFault, TaskEntry};
+pub use crashlog_format::{Activity, BootEnd, BootEnds, CrashFault, LastRan, TaskEntry};
 pub use crashlog_format::{
     CrashReason, EmergencyFailure, EmergencyStep, Level, Outcome, OutcomePhase, Stream,
 };

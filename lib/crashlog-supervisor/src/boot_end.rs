@@ -9,11 +9,18 @@
 //! | with the loss of power | a cold start: retained RAM did not survive |
 //! | by a reset from outside | none of these |
 //!
+//! Of a boot that ended by the watchdog there is no crash, as nobody was left to describe one. If
+//! the chip says that it was the watchdog, one is described at the start of the next boot, with who
+//! ran last.
+//!
 //! What the chip says counts where nothing was noted, since a note says more. The recorder says it
 //! in the boot record.
 
-use crate::{Kernel, Supervisor};
-use crashlog_retained::{BootEnd, Region, Start};
+use crate::{Kernel, Supervisor, SupervisorConfig};
+use abi::TaskId;
+use crashlog_retained::{
+    BootEnd, ContextWriter, CrashContext, CrashReason, LastRan, Region, Start, text_sum,
+};
 
 /// What the chip says of the last reset.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
@@ -30,11 +37,56 @@ pub enum ResetCause {
 }
 
 /// Begins a boot in `region`, and keeps there how the one before ended.
-pub(crate) fn begin_boot(region: &Region<'_>, cause: ResetCause) {
+pub(crate) fn begin_boot(region: &Region<'_>, config: &SupervisorConfig, cause: ResetCause) {
     let previous = region.boot();
     let start = region.begin_boot();
     let end = how_ended(region, start, previous, cause);
     region.boot_end().begin(previous, region.boot(), end);
+    // The watchdog that is armed for a failure of the kernel leaves a note.
+    if end == BootEnd::Watchdog && start == Start::Warm {
+        let ran = region.boot_end().last_ran(region.boot());
+        describe_watchdog(region, config, previous, ran);
+    }
+}
+
+/// Describes the end of boot `previous` by the watchdog as a failure of the kernel: one that could
+/// not describe itself. Not in an emergency: that leaves a note.
+#[inline(never)]
+fn describe_watchdog(
+    region: &Region<'_>,
+    config: &SupervisorConfig,
+    previous: u32,
+    ran: Option<LastRan>,
+) {
+    let Some(mut writer) = region.failure().write() else {
+        return;
+    };
+    let mut context =
+        CrashContext::new(CrashReason::Kernel, TaskId::KERNEL.0, "kernel", &[u8::MAX]);
+    context.boot = previous;
+    writer.context.message(ENDED_BY_WATCHDOG);
+    writer.context.text(text_sum(ENDED_BY_WATCHDOG));
+    if let Some(LastRan { task, pc }) = ran {
+        let [.., at_pc, _psr] = &mut context.registers;
+        *at_pc = pc;
+        writer.context.message(b"; task `");
+        let name = config.task(task.into()).name;
+        writer.context.message(name.as_bytes());
+        writer.context.message(b"` ran last, at 0x");
+        hex(&mut writer.context, pc);
+    }
+    writer.finish(&context);
+}
+
+/// What the crash of such an end says.
+const ENDED_BY_WATCHDOG: &[u8] = b"the hardware watchdog has reset the system";
+
+fn hex(to: &mut ContextWriter<'_>, value: u32) {
+    for digit in (0..u32::BITS).step_by(4).rev() {
+        let digit = value >> digit & 15;
+        let digit = char::from_digit(digit, 16).map_or(b'?', |digit| digit as u8);
+        to.message(&[digit]);
+    }
 }
 
 /// How boot `previous` ended.
@@ -81,7 +133,9 @@ const fn index(task: usize) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::supervisor::tests::CONFIG;
     use crashlog_retained::Block;
+    use std::sync::atomic::Ordering;
 
     fn memory() -> Vec<Block> {
         (0..600).map(|_| Block::zeroed()).collect()
@@ -95,7 +149,7 @@ mod tests {
     fn each_way_to_end_is_told_from_the_others() {
         let memory = memory();
         let region = Region::over(&memory).unwrap();
-        let boot = |cause| begin_boot(&region, cause);
+        let boot = |cause| begin_boot(&region, &CONFIG, cause);
         let newest = || previous_ends(&region)[0];
 
         boot(ResetCause::Unknown);
@@ -123,12 +177,60 @@ mod tests {
         assert_eq!(newest(), BootEnd::Outside);
     }
 
+    /// REQ: X1 (in part), X11 (in part: how a boot ended, by the chip)
+    #[test]
+    fn the_watchdog_leaves_a_late_crash_with_who_ran_last() {
+        let memory = memory();
+        let region = Region::over(&memory).unwrap();
+        let boot = |cause| begin_boot(&region, &CONFIG, cause);
+        // What the kernel does at the start of a boot: task 3 ran in the boot before.
+        let kernel = |id: u32, pc: u32| {
+            let [_, _, last_id, last_pc] = region.boot_end().running().unwrap();
+            last_id.store(id, Ordering::Relaxed);
+            last_pc.store(pc, Ordering::Relaxed);
+        };
+        boot(ResetCause::Watchdog);
+        assert!(
+            region.failure().read().is_none(),
+            "of a cold start nothing is known"
+        );
+        for cause in [ResetCause::Unknown, ResetCause::PowerOn, ResetCause::Pin] {
+            kernel(3, 0x8013_61c0);
+            boot(cause);
+            assert!(region.failure().read().is_none(), "{cause:?}");
+        }
+        kernel(5 << 10 | 3, 0x8013_61c0);
+        boot(ResetCause::Watchdog);
+        let failure = region.failure().read().unwrap().stored;
+        assert_eq!(failure.context.boot, 4);
+        assert_eq!(failure.context.registers[15], 0x8013_61c0);
+        let length = failure.message().length as usize;
+        let [_, message, _] = failure.crash_blocks();
+        let bytes: Vec<u8> = (0..128)
+            .flat_map(|word| message.word(word).to_le_bytes())
+            .collect();
+        assert_eq!(
+            std::str::from_utf8(&bytes[..length]).unwrap(),
+            "the hardware watchdog has reset the system; task `worker` ran last, at 0x801361c0"
+        );
+        // What was described in that boot stays, and an end that was noted has no second crash.
+        region.failure().clear();
+        region.boot_end().note(region.boot(), BootEnd::Kernel);
+        boot(ResetCause::Watchdog);
+        assert!(region.failure().read().is_none());
+        // Nobody knows who ran.
+        kernel(u32::MAX, 0);
+        boot(ResetCause::Watchdog);
+        let failure = region.failure().read().unwrap().stored;
+        assert_eq!(failure.message().length, 42);
+    }
+
     #[test]
     fn after_a_cold_start_nothing_that_is_there_counts() {
         let memory = memory();
         let region = Region::over(&memory).unwrap();
-        begin_boot(&region, ResetCause::Unknown);
-        begin_boot(&region, ResetCause::Unknown);
+        begin_boot(&region, &CONFIG, ResetCause::Unknown);
+        begin_boot(&region, &CONFIG, ResetCause::Unknown);
         region.boot_end().note(2, BootEnd::Restart(2));
         // The headers are lost, what is beside them is not.
         for block in &memory {
@@ -137,7 +239,7 @@ mod tests {
             }
             block.set_word(64, 1);
         }
-        begin_boot(&region, ResetCause::Unknown);
+        begin_boot(&region, &CONFIG, ResetCause::Unknown);
         assert_eq!(previous_ends(&region), [BootEnd::PowerLost]);
         assert_eq!(region.boot(), 1);
     }

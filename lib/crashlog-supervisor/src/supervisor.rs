@@ -42,7 +42,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
     /// Begins a boot in `region`. To be called once, before the recorder runs for the first time:
     /// the recorder relies on the boot's number.
     pub fn new(config: SupervisorConfig, mut kernel: K, region: Region<'a>) -> Self {
-        boot_end::begin_boot(&region, kernel.reset_cause());
+        boot_end::begin_boot(&region, &config, kernel.reset_cause());
         let early_boots = region.trial().begin_boot();
         let recorder_copy = match config.snapshot {
             SnapshotScope::None => None,

@@ -69,6 +69,7 @@ mod fast_path;
 pub mod header;
 mod interrupts;
 mod kipc;
+mod last_ran;
 mod message;
 mod outcome;
 pub mod platform;
@@ -84,4 +85,5 @@ mod time;
 mod umem;
 mod who_ran;
 
+pub use last_ran::LastRanWords;
 pub use platform::Platform;

@@ -3,6 +3,7 @@
 //! The application crate passes a [`Platform`] to [`start_kernel`](crate::startup::start_kernel).
 //! The kernel knows no other address of a device.
 
+use crate::LastRanWords;
 use crate::fail::Failure;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
@@ -19,6 +20,9 @@ pub struct Platform {
     /// Device pages that the kernel maps for itself: base and size, multiples of 4 KiB. They hold
     /// the two above and whatever `reset` and `on_failure` need.
     pub devices: &'static [(u32, u32)],
+    /// Called once at start, before the first task runs: four words that are kept over a reset, for
+    /// who ran last (`last_ran`). `None` if the application has none.
+    pub last_ran: fn() -> Option<&'static LastRanWords>,
     /// Called before `reset` when a task has asked for a restart, with its index, to note that in
     /// retained memory. It must return in bounded time.
     pub on_restart: fn(task: u16),

@@ -11,7 +11,7 @@ use crate::platform::{self, Platform};
 use crate::table::{self, Kernel, TaskHandle};
 use crate::task::Task;
 use crate::time::CLOCK_FREQ_KHZ;
-use crate::{arch, fail};
+use crate::{arch, fail, last_ran};
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering;
 use kerncore::arm_a::tables::PAGE;
@@ -46,6 +46,7 @@ pub unsafe fn start_kernel(tick_divisor: u32, platform: &'static Platform) -> ! 
             kernel.wake(task);
         }
     }
+    last_ran::begin((platform.last_ran)());
     arch::gic::init(platform);
     arch::timer::init(platform, tick_divisor);
 

@@ -3,6 +3,7 @@
 //! A tick is one millisecond, counted in 64 bits from boot. Each task has one timer. The kernel
 //! keeps a lower bound of the next deadline, so that a tick before it looks at no timer.
 
+use crate::last_ran;
 use crate::outcome::CallOutcome;
 use crate::syscalls::args::SetTimerArgs;
 use crate::table::{Kernel, TaskHandle};
@@ -39,6 +40,7 @@ pub(crate) fn low() -> u32 {
 pub(crate) fn advance(kernel: &mut Kernel, current: TaskHandle, ticks: u32) {
     let now = now().wrapping_add(u64::from(ticks));
     kernel[current].last_ran = now as u32;
+    last_ran::note(&kernel[current]);
     let [low, high] = &TICKS;
     low.store(now as u32, Ordering::Relaxed);
     high.store((now >> 32) as u32, Ordering::Relaxed);

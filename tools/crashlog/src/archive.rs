@@ -426,6 +426,14 @@ fn tasks(path: &Path, zip: &mut ZipArchive<impl Read + Seek>) -> Result<Vec<Task
 }
 
 impl Names for Archive {
+    fn function(&self, task: u16, address: u32) -> Option<String> {
+        let places = self.program_at(task).ok()?.places(address);
+        // What of the library is inlined into a function says little.
+        let of_library = |name: &str| name.starts_with("core::") || name.starts_with('<');
+        let own = places.iter().find(|place| !of_library(&place.function));
+        own.or(places.last()).map(|place| place.function.clone())
+    }
+
     fn event(&self, task: u16, name: &str, bytes: &[u8]) -> Option<String> {
         let mut events = self.events.borrow_mut();
         let types = events.entry(task).or_insert_with(|| {

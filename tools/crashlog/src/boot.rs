@@ -89,6 +89,7 @@ mod tests {
             board: "ast2600-evb",
             commit: "2cf33c0f7280bf4b8391227169654265a2864fee-dirty",
             ends: crashlog_format::BootEnds::NONE,
+            last_ran: None,
         };
         assert_eq!(
             line(&record),

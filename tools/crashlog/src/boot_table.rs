@@ -8,7 +8,7 @@ use crate::image_id::ImageId;
 use crate::logbook::{Item, Logbook};
 use crate::problem::Problem;
 use crashlog_format::page::LogRecord;
-use crashlog_format::{BootEnd, BootRecord, CrashReason, Stream};
+use crashlog_format::{BootEnd, BootRecord, CrashReason, LastRan, Stream};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -32,6 +32,8 @@ pub struct BootSummary {
     accepted: u32,
     /// How it ended, as a later boot says.
     said: Option<BootEnd>,
+    /// Who ran last, if it left no note of its end and the next boot says so.
+    pub last_ran: Option<LastRan>,
     /// The crash that has ended it.
     crash: Option<FinalCrash>,
 }
@@ -74,6 +76,7 @@ impl BootTable {
     pub fn read(card: &Card) -> Result<Self, Problem> {
         let mut boots = BTreeMap::<u32, BootSummary>::new();
         let mut said = BTreeMap::new();
+        let mut last_ran = BTreeMap::new();
         let logbook = Logbook::open(card)?;
         logbook.each(|item| {
             match item {
@@ -82,6 +85,7 @@ impl BootTable {
                     boot.add(&record);
                     if let Some(build) = boot_record(&record) {
                         boot.name(&build);
+                        last_ran.insert(record.boot.saturating_sub(1), build.last_ran);
                         let before = (1..record.boot).rev();
                         said.insert(
                             record.boot,
@@ -104,6 +108,11 @@ impl BootTable {
                 boots.entry(boot).or_default().said.get_or_insert(end);
             } else if let Some(known) = boots.get_mut(&boot) {
                 known.said.get_or_insert(end);
+            }
+        }
+        for (number, ran) in last_ran {
+            if let Some(boot) = boots.get_mut(&number) {
+                boot.last_ran = ran;
             }
         }
         for crash in card.crashes()?.into_iter().flatten() {
@@ -140,7 +149,7 @@ impl BootTable {
             (Some(end @ BootEnd::Crash(_)), crash) => {
                 Ended::As(end, crash.filter(|crash| !crash.of_kernel))
             }
-            (Some(end @ BootEnd::Kernel), crash) => {
+            (Some(end @ (BootEnd::Kernel | BootEnd::Watchdog)), crash) => {
                 Ended::As(end, crash.filter(|crash| crash.of_kernel))
             }
             (None | Some(BootEnd::NotKnown), Some(crash)) => {

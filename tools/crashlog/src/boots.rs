@@ -10,7 +10,7 @@ use crate::problem::Problem;
 use crate::terminal::{BAD, FAINT, GOOD, Output, STRONG, WARN};
 use crate::text::{self, printable, seconds};
 use anstyle::Style;
-use crashlog_format::BootEnd;
+use crashlog_format::{BootEnd, LastRan};
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -68,6 +68,10 @@ pub fn run(args: &Boots, out: &mut Output) -> Result<(), Problem> {
             image.as_deref().unwrap_or("not known"),
             firmware.unwrap_or("not known"),
         )?;
+        if let Some(ran) = boot.last_ran {
+            let ran = last_ran(ran, names.of(*number)?);
+            writeln!(out, "{:37}{ran}", "")?;
+        }
     }
     for text in &card.damaged {
         writeln!(out, "{WARN}{text}{WARN:#}")?;
@@ -106,8 +110,25 @@ fn text(ended: &Ended, names: &dyn Names) -> String {
             crash.sequence,
             if crash.again { " again" } else { "" }
         ),
+        Ended::As(BootEnd::Watchdog, Some(crash)) => format!(
+            "watchdog, crash {}{}",
+            crash.sequence,
+            if crash.again { " again" } else { "" }
+        ),
+        // Where the chip does not say what has reset it.
+        Ended::As(BootEnd::Outside, _) => "watchdog or reset from outside".to_owned(),
         Ended::As(end, _) => end.name().to_owned(),
     }
+}
+
+/// Who ran last, in words.
+fn last_ran(ran: LastRan, names: &dyn Names) -> String {
+    let place = match names.function(ran.task, ran.pc) {
+        Some(function) => format!(", in {}", printable(function.as_bytes())),
+        None => String::new(),
+    };
+    let task = names.task_or_number(ran.task);
+    format!("{task} ran last, at {:#010x}{place}", ran.pc)
 }
 
 fn value(number: u32, boot: &BootSummary, ended: &Ended, names: &dyn Names) -> Value {
@@ -134,5 +155,11 @@ fn value(number: u32, boot: &BootSummary, ended: &Ended, names: &dyn Names) -> V
             "crash": crash.map(|crash| crash.sequence),
             "again": crash.is_some_and(|crash| crash.again),
         },
+        "last_ran": boot.last_ran.map(|ran| json!({
+            "task": names.task(ran.task),
+            "task_index": ran.task,
+            "pc": ran.pc,
+            "function": names.function(ran.task, ran.pc),
+        })),
     })
 }

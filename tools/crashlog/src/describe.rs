@@ -18,6 +18,11 @@ pub trait Names {
         None
     }
 
+    /// The function of the task with this index that has the instruction at this address.
+    fn function(&self, _task: u16, _address: u32) -> Option<String> {
+        None
+    }
+
     /// The name, or `task 3`.
     fn task_or_number(&self, index: u16) -> String {
         self.task(index).unwrap_or_else(|| format!("task {index}"))

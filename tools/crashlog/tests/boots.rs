@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Bench, Partition, STRAY_WRITE, fails, header, ok};
-use crashlog_format::{BootEnd, BootEnds, Level, Stream};
+use crashlog_format::{BootEnd, BootEnds, LastRan, Level, Stream};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -90,6 +90,48 @@ fn each_boot_says_how_it_ended() {
     ] {
         assert!(table.contains(words), "{words}: {table}");
     }
+}
+
+/// Without an archive there are numbers.
+#[test]
+fn who_ran_last_is_told_of_a_boot_without_a_note() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let mut partition = Partition::open(&path);
+    let ran = |task| LastRan {
+        task,
+        pc: 0x8013_61c0,
+    };
+    let ends = BootEnds::NONE.and(BootEnd::PowerLost);
+    partition.boot_record_after(1, IMAGE, ends);
+    let ends = ends.and(BootEnd::Outside);
+    partition.boot_record_with(2, IMAGE, ends, Some(ran(4)));
+    let ends = ends.and(BootEnd::Watchdog);
+    partition.boot_record_with(3, IMAGE, ends, Some(ran(u16::MAX)));
+    partition.failure(2, &[u8::MAX], "kernel");
+    let list = boots(&path, &[]);
+    assert_eq!(
+        list[0]["last_ran"],
+        json!({ "task": null, "task_index": 4, "pc": 0x8013_61c0_u32, "function": null })
+    );
+    assert_eq!(list[2]["last_ran"], Value::Null);
+    assert_eq!(list[1]["ended"]["crash"], 1);
+    let table = ok(["boots", text(&path)]);
+    let told: Vec<&str> = table
+        .lines()
+        .skip(1)
+        .map(|line| line[37..].split("  ").next().unwrap_or_default())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "watchdog or reset from outside",
+            "task 4 ran last, at 0x801361c0",
+            "watchdog, crash 1",
+            "task 65535 ran last, at 0x801361c0",
+            "still running",
+        ]
+    );
 }
 
 /// Boot records of earlier versions do not say how boots ended; a crash does, and no boot but the

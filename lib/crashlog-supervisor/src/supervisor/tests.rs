@@ -50,7 +50,7 @@ const LIMITS: Limits = Limits {
     backoff_max_ms: 2_000,
 };
 
-const CONFIG: SupervisorConfig = SupervisorConfig {
+pub(crate) const CONFIG: SupervisorConfig = SupervisorConfig {
     recorder: RECORDER,
     notification: 1 << 2,
     record_oops: true,

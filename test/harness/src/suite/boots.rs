@@ -6,6 +6,7 @@ use crate::build::{DEMO, Image};
 use crate::evidence::Expected;
 use crate::machine::{Config, Machine};
 use crate::sabotage::{APP, Deed, Failing, Stop, Work};
+use crate::suite::matrix::hangs::long_loop;
 use crate::suite::matrix::scene::{SOON, Scene};
 use crate::suite::matrix::system::KERNEL_IPC;
 use anyhow::{Context, Result, ensure};
@@ -35,6 +36,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
         }),
         session.trial("boots::ends", APP, ends),
         session.trial("boots::time-of-day", APP, time_of_day),
+        session.trial("boots::who-ran-last", APP, who_ran_last),
         session.trial("boots::recorder-restarted", APP, recorder_restarted),
         session.trial("boots::crash-before-the-card-is-known", APP, crash_early),
     ]
@@ -174,6 +176,74 @@ fn time_of_day(rig: &Rig) -> Result<Cases> {
         !second.is_empty() && second.iter().all(|record| utc(record).is_none()),
         "the log of the second boot is {second:#?}"
     );
+    Ok(Cases::one())
+}
+
+/// REQ: X1 (in part), X11 (in part: who ran last)
+///
+/// A task runs when the machine is reset from outside, and when the kernel enters a loop with all
+/// interrupts masked, which only the chip's watchdog ends. Neither leaves a note or a crash, and
+/// the boots after them say which task ran last, and where.
+fn who_ran_last(rig: &Rig) -> Result<Cases> {
+    // CPSID F
+    const MASK: u16 = 0xb671;
+    const TIME: u32 = 20 * SOON;
+    let mut scene = Scene::with_card_of(rig, "64M")?;
+    let (fatal, how) = (true, Failing::HANG_COMPUTES);
+    let work = Work::Fail { fatal, how };
+
+    scene.begin()?;
+    scene.strike(work, TIME, Deed::Nothing)?;
+    scene
+        .system
+        .machine
+        .qmp
+        .execute("system_reset", Value::Null)?;
+    scene.boot()?;
+
+    scene.strike(work, TIME, Deed::Nothing)?;
+    // The supervisor looks for hangs.
+    let at = scene.go_into_program("kernel", KERNEL_IPC)?;
+    let code = [&MASK.to_le_bytes()[..], &long_loop()].concat();
+    scene.system.debugger.set_memory(at, &code)?;
+    scene.system.forget_time();
+    scene.boot()?;
+
+    let archive = [OsStr::new("--archive"), rig.image.archive.as_os_str()];
+    let card = [scene.card.as_os_str()];
+    let boots = |how: &[&str], archive: &[&OsStr]| {
+        let how = how.iter().map(OsStr::new);
+        let arguments = how.chain(archive.iter().copied()).chain(card);
+        rig.tool.text(arguments)
+    };
+    let printed: Value = serde_json::from_str(&boots(&["boots", "--json"], &archive)?)?;
+    for boot in [0, 1] {
+        let boot = &printed["boots"][boot];
+        let ran = &boot["last_ran"];
+        ensure!(
+            boot["ended"]["how"] == "reset from outside"
+                && ran["task"] == "fatal"
+                && ran["function"]
+                    .as_str()
+                    .is_some_and(|name| name.contains("assist_hang")),
+            "the boot should have ended in assist_hang of fatal, and is {boot:#}"
+        );
+    }
+    ensure!(
+        printed["boots"][2]["last_ran"].is_null(),
+        "the last boot runs: {printed:#}"
+    );
+    for (archive, told) in [
+        (&archive[..], "fatal ran last, at 0x"),
+        (&[], "task 4 ran last, at 0x"),
+    ] {
+        let text = boots(&["boots"], archive)?;
+        ensure!(
+            text.matches(told).count() == 2
+                && text.matches("watchdog or reset from outside").count() == 2,
+            "the table does not say {told}:\n{text}"
+        );
+    }
     Ok(Cases::one())
 }
 

@@ -14,8 +14,8 @@ use crashlog_format::crash::{CrashHeader, Name, Segment, SegmentKind, signature}
 use crashlog_format::ledger::{CrashSummary, Ledger};
 use crashlog_format::page::{CAPACITY, HEADER_LEN, LogHeader, PageHeader};
 use crashlog_format::{
-    BLOCK_LEN, BootEnds, BootRecord, CrashReason, Crc32c, EmergencyStep, FormatId, Geometry, Level,
-    Outcome, OutcomePhase, Stream, Superblock, TaskEntry,
+    BLOCK_LEN, BootEnds, BootRecord, CrashReason, Crc32c, EmergencyStep, FormatId, Geometry,
+    LastRan, Level, Outcome, OutcomePhase, Stream, Superblock, TaskEntry,
 };
 use std::ffi::OsStr;
 use std::fs::File;
@@ -215,6 +215,17 @@ impl Partition {
 
     /// The same, which says how the boots before ended.
     pub fn boot_record_after(&mut self, boot: u32, image_id: u64, ends: BootEnds) -> u32 {
+        self.boot_record_with(boot, image_id, ends, None)
+    }
+
+    /// The same, which also says who ran last in the boot before.
+    pub fn boot_record_with(
+        &mut self,
+        boot: u32,
+        image_id: u64,
+        ends: BootEnds,
+        last_ran: Option<LastRan>,
+    ) -> u32 {
         let record = BootRecord {
             image_id,
             version: 3,
@@ -224,6 +235,7 @@ impl Partition {
             board: "bench",
             commit: "2cf33c0f7280bf4b8391227169654265a2864fee-dirty",
             ends,
+            last_ran,
         };
         let mut payload = [0; 256];
         let length = record.encode(&mut payload).expect("it fits");

@@ -275,10 +275,15 @@ pub(crate) fn place(psp: u32, lost: u32) -> (u32, u32) {
     (pc, sp)
 }
 
+/// The program counter of a task that does not run.
+#[inline(always)]
+pub(crate) fn program_counter(task: &Task) -> u32 {
+    memory::load_word(task.save.psp, 6)
+}
+
 /// Was the task in Thumb state?
 pub(crate) fn is_thumb(task: &Task) -> bool {
-    let [.., psr] = memory::load(task.save.psp);
-    psr & XPSR_T != 0
+    memory::load_word(task.save.psp, 7) & XPSR_T != 0
 }
 
 /// A stopped task's stack pointer.

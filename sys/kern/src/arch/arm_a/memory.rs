@@ -254,3 +254,10 @@ pub(crate) fn load(frame: u32) -> [u32; 8] {
     // SAFETY: as for `store`, which has stored a frame there.
     unsafe { (frame as *const [u32; 8]).read_volatile() }
 }
+
+/// One of these words.
+#[inline(always)]
+pub(crate) fn load_word(frame: u32, index: usize) -> u32 {
+    // SAFETY: as for `load`; the index is that of one of the eight words.
+    unsafe { (frame as *const u32).add(index & 7).read_volatile() }
+}

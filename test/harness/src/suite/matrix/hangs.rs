@@ -144,7 +144,7 @@ const DESCRIBED: &str =
 
 /// A loop of NOPs. QEMU takes far longer for as many instructions in a loop of one, when an
 /// interrupt is pending that the kernel has masked.
-fn long_loop() -> Vec<u8> {
+pub fn long_loop() -> Vec<u8> {
     const NOP: u16 = 0xbf00;
     const NOPS: u16 = 50;
     let branch = 0xe000 | (0x800 - (NOPS + 2));

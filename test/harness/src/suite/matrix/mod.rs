@@ -10,7 +10,7 @@ mod clients;
 mod damage;
 mod errors;
 mod full;
-mod hangs;
+pub mod hangs;
 mod moments;
 mod recorder;
 mod retained;
