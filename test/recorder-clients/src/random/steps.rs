@@ -316,7 +316,7 @@ fn odd(random: &mut Random) -> Request {
             _ => {
                 for byte in &mut odd.message {
                     if random.one_in(3) {
-                        *byte = random.next() as u8;
+                        *byte = random.wide() as u8;
                     }
                 }
             }
