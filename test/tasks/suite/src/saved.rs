@@ -23,10 +23,11 @@ pub const WORDS: usize = EXTENT_MAX / 4;
 pub static SOURCE: [AtomicU32; WORDS + GRANULE / 4] =
     [const { AtomicU32::new(0) }; WORDS + GRANULE / 4];
 
-/// The supervisor's memory for what is saved, and its first page in the retained region.
+/// The supervisor's memory for what is saved, and a page of it in the retained region: not the
+/// first one, in which the kernel's tick stores who runs.
 pub(crate) fn destinations() -> [u32; 2] {
     let [own, retained, ..] = supervisor(runner::SAVE_PLACES, []);
-    [own, retained]
+    [own, retained + 0x8000]
 }
 
 /// A range of memory as the supervisor gets it.
@@ -431,8 +432,8 @@ fn refusals() {
     ] {
         destination(16, to);
     }
-    destination(4096, retained + 0x10_0000 - 4092);
-    destination(4096, retained - 4);
+    destination(4096, RETAINED + 0x10_0000 - 4092);
+    destination(4096, RETAINED - 4);
     // Onto itself, or a part of itself.
     let onto_itself = save(0, own, 64, own + 60);
     assert_eq!(onto_itself, Err(SaveMemoryError::Destination));
