@@ -11,9 +11,9 @@ use std::fmt;
 use std::io::{self, Write};
 
 /// Owner of the notes.
-const OWNER: &[u8] = b"Oxide Computer Company\0";
+pub const OWNER: &[u8] = b"Oxide Computer Company\0";
 /// Type of the note with the build archive.
-const ARCHIVE: u32 = 0x1de0_0001;
+pub const ARCHIVE: u32 = 0x1de0_0001;
 /// Type of the note with the registers.
 const REGISTERS: u32 = 0x1de0_0002;
 /// Type of the note that makes it the dump of one task.

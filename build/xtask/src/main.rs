@@ -39,7 +39,7 @@ use dist::{Build, Product};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use verbs::{check_emergency, compile, external, graph, lint, print, qemu, sizes};
+use verbs::{check_emergency, compile, external, gdb, graph, lint, print, qemu, sizes};
 
 /// The application at the top of the tree.
 const DEFAULT_APP: &str = "app.toml";
@@ -136,7 +136,7 @@ enum Verb {
     },
     /// Run gdb with all symbols, on a dump or on `qemu -- -s`
     Gdb {
-        /// The dump; without it, the machine at port 1234 of this host
+        /// The dump, which has its programs in it; without it, the machine at port 1234 of this host
         dump: Option<PathBuf>,
         #[arg(long, default_value = DEFAULT_APP)]
         app: PathBuf,
@@ -283,9 +283,12 @@ fn run(verb: Verb) -> Result<()> {
             print::task_slots(&build, &product)
         }
         Verb::Graph { app } => output::print(&graph::dot(&Build::open(&app)?.config)),
-        Verb::Gdb { dump, app } => {
+        Verb::Gdb {
+            dump: Some(dump), ..
+        } => gdb::on_dump(&dump),
+        Verb::Gdb { dump: None, app } => {
             let (build, product) = built(&app)?;
-            external::gdb(&build, &product, dump.as_deref())
+            gdb::on_machine(&build, &product)
         }
         Verb::Print { fact, app } => print::print(&Build::open(&app)?, fact),
         Verb::Qemu {

@@ -1,12 +1,11 @@
 //! Verbs that run another program with the right arguments
 
-use crate::dist::{Build, Product};
+use crate::dist::Product;
 use crate::process::{find_in_path, run};
 use crate::tree::Tree;
 use anyhow::{Result, bail};
 use std::env;
 use std::ffi::OsString;
-use std::path::Path;
 use std::process::Command;
 
 /// Runs `humility` on the archive.
@@ -23,32 +22,6 @@ pub fn humility(product: &Product, arguments: &[OsString]) -> Result<()> {
         command.arg("-a").arg(&product.archive);
     }
     run(command.args(arguments), "humility")
-}
-
-/// Runs gdb with the symbols of kernel and tasks: on a dump, or on a `./x qemu -- -s`.
-pub fn gdb(build: &Build, product: &Product, dump: Option<&Path>) -> Result<()> {
-    let gdb = ["gdb-multiarch", "arm-none-eabi-gdb", "gdb"]
-        .into_iter()
-        .find_map(find_in_path);
-    let Some(gdb) = gdb else {
-        bail!("gdb is not on PATH; install gdb-multiarch");
-    };
-    let target = match dump {
-        None => "target remote :1234".to_string(),
-        Some(dump) if dump.is_file() => format!("core-file {}", dump.display()),
-        Some(dump) => bail!(
-            "{}: no such file; ./x dump writes one of a running ./x qemu",
-            dump.display()
-        ),
-    };
-    let mut command = Command::new(gdb);
-    command.args(["-q", "-ex", "set confirm off"]);
-    command.arg(product.directory.join("kernel"));
-    for name in build.config.app.tasks.keys() {
-        let file = product.task(name);
-        command.args(["-ex", &format!("add-symbol-file {}", file.display())]);
-    }
-    run(command.args(["-ex", &target]), "gdb")
 }
 
 /// Refuses a verb of upstream that has no meaning here, with the reason.

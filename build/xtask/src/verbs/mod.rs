@@ -3,6 +3,7 @@
 pub mod check_emergency;
 pub mod compile;
 pub mod external;
+pub mod gdb;
 pub mod graph;
 pub mod lint;
 pub mod print;
