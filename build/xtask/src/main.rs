@@ -136,7 +136,7 @@ enum Verb {
     },
     /// Run gdb with all symbols, on a dump or on `qemu -- -s`
     Gdb {
-        /// The dump, which has its programs in it; without it, the machine at port 1234 of this host
+        /// The dump, with whose programs it runs; without it, the machine at port 1234 of this host
         dump: Option<PathBuf>,
         #[arg(long, default_value = DEFAULT_APP)]
         app: PathBuf,
