@@ -39,6 +39,8 @@ pub enum Never {}
 pub struct Content {
     /// Log records: boot, number, payload.
     pub log: BTreeMap<(u32, u32), Vec<u8>>,
+    /// Boot and number of log records that are there once more, with the same payload.
+    pub repeated: Vec<(u32, u32)>,
     /// What the log records say about themselves: by boot and number.
     pub headers: BTreeMap<(u32, u32), LogHeader>,
     /// Pages that the reader found damaged.
@@ -121,7 +123,20 @@ impl Image {
     /// # Panics
     /// If the log cannot be mounted, or a record is there twice.
     #[must_use]
-    pub fn read_all(mut self) -> Content {
+    pub fn read_all(self) -> Content {
+        let content = self.read_repeated();
+        let repeated = &content.repeated;
+        assert!(repeated.is_empty(), "{repeated:?} are there twice");
+        content
+    }
+
+    /// As [`Image::read_all`]; records may be there several times, as of a page that was written
+    /// again because retained RAM has lost that it was written.
+    ///
+    /// # Panics
+    /// If the log cannot be mounted, or a record is there with two payloads.
+    #[must_use]
+    pub fn read_repeated(mut self) -> Content {
         let scratch: Vec<Block> = (0..16).map(|_| Block::zeroed()).collect();
         let buffer: Vec<Block> = (0..16).map(|_| Block::zeroed()).collect();
         let read = async {
@@ -139,8 +154,11 @@ impl Image {
                 match item {
                     LogItem::Record { record, .. } => {
                         let key = (record.boot, record.sequence);
-                        let before = content.log.insert(key, record.payload.to_vec());
-                        assert_eq!(before, None, "{key:?} is there twice");
+                        let payload = record.payload.to_vec();
+                        if let Some(before) = content.log.insert(key, payload) {
+                            assert_eq!(before, record.payload, "{key:?} is there twice");
+                            content.repeated.push(key);
+                        }
                         content.headers.insert(key, record.header);
                     }
                     LogItem::Damaged { page, .. } => content.damaged.push(page),
