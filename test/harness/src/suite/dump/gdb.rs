@@ -7,12 +7,16 @@ use crate::suite::{Cases, Rig, Session};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-/// The test; if there is no gdb it is listed as ignored, with the reason.
 pub(super) fn trial(session: &Arc<Session>) -> Trial {
-    let trial = session.trial("dump::in-gdb", DEMO, in_gdb);
+    with_gdb(session.trial("dump::in-gdb", DEMO, in_gdb))
+}
+
+/// The test; if there is no gdb it is listed as ignored, with the reason.
+pub(in crate::suite) fn with_gdb(trial: Trial) -> Trial {
     let version = Command::new("gdb-multiarch").arg("--version").output();
     if version.is_ok_and(|output| output.status.success()) {
         trial
@@ -23,25 +27,30 @@ pub(super) fn trial(session: &Arc<Session>) -> Trial {
     }
 }
 
-/// REQ: D3 (in part): gdb shows each task as a thread, with a backtrace that reaches its entry.
-fn in_gdb(rig: &Rig) -> Result<Cases> {
-    let scene = DumpScene::at_rest(rig, "ready")?;
-    let names = content::names(&scene.dump("gdb.core")?.archive)?;
+/// What gdb prints about a dump, by `./x gdb`: after each of these commands.
+pub(in crate::suite) fn ask(dump: &Path, commands: &str) -> Result<String> {
     let mut gdb = cargo()
         .args(["xtask", "gdb"])
-        .arg(scene.path("gdb.core"))
+        .arg(dump)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .context("cannot run cargo")?;
-    let commands = b"set pagination off\nset width 0\nthread apply all bt\nquit\n";
+    let input = format!("set pagination off\nset width 0\n{commands}\nquit\n");
     gdb.stdin
         .take()
         .context("no standard input")?
-        .write_all(commands)?;
+        .write_all(input.as_bytes())?;
     let output = gdb.wait_with_output()?;
-    let said = String::from_utf8_lossy(&output.stdout);
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// REQ: D3 (in part): gdb shows each task as a thread, with a backtrace that reaches its entry.
+fn in_gdb(rig: &Rig) -> Result<Cases> {
+    let scene = DumpScene::at_rest(rig, "ready")?;
+    let names = content::names(&scene.dump("gdb.core")?.archive)?;
+    let said = ask(&scene.path("gdb.core"), "thread apply all bt")?;
     let threads: Vec<&str> = said.split("\nThread ").skip(1).collect();
     ensure!(
         threads.len() == names.len(),

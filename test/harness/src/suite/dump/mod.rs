@@ -3,7 +3,7 @@
 mod card;
 mod content;
 mod deferred;
-mod gdb;
+pub(super) mod gdb;
 mod registry;
 mod scene;
 mod states;

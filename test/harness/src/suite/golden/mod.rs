@@ -7,6 +7,7 @@
 //! The archives of the firmware are beside the cards, without what the tool does not read.
 
 mod files;
+mod gdb;
 mod make;
 mod strip;
 mod transcript;
@@ -46,7 +47,8 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
             compare(rig, name)
         })
     };
-    CARDS.iter().map(|(name, _)| trial(name)).collect()
+    let outputs = CARDS.iter().map(|(name, _)| trial(name));
+    outputs.chain(gdb::trials(session)).collect()
 }
 
 /// The tool says of a card what its transcript has.
