@@ -7,7 +7,7 @@
 //!
 //! | who | counts | has come through | after [`Trial::LIMIT`] | after twice as many |
 //! |---|---|---|---|---|
-//! | supervisor | boots | ran for a time, or ended by a reset of its own | the history of faults | - |
+//! | supervisor | boots | ran for a time, or ended with a crash or as asked | the history of faults | - |
 //! | recorder | its starts | has nothing left to write, or found no card | crashes, the snapshot, the location of the log | log pages |
 //!
 //! Each count is kept with its complement, and one that does not fit is 0: damage leads to a try

@@ -36,8 +36,12 @@ pub enum ResetCause {
     Watchdog,
 }
 
-/// Begins a boot in `region`, and keeps there how the one before ended.
-pub(crate) fn begin_boot(region: &Region<'_>, config: &SupervisorConfig, cause: ResetCause) {
+/// Begins a boot in `region`, and keeps there how the one before ended; returns that.
+pub(crate) fn begin_boot(
+    region: &Region<'_>,
+    config: &SupervisorConfig,
+    cause: ResetCause,
+) -> BootEnd {
     let previous = region.boot();
     let start = region.begin_boot();
     let end = how_ended(region, start, previous, cause);
@@ -47,6 +51,7 @@ pub(crate) fn begin_boot(region: &Region<'_>, config: &SupervisorConfig, cause: 
         let ran = region.boot_end().last_ran(region.boot());
         describe_watchdog(region, config, previous, ran);
     }
+    end
 }
 
 /// Describes the end of boot `previous` by the watchdog as a failure of the kernel: one that could
@@ -149,7 +154,9 @@ mod tests {
     fn each_way_to_end_is_told_from_the_others() {
         let memory = memory();
         let region = Region::over(&memory).unwrap();
-        let boot = |cause| begin_boot(&region, &CONFIG, cause);
+        let boot = |cause| {
+            begin_boot(&region, &CONFIG, cause);
+        };
         let newest = || previous_ends(&region)[0];
 
         boot(ResetCause::Unknown);
@@ -182,7 +189,9 @@ mod tests {
     fn the_watchdog_leaves_a_late_crash_with_who_ran_last() {
         let memory = memory();
         let region = Region::over(&memory).unwrap();
-        let boot = |cause| begin_boot(&region, &CONFIG, cause);
+        let boot = |cause| {
+            begin_boot(&region, &CONFIG, cause);
+        };
         // What the kernel does at the start of a boot: task 3 ran in the boot before.
         let kernel = |id: u32, pc: u32| {
             let [_, _, last_id, last_pc] = region.boot_end().running().unwrap();

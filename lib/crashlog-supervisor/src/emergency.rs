@@ -128,8 +128,6 @@ impl<K: Kernel> Supervisor<'_, K> {
             }
             NextAction::Reset => {}
         }
-        // The boot ends by a fault that was counted: crash loops have a rule of their own.
-        self.end_trial();
         self.kernel.reset();
         false
     }

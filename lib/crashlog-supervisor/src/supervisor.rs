@@ -10,7 +10,7 @@ use crate::{
     loops,
 };
 use crashlog_retained::{
-    CrashReason, History, HistorySlot, Mailbox, MailboxState, Region, StoredContext, Trial,
+    BootEnd, CrashReason, History, HistorySlot, Mailbox, MailboxState, Region, StoredContext, Trial,
 };
 
 /// The state of a supervisor for the crash recorder; the documentation of the crate says what to
@@ -42,7 +42,11 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
     /// Begins a boot in `region`. To be called once, before the recorder runs for the first time:
     /// the recorder relies on the boot's number.
     pub fn new(config: SupervisorConfig, mut kernel: K, region: Region<'a>) -> Self {
-        boot_end::begin_boot(&region, &config, kernel.reset_cause());
+        let end = boot_end::begin_boot(&region, &config, kernel.reset_cause());
+        if let BootEnd::Crash(_) = end {
+            // Whoever has reset the system in that emergency: crash loops have a rule of their own.
+            region.trial().end_boot();
+        }
         let early_boots = region.trial().begin_boot();
         let recorder_copy = match config.snapshot {
             SnapshotScope::None => None,

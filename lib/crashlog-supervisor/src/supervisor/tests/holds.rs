@@ -157,13 +157,17 @@ fn oopses_delay_no_start() {
 }
 
 /// REQ: X6 (in part: no history makes the next boot fail) Whatever is in the history: after a few
-/// boots that ended early without a reset by the supervisor, it is set aside, and kept.
+/// boots that ended early with no crash, it is set aside, and kept.
 #[test]
 fn a_history_with_which_boots_end_early_is_set_aside() {
     let region = retained();
     let mut supervisor = boot(region);
-    for early in 1..Trial::LIMIT {
+    for _ in 1..Trial::LIMIT {
         assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Emergency);
+        supervisor = boot(region);
+        assert_eq!(supervisor.early_boots(), 0);
+    }
+    for early in 1..Trial::LIMIT {
         supervisor = boot(region);
         assert_eq!(supervisor.early_boots(), early);
     }
@@ -173,7 +177,7 @@ fn a_history_with_which_boots_end_early_is_set_aside() {
     assert_eq!(supervisor.start_delay(WORKER), 0);
     let aside = region.history().aside().expect("nothing is set aside");
     assert_eq!(aside.series, before.series);
-    // A boot that lasts ends this; so does a reset by the supervisor itself.
+    // A boot that lasts ends this; so does a crash.
     supervisor.end_healthy_series(9_999, |_| None);
     assert!(region.trial().boots() > 0);
     supervisor.end_healthy_series(10_000, |_| None);
@@ -184,6 +188,23 @@ fn a_history_with_which_boots_end_early_is_set_aside() {
     region.mailbox().conclude(true);
     supervisor.emergency_done(RECORDER);
     assert_eq!(boot(region).early_boots(), 0);
+}
+
+/// REQ: X6 (in part: the loop ends, whoever ends the emergencies) The supervisor hangs, or the
+/// kernel fails, in each emergency, and the watchdog resets the system.
+#[test]
+fn a_task_is_held_if_the_watchdog_ends_each_emergency() {
+    let region = retained();
+    let limit = Trial::LIMIT + 1;
+    for resets in 0..limit {
+        let mut supervisor = boot(region);
+        supervisor.config.limits.hold_after_resets = limit;
+        let consequence = fault(&mut supervisor, WORKER, 0);
+        assert_eq!(consequence, Consequence::Emergency, "{resets}");
+    }
+    let mut supervisor = boot(region);
+    supervisor.config.limits.hold_after_resets = limit;
+    assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Hold);
 }
 
 #[test]
