@@ -174,6 +174,11 @@ impl<'a> ContextSlot<'a> {
         matches!(load(self.state()), COMPLETE | NOTED)
     }
 
+    /// Was the context noted, and not completed?
+    pub(crate) fn is_noted(&self) -> bool {
+        load(self.state()) == NOTED
+    }
+
     /// Whose crash the context is, and when it was, without a check.
     pub(crate) fn summary(&self) -> ContextSummary {
         let context = match load(self.state()) {

@@ -153,6 +153,15 @@ impl<'a> Mailbox<'a> {
         self.slot(0)?.read()
     }
 
+    /// The crash, if it was noted and never completed: the supervisor has not come to the end of
+    /// its description.
+    #[must_use]
+    pub fn unfinished_crash(&self) -> Option<StoredContext<'a>> {
+        let slot = self.slot(0)?;
+        let is_noted = self.state() == MailboxState::Noted && slot.is_noted();
+        slot.read().filter(|_| is_noted)
+    }
+
     /// Stores how far an emergency write has come. Valid until the mailbox is armed again.
     pub fn set_outcome(&self, outcome: &Outcome) {
         let Some(block) = self.0.first() else { return };

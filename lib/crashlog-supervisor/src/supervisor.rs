@@ -4,13 +4,15 @@
 //! (from a panic to the reset), `loops.rs` (crash loops), `watchdog.rs`.
 
 use crate::capture::{CrashFacts, capture};
+use crate::loops::{FaultOccurrence, Limits};
 use crate::snapshot::RecorderCopy;
 use crate::{
     CrashRegions, EmergencySequence, HangWatch, Kernel, SnapshotScope, SupervisorConfig, boot_end,
     loops,
 };
 use crashlog_retained::{
-    BootEnd, CrashReason, History, HistorySlot, Mailbox, MailboxState, Region, StoredContext, Trial,
+    BootEnd, CrashContext, CrashReason, History, HistorySlot, Mailbox, MailboxState, Region,
+    StoredContext, Trial, signature,
 };
 
 /// The state of a supervisor for the crash recorder; the documentation of the crate says what to
@@ -56,6 +58,9 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         };
         let mut history = region.history().load();
         loops::begin_boot(&mut history);
+        if let BootEnd::Crash(_) = end {
+            count_unfinished(&region, &config.limits, &mut history);
+        }
         if early_boots >= Trial::LIMIT {
             set_aside(&region.history(), &mut history);
         }
@@ -135,6 +140,36 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
 /// The fault of `task`, if it is a hang that the supervisor has found.
 pub(crate) fn hang_of<'h>(hangs: Option<&'h HangWatch<'_>>, task: usize) -> Option<&'h [u8]> {
     hangs.and_then(|hangs| hangs.fault_of(task))
+}
+
+/// Counts the fault with which the boot before has ended, if the supervisor did not come to that
+/// because it never described it.
+// Not inlined: seldom called.
+#[inline(never)]
+fn count_unfinished(region: &Region<'_>, limits: &Limits, history: &mut History) {
+    let Some(crash) = region.mailbox().unfinished_crash() else {
+        return;
+    };
+    let CrashContext {
+        task,
+        time,
+        boot,
+        registers,
+        ..
+    } = &crash.context;
+    if boot.checked_add(1) != Some(region.boot()) {
+        return;
+    }
+    let fault = FaultOccurrence {
+        task: *task,
+        // Registers and text are not known, so it is not the one of a crash that was described.
+        signature: signature(*task, crash.context.fault(), registers, 0),
+        now: *time,
+        started: *time,
+    };
+    limits.add(history, &fault);
+    region.history().store(history);
+    loops::begin_boot(history);
 }
 
 /// Forgets the faults of tasks, and keeps them where they can be inspected.

@@ -207,6 +207,39 @@ fn a_task_is_held_if_the_watchdog_ends_each_emergency() {
     assert_eq!(fault(&mut supervisor, WORKER, 0), Consequence::Hold);
 }
 
+/// REQ: X6 (in part: the loop ends, wherever the supervisor hangs) Whichever call of the kernel it
+/// is that does not return while the crash is described, in each boot: the fault is counted once.
+#[test]
+fn a_crash_that_the_supervisor_never_describes_is_counted() {
+    for calls in 0.. {
+        let region = retained();
+        let mut hangs = true;
+        for resets in 0..3 {
+            let mut supervisor = boot(region);
+            assert_eq!(supervisor.start_delay(WORKER) > 0, resets > 1, "{calls}");
+            // An oops before it is counted by itself.
+            assert_eq!(fault(&mut supervisor, CONSOLE, 0), Consequence::Restart);
+            // The first call arms the watchdog, and returns.
+            supervisor.kernel.calls = Some(1 + calls);
+            supervisor.kernel.tasks[WORKER].fault = Some(memory_fault());
+            let handled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let _ = supervisor.handle_fault(WORKER, false, 0, 0);
+                supervisor.enter_declared_emergency();
+            }));
+            hangs = handled.is_err();
+            // The next boot ends before the crash is on the card, and does not count it again.
+            boot(region);
+        }
+        let mut supervisor = boot(region);
+        supervisor.config.limits.hold_after_resets = 1;
+        let consequence = fault(&mut supervisor, WORKER, 0);
+        assert_eq!(consequence, Consequence::Hold, "{calls}");
+        if !hangs {
+            break;
+        }
+    }
+}
+
 #[test]
 fn a_limit_of_zero_never_holds() {
     let region = retained();
