@@ -12,7 +12,8 @@
 //!   is less important runs. A task that waits for an event, whichever way, lets the others run.
 //! * The culprit is the least important of the tasks that run, not those that starve, and not a
 //!   server that it calls in its loop. The least important task of all, normally `idle`, has no
-//!   limit. Of two tasks of one priority that both run, each has waited.
+//!   limit. Of several tasks of one priority that run, those that wait for an event when it is
+//!   looked are not: they have let the others run.
 //!
 //! [`HangWatch::check`] looks every [`CHECK_MS`] milliseconds at the ticks at which each task last
 //! ran, which the kernel keeps. A check counts for [`LONGEST_STEP_MS`] at most: a system that a
@@ -126,30 +127,42 @@ impl<'a> HangWatch<'a> {
         let lowest = *running.next()?;
         let level = priority(lowest);
         let shared = running.next().is_some_and(|task| priority(*task) == level);
+        let least = config.by_priority.last()?;
+        let is_least = priority(*least) == level;
+        let mut found = None;
         for (task, held) in (0..).zip(&mut *self.held) {
-            if priority(task) <= level && (task != lowest || shared) {
+            if priority(task) > level {
+                continue;
+            }
+            if is_least || priority(task) < level || !shared && task != lowest {
                 *held = 0;
+                continue;
+            }
+            let ago = age(task).unwrap_or(u32::MAX);
+            let holds = match kernel.state(task.into()) {
+                TaskState::Healthy(SchedState::InSend(_) | SchedState::InReply(_)) => ago <= step,
+                TaskState::Healthy(SchedState::Runnable) => ago <= NOW_MS,
+                TaskState::Healthy(_) | TaskState::Faulted { .. } => {
+                    // It is the others of its priority that keep the less important ones from
+                    // running.
+                    if shared {
+                        *held = 0;
+                    }
+                    false
+                }
+            };
+            if !holds {
+                continue;
+            }
+            *held = held.saturating_add(step.min(LONGEST_STEP_MS));
+            let limit = config.task(task.into()).hang_ms;
+            if found.is_none() && limit != 0 && *held >= limit {
+                found = Some((task, core::mem::take(held)));
             }
         }
-        let least = config.by_priority.last()?;
-        if shared || priority(*least) == level {
-            return None;
-        }
-        let state = kernel.state(lowest.into());
-        let holds = match state {
-            TaskState::Healthy(SchedState::InSend(_) | SchedState::InReply(_)) => true,
-            TaskState::Healthy(SchedState::Runnable) => age(lowest) <= Some(NOW_MS),
-            TaskState::Healthy(_) | TaskState::Faulted { .. } => false,
-        };
-        let held = self.held.get_mut(usize::from(lowest)).filter(|_| holds)?;
-        *held = held.saturating_add(step.min(LONGEST_STEP_MS));
-        let limit = config.task(lowest.into()).hang_ms;
-        if limit == 0 || *held < limit {
-            return None;
-        }
-        let ms = core::mem::take(held);
+        let (task, ms) = found?;
         Some(Hang {
-            task: lowest,
+            task,
             fault: CrashFault::encode_hang(ms, starved(config, kernel, level)),
         })
     }

@@ -142,12 +142,52 @@ fn a_ready_task_is_not_the_culprit_of_the_one_that_keeps_it_from_running() {
 }
 
 #[test]
-fn neither_the_least_important_task_nor_tasks_of_one_priority_have_hangs() {
+fn the_least_important_task_has_no_hangs() {
     let mut machine = Machine::new();
     machine.supervisor.kernel.tasks[WORKER].doing = SchedState::Runnable.into();
     assert!(machine.steps(50, &[IDLE]).culprits().is_empty());
+    machine.supervisor.config.tasks = with_idle(|tasks| tasks[WORKER].priority = 4);
+    assert!(machine.steps(50, &[IDLE, WORKER]).culprits().is_empty());
+}
+
+/// REQ: X1 (in part) A task that calls a server in a loop lets others of its priority run while it
+/// waits for the answer, and nobody that is less important.
+#[test]
+fn a_task_of_the_same_priority_does_not_hide_a_hang() {
+    let mut machine = Machine::new();
     machine.supervisor.config.tasks = with_idle(|tasks| tasks[CONSOLE].priority = 3);
-    assert!(machine.steps(50, &[CONSOLE, WORKER]).culprits().is_empty());
+    let set = |machine: &mut Machine, task: usize, state: SchedState| {
+        machine.supervisor.kernel.tasks[task].doing = state.into();
+    };
+    set(&mut machine, WORKER, SchedState::InReply(TaskId(1)));
+    let order = [WORKER, RECORDER, CONSOLE];
+    for step in 0..10 {
+        // The console is ready now and then, and waits for an event now and then.
+        let console = match step % 3 {
+            0 => SchedState::InRecv(None),
+            _ => SchedState::Runnable,
+        };
+        set(&mut machine, CONSOLE, console);
+        assert!(machine.culprits().is_empty(), "{step}");
+        machine.step(&order);
+    }
+    assert_eq!(machine.culprits(), [WORKER]);
+}
+
+/// Two tasks that wake each other: each is found waiting now and then.
+#[test]
+fn tasks_of_one_priority_that_both_wait_have_no_hangs() {
+    let mut machine = Machine::new();
+    machine.supervisor.config.tasks = with_idle(|tasks| tasks[CONSOLE].priority = 3);
+    for step in 0..50 {
+        let states = [SchedState::Runnable, SchedState::InRecv(None)];
+        for (task, state) in [CONSOLE, WORKER].into_iter().zip(0..) {
+            let state = states[(step / 4 + state) % 2];
+            machine.supervisor.kernel.tasks[task].doing = state.into();
+        }
+        machine.step(&[CONSOLE, WORKER]);
+    }
+    assert!(machine.culprits().is_empty());
 }
 
 #[test]
