@@ -8,7 +8,7 @@
 //! | who | counts | has come through | after [`Trial::LIMIT`] | after twice as many |
 //! |---|---|---|---|---|
 //! | supervisor | boots | ran for a time, or ended with a crash or as asked | the history of faults | - |
-//! | recorder | its starts | has nothing left to write, or found no card | crashes, the snapshot, the location of the log | log pages |
+//! | recorder | its starts | has written what it found, or found no card | crashes, the snapshot, the location of the log | log pages |
 //!
 //! Each count is kept with its complement, and one that does not fit is 0: damage leads to a try
 //! with the state, never to a state that is set aside for ever.
@@ -75,6 +75,12 @@ impl<'a> Trial<'a> {
     /// This start has come through: the next one uses everything again.
     pub fn end_start(&self) {
         self.set(STARTS, 0);
+    }
+
+    /// How many starts of the recorder have not come through in a row, this one included.
+    #[must_use]
+    pub fn starts(&self) -> u32 {
+        self.get(STARTS)
     }
 
     /// What the present start of the recorder uses.

@@ -71,6 +71,12 @@ impl Supervisor {
         Self { region }
     }
 
+    /// How many starts of the recorder have not come through, this one included.
+    #[must_use]
+    pub fn starts(&self) -> u32 {
+        self.region.trial().starts()
+    }
+
     /// Describes a fault of `task` and tells the recorder.
     pub fn report_oops(&self, world: &World, task: u16, time: u64, place: u32) {
         if let Some(mut writer) = self.region.mailbox().write_oops(task) {

@@ -46,8 +46,15 @@ pub async fn run(
         config::SUSPEND_AFTER_MS,
     );
     let mut snapshot = SnapshotProgress::default();
+    let mut log_is_written = recorder.ring.closed_pages() == 0;
     loop {
-        let job = agenda.next(&pending(recorder), recorder.events.now());
+        let pending = pending(recorder);
+        if log_is_written && !pending.crash && !pending.snapshot {
+            // What was left in retained RAM is on the card, and did no harm. Not only when there is
+            // nothing to do any more: busy clients may never let it come to that.
+            trial.end_start();
+        }
+        let job = agenda.next(&pending, recorder.events.now());
         if !matches!(job, Job::Sleep(_) | Job::Suspend)
             && recorder.state.get() == RecorderState::Suspended
         {
@@ -59,21 +66,20 @@ pub async fn run(
             Job::Suspend => suspend(recorder, log).await,
             Job::WriteCrash => {
                 write_pages(recorder, log, true).await?;
+                log_is_written = true;
                 write_oops(recorder, log).await?;
             }
             Job::WriteSnapshot => write_snapshot(recorder, log, &mut snapshot).await?,
-            Job::AllPages => write_pages(recorder, log, true).await?,
-            Job::FullPages => write_pages(recorder, log, false).await?,
+            Job::AllPages | Job::FullPages => {
+                write_pages(recorder, log, job == Job::AllPages).await?;
+                log_is_written = true;
+            }
             Job::Request => {
                 if let Some(call) = recorder.deferred.take(|call| !is_flush(&call.operation)) {
                     requests::serve(recorder, log, memory, call).await?;
                 }
             }
-            Job::Sleep(until) => {
-                // What was left in retained RAM is on the card, and did no harm.
-                trial.end_start();
-                recorder.events.wait_for_work(until).await;
-            }
+            Job::Sleep(until) => recorder.events.wait_for_work(until).await,
         }
     }
 }
