@@ -110,6 +110,10 @@ impl<'a> BootEndSlot<'a> {
             store(word, value);
         }
         publish(check, check_values(ENDS_MAGIC, &values));
+        // It was of the boot before, whose number is that of this one if that is the last number.
+        if let Some(check) = words(self.0, NOTE, NOTE_WORDS).first() {
+            store(check, 0);
+        }
         // After a cold start it is garbage, which a kernel that is not ours never replaces.
         if previous == 0
             && let Some([_, _, id, _]) = self.running()
@@ -233,13 +237,25 @@ mod tests {
         assert_eq!(slot.last_ran(4), None);
     }
 
+    /// The number of a boot stays at its maximum: notes of different boots have the same then.
+    #[test]
+    fn a_note_is_of_one_boot_only() {
+        let memory = memory();
+        let slot = Region::over(&memory).unwrap().boot_end();
+        slot.note_crash(u32::MAX, 3);
+        slot.begin(u32::MAX, u32::MAX, BootEnd::Crash(3));
+        assert_eq!(slot.noted(u32::MAX), None);
+        slot.note(u32::MAX, BootEnd::Restart(4));
+        assert_eq!(slot.noted(u32::MAX), Some(BootEnd::Restart(4)));
+    }
+
     #[test]
     fn they_do_not_disturb_the_header() {
         let memory = memory();
         let region = Region::over(&memory).unwrap();
         region.begin_boot();
-        region.boot_end().note(1, BootEnd::Kernel);
         region.boot_end().begin(0, 1, BootEnd::PowerLost);
+        region.boot_end().note(1, BootEnd::Kernel);
         assert_eq!(region.boot(), 1);
         region.begin_boot();
         assert_eq!(region.boot_end().noted(1), Some(BootEnd::Kernel));
