@@ -44,6 +44,10 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
     /// Begins a boot in `region`. To be called once, before the recorder runs for the first time:
     /// the recorder relies on the boot's number.
     pub fn new(config: SupervisorConfig, mut kernel: K, region: Region<'a>) -> Self {
+        if config.watchdog_ms != 0 {
+            // Before anything that depends on what is in the region: whatever it is, a loop ends.
+            kernel.feed_watchdog(config.watchdog_ms);
+        }
         let end = boot_end::begin_boot(&region, &config, kernel.reset_cause());
         if let BootEnd::Crash(_) = end {
             // Whoever has reset the system in that emergency: crash loops have a rule of their own.

@@ -36,9 +36,9 @@ pub trait WatchdogTimer {
 }
 
 impl<K: Kernel> Supervisor<'_, K> {
-    /// Says that the supervisor is well. To be called at start and then every 100 ms, by the
-    /// supervisor's timer alone and after [`check_hangs`](Self::check_hangs). Does nothing in an
-    /// emergency, and without `watchdog-ms`.
+    /// Says that the supervisor is well. To be called every 100 ms, by the supervisor's timer alone
+    /// and after [`check_hangs`](Self::check_hangs); [`new`](Self::new) has done it first of all.
+    /// Does nothing in an emergency, and without `watchdog-ms`.
     pub fn feed_watchdog(&mut self) {
         if self.config.watchdog_ms != 0 && !self.emergency.is_active() {
             self.kernel.feed_watchdog(self.config.watchdog_ms);

@@ -180,7 +180,6 @@ fn start() -> &'static mut Server {
     recorder::set_tables(&mut server.crashes);
     external::set_ready();
     server.delay_starts();
-    server.crashes.feed_watchdog();
     server.arm_timer();
     server
 }

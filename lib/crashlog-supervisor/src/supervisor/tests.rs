@@ -72,7 +72,19 @@ pub(crate) fn retained() -> Region<'static> {
 }
 
 pub(crate) fn boot(region: Region<'static>) -> Supervisor<'static, TestKernel> {
-    Supervisor::new(CONFIG, kernel(), region)
+    started(CONFIG, kernel(), region)
+}
+
+/// Starts a supervisor. What it does first, in each boot, is not among the effects.
+fn started(
+    config: SupervisorConfig,
+    kernel: TestKernel,
+    region: Region<'static>,
+) -> Supervisor<'static, TestKernel> {
+    let mut supervisor = Supervisor::new(config, kernel, region);
+    assert_eq!(supervisor.kernel.effects, [Effect::Fed(3_000)]);
+    supervisor.kernel.effects.clear();
+    supervisor
 }
 
 /// As [`boot`], without the idle task, with a kernel that saves memory, and a recorder that has
@@ -87,7 +99,7 @@ pub(crate) fn boot_saving(region: Region<'static>) -> Supervisor<'static, TestKe
         by_priority: &[0, 1, 2, 3],
         ..CONFIG
     };
-    Supervisor::new(config, kernel, region)
+    started(config, kernel, region)
 }
 
 /// Where the recorder's memory is in [`boot_saving`].
@@ -122,6 +134,21 @@ pub(crate) fn crash(supervisor: &mut Supervisor<'static, TestKernel>, tasks: &[u
         let _ = supervisor.handle_fault(task, false, 0, 0);
     }
     supervisor.enter_declared_emergency();
+}
+
+/// REQ: X1 (in part: a supervisor that loops at its start) A call of the kernel, and whatever is in
+/// retained RAM, may not let it come to its end.
+#[test]
+fn the_watchdog_of_normal_operation_runs_before_anything_else() {
+    for (watchdog_ms, effects) in [(0, vec![]), (3_000, vec![Effect::Fed(3_000)])] {
+        let region = retained();
+        let config = SupervisorConfig {
+            watchdog_ms,
+            ..CONFIG
+        };
+        let supervisor = Supervisor::new(config, kernel(), region);
+        assert_eq!(supervisor.kernel.effects, effects);
+    }
 }
 
 /// REQ: X1
