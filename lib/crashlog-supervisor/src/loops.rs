@@ -229,10 +229,14 @@ impl Limits {
             .series
             .iter()
             .position(|series| is_of(series, fault.task));
-        // The shortest series makes room; of equal ones, the one that began first.
+        // One whose window is over makes room, else the shortest; of equal ones, the one that began
+        // first.
         let place = known.or_else(|| {
-            let rank =
-                |series: &Series| (any_of(series), u32::MAX - total.wrapping_sub(series.first));
+            let rank = |series: &Series| {
+                let age = total.wrapping_sub(series.first);
+                let lasts = age <= self.loop_window_ms;
+                (if lasts { any_of(series) } else { 0 }, u32::MAX - age)
+            };
             let ranks = history.series.iter().map(rank).enumerate();
             ranks.min_by_key(|(_, rank)| *rank).map(|(index, _)| index)
         });
@@ -424,6 +428,25 @@ mod tests {
                 .exceeds(limit)
         );
         assert!(!FaultCount { same: 9, any: 99 }.exceeds(0));
+    }
+
+    /// REQ: X6 (in part: tasks in a loop hide no others) A task that is held has the longest series,
+    /// and no healthy run ends it.
+    #[test]
+    fn a_series_that_is_over_makes_room() {
+        let mut history = History::default();
+        for task in 0..4 {
+            for _ in 0..30 {
+                LIMITS.add(&mut history, &fault(task, 7, 2_000));
+            }
+        }
+        let late = u64::from(LIMITS.loop_window_ms) + 3_000;
+        for count in 1..=20 {
+            for task in 4..6 {
+                let counted = LIMITS.add(&mut history, &fault(task, 7, late));
+                assert_eq!(counted.same, count, "{task}");
+            }
+        }
     }
 
     #[test]
