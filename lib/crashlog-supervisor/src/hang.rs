@@ -167,6 +167,13 @@ impl<'a> HangWatch<'a> {
         })
     }
 
+    /// A task that others may wait for is not started yet: no wait and no silence up to `now`
+    /// counts.
+    fn excuse_waits(&mut self, now: u64) {
+        self.resumed = now as u32;
+        self.away.fill(0);
+    }
+
     /// The fault of `task`, if its hang was found and the fault not handled yet.
     pub(crate) fn fault_of(&self, task: usize) -> Option<&[u8]> {
         let found = self.found.as_ref();
@@ -224,9 +231,14 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         if self.emergency.is_active() {
             return;
         }
+        let is_put_off = self.puts_off_starts(now);
         let Some(hangs) = &mut self.hangs else { return };
         if let Some(task) = hangs.check(&self.config, &mut self.kernel, now) {
             self.kernel.inject_fault(task);
+        }
+        if is_put_off {
+            // After the check, which counts the time before it: less than any limit.
+            hangs.excuse_waits(now);
         }
     }
 }

@@ -112,6 +112,12 @@ impl<K: Kernel> Supervisor<'_, K> {
         u16::try_from(task).map_or(0, |task| self.config.limits.delay(&self.history, task))
     }
 
+    /// Is a task to be started later than `now`, in milliseconds since boot?
+    pub(crate) fn puts_off_starts(&self, now: u64) -> bool {
+        now < u64::from(self.config.limits.backoff_max_ms)
+            && (0..self.config.tasks.len()).any(|task| now < u64::from(self.start_delay(task)))
+    }
+
     /// How many boots before this one ended early, in a row. From
     /// [`crashlog_retained::Trial::LIMIT`] on the faults of before do not count: they are set
     /// aside.

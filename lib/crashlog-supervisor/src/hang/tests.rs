@@ -1,11 +1,11 @@
 //! A processor that one task after the other runs on; the supervisor checks every 100 ms.
 
 use super::{CHECK_MS, HangWatch};
-use crate::supervisor::tests::{CONSOLE, RECORDER, TASKS, WORKER, boot, retained};
+use crate::supervisor::tests::{CONSOLE, RECORDER, TASKS, WORKER, boot, crash, retained};
 use crate::testing::{Effect, TestKernel};
 use crate::{Consequence, Supervisor, TaskPolicy};
 use abi::{SchedState, TaskId};
-use crashlog_retained::CrashFault;
+use crashlog_retained::{CrashFault, Region};
 
 /// The least important task.
 const IDLE: usize = 4;
@@ -30,7 +30,11 @@ struct Machine {
 
 impl Machine {
     fn new() -> Self {
-        let mut supervisor = boot(retained());
+        Self::over(retained())
+    }
+
+    fn over(region: Region<'static>) -> Self {
+        let mut supervisor = boot(region);
         supervisor.config.by_priority = &[0, 1, 2, 3, 4];
         supervisor.config.tasks = with_idle(|_| {});
         let times = Box::leak(Box::new([[0; 4]; 5]));
@@ -217,6 +221,31 @@ fn a_task_that_neither_comes_back_nor_says_that_it_is_alive_is_faulted() {
     machine.supervisor.alive(CONSOLE);
     machine.supervisor.alive(usize::MAX);
     assert_eq!(machine.steps(9, &[IDLE]).culprits(), [WORKER]);
+}
+
+/// REQ: X6 (in part: a delayed start makes nobody else fail)
+#[test]
+fn who_waits_for_a_task_that_is_started_later_has_no_hang() {
+    let region = retained();
+    for _ in 0..3 {
+        crash(&mut boot(region), &[WORKER]);
+    }
+    for (wait_ms, alive_ms) in [(500, 0), (0, 500)] {
+        let mut machine = Machine::over(region);
+        machine.supervisor.config.tasks = with_idle(|tasks| {
+            tasks[CONSOLE].wait_ms = wait_ms;
+            tasks[CONSOLE].alive_ms = alive_ms;
+        });
+        let delay = machine.supervisor.start_delay(WORKER);
+        assert_eq!(delay, 1_000);
+        let tasks = &mut machine.supervisor.kernel.tasks;
+        tasks[WORKER].doing = SchedState::Stopped.into();
+        tasks[CONSOLE].doing = SchedState::InSend(TaskId(WORKER as u16)).into();
+        // Until the start, and for the limit after it.
+        let checks = (delay + 300) / CHECK_MS - 1;
+        assert!(machine.steps(checks, &[IDLE]).culprits().is_empty());
+        assert_eq!(machine.steps(2, &[IDLE]).culprits(), [CONSOLE]);
+    }
 }
 
 #[test]
