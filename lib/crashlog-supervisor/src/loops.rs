@@ -436,8 +436,8 @@ mod tests {
         assert!(!FaultCount { same: 9, any: 99 }.exceeds(0));
     }
 
-    /// REQ: X6 (in part: tasks in a loop hide no others) A task that is held has the longest series,
-    /// and no healthy run ends it.
+    /// REQ: X6 (in part: tasks in a loop hide no others) A task that is held has the longest
+    /// series, and no healthy run ends it.
     #[test]
     fn a_series_that_is_over_makes_room() {
         let mut history = History::default();
