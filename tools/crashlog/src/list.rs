@@ -74,7 +74,7 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
         writeln!(out, "no crash records")?;
     }
     if crashes.is_empty() && self_test.is_none() {
-        return Ok(());
+        return damages(&card, out);
     }
     let mut images = crashes.iter().flatten().map(Crash::image_id);
     let first = images.next();
@@ -107,6 +107,11 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
         )?,
         None => {}
     }
+    damages(&card, out)
+}
+
+/// What is damaged. Without a crash, too: that there is none may be because of it.
+fn damages(card: &Card, out: &mut Output) -> Result<(), Problem> {
     for text in &card.damaged {
         writeln!(out, "{WARN}{text}{WARN:#}")?;
     }

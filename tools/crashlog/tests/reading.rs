@@ -264,6 +264,21 @@ fn crashes_are_found_without_ledgers() {
     assert!(list.contains("worker"), "{list}");
 }
 
+/// With the ledgers a crash may be lost, so a list without one does not look as if all were well.
+#[test]
+fn the_list_without_a_crash_says_what_is_damaged() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let partition = Partition::open(&path);
+    for generation in [0, 1] {
+        partition.damage(partition.geometry.ledger(generation), 30);
+    }
+    let list = ok(["list", text(&path)]);
+    for words in ["no crash records", "both ledgers are damaged"] {
+        assert!(list.contains(words), "{words}: {list}");
+    }
+}
+
 #[test]
 fn a_damaged_crash_is_reported() {
     let slot = |partition: &Partition| partition.geometry.slot(0).expect("slot");
