@@ -145,7 +145,8 @@ impl<'a> LogRing<'a> {
     }
 
     /// Gives the oldest closed pages their numbers: at most `max` of them, at most [`MAX_RUN`],
-    /// adjacent in memory. `None` if no page is closed.
+    /// adjacent in memory. `None` if no page is closed, or no number is left: the last one is given
+    /// to no page, as there would be none for the page after it.
     ///
     /// A page that had the same number before does not change by a bit, so writing it a second time
     /// is idempotent.
@@ -154,11 +155,12 @@ impl<'a> LogRing<'a> {
         let (tail, head) = (self.tail.get(), self.head.get());
         let first = self.index(tail);
         let max = max.min(MAX_RUN).min(head.wrapping_sub(tail) as usize);
+        let max = max.min(u32::MAX.wrapping_sub(numbering.next_page) as usize);
         let seed = numbering.format.crc();
         let mut count = 0usize;
         for block in self.region.pages.get(first..)?.iter().take(max) {
             let entry = self.entry(tail.wrapping_add(count as u32))?;
-            let number = numbering.next_page.checked_add(count as u32)?;
+            let number = numbering.next_page.wrapping_add(count as u32);
             match entry.state() {
                 PageState::Closed | PageState::Numbered => {
                     let boot = entry.boot().saturating_add(numbering.boot_offset);

@@ -107,10 +107,15 @@ pub fn formatted_card() -> SimCard {
     card
 }
 
-/// Runs the recorder with a card until the script ends the run. Returns what is on the card.
+/// Runs the recorder with an empty card until the script ends the run. Returns what is on the card.
 pub fn run(make: impl FnOnce(Supervisor) -> Box<dyn Script>) -> Content {
+    run_with(formatted_card(), make).read_all()
+}
+
+/// Runs the recorder with a card until the script ends the run. Returns the card.
+pub fn run_with(card: SimCard, make: impl FnOnce(Supervisor) -> Box<dyn Script>) -> Image {
     let setup = Setup::BASE;
-    let sim = Simulator::new(formatted_card());
+    let sim = Simulator::new(card);
     let memory = Box::leak(Box::new(sim.buffer(Region::MIN_LEN / 512)));
     let region = Region::over(memory).expect("a region is long enough");
     region.begin_boot();
@@ -121,11 +126,10 @@ pub fn run(make: impl FnOnce(Supervisor) -> Box<dyn Script>) -> Content {
     if !thrown.is::<End>() {
         resume_unwind(thrown);
     }
-    let image = Image {
+    Image {
         blocks: setup.blocks().into(),
         content: sim.card().contents(),
-    };
-    image.read_all()
+    }
 }
 
 /// Memory that the recorder may write.

@@ -255,6 +255,22 @@ fn a_run_keeps_its_numbers_until_it_is_durable() {
     assert_eq!(ring.next_run(&numbering(56), 3).unwrap().blocks.len(), 3);
 }
 
+/// A card whose last page has a number near the last one.
+#[test]
+fn pages_get_the_numbers_that_are_left() {
+    let memory = memory();
+    let region = Region::over(&memory).unwrap();
+    region.begin_boot();
+    let (ring, _) = LogRing::recover(&region);
+    fill(&ring, 100);
+    assert!(ring.closed_pages() > 2);
+    let run = ring.next_run(&numbering(u32::MAX - 2), 16).unwrap();
+    assert_eq!((run.blocks.len(), run.first_page), (2, u32::MAX - 2));
+    ring.mark_durable(2, |_, _| {});
+    assert!(ring.next_run(&numbering(u32::MAX), 16).is_none());
+    assert!(ring.closed_pages() > 0);
+}
+
 #[test]
 fn released_bytes_are_the_accepted_bytes() {
     let memory = memory();

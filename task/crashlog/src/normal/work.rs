@@ -147,6 +147,14 @@ async fn write_pages(
     while left > 0 {
         let numbering = log.numbering(recorder.region.boot_offset());
         let Some(run) = ring.next_run(&numbering, left.min(MAX_RUN)) else {
+            if ring.closed_pages() > 0 {
+                // All numbers have been used. The next mount says so.
+                return Err(note_error(
+                    recorder,
+                    FailureStep::WritePages,
+                    PortError::Refused,
+                ));
+            }
             break;
         };
         log.write_pages(run.blocks)
