@@ -19,8 +19,8 @@ use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
 use crate::time;
 
-/// How many ticks ago a task ran at the latest that ran, but does not run now. The supervisor takes
-/// a task that ran two ticks ago for one that runs.
+/// How many ticks ago a task ran at the latest that has run since it was asked for last. The
+/// supervisor takes a task that ran so many ticks ago for one that runs.
 const UNSEEN: u32 = 3;
 
 impl Task {
