@@ -29,10 +29,9 @@ pub const CHECK_MS: u32 = 100;
 /// How many milliseconds one check counts for at most.
 const LONGEST_STEP_MS: u32 = 150;
 
-/// A ready task that ran this many milliseconds ago, or less, holds the processor. The kernel says
-/// 3 of one that has run since the last check: a task that calls a server in a loop may be found
-/// ready at each tick, while the server runs.
-const NOW_MS: u32 = 3;
+/// A task that ran in the last milliseconds of this number runs now, as far as a check can see. So
+/// does one that has just got the answer of a server, which the kernel says ran so long ago.
+const NOW_MS: u32 = 2;
 
 /// Counts for how long tasks have held the processor.
 #[derive(Debug)]

@@ -184,6 +184,12 @@ impl Kernel {
         }
     }
 
+    /// The address of what it gives access to.
+    #[inline(always)]
+    pub(crate) fn address(&self) -> u32 {
+        self.sets.addr().get() as u32
+    }
+
     #[inline(always)]
     fn sets(&mut self) -> &mut Sets {
         // SAFETY: points to a static that is reached only from here, and `&mut self` is exclusive.
@@ -216,7 +222,7 @@ impl Kernel {
             && let Some(to) = TaskHandle::new(to.index())
         {
             self[to].senders.insert(member);
-            self[task].mark_ran();
+            self[task].mark_sent();
         }
     }
 
@@ -229,7 +235,7 @@ impl Kernel {
         runnable.remove(from);
         runnable.insert(to);
         let id = self[receiver].id;
-        self[sender].mark_ran();
+        self[sender].mark_sent();
         self[sender].set_state(TaskState::Healthy(SchedState::InReply(id)));
         self[receiver].set_state(TaskState::Healthy(SchedState::Runnable));
     }

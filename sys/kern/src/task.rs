@@ -47,8 +47,8 @@ pub struct Task {
     pub(crate) wait: PackedWait,
     /// The tick at which it last ran, low word; see `who_ran`.
     pub(crate) last_ran: u32,
-    /// Other than 0 if it was switched to after `last_ran` was read.
-    pub(crate) ran: u32,
+    /// Other than 0 if it has run since `last_ran` was read; see `who_ran`.
+    pub(crate) mark: u32,
 }
 
 /// What a task waits for, as one word that the fast path compares: the ids of the task and of the
@@ -103,7 +103,7 @@ impl Task {
             senders: Tasks::EMPTY,
             wait: PackedWait::NONE,
             last_ran: 0,
-            ran: 0,
+            mark: 0,
         }
     }
 

@@ -10,7 +10,9 @@
 //! * A task that sends, for itself: it begins to wait now.
 //!
 //! The last two are part of each IPC round trip, and leave a mark only; [`Kernel::take_last_ran`]
-//! makes a tick of it.
+//! makes a tick of it. Marks differ: a task that is ready and has done nothing since it sent has
+//! just got its answer, and the server runs on until it waits again. Such a task in a loop may be
+//! found there at every tick, so it counts as running.
 //!
 //! A message that is delivered at once marks no receiver, and its reply nobody: they switch to a
 //! task that is more important, and back.
@@ -19,16 +21,17 @@ use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
 use crate::time;
 
-/// How many ticks ago a task ran at the latest that has run since it was asked for last. The
-/// supervisor takes a task that ran so many ticks ago for one that runs.
-const UNSEEN: u32 = 3;
+/// How many ticks ago a marked task ran at the latest. The supervisor takes a task that ran two
+/// ticks ago for one that runs.
+const SENT: u32 = 2;
+const PICKED: u32 = 3;
 
 impl Task {
-    /// It runs, or has run until now.
+    /// It has run until now, and begins to wait for an answer.
     #[inline(always)]
-    pub(crate) fn mark_ran(&mut self) {
-        // Any value but 0: the address is in a register already.
-        self.ran = core::ptr::from_mut(self).addr() as u32;
+    pub(crate) fn mark_sent(&mut self) {
+        // The address is in a register already.
+        self.mark = core::ptr::from_ref(self).addr() as u32;
     }
 }
 
@@ -37,17 +40,24 @@ impl Kernel {
     #[inline(always)]
     pub(crate) fn pick_next(&mut self, current: TaskHandle) -> TaskHandle {
         let next = self.pick(current);
-        self[next].mark_ran();
+        // Neither 0 nor the address of a task, and in a register already.
+        self[next].mark = self.address();
         next
     }
 
     /// The tick at which `task` last ran, low word. If it ran since it was asked for last, but no
-    /// tick has interrupted it, that is [`UNSEEN`] ticks ago.
+    /// tick has interrupted it, that is [`SENT`] or [`PICKED`] ticks ago, by its last mark.
     pub(crate) fn take_last_ran(&mut self, task: TaskHandle) -> u32 {
         let entry = &mut self[task];
+        let sent = core::ptr::from_ref(&*entry).addr() as u32;
+        let most = match core::mem::take(&mut entry.mark) {
+            0 => return entry.last_ran,
+            mark if mark == sent => SENT,
+            _ => PICKED,
+        };
         let now = time::low();
-        if core::mem::take(&mut entry.ran) != 0 && now.wrapping_sub(entry.last_ran) > UNSEEN {
-            entry.last_ran = now.wrapping_sub(UNSEEN);
+        if now.wrapping_sub(entry.last_ran) > most {
+            entry.last_ran = now.wrapping_sub(most);
         }
         entry.last_ran
     }

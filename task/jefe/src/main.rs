@@ -77,7 +77,7 @@ use userlib::{
     sys_set_timer,
 };
 
-/// Milliseconds between two polls of the debugger's words, on average and to within 3.
+/// Milliseconds between two polls of the debugger's words.
 const TIMER_INTERVAL: u64 = 100;
 
 #[derive(Copy, Clone, PartialEq, counters::Count)]
@@ -208,9 +208,7 @@ impl NotificationHandler for Server {
             }
         }
         while self.next_poll <= now {
-            // Not always the same: a task in a loop with a period that divides it would be found at
-            // the same place of its loop each time, for example while its server runs.
-            self.next_poll += TIMER_INTERVAL - 3 + self.next_poll % 7;
+            self.next_poll += TIMER_INTERVAL;
         }
         self.arm_timer();
     }

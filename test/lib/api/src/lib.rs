@@ -65,6 +65,10 @@ pub mod runner {
     /// Saves the entries of a list (address, count, destination, its length) as the supervisor may;
     /// returns the error or 0, how many entries are done, and how many bytes were stored.
     pub const SAVE_LIST: u16 = 18;
+    /// Returns how many ticks ago the suite ran, as the supervisor may ask.
+    pub const SUITE_RAN: u16 = 19;
+    /// Has a task (index) come back to its receive? As the supervisor may ask; returns 0 or 1.
+    pub const TAKE_RETURN: u16 = 20;
 }
 
 /// Operations of an assist.

@@ -24,7 +24,7 @@ use userlib::{
     FaultInfo, PANIC_MESSAGE_MAX_LEN, RecvMessage, SavedExtent, TaskDumpRegion, TaskId, TaskState,
     kipc,
 };
-use userlib::{set_timer_relative, sys_recv_open, sys_reply, sys_set_timer};
+use userlib::{set_timer_relative, sys_get_timer, sys_recv_open, sys_reply, sys_set_timer};
 
 // By index: a supervisor never sends, so it has no task slots.
 const SUITE: usize = Task::suite as usize;
@@ -177,6 +177,17 @@ impl Runner {
             runner::SAVE_AND_RESTART => {
                 let copied = kipc::save_and_reinit_task(a as usize, b, c, d);
                 put(message([copied]).as_flattened());
+            }
+            runner::SUITE_RAN => {
+                let mut times = [[0; 4]; SUITE + 1];
+                kipc::read_run_times(&mut times);
+                let [.., ran] = times.map(u32::from_le_bytes);
+                let now = sys_get_timer().now as u32;
+                put(message([now.wrapping_sub(ran)]).as_flattened());
+            }
+            runner::TAKE_RETURN => {
+                let returned = kipc::take_return(a as usize);
+                put(message([returned.into()]).as_flattened());
             }
             runner::READ_DEVICE => {
                 let words = match kipc::read_device_word(a as usize, b) {

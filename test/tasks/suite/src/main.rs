@@ -24,6 +24,7 @@ mod saved_list;
 mod set_aside;
 mod slices;
 mod support;
+mod watch;
 
 use test_api::runner;
 use userlib::{sys_recv_notification, sys_send, task_slot};
@@ -39,7 +40,7 @@ type Case = (&'static str, fn());
 
 #[unsafe(export_name = "main")]
 fn main() -> ! {
-    let groups: [&[Case]; 14] = [
+    let groups: [&[Case]; 15] = [
         messages::CASES,
         leases::CASES,
         notes::CASES,
@@ -47,6 +48,7 @@ fn main() -> ! {
         saved::CASES,
         saved_list::CASES,
         set_aside::CASES,
+        watch::CASES,
         faults::CASES,
         isolation::CASES,
         slices::CASES,

@@ -328,11 +328,13 @@ fn kernel_memory() {
 /// The kernel's text and stack, the retained region, the memory that both assists have, a device of
 /// the second, the device of the supervisor: test/apps/kernel/chip.
 pub(crate) const KERNEL_TEXT: u32 = 0x8010_0000;
-pub const KERNEL_STACK: u32 = 0x8080_0000;
+const KERNEL_STACK: u32 = 0x8080_0000;
 pub const RETAINED: u32 = 0x80c0_0000;
 pub(crate) const SHARED: u32 = 0x80d0_0000;
 pub(crate) const SDHCI: u32 = 0x1e75_0000;
-pub const UART5: u32 = 0x1e78_4000;
+const UART5: u32 = 0x1e78_4000;
+/// Memory that is not for the supervisor and the kernel alike, and no memory.
+pub const NO_DESTINATIONS: [u32; 5] = [SHARED, SDHCI, UART5, KERNEL_STACK, KERNEL_TEXT];
 const UART1: u32 = 0x1e78_3000;
 
 fn refusals() {
@@ -410,15 +412,7 @@ fn refusals() {
         let refused = save(me, at, length, to);
         assert_eq!(refused, Err(SaveMemoryError::Destination), "to {to:#x}");
     };
-    for to in [
-        at + 2048,
-        of_first,
-        SHARED,
-        SDHCI,
-        UART5,
-        KERNEL_STACK,
-        KERNEL_TEXT,
-    ] {
+    for to in [at + 2048, of_first].into_iter().chain(NO_DESTINATIONS) {
         destination(16, to);
     }
     for to in [
