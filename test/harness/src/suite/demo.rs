@@ -7,6 +7,7 @@ use crate::demo_run::DemoRun;
 use anyhow::Result;
 use libtest_mimic::Trial;
 use std::sync::Arc;
+use test_random::Random;
 
 /// A name, and what makes the text.
 type Text = (&'static str, fn() -> Vec<u8>);
@@ -74,17 +75,10 @@ fn control_characters() -> Vec<u8> {
     text
 }
 
-/// Bytes of a generator (xorshift32).
 fn random_bytes() -> Vec<u8> {
-    let mut state = 0x2545_f491_u32;
-    let mut bytes = Vec::new();
-    for _ in 0..8_000 {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        bytes.extend(state.to_le_bytes());
-    }
-    bytes
+    let mut random = Random::new(0x2545_f491);
+    let words = std::iter::repeat_with(|| random.word()).take(8_000);
+    words.flat_map(u32::to_le_bytes).collect()
 }
 
 /// More than the log ring in RAM holds, faster than a serial line.

@@ -125,7 +125,7 @@ pub fn rows() -> Vec<Row> {
             IDLE,
             DESCRIBED,
             "X1 X4",
-            |scene| hangs(scene, "kernel", KERNEL_IPC, &long_loop(), "kernel"),
+            |scene| hangs(scene, "kernel", KERNEL_IPC, &BRANCH, "kernel"),
         ),
         Row::logging(
             "hang-kernel-interrupt",
@@ -133,7 +133,7 @@ pub fn rows() -> Vec<Row> {
             IDLE,
             DESCRIBED,
             "X1 X4",
-            |scene| hangs(scene, "kernel", INTERRUPT, &long_loop(), "kernel"),
+            |scene| hangs(scene, "kernel", INTERRUPT, &BRANCH, "kernel"),
         ),
     ]
 }
@@ -142,16 +142,8 @@ pub fn rows() -> Vec<Row> {
 const DESCRIBED: &str =
     "the system restarts within watchdog-ms; recorded late, as a hang, with the place of the loop";
 
-/// A loop of NOPs. QEMU takes far longer for as many instructions in a loop of one, when an
-/// interrupt is pending that the kernel has masked.
-pub fn long_loop() -> Vec<u8> {
-    const NOP: u16 = 0xbf00;
-    const NOPS: u16 = 50;
-    let branch = 0xe000 | (0x800 - (NOPS + 2));
-    let code = std::iter::repeat_n(NOP, NOPS.into()).chain([branch]);
-    code.flat_map(u16::to_le_bytes).collect()
-}
-
+/// A branch to itself.
+pub const BRANCH: [u8; 2] = [0xfe, 0xe7];
 /// `wfi` and a branch to it: a loop like any other, in which the time of the machine passes fast.
 const WAITS: [u8; 4] = [0x30, 0xbf, 0xfd, 0xe7];
 /// `svc #0` and a branch to it.
