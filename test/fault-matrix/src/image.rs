@@ -136,7 +136,20 @@ impl Image {
     /// # Panics
     /// If the log cannot be mounted, or a record is there with two payloads.
     #[must_use]
-    pub fn read_repeated(mut self) -> Content {
+    pub fn read_repeated(self) -> Content {
+        self.read(true)
+    }
+
+    /// As [`Image::read_repeated`], of the log alone: neither ledger has to be whole.
+    ///
+    /// # Panics
+    /// If the log cannot be mounted, or a record is there with two payloads.
+    #[must_use]
+    pub fn read_log(self) -> Content {
+        self.read(false)
+    }
+
+    fn read(mut self, with_crashes: bool) -> Content {
         let scratch: Vec<Block> = (0..16).map(|_| Block::zeroed()).collect();
         let buffer: Vec<Block> = (0..16).map(|_| Block::zeroed()).collect();
         let read = async {
@@ -147,7 +160,6 @@ impl Image {
             let mut store = Store::mount(window.expect("on the card"), OPTIONS, &scratch)
                 .await
                 .expect("the log can be mounted");
-            let snapshots = named_snapshots(&mut store).await;
             let mut content = Content::default();
             let mut reader = LogReader::new(&store, &buffer);
             while let Ok(Some(item)) = reader.next(&mut store).await {
@@ -164,6 +176,10 @@ impl Image {
                     LogItem::Damaged { page, .. } => content.damaged.push(page),
                 }
             }
+            if !with_crashes {
+                return content;
+            }
+            let snapshots = named_snapshots(&mut store).await;
             for index in 0..store.crash_count() {
                 let tally = store.tally(index).expect("a record");
                 let record = store.open_crash(tally.sequence).await;

@@ -1,19 +1,22 @@
-//! Damage of the retained region: what survives a reset may be anything, and must not keep the
-//! system from coming up.
+//! Damage of the retained region and of the ledger: what survives a reset may be anything, and must
+//! not keep the system from coming up.
 //!
 //! A [`Scene`] is a system with something in every part of the region, made by the code of the
 //! target: supervisor, recorder and the kernel's description of its own failure. One word of the
-//! region is damaged ([`Damage`]), and then the system is reset, or the recorder alone is
-//! restarted. What starts is the recorder's `main` and, where the supervisor is asked,
+//! region or of the ledger is damaged ([`Damage`]), and then the system is reset, or the recorder
+//! alone is restarted. What starts is the recorder's `main` and, where the supervisor is asked,
 //! `crashlog-supervisor` with a kernel of the test.
 //!
 //! Then it must come up: within a few resets, without a panic, with few system calls and register
-//! accesses. A client appends a record, and it is there afterwards.
+//! accesses. A client appends a record, and it is there afterwards: on the card, or in RAM if the
+//! recorder says that it does not use the card, which is then as it was.
 
+mod ledger;
 mod scene;
 mod supervisor;
 mod survivor;
 
+pub use ledger::Copies;
 pub use scene::{Scene, scenes, strange_scenes};
 
 use std::any::Any;
@@ -30,7 +33,7 @@ use fault_matrix::setup::Setup;
 use crate::kernel::World;
 use crate::{config, jefe, panics, retained, start};
 use supervisor::{CONFIG, Neighbours};
-use survivor::Survivor;
+use survivor::{Expected, Survivor};
 
 /// Blocks of the region: the smallest region, with a dump area for a small image.
 const BLOCKS: usize = Region::MIN_LEN / BLOCK_LEN + 40;
@@ -42,15 +45,24 @@ const MOST_STARTS: u32 = 6;
 /// path has 1.2 s, in which it polls.
 const MOST_ACCESSES: u64 = 1_500_000;
 
-/// What is done to the region.
+/// A word that has another value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// The block.
-    pub block: usize,
-    /// The word in it.
+    /// Where it is.
+    pub place: Place,
+    /// The word in that block.
     pub word: usize,
     /// What is there instead.
     pub value: u32,
+}
+
+/// What is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// This block of the region.
+    Region(usize),
+    /// These copies of the ledger on the card, whose checksum is right again afterwards.
+    Ledger(Copies),
 }
 
 /// What begins anew after that.
@@ -125,16 +137,28 @@ pub fn start(
 ) -> Result<(), String> {
     let (region, memory) = region();
     let sim = Simulator::new(scene.card());
+    let mut expected = Expected::OnCard;
+    if let Some(damage) = damage
+        && let Place::Ledger(copies) = damage.place
+    {
+        ledger::damage(&mut sim.card(), copies, damage.word, damage.value);
+        expected = Expected::OnUsedCard(sim.card().contents());
+    }
     sim.reach(memory);
     let taken_out = (!card).then(|| sim.eject());
-    let world = World::install(sim.clone(), Box::new(Survivor::new(sim.clone(), card)));
+    if !card {
+        expected = Expected::InRam;
+    }
+    let world = World::install(sim.clone(), Box::new(Survivor::new(sim.clone(), expected)));
     let result = panics::catch(|| {
         // What the supervisor knows is not in the region.
         scene.before.restore(memory);
         let mut supervisor = begin_boot(region);
         scene.after.restore(memory);
-        if let Some(Damage { block, word, value }) = damage {
-            memory[block].set_word(word, value);
+        if let Some(damage) = damage
+            && let Place::Region(block) = damage.place
+        {
+            memory[block].set_word(damage.word, damage.value);
         }
         match restart {
             Restart::System => {

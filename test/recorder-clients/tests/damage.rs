@@ -1,10 +1,13 @@
-//! Every word of the retained region is damaged, one at a time, and the system starts on it.
+//! Every word of the retained region and of the ledger is damaged, one at a time, and the system
+//! starts on it.
 //!
 //! | variable | meaning |
 //! |---|---|
 //! | `RECORDER_DAMAGE` | one start in so many is made; 1 is all of them; 32 if not set |
 
-use recorder_clients::damage::{Damage, Restart, scenes, start, strange_scenes};
+use recorder_clients::damage::{
+    Copies, Damage, Place, Restart, Scene, scenes, start, strange_scenes,
+};
 
 /// Values that mean something somewhere in the region.
 const LEGAL: [&[u8; 4]; 19] = [
@@ -28,6 +31,9 @@ const LEGAL: [&[u8; 4]; 19] = [
     b"\0\0\0\0",
     b"\x01\0\0\0",
 ];
+
+/// The word of a ledger at which its entries begin.
+const ENTRIES_FROM: usize = 18;
 
 /// Values that mean nothing, or too much, in place of `value`.
 fn illegal(value: u32) -> [u32; 20] {
@@ -69,46 +75,97 @@ fn the_system_comes_up_with_values_that_no_system_has() {
     }
 }
 
+/// A sample of the starts that are possible, and what has failed.
+struct Sample {
+    /// One in so many is made.
+    every: u32,
+    possible: u32,
+    made: u32,
+    failed: Vec<String>,
+}
+
+impl Sample {
+    fn new() -> Self {
+        let every = match std::env::var("RECORDER_DAMAGE") {
+            Ok(text) => text.parse().expect("RECORDER_DAMAGE is a number above 0"),
+            Err(_) => 32,
+        };
+        Self {
+            every,
+            possible: 0,
+            made: 0,
+            failed: Vec::new(),
+        }
+    }
+
+    fn try_start(&mut self, scene: &Scene, damage: Damage, restart: Restart, card: bool) {
+        self.possible += 1;
+        // Mixed, so that the sample has all values and all ways of starting.
+        let mixed = self.possible.wrapping_mul(0x9E37_79B1) >> 12;
+        if !mixed.is_multiple_of(self.every) {
+            return;
+        }
+        self.made += 1;
+        if let Err(error) = start(scene, Some(damage), restart, card) {
+            self.failed.push(format!(
+                "{}: {damage:x?}, {restart:?}, card {card}: {error}",
+                scene.name
+            ));
+        }
+    }
+
+    fn assert_all_came_up(self) {
+        println!("{} starts of {}", self.made, self.possible);
+        let first = self.failed.iter().take(20).cloned().collect::<Vec<_>>();
+        assert!(
+            first.is_empty(),
+            "{} starts have failed:\n{}",
+            self.failed.len(),
+            first.join("\n")
+        );
+    }
+}
+
 /// REQ: X17 (in part: one word of retained RAM at a time, on the host)
 #[test]
 fn the_system_comes_up_whatever_a_word_of_retained_ram_says() {
-    let every = match std::env::var("RECORDER_DAMAGE") {
-        Ok(text) => text.parse().expect("RECORDER_DAMAGE is a number above 0"),
-        Err(_) => 32,
-    };
-    let mut failed = Vec::new();
-    let mut number = 0_u32;
-    let mut made = 0;
+    let mut sample = Sample::new();
     for scene in scenes() {
         for (block, word, value) in scene.words() {
             let legal = LEGAL.map(|bytes| u32::from_le_bytes(*bytes));
             for value in legal.into_iter().chain(illegal(value)) {
                 for restart in [Restart::System, Restart::Recorder] {
                     for card in [true, false] {
-                        number += 1;
-                        // Mixed, so that the sample has all values and all ways of starting.
-                        if !(number.wrapping_mul(0x9E37_79B1) >> 12).is_multiple_of(every) {
-                            continue;
-                        }
-                        made += 1;
-                        let damage = Damage { block, word, value };
-                        if let Err(error) = start(&scene, Some(damage), restart, card) {
-                            failed.push(format!(
-                                "{}: {damage:x?}, {restart:?}, card {card}: {error}",
-                                scene.name
-                            ));
-                        }
+                        let place = Place::Region(block);
+                        let damage = Damage { place, word, value };
+                        sample.try_start(&scene, damage, restart, card);
                     }
                 }
             }
         }
     }
-    println!("{made} starts of {number}");
-    let first = failed.iter().take(20).cloned().collect::<Vec<_>>();
-    assert!(
-        failed.is_empty(),
-        "{} starts have failed:\n{}",
-        failed.len(),
-        first.join("\n")
-    );
+    sample.assert_all_came_up();
+}
+
+/// REQ: X17 (in part: one word of the ledger at a time, its checksum right, on the host)
+#[test]
+fn the_system_comes_up_whatever_a_word_of_the_ledger_says() {
+    let mut sample = Sample::new();
+    for scene in scenes() {
+        let ledger = scene.ledger();
+        for (word, value) in ledger.iter().enumerate() {
+            // Words of the other fields are legal in this one, or close to it.
+            let others = ledger.iter().copied().take(ENTRIES_FROM);
+            for value in others.chain(illegal(*value)) {
+                for copies in Copies::ALL {
+                    for restart in [Restart::System, Restart::Recorder] {
+                        let place = Place::Ledger(copies);
+                        let damage = Damage { place, word, value };
+                        sample.try_start(&scene, damage, restart, true);
+                    }
+                }
+            }
+        }
+    }
+    sample.assert_all_came_up();
 }

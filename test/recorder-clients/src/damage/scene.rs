@@ -6,8 +6,11 @@ use crashlog_retained::{
     CrashContext, CrashReason, History, Mailbox, Region, SelfTestProgress, Series,
 };
 use drv_sdhci_sim::{SimCard, Simulator};
+use zerocopy::IntoBytes;
 
-use super::{HeldSupervisor, MOST_ACCESSES, Memory, Thrown, begin_boot, region, throw, what_ended};
+use super::{
+    HeldSupervisor, MOST_ACCESSES, Memory, Thrown, begin_boot, ledger, region, throw, what_ended,
+};
 use crate::clients::{append, flush, formatted_card, op};
 use crate::config::TASK_INDEX;
 use crate::kernel::{Ended, Request, Script, World};
@@ -182,8 +185,18 @@ impl Scene {
         self.card.clone()
     }
 
-    /// The words that are worth being damaged, with their values: all control information, and the
-    /// beginning of each block with data.
+    /// The words of the newest ledger on the card.
+    #[must_use]
+    pub fn ledger(&self) -> Vec<u32> {
+        let [_, (_, newest)] = ledger::copies(&self.card);
+        let words = newest.as_bytes().chunks_exact(4);
+        words
+            .map(|bytes| u32::from_le_bytes(bytes.try_into().expect("four bytes")))
+            .collect()
+    }
+
+    /// The words of the region that are worth being damaged, with their values: all control
+    /// information, and the beginning of each block with data.
     #[must_use]
     pub fn words(&self) -> Vec<(usize, usize, u32)> {
         let mut words = Vec::new();

@@ -1,5 +1,7 @@
 //! A client that finds out whether the system is up.
 
+use std::collections::BTreeMap;
+
 use drv_sdhci_sim::Simulator;
 use fault_matrix::image::Image;
 use fault_matrix::setup::Setup;
@@ -24,19 +26,30 @@ const CLIENT: usize = 6;
 /// What it appends.
 const PAYLOAD: &[u8] = b"the system is up";
 
+/// Where the record has to be.
+#[derive(Debug)]
+pub enum Expected {
+    /// On the card.
+    OnCard,
+    /// In RAM: there is no card.
+    InRam,
+    /// On the card, or in RAM if the card is not used, which then has this content.
+    OnUsedCard(BTreeMap<u32, Vec<u32>>),
+}
+
 /// The client.
 pub struct Survivor {
     sim: Simulator,
-    card: bool,
+    expected: Expected,
     receives: u32,
 }
 
 impl Survivor {
-    /// A client in a system with or without a card.
-    pub fn new(sim: Simulator, card: bool) -> Self {
+    /// A client in a system with this slot.
+    pub fn new(sim: Simulator, expected: Expected) -> Self {
         Self {
             sim,
-            card,
+            expected,
             receives: 0,
         }
     }
@@ -48,7 +61,7 @@ impl Survivor {
             content: self.sim.card().contents(),
         };
         // A damaged entry may say of a page that was written that it was not.
-        let content = image.read_repeated();
+        let content = image.read_log();
         content.log.values().any(|payload| payload == PAYLOAD)
     }
 }
@@ -90,13 +103,19 @@ impl Script for Survivor {
                 (op::APPEND, Ended::Reply(0, _)) => {
                     world.send(CLIENT, flush());
                 }
-                (op::FLUSH, Ended::Reply(0, _)) if self.card => {
+                (op::FLUSH, Ended::Reply(0, _)) if !matches!(self.expected, Expected::InRam) => {
                     assert!(self.is_on_card(), "the record is not on the card");
                     throw(Thrown::Up);
                 }
-                (op::FLUSH, Ended::Reply(code, _))
-                    if !self.card && *code == CrashLogError::NotSaving as u32 =>
-                {
+                (op::FLUSH, Ended::Reply(code, _)) if *code == CrashLogError::NotSaving as u32 => {
+                    match &self.expected {
+                        Expected::OnCard => panic!("the card is not used"),
+                        Expected::InRam => {}
+                        Expected::OnUsedCard(content) => {
+                            let now = self.sim.card().contents();
+                            assert!(now == *content, "the card is not used, but was written");
+                        }
+                    }
                     assert!(is_in_region(), "the record is not in the region");
                     throw(Thrown::Up);
                 }
