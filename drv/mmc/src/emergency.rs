@@ -39,6 +39,7 @@ use crate::transfer_commands::{TransferCommands, explain};
 use block_device::{Block, PolledDevice};
 use drv_sdhci::adma2::MAX_BLOCKS;
 use drv_sdhci::emergency::{Clock, EmergencyController, WaitLimit};
+use drv_sdhci::registers::HostControl;
 use drv_sdhci::{BlockLen, Data, Direction, Platform, Registers};
 
 /// Attempts at a request: the first, one after recovery, and two after a new identification. A card
@@ -100,6 +101,12 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
         let has_card_detect = self.controller.platform().has_card_detect();
         self.report = EmergencyReport::of(&seen, has_card_detect);
         self.location = *location;
+        // The crash came in the middle of an identification, and the card has not been told to use
+        // the faster timing.
+        let host = seen.host_control;
+        if host.is_set(HostControl::BUS_POWER) && !host.is_set(HostControl::HIGH_SPEED) {
+            self.location.set(flag::HIGH_SPEED, false);
+        }
         self.unflushed = location.has(flag::CACHE);
         self.begin_phase(Phase::Prepare);
         let result = self.end_transfer().map_err(|error| self.fail(error));

@@ -41,6 +41,8 @@ pub enum Error {
     /// The card had to be identified again while its cache held data that were not flushed. The
     /// data may be lost.
     CacheLost,
+    /// The supply is of 1.8 V, and no eMMC answers. An SD card needs 3.3 V, so none was looked for.
+    SdVoltage,
 }
 
 impl Error {
@@ -51,7 +53,7 @@ impl Error {
     /// |---|---|
     /// | 1 | host error ([`ErrorKind`]) |
     /// | 2 | error bit of the card status, its number ([`StatusError`]) |
-    /// | 3 .. 14 | the other variants in their order, no detail |
+    /// | 3 .. 15 | the other variants in their order, no detail |
     #[must_use]
     pub const fn code(self) -> u32 {
         let (kind, detail, command) = match self {
@@ -69,6 +71,7 @@ impl Error {
             Self::Deadline => (12, 0, 0),
             Self::OtherCard => (13, 0, 0),
             Self::CacheLost => (14, 0, 0),
+            Self::SdVoltage => (15, 0, 0),
         };
         kind << 16 | detail << 8 | command as u32
     }
@@ -102,6 +105,7 @@ impl Error {
             12 => Self::Deadline,
             13 => Self::OtherCard,
             14 => Self::CacheLost,
+            15 => Self::SdVoltage,
             _ => return None,
         };
         (rest == 0 && error.code() == code).then_some(error)
@@ -154,6 +158,7 @@ mod tests {
             Error::Deadline,
             Error::OtherCard,
             Error::CacheLost,
+            Error::SdVoltage,
         ];
         for command in [0, 24, 63] {
             let host = |kind| Error::Host(drv_sdhci::Error { kind, command });
@@ -182,7 +187,7 @@ mod tests {
             0x1_FF00,
             0x2_0800,
             0x3_0001,
-            0xF_0000,
+            0x10_0000,
             0x0103_0000,
             u32::MAX,
         ] {

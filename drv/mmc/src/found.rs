@@ -54,7 +54,10 @@ impl ControllerState {
             + ClockControl::RESET_DATA::SET;
         if seen.clock_control.any_matching_bits_set(resets) {
             Self::Resetting
-        } else if has_card_detect && !present.is_set(PresentState::CARD_INSERTED) {
+        } else if has_card_detect
+            && present.is_set(PresentState::CARD_STATE_STABLE)
+            && !present.is_set(PresentState::CARD_INSERTED)
+        {
             Self::NoCard
         } else if !seen.host_control.is_set(HostControl::BUS_POWER) {
             if seen.status_enable.get() == 0 {

@@ -31,6 +31,12 @@ use emmc::Switch;
 /// both specifications demand (SD 4.2.3, eMMC 6.4.2).
 const POWER_UP_POLLS: u16 = 1_000;
 
+/// Questions for its operating conditions that a card may leave without an answer, in a row.
+const MOST_MISSED: u8 = 2;
+
+/// Delay before a card that does not answer is asked again, milliseconds.
+const SILENCE_MS: u16 = 10;
+
 /// Bytes of the status that CMD6 of SD returns (SD 4.3.10.4).
 const SWITCH_STATUS: BlockLen = BlockLen::new(64).expect("a multiple of 16");
 
@@ -49,6 +55,13 @@ pub struct IdentificationOptions {
     pub sleep: bool,
     /// Promise the card a notification before its power is cut.
     pub power_off_notification: bool,
+    /// The supply is of 3 V and more; if not, of 1.8 V.
+    pub has_3_volts: bool,
+    /// How long the supply takes to rise, milliseconds.
+    pub ramp_ms: u16,
+    /// How long a card may answer nothing at all, milliseconds: one whose programming was aborted
+    /// by CMD0 may first have to repair its tables.
+    pub silence_ms: u16,
 }
 
 /// The last action.
@@ -57,6 +70,7 @@ enum IdentificationStep {
     Start,
     BusStarted,
     PowerStable,
+    WaitedForAnswer,
     WentIdle,
     AskedInterface,
     PrefixedCondition,
@@ -91,6 +105,10 @@ pub struct Identification {
     /// The SD card answered CMD8: version 2.00 or later.
     version_2: bool,
     polls: u16,
+    /// Questions since the last answer.
+    missed: u8,
+    /// How long no card has answered, milliseconds.
+    silent_ms: u16,
     location: CardLocation,
     ext_csd: Option<ExtCsd>,
     has_functions: bool,
@@ -107,6 +125,8 @@ impl Identification {
             second: false,
             version_2: false,
             polls: 0,
+            missed: 0,
+            silent_ms: 0,
             location: CardLocation::default(),
             ext_csd: None,
             has_functions: false,
@@ -130,6 +150,7 @@ impl Identification {
 
     fn go_idle(&mut self) -> Result<Action, Error> {
         self.polls = 0;
+        self.missed = 0;
         self.version_2 = false;
         self.ext_csd = None;
         self.location = CardLocation {
@@ -146,14 +167,54 @@ impl Identification {
         if error.kind != ErrorKind::CommandTimeout {
             return Err(error.into());
         }
-        if core::mem::replace(&mut self.second, true) {
-            return Err(Error::NoCard);
+        // A card that has answered before may miss a question. If it misses more, an answer may
+        // have been lost by which it left this state.
+        self.missed = self.missed.saturating_add(1);
+        if self.polls > 0 && self.missed <= MOST_MISSED {
+            return self.ask_later();
         }
+        self.next_kind()
+    }
+
+    fn next_kind(&mut self) -> Result<Action, Error> {
         self.kind = match self.kind {
             CardKind::Emmc => CardKind::Sd,
             CardKind::Sd => CardKind::Emmc,
         };
-        self.go_idle()
+        if !core::mem::replace(&mut self.second, true) {
+            return self.go_idle();
+        }
+        if self.silent_ms >= self.options.silence_ms {
+            return Err(if self.options.has_3_volts {
+                Error::NoCard
+            } else {
+                Error::SdVoltage
+            });
+        }
+        self.second = false;
+        self.silent_ms = self.silent_ms.saturating_add(SILENCE_MS);
+        self.then(
+            IdentificationStep::WaitedForAnswer,
+            Action::Delay(SILENCE_MS.into()),
+        )
+    }
+
+    /// Asks for the operating conditions again, a millisecond later.
+    fn ask_later(&mut self) -> Result<Action, Error> {
+        self.polls = self.polls.saturating_add(1);
+        if self.polls > POWER_UP_POLLS {
+            return Err(Error::PowerUp);
+        }
+        self.then(IdentificationStep::WaitedForPower, Action::Delay(1))
+    }
+
+    /// The voltages that the supply can give, as bits of the operating conditions register.
+    fn voltages(&self) -> u32 {
+        if self.options.has_3_volts {
+            ocr::VOLTAGE_3V
+        } else {
+            ocr::VOLTAGE_1V8
+        }
     }
 
     /// Repeats the identification over a slow bus, because the fast or wide one does not work.
@@ -169,7 +230,7 @@ impl Identification {
         match self.kind {
             CardKind::Sd => self.send(IdentificationStep::PrefixedCondition, proto::app_cmd(0)),
             CardKind::Emmc => {
-                let argument = ocr::ACCESS_MODE_SECTOR | ocr::VOLTAGE_3V | ocr::VOLTAGE_1V8;
+                let argument = ocr::ACCESS_MODE_SECTOR | self.voltages();
                 self.send(
                     IdentificationStep::AskedCondition,
                     proto::send_op_cond(argument),
@@ -179,15 +240,12 @@ impl Identification {
     }
 
     fn take_conditions(&mut self, conditions: u32) -> Result<Action, Error> {
-        if conditions & (ocr::VOLTAGE_3V | ocr::VOLTAGE_1V8) == 0 {
+        self.missed = 0;
+        if conditions & self.voltages() == 0 {
             return Err(Error::Voltage);
         }
         if conditions & ocr::READY == 0 {
-            self.polls = self.polls.saturating_add(1);
-            if self.polls > POWER_UP_POLLS {
-                return Err(Error::PowerUp);
-            }
-            return self.then(IdentificationStep::WaitedForPower, Action::Delay(1));
+            return self.ask_later();
         }
         let by_sector = match self.kind {
             CardKind::Sd => conditions & ocr::CARD_CAPACITY != 0,
@@ -256,13 +314,17 @@ impl Identification {
             ),
             IdentificationStep::BusStarted => {
                 reply?;
-                // The supply rises, and the card gets at least 74 clocks (SD 6.4.1, eMMC 10.1).
-                self.then(IdentificationStep::PowerStable, Action::Delay(1))
+                // The supply rises. Then the card gets a millisecond, and at least 74 clocks in it
+                // (SD 6.4.1.1, eMMC 10.1).
+                let delay = self.options.ramp_ms.saturating_add(1).into();
+                self.then(IdentificationStep::PowerStable, Action::Delay(delay))
             }
-            IdentificationStep::PowerStable => self.go_idle(),
+            IdentificationStep::PowerStable | IdentificationStep::WaitedForAnswer => self.go_idle(),
             IdentificationStep::WentIdle => {
                 reply?;
                 match self.kind {
+                    // Every SD card begins at 3.3 V (SD 4.2.1): at less it is not even asked.
+                    CardKind::Sd if !self.options.has_3_volts => self.next_kind(),
                     CardKind::Sd => {
                         self.send(IdentificationStep::AskedInterface, proto::send_if_cond())
                     }

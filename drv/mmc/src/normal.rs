@@ -51,6 +51,9 @@ const ATTEMPTS: u8 = 3;
 /// twice the longest time that the specifications allow for a write.
 const BUSY_LIMIT_MS: u32 = 1_000;
 
+/// How long a card may answer nothing at all during identification, milliseconds.
+const SILENCE_MS: u16 = 1_000;
+
 /// Errors and retries so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CardHealth {
@@ -150,6 +153,9 @@ impl<'a, H: Host> NormalCard<'a, H> {
             cache: self.cache,
             sleep: self.host.card_wakes(),
             power_off_notification: self.host.may_cut_power(),
+            has_3_volts: self.host.has_3_volts(),
+            ramp_ms: self.host.ramp_ms(),
+            silence_ms: SILENCE_MS,
         };
         let mut procedure = Procedure::Identify(Identification::new(options));
         self.run(&mut procedure).await?;

@@ -120,10 +120,6 @@ pub const fn emmc_rca(cid: [u32; 4]) -> u16 {
 /// CMD23: the write is a reliable write (eMMC 6.6.9).
 pub const RELIABLE_WRITE: u32 = 1 << 31;
 
-/// Milliseconds without power after which every card has lost its state (SD 6.4.1.2 demands at
-/// least 1 ms below 0.5 V).
-pub const POWER_OFF_MS: u32 = 5;
-
 const fn command(index: u8, argument: u32, response: Response) -> Command {
     Command {
         index,

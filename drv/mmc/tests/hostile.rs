@@ -68,7 +68,7 @@ fn carry_out(
                 reply = Ok([0; 4]);
             }
             Ok(Action::Delay(ms)) => {
-                assert!(ms <= 2);
+                assert!(ms <= 36);
                 reply = Ok([0; 4]);
             }
             Ok(Action::Command(_) | Action::Read(..)) => {
@@ -100,12 +100,15 @@ proptest! {
     fn identification_ends_whatever_a_card_answers(
         first in kinds(),
         lines in prop::sample::select(&[1u8, 4, 8][..]),
-        choices in any::<[bool; 4]>(),
+        choices in any::<[bool; 5]>(),
         replies in prop::collection::vec(replies(), 1..40),
         data in prop::collection::vec(any::<u8>(), 512),
     ) {
-        let [fast, cache, sleep, power_off_notification] = choices;
-        let options = IdentificationOptions { first, lines, fast, cache, sleep, power_off_notification };
+        let [fast, cache, sleep, power_off_notification, has_3_volts] = choices;
+        let options = IdentificationOptions {
+            first, lines, fast, cache, sleep, power_off_notification,
+            has_3_volts, ramp_ms: 35, silence_ms: 1_000,
+        };
         let mut procedure = Procedure::Identify(Identification::new(options));
         let (result, _) = carry_out(&mut procedure, &replies, &block(&data));
         if let (Ok(()), Procedure::Identify(identification)) = (result, &procedure) {

@@ -121,6 +121,8 @@ fn a_card_that_does_not_wake_is_identified_again() {
             None => bench.sim.card().wakes = false,
             Some(state) => bench.sim.card().set_state(state),
         }
+        // Otherwise the power that the reset cuts brings the card back.
+        bench.sim.controller().powers_card = state != Some(SimCardState::Mute);
         let result = bench.sim.block_on(card.write(8, &bench.data[..4]));
         if state == Some(SimCardState::Mute) {
             assert_eq!(result, Err(Error::NoCard));

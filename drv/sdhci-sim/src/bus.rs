@@ -88,6 +88,17 @@ impl Platform for SimBoard {
         self.card_wakes
     }
 
+    fn ramp_ms(&self) -> u16 {
+        let us = self.simulator.controller().ramp_us;
+        u16::try_from(us.div_ceil(1_000)).unwrap_or(u16::MAX)
+    }
+
+    fn discharge_ms(&self) -> u32 {
+        // The supply has to be low for a millisecond (SD 6.4.1.2).
+        let us = self.simulator.controller().supply_holds_us;
+        u32::try_from(us.div_ceil(1_000) + 1).unwrap_or(u32::MAX)
+    }
+
     fn power(&self, on: bool) {
         self.simulator.controller().set_platform_power(on);
     }

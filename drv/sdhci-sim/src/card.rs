@@ -1,8 +1,11 @@
 //! The simulated card: states, commands, memory.
 
 mod command;
+mod habits;
 mod identity;
 mod transfer;
+
+pub use habits::Habits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -96,6 +99,16 @@ pub struct SimCard {
     errors: u32,
     application: bool,
     power_up_asked: u32,
+    /// When the card was first asked to power up.
+    power_up_since: Option<u64>,
+    /// No command has reached it since it was powered.
+    fresh: bool,
+    /// It has lost its state, and the host cannot know.
+    forgotten: bool,
+    /// The voltage on the bus, as bits of the operating conditions register.
+    supplied: u32,
+    /// The state of its habits.
+    mood: habits::Mood,
     block_len: u32,
     announced: Option<u32>,
     transfer: Option<CardTransfer>,
@@ -119,6 +132,8 @@ pub struct SimCard {
 
     /// How often the card says that its power-up has not finished.
     pub power_up_polls: u32,
+    /// What it does that not every card does.
+    pub habits: Habits,
     /// Programming time of a block, microseconds.
     pub program_us: u64,
     /// Blocks that cannot be written.
@@ -152,6 +167,11 @@ impl SimCard {
             errors: 0,
             application: false,
             power_up_asked: 0,
+            power_up_since: None,
+            fresh: true,
+            forgotten: false,
+            supplied: 0,
+            mood: habits::Mood::default(),
             block_len: 512,
             announced: None,
             transfer: None,
@@ -168,6 +188,7 @@ impl SimCard {
             reliable: BTreeSet::new(),
             last_written: None,
             power_up_polls: 3,
+            habits: Habits::default(),
             program_us: 200,
             protected: None,
             voltages: 0x00FF_8000,
@@ -194,7 +215,7 @@ impl SimCard {
     pub fn another(&self, serial: u32) -> Self {
         let mut other = Self::new(self.model, self.blocks).with_serial(serial);
         other.ext_csd.clone_from(&self.ext_csd);
-        other.forget();
+        other.go_idle();
         other
     }
 
@@ -240,6 +261,7 @@ impl SimCard {
     /// Puts it into a state, for a test that begins there.
     pub fn set_state(&mut self, state: SimCardState) {
         self.state = state;
+        self.fresh = false;
         self.transfer = None;
         match state {
             SimCardState::Idle => self.forget(),
@@ -335,17 +357,48 @@ impl SimCard {
             self.sudden_power_cuts += 1;
         }
         self.cached.clear();
+        self.forgotten = true;
         self.state = SimCardState::Mute;
     }
 
     /// Gives it power.
     pub fn power_on(&mut self) {
-        self.forget();
+        self.go_idle();
         self.power_up_asked = 0;
+        self.power_up_since = None;
+        self.fresh = true;
+        self.mood = habits::Mood::default();
     }
 
-    /// Goes back to idle, as after CMD0 or a dip of the supply.
+    /// Whether no command has reached it since it was powered.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// The same card, whose state the host cannot know.
+    pub(crate) fn unknown(mut self) -> Self {
+        self.forgotten = true;
+        self
+    }
+
+    /// Whether it has lost its state and the host has not begun anew.
+    pub(crate) fn has_forgotten(&self) -> bool {
+        self.forgotten
+    }
+
+    /// The voltage on the bus, as bits of the operating conditions register.
+    pub(crate) fn supply(&mut self, voltage: u32) {
+        self.supplied = voltage;
+    }
+
+    /// Goes back to idle, as after a dip of its supply that the host cannot notice.
     pub fn forget(&mut self) {
+        self.go_idle();
+        self.forgotten = true;
+    }
+
+    /// Goes back to idle, as after CMD0.
+    fn go_idle(&mut self) {
         self.state = SimCardState::Idle;
         self.rca = if self.is_emmc() { 1 } else { 0 };
         self.errors = 0;
@@ -359,6 +412,7 @@ impl SimCard {
         self.late_error = 0;
         self.lines = 1;
         self.high_speed = false;
+        self.forgotten = false;
         for volatile in [33, 34, 161, 183, 185] {
             self.ext_csd[volatile] = 0;
         }
@@ -389,6 +443,8 @@ impl SimCard {
     pub(crate) fn highest_clock(&self) -> u64 {
         match (self.is_emmc(), self.high_speed) {
             (true, false) => 26_000_000,
+            // A card may have the timing for 26 MHz only (eMMC 7.4.57).
+            (true, true) if self.ext_csd[196] & 2 == 0 => 26_000_000,
             (true, true) => 52_000_000,
             (false, false) => 25_000_000,
             (false, true) => 50_000_000,

@@ -7,6 +7,7 @@ mod registers;
 use crate::card::{CardResponse, SimCard};
 use crate::fault::FaultPlan;
 use crate::memory::BusMemory;
+use crate::rules::Supply;
 use data::DataPhase;
 use drv_sdhci::registers::{ClockControl, HostControl, Interrupt};
 
@@ -72,7 +73,7 @@ pub enum ControllerActivity {
 
 /// A command whose response has not arrived yet.
 #[derive(Clone)]
-struct PendingCommand {
+pub(crate) struct PendingCommand {
     due: u64,
     /// Error bits that are set instead of the completion.
     error: u32,
@@ -111,29 +112,42 @@ pub struct SimController {
     /// How long the supply holds its voltage after it was switched off, microseconds. A controller
     /// that is reset switches it off for a moment.
     pub supply_holds_us: u64,
+    /// How long the supply takes to rise, microseconds: 100 to 35 000 (SD 6.4.1).
+    pub ramp_us: u64,
+    /// How long the card detect signal bounces after a card was put in, microseconds.
+    pub debounce_us: u64,
+    /// The end of a transfer is reported together with a data time-out.
+    pub late_timeout: bool,
+    /// The level of the write-protect switch allows writing (SD).
+    pub write_enabled: bool,
 
     argument_2: u32,
-    blocks: u32,
-    argument: u32,
+    pub(crate) blocks: u32,
+    pub(crate) argument: u32,
     transfer: u32,
     response: [u32; 4],
-    host_control: u32,
-    clock_control: u32,
+    pub(crate) host_control: u32,
+    pub(crate) clock_control: u32,
     clock_stable_at: u64,
     reset_done_at: u64,
     status: u32,
     status_enable: u32,
     signal_enable: u32,
     adma_error: u32,
-    adma_address: u32,
-    platform_power: bool,
-    /// When the card's supply was switched off.
-    unpowered_since: Option<u64>,
+    pub(crate) adma_address: u32,
+    pub(crate) platform_power: bool,
+    pub(crate) supply: Supply,
+    /// When the card detect signal is stable.
+    detected_at: u64,
+    /// The last command was CMD55, and was answered.
+    pub(crate) prefixed: bool,
 
-    pending: Option<PendingCommand>,
-    data: Option<DataPhase>,
+    pub(crate) pending: Option<PendingCommand>,
+    pub(crate) data: Option<DataPhase>,
     /// The end of the card's busy signal is to be reported as the end of the transfer.
     busy: bool,
+    /// When the data time-out ends the wait for that.
+    busy_timeout_at: u64,
     hung_command: bool,
     hung_data: bool,
 }
@@ -151,8 +165,8 @@ impl SimController {
             log: Vec::new(),
             violations: Vec::new(),
             timing: Timing::default(),
-            // 3.3 V, ADMA2, high speed, eight lines, base clock 100 MHz (six bits allow 63).
-            capabilities: 1 << 24 | 1 << 19 | 1 << 18 | 1 << 21 | 50 << 8,
+            // 3.3 V, ADMA2, high speed, eight lines, base clock and time-out clock 50 MHz.
+            capabilities: 1 << 24 | 1 << 19 | 1 << 18 | 1 << 21 | 50 << 8 | 1 << 7 | 50,
             version: 1,
             stuck_resets: 0,
             command_inhibit: false,
@@ -160,6 +174,10 @@ impl SimController {
             unstable_clock: false,
             powers_card: true,
             supply_holds_us: 100,
+            ramp_us: 1_500,
+            debounce_us: 500,
+            late_timeout: false,
+            write_enabled: true,
             argument_2: 0,
             blocks: 0,
             argument: 0,
@@ -175,10 +193,13 @@ impl SimController {
             adma_error: 0,
             adma_address: 0,
             platform_power: true,
-            unpowered_since: None,
+            supply: Supply::new(),
+            detected_at: 500,
+            prefixed: false,
             pending: None,
             data: None,
             busy: false,
+            busy_timeout_at: u64::MAX,
             hung_command: false,
             hung_data: false,
         }
@@ -229,32 +250,7 @@ impl SimController {
         self.signal_enable != 0
     }
 
-    /// Operates the platform's switch in the card's supply.
-    pub(crate) fn set_platform_power(&mut self, on: bool) {
-        self.platform_power = on;
-        self.update_power();
-    }
-
-    /// Powers the card on or off as the two switches in its supply say.
-    fn update_power(&mut self) {
-        let controller_power = self.host_control & HostControl::BUS_POWER::SET.value != 0;
-        let on = self.platform_power && (controller_power || !self.powers_card);
-        match (on, self.unpowered_since) {
-            (false, None) => self.unpowered_since = Some(self.now),
-            (true, Some(since)) => {
-                self.unpowered_since = None;
-                if self.now - since > self.supply_holds_us
-                    && let Some(card) = &mut self.card
-                {
-                    card.power_off();
-                    card.power_on();
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn violation(&mut self, what: String) {
+    pub(crate) fn violation(&mut self, what: String) {
         let now = self.now;
         self.violations.push(format!("{now} us: {what}"));
     }
@@ -263,13 +259,46 @@ impl SimController {
         self.status |= bits & self.status_enable;
     }
 
-    fn clock_is_stable(&self) -> bool {
+    /// Reports the end of a transfer, or of busy.
+    fn raise_complete(&mut self) {
+        // Both may be set if the two happen at once, and then the transfer is complete (SDHCI
+        // 2.2.17).
+        if self.late_timeout {
+            self.raise(Interrupt::DATA_TIMEOUT::SET.value);
+        }
+        self.raise(Interrupt::TRANSFER_COMPLETE::SET.value);
+    }
+
+    /// From now on the end of the card's busy signal is to be reported.
+    fn await_busy(&mut self) {
+        self.busy = true;
+        self.busy_timeout_at = self.now.saturating_add(self.busy_timeout_us());
+    }
+
+    /// Puts a card into the slot.
+    pub(crate) fn insert(&mut self, card: SimCard) {
+        self.card = Some(card.unknown());
+        self.detected_at = self.now + self.debounce_us;
+    }
+
+    /// Whether the card detect signal is stable (SDHCI 2.2.9).
+    fn is_detect_stable(&self) -> bool {
+        self.now >= self.detected_at
+    }
+
+    /// What the driver and DMA have written before becomes visible to the other.
+    pub(crate) fn barrier(&mut self) {
+        let table = self.adma_address;
+        self.memory.barrier(table);
+    }
+
+    pub(crate) fn clock_is_stable(&self) -> bool {
         self.clock_control & ClockControl::INTERNAL_CLOCK_ENABLE::SET.value != 0
             && !self.unstable_clock
             && self.now >= self.clock_stable_at
     }
 
-    fn card_is_clocked(&self) -> bool {
+    pub(crate) fn card_is_clocked(&self) -> bool {
         self.clock_is_stable() && self.clock_control & ClockControl::SD_CLOCK_ENABLE::SET.value != 0
     }
 
@@ -322,7 +351,8 @@ impl SimController {
             .card
             .as_ref()
             .filter(|_| self.busy)
-            .and_then(SimCard::busy_until);
+            .and_then(SimCard::busy_until)
+            .map(|until| until.min(self.busy_timeout_at));
         [pending, data, busy]
             .into_iter()
             .flatten()
@@ -348,7 +378,10 @@ impl SimController {
         let still_busy = self.card.as_ref().is_some_and(SimCard::is_busy);
         if self.busy && !still_busy {
             self.busy = false;
-            self.raise(Interrupt::TRANSFER_COMPLETE::SET.value);
+            self.raise_complete();
+        } else if self.busy && now >= self.busy_timeout_at {
+            self.busy_timeout_at = u64::MAX;
+            self.raise(Interrupt::DATA_TIMEOUT::SET.value);
         }
     }
 }

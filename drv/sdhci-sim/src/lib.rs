@@ -22,10 +22,13 @@
 //! * [`Simulator::crash_after`] ends a driver at its n-th register access, by a panic that
 //!   [`Simulator::survive`] catches: controller and card are then in the state that a crash at this
 //!   point leaves behind.
-//! * Misuse of the hardware is recorded ([`Simulator::violations`]): a command while the line is in
-//!   use, a clock that is too fast, the buffer port read while it is empty.
+//! * Misuse of the hardware is refused as hardware refuses it, or recorded
+//!   ([`Simulator::violations`]): a command while the line is in use, a clock that is too fast, the
+//!   buffer port read while it is empty. The folder `rules` has a file for each subject. A test in
+//!   which something was recorded fails, unless it has called [`Simulator::allow_violations`].
 //! * DMA reaches only buffers made by [`Simulator::buffer`]. They have 32-bit bus addresses of
-//!   their own, independent of the host's pointers.
+//!   their own, independent of the host's pointers. It sees what the driver has written before its
+//!   last [`Registers::barrier`], and the driver sees what DMA has written after the next.
 
 mod bus;
 mod card;
@@ -33,10 +36,11 @@ mod controller;
 mod crash;
 mod fault;
 mod memory;
+mod rules;
 mod run;
 
 pub use bus::{SimBoard, SimTime};
-pub use card::{Model, SimCard, SimCardState};
+pub use card::{Habits, Model, SimCard, SimCardState};
 pub use controller::{ControllerActivity, SimController, Timing};
 pub use crash::Crashed;
 pub use fault::{FaultPlan, InjectedFault};
@@ -61,6 +65,17 @@ struct World {
     clock_readings: Cell<u64>,
     /// When the sleeping driver is to be woken, if one sleeps.
     deadline: Cell<Option<u64>>,
+    /// Violations do not fail the test.
+    allows_violations: Cell<bool>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let violations = &self.controller.get_mut().violations;
+        if !self.allows_violations.get() && !std::thread::panicking() {
+            assert!(violations.is_empty(), "{violations:#?}");
+        }
+    }
 }
 
 impl World {
@@ -73,6 +88,7 @@ impl World {
             clock: Cell::new(ClockFault::None),
             clock_readings: Cell::new(0),
             deadline: Cell::new(None),
+            allows_violations: Cell::new(false),
         }
     }
 }
@@ -130,7 +146,7 @@ impl Simulator {
 
     /// Puts a card in; it is powered if the slot is.
     pub fn insert(&self, card: SimCard) {
-        self.controller().card = Some(card);
+        self.controller().insert(card);
     }
 
     /// Plans a fault; plans are independent of each other.
@@ -161,6 +177,11 @@ impl Simulator {
         self.controller().violations.clone()
     }
 
+    /// Lets a test go on that misuses the hardware on purpose.
+    pub fn allow_violations(&self) {
+        self.0.allows_violations.set(true);
+    }
+
     /// Advances the time.
     pub fn pass_us(&self, us: u64) {
         self.controller().pass(us);
@@ -184,6 +205,8 @@ impl Simulator {
     pub fn fork(&self) -> Self {
         let fork = Self(Rc::new(World::new(self.controller().clone())));
         fork.0.clock.set(self.0.clock.get());
+        // The original reports what happened before.
+        fork.controller().violations.clear();
         fork
     }
 
@@ -226,6 +249,10 @@ impl Registers for Simulator {
 
     fn store(&self, offset: u8, value: u32) {
         self.access().store(offset, value);
+    }
+
+    fn barrier(&self) {
+        self.controller().barrier();
     }
 }
 

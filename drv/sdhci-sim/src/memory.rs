@@ -18,6 +18,11 @@ const BASE: u32 = 0x8000_0000;
 #[derive(Default)]
 pub(crate) struct BusMemory {
     buffers: Vec<Buffer>,
+    /// What DMA sees: the descriptors, and what they describe, as they were at the last barrier. A
+    /// bus address, and the words from there on.
+    seen: Vec<(u32, Vec<u32>)>,
+    /// What DMA has written since the last barrier, which the processor does not see yet.
+    written: Vec<(u32, u32)>,
 }
 
 /// Copies the buffers: the copies have the same content and the same bus addresses.
@@ -26,6 +31,8 @@ impl Clone for BusMemory {
         let copy = |buffer: &Buffer| buffer.iter().map(copy).collect();
         Self {
             buffers: self.buffers.iter().map(copy).collect(),
+            seen: self.seen.clone(),
+            written: self.written.clone(),
         }
     }
 }
@@ -56,17 +63,66 @@ impl BusMemory {
             })
     }
 
-    /// Reads the word at a bus address.
+    /// Reads the word at a bus address, as DMA sees it; `None` if no barrier has made it visible.
     pub(crate) fn read(&self, address: u32) -> Option<u32> {
-        let (block, word) = self.locate(address)?;
-        Some(block.word(word))
+        self.seen.iter().find_map(|(start, words)| {
+            let offset = address.checked_sub(*start)?;
+            words.get(offset as usize / 4).copied()
+        })
     }
 
-    /// Writes the word at a bus address.
-    pub(crate) fn write(&self, address: u32, value: u32) -> Option<()> {
-        let (block, word) = self.locate(address)?;
-        block.set_word(word, value);
+    /// Whether there is memory at a bus address at all.
+    pub(crate) fn is_memory(&self, address: u32) -> bool {
+        self.locate(address).is_some()
+    }
+
+    /// Writes the word at a bus address; the processor sees it after the next barrier.
+    pub(crate) fn write(&mut self, address: u32, value: u32) -> Option<()> {
+        self.locate(address)?;
+        self.written.push((address, value));
         Some(())
+    }
+
+    /// What DMA has written reaches memory.
+    pub(crate) fn settle(&mut self) {
+        for (address, value) in std::mem::take(&mut self.written) {
+            if let Some((block, word)) = self.locate(address) {
+                block.set_word(word, value);
+            }
+        }
+    }
+
+    /// DMA and the processor see what the other has written before. `table` is the bus address of
+    /// the descriptors; only they, and what they describe, are copied.
+    pub(crate) fn barrier(&mut self, table: u32) {
+        self.settle();
+        let mut seen = Vec::new();
+        let mut descriptor = table;
+        while let Some(words) = self.words(descriptor, 2) {
+            let (attributes, address) = (words[0], words[1]);
+            seen.push((descriptor, words));
+            let bytes = match attributes >> 16 {
+                0 => 0x1_0000,
+                bytes => bytes,
+            };
+            if let Some(words) = self.words(address, bytes / 4) {
+                seen.push((address, words));
+            }
+            if attributes & 3 != 1 {
+                break;
+            }
+            descriptor += 8;
+        }
+        self.seen = seen;
+    }
+
+    fn words(&self, address: u32, count: u32) -> Option<Vec<u32>> {
+        (0..count)
+            .map(|index| {
+                let (block, word) = self.locate(address.checked_add(index * 4)?)?;
+                Some(block.word(word))
+            })
+            .collect()
     }
 
     fn locate(&self, address: u32) -> Option<(&Block, usize)> {

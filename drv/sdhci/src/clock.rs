@@ -27,6 +27,12 @@ impl Abilities {
         self.capabilities.is_set(Capabilities::ADMA2)
     }
 
+    /// The highest voltage of the controller is 3.0 or 3.3 V.
+    pub(crate) fn has_3_volts(&self) -> bool {
+        self.capabilities
+            .any_matching_bits_set(Capabilities::V33::SET + Capabilities::V30::SET)
+    }
+
     /// Clock Control and Timeout Control for a bus, with all clocks off.
     pub(crate) fn clock_control<P: Platform>(
         &self,

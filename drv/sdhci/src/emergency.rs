@@ -20,7 +20,7 @@ use crate::adma2;
 use crate::buffer_port;
 use crate::clock::Abilities;
 use crate::command::{AutoCommand, Command, Data, Direction, Response};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, is_complete};
 use crate::platform::{Bus, Platform};
 use crate::registers::{
     ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, Blocks, CAPABILITIES, CLOCK_CONTROL, COMMAND,
@@ -29,7 +29,6 @@ use crate::registers::{
     PresentState, RESPONSE_0, RESPONSE_1, RESPONSE_2, RESPONSE_3, Registers, TransferMode, VERSION,
 };
 use block_device::Block;
-use core::sync::atomic::{Ordering, fence};
 use phase_timer::PhaseTimer;
 use tock_registers::LocalRegisterCopy;
 
@@ -177,11 +176,30 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
     /// Switches the card's power off, where the controller or the platform can.
     /// [`EmergencyController::reset`] switches it on.
     pub fn power_off(&mut self) {
-        self.registers
-            .write(CLOCK_CONTROL, ClockControl::SD_CLOCK_ENABLE::CLEAR);
+        self.stop_clock();
         self.registers
             .write(HOST_CONTROL, HostControl::BUS_POWER::CLEAR);
         self.platform.power(false);
+    }
+
+    /// Stops the card's clock and leaves all else as it is: it has to be stopped before its
+    /// frequency or timing changes (2.2.10, 2.2.14).
+    fn stop_clock(&self) {
+        let clock = self.registers.read(CLOCK_CONTROL).get();
+        let stopped = ClockControl::SD_CLOCK_ENABLE::CLEAR.modify(clock);
+        self.registers.set(CLOCK_CONTROL, stopped);
+    }
+
+    /// Whether the card's supply is of 3 V and more. If not, it is 1.8 V.
+    pub fn has_3_volts(&self) -> bool {
+        self.abilities().has_3_volts()
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            capabilities: self.registers.read(CAPABILITIES),
+            version: self.registers.read(VERSION),
+        }
     }
 
     /// Runs the bus at another clock, width or timing.
@@ -189,11 +207,9 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
     /// # Errors
     /// [`ErrorKind::ClockUnstable`].
     pub fn set_bus(&mut self, bus: Bus) -> Result<(), Error> {
-        let abilities = Abilities {
-            capabilities: self.registers.read(CAPABILITIES),
-            version: self.registers.read(VERSION),
-        };
+        let abilities = self.abilities();
         self.dma &= abilities.has_adma2();
+        self.stop_clock();
         self.registers
             .write(HOST_CONTROL, abilities.host_control(bus));
         let clock =
@@ -292,7 +308,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         self.wait_free(command, true)?;
         let dma = self.set_up_dma(data);
         // Data and descriptors must be in memory before the controller reads them.
-        fence(Ordering::SeqCst);
+        self.registers.barrier();
         let registers = &self.registers;
         let blocks =
             Blocks::SIZE.val(data.block_len.bytes().into()) + Blocks::COUNT.val(count as u32);
@@ -309,7 +325,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         let complete = Interrupt::TRANSFER_COMPLETE::SET;
         let limit = limit_of(data);
         self.wait_for(complete, command, ErrorKind::DataStalled, limit)?;
-        fence(Ordering::SeqCst);
+        self.registers.barrier();
         if let AutoCommand::Cmd12(refusal) = data.auto
             && self.registers.read(RESPONSE_3).get() & refusal != 0
         {
@@ -357,12 +373,22 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         self.registers.read(PRESENT_STATE)
     }
 
+    /// Until the card detect signal does not bounce any more no card is shown (2.2.9).
     fn check_card(
-        &self,
+        &mut self,
         present: LocalRegisterCopy<u32, PresentState::Register>,
         command: u8,
     ) -> Result<(), Error> {
         if present.is_set(PresentState::CARD_INSERTED) || !self.platform.has_card_detect() {
+            return Ok(());
+        }
+        let mut limit = WaitLimit::new(limit::CONTROLLER);
+        while !self.present().is_set(PresentState::CARD_STATE_STABLE) {
+            if self.timer.wait_expired(&mut limit) {
+                break;
+            }
+        }
+        if self.present().is_set(PresentState::CARD_INSERTED) {
             Ok(())
         } else {
             Err(Error::new(ErrorKind::CardGone, command))
@@ -427,7 +453,8 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         let mut limit = WaitLimit::new(limit_ms);
         loop {
             let status: InterruptStatus = self.registers.read(INTERRUPT_STATUS);
-            if status.is_set(Interrupt::ERROR) {
+            if status.is_set(Interrupt::ERROR) && !is_complete(status) {
+                self.check_card(self.present(), command.index)?;
                 return Err(Error::decode(status, command.index));
             }
             if status.any_matching_bits_set(wanted) {

@@ -106,6 +106,14 @@ impl Error {
     }
 }
 
+/// Whether the only error is a time-out of the data that is reported together with the end of the
+/// transfer: then the transfer is complete (2.2.17).
+pub(crate) fn is_complete(status: LocalRegisterCopy<u32, Interrupt::Register>) -> bool {
+    const ERRORS: u32 = 0xFFFF_0000;
+    status.is_set(Interrupt::TRANSFER_COMPLETE)
+        && status.get() & ERRORS == Interrupt::DATA_TIMEOUT::SET.value
+}
+
 /// Error bits with their meaning. Where several are set, the first of them is the cause.
 const CAUSES: [(u32, ErrorKind); 10] = [
     (

@@ -21,7 +21,7 @@ use crate::adma2;
 use crate::buffer_port;
 use crate::clock::Abilities;
 use crate::command::{AutoCommand, Command, Data, Direction, Response};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, is_complete};
 use crate::platform::{Bus, Platform};
 use crate::registers::{
     ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, Blocks, CAPABILITIES, CLOCK_CONTROL, COMMAND,
@@ -31,7 +31,6 @@ use crate::registers::{
 };
 use block_device::Block;
 use core::future::Future;
-use core::sync::atomic::{Ordering, fence};
 use deadline::WaitDeadline;
 
 /// How the driver waits. The caller implements it, because it owns the processor's side of the
@@ -62,6 +61,8 @@ mod limit {
     /// A software reset, a clock becoming stable (both at most 100 ms in the specification), a line
     /// becoming free.
     pub(super) const CONTROLLER: u64 = 100;
+    /// Bouncing of the card detect signal, for which the specification gives no limit.
+    pub(super) const DETECTION: u64 = 500;
     /// A response: 64 clocks, 160 us at the slowest bus.
     pub(super) const RESPONSE: u64 = 50;
     /// Data of one request, with the card's programming time (250 to 500 ms in the specifications,
@@ -135,11 +136,27 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
         self.wait_reset().await?;
         self.in_flight = false;
         self.dma = self.table.is_some();
+        // The reset has switched the card's supply off (2.2.16), or one before that a crash has
+        // interrupted. A card that gets power back before its supply is discharged is in no defined
+        // state.
+        self.delay(self.platform.discharge_ms()).await;
         self.platform.power(true);
         self.registers.set(INTERRUPT_STATUS_ENABLE, !0);
         self.registers.set(INTERRUPT_SIGNAL_ENABLE, 0);
         self.set_bus(bus).await?;
-        self.check_card(0)
+        self.check_card(0).await
+    }
+
+    /// Whether the card's supply is of 3 V and more. If not, it is 1.8 V.
+    pub fn has_3_volts(&self) -> bool {
+        self.abilities().has_3_volts()
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            capabilities: self.registers.read(CAPABILITIES),
+            version: self.registers.read(VERSION),
+        }
     }
 
     /// Runs the bus at another clock, width or timing, or starts it again after
@@ -150,12 +167,10 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
     /// # Errors
     /// [`ErrorKind::ClockUnstable`].
     pub async fn set_bus(&mut self, bus: Bus) -> Result<(), Error> {
-        let abilities = Abilities {
-            capabilities: self.registers.read(CAPABILITIES),
-            version: self.registers.read(VERSION),
-        };
+        let abilities = self.abilities();
         self.dma &= abilities.has_adma2();
         self.auto_cmd23 = abilities.is_version_3();
+        self.stop_clock();
         self.registers
             .write(HOST_CONTROL, abilities.host_control(bus));
         let clock =
@@ -179,8 +194,17 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
     /// Stops all clocks and leaves the card powered, so that it keeps its state.
     /// [`NormalController::set_bus`] starts them again.
     pub fn suspend(&mut self) {
+        self.stop_clock();
         self.registers
             .write(CLOCK_CONTROL, ClockControl::SD_CLOCK_ENABLE::CLEAR);
+    }
+
+    /// Stops the card's clock and leaves all else as it is: it has to be stopped before its
+    /// frequency or timing changes (2.2.10, 2.2.14).
+    fn stop_clock(&self) {
+        let clock = self.registers.read(CLOCK_CONTROL).get();
+        let stopped = ClockControl::SD_CLOCK_ENABLE::CLEAR.modify(clock);
+        self.registers.set(CLOCK_CONTROL, stopped);
     }
 
     /// Stops all clocks and switches the card's power off, where the controller or the platform
@@ -269,7 +293,7 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
         self.begin(command, true).await?;
         let dma = self.set_up_dma(data);
         // Data and descriptors must be in memory before the controller reads them.
-        fence(Ordering::SeqCst);
+        self.registers.barrier();
         let registers = &self.registers;
         let blocks =
             Blocks::SIZE.val(data.block_len.bytes().into()) + Blocks::COUNT.val(count as u32);
@@ -284,7 +308,7 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
             self.move_data(command, data).await?;
         }
         self.wait_complete(command, ErrorKind::DataStalled).await?;
-        fence(Ordering::SeqCst);
+        self.registers.barrier();
         if let AutoCommand::Cmd12(refusal) = data.auto
             && self.registers.read(RESPONSE_3).get() & refusal != 0
         {
@@ -299,7 +323,7 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
         if self.in_flight {
             self.reset_lines().await?;
         }
-        self.check_card(command.index)?;
+        self.check_card(command.index).await?;
         let mut inhibits = PresentState::COMMAND_INHIBIT::SET;
         if needs_data_lines {
             inhibits += PresentState::DATA_INHIBIT::SET;
@@ -357,12 +381,19 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
         Ok(())
     }
 
-    fn check_card(&self, command: u8) -> Result<(), Error> {
-        let present = self.registers.read(PRESENT_STATE);
-        if present.is_set(PresentState::CARD_INSERTED) || !self.platform.has_card_detect() {
-            Ok(())
-        } else {
-            Err(Error::new(ErrorKind::CardGone, command))
+    /// Until the card detect signal does not bounce any more no card is shown (2.2.9).
+    async fn check_card(&mut self, command: u8) -> Result<(), Error> {
+        let mut deadline = WaitDeadline::new(limit::DETECTION);
+        loop {
+            let present = self.registers.read(PRESENT_STATE);
+            if present.is_set(PresentState::CARD_INSERTED) || !self.platform.has_card_detect() {
+                return Ok(());
+            }
+            if present.is_set(PresentState::CARD_STATE_STABLE)
+                || self.pause(&mut deadline).await.is_none()
+            {
+                return Err(Error::new(ErrorKind::CardGone, command));
+            }
         }
     }
 
@@ -420,7 +451,8 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
         let mut deadline = WaitDeadline::new(limit_ms);
         loop {
             let status: InterruptStatus = self.registers.read(INTERRUPT_STATUS);
-            if status.is_set(Interrupt::ERROR) {
+            if status.is_set(Interrupt::ERROR) && !is_complete(status) {
+                self.check_card(command.index).await?;
                 return Err(Error::decode(status, command.index));
             }
             if status.any_matching_bits_set(wanted) {
@@ -431,7 +463,7 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
                 continue;
             }
             let Some(end) = deadline.at(self.wait.now()) else {
-                self.check_card(command.index)?;
+                self.check_card(command.index).await?;
                 return Err(Error::new(timeout, command.index));
             };
             self.registers

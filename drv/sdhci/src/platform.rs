@@ -65,6 +65,19 @@ pub trait Platform {
         let _ = on;
     }
 
+    /// How long the card's supply takes to rise after it was switched on, milliseconds. At most 35
+    /// by the specification (SD Physical Layer 6.4.1), which is the default.
+    fn ramp_ms(&self) -> u16 {
+        35
+    }
+
+    /// How long the card's supply has to stay switched off until it has been below 0.5 V for a
+    /// millisecond (SD Physical Layer 6.4.1.2), so that a card that gets power again starts anew;
+    /// milliseconds. It depends on the board's capacitors; the default allows them 10 ms.
+    fn discharge_ms(&self) -> u32 {
+        11
+    }
+
     /// Whether the card's power may be cut while it is suspended: the controller's power control or
     /// [`Platform::power`] switches it, and nothing else needs that supply.
     fn may_cut_power(&self) -> bool {
@@ -100,6 +113,12 @@ impl<T: Platform + ?Sized> Platform for &T {
     }
     fn power(&self, on: bool) {
         (**self).power(on);
+    }
+    fn ramp_ms(&self) -> u16 {
+        (**self).ramp_ms()
+    }
+    fn discharge_ms(&self) -> u32 {
+        (**self).discharge_ms()
     }
     fn may_cut_power(&self) -> bool {
         (**self).may_cut_power()

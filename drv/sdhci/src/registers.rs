@@ -49,6 +49,14 @@ pub trait Registers {
     /// Writes the 32-bit register at `offset`, a multiple of 4.
     fn store(&self, offset: u8, value: u32);
 
+    /// Makes what the processor has written to memory visible to the controller's DMA, and what DMA
+    /// has written visible to the processor. Called before DMA starts and after it has ended. The
+    /// default is a fence, which is enough for coherent memory.
+    #[inline(always)]
+    fn barrier(&self) {
+        core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+    }
+
     /// Reads a register.
     #[inline(always)]
     fn read<R: RegisterLongName>(&self, register: Register<R>) -> LocalRegisterCopy<u32, R> {
@@ -77,6 +85,11 @@ impl<T: Registers + ?Sized> Registers for &T {
     #[inline(always)]
     fn store(&self, offset: u8, value: u32) {
         (**self).store(offset, value);
+    }
+
+    #[inline(always)]
+    fn barrier(&self) {
+        (**self).barrier();
     }
 }
 

@@ -329,7 +329,7 @@ fn without_card_detect_a_slot_that_seems_empty_is_tried() {
         assert_eq!(
             error,
             Err(Error {
-                kind: ErrorKind::NoCompletion,
+                kind: ErrorKind::CommandTimeout,
                 command: 13
             })
         );

@@ -41,6 +41,10 @@ impl Registers for SlotRegisters {
     fn store(&self, offset: u8, value: u32) {
         kernel::simulator().store(offset, value);
     }
+
+    fn barrier(&self) {
+        kernel::simulator().barrier();
+    }
 }
 
 /// The properties of the board.
@@ -58,6 +62,14 @@ impl Platform for SlotPlatform {
 
     fn bus_address(&self, block: &Block) -> Option<u32> {
         kernel::simulator().board(DATA_LINES).bus_address(block)
+    }
+
+    fn ramp_ms(&self) -> u16 {
+        kernel::simulator().board(DATA_LINES).ramp_ms()
+    }
+
+    fn discharge_ms(&self) -> u32 {
+        kernel::simulator().board(DATA_LINES).discharge_ms()
     }
 
     fn power(&self, on: bool) {

@@ -4,7 +4,6 @@ use super::EmergencyCard;
 use crate::error::Error;
 use crate::found::{ControllerState, step};
 use crate::procedure::Procedure;
-use crate::proto::POWER_OFF_MS;
 use crate::recover::CardRecovery;
 use drv_sdhci::emergency::Clock;
 use drv_sdhci::{Platform, Registers};
@@ -20,7 +19,8 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
         if self.report.controller == ControllerState::PowerOff as u8 {
             // The power may have been cut just now. A card that gets power back before its supply
             // is discharged may not have reset.
-            self.controller.delay(POWER_OFF_MS);
+            let discharge_ms = self.controller.platform().discharge_ms();
+            self.controller.delay(discharge_ms);
         }
         self.reset()?;
         if known {

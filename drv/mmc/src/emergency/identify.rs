@@ -6,7 +6,6 @@ use crate::found::step;
 use crate::identify::{Identification, IdentificationOptions};
 use crate::location::CardLocation;
 use crate::procedure::Procedure;
-use crate::proto::POWER_OFF_MS;
 use drv_sdhci::emergency::Clock;
 use drv_sdhci::{Platform, Registers};
 
@@ -18,7 +17,9 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
     pub(super) fn identify(&mut self) -> Result<(), Error> {
         let before = self.location;
         let mut attempt: u8 = 1;
-        while let Err(error) = self.identify_once(&before) {
+        // A card that does not answer at first gets its power cut before it is waited for.
+        let mut silence_ms = 0;
+        while let Err(error) = self.identify_once(&before, silence_ms) {
             match error {
                 Error::NoCard | Error::PowerUp => {
                     self.note(error);
@@ -29,9 +30,11 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
                 return Err(error);
             }
             attempt = attempt.saturating_add(1);
+            silence_ms = u16::try_from(self.phase_ms() / 8).unwrap_or(u16::MAX);
             self.report.steps |= step::POWER_CYCLED;
             self.controller.power_off();
-            self.controller.delay(POWER_OFF_MS);
+            let discharge_ms = self.controller.platform().discharge_ms();
+            self.controller.delay(discharge_ms);
             self.location = CardLocation::default();
             self.reset()?;
         }
@@ -42,7 +45,7 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
         Ok(())
     }
 
-    fn identify_once(&mut self, before: &CardLocation) -> Result<(), Error> {
+    fn identify_once(&mut self, before: &CardLocation, silence_ms: u16) -> Result<(), Error> {
         let options = IdentificationOptions {
             first: before.kind().unwrap_or(self.settings.first),
             lines: 1,
@@ -50,6 +53,9 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
             cache: false,
             sleep: false,
             power_off_notification: false,
+            has_3_volts: self.controller.has_3_volts(),
+            ramp_ms: self.controller.platform().ramp_ms(),
+            silence_ms,
         };
         let mut procedure = Procedure::Identify(Identification::new(options));
         self.run(&mut procedure, u32::MAX)?;

@@ -44,6 +44,18 @@ pub trait Host {
     fn may_cut_power(&self) -> bool;
     /// Whether a card that was put to sleep is known to wake.
     fn card_wakes(&self) -> bool;
+    /// Whether the card's supply is of 3 V and more. If not, it is 1.8 V.
+    fn has_3_volts(&self) -> bool {
+        true
+    }
+    /// See [`Platform::ramp_ms`].
+    fn ramp_ms(&self) -> u16 {
+        35
+    }
+    /// See [`Platform::discharge_ms`].
+    fn discharge_ms(&self) -> u32 {
+        11
+    }
 }
 
 impl<R: Registers, P: Platform, W: Wait> Host for NormalController<'_, R, P, W> {
@@ -105,5 +117,17 @@ impl<R: Registers, P: Platform, W: Wait> Host for NormalController<'_, R, P, W> 
 
     fn card_wakes(&self) -> bool {
         self.platform().card_wakes()
+    }
+
+    fn has_3_volts(&self) -> bool {
+        NormalController::has_3_volts(self)
+    }
+
+    fn ramp_ms(&self) -> u16 {
+        self.platform().ramp_ms()
+    }
+
+    fn discharge_ms(&self) -> u32 {
+        self.platform().discharge_ms()
     }
 }

@@ -17,7 +17,7 @@
 use super::{Host, NormalCard};
 use crate::error::Error;
 use crate::location::flag;
-use crate::proto::{self, POWER_OFF_MS, ext_csd, power_off};
+use crate::proto::{self, ext_csd, power_off};
 use block_device::BlockDevice;
 
 /// How a card is suspended. The numbers are reported and never change.
@@ -74,7 +74,7 @@ impl<H: Host> NormalCard<'_, H> {
         if how == Suspended::PowerOff {
             self.host.power_off();
             // A card that gets power back before its supply is discharged may not have reset.
-            self.host.delay(POWER_OFF_MS).await;
+            self.host.delay(self.host.discharge_ms()).await;
         } else {
             self.host.suspend();
         }

@@ -22,12 +22,20 @@ impl SimCard {
         self.update(now);
         let application = std::mem::take(&mut self.application);
         let announced = self.announced.take();
-        if self.state == SimCardState::Mute {
+        if self.state == SimCardState::Mute || self.misses(now, index) {
             return SILENCE;
         }
+        self.fresh = false;
         if index == 0 {
+            let busy = matches!(
+                self.state,
+                SimCardState::Programming | SimCardState::Disconnected
+            );
             // A card that is reset may lose what is in its cache.
-            self.forget();
+            self.go_idle();
+            if busy {
+                self.mood.silent_until = now.saturating_add(self.habits.rebuild_us);
+            }
             return SILENCE;
         }
         let addressed = (argument >> 16) as u16 == self.rca;
@@ -39,11 +47,11 @@ impl SimCard {
             self.ext_csd[34] = 1;
         }
         match (index, self.state) {
-            (1, SimCardState::Idle) if self.is_emmc() => self.operating_conditions(argument),
+            (1, SimCardState::Idle) if self.is_emmc() => self.operating_conditions(now, argument),
             (8, SimCardState::Idle) if self.knows_cmd8() => short(argument & 0xFFF),
             (55, SimCardState::Idle) => self.app_command(argument == 0),
             (55, _) => self.app_command(addressed),
-            (41, SimCardState::Idle) if application => self.operating_conditions(argument),
+            (41, SimCardState::Idle) if application => self.operating_conditions(now, argument),
             (2, SimCardState::Ready) => {
                 self.state = SimCardState::Ident;
                 long(self.cid())
@@ -129,13 +137,21 @@ impl SimCard {
         self.r1()
     }
 
-    fn operating_conditions(&mut self, argument: u32) -> CardReply {
+    fn operating_conditions(&mut self, now: u64, argument: u32) -> CardReply {
         let mut conditions = self.voltages;
         if argument & 0x00FF_FF80 == 0 {
             return short(conditions);
         }
+        // A host that offers no voltage of the card's gets no further answer (SD 4.2.3.1, eMMC
+        // 6.4.2).
+        if argument & self.voltages == 0 && self.voltages != 0 {
+            self.state = SimCardState::Mute;
+            return SILENCE;
+        }
         self.power_up_asked += 1;
-        if self.power_up_asked > self.power_up_polls {
+        let since = *self.power_up_since.get_or_insert(now);
+        let has_time = now - since >= self.habits.power_up_us;
+        if self.power_up_asked > self.power_up_polls && has_time {
             conditions |= 1 << 31;
             let host_supports = argument & (1 << 30) != 0;
             if self.by_sector() && host_supports {
@@ -238,8 +254,13 @@ impl SimCard {
             34 => (1..=3).contains(&value),
             33 => self.ext_csd[249] != 0 || self.ext_csd[250] != 0,
             161 => self.ext_csd[503] & 1 != 0,
+            // Dual data rate needs high-speed timing, and a card that has it (eMMC 6.6.5).
+            183 if value >= 5 => {
+                value <= 6 && self.ext_csd[185] == 1 && self.ext_csd[196] & 0b1100 != 0
+            }
             183 => value <= 2,
-            185 => value <= 1,
+            // The timings that a card has are in DEVICE_TYPE (eMMC 7.4.57).
+            185 => value == 0 || value == 1 && self.ext_csd[196] & 0b11 != 0,
             _ => false,
         };
         if !is_write || !known {
@@ -249,7 +270,7 @@ impl SimCard {
             self.high_speed = self.ext_csd[185] == 1;
             self.lines = match self.ext_csd[183] {
                 0 => 1,
-                1 => 4,
+                1 | 5 => 4,
                 _ => 8,
             };
         }

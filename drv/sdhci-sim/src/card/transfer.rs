@@ -78,7 +78,7 @@ impl SimCard {
         } else if self.check(block, true) {
             self.store(block, words, transfer.reliable);
         }
-        let us = self.program_us;
+        let us = self.stalled(self.program_us);
         match &mut transfer.left {
             Some(1) => self.program(now, us),
             Some(left) => {

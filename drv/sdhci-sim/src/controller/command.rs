@@ -2,9 +2,9 @@
 
 use super::data::DataPhase;
 use super::{PendingCommand, SimController};
-use crate::card::{CardResponse, SimCardState};
+use crate::card::CardResponse;
 use crate::fault::InjectedFault;
-use drv_sdhci::registers::Interrupt;
+use drv_sdhci::registers::{ClockControl, Interrupt};
 
 impl SimController {
     pub(super) fn complete(&mut self, pending: PendingCommand) {
@@ -19,7 +19,9 @@ impl SimController {
         }
         self.raise(Interrupt::COMMAND_COMPLETE::SET.value);
         self.data = pending.data;
-        self.busy |= pending.busy;
+        if pending.busy {
+            self.await_busy();
+        }
     }
 
     /// A write to the command register.
@@ -36,9 +38,15 @@ impl SimController {
         if data_in_use && (has_data || busy_response) && !abort {
             return self.violation(format!("CMD{index} while the data lines are in use"));
         }
+        let enable = ClockControl::SD_CLOCK_ENABLE::SET.value;
+        if self.clock_control & enable == 0 || self.host_control & 1 << 8 == 0 {
+            return self.violation(format!("CMD{index} without clock or power"));
+        }
         if !self.card_is_clocked() {
             return;
         }
+        self.check_command(value);
+        let is_condition = index == 1 || index == 41;
         let faults: Vec<InjectedFault> = self
             .plans
             .iter_mut()
@@ -50,16 +58,18 @@ impl SimController {
         }
         for fault in &faults {
             if let (InjectedFault::Swapped(serial), Some(card)) = (fault, &mut self.card) {
-                *card = card.another(*serial);
+                *card = card.another(*serial).unknown();
             }
         }
-        let dark = self
-            .unpowered_since
-            .is_some_and(|since| self.now - since > self.supply_holds_us);
-        if has(InjectedFault::Ignored) || self.card.is_none() || dark {
+        if has(InjectedFault::Ignored) {
             return;
         }
-        self.check_clock(index);
+        let hears = !self.is_dark() && !self.is_mute() && self.listens(index);
+        if hears {
+            self.check_frequency(index);
+        }
+        let wrong_checks = self.wrong_checks(value, index, is_condition);
+        let supplied = self.supplied_voltage();
         self.hung_command |= has(InjectedFault::HangsCommand);
         self.hung_data |= has(InjectedFault::HangsData);
         let due = self.now + self.timing.response_us;
@@ -73,15 +83,22 @@ impl SimController {
         };
         let timeout = Interrupt::COMMAND_TIMEOUT::SET.value;
         let (lines, high_speed) = (self.lines(), self.high_speed());
-        let Some(card) = &mut self.card else { return };
+        let no_answer = if value >> 16 & 3 == 0 { 0 } else { timeout };
+        // Nobody answers: the command line stays high, and the controller notices (SDHCI 2.2.18).
+        let Some(card) = &mut self.card else {
+            pending.error = no_answer;
+            self.pending = Some(pending);
+            return;
+        };
         if has(InjectedFault::Forgets) {
             card.forget();
         }
-        if has(InjectedFault::NoResponse) {
-            pending.error = timeout;
+        if has(InjectedFault::NoResponse) || !hears {
+            pending.error = no_answer;
             self.pending = Some(pending);
             return;
         }
+        card.supply(supplied);
         if value >> 2 & 3 == 2 && has_data {
             self.log.push((23, self.argument_2));
             card.command(now, 23, self.argument_2);
@@ -106,15 +123,25 @@ impl SimController {
                 None
             }
         };
+        if answer.response.is_some() && pending.error == 0 {
+            pending.error = wrong_checks;
+        }
         for fault in &faults {
-            pending.error |= match fault {
+            let bits = match fault {
                 InjectedFault::ResponseLost => timeout,
                 InjectedFault::ResponseCrc => Interrupt::COMMAND_CRC::SET.value,
                 InjectedFault::ResponseEndBit => Interrupt::COMMAND_END_BIT::SET.value,
                 InjectedFault::ResponseIndex => Interrupt::COMMAND_INDEX::SET.value,
                 _ => 0,
             };
+            pending.error |= Self::noticed(value, bits);
+            if *fault == InjectedFault::ResponseCrc
+                && let Some(CardResponse::Short(word)) = &mut pending.response
+            {
+                *word ^= 3 << 10;
+            }
         }
+        self.prefixed = index == 55 && pending.error == 0;
         pending.busy = busy_response;
         if has_data {
             let fast = card.is_bus_equal(lines, high_speed);
@@ -122,30 +149,5 @@ impl SimController {
             pending.data = Some(if answer.data { phase } else { phase.never() });
         }
         self.pending = Some(pending);
-    }
-
-    /// Records a violation if the clock is above what the card allows in its state. CMD13 and CMD5
-    /// are exempt: a driver sends them to a card that it believes to be identified, or asleep, and
-    /// cannot know that the card has lost its state.
-    fn check_clock(&mut self, index: u8) {
-        if matches!(index, 5 | 13) {
-            return;
-        }
-        let base = u64::from(self.capabilities >> 8 & 0xFF) * 1_000_000;
-        let divisor =
-            u64::from(self.clock_control >> 8 & 0xFF | (self.clock_control >> 6 & 3) << 8);
-        let clock = if divisor == 0 {
-            base
-        } else {
-            base / (2 * divisor)
-        };
-        let Some(card) = &self.card else { return };
-        let limit = match card.state() {
-            SimCardState::Idle | SimCardState::Ready | SimCardState::Ident => 400_000,
-            _ => card.highest_clock(),
-        };
-        if clock > limit {
-            self.violation(format!("CMD{index} at {clock} Hz, limit {limit} Hz"));
-        }
     }
 }

@@ -22,7 +22,7 @@ enum DataStep {
 
 /// A data phase.
 #[derive(Clone)]
-pub(super) struct DataPhase {
+pub(crate) struct DataPhase {
     read: bool,
     dma: bool,
     multiple: bool,
@@ -131,7 +131,12 @@ impl SimController {
         };
         let again = match data.step {
             DataStep::Bus(due) if due <= self.now => self.bus_step(&mut data),
-            DataStep::Timeout(due) if due <= self.now => Err(Interrupt::DATA_TIMEOUT::SET.value),
+            DataStep::Timeout(due) if due <= self.now => {
+                if let Some(card) = &mut self.card {
+                    card.data_timed_out();
+                }
+                Err(Interrupt::DATA_TIMEOUT::SET.value)
+            }
             DataStep::Ending => {
                 self.end(&data);
                 return true;
@@ -225,11 +230,7 @@ impl SimController {
             }
             for _ in 0..data.block_words {
                 let address = self.next_address(data)?;
-                data.words.push(
-                    self.memory
-                        .read(address)
-                        .ok_or(Interrupt::ADMA::SET.value)?,
-                );
+                data.words.push(self.dma_read(address)?);
             }
             data.step = DataStep::Bus(self.now + self.timing.block_us);
             return Ok(true);
@@ -259,6 +260,11 @@ impl SimController {
 
     fn end(&mut self, data: &DataPhase) {
         self.blocks &= 0xFFFF;
+        // The descriptors have to describe as much as the transfer moves (SDHCI 2.2.30).
+        if data.dma && (data.run.1 != 0 || !data.last_descriptor) {
+            self.adma_error = 1 << 2;
+            return self.raise(Interrupt::ADMA::SET.value);
+        }
         if data.auto_cmd12 {
             self.log.push((12, 0));
             let now = self.now;
@@ -274,18 +280,27 @@ impl SimController {
             }
         }
         if data.read {
-            self.raise(Interrupt::TRANSFER_COMPLETE::SET.value);
+            self.raise_complete();
         } else {
-            self.busy = true;
+            self.await_busy();
         }
+    }
+
+    /// The word at a bus address, as DMA sees it.
+    fn dma_read(&mut self, address: u32) -> Result<u32, u32> {
+        let word = self.memory.read(address);
+        if word.is_none() && self.memory.is_memory(address) {
+            self.violation(format!("DMA from {address:#x}, with no barrier before it"));
+        }
+        word.ok_or(Interrupt::ADMA::SET.value)
     }
 
     /// The address of the next word, from the descriptors.
     fn next_address(&mut self, data: &mut DataPhase) -> Result<u32, u32> {
         let error = Interrupt::ADMA::SET.value;
         if data.run.1 == 0 {
-            let attributes = self.memory.read(data.descriptor).ok_or(error)?;
-            let address = self.memory.read(data.descriptor + 4).ok_or(error)?;
+            let attributes = self.dma_read(data.descriptor)?;
+            let address = self.dma_read(data.descriptor + 4)?;
             // Valid, and "transfer data" as the action.
             if attributes & 0x31 != 0x21 || data.last_descriptor {
                 self.adma_error = 1;

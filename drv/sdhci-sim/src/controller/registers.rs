@@ -30,6 +30,7 @@ impl SimController {
     }
 
     pub(crate) fn store(&mut self, offset: u8, value: u32) {
+        self.check_store(offset, value);
         match offset {
             0x00 => self.argument_2 = value,
             0x04 => self.blocks = value,
@@ -88,9 +89,14 @@ impl SimController {
             buffer && writing,
             PresentState::BUFFER_WRITE_ENABLE::SET.value,
         );
-        set(self.card.is_some(), PresentState::CARD_INSERTED::SET.value);
-        set(true, PresentState::CARD_STATE_STABLE::SET.value);
-        set(true, PresentState::WRITE_ENABLED::SET.value);
+        // Until the signal is stable no card is shown (SDHCI 2.2.9).
+        let stable = self.is_detect_stable();
+        set(
+            self.card.is_some() && stable,
+            PresentState::CARD_INSERTED::SET.value,
+        );
+        set(stable, PresentState::CARD_STATE_STABLE::SET.value);
+        set(self.write_enabled, PresentState::WRITE_ENABLED::SET.value);
         let card_busy = self.card.as_ref().is_some_and(|card| card.is_busy());
         set(
             true,
@@ -116,16 +122,19 @@ impl SimController {
     }
 
     fn write_host_control(&mut self, value: u32) {
-        self.host_control = value;
+        self.host_control = self.checked_power(value);
         self.update_power();
     }
 
     fn write_clock_control(&mut self, value: u32) {
+        self.check_clock_control(value);
         let enable = ClockControl::INTERNAL_CLOCK_ENABLE::SET.value;
-        if value & enable != 0 && self.clock_control & enable == 0 {
+        let divisor = 0xFFC0 | enable;
+        if value & enable != 0 && (self.clock_control ^ value) & divisor != 0 {
             self.clock_stable_at = self.now + self.timing.clock_us;
         }
         self.clock_control = value & !ClockControl::INTERNAL_CLOCK_STABLE::SET.value;
+        self.note_clock();
         let has = |bit: u32| value & bit != 0;
         let all = has(ClockControl::RESET_ALL::SET.value);
         let command = has(ClockControl::RESET_COMMAND::SET.value);
@@ -139,6 +148,9 @@ impl SimController {
             return;
         }
         self.reset_done_at = self.now + self.timing.reset_us;
+        if all || data {
+            self.memory.settle();
+        }
         if all || command {
             self.pending = None;
             self.hung_command = false;
@@ -171,5 +183,6 @@ impl SimController {
         self.adma_error = 0;
         self.adma_address = 0;
         self.write_host_control(0);
+        self.note_clock();
     }
 }

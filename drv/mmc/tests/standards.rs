@@ -1,0 +1,225 @@
+//! Cards and supplies at the limits of what their standards allow, on both paths.
+
+mod common;
+
+use block_device::BlockDevice;
+use common::{Bench, MODELS, crash_is_there, write_crash};
+use drv_mmc::emergency::Settings;
+use drv_mmc::{CardKind, CardLocation, Error};
+use drv_sdhci_sim::{FaultPlan, Habits, InjectedFault, Model, SimCardState};
+
+/// Time for a card that needs its full second, several times.
+const SETTINGS: Settings = Settings {
+    first: CardKind::Emmc,
+    prepare_ms: 8_000,
+    write_ms: 8_000,
+    complete_ms: 2_000,
+    polls_without_time: 1 << 26,
+};
+
+/// Both paths serve the card: the normal one from power-up, then the emergency path as it finds the
+/// card, and one that knows nothing of it.
+fn both_paths_serve(bench: &Bench, what: &str) {
+    bench.fill(7, 12);
+    let mut card = bench.card(true);
+    bench.sim.block_on(card.identify()).expect(what);
+    let write = bench.sim.block_on(card.write(8, &bench.data[..4]));
+    assert_eq!(write, Ok(()), "{what}");
+    assert!(bench.holds(8, 4), "{what}");
+    let location = *card.location();
+    drop(card);
+    for location in [location, CardLocation::default()] {
+        let mut card = bench.emergency_with(true, SETTINGS);
+        let prepared = card.prepare(&location);
+        assert!(prepared.is_ok(), "{what}: {prepared:?} {:?}", card.report());
+        let written = write_crash(&mut card, bench);
+        assert!(written.is_ok(), "{what}: {written:?} {:?}", card.report());
+        assert!(crash_is_there(bench), "{what}");
+    }
+}
+
+fn each_model(what: &str, change: impl Fn(&Bench)) {
+    for (model, blocks) in MODELS {
+        let bench = Bench::of(model, blocks);
+        change(&bench);
+        both_paths_serve(&bench, &format!("{model:?}, {what}"));
+    }
+}
+
+/// SD 6.4.1: the supply rises within 0.1 to 35 ms.
+///
+/// REQ: X13 (in part: power ramps)
+#[test]
+fn a_supply_may_rise_slowly() {
+    for ramp_us in [100, 5_000, 35_000] {
+        each_model(&format!("ramp {ramp_us} us"), |bench| {
+            bench.sim.controller().ramp_us = ramp_us;
+        });
+    }
+}
+
+/// SDHCI 2.2.16: a reset of the controller switches the supply off, which then holds for a while.
+#[test]
+fn a_reset_may_or_may_not_cut_the_power() {
+    for holds_us in [0, 50, 3_000, 10_000] {
+        each_model(&format!("holds for {holds_us} us"), |bench| {
+            bench.sim.controller().supply_holds_us = holds_us;
+        });
+    }
+}
+
+/// SDHCI 2.2.9: no card is shown while the signal bounces.
+#[test]
+fn a_card_that_was_just_put_in_is_waited_for() {
+    for (model, blocks) in MODELS {
+        let bench = Bench::of(model, blocks);
+        let card = bench.sim.eject().expect("there is a card");
+        bench.sim.controller().debounce_us = 90_000;
+        bench.sim.insert(card);
+        let mut card = bench.card(true);
+        assert_eq!(bench.sim.block_on(card.identify()), Ok(()), "{model:?}");
+        let location = *card.location();
+        drop(card);
+        let other = bench.sim.eject().expect("there is a card");
+        bench.sim.insert(other);
+        let mut card = bench.emergency_with(true, SETTINGS);
+        assert!(card.prepare(&location).is_ok(), "{model:?}");
+    }
+}
+
+/// SD 4.2.3 and eMMC 6.4.2 give a card a second to power up.
+///
+/// REQ: X13 (in part: identification times)
+#[test]
+fn a_card_may_take_its_full_second_to_power_up() {
+    each_model("a second", |bench| {
+        bench.sim.card().habits.power_up_us = 990_000;
+    });
+}
+
+#[test]
+fn a_card_may_miss_commands_after_power_up() {
+    each_model("first CMD0", |bench| {
+        bench.sim.card().habits.misses_first_reset = true;
+    });
+    each_model("second condition", |bench| {
+        bench.sim.card().habits.misses_second_condition = true;
+    });
+}
+
+/// A card without a switch in its supply is found in transfer state, and misses the first CMD0.
+#[test]
+fn a_card_that_was_in_use_may_miss_the_first_reset() {
+    for (model, blocks) in MODELS {
+        let bench = Bench::of(model, blocks);
+        bench.sim.controller().powers_card = false;
+        bench.sim.card().set_state(SimCardState::Transfer);
+        bench.sim.card().habits.misses_first_reset = true;
+        both_paths_serve(&bench, &format!("{model:?}"));
+    }
+}
+
+/// A time-out of the data leaves some cards silent for one command.
+#[test]
+fn a_card_may_be_silent_after_a_time_out() {
+    for (model, blocks) in MODELS {
+        let bench = Bench::of(model, blocks);
+        bench.sim.card().habits.silent_after_timeout = true;
+        let location = bench.identified();
+        bench
+            .sim
+            .fault(FaultPlan::next(25, InjectedFault::DataTimeout(0)));
+        let mut card = bench.card(true);
+        bench.sim.block_on(card.identify()).expect("healthy");
+        bench.fill(3, 12);
+        let write = bench.sim.block_on(card.write(8, &bench.data[..4]));
+        assert_eq!(write, Ok(()), "{model:?}");
+        drop(card);
+        bench.sim.no_faults();
+        bench
+            .sim
+            .fault(FaultPlan::next(25, InjectedFault::DataTimeout(0)));
+        let mut card = bench.emergency(true);
+        card.prepare(&location).expect("healthy");
+        write_crash(&mut card, &bench).expect("it is repeated");
+        assert!(crash_is_there(&bench), "{model:?}");
+    }
+}
+
+/// CMD0 aborts programming, and the card then repairs its tables before it answers.
+#[test]
+fn a_card_may_rebuild_its_tables_after_a_reset() {
+    for (model, blocks) in MODELS {
+        for rebuild_us in [5_000, 300_000, 900_000] {
+            let bench = Bench::of(model, blocks);
+            bench.sim.controller().powers_card = false;
+            bench.sim.card().habits.rebuild_us = rebuild_us;
+            let location = bench.identified();
+            let what = format!("{model:?}, rebuilds for {rebuild_us} us");
+            bench.sim.card().set_state(SimCardState::Programming);
+            let mut card = bench.card(true);
+            assert_eq!(bench.sim.block_on(card.identify()), Ok(()), "{what}");
+            drop(card);
+            bench.sim.card().set_state(SimCardState::Programming);
+            bench.fill(3, 12);
+            let mut card = bench.emergency_with(true, SETTINGS);
+            let prepared = card.prepare(&location);
+            assert!(prepared.is_ok(), "{what}: {prepared:?} {:?}", card.report());
+            write_crash(&mut card, &bench).expect(&what);
+            assert!(crash_is_there(&bench), "{what}");
+        }
+    }
+}
+
+/// SDHCI 2.2.17: the end of a transfer counts more than a time-out at the same moment.
+#[test]
+fn a_transfer_that_ends_with_a_time_out_is_complete() {
+    each_model("complete and time-out", |bench| {
+        bench.sim.controller().late_timeout = true;
+    });
+    let bench = Bench::emmc();
+    bench.sim.controller().late_timeout = true;
+    let mut card = bench.card(true);
+    bench.sim.block_on(card.identify()).expect("healthy");
+    assert_eq!(card.health().retries, 0);
+    let write = bench.sim.block_on(card.write(8, &bench.data[..4]));
+    assert_eq!((write, card.health().retries), (Ok(()), 0));
+}
+
+/// A controller for 1.8 V only, in which an eMMC works and an SD card is not even asked.
+#[test]
+fn an_sd_card_is_not_used_below_3_volts() {
+    for (model, blocks) in MODELS {
+        let bench = Bench::of(model, blocks);
+        let mut capabilities = bench.sim.controller().capabilities;
+        capabilities = capabilities & !(1 << 24) | 1 << 26;
+        bench.sim.controller().capabilities = capabilities;
+        bench.sim.card().voltages = 0x00FF_8080;
+        let mut card = bench.card(true);
+        let result = bench.sim.block_on(card.identify());
+        let emmc = matches!(model, Model::EmmcByte | Model::EmmcSector);
+        let expected = if emmc { Ok(()) } else { Err(Error::SdVoltage) };
+        assert_eq!(result, expected, "{model:?}");
+        let commands = bench.sim.commands();
+        assert!(!commands.iter().any(|(index, _)| *index == 41), "{model:?}");
+    }
+}
+
+/// A card for 3 V does not answer, or cannot be used, at 1.8 V.
+#[test]
+fn a_card_for_3_volts_is_not_used_at_1_8() {
+    let bench = Bench::emmc();
+    let both = bench.sim.controller().capabilities | 1 << 26;
+    bench.sim.controller().capabilities = both;
+    both_paths_serve(&bench, "the controller has both");
+    let bench = Bench::emmc();
+    bench.sim.controller().capabilities = both & !(1 << 24);
+    let mut card = bench.card(true);
+    let result = bench.sim.block_on(card.identify());
+    assert_eq!(result, Err(Error::SdVoltage));
+}
+
+#[test]
+fn a_card_has_no_habits_by_default() {
+    assert_eq!(Bench::emmc().sim.card().habits, Habits::default());
+}
