@@ -297,7 +297,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
         let mut limit = WaitLimit::new(BUSY_LIMIT_MS);
         loop {
             let card_status = self.controller.command(&ask)?;
-            if let Some(error) = StatusError::decode(card_status, status::TRANSFER_ERRORS) {
+            if let Some(error) = StatusError::decode(card_status, status::errors_of(command)) {
                 return Err(Error::Card { error, command });
             }
             if is_ready(card_status) {

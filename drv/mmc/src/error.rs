@@ -123,6 +123,7 @@ impl Error {
                         | StatusError::EccFailed
                         | StatusError::ControllerFailed
                         | StatusError::General
+                        | StatusError::Switch
                 )
             }
             Self::Busy | Self::Lost => true,

@@ -332,7 +332,7 @@ impl<'a, H: Host> NormalCard<'a, H> {
         let mut waited: u32 = 0;
         loop {
             let card_status = self.host.command(&ask).await?;
-            if let Some(error) = StatusError::decode(card_status, status::TRANSFER_ERRORS) {
+            if let Some(error) = StatusError::decode(card_status, status::errors_of(command)) {
                 return Err(Error::Card { error, command });
             }
             if is_ready(card_status) {

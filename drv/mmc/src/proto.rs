@@ -46,6 +46,16 @@ pub mod status {
         | CC_ERROR
         | ERROR;
 
+    /// The errors that a card may report when it has finished what `command` started. SWITCH_ERROR
+    /// is of eMMC, and is set by SWITCH only (eMMC 6.6.1): a flush that failed is reported by it.
+    #[must_use]
+    pub const fn errors_of(command: u8) -> u32 {
+        match command {
+            6 => TRANSFER_ERRORS | SWITCH_ERROR,
+            _ => TRANSFER_ERRORS,
+        }
+    }
+
     /// As [`TRANSFER_ERRORS`], for the CMD12 that ends a read. A card reads ahead, and sets
     /// OUT_OF_RANGE when that takes it past its last block, although every block of the request is
     /// on the card (SD 4.3.3).

@@ -81,3 +81,43 @@ fn a_cache_that_was_lost_is_not_reported_flushed() {
         .expect_err("the cache is lost");
     assert_eq!(failure.error, Error::CacheLost);
 }
+
+/// A flush that the card could not carry out is reported by SWITCH_ERROR, after the command (eMMC
+/// 6.6.1): it is repeated, and nothing is called durable before.
+#[test]
+fn a_flush_that_fails_is_noticed() {
+    for times in [1, u32::MAX] {
+        let bench = Bench::new(SimCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(64));
+        let mut card = bench.card_with_cache(true, true);
+        bench.sim.block_on(card.identify()).expect("healthy");
+        let location = *card.location();
+        bench.fill(1, 12);
+        bench
+            .sim
+            .block_on(card.write(8, &bench.data[..4]))
+            .expect("healthy");
+        let fault = InjectedFault::NotProgrammed;
+        bench.sim.fault(FaultPlan {
+            command: Some(6),
+            after: 0,
+            times,
+            fault,
+        });
+        let flushed = bench.sim.block_on(card.flush());
+        assert_eq!(flushed.is_ok(), times == 1);
+        assert_eq!(bench.sim.card().volatile_blocks() == 0, times == 1);
+        drop(card);
+        bench.sim.no_faults();
+        bench.sim.fault(FaultPlan {
+            command: Some(6),
+            after: 0,
+            times,
+            fault,
+        });
+        let mut card = bench.emergency(true);
+        card.prepare(&location).expect("healthy");
+        let written = write_crash(&mut card, &bench);
+        assert_eq!(written.is_ok(), times == 1, "{written:?}");
+        assert_eq!(bench.sim.card().volatile_blocks() == 0, times == 1);
+    }
+}

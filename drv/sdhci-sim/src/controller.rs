@@ -312,7 +312,7 @@ impl SimController {
         }
     }
 
-    fn high_speed(&self) -> bool {
+    pub(crate) fn high_speed(&self) -> bool {
         self.host_control & HostControl::HIGH_SPEED::SET.value != 0
     }
 

@@ -29,8 +29,8 @@ pub enum InjectedFault {
     Adma(u16),
     /// The command that the controller sends by itself fails.
     AutoCommand,
-    /// The card accepts the data and fails to program them; it reports that when it is no longer
-    /// busy.
+    /// The card accepts the data, or a switch, and fails to carry it out; it reports that when it
+    /// is no longer busy.
     NotProgrammed,
     /// The card is busy for this many microseconds after the command.
     Busy(u64),

@@ -247,6 +247,7 @@ impl SimCard {
         let value = (argument >> 8 & 0xFF) as u8;
         let is_write = argument >> 24 & 3 == 3;
         let known = match index {
+            _ if std::mem::take(&mut self.unprogrammed) => false,
             32 => {
                 self.flush();
                 true

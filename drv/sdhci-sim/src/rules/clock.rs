@@ -77,6 +77,13 @@ impl SimController {
     /// wakes the card by CMD5.
     pub(crate) fn check_frequency(&mut self, index: u8) {
         let clock = self.clock_hz();
+        // Above 25 MHz the host drives its lines with high-speed timing (SDHCI 2.2.10); the legacy
+        // timing of an eMMC goes up to 26 MHz.
+        if clock > 26_000_000 && !self.high_speed() {
+            self.violation(format!(
+                "CMD{index} at {clock} Hz without high-speed timing"
+            ));
+        }
         let Some(card) = &self.card else { return };
         let limit = match card.state() {
             _ if card.has_forgotten() || matches!(index, 5 | 13) => return,
