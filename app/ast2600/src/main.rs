@@ -6,13 +6,10 @@
 #![no_std]
 #![no_main]
 
-mod failure;
-#[cfg_attr(not(feature = "dump"), path = "no_snapshot.rs")]
-mod snapshot;
-
 use core::sync::atomic::{AtomicBool, Ordering};
 use kern::Platform;
 use kern::fail::Failure;
+use kernel_failure::FAILURE_MS;
 
 /// Counts of the generic timer in a millisecond. The timer counts nanoseconds, whatever CNTFRQ
 /// says.
@@ -36,9 +33,6 @@ const fn watchdog_arm(milliseconds: u32) -> [(u32, u32); 4] {
 const WATCHDOG_CONTROL: u32 = 0x0c;
 /// Offset of the control register of watchdog timer 1, which the supervisor feeds.
 const FED_WATCHDOG_CONTROL: u32 = 0x40 + WATCHDOG_CONTROL;
-/// Milliseconds until the watchdog resets the system after a failure of the kernel, should
-/// describing it and saving the memory not end.
-const FAILURE_MS: u32 = 1_000;
 /// Set if the watchdog is to reset the system later, because the kernel fails repeatedly: then
 /// [`reset`] does not.
 static DELAYED: AtomicBool = AtomicBool::new(false);
@@ -53,19 +47,11 @@ static PLATFORM: Platform = Platform {
         (0x4046_2000, 0x2000),
         (WATCHDOG, 0x1000),
     ],
-    last_ran: failure::last_ran,
-    on_restart,
+    last_ran: kernel_failure::last_ran,
+    on_restart: kernel_failure::on_restart,
     reset,
     on_failure,
 };
-
-/// The kernel's hook for restarts that a task asks for. The supervisor, which is task 0, notes
-/// itself why it does: for another task, or for a crash.
-fn on_restart(task: u16) {
-    if task != 0 {
-        failure::note_restart(task);
-    }
-}
 
 /// Resets the whole chip at once, without its memory; does nothing if the watchdog does it later.
 fn reset() {
@@ -85,13 +71,13 @@ fn on_failure(failure: &Failure<'_>) {
     // In an emergency the supervisor has armed it. Arming it again would extend the time until the
     // reset.
     if running {
-        failure::describe(failure, true);
+        kernel_failure::describe(failure, true);
         return;
     }
     watchdog_arm(FAILURE_MS).into_iter().for_each(watchdog);
     // Nobody feeds it any more, and the reset may be delayed for longer than it would wait.
     watchdog((FED_WATCHDOG_CONTROL, 0));
-    let delay = failure::describe(failure, false);
+    let delay = kernel_failure::describe(failure, false);
     if delay > 0 {
         watchdog_arm(delay).into_iter().for_each(watchdog);
         DELAYED.store(true, Ordering::Relaxed);

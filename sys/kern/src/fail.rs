@@ -166,7 +166,6 @@ fn call_hook(
 }
 
 /// Milliseconds since boot. After a failure the kernel counts no ticks any more.
-#[cfg(feature = "dump")]
 pub fn now() -> u64 {
     time::now().saturating_add(arch::timer::pending())
 }

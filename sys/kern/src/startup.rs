@@ -1,6 +1,6 @@
 //! From `kernel_main` to the first task.
 //!
-//! The processor-dependent entry (`arch::arm_a::boot`) has parked the second processor, cleared
+//! The processor-dependent entry (`arch::arm_a::boot`) has parked a second processor, cleared
 //! `.bss`, copied `.data` and set up stacks; the MMU is still off. From here on, in this order:
 //! task table, checks, translation tables, interrupts, time, first task.
 //!
@@ -54,6 +54,13 @@ pub unsafe fn start_kernel(tick_divisor: u32, platform: &'static Platform) -> ! 
     // SAFETY: the task is runnable, and translation, interrupts and timer are set up. `kernel` is
     // not used any more.
     unsafe { arch::start_first_task(first.entry()) }
+}
+
+/// The frequency of the processor's timer, Hz, as the loader has noted it (CNTFRQ); 0 if it has
+/// not. For an application that has no better source for the divisor of [`start_kernel`].
+#[must_use]
+pub fn noted_timer_frequency() -> u32 {
+    arch::timer::noted_frequency()
 }
 
 fn init_task_table(table: &mut [MaybeUninit<Task>; HUBRIS_TASK_COUNT]) {

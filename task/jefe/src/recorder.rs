@@ -2,7 +2,10 @@
 
 use crashlog_retained::Region;
 use crashlog_supervisor::{CrashRegion, CrashRegions, HangWatch, Kipc, Supervisor, WatchdogTimer};
+#[cfg(not(feature = "imx6ul"))]
 use drv_ast2600_wdt::Watchdog;
+#[cfg(feature = "imx6ul")]
+use drv_imx_wdog::Watchdog;
 use hubris_num_tasks::NUM_TASKS;
 use static_cell::ClaimOnceCell;
 use userlib::UnwrapLite;
@@ -45,14 +48,14 @@ impl WatchdogTimer for ChipWatchdog {
 
 /// Begins the boot in retained RAM. To be called once, before any other task runs.
 pub fn new() -> CrashSupervisor {
-    // SAFETY: app.toml maps the watchdogs' page into this task and no other, and this is the only
+    // SAFETY: app.toml maps the watchdogs' pages into this task and no other, and this is the only
     // place that makes a `Watchdog` of either.
-    let watchdog = unsafe {
-        ChipWatchdog {
-            emergency: Watchdog::wdt0(),
-            normal: Watchdog::wdt1(),
-        }
-    };
+    #[cfg(not(feature = "imx6ul"))]
+    let (emergency, normal) = unsafe { (Watchdog::wdt0(), Watchdog::wdt1()) };
+    // SAFETY: as above.
+    #[cfg(feature = "imx6ul")]
+    let (emergency, normal) = unsafe { (Watchdog::wdog1(), Watchdog::wdog3()) };
+    let watchdog = ChipWatchdog { emergency, normal };
     // SAFETY: the build maps the region of this address and size into this task for reading and
     // writing, and this is the only place in this task that claims it. The recorder, which has it
     // too, accesses it by whole words.

@@ -24,7 +24,10 @@
 #![no_std]
 #![no_main]
 
+#[cfg(not(feature = "imx6ul"))]
 use drv_ast2600_uart::{FIFO_DEPTH, UART1_ADDRESS, Uart};
+#[cfg(feature = "imx6ul")]
+use drv_imx_uart::{FIFO_DEPTH, UART1_ADDRESS, Uart};
 use ringbuf::{counted_ringbuf, ringbuf_entry};
 use task_console::Collector;
 use task_crashlog_api::{CrashLogError, Level, Logger, Stream};

@@ -15,7 +15,10 @@ mod report;
 
 use core::fmt::Write;
 
+#[cfg(not(feature = "imx6ul"))]
 use drv_ast2600_uart::{UART5_ADDRESS, Uart};
+#[cfg(feature = "imx6ul")]
+use drv_imx_uart::{UART5_ADDRESS, Uart};
 use ringbuf::{counted_ringbuf, ringbuf_entry};
 use task_crashlog_api::{CrashLog, CrashLogError, DeviceFailure, RecorderState, RecorderStatus};
 use userlib::{hl, sys_get_timer, task_slot};

@@ -227,6 +227,9 @@ pub struct Substrate {
     /// Arguments of `qemu-system-arm` that make the board.
     #[serde(default)]
     pub qemu: Vec<String>,
+    /// The `index` that QEMU's `-drive if=sd` has for the recorder's card.
+    #[serde(default)]
+    pub qemu_card: u32,
 }
 
 fn default_memory() -> String {

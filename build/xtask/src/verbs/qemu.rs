@@ -8,15 +8,16 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Boots `product` and returns when QEMU ends. `image` is the content of the eMMC device; without
-/// it there is none.
+/// Boots `product` and returns when QEMU ends. `image` is the content of the card; without it there
+/// is none.
 pub fn run(
     build: &Build,
     product: &Product,
     image: Option<&Path>,
     extra: &[OsString],
 ) -> Result<()> {
-    let arguments = &build.config.board.substrate.qemu;
+    let substrate = &build.config.board.substrate;
+    let arguments = &substrate.qemu;
     if arguments.is_empty() {
         bail!(
             "boards/{}.toml: substrate.qemu: missing; QEMU does not know this board",
@@ -36,7 +37,8 @@ pub fn run(
                 image.display()
             );
         }
-        let mut drive = OsString::from("format=raw,if=sd,index=2,file=");
+        let index = substrate.qemu_card;
+        let mut drive = OsString::from(format!("format=raw,if=sd,index={index},file="));
         // A comma ends the value, unless it is doubled.
         drive.push(image.to_string_lossy().replace(',', ",,"));
         command.arg("-drive").arg(drive);

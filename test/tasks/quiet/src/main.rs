@@ -11,7 +11,10 @@
 #![no_main]
 
 use core::fmt::Write;
+#[cfg(not(feature = "imx6ul"))]
 use drv_ast2600_uart::{UART5_ADDRESS, Uart};
+#[cfg(feature = "imx6ul")]
+use drv_imx_uart::{UART5_ADDRESS, Uart};
 use task_crashlog_api::{CrashLog, Level, RecorderState, Stream};
 use userlib::{TaskId, hl, sys_get_timer, task_slot};
 

@@ -14,7 +14,10 @@ mod misuse;
 mod operations;
 
 use core::fmt::Write;
+#[cfg(not(feature = "imx6ul"))]
 use drv_ast2600_uart::{UART5_ADDRESS, Uart};
+#[cfg(feature = "imx6ul")]
+use drv_imx_uart::{UART5_ADDRESS, Uart};
 use task_crashlog_api::{CrashLog, RecorderState};
 use userlib::{TaskId, hl, sys_recv_notification, sys_refresh_task_id, task_slot};
 

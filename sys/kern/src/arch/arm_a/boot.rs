@@ -1,10 +1,10 @@
 //! From reset to `kernel_main`, before there is memory that Rust could use.
 //!
-//! Both processors start here, in Secure SVC mode with MMU and caches off, after power-on and after
-//! every reset. The second one reports that it has arrived and sleeps forever; the first one waits
-//! for the report, so that from then on every instruction that an emulator counts is its own. The
-//! word for the report lies in the loaded image, beside the vectors: RAM would still hold the
-//! report of the previous boot, while the image is loaded anew each time.
+//! All processors start here, in Secure SVC mode with MMU and caches off, after power-on and after
+//! every reset. A second one, if the chip has it, reports that it has arrived and sleeps forever;
+//! the first one waits for the report, so that from then on every instruction that an emulator
+//! counts is its own. The word for the report lies in the loaded image, beside the vectors: RAM
+//! would still hold the report of the previous boot, while the image is loaded anew each time.
 
 use core::arch::global_asm;
 
@@ -29,6 +29,9 @@ _start:
     ldr     r1, =second_processor_parked
     ands    r0, r0, #3
     bne     4f
+    mrc     p15, 1, r0, c9, c0, 2       @ L2CTLR: bits 25:24, processors beside this one
+    tst     r0, #0x03000000             @   (DDI 0464F, 4.3.49)
+    beq     2f
 
 1:  ldr     r0, [r1]
     cbnz    r0, 2f

@@ -56,6 +56,8 @@ read!(/// Instruction fault address.
 read!(/// Interrupt status: what is pending.
     #[cfg(feature = "dump")]
     isr, 0, 12, 1, 0);
+read!(/// Frequency of the generic timer's counts, as the loader has noted it, Hz.
+    cntfrq, 0, 14, 0, 0);
 read!(/// Cache levels.
     clidr, 1, 0, 0, 1);
 read!(/// Size of the cache that CSSELR selects.

@@ -39,8 +39,12 @@ pub(crate) fn acknowledge() -> u32 {
     u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
+/// The frequency of the generic timer's counts, Hz, by CNTFRQ: 0 if nobody has set it.
+pub(crate) fn noted_frequency() -> u32 {
+    cp15::cntfrq()
+}
+
 /// The number of ticks that have passed and are not acknowledged.
-#[cfg(feature = "dump")]
 pub(crate) fn pending() -> u64 {
     passed().1
 }

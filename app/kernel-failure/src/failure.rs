@@ -34,9 +34,12 @@ pub fn last_ran() -> Option<&'static LastRanWords> {
 }
 
 /// Notes in retained RAM, if the application gives the kernel that memory, that this task has asked
-/// for a restart of the system.
-pub fn note_restart(task: u16) {
-    if let Some(region) = region() {
+/// for a restart of the system. The supervisor, which is task 0, notes itself why it does: for
+/// another task, or for a crash.
+pub fn on_restart(task: u16) {
+    if task != 0
+        && let Some(region) = region()
+    {
         let end = BootEnd::Restart(task);
         region.boot_end().note(region.boot(), end);
     }

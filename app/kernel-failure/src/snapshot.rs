@@ -18,7 +18,7 @@ use kern::header;
 use kern::saved_memory::{self, KERNEL_MEMORY, SaveMemoryError, SavedExtent};
 
 /// Milliseconds after which what is not saved yet is left out: half of what the watchdog allows.
-const LIMIT_MS: u64 = super::FAILURE_MS as u64 / 2;
+const LIMIT_MS: u64 = crate::FAILURE_MS as u64 / 2;
 
 // The kernel has no dependency on the format, so it has numbers of its own.
 const _: () = {
