@@ -24,7 +24,10 @@ const CLOSED: [&str; 6] = [
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct CrashlogConfig {
-    /// Address of the SD host controller's standard registers.
+    /// What the controller's registers are.
+    #[serde(default)]
+    controller_kind: ControllerKind,
+    /// Address of the controller's registers; of an SD host controller, those of the slot.
     controller: u32,
     /// Frequency of the controller's base clock in kHz, used if its Capabilities register says 0.
     base_clock_khz: u32,
@@ -71,6 +74,35 @@ struct CrashlogConfig {
     allowed_callers: BTreeMap<String, Vec<String>>,
 }
 
+/// The layouts of registers that there is a driver for.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ControllerKind {
+    /// By the SD Host Controller specification.
+    #[default]
+    Sdhci,
+    /// NXP's uSDHC.
+    Usdhc,
+}
+
+impl ControllerKind {
+    /// The type that accesses them.
+    fn registers(self) -> &'static str {
+        match self {
+            Self::Sdhci => "drv_sdhci::Mmio",
+            Self::Usdhc => "drv_usdhc::Usdhc<drv_sdhci::Mmio>",
+        }
+    }
+
+    /// Makes one out of a `Mmio`.
+    fn new(self) -> &'static str {
+        match self {
+            Self::Sdhci => "core::convert::identity",
+            Self::Usdhc => "drv_usdhc::Usdhc::new",
+        }
+    }
+}
+
 /// A kind of card. The names are those of `drv_mmc`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -108,7 +140,11 @@ fn main() -> Result<()> {
     };
 
     let source = format!(
-        "/// Address of the controller's standard registers.\n\
+        "/// The controller's registers.\n\
+         pub type ControllerRegisters = {};\n\
+         /// Makes them out of the memory that they are.\n\
+         pub const CONTROLLER_REGISTERS: fn(drv_sdhci::Mmio) -> ControllerRegisters = {};\n\
+         /// Address of the controller's registers.\n\
          pub const CONTROLLER: usize = {:#x};\n\
          /// Frequency of the controller's base clock in kHz, if its Capabilities register says
          /// 0.\n\
@@ -152,6 +188,8 @@ fn main() -> Result<()> {
          pub const TASK_NAME: &str = {name:?};\n\
          /// The payload of the boot record, without the image id and the ends of boots.
          pub const BOOT_RECORD: &[u8] = &{:?};\n",
+        config.controller_kind.registers(),
+        config.controller_kind.new(),
         config.controller,
         config.base_clock_khz,
         config.max_clock_khz,

@@ -462,10 +462,14 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
                 deadline.polls = deadline.polls.wrapping_add(1);
                 continue;
             }
-            let Some(end) = deadline.at(self.wait.now()) else {
+            let now = self.wait.now();
+            let Some(mut end) = deadline.at(now) else {
                 self.check_card(command.index).await?;
                 return Err(Error::new(timeout, command.index));
             };
+            if !R::INTERRUPTS_AT_END_OF_BUSY && command.response == Response::R1b {
+                end = end.min(now.saturating_add(1));
+            }
             self.registers
                 .set(INTERRUPT_SIGNAL_ENABLE, wanted.value | ERRORS);
             self.wait.interrupt(end).await;

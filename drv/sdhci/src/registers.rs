@@ -43,6 +43,11 @@ impl<R> Register<R> {
 /// The registers of one slot: of the hardware ([`crate::Mmio`]), or of a simulated controller in a
 /// test.
 pub trait Registers {
+    /// Whether the controller sets Transfer Complete, and interrupts, when a command with busy
+    /// (R1b) and without data has ended. If not, the status register has the bit all the same when
+    /// it is read, and the driver polls for it.
+    const INTERRUPTS_AT_END_OF_BUSY: bool = true;
+
     /// Reads the 32-bit register at `offset`, a multiple of 4.
     fn load(&self, offset: u8) -> u32;
 
@@ -76,7 +81,9 @@ pub trait Registers {
     }
 }
 
-impl<T: Registers + ?Sized> Registers for &T {
+impl<T: Registers> Registers for &T {
+    const INTERRUPTS_AT_END_OF_BUSY: bool = T::INTERRUPTS_AT_END_OF_BUSY;
+
     #[inline(always)]
     fn load(&self, offset: u8) -> u32 {
         (**self).load(offset)

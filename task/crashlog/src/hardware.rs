@@ -10,16 +10,17 @@ use drv_sdhci::normal::NormalController;
 use drv_sdhci::{Mmio, Platform};
 use userlib::sys_get_timer;
 
-use crate::config;
+use crate::config::{self, ControllerRegisters};
 use crate::events::Events;
 use crate::transfer_blocks::TransferBlocks;
 
 /// The card, as the normal path drives it.
 pub type NormalDevice<'a> =
-    NormalCard<'a, NormalController<'a, Mmio, ConfiguredPlatform, &'a Events>>;
+    NormalCard<'a, NormalController<'a, ControllerRegisters, ConfiguredPlatform, &'a Events>>;
 
 /// The card, as the emergency path drives it.
-pub type EmergencyDevice<'a> = EmergencyCard<'a, Mmio, ConfiguredPlatform, KernelClock>;
+pub type EmergencyDevice<'a> =
+    EmergencyCard<'a, ControllerRegisters, ConfiguredPlatform, KernelClock>;
 
 /// Polls of the status register before the normal path waits for the interrupt. It is enough for a
 /// command without data, which completes sooner than a task switch.
@@ -110,12 +111,13 @@ pub fn emergency_device<'a>(memory: &TransferBlocks<'a>, minimal: bool) -> Emerg
 }
 
 /// The controller's registers.
-fn registers() -> Mmio {
+fn registers() -> ControllerRegisters {
     // SAFETY: app.toml gives the controller's page to this task alone, as device memory, readable
     // and writable. `CONTROLLER` is the address of the slot's registers, aligned to 4 bytes
     // (checked by the build script). At most one `Mmio` is in use at a time: an emergency calls
     // `emergency_device` once. Otherwise the self-test calls it twice, and uses the first result no
     // longer when it makes the second, nor the second when the normal path begins, which calls
     // `normal_device` once.
-    unsafe { Mmio::new(config::CONTROLLER) }
+    let memory = unsafe { Mmio::new(config::CONTROLLER) };
+    config::CONTROLLER_REGISTERS(memory)
 }
