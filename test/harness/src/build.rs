@@ -1,6 +1,7 @@
 //! Builds what the harness runs: images by `cargo xtask dist`, the host tool by cargo.
 
-use crate::controller::{EMMC, SD, Slot};
+use crate::board::Board;
+use crate::controller::{SD, Slot};
 use crate::paths;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -14,6 +15,8 @@ pub struct Image {
     pub elf: PathBuf,
     /// The build archive.
     pub archive: PathBuf,
+    /// The board that it is for.
+    pub board: &'static Board,
     /// The slot of its recorder's card.
     pub slot: Slot,
 }
@@ -22,17 +25,30 @@ pub struct Image {
 pub const DEMO: &str = "app.toml";
 /// The demo in which a task hangs.
 pub const HANG: &str = "app/demo/hang.toml";
+/// The demo on the i.MX 6UltraLite.
+pub const DEMO_IMX6UL: &str = "app/demo/mcimx6ul-evk.toml";
+/// The demo in which a task hangs, on the i.MX 6UltraLite.
+pub const HANG_IMX6UL: &str = "app/demo/mcimx6ul-evk-hang.toml";
 
 /// The application whose recorder has an SD card.
 pub const SD_APP: &str = "test/apps/sd/app.toml";
+
+/// The saboteur's application on the i.MX 6UltraLite.
+pub const SABOTEUR_IMX6UL: &str = "test/apps/saboteur/mcimx6ul-evk.toml";
 
 /// Builds the application described by `app`, a path relative to the root of the repository.
 /// Cargo's progress goes to standard error.
 pub fn dist(app: &str) -> Result<Image> {
     let archive = xtask(&["dist", app])?;
     let elf = xtask(&["print", "qemu-elf", app])?;
-    let slot = if app == SD_APP { SD } else { EMMC };
-    Ok(Image { elf, archive, slot })
+    let board = Board::of(app);
+    let slot = if app == SD_APP { SD } else { board.slot };
+    Ok(Image {
+        elf,
+        archive,
+        board,
+        slot,
+    })
 }
 
 /// Runs xtask and returns the path in the last line that it prints.

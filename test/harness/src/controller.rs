@@ -25,6 +25,12 @@ pub const SD: Slot = Slot {
     index: 0,
 };
 
+/// The slot of the i.MX 6UltraLite's uSDHC1.
+pub const SD_OF_IMX6UL: Slot = Slot {
+    registers: 0x0219_0000,
+    index: 0,
+};
+
 /// A block that nothing uses: behind the partition table, before the recorder's partition. In
 /// bytes, because cards of up to 2 GiB are addressed by byte.
 pub const SPARE_BLOCK: u32 = 1_000 * 512;

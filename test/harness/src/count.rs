@@ -57,7 +57,7 @@ impl Counter {
         card: Option<&Path>,
         artefacts: &Artefacts,
     ) -> Result<Self> {
-        let mut config = Config::new(&image.elf, card);
+        let mut config = Config::new(image, card);
         config.time = Time::Counted;
         config.on_reset = OnReset::Pause;
         config.debugger = true;

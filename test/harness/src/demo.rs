@@ -1,6 +1,7 @@
 //! The demo: log, crash, restart, and read the crash on the host, shown step by step.
 
 use crate::artefacts::Artefacts;
+use crate::board::{Board, MCIMX6UL_EVK};
 use crate::demo_run::{DemoResult, DemoRun, Message};
 use crate::qemu::Qemu;
 use crate::tool::Tool;
@@ -13,9 +14,9 @@ use std::path::Path;
 /// Lines of the log that are shown for each boot.
 const SHOWN: usize = 6;
 
-/// Runs the demo with the given file on the console, or with a log of this computer. `hang`: the
-/// worker hangs.
-pub fn run(console: Option<&Path>, hang: bool) -> Result<()> {
+/// Runs the demo on a board, with the given file on the console, or with a log of this computer.
+/// `hang`: the worker hangs.
+pub fn run(board: &'static Board, console: Option<&Path>, hang: bool) -> Result<()> {
     let qemu = Qemu::find()?;
     let (text, from) = match console {
         Some(path) => {
@@ -29,7 +30,12 @@ pub fn run(console: Option<&Path>, hang: bool) -> Result<()> {
         1,
         "Build the image that app.toml describes, and the host tool",
     );
-    let app = if hang { build::HANG } else { build::DEMO };
+    let app = match (board == &MCIMX6UL_EVK, hang) {
+        (false, false) => build::DEMO,
+        (false, true) => build::HANG,
+        (true, false) => build::DEMO_IMX6UL,
+        (true, true) => build::HANG_IMX6UL,
+    };
     let image = build::dist(app)?;
     let tool = Tool::build()?;
     say(&format!(
@@ -45,7 +51,10 @@ pub fn run(console: Option<&Path>, hang: bool) -> Result<()> {
             "Make a card, switch the machine on, and let the worker crash"
         },
     );
-    say("The machine is QEMU's ast2600-evb with an eMMC. Lines with | are from its serial port.");
+    say(&format!(
+        "The machine is QEMU's {} with {}. Lines with | are from its serial port.",
+        board.name, board.card
+    ));
     say(&format!("The text for the recorded console is: {from}"));
     let artefacts = Artefacts::new("demo")?;
     let demo = DemoRun {

@@ -27,7 +27,7 @@ const LINE_RATE: u32 = 11_520;
 /// Seconds that sending takes at most: the worker faults after about three.
 const SENDING_SECONDS: u32 = 7;
 /// Bytes of the console that a reset may lose: two FIFOs, and one unfinished log record.
-const RESET_LOSS: usize = 2 * 16 + 256;
+const RESET_LOSS: usize = 2 * 32 + 256;
 
 /// What a run needs.
 pub struct DemoRun<'a> {
@@ -66,7 +66,7 @@ impl DemoRun<'_> {
 
         let mut machine = Machine::start(
             self.qemu,
-            &Config::new(&self.image.elf, Some(&card)),
+            &Config::new(self.image, Some(&card)),
             self.artefacts,
         )?;
         machine.run()?;

@@ -4,6 +4,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use harness::board::Board;
 use harness::{bench, demo, stand_in, suite};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,6 +21,9 @@ struct Arguments {
 enum Command {
     /// Build, crash, restart, and read the crash back.
     Demo {
+        /// The board, as QEMU names it: ast2600-evb or mcimx6ul-evk.
+        #[arg(long, value_name = "NAME", default_value = "ast2600-evb", value_parser = Board::find)]
+        board: &'static Board,
         /// Send this file to the recorded console, instead of a log of this computer.
         #[arg(long, value_name = "FILE")]
         console: Option<PathBuf>,
@@ -85,7 +89,11 @@ fn main() -> ExitCode {
 /// Runs a command.
 fn run(command: Command) -> Result<ExitCode> {
     let passed = match command {
-        Command::Demo { console, hang } => demo::run(console.as_deref(), hang).map(|()| true)?,
+        Command::Demo {
+            board,
+            console,
+            hang,
+        } => demo::run(board, console.as_deref(), hang).map(|()| true)?,
         Command::Test {
             all,
             shard,

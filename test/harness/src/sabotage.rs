@@ -17,6 +17,7 @@ mod plan;
 pub use plan::{Deed, Failing, RecorderState, Seen, Work, task};
 
 use crate::artefacts::Artefacts;
+use crate::board::{Board, Timer};
 use crate::build::Image;
 use crate::controller::Slot;
 use crate::gdb::Debugger;
@@ -52,21 +53,6 @@ const BUDGET_MS: u64 = 2_000 + 30 + RESET_MS;
 /// Milliseconds of guest time that QEMU may take to carry out a reset. Another thread than the
 /// guest's does it, so on a busy host the guest runs on for some time.
 pub const RESET_MS: u64 = 470;
-
-/// The SoC's clock selection register, and its reset value with the timers' bus clock at 100 MHz
-/// instead of 37.5 MHz: a tick is then a whole number of nanoseconds. If it is not, QEMU's model
-/// may lose the interrupt.
-const CLOCK_SELECTION: u32 = 0x1e6e_2300;
-const BUS_CLOCK: u32 = 0xf394_0000 & !(7 << 23) | 2 << 23;
-
-/// First register of the SoC's first timer: its count. The reload value and the match value, at
-/// which it interrupts, follow.
-const TIMER: u32 = 0x1e78_2000;
-/// The timers' control register, and its bit that enables the first timer.
-const TIMER_CONTROL: u32 = TIMER + 0x30;
-const TIMER_START: u32 = 1;
-/// The match value that the saboteur sets: the timer interrupts when this many ticks are left.
-const TIMER_LEFT: u32 = 1 << 30;
 
 /// Where the machine has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +92,8 @@ pub struct System {
     pub debugger: Debugger,
     /// Functions and variables of the image.
     pub symbols: Symbols,
+    /// The board.
+    board: &'static Board,
     /// The slot of the recorder's card.
     pub slot: Slot,
     places: Places,
@@ -131,8 +119,7 @@ impl System {
         card: Option<&Path>,
         artefacts: &Artefacts,
     ) -> Result<Self> {
-        let mut config = Config::new(&image.elf, card);
-        config.slot = image.slot;
+        let mut config = Config::new(image, card);
         config.time = Time::Slow;
         config.debugger = true;
         let machine = Machine::start(qemu, &config, artefacts)?;
@@ -165,6 +152,7 @@ impl System {
             machine,
             debugger,
             symbols,
+            board: image.board,
             slot: image.slot,
             places,
             extra: Vec::new(),
@@ -193,16 +181,19 @@ impl System {
         let stop = self.places.stops.iter().find(|(address, _)| *address == pc);
         match stop.map(|(_, stop)| *stop) {
             Some(Stop::Start) => {
-                self.debugger.set_word(CLOCK_SELECTION, BUS_CLOCK)?;
+                if let Some((register, value)) = self.board.timer.clock {
+                    self.debugger.set_word(register, value)?;
+                }
                 // Those of the boot before: the client clears its words later, when it starts.
                 self.debugger.set_memory(self.places.load_seen, &[0; 24])?;
                 let now = self.milliseconds()?;
                 if let Some(before) = self.last.take() {
                     let took = now.saturating_sub(before);
                     self.restart_ms = took;
+                    let budget = BUDGET_MS + self.board.watchdog_late_ms;
                     ensure!(
-                        took <= BUDGET_MS,
-                        "the system took {took} ms to restart, and may take {BUDGET_MS}"
+                        took <= budget,
+                        "the system took {took} ms to restart, and may take {budget}"
                     );
                 }
                 Ok(Stop::Start)
@@ -312,7 +303,7 @@ impl System {
     /// Says at [`Stop::Ready`] what the client does, after how many ticks of its timer the saboteur
     /// strikes (0 is never), and how.
     pub fn work(&mut self, work: Work, ticks: u32, deed: Deed) -> Result<()> {
-        let words = work.words(ticks);
+        let words = work.words(self.board.timer.own_ticks(ticks));
         self.debugger.set_memory(
             self.places.load_plan,
             words.map(u32::to_le_bytes).as_flattened(),
@@ -340,21 +331,33 @@ impl System {
 
     /// Says at [`Stop::Start`] after how many ticks of its timer the saboteur strikes.
     pub fn strike_after_start(&mut self, ticks: u32, deed: Deed) -> Result<()> {
+        let ticks = self.board.timer.own_ticks(ticks);
         self.debugger.set_word(self.places.saboteur_plan, ticks)?;
         self.deed(deed)
     }
 
     /// Makes the saboteur, which must be armed, strike that many ticks from now instead.
     pub fn strike_in(&mut self, ticks: u32) -> Result<()> {
-        self.debugger.set_word(TIMER_CONTROL, 0)?;
-        self.debugger.set_word(TIMER + 4, TIMER_LEFT + ticks)?;
-        self.debugger.set_word(TIMER_CONTROL, TIMER_START)
+        let Timer {
+            reload, control, ..
+        } = self.board.timer;
+        let (register, start) = control;
+        self.debugger.set_word(register, 0)?;
+        let ticks = self.board.timer.own_ticks(ticks);
+        self.debugger.set_word(reload, Timer::LEFT + ticks)?;
+        self.debugger.set_word(register, start)
     }
 
     /// Ticks of the saboteur's timer since its start.
     pub fn ticks(&mut self) -> Result<u32> {
-        let [count, reload] = [self.debugger.word(TIMER)?, self.debugger.word(TIMER + 4)?];
-        Ok(reload.saturating_sub(count))
+        let Timer {
+            count,
+            reload,
+            tick,
+            ..
+        } = self.board.timer;
+        let [count, reload] = [self.debugger.word(count)?, self.debugger.word(reload)?];
+        Ok(reload.saturating_sub(count) * tick)
     }
 
     /// Resets the machine from outside at [`Stop::Ready`], and runs it to the next [`Stop::Start`].

@@ -1,6 +1,8 @@
 //! QEMU's command line.
 
-use crate::controller::{EMMC, Slot};
+use crate::board::{Board, Serial};
+use crate::build::Image;
+use crate::controller::Slot;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -28,6 +30,8 @@ pub enum Time {
 
 /// The machine to start.
 pub struct Config {
+    /// The board.
+    pub board: &'static Board,
     /// The image: an ELF file with kernel and tasks.
     pub image: PathBuf,
     /// The card's image; without one the slot is empty.
@@ -46,11 +50,12 @@ pub struct Config {
 
 impl Config {
     /// The machine as the demo runs it.
-    pub fn new(image: &Path, card: Option<&Path>) -> Self {
+    pub fn new(image: &Image, card: Option<&Path>) -> Self {
         Self {
-            image: image.to_owned(),
+            board: image.board,
+            image: image.elf.clone(),
             card: card.map(Path::to_owned),
-            slot: EMMC,
+            slot: image.slot,
             time: Time::Host,
             on_reset: OnReset::Boot,
             debugger: false,
@@ -63,23 +68,21 @@ impl Config {
 /// and `gdb` if it has a debugger. The processors are stopped at the start.
 pub fn arguments(config: &Config, sockets: &Path) -> Vec<OsString> {
     let mut list: Vec<OsString> = Vec::new();
-    // With the smallest flash models QEMU starts in a third of the time. The flash is not used.
-    list.extend(
-        [
-            "-M",
-            "ast2600-evb,fmc-model=w25q80bl,spi-model=w25q80bl",
-            "-m",
-            "256M",
-        ]
-        .map(OsString::from),
-    );
+    list.extend(config.board.machine.iter().map(OsString::from));
     list.extend(["-display", "none", "-monitor", "none", "-S"].map(OsString::from));
     for port in ["uart5", "uart1", "qmp"] {
         let mut chardev = OsString::from(format!("socket,id={port},path="));
         chardev.push(escaped(&sockets.join(port)));
         list.extend(["-chardev".into(), chardev]);
     }
-    list.extend(["-serial", "chardev:uart5", "-serial", "chardev:uart1"].map(OsString::from));
+    for port in config.board.serial {
+        let device = match port {
+            Serial::Unused => "null",
+            Serial::Uart5 => "chardev:uart5",
+            Serial::Uart1 => "chardev:uart1",
+        };
+        list.extend(["-serial", device].map(OsString::from));
+    }
     list.extend(["-mon", "chardev=qmp,mode=control"].map(OsString::from));
     if config.debugger {
         let mut chardev = OsString::from("socket,id=gdb,server=on,wait=off,path=");

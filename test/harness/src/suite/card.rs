@@ -73,11 +73,7 @@ fn unsaved(rig: &Rig, card: Option<&Path>, why: &str) -> Result<Cases> {
         .map(fs::read)
         .transpose()
         .context("cannot read the card")?;
-    let mut machine = Machine::start(
-        &rig.qemu,
-        &Config::new(&rig.image.elf, card),
-        &rig.artefacts,
-    )?;
+    let mut machine = Machine::start(&rig.qemu, &Config::new(&rig.image, card), &rig.artefacts)?;
     machine.run()?;
     machine.uart5.watch(
         &format!("\"{why}\""),

@@ -1,7 +1,7 @@
 //! The demo, with all kinds of text on the console.
 
 use super::{Cases, Rig, Session};
-use crate::build::DEMO;
+use crate::build::{DEMO, DEMO_IMX6UL};
 use crate::console_text;
 use crate::demo_run::DemoRun;
 use anyhow::Result;
@@ -26,15 +26,19 @@ const TEXTS: [Text; 6] = [
 /// REQ: C3, C4, C7: a task faults, the crash and every log line before it are on the card after the
 /// restart, and the console stream is byte for byte what was sent, whatever it was.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
-    TEXTS
-        .map(|(name, text)| {
+    let on = |subject: &str, app| {
+        TEXTS.map(|(name, text)| {
             session.trial(
-                format!("demo::{}", name.replace(' ', "-")),
-                DEMO,
+                format!("{subject}::{}", name.replace(' ', "-")),
+                app,
                 move |rig| run(rig, &text()),
             )
         })
-        .into()
+    };
+    on("demo", DEMO)
+        .into_iter()
+        .chain(on("mcimx6ul-evk::demo", DEMO_IMX6UL))
+        .collect()
 }
 
 fn run(rig: &Rig, text: &[u8]) -> Result<Cases> {

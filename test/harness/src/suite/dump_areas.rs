@@ -27,7 +27,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
 }
 
 fn run(rig: &Rig) -> Result<Cases> {
-    let mut config = Config::new(&rig.image.elf, None);
+    let mut config = Config::new(&rig.image, None);
     config.debugger = true;
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;

@@ -18,7 +18,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
 fn example(rig: &Rig) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
     rig.tool.format(&card)?;
-    let config = Config::new(&rig.image.elf, Some(&card));
+    let config = Config::new(&rig.image, Some(&card));
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
     // The file that `bindeps` made is an ELF file, and is in the task.

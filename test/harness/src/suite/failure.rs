@@ -81,7 +81,7 @@ impl<'a> Stopped<'a> {
     fn ready(rig: &'a Rig) -> Result<Self> {
         let card = rig.artefacts.path("card.img");
         rig.tool.format(&card)?;
-        let mut config = Config::new(&rig.image.elf, Some(&card));
+        let mut config = Config::new(&rig.image, Some(&card));
         config.debugger = true;
         let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
         machine.run()?;

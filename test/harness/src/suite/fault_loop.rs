@@ -28,7 +28,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
 fn tasks_are_held(rig: &Rig) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
     rig.tool.format(&card)?;
-    let config = Config::new(&rig.image.elf, Some(&card));
+    let config = Config::new(&rig.image, Some(&card));
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
     wait_for(rig, &card, [("looper", RESETS), ("stumbler", RESTARTS)])?;

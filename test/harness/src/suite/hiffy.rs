@@ -56,7 +56,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
 fn run(rig: &Rig) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
     rig.tool.format(&card)?;
-    let mut config = Config::new(&rig.image.elf, Some(&card));
+    let mut config = Config::new(&rig.image, Some(&card));
     config.debugger = true;
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
@@ -146,7 +146,7 @@ fn run(rig: &Rig) -> Result<Cases> {
 
 /// A test image: its executor has one function, which runs a case and returns its result.
 fn run_tests(rig: &Rig) -> Result<Cases> {
-    let mut config = Config::new(&rig.image.elf, None);
+    let mut config = Config::new(&rig.image, None);
     config.debugger = true;
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
@@ -167,7 +167,7 @@ fn run_tests(rig: &Rig) -> Result<Cases> {
 /// Two leases in one call: the server reads the debugger's data in the first one and writes the
 /// second one, which is returned after its reply.
 fn run_leases(rig: &Rig) -> Result<Cases> {
-    let mut config = Config::new(&rig.image.elf, None);
+    let mut config = Config::new(&rig.image, None);
     config.debugger = true;
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;

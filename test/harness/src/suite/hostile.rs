@@ -35,7 +35,7 @@ pub fn trials(session: &Arc<Session>, all: bool) -> Vec<Trial> {
 fn quiet_client(rig: &Rig, records: u32) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
     rig.tool.format(&card)?;
-    let config = Config::new(&rig.image.elf, Some(&card));
+    let config = Config::new(&rig.image, Some(&card));
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
     for number in (1..).map(|line| line * 100) {

@@ -34,7 +34,7 @@ pub fn trials(session: &Arc<Session>, all: bool) -> Vec<Trial> {
 }
 
 fn run(rig: &Rig, seeds: u64) -> Result<Cases> {
-    let mut config = Config::new(&rig.image.elf, None);
+    let mut config = Config::new(&rig.image, None);
     config.time = Time::Counted;
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;

@@ -52,7 +52,7 @@ fn text() -> Vec<u8> {
 fn run_and_kill(rig: &Rig, card: &Path, moment: u64) -> Result<()> {
     let mut machine = Machine::start(
         &rig.qemu,
-        &Config::new(&rig.image.elf, Some(card)),
+        &Config::new(&rig.image, Some(card)),
         &rig.artefacts,
     )?;
     let _sending = machine.uart1.send(text(), Some(40_000))?;
@@ -77,7 +77,7 @@ fn cut(rig: &Rig, moment: u64) -> Result<Cases> {
     let boots = boots(rig, &card)?;
     let mut machine = Machine::start(
         &rig.qemu,
-        &Config::new(&rig.image.elf, Some(&card)),
+        &Config::new(&rig.image, Some(&card)),
         &rig.artefacts,
     )?;
     let _sending = machine.uart1.send(text.clone(), Some(40_000))?;

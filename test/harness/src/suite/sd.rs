@@ -6,7 +6,7 @@
 
 use super::matrix::scene::{NOWHERE, SOON, Scene};
 use super::{Cases, Rig, Session};
-use crate::build::SD_APP;
+use crate::build::{SABOTEUR_IMX6UL, SD_APP};
 use crate::controller::{self, Action, NONE, R1, R2, R3, SPARE_BLOCK, STATES};
 use crate::evidence::{Evidence, Expected};
 use crate::sabotage::{Deed, Failing, RecorderState, Stop, Work, task};
@@ -78,26 +78,34 @@ const SHARED_STATES: [&str; 15] = [
 
 /// REQ: M10: SD cards with byte and with sector addresses, on the target.
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
+    let mut trials = trials_with(session, "sd", SD_APP);
+    // The same on another board, and behind another controller.
+    trials.extend(trials_with(session, "mcimx6ul-evk::sd", SABOTEUR_IMX6UL));
+    trials
+}
+
+/// The tests with this application, and this beginning of their names.
+fn trials_with(session: &Arc<Session>, subject: &str, app: &'static str) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, size) in SIZES {
         trials.push(
-            session.trial(format!("sd::{name}::log"), SD_APP, move |rig| {
+            session.trial(format!("{subject}::{name}::log"), app, move |rig| {
                 log(Scene::with_card_of(rig, size)?)
             }),
         );
         trials.push(
-            session.trial(format!("sd::{name}::crash"), SD_APP, move |rig| {
+            session.trial(format!("{subject}::{name}::crash"), app, move |rig| {
                 crash(Scene::with_card_of(rig, size)?)
             }),
         );
         trials.push(
-            session.trial(format!("sd::{name}::states"), SD_APP, move |rig| {
+            session.trial(format!("{subject}::{name}::states"), app, move |rig| {
                 states(Scene::with_card_of(rig, size)?, size == "64M")
             }),
         );
     }
-    trials.push(session.trial("sd::card-gone", SD_APP, gone));
-    trials.push(session.trial("sd::no-card", SD_APP, no_card));
+    trials.push(session.trial(format!("{subject}::card-gone"), app, gone));
+    trials.push(session.trial(format!("{subject}::no-card"), app, no_card));
     trials
 }
 

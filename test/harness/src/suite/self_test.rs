@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// The demo's system with `self-test = true`.
 const APP: &str = "test/apps/self-test/app.toml";
+/// The same on the i.MX 6UltraLite.
+const APP_IMX6UL: &str = "test/apps/self-test/mcimx6ul-evk.toml";
 const LIMIT: Duration = Duration::from_secs(120);
 /// Length of a block, and of the card.
 const BLOCK: u64 = 512;
@@ -37,13 +39,9 @@ const NOWHERE: u32 = 0x10;
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![
         session.trial("self-test::passes", APP, passes),
-        session.trial("self-test::no-card", APP, |rig| {
-            fails(
-                rig,
-                None,
-                "there is no card; self-test FAILED preparing the card: no card, error 0x",
-            )
-        }),
+        session.trial("mcimx6ul-evk::self-test::passes", APP_IMX6UL, passes),
+        session.trial("mcimx6ul-evk::self-test::no-card", APP_IMX6UL, no_card),
+        session.trial("self-test::no-card", APP, no_card),
         session.trial("self-test::blank-card", APP, |rig| {
             let card = rig.artefacts.path("card.img");
             File::create(&card)?.set_len(SIZE)?;
@@ -60,6 +58,11 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     ]
 }
 
+fn no_card(rig: &Rig) -> Result<Cases> {
+    let said = "there is no card; self-test FAILED preparing the card: no card, error 0x";
+    fails(rig, None, said)
+}
+
 /// A machine that a debugger has stopped before its first instruction.
 struct Held {
     machine: Machine,
@@ -74,7 +77,7 @@ impl Held {
     fn new(rig: &Rig) -> Result<Self> {
         let card = rig.artefacts.path("card.img");
         rig.tool.format(&card)?;
-        let mut config = Config::new(&rig.image.elf, Some(&card));
+        let mut config = Config::new(&rig.image, Some(&card));
         config.debugger = true;
         let machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
         let mut debugger = Debugger::connect(&machine.debugger_socket())?;
@@ -146,7 +149,7 @@ fn passes(rig: &Rig) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
     rig.tool.format(&card)?;
     let boot = || -> Result<Machine> {
-        let config = Config::new(&rig.image.elf, Some(&card));
+        let config = Config::new(&rig.image, Some(&card));
         let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
         machine.run()?;
         Ok(machine)
@@ -204,7 +207,7 @@ fn passes(rig: &Rig) -> Result<Cases> {
 
 /// The line about the start names the step that failed and its code; the card is not written.
 fn fails(rig: &Rig, card: Option<&Path>, said: &str) -> Result<Cases> {
-    let config = Config::new(&rig.image.elf, card);
+    let config = Config::new(&rig.image, card);
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
     let line = machine
@@ -319,7 +322,7 @@ fn crash_waits(rig: &Rig) -> Result<Cases> {
         .collect();
     ensure!(late.len() == 1, "no late crash of the worker: {listed:#}");
 
-    let config = Config::new(&rig.image.elf, Some(&card));
+    let config = Config::new(&rig.image, Some(&card));
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
     let line = machine.uart5.wait_for("crashlog: ready; boot ", LIMIT)?;

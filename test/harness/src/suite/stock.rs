@@ -34,7 +34,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
 fn recorder(rig: &Rig) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
     rig.tool.format(&card)?;
-    let config = Config::new(&rig.image.elf, Some(&card));
+    let config = Config::new(&rig.image, Some(&card));
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
     let said = machine.uart5.next_line(LIMIT);

@@ -26,6 +26,11 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
         session.trial("target::recorder", "test/apps/recorder/app.toml", |rig| {
             run(rig, true, Time::Host)
         }),
+        session.trial(
+            "mcimx6ul-evk::target::recorder",
+            "test/apps/recorder/mcimx6ul-evk.toml",
+            |rig| run(rig, true, Time::Host),
+        ),
     ]
 }
 
@@ -36,7 +41,7 @@ fn run(rig: &Rig, with_card: bool, time: Time) -> Result<Cases> {
     if with_card {
         rig.tool.format(&card)?;
     }
-    let mut config = Config::new(&rig.image.elf, with_card.then_some(card.as_path()));
+    let mut config = Config::new(&rig.image, with_card.then_some(card.as_path()));
     config.time = time;
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;

@@ -17,6 +17,9 @@
 #![no_std]
 #![no_main]
 
+#[cfg_attr(feature = "imx6ul", path = "timer_imx6ul.rs")]
+mod timer;
+
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU32, Ordering};
 use task_jefe_api::{Jefe, region_name};
@@ -24,20 +27,9 @@ use userlib::{kipc, sys_irq_control, sys_recv_open, sys_reply, task_slot};
 
 task_slot!(JEFE, jefe);
 
-/// First register of the timers.
-const TIMERS: usize = 0x1e78_2000;
-/// Offset of timer 1's reload register.
-const RELOAD: usize = 0x04;
-/// Offsets of timer 1's match registers: it interrupts when its count, which goes down, reaches one
-/// of them.
-const MATCH: [usize; 2] = [0x08, 0x0c];
-/// Ticks that are left at the strike. There is another interrupt at zero, which in QEMU's model
-/// withdraws the first one, so it has to be after the end of any test.
+/// Ticks that are left at the strike. On the AST2600 there is another interrupt at zero, which in
+/// QEMU's model withdraws the first one, so it has to be after the end of any test.
 const LEFT: u32 = 1 << 30;
-/// Offset of the control register, which has four bits for each timer.
-const CONTROL: usize = 0x30;
-/// Control bit that starts timer 1 on the bus clock.
-const START: u32 = 1 << 0;
 
 /// Written by the harness: ticks from the start of this task to the strike (0 is none), the action,
 /// its argument.
@@ -94,7 +86,7 @@ fn main() -> ! {
         let mut ticks = [0; 4];
         let received = sys_recv_open(&mut ticks, notifications::TIMER_IRQ_MASK);
         if received.sender == userlib::TaskId::KERNEL {
-            set(CONTROL, 0);
+            timer::stop();
             saboteur_strike();
             strike();
         } else {
@@ -113,14 +105,11 @@ fn plan(index: usize) -> u32 {
 
 /// Strikes after this number of ticks; 0 is never.
 fn arm(ticks: u32) {
-    set(CONTROL, 0);
+    timer::stop();
     if ticks != 0 {
-        for register in MATCH {
-            set(register, LEFT);
-        }
-        set(RELOAD, LEFT + (ticks & (LEFT - 1)));
+        timer::set(LEFT + (ticks & (LEFT - 1)), LEFT);
         sys_irq_control(notifications::TIMER_IRQ_MASK, true);
-        set(CONTROL, START);
+        timer::start();
     }
 }
 
@@ -171,12 +160,6 @@ fn jump(address: u32) {
     // SAFETY: none. As above; the processor faults this task when it fetches the first instruction.
     let function: extern "C" fn() = unsafe { core::mem::transmute(address as *const ()) };
     function();
-}
-
-fn set(register: usize, value: u32) {
-    // SAFETY: app.toml maps the timers to this task, as device memory, and the registers are
-    // aligned words in them.
-    unsafe { ((TIMERS + register) as *mut u32).write_volatile(value) };
 }
 
 include!(concat!(env!("OUT_DIR"), "/notifications.rs"));

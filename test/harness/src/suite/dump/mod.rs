@@ -119,7 +119,7 @@ fn of_another_image(rig: &Rig) -> Result<Cases> {
 }
 
 fn start(rig: &Rig, socket: &Path) -> Result<Machine> {
-    let mut config = Config::new(&rig.image.elf, None);
+    let mut config = Config::new(&rig.image, None);
     config.extra = offer(socket);
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;

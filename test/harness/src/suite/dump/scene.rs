@@ -29,7 +29,7 @@ impl<'r> DumpScene<'r> {
         rig.tool.format(&card)?;
         // The path of a socket is limited to about 100 bytes.
         let folder = tempfile::tempdir().context("no folder for a socket")?;
-        let mut config = Config::new(&rig.image.elf, Some(&card));
+        let mut config = Config::new(&rig.image, Some(&card));
         config.debugger = true;
         config.extra = offer(&folder.path().join("qmp"));
         let machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;

@@ -150,7 +150,7 @@ pub fn client_panic(maker: &Maker) -> Result<PathBuf> {
 fn crash_demo(maker: &Maker, name: &str) -> Result<PathBuf> {
     let rig = maker.rig(DEMO, &format!("golden-{name}"))?;
     let card = new_card(&rig)?;
-    let config = Config::new(&rig.image.elf, Some(&card));
+    let config = Config::new(&rig.image, Some(&card));
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
     machine.uart5.wait_for("ready; boot 2", LIMIT)?;
