@@ -101,7 +101,9 @@ const COMMAND_LEVEL: (u32, u32) = (23, 24);
 const DATA_LEVELS: (u32, u32) = (24, 20);
 /// The level of DAT0.
 const DATA_0: u32 = 1 << 24;
-/// Present State: the card detect signal is stable. The uSDHC debounces it by itself.
+/// CINST and CDPL: a card is in the slot, by its pin after debouncing, and before that.
+const CARD_IS_THERE: u32 = 1 << 16 | 1 << 18;
+/// Present State: the card detect signal is stable.
 const CARD_STATE_STABLE: u32 = 1 << 17;
 
 /// PROT_CTRL: little-endian (EMODE), burst lengths and a reserved bit as after a reset.
@@ -199,8 +201,10 @@ impl<R: Registers> Usdhc<R> {
     /// Present State.
     fn present_state(&self) -> u32 {
         let present = self.0.load(at::PRESENT_STATE);
+        // There is no bit for it: it is stable when debouncing gives what the pin says.
+        let is_stable = matches!(present & CARD_IS_THERE, 0 | CARD_IS_THERE);
         present & PRESENT
-            | CARD_STATE_STABLE
+            | if is_stable { CARD_STATE_STABLE } else { 0 }
             | (present >> COMMAND_LEVEL.0 & 1) << COMMAND_LEVEL.1
             | (present >> DATA_LEVELS.0 & 0xF) << DATA_LEVELS.1
     }

@@ -156,6 +156,8 @@ fn the_emergency_path_takes_over_and_writes() {
 #[test]
 fn the_end_of_busy_is_noticed_soon() {
     const BUSY_US: u64 = 90_000;
+    // The rest of an identification: the supply alone takes some 50 ms.
+    const SLACK_US: u64 = 100_000;
     let bench = Bench::new(CardModel::EmmcSector, 8 * 1024 * 1024);
     let sim = &bench.model.sim;
     let mut device = bench.normal(true);
@@ -165,7 +167,7 @@ fn the_end_of_busy_is_noticed_soon() {
     let start = sim.now_us();
     sim.block_on(device.identify()).expect("identified");
     let took = sim.now_us() - start;
-    assert!((BUSY_US..BUSY_US + 40_000).contains(&took), "{took} us");
+    assert!((BUSY_US..BUSY_US + SLACK_US).contains(&took), "{took} us");
 
     let location = *device.location();
     sim.card().set_state(SimCardState::Receiving);
@@ -173,7 +175,7 @@ fn the_end_of_busy_is_noticed_soon() {
     let start = sim.now_us();
     bench.emergency(true).prepare(&location).expect("prepared");
     let took = sim.now_us() - start;
-    assert!((BUSY_US..BUSY_US + 60_000).contains(&took), "{took} us");
+    assert!((BUSY_US..BUSY_US + SLACK_US).contains(&took), "{took} us");
     bench.assert_clean();
 }
 

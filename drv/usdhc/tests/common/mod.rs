@@ -134,6 +134,10 @@ impl Model {
 }
 
 impl Registers for Model {
+    fn barrier(&self) {
+        self.sim.barrier();
+    }
+
     fn load(&self, offset: u8) -> u32 {
         match offset {
             0x0C => self.sim.load(offset) & 0xFFFF_0000,
@@ -141,7 +145,11 @@ impl Registers for Model {
                 let present = self.sim.load(offset);
                 let stable = self.sim.load(0x2C) >> 1 & 1;
                 let off = u32::from(self.state.vendor.get() & FORCE_CLOCK == 0);
-                present & 0x000D_0F07
+                // CDPL is the pin's level, also while CINST is being debounced.
+                let bounces = present & 1 << 17 == 0;
+                let pin = u32::from(bounces || present & 1 << 16 != 0);
+                present & 0x0009_0F07
+                    | pin << 18
                     | stable << 3
                     | off << 7
                     | (present >> 24 & 1) << 23
