@@ -6,17 +6,22 @@
 //! known of controller and card but the [`CardLocation`] that the normal path left behind, and that
 //! may be wrong. The path has three phases, each with a deadline of its own:
 //!
-//! 1. [`EmergencyCard::prepare`] records what the registers say. Then it resets the controller,
-//!    asks the card for its state and brings it back to transfer state by the card's own protocol:
-//!    a transfer in flight is ended by CMD12 ([`crate::recover`]). If the card does not answer, or
-//!    does not come back, it is identified from power-on ([`crate::identify`]), over a slow and
-//!    narrow bus.
+//! 1. [`EmergencyCard::prepare`] records what the registers say. Then it resets the controller's
+//!    command and data circuits, which ends DMA as well, asks the card for its state and brings it
+//!    back to transfer state by the card's own protocol: a transfer in flight is ended by CMD12
+//!    ([`crate::recover`]). If the card does not answer, or does not come back, the whole
+//!    controller is reset and the card asked once more; then it is identified from power-on
+//!    ([`crate::identify`]), over a slow and narrow bus.
 //! 2. Writing, and reading where the caller has to find its place first. A request is one command
 //!    with its data by ADMA2, then CMD13 until the card is back in transfer state. A request that
-//!    fails is repeated through the buffer port, after recovery; then twice more, each time after a
-//!    new identification; then it has failed.
+//!    fails is repeated through the buffer port, after recovery; then after a new identification,
+//!    over one line; then after a power cycle and with a slower clock, until the time is up.
 //! 3. [`EmergencyCard::complete`] flushes the cache, if there is one, and asks the card a last time
 //!    whether it is in transfer state.
+//!
+//! All of the time is used: a card that is busy is waited for until only a reserve for the steps
+//! after it is left. The limits that the specifications give, or EXT_CSD (GENERIC_CMD6_TIME,
+//! PARTITION_SWITCH_TIME), are therefore not looked at.
 //!
 //! [`EmergencyCard::report`] tells at any time what was found and done.
 //!
@@ -42,11 +47,14 @@ use drv_sdhci::emergency::{Clock, EmergencyController, WaitLimit};
 use drv_sdhci::registers::HostControl;
 use drv_sdhci::{BlockLen, Data, Direction, Platform, Registers};
 
-/// Attempts at a request: the first, one after recovery, and two after a new identification. A card
-/// whose identification was interrupted by the crash needs one of the latter to work at all.
-const ATTEMPTS: u8 = 4;
+/// Attempts at a request at most; the time is up before. The first, one after recovery, one after a
+/// new identification, and the others each after a power cycle.
+const ATTEMPTS: u8 = 250;
 
-/// How long a card may be busy after a write, milliseconds.
+/// The clock after a power cycle, Hz: a tenth of the highest that every card has.
+const SLOW_CLOCK_HZ: u32 = 2_500_000;
+
+/// How long a card may be busy after a write before the phase's reserve is looked at, milliseconds.
 const BUSY_LIMIT_MS: u32 = 500;
 
 /// A card, used by the emergency path.
@@ -108,6 +116,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
             self.location.set(flag::HIGH_SPEED, false);
         }
         self.unflushed = location.has(flag::CACHE);
+        self.controller.begin_try(self.settings.try_ms);
         self.begin_phase(Phase::Prepare);
         let result = self.end_transfer().map_err(|error| self.fail(error));
         if result.is_ok() {
@@ -131,10 +140,15 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
         Ok(self.report())
     }
 
-    /// Begins the second phase once more after the last one, with the same time, for what is
-    /// written when the caller's most important data are durable. [`Self::complete`] ends it, too.
-    pub fn write_again(&mut self) {
-        self.begin_phase(Phase::Write);
+    /// Begins the second phase once more after the last one, for what is written when the caller's
+    /// most important data are durable. `try_ms` is the time for it and for [`Self::complete`],
+    /// which ends it, too.
+    pub fn write_again(&mut self, try_ms: u32) {
+        let spent = self.controller.begin_phase(Phase::Complete.later());
+        self.report.note_phase(self.phase, spent);
+        self.controller.begin_try(try_ms);
+        self.phase = Phase::Write;
+        self.controller.begin_phase(Phase::Write.later());
     }
 
     /// What was found and done up to now.
@@ -151,16 +165,8 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
 
     fn begin_phase(&mut self, phase: Phase) {
         let before = core::mem::replace(&mut self.phase, phase);
-        let spent = self.controller.begin_phase(self.phase_ms());
+        let spent = self.controller.begin_phase(phase.later());
         self.report.note_phase(before, spent);
-    }
-
-    fn phase_ms(&self) -> u32 {
-        match self.phase {
-            Phase::Prepare => self.settings.prepare_ms,
-            Phase::Write => self.settings.write_ms,
-            Phase::Complete => self.settings.complete_ms,
-        }
     }
 
     fn note(&mut self, error: Error) -> Error {
@@ -179,7 +185,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
         }
     }
 
-    /// Prepares attempt number `attempt + 1` at a request that failed.
+    /// Prepares attempt number `attempt + 1` at a request that failed, each time by other means.
     fn repair(&mut self, attempt: u8) -> Result<(), Error> {
         self.report.retries = self.report.retries.saturating_add(1);
         self.give_up_dma();
@@ -195,7 +201,13 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
         }
         let before = self.location.cid;
         self.location.lines = 1;
-        self.reset()?;
+        if attempt > 2 {
+            self.report.steps |= step::SLOW_CLOCK;
+            self.controller.limit_clock(SLOW_CLOCK_HZ);
+            self.cycle_power(attempt)?;
+        } else {
+            self.reset()?;
+        }
         self.identify()?;
         // The data belong on the card that was there when this path began.
         if self.location.cid != before {
@@ -204,6 +216,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
         }
         // What was in the cache may be lost, so a later flush must not report it durable.
         if self.unflushed {
+            self.report.steps |= step::CACHE_LOST;
             Err(Error::CacheLost)
         } else {
             Ok(())
@@ -223,7 +236,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
         if self.reset_lines().is_ok()
             && let Err(error) = self.recover(false)
         {
-            self.note(error);
+            let _ = self.continue_after(error);
         }
     }
 
@@ -244,14 +257,24 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
         for part in blocks.chunks(MAX_BLOCKS) {
             let mut attempt = 1;
             while let Err(error) = self.transfer_part(direction, first, part, reliable) {
-                let result = self.continue_after(error);
+                let mut result = self.continue_after(error);
                 if result.is_err() || attempt >= ATTEMPTS {
                     self.recover_after_failure();
                     return result.and(Err(error));
                 }
-                self.repair(attempt)?;
-                attempt = attempt.saturating_add(1);
+                // A repair that fails is one of the attempts.
+                loop {
+                    result = self.repair(attempt);
+                    attempt = attempt.saturating_add(1);
+                    let Err(error) = result else { break };
+                    self.continue_after(error)?;
+                    if attempt >= ATTEMPTS {
+                        return Err(error);
+                    }
+                }
+                self.controller.set_failures(attempt.saturating_sub(1));
             }
+            self.controller.set_failures(0);
             first = first.saturating_add(part.len() as u64);
         }
         Ok(())
@@ -307,7 +330,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
                 CardState::Transfer | CardState::Programming => {}
                 _ => return Err(Error::Lost),
             }
-            if self.controller.wait_expired(&mut limit) {
+            if self.controller.busy_expired(&mut limit) {
                 return Err(Error::Busy);
             }
         }

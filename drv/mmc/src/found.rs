@@ -120,6 +120,11 @@ pub mod step {
     pub const COMPLETED: u16 = 1 << 11;
     /// CMD5 was sent, to wake the card.
     pub const AWOKEN: u16 = 1 << 12;
+    /// The clock was made slower, because requests had failed.
+    pub const SLOW_CLOCK: u16 = 1 << 13;
+    /// What was in the card's cache is lost: the card had to be identified again. Nothing of it was
+    /// ever reported durable.
+    pub const CACHE_LOST: u16 = 1 << 14;
 }
 
 /// Bits of [`EmergencyReport::mode`]: those of the Transfer Mode register.
@@ -207,6 +212,18 @@ impl EmergencyReport {
             interrupt_status: seen.interrupt_status.get(),
             ..Self::default()
         }
+    }
+
+    /// Whether the card had supply and clock from a controller that was not in reset: only then can
+    /// the card be asked without a reset of the controller.
+    pub(crate) const fn is_bus_on(&self) -> bool {
+        const OFF: u32 = 1 << ControllerState::Unknown as u8
+            | 1 << ControllerState::ClockOff as u8
+            | 1 << ControllerState::NoCard as u8
+            | 1 << ControllerState::Resetting as u8
+            | 1 << ControllerState::PowerOff as u8
+            | 1 << ControllerState::NeverInitialised as u8;
+        OFF.wrapping_shr(self.controller as u32) & 1 == 0
     }
 
     pub(crate) fn note_card_state(&mut self, state: Option<CardState>) {

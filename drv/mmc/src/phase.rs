@@ -1,24 +1,22 @@
-//! The phases of the emergency path, their deadlines and their failures.
+//! The phases of the emergency path, their time and their failures.
 
 use crate::error::Error;
 use crate::location::CardKind;
 
-/// The deadlines of the emergency path, and what it cannot find out by itself.
+/// The time of the emergency path, and what it cannot find out by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The family to try first when nothing is known of the card.
     pub first: CardKind,
-    /// Time for [`crate::emergency::EmergencyCard::prepare`], milliseconds.
-    pub prepare_ms: u32,
-    /// Time for all reading and writing, milliseconds.
-    pub write_ms: u32,
-    /// Time for [`crate::emergency::EmergencyCard::complete`], milliseconds.
-    pub complete_ms: u32,
+    /// Time for all three phases, milliseconds. Each of them may use all that is left, but for a
+    /// small reserve for those after it.
+    pub try_ms: u32,
     /// The clock counts as dead after so many polls of a phase during which it did not move.
     pub polls_without_time: u32,
 }
 
-/// The phases of the emergency path. Each has a deadline of its own.
+/// The phases of the emergency path. Each has a deadline of its own: the end of the try, less what
+/// those after it need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Phase {
@@ -37,6 +35,17 @@ pub struct PhaseFailure {
     pub phase: Phase,
     /// The error.
     pub error: Error,
+}
+
+impl Phase {
+    /// Number of phases after this one.
+    pub(crate) const fn later(self) -> u32 {
+        match self {
+            Self::Prepare => 2,
+            Self::Write => 1,
+            Self::Complete => 0,
+        }
+    }
 }
 
 impl PhaseFailure {

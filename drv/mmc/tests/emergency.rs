@@ -6,6 +6,7 @@ use block_device::PolledDevice;
 use common::{Bench, MODELS, SETTINGS, host, rescue, write_crash};
 use drv_mmc::emergency::{Phase, PhaseFailure};
 use drv_mmc::found::{ControllerState, NO_ANSWER, NOT_ASKED, step};
+use drv_mmc::normal::Suspended;
 use drv_mmc::{CardLocation, EmergencyReport, Error, flag};
 use drv_sdhci::ErrorKind;
 use drv_sdhci_sim::{ClockFault, FaultPlan, InjectedFault, Model, SimCard, SimCardState};
@@ -87,7 +88,8 @@ fn the_card_is_brought_from_every_state_to_transfer_state() {
             SimCardState::Sleep,
             SimCardState::Mute,
         ] {
-            let bench = Bench::of(model, blocks);
+            let mut bench = Bench::of(model, blocks);
+            bench.suspend = Suspended::PowerOff;
             let location = bench.identified();
             bench.sim.card().set_state(state);
             let what = format!("{model:?} {state:?}");
@@ -104,13 +106,30 @@ fn the_card_is_brought_from_every_state_to_transfer_state() {
 /// REQ: M4 (card without power)
 #[test]
 fn a_card_that_hangs_until_its_power_is_off_is_power_cycled() {
-    let bench = Bench::emmc();
+    let mut bench = Bench::emmc();
+    bench.suspend = Suspended::PowerOff;
     let location = bench.identified();
     // The supply is switched by the platform, not by the controller.
     bench.sim.controller().powers_card = false;
     bench.sim.card().set_state(SimCardState::Mute);
     let found = rescue(&bench, &location, true, "mute");
     assert_ne!(found.steps & step::POWER_CYCLED, 0);
+}
+
+/// REQ: M4 (in part): what else hangs on that supply would lose it.
+#[test]
+fn power_is_cut_only_where_the_platform_allows_it() {
+    let bench = Bench::emmc();
+    let location = bench.identified();
+    bench.sim.controller().powers_card = false;
+    bench.sim.card().set_state(SimCardState::Mute);
+    let mut card = bench.emergency(true);
+    let failure = card.prepare(&location).expect_err("it cannot be reached");
+    // It was tried until the time was up.
+    assert_eq!(failure.error, Error::Deadline);
+    assert_eq!(card.report().last_error, Error::NoCard.code());
+    assert_eq!(card.report().steps & step::POWER_CYCLED, 0);
+    assert_eq!(bench.sim.card().state(), SimCardState::Mute);
 }
 
 /// REQ: M3 (wedged controller)
@@ -124,11 +143,15 @@ fn a_wedged_controller_is_reset() {
     assert_eq!(found.controller, ControllerState::Command as u8);
     assert_eq!(found.interrupt_status & 0x8003, 0x8003);
 
-    let bench = Bench::emmc();
-    let location = bench.identified();
-    bench.sim.controller().stuck_resets = 1;
-    let found = rescue(&bench, &location, true, "reset hangs once");
-    assert_ne!(found.steps & step::RESET_AGAIN, 0);
+    // Both lines, and the first reset of the whole.
+    for (stuck, again) in [(1, false), (2, false), (3, true)] {
+        let bench = Bench::emmc();
+        let location = bench.identified();
+        bench.sim.controller().stuck_resets = stuck;
+        let found = rescue(&bench, &location, true, "resets hang");
+        assert_eq!(found.steps & step::RESET_AGAIN != 0, again, "{stuck}");
+        assert_eq!(found.last_error, host(ErrorKind::ResetStuck, 0).code());
+    }
 }
 
 fn prepare_fails(
@@ -156,7 +179,7 @@ fn the_error_of_the_first_phase_names_the_cause() {
     let bench = Bench::emmc();
     let location = bench.identified();
     bench.sim.controller().stuck_resets = u32::MAX;
-    let (failure, found) = prepare_fails(&bench, &location, 250);
+    let (failure, found) = prepare_fails(&bench, &location, 450);
     assert_eq!(
         failure,
         PhaseFailure {
@@ -169,7 +192,7 @@ fn the_error_of_the_first_phase_names_the_cause() {
     let bench = Bench::emmc();
     let location = bench.identified();
     bench.sim.controller().unstable_clock = true;
-    let (failure, _) = prepare_fails(&bench, &location, 250);
+    let (failure, _) = prepare_fails(&bench, &location, 350);
     assert_eq!(failure.error, host(ErrorKind::ClockUnstable, 0));
 
     let bench = Bench::emmc();
@@ -186,7 +209,7 @@ fn the_error_of_the_first_phase_names_the_cause() {
 
     let bench = Bench::emmc();
     bench.sim.card().power_up_polls = u32::MAX;
-    let (failure, _) = prepare_fails(&bench, &CardLocation::default(), 700);
+    let (failure, _) = prepare_fails(&bench, &CardLocation::default(), 1_850);
     assert_eq!(failure.error, Error::Deadline);
 }
 
@@ -271,7 +294,9 @@ fn a_card_that_never_ends_programming_is_identified_again() {
     bench.sim.controller().powers_card = false;
     bench.fill(3, 12);
     let mut card = bench.emergency(true);
-    let found = card.prepare(&location).expect("CMD0 aborts programming");
+    let prepared = card.prepare(&location);
+    assert!(prepared.is_ok(), "{:?}", card.report());
+    let found = card.report();
     assert_eq!(found.card_state, SimCardState::Programming as u8);
     let expected = step::WAITED | step::IDENTIFIED;
     assert_eq!(found.steps & expected, expected);

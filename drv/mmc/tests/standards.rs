@@ -11,9 +11,7 @@ use drv_sdhci_sim::{FaultPlan, Habits, InjectedFault, Model, SimCardState};
 /// Time for a card that needs its full second, several times.
 const SETTINGS: Settings = Settings {
     first: CardKind::Emmc,
-    prepare_ms: 8_000,
-    write_ms: 8_000,
-    complete_ms: 2_000,
+    try_ms: 18_000,
     polls_without_time: 1 << 26,
 };
 

@@ -7,7 +7,8 @@
 //! * It enables no interrupt signal, takes no lock, and does not allocate, recurse or panic.
 //! * Every wait is bounded three times: by a limit of its own, by the deadline of the phase it is
 //!   in ([`EmergencyController::begin_phase`]), and, in case the time source is dead, by a number
-//!   of polls.
+//!   of polls. The limit of a wait for the card is not the end while the card is busy: it is then
+//!   prolonged until only a reserve of the phase is left.
 //!
 //! On a healthy card every wait ends at its first poll or soon after, and a request costs about ten
 //! register accesses.
@@ -42,8 +43,8 @@ mod limit {
     pub(super) const RESPONSE: u32 = 20;
     /// The next data of a read (100 ms in SD 4.6.2.1).
     pub(super) const READ: u32 = 150;
-    /// Data of a write, or busy, with the card's programming time (250 to 500 ms in the
-    /// specifications).
+    /// Data of a write, or busy, with the card's programming time (250 to 500 ms in SD 4.6.2.2). A
+    /// card that signals busy gets what is left of the phase, too.
     pub(super) const DATA: u32 = 500;
 }
 
@@ -56,6 +57,9 @@ const fn limit_of(data: &Data<'_>) -> u32 {
     };
     card.saturating_add(data.blocks.len() as u32 / 4)
 }
+
+/// By how many bits [`limit_of`] is shifted with each of the caller's attempts at a request.
+const PATIENCE_BITS: u8 = 2;
 
 /// Content of the registers before this driver has written to any of them.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +90,10 @@ pub struct EmergencyController<'a, R, P, C> {
     /// Whether data move by ADMA2: there is a table, the controller has ADMA2, and it has not been
     /// given up.
     dma: bool,
+    /// Bits by which the limits of data are shifted.
+    patience: u8,
+    /// Highest clock, Hz, whatever a bus is to have.
+    most_hz: u32,
 }
 
 impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
@@ -108,13 +116,31 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
             timer,
             table,
             dma: false,
+            patience: 0,
+            most_hz: u32::MAX,
         }
     }
 
-    /// Starts a phase that has to end within `phase_ms` milliseconds; returns what the one before
-    /// has taken.
-    pub fn begin_phase(&mut self, phase_ms: u32) -> Spent {
-        self.timer.begin_phase(phase_ms)
+    /// Starts a try, all phases of which have to end within `try_ms` milliseconds.
+    pub fn begin_try(&mut self, try_ms: u32) {
+        self.timer.begin_try(try_ms);
+    }
+
+    /// Starts a phase that may take what is left of the try, less a reserve for each of the `later`
+    /// phases after it; returns what the one before has taken.
+    pub fn begin_phase(&mut self, later: u32) -> Spent {
+        self.timer.begin_phase(later)
+    }
+
+    /// Milliseconds of the phase that a wait for a busy card may still take.
+    pub fn patience_ms(&self) -> u32 {
+        self.timer.patience_ms()
+    }
+
+    /// Says how often the request that follows has failed. Each time it gets four times as long for
+    /// its data: a card may collect garbage instead of reading.
+    pub fn set_failures(&mut self, failures: u8) {
+        self.patience = failures.saturating_mul(PATIENCE_BITS).min(8);
     }
 
     /// What the phase has taken, up to the last time that a wait read the clock.
@@ -150,6 +176,26 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
     pub fn give_up_dma(&mut self) {
         self.dma = false;
         self.table = None;
+    }
+
+    /// Runs the bus at no more than `hz` from the next [`Self::set_bus`] on.
+    pub fn limit_clock(&mut self, hz: u32) {
+        self.most_hz = hz;
+    }
+
+    /// Makes a controller ready whose bus is running, without a reset of all of it: ends the
+    /// command, the data and the DMA in flight (2.2.16), and sets the bus up anew. The card keeps
+    /// its supply.
+    ///
+    /// # Errors
+    /// As [`EmergencyController::reset`].
+    pub fn take_over(&mut self, bus: Bus) -> Result<(), Error> {
+        self.registers.set(INTERRUPT_SIGNAL_ENABLE, 0);
+        self.reset_lines()?;
+        self.dma = self.table.is_some();
+        self.registers.set(INTERRUPT_STATUS_ENABLE, !0);
+        self.set_bus(bus)?;
+        self.check_card(self.present(), 0)
     }
 
     /// Resets the controller and starts the bus: powered, clocked, all status bits enabled, no
@@ -206,7 +252,8 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
     ///
     /// # Errors
     /// [`ErrorKind::ClockUnstable`].
-    pub fn set_bus(&mut self, bus: Bus) -> Result<(), Error> {
+    pub fn set_bus(&mut self, mut bus: Bus) -> Result<(), Error> {
+        bus.clock_hz = bus.clock_hz.min(self.most_hz);
         let abilities = self.abilities();
         self.dma &= abilities.has_adma2();
         self.stop_clock();
@@ -247,10 +294,19 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         result
     }
 
-    /// Counts a poll of the caller that found nothing yet; true when that wait, or the phase, has
+    /// Counts a poll of the caller that found the card busy; true when that wait, or the phase, has
     /// taken too long.
-    pub fn wait_expired(&mut self, limit: &mut WaitLimit) -> bool {
+    pub fn busy_expired(&mut self, limit: &mut WaitLimit) -> bool {
+        self.timer.wait_expired(limit) && !self.timer.prolong(limit)
+    }
+
+    /// As [`PhaseTimer::wait_expired`]; a wait that has expired goes on if the card signals busy on
+    /// DAT0 (2.2.9).
+    #[inline(always)]
+    fn card_expired(&mut self, limit: &mut WaitLimit) -> bool {
         self.timer.wait_expired(limit)
+            && !(self.present().read(PresentState::DATA_LEVEL) & 1 == 0
+                && self.timer.prolong(limit))
     }
 
     /// Whether the time of the phase was over when a wait last read the clock.
@@ -323,7 +379,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
             self.move_data(command, data)?;
         }
         let complete = Interrupt::TRANSFER_COMPLETE::SET;
-        let limit = limit_of(data);
+        let limit = limit_of(data).wrapping_shl(self.patience.into());
         self.wait_for(complete, command, ErrorKind::DataStalled, limit)?;
         self.registers.barrier();
         if let AutoCommand::Cmd12(refusal) = data.auto
@@ -353,8 +409,9 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
             Interrupt::BUFFER_WRITE_READY::SET
         };
         let words = usize::from(data.block_len.bytes() / 4);
+        let limit = limit_of(data).wrapping_shl(self.patience.into());
         for block in data.blocks {
-            self.wait_for(ready, command, ErrorKind::DataStalled, limit_of(data))?;
+            self.wait_for(ready, command, ErrorKind::DataStalled, limit)?;
             self.registers.write(INTERRUPT_STATUS, ready);
             // A `BlockLen` is at most that of a `Block`, so this always holds.
             let Some(words) = block.words().get(..words) else {
@@ -421,7 +478,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         let mut limit = WaitLimit::new(limit::CONTROLLER);
         let mut present = self.present();
         while present.any_matching_bits_set(inhibits) {
-            if self.timer.wait_expired(&mut limit) {
+            if self.card_expired(&mut limit) {
                 return Err(Error::new(ErrorKind::InhibitStuck, command.index));
             }
             present = self.present();
@@ -460,7 +517,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
             if status.any_matching_bits_set(wanted) {
                 return Ok(());
             }
-            if self.timer.wait_expired(&mut limit) {
+            if self.card_expired(&mut limit) {
                 self.check_card(self.present(), command.index)?;
                 return Err(Error::new(timeout, command.index));
             }

@@ -75,7 +75,8 @@ impl Driver<'_> {
         let result = match &mut self.either {
             Either::Normal(controller) => self.sim.block_on(controller.reset(BUS)),
             Either::Emergency(controller) => {
-                controller.begin_phase(10_000);
+                controller.begin_try(10_000);
+                controller.begin_phase(0);
                 controller.reset(BUS)
             }
         };

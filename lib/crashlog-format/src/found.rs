@@ -59,7 +59,7 @@ pub const fn drain(code: u8) -> Option<&'static str> {
 }
 
 /// What had to be done, by bit. Bits of steps that are always done have no name.
-const REPAIRS: [Option<&str>; 13] = [
+const REPAIRS: [Option<&str>; 15] = [
     Some("second reset"),
     Some("CMD12"),
     Some("card selected"),
@@ -73,6 +73,8 @@ const REPAIRS: [Option<&str>; 13] = [
     None,
     None,
     Some("card woken"),
+    Some("slower clock"),
+    Some("content of the cache lost"),
 ];
 
 /// The names of everything that had to be done beside the reset.

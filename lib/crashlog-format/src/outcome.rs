@@ -109,7 +109,9 @@ pub struct Outcome {
     /// How its data were transferred: bits of the Transfer Mode register (SD Host Controller
     /// Simplified Specification 3.00, section 2.2.5).
     pub mode: u8,
-    reserved: [u8; 3],
+    /// Why the first try failed, as [`EmergencyFailure`], if this is the second.
+    first_failure: u8,
+    reserved: [u8; 2],
 }
 
 impl Outcome {
@@ -132,19 +134,18 @@ impl Outcome {
     /// Why it failed; [`EmergencyFailure::None`] if it did not.
     #[must_use]
     pub const fn failure(&self) -> EmergencyFailure {
-        match self.failure {
-            0 => EmergencyFailure::None,
-            1 => EmergencyFailure::Context,
-            2 => EmergencyFailure::Controller,
-            3 => EmergencyFailure::NoCard,
-            4 => EmergencyFailure::Card,
-            5 => EmergencyFailure::NoPartition,
-            6 => EmergencyFailure::OtherFormat,
-            7 => EmergencyFailure::Device,
-            8 => EmergencyFailure::Timeout,
-            9 => EmergencyFailure::Exhausted,
-            _ => EmergencyFailure::Recorder,
-        }
+        EmergencyFailure::from_code(self.failure)
+    }
+
+    /// Why the first try failed; [`EmergencyFailure::None`] if this is the first.
+    #[must_use]
+    pub const fn first_failure(&self) -> EmergencyFailure {
+        EmergencyFailure::from_code(self.first_failure)
+    }
+
+    /// Notes why the first try failed, by the code of an [`EmergencyFailure`].
+    pub const fn set_first_failure(&mut self, code: u8) {
+        self.first_failure = code;
     }
 
     /// Notes why it failed.
@@ -172,6 +173,26 @@ impl Outcome {
     #[must_use]
     pub const fn finished(&self, step: EmergencyStep) -> bool {
         self.steps & 1 << step as u8 != 0
+    }
+}
+
+impl EmergencyFailure {
+    /// The failure with this code; an unknown one is the recorder's.
+    #[must_use]
+    const fn from_code(code: u8) -> Self {
+        match code {
+            0 => Self::None,
+            1 => Self::Context,
+            2 => Self::Controller,
+            3 => Self::NoCard,
+            4 => Self::Card,
+            5 => Self::NoPartition,
+            6 => Self::OtherFormat,
+            7 => Self::Device,
+            8 => Self::Timeout,
+            9 => Self::Exhausted,
+            _ => Self::Recorder,
+        }
     }
 }
 

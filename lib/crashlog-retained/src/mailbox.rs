@@ -28,7 +28,7 @@ use crate::words::{check, load, publish, store, words};
 use crate::{ContextWriter, StoredContext};
 use block_device::Block;
 use core::sync::atomic::AtomicU32;
-use crashlog_format::Outcome;
+use crashlog_format::{EmergencyFailure, Outcome};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 /// How many places for oopses there are.
@@ -51,6 +51,10 @@ const DROPPED: usize = OUTCOME + OUTCOME_WORDS;
 const TEST_CHECK: usize = DROPPED + 1;
 const TEST_AT: usize = TEST_CHECK + 1;
 const TEST_WORDS: usize = size_of::<SelfTestProgress>() / 4;
+/// Milliseconds of the recorder's try in bits 23:0, why the first try failed in bits 31:24.
+const TRY: usize = TEST_AT + TEST_WORDS;
+/// The longest time of a try, milliseconds.
+const MOST_TRY_MS: u32 = 60_000;
 
 /// The mailbox.
 #[derive(Clone, Copy, Debug)]
@@ -130,16 +134,45 @@ impl<'a> Mailbox<'a> {
         self.set(NOTED);
     }
 
-    /// Hands the crash over to the recorder, which looks at the state when it starts. Invalidates
-    /// an outcome.
-    pub fn arm(&self) {
+    /// Hands the crash over to the recorder, which looks at the state when it starts, and has
+    /// `try_ms` milliseconds. Invalidates an outcome.
+    pub fn arm(&self, try_ms: u32) {
+        self.set_try(try_ms, EmergencyFailure::None);
         self.set(ARMED);
     }
 
     /// Hands the crash over once more, to be written in the minimal mode. Invalidates the outcome
-    /// of the first try.
-    pub fn arm_minimal(&self) {
+    /// of the first try, but for why that failed: by `failure`, unless the outcome says it.
+    pub fn arm_minimal(&self, try_ms: u32, failure: EmergencyFailure) {
+        let said = self.outcome().map(|outcome| outcome.failure());
+        let said = said.filter(|said| *said != EmergencyFailure::None);
+        self.set_try(try_ms, said.unwrap_or(failure));
         self.set(ARMED_MINIMAL);
+    }
+
+    /// Gives the recorder `try_ms` milliseconds more, to write the snapshot of a crash that is
+    /// durable.
+    pub fn set_try_ms(&self, try_ms: u32) {
+        self.set_try(try_ms, EmergencyFailure::None);
+    }
+
+    /// How long the try has for which the mailbox was armed, in milliseconds: at most a minute.
+    #[must_use]
+    pub fn try_ms(&self) -> u32 {
+        let word = self.word(TRY).map_or(0, load);
+        (word & 0xFF_FFFF).min(MOST_TRY_MS)
+    }
+
+    /// Why the try before this one failed, as [`EmergencyFailure`]; 0 if it is the first.
+    #[must_use]
+    pub fn first_failure(&self) -> u8 {
+        self.word(TRY).map_or(0, |word| (load(word) >> 24) as u8)
+    }
+
+    fn set_try(&self, try_ms: u32, failure: EmergencyFailure) {
+        if let Some(word) = self.word(TRY) {
+            store(word, try_ms.min(MOST_TRY_MS) | (failure as u32) << 24);
+        }
     }
 
     /// Empties the mailbox: the crash is on the card, or can never be written.

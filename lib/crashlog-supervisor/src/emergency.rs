@@ -106,17 +106,18 @@ impl<K: Kernel> Supervisor<'_, K> {
         match action {
             NextAction::Wait => return false,
             NextAction::Enter(Mode::Full) => {
-                mailbox.arm();
+                mailbox.arm(self.time_left());
                 self.restart_recorder();
                 return false;
             }
             NextAction::Enter(Mode::Minimal) => {
-                mailbox.arm_minimal();
+                mailbox.arm_minimal(self.time_left(), failure);
                 self.restart_recorder_again();
                 return false;
             }
             NextAction::WriteSnapshot => {
                 if self.save_crashed_system(self.emergency.snapshot_deadline()) {
+                    mailbox.set_try_ms(self.time_left());
                     return true;
                 }
                 let _ = self.emergency.end();
@@ -130,6 +131,12 @@ impl<K: Kernel> Supervisor<'_, K> {
         }
         self.kernel.reset();
         false
+    }
+
+    /// How long the recorder has for what it is called for now, milliseconds.
+    fn time_left(&mut self) -> u32 {
+        let now = self.kernel.now();
+        self.emergency.left(now)
     }
 
     /// Is the crash on the card? Then a recorder that fails or hangs is not called a second time.

@@ -52,7 +52,8 @@ pub struct CrashTable {
     pub disposition: BTreeMap<String, String>,
     /// Are faults that restart one task written too?
     pub record_oops: bool,
-    /// The hardware watchdog's budget for a whole emergency, in milliseconds.
+    /// The hardware watchdog's budget for a whole emergency, in milliseconds. Default: 8 s.
+    #[serde(default = "CrashTable::budget_ms")]
     pub budget_ms: u32,
     /// After how many milliseconds without a sign of the supervisor the system is ended; 0, the
     /// default: never.
@@ -101,6 +102,11 @@ pub struct CrashTable {
 
 /// The defaults.
 impl CrashTable {
+    /// A healthy card uses milliseconds of it, and one that collects garbage may be busy for
+    /// seconds.
+    const fn budget_ms() -> u32 {
+        8_000
+    }
     fn snapshot() -> String {
         "system".to_string()
     }

@@ -8,8 +8,9 @@
 //! ([`crashlog_store::emergency`]); complete; report to the supervisor. If the supervisor then has
 //! an image of the system's memory, it is written behind the crash, and the end is reported again.
 //!
-//! The path polls. It enables no interrupt, receives no message and waits for no other task. Each
-//! phase has a deadline and, in case the clock has stopped, a limit of polls. Progress is noted in
+//! The path polls. It enables no interrupt, receives no message and waits for no other task. The
+//! supervisor says in the mailbox how long the try has, and all of that may be used. Each phase has
+//! a deadline within it and, in case the clock has stopped, a limit of polls. Progress is noted in
 //! the mailbox before each step that could hang. It becomes part of the crash if that is written,
 //! and is there for the next boot if not.
 //!
@@ -39,6 +40,9 @@ use crate::transfer_blocks::TransferBlocks;
 
 task_slot!(JEFE, jefe);
 
+/// Milliseconds for each of the two halves of a self-test: writing, and reading back.
+pub const TEST_MS: u32 = 1_200;
+
 /// The crash in the mailbox. `main` looks at it to decide between the two paths.
 pub static CRASH: StaticCell<Option<StoredContext<'static>>> = StaticCell::new(None);
 // Uninitialised, because its initial value would not be all zeros and would have to be copied from
@@ -67,9 +71,10 @@ fn take_location(region: &Region<'_>, location: &mut Option<Location>) {
 fn take_card<'c>(
     memory: &TransferBlocks<'static>,
     minimal: bool,
+    try_ms: u32,
     card: &'c mut MaybeUninit<EmergencyDevice<'static>>,
 ) -> &'c mut EmergencyDevice<'static> {
-    card.write(hardware::emergency_device(memory, minimal))
+    card.write(hardware::emergency_device(memory, minimal, try_ms))
 }
 
 /// Writes the log tail and `crash`, which is `None` if the crash in the mailbox does not pass its
@@ -91,10 +96,11 @@ pub fn run(
     };
     let outcome = outcome.write(Outcome::default());
     outcome.set_minimal(minimal);
+    outcome.set_first_failure(mailbox.first_failure());
     let Some(memory) = TransferBlocks::of(region) else {
         return EmergencyFailure::Recorder;
     };
-    let card = take_card(&memory, minimal, &mut card);
+    let card = take_card(&memory, minimal, mailbox.try_ms(), &mut card);
     let result = write(region, crash, &memory, card, outcome);
     if let Err(failure) = result {
         outcome.fail(failure);
@@ -140,7 +146,7 @@ pub fn write_test(
     let Some(mut card) = CARD.try_borrow_mut() else {
         return Err(EmergencyFailure::Recorder);
     };
-    let card = take_card(memory, false, &mut card);
+    let card = take_card(memory, false, TEST_MS, &mut card);
     write(region, Some(crash), memory, card, outcome)
 }
 
@@ -218,7 +224,7 @@ fn write_snapshot(
         extra: &[],
         scratch: memory.store,
     };
-    card.write_again();
+    card.write_again(region.mailbox().try_ms());
     // It ends with a flush, so no last phase is needed for it.
     if emergency::write_snapshot(card, &request, &mut ledger).is_ok() {
         region.snapshot().clear();

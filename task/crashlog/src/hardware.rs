@@ -26,12 +26,6 @@ pub type EmergencyDevice<'a> =
 /// command without data, which completes sooner than a task switch.
 const SPIN: u32 = 16;
 
-/// Milliseconds for the three phases of an emergency write. Their sum must be below the
-/// supervisor's time for the first attempt, which is 5/8 of a budget of two seconds (`budget-ms`).
-const PREPARE_MS: u32 = 400;
-const WRITE_MS: u32 = 600;
-const COMPLETE_MS: u32 = 200;
-
 /// Polls during which the kernel's time may stay the same before the clock counts as stopped. At 50
 /// ns or more for each poll this is at least half a second.
 const POLLS_WITHOUT_TIME: u32 = 10_000_000;
@@ -90,13 +84,15 @@ pub fn normal_device<'a>(memory: &TransferBlocks<'a>, events: &'a Events) -> Nor
 }
 
 /// Makes the driver of the emergency path, for an emergency or for the self-test. No other driver
-/// may be in use then. A `minimal` attempt does without DMA.
-pub fn emergency_device<'a>(memory: &TransferBlocks<'a>, minimal: bool) -> EmergencyDevice<'a> {
+/// may be in use then. It has `try_ms` milliseconds. A `minimal` attempt does without DMA.
+pub fn emergency_device<'a>(
+    memory: &TransferBlocks<'a>,
+    minimal: bool,
+    try_ms: u32,
+) -> EmergencyDevice<'a> {
     let settings = Settings {
         first: config::CARD,
-        prepare_ms: PREPARE_MS,
-        write_ms: WRITE_MS,
-        complete_ms: COMPLETE_MS,
+        try_ms,
         polls_without_time: POLLS_WITHOUT_TIME,
     };
     // The attempt before a minimal one may have failed because of DMA.

@@ -98,7 +98,7 @@ fn write_and_read(
     emergency::write_test(region, crash, memory, outcome).map_err(|failure| failure as u32)?;
 
     let location = region.location().load();
-    let mut card = hardware::emergency_device(memory, false);
+    let mut card = hardware::emergency_device(memory, false, emergency::TEST_MS);
     let result = match card.prepare(&emergency::known_card(location.as_ref())) {
         Ok(_) => self_test::verify(
             &mut card,

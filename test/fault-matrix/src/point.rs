@@ -162,7 +162,8 @@ fn erase(slot: &Slot, location: &CardLocation) {
     let board = sim.board(8);
     let mut controller = EmergencyController::new(sim.clone(), board, sim.time(), None, 1 << 18);
     let bus: Bus = location.bus();
-    let _ = controller.begin_phase(1_000);
+    controller.begin_try(1_000);
+    let _ = controller.begin_phase(0);
     controller.reset(bus).expect("the controller is healthy");
     let first = location
         .address(WORK.into(), 1)

@@ -5,7 +5,7 @@
 
 use crate::image::{Content, Image, OPTIONS, PARTITION};
 use crate::setup::Setup;
-use crate::slot::{SETTINGS, SimEmergencyCard, SimNormalCard};
+use crate::slot::{AGAIN_MS, SETTINGS, SimEmergencyCard, SimNormalCard};
 use block_device::{BLOCK_LEN, Block, BlockDevice, Window};
 use crashlog_format::ledger::Ledger;
 use crashlog_format::snapshot::{ExtentStatus, SnapshotKind, WordSum};
@@ -130,7 +130,7 @@ impl System {
         writer.stack_at(0x8080_0000, 300);
         writer.stack(&[time as u8; 300]);
         writer.finish(&context);
-        region.mailbox().arm();
+        region.mailbox().arm(1_000);
     }
 
     /// Does what the supervisor does when the crash is durable: makes an image of the system's
@@ -183,7 +183,7 @@ impl System {
                 extra: &[],
                 scratch: store,
             };
-            card.write_again();
+            card.write_again(AGAIN_MS);
             let result = emergency::write_snapshot(card, &request, ledger);
             written = result == Ok(true);
             if result.is_ok() {

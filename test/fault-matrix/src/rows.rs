@@ -174,7 +174,7 @@ fn expected_drain(doing: DriverActivity, setup: &Setup) -> Option<Drain> {
             Some(Drain::Abandoned)
         }
         DriverActivity::BusyLong if emmc && setup.interrupt.is_some() => Some(Drain::Interrupted),
-        DriverActivity::BusyLong => Some(Drain::Abandoned),
+        DriverActivity::BusyLong => Some(Drain::Waited),
         _ => None,
     }
 }

@@ -12,19 +12,20 @@ use drv_sdhci_sim::{Buffer, ClockFault, SimBoard, SimCardState, SimTime, Simulat
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The deadlines of the emergency path: those of the recorder, but the clock counts as dead after
-/// fewer polls, to save time.
+/// The time of the emergency path: a short try, and the clock counts as dead after few polls, so that
+/// a row ends soon.
 pub const SETTINGS: Settings = Settings {
     first: CardKind::Emmc,
-    prepare_ms: 400,
-    write_ms: 600,
-    complete_ms: 200,
+    try_ms: 1_200,
     polls_without_time: 1 << 18,
 };
 
+/// Time for what is written after a crash, milliseconds.
+pub const AGAIN_MS: u32 = 600;
+
 /// What the three phases may take together, milliseconds. A wait notices the end of its phase when
 /// it next reads the clock, so each phase may take a little longer than its deadline.
-const MOST_MS: u64 = 1_200 + 3 * 10;
+const MOST_MS: u64 = SETTINGS.try_ms as u64 + 3 * 10;
 
 /// Register accesses of an emergency in which nothing is broken, at most: the identification of a
 /// card that needs a few milliseconds, and twelve blocks through the buffer port.

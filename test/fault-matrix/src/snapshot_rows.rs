@@ -7,7 +7,7 @@ use crate::Row;
 use crate::broken::{Broken, Expected};
 use crate::recorder::System;
 use crate::setup::Setup;
-use crate::slot::SETTINGS;
+use crate::slot::AGAIN_MS;
 use drv_sdhci_sim::{ClockFault, SimCard, Simulator};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use std::rc::Rc;
 const CRASH: u64 = 1_000_000;
 
 /// What the second phase may take, milliseconds, with what is needed to notice its end.
-const MOST_MS: u64 = SETTINGS.write_ms as u64 + 3 * 10;
+const MOST_MS: u64 = AGAIN_MS as u64 + 3 * 10;
 
 const OUTCOME: &str = "crash record and every accepted log record on the card, whole; a snapshot that the ledger names is \
                        whole; bounded in time; the next boot writes the snapshot if the emergency has not";

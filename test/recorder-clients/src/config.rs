@@ -7,7 +7,5 @@ pub const WRITE_AFTER_MS: u32 = 20;
 pub const WRITE_AFTER_PAGES: u32 = 4;
 pub const KEEP_FIRST: u32 = fault_matrix::image::OPTIONS.keep_first;
 pub const SUSPEND_AFTER_MS: Option<u32> = Some(50);
-/// Milliseconds for the three phases of an emergency write.
-pub const PHASES_MS: [u32; 3] = [400, 600, 200];
 pub const TASK_INDEX: usize = 1;
 pub const BOOT_RECORD: &[u8] = &[0; 16];

@@ -96,13 +96,14 @@ pub fn normal_device<'a>(memory: &TransferBlocks<'a>, events: &'a Events) -> Nor
 }
 
 /// Makes the driver of the emergency path.
-pub fn emergency_device<'a>(memory: &TransferBlocks<'a>, minimal: bool) -> EmergencyDevice<'a> {
-    let [prepare_ms, write_ms, complete_ms] = config::PHASES_MS;
+pub fn emergency_device<'a>(
+    memory: &TransferBlocks<'a>,
+    minimal: bool,
+    try_ms: u32,
+) -> EmergencyDevice<'a> {
     let settings = Settings {
         first: config::CARD,
-        prepare_ms,
-        write_ms,
-        complete_ms,
+        try_ms,
         polls_without_time: POLLS_WITHOUT_TIME,
     };
     let table = (!minimal).then_some(memory.table);

@@ -3,8 +3,8 @@
 use crate::text::{count, seconds};
 use crashlog_format::found;
 use crashlog_format::{
-    CrashFault, CrashReason, EmergencyStep, FaultSource, LateReason, Outcome, OutcomePhase,
-    ReplyFaultReason, UsageError,
+    CrashFault, CrashReason, EmergencyFailure, EmergencyStep, FaultSource, LateReason, Outcome,
+    OutcomePhase, ReplyFaultReason, UsageError,
 };
 
 /// The names of tasks and types. Without a build archive only the numbers of tasks are known.
@@ -274,6 +274,10 @@ fn effort(outcome: &Outcome) -> String {
     let mut parts = Vec::new();
     if outcome.is_minimal() {
         parts.push("second, minimal try".to_owned());
+        let first = outcome.first_failure();
+        if first != EmergencyFailure::None {
+            parts.push(format!("the first failed: {first}"));
+        }
     }
     if outcome.milliseconds.get() > 0 {
         parts.push(format!("{} s", seconds(outcome.milliseconds.get().into())));

@@ -11,11 +11,19 @@ use drv_sdhci::{Platform, Registers};
 impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
     /// Ends whatever controller and card are doing, and leaves both ready for requests.
     ///
-    /// The reset ends it on the controller's side. On the card's side recovery does: CMD13 asks for
-    /// the state, CMD12 ends a transfer, and programming is waited for or ended by HPI. A card that
-    /// was never identified, or does not come back, is identified: CMD0 aborts everything.
+    /// The reset of the lines ends it on the controller's side. On the card's side recovery does:
+    /// CMD13 asks for the state, CMD12 ends a transfer, and programming is waited for or ended by
+    /// HPI. Only if that does not help everything is reset: a reset of the whole controller takes
+    /// the supply away from the card (SDHCI 2.2.16), and with it the content of its cache. A card
+    /// that was never identified, or does not come back, is identified: CMD0 aborts everything.
     pub(super) fn end_transfer(&mut self) -> Result<(), Error> {
         let known = self.location.kind().is_some();
+        if known && self.report.is_bus_on() {
+            match self.take_over() {
+                Ok(()) => return Ok(()),
+                Err(error) => self.continue_after(error)?,
+            }
+        }
         if self.report.controller == ControllerState::PowerOff as u8 {
             // The power may have been cut just now. A card that gets power back before its supply
             // is discharged may not have reset.
@@ -30,8 +38,17 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
             }
         }
         // Identification turns the cache off. What was in it has never been reported durable.
+        if self.unflushed {
+            self.report.steps |= step::CACHE_LOST;
+        }
         self.unflushed = false;
         self.identify()
+    }
+
+    /// Makes a controller that runs the bus ready without a reset of all of it, and asks the card.
+    fn take_over(&mut self) -> Result<(), Error> {
+        self.controller.take_over(self.location.bus())?;
+        self.recover(true)
     }
 
     /// Resets the controller; if that fails, once more.
@@ -48,12 +65,11 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
     /// Brings the card back to transfer state without a new identification, which would lose its
     /// cache. `first` says that the state in which the card is found belongs into the report.
     pub(super) fn recover(&mut self, first: bool) -> Result<(), Error> {
-        // At most half of the time that is left; the rest is for identification, should the card
-        // stay busy. The number of delays bounds it if the clock is dead.
-        let spent = self.controller.spent().ms;
-        let end = spent.saturating_add(self.phase_ms().saturating_sub(spent) / 2);
-        let most_delays = self.phase_ms() / 4;
-        let mut procedure = Procedure::Recover(CardRecovery::new(&self.location, most_delays));
+        // The reserve is for identification, should the card stay busy. The number of delays bounds
+        // it if the clock is dead.
+        let patience_ms = self.controller.patience_ms();
+        let end = self.controller.spent().ms.saturating_add(patience_ms);
+        let mut procedure = Procedure::Recover(CardRecovery::new(&self.location, patience_ms));
         let result = self.run(&mut procedure, end);
         if let Procedure::Recover(recovery) = &procedure {
             self.report.steps |= recovery.steps;

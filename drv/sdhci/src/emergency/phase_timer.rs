@@ -1,14 +1,16 @@
 //! Bounds on waiting that hold whatever the clock does.
 //!
-//! A phase has a deadline. Each wait in it has a limit of its own, and at most half of the phase,
-//! so that one step that hangs leaves time to try something else. The time comes from a clock that
-//! is not trusted:
+//! A try has a time, and consists of phases. A phase may use what is left of the try, less what the
+//! phases after it need. Each wait in it has a limit of its own, and at most half of the phase, so
+//! that one step that hangs leaves time to try something else. A wait for a card that is busy may
+//! be prolonged ([`PhaseTimer::prolong`]): until only [`PhaseTimer::reserve_ms`] of the phase is
+//! left. The time comes from a clock that is not trusted:
 //!
 //! * if it stands still, or does not answer, for a given number of polls, the wait and then the
 //!   phase are over;
 //! * a step backwards, or forwards by more than [`JUMP_MS`], does not count as time: the clock was
 //!   set, or is broken;
-//! * however slowly it moves, a phase has at most [`MOST_POLLS_FACTOR`] times that number of polls.
+//! * however slowly it moves, a phase has a greatest number of polls, by its length.
 //!
 //! So every phase ends, and everything that consists of phases. No phase ends early because of one
 //! jump of the clock.
@@ -34,8 +36,16 @@ const POLLS_PER_READING: u32 = 256;
 const JUMP_MS: u64 = 1_000;
 
 /// Polls in a phase at most, as a multiple of those after which a clock that stands still counts as
-/// dead.
+/// dead. A longer phase has more: see [`PhaseTimer::most_readings`].
 const MOST_POLLS_FACTOR: u32 = 4;
+
+/// Milliseconds for which the polls suffice after which a clock that stands still counts as dead,
+/// at least.
+const MS_WITHOUT_TIME: u32 = 512;
+
+/// What a step keeps for the one after it, milliseconds, and at most an eighth of the try and of its
+/// phase. A healthy card is identified, or gets all of a crash, in less.
+const RESERVE_MS: u32 = 60;
 
 /// Polls that stand for a millisecond of delay when the clock is dead: no processor reads a device
 /// register more often than every 50 ns.
@@ -47,6 +57,10 @@ pub(crate) struct PhaseTimer<C> {
     clock: C,
     /// The clock at the last reading.
     last: u64,
+    /// What was left of the try when the phase began, milliseconds.
+    left_ms: u32,
+    /// What each step keeps for the one after it, milliseconds.
+    reserve_ms: u32,
     /// Length of the phase, milliseconds.
     phase_ms: u32,
     /// How much of it has passed, milliseconds.
@@ -69,6 +83,8 @@ pub struct WaitLimit {
     still: u32,
     /// How much of the phase had passed at the first reading, milliseconds.
     start: Option<u32>,
+    /// It has all the time that the phase can spare.
+    is_prolonged: bool,
 }
 
 /// What a phase has taken.
@@ -90,6 +106,7 @@ impl WaitLimit {
             readings: 0,
             still: 0,
             start: None,
+            is_prolonged: false,
         }
     }
 }
@@ -100,6 +117,8 @@ impl<C: Clock> PhaseTimer<C> {
         Self {
             clock,
             last: 0,
+            left_ms: 0,
+            reserve_ms: 0,
             phase_ms: 0,
             elapsed_ms: 0,
             readings: 0,
@@ -108,16 +127,54 @@ impl<C: Clock> PhaseTimer<C> {
         }
     }
 
-    /// Starts a phase of `phase_ms` milliseconds; returns what the one before has taken.
-    pub(crate) fn begin_phase(&mut self, phase_ms: u32) -> Spent {
+    /// Starts a try of `try_ms` milliseconds. A phase begins with [`Self::begin_phase`] only.
+    pub(crate) fn begin_try(&mut self, try_ms: u32) {
+        self.last = self.clock.now().unwrap_or(self.last);
+        self.left_ms = try_ms;
+        self.reserve_ms = RESERVE_MS.min(try_ms / 8);
+        self.elapsed_ms = 0;
+        self.readings = 0;
+    }
+
+    /// Starts a phase that is followed by `later` others, for each of which it leaves a reserve.
+    /// Returns what the one before has taken.
+    pub(crate) fn begin_phase(&mut self, later: u32) -> Spent {
         let passed = self.read_clock();
         self.elapsed_ms = self.elapsed_ms.saturating_add(passed);
         let spent = self.spent();
-        self.phase_ms = phase_ms;
+        self.left_ms = self.left_ms.saturating_sub(self.elapsed_ms);
+        let reserve = self.reserve_ms.saturating_mul(later);
+        self.phase_ms = self.left_ms.saturating_sub(reserve);
         self.elapsed_ms = 0;
         self.readings = 0;
         self.still = 0;
         spent
+    }
+
+    /// Milliseconds of the phase that a wait for a busy card may still take: the rest is for what
+    /// has to be done if the card stays busy.
+    pub(crate) fn patience_ms(&self) -> u32 {
+        let reserve_ms = self.reserve_ms.min(self.phase_ms / 8);
+        let spent = self.elapsed_ms.saturating_add(reserve_ms);
+        self.phase_ms.saturating_sub(spent)
+    }
+
+    /// Lets a wait that has expired go on for as long as the phase allows, because the card is
+    /// busy. False if there is no time left for that, or no clock to measure it with.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn prolong(&mut self, limit: &mut WaitLimit) -> bool {
+        let patience_ms = self.patience_ms();
+        if patience_ms == 0
+            || limit.is_prolonged
+            || limit.still >= self.most_still / 2
+            || self.phase_expired()
+        {
+            return false;
+        }
+        *limit = WaitLimit::new(patience_ms);
+        limit.is_prolonged = true;
+        true
     }
 
     /// What the phase has taken up to the last reading.
@@ -158,16 +215,24 @@ impl<C: Clock> PhaseTimer<C> {
             limit.still = 0;
             self.elapsed_ms = self.elapsed_ms.saturating_add(passed);
         }
-        let limit_ms = limit.limit_ms.min(self.phase_ms / 2);
+        let limit_ms = if limit.is_prolonged {
+            limit.limit_ms
+        } else {
+            limit.limit_ms.min(self.phase_ms / 2)
+        };
         let start = *limit.start.get_or_insert(self.elapsed_ms);
         self.elapsed_ms.wrapping_sub(start) >= limit_ms
             || limit.still >= self.most_still / 2
-            || limit.readings >= self.most_readings() / 2
+            || !limit.is_prolonged && limit.readings >= self.most_readings() / 2
             || self.phase_expired()
     }
 
+    /// Readings of the clock in a phase at most. The polls after which the clock counts as dead take
+    /// half a second or more, so these take longer than the phase if the clock is right.
     fn most_readings(&self) -> u32 {
-        self.most_still.saturating_mul(MOST_POLLS_FACTOR)
+        let factor = (self.phase_ms / MS_WITHOUT_TIME).saturating_mul(2);
+        self.most_still
+            .saturating_mul(factor.max(MOST_POLLS_FACTOR))
     }
 
     /// Whether the phase was over at the last reading.
@@ -220,6 +285,12 @@ mod tests {
         ClockOf(Cell::new(0), time)
     }
 
+    /// Starts a try of one phase.
+    fn begin<C: Clock>(timer: &mut PhaseTimer<C>, ms: u32) {
+        timer.begin_try(ms);
+        timer.begin_phase(0);
+    }
+
     fn polls<C: Clock>(timer: &mut PhaseTimer<C>, limit_ms: u32) -> u32 {
         let mut limit = WaitLimit::new(limit_ms);
         let mut polls = 0;
@@ -236,11 +307,11 @@ mod tests {
             readings_per_ms: 2,
         };
         let mut timer = PhaseTimer::new(clock, u32::MAX);
-        timer.begin_phase(100);
+        begin(&mut timer, 100);
         let own = polls(&mut timer, 10);
         assert!((19 * 256..=22 * 256).contains(&own), "{own}");
         let half = polls(&mut timer, 1000);
-        assert!((98 * 256..=102 * 256).contains(&half), "{half}");
+        assert!((97 * 256..=102 * 256).contains(&half), "{half}");
         let rest = polls(&mut timer, 1000);
         assert!((70 * 256..=82 * 256).contains(&rest), "{rest}");
         assert!(timer.phase_expired());
@@ -253,7 +324,7 @@ mod tests {
         let dead: [fn(u64) -> Option<u64>; 2] = [|_| None, |_| Some(1234)];
         for time in dead {
             let mut timer = PhaseTimer::new(clock_of(time), 10_240);
-            timer.begin_phase(100);
+            begin(&mut timer, 100);
             assert!(polls(&mut timer, 10) <= 5_120);
             assert!(
                 !timer.phase_expired(),
@@ -265,7 +336,7 @@ mod tests {
                 polls(&mut timer, 10) < 256,
                 "the polls of the phase are used up"
             );
-            timer.begin_phase(100);
+            timer.begin_phase(0);
             assert!(polls(&mut timer, 10) > 4_000, "the next phase has its own");
         }
     }
@@ -293,7 +364,7 @@ mod tests {
         ];
         for time in clocks {
             let mut timer = PhaseTimer::new(clock_of(time), 10_240);
-            timer.begin_phase(100);
+            begin(&mut timer, 100);
             let all = polls_of_phase(&mut timer);
             assert!(all <= 4 * 10_240 + 256, "{all}");
             assert_eq!(timer.spent().polls, all / 256 * 256);
@@ -305,7 +376,7 @@ mod tests {
     fn one_jump_of_the_clock_makes_no_difference() {
         let length = |jump: fn(u64) -> u64| {
             let mut timer = PhaseTimer::new(clock_of(move |n| Some(jump(n))), 1 << 20);
-            timer.begin_phase(100);
+            begin(&mut timer, 100);
             polls_of_phase(&mut timer)
         };
         let even = length(|n| 10_000 + n);
@@ -320,11 +391,11 @@ mod tests {
     #[test]
     fn what_a_phase_has_taken_is_reported() {
         let mut timer = PhaseTimer::new(clock_of(|n| Some(n * 3)), 1 << 20);
-        timer.begin_phase(1_000);
+        begin(&mut timer, 1_000);
         polls(&mut timer, 30);
         let spent = timer.spent();
         assert_eq!(spent.ms, 3 * spent.polls / 256);
-        let all = timer.begin_phase(1_000);
+        let all = timer.begin_phase(0);
         assert_eq!((all.ms, all.polls), (spent.ms + 3, spent.polls));
         assert_eq!(timer.spent(), super::Spent::default());
     }
@@ -332,9 +403,55 @@ mod tests {
     #[test]
     fn a_delay_with_a_dead_clock_is_counted_in_polls() {
         let mut timer = PhaseTimer::new(clock_of(|_| None), 1_000_000);
-        timer.begin_phase(100);
+        begin(&mut timer, 100);
         let mut count = 0;
         timer.delay(2, || count += 1);
         assert!((39_000..=40_000).contains(&count), "{count}");
+    }
+
+    /// REQ: X13 (in part)
+    #[test]
+    fn a_wait_for_a_busy_card_may_use_what_the_steps_after_it_do_not_need() {
+        let mut timer = PhaseTimer::new(clock_of(|n| Some(n)), 1 << 20);
+        timer.begin_try(7_250);
+        timer.begin_phase(2);
+        let mut limit = WaitLimit::new(100);
+        while !timer.wait_expired(&mut limit) {}
+        assert!(timer.prolong(&mut limit));
+        while !timer.wait_expired(&mut limit) {}
+        assert!(
+            (7_068..=7_071).contains(&timer.spent().ms),
+            "{:?} {}",
+            timer.spent(),
+            timer.phase_ms
+        );
+        assert!(!timer.phase_expired());
+        assert!(!timer.prolong(&mut limit), "the reserve is kept");
+        let spent = timer.begin_phase(1);
+        assert!((7_069..=7_071).contains(&spent.ms), "{spent:?}");
+        assert!(
+            (118..=121).contains(&timer.phase_ms),
+            "{:?} {}",
+            timer.spent(),
+            timer.phase_ms
+        );
+        timer.begin_phase(0);
+        assert!(
+            (177..=181).contains(&timer.phase_ms),
+            "{:?} {}",
+            timer.spent(),
+            timer.phase_ms
+        );
+    }
+
+    /// REQ: X1 (in part)
+    #[test]
+    fn no_wait_is_prolonged_by_a_dead_clock() {
+        let mut timer = PhaseTimer::new(clock_of(|_| None), 10_240);
+        begin(&mut timer, 8_000);
+        let mut limit = WaitLimit::new(100);
+        while !timer.wait_expired(&mut limit) {}
+        assert!(!timer.prolong(&mut limit));
+        assert!(!timer.phase_expired(), "half is left");
     }
 }

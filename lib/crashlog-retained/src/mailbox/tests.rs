@@ -36,7 +36,7 @@ fn a_crash_is_read_as_it_was_written() {
     assert_eq!(mailbox.state(), MailboxState::Empty);
     write(mailbox.write_crash().unwrap(), &context(5, 77));
     assert_eq!(mailbox.state(), MailboxState::Empty);
-    mailbox.arm();
+    mailbox.arm(1_000);
     assert_eq!(mailbox.state(), MailboxState::Armed);
 
     let crash = mailbox.crash().unwrap();
@@ -65,7 +65,7 @@ fn a_note_stays_until_the_crash_is_described() {
     region.begin_boot();
     let mailbox = region.mailbox();
     write(mailbox.write_crash().unwrap(), &context(4, 70));
-    mailbox.arm();
+    mailbox.arm(1_000);
     mailbox.conclude(true);
 
     let noted = |task| {
@@ -88,7 +88,7 @@ fn a_note_stays_until_the_crash_is_described() {
     let crash = mailbox.crash().unwrap();
     assert_eq!(crash.context, context(6, 78));
     assert_eq!((crash.message().length, crash.stack().length), (19, 64));
-    mailbox.arm();
+    mailbox.arm(1_000);
     assert_eq!(mailbox.state(), MailboxState::Armed);
     // The note does not pass for one of the next crash.
     let _ = mailbox.write_crash().unwrap();
@@ -118,8 +118,8 @@ fn what_is_not_on_the_card_is_pending() {
     for state in states {
         match state {
             MailboxState::Noted => mailbox.note(),
-            MailboxState::Armed => mailbox.arm(),
-            MailboxState::ArmedMinimal => mailbox.arm_minimal(),
+            MailboxState::Armed => mailbox.arm(1_000),
+            MailboxState::ArmedMinimal => mailbox.arm_minimal(1_000, EmergencyFailure::Recorder),
             MailboxState::Failed => mailbox.conclude(false),
             MailboxState::Done => mailbox.conclude(true),
             MailboxState::Empty => mailbox.clear(),
@@ -159,7 +159,7 @@ fn arming_invalidates_the_outcome_of_an_earlier_try() {
     let mailbox = region.mailbox();
     assert_eq!(mailbox.outcome(), None);
     write(mailbox.write_crash().unwrap(), &context(5, 77));
-    mailbox.arm();
+    mailbox.arm(1_000);
     let mut outcome = Outcome::default();
     outcome.enter(OutcomePhase::Write);
     outcome.fail(EmergencyFailure::Device);
@@ -170,7 +170,7 @@ fn arming_invalidates_the_outcome_of_an_earlier_try() {
         (mailbox.state(), mailbox.outcome()),
         (MailboxState::Failed, Some(outcome))
     );
-    mailbox.arm_minimal();
+    mailbox.arm_minimal(1_000, EmergencyFailure::Recorder);
     assert_eq!(
         (mailbox.state(), mailbox.outcome()),
         (MailboxState::ArmedMinimal, None)

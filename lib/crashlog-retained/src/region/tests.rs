@@ -77,7 +77,7 @@ fn the_loss_of_any_one_block_is_survived() {
         let mut context = crate::CrashContext::new(crate::CrashReason::Panic, 1, "task", &[]);
         context.boot = region.boot();
         region.mailbox().write_crash().unwrap().finish(&context);
-        region.mailbox().arm();
+        region.mailbox().arm(1_000);
         memory[destroyed].fill(noise);
         assert_eq!((region.boot(), region.boot_offset()), (2, 6), "{destroyed}");
         assert_eq!(region.begin_boot(), Start::Warm);

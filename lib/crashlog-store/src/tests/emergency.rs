@@ -6,7 +6,7 @@ use crate::emergency::Error;
 use crate::*;
 use block_device::Block;
 use crashlog_format::{EmergencyStep, Outcome, OutcomePhase};
-use crashlog_retained::Region;
+use crashlog_retained::{EmergencyFailure, Region};
 
 /// A recorder that was interrupted: some pages are on the card, the write of some was begun, others
 /// are in memory only. The mailbox is armed.
@@ -111,7 +111,10 @@ fn an_interrupted_emergency_write_can_be_done_again() {
                 let memory = duplicate(&memory);
                 let mut oracle = oracle.clone();
                 if again {
-                    Region::over(&memory).unwrap().mailbox().arm_minimal();
+                    Region::over(&memory)
+                        .unwrap()
+                        .mailbox()
+                        .arm_minimal(1_000, EmergencyFailure::Recorder);
                     let (result, outcome) = emergency(&card, &memory);
                     assert_eq!(result, Ok(()));
                     crash_is_durable(&mut oracle, outcome.sequence.get());
@@ -181,7 +184,7 @@ fn a_crash_before_the_card_is_known_overwrites_nothing() {
     context.boot = region.boot();
     context.time = 1 << 40;
     region.mailbox().write_crash().unwrap().finish(&context);
-    region.mailbox().arm();
+    region.mailbox().arm(1_000);
     oracle.crashes.insert(context.time);
     let (result, outcome) = emergency(&card, &memory);
     assert_eq!((result, outcome.sequence.get()), (Ok(()), 3));

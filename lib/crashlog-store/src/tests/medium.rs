@@ -125,7 +125,7 @@ fn the_store_works_on_another_medium() {
         (context.time, context.boot) = (u64::from(boot) * 1000, region.boot());
         context.registers[15] = boot;
         region.mailbox().write_crash().unwrap().finish(&context);
-        region.mailbox().arm();
+        region.mailbox().arm(1_000);
         let (result, outcome) = emergency_with(&mut medium, &region, &[]);
         assert_eq!((result, outcome.sequence.get()), (Ok(()), boot));
         crashes.push(context.time);

@@ -268,7 +268,7 @@ impl<'m> TestRecorder<'m> {
         writer.stack_at(0x8080_0000, 300);
         writer.stack(&[context.time as u8; 300]);
         writer.finish(&context);
-        self.region.mailbox().arm();
+        self.region.mailbox().arm(1_000);
         oracle.crashes.insert(context.time);
         context.time
     }

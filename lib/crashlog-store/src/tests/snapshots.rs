@@ -11,7 +11,7 @@ use block_device::Block;
 use crashlog_format::crash::SegmentKind;
 use crashlog_format::ledger::Ledger;
 use crashlog_format::snapshot::SnapshotKind;
-use crashlog_retained::{MailboxState, Region};
+use crashlog_retained::{EmergencyFailure, MailboxState, Region};
 
 /// Blocks of the dump area.
 const DUMP: usize = 160;
@@ -302,9 +302,15 @@ fn a_second_try_writes_the_snapshot_once() {
     let (card, memory, mut oracle) = (card_with(128), memory(), Oracle::default());
     crashed(&card, &memory, &mut oracle, 1);
     assert_eq!(emergency(&card, &memory).0, Ok(()));
-    Region::over(&memory).unwrap().mailbox().arm_minimal();
+    Region::over(&memory)
+        .unwrap()
+        .mailbox()
+        .arm_minimal(1_000, EmergencyFailure::Recorder);
     assert_eq!(emergency_and_snapshot(&card, &memory), (1, Ok(true)));
-    Region::over(&memory).unwrap().mailbox().arm_minimal();
+    Region::over(&memory)
+        .unwrap()
+        .mailbox()
+        .arm_minimal(1_000, EmergencyFailure::Recorder);
     assert_eq!(emergency_and_snapshot(&card, &memory), (1, Ok(false)));
     assert!(matches!(read_snapshot(&card, 1), Found::Whole(_)));
     assert_eq!(

@@ -1,33 +1,52 @@
 //! The sequence of an emergency: a state machine without side effects.
 //!
 //! ```text
-//!              declare            enter            recorder faulted,
-//!   Inactive ----------> Declared -----> Full ---- or time is up ----> Minimal
-//!                                          |                              |
-//!                  done, and it is durable |                 done, recorder faulted,
-//!                                          v                   or time is up
-//!                                      Snapshot                           |
-//!                                          | done, recorder faulted,      |
-//!                                          v   or time is up              |
-//!                                         Over <--------------------------'
+//!              declare            enter         recorder faulted, done without
+//!   Inactive ----------> Declared -----> Full --- success, or time is up -----> Minimal
+//!                                          |                                       |
+//!                  done, and it is durable |                          done, recorder faulted,
+//!                                          v                            or time is up
+//!                                      Snapshot                                    |
+//!                                          | done, recorder faulted,               |
+//!                                          v   or time is up                       |
+//!                                         Over <-----------------------------------'
 //! ```
 //!
 //! In `Snapshot` the crash is durable, and the recorder writes the image of the memory as well.
-//! There is time for it until a sixteenth of the budget is left. A try that ends in another way
-//! leads to `Over`: the image is made then, too, and the next boot writes it.
+//! A try that ends in another way leads to `Over`: the image is made then, too, and the next boot
+//! writes it.
 //!
 //! The budget is the hardware watchdog's, which is armed when the emergency is declared, once, with
 //! all of it. Both tries end before the watchdog does: the supervisor normally resets the system
 //! itself, and the watchdog fires only if the supervisor fails.
+//!
+//! This is the only owner of that time: the recorder is told how much of it a try has
+//! ([`EmergencySequence::left`]), and has no time of its own. Nearly all belongs to the first try,
+//! as a card may be busy for seconds and a second try cannot hurry it. What fails early leaves the
+//! rest to the second.
+//!
+//! ```text
+//!   budget 2 000 ms     0 ......................... 1 500 .. 1 750 ... 1 875 .. 2 000
+//!   budget 8 000 ms     0 ......................... 7 250 .. 7 500 ... 7 750 .. 8 000
+//!                                          full try       minimal  image      watchdog
+//! ```
 
-/// Eighths of the budget after which the full try ends.
-const FULL_EIGHTHS: u64 = 5;
+/// The longest of the parts of the budget that are not the full try's, milliseconds: a healthy card
+/// needs far less.
+const MOST_PART_MS: u32 = 250;
 
-/// Eighths of the budget after which the minimal try ends.
-const MINIMAL_EIGHTHS: u64 = 7;
+/// The supervisor's own part, of the reset, is this part of the budget.
+const RESET_PART: u32 = 16;
 
-/// Sixteenths of the budget after which the snapshot ends.
-const SNAPSHOT_SIXTEENTHS: u64 = 15;
+/// The image's own part.
+const IMAGE_PART: u32 = 16;
+
+/// The minimal try's own part.
+const MINIMAL_PART: u32 = 8;
+
+/// How long before the end of its time the recorder should have reported, milliseconds, and at most
+/// an eighth of it.
+const REPORT_MS: u32 = 10;
 
 /// How much the recorder is to write.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -148,17 +167,28 @@ impl EmergencySequence {
         }
     }
 
-    /// The recorder reports, at `now`, that it is done; `is_durable`: the crash is on the card.
+    /// The recorder reports, at `now`, that it is done; `is_durable`: the crash is on the card. If
+    /// it is not, the minimal try may have more success.
     #[must_use]
     pub fn recorder_done(&mut self, now: u64, is_durable: bool) -> NextAction {
-        if self.state == EmergencyState::Writing(Mode::Full)
-            && is_durable
-            && now < self.snapshot_deadline()
-        {
-            self.state = EmergencyState::WritingSnapshot;
-            return NextAction::WriteSnapshot;
+        match self.state {
+            EmergencyState::Writing(Mode::Full) if !is_durable => self.begin_try(Mode::Minimal),
+            EmergencyState::Writing(Mode::Full) if now < self.snapshot_deadline() => {
+                self.state = EmergencyState::WritingSnapshot;
+                NextAction::WriteSnapshot
+            }
+            _ => self.end(),
         }
-        self.end()
+    }
+
+    /// Milliseconds within which the recorder has to end what it was called for at `now`; 0 if it
+    /// was not called.
+    #[must_use]
+    pub fn left(&self, now: u64) -> u32 {
+        let left = self.deadline().map_or(0, |end| end.saturating_sub(now));
+        // It is at most the budget, which has 32 bits.
+        let left = left as u32;
+        left.saturating_sub(REPORT_MS.min(left / 8))
     }
 
     /// Ends the emergency, whatever the recorder does: another try would gain nothing.
@@ -179,26 +209,30 @@ impl EmergencySequence {
     /// When the image has to be made, and the recorder's snapshot to be written.
     #[must_use]
     pub fn snapshot_deadline(&self) -> u64 {
-        self.after_sixteenths(SNAPSHOT_SIXTEENTHS)
+        self.before_end(&[RESET_PART])
     }
 
     /// When the time of the present try is up; `None` if none is under way.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
         match self.state {
-            EmergencyState::Writing(Mode::Full) => Some(self.after_sixteenths(2 * FULL_EIGHTHS)),
+            EmergencyState::Writing(Mode::Full) => {
+                Some(self.before_end(&[RESET_PART, IMAGE_PART, MINIMAL_PART]))
+            }
             EmergencyState::Writing(Mode::Minimal) => {
-                Some(self.after_sixteenths(2 * MINIMAL_EIGHTHS))
+                Some(self.before_end(&[RESET_PART, IMAGE_PART]))
             }
             EmergencyState::WritingSnapshot => Some(self.snapshot_deadline()),
             EmergencyState::Inactive | EmergencyState::Declared | EmergencyState::Over => None,
         }
     }
 
-    fn after_sixteenths(&self, sixteenths: u64) -> u64 {
-        // The budget has 32 bits, so the product fits.
-        self.since
-            .saturating_add(u64::from(self.budget_ms) * sixteenths / 16)
+    /// The end of the budget, less these parts of it.
+    fn before_end(&self, parts: &[u32]) -> u64 {
+        let part = |part: &u32| MOST_PART_MS.min(self.budget_ms.checked_div(*part).unwrap_or(0));
+        let kept = parts.iter().map(part).sum();
+        let length = self.budget_ms.saturating_sub(kept);
+        self.since.saturating_add(length.into())
     }
 
     fn end_try(&mut self, mode: Mode) -> NextAction {
@@ -225,16 +259,46 @@ mod tests {
         emergency
     }
 
+    /// REQ: X13 (in part)
     #[test]
-    fn a_recorder_that_reports_a_failure_ends_the_emergency() {
+    fn a_recorder_that_reports_a_failure_is_called_a_second_time() {
         let mut emergency = writing();
-        assert_eq!(emergency.check_deadline(2_249), NextAction::Wait);
         assert_eq!(
-            emergency.recorder_done(2_249, false),
+            emergency.recorder_done(1_100, false),
+            NextAction::Enter(Mode::Minimal)
+        );
+        assert_eq!(emergency.deadline(), Some(2_750));
+        assert_eq!(
+            emergency.recorder_done(1_200, false),
             NextAction::SaveAndReset
         );
         assert!(emergency.is_active());
         assert_eq!(emergency.deadline(), None);
+    }
+
+    /// REQ: X13 (in part)
+    #[test]
+    fn the_recorder_is_told_how_long_it_has() {
+        let mut emergency = EmergencySequence::new(8_000);
+        assert_eq!(emergency.left(500), 0);
+        assert!(emergency.declare(500));
+        assert_eq!(emergency.left(500), 0);
+        let _ = emergency.enter();
+        assert_eq!(emergency.left(500), 7_240);
+        assert_eq!(emergency.left(7_730), 18);
+        assert_eq!(emergency.left(9_000), 0);
+        let _ = emergency.recorder_faulted();
+        assert_eq!(emergency.left(4_500), 3_490);
+        // With the largest budget, too, and the smallest.
+        let mut emergency = EmergencySequence::new(u32::MAX);
+        assert!(emergency.declare(0));
+        let _ = emergency.enter();
+        assert_eq!(emergency.left(0), u32::MAX - 760);
+        let mut emergency = EmergencySequence::new(100);
+        assert!(emergency.declare(0));
+        let _ = emergency.enter();
+        assert_eq!(emergency.deadline(), Some(76));
+        assert_eq!(emergency.left(0), 67);
     }
 
     #[test]
@@ -274,9 +338,9 @@ mod tests {
     #[test]
     fn both_tries_end_inside_the_budget() {
         let mut emergency = writing();
-        assert_eq!(emergency.deadline(), Some(2_250));
+        assert_eq!(emergency.deadline(), Some(2_500));
         assert_eq!(
-            emergency.check_deadline(2_250),
+            emergency.check_deadline(2_500),
             NextAction::Enter(Mode::Minimal)
         );
         assert_eq!(emergency.deadline(), Some(2_750));
@@ -303,7 +367,7 @@ mod tests {
         let mut emergency = writing();
         assert!(!emergency.declare(1_500));
         assert_eq!(emergency.enter(), NextAction::Wait);
-        assert_eq!(emergency.deadline(), Some(2_250));
+        assert_eq!(emergency.deadline(), Some(2_500));
     }
 
     #[test]

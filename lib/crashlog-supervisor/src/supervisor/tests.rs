@@ -339,6 +339,19 @@ fn a_failure_that_the_recorder_reported_stays() {
     region.mailbox().set_outcome(&outcome);
     region.mailbox().conclude(false);
     supervisor.emergency_done(RECORDER);
+    let minimal = EmergencyState::Writing(Mode::Minimal);
+    assert_eq!(supervisor.emergency_state(), minimal);
+    assert_eq!(region.mailbox().state(), MailboxState::ArmedMinimal);
+    assert_eq!(
+        region.mailbox().first_failure(),
+        EmergencyFailure::NoCard as u8
+    );
+    let left = supervisor.deadline().unwrap() - 100;
+    assert_eq!(u64::from(region.mailbox().try_ms()), left - 10);
+    outcome.set_minimal(true);
+    region.mailbox().set_outcome(&outcome);
+    region.mailbox().conclude(false);
+    supervisor.emergency_done(RECORDER);
     assert_eq!(supervisor.kernel.effects.last(), Some(&Effect::Reset));
     assert_eq!(
         region.mailbox().outcome().unwrap().failure(),

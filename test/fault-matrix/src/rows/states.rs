@@ -245,7 +245,7 @@ pub fn all() -> Vec<Situation> {
             "card-mute",
             "card hung until its power is off",
             DriverActivity::InState(SimCardState::Mute),
-            Setup::BASE,
+            Setup::POWER_CUT,
         ),
     ]
 }

@@ -5,7 +5,7 @@ use super::{Cases, Rig, Session};
 use crate::sabotage::{APP, Deed, LOOPS, RecorderState, Stop, System, Work, task};
 use anyhow::{Context, Result, ensure};
 use block_device::Block;
-use crashlog_retained::{CrashContext, CrashReason, Region};
+use crashlog_retained::{CrashContext, CrashReason, EmergencyFailure, Region};
 use libtest_mimic::Trial;
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -175,9 +175,9 @@ fn arm(region: &Region<'_>, minimal: bool, sound: bool) -> Result<()> {
         writer.finish(&context);
     }
     if minimal {
-        mailbox.arm_minimal();
+        mailbox.arm_minimal(1_000, EmergencyFailure::Recorder);
     } else {
-        mailbox.arm();
+        mailbox.arm(1_000);
     }
     Ok(())
 }

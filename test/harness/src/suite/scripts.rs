@@ -204,7 +204,7 @@ fn fill(blocks: &[Block]) -> Result<()> {
     let mailbox = region.mailbox();
     let writer = mailbox.write_crash().context("no place for a crash")?;
     writer.finish(&crash(CrashReason::Panic, 5, "worker", &[0, 1], 3033));
-    mailbox.arm();
+    mailbox.arm(1_000);
     let mut outcome = Outcome::default();
     outcome.fail(EmergencyFailure::NoCard);
     mailbox.set_outcome(&outcome);

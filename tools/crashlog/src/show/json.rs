@@ -78,6 +78,7 @@ fn emergency(header: &CrashHeader) -> Value {
         "phase": format!("{:?}", outcome.phase()).to_lowercase(),
         "failure": outcome.failure().to_string(),
         "minimal": outcome.is_minimal(),
+        "first_failure": outcome.first_failure().to_string(),
         "steps": steps.map(EmergencyStep::name).collect::<Vec<_>>(),
         "controller": outcome.controller,
         "card": outcome.card,
