@@ -253,6 +253,9 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
         if self.location.address(first, blocks.len()).is_none() {
             return Err(Error::OutOfBounds);
         }
+        if direction == Direction::Write && self.location.has(flag::READ_ONLY) {
+            return Err(Error::ReadOnly);
+        }
         let mut first = first;
         for part in blocks.chunks(MAX_BLOCKS) {
             let mut attempt = 1;

@@ -43,6 +43,13 @@ pub enum Error {
     CacheLost,
     /// The supply is of 1.8 V, and no eMMC answers. An SD card needs 3.3 V, so none was looked for.
     SdVoltage,
+    /// The eMMC is set to sectors of 4 KiB (EXT_CSD byte DATA_SECTOR_SIZE), and does not take the
+    /// blocks of 512 bytes that this driver writes. A card whose sectors are of 4 KiB inside but
+    /// that emulates 512 bytes is used.
+    SectorSize,
+    /// The card must not be written: its CSD register says so, permanently or for now, or it is an
+    /// SD card whose write-protect switch is on. Nothing was sent.
+    ReadOnly,
 }
 
 impl Error {
@@ -53,7 +60,7 @@ impl Error {
     /// |---|---|
     /// | 1 | host error ([`ErrorKind`]) |
     /// | 2 | error bit of the card status, its number ([`StatusError`]) |
-    /// | 3 .. 15 | the other variants in their order, no detail |
+    /// | 3 .. 17 | the other variants in their order, no detail |
     #[must_use]
     pub const fn code(self) -> u32 {
         let (kind, detail, command) = match self {
@@ -72,6 +79,8 @@ impl Error {
             Self::OtherCard => (13, 0, 0),
             Self::CacheLost => (14, 0, 0),
             Self::SdVoltage => (15, 0, 0),
+            Self::SectorSize => (16, 0, 0),
+            Self::ReadOnly => (17, 0, 0),
         };
         kind << 16 | detail << 8 | command as u32
     }
@@ -106,6 +115,8 @@ impl Error {
             13 => Self::OtherCard,
             14 => Self::CacheLost,
             15 => Self::SdVoltage,
+            16 => Self::SectorSize,
+            17 => Self::ReadOnly,
             _ => return None,
         };
         (rest == 0 && error.code() == code).then_some(error)
@@ -160,6 +171,8 @@ mod tests {
             Error::OtherCard,
             Error::CacheLost,
             Error::SdVoltage,
+            Error::SectorSize,
+            Error::ReadOnly,
         ];
         for command in [0, 24, 63] {
             let host = |kind| Error::Host(drv_sdhci::Error { kind, command });
@@ -188,7 +201,7 @@ mod tests {
             0x1_FF00,
             0x2_0800,
             0x3_0001,
-            0x10_0000,
+            0x12_0000,
             0x0103_0000,
             u32::MAX,
         ] {

@@ -13,6 +13,8 @@ pub struct ExtCsd {
     pub sectors: u32,
     /// Timings that the card supports: bit 0 is 26 MHz, bit 1 is 52 MHz.
     pub timings: u8,
+    /// The card takes data in sectors of 4 KiB only.
+    pub large_sectors: bool,
     /// The card has reliable write of a single block.
     pub reliable_write: bool,
     /// Size of the volatile cache, KiB; 0 is no cache.
@@ -31,6 +33,7 @@ impl ExtCsd {
             revision: byte(block, ext_csd::EXT_CSD_REV),
             sectors: word(block, ext_csd::SEC_COUNT),
             timings: byte(block, ext_csd::DEVICE_TYPE),
+            large_sectors: byte(block, ext_csd::DATA_SECTOR_SIZE) != 0,
             reliable_write: byte(block, ext_csd::REL_WR_SEC_C) != 0,
             cache_kib: word(block, ext_csd::CACHE_SIZE),
             hpi: byte(block, ext_csd::HPI_FEATURES) & 3,
@@ -42,6 +45,12 @@ impl ExtCsd {
     /// Whether the card takes a notification before its power is cut: eMMC 4.5 and later.
     pub(crate) const fn has_power_off_notification(&self) -> bool {
         self.revision >= 6
+    }
+
+    /// PARTITION_CONFIG, if it does not select the user area: the byte that does.
+    pub(crate) fn other_partition(block: &Block) -> Option<u8> {
+        let config = byte(block, ext_csd::PARTITION_CONFIG.into());
+        (config & 7 != 0).then_some(config & !7)
     }
 
     /// Whether the cache is on now.

@@ -57,6 +57,8 @@ pub struct IdentificationOptions {
     pub power_off_notification: bool,
     /// The supply is of 3 V and more; if not, of 1.8 V.
     pub has_3_volts: bool,
+    /// The write-protect switch of the slot is on; it counts for an SD card only.
+    pub write_protected: bool,
     /// How long the supply takes to rise, milliseconds.
     pub ramp_ms: u16,
     /// How long a card may answer nothing at all, milliseconds: one whose programming was aborted
@@ -258,7 +260,9 @@ impl Identification {
     fn take_csd(&mut self, response: [u32; 4]) -> Result<Action, Error> {
         let csd = Csd::parse(response, self.kind).ok_or(Error::Csd)?;
         self.location.blocks = csd.blocks;
-        self.location.set(flag::READ_ONLY, csd.read_only);
+        let switched = self.kind == CardKind::Sd && self.options.write_protected;
+        self.location
+            .set(flag::READ_ONLY, csd.read_only || switched);
         if self.kind == CardKind::Emmc {
             self.location.set(flag::SET_BLOCK_COUNT, csd.has_ext_csd);
         }

@@ -56,7 +56,7 @@ pub mod flag {
     pub const HPI: u16 = 1 << 5;
     /// High-priority interrupt is sent by CMD12; without this bit, by CMD13.
     pub const HPI_BY_CMD12: u16 = 1 << 6;
-    /// The card is write-protected as a whole (CSD).
+    /// The card is write-protected as a whole: by its CSD, or by the switch of an SD card.
     pub const READ_ONLY: u16 = 1 << 7;
     /// The card may be asleep: it has a sleep state, and the platform says that it wakes.
     pub const SLEEP: u16 = 1 << 8;

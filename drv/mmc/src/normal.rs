@@ -47,9 +47,9 @@ use drv_sdhci::{AutoCommand, BlockLen, Bus, Data, Direction, ErrorKind};
 /// Attempts at a request.
 const ATTEMPTS: u8 = 3;
 
-/// How long a card may stay busy after the controller has reported the end of busy, milliseconds:
-/// twice the longest time that the specifications allow for a write.
-const BUSY_LIMIT_MS: u32 = 1_000;
+/// How long a card may stay busy after the controller has reported the end of busy, or during
+/// recovery, milliseconds: more than an eMMC takes that reclaims blocks in the background.
+const BUSY_LIMIT_MS: u32 = 10_000;
 
 /// How long a card may answer nothing at all during identification, milliseconds.
 const SILENCE_MS: u16 = 1_000;
@@ -154,6 +154,7 @@ impl<'a, H: Host> NormalCard<'a, H> {
             sleep: self.host.card_wakes(),
             power_off_notification: self.host.may_cut_power(),
             has_3_volts: self.host.has_3_volts(),
+            write_protected: self.host.is_write_protected(),
             ramp_ms: self.host.ramp_ms(),
             silence_ms: SILENCE_MS,
         };
@@ -232,7 +233,7 @@ impl<'a, H: Host> NormalCard<'a, H> {
 
     /// Brings the card back to transfer state.
     async fn recover(&mut self) -> Result<(), Error> {
-        let recovery = CardRecovery::new(&self.location, BUSY_LIMIT_MS / 2);
+        let recovery = CardRecovery::new(&self.location, BUSY_LIMIT_MS);
         self.run(&mut Procedure::Recover(recovery)).await
     }
 
@@ -242,8 +243,8 @@ impl<'a, H: Host> NormalCard<'a, H> {
     /// Dropped half way, the transfer goes on in the hardware; see the module's documentation.
     ///
     /// # Errors
-    /// [`Error::NotReady`] before the card is identified, [`Error::OutOfBounds`], and the error of
-    /// the last attempt.
+    /// [`Error::NotReady`] before the card is identified, [`Error::OutOfBounds`],
+    /// [`Error::ReadOnly`], and the error of the last attempt.
     pub async fn transfer(
         &mut self,
         direction: Direction,
@@ -256,6 +257,9 @@ impl<'a, H: Host> NormalCard<'a, H> {
         }
         if self.location.address(first, blocks.len()).is_none() {
             return Err(Error::OutOfBounds);
+        }
+        if direction == Direction::Write && self.location.has(flag::READ_ONLY) {
+            return Err(Error::ReadOnly);
         }
         let mut first = first;
         for part in blocks.chunks(MAX_BLOCKS) {

@@ -86,8 +86,12 @@ pub mod ext_csd {
     pub const CACHE_CTRL: u8 = 33;
     /// Notification about the card's power; see [`super::power_off`].
     pub const POWER_OFF_NOTIFICATION: u8 = 34;
+    /// Size of a sector: 0 is 512 bytes, 1 is 4 KiB.
+    pub const DATA_SECTOR_SIZE: usize = 61;
     /// Enables high-priority interrupt.
     pub const HPI_MGMT: u8 = 161;
+    /// Which partition is accessed, bits 2:0, 0 is the user area; and from which the card boots.
+    pub const PARTITION_CONFIG: u8 = 179;
     /// Bus width.
     pub const BUS_WIDTH: u8 = 183;
     /// Timing of the bus.

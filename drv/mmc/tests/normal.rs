@@ -199,7 +199,7 @@ fn permanent_faults_are_reported_after_three_attempts() {
             matches!(result, Err(Error::Host(error)) if error.command == 25),
             "{fault:?}"
         );
-        assert!(bench.sim.now_us() - start < 10_000_000, "{fault:?}");
+        assert!(bench.sim.now_us() - start < 40_000_000, "{fault:?}");
         assert_eq!(card.health().retries, 2);
         assert_eq!(card.health().failures, 1);
         bench.sim.no_faults();

@@ -73,6 +73,10 @@ impl Platform for SimBoard {
         self.has_card_detect
     }
 
+    fn has_write_protect(&self) -> bool {
+        true
+    }
+
     fn bus_address(&self, block: &Block) -> Option<u32> {
         self.simulator
             .controller()

@@ -123,6 +123,8 @@ pub struct SimCard {
     lines: u8,
     high_speed: bool,
     ext_csd: Vec<u8>,
+    /// Bits 13:12 of the CSD.
+    csd_protection: u8,
     memory: BTreeMap<u32, Vec<u32>>,
     /// Blocks that are only in the cache.
     cached: BTreeMap<u32, Vec<u32>>,
@@ -183,6 +185,7 @@ impl SimCard {
             lines: 1,
             high_speed: false,
             ext_csd: identity::ext_csd(blocks),
+            csd_protection: 0,
             memory: BTreeMap::new(),
             cached: BTreeMap::new(),
             reliable: BTreeSet::new(),
@@ -319,6 +322,23 @@ impl SimCard {
         self.memory.insert(block, words.to_vec());
     }
 
+    /// Which of its blocks a number of the user area is, in the partition that is selected. Those
+    /// of other partitions are kept above the user area.
+    fn selected(&self, block: u32) -> u32 {
+        match self.ext_csd[179] & 7 {
+            0 => block,
+            _ => block | 1 << 31,
+        }
+    }
+
+    /// CSD bits 13 and 12: it is write-protected permanently, or for now.
+    #[must_use]
+    pub fn with_write_protection(mut self, bits: u8) -> Self {
+        self.csd_protection = bits;
+        self.protected = Some(0..u32::MAX);
+        self
+    }
+
     /// Every block that was ever written, as it would be read.
     #[must_use]
     pub fn contents(&self) -> BTreeMap<u32, Vec<u32>> {
@@ -413,8 +433,13 @@ impl SimCard {
         self.lines = 1;
         self.high_speed = false;
         self.forgotten = false;
-        for volatile in [33, 34, 161, 183, 185] {
+        for volatile in [34, 161, 183, 185] {
             self.ext_csd[volatile] = 0;
+        }
+        if !self.habits.keeps_modes {
+            self.ext_csd[33] = 0;
+            // PARTITION_ACCESS (eMMC 7.4.69).
+            self.ext_csd[179] &= !7;
         }
         self.cached.clear();
     }

@@ -303,7 +303,9 @@ impl SimController {
     }
 
     fn lines(&self) -> u8 {
-        if self.host_control & HostControl::EIGHT_LINES::SET.value != 0 {
+        // The bit is reserved in a controller without eight lines (SDHCI 2.2.10 and 2.2.26).
+        let has_eight = self.capabilities & 1 << 18 != 0;
+        if has_eight && self.host_control & HostControl::EIGHT_LINES::SET.value != 0 {
             8
         } else if self.host_control & HostControl::FOUR_LINES::SET.value != 0 {
             4

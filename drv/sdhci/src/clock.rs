@@ -33,6 +33,11 @@ impl Abilities {
             .any_matching_bits_set(Capabilities::V33::SET + Capabilities::V30::SET)
     }
 
+    /// Eight data lines (2.2.26).
+    pub(crate) fn has_8_lines(&self) -> bool {
+        self.capabilities.is_set(Capabilities::EIGHT_LINES)
+    }
+
     /// Clock Control and Timeout Control for a bus, with all clocks off.
     pub(crate) fn clock_control<P: Platform>(
         &self,

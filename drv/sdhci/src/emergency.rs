@@ -241,6 +241,15 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         self.abilities().has_3_volts()
     }
 
+    /// Whether the write-protect switch of the slot is on.
+    pub fn is_write_protected(&self) -> bool {
+        self.platform.has_write_protect()
+            && !self
+                .registers
+                .read(PRESENT_STATE)
+                .is_set(PresentState::WRITE_ENABLED)
+    }
+
     fn abilities(&self) -> Abilities {
         Abilities {
             capabilities: self.registers.read(CAPABILITIES),

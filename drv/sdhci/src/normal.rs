@@ -65,9 +65,9 @@ mod limit {
     pub(super) const DETECTION: u64 = 500;
     /// A response: 64 clocks, 160 us at the slowest bus.
     pub(super) const RESPONSE: u64 = 50;
-    /// Data of one request, with the card's programming time (250 to 500 ms in the specifications,
-    /// more when the card reclaims blocks in the background).
-    pub(super) const DATA: u64 = 2_000;
+    /// Data of one request, with the card's programming time, and busy: 250 to 500 ms in the
+    /// specifications of SD; an eMMC takes seconds when it reclaims blocks in the background.
+    pub(super) const DATA: u64 = 10_000;
 }
 
 /// Every error bit.
@@ -150,6 +150,25 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
     /// Whether the card's supply is of 3 V and more. If not, it is 1.8 V.
     pub fn has_3_volts(&self) -> bool {
         self.abilities().has_3_volts()
+    }
+
+    /// Data lines that are wired to the card and that the controller has: 1, 4 or 8.
+    pub fn data_lines(&self) -> u8 {
+        let wired = self.platform.data_lines();
+        if wired == 8 && !self.abilities().has_8_lines() {
+            4
+        } else {
+            wired
+        }
+    }
+
+    /// Whether the write-protect switch of the slot is on.
+    pub fn is_write_protected(&self) -> bool {
+        self.platform.has_write_protect()
+            && !self
+                .registers
+                .read(PRESENT_STATE)
+                .is_set(PresentState::WRITE_ENABLED)
     }
 
     fn abilities(&self) -> Abilities {
@@ -260,7 +279,12 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
         self.registers.write(COMMAND, command.encode());
         let response = self.wait_response(command).await?;
         if command.response == Response::R1b {
-            self.wait_complete(command, ErrorKind::BusyStuck).await?;
+            let mut result = self.wait_complete(command, ErrorKind::BusyStuck).await;
+            // The controller has waited for as long as it can (2.2.15), and the card is still busy.
+            if matches!(result, Err(error) if error.kind == ErrorKind::DataTimeout) {
+                result = self.wait_released(command).await;
+            }
+            result?;
         }
         self.in_flight = false;
         Ok(response)
@@ -424,6 +448,24 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
             return Err(Error::new(ErrorKind::Refused, command.index));
         }
         Ok(response)
+    }
+
+    /// Waits until the card releases DAT0.
+    async fn wait_released(&mut self, command: &Command) -> Result<(), Error> {
+        self.reset_lines().await?;
+        let mut deadline = WaitDeadline::new(limit::DATA);
+        while self
+            .registers
+            .read(PRESENT_STATE)
+            .read(PresentState::DATA_LEVEL)
+            & 1
+            == 0
+        {
+            if self.pause(&mut deadline).await.is_none() {
+                return Err(Error::new(ErrorKind::BusyStuck, command.index));
+            }
+        }
+        Ok(())
     }
 
     fn wait_complete(

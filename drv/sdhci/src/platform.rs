@@ -48,6 +48,12 @@ pub trait Platform {
         true
     }
 
+    /// Whether the slot has a write-protect switch that the controller sees (SD cards only). A slot
+    /// without one may show any level.
+    fn has_write_protect(&self) -> bool {
+        false
+    }
+
     /// The bus address at which the controller finds a block; `None` if it cannot reach it, and
     /// then the data go through the buffer port.
     #[inline(always)]
@@ -103,6 +109,9 @@ impl<T: Platform + ?Sized> Platform for &T {
     }
     fn has_card_detect(&self) -> bool {
         (**self).has_card_detect()
+    }
+    fn has_write_protect(&self) -> bool {
+        (**self).has_write_protect()
     }
     #[inline(always)]
     fn bus_address(&self, block: &Block) -> Option<u32> {

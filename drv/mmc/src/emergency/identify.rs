@@ -85,6 +85,7 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
             sleep: false,
             power_off_notification: false,
             has_3_volts: self.controller.has_3_volts(),
+            write_protected: self.controller.is_write_protected(),
             ramp_ms: self.controller.platform().ramp_ms(),
             silence_ms,
         };

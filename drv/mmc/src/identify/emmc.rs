@@ -12,6 +12,7 @@ use drv_sdhci::BlockLen;
 /// A byte of EXT_CSD that is switched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Switch {
+    Partition,
     Timing,
     Width,
     Interrupt,
@@ -46,7 +47,17 @@ impl Identification {
         self.location.set(flag::HPI_BY_CMD12, ext_csd.hpi == 3);
         self.location
             .set(flag::SLEEP, self.options.sleep && ext_csd.sleep);
+        if ext_csd.large_sectors {
+            return Err(Error::SectorSize);
+        }
         self.ext_csd = Some(ext_csd);
+        // CMD0 has selected the user area (eMMC 7.4.69), unless the card does not obey.
+        if let Some(config) = ExtCsd::other_partition(buffer) {
+            return self.send(
+                IdentificationStep::Switched(Switch::Partition),
+                proto::switch(ext_csd::PARTITION_CONFIG, config),
+            );
+        }
         self.switch(Switch::Timing)
     }
 
@@ -62,7 +73,11 @@ impl Identification {
             .skip_while(|other| *other != what)
         {
             let (wanted, index, value) = match what {
-                Switch::Timing => (options.fast && card.timings & 3 != 0, ext_csd::HS_TIMING, 1),
+                // It was switched before, if it had to be.
+                Switch::Partition => (false, ext_csd::PARTITION_CONFIG, 0),
+                // A card for 26 MHz at most is used with the timing after power-on, which goes as
+                // far.
+                Switch::Timing => (options.fast && card.timings & 2 != 0, ext_csd::HS_TIMING, 1),
                 Switch::Width => (
                     options.fast && options.lines >= 4,
                     ext_csd::BUS_WIDTH,
@@ -90,6 +105,8 @@ impl Identification {
     /// certain; the card is usable without the other features.
     pub(super) fn not_switched(&mut self, what: Switch, error: Error) -> Result<Action, Error> {
         match what {
+            // Data must never go to another partition.
+            Switch::Partition => Err(error),
             Switch::Timing | Switch::Width => self.repeat_slowly(error),
             Switch::Interrupt => self.switch(Switch::Cache),
             Switch::Cache => self.switch(Switch::PowerOff),
@@ -99,6 +116,7 @@ impl Identification {
 
     pub(super) fn switched(&mut self, what: Switch) -> Result<Action, Error> {
         match what {
+            Switch::Partition => return self.switch(Switch::Timing),
             Switch::Timing => self.location.set(flag::HIGH_SPEED, true),
             Switch::Width => self.location.lines = if self.options.lines >= 8 { 8 } else { 4 },
             Switch::Interrupt => {

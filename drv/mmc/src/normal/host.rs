@@ -30,7 +30,7 @@ pub trait Host {
     /// The four words of the last response. The last of them is the response to a CMD12 that the
     /// controller sent by itself.
     fn response(&self) -> [u32; 4];
-    /// Data lines that are wired to the card: 1, 4 or 8.
+    /// Data lines that are wired to the card and that the controller has: 1, 4 or 8.
     fn data_lines(&self) -> u8;
     /// Whether the controller can send CMD23 by itself.
     fn has_auto_cmd23(&self) -> bool;
@@ -47,6 +47,10 @@ pub trait Host {
     /// Whether the card's supply is of 3 V and more. If not, it is 1.8 V.
     fn has_3_volts(&self) -> bool {
         true
+    }
+    /// Whether the write-protect switch of the slot is on.
+    fn is_write_protected(&self) -> bool {
+        false
     }
     /// See [`Platform::ramp_ms`].
     fn ramp_ms(&self) -> u16 {
@@ -92,7 +96,7 @@ impl<R: Registers, P: Platform, W: Wait> Host for NormalController<'_, R, P, W> 
     }
 
     fn data_lines(&self) -> u8 {
-        self.platform().data_lines()
+        NormalController::data_lines(self)
     }
 
     fn has_auto_cmd23(&self) -> bool {
@@ -121,6 +125,10 @@ impl<R: Registers, P: Platform, W: Wait> Host for NormalController<'_, R, P, W> 
 
     fn has_3_volts(&self) -> bool {
         NormalController::has_3_volts(self)
+    }
+
+    fn is_write_protected(&self) -> bool {
+        NormalController::is_write_protected(self)
     }
 
     fn ramp_ms(&self) -> u16 {

@@ -4,6 +4,7 @@ use super::{CardReply, CardResponse, CardTransfer, Model, SimCard, SimCardState,
 
 const ILLEGAL: u32 = 1 << 22;
 const READY_FOR_DATA: u32 = 1 << 8;
+const EXCEPTION: u32 = 1 << 6;
 const APP_CMD: u32 = 1 << 5;
 const SWITCH_ERROR: u32 = 1 << 7;
 const BLOCK_LEN_ERROR: u32 = 1 << 29;
@@ -124,7 +125,12 @@ impl SimCard {
         let ready = matches!(self.state, SimCardState::Transfer);
         let status = std::mem::take(&mut self.errors)
             | (self.state as u32) << 9
-            | if ready { READY_FOR_DATA } else { 0 };
+            | if ready { READY_FOR_DATA } else { 0 }
+            | if self.habits.urgent_background {
+                EXCEPTION
+            } else {
+                0
+            };
         short(status)
     }
 
@@ -255,6 +261,7 @@ impl SimCard {
             34 => (1..=3).contains(&value),
             33 => self.ext_csd[249] != 0 || self.ext_csd[250] != 0,
             161 => self.ext_csd[503] & 1 != 0,
+            179 => value & 7 != 3 || self.ext_csd[168] != 0,
             // Dual data rate needs high-speed timing, and a card that has it (eMMC 6.6.5).
             183 if value >= 5 => {
                 value <= 6 && self.ext_csd[185] == 1 && self.ext_csd[196] & 0b1100 != 0
@@ -316,6 +323,14 @@ impl SimCard {
         // Reads may be of any length; no card here takes a partial write (WRITE_BL_PARTIAL).
         if write && self.bytes_of_block() != 512 {
             self.errors |= BLOCK_LEN_ERROR;
+        }
+        // In sectors of 4 KiB only, where the card is set to them (eMMC 7.4.106).
+        let count = announced.map_or(1, |word| word & 0xFFFF);
+        if self.is_emmc()
+            && self.ext_csd[61] != 0
+            && !(block.is_multiple_of(8) && count.is_multiple_of(8))
+        {
+            self.errors |= 1 << 30;
         }
         self.check(block, write);
         if self.errors & REFUSALS != 0 {

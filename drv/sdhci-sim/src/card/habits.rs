@@ -17,6 +17,11 @@ pub struct Habits {
     /// A CMD0 during programming makes it rebuild its tables; for so many microseconds it answers
     /// nothing.
     pub rebuild_us: u64,
+    /// CMD0 leaves the cache on, and the partition selected, that earlier software has chosen.
+    pub keeps_modes: bool,
+    /// It asks urgently for background operations, by an exception bit in each status (eMMC
+    /// 6.6.25).
+    pub urgent_background: bool,
     /// Each write after so many blocks finds it collecting garbage, for so many microseconds.
     pub stall: Option<(u32, u64)>,
 }

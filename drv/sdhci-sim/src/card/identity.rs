@@ -20,6 +20,7 @@ impl SimCard {
         // Read block length 512, classes basic, read, write, erase, switch.
         put(80, 9);
         put(84, 0x5B5);
+        put(12, self.csd_protection.into());
         match self.model {
             Model::SdHighCapacity => {
                 put(126, 1);

@@ -44,7 +44,7 @@ impl SimCard {
                     return None;
                 }
                 *next += 1;
-                let mut words = self.block(block);
+                let mut words = self.block(self.selected(block));
                 words.truncate(self.bytes_of_block() as usize / 4);
                 words
             }
@@ -76,7 +76,7 @@ impl SimCard {
         if std::mem::take(&mut self.unprogrammed) {
             self.late_error = ERROR;
         } else if self.check(block, true) {
-            self.store(block, words, transfer.reliable);
+            self.store(self.selected(block), words, transfer.reliable);
         }
         let us = self.stalled(self.program_us);
         match &mut transfer.left {
