@@ -15,13 +15,14 @@ pub enum OutcomePhase {
     None = 0,
     /// The controller is reset, and the card brought back to transfer state.
     Prepare = 1,
-    /// Log tail, crash and ledger are written.
+    /// Crash, ledger and log tail are written.
     Write = 2,
     /// Everything is written; the last flush and the report follow.
     Complete = 3,
 }
 
-/// The steps of an emergency write, in order.
+/// The steps of an emergency write. The numbers are stored with a crash and never change;
+/// [`EmergencyStep::ALL`] has their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum EmergencyStep {
@@ -220,9 +221,9 @@ impl EmergencyStep {
         Self::ControllerReset,
         Self::CardReady,
         Self::Located,
-        Self::LogTail,
         Self::Crash,
         Self::Commit,
+        Self::LogTail,
     ];
 
     /// Its name in reports.

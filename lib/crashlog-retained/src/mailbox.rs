@@ -221,6 +221,17 @@ impl<'a> Mailbox<'a> {
         self.set(if durable { DONE } else { FAILED });
     }
 
+    /// Notes that the crash is durable, if the mailbox is armed for it: the emergency write that has
+    /// done it may still be at work, and then has to be neither repeated nor done late.
+    pub fn commit(&self) {
+        if matches!(
+            self.state(),
+            MailboxState::Armed | MailboxState::ArmedMinimal
+        ) {
+            self.conclude(true);
+        }
+    }
+
     /// Begins to describe an oops of the task with index `task` in a free place.
     ///
     /// If none is free the task that has most of them gives up its newest, if it has more than

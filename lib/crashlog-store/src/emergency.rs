@@ -1,4 +1,4 @@
-//! The emergency write: log tail and crash, from the retained region to the card.
+//! The emergency write: crash and log tail, from the retained region to the card.
 //!
 //! # In which order, and why
 //!
@@ -7,12 +7,19 @@
 //!    next page must not hold that page or a later one, unless it is the page whose write the crash
 //!    interrupted. If the card does not confirm it, the log is searched from the GPT on; a card
 //!    without a crashlog partition is never written (M8).
-//! 2. **Log tail**, at most 16 pages at a time, each run flushed. It is first because it depends on
-//!    nothing else, and the newest lines are needed most (P11). Pages whose write the crash
-//!    interrupted already have numbers, and are written again with the same bytes.
+//! 2. **Flush**, so that what was read is durable: a ledger, or pages, that normal operation has
+//!    written may still be in the card's cache. Overwriting what they have made free, or the other
+//!    copy, before they are durable could destroy durable crashes.
 //! 3. **Crash**: header and segments, into a slot that the newest ledger has as free, flushed.
 //! 4. **Commit**: the next ledger over the older copy, flushed. Before this there is no crash on
-//!    the card, after it the crash is whole.
+//!    the card, after it the crash is whole, and the mailbox says so. It took two writes: the fault
+//!    comes first, because a card may be slow (P11).
+//! 5. **Log tail**, at most 16 pages at a time, each run flushed. Pages whose write the crash
+//!    interrupted already have numbers, and are written again with the same bytes. The crash is not
+//!    written again: its header has the number of the last record before it, and of the page after
+//!    the tail. So the tail belongs to it as soon as it is on the card, whoever writes it: if this
+//!    path does not come to its end the pages stay in the ring, and the next boot writes them
+//!    before its own.
 //!
 //! After that, if the supervisor has made an image of the system's memory, [`write_snapshot`]
 //! writes it behind the crash.
@@ -68,9 +75,9 @@ pub enum Error<E> {
     Partition(PartitionError<E>),
     /// The partition could not be mounted.
     Mount(MountError<E>),
-    /// The crash context fails its check. The log tail is durable.
+    /// The crash context fails its check. The log tail was written.
     Context,
-    /// All sequence numbers have been used. The log tail is durable.
+    /// All sequence numbers have been used. The log tail was written.
     Exhausted,
     /// A block outside the partition was addressed, and not accessed: a structure was damaged after
     /// its check.
@@ -91,7 +98,7 @@ struct LogPlace {
     next_page: u32,
 }
 
-/// Writes the log tail, and the crash in the mailbox.
+/// Writes the crash in the mailbox, and the log tail.
 ///
 /// `outcome` is updated after each step, and copied to the mailbox before each step that can hang.
 /// `ledger` is memory for a ledger, [`Ledger::ZERO`], an out-parameter because its 512 bytes need
@@ -99,7 +106,8 @@ struct LogPlace {
 /// written as part of the crash header.
 ///
 /// # Errors
-/// See [`Error`]. The steps that `outcome` has as done are durable in any case.
+/// See [`Error`]. The steps that `outcome` has as done are durable in any case. If the crash is
+/// durable and the log tail is not, that is no error: [`EmergencyStep::LogTail`] is then missing.
 pub fn write<D: PolledDevice>(
     device: &mut D,
     request: &EmergencyRequest<'_>,
@@ -113,45 +121,31 @@ pub fn write<D: PolledDevice>(
     let ring = LogRing::resume(region);
     let mut place = None;
     locate(device, request, &ring, ledger, &mut place)?;
-    if place.is_none() {
+    if place.is_some() {
+        // What was read may be in the card's cache only. (The search flushes before it reads.)
+        device.flush().map_err(Error::Device)?;
+    } else {
         search(device, request, &ring, ledger, &mut place)?;
     }
     let Some(place) = &place else {
         return Err(Error::OutOfPartition);
     };
     outcome.finish(EmergencyStep::Located);
+    look(device, outcome);
+    region.mailbox().set_outcome(outcome);
 
     let window = Window::new_polled(Polled(device), place.first, place.geometry.blocks().into());
     let mut device = window.ok_or(Error::OutOfPartition)?;
-    let next_page = write_tail(&mut device, place, region, &ring, outcome).map_err(failed)?;
-    look(device.device().0, outcome);
-    outcome.finish(EmergencyStep::LogTail);
-    region.mailbox().set_outcome(outcome);
-
-    let changed = write_crash(
-        &mut device,
-        request,
-        place,
-        next_page,
-        &ring,
-        ledger,
-        outcome,
-    )?;
-    outcome.finish(EmergencyStep::Crash);
-
-    if let ([block, ..], true) = (request.scratch, changed) {
-        let to = place.geometry.ledger(ledger.generation());
-        ledger.seal(place.format);
-        block.copy_from(0, ledger.covered());
-        device.write_reliable(to.into(), block).map_err(failed)?;
-        count_blocks(outcome, 1);
+    let written = write_crash(&mut device, request, place, &ring, ledger, outcome);
+    if let Err(Error::Device(_) | Error::OutOfPartition) = written {
+        return written;
     }
-    // Also if the crash was committed already: the try that did it may have been interrupted before
-    // its flush.
-    device.flush().map_err(failed)?;
-    outcome.finish(EmergencyStep::Commit);
+    // Also without a crash: the newest lines are needed all the more.
+    if write_tail(&mut device, place, region, &ring, outcome).is_ok() {
+        outcome.finish(EmergencyStep::LogTail);
+    }
     outcome.enter(OutcomePhase::Complete);
-    Ok(())
+    written
 }
 
 /// The error of the window, as an error of the emergency write.
@@ -283,8 +277,7 @@ fn search<D: PolledDevice>(
     })
 }
 
-/// Writes all pages of the log ring and makes them durable. Returns the number of the page after
-/// them.
+/// Writes all pages of the log ring and makes them durable.
 #[inline(never)]
 fn write_tail<D: PolledDevice>(
     device: &mut D,
@@ -292,7 +285,7 @@ fn write_tail<D: PolledDevice>(
     region: &Region<'_>,
     ring: &LogRing<'_>,
     outcome: &mut Outcome,
-) -> Result<u32, D::Error> {
+) -> Result<(), D::Error> {
     let boot_offset = region.boot_offset();
     let geometry = &place.geometry;
     let mut next_page = place.next_page;
@@ -318,18 +311,47 @@ fn write_tail<D: PolledDevice>(
         count_blocks(outcome, count);
         outcome.pages = outcome.pages.get().saturating_add(count as u16).into();
     }
-    Ok(next_page)
+    Ok(())
 }
 
-/// Writes header and segments, unless the crash is a repetition, and enters the crash into the
-/// ledger. `false` if it was committed already: the ledger is then unchanged, and must not be
-/// written, as that would overwrite its newest copy.
+/// Makes the crash durable: writes header and segments, unless it is a repetition, and the ledger
+/// with it.
 #[inline(never)]
 fn write_crash<D: PolledDevice>(
     device: &mut PartitionWindow<'_, D>,
     request: &EmergencyRequest<'_>,
     place: &LogPlace,
-    log_page: u32,
+    ring: &LogRing<'_>,
+    ledger: &mut Ledger,
+    outcome: &mut Outcome,
+) -> Result<(), Error<D::Error>> {
+    let changed = write_segments(device, request, place, ring, ledger, outcome)?;
+    outcome.finish(EmergencyStep::Crash);
+    if let ([block, ..], true) = (request.scratch, changed) {
+        let to = place.geometry.ledger(ledger.generation());
+        ledger.seal(place.format);
+        block.copy_from(0, ledger.covered());
+        device.write_reliable(to.into(), block).map_err(failed)?;
+        count_blocks(outcome, 1);
+    }
+    // Also if the crash was committed already: the try that did it may have been interrupted before
+    // its flush.
+    device.flush().map_err(failed)?;
+    outcome.finish(EmergencyStep::Commit);
+    let mailbox = request.region.mailbox();
+    mailbox.set_outcome(outcome);
+    mailbox.commit();
+    Ok(())
+}
+
+/// Writes header and segments, unless the crash is a repetition, and enters the crash into
+/// `ledger`. `false` if it was committed already: the ledger is then unchanged, and must not be
+/// written, as that would overwrite its newest copy.
+#[inline(never)]
+fn write_segments<D: PolledDevice>(
+    device: &mut PartitionWindow<'_, D>,
+    request: &EmergencyRequest<'_>,
+    place: &LogPlace,
     ring: &LogRing<'_>,
     ledger: &mut Ledger,
     outcome: &mut Outcome,
@@ -351,6 +373,7 @@ fn write_crash<D: PolledDevice>(
         keep_first,
         ..
     } = place;
+    let log_page = place.next_page.saturating_add(ring.closed_pages());
     let Ok(prepared) = body.prepare(ledger, *keep_first, *format, geometry, log_page) else {
         return Err(Error::Exhausted);
     };

@@ -4,7 +4,7 @@
 //! up: the stack is empty, the statics have their initial values, controller and card may be in any
 //! state. All it reads is the retained region, each part of which has its own check.
 //!
-//! The order is: recover controller and card (prepare); write log tail, crash and commit
+//! The order is: recover controller and card (prepare); write crash, commit and log tail
 //! ([`crashlog_store::emergency`]); complete; report to the supervisor. If the supervisor then has
 //! an image of the system's memory, it is written behind the crash, and the end is reported again.
 //!
@@ -77,7 +77,7 @@ fn take_card<'c>(
     card.write(hardware::emergency_device(memory, minimal, try_ms))
 }
 
-/// Writes the log tail and `crash`, which is `None` if the crash in the mailbox does not pass its
+/// Writes `crash` and the log tail; `crash` is `None` if the crash in the mailbox does not pass its
 /// check, and reports; then the snapshot, if the supervisor has made an image. Returns what is to
 /// be reported at the end. A `minimal` attempt, the second one, uses no DMA and writes no segments
 /// but message and stack.
@@ -147,7 +147,13 @@ pub fn write_test(
         return Err(EmergencyFailure::Recorder);
     };
     let card = take_card(memory, false, TEST_MS, &mut card);
-    write(region, Some(crash), memory, card, outcome)
+    write(region, Some(crash), memory, card, outcome)?;
+    // A crash without its log tail is durable, and yet something does not work.
+    if outcome.finished(EmergencyStep::LogTail) {
+        Ok(())
+    } else {
+        Err(EmergencyFailure::Device)
+    }
 }
 
 /// Runs the three phases: prepare, write, complete.

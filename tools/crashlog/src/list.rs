@@ -7,6 +7,7 @@ use crate::crash::Crash;
 use crate::logbook::Logbook;
 use crate::problem::Problem;
 use crate::size;
+use crate::tails::Tails;
 use crate::terminal::{BAD, FAINT, GOOD, Output, STRONG, WARN};
 use crate::text::{self, printable, seconds};
 use crashlog_format::ledger::CrashEntry;
@@ -18,12 +19,15 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
     let crashes = card.crashes()?;
     let self_test = card.self_test()?;
     // What the log adds is worth less than the list of a card whose log cannot be read.
-    let (clock, unread) = if crashes.is_empty() && self_test.is_none() {
-        (Clock::default(), None)
+    let (clock, tails, unread) = if crashes.is_empty() && self_test.is_none() {
+        (Clock::default(), None, None)
     } else {
         match Logbook::open(&card) {
-            Ok(logbook) => (logbook.into_clock(), None),
-            Err(problem) => (Clock::default(), Some(problem)),
+            Ok(logbook) => {
+                let tails = logbook.tails().clone();
+                (logbook.into_clock(), Some(tails), None)
+            }
+            Err(problem) => (Clock::default(), None, Some(problem)),
         }
     };
     let clock = &clock;
@@ -36,7 +40,14 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
         let list: Vec<Value> = crashes
             .iter()
             .map(|crash| match crash {
-                Ok(crash) => summary(crash, clock),
+                Ok(crash) => {
+                    let mut value = summary(crash, clock);
+                    value["log_missing"] = tails
+                        .as_ref()
+                        .map(|tails| tails.missing(&crash.header))
+                        .into();
+                    value
+                }
                 Err((entry, why)) => json!({ "sequence": entry.sequence.get(), "damaged": why }),
             })
             .collect();
@@ -94,7 +105,7 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
     )?;
     for crash in &crashes {
         match crash {
-            Ok(crash) => line(crash, with_image, clock, out)?,
+            Ok(crash) => line(crash, with_image, clock, tails.as_ref(), out)?,
             Err((entry, why)) => damaged(entry, why, out)?,
         }
     }
@@ -122,7 +133,13 @@ fn damages(card: &Card, out: &mut Output) -> Result<(), Problem> {
 const IMAGE_COLUMN: &str = "image             ";
 
 /// `with_image`: the crashes are of several images.
-fn line(crash: &Crash, with_image: bool, clock: &Clock, out: &mut Output) -> Result<(), Problem> {
+fn line(
+    crash: &Crash,
+    with_image: bool,
+    clock: &Clock,
+    tails: Option<&Tails>,
+    out: &mut Output,
+) -> Result<(), Problem> {
     let header = &crash.header;
     let reason = header.reason().map_or("unknown", |reason| reason.name());
     let fault = header.fault().map_or_else(
@@ -143,9 +160,13 @@ fn line(crash: &Crash, with_image: bool, clock: &Clock, out: &mut Output) -> Res
         (_, true) => " (acknowledged)",
         _ => "",
     };
+    let tail = match tails.map_or(0, |tails| tails.missing(header)) {
+        0 => "",
+        _ => " (without its log tail)",
+    };
     writeln!(
         out,
-        "{:>4}  {BAD}{reason:<8}{BAD:#} {:>5} {:>12}{}  {:<16} {image}{fault:<40} {repeated}{marks}",
+        "{:>4}  {BAD}{reason:<8}{BAD:#} {:>5} {:>12}{}  {:<16} {image}{fault:<40} {repeated}{marks}{tail}",
         header.sequence,
         header.boot,
         seconds(header.time.get()),

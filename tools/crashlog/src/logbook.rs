@@ -11,6 +11,7 @@ use crate::card::Card;
 use crate::clock::Clock;
 use crate::image_id::ImageId;
 use crate::problem::Problem;
+use crate::tails::Tails;
 use crate::terminal::Progress;
 use crate::text;
 use block_device::BLOCK_LEN;
@@ -53,6 +54,7 @@ pub struct Logbook<'a> {
     named: BTreeMap<u32, (ImageId, u32)>,
     newest_boot: Option<u32>,
     clock: Clock,
+    tails: Tails,
 }
 
 impl<'a> Logbook<'a> {
@@ -63,12 +65,16 @@ impl<'a> Logbook<'a> {
         let mut records = BTreeMap::new();
         let mut newest_page = None;
         let mut clock = Clock::default();
+        let mut tails = Tails::default();
         card.scan(
             |done| progress.at(done),
             |page| {
                 let sequence = page.header.sequence();
                 pages.push((sequence, card.geometry.page(sequence)));
-                page.records().for_each(|record| clock.add(&record));
+                for record in page.records() {
+                    clock.add(&record);
+                    tails.add(record.boot, record.sequence);
+                }
                 newest_page = newest_page.max(Some((sequence, page.header.boot())));
                 if let Some(id) = boot_record(page).and_then(|it| ImageId::known(it.image_id)) {
                     records.insert(sequence, (page.header.boot(), id));
@@ -98,6 +104,7 @@ impl<'a> Logbook<'a> {
             named,
             newest_boot: newest_page.map(|(_, boot)| boot),
             clock,
+            tails,
         })
     }
 
@@ -106,7 +113,12 @@ impl<'a> Logbook<'a> {
         &self.clock
     }
 
-    /// The same, without the log.
+    /// Which records are the last of their boots.
+    pub const fn tails(&self) -> &Tails {
+        &self.tails
+    }
+
+    /// The clock, without the log.
     pub fn into_clock(self) -> Clock {
         self.clock
     }

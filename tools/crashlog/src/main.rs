@@ -40,6 +40,7 @@ mod show;
 mod size;
 mod snapshot;
 mod table;
+mod tails;
 mod tasks;
 mod terminal;
 mod text;

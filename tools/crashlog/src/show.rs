@@ -61,7 +61,11 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
     let build = build(&crash, archive.as_ref(), logbook.as_ref())?;
     let clock = logbook.as_ref().map(Logbook::clock);
     let utc = clock.and_then(|clock| crash.utc(clock));
-    facts(&card, &crash, build, utc, &snapshot, out)?;
+    let log = match &logbook {
+        Some(logbook) if !crash.is_self_test() => logbook.tails().text(&crash.header),
+        _ => logbook::accepted_text(&crash.header),
+    };
+    facts(&card, &crash, (build, log), utc, &snapshot, out)?;
     if !crash.is_self_test() {
         registers(&crash, out)?;
     }
@@ -143,7 +147,7 @@ fn headline(crash: &Crash, names: &dyn Names, out: &mut Output) -> Result<(), Pr
 fn facts(
     card: &Card,
     crash: &Crash,
-    build: String,
+    (build, log): (String, String),
     utc: Option<String>,
     snapshot: &Result<Snapshot, NoSnapshot>,
     out: &mut Output,
@@ -206,7 +210,7 @@ fn facts(
             then.oops, then.panic, then.kernel, then.late
         ),
     )?;
-    fact("log", logbook::accepted_text(header))?;
+    fact("log", log)?;
     fact("build", build)?;
     match snapshot {
         Ok(snapshot) => fact("memory", saved::fact(snapshot))?,

@@ -96,7 +96,8 @@ pub struct CrashHeader {
     /// Sequence number, in the boot of the crash, of the last log record that was accepted before
     /// it; 0 if not known.
     pub log_record: U32,
-    /// Number of the page after the log tail that was written with this crash.
+    /// Number of the page after the log tail that belongs to this crash, if all of it is written:
+    /// an emergency writes it after the crash.
     pub log_page: U32,
     /// What the emergency write had found and done when it wrote this header.
     pub outcome: Outcome,

@@ -6,7 +6,7 @@ use crate::emergency::Error;
 use crate::*;
 use block_device::Block;
 use crashlog_format::{EmergencyStep, Outcome, OutcomePhase};
-use crashlog_retained::{EmergencyFailure, Region};
+use crashlog_retained::{EmergencyFailure, MailboxState, Region};
 
 /// A recorder that was interrupted: some pages are on the card, the write of some was begun, others
 /// are in memory only. The mailbox is armed.
@@ -98,7 +98,12 @@ fn an_interrupted_emergency_write_can_be_done_again() {
             busy(&card, &memory, &mut oracle, in_flight);
             let card = card.after_reset();
             card.cut_after(steps);
-            let done = emergency(&card, &memory).0.is_ok();
+            let (_, outcome) = emergency(&card, &memory);
+            let done = outcome.finished(EmergencyStep::LogTail);
+            if outcome.finished(EmergencyStep::Commit) {
+                let crash = *oracle.crashes.last().unwrap();
+                oracle.durable_crashes.insert(crash, outcome.sequence.get());
+            }
 
             let mut cut = oracle.clone();
             cut.power_cut();
@@ -355,4 +360,100 @@ fn the_outcome_counts_what_was_written() {
     assert_eq!(usize::from(outcome.blocks.get()), counts.written);
     // Header, message, stack and ledger.
     assert_eq!(outcome.blocks.get() - outcome.pages.get(), 4);
+}
+
+/// REQ: P11 (in part)
+/// REQ: X5 (in part) A card that is so slow, or fails, that the time is up after two writes has the
+/// crash. What is missing of the log tail is written in the next boot, before its own log, and then
+/// belongs to the crash; without retained memory the crash is still whole.
+#[test]
+fn a_crash_whose_tail_was_not_written_is_durable_and_gets_it_in_the_next_boot() {
+    for (steps, kept) in (6..).flat_map(|steps| [(steps, true), (steps, false)]) {
+        let card = small_card();
+        let mut oracle = Oracle::default();
+        let memory = blocks(Region::MIN_LEN / 512);
+        busy(&card, &memory, &mut oracle, 20);
+        let card = card.after_reset();
+        // Flush; header, message and stack, flush; ledger, flush: seven steps, two commands.
+        card.cut_after(steps);
+        let (result, outcome) = emergency(&card, &memory);
+        if outcome.finished(EmergencyStep::LogTail) {
+            assert!(steps > 8);
+            break;
+        }
+        assert_eq!(result.is_ok(), steps > 6, "{steps}");
+        if result.is_err() {
+            continue;
+        }
+        assert!(outcome.finished(EmergencyStep::Commit));
+        assert_eq!(
+            Region::over(&memory).unwrap().mailbox().state(),
+            MailboxState::Done
+        );
+        oracle
+            .durable_crashes
+            .insert(*oracle.crashes.last().unwrap(), 2);
+        let (card, memory) = if kept {
+            (card.after_reset(), memory)
+        } else {
+            oracle.power_cut();
+            (
+                card.after_cut(Survivors::None),
+                blocks(Region::MIN_LEN / 512),
+            )
+        };
+        oracle.check(&content(&card));
+        let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
+        recorder.write_late(&mut oracle).unwrap();
+        recorder.append(&mut oracle).unwrap();
+        recorder.flush(&mut oracle).unwrap();
+        let found = content(&card.after_cut(Survivors::None));
+        oracle.check(&found);
+        assert_eq!((found.crashes.len(), found.panic), (2, 1));
+        if kept {
+            assert_eq!(found.damaged, []);
+            assert_eq!(found.log.len(), oracle.accepted.len());
+        }
+    }
+}
+
+/// REQ: X5 (in part) A ledger that normal operation has written and not flushed is made durable
+/// before anything is overwritten that it has made free.
+#[test]
+fn what_was_not_flushed_before_the_crash_is_flushed_first() {
+    let mut tried = 0;
+    for steps in 0..12 {
+        for cut in 0..12 {
+            let card = small_card();
+            let mut oracle = Oracle::default();
+            let memory = blocks(Region::MIN_LEN / 512);
+            let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
+            recorder.append(&mut oracle).unwrap();
+            recorder.flush(&mut oracle).unwrap();
+            for place in 1..=6 {
+                recorder.oops(&mut oracle, place).unwrap();
+            }
+            // A crash for which another one goes ends somewhere.
+            card.cut_after(steps);
+            let _ = recorder.oops(&mut oracle, 7);
+            // Those that are not kept may go. That each entry of the ledger has its crash is checked
+            // when the contents are read.
+            oracle.durable_crashes.clear();
+            recorder.panic(&mut oracle, 51);
+            drop(recorder);
+            let card = card.after_reset();
+            tried += usize::from(card.unflushed() > 0);
+            card.cut_after(cut);
+            let (result, outcome) = emergency(&card, &memory);
+            if result.is_ok() {
+                let crash = *oracle.crashes.last().unwrap();
+                oracle.durable_crashes.insert(crash, outcome.sequence.get());
+            }
+            oracle.power_cut();
+            for survivors in Survivors::each(card.unflushed()) {
+                oracle.check(&content(&card.after_cut(survivors)));
+            }
+        }
+    }
+    assert!(tried > 20, "{tried}");
 }

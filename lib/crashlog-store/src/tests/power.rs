@@ -3,6 +3,7 @@
 use super::card::{CardFailure, Survivors, TestCard, mix};
 use super::recorder::*;
 use crate::*;
+use crashlog_format::EmergencyStep;
 use crashlog_retained::Region;
 
 /// Everything that a recorder does with a card: it writes pages, crashes, repetitions and erasures.
@@ -170,6 +171,8 @@ fn chain(seed: u64) {
             if result.is_ok() {
                 let time = *oracle.crashes.last().unwrap();
                 oracle.durable_crashes.insert(time, outcome.sequence.get());
+            }
+            if outcome.finished(EmergencyStep::LogTail) {
                 oracle.all_durable();
             }
         }

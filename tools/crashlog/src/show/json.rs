@@ -51,6 +51,7 @@ pub fn of(
         .any(|data| data.segment.is_truncated())
         .into();
     value["log_records"] = logbook::accepted_before(header).into();
+    value["log_missing"] = logbook.tails().missing(header).into();
     value["emergency"] = emergency(header);
     let segments: Vec<Value> = segments.iter().map(|data| segment(data, names)).collect();
     value["segments"] = segments.into();
