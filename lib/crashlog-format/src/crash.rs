@@ -12,7 +12,7 @@ mod segment;
 mod signature;
 mod tasks;
 
-pub use header::{CrashHeader, Name, REGISTER_NAMES};
+pub use header::{CrashHeader, KnownRegisters, Name, REGISTER_NAMES};
 pub use reason::{CrashReason, LateReason};
 pub use segment::{Segment, SegmentKind};
 pub use signature::{signature, signature_task, text_sum};

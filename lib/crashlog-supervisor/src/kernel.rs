@@ -39,7 +39,7 @@ pub trait Kernel: RegionKernel {
     fn fault(&mut self, task: usize) -> Option<FaultInfo>;
 
     /// The registers of a task at its fault: r0 to r12, sp, lr, pc, psr; `None` where the kernel
-    /// does not give them out.
+    /// does not give them out. Those that are not known are 0: then lr, pc and psr are, too.
     fn registers(&mut self, task: usize) -> Option<[u32; TASK_REGISTERS]>;
 
     /// Copies the message that a task panicked with, any bytes, to `message`; returns how many, 0
@@ -51,7 +51,8 @@ pub trait Kernel: RegionKernel {
     fn memory(&mut self, task: usize, region: usize) -> Option<TaskDumpRegion>;
 
     /// Copies memory of a task, from `address` on, to `bytes`; returns how many bytes. `address`
-    /// must lie in one of its [`memory`](Self::memory) regions.
+    /// must lie in one of its [`memory`](Self::memory) regions, or in its
+    /// [`task_entry`](Self::task_entry).
     fn read(&mut self, task: usize, address: u32, bytes: &mut [u8]) -> usize;
 
     /// Restarts a task at its entry point.

@@ -104,7 +104,12 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
         Some(kipc::read_task_registers(task))
     }
 
-    #[cfg(not(feature = "registers"))]
+    #[cfg(all(feature = "memory", not(feature = "registers")))]
+    fn registers(&mut self, task: usize) -> Option<[u32; TASK_REGISTERS]> {
+        crate::exception_frame::registers(self, task)
+    }
+
+    #[cfg(not(any(feature = "memory", feature = "registers")))]
     fn registers(&mut self, _task: usize) -> Option<[u32; TASK_REGISTERS]> {
         None
     }
@@ -168,13 +173,13 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
         *ranges = SavedRanges::default();
     }
 
-    #[cfg(feature = "snapshot")]
+    #[cfg(feature = "memory")]
     fn task_entry(&mut self, task: u16) -> Option<MemoryRange> {
         let TaskDumpRegion { base, size } = kipc::get_task_desc_region(task.into());
         Some(MemoryRange { base, size })
     }
 
-    #[cfg(not(feature = "snapshot"))]
+    #[cfg(not(feature = "memory"))]
     fn task_entry(&mut self, _task: u16) -> Option<MemoryRange> {
         None
     }

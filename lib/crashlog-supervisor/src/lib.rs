@@ -60,7 +60,8 @@
 //!
 //! [`Kernel`] is all that the crate needs of the system. `Kipc` implements it with kernel IPC and
 //! the chip's watchdog. Without the features `registers` and `memory` it uses only kernel IPC that
-//! every Hubris kernel has; a crash then has no registers and no stack.
+//! every Hubris kernel has; a crash then has no registers and no stack. With `memory` alone, which
+//! needs a kernel with its feature `dump`, it finds the registers in the memory of kernel and task.
 //!
 //! Everything but `Kipc` is tested on the host.
 
@@ -76,6 +77,11 @@ mod capture;
 mod config;
 mod disposition;
 mod emergency;
+#[cfg(any(
+    test,
+    all(feature = "kipc", feature = "memory", not(feature = "registers"))
+))]
+mod exception_frame;
 pub mod failure;
 mod fault;
 mod hang;

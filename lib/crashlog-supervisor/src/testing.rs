@@ -43,6 +43,8 @@ pub struct TestTask {
     pub message: Vec<u8>,
     /// Address and content of each region.
     pub memory: Vec<(u32, Vec<u8>)>,
+    /// Its entry in the kernel's table, if that has more than zeros.
+    pub entry: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,10 @@ pub struct TestKernel {
     pub gives_saved: bool,
     /// How many milliseconds it takes to save one piece.
     pub save_takes: u64,
+}
+
+fn entry_address(task: usize) -> u32 {
+    KERNEL_MEMORY.base + 0x10 * task as u32
 }
 
 impl TestKernel {
@@ -133,7 +139,14 @@ impl Kernel for TestKernel {
 
     fn registers(&mut self, task: usize) -> Option<[u32; TASK_REGISTERS]> {
         self.call();
-        self.with_registers.then_some(self.tasks[task].registers)
+        if self.with_registers {
+            Some(self.tasks[task].registers)
+        } else if self.tasks[task].entry.is_empty() {
+            None
+        } else {
+            // As `Kipc` does on a kernel that gives out memory only.
+            crate::exception_frame::registers(self, task)
+        }
     }
 
     fn panic_message(&mut self, task: usize, message: &mut [u8; PANIC_MESSAGE_MAX]) -> usize {
@@ -152,12 +165,15 @@ impl Kernel for TestKernel {
         })
     }
 
-    /// Panics where the kernel would fault the supervisor: at an address outside of the regions.
+    /// Panics where the kernel would fault the supervisor: at an address outside of the regions and
+    /// of the task's entry, and at bytes that reach out of them.
     fn read(&mut self, task: usize, address: u32, bytes: &mut [u8]) -> usize {
         self.call();
+        let entry = (entry_address(task), self.tasks[task].entry.clone());
         let (base, content) = self.tasks[task]
             .memory
             .iter()
+            .chain([&entry])
             .find(|(base, content)| (*base..*base + content.len() as u32).contains(&address))
             .expect("an address in a region");
         let offset = (address - base) as usize;
@@ -203,8 +219,11 @@ impl Kernel for TestKernel {
     }
 
     fn task_entry(&mut self, task: u16) -> Option<MemoryRange> {
-        let base = KERNEL_MEMORY.base + 0x10 * u32::from(task);
-        Some(MemoryRange { base, size: 0x10 })
+        let size = self.tasks[usize::from(task)].entry.len().max(0x10) as u32;
+        Some(MemoryRange {
+            base: entry_address(task.into()),
+            size,
+        })
     }
 
     fn save(

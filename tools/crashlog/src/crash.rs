@@ -9,9 +9,9 @@ use crate::locate::read;
 use crate::problem::{Code, Problem};
 use crate::program::Program;
 use block_device::BLOCK_LEN;
-use crashlog_format::crash::{CrashHeader, Segment, SegmentKind};
+use crashlog_format::crash::{CrashHeader, KnownRegisters, Segment, SegmentKind};
 use crashlog_format::ledger::CrashEntry;
-use crashlog_format::{CrashReason, Crc32c};
+use crashlog_format::{CrashReason, Crc32c, LateReason};
 use std::collections::BTreeMap;
 
 /// In place of the index of a task: the kernel failed.
@@ -146,6 +146,50 @@ impl Crash {
                 }),
             },
         )
+    }
+
+    /// r0 to r12, sp, lr, pc, psr, as far as they are known.
+    pub fn registers(&self) -> [Option<u32>; 17] {
+        let known = self.header.known_registers();
+        let mut number = 0..;
+        self.header.registers.map(|value| {
+            let is_known = match known {
+                KnownRegisters::All => true,
+                KnownRegisters::Saved => matches!(number.next(), Some(4..=11 | 13)),
+                KnownRegisters::None => false,
+            };
+            is_known.then(|| value.get())
+        })
+    }
+
+    /// Why registers are not known; `None` if all are, and of a self-test.
+    pub fn registers_missing(&self) -> Option<&'static str> {
+        match self.header.known_registers() {
+            _ if self.is_self_test() => None,
+            KnownRegisters::All => None,
+            KnownRegisters::Saved => Some(
+                "r0 to r3, r12, lr, pc and psr are not known: the processor did not push them onto the stack",
+            ),
+            KnownRegisters::None if self.is_of_kernel() => Some("not saved"),
+            KnownRegisters::None if self.header.late() == Some(LateReason::Supervisor) => {
+                Some("not known: the supervisor failed before it had read them")
+            }
+            KnownRegisters::None => Some("not given out by this kernel"),
+        }
+    }
+
+    /// Whether it is known where the program was.
+    pub fn has_place(&self) -> bool {
+        self.header.known_registers() == KnownRegisters::All
+    }
+
+    /// What crashes that are counted as one with this have in common.
+    pub fn common(&self) -> &'static str {
+        if self.has_place() {
+            "the same task, fault and place"
+        } else {
+            "the same task and kind of fault, wherever it was"
+        }
     }
 
     /// The archive of its firmware, as far as one fits; if none does, the user is told.

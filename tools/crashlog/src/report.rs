@@ -64,6 +64,7 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
     let memory = snapshot.as_ref().ok().map(|snapshot| &snapshot.memory);
     let backtrace = program
         .as_ref()
+        .filter(|_| crash.has_place())
         .map(|program| Backtrace::new(program, &crash, &segments, memory));
     let frames = summary::frames(backtrace.as_ref());
     let mut missing = memory::missing(&card, &crash, &segments, &snapshot, post.as_ref(), names);

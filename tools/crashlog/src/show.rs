@@ -34,10 +34,13 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
     let segments = crash.segments(&card)?;
     let mut snapshot = Snapshot::read(&card, &crash)?;
     let program = crash.program(archive.as_ref())?;
-    let backtrace = program.as_ref().map(|program| {
-        let memory = snapshot.as_ref().ok().map(|snapshot| &snapshot.memory);
-        Backtrace::new(program, &crash, &segments, memory)
-    });
+    let backtrace = program
+        .as_ref()
+        .filter(|_| crash.has_place())
+        .map(|program| {
+            let memory = snapshot.as_ref().ok().map(|snapshot| &snapshot.memory);
+            Backtrace::new(program, &crash, &segments, memory)
+        });
     let post = match (&archive, &mut snapshot) {
         (Some(archive), Ok(snapshot)) => Some(PostMortem::new(archive, &crash, snapshot)),
         _ => None,
@@ -187,8 +190,9 @@ fn facts(
         repeats => fact(
             "repeated",
             format!(
-                "{} with the same task, fault and place; the last time {} s after the start of boot {}",
+                "{} with {}; the last time {} s after the start of boot {}",
                 count(repeats.into(), "time"),
+                crash.common(),
                 seconds(crash.entry.last_time.get().into()),
                 crash.entry.last_boot
             ),
@@ -254,12 +258,18 @@ fn build(
 
 fn registers(crash: &Crash, out: &mut Output) -> Result<(), Problem> {
     writeln!(out, "\n{STRONG}Registers{STRONG:#}")?;
-    let named: Vec<_> = REGISTER_NAMES.iter().zip(crash.header.registers).collect();
-    for row in named.chunks(4) {
+    let named = REGISTER_NAMES.iter().zip(crash.registers());
+    let known: Vec<_> = named
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+    for row in known.chunks(4) {
         for (name, value) in row {
             write!(out, "  {FAINT}{name:>3}{FAINT:#} {value:08x}")?;
         }
         writeln!(out)?;
+    }
+    if let Some(why) = crash.registers_missing() {
+        writeln!(out, "  {WARN}{why}{WARN:#}")?;
     }
     Ok(())
 }

@@ -106,6 +106,48 @@ fn a_crash_is_explained() {
     assert!(ok(["show", text(&path)]).contains("task sensor (index 6) panicked"));
 }
 
+/// As a stock kernel without its feature `dump` has it: no registers, no place.
+///
+/// REQ: X5 (in part: what is not known is not shown as if it was)
+#[test]
+fn registers_that_are_not_known_are_not_shown_as_zeros() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let mut partition = Partition::open(&path);
+    partition.registers = [0; 17];
+    partition.crash(1, STRAY_WRITE, "worker");
+    partition.repeat(2);
+    let shown = ok(["show", text(&path)]);
+    assert!(
+        shown.contains("Registers\n  not given out by this kernel\n"),
+        "{shown}"
+    );
+    assert!(!shown.contains("00000000"), "{shown}");
+    assert!(
+        shown.contains("1 time with the same task and kind of fault, wherever it was;"),
+        "{shown}"
+    );
+    let value: Value = serde_json::from_str(&ok(["show", "--json", text(&path)])).expect("JSON");
+    assert_eq!(value["registers"]["pc"], Value::Null);
+    assert_eq!(value["registers"]["r4"], Value::Null);
+
+    // Those that the kernel saves, without an exception frame: the stack had overflowed.
+    partition.registers[4..12].fill(0x44);
+    partition.registers[13] = 0x8081_fff0;
+    partition.crash(2, STRAY_WRITE, "worker");
+    let shown = ok(["show", text(&path)]);
+    let lines = "
+   r4 00000044   r5 00000044   r6 00000044   r7 00000044
+   r8 00000044   r9 00000044  r10 00000044  r11 00000044
+   sp 8081fff0
+  r0 to r3, r12, lr, pc and psr are not known: the processor did not push them onto the stack
+";
+    assert!(shown.contains(lines), "{shown}");
+    let value: Value = serde_json::from_str(&ok(["show", "--json", text(&path)])).expect("JSON");
+    assert_eq!(value["registers"]["pc"], Value::Null);
+    assert_eq!(value["registers"]["r4"], 0x44);
+}
+
 #[test]
 fn the_log_is_in_order_and_escaped() {
     let bench = Bench::new();

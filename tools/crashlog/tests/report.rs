@@ -513,3 +513,26 @@ fn an_archive_that_does_not_fit_is_named() {
     assert!(!texts(&page, "#missing li").is_empty());
     assert_eq!(texts(&page, ".map .saved").len(), 1);
 }
+
+/// What is not known is not shown as zeros, and no place is made up.
+#[test]
+fn a_report_says_that_registers_are_not_known() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let mut partition = Partition::open(&path);
+    partition.registers = [0; 17];
+    partition.crash(1, STRAY_WRITE, "worker");
+    let report = bench.path("report.html");
+    ok([
+        "report",
+        path.to_str().expect("path"),
+        "-o",
+        report.to_str().expect("path"),
+    ]);
+    let text = fs::read_to_string(&report).expect("the report");
+    let page = check(&text);
+    assert!(!text.contains("00000000"), "{text}");
+    assert!(text.contains("Where it was is not known."));
+    assert!(text.contains("Registers: not given out by this kernel."));
+    assert!(all(&page, ".registers").is_empty());
+}

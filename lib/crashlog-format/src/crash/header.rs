@@ -62,6 +62,18 @@ pub const REGISTER_NAMES: [&str; 17] = [
     "pc", "psr",
 ];
 
+/// Which registers of a crash its writer knew; the others are 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownRegisters {
+    /// All of them.
+    All,
+    /// r4 to r11 and sp: what the kernel saves. The processor pushed no exception frame, in which
+    /// the others are.
+    Saved,
+    /// None.
+    None,
+}
+
 /// The first 220 bytes of a crash slot; the segment table follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
@@ -87,7 +99,7 @@ pub struct CrashHeader {
     pub name: Name,
     /// The fault as the kernel encodes it; zeros follow.
     fault: [u8; CrashFault::MAX_LEN],
-    /// r0 to r12, sp, lr, pc, psr.
+    /// r0 to r12, sp, lr, pc, psr; those that are not known are 0, see [`Self::known_registers`].
     pub registers: [U32; 17],
     /// Task, fault and place, as one number; see [`super::signature()`].
     pub signature: U32,
@@ -173,6 +185,24 @@ impl CrashHeader {
     #[must_use]
     pub fn fault(&self) -> Option<CrashFault> {
         CrashFault::decode(&self.fault)
+    }
+
+    /// Which of the registers are known.
+    ///
+    /// No task has zeros in all registers of an exception frame, r0 to r3, r12, lr, pc and psr: psr
+    /// has the mode or the state of the processor, and after a jump to 0, which clears the latter,
+    /// lr leads to where it came from.
+    #[must_use]
+    pub fn known_registers(&self) -> KnownRegisters {
+        let [r0, r1, r2, r3, saved @ .., r12, sp, lr, pc, psr] = &self.registers;
+        let is_zero = |register: &U32| register.get() == 0;
+        if ![r0, r1, r2, r3, r12, lr, pc, psr].into_iter().all(is_zero) {
+            KnownRegisters::All
+        } else if saved.iter().chain([sp]).all(is_zero) {
+            KnownRegisters::None
+        } else {
+            KnownRegisters::Saved
+        }
     }
 
     /// Number of segments.

@@ -20,7 +20,8 @@ const TASK_AT: u32 = 22;
 /// calls share one stub. Only the kind of the fault counts, not the address that was accessed: a
 /// wild pointer seldom has the same value twice. Most panics have the same place, so they are told
 /// apart by their text. A hang has no place: the supervisor stops it anywhere in its loop; nor has
-/// a task that is not alive.
+/// a task that is not alive. Where the registers are not known, zeros, there is none either, and
+/// faults of one kind count as the same, wherever they were.
 #[must_use]
 pub fn signature(task: u16, fault: &[u8], registers: &[u32; 17], text: u32) -> u32 {
     let [.., lr, pc, _psr] = registers;

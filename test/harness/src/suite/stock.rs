@@ -29,8 +29,9 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     vec![trial]
 }
 
-/// REQ: C5. Unmodified, and against libraries that have nothing but what the interface
-/// specification names, they build, and the recorder finds its card.
+/// REQ: C5, X1 (in part: with what a stock kernel gives out). Unmodified, and against libraries
+/// that have nothing but what the interface specification names, they build, the recorder finds its
+/// card, and a crash has registers and stack, found in the memory that the kernel gives out.
 fn recorder(rig: &Rig) -> Result<Cases> {
     let card = rig.artefacts.path("card.img");
     rig.tool.format(&card)?;
@@ -43,7 +44,30 @@ fn recorder(rig: &Rig) -> Result<Cases> {
         said.as_deref().is_some_and(|line| line.starts_with(ready)),
         "it said {said:?} instead of `{ready}`"
     );
-    machine.kill()?;
+    machine
+        .uart5
+        .wait_for("crashlog: ready; boot 2, 1 crash", LIMIT)?;
+    machine.quit()?;
+    let archive = rig.image.archive.to_string_lossy();
+    let path = card.to_string_lossy();
+    let crash = rig
+        .tool
+        .json(["show", "--json", "--archive", &archive, &path])?;
+    let functions = |call: &serde_json::Value| call.to_string();
+    let chain: Vec<String> = crash["chain"]
+        .as_array()
+        .map_or(Vec::new(), |calls| calls.iter().map(functions).collect());
+    for (at, function) in [(0, "task_worker::deliver"), (1, "main")] {
+        ensure!(
+            chain.get(at).is_some_and(|call| call.contains(function)),
+            "the calls are {chain:#?}, and number {at} is not of {function}"
+        );
+    }
+    ensure!(
+        crash["registers"]["r4"].is_u64() && crash["registers"]["psr"].is_u64(),
+        "registers are not known: {}",
+        crash["registers"]
+    );
     Ok(Cases::one())
 }
 

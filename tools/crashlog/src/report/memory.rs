@@ -337,7 +337,9 @@ pub fn missing(
     let segments = segments.iter().filter(|data| !data.sound);
     let segments =
         segments.map(|data| format!("Segment {}: its checksum does not match.", data.name()));
-    let mut missing: Vec<_> = card.chain(segments).collect();
+    let registers = crash.registers_missing();
+    let registers = registers.map(|why| format!("Registers: {why}."));
+    let mut missing: Vec<_> = card.chain(segments).chain(registers).collect();
     match snapshot {
         Ok(snapshot) => {
             if !snapshot.is_whole {

@@ -96,6 +96,7 @@ fn place(crash: &Crash, frames: &[Frame]) -> String {
     match own.or_else(|| calls.next()) {
         Some(call) if call.place.is_empty() => format!("It was in {}.", call.function),
         Some(call) => format!("It was in {}, {}.", call.function, call.place),
+        None if !crash.has_place() => "Where it was is not known.".to_owned(),
         None => format!(
             "Its program counter was {:#010x}; the build archive would name the function.",
             crash.header.registers[15]
@@ -253,24 +254,24 @@ pub fn facts(crash: &Crash, archive: Option<&Archive>, clock: &Clock) -> Vec<Fac
     facts
 }
 
-/// The registers. Those that point into the program are named after the function.
+/// The registers, as far as they are known. Those that point into the program are named after the function.
 pub fn registers(crash: &Crash, program: Option<&Program>) -> Vec<Register> {
     if crash.is_self_test() {
         return Vec::new();
     }
-    let named = REGISTER_NAMES.iter().zip(crash.header.registers);
-    let register = |(name, value): (&&'static str, _)| {
-        let value = u32::from(value);
+    let named = REGISTER_NAMES.iter().zip(crash.registers());
+    let register = |(name, value): (&&'static str, Option<u32>)| {
+        let value = value?;
         let place = program
             .filter(|program| program.is_text(value))
             .and_then(|program| program.places(value).pop());
-        Register {
+        Some(Register {
             name,
             value: format!("{value:08x}"),
             note: place.map_or_else(String::new, |place| printable(place.function.as_bytes())),
-        }
+        })
     };
-    named.map(register).collect()
+    named.filter_map(register).collect()
 }
 
 /// Dumps of the memory that was saved with the crash.

@@ -40,8 +40,8 @@ pub fn of(
         .into();
     let registers: Map<String, Value> = REGISTER_NAMES
         .iter()
-        .zip(header.registers)
-        .map(|(name, value)| ((*name).to_owned(), value.get().into()))
+        .zip(crash.registers())
+        .map(|(name, value)| ((*name).to_owned(), value.into()))
         .collect();
     value["registers"] = registers.into();
     let then = &header.counters;

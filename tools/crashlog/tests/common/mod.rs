@@ -107,6 +107,8 @@ pub struct Partition {
     pub task: u16,
     /// The table of tasks of the crashes that are written next; empty: they have none.
     pub tasks: Vec<TaskEntry>,
+    /// The registers of the crashes that are written.
+    pub registers: [u32; 17],
     next_page: u32,
     next_record: [u32; 8],
 }
@@ -137,6 +139,7 @@ impl Partition {
             image_id: 0,
             task: 6,
             tasks: Vec::new(),
+            registers: core::array::from_fn(|n| 0x8080_0000 + 4 * n as u32),
             next_page: 0,
             next_record: [1; 8],
         }
@@ -289,7 +292,7 @@ impl Partition {
     fn write_crash(&mut self, reason: CrashReason, boot: u32, fault: &[u8], name: &str) -> u32 {
         let message: &[u8] = b"index out of bounds: the len is 4 but the index is 7";
         let stack: Vec<u8> = (0..64).collect();
-        let registers = core::array::from_fn(|n| 0x8080_0000 + 4 * n as u32);
+        let registers = self.registers;
         let signature = signature(6, fault, &registers, boot);
         let crash = CrashSummary {
             reason,
