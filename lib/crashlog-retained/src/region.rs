@@ -27,9 +27,13 @@ const CRASH: usize = Mailbox::BLOCKS + FailureSlot::BLOCKS + HistorySlot::BLOCKS
 /// Log pages whose entries share a block.
 const ENTRIES_PER_BLOCK: usize = 8;
 const SCRATCH: usize = 16;
-const FEW_PAGES: usize = 128;
-const MANY_PAGES: usize = 256;
-/// From this many blocks on, the region has the larger log ring.
+/// The shortest log ring, in pages: as many as have their entries in one block.
+const LEAST_PAGES: usize = ENTRIES_PER_BLOCK;
+/// The longest in a region that is shorter than [`LARGE`], and the one in all others. What a longer
+/// region has behind the ring is the dump area.
+const MANY_PAGES: usize = 128;
+const MOST_PAGES: usize = 256;
+/// From this many blocks on, the region has the longest log ring.
 const LARGE: usize = 1024;
 
 /// The retained region, divided into its parts.
@@ -93,18 +97,33 @@ impl Region<'static> {
 }
 
 impl<'a> Region<'a> {
-    /// Shortest possible region in bytes.
-    pub const MIN_LEN: usize =
-        (FIXED + FEW_PAGES / ENTRIES_PER_BLOCK + SCRATCH + FEW_PAGES) * BLOCK_LEN;
+    /// Shortest possible region in bytes: 29 696, with a log ring of 8 pages.
+    pub const MIN_LEN: usize = Self::len_with(LEAST_PAGES);
+
+    /// Shortest region in bytes with a log ring of so many pages: 8, 16, 32, 64 or 128.
+    #[must_use]
+    pub const fn len_with(pages: usize) -> usize {
+        (FIXED + pages / ENTRIES_PER_BLOCK + SCRATCH + pages) * BLOCK_LEN
+    }
+
+    /// Pages of the log ring of a region of `len` bytes, a power of two: the longest ring that it
+    /// has room for, up to 128 pages; 256 from 512 KiB on, with a dump area behind it.
+    #[must_use]
+    pub const fn pages_in(len: usize) -> usize {
+        if len >= LARGE * BLOCK_LEN {
+            return MOST_PAGES;
+        }
+        let mut pages = MANY_PAGES;
+        while pages > LEAST_PAGES && len < Self::len_with(pages) {
+            pages /= 2;
+        }
+        pages
+    }
 
     /// The region in `blocks`. `None` if they are too few.
     #[must_use]
     pub fn over(blocks: &'a [Block]) -> Option<Self> {
-        let pages = if blocks.len() < LARGE {
-            FEW_PAGES
-        } else {
-            MANY_PAGES
-        };
+        let pages = Self::pages_in(size_of_val(blocks));
         let (header, rest) = blocks.split_first()?;
         let (mailbox, rest) = rest.split_at_checked(CRASH)?;
         let (location, rest) = rest.split_first()?;

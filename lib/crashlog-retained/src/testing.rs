@@ -8,9 +8,14 @@ use crashlog_format::{BLOCK_LEN, FormatId};
 /// The format id of tests.
 pub(crate) const FORMAT: FormatId = FormatId::new(0x1122_3344_5566_7788);
 
-/// Memory for a region, all zeros, as long as the shortest region.
+/// Memory for a region with a log ring of 128 pages, all zeros.
 pub(crate) fn memory() -> Vec<Block> {
-    (0..Region::MIN_LEN / BLOCK_LEN)
+    memory_with(128)
+}
+
+/// As [`memory`], with a log ring of so many pages.
+pub(crate) fn memory_with(pages: usize) -> Vec<Block> {
+    (0..Region::len_with(pages) / BLOCK_LEN)
         .map(|_| Block::zeroed())
         .collect()
 }

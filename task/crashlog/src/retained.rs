@@ -2,7 +2,7 @@
 
 use crashlog_retained::Region;
 
-use crate::config::{CRASH_ADDRESS, CRASH_SIZE};
+use crate::config::{CRASH_ADDRESS, CRASH_SIZE, WRITE_AFTER_PAGES};
 
 const _: () = assert!(
     CRASH_SIZE >= Region::MIN_LEN,
@@ -11,6 +11,12 @@ const _: () = assert!(
 const _: () = assert!(
     CRASH_ADDRESS.is_multiple_of(4),
     "the memory output `crash` is not aligned to 4 bytes"
+);
+
+// Else every page would be full before the first is written.
+const _: () = assert!(
+    WRITE_AFTER_PAGES as usize <= Region::pages_in(CRASH_SIZE) / 2,
+    "write-after-pages: more than half of the log ring, which is as long as the memory output `crash` has room for"
 );
 
 /// Makes the region. It may be called once.

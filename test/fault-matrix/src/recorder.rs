@@ -64,7 +64,7 @@ impl System {
             card.preset(block, &words);
         }
         let sim = Simulator::new(card);
-        let _ = sim.buffer(Region::MIN_LEN / 512 + DUMP);
+        let _ = sim.buffer(Region::len_with(128) / 512 + DUMP);
         Self::over(sim, setup, Rc::default())
     }
 

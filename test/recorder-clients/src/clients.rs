@@ -116,7 +116,7 @@ pub fn run(make: impl FnOnce(Supervisor) -> Box<dyn Script>) -> Content {
 pub fn run_with(card: SimCard, make: impl FnOnce(Supervisor) -> Box<dyn Script>) -> Image {
     let setup = Setup::BASE;
     let sim = Simulator::new(card);
-    let memory = Box::leak(Box::new(sim.buffer(Region::MIN_LEN / 512)));
+    let memory = Box::leak(Box::new(sim.buffer(Region::len_with(128) / 512)));
     let region = Region::over(memory).expect("a region is long enough");
     region.begin_boot();
     let _world = World::install(sim.clone(), make(Supervisor::of(region)));

@@ -36,7 +36,7 @@ use supervisor::{CONFIG, Neighbours};
 use survivor::{Expected, Survivor};
 
 /// Blocks of the region: the smallest region, with a dump area for a small image.
-const BLOCKS: usize = Region::MIN_LEN / BLOCK_LEN + 40;
+const BLOCKS: usize = Region::len_with(128) / BLOCK_LEN + 40;
 
 /// Most starts until the system is up: those of the recorder, and of all.
 const MOST_STARTS: u32 = 6;

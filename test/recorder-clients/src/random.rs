@@ -78,13 +78,21 @@ pub struct Played {
 }
 
 std::thread_local! {
+    /// Pages of the log ring of all cases of this thread.
+    static PAGES: Cell<usize> = const { Cell::new(128) };
     /// The retained region of all cases of this thread: what the recorder borrows for ever.
     static MEMORY: &'static Buffer = {
-        let buffer = Simulator::new(Setup::BASE.card()).buffer(Region::MIN_LEN / 512);
+        let buffer = Simulator::new(Setup::BASE.card()).buffer(Region::len_with(PAGES.get()) / 512);
         Box::leak(Box::new(buffer))
     };
     /// The recorder is to fail at one of its register accesses.
     static DYING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sets how long the log ring of the cases is that this thread plays, as [`Region::len_with`]. To
+/// be called before the first of them.
+pub fn set_ring_pages(pages: usize) {
+    PAGES.set(pages);
 }
 
 /// Plays a case.

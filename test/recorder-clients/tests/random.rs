@@ -5,8 +5,9 @@
 //! | `RECORDER_STEPS` | number of steps; 1 000 000 if not set |
 //! | `RECORDER_SEED` | the seed of the run; 1 if not set |
 //! | `RECORDER_CASE` | plays this case only, and prints its steps |
+//! | `RECORDER_PAGES` | pages of the log ring; 128 if not set |
 
-use recorder_clients::random::{Case, play, shrink, steps};
+use recorder_clients::random::{Case, play, set_ring_pages, shrink, steps};
 
 /// Steps of a case.
 const LENGTH: usize = 2_000;
@@ -22,8 +23,28 @@ fn variable(name: &str) -> Option<u64> {
 /// REQ: X7
 #[test]
 fn no_client_disturbs_the_recorder() {
-    let seed = variable("RECORDER_SEED").unwrap_or(1);
     let count = variable("RECORDER_STEPS").unwrap_or(1_000_000);
+    play_cases(
+        variable("RECORDER_PAGES").map_or(128, |pages| pages as usize),
+        count,
+    );
+}
+
+/// In a retained region of 64 KiB.
+#[test]
+fn no_client_disturbs_a_recorder_with_a_short_log_ring() {
+    play_cases(64, 100_000);
+}
+
+/// In one of 32 KiB.
+#[test]
+fn no_client_disturbs_a_recorder_with_the_shortest_log_ring() {
+    play_cases(8, 100_000);
+}
+
+fn play_cases(pages: usize, count: u64) {
+    set_ring_pages(pages);
+    let seed = variable("RECORDER_SEED").unwrap_or(1);
     let cases = match variable("RECORDER_CASE") {
         Some(case) => case..case + 1,
         None => 0..count.div_ceil(LENGTH as u64),
@@ -49,7 +70,7 @@ fn no_client_disturbs_the_recorder() {
                 panic!(
                     "seed {seed}, case {number}: {error}\n\
                      with {} of its steps (above): {}\n\
-                     again: RECORDER_SEED={seed} RECORDER_CASE={number} \
+                     again: RECORDER_PAGES={pages} RECORDER_SEED={seed} RECORDER_CASE={number} \
                      cargo test -p recorder-clients --test random",
                     left.len(),
                     shortest.unwrap_or_default()

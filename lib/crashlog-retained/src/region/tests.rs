@@ -4,16 +4,34 @@ use proptest::prelude::*;
 
 #[test]
 fn a_region_that_is_too_short_is_refused() {
-    let memory = memory();
-    assert!(Region::over(&memory[1..]).is_none());
+    let shortest: Vec<_> = (0..Region::MIN_LEN / BLOCK_LEN)
+        .map(|_| Block::zeroed())
+        .collect();
+    assert!(Region::over(&shortest[1..]).is_none());
     assert!(Region::over(&[]).is_none());
-    let region = Region::over(&memory).unwrap();
-    assert_eq!(
-        (region.pages.len(), region.snapshot().blocks().len()),
-        (FEW_PAGES, 0)
-    );
-    let large: Vec<_> = (0..2048).map(|_| Block::zeroed()).collect();
-    assert_eq!(Region::over(&large).unwrap().pages.len(), MANY_PAGES);
+    assert!(Region::over(&shortest).is_some());
+}
+
+/// An MPU of ARMv7-M wants regions of a power of two.
+#[test]
+fn the_log_ring_is_as_long_as_the_region_has_room_for() {
+    for (kib, pages) in [(32, 8), (64, 64), (128, 128), (256, 128), (512, 256)] {
+        let memory: Vec<_> = (0..2 * kib).map(|_| Block::zeroed()).collect();
+        let region = Region::over(&memory).unwrap();
+        assert_eq!(region.pages.len(), pages, "{kib} KiB");
+        assert_eq!(Region::pages_in(kib * 1024), pages);
+        let dump = region.snapshot().blocks().len() * BLOCK_LEN;
+        if let Some(rest) = (kib * 1024).checked_sub(Region::len_with(pages))
+            && pages < MOST_PAGES
+        {
+            assert_eq!(dump, rest, "{kib} KiB");
+        }
+    }
+    for pages in [8, 16, 32, 64, 128] {
+        let len = Region::len_with(pages);
+        assert_eq!(Region::pages_in(len), pages);
+        assert!(pages == 8 || Region::pages_in(len - 1) == pages / 2);
+    }
 }
 
 #[test]

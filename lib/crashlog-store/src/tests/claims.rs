@@ -24,7 +24,7 @@ fn the_newest_crash_has_the_greatest_number_whatever_the_clock() {
     let mut oracle = Oracle::default();
     let mut accepted = Vec::new();
     for turn in 0..12 {
-        let memory = blocks(Region::MIN_LEN / 512);
+        let memory = blocks(Region::len_with(128) / 512);
         let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
         oracle.clock = backwards(turn);
         let sequence = recorder.append(&mut oracle).unwrap();
@@ -67,12 +67,12 @@ fn the_newest_crash_has_the_greatest_number_whatever_the_clock() {
 fn what_was_made_before_the_card_is_there_is_written_when_it_is() {
     let card = small_card();
     for _ in 0..3 {
-        let memory = blocks(Region::MIN_LEN / 512);
+        let memory = blocks(Region::len_with(128) / 512);
         let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
         recorder.append(&mut Oracle::default()).unwrap();
         recorder.flush(&mut Oracle::default()).unwrap();
     }
-    let memory = blocks(Region::MIN_LEN / 512);
+    let memory = blocks(Region::len_with(128) / 512);
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
     let (ring, _) = LogRing::recover(&region);
@@ -127,7 +127,7 @@ fn dump(length: u32, blocks: &[Block]) -> ExtraSegment<'_> {
 #[test]
 fn bounds_are_checked_before_sizes_are_cut() {
     let card = small_card();
-    let memory = blocks(Region::MIN_LEN / 512);
+    let memory = blocks(Region::len_with(128) / 512);
     let recorder = TestRecorder::start(&card, &memory, true).unwrap();
     recorder.panic(&mut Oracle::default(), 1);
     let words = blocks(20);
@@ -186,7 +186,7 @@ fn bounds_are_checked_before_sizes_are_cut() {
 fn if_space_is_short_the_newest_lines_and_the_fault_are_saved() {
     let card = small_card();
     let mut oracle = Oracle::default();
-    let memory = blocks(Region::MIN_LEN / 512);
+    let memory = blocks(Region::len_with(128) / 512);
     let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
     for place in 0..10 {
         recorder.oops(&mut oracle, 100 + place).unwrap();
@@ -256,7 +256,7 @@ fn if_time_is_short_the_fault_is_written_first_and_then_the_newest_lines() {
     for steps in 0.. {
         let card = small_card();
         let mut oracle = Oracle::default();
-        let memory = blocks(Region::MIN_LEN / 512);
+        let memory = blocks(Region::len_with(128) / 512);
         let recorder = TestRecorder::start(&card, &memory, true).unwrap();
         for _ in 0..30 {
             recorder.append(&mut oracle).unwrap();

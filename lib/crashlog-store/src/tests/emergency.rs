@@ -45,7 +45,7 @@ fn everything_accepted_is_saved() {
     for in_flight in 0..21 {
         let card = small_card();
         let mut oracle = Oracle::default();
-        let memory = blocks(Region::MIN_LEN / 512);
+        let memory = blocks(Region::len_with(128) / 512);
         busy(&card, &memory, &mut oracle, in_flight);
         let card = card.after_reset();
         card.take_counts();
@@ -94,7 +94,7 @@ fn an_interrupted_emergency_write_can_be_done_again() {
         for steps in 0.. {
             let card = small_card();
             let mut oracle = Oracle::default();
-            let memory = blocks(Region::MIN_LEN / 512);
+            let memory = blocks(Region::len_with(128) / 512);
             busy(&card, &memory, &mut oracle, in_flight);
             let card = card.after_reset();
             card.cut_after(steps);
@@ -157,14 +157,14 @@ fn duplicate(memory: &[Block]) -> Vec<Block> {
 fn a_crash_before_the_card_is_known_overwrites_nothing() {
     let card = small_card();
     let mut oracle = Oracle::default();
-    let memory = blocks(Region::MIN_LEN / 512);
+    let memory = blocks(Region::len_with(128) / 512);
     busy(&card, &memory, &mut oracle, 20);
     assert_eq!(emergency(&card, &memory).0, Ok(()));
     crash_is_durable(&mut oracle, 2);
 
     // Power-on. Nothing is mounted; two lines are logged, of boot 1 as the card is not known; then
     // a crash.
-    let memory = blocks(Region::MIN_LEN / 512);
+    let memory = blocks(Region::len_with(128) / 512);
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
     let (ring, _) = crashlog_retained::LogRing::recover(&region);
@@ -206,10 +206,10 @@ fn a_stale_location_is_detected() {
     for (pages, crashes) in [(3, 0), (0, 1), (3, 1), (0, 3), (20, 2)] {
         let card = small_card();
         let mut oracle = Oracle::default();
-        let memory = blocks(Region::MIN_LEN / 512);
+        let memory = blocks(Region::len_with(128) / 512);
         busy(&card, &memory, &mut oracle, 20);
 
-        let other_memory = blocks(Region::MIN_LEN / 512);
+        let other_memory = blocks(Region::len_with(128) / 512);
         let mut other = Oracle {
             clock: 1 << 32,
             ..Oracle::default()
@@ -266,7 +266,7 @@ fn a_stale_location_is_detected() {
 fn an_exchanged_card_is_not_written() {
     let card = small_card();
     let mut oracle = Oracle::default();
-    let memory = blocks(Region::MIN_LEN / 512);
+    let memory = blocks(Region::len_with(128) / 512);
     busy(&card, &memory, &mut oracle, 20);
     let foreign = TestCard::new(4096);
     let (result, outcome) = emergency(&foreign, &memory);
@@ -290,7 +290,7 @@ fn an_exchanged_card_is_not_written() {
 fn the_log_is_saved_without_a_context() {
     let card = small_card();
     let mut oracle = Oracle::default();
-    let memory = blocks(Region::MIN_LEN / 512);
+    let memory = blocks(Region::len_with(128) / 512);
     busy(&card, &memory, &mut oracle, 20);
     // The second block of the mailbox.
     memory[2].set_word(9, !memory[2].word(9));
@@ -308,7 +308,7 @@ fn a_damaged_region_harms_nothing() {
     for seed in 0..400u64 {
         let card = small_card();
         let mut oracle = Oracle::default();
-        let memory = blocks(Region::MIN_LEN / 512);
+        let memory = blocks(Region::len_with(128) / 512);
         busy(
             &card,
             &memory,
@@ -352,7 +352,7 @@ fn a_damaged_region_harms_nothing() {
 fn the_outcome_counts_what_was_written() {
     let card = small_card();
     let mut oracle = Oracle::default();
-    let memory = blocks(Region::MIN_LEN / 512);
+    let memory = blocks(Region::len_with(128) / 512);
     busy(&card, &memory, &mut oracle, 20);
     card.take_counts();
     let (_, outcome): (_, Outcome) = emergency(&card, &memory);

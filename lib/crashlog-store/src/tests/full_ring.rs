@@ -58,7 +58,7 @@ fn log(ring: &LogRing<'_>) -> Result<u32, AppendError> {
 #[test]
 fn a_full_ring_stays_full_until_the_log_is_found() {
     let card = small_card();
-    let memory = blocks(Region::MIN_LEN / 512);
+    let memory = blocks(Region::len_with(128) / 512);
     let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
     while log(&recorder.ring).is_ok() {}
     let numbering = recorder.store.numbering(recorder.region.boot_offset());

@@ -78,7 +78,7 @@ fn the_store_works_on_another_medium() {
 
     let mut crashes = Vec::new();
     for boot in 1..=4_u32 {
-        let memory = blocks(Region::MIN_LEN / 512);
+        let memory = blocks(Region::len_with(128) / 512);
         let region = Region::over(&memory).unwrap();
         region.begin_boot();
         let (ring, _) = LogRing::recover(&region);

@@ -17,10 +17,10 @@ use crate::kernel::{Ended, Request, Script, World};
 use crate::{panics, start};
 
 /// Where the scratch blocks begin: before them is the control information.
-const SCRATCH: usize = Region::MIN_LEN / BLOCK_LEN - 128 - 16;
+const SCRATCH: usize = Region::len_with(128) / BLOCK_LEN - 128 - 16;
 
 /// Where the dump area begins.
-const DUMP: usize = Region::MIN_LEN / BLOCK_LEN;
+const DUMP: usize = Region::len_with(128) / BLOCK_LEN;
 
 /// Words at the beginning of a block that are damaged whatever is in them.
 const FIRST: usize = 8;

@@ -326,7 +326,7 @@ fn put(rig: &Rig, card: &Path, system: &DumpedSystem<'_>, kind: SnapshotKind) ->
         .map_err(|error| anyhow::anyhow!("{error}"))?;
     let behind = CrashHeader::snapshot_block(&segments[..crash.segments()]);
 
-    let blocks: Vec<Block> = (0..Region::MIN_LEN / BLOCK_LEN + 400)
+    let blocks: Vec<Block> = (0..Region::len_with(128) / BLOCK_LEN + 400)
         .map(|_| Block::zeroed())
         .collect();
     let region = Region::over(&blocks).context("no region")?;
