@@ -74,11 +74,27 @@ fn refused(said: &str) -> Option<String> {
     if said.contains("\n  --> ") || said.contains("could not compile") {
         return None;
     }
-    let lines = said.lines().filter_map(|line| {
-        line.strip_prefix("error: ")
-            .or_else(|| line.strip_prefix("help: "))
-    });
-    joined(lines, "; ")
+    let mut reason = String::new();
+    let mut is_cause = false;
+    for line in said.lines() {
+        let message = line
+            .strip_prefix("error: ")
+            .or_else(|| line.strip_prefix("help: "));
+        let (between, text) = match (message, line.strip_prefix("  ")) {
+            (Some(message), _) => ("; ", message),
+            // Of a file, Cargo shows the line and a mark below it.
+            (None, Some(cause)) if is_cause && !cause.contains('|') => (": ", cause.trim()),
+            _ => {
+                is_cause |= line == "Caused by:";
+                continue;
+            }
+        };
+        if !reason.is_empty() {
+            reason += between;
+        }
+        reason += text;
+    }
+    (!reason.is_empty()).then_some(reason)
 }
 
 fn joined<'a>(parts: impl Iterator<Item = &'a str>, between: &str) -> Option<String> {
@@ -143,6 +159,23 @@ mod tests {
             reason(said).as_deref(),
             Some(
                 "the package 'ast2600-kernel' does not contain this feature: dmp; there is a similarly named feature: dump"
+            )
+        );
+    }
+
+    /// Of a member of the workspace, say, that is a crate of upstream's.
+    #[test]
+    fn a_manifest_that_cargo_cannot_load() {
+        let said = "error: failed to load manifest for workspace member `/w/a`\nreferenced by workspace at \
+            `/w/Cargo.toml`\n\nCaused by:\n  failed to parse manifest at `/w/a/Cargo.toml`\n\nCaused by:\n  error \
+            inheriting `foo` from workspace root manifest's `workspace.dependencies.foo`\n\nCaused by:\n  \
+            `workspace.dependencies` was not defined\n";
+        assert_eq!(
+            reason(said).as_deref(),
+            Some(
+                "failed to load manifest for workspace member `/w/a`: failed to parse manifest at `/w/a/Cargo.toml`: \
+                 error inheriting `foo` from workspace root manifest's `workspace.dependencies.foo`: \
+                 `workspace.dependencies` was not defined"
             )
         );
     }

@@ -107,9 +107,10 @@ fn task_slots<'de, D: Deserializer<'de>>(
             let mut slots = IndexMap::new();
             while let Some(Slot(named)) = list.next_element()? {
                 for (slot, task) in named {
-                    if slots.contains_key(&slot) {
+                    // Upstream's files name a slot twice now and then, for the same task.
+                    if slots.get(&slot).is_some_and(|other| *other != task) {
                         return Err(de::Error::custom(format_args!(
-                            "slot `{slot}` is named twice"
+                            "slot `{slot}` is named twice, for different tasks"
                         )));
                     }
                     slots.insert(slot, task);

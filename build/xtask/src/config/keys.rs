@@ -295,7 +295,16 @@ fn slots_have_two_shapes() {
     let slots = &config.app.tasks["net"].task_slots;
     assert_eq!((&*slots["jefe"], &*slots["boss"]), ("jefe", "jefe"));
     files.app = files.app.replacen("{ boss =", "{ jefe =", 1);
-    assert!(files.error().contains("slot `jefe` is named twice"));
+    let config = files.load().expect("the same slot twice");
+    assert_eq!(config.app.tasks["net"].task_slots.len(), 1);
+    files.app = files
+        .app
+        .replacen("{ jefe = \"jefe\" }", "{ jefe = \"idle\" }", 1);
+    assert!(
+        files
+            .error()
+            .contains("slot `jefe` is named twice, for different tasks")
+    );
 }
 
 /// The dump agent needs a supervisor and a kernel that make dumps.

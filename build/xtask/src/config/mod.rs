@@ -174,6 +174,7 @@ pub struct Peripheral {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Output {
     /// The image that it is for.
+    #[serde(default = "default_image")]
     pub name: String,
     /// Address of its first byte.
     pub address: u32,
@@ -203,7 +204,8 @@ impl Output {
 pub struct Board {
     /// For a debug probe.
     pub probe_rs: Option<ProbeRs>,
-    /// For the build and the emulator.
+    /// For the build and the emulator. A board of upstream's has none, which is said last.
+    #[serde(default)]
     pub substrate: Substrate,
 }
 
@@ -217,10 +219,10 @@ pub struct ProbeRs {
 
 /// `[substrate]`, our addition to upstream's board file. Upstream derives these from the target
 /// triple of the tasks, because there kernel and tasks have the same target.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Substrate {
-    /// Target triple of the kernel.
+    /// Target triple of the kernel; empty if the table is missing.
     pub kernel_target: String,
     /// Regions begin and end at multiples of this many bytes, a power of two.
     pub region_granule: u32,
@@ -240,8 +242,12 @@ fn default_ram() -> String {
     "ram".into()
 }
 
+fn default_image() -> String {
+    "default".into()
+}
+
 fn default_images() -> Vec<String> {
-    vec!["default".into()]
+    vec![default_image()]
 }
 
 fn default_kernel_stack() -> u32 {

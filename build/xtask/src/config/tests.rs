@@ -280,6 +280,34 @@ fn other_files() {
     );
 }
 
+/// Of an application of another architecture what is wrong anywhere is said first.
+#[test]
+fn what_only_this_architecture_refuses_comes_last() {
+    let mut files = Files::good();
+    files.board = String::new();
+    files.chip = files.chip.replace("size = 0x1000", "size = 0x2484");
+    files.app = files.app.replace("{ flash", "{ flesh");
+    assert!(files.error().contains("kernel.requires.flesh"));
+    files.app = files.app.replace("{ flesh", "{ flash");
+    assert_eq!(
+        files.error(),
+        "boards/bench.toml: substrate: missing; the board needs the target of the kernel and the region-granule of its \
+         memory protection"
+    );
+    files.board = Files::good().board;
+    assert!(files.error().ends_with(
+        "eth.size: is 0x2484, must be a multiple of the board's region-granule, 0x1000"
+    ));
+}
+
+#[test]
+fn a_memory_output_without_a_name_is_for_the_default_image() {
+    let mut files = Files::good();
+    files.memory = files.memory.replace("name = \"default\"\n", "");
+    let config = files.load().expect("good");
+    assert_eq!(config.memory["crash"][0].name, "default");
+}
+
 #[test]
 fn crates_elsewhere() {
     assert_eq!(

@@ -1,9 +1,13 @@
 //! Rules for board, memory and chip, and for the kernel
 
 use crate::config::suggest::hint;
-use crate::config::{Config, Problem};
+use crate::config::{Config, Output, Problem};
 
 pub fn board(config: &Config) -> Result<(), Problem> {
+    if config.board.substrate.kernel_target.is_empty() {
+        let message = "missing; the board needs the target of the kernel and the region-granule of its memory protection";
+        return Err(Problem::at(&["substrate"], message));
+    }
     let granule = config.board.substrate.region_granule;
     if !granule.is_power_of_two() || granule < 32 {
         let message = format!("is {granule}, must be a power of two of at least 32");
@@ -13,7 +17,6 @@ pub fn board(config: &Config) -> Result<(), Problem> {
 }
 
 pub fn memory(config: &Config) -> Result<(), Problem> {
-    let granule = u64::from(config.board.substrate.region_granule);
     for required in ["flash", config.app.default_ram.as_str()] {
         if !config.memory.contains_key(required) {
             let message = "missing; the application needs this memory output";
@@ -29,12 +32,8 @@ pub fn memory(config: &Config) -> Result<(), Problem> {
             }
         }
         for entry in entries {
-            let (address, size) = (u64::from(entry.address), u64::from(entry.size));
-            if address % granule != 0 || size % granule != 0 || size == 0 {
-                let message = format!(
-                    "address {address:#x} and size {size:#x} must be multiples of the board's region-granule, {granule:#x}"
-                );
-                return Err(Problem::at(&[name], message));
+            if entry.size == 0 {
+                return Err(Problem::at(&[name], "has size 0"));
             }
             if entry.end() > 1 << 32 {
                 return Err(Problem::at(&[name], "ends beyond the 32-bit address space"));
@@ -58,7 +57,24 @@ pub fn memory(config: &Config) -> Result<(), Problem> {
     Ok(())
 }
 
-pub fn chip(config: &Config) -> Result<(), Problem> {
+/// What depends on the memory protection of this board: files of other boards are wrong here only.
+pub fn memory_granules(config: &Config) -> Result<(), Problem> {
+    let granule = config.board.substrate.region_granule;
+    for (name, entries) in &config.memory {
+        for Output { address, size, .. } in entries {
+            if address % granule != 0 || size % granule != 0 {
+                let message = format!(
+                    "address {address:#x} and size {size:#x} must be multiples of the board's region-granule, {granule:#x}"
+                );
+                return Err(Problem::at(&[name], message));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// As [`memory_granules`].
+pub fn chip_granules(config: &Config) -> Result<(), Problem> {
     let granule = config.board.substrate.region_granule;
     for (name, peripheral) in &config.chip {
         for (key, value) in [("address", peripheral.address), ("size", peripheral.size)] {

@@ -15,9 +15,7 @@ use anyhow::Result;
 pub fn check(config: &Config) -> Result<()> {
     let app = |problem| config.files.app.locate(&problem);
     refused(&config.app).map_err(app)?;
-    machine::board(config).map_err(|problem| config.files.board.locate(&problem))?;
     machine::memory(config).map_err(|problem| config.files.memory.locate(&problem))?;
-    machine::chip(config).map_err(|problem| config.files.chip.locate(&problem))?;
     machine::kernel(config).map_err(app)?;
     tasks::priorities(&config.app.tasks).map_err(app)?;
     for (name, task) in &config.app.tasks {
@@ -32,7 +30,11 @@ pub fn check(config: &Config) -> Result<()> {
     tasks::kernel_callers(&config.app).map_err(app)?;
     tasks::dump_agent(config).map_err(app)?;
     tasks::supervisors_kernel(config).map_err(app)?;
-    tasks::shared_interrupts(config).map_err(app)
+    tasks::shared_interrupts(config).map_err(app)?;
+    // What is wrong only for this architecture comes last, behind all that is wrong anywhere.
+    machine::board(config).map_err(|problem| config.files.board.locate(&problem))?;
+    machine::memory_granules(config).map_err(|problem| config.files.memory.locate(&problem))?;
+    machine::chip_granules(config).map_err(|problem| config.files.chip.locate(&problem))
 }
 
 /// A problem of a task, with its path from the top of the file.
