@@ -22,6 +22,7 @@
 
 mod areas;
 mod memory;
+pub mod udp;
 
 pub use areas::{Areas, Error, READ_LEN, Source};
 pub use memory::{Memory, Words, extern_words};
