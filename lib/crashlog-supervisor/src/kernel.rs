@@ -58,6 +58,9 @@ pub trait Kernel: RegionKernel {
     /// Restarts a task at its entry point.
     fn restart(&mut self, task: usize);
 
+    /// Restarts a task at its entry point, where it stays until it is restarted again.
+    fn stop(&mut self, task: usize);
+
     /// Copies memory of a task, from `from` on, a multiple of 4, to `to`, as much as fits there;
     /// then restarts the task, and changes no memory below `from`. Returns whether all of it was
     /// copied: all or nothing is.

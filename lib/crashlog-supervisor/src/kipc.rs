@@ -150,6 +150,10 @@ impl<W: WatchdogTimer> Kernel for Kipc<W> {
         kipc::reinit_task(task, true);
     }
 
+    fn stop(&mut self, task: usize) {
+        kipc::reinit_task(task, false);
+    }
+
     #[cfg(feature = "snapshot")]
     fn save_and_restart(&mut self, task: usize, from: u32, to: &[Block]) -> bool {
         let length = length(to);

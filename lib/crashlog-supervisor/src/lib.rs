@@ -14,6 +14,9 @@
 //! | a task says that it is alive | [`Supervisor::alive`] |
 //! | a task asks for a reset of the system | [`Supervisor::note_restart`], [`Supervisor::end_trial`] |
 //!
+//! A supervisor that is not ours has less to do with a [`SupervisorGuard`], which makes these calls
+//! where they belong.
+//!
 //! # Three questions about a fault
 //!
 //! | question | function | file |
@@ -84,6 +87,7 @@ mod emergency;
 mod exception_frame;
 pub mod failure;
 mod fault;
+mod guard;
 mod hang;
 mod kernel;
 #[cfg(feature = "kipc")]
@@ -106,6 +110,7 @@ pub use config::{SnapshotScope, SupervisorConfig, TaskPolicy};
 pub use crashlog_retained::BootEnd;
 pub use disposition::{Consequence, Disposition};
 pub use emergency::{EmergencySequence, EmergencyState, Mode, NextAction};
+pub use guard::SupervisorGuard;
 pub use hang::{CHECK_MS, Hang, HangWatch};
 pub use kernel::{Kernel, PANIC_MESSAGE_MAX, TASK_REGISTERS};
 #[cfg(feature = "kipc")]

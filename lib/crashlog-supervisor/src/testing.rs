@@ -24,6 +24,7 @@ pub const DEVICE: core::ops::Range<u32> = 0xe000_0000..0xe000_1000;
 pub enum Effect {
     Armed(u32),
     Restarted(usize),
+    Stopped(usize),
     Posted(usize, u32),
     Injected(usize),
     Fed(u32),
@@ -37,6 +38,8 @@ pub struct TestTask {
     pub doing: TaskState,
     /// When it last ran.
     pub last_ran: u32,
+    /// How often it was restarted.
+    pub generation: u8,
     /// Has it come back to its receive since that was asked for?
     pub returned: bool,
     pub registers: [u32; TASK_REGISTERS],
@@ -103,6 +106,7 @@ impl TestKernel {
         self.call();
         self.effects.push(Effect::Restarted(task));
         self.tasks[task].fault = None;
+        self.tasks[task].generation += 1;
         for (base, content) in &mut self.tasks[task].memory {
             for (address, byte) in (*base..).zip(content) {
                 if address >= from {
@@ -184,6 +188,12 @@ impl Kernel for TestKernel {
 
     fn restart(&mut self, task: usize) {
         self.restart_above(task, 0);
+    }
+
+    fn stop(&mut self, task: usize) {
+        self.effects.push(Effect::Stopped(task));
+        self.tasks[task].generation += 1;
+        self.tasks[task].doing = TaskState::Healthy(SchedState::Stopped);
     }
 
     fn save_and_restart(&mut self, task: usize, from: u32, to: &[Block]) -> bool {
@@ -369,7 +379,8 @@ impl RegionKernel for TestKernel {
     }
 
     fn current(&mut self, task: u16) -> TaskId {
-        TaskId::for_index_and_gen(task.into(), Generation::ZERO)
+        let generation = self.tasks[usize::from(task)].generation;
+        TaskId::for_index_and_gen(task.into(), Generation::from(generation))
     }
 
     fn built_region(&mut self, _n: usize) -> Option<CrashRegion> {

@@ -33,6 +33,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
 /// that have nothing but what the interface specification names, they build, the recorder finds its
 /// card, and a crash has registers and stack, found in the memory that the kernel gives out.
 fn recorder(rig: &Rig) -> Result<Cases> {
+    check_patch()?;
     let card = rig.artefacts.path("card.img");
     rig.tool.format(&card)?;
     let config = Config::new(&rig.image, Some(&card));
@@ -69,6 +70,24 @@ fn recorder(rig: &Rig) -> Result<Cases> {
         crash["registers"]
     );
     Ok(Cases::one())
+}
+
+/// Each line that doc/jefe.patch.md adds is in the supervisor that runs here.
+fn check_patch() -> Result<()> {
+    let root = paths::root();
+    let patch = fs::read_to_string(root.join("doc/jefe.patch.md"))?;
+    let mut supervisor = String::new();
+    for file in files(&root.join("test/stock/task/jefe"))? {
+        supervisor += &fs::read_to_string(file)?;
+    }
+    let mut added = patch.lines().filter_map(|line| line.strip_prefix('+'));
+    ensure!(added.clone().count() > 10, "doc/jefe.patch.md adds nothing");
+    let missing = added.find(|line| !supervisor.lines().any(|known| known == *line));
+    ensure!(
+        missing.is_none(),
+        "doc/jefe.patch.md: {missing:?} is in no file of test/stock/task/jefe"
+    );
+    Ok(())
 }
 
 /// Makes [`TREE`]. A file that is there already, with the same content, is left alone: Cargo goes
