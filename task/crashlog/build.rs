@@ -29,7 +29,7 @@ struct CrashlogConfig {
     controller_kind: ControllerKind,
     /// Address of the controller's registers; of an SD host controller, those of the slot.
     controller: u32,
-    /// Frequency of the controller's base clock in kHz, used if its Capabilities register says 0.
+    /// Frequency of the controller's base clock in kHz; 0 if its Capabilities register says it.
     base_clock_khz: u32,
     /// Highest clock in kHz that the wiring between controller and card allows.
     max_clock_khz: u32,
@@ -146,8 +146,7 @@ fn main() -> Result<()> {
          pub const CONTROLLER_REGISTERS: fn(drv_sdhci::Mmio) -> ControllerRegisters = {};\n\
          /// Address of the controller's registers.\n\
          pub const CONTROLLER: usize = {:#x};\n\
-         /// Frequency of the controller's base clock in kHz, if its Capabilities register says
-         /// 0.\n\
+         /// Frequency of the controller's base clock in kHz, or 0.\n\
          pub const BASE_CLOCK_KHZ: u32 = {};\n\
          /// Highest clock in kHz that the wiring allows.\n\
          pub const MAX_CLOCK_KHZ: u32 = {};\n\

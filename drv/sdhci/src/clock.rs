@@ -1,11 +1,13 @@
 //! Values of the clock and bus control registers (sections 2.2.10, 2.2.14, 3.2 and 3.4).
 
 use crate::platform::{Bus, Platform};
-use crate::registers::{Capabilities, ClockControl, HostControl, Version};
+use crate::registers::{
+    CAPABILITIES, Capabilities, ClockControl, HostControl, Registers, VERSION, Version,
+};
 use tock_registers::LocalRegisterCopy;
 use tock_registers::fields::FieldValue;
 
-/// The capabilities that the controller reports.
+/// The capabilities that the controller reports, as far as the platform believes them.
 #[derive(Clone, Copy)]
 pub(crate) struct Abilities {
     pub(crate) capabilities: LocalRegisterCopy<u32, Capabilities::Register>,
@@ -17,6 +19,15 @@ pub(crate) struct Abilities {
 const DATA_TIMEOUT: u32 = 0xE;
 
 impl Abilities {
+    /// Reads them.
+    pub(crate) fn read<R: Registers, P: Platform>(registers: &R, platform: &P) -> Self {
+        let reported = registers.read(CAPABILITIES).get();
+        Self {
+            capabilities: LocalRegisterCopy::new(platform.capabilities(reported)),
+            version: registers.read(VERSION),
+        }
+    }
+
     /// Version 3.00 or later: 10-bit divisors and Auto CMD23.
     pub(crate) fn is_version_3(&self) -> bool {
         self.version.read(Version::SPECIFICATION) >= 2
@@ -45,14 +56,17 @@ impl Abilities {
         platform: &P,
     ) -> FieldValue<u32, ClockControl::Register> {
         let ten_bits = self.is_version_3();
-        let megahertz = self.capabilities.read(Capabilities::BASE_CLOCK);
-        let base_hz = match if ten_bits {
-            megahertz
-        } else {
-            megahertz & 0x3F
-        } {
-            0 => platform.base_clock_hz(),
-            megahertz => megahertz.wrapping_mul(1_000_000),
+        let base_hz = match platform.base_clock_hz() {
+            0 => {
+                let megahertz = self.capabilities.read(Capabilities::BASE_CLOCK);
+                let megahertz = if ten_bits {
+                    megahertz
+                } else {
+                    megahertz & 0x3F
+                };
+                megahertz.wrapping_mul(1_000_000)
+            }
+            hertz => hertz,
         };
         let divisor = divisor(base_hz, bus.clock_hz.min(platform.max_clock_hz()), ten_bits);
         ClockControl::DIVISOR.val(divisor)

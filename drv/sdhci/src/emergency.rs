@@ -24,10 +24,10 @@ use crate::command::{AutoCommand, Command, Data, Direction, Response};
 use crate::error::{Error, ErrorKind, is_complete};
 use crate::platform::{Bus, Platform};
 use crate::registers::{
-    ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, Blocks, CAPABILITIES, CLOCK_CONTROL, COMMAND,
-    ClockControl, HOST_CONTROL, HostControl, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS,
-    INTERRUPT_STATUS_ENABLE, Interrupt, InterruptBits, InterruptStatus, PRESENT_STATE,
-    PresentState, RESPONSE_0, RESPONSE_1, RESPONSE_2, RESPONSE_3, Registers, TransferMode, VERSION,
+    ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, Blocks, CLOCK_CONTROL, COMMAND, ClockControl,
+    HOST_CONTROL, HostControl, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS, INTERRUPT_STATUS_ENABLE,
+    Interrupt, InterruptBits, InterruptStatus, PRESENT_STATE, PresentState, RESPONSE_0, RESPONSE_1,
+    RESPONSE_2, RESPONSE_3, Registers, TransferMode,
 };
 use block_device::Block;
 use phase_timer::PhaseTimer;
@@ -210,6 +210,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         self.registers
             .write(CLOCK_CONTROL, ClockControl::RESET_ALL::SET);
         self.wait_reset()?;
+        self.platform.after_reset();
         self.dma = self.table.is_some();
         self.platform.power(true);
         // Status bits only: card insertion and removal are read from Present State where they
@@ -251,10 +252,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities {
-            capabilities: self.registers.read(CAPABILITIES),
-            version: self.registers.read(VERSION),
-        }
+        Abilities::read(&self.registers, &self.platform)
     }
 
     /// Runs the bus at another clock, width or timing.

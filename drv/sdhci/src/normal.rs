@@ -24,10 +24,10 @@ use crate::command::{AutoCommand, Command, Data, Direction, Response};
 use crate::error::{Error, ErrorKind, is_complete};
 use crate::platform::{Bus, Platform};
 use crate::registers::{
-    ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, Blocks, CAPABILITIES, CLOCK_CONTROL, COMMAND,
-    ClockControl, HOST_CONTROL, HostControl, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS,
-    INTERRUPT_STATUS_ENABLE, Interrupt, InterruptBits, InterruptStatus, PRESENT_STATE,
-    PresentState, RESPONSE_0, RESPONSE_1, RESPONSE_2, RESPONSE_3, Registers, VERSION,
+    ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, Blocks, CLOCK_CONTROL, COMMAND, ClockControl,
+    HOST_CONTROL, HostControl, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS, INTERRUPT_STATUS_ENABLE,
+    Interrupt, InterruptBits, InterruptStatus, PRESENT_STATE, PresentState, RESPONSE_0, RESPONSE_1,
+    RESPONSE_2, RESPONSE_3, Registers,
 };
 use block_device::Block;
 use core::future::Future;
@@ -134,6 +134,7 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
         self.registers
             .write(CLOCK_CONTROL, ClockControl::RESET_ALL::SET);
         self.wait_reset().await?;
+        self.platform.after_reset();
         self.in_flight = false;
         self.dma = self.table.is_some();
         // The reset has switched the card's supply off (2.2.16), or one before that a crash has
@@ -172,10 +173,7 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities {
-            capabilities: self.registers.read(CAPABILITIES),
-            version: self.registers.read(VERSION),
-        }
+        Abilities::read(&self.registers, &self.platform)
     }
 
     /// Runs the bus at another clock, width or timing, or starts it again after

@@ -28,9 +28,19 @@ impl Bus {
 /// Every method has a default that suits a controller whose capability register is complete and
 /// whose addresses are those of the processor.
 pub trait Platform {
-    /// Base clock, Hz, for controllers whose capability register says 0.
+    /// Base clock, Hz; 0 if the capability register says it. Anything else is believed instead of
+    /// that register, which on some chips is empty or wrong.
     fn base_clock_hz(&self) -> u32 {
         0
+    }
+
+    /// The capability register (2.2.26, bits 31:0), corrected: `reported` is what the controller
+    /// says. Voltages that the board does not have, or kinds of DMA and timing that do not work on
+    /// it, are taken out here; the bits are [`Capabilities`](crate::registers::Capabilities). The
+    /// emergency path asks, too.
+    #[inline(always)]
+    fn capabilities(&self, reported: u32) -> u32 {
+        reported
     }
 
     /// Data lines that are wired to the card: 1, 4 or 8.
@@ -65,6 +75,11 @@ pub trait Platform {
     /// resets in the system-on-chip. The emergency path calls it too, so it must not wait, and must
     /// work whatever state the system-on-chip is in.
     fn prepare(&self) {}
+
+    /// Called after each software reset of the whole controller, before the card is powered and
+    /// clocked: sets again what the reset has cleared in registers of the vendor. It must not wait.
+    #[inline(always)]
+    fn after_reset(&self) {}
 
     /// Switches the card's power where the controller's own power control does not reach it.
     fn power(&self, on: bool) {
@@ -101,6 +116,10 @@ impl<T: Platform + ?Sized> Platform for &T {
     fn base_clock_hz(&self) -> u32 {
         (**self).base_clock_hz()
     }
+    #[inline(always)]
+    fn capabilities(&self, reported: u32) -> u32 {
+        (**self).capabilities(reported)
+    }
     fn data_lines(&self) -> u8 {
         (**self).data_lines()
     }
@@ -119,6 +138,10 @@ impl<T: Platform + ?Sized> Platform for &T {
     }
     fn prepare(&self) {
         (**self).prepare();
+    }
+    #[inline(always)]
+    fn after_reset(&self) {
+        (**self).after_reset();
     }
     fn power(&self, on: bool) {
         (**self).power(on);
