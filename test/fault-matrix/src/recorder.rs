@@ -9,7 +9,7 @@ use crate::slot::{AGAIN_MS, SETTINGS, SimEmergencyCard, SimNormalCard};
 use block_device::{BLOCK_LEN, Block, BlockDevice, Window};
 use crashlog_format::ledger::Ledger;
 use crashlog_format::snapshot::{ExtentStatus, SnapshotKind, WordSum};
-use crashlog_format::{CrashReason, LateReason, Level, Outcome, Stream};
+use crashlog_format::{CrashReason, EmergencyStep, LateReason, Level, Outcome, Stream};
 use crashlog_retained::{
     CARD_LOCATION_LEN, CrashContext, Location, LogHeader, LogRing, MailboxState, MemoryRange,
     Region, RegisteredRegion, SavedMemory, SnapshotFacts, SnapshotPiece, SnapshotSource,
@@ -244,6 +244,13 @@ impl System {
             then(&mut card, &mut ledger, outcome.sequence.get());
         }
         (saved, card.report())
+    }
+
+    /// Whether the emergency has written the log tail, too, which comes after the crash.
+    #[must_use]
+    pub fn has_tail(&self) -> bool {
+        let outcome = self.region().mailbox().outcome();
+        outcome.is_some_and(|outcome| outcome.finished(EmergencyStep::LogTail))
     }
 
     /// The content of the card.

@@ -3,7 +3,7 @@
 use block_device::{BLOCK_LEN, Block};
 use crashlog_format::{Activity, TaskEntry};
 use crashlog_retained::{
-    CrashContext, CrashReason, History, Mailbox, Region, SelfTestProgress, Series,
+    CrashContext, CrashReason, EmergencyFailure, History, Mailbox, Region, SelfTestProgress, Series,
 };
 use drv_sdhci_sim::{SimCard, Simulator};
 use zerocopy::IntoBytes;
@@ -99,13 +99,15 @@ pub fn strange_scenes() -> Vec<Scene> {
             }
         }),
         ("a crash at the end of time", |region| {
-            crash(region, u32::MAX, u64::MAX, Mailbox::arm);
+            crash(region, u32::MAX, u64::MAX, |mailbox| mailbox.arm(1_000));
         }),
         ("a crash of no boot", |region| {
-            crash(region, 0, 0, Mailbox::arm_minimal)
+            crash(region, 0, 0, |mailbox| {
+                mailbox.arm_minimal(1_000, EmergencyFailure::Recorder);
+            });
         }),
         ("a crash of the next boot", |region| {
-            crash(region, region.boot() + 1, 0, Mailbox::arm);
+            crash(region, region.boot() + 1, 0, |mailbox| mailbox.arm(1_000));
         }),
         ("a note of no boot", |region| {
             crash(region, 0, 0, Mailbox::note)
@@ -249,10 +251,12 @@ impl Stage<'_> {
         assert!(mailbox.crash().is_some() && mailbox.oops().is_some());
     }
 
-    /// The recorder says that it has failed. The supervisor makes an image of the crashed task.
+    /// The recorder says twice that it has failed. The supervisor makes an image of the crashed task.
     fn give_up(&mut self) {
-        let ended = panics::catch(|| self.supervisor.borrow_mut().emergency_done(TASK_INDEX));
-        assert_eq!(what_ended(ended), Thrown::Reset);
+        for end in [Thrown::Restart, Thrown::Reset] {
+            let ended = panics::catch(|| self.supervisor.borrow_mut().emergency_done(TASK_INDEX));
+            assert_eq!(what_ended(ended), end);
+        }
         assert!(self.region.snapshot().is_waiting(), "there is an image");
     }
 
