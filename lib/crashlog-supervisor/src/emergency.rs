@@ -106,7 +106,7 @@ impl<K: Kernel> Supervisor<'_, K> {
         match action {
             NextAction::Wait => return false,
             NextAction::Enter(Mode::Full) => {
-                mailbox.arm(self.time_left());
+                mailbox.arm(self.emergency.full_try());
                 self.restart_recorder();
                 return false;
             }

@@ -32,17 +32,9 @@
 //! ```
 
 /// The longest of the parts of the budget that are not the full try's, milliseconds: a healthy card
-/// needs far less.
+/// needs far less. They are an eighth for the minimal try, and a sixteenth each for the image and
+/// for the reset.
 const MOST_PART_MS: u32 = 250;
-
-/// The supervisor's own part, of the reset, is this part of the budget.
-const RESET_PART: u32 = 16;
-
-/// The image's own part.
-const IMAGE_PART: u32 = 16;
-
-/// The minimal try's own part.
-const MINIMAL_PART: u32 = 8;
 
 /// How long before the end of its time the recorder should have reported, milliseconds, and at most
 /// an eighth of it.
@@ -181,14 +173,20 @@ impl EmergencySequence {
         }
     }
 
+    /// Milliseconds within which the recorder has to end the full try, if it is called as soon as the
+    /// emergency is declared. No clock has to be read for that.
+    #[must_use]
+    pub fn full_try(&self) -> u32 {
+        less_report(self.budget_ms.saturating_sub(self.after_full_try()))
+    }
+
     /// Milliseconds within which the recorder has to end what it was called for at `now`; 0 if it
     /// was not called.
     #[must_use]
     pub fn left(&self, now: u64) -> u32 {
         let left = self.deadline().map_or(0, |end| end.saturating_sub(now));
         // It is at most the budget, which has 32 bits.
-        let left = left as u32;
-        left.saturating_sub(REPORT_MS.min(left / 8))
+        less_report(left as u32)
     }
 
     /// Ends the emergency, whatever the recorder does: another try would gain nothing.
@@ -209,30 +207,36 @@ impl EmergencySequence {
     /// When the image has to be made, and the recorder's snapshot to be written.
     #[must_use]
     pub fn snapshot_deadline(&self) -> u64 {
-        self.before_end(&[RESET_PART])
+        self.before_end(self.sixteenth())
     }
 
     /// When the time of the present try is up; `None` if none is under way.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
         match self.state {
-            EmergencyState::Writing(Mode::Full) => {
-                Some(self.before_end(&[RESET_PART, IMAGE_PART, MINIMAL_PART]))
-            }
+            EmergencyState::Writing(Mode::Full) => Some(self.before_end(self.after_full_try())),
             EmergencyState::Writing(Mode::Minimal) => {
-                Some(self.before_end(&[RESET_PART, IMAGE_PART]))
+                Some(self.before_end(self.sixteenth().wrapping_mul(2)))
             }
             EmergencyState::WritingSnapshot => Some(self.snapshot_deadline()),
             EmergencyState::Inactive | EmergencyState::Declared | EmergencyState::Over => None,
         }
     }
 
-    /// The end of the budget, less these parts of it.
-    fn before_end(&self, parts: &[u32]) -> u64 {
-        let part = |part: &u32| MOST_PART_MS.min(self.budget_ms.checked_div(*part).unwrap_or(0));
-        let kept = parts.iter().map(part).sum();
+    /// The end of the budget, less `kept` milliseconds.
+    fn before_end(&self, kept: u32) -> u64 {
         let length = self.budget_ms.saturating_sub(kept);
         self.since.saturating_add(length.into())
+    }
+
+    fn sixteenth(&self) -> u32 {
+        MOST_PART_MS.min(self.budget_ms >> 4)
+    }
+
+    /// The parts of all that comes after the full try.
+    fn after_full_try(&self) -> u32 {
+        let eighth = MOST_PART_MS.min(self.budget_ms >> 3);
+        eighth.wrapping_add(self.sixteenth().wrapping_mul(2))
     }
 
     fn end_try(&mut self, mode: Mode) -> NextAction {
@@ -246,6 +250,11 @@ impl EmergencySequence {
         self.state = EmergencyState::Writing(mode);
         NextAction::Enter(mode)
     }
+}
+
+/// What of `left` milliseconds the recorder may use.
+fn less_report(left: u32) -> u32 {
+    left.saturating_sub(REPORT_MS.min(left >> 3))
 }
 
 #[cfg(test)]
@@ -285,6 +294,7 @@ mod tests {
         assert_eq!(emergency.left(500), 0);
         let _ = emergency.enter();
         assert_eq!(emergency.left(500), 7_240);
+        assert_eq!(emergency.full_try(), 7_240);
         assert_eq!(emergency.left(7_730), 18);
         assert_eq!(emergency.left(9_000), 0);
         let _ = emergency.recorder_faulted();
