@@ -31,8 +31,10 @@
 //! for each wait. It needs about 1 KiB of stack. The search needs more; it is only done if the
 //! system crashes before it has mounted the card, or if the card contradicts the location cache.
 
+mod medium;
 mod snapshot;
 
+pub use medium::{EmergencyMedium, KnownMedium, prepare, write_and_complete};
 pub use snapshot::{SnapshotRequest, write_snapshot};
 
 use crate::end::header_of;
@@ -100,7 +102,8 @@ struct LogPlace {
 
 /// Writes the crash in the mailbox, and the log tail.
 ///
-/// `outcome` is updated after each step, and copied to the mailbox before each step that can hang.
+/// `outcome` is updated after each step, and copied to the mailbox at the beginning and when the
+/// crash is durable.
 /// `ledger` is memory for a ledger, [`Ledger::ZERO`], an out-parameter because its 512 bytes need
 /// not be on the stack. `look` adds what the device has met so far to `outcome`, before that is
 /// written as part of the crash header.
@@ -132,7 +135,6 @@ pub fn write<D: PolledDevice>(
     };
     outcome.finish(EmergencyStep::Located);
     look(device, outcome);
-    region.mailbox().set_outcome(outcome);
 
     let window = Window::new_polled(Polled(device), place.first, place.geometry.blocks().into());
     let mut device = window.ok_or(Error::OutOfPartition)?;

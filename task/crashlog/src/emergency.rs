@@ -22,17 +22,14 @@
 
 use core::mem::MaybeUninit;
 use crashlog_format::ledger::Ledger;
-use crashlog_format::{EmergencyFailure, EmergencyStep, Outcome, OutcomePhase};
+use crashlog_format::{EmergencyFailure, EmergencyStep, Outcome};
 use crashlog_retained::{Location, Region, StoredContext};
-use crashlog_store::emergency::{self, EmergencyRequest, Error, SnapshotRequest};
-use crashlog_store::{MountError, PartitionError};
-use drv_mmc::emergency::PhaseFailure;
-use drv_mmc::{CardLocation, EmergencyReport, found};
-use drv_sdhci::ErrorKind;
+use crashlog_store::emergency::{
+    self, EmergencyMedium, EmergencyRequest, KnownMedium, SnapshotRequest,
+};
 use static_cell::StaticCell;
 use task_jefe_api::Jefe;
 use userlib::{sys_get_timer, task_slot};
-use zerocopy::{FromBytes, IntoBytes};
 
 use crate::config;
 use crate::hardware::{self, EmergencyDevice};
@@ -50,7 +47,7 @@ pub static CRASH: StaticCell<Option<StoredContext<'static>>> = StaticCell::new(N
 static CARD: StaticCell<MaybeUninit<EmergencyDevice<'static>>> =
     StaticCell::new(MaybeUninit::uninit());
 static LOCATION: StaticCell<Option<Location>> = StaticCell::new(None);
-static IDENTIFIED: StaticCell<MaybeUninit<CardLocation>> = StaticCell::new(MaybeUninit::uninit());
+static KNOWN: StaticCell<KnownMedium> = StaticCell::new([0; size_of::<KnownMedium>()]);
 static LEDGER: StaticCell<Ledger> = StaticCell::new(Ledger::ZERO);
 static OUTCOME: StaticCell<MaybeUninit<Outcome>> = StaticCell::new(MaybeUninit::uninit());
 
@@ -164,41 +161,29 @@ fn write(
     region: &Region<'static>,
     crash: Option<&StoredContext<'_>>,
     memory: &TransferBlocks<'static>,
-    card: &mut EmergencyDevice<'static>,
+    card: &mut impl EmergencyMedium,
     outcome: &mut Outcome,
 ) -> Result<(), EmergencyFailure> {
-    outcome.enter(OutcomePhase::Prepare);
-    region.mailbox().set_outcome(outcome);
-    let (Some(mut location), Some(mut identified), Some(mut ledger)) = (
+    let (Some(mut location), Some(mut known), Some(mut ledger)) = (
         LOCATION.try_borrow_mut(),
-        IDENTIFIED.try_borrow_mut(),
+        KNOWN.try_borrow_mut(),
         LEDGER.try_borrow_mut(),
     ) else {
         return Err(EmergencyFailure::Recorder);
     };
     take_location(region, &mut location);
-    let identified = identified.write(CardLocation::default());
-    prepare(card, location.as_ref(), identified, outcome)?;
-
+    emergency::prepare(card, region, location.as_ref(), &mut known, outcome)?;
     let request = EmergencyRequest {
         region,
         crash,
         location: location.as_ref(),
         partition: config::PARTITION,
         keep_first: config::KEEP_FIRST,
-        card: identified.as_bytes(),
+        card: &*known,
         extra: &[],
         scratch: memory.store,
     };
-    let written = emergency::write(card, &request, &mut ledger, outcome, note);
-    note(card, outcome);
-    written.map_err(not_written)?;
-
-    // The crash is durable. The last phase leaves the card in a defined state; if it fails, the
-    // crash stays durable.
-    let _ = card.complete();
-    note(card, outcome);
-    Ok(())
+    emergency::write_and_complete(card, &request, &mut ledger, outcome)
 }
 
 /// Writes the image in the dump area behind `crash`, which is durable with this sequence number.
@@ -209,7 +194,7 @@ fn write_snapshot(
     region: &Region<'static>,
     crash: &StoredContext<'_>,
     memory: &TransferBlocks<'static>,
-    card: &mut EmergencyDevice<'static>,
+    card: &mut impl EmergencyMedium,
     sequence: u32,
 ) {
     let (Some(mut location), Some(mut ledger)) =
@@ -234,96 +219,5 @@ fn write_snapshot(
     // It ends with a flush, so no last phase is needed for it.
     if emergency::write_snapshot(card, &request, &mut ledger).is_ok() {
         region.snapshot().clear();
-    }
-}
-
-/// Recovers controller and card, with the help of `location` if there is one.
-#[inline(never)]
-fn prepare(
-    card: &mut EmergencyDevice<'static>,
-    location: Option<&Location>,
-    identified: &mut CardLocation,
-    outcome: &mut Outcome,
-) -> Result<(), EmergencyFailure> {
-    let prepared = card.prepare(&known_card(location));
-    *identified = *card.location();
-    note(card, outcome);
-    prepared
-        .map(|_| ())
-        .map_err(|failure| not_ready(failure.error))
-}
-
-/// What the normal path has noted about the card; the default value, which is that of no card, if
-/// it has noted nothing.
-pub fn known_card(location: Option<&Location>) -> CardLocation {
-    location
-        .and_then(|location| CardLocation::read_from_prefix(&location.card).ok())
-        .map(|(card, _)| card)
-        .unwrap_or_default()
-}
-
-/// Copies what the driver has found and done into the outcome.
-#[inline(never)]
-fn note(card: &EmergencyDevice<'_>, outcome: &mut Outcome) {
-    let EmergencyReport {
-        controller,
-        card_state,
-        steps,
-        retries,
-        last_error,
-        command,
-        mode,
-        blocks_left,
-        phase_ms,
-        drain,
-        ..
-    } = card.report();
-    outcome.controller = controller;
-    outcome.card = card_state;
-    outcome.retries = retries.into();
-    outcome.error = last_error.into();
-    outcome.repairs = steps.into();
-    outcome.blocks_left = blocks_left.into();
-    outcome.phase_ms = phase_ms.map(Into::into);
-    outcome.drain = drain;
-    outcome.command = command;
-    outcome.mode = mode;
-    if steps & found::step::PREPARED != 0 {
-        outcome.finish(EmergencyStep::ControllerReset);
-        outcome.finish(EmergencyStep::CardReady);
-    }
-}
-
-/// Translates an error of the prepare phase.
-fn not_ready(error: drv_mmc::Error) -> EmergencyFailure {
-    match error {
-        drv_mmc::Error::NoCard => EmergencyFailure::NoCard,
-        drv_mmc::Error::Deadline => EmergencyFailure::Timeout,
-        drv_mmc::Error::Host(error) => match error.kind {
-            ErrorKind::CardGone => EmergencyFailure::NoCard,
-            ErrorKind::ResetStuck | ErrorKind::ClockUnstable => EmergencyFailure::Controller,
-            _ => EmergencyFailure::Card,
-        },
-        _ => EmergencyFailure::Card,
-    }
-}
-
-/// Translates an error of the write phase.
-#[inline(never)]
-fn not_written(error: Error<PhaseFailure>) -> EmergencyFailure {
-    match error {
-        Error::Device(failure)
-        | Error::Partition(PartitionError::Device(failure))
-        | Error::Mount(MountError::Device(failure)) => match failure.error {
-            drv_mmc::Error::Deadline => EmergencyFailure::Timeout,
-            _ => EmergencyFailure::Device,
-        },
-        Error::Partition(_) => EmergencyFailure::NoPartition,
-        Error::Mount(MountError::Exhausted) | Error::Exhausted => EmergencyFailure::Exhausted,
-        Error::Mount(MountError::Superblock(_) | MountError::Damaged) => {
-            EmergencyFailure::OtherFormat
-        }
-        Error::Context => EmergencyFailure::Context,
-        Error::OutOfPartition => EmergencyFailure::Recorder,
     }
 }

@@ -12,6 +12,7 @@ use userlib::sys_get_timer;
 
 use crate::config::{self, ControllerRegisters};
 use crate::events::Events;
+use crate::mmc_medium::MmcMedium;
 use crate::transfer_blocks::TransferBlocks;
 
 /// The card, as the normal path drives it.
@@ -19,8 +20,7 @@ pub type NormalDevice<'a> =
     NormalCard<'a, NormalController<'a, ControllerRegisters, ConfiguredPlatform, &'a Events>>;
 
 /// The card, as the emergency path drives it.
-pub type EmergencyDevice<'a> =
-    EmergencyCard<'a, ControllerRegisters, ConfiguredPlatform, KernelClock>;
+pub type EmergencyDevice<'a> = MmcMedium<'a, ControllerRegisters, ConfiguredPlatform, KernelClock>;
 
 /// Polls of the status register before the normal path waits for the interrupt. It is enough for a
 /// command without data, which completes sooner than a task switch.
@@ -97,13 +97,13 @@ pub fn emergency_device<'a>(
     };
     // The attempt before a minimal one may have failed because of DMA.
     let table = (!minimal).then_some(memory.table);
-    EmergencyCard::new(
+    MmcMedium(EmergencyCard::new(
         registers(),
         ConfiguredPlatform,
         KernelClock,
         (table, memory.card),
         settings,
-    )
+    ))
 }
 
 /// The controller's registers.

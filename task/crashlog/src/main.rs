@@ -44,6 +44,7 @@ mod config;
 mod emergency;
 mod events;
 mod hardware;
+mod mmc_medium;
 mod normal;
 mod recorder;
 mod reply;

@@ -18,13 +18,13 @@
 
 use crashlog_format::{EmergencyFailure, EmergencyStep, Outcome};
 use crashlog_retained::{Region, SelfTestProgress as Kept, StoredContext, TrialStage};
+use crashlog_store::emergency::{EmergencyMedium, KnownMedium};
 use crashlog_store::self_test::{self, Mismatch};
-use drv_mmc::EmergencyReport;
 use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{SelfTestCause, SelfTestReport, SelfTestStep};
 use userlib::{kipc, sys_get_timer};
 
-use crate::hardware;
+use crate::hardware::{self, EmergencyDevice};
 use crate::trace::Trace;
 use crate::transfer_blocks::TransferBlocks;
 use crate::{config, emergency};
@@ -99,8 +99,9 @@ fn write_and_read(
 
     let location = region.location().load();
     let mut card = hardware::emergency_device(memory, false, emergency::TEST_MS);
-    let result = match card.prepare(&emergency::known_card(location.as_ref())) {
-        Ok(_) => self_test::verify(
+    let known = location.map_or([0; size_of::<KnownMedium>()], |location| location.card);
+    let result = match card.prepare(&known) {
+        Ok(()) => self_test::verify(
             &mut card,
             config::PARTITION,
             outcome.sequence.get(),
@@ -109,22 +110,17 @@ fn write_and_read(
         ),
         Err(failure) => Err(Mismatch::Device(failure)),
     };
-    let EmergencyReport {
-        retries,
-        last_error,
-        ..
-    } = card.report();
-    outcome.retries = outcome.retries.get().saturating_add(retries).into();
-    if last_error != 0 {
-        outcome.error = last_error.into();
+    let mut found = Outcome::default();
+    card.note(&mut found);
+    let retries = outcome.retries.get().saturating_add(found.retries.get());
+    outcome.retries = retries.into();
+    if found.error.get() != 0 {
+        outcome.error = found.error;
     }
     // The result does not depend on this phase: everything was read and compared.
     let _ = card.complete();
     result.map_err(|mismatch| match mismatch {
-        Mismatch::Device(failure) if failure.error == drv_mmc::Error::Deadline => {
-            EmergencyFailure::Timeout as u32
-        }
-        Mismatch::Device(_) => EmergencyFailure::Device as u32,
+        Mismatch::Device(failure) => EmergencyDevice::not_written(failure) as u32,
         Mismatch::Lost => DIFFERS,
         Mismatch::NotNamed => DIFFERS + 1,
         Mismatch::Header => DIFFERS + 2,

@@ -10,6 +10,7 @@ use drv_sdhci_sim::{SimBoard, Simulator};
 use userlib::sys_get_timer;
 
 use crate::events::Events;
+use crate::mmc_medium::MmcMedium;
 use crate::transfer_blocks::TransferBlocks;
 use crate::{config, kernel};
 
@@ -17,7 +18,7 @@ use crate::{config, kernel};
 pub type NormalDevice<'a> = NormalCard<'a, NormalController<'a, Simulator, SimBoard, &'a Events>>;
 
 /// The card, as the emergency path drives it. It is in a static, so the simulator is not in it.
-pub type EmergencyDevice<'a> = EmergencyCard<'a, SlotRegisters, SlotPlatform, KernelClock>;
+pub type EmergencyDevice<'a> = MmcMedium<'a, SlotRegisters, SlotPlatform, KernelClock>;
 
 /// Polls of the status register before the normal path waits for the interrupt. None: it waits
 /// wherever it can, so that clients act there.
@@ -107,11 +108,11 @@ pub fn emergency_device<'a>(
         polls_without_time: POLLS_WITHOUT_TIME,
     };
     let table = (!minimal).then_some(memory.table);
-    EmergencyCard::new(
+    MmcMedium(EmergencyCard::new(
         SlotRegisters,
         SlotPlatform,
         KernelClock,
         (table, memory.card),
         settings,
-    )
+    ))
 }

@@ -30,6 +30,7 @@ mod start;
 mod task {
     pub mod emergency;
     pub mod events;
+    pub mod mmc_medium;
     pub mod normal;
     pub mod recorder;
     pub mod reply;
@@ -39,7 +40,9 @@ mod task {
 }
 
 pub use jefe::Jefe;
-use task::{emergency, events, normal, recorder, reply, server, trace, transfer_blocks};
+use task::{
+    emergency, events, mmc_medium, normal, recorder, reply, server, trace, transfer_blocks,
+};
 use trace::Trace;
 
 /// Number of tasks: the supervisor, the recorder, and clients.

@@ -14,3 +14,4 @@ mod power;
 mod recorder;
 mod self_test;
 mod snapshots;
+mod spi_medium;
