@@ -1,13 +1,14 @@
 //! The function that programs can call in a test image: run a case.
 //!
-//! The task in slot `suite` is asked to run the case, and replies before it does. The task in slot
+//! The task in slot `suite` is restarted, as the case before may have left it faulted, and asked to
+//! run the case; it replies before it does. The task in slot
 //! `runner` learns how the case ends, by a message of the suite or by its fault, and is polled
 //! until it has.
 //!
 //! Operations and their numbers are those of Hubris' test suite.
 
 use hif::{Failure, Fault, Function};
-use userlib::{hl, sys_send, task_slot};
+use userlib::{hl, kipc, sys_send, task_slot};
 
 task_slot!(SUITE, suite);
 task_slot!(RUNNER, runner);
@@ -38,6 +39,7 @@ fn run_test(stack: &[Option<u32>], _: &[u8], out: &mut [u8]) -> Result<usize, Fa
         None => return Err(Failure::Fault(Fault::MissingParameters)),
         Some(case) => case.ok_or(Failure::Fault(Fault::EmptyParameter(0)))?,
     };
+    kipc::reinit_task(SUITE.get_task_id().index(), true);
     let suite = SUITE.get_task_id();
     match sys_send(suite, RUN_CASE, &case.to_le_bytes(), &mut [], &[]).0 {
         0 => {}

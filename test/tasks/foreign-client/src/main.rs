@@ -31,12 +31,14 @@ fn main() -> ! {
         ("s5_12_notifications_of_other_tasks", notes),
     ];
     let thermal = Thermal::from(THERMAL.get_task_id());
-    for (name, case) in cases {
-        supervisor(1, name.as_bytes());
-        case(&thermal);
+    if supervisor(4, &[]) == 0 {
+        for (name, case) in cases {
+            supervisor(1, name.as_bytes());
+            case(&thermal);
+        }
+        supervisor(1, &[]);
     }
-    supervisor(1, &[]);
-    // Then single cases, when a debugger asks for them.
+    // Then single cases, when a debugger asks for them: the executor restarts this task before each.
     loop {
         let mut wanted = None;
         hl::recv_without_notification(&mut [0; 4], |op, msg| -> Result<(), u32> {

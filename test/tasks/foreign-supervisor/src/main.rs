@@ -23,6 +23,9 @@ const RESTARTS: u32 = 2;
 /// Why did a server fault this task (by index) last? The reason's number plus 1, or 0 if none did.
 const REFUSAL: u32 = 3;
 
+/// Have all cases been run, in this boot?
+const ALL_RUN: u32 = 4;
+
 /// The case that a debugger asked for has passed.
 const TEST_COMPLETE: u32 = 0xfffe;
 
@@ -114,6 +117,10 @@ fn main() -> ! {
                     .copied()
                     .unwrap_or(u32::MAX);
                 sys_reply(msg.sender, 0, &count.to_le_bytes());
+            }
+            ALL_RUN => {
+                let all_run = cases != 0 && name_len == 0;
+                sys_reply(msg.sender, 0, &u32::from(all_run).to_le_bytes());
             }
             TEST_COMPLETE => {
                 result = 1;
