@@ -65,6 +65,10 @@ pub(crate) fn generate(iface: &Interface, generator: &Generator) -> TokenStream 
         .map(|(op, operation)| method(iface, op, operation, counting.as_ref()));
     let doc = format!(" Client of `{name}`: where its server is.");
     quote! {
+        // Not used here: crates with upstream's clients rely on it.
+        #[allow(unused_imports)]
+        use userlib::UnwrapLite;
+
         #operations
         #counters
 

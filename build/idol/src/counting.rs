@@ -101,7 +101,7 @@ impl Counting {
     /// counted.
     fn error(&self, operation: &Operation) -> Option<Type> {
         let error: Type = match (&operation.reply, self.side) {
-            (Reply::Simple(_), Side::Client { .. }) => return None,
+            (Reply::Simple(_), _) => return None,
             (
                 Reply::Result { .. },
                 Side::Client {

@@ -4,7 +4,7 @@ use crate::client;
 use crate::counting::CounterSettings;
 use crate::error::{BoxedError, Problem};
 use crate::server::{self, ServerStyle};
-use crate::syntax::Interface;
+use crate::syntax::{Interface, check_client};
 use proc_macro2::TokenStream;
 use std::collections::BTreeMap;
 use std::env;
@@ -197,6 +197,7 @@ impl Generator {
 
     fn client(&self, contents: &str) -> Result<String, Problem> {
         let iface: Interface = contents.parse()?;
+        check_client(&iface)?;
         self.print(client::generate(&iface, self))
     }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | an idempotent operation has no lease that is both read and written | the server may have changed it before it is repeated |
 //! | an idempotent operation does not report server death | it is repeated instead |
-//! | an operation that is not idempotent replies `Result` | its client must learn that the server died |
+//! | an operation of which a client is generated and that is not idempotent replies `Result` | its client must learn that the server died |
 //! | a lease grants read or write | otherwise it has no effect |
 //! | only slices have `max_len` | other types have one length |
 //! | `recv` of an argument needs `Zerocopy` | the other encodings decode values themselves; `recv` of a reply is ignored |
@@ -280,12 +280,23 @@ fn check_retry(operation: &Operation) -> Result<(), Problem> {
                 "an idempotent operation may not report ServerDeath: it is repeated when the server dies",
             ));
         }
-    } else if matches!(operation.reply, Reply::Simple(_)) {
-        return Err(Problem::new(
-            "an operation that is not idempotent must reply Result, so that the client learns when the server dies",
-        ));
     }
     Ok(())
+}
+
+/// Checks the rule about operations that only a client breaks: a server of such an interface may be
+/// generated, whose clients are written by hand.
+pub(crate) fn check_client(iface: &Interface) -> Result<(), Problem> {
+    let breaks = |operation: &Operation| {
+        !operation.idempotent && matches!(operation.reply, Reply::Simple(_))
+    };
+    match iface.ops.iter().find(|(_, operation)| breaks(operation)) {
+        None => Ok(()),
+        Some((name, _)) => Err(Problem::new(
+            "an operation that is not idempotent must reply Result, so that the client learns when the server dies",
+        )
+        .in_operation(&name.to_string())),
+    }
 }
 
 /// Checks the rules about encodings.

@@ -64,12 +64,29 @@ fn idempotent_operation_does_not_report_server_death() {
 }
 
 #[test]
-fn operation_that_is_not_idempotent_replies_result() {
-    op_refused(
-        "reply: Simple(\"()\")",
-        "an operation that is not idempotent must reply Result",
+fn operation_that_is_not_idempotent_replies_result_to_a_generated_client() {
+    let simple = with_op("reply: Simple(\"()\")");
+    let error = Generator::new()
+        .generate_client_stub(&simple)
+        .expect_err("its client would not learn of a death");
+    assert!(
+        error
+            .to_string()
+            .contains("operation \"op\": an operation that is not idempotent must reply Result"),
+        "{error}"
     );
-    op_accepted("reply: Simple(\"()\"), idempotent: true");
+    // A server may be generated.
+    op_accepted("reply: Simple(\"()\")");
+    Generator::new()
+        .generate_restricted_server_support(
+            &simple,
+            idol::server::ServerStyle::InOrder,
+            &Default::default(),
+        )
+        .expect("a server");
+    Generator::new()
+        .generate_client_stub(&with_op("reply: Simple(\"()\"), idempotent: true"))
+        .expect("a client");
 }
 
 #[test]

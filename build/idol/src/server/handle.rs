@@ -46,9 +46,7 @@ pub(super) fn handle(
     };
     let read = read_message(op);
     let args = operation.args.iter().map(|(name, arg)| match &arg.recv {
-        _ if operation.encoding != Encoding::Zerocopy || !arg.is_converted() => {
-            quote! { args.#name }
-        }
+        _ if !arg.is_converted() => quote! { args.#name },
         RecvStrategy::FromPrimitive(_) => {
             or_refused(&quote! { args.#name() }, "BadMessageContents")
         }

@@ -108,11 +108,16 @@ pub(super) fn message(iface: &Interface, op: &Ident, operation: &Operation) -> T
             }
         }
         Encoding::Ssmarshal | Encoding::Hubpack => {
+            // Only a `bool` is received as another type: as a byte, as in the other encoding.
             let (names, types): (Vec<_>, Vec<_>) = operation
                 .args
                 .iter()
-                .map(|(name, arg)| (name, &arg.ty))
+                .map(|(name, arg)| (field(name, arg), arg.wire_type()))
                 .unzip();
+            let accessors = operation
+                .args
+                .iter()
+                .filter_map(|(name, arg)| accessor(name, arg));
             let body = match operation.encoding {
                 Encoding::Hubpack => quote! {
                     match hubpack::deserialize(bytes) {
@@ -135,6 +140,11 @@ pub(super) fn message(iface: &Interface, op: &Ident, operation: &Operation) -> T
                 #[derive(serde::Deserialize)]
                 pub struct #args {
                     #(pub #names: #types,)*
+                }
+
+                #[allow(dead_code)]
+                impl #args {
+                    #(#accessors)*
                 }
 
                 #[doc = #read_doc]

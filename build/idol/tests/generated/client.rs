@@ -85,6 +85,13 @@ fn nothing_is_counted_unless_asked_for() {
     assert!(!code.contains("counters::"));
 }
 
+/// Crates that include upstream's clients call `unwrap_lite` without an import of their own.
+#[test]
+fn unwrap_lite_is_imported() {
+    let code = Generator::new().generate_client_stub(FORMS).unwrap();
+    assert!(code.contains("use userlib::UnwrapLite;"));
+}
+
 #[test]
 fn events_are_operations_with_their_outcome() {
     let generate = |combine| {

@@ -61,6 +61,24 @@ fn converted_arguments_are_raw_fields_with_an_accessor() {
 }
 
 #[test]
+fn a_bool_arrives_as_a_byte_in_every_encoding() {
+    for encoding in ["Zerocopy", "Ssmarshal", "Hubpack"] {
+        let text = format!(
+            "Interface(name: \"Forms\", ops: {{ \"tune\": (args: {{ \"step\": \"i8\", \"on\": \"bool\" }}, \
+             reply: Simple(\"()\"), idempotent: true, encoding: {encoding}) }})"
+        );
+        let code = Code::parse(&generate(&Generator::new(), &text));
+        let args = fields(code.structure("Forms_tune_ARGS"));
+        assert_eq!(args, ["step:i8", "raw_on:u8"], "{encoding}");
+        assert_eq!(
+            signatures(code.implementation("", "Forms_tune_ARGS")),
+            ["fnon(&self)->bool"],
+            "{encoding}"
+        );
+    }
+}
+
+#[test]
 fn messages_are_read_by_reference_or_by_value() {
     let code = generate(&Generator::new(), FORMS);
     for function in [
@@ -220,7 +238,9 @@ fn outcomes_are_counted_on_request() {
         )
     };
     assert_eq!(events[0], outcome("ReadError"));
-    assert_eq!(events[1], outcome("::core::convert::Infallible"));
+    // An operation without errors is counted alone, on both sides.
+    assert_eq!(events[1], "");
+    assert_eq!(events[2], outcome("::core::convert::Infallible"));
 }
 
 #[test]
