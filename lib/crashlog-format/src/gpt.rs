@@ -1,7 +1,7 @@
 //! The partition table: GPT, as in UEFI specification 2.10, section 5.3.
 //!
-//! Only what is needed to find, and to make, one partition. The protective MBR is not read: the
-//! checksums of the table prove more than it could.
+//! Only what is needed to find, and to make, one partition. Of the protective MBR it is known
+//! whether it is one: see [`backup_counts`].
 
 use crate::crc::Crc32;
 use core::fmt;
@@ -159,6 +159,12 @@ impl GptEntry {
         }
     }
 
+    /// Whether it is a partition: an unused entry has no type.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.partition_type_guid.0 != [0; 16]
+    }
+
     /// Whether the partition has this name.
     #[must_use]
     pub fn is_named(&self, name: &str) -> bool {
@@ -183,6 +189,110 @@ impl GptEntry {
 }
 
 const _: () = assert!(size_of::<GptHeader>() == 92 && size_of::<GptEntry>() == 128);
+
+/// What says that block 0 belongs to a GPT: the type of the protective partition (UEFI 2.10, table
+/// 5-3).
+const PROTECTIVE: u8 = 0xee;
+
+/// Whether a backup table counts, by the content of block 0: it is blank (erased), or has a
+/// protective partition. Anything else is of somebody who has made the card anew, and left the end
+/// of it as it was.
+#[must_use]
+pub fn backup_counts(block: &[u8]) -> bool {
+    let types = [450, 466, 482, 498].map(|at| block.get(at).copied());
+    let is_signed = block.get(510..512) == Some(&[0x55, 0xaa]);
+    let is_blank = |erased| block.iter().all(|byte| *byte == erased);
+    (is_signed && types.contains(&Some(PROTECTIVE))) || is_blank(0) || is_blank(u8::MAX)
+}
+
+/// Why a partition is not one that may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChoiceError {
+    /// No partition has the name.
+    NotFound,
+    /// The partition with the name has this type, which is not [`CRASHLOG_TYPE`].
+    WrongType(Guid),
+    /// Several partitions have the name and the type.
+    Ambiguous,
+    /// It lies outside the device, or outside the blocks that the table gives to partitions.
+    OutOfBounds,
+    /// It has blocks of the table, or of another partition.
+    Overlaps,
+}
+
+/// Chooses a partition among the entries of a table, which are given to it one by one, twice: first
+/// each to [`find`](Self::find), then each to [`compare`](Self::compare).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PartitionChoice {
+    /// First and last block of the one that was found.
+    found: Option<(u64, u64)>,
+    is_ambiguous: bool,
+    other: Option<Guid>,
+    /// How many partitions have blocks of it, itself included.
+    overlapping: u32,
+}
+
+impl PartitionChoice {
+    /// Looks whether an entry has the name and the type.
+    pub fn find(&mut self, entry: &GptEntry, name: &str) {
+        if !entry.is_used() || !entry.is_named(name) {
+            return;
+        }
+        if entry.partition_type_guid != CRASHLOG_TYPE {
+            self.other = self.other.or(Some(entry.partition_type_guid));
+        } else if self.found.is_some() {
+            self.is_ambiguous = true;
+        } else {
+            self.found = Some((entry.starting_lba.get(), entry.ending_lba.get()));
+        }
+    }
+
+    /// The partition that was found: its first and its last block, inside a device of `blocks`
+    /// blocks and the limits of the table whose header is `header`.
+    ///
+    /// # Errors
+    /// See [`ChoiceError`]; [`ChoiceError::Overlaps`] with the table alone.
+    pub fn found(&self, header: &GptHeader, blocks: u64) -> Result<(u64, u64), ChoiceError> {
+        let (first, last) = match (self.found, self.other) {
+            _ if self.is_ambiguous => return Err(ChoiceError::Ambiguous),
+            (Some(found), _) => found,
+            (None, Some(other)) => return Err(ChoiceError::WrongType(other)),
+            (None, None) => return Err(ChoiceError::NotFound),
+        };
+        if first > last
+            || first <= PRIMARY
+            || last >= blocks
+            || first < header.first_usable_lba.get()
+            || last > header.last_usable_lba.get()
+        {
+            return Err(ChoiceError::OutOfBounds);
+        }
+        let table = header.partition_entry_lba.get();
+        let length = u64::from(header.number_of_partition_entries.get()).div_ceil(4);
+        let inside = |from: u64, count: u64| from <= last && from.saturating_add(count) > first;
+        if inside(table, length) || inside(header.alternate_lba.get(), 1) {
+            return Err(ChoiceError::Overlaps);
+        }
+        Ok((first, last))
+    }
+
+    /// Compares the partition that was found with an entry, its own included.
+    pub fn compare(&mut self, entry: &GptEntry) {
+        let (from, to) = (entry.starting_lba.get(), entry.ending_lba.get());
+        let overlaps = self
+            .found
+            .is_some_and(|(first, last)| from <= last && first <= to);
+        if overlaps && entry.is_used() {
+            self.overlapping = self.overlapping.saturating_add(1);
+        }
+    }
+
+    /// Whether another partition has blocks of it.
+    #[must_use]
+    pub const fn is_overlapped(&self) -> bool {
+        self.overlapping > 1
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -129,6 +129,8 @@ fn explain<E>(error: SearchError<PortError>, last: Option<E>) -> SearchError<E> 
             Partition(PartitionError::WrongType(found))
         }
         (Partition(PartitionError::OutOfBounds), _) => Partition(PartitionError::OutOfBounds),
+        (Partition(PartitionError::Ambiguous), _) => Partition(PartitionError::Ambiguous),
+        (Partition(PartitionError::Overlaps), _) => Partition(PartitionError::Overlaps),
         (Mount(MountError::Superblock(error)), _) => Mount(MountError::Superblock(error)),
         (Mount(MountError::Exhausted), _) => Mount(MountError::Exhausted),
         (Mount(MountError::Damaged), _) => Mount(MountError::Damaged),

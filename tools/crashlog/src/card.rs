@@ -5,8 +5,8 @@
 //! a list, which `verify` reports.
 
 use crate::image::Image;
-use crate::locate::{Located, locate, read};
-use crate::problem::Problem;
+use crate::locate::{Located, locate, read, unwritable};
+use crate::problem::{Code, Problem};
 use block_device::BLOCK_LEN;
 use crashlog_format::crash::CrashHeader;
 use crashlog_format::ledger::Ledger;
@@ -40,6 +40,15 @@ impl Card {
             geometry,
             mut damaged,
         } = locate(&image)?;
+        if first != 0
+            && let Some(why) = unwritable(&image)?
+        {
+            if write {
+                let text = format!("{}: is not written: {why}", path.display());
+                return Err(Problem::new(Code::NotACrashlogCard, text));
+            }
+            damaged.push(format!("a device does not write this card: {why}"));
+        }
         let mut newest: Option<Ledger> = None;
         for generation in [0, 1] {
             let block = geometry.ledger(generation);

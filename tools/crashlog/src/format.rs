@@ -87,7 +87,10 @@ fn place(args: &Format, image: &Image, alone: bool) -> Result<Image, Problem> {
     if alone {
         return image.part(0, image.blocks());
     }
-    if let Table::Crashlog(first, blocks) = locate::table(image, &mut Vec::new())? {
+    // One that is not ours to write is not used again: with --force the whole card is replaced.
+    if locate::unwritable(image)?.is_none()
+        && let Table::Crashlog(first, blocks) = locate::table(image, &mut Vec::new())?
+    {
         return image.part(first, blocks);
     }
     // An invalid geometry is refused before the table is written.
@@ -205,6 +208,9 @@ fn protect(image: &Image, args: &Format, alone: bool) -> Result<(), Problem> {
             format!("{name}: {what}; --force overwrites it"),
         ))
     };
+    if !alone && let Some(why) = locate::unwritable(image)? {
+        return refuse(format!("its partition is not written: {why}"));
+    }
     if let Ok(card) = Card::open(image.path(), false) {
         let crashes = card.ledger.len();
         if crashes > 0 {

@@ -8,7 +8,9 @@ use crate::image::Image;
 use crate::problem::{Code, Problem};
 use block_device::BLOCK_LEN;
 use crashlog_format::crc::Crc32;
-use crashlog_format::gpt::{CRASHLOG_TYPE, ENTRY_LEN, GptEntry, GptHeader, PRIMARY};
+use crashlog_format::gpt::{
+    self, CRASHLOG_TYPE, ChoiceError, ENTRY_LEN, GptEntry, GptHeader, PRIMARY, PartitionChoice,
+};
 use crashlog_format::{
     CheckError, FormatId, Geometry, PARTITION_NAME, Superblock, SuperblockError,
 };
@@ -121,6 +123,45 @@ pub fn table(image: &Image, damaged: &mut Vec<String>) -> Result<Table, Problem>
         damaged.clear();
     }
     Ok(found)
+}
+
+/// Why the partition that [`table`] has found is not written, neither by the device nor by this
+/// program; `None` if it may be, and if there is none. It may be read all the same.
+pub fn unwritable(image: &Image) -> Result<Option<&'static str>, Problem> {
+    let last = image.blocks().saturating_sub(1);
+    for lba in [PRIMARY, last] {
+        let Some((header, entries)) = entries(image, lba)? else {
+            continue;
+        };
+        if lba != PRIMARY && !gpt::backup_counts(&read(image, 0)?) {
+            return Ok(Some(
+                "the primary partition table is damaged, and block 0 is of another one: the card was made anew",
+            ));
+        }
+        let mut choice = PartitionChoice::default();
+        for entry in &entries {
+            choice.find(entry, PARTITION_NAME);
+        }
+        for entry in &entries {
+            choice.compare(entry);
+        }
+        return Ok(match choice.found(&header, image.blocks()) {
+            Ok(_) if choice.is_overlapped() => {
+                Some("another partition has blocks of the crashlog partition")
+            }
+            Err(ChoiceError::Overlaps) => {
+                Some("the partition table has blocks of the crashlog partition")
+            }
+            Err(ChoiceError::Ambiguous) => {
+                Some("there is more than one crashlog partition of that name")
+            }
+            Err(ChoiceError::OutOfBounds) => Some(
+                "the crashlog partition lies outside the blocks that its table gives to partitions",
+            ),
+            Ok(_) | Err(ChoiceError::NotFound | ChoiceError::WrongType(_)) => None,
+        });
+    }
+    Ok(None)
 }
 
 /// The table whose header is block `lba`, if its checksums match.

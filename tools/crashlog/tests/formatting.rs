@@ -155,3 +155,40 @@ fn another_partition_table_is_only_replaced_by_force() {
         1
     );
 }
+
+/// A card that was made anew, with an MBR and a file system at our old place, and our backup table
+/// left at its end.
+///
+/// REQ: M8 (in part: which partition is written)
+#[test]
+fn a_card_that_was_made_anew_is_read_and_not_written() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let mut partition = Partition::open(&path);
+    partition.crash(1, STRAY_WRITE, "worker");
+    drop(partition);
+    let mut bytes = fs::read(&path).expect("read");
+    bytes[..1024].fill(0);
+    bytes[450] = 0x83;
+    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+    fs::write(&path, &bytes).expect("write");
+
+    const WHY: &str = "the primary partition table is damaged, and block 0 is of another one";
+    let shown = ok(["show", text(&path)]);
+    assert!(shown.contains("task worker"), "{shown}");
+    assert!(
+        shown.contains(&format!("a device does not write this card: {WHY}")),
+        "{shown}"
+    );
+    for arguments in [vec!["erase", text(&path), "1"], vec!["format", text(&path)]] {
+        let output = common::crashlog(&arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains(WHY),
+            "{arguments:?}: {said}"
+        );
+        assert_eq!(fs::read(&path).expect("read"), bytes, "{arguments:?}");
+    }
+    ok(["format", "--force", text(&path)]);
+    assert!(ok(["verify", text(&path)]).contains("everything is sound"));
+}

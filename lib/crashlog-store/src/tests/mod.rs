@@ -15,3 +15,4 @@ mod recorder;
 mod self_test;
 mod snapshots;
 mod spi_medium;
+mod tables;

@@ -243,7 +243,8 @@ fn a_table_by_another_tool_is_read() {
     let scratch = blocks(16);
     let found = now(find_partition(&mut device, "crashlog", &scratch)).unwrap();
     assert_eq!((found.first, found.blocks), (2048, 192));
-    assert!(card.take_counts().read_commands <= 3);
+    // A table that is longer than the scratch memory is read twice.
+    assert!(card.take_counts().read_commands <= 5);
 }
 
 #[test]

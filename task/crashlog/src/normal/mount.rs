@@ -75,7 +75,9 @@ fn refused(recorder: &Recorder, error: SearchError<PortError>) -> UnsavedReason 
         SearchError::Partition(PartitionError::NotFound | PartitionError::WrongType(_)) => {
             UnsavedReason::NoPartition
         }
-        SearchError::Partition(PartitionError::OutOfBounds) => UnsavedReason::BadGeometry,
+        SearchError::Partition(
+            PartitionError::OutOfBounds | PartitionError::Ambiguous | PartitionError::Overlaps,
+        ) => UnsavedReason::BadGeometry,
         SearchError::Mount(MountError::Superblock(SuperblockError::Check(
             CheckError::Version(version),
         ))) => UnsavedReason::UnknownVersion(version.into()),
