@@ -19,6 +19,10 @@ pub struct Board {
     pub timer: Timer,
     /// Milliseconds by which the watchdog may be later than its budget.
     pub watchdog_late_ms: u64,
+    /// Whether the guest's time stands still, but for a tick, until QEMU has carried out a reset. It
+    /// does not if the kernel has waited for the reset for longer than a tick: then the clock leaps
+    /// to the next timer, which is the hang timer.
+    pub resets_at_once: bool,
 }
 
 /// A timer that counts down, and interrupts when [`Timer::LEFT`] ticks are left. Addresses of its
@@ -86,6 +90,7 @@ pub static AST2600_EVB: Board = Board {
         clock: Some((0x1e6e_2300, 0xf394_0000 & !(7 << 23) | 2 << 23)),
     },
     watchdog_late_ms: 0,
+    resets_at_once: true,
 };
 
 /// NXP's i.MX 6UltraLite; `doc/qemu-mcimx6ul.md` has what QEMU models of it.
@@ -110,6 +115,7 @@ pub static MCIMX6UL_EVK: Board = Board {
         clock: None,
     },
     watchdog_late_ms: 1_000,
+    resets_at_once: false,
 };
 
 impl Board {

@@ -1,8 +1,8 @@
 //! Runs the firmware in QEMU: the demo, the tests and the benchmarks.
 //!
 //! The harness drives the real parts from outside: the image that `cargo xtask dist` makes, QEMU's
-//! model of its [`board`] with a card's image, the host tool `crashlog`. A machine is started with its
-//! processors stopped and all its sockets connected, then runs; its serial ports are read with
+//! model of its [`board`] with a card's image, the host tool `crashlog`. A machine is started with
+//! its processors stopped and all its sockets connected, then runs; its serial ports are read with
 //! bounded waits; it is ended or killed, and the host tool reads what is on the card. A run that
 //! fails keeps everything it made in `target/test/<name>/` and says so.
 //!

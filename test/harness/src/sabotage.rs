@@ -93,7 +93,7 @@ pub struct System {
     /// Functions and variables of the image.
     pub symbols: Symbols,
     /// The board.
-    board: &'static Board,
+    pub board: &'static Board,
     /// The slot of the recorder's card.
     pub slot: Slot,
     places: Places,

@@ -37,11 +37,7 @@ pub fn run(
                 image.display()
             );
         }
-        let index = substrate.qemu_card;
-        let mut drive = OsString::from(format!("format=raw,if=sd,index={index},file="));
-        // A comma ends the value, unless it is doubled.
-        drive.push(image.to_string_lossy().replace(',', ",,"));
-        command.arg("-drive").arg(drive);
+        command.arg("-drive").arg(card(substrate.qemu_card, image));
     }
     // For ./x dump. The path of a Unix socket has at most 107 bytes.
     let socket = product.qmp_socket();
@@ -67,7 +63,26 @@ pub fn run(
     Ok(())
 }
 
+/// The argument for the card with this index.
+fn card(index: u32, image: &Path) -> String {
+    // A comma ends the value, unless it is doubled.
+    let file = image.to_string_lossy().replace(',', ",,");
+    format!("format=raw,if=sd,index={index},file={file}")
+}
+
 fn find() -> Result<PathBuf> {
     find_in_path("qemu-system-arm")
         .context("qemu-system-arm is not on PATH; run `./x setup`, or install QEMU 9.1 or newer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::card;
+    use std::path::Path;
+
+    #[test]
+    fn the_card_is_at_the_boards_index() {
+        let argument = card(2, Path::new("one,two.img"));
+        assert_eq!(argument, "format=raw,if=sd,index=2,file=one,,two.img");
+    }
 }

@@ -27,7 +27,9 @@ mod used_card;
 pub use run::run;
 
 use super::{Cases, Session};
+use crate::build::SABOTEUR_IMX6UL;
 use crate::matrix_document::{self, FOLDER, Matrix};
+use crate::sabotage::APP;
 use libtest_mimic::Trial;
 use row::{IDLE, NOTHING, RECORDED, Row};
 use std::path::PathBuf;
@@ -99,11 +101,36 @@ pub fn groups() -> Vec<Group> {
 pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let folder = std::env::var_os(FOLDER).map(PathBuf::from);
     let mut trials = rows_as_trials(session, folder);
+    trials.extend(rows_on_imx6ul(session));
     let session = session.clone();
     trials.push(Trial::test("matrix::document", move || {
         session.count(listed().check().map(|()| Cases::one()))
     }));
     trials
+}
+
+/// The rows in which tasks, the supervisor or the kernel fail, on the i.MX 6UltraLite: another
+/// kernel entry, other watchdogs and timers. The document does not list them again.
+fn rows_on_imx6ul(session: &Arc<Session>) -> Vec<Trial> {
+    let groups = [
+        clients::rows(),
+        recorder::rows(),
+        system::rows(),
+        hangs::rows(),
+        supervisor::rows(),
+    ];
+    groups
+        .into_iter()
+        .flatten()
+        .filter(|row| row.app == APP)
+        .map(|row| {
+            let name = format!("mcimx6ul-evk::matrix::{}", row.id);
+            session.trial(name, SABOTEUR_IMX6UL, move |rig| {
+                (row.run)(rig)?;
+                Ok(Cases::one())
+            })
+        })
+        .collect()
 }
 
 /// Every row that exists, as it is listed.

@@ -91,11 +91,11 @@ pub fn rows() -> Vec<Row> {
             "restarted at once, and recorded as an oops; no restart of the system",
             "P5 X4",
             |mut scene| {
-                scene.system.go_to(Stop::Start)?;
-                let idle = scene.system.symbols.like("idle", &["_start"])?;
+                scene.boot()?;
+                // The instruction behind the one by which its loop waits. It runs when all other
+                // tasks wait, also while the card's supply rises at the start.
+                let idle = scene.system.symbols.like("idle", &["task_idle::main"])? + 6;
                 scene.system.stop_at(idle, true)?;
-                // It runs when all other tasks wait.
-                scene.system.go_to(Stop::Ready)?;
                 scene.system.work(Work::Sleep(100), 0, Deed::Nothing)?;
                 scene.system.go_to(Stop::At(idle))?;
                 scene.system.stop_at(idle, false)?;
