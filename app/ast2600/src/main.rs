@@ -15,6 +15,19 @@ use kernel_failure::FAILURE_MS;
 /// says.
 const COUNTS_PER_TICK: u32 = 1_000_000;
 
+/// The system control unit.
+const SCU: u32 = 0x1e6e_2000;
+/// The stores that give the two controllers for cards their clock and end their reset, offset and
+/// value of each, so that it does not matter what the boot loader has left: unlock the registers;
+/// run the clock of the eMMC controller and end its reset; the same of the SD controller.
+const CARD_CONTROLLERS: [(u32, u32); 5] = [
+    (0x000, 0x1688_a8a8),
+    (0x084, 1 << 27),
+    (0x044, 1 << 16),
+    (0x094, 1 << 4),
+    (0x054, 1 << 24),
+];
+
 /// Watchdog timer 0.
 const WATCHDOG: u32 = 0x1e78_5000;
 /// Offset of its register for a software reset, and the value that triggers it.
@@ -94,6 +107,11 @@ fn watchdog((offset, value): (u32, u32)) {
 /// Called by the kernel's reset code.
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main() -> ! {
+    for (offset, value) in CARD_CONTROLLERS {
+        let register = (SCU + offset) as *mut u32;
+        // SAFETY: a device register. Translation is off still, so it is at its address.
+        unsafe { register.write_volatile(value) };
+    }
     // SAFETY: this is the one call, and the platform is the chip this is built for.
     unsafe { kern::startup::start_kernel(COUNTS_PER_TICK, &PLATFORM) }
 }

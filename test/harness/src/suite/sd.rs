@@ -81,7 +81,31 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     let mut trials = trials_with(session, "sd", SD_APP);
     // The same on another board, and behind another controller.
     trials.extend(trials_with(session, "mcimx6ul-evk::sd", SABOTEUR_IMX6UL));
+    trials.push(session.trial("sd::clock-and-reset", SD_APP, clocked));
     trials
+}
+
+/// The kernel has given both controllers their clock, and ended their reset: after a reset of the
+/// chip neither is so.
+fn clocked(rig: &Rig) -> Result<Cases> {
+    /// Registers of the system control unit, and the bits that stop a clock or hold a reset.
+    const STOPPED: [(u32, u32); 4] = [
+        (0x1e6e_2080, 1 << 27),
+        (0x1e6e_2040, 1 << 16),
+        (0x1e6e_2090, 1 << 4),
+        (0x1e6e_2050, 1 << 24),
+    ];
+    let mut scene = Scene::set(rig)?;
+    for (register, bit) in STOPPED {
+        let value = scene.system.debugger.word(register)?;
+        ensure!(value & bit != 0, "at the start {register:#x} is {value:#x}");
+    }
+    scene.boot()?;
+    for (register, bit) in STOPPED {
+        let value = scene.system.debugger.word(register)?;
+        ensure!(value & bit == 0, "{register:#x} is still {value:#x}");
+    }
+    Ok(Cases::one())
 }
 
 /// The tests with this application, and this beginning of their names.
