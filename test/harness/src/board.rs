@@ -19,9 +19,9 @@ pub struct Board {
     pub timer: Timer,
     /// Milliseconds by which the watchdog may be later than its budget.
     pub watchdog_late_ms: u64,
-    /// Whether the guest's time stands still, but for a tick, until QEMU has carried out a reset. It
-    /// does not if the kernel has waited for the reset for longer than a tick: then the clock leaps
-    /// to the next timer, which is the hang timer.
+    /// Whether the guest's time stands still, but for a tick, until QEMU has carried out a reset.
+    /// It does not if the kernel has waited for the reset for longer than a tick: then the clock
+    /// leaps to the next timer, which is the hang timer.
     pub resets_at_once: bool,
 }
 
