@@ -371,7 +371,7 @@ fn a_crash_whose_tail_was_not_written_is_durable_and_gets_it_in_the_next_boot() 
     for (steps, kept) in (6..).flat_map(|steps| [(steps, true), (steps, false)]) {
         let card = small_card();
         let mut oracle = Oracle::default();
-        let memory = blocks(Region::MIN_LEN / 512);
+        let memory = blocks(Region::len_with(128) / 512);
         busy(&card, &memory, &mut oracle, 20);
         let card = card.after_reset();
         // Flush; header, message and stack, flush; ledger, flush: seven steps, two commands.
@@ -399,7 +399,7 @@ fn a_crash_whose_tail_was_not_written_is_durable_and_gets_it_in_the_next_boot() 
             oracle.power_cut();
             (
                 card.after_cut(Survivors::None),
-                blocks(Region::MIN_LEN / 512),
+                blocks(Region::len_with(128) / 512),
             )
         };
         oracle.check(&content(&card));
@@ -426,7 +426,7 @@ fn what_was_not_flushed_before_the_crash_is_flushed_first() {
         for cut in 0..12 {
             let card = small_card();
             let mut oracle = Oracle::default();
-            let memory = blocks(Region::MIN_LEN / 512);
+            let memory = blocks(Region::len_with(128) / 512);
             let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
             recorder.append(&mut oracle).unwrap();
             recorder.flush(&mut oracle).unwrap();

@@ -415,7 +415,7 @@ fn an_sd_card_on_spi_serves_both_paths() {
         |card| (card.ready, card.starting) = (false, 50),
     ];
     for (state, number) in states.into_iter().zip(1_u32..) {
-        let memory = blocks(Region::MIN_LEN / 512);
+        let memory = blocks(Region::len_with(128) / 512);
         let region = Region::over(&memory).unwrap();
         region.begin_boot();
         let (ring, _) = LogRing::recover(&region);
@@ -445,7 +445,7 @@ fn an_sd_card_on_spi_serves_both_paths() {
         }
     }
     // Without a card, and without time, it ends with the reason.
-    let memory = blocks(Region::MIN_LEN / 512);
+    let memory = blocks(Region::len_with(128) / 512);
     let region = Region::over(&memory).unwrap();
     region.begin_boot();
     assert_eq!(
