@@ -221,8 +221,8 @@ impl<'a> Mailbox<'a> {
         self.set(if durable { DONE } else { FAILED });
     }
 
-    /// Notes that the crash is durable, if the mailbox is armed for it: the emergency write that has
-    /// done it may still be at work, and then has to be neither repeated nor done late.
+    /// Notes that the crash is durable, if the mailbox is armed for it: the emergency write that
+    /// has done it may still be at work, and then has to be neither repeated nor done late.
     pub fn commit(&self) {
         if matches!(
             self.state(),

@@ -103,10 +103,9 @@ struct LogPlace {
 /// Writes the crash in the mailbox, and the log tail.
 ///
 /// `outcome` is updated after each step, and copied to the mailbox at the beginning and when the
-/// crash is durable.
-/// `ledger` is memory for a ledger, [`Ledger::ZERO`], an out-parameter because its 512 bytes need
-/// not be on the stack. `look` adds what the device has met so far to `outcome`, before that is
-/// written as part of the crash header.
+/// crash is durable. `ledger` is memory for a ledger, [`Ledger::ZERO`], an out-parameter because
+/// its 512 bytes need not be on the stack. `look` adds what the device has met so far to `outcome`,
+/// before that is written as part of the crash header.
 ///
 /// # Errors
 /// See [`Error`]. The steps that `outcome` has as done are durable in any case. If the crash is

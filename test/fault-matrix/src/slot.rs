@@ -12,8 +12,8 @@ use drv_sdhci_sim::{Buffer, ClockFault, SimBoard, SimCardState, SimTime, Simulat
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The time of the emergency path: a short try, and the clock counts as dead after few polls, so that
-/// a row ends soon.
+/// The time of the emergency path: a short try, and the clock counts as dead after few polls, so
+/// that a row ends soon.
 pub const SETTINGS: Settings = Settings {
     first: CardKind::Emmc,
     try_ms: 1_200,

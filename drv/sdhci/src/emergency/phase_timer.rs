@@ -43,8 +43,8 @@ const MOST_POLLS_FACTOR: u32 = 4;
 /// at least.
 const MS_WITHOUT_TIME: u32 = 512;
 
-/// What a step keeps for the one after it, milliseconds, and at most an eighth of the try and of its
-/// phase. A healthy card is identified, or gets all of a crash, in less.
+/// What a step keeps for the one after it, milliseconds, and at most an eighth of the try and of
+/// its phase. A healthy card is identified, or gets all of a crash, in less.
 const RESERVE_MS: u32 = 60;
 
 /// Polls that stand for a millisecond of delay when the clock is dead: no processor reads a device
@@ -227,8 +227,8 @@ impl<C: Clock> PhaseTimer<C> {
             || self.phase_expired()
     }
 
-    /// Readings of the clock in a phase at most. The polls after which the clock counts as dead take
-    /// half a second or more, so these take longer than the phase if the clock is right.
+    /// Readings of the clock in a phase at most. The polls after which the clock counts as dead
+    /// take half a second or more, so these take longer than the phase if the clock is right.
     fn most_readings(&self) -> u32 {
         let factor = (self.phase_ms / MS_WITHOUT_TIME).saturating_mul(2);
         self.most_still

@@ -1,11 +1,11 @@
 //! A medium as the emergency path needs it, and the phases of an emergency over it.
 //!
-//! [`crate::emergency::write`] needs no more than a [`PolledDevice`]. Before it the medium has to be
-//! brought to where requests work, whatever it was doing when the system crashed, and after it to a
-//! defined state. What that means depends on the medium: an eMMC or SD card behind an SDHCI slot
-//! (`drv-mmc`), behind another host such as STM32's SDMMC, or on SPI. So it is a trait, and the
-//! recorder's emergency path works with whatever implements it. The example in this crate's tests
-//! (`src/tests/spi_medium.rs`) is an SD card on SPI.
+//! [`crate::emergency::write`] needs no more than a [`PolledDevice`]. Before it the medium has to
+//! be brought to where requests work, whatever it was doing when the system crashed, and after it
+//! to a defined state. What that means depends on the medium: an eMMC or SD card behind an SDHCI
+//! slot (`drv-mmc`), behind another host such as STM32's SDMMC, or on SPI. So it is a trait, and
+//! the recorder's emergency path works with whatever implements it. The example in this crate's
+//! tests (`src/tests/spi_medium.rs`) is an SD card on SPI.
 
 use super::{EmergencyRequest, Error, write};
 use crate::{MountError, PartitionError};
@@ -92,12 +92,12 @@ pub fn write_and_complete<M: EmergencyMedium>(
     outcome: &mut Outcome,
 ) -> Result<(), EmergencyFailure> {
     let written = write(medium, request, ledger, outcome, M::note);
+    if written.is_ok() {
+        // The crash is durable, whether or not the last phase succeeds.
+        let _ = medium.complete();
+    }
     medium.note(outcome);
-    written.map_err(not_written::<M>)?;
-    // The crash is durable, whether or not the last phase succeeds.
-    let _ = medium.complete();
-    medium.note(outcome);
-    Ok(())
+    written.map_err(not_written::<M>)
 }
 
 /// Translates an error of the write phase.

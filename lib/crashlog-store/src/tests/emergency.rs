@@ -436,8 +436,8 @@ fn what_was_not_flushed_before_the_crash_is_flushed_first() {
             // A crash for which another one goes ends somewhere.
             card.cut_after(steps);
             let _ = recorder.oops(&mut oracle, 7);
-            // Those that are not kept may go. That each entry of the ledger has its crash is checked
-            // when the contents are read.
+            // Those that are not kept may go. That each entry of the ledger has its crash is
+            // checked when the contents are read.
             oracle.durable_crashes.clear();
             recorder.panic(&mut oracle, 51);
             drop(recorder);

@@ -12,8 +12,8 @@
 //!                                         Over <-----------------------------------'
 //! ```
 //!
-//! In `Snapshot` the crash is durable, and the recorder writes the image of the memory as well.
-//! A try that ends in another way leads to `Over`: the image is made then, too, and the next boot
+//! In `Snapshot` the crash is durable, and the recorder writes the image of the memory as well. A
+//! try that ends in another way leads to `Over`: the image is made then, too, and the next boot
 //! writes it.
 //!
 //! The budget is the hardware watchdog's, which is armed when the emergency is declared, once, with
@@ -173,8 +173,8 @@ impl EmergencySequence {
         }
     }
 
-    /// Milliseconds within which the recorder has to end the full try, if it is called as soon as the
-    /// emergency is declared. No clock has to be read for that.
+    /// Milliseconds within which the recorder has to end the full try, if it is called as soon as
+    /// the emergency is declared. No clock has to be read for that.
     #[must_use]
     pub fn full_try(&self) -> u32 {
         less_report(self.budget_ms.saturating_sub(self.after_full_try()))

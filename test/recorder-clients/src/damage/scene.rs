@@ -251,7 +251,8 @@ impl Stage<'_> {
         assert!(mailbox.crash().is_some() && mailbox.oops().is_some());
     }
 
-    /// The recorder says twice that it has failed. The supervisor makes an image of the crashed task.
+    /// The recorder says twice that it has failed. The supervisor makes an image of the crashed
+    /// task.
     fn give_up(&mut self) {
         for end in [Thrown::Restart, Thrown::Reset] {
             let ended = panics::catch(|| self.supervisor.borrow_mut().emergency_done(TASK_INDEX));
