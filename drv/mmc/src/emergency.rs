@@ -113,7 +113,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
         // the faster timing.
         let host = seen.host_control;
         if host.is_set(HostControl::BUS_POWER) && !host.is_set(HostControl::HIGH_SPEED) {
-            self.location.set(flag::HIGH_SPEED, false);
+            self.location.set(flag::HIGH_SPEED | flag::DUAL_RATE, false);
         }
         self.unflushed = location.has(flag::CACHE);
         self.controller.begin_try(self.settings.try_ms);

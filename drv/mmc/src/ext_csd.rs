@@ -11,7 +11,8 @@ pub struct ExtCsd {
     pub revision: u8,
     /// Capacity, blocks of 512 bytes, of cards with sector addressing.
     pub sectors: u32,
-    /// Timings that the card supports: bit 0 is 26 MHz, bit 1 is 52 MHz.
+    /// Timings that the card supports: bit 0 is 26 MHz, bit 1 is 52 MHz, bit 2 is dual data rate at
+    /// 52 MHz with lines of 1.8 or 3 V.
     pub timings: u8,
     /// The card takes data in sectors of 4 KiB only.
     pub large_sectors: bool,

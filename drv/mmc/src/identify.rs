@@ -35,7 +35,7 @@ const POWER_UP_POLLS: u16 = 1_000;
 const MOST_MISSED: u8 = 2;
 
 /// Delay before a card that does not answer is asked again, milliseconds.
-const SILENCE_MS: u16 = 10;
+pub(crate) const SILENCE_MS: u32 = 10;
 
 /// Bytes of the status that CMD6 of SD returns (SD 4.3.10.4).
 const SWITCH_STATUS: BlockLen = BlockLen::new(64).expect("a multiple of 16");
@@ -61,9 +61,11 @@ pub struct IdentificationOptions {
     pub write_protected: bool,
     /// How long the supply takes to rise, milliseconds.
     pub ramp_ms: u16,
-    /// How long a card may answer nothing at all, milliseconds: one whose programming was aborted
+    /// Use dual data rate if the eMMC has it.
+    pub dual_rate: bool,
+    /// How often, 10 ms apart, a card may answer nothing at all: one whose programming was aborted
     /// by CMD0 may first have to repair its tables.
-    pub silence_ms: u16,
+    pub most_silences: u8,
 }
 
 /// The last action.
@@ -109,8 +111,8 @@ pub struct Identification {
     polls: u16,
     /// Questions since the last answer.
     missed: u8,
-    /// How long no card has answered, milliseconds.
-    silent_ms: u16,
+    /// How often no card has answered.
+    silences: u8,
     location: CardLocation,
     ext_csd: Option<ExtCsd>,
     has_functions: bool,
@@ -128,7 +130,7 @@ impl Identification {
             version_2: false,
             polls: 0,
             missed: 0,
-            silent_ms: 0,
+            silences: 0,
             location: CardLocation::default(),
             ext_csd: None,
             has_functions: false,
@@ -186,7 +188,7 @@ impl Identification {
         if !core::mem::replace(&mut self.second, true) {
             return self.go_idle();
         }
-        if self.silent_ms >= self.options.silence_ms {
+        if self.silences >= self.options.most_silences {
             return Err(if self.options.has_3_volts {
                 Error::NoCard
             } else {
@@ -194,10 +196,10 @@ impl Identification {
             });
         }
         self.second = false;
-        self.silent_ms = self.silent_ms.saturating_add(SILENCE_MS);
+        self.silences = self.silences.saturating_add(1);
         self.then(
             IdentificationStep::WaitedForAnswer,
-            Action::Delay(SILENCE_MS.into()),
+            Action::Delay(SILENCE_MS),
         )
     }
 

@@ -62,6 +62,8 @@ pub mod flag {
     pub const SLEEP: u16 = 1 << 8;
     /// The card was promised a notification before its power is cut.
     pub const POWER_OFF_NOTIFICATION: u16 = 1 << 9;
+    /// Data move on both edges of the clock (eMMC), with high-speed timing.
+    pub const DUAL_RATE: u16 = 1 << 10;
 }
 
 impl CardLocation {
@@ -112,6 +114,7 @@ impl CardLocation {
             clock_hz,
             lines: self.lines,
             high_speed,
+            dual_rate: high_speed && self.has(flag::DUAL_RATE),
         }
     }
 

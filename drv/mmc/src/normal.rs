@@ -51,8 +51,8 @@ const ATTEMPTS: u8 = 3;
 /// recovery, milliseconds: more than an eMMC takes that reclaims blocks in the background.
 const BUSY_LIMIT_MS: u32 = 10_000;
 
-/// How long a card may answer nothing at all during identification, milliseconds.
-const SILENCE_MS: u16 = 1_000;
+/// How often a card may answer nothing at all during identification: for a second.
+const MOST_SILENCES: u8 = 100;
 
 /// Errors and retries so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,8 +155,9 @@ impl<'a, H: Host> NormalCard<'a, H> {
             power_off_notification: self.host.may_cut_power(),
             has_3_volts: self.host.has_3_volts(),
             write_protected: self.host.is_write_protected(),
+            dual_rate: self.host.has_dual_rate(),
             ramp_ms: self.host.ramp_ms(),
-            silence_ms: SILENCE_MS,
+            most_silences: MOST_SILENCES,
         };
         let mut procedure = Procedure::Identify(Identification::new(options));
         self.run(&mut procedure).await?;

@@ -43,9 +43,11 @@ enum LastAction {
 
 /// Whether the length of a block is fixed: a card that is addressed by sector has blocks of 512
 /// bytes (SD 4.3.2, eMMC 6.6.6). On an SD card of that kind CMD16 affects only CMD42; it is sent
-/// all the same, because QEMU's model of such a card uses the length for data as well.
+/// all the same, because QEMU's model of such a card uses the length for data as well. With dual
+/// data rate the length is fixed, and CMD16 illegal (eMMC 6.6.5).
 fn has_fixed_blocks(location: &CardLocation) -> bool {
-    location.has(flag::SECTOR_ADDRESSING) && location.kind() != Some(CardKind::Sd)
+    location.has(flag::DUAL_RATE)
+        || location.has(flag::SECTOR_ADDRESSING) && location.kind() != Some(CardKind::Sd)
 }
 
 /// The recovery procedure, and afterwards what it found.

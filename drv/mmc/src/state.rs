@@ -96,6 +96,10 @@ impl StatusError {
     #[must_use]
     pub fn decode(card_status: u32, mask: u32) -> Option<Self> {
         let bits = card_status & mask;
+        // As nearly always, and the search is on the emergency path.
+        if bits == 0 {
+            return None;
+        }
         let is_set = |error: &&Self| bits.wrapping_shr(**error as u32) & 1 != 0;
         Self::ALL.iter().find(is_set).copied()
     }

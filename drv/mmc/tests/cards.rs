@@ -185,8 +185,8 @@ fn an_sdxc_card_is_used_to_its_end() {
     }
 }
 
-/// A switch of the identification that the card reports as failed, by SWITCH_ERROR after the command
-/// (eMMC 6.6.1): nothing is used that was not switched.
+/// A switch of the identification that the card reports as failed, by SWITCH_ERROR after the
+/// command (eMMC 6.6.1): nothing is used that was not switched.
 #[test]
 fn a_switch_that_failed_does_not_count() {
     for after in 0..5 {
@@ -208,5 +208,42 @@ fn a_switch_that_failed_does_not_count() {
         assert_eq!(location.has(flag::CACHE), byte(33) == 1, "{after}");
         let write = bench.sim.block_on(card.write(8, &bench.data[..4]));
         assert_eq!(write, Ok(()), "{after}");
+    }
+}
+
+/// DDR52 with eight and with four lines, where controller, board and card have it (eMMC 6.6.5), on
+/// both paths; if it does not work the bus is slow.
+#[test]
+fn dual_data_rate_is_used_where_all_have_it() {
+    for (model, blocks) in &common::MODELS[..2] {
+        for (lines, controller, device_type, works) in [
+            (8, 4, 0x57, true),
+            (4, 4, 0x57, true),
+            (8, 0, 0x57, true),
+            (8, 4, 0x53, true),
+            (8, 4, 0x57, false),
+        ] {
+            let card = SimCard::new(*model, *blocks).with_ext_csd(196, device_type);
+            let mut bench = Bench::new(card);
+            bench.lines = lines;
+            bench.sim.controller().capabilities_2 = controller;
+            bench.sim.card().dual_rate_works = works;
+            let what = format!("{model:?} {lines} {controller} {device_type:#x} {works}");
+            let location = both_paths_work(&bench, &what);
+            let expected = controller == 4 && device_type & 4 != 0 && works;
+            assert_eq!(location.has(flag::DUAL_RATE), expected, "{what}");
+            assert_eq!(location.lines, if works { lines } else { 1 }, "{what}");
+            let mut card = bench.card(true);
+            bench.sim.block_on(card.identify()).expect(&what);
+            let known = *card.location();
+            drop(card);
+            let _ = bench.sim.commands();
+            let mut card = bench.emergency(true);
+            card.prepare(&known).expect(&what);
+            write_crash(&mut card, &bench).expect(&what);
+            assert!(crash_is_there(&bench), "{what}");
+            let report = card.report();
+            assert_eq!((report.retries, report.last_error), (0, 0), "{what}");
+        }
     }
 }

@@ -100,14 +100,14 @@ proptest! {
     fn identification_ends_whatever_a_card_answers(
         first in kinds(),
         lines in prop::sample::select(&[1u8, 4, 8][..]),
-        choices in any::<[bool; 6]>(),
+        choices in any::<[bool; 7]>(),
         replies in prop::collection::vec(replies(), 1..40),
         data in prop::collection::vec(any::<u8>(), 512),
     ) {
-        let [fast, cache, sleep, power_off_notification, has_3_volts, write_protected] = choices;
+        let [fast, cache, sleep, power_off_notification, has_3_volts, write_protected, dual_rate] = choices;
         let options = IdentificationOptions {
             first, lines, fast, cache, sleep, power_off_notification,
-            has_3_volts, write_protected, ramp_ms: 35, silence_ms: 1_000,
+            has_3_volts, write_protected, ramp_ms: 35, dual_rate, most_silences: 100,
         };
         let mut procedure = Procedure::Identify(Identification::new(options));
         let (result, _) = carry_out(&mut procedure, &replies, &block(&data));

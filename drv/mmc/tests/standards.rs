@@ -221,3 +221,28 @@ fn a_card_for_3_volts_is_not_used_at_1_8() {
 fn a_card_has_no_habits_by_default() {
     assert_eq!(Bench::emmc().sim.card().habits, Habits::default());
 }
+
+/// A card reports an error of programming when it is no longer busy (SD 4.10.1, eMMC 6.13): each
+/// path asks after each write, and repeats it.
+#[test]
+fn a_write_that_was_not_programmed_is_noticed() {
+    for (model, blocks) in MODELS {
+        let bench = Bench::of(model, blocks);
+        bench.fill(7, 12);
+        let mut card = bench.card(true);
+        bench.sim.block_on(card.identify()).expect("healthy");
+        let fault = FaultPlan::next(25, InjectedFault::NotProgrammed);
+        bench.sim.fault(fault);
+        let write = bench.sim.block_on(card.write(8, &bench.data[..4]));
+        assert_eq!((write, card.health().retries), (Ok(()), 1), "{model:?}");
+        assert!(bench.holds(8, 4), "{model:?}");
+        let location = *card.location();
+        drop(card);
+        bench.sim.fault(fault);
+        let mut card = bench.emergency(true);
+        card.prepare(&location).expect("healthy");
+        write_crash(&mut card, &bench).expect("it is repeated");
+        assert!(crash_is_there(&bench), "{model:?}");
+        assert_eq!(card.report().retries, 1, "{model:?}");
+    }
+}

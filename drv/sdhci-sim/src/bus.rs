@@ -73,6 +73,10 @@ impl Platform for SimBoard {
         self.has_card_detect
     }
 
+    fn has_dual_rate(&self) -> bool {
+        true
+    }
+
     fn has_write_protect(&self) -> bool {
         true
     }

@@ -146,6 +146,8 @@ pub struct SimCard {
     pub working_lines: u8,
     /// High-speed timing works; otherwise it gives CRC errors.
     pub high_speed_works: bool,
+    /// Dual data rate works; otherwise it gives CRC errors.
+    pub dual_rate_works: bool,
     /// A high-priority interrupt ends programming.
     pub interrupt_works: bool,
     /// Time of falling asleep, and of waking, microseconds.
@@ -197,6 +199,7 @@ impl SimCard {
             voltages: 0x00FF_8000,
             working_lines: 8,
             high_speed_works: true,
+            dual_rate_works: true,
             interrupt_works: true,
             sleep_us: 800,
             wakes: true,
@@ -477,8 +480,10 @@ impl SimCard {
     }
 
     /// Whether data arrive intact if the host drives the bus like this.
-    pub(crate) fn is_bus_equal(&self, lines: u8, high_speed: bool) -> bool {
+    pub(crate) fn is_bus_equal(&self, (lines, high_speed, dual_rate): (u8, bool, bool)) -> bool {
         lines == self.lines
+            && dual_rate == (self.ext_csd[183] >= 5)
+            && (!dual_rate || self.dual_rate_works)
             && lines <= self.working_lines
             && (!high_speed || self.high_speed)
             && (!self.high_speed || self.high_speed_works)

@@ -97,6 +97,8 @@ pub struct SimController {
     pub timing: Timing,
     /// Capabilities register.
     pub capabilities: u32,
+    /// Capabilities, bits 63:32. Bit 2 is dual data rate.
+    pub capabilities_2: u32,
     /// Version of the specification: 1 is 2.00, 2 is 3.00.
     pub version: u8,
     /// So many software resets hang from now on, each until the next write to its register.
@@ -127,6 +129,7 @@ pub struct SimController {
     transfer: u32,
     response: [u32; 4],
     pub(crate) host_control: u32,
+    pub(crate) host_control_2: u32,
     pub(crate) clock_control: u32,
     clock_stable_at: u64,
     reset_done_at: u64,
@@ -167,6 +170,7 @@ impl SimController {
             timing: Timing::default(),
             // 3.3 V, ADMA2, high speed, eight lines, base clock and time-out clock 50 MHz.
             capabilities: 1 << 24 | 1 << 19 | 1 << 18 | 1 << 21 | 50 << 8 | 1 << 7 | 50,
+            capabilities_2: 0,
             version: 1,
             stuck_resets: 0,
             command_inhibit: false,
@@ -184,6 +188,7 @@ impl SimController {
             transfer: 0,
             response: [0; 4],
             host_control: 0,
+            host_control_2: 0,
             clock_control: 0,
             clock_stable_at: 0,
             reset_done_at: 0,
@@ -316,6 +321,11 @@ impl SimController {
 
     pub(crate) fn high_speed(&self) -> bool {
         self.host_control & HostControl::HIGH_SPEED::SET.value != 0
+    }
+
+    /// Dual data rate (SDHCI 2.2.24), where the controller has it.
+    pub(crate) fn dual_rate(&self) -> bool {
+        self.host_control_2 >> 16 & 7 == 4 && self.capabilities_2 & 4 != 0
     }
 
     /// Whether the interrupt line is asserted.

@@ -2,7 +2,8 @@
 
 use crate::platform::{Bus, Platform};
 use crate::registers::{
-    CAPABILITIES, Capabilities, ClockControl, HostControl, Registers, VERSION, Version,
+    CAPABILITIES, Capabilities, ClockControl, HostControl, HostControl2, Registers, VERSION,
+    Version,
 };
 use tock_registers::LocalRegisterCopy;
 use tock_registers::fields::FieldValue;
@@ -47,6 +48,15 @@ impl Abilities {
     /// Eight data lines (2.2.26).
     pub(crate) fn has_8_lines(&self) -> bool {
         self.capabilities.is_set(Capabilities::EIGHT_LINES)
+    }
+
+    /// Host Control 2 for a bus: its mode.
+    pub(crate) fn host_control_2(bus: Bus) -> FieldValue<u32, HostControl2::Register> {
+        if bus.dual_rate {
+            HostControl2::UHS_MODE::Ddr50
+        } else {
+            HostControl2::UHS_MODE.val(0)
+        }
     }
 
     /// Clock Control and Timeout Control for a bus, with all clocks off.

@@ -25,9 +25,9 @@ use crate::error::{Error, ErrorKind, is_complete};
 use crate::platform::{Bus, Platform};
 use crate::registers::{
     ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, Blocks, CLOCK_CONTROL, COMMAND, ClockControl,
-    HOST_CONTROL, HostControl, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS, INTERRUPT_STATUS_ENABLE,
-    Interrupt, InterruptBits, InterruptStatus, PRESENT_STATE, PresentState, RESPONSE_0, RESPONSE_1,
-    RESPONSE_2, RESPONSE_3, Registers, TransferMode,
+    HOST_CONTROL, HOST_CONTROL_2, HostControl, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS,
+    INTERRUPT_STATUS_ENABLE, Interrupt, InterruptBits, InterruptStatus, PRESENT_STATE,
+    PresentState, RESPONSE_0, RESPONSE_1, RESPONSE_2, RESPONSE_3, Registers, TransferMode,
 };
 use block_device::Block;
 use phase_timer::PhaseTimer;
@@ -266,6 +266,10 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         self.stop_clock();
         self.registers
             .write(HOST_CONTROL, abilities.host_control(bus));
+        if self.platform.has_dual_rate() {
+            self.registers
+                .write(HOST_CONTROL_2, Abilities::host_control_2(bus));
+        }
         let clock =
             abilities.clock_control(bus, &self.platform) + ClockControl::INTERNAL_CLOCK_ENABLE::SET;
         self.registers.write(CLOCK_CONTROL, clock);
@@ -437,15 +441,23 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         self.registers.read(PRESENT_STATE)
     }
 
-    /// Until the card detect signal does not bounce any more no card is shown (2.2.9).
+    #[inline(always)]
     fn check_card(
         &mut self,
         present: LocalRegisterCopy<u32, PresentState::Register>,
         command: u8,
     ) -> Result<(), Error> {
         if present.is_set(PresentState::CARD_INSERTED) || !self.platform.has_card_detect() {
-            return Ok(());
+            Ok(())
+        } else {
+            self.check_card_again(command)
         }
+    }
+
+    /// Until the card detect signal does not bounce any more no card is shown (2.2.9).
+    #[cold]
+    #[inline(never)]
+    fn check_card_again(&mut self, command: u8) -> Result<(), Error> {
         let mut limit = WaitLimit::new(limit::CONTROLLER);
         while !self.present().is_set(PresentState::CARD_STATE_STABLE) {
             if self.timer.wait_expired(&mut limit) {
@@ -457,6 +469,17 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         } else {
             Err(Error::new(ErrorKind::CardGone, command))
         }
+    }
+
+    /// The error that an error bit stands for; none if the transfer is complete all the same.
+    #[cold]
+    #[inline(never)]
+    fn judge(&mut self, status: InterruptStatus, command: u8) -> Result<(), Error> {
+        if is_complete(status) {
+            return Ok(());
+        }
+        self.check_card(self.present(), command)?;
+        Err(Error::decode(status, command))
     }
 
     fn wait_reset(&mut self) -> Result<(), Error> {
@@ -517,9 +540,8 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         let mut limit = WaitLimit::new(limit_ms);
         loop {
             let status: InterruptStatus = self.registers.read(INTERRUPT_STATUS);
-            if status.is_set(Interrupt::ERROR) && !is_complete(status) {
-                self.check_card(self.present(), command.index)?;
-                return Err(Error::decode(status, command.index));
+            if status.is_set(Interrupt::ERROR) {
+                self.judge(status, command.index)?;
             }
             if status.any_matching_bits_set(wanted) {
                 return Ok(());

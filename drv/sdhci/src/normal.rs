@@ -24,10 +24,11 @@ use crate::command::{AutoCommand, Command, Data, Direction, Response};
 use crate::error::{Error, ErrorKind, is_complete};
 use crate::platform::{Bus, Platform};
 use crate::registers::{
-    ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, Blocks, CLOCK_CONTROL, COMMAND, ClockControl,
-    HOST_CONTROL, HostControl, INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS, INTERRUPT_STATUS_ENABLE,
-    Interrupt, InterruptBits, InterruptStatus, PRESENT_STATE, PresentState, RESPONSE_0, RESPONSE_1,
-    RESPONSE_2, RESPONSE_3, Registers,
+    ADMA_ADDRESS, ARGUMENT, ARGUMENT_2, BLOCKS, Blocks, CAPABILITIES_2, CLOCK_CONTROL, COMMAND,
+    Capabilities2, ClockControl, HOST_CONTROL, HOST_CONTROL_2, HostControl,
+    INTERRUPT_SIGNAL_ENABLE, INTERRUPT_STATUS, INTERRUPT_STATUS_ENABLE, Interrupt, InterruptBits,
+    InterruptStatus, PRESENT_STATE, PresentState, RESPONSE_0, RESPONSE_1, RESPONSE_2, RESPONSE_3,
+    Registers,
 };
 use block_device::Block;
 use core::future::Future;
@@ -153,6 +154,15 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
         self.abilities().has_3_volts()
     }
 
+    /// Whether dual data rate reaches the card.
+    pub fn has_dual_rate(&self) -> bool {
+        self.platform.has_dual_rate()
+            && self
+                .registers
+                .read(CAPABILITIES_2)
+                .is_set(Capabilities2::DDR50)
+    }
+
     /// Data lines that are wired to the card and that the controller has: 1, 4 or 8.
     pub fn data_lines(&self) -> u8 {
         let wired = self.platform.data_lines();
@@ -190,6 +200,10 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
         self.stop_clock();
         self.registers
             .write(HOST_CONTROL, abilities.host_control(bus));
+        if self.platform.has_dual_rate() {
+            self.registers
+                .write(HOST_CONTROL_2, Abilities::host_control_2(bus));
+        }
         let clock =
             abilities.clock_control(bus, &self.platform) + ClockControl::INTERNAL_CLOCK_ENABLE::SET;
         self.registers.write(CLOCK_CONTROL, clock);

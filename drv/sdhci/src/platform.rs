@@ -12,6 +12,8 @@ pub struct Bus {
     pub lines: u8,
     /// High-speed timing: data change on the rising edge.
     pub high_speed: bool,
+    /// Dual data rate: data on both edges, with high-speed timing.
+    pub dual_rate: bool,
 }
 
 impl Bus {
@@ -20,6 +22,7 @@ impl Bus {
         clock_hz: 400_000,
         lines: 1,
         high_speed: false,
+        dual_rate: false,
     };
 }
 
@@ -56,6 +59,12 @@ pub trait Platform {
     /// Whether the slot has a card detect signal. An eMMC that is soldered down may have none.
     fn has_card_detect(&self) -> bool {
         true
+    }
+
+    /// Whether controller and wiring carry dual data rate to an eMMC (DDR52) at the voltage of its
+    /// lines. The controller's capabilities have to say so as well.
+    fn has_dual_rate(&self) -> bool {
+        false
     }
 
     /// Whether the slot has a write-protect switch that the controller sees (SD cards only). A slot
@@ -128,6 +137,9 @@ impl<T: Platform + ?Sized> Platform for &T {
     }
     fn has_card_detect(&self) -> bool {
         (**self).has_card_detect()
+    }
+    fn has_dual_rate(&self) -> bool {
+        (**self).has_dual_rate()
     }
     fn has_write_protect(&self) -> bool {
         (**self).has_write_protect()

@@ -15,7 +15,8 @@ pub(crate) type InterruptStatus = LocalRegisterCopy<u32, Interrupt::Register>;
 pub(crate) type InterruptBits = FieldValue<u32, Interrupt::Register>;
 
 pub use fields::{
-    Blocks, Capabilities, ClockControl, HostControl, Interrupt, PresentState, TransferMode, Version,
+    Blocks, Capabilities, Capabilities2, ClockControl, HostControl, HostControl2, Interrupt,
+    PresentState, TransferMode, Version,
 };
 
 /// A register: its offset, and as type parameter its fields.
@@ -131,6 +132,10 @@ pub const INTERRUPT_STATUS_ENABLE: Register<Interrupt::Register> = Register::at(
 /// Normal and Error Interrupt Signal Enable (2.2.21, 2.2.22): which status bits interrupt the
 /// processor.
 pub const INTERRUPT_SIGNAL_ENABLE: Register<Interrupt::Register> = Register::at(0x38);
+/// Auto CMD Error Status and Host Control 2 (2.2.23, 2.2.24 in version 3.00).
+pub const HOST_CONTROL_2: Register<HostControl2::Register> = Register::at(0x3C);
+/// Capabilities (2.2.26), bits 63:32.
+pub const CAPABILITIES_2: Register<Capabilities2::Register> = Register::at(0x44);
 /// Capabilities (2.2.26), bits 31:0.
 pub const CAPABILITIES: Register<Capabilities::Register> = Register::at(0x40);
 /// Force Event for Auto CMD and for Error Interrupt Status (2.2.28, 2.2.29).

@@ -13,6 +13,7 @@ const BUS: Bus = Bus {
     clock_hz: 25_000_000,
     lines: 1,
     high_speed: false,
+    dual_rate: false,
 };
 const REFUSAL: u32 = 0xFC00_0000;
 

@@ -11,6 +11,7 @@ const BUS: Bus = Bus {
     clock_hz: 25_000_000,
     lines: 1,
     high_speed: false,
+    dual_rate: false,
 };
 const ADMA2: u32 = 1 << 19;
 const VOLTAGES: u32 = 7 << 24;

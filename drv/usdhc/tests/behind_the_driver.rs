@@ -71,9 +71,7 @@ impl Bench {
             (dma.then_some(&self.table[0]), &self.scratch[0]),
             Settings {
                 first: CardKind::Sd,
-                prepare_ms: 600,
-                write_ms: 1000,
-                complete_ms: 300,
+                try_ms: 1_900,
                 polls_without_time: 1 << 18,
             },
         )

@@ -3,7 +3,7 @@
 use super::EmergencyCard;
 use crate::error::Error;
 use crate::found::step;
-use crate::identify::{Identification, IdentificationOptions};
+use crate::identify::{Identification, IdentificationOptions, SILENCE_MS};
 use crate::location::CardLocation;
 use crate::procedure::Procedure;
 use drv_sdhci::emergency::Clock;
@@ -37,13 +37,13 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
     fn try_to_identify(&mut self, before: &CardLocation) -> Result<(), Error> {
         let mut attempt: u8 = 1;
         // A card that does not answer at first gets its power cut before it is waited for.
-        let mut silence_ms = 0;
+        let mut most_silences = 0;
         let most = if before.kind().is_some() {
             ATTEMPTS_AT_KNOWN
         } else {
             ATTEMPTS
         };
-        while let Err(error) = self.identify_once(before, silence_ms) {
+        while let Err(error) = self.identify_once(before, most_silences) {
             match error {
                 Error::NoCard | Error::PowerUp if !self.controller.phase_expired() => {
                     self.note(error);
@@ -54,7 +54,8 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
                 return Err(error);
             }
             attempt = attempt.saturating_add(1);
-            silence_ms = u16::try_from(self.controller.patience_ms() / 8).unwrap_or(u16::MAX);
+            most_silences =
+                u8::try_from(self.controller.patience_ms() / 8 / SILENCE_MS).unwrap_or(u8::MAX);
             self.location = CardLocation::default();
             self.cycle_power(attempt)?;
         }
@@ -76,7 +77,7 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
         self.reset()
     }
 
-    fn identify_once(&mut self, before: &CardLocation, silence_ms: u16) -> Result<(), Error> {
+    fn identify_once(&mut self, before: &CardLocation, most_silences: u8) -> Result<(), Error> {
         let options = IdentificationOptions {
             first: before.kind().unwrap_or(self.settings.first),
             lines: 1,
@@ -86,8 +87,9 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
             power_off_notification: false,
             has_3_volts: self.controller.has_3_volts(),
             write_protected: self.controller.is_write_protected(),
+            dual_rate: false,
             ramp_ms: self.controller.platform().ramp_ms(),
-            silence_ms,
+            most_silences,
         };
         let mut procedure = Procedure::Identify(Identification::new(options));
         self.run(&mut procedure, u32::MAX)?;

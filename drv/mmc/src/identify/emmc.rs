@@ -61,6 +61,12 @@ impl Identification {
         self.switch(Switch::Timing)
     }
 
+    /// Whether the width is switched together with dual data rate, which needs high-speed timing
+    /// (eMMC 6.6.5).
+    fn uses_dual_rate(&self, card: ExtCsd) -> bool {
+        self.options.dual_rate && card.timings & 4 != 0 && self.location.has(flag::HIGH_SPEED)
+    }
+
     /// Switches `what`, or if that is not wanted, the next in the order that is.
     pub(super) fn switch(&mut self, what: Switch) -> Result<Action, Error> {
         let Some(card) = self.ext_csd else {
@@ -81,7 +87,12 @@ impl Identification {
                 Switch::Width => (
                     options.fast && options.lines >= 4,
                     ext_csd::BUS_WIDTH,
-                    if options.lines >= 8 { 2 } else { 1 },
+                    match (options.lines >= 8, self.uses_dual_rate(card)) {
+                        (false, false) => 1,
+                        (true, false) => 2,
+                        (false, true) => 5,
+                        (true, true) => 6,
+                    },
                 ),
                 Switch::Interrupt => (card.hpi & 1 != 0, ext_csd::HPI_MGMT, 1),
                 Switch::Cache => (options.cache && card.cache_kib != 0, ext_csd::CACHE_CTRL, 1),
@@ -118,7 +129,11 @@ impl Identification {
         match what {
             Switch::Partition => return self.switch(Switch::Timing),
             Switch::Timing => self.location.set(flag::HIGH_SPEED, true),
-            Switch::Width => self.location.lines = if self.options.lines >= 8 { 8 } else { 4 },
+            Switch::Width => {
+                self.location.lines = if self.options.lines >= 8 { 8 } else { 4 };
+                let dual_rate = self.ext_csd.is_some_and(|card| self.uses_dual_rate(card));
+                self.location.set(flag::DUAL_RATE, dual_rate);
+            }
             Switch::Interrupt => {
                 self.location.set(flag::HPI, true);
                 return self.switch(Switch::Cache);

@@ -48,6 +48,10 @@ pub trait Host {
     fn has_3_volts(&self) -> bool {
         true
     }
+    /// Whether dual data rate reaches an eMMC.
+    fn has_dual_rate(&self) -> bool {
+        false
+    }
     /// Whether the write-protect switch of the slot is on.
     fn is_write_protected(&self) -> bool {
         false
@@ -125,6 +129,10 @@ impl<R: Registers, P: Platform, W: Wait> Host for NormalController<'_, R, P, W> 
 
     fn has_3_volts(&self) -> bool {
         NormalController::has_3_volts(self)
+    }
+
+    fn has_dual_rate(&self) -> bool {
+        NormalController::has_dual_rate(self)
     }
 
     fn is_write_protected(&self) -> bool {

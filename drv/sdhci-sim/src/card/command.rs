@@ -87,6 +87,10 @@ impl SimCard {
             (8, SimCardState::Transfer) if self.is_emmc() => {
                 self.send_register(self.ext_csd_words())
             }
+            // Illegal with dual data rate (eMMC 6.6.5).
+            (16, SimCardState::Transfer) if self.is_emmc() && self.ext_csd[183] >= 5 => {
+                self.illegal()
+            }
             (16, SimCardState::Transfer) => {
                 if argument > 512 {
                     self.errors |= BLOCK_LEN_ERROR;

@@ -82,7 +82,7 @@ impl SimController {
             data: None,
         };
         let timeout = Interrupt::COMMAND_TIMEOUT::SET.value;
-        let (lines, high_speed) = (self.lines(), self.high_speed());
+        let bus = (self.lines(), self.high_speed(), self.dual_rate());
         let no_answer = if value >> 16 & 3 == 0 { 0 } else { timeout };
         // Nobody answers: the command line stays high, and the controller notices (SDHCI 2.2.18).
         let Some(card) = &mut self.card else {
@@ -144,7 +144,7 @@ impl SimController {
         self.prefixed = index == 55 && pending.error == 0;
         pending.busy = busy_response;
         if has_data {
-            let fast = card.is_bus_equal(lines, high_speed);
+            let fast = card.is_bus_equal(bus);
             let phase = DataPhase::new(value, self.blocks, self.adma_address, due, faults, fast);
             pending.data = Some(if answer.data { phase } else { phase.never() });
         }

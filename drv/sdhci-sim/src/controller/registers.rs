@@ -21,7 +21,9 @@ impl SimController {
             0x30 => self.status_register(),
             0x34 => self.status_enable,
             0x38 => self.signal_enable,
+            0x3C => self.host_control_2,
             0x40 => self.capabilities,
+            0x44 => self.capabilities_2,
             0x54 => self.adma_error,
             0x58 => self.adma_address,
             0xFC => u32::from(self.version) << 16,
@@ -42,6 +44,7 @@ impl SimController {
             0x30 => self.status &= !value,
             0x34 => self.status_enable = value,
             0x38 => self.signal_enable = value,
+            0x3C => self.host_control_2 = value,
             0x50 => self.raise(value & ERRORS),
             0x58 => self.adma_address = value,
             _ => {}
@@ -172,6 +175,7 @@ impl SimController {
 
     fn reset_registers(&mut self) {
         self.argument_2 = 0;
+        self.host_control_2 = 0;
         self.blocks = 0;
         self.argument = 0;
         self.transfer = 0;

@@ -25,10 +25,15 @@ impl SimController {
     }
 
     /// High-speed timing is chosen while the card is not clocked, or it gets a glitch (SDHCI 2.2.10
-    /// in version 3.00, High Speed Enable).
+    /// in version 3.00, High Speed Enable; 2.2.24, UHS Mode Select).
     fn check_timing(&mut self, offset: u8, value: u32) {
         let bit = HostControl::HIGH_SPEED::SET.value;
-        if offset == 0x28 && (value ^ self.host_control) & bit != 0 && self.card_is_clocked() {
+        let changes = match offset {
+            0x28 => (value ^ self.host_control) & bit != 0,
+            0x3C => value != self.host_control_2,
+            _ => false,
+        };
+        if changes && self.card_is_clocked() {
             self.violation("the timing changes while the card is clocked".into());
         }
     }

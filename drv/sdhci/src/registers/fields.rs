@@ -184,6 +184,19 @@ register_bitfields! { u32,
         /// 1.8 V.
         V18 OFFSET(26) NUMBITS(1) [],
     ],
+    /// Fields of [`super::CAPABILITIES_2`].
+    pub Capabilities2 [
+        /// Dual data rate.
+        DDR50 OFFSET(2) NUMBITS(1) [],
+    ],
+    /// Fields of [`super::HOST_CONTROL_2`].
+    pub HostControl2 [
+        /// Mode of a bus of version 3.00.
+        UHS_MODE OFFSET(16) NUMBITS(3) [
+            /// Dual data rate.
+            Ddr50 = 4,
+        ],
+    ],
     /// Fields of [`super::VERSION`].
     pub Version [
         /// Version of the specification: 0 is 1.00, 1 is 2.00, 2 is 3.00.
