@@ -20,6 +20,7 @@ mod hostile;
 mod leftover;
 mod matrix;
 mod model;
+mod mutants;
 mod power;
 mod proof;
 mod scripts;
@@ -95,6 +96,10 @@ impl FromStr for Shard {
 pub fn run(selection: &Selection) -> Result<bool> {
     let session = Arc::new(Session::default());
     let mut trials = host::trials(&session)?;
+    trials.extend(mutants::trials(
+        &session,
+        selection.all.then_some(selection.shard),
+    )?);
     trials.extend(demo::trials(&session));
     trials.extend(fault_loop::trials(&session));
     trials.extend(failure::trials(&session));
