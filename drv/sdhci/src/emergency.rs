@@ -474,11 +474,14 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
     /// The error that an error bit stands for; none if the transfer is complete all the same.
     #[cold]
     #[inline(never)]
-    fn judge(&mut self, status: InterruptStatus, command: u8) -> Result<(), Error> {
+    fn judge(&self, status: InterruptStatus, command: u8) -> Result<(), Error> {
         if is_complete(status) {
             return Ok(());
         }
-        self.check_card(self.present(), command)?;
+        // Without a wait, as in `check_card`: the card was there when the command was sent.
+        if !self.present().is_set(PresentState::CARD_INSERTED) && self.platform.has_card_detect() {
+            return Err(Error::new(ErrorKind::CardGone, command));
+        }
         Err(Error::decode(status, command))
     }
 
