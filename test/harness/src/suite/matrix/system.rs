@@ -94,7 +94,7 @@ pub fn rows() -> Vec<Row> {
                 scene.boot()?;
                 // The instruction behind the one by which its loop waits. It runs when all other
                 // tasks wait, also while the card's supply rises at the start.
-                let idle = scene.system.symbols.like("idle", &["task_idle::main"])? + 6;
+                let idle = scene.system.symbols.like("idle", &["main"])? + 6;
                 scene.system.stop_at(idle, true)?;
                 scene.system.work(Work::Sleep(100), 0, Deed::Nothing)?;
                 scene.system.go_to(Stop::At(idle))?;
