@@ -206,7 +206,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyCard<'a, R, P, C> {
             self.controller.limit_clock(SLOW_CLOCK_HZ);
             self.cycle_power(attempt)?;
         } else {
-            self.reset()?;
+            self.reset(0)?;
         }
         self.identify()?;
         // The data belong on the card that was there when this path began.

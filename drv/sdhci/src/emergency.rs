@@ -199,11 +199,12 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
     }
 
     /// Resets the controller and starts the bus: powered, clocked, all status bits enabled, no
-    /// interrupt signal.
+    /// interrupt signal. Where the reset takes the supply from the card (2.2.16), the card is
+    /// without it for `off_ms` milliseconds.
     ///
     /// # Errors
     /// [`ErrorKind::CardGone`], [`ErrorKind::ResetStuck`], [`ErrorKind::ClockUnstable`].
-    pub fn reset(&mut self, bus: Bus) -> Result<(), Error> {
+    pub fn reset(&mut self, bus: Bus, off_ms: u32) -> Result<(), Error> {
         self.platform.prepare();
         // The reset does that as well, if it works.
         self.registers.set(INTERRUPT_SIGNAL_ENABLE, 0);
@@ -211,6 +212,9 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
             .write(CLOCK_CONTROL, ClockControl::RESET_ALL::SET);
         self.wait_reset()?;
         self.platform.after_reset();
+        if off_ms != 0 {
+            self.delay(off_ms);
+        }
         self.dma = self.table.is_some();
         self.platform.power(true);
         // Status bits only: card insertion and removal are read from Present State where they

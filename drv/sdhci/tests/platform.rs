@@ -76,7 +76,7 @@ fn reset(sim: &Simulator, table: &Block, board: &Board<'_>) -> [(u32, u32); 2] {
     let mut emergency =
         EmergencyController::new(sim.clone(), board, sim.time(), Some(table), 1 << 20);
     emergency.begin_phase(10_000);
-    emergency.reset(BUS).expect("reset");
+    emergency.reset(BUS, 0).expect("reset");
     let dma = (sim.controller().capabilities & !board.missing) & ADMA2 != 0;
     assert_eq!(emergency.uses_dma(), dma);
     [first, state()]

@@ -164,7 +164,7 @@ fn erase(slot: &Slot, location: &CardLocation) {
     let bus: Bus = location.bus();
     controller.begin_try(1_000);
     let _ = controller.begin_phase(0);
-    controller.reset(bus).expect("the controller is healthy");
+    controller.reset(bus, 0).expect("the controller is healthy");
     let first = location
         .address(WORK.into(), 1)
         .expect("a block of the card");

@@ -30,7 +30,7 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
             let discharge_ms = self.controller.platform().discharge_ms();
             self.controller.delay(discharge_ms);
         }
-        self.reset()?;
+        self.reset(0)?;
         if known {
             match self.recover(true) {
                 Ok(()) => return Ok(()),
@@ -51,13 +51,14 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
         self.recover(true)
     }
 
-    /// Resets the controller; if that fails, once more.
-    pub(super) fn reset(&mut self) -> Result<(), Error> {
+    /// Resets the controller; if that fails, once more. The card is without its supply for
+    /// `off_ms` milliseconds, if the reset takes it away.
+    pub(super) fn reset(&mut self, off_ms: u32) -> Result<(), Error> {
         let bus = self.location.bus();
-        if let Err(error) = self.controller.reset(bus) {
+        if let Err(error) = self.controller.reset(bus, off_ms) {
             self.continue_after(error.into())?;
             self.report.steps |= step::RESET_AGAIN;
-            self.controller.reset(bus)?;
+            self.controller.reset(bus, off_ms)?;
         }
         Ok(())
     }

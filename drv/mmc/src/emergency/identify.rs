@@ -63,7 +63,8 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
     }
 
     /// Takes the power from the card and gives it back, if the platform allows that; resets the
-    /// controller in any case. It pauses for the longer, the more attempts there were.
+    /// controller in any case, which may do the same. It pauses for the longer, the more attempts
+    /// there were.
     pub(super) fn cycle_power(&mut self, attempt: u8) -> Result<(), Error> {
         if self.controller.platform().may_cut_power() {
             self.report.steps |= step::POWER_CYCLED;
@@ -73,8 +74,7 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
         }
         let pauses = u32::from(attempt.min(MOST_PAUSES));
         let discharge_ms = self.controller.platform().discharge_ms();
-        self.controller.delay(discharge_ms.saturating_mul(pauses));
-        self.reset()
+        self.reset(discharge_ms.saturating_mul(pauses))
     }
 
     fn identify_once(&mut self, before: &CardLocation, most_silences: u8) -> Result<(), Error> {
