@@ -475,6 +475,16 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         }
     }
 
+    /// An error of a request, which is [`ErrorKind::CardGone`] if there is no card any more. It does
+    /// not wait for a signal that bounces: the card was there when the command was sent.
+    fn explain(&self, error: Error) -> Error {
+        if self.present().is_set(PresentState::CARD_INSERTED) || !self.platform.has_card_detect() {
+            error
+        } else {
+            Error::new(ErrorKind::CardGone, error.command)
+        }
+    }
+
     /// The error that an error bit stands for; none if the transfer is complete all the same.
     #[cold]
     #[inline(never)]
@@ -482,11 +492,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         if is_complete(status) {
             return Ok(());
         }
-        // Without a wait, as in `check_card`: the card was there when the command was sent.
-        if !self.present().is_set(PresentState::CARD_INSERTED) && self.platform.has_card_detect() {
-            return Err(Error::new(ErrorKind::CardGone, command));
-        }
-        Err(Error::decode(status, command))
+        Err(self.explain(Error::decode(status, command)))
     }
 
     fn wait_reset(&mut self) -> Result<(), Error> {
@@ -554,8 +560,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
                 return Ok(());
             }
             if self.card_expired(&mut limit) {
-                self.check_card(self.present(), command.index)?;
-                return Err(Error::new(timeout, command.index));
+                return Err(self.explain(Error::new(timeout, command.index)));
             }
         }
     }

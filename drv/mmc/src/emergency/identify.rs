@@ -65,6 +65,8 @@ impl<R: Registers, P: Platform, C: Clock> EmergencyCard<'_, R, P, C> {
     /// Takes the power from the card and gives it back, if the platform allows that; resets the
     /// controller in any case, which may do the same. It pauses for the longer, the more attempts
     /// there were.
+    // Not inlined: its registers would be in the frame of the identification.
+    #[inline(never)]
     pub(super) fn cycle_power(&mut self, attempt: u8) -> Result<(), Error> {
         if self.controller.platform().may_cut_power() {
             self.report.steps |= step::POWER_CYCLED;
