@@ -475,8 +475,8 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         }
     }
 
-    /// An error of a request, which is [`ErrorKind::CardGone`] if there is no card any more. It does
-    /// not wait for a signal that bounces: the card was there when the command was sent.
+    /// An error of a request, which is [`ErrorKind::CardGone`] if there is no card any more. It
+    /// does not wait for a signal that bounces: the card was there when the command was sent.
     fn explain(&self, error: Error) -> Error {
         if self.present().is_set(PresentState::CARD_INSERTED) || !self.platform.has_card_detect() {
             error

@@ -311,7 +311,7 @@ fn two_firmwares(rig: &Rig, demo: &Image) -> Result<Cases> {
         );
     }
 
-    let config = Config::new(&demo, Some(&card));
+    let config = Config::new(demo, Some(&card));
     let mut machine = Machine::start(&rig.qemu, &config, &rig.artefacts)?;
     machine.run()?;
     let logged_by = |log: &[Value], task: &str| log.iter().any(|record| record["task"] == task);

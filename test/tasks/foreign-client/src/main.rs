@@ -38,7 +38,8 @@ fn main() -> ! {
         }
         supervisor(1, &[]);
     }
-    // Then single cases, when a debugger asks for them: the executor restarts this task before each.
+    // Then single cases, when a debugger asks for them: the executor restarts this task before
+    // each.
     loop {
         let mut wanted = None;
         hl::recv_without_notification(&mut [0; 4], |op, msg| -> Result<(), u32> {

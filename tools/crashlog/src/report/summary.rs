@@ -254,7 +254,8 @@ pub fn facts(crash: &Crash, archive: Option<&Archive>, clock: &Clock) -> Vec<Fac
     facts
 }
 
-/// The registers, as far as they are known. Those that point into the program are named after the function.
+/// The registers, as far as they are known. Those that point into the program are named after the
+/// function.
 pub fn registers(crash: &Crash, program: Option<&Program>) -> Vec<Register> {
     if crash.is_self_test() {
         return Vec::new();
