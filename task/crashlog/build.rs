@@ -94,8 +94,8 @@ impl ControllerKind {
         }
     }
 
-    /// Makes one out of a `Mmio`.
-    fn new(self) -> &'static str {
+    /// The function that makes one out of a `Mmio`.
+    fn constructor(self) -> &'static str {
         match self {
             Self::Sdhci => "core::convert::identity",
             Self::Usdhc => "drv_usdhc::Usdhc::new",
@@ -188,7 +188,7 @@ fn main() -> Result<()> {
          /// The payload of the boot record, without the image id and the ends of boots.
          pub const BOOT_RECORD: &[u8] = &{:?};\n",
         config.controller_kind.registers(),
-        config.controller_kind.new(),
+        config.controller_kind.constructor(),
         config.controller,
         config.base_clock_khz,
         config.max_clock_khz,

@@ -26,7 +26,7 @@ pub fn lint(build: &Build) -> Result<()> {
 
     step("clippy, host");
     let mut clippy = build.toolchain.command("cargo-clippy");
-    clippy.args(["clippy", "--quiet", "--all-targets"]);
+    clippy.args(["clippy", "--quiet", "--all-targets", "--keep-going"]);
     packages.host(&mut clippy);
     clippy.args(["--target-dir"]).arg(&build.tree.target);
     clippy.args(["--", "-Dwarnings"]);

@@ -412,7 +412,7 @@ mod tests {
     /// REQ: X13 (in part)
     #[test]
     fn a_wait_for_a_busy_card_may_use_what_the_steps_after_it_do_not_need() {
-        let mut timer = PhaseTimer::new(clock_of(|n| Some(n)), 1 << 20);
+        let mut timer = PhaseTimer::new(clock_of(Some), 1 << 20);
         timer.begin_try(7_250);
         timer.begin_phase(2);
         let mut limit = WaitLimit::new(100);
