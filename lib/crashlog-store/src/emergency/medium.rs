@@ -80,7 +80,7 @@ pub fn prepare<M: EmergencyMedium>(
     prepared.map_err(M::not_ready)
 }
 
-/// The other phases: [`write`], then the medium's end.
+/// The other phases: [`write()`], then the medium's end.
 ///
 /// # Errors
 /// Why the crash is not durable; `outcome` says which steps were done.
