@@ -49,6 +49,26 @@ pub struct Count {
     pub blocks: (u64, u64),
 }
 
+impl Count {
+    /// When each write was on the card, as instructions: the status of the card is read after it has
+    /// programmed the blocks. An emergency writes the crash, the ledger that names it, and the log
+    /// tail.
+    pub fn writes(&self) -> Vec<u64> {
+        let mut writes = Vec::new();
+        let mut is_writing = false;
+        for (at, command) in &self.commands {
+            let is = |number| command.starts_with(number);
+            if is("CMD24") || is("CMD25") {
+                is_writing = true;
+            } else if is_writing && is("CMD13") {
+                is_writing = false;
+                writes.push(*at);
+            }
+        }
+        writes
+    }
+}
+
 impl Counter {
     /// Starts a machine with this card, stopped.
     pub fn start(

@@ -8,7 +8,7 @@ use crate::controller::{self, Action, EMMC, STATES};
 use crate::count::{Count, Counter};
 use crate::qemu::Qemu;
 use crate::tool::Tool;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use std::fmt::Write as _;
 
 /// Log records of 64 bytes that fill 4 KiB of the log, with their headers of 16 bytes.
@@ -36,6 +36,8 @@ struct Further {
 struct CrashCost {
     /// Instructions until the crash is durable on the card.
     durable: u64,
+    /// Instructions until the log tail is.
+    tail: u64,
     /// Instructions until the system requests its restart.
     restart: u64,
     /// Commands to the card.
@@ -58,10 +60,18 @@ struct CrashSetup {
 pub fn count(qemu: &Qemu, tool: &Tool, image: &Image, empty: &Count) -> Result<CrashCosts> {
     let counted = |setting: &CrashSetup| -> Result<CrashCost> {
         let count = crash(qemu, tool, image, setting)?;
-        let durable = count.commands.last().map_or(0, |(at, _)| *at);
+        let writes = count.writes();
+        let [_, ledger, .., tail] = writes[..] else {
+            bail!(
+                "the crash has fewer than three writes: {:?}",
+                count.commands
+            );
+        };
         let net = count.without(empty, false);
+        let without = |at: u64| at.saturating_sub(count.total - net.total);
         Ok(CrashCost {
-            durable: durable.saturating_sub(count.total - net.total),
+            durable: without(ledger),
+            tail: without(tail),
             restart: net.total,
             commands: net.commands.len(),
             blocks: net.blocks.1,
@@ -161,14 +171,15 @@ impl CrashCosts {
             "\n## A crash from each state of controller and card\n\n\
              A client faults with 4 KiB of log in RAM. The states are those of the rows `state-*` of the\n\
              [fault matrix](fault-matrix.md).\n\n\
-             | state | fault to durable | to restart request | commands to the card | blocks written |\n\
-             |---|---:|---:|---:|---:|\n",
+             | state | fault to durable crash | to durable log tail | to restart request | commands to the card | blocks written |\n\
+             |---|---:|---:|---:|---:|---:|\n",
         );
         for (state, cost) in &self.states {
             let _ = writeln!(
                 text,
-                "| {state} | {} | {} | {} | {} |",
+                "| {state} | {} | {} | {} | {} | {} |",
                 grouped(cost.durable),
+                grouped(cost.tail),
                 grouped(cost.restart),
                 cost.commands,
                 cost.blocks
