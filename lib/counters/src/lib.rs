@@ -56,6 +56,7 @@ pub trait Count {
 #[macro_export]
 macro_rules! counters {
     ($name:ident, $event:ty $(,)?) => {
+        #[used]
         static $name: <$event as $crate::Count>::Counters = <$event as $crate::Count>::NEW_COUNTERS;
     };
     ($event:ty $(,)?) => {

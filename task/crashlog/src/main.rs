@@ -89,12 +89,14 @@ fn main() -> ! {
         }
     }
     loop {
-        normal::run(region);
+        normal::run(&region);
     }
 }
 
 /// Did the crash in the mailbox happen in this boot? If not, it is one that an earlier boot could
 /// not write.
+// Not inlined: its variables must not take stack while the normal path runs.
+#[inline(never)]
 fn is_of_this_boot(region: &Region<'_>, crash: Option<&StoredContext<'_>>) -> bool {
     match crash {
         Some(crash) => crash.context.boot == region.boot(),

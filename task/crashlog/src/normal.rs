@@ -35,9 +35,9 @@ use crate::transfer_blocks::TransferBlocks;
 /// the next function, which debuggers would show as the caller. The same goes for [`operate`],
 /// whose result is hidden from the compiler.
 #[inline(never)]
-pub fn run(region: Region<'static>) {
+pub fn run(region: &Region<'static>) {
     region.trial().begin_start();
-    let self_test = self_test::run(&region);
+    let self_test = self_test::run(region);
     if !black_box(operate(region, self_test)) {
         userlib::sys_panic(b"retained region")
     }
@@ -47,12 +47,12 @@ pub fn run(region: Region<'static>) {
 ///
 /// It must not be inlined: its stack frame would be added to the stack that the self-test needs.
 #[inline(never)]
-fn operate(region: Region<'static>, self_test: SelfTestReport) -> bool {
-    let recorder = Recorder::new(region, self_test);
+fn operate(region: &Region<'static>, self_test: SelfTestReport) -> bool {
+    let recorder = Recorder::new(*region, self_test);
     let is_first = recorder.ring.accepted() == 0;
     boot_record::append(&recorder);
     early_ends::report(&recorder, is_first);
-    let Some(memory) = TransferBlocks::of(&region) else {
+    let Some(memory) = TransferBlocks::of(region) else {
         return false;
     };
     let mut server = Server::new(&recorder);

@@ -120,7 +120,7 @@ pub fn run_with(card: SimCard, make: impl FnOnce(Supervisor) -> Box<dyn Script>)
     let region = Region::over(memory).expect("a region is long enough");
     region.begin_boot();
     let _world = World::install(sim.clone(), make(Supervisor::of(region)));
-    let Err(thrown) = catch_unwind(AssertUnwindSafe(|| normal::run(region))) else {
+    let Err(thrown) = catch_unwind(AssertUnwindSafe(|| normal::run(&region))) else {
         panic!("the recorder has returned");
     };
     if !thrown.is::<End>() {

@@ -115,7 +115,7 @@ pub fn play(steps: &[Step]) -> Result<Played, String> {
     let clients = RandomClients::new(sim.clone(), supervisor, steps.to_vec(), oracle);
     let world = World::install(sim.clone(), Box::new(clients));
     loop {
-        let Some(thrown) = panics::catch(|| normal::run(region)) else {
+        let Some(thrown) = panics::catch(|| normal::run(&region)) else {
             return Err("the recorder has returned".to_owned());
         };
         let ended = what_ended(thrown.as_ref());

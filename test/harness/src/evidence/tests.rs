@@ -11,7 +11,7 @@ fn crash() -> Value {
         "emergency": {
             "phase": "write", "failure": "no failure", "controller": 1, "card": 4, "command": 13,
             "blocks_left": 0, "retries": 0, "error": 0, "pages": 1, "time_ms": 0, "repairs": [],
-            "steps": ["controller reset", "card ready", "located", "log tail"],
+            "steps": ["controller reset", "card ready", "located"],
         },
     })
 }
