@@ -2,7 +2,7 @@
 
 mod one;
 
-pub use one::{Expected, Late};
+pub use one::{Expected, Late, NOT_DESCRIBED};
 
 use crate::tool::Tool;
 use anyhow::{Context, Result, bail, ensure};

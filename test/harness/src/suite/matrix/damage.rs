@@ -119,13 +119,17 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-/// The two blocks of the card that begin with these bytes.
+/// The crash slots of a card of 64 MiB: 16 of 512 blocks, 16 blocks behind the partition's first.
+const SLOTS: std::ops::Range<usize> = 2_064..2_064 + 16 * 512;
+
+/// The two blocks of the card that begin with these bytes, outside the crash slots: what is saved
+/// there may begin like anything.
 fn find(scene: &Scene<'_>, magic: &[u8]) -> Result<Vec<usize>> {
     let bytes = fs::read(&scene.card).context("cannot read the card")?;
     let found: Vec<_> = bytes
         .chunks(BLOCK)
         .enumerate()
-        .filter(|(_, block)| block.starts_with(magic))
+        .filter(|(number, block)| !SLOTS.contains(number) && block.starts_with(magic))
         .map(|(number, _)| number)
         .collect();
     ensure!(

@@ -3,7 +3,7 @@
 
 use super::scene::{NOWHERE, Scene, is_late};
 use super::{IDLE, Row};
-use crate::evidence::Expected;
+use crate::evidence::{Expected, NOT_DESCRIBED};
 use crate::sabotage::{Deed, Failing, Work};
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -16,8 +16,6 @@ const STACK: &[&[&str]] = &[&["capture::excerpt"]];
 const COMPLETE: &[&[&str]] = &[&["ContextWriter", "finish"], &["Supervisor", "carry_out"]];
 /// A branch to itself, in Thumb.
 const LOOP: [u8; 2] = [0xfe, 0xe7];
-/// The reason why such a crash is late.
-const LATE: &str = "supervisor did not call the recorder";
 
 /// REQ: X1, X3, X4: a crash that the supervisor does not hand over to the recorder is written by
 /// the next boot.
@@ -100,7 +98,7 @@ fn hangs(mut scene: Scene<'_>, places: &[&[&str]], check: fn(&Value) -> Result<(
     let [crash] = &*crashes else {
         anyhow::bail!("one crash, but {} crashes", crashes.len());
     };
-    is_late(&crashes, LATE)?;
+    is_late(&crashes, NOT_DESCRIBED)?;
     ensure!(crash["time_ms"].as_u64() > Some(0), "no time: {crash:#}");
     check(crash)
 }
@@ -113,7 +111,7 @@ fn fails(mut scene: Scene<'_>) -> Result<()> {
         ..Expected::panic("jefe").late()
     };
     let crashes = scene.recovers(&[Expected::panic("fatal").late(), supervisor], 1)?;
-    is_late(&crashes, LATE)
+    is_late(&crashes, NOT_DESCRIBED)
 }
 
 fn is_store(crash: &Value) -> Result<()> {
