@@ -50,9 +50,9 @@ pub struct Count {
 }
 
 impl Count {
-    /// When each write was on the card, as instructions: the status of the card is read after it has
-    /// programmed the blocks. An emergency writes the crash, the ledger that names it, and the log
-    /// tail.
+    /// When each write was on the card, as instructions: the status of the card is read after it
+    /// has programmed the blocks. An emergency writes the crash, the ledger that names it, and the
+    /// log tail.
     pub fn writes(&self) -> Vec<u64> {
         let mut writes = Vec::new();
         let mut is_writing = false;
