@@ -1,7 +1,7 @@
 //! What the kernel's hooks do on every chip: a failure of the kernel, or of the supervisor, is
 //! described in retained RAM, with the memory of the system.
 //!
-//! The chip's own crate arms its watchdog before it calls [`describe`].
+//! The chip's own crate arms its watchdog before it calls `describe`.
 
 #![cfg_attr(target_os = "none", no_std)]
 #![cfg(target_os = "none")]
