@@ -16,6 +16,8 @@
 
 #![cfg_attr(target_os = "none", no_std)]
 
+pub use drv_uart::{Received, TransmitStuck};
+
 use tock_registers::interfaces::{ReadWriteable, Readable, Writeable};
 use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
 use tock_registers::{register_bitfields, register_structs};
@@ -112,21 +114,6 @@ register_structs! {
         (0xb4 => test: ReadOnly<u32, Test::Register>),
         (0xb8 => @END),
     }
-}
-
-/// The transmitter did not accept a byte within the bound of polls.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub struct TransmitStuck;
-
-/// One byte from the line, with its error flags.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub struct Received {
-    /// The byte as it was received, also if a flag is set.
-    pub byte: u8,
-    /// Bytes were lost around this one, because the FIFO was full when they arrived.
-    pub overrun: bool,
-    /// This byte had a parity or framing error, or is a break.
-    pub line_error: bool,
 }
 
 /// A UART. Holding one proves that no other code uses its registers.
@@ -242,13 +229,7 @@ impl Uart {
 /// Sends text, and a carriage return before each line feed.
 impl core::fmt::Write for Uart {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        for &byte in text.as_bytes() {
-            if byte == b'\n' {
-                self.transmit(b'\r').map_err(|_| core::fmt::Error)?;
-            }
-            self.transmit(byte).map_err(|_| core::fmt::Error)?;
-        }
-        Ok(())
+        drv_uart::write_text(text, |byte| self.transmit(byte))
     }
 }
 
