@@ -103,15 +103,10 @@ impl Watchdog {
         // them. The address is 2-aligned, not null, and memory-mapped registers exist as long as
         // the program runs.
         let registers = unsafe { &*(address as *const Registers) };
-        let watchdog = Self { registers };
-        watchdog.stop_power_down();
-        watchdog
-    }
-
-    /// The power-down counter, which runs after a reset, would assert WDOG_B after 16 seconds
-    /// (IMX6ULRM, WDOGx_WMCR).
-    fn stop_power_down(&self) {
-        self.registers.power_down.set(0);
+        // The power-down counter, which runs after a reset, would assert WDOG_B after 16 seconds
+        // (IMX6ULRM, WDOGx_WMCR).
+        registers.power_down.set(0);
+        Self { registers }
     }
 
     /// Starts the countdown: the system is reset `budget_ms` milliseconds from now, or up to a
@@ -180,16 +175,16 @@ const fn counts(milliseconds: u32) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Registers, Watchdog};
+    use super::Watchdog;
     use tock_registers::interfaces::{Readable, Writeable};
 
     /// A register block in plain memory: reads give back the last write.
     fn memory() -> Watchdog {
         let words: &'static mut [u16; 5] = Box::leak(Box::new([0, 0, 0, 0, 1]));
+        let address = core::ptr::from_mut(words).expose_provenance();
         // SAFETY: five 2-aligned halfwords are exactly the 0x0a bytes of the block, any bit pattern
         // is valid for it, and the leaked box is never freed and has no other reference.
-        let registers = unsafe { &*core::ptr::from_mut(words).cast::<Registers>() };
-        Watchdog { registers }
+        unsafe { Watchdog::at(address) }
     }
 
     /// The halfword that was written to the service register last.
@@ -236,9 +231,7 @@ mod tests {
 
     #[test]
     fn taking_one_stops_the_power_down_counter() {
-        let watchdog = memory();
-        watchdog.stop_power_down();
-        assert_eq!(watchdog.registers.power_down.get(), 0);
+        assert_eq!(memory().registers.power_down.get(), 0);
     }
 
     #[test]

@@ -24,7 +24,7 @@ impl Csd {
         let field = |low, width| field(response, low, width);
         let structure = field(126, 2);
         let blocks = if kind == CardKind::Sd && structure == 1 {
-            // (C_SIZE + 1) * 512 KiB The last block of a card of 2 TiB cannot be counted.
+            // (C_SIZE + 1) * 512 KiB. The last block of a card of 2 TiB cannot be counted.
             field(48, 22).checked_add(1)?.saturating_mul(1024)
         } else if kind == CardKind::Sd && structure != 0 {
             return None;

@@ -116,7 +116,9 @@ fn a_card_that_hangs_until_its_power_is_off_is_power_cycled() {
     assert_ne!(found.steps & step::POWER_CYCLED, 0);
 }
 
-/// REQ: M4 (in part): what else hangs on that supply would lose it.
+/// What else hangs on that supply would lose it.
+///
+/// REQ: M4 (in part: a supply that must not be cut)
 #[test]
 fn power_is_cut_only_where_the_platform_allows_it() {
     let bench = Bench::emmc();

@@ -35,7 +35,7 @@ fn rescue(bench: &Bench, location: &CardLocation, dma: bool, what: &str) -> u16 
     card.report().steps
 }
 
-/// REQ: X13 (in part), M4 (a busy card)
+/// REQ: X13 (in part: busy times), M2 (in part: CMD13 polled)
 #[test]
 fn a_card_that_is_busy_after_any_command_gets_the_crash() {
     for (model, blocks) in MODELS {
@@ -64,7 +64,7 @@ fn a_card_that_is_busy_after_any_command_gets_the_crash() {
     }
 }
 
-/// REQ: X13 (in part), M2 (programming when the system crashes)
+/// REQ: X13 (in part: busy times), M2 (programming when the system crashes)
 #[test]
 fn a_card_that_is_busy_when_the_system_crashes_keeps_its_state_and_its_cache() {
     for ms in BUSY_MS {
@@ -96,8 +96,6 @@ fn a_card_that_is_busy_when_the_system_crashes_keeps_its_state_and_its_cache() {
 }
 
 /// A card that has to be identified anew has lost what it had cached, and the report says so.
-///
-/// REQ: K3 (in part)
 #[test]
 fn a_lost_cache_is_reported() {
     let card = SimCard::new(Model::EmmcSector, 8 * 1024 * 1024).with_cache(64);
@@ -113,7 +111,7 @@ fn a_lost_cache_is_reported() {
 
 /// Every write takes 200 ms: all of a crash is on the card all the same.
 ///
-/// REQ: X13 (in part)
+/// REQ: X13 (in part: programming times)
 #[test]
 fn a_card_whose_every_write_is_slow_gets_the_crash() {
     for dma in [true, false] {

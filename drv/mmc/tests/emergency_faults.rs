@@ -159,7 +159,7 @@ fn a_permanent_fault_ends_when_the_time_is_up_in_an_error_that_names_it() {
 
 /// Whatever a request needs is found in the end.
 ///
-/// REQ: K3 (in part), X13 (in part)
+/// REQ: K3 (in part: retries), X13 (in part: the budget is used)
 #[test]
 fn a_fault_that_only_a_slow_clock_or_a_power_cycle_ends_is_repaired() {
     for times in [2, 3, 5, 12] {

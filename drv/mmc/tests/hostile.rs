@@ -104,7 +104,8 @@ proptest! {
         replies in prop::collection::vec(replies(), 1..40),
         data in prop::collection::vec(any::<u8>(), 512),
     ) {
-        let [fast, cache, sleep, power_off_notification, has_3_volts, write_protected, dual_rate] = choices;
+        let [fast, cache, sleep, power_off_notification, has_3_volts, write_protected, dual_rate] =
+            choices;
         let options = IdentificationOptions {
             first, lines, fast, cache, sleep, power_off_notification,
             has_3_volts, write_protected, ramp_ms: 35, dual_rate, most_silences: 100,

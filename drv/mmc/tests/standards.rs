@@ -6,7 +6,7 @@ use block_device::BlockDevice;
 use common::{Bench, MODELS, crash_is_there, write_crash};
 use drv_mmc::emergency::Settings;
 use drv_mmc::{CardKind, CardLocation, Error};
-use drv_sdhci_sim::{FaultPlan, Habits, InjectedFault, Model, SimCardState};
+use drv_sdhci_sim::{FaultPlan, InjectedFault, Model, SimCardState};
 
 /// Time for a card that needs its full second, several times.
 const SETTINGS: Settings = Settings {
@@ -219,11 +219,6 @@ fn a_card_for_3_volts_is_not_used_at_1_8() {
     let mut card = bench.card(true);
     let result = bench.sim.block_on(card.identify());
     assert_eq!(result, Err(Error::SdVoltage));
-}
-
-#[test]
-fn a_card_has_no_habits_by_default() {
-    assert_eq!(Bench::emmc().sim.card().habits, Habits::default());
 }
 
 /// A card reports an error of programming when it is no longer busy (SD 4.10.1, eMMC 6.13): each

@@ -29,6 +29,7 @@ use crate::registers::{
     INTERRUPT_STATUS_ENABLE, Interrupt, InterruptBits, InterruptStatus, PRESENT_STATE,
     PresentState, RESPONSE_0, RESPONSE_1, RESPONSE_2, RESPONSE_3, Registers, TransferMode,
 };
+use crate::slot;
 use block_device::Block;
 use phase_timer::PhaseTimer;
 use tock_registers::LocalRegisterCopy;
@@ -227,18 +228,10 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
     /// Switches the card's power off, where the controller or the platform can.
     /// [`EmergencyController::reset`] switches it on.
     pub fn power_off(&mut self) {
-        self.stop_clock();
+        slot::stop_clock(&self.registers);
         self.registers
             .write(HOST_CONTROL, HostControl::BUS_POWER::CLEAR);
         self.platform.power(false);
-    }
-
-    /// Stops the card's clock and leaves all else as it is: it has to be stopped before its
-    /// frequency or timing changes (2.2.10, 2.2.14).
-    fn stop_clock(&self) {
-        let clock = self.registers.read(CLOCK_CONTROL).get();
-        let stopped = ClockControl::SD_CLOCK_ENABLE::CLEAR.modify(clock);
-        self.registers.set(CLOCK_CONTROL, stopped);
     }
 
     /// Whether the card's supply is of 3 V and more. If not, it is 1.8 V.
@@ -248,11 +241,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
 
     /// Whether the write-protect switch of the slot is on.
     pub fn is_write_protected(&self) -> bool {
-        self.platform.has_write_protect()
-            && !self
-                .registers
-                .read(PRESENT_STATE)
-                .is_set(PresentState::WRITE_ENABLED)
+        slot::is_write_protected(&self.registers, &self.platform)
     }
 
     fn abilities(&self) -> Abilities {
@@ -267,7 +256,7 @@ impl<'a, R: Registers, P: Platform, C: Clock> EmergencyController<'a, R, P, C> {
         bus.clock_hz = bus.clock_hz.min(self.most_hz);
         let abilities = self.abilities();
         self.dma &= abilities.has_adma2();
-        self.stop_clock();
+        slot::stop_clock(&self.registers);
         self.registers
             .write(HOST_CONTROL, abilities.host_control(bus));
         if self.platform.has_dual_rate() {

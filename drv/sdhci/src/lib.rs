@@ -60,6 +60,7 @@ mod mmio;
 pub mod normal;
 mod platform;
 pub mod registers;
+mod slot;
 
 pub use command::{AutoCommand, BlockLen, Command, Data, Direction, Response};
 pub use error::{Error, ErrorKind};

@@ -30,6 +30,7 @@ use crate::registers::{
     InterruptStatus, PRESENT_STATE, PresentState, RESPONSE_0, RESPONSE_1, RESPONSE_2, RESPONSE_3,
     Registers,
 };
+use crate::slot;
 use block_device::Block;
 use core::future::Future;
 use deadline::WaitDeadline;
@@ -175,11 +176,7 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
 
     /// Whether the write-protect switch of the slot is on.
     pub fn is_write_protected(&self) -> bool {
-        self.platform.has_write_protect()
-            && !self
-                .registers
-                .read(PRESENT_STATE)
-                .is_set(PresentState::WRITE_ENABLED)
+        slot::is_write_protected(&self.registers, &self.platform)
     }
 
     fn abilities(&self) -> Abilities {
@@ -197,7 +194,7 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
         let abilities = self.abilities();
         self.dma &= abilities.has_adma2();
         self.auto_cmd23 = abilities.is_version_3();
-        self.stop_clock();
+        slot::stop_clock(&self.registers);
         self.registers
             .write(HOST_CONTROL, abilities.host_control(bus));
         if self.platform.has_dual_rate() {
@@ -225,17 +222,10 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
     /// Stops all clocks and leaves the card powered, so that it keeps its state.
     /// [`NormalController::set_bus`] starts them again.
     pub fn suspend(&mut self) {
-        self.stop_clock();
+        slot::stop_clock(&self.registers);
+        // Then the internal clock, too.
         self.registers
-            .write(CLOCK_CONTROL, ClockControl::SD_CLOCK_ENABLE::CLEAR);
-    }
-
-    /// Stops the card's clock and leaves all else as it is: it has to be stopped before its
-    /// frequency or timing changes (2.2.10, 2.2.14).
-    fn stop_clock(&self) {
-        let clock = self.registers.read(CLOCK_CONTROL).get();
-        let stopped = ClockControl::SD_CLOCK_ENABLE::CLEAR.modify(clock);
-        self.registers.set(CLOCK_CONTROL, stopped);
+            .write(CLOCK_CONTROL, ClockControl::INTERNAL_CLOCK_ENABLE::CLEAR);
     }
 
     /// Stops all clocks and switches the card's power off, where the controller or the platform
@@ -291,12 +281,14 @@ impl<'a, R: Registers, P: Platform, W: Wait> NormalController<'a, R, P, W> {
         self.registers.write(COMMAND, command.encode());
         let response = self.wait_response(command).await?;
         if command.response == Response::R1b {
-            let mut result = self.wait_complete(command, ErrorKind::BusyStuck).await;
-            // The controller has waited for as long as it can (2.2.15), and the card is still busy.
-            if matches!(result, Err(error) if error.kind == ErrorKind::DataTimeout) {
-                result = self.wait_released(command).await;
+            match self.wait_complete(command, ErrorKind::BusyStuck).await {
+                // The controller has waited for as long as it can (2.2.15), and the card is still
+                // busy.
+                Err(error) if error.kind == ErrorKind::DataTimeout => {
+                    self.wait_released(command).await?;
+                }
+                result => result?,
             }
-            result?;
         }
         self.in_flight = false;
         Ok(response)

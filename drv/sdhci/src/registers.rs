@@ -134,10 +134,10 @@ pub const INTERRUPT_STATUS_ENABLE: Register<Interrupt::Register> = Register::at(
 pub const INTERRUPT_SIGNAL_ENABLE: Register<Interrupt::Register> = Register::at(0x38);
 /// Auto CMD Error Status and Host Control 2 (2.2.23, 2.2.24 in version 3.00).
 pub const HOST_CONTROL_2: Register<HostControl2::Register> = Register::at(0x3C);
-/// Capabilities (2.2.26), bits 63:32.
-pub const CAPABILITIES_2: Register<Capabilities2::Register> = Register::at(0x44);
 /// Capabilities (2.2.26), bits 31:0.
 pub const CAPABILITIES: Register<Capabilities::Register> = Register::at(0x40);
+/// Capabilities (2.2.26), bits 63:32.
+pub const CAPABILITIES_2: Register<Capabilities2::Register> = Register::at(0x44);
 /// Force Event for Auto CMD and for Error Interrupt Status (2.2.28, 2.2.29).
 pub const FORCE_EVENT: Register<()> = Register::at(0x50);
 /// ADMA Error Status (2.2.30).

@@ -87,10 +87,8 @@ impl Bench {
     }
 
     fn same(&self, blocks: usize) -> bool {
-        let pairs = self.data[..blocks].iter().zip(&self.back[..blocks]);
-        pairs
-            .into_iter()
-            .all(|(one, other)| (0..128).all(|word| one.word(word) == other.word(word)))
+        let mut pairs = self.data[..blocks].iter().zip(&self.back[..blocks]);
+        pairs.all(|(one, other)| (0..128).all(|word| one.word(word) == other.word(word)))
     }
 
     fn assert_clean(&self) {
@@ -150,7 +148,7 @@ fn the_emergency_path_takes_over_and_writes() {
 }
 
 /// The uSDHC reports no end of busy, so a driver that waited for an interrupt would wait for the
-/// end of its limit, two seconds.
+/// end of its limit, ten seconds.
 #[test]
 fn the_end_of_busy_is_noticed_soon() {
     const BUSY_US: u64 = 90_000;

@@ -45,25 +45,15 @@ pub trait Host {
     /// Whether a card that was put to sleep is known to wake.
     fn card_wakes(&self) -> bool;
     /// Whether the card's supply is of 3 V and more. If not, it is 1.8 V.
-    fn has_3_volts(&self) -> bool {
-        true
-    }
+    fn has_3_volts(&self) -> bool;
     /// Whether dual data rate reaches an eMMC.
-    fn has_dual_rate(&self) -> bool {
-        false
-    }
+    fn has_dual_rate(&self) -> bool;
     /// Whether the write-protect switch of the slot is on.
-    fn is_write_protected(&self) -> bool {
-        false
-    }
+    fn is_write_protected(&self) -> bool;
     /// See [`Platform::ramp_ms`].
-    fn ramp_ms(&self) -> u16 {
-        35
-    }
+    fn ramp_ms(&self) -> u16;
     /// See [`Platform::discharge_ms`].
-    fn discharge_ms(&self) -> u32 {
-        11
-    }
+    fn discharge_ms(&self) -> u32;
 }
 
 impl<R: Registers, P: Platform, W: Wait> Host for NormalController<'_, R, P, W> {

@@ -85,8 +85,10 @@ impl SimController {
             ));
         }
         let Some(card) = &self.card else { return };
+        if card.has_forgotten() || matches!(index, 5 | 13) {
+            return;
+        }
         let limit = match card.state() {
-            _ if card.has_forgotten() || matches!(index, 5 | 13) => return,
             SimCardState::Idle | SimCardState::Ready | SimCardState::Ident => 400_000,
             _ => card.highest_clock(),
         };

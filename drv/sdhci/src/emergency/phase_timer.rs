@@ -409,7 +409,7 @@ mod tests {
         assert!((39_000..=40_000).contains(&count), "{count}");
     }
 
-    /// REQ: X13 (in part)
+    /// REQ: X13 (in part: the budget is used)
     #[test]
     fn a_wait_for_a_busy_card_may_use_what_the_steps_after_it_do_not_need() {
         let mut timer = PhaseTimer::new(clock_of(Some), 1 << 20);
@@ -444,7 +444,7 @@ mod tests {
         );
     }
 
-    /// REQ: X1 (in part)
+    /// REQ: X1 (in part: a dead clock)
     #[test]
     fn no_wait_is_prolonged_by_a_dead_clock() {
         let mut timer = PhaseTimer::new(clock_of(|_| None), 10_240);

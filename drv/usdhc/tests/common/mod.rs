@@ -106,11 +106,10 @@ impl Model {
         self.check(value & 0x30 == 0x20, "PROT_CTRL: not little-endian");
         self.check(value & !0x0880_0326 == 0, "PROT_CTRL: reserved bits");
         self.state.protocol.set(value);
-        let lines = value >> 1 & 1 << 1 | (value & 1 << 2) << 3;
         let lines = if value & 1 << 1 != 0 {
             1 << 1
         } else {
-            lines & 1 << 5
+            (value & 1 << 2) << 3
         };
         self.sim
             .store(0x28, 0xF << 8 | value >> 8 << 3 & 0x18 | lines);
