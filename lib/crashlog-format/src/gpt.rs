@@ -1,8 +1,9 @@
 //! The partition table: GPT, as in UEFI specification 2.10, section 5.3.
 //!
-//! Only what is needed to find, and to make, one partition. Of the protective MBR it is known
-//! whether it is one: see [`backup_counts`].
+//! Only what is needed to find, and to make, one partition. Of the protective MBR only the presence
+//! counts: see [`backup_counts`].
 
+use crate::BLOCK_LEN;
 use crate::crc::Crc32;
 use core::fmt;
 use zerocopy::{
@@ -16,6 +17,8 @@ pub const PRIMARY: u64 = 1;
 pub const MAX_ENTRIES: u32 = 256;
 /// Length of an entry in bytes. UEFI allows larger ones, but no tool makes them.
 pub const ENTRY_LEN: u32 = 128;
+/// Number of entries in one block of the table.
+pub const ENTRIES_PER_BLOCK: u32 = BLOCK_LEN as u32 / ENTRY_LEN;
 
 /// A GUID in the mixed-endian form of the table (UEFI appendix A).
 #[derive(Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -96,18 +99,24 @@ impl GptHeader {
         let size = usize::try_from(header.header_size.get()).ok()?;
         let covered = block.get(..size)?;
         let entries = header.number_of_partition_entries.get();
-        let table_blocks = u64::from(entries.checked_mul(ENTRY_LEN)?.div_ceil(512));
-        let table_end = header.partition_entry_lba.get().checked_add(table_blocks)?;
+        let table = header.partition_entry_lba.get();
+        let table_end = table.checked_add(header.table_blocks())?;
         let sound = header.signature == Self::SIGNATURE
             && header.revision.get() == Self::REVISION
             && size >= size_of::<Self>()
             && header.my_lba.get() == lba
             && (1..=MAX_ENTRIES).contains(&entries)
             && header.size_of_partition_entry.get() == ENTRY_LEN
-            && header.partition_entry_lba.get() > PRIMARY.min(lba)
+            && table > PRIMARY.min(lba)
             && table_end <= blocks
             && header.header_crc32.get() == header.checksum(covered);
         sound.then_some(header)
+    }
+
+    /// Number of blocks of the table.
+    const fn table_blocks(&self) -> u64 {
+        let entries = self.number_of_partition_entries.get();
+        entries.div_ceil(ENTRIES_PER_BLOCK) as u64
     }
 
     /// The checksum of the header's bytes, with zeros in place of the checksum.
@@ -181,11 +190,16 @@ impl GptEntry {
     #[must_use]
     pub const fn range(&self, blocks: u64) -> Option<(u64, u64)> {
         let (first, last) = (self.starting_lba.get(), self.ending_lba.get());
-        if first > last || last >= blocks || first <= PRIMARY {
+        if !are_inside(first, last, blocks) {
             return None;
         }
         Some((first, last.wrapping_sub(first).wrapping_add(1)))
     }
+}
+
+/// Whether a partition may have the blocks `first..=last` of a device of `blocks` blocks.
+const fn are_inside(first: u64, last: u64, blocks: u64) -> bool {
+    PRIMARY < first && first <= last && last < blocks
 }
 
 const _: () = assert!(size_of::<GptHeader>() == 92 && size_of::<GptEntry>() == 128);
@@ -226,7 +240,9 @@ pub enum ChoiceError {
 pub struct PartitionChoice {
     /// First and last block of the one that was found.
     found: Option<(u64, u64)>,
+    /// Another one has the name and the type, too.
     is_ambiguous: bool,
+    /// The first other type of a partition with the name.
     other: Option<Guid>,
     /// How many partitions have blocks of it, itself included.
     overlapping: u32,
@@ -259,18 +275,15 @@ impl PartitionChoice {
             (None, Some(other)) => return Err(ChoiceError::WrongType(other)),
             (None, None) => return Err(ChoiceError::NotFound),
         };
-        if first > last
-            || first <= PRIMARY
-            || last >= blocks
+        if !are_inside(first, last, blocks)
             || first < header.first_usable_lba.get()
             || last > header.last_usable_lba.get()
         {
             return Err(ChoiceError::OutOfBounds);
         }
         let table = header.partition_entry_lba.get();
-        let length = u64::from(header.number_of_partition_entries.get()).div_ceil(4);
         let inside = |from: u64, count: u64| from <= last && from.saturating_add(count) > first;
-        if inside(table, length) || inside(header.alternate_lba.get(), 1) {
+        if inside(table, header.table_blocks()) || inside(header.alternate_lba.get(), 1) {
             return Err(ChoiceError::Overlaps);
         }
         Ok((first, last))

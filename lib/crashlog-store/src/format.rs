@@ -48,8 +48,8 @@ pub struct TableOptions<'a> {
 const ALIGNMENT: u64 = 2048;
 /// Number of blocks that the specification reserves for the entries (UEFI 2.10, section 5.3.3).
 const TABLE_BLOCKS: u64 = 32;
-/// Number of entries in the table. They fit in one block, so one block is read at each start.
-const ENTRIES: u32 = 4;
+/// Number of entries in the table: one block has them, so one block is read at each start.
+const ENTRIES: u32 = gpt::ENTRIES_PER_BLOCK;
 
 /// Formats a partition: afterwards it has no crash and no log.
 ///

@@ -30,14 +30,11 @@ pub enum PartitionError<E> {
     /// The partition with the name lies outside the card, or outside what its table gives to
     /// partitions.
     OutOfBounds,
-    /// Several partitions have the name.
+    /// Several partitions have the name and the type.
     Ambiguous,
     /// The partition with the name has blocks of the table, or of another partition.
     Overlaps,
 }
-
-/// Number of entries in one block of the table.
-const PER_BLOCK: u32 = BLOCK_LEN as u32 / gpt::ENTRY_LEN;
 
 /// Finds the partition named `name` in the GPT, or in the backup if the primary one is damaged and
 /// block 0 is blank or protective. All checksums are checked. The partition is the only one of its
@@ -90,7 +87,7 @@ async fn search<D: BlockDevice>(
         return Ok(None);
     };
     let entries = header.number_of_partition_entries.get();
-    let in_scratch = entries.div_ceil(PER_BLOCK) as usize <= scratch.len();
+    let in_scratch = entries.div_ceil(gpt::ENTRIES_PER_BLOCK) as usize <= scratch.len();
     let mut choice = PartitionChoice::default();
     let mut crc = Crc32::new();
     let mut found = None;
@@ -98,12 +95,12 @@ async fn search<D: BlockDevice>(
         let mut remaining = entries;
         let mut at = header.partition_entry_lba.get();
         while remaining > 0 {
-            let count = remaining.div_ceil(PER_BLOCK) as usize;
+            let count = remaining.div_ceil(gpt::ENTRIES_PER_BLOCK) as usize;
             let table = scratch.get(..count).unwrap_or(scratch);
             if !(compares && in_scratch) {
                 device.read(at, table).await?;
             }
-            let here = (table.len() as u32).saturating_mul(PER_BLOCK);
+            let here = (table.len() as u32).saturating_mul(gpt::ENTRIES_PER_BLOCK);
             for index in 0..remaining.min(here) {
                 let bytes = entry_in(table, index);
                 let Ok(entry) = GptEntry::read_from_bytes(&bytes) else {
@@ -163,9 +160,9 @@ fn block_permits_backup(block: &Block) -> bool {
 /// The bytes of an entry of the table.
 fn entry_in(table: &[Block], index: u32) -> [u8; gpt::ENTRY_LEN as usize] {
     let mut bytes = [0; gpt::ENTRY_LEN as usize];
-    if let Some(block) = table.get((index / PER_BLOCK) as usize) {
+    if let Some(block) = table.get((index / gpt::ENTRIES_PER_BLOCK) as usize) {
         block.copy_to(
-            (index % PER_BLOCK).saturating_mul(gpt::ENTRY_LEN) as usize,
+            (index % gpt::ENTRIES_PER_BLOCK).saturating_mul(gpt::ENTRY_LEN) as usize,
             &mut bytes,
         );
     }

@@ -8,7 +8,7 @@ use crate::*;
 use block_device::{BLOCK_LEN, Block, BlockDevice, WindowError};
 use crashlog_format::EmergencyStep;
 use crashlog_format::crash::SegmentKind;
-use crashlog_retained::{AppendError, LogRing, Region};
+use crashlog_retained::AppendError;
 
 /// The time of a clock that runs backwards.
 fn backwards(turn: u32) -> u64 {
@@ -24,7 +24,7 @@ fn the_newest_crash_has_the_greatest_number_whatever_the_clock() {
     let mut oracle = Oracle::default();
     let mut accepted = Vec::new();
     for turn in 0..12 {
-        let memory = blocks(Region::len_with(128) / 512);
+        let memory = retained_memory();
         let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
         oracle.clock = backwards(turn);
         let sequence = recorder.append(&mut oracle).unwrap();
@@ -67,24 +67,15 @@ fn the_newest_crash_has_the_greatest_number_whatever_the_clock() {
 fn what_was_made_before_the_card_is_there_is_written_when_it_is() {
     let card = small_card();
     for _ in 0..3 {
-        let memory = blocks(Region::len_with(128) / 512);
+        let memory = retained_memory();
         let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
         recorder.append(&mut Oracle::default()).unwrap();
         recorder.flush(&mut Oracle::default()).unwrap();
     }
-    let memory = blocks(Region::len_with(128) / 512);
-    let region = Region::over(&memory).unwrap();
-    region.begin_boot();
-    let (ring, _) = LogRing::recover(&region);
-    let header = crashlog_retained::LogHeader {
-        stream: crashlog_retained::Stream::Console,
-        level: crashlog_retained::Level::Info,
-        task: 3,
-        lost: 0,
-        time: 1,
-    };
+    let memory = retained_memory();
+    let (region, ring) = cold_boot(&memory);
     for sequence in 1..=40 {
-        assert_eq!(ring.append(&header, &[sequence as u8; 100]), Ok(sequence));
+        assert_eq!(ring.append(&line(1), &[sequence as u8; 100]), Ok(sequence));
     }
     let mut context = crashlog_retained::CrashContext::new(
         crashlog_retained::CrashReason::Oops,
@@ -127,7 +118,7 @@ fn dump(length: u32, blocks: &[Block]) -> ExtraSegment<'_> {
 #[test]
 fn bounds_are_checked_before_sizes_are_cut() {
     let card = small_card();
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     let recorder = TestRecorder::start(&card, &memory, true).unwrap();
     recorder.panic(&mut Oracle::default(), 1);
     let words = blocks(20);
@@ -186,7 +177,7 @@ fn bounds_are_checked_before_sizes_are_cut() {
 fn if_space_is_short_the_newest_lines_and_the_fault_are_saved() {
     let card = small_card();
     let mut oracle = Oracle::default();
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
     for place in 0..10 {
         recorder.oops(&mut oracle, 100 + place).unwrap();
@@ -256,7 +247,7 @@ fn if_time_is_short_the_fault_is_written_first_and_then_the_newest_lines() {
     for steps in 0.. {
         let card = small_card();
         let mut oracle = Oracle::default();
-        let memory = blocks(Region::len_with(128) / 512);
+        let memory = retained_memory();
         let recorder = TestRecorder::start(&card, &memory, true).unwrap();
         for _ in 0..30 {
             recorder.append(&mut oracle).unwrap();

@@ -15,7 +15,7 @@ use crashlog_retained::{CrashContext, Region};
 fn a_crash_loop_keeps_the_first_crashes() {
     let card = card(320, 6, 8);
     let mut oracle = Oracle::default();
-    let mut memory = blocks(Region::len_with(128) / 512);
+    let mut memory = retained_memory();
     card.take_counts();
     for cycle in 0..1000u32 {
         let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
@@ -38,7 +38,7 @@ fn a_crash_loop_keeps_the_first_crashes() {
         );
         assert!(outcome.blocks.get() as usize == counts.written);
         if cycle % 7 == 0 {
-            memory = blocks(Region::len_with(128) / 512);
+            memory = retained_memory();
         }
     }
     let scratch = blocks(16);
@@ -70,7 +70,7 @@ fn a_crash_loop_keeps_the_first_crashes() {
 fn no_number_is_used_again_after_an_erasure() {
     let card = small_card();
     let mut oracle = Oracle::default();
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
     for number in 1..40 {
         assert_eq!(recorder.oops(&mut oracle, number), Ok(number));
@@ -93,7 +93,7 @@ fn an_acknowledged_crash_is_overwritten_first() {
     // There is room for three crashes; two unacknowledged ones are never overwritten.
     let card = small_card();
     let mut oracle = Oracle::default();
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
     let numbers = |recorder: &TestRecorder<'_>| -> Vec<u32> {
         (0..3)
@@ -123,7 +123,7 @@ fn an_acknowledged_crash_is_overwritten_first() {
 #[test]
 fn a_crash_is_read_as_it_was_written() {
     let card = small_card();
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
     let mut oracle = Oracle::default();
     recorder.append(&mut oracle).unwrap();
@@ -257,7 +257,7 @@ fn a_crash_is_read_as_it_was_written() {
 #[test]
 fn a_crash_written_twice_is_there_once() {
     let card = small_card();
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     let mut oracle = Oracle::default();
     let recorder = TestRecorder::start(&card, &memory, true).unwrap();
     recorder.panic(&mut oracle, 1);
@@ -276,7 +276,7 @@ fn a_crash_written_twice_is_there_once() {
 fn a_task_with_many_crashes_makes_room_for_others() {
     // There is room for five crashes; two are never overwritten.
     let card = card(320, 6, 8);
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     let mut oracle = Oracle::default();
     let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
     let mut crash = |task: u16, place: u32| {

@@ -3,13 +3,12 @@
 use super::card::mix;
 use super::recorder::*;
 use crate::*;
-use crashlog_retained::Region;
 
 /// A card with `pages` pages and three crashes, and the oracle that knows them.
 fn used(pages: u32) -> (super::card::TestCard, Oracle) {
     let card = card(320, 16, 8);
     let mut oracle = Oracle::default();
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
     while recorder.store.next_page() < pages {
         recorder.append(&mut oracle).unwrap();
@@ -67,7 +66,7 @@ fn no_damaged_page_stops_the_log() {
             }
             let last = (whole.next_page - 1) % whole.ring_pages == position;
             let scratch = blocks(16);
-            let memory = blocks(Region::len_with(128) / 512);
+            let memory = retained_memory();
             let end = mount(&card, &scratch).unwrap().next_page();
             // The newest page may be overwritten if nothing of it can be read.
             let expected = if last && !unreadable && in_header {
@@ -125,7 +124,7 @@ fn a_damaged_ledger_loses_no_crash() {
 
             let mut oracle = oracle.clone();
             oracle.power_cut();
-            let memory = blocks(Region::len_with(128) / 512);
+            let memory = retained_memory();
             let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
             assert_eq!(recorder.oops(&mut oracle, 7).unwrap(), 4);
             drop(recorder);
@@ -141,7 +140,7 @@ fn a_crash_that_only_a_damaged_ledger_names_is_found() {
     for in_emergency in [false, true] {
         for (more, byte) in [(0, 30), (1, 30), (0, 12), (1, 13), (0, 0)] {
             let (card, mut oracle) = used(10);
-            let memory = blocks(Region::len_with(128) / 512);
+            let memory = retained_memory();
             let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
             for place in 0..=more {
                 recorder.oops(&mut oracle, 20 + place).unwrap();
@@ -187,7 +186,7 @@ fn without_a_ledger_crashes_are_found_in_their_slots() {
     assert_eq!((found.crashes.len(), found.oops), (3, 3));
     found.oops = 4;
     oracle.check(&found);
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
     assert_eq!(recorder.oops(&mut oracle.clone(), 7).unwrap(), 4);
     assert_eq!(recorder.store.newest_crash(), Some(4));

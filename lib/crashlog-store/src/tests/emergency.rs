@@ -45,7 +45,7 @@ fn everything_accepted_is_saved() {
     for in_flight in 0..21 {
         let card = small_card();
         let mut oracle = Oracle::default();
-        let memory = blocks(Region::len_with(128) / 512);
+        let memory = retained_memory();
         busy(&card, &memory, &mut oracle, in_flight);
         let card = card.after_reset();
         card.take_counts();
@@ -94,7 +94,7 @@ fn an_interrupted_emergency_write_can_be_done_again() {
         for steps in 0.. {
             let card = small_card();
             let mut oracle = Oracle::default();
-            let memory = blocks(Region::len_with(128) / 512);
+            let memory = retained_memory();
             busy(&card, &memory, &mut oracle, in_flight);
             let card = card.after_reset();
             card.cut_after(steps);
@@ -157,26 +157,17 @@ fn duplicate(memory: &[Block]) -> Vec<Block> {
 fn a_crash_before_the_card_is_known_overwrites_nothing() {
     let card = small_card();
     let mut oracle = Oracle::default();
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     busy(&card, &memory, &mut oracle, 20);
     assert_eq!(emergency(&card, &memory).0, Ok(()));
     crash_is_durable(&mut oracle, 2);
 
     // Power-on. Nothing is mounted; two lines are logged, of boot 1 as the card is not known; then
     // a crash.
-    let memory = blocks(Region::len_with(128) / 512);
-    let region = Region::over(&memory).unwrap();
-    region.begin_boot();
-    let (ring, _) = crashlog_retained::LogRing::recover(&region);
-    let header = crashlog_retained::LogHeader {
-        stream: crashlog_retained::Stream::Event,
-        level: crashlog_retained::Level::Warn,
-        task: 1,
-        lost: 0,
-        time: 1,
-    };
+    let memory = retained_memory();
+    let (region, ring) = cold_boot(&memory);
     for sequence in 1..=2 {
-        assert_eq!(ring.append(&header, b"early"), Ok(sequence));
+        assert_eq!(ring.append(&line(1), b"early"), Ok(sequence));
         oracle.accepted.insert((2, sequence), b"early".to_vec());
         oracle.waiting.insert((2, sequence));
     }
@@ -206,10 +197,10 @@ fn a_stale_location_is_detected() {
     for (pages, crashes) in [(3, 0), (0, 1), (3, 1), (0, 3), (20, 2)] {
         let card = small_card();
         let mut oracle = Oracle::default();
-        let memory = blocks(Region::len_with(128) / 512);
+        let memory = retained_memory();
         busy(&card, &memory, &mut oracle, 20);
 
-        let other_memory = blocks(Region::len_with(128) / 512);
+        let other_memory = retained_memory();
         let mut other = Oracle {
             clock: 1 << 32,
             ..Oracle::default()
@@ -266,7 +257,7 @@ fn a_stale_location_is_detected() {
 fn an_exchanged_card_is_not_written() {
     let card = small_card();
     let mut oracle = Oracle::default();
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     busy(&card, &memory, &mut oracle, 20);
     let foreign = TestCard::new(4096);
     let (result, outcome) = emergency(&foreign, &memory);
@@ -290,7 +281,7 @@ fn an_exchanged_card_is_not_written() {
 fn the_log_is_saved_without_a_context() {
     let card = small_card();
     let mut oracle = Oracle::default();
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     busy(&card, &memory, &mut oracle, 20);
     // The second block of the mailbox.
     memory[2].set_word(9, !memory[2].word(9));
@@ -308,7 +299,7 @@ fn a_damaged_region_harms_nothing() {
     for seed in 0..400u64 {
         let card = small_card();
         let mut oracle = Oracle::default();
-        let memory = blocks(Region::len_with(128) / 512);
+        let memory = retained_memory();
         busy(
             &card,
             &memory,
@@ -352,7 +343,7 @@ fn a_damaged_region_harms_nothing() {
 fn the_outcome_counts_what_was_written() {
     let card = small_card();
     let mut oracle = Oracle::default();
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     busy(&card, &memory, &mut oracle, 20);
     card.take_counts();
     let (_, outcome): (_, Outcome) = emergency(&card, &memory);
@@ -362,8 +353,9 @@ fn the_outcome_counts_what_was_written() {
     assert_eq!(outcome.blocks.get() - outcome.pages.get(), 4);
 }
 
-/// REQ: P11 (in part)
-/// REQ: X5 (in part) A card that is so slow, or fails, that the time is up after two writes has the
+/// REQ: P11 (in part: the fault is durable before the log lines)
+///
+/// REQ: X5 (in part: a log tail that the emergency could not write) A card that is so slow, or fails, that the time is up after two writes has the
 /// crash. What is missing of the log tail is written in the next boot, before its own log, and then
 /// belongs to the crash; without retained memory the crash is still whole.
 #[test]
@@ -371,7 +363,7 @@ fn a_crash_whose_tail_was_not_written_is_durable_and_gets_it_in_the_next_boot() 
     for (steps, kept) in (6..).flat_map(|steps| [(steps, true), (steps, false)]) {
         let card = small_card();
         let mut oracle = Oracle::default();
-        let memory = blocks(Region::len_with(128) / 512);
+        let memory = retained_memory();
         busy(&card, &memory, &mut oracle, 20);
         let card = card.after_reset();
         // Flush; header, message and stack, flush; ledger, flush: seven steps, two commands.
@@ -397,10 +389,7 @@ fn a_crash_whose_tail_was_not_written_is_durable_and_gets_it_in_the_next_boot() 
             (card.after_reset(), memory)
         } else {
             oracle.power_cut();
-            (
-                card.after_cut(Survivors::None),
-                blocks(Region::len_with(128) / 512),
-            )
+            (card.after_cut(Survivors::None), retained_memory())
         };
         oracle.check(&content(&card));
         let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
@@ -417,7 +406,7 @@ fn a_crash_whose_tail_was_not_written_is_durable_and_gets_it_in_the_next_boot() 
     }
 }
 
-/// REQ: X5 (in part) A ledger that normal operation has written and not flushed is made durable
+/// REQ: X5 (in part: what a cache has) A ledger that normal operation has written and not flushed is made durable
 /// before anything is overwritten that it has made free.
 #[test]
 fn what_was_not_flushed_before_the_crash_is_flushed_first() {
@@ -426,7 +415,7 @@ fn what_was_not_flushed_before_the_crash_is_flushed_first() {
         for cut in 0..12 {
             let card = small_card();
             let mut oracle = Oracle::default();
-            let memory = blocks(Region::len_with(128) / 512);
+            let memory = retained_memory();
             let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
             recorder.append(&mut oracle).unwrap();
             recorder.flush(&mut oracle).unwrap();

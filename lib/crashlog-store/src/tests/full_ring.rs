@@ -3,8 +3,7 @@
 use super::recorder::*;
 use crate::*;
 use block_device::{Block, BlockDevice};
-use crashlog_format::{Level, Stream};
-use crashlog_retained::{AppendError, LogHeader, LogRing, MAX_RUN, Region};
+use crashlog_retained::{AppendError, LogRing, MAX_RUN};
 
 /// A partition during whose reads a client tries to log, as the server goes on meanwhile.
 struct Busy<'r, 'm> {
@@ -42,14 +41,7 @@ impl BlockDevice for Busy<'_, '_> {
 
 /// A client logs a record.
 fn log(ring: &LogRing<'_>) -> Result<u32, AppendError> {
-    let header = LogHeader {
-        stream: Stream::Console,
-        level: Level::Info,
-        task: 3,
-        lost: 0,
-        time: 1,
-    };
-    ring.append(&header, &[b'.'; 200])
+    ring.append(&line(1), &[b'.'; 200])
 }
 
 /// Pages whose write was interrupted are released together, when the search for the log has ended:
@@ -58,7 +50,7 @@ fn log(ring: &LogRing<'_>) -> Result<u32, AppendError> {
 #[test]
 fn a_full_ring_stays_full_until_the_log_is_found() {
     let card = small_card();
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
     while log(&recorder.ring).is_ok() {}
     let numbering = recorder.store.numbering(recorder.region.boot_offset());

@@ -4,9 +4,6 @@ use super::card::mix;
 use super::recorder::*;
 use crate::*;
 use block_device::{BLOCK_LEN, Block, PolledDevice, Window};
-use crashlog_format::FormatId;
-use crashlog_format::gpt::Guid;
-use crashlog_retained::{LogRing, Region};
 
 /// Another medium: bytes in memory, without a busy state, a cache or commands.
 struct Bytes(Vec<u8>);
@@ -62,33 +59,13 @@ impl PolledDevice for Bytes {
 fn the_store_works_on_another_medium() {
     const BLOCKS: usize = 4096;
     let mut medium = Bytes(vec![0; BLOCKS * BLOCK_LEN]);
-    let table = TableOptions {
-        name: "crashlog",
-        disk: Guid::new(1),
-        partition: Guid::new(2),
-    };
-    let made = now(write_table(&mut Polled(&mut medium), &table)).unwrap();
-    let options = FormatOptions {
-        format: FormatId::new(0xF0),
-        slots: None,
-        slot_blocks: None,
-    };
-    let partition = Window::new(Polled(&mut medium), made.first, made.blocks);
-    now(format_partition(&mut partition.unwrap(), &options)).unwrap();
+    let made = format_medium(&mut medium);
 
     let mut crashes = Vec::new();
     for boot in 1..=4_u32 {
-        let memory = blocks(Region::len_with(128) / 512);
-        let region = Region::over(&memory).unwrap();
-        region.begin_boot();
-        let (ring, _) = LogRing::recover(&region);
-        let header = crashlog_retained::LogHeader {
-            stream: crashlog_retained::Stream::Console,
-            level: crashlog_retained::Level::Info,
-            task: 3,
-            lost: 0,
-            time: boot.into(),
-        };
+        let memory = retained_memory();
+        let (region, ring) = cold_boot(&memory);
+        let header = line(boot.into());
         // In every other boot nothing was mounted before the crash: the emergency write has to
         // search.
         if boot % 2 == 0 {
@@ -116,19 +93,11 @@ fn the_store_works_on_another_medium() {
             region.location().store(&location, store.next_page());
         }
         ring.append(&header, b"the last words").unwrap();
-        let mut context = crashlog_retained::CrashContext::new(
-            crashlog_retained::CrashReason::Panic,
-            5,
-            "worker",
-            &[0, 1, 4, 0, 0, 0, 0],
-        );
-        (context.time, context.boot) = (u64::from(boot) * 1000, region.boot());
-        context.registers[15] = boot;
-        region.mailbox().write_crash().unwrap().finish(&context);
-        region.mailbox().arm(1_000);
+        let time = u64::from(boot) * 1000;
+        arm_panic(&region, time, boot);
         let (result, outcome) = emergency_with(&mut medium, &region, &[]);
         assert_eq!((result, outcome.sequence.get()), (Ok(()), boot));
-        crashes.push(context.time);
+        crashes.push(time);
 
         let scratch = blocks(16);
         let window = Window::new(Polled(&mut medium), made.first, made.blocks).unwrap();

@@ -121,7 +121,7 @@ fn mount_fails(card: &TestCard, expected: &str) {
     let scratch = blocks(16);
     assert_eq!(mount(card, &scratch).map(|_| ()).unwrap_err(), expected);
     untouched(card);
-    let memory = blocks(crashlog_retained::Region::len_with(128) / BLOCK_LEN);
+    let memory = retained_memory();
     let other = small_card();
     let recorder = TestRecorder::start(&other, &memory, true).unwrap();
     let mut oracle = Oracle::default();
@@ -272,7 +272,7 @@ fn the_device_error_is_reported_if_nothing_can_be_read() {
 /// card. If it may be of another system, it counts.
 #[test]
 fn a_boot_keeps_its_number_if_its_last_page_cannot_be_read() {
-    let memory = blocks(crashlog_retained::Region::len_with(128) / BLOCK_LEN);
+    let memory = retained_memory();
     let card = small_card();
     let mut oracle = Oracle::default();
     let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();

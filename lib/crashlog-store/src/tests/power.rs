@@ -4,11 +4,10 @@ use super::card::{CardFailure, Survivors, TestCard, mix};
 use super::recorder::*;
 use crate::*;
 use crashlog_format::EmergencyStep;
-use crashlog_retained::Region;
 
 /// Everything that a recorder does with a card: it writes pages, crashes, repetitions and erasures.
 fn life(card: &TestCard, oracle: &mut Oracle) -> Result<(), Failed> {
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     let mut recorder = TestRecorder::start(card, &memory, true)?;
     for _ in 0..5 {
         recorder.append(oracle).unwrap();
@@ -31,7 +30,7 @@ fn life(card: &TestCard, oracle: &mut Oracle) -> Result<(), Failed> {
 fn used_card(pages: u32) -> (TestCard, Oracle) {
     let card = super::recorder::card(288, 16, 8);
     let mut oracle = Oracle::default();
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
     while recorder.store.next_page() < pages {
         recorder.append(&mut oracle).unwrap();
@@ -86,7 +85,7 @@ fn stubborn_life(card: &TestCard, oracle: &mut Oracle, give_up: bool) -> Result<
             result => result,
         }
     }
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     let mut recorder = TestRecorder::start(card, &memory, true)?;
     for _ in 0..6 {
         recorder.append(oracle).unwrap();
@@ -155,7 +154,7 @@ fn chains_of_cuts_and_resets() {
 fn chain(seed: u64) {
     let mut card = card(4096, 22, 8);
     let mut oracle = Oracle::default();
-    let mut memory = blocks(Region::len_with(128) / 512);
+    let mut memory = retained_memory();
     let mut draw = {
         let mut state = mix(seed);
         move |below: u64| {
@@ -180,7 +179,7 @@ fn chain(seed: u64) {
             // A power cut: the retained memory is lost, and is zero or random afterwards.
             oracle.power_cut();
             card = card.after_cut(Survivors::Random(draw(u64::MAX)));
-            memory = blocks(Region::len_with(128) / 512);
+            memory = retained_memory();
             if draw(2) == 0 {
                 for (index, block) in memory.iter().enumerate() {
                     block.fill(mix(index as u64) as u32);

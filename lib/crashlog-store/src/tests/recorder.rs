@@ -32,15 +32,63 @@ pub fn blocks(count: usize) -> Vec<Block> {
     (0..count).map(|_| Block::zeroed()).collect()
 }
 
+/// Memory for a retained region with a log ring of 128 pages.
+pub fn retained_memory() -> Vec<Block> {
+    blocks(Region::len_with(128) / 512)
+}
+
+/// The first boot in `memory`, and its empty log ring.
+pub fn cold_boot(memory: &[Block]) -> (Region<'_>, LogRing<'_>) {
+    let region = Region::over(memory).unwrap();
+    region.begin_boot();
+    let (ring, _) = LogRing::recover(&region);
+    (region, ring)
+}
+
+/// The header of a line that a client logs.
+pub fn line(time: u64) -> LogHeader {
+    LogHeader {
+        stream: Stream::Console,
+        level: Level::Info,
+        task: 3,
+        lost: 0,
+        time,
+    }
+}
+
+/// A panic of a client, which differs from others by its place, arms the mailbox.
+pub fn arm_panic(region: &Region<'_>, time: u64, place: u32) {
+    let mut context = CrashContext::new(CrashReason::Panic, 5, "worker", &[0, 1, 4, 0, 0, 0, 0]);
+    (context.time, context.boot) = (time, region.boot());
+    context.registers[15] = place;
+    region.mailbox().write_crash().unwrap().finish(&context);
+    region.mailbox().arm(1_000);
+}
+
+/// The partition table of every medium.
+const TABLE: TableOptions<'static> = TableOptions {
+    name: "crashlog",
+    disk: Guid::new(1),
+    partition: Guid::new(2),
+};
+
+/// Makes the table and an empty log on a medium. Returns the place of the log.
+pub fn format_medium(medium: &mut impl PolledDevice) -> Partition {
+    let made = now(write_table(&mut Polled(&mut *medium), &TABLE)).unwrap();
+    let options = FormatOptions {
+        format: FormatId::new(0xF0),
+        slots: None,
+        slot_blocks: None,
+    };
+    let mut partition = Window::new(Polled(medium), made.first, made.blocks).unwrap();
+    now(format_partition(&mut partition, &options)).unwrap();
+    made
+}
+
 /// A card with a partition of `blocks` blocks.
 pub fn card(blocks: u64, slots: u32, slot_blocks: u32) -> TestCard {
     let mut card = TestCard::new(2048 + blocks + 33);
-    let table = TableOptions {
-        name: "crashlog",
-        disk: Guid::new(1),
-        partition: Guid::new(2),
-    };
-    let partition = now(write_table(&mut card, &table)).unwrap();
+    let partition = now(write_table(&mut card, &TABLE)).unwrap();
     assert_eq!(
         partition,
         crate::Partition {
@@ -133,14 +181,7 @@ impl<'m> TestRecorder<'m> {
         oracle.clock += 1;
         let mut payload = format!("{:08}", oracle.clock).into_bytes();
         payload.resize(8 + (oracle.clock as usize * 37) % 240, b'.');
-        let header = LogHeader {
-            stream: Stream::Console,
-            level: Level::Info,
-            task: 3,
-            lost: 0,
-            time: oracle.clock,
-        };
-        let sequence = self.ring.append(&header, &payload)?;
+        let sequence = self.ring.append(&line(oracle.clock), &payload)?;
         oracle.accepted.insert((self.boot(), sequence), payload);
         oracle.waiting.insert((self.boot(), sequence));
         Ok(sequence)

@@ -90,7 +90,7 @@ fn named(card: &TestCard) -> Option<u32> {
 fn each_replaces_the_one_before_and_is_not_counted() {
     let card = big_card();
     let mut oracle = Oracle::default();
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     let mut numbers = Vec::new();
     let mut crashed = 0;
     for boot in 0..200 {
@@ -140,7 +140,7 @@ fn each_replaces_the_one_before_and_is_not_counted() {
 fn a_full_card_loses_no_crash() {
     let card = small_card();
     let mut oracle = Oracle::default();
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
     for place in 0..3 {
         recorder.oops(&mut oracle, place).unwrap();
@@ -174,7 +174,7 @@ fn an_interrupted_self_test_changes_no_crash() {
         for steps in 0.. {
             let card = small_card();
             let mut oracle = Oracle::default();
-            let memory = blocks(Region::len_with(128) / 512);
+            let memory = retained_memory();
             let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
             for place in 0..if full { 3 } else { 1 } {
                 recorder.oops(&mut oracle, place).unwrap();
@@ -188,7 +188,7 @@ fn an_interrupted_self_test_changes_no_crash() {
             for survivors in Survivors::each(card.unflushed()) {
                 let card = card.after_cut(survivors);
                 assert_eq!(crashes_on(&card), before, "{steps} {survivors:?}");
-                let memory = blocks(Region::len_with(128) / 512);
+                let memory = retained_memory();
                 let test = passes(&card, &memory);
                 let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
                 let next = recorder.oops(&mut oracle, 50).unwrap();
@@ -213,7 +213,7 @@ fn with_damaged_ledgers_it_is_not_taken_for_a_crash() {
         for crash_after in [false, true] {
             let card = big_card();
             let mut oracle = Oracle::default();
-            let memory = blocks(Region::len_with(128) / 512);
+            let memory = retained_memory();
             let mut recorder = TestRecorder::start(&card, &memory, true).unwrap();
             recorder.oops(&mut oracle, 1).unwrap();
             drop(recorder);
@@ -247,7 +247,7 @@ fn with_damaged_ledgers_it_is_not_taken_for_a_crash() {
 #[test]
 fn every_difference_is_detected() {
     let card = small_card();
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     let sequence = passes(&card, &memory);
     let slot = SLOTS + 3 * 8;
     // The header, the segment table, the message, the pattern, and the unused rest of the blocks.
@@ -297,7 +297,7 @@ fn every_difference_is_detected() {
 #[test]
 fn a_card_without_a_crashlog_partition_is_not_written() {
     let card = TestCard::new(4096);
-    let memory = blocks(Region::len_with(128) / 512);
+    let memory = retained_memory();
     let (result, outcome) = write(&card, &memory);
     assert_eq!(result, Err(Error::Partition(PartitionError::NoTable)));
     assert_eq!(outcome.sequence.get(), 0);

@@ -148,7 +148,7 @@ fn a_snapshot_is_written_behind_its_crash() {
 fn an_image_that_was_left_is_written_at_the_next_boot() {
     let (card, memory, mut oracle) = (card_with(128), memory(), Oracle::default());
     // Another boot before it: the boots on the card have other numbers than those in retained RAM.
-    crashed(&card, &blocks(Region::len_with(128) / 512), &mut oracle, 7);
+    crashed(&card, &retained_memory(), &mut oracle, 7);
     crashed(&card, &memory, &mut oracle, 1);
     assert_eq!(emergency(&card, &memory).0, Ok(()));
     assert_eq!(next_boot(&card, &memory, &mut oracle), Some(1));
@@ -287,7 +287,7 @@ fn a_repeated_crash_keeps_the_snapshot_of_the_first() {
     assert_eq!(next_boot(&card, &memory, &mut oracle), None);
     assert!(matches!(read_snapshot(&card, 1), Found::Whole(found) if found == first));
     // Nor if the first has none.
-    let other = blocks(Region::len_with(128) / 512);
+    let other = retained_memory();
     crashed(&card, &other, &mut oracle, 2);
     assert_eq!(emergency(&card, &other).0, Ok(()));
     crashed(&card, &memory, &mut oracle, 2);

@@ -10,10 +10,9 @@ use crate::emergency::{
 };
 use crate::*;
 use block_device::{BLOCK_LEN, Block, PolledDevice, Window};
-use crashlog_format::gpt::Guid;
 use crashlog_format::ledger::Ledger;
-use crashlog_format::{EmergencyFailure, EmergencyStep, FormatId, Outcome};
-use crashlog_retained::{LogRing, Region};
+use crashlog_format::{EmergencyFailure, EmergencyStep, Outcome};
+use crashlog_retained::Region;
 use std::collections::VecDeque;
 
 /// What the card does with the next byte.
@@ -343,16 +342,7 @@ fn crash(
     place: u32,
     time: u32,
 ) -> (Result<(), EmergencyFailure>, Outcome) {
-    let mut context = crashlog_retained::CrashContext::new(
-        crashlog_retained::CrashReason::Panic,
-        5,
-        "worker",
-        &[0, 1, 4, 0, 0, 0, 0],
-    );
-    (context.time, context.boot) = (place.into(), region.boot());
-    context.registers[15] = place;
-    region.mailbox().write_crash().unwrap().finish(&context);
-    region.mailbox().arm(1_000);
+    arm_panic(region, place.into(), place);
     let mut medium = SpiMedium::new(card, time);
     let mut outcome = Outcome::default();
     let mut known = [0; size_of::<KnownMedium>()];
@@ -382,51 +372,28 @@ fn crash(
     (result, outcome)
 }
 
-/// REQ: M9 The emergency path works with another medium than a card behind SDHCI, from any state
-/// that the crash has left it in, within the time that it has.
+/// REQ: M9 (in part: the emergency path) It works with another medium than a card behind SDHCI,
+/// from states that a crash may leave it in, and ends when its time does.
 #[test]
 fn an_sd_card_on_spi_serves_both_paths() {
     let mut card = SpiCard::new(4096);
-    {
-        let mut medium = SpiMedium::new(&mut card, u32::MAX);
-        medium.identify().unwrap();
-        let table = TableOptions {
-            name: "crashlog",
-            disk: Guid::new(1),
-            partition: Guid::new(2),
-        };
-        let made = now(write_table(&mut Polled(&mut medium), &table)).unwrap();
-        let options = FormatOptions {
-            format: FormatId::new(0xF0),
-            slots: None,
-            slot_blocks: None,
-        };
-        let partition = Window::new(Polled(&mut medium), made.first, made.blocks);
-        now(format_partition(&mut partition.unwrap(), &options)).unwrap();
-    }
+    let mut medium = SpiMedium::new(&mut card, u32::MAX);
+    medium.identify().unwrap();
+    format_medium(&mut medium);
     let states: [fn(&mut SpiCard); 5] = [
         |_| {},
         |card| card.busy = 3_000,
-        // The crash has come in the middle of a block of the last page that was written, and in the
-        // middle of a command.
+        // The crash has come in the middle of a block that is not in use yet, and in the middle of
+        // a command.
         |card| card.phase = Phase::Data(4_000 * BLOCK_LEN, vec![7; 100]),
         |card| card.phase = Phase::Command(vec![0x51, 0, 0]),
         // The card has lost its power.
         |card| (card.ready, card.starting) = (false, 50),
     ];
     for (state, number) in states.into_iter().zip(1_u32..) {
-        let memory = blocks(Region::len_with(128) / 512);
-        let region = Region::over(&memory).unwrap();
-        region.begin_boot();
-        let (ring, _) = LogRing::recover(&region);
-        let header = crashlog_retained::LogHeader {
-            stream: crashlog_retained::Stream::Console,
-            level: crashlog_retained::Level::Info,
-            task: 3,
-            lost: 0,
-            time: 1,
-        };
-        ring.append(&header, b"the last words").unwrap();
+        let memory = retained_memory();
+        let (region, ring) = cold_boot(&memory);
+        ring.append(&line(1), b"the last words").unwrap();
         state(&mut card);
         let (result, outcome) = crash(&mut card, &region, number, 200_000);
         assert_eq!((result, outcome.sequence.get()), (Ok(()), number));
@@ -445,9 +412,8 @@ fn an_sd_card_on_spi_serves_both_paths() {
         }
     }
     // Without a card, and without time, it ends with the reason.
-    let memory = blocks(Region::len_with(128) / 512);
-    let region = Region::over(&memory).unwrap();
-    region.begin_boot();
+    let memory = retained_memory();
+    let (region, _) = cold_boot(&memory);
     assert_eq!(
         crash(&mut card, &region, 9, 5_000).0,
         Err(EmergencyFailure::Timeout)
