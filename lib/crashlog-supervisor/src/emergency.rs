@@ -38,8 +38,9 @@ impl<K: Kernel> Supervisor<'_, K> {
         let _ = self.carry_out(action, EmergencyFailure::Timeout);
     }
 
-    /// Task `caller` reports that the emergency write, or that of the snapshot, has ended. Resets
-    /// the system if there is an emergency and it is the recorder; else does nothing.
+    /// Task `caller` reports that the emergency write, or that of the snapshot, has ended. If there
+    /// is an emergency and it is the recorder, calls the recorder a second time if the first try has
+    /// failed, else resets the system; if not, does nothing.
     ///
     /// Returns whether the recorder is to write the snapshot, instead of a reset: its image is in
     /// the dump area.

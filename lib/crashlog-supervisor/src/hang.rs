@@ -29,8 +29,8 @@ pub const CHECK_MS: u32 = 100;
 /// How many milliseconds one check counts for at most.
 const LONGEST_STEP_MS: u32 = 150;
 
-/// A task that ran in the last milliseconds of this number runs now, as far as a check can see. So
-/// does one that has just got the answer of a server, which the kernel says ran so long ago.
+/// A ready task that ran this many milliseconds ago, or less, holds the processor. Of one that has
+/// just got the answer of a server the kernel says exactly this number: see `who_ran` there.
 const NOW_MS: u32 = 2;
 
 /// Counts for how long tasks have held the processor.

@@ -107,6 +107,7 @@ impl CrashTable {
     const fn budget_ms() -> u32 {
         8_000
     }
+
     fn snapshot() -> String {
         "system".to_string()
     }

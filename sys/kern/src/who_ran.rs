@@ -21,9 +21,10 @@ use crate::table::{Kernel, TaskHandle};
 use crate::task::Task;
 use crate::time;
 
-/// How many ticks ago a marked task ran at the latest. The supervisor takes a task that ran two
-/// ticks ago for one that runs.
+/// How many ticks ago a task ran at the latest whose last mark is that it sent. The supervisor
+/// takes a task that ran two ticks ago for one that runs.
 const SENT: u32 = 2;
+/// The same of a task whose last mark is that it was picked to run.
 const PICKED: u32 = 3;
 
 impl Task {

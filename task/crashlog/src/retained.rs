@@ -16,7 +16,7 @@ const _: () = assert!(
 // Else every page would be full before the first is written.
 const _: () = assert!(
     WRITE_AFTER_PAGES as usize <= Region::pages_in(CRASH_SIZE) / 2,
-    "write-after-pages: more than half of the log ring, which is as long as the memory output `crash` has room for"
+    "write-after-pages is more than half of the log ring: lower it, or enlarge the memory output `crash`"
 );
 
 /// Makes the region. It may be called once.

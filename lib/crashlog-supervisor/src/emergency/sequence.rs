@@ -268,7 +268,7 @@ mod tests {
         emergency
     }
 
-    /// REQ: X13 (in part)
+    /// REQ: X13 (in part: what a try has left of the budget is used for a second one)
     #[test]
     fn a_recorder_that_reports_a_failure_is_called_a_second_time() {
         let mut emergency = writing();
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(emergency.deadline(), None);
     }
 
-    /// REQ: X13 (in part)
+    /// REQ: X13 (in part: the budget that a try has)
     #[test]
     fn the_recorder_is_told_how_long_it_has() {
         let mut emergency = EmergencySequence::new(8_000);

@@ -34,6 +34,15 @@ fn handle(guard: &mut Guard) -> Vec<usize> {
     all
 }
 
+/// A boot in which the worker's fault has begun an emergency.
+fn in_emergency(region: Region<'static>) -> Guard {
+    let mut guard = boot(region);
+    fault(&mut guard, WORKER);
+    assert_eq!(handle(&mut guard), [0; 0]);
+    assert!(!guard.may_act());
+    guard
+}
+
 #[test]
 fn a_fault_is_handled_once() {
     let region = retained();
@@ -86,10 +95,7 @@ fn an_emergency_goes_its_way_to_the_reset() {
 /// emergency still ends its try.
 #[test]
 fn a_fault_of_the_recorder_in_an_emergency_ends_its_try() {
-    let region = retained();
-    let mut guard = boot(region);
-    fault(&mut guard, WORKER);
-    assert_eq!(handle(&mut guard), [0; 0]);
+    let mut guard = in_emergency(retained());
     for wanted in [Effect::Restarted(RECORDER), Effect::Reset] {
         guard.supervisor.kernel.effects.clear();
         fault(&mut guard, RECORDER);
@@ -100,10 +106,7 @@ fn a_fault_of_the_recorder_in_an_emergency_ends_its_try() {
 
 #[test]
 fn a_recorder_that_hangs_is_ended_by_the_timer() {
-    let region = retained();
-    let mut guard = boot(region);
-    fault(&mut guard, WORKER);
-    assert_eq!(handle(&mut guard), [0; 0]);
+    let mut guard = in_emergency(retained());
     for wanted in [Effect::Restarted(RECORDER), Effect::Reset] {
         guard.supervisor.kernel.effects.clear();
         guard.timer_fired();
@@ -121,9 +124,7 @@ fn starts_are_delayed_and_series_end() {
     let region = retained();
     assert_eq!(TASKS[WORKER].disposition, Disposition::Reset);
     for _ in 0..2 {
-        let mut guard = boot(region);
-        fault(&mut guard, WORKER);
-        assert_eq!(handle(&mut guard), [0; 0]);
+        let mut guard = in_emergency(region);
         region.mailbox().conclude(true);
         assert!(!guard.emergency_done(RECORDER));
     }

@@ -71,7 +71,7 @@ fn a_panic_message_is_kept_byte_by_byte() {
 
 /// On a stock kernel: from the worker's entry in the kernel's table and the frame on its stack.
 ///
-/// REQ: X1 (in part: on a stock kernel)
+/// REQ: X16 (in part: registers and stack on a stock kernel)
 #[test]
 fn registers_and_stack_are_found_in_memory() {
     let region = retained();
@@ -97,7 +97,7 @@ fn registers_and_stack_are_found_in_memory() {
 /// Of an overflow there is no frame, but the stack is known, from its lowest byte on. The place is
 /// not: each such fault of the task counts as the same.
 ///
-/// REQ: X1 (in part: on a stock kernel)
+/// REQ: X16 (in part: registers and stack on a stock kernel)
 #[test]
 fn an_overflow_that_left_no_frame_has_a_stack_and_no_place() {
     let mut signatures = Vec::new();
