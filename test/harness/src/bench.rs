@@ -9,7 +9,7 @@ use crate::profile;
 use crate::qemu::Qemu;
 use crate::sizes;
 use crate::tool::Tool;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -62,6 +62,8 @@ const TAIL_DURABLE: &str = "emergency write, 4 KiB log tail: fault to durable lo
 const RESTART: &str =
     "emergency write, 4 KiB log tail: fault to restart request, snapshot not counted";
 const SNAPSHOT: &str = "snapshot of the system: each KiB of memory";
+/// Rows that are a number alone, without a profile.
+const TOTALS: [&str; 3] = [DURABLE, TAIL_DURABLE, SNAPSHOT];
 /// The row above before it is divided: for the profile only.
 const WHOLE_SNAPSHOT: &str = "snapshot of the system";
 const EMPTY: &str = "nothing";
@@ -111,14 +113,8 @@ pub fn run(profile: Option<&str>) -> Result<()> {
     ensure!(at_fault, "the client did not crash");
     let crash = counter.count_to(snapshot_begins(&counter)?)?;
     let snapshot = counter.count_to_reset()?;
-    let writes = crash.writes();
-    let [_, ledger, .., tail] = writes[..] else {
-        bail!(
-            "the crash has fewer than three writes: {:?}",
-            crash.commands
-        );
-    };
-    for (row, total) in [(DURABLE, ledger), (TAIL_DURABLE, tail)] {
+    let (durable, tail) = crash.durable()?;
+    for (row, total) in [(DURABLE, durable), (TAIL_DURABLE, tail)] {
         let count = Count {
             total,
             ..Count::default()
@@ -309,7 +305,7 @@ fn document(
     text.push_str("\n## Where the instructions are\n\n");
     let counts: Vec<_> = BUDGETS
         .iter()
-        .filter(|(name, ..)| ![DURABLE, TAIL_DURABLE, SNAPSHOT].contains(name))
+        .filter(|(name, ..)| !TOTALS.contains(name))
         .filter_map(|(name, ..)| Some((name, net(rows, name)?)))
         .collect();
     let programs: BTreeSet<_> = counts
@@ -342,9 +338,7 @@ fn document(
 /// The profiles of the rows whose name contains `wanted`; of each row that of its shortest run.
 fn profiles(rows: &Rows, wanted: &str) -> String {
     rows.iter()
-        .filter(|(name, _)| {
-            name.contains(wanted) && ![EMPTY, DURABLE, TAIL_DURABLE, SNAPSHOT].contains(&&**name)
-        })
+        .filter(|(name, _)| name.contains(wanted) && name != EMPTY && !TOTALS.contains(&&**name))
         .filter_map(|(name, counts)| {
             let count = counts.iter().min_by_key(|count| count.total)?;
             Some(profile::text(name, count))

@@ -1,9 +1,10 @@
 //! The boards that QEMU models.
 
+use crate::build;
 use crate::controller::{EMMC, SD_OF_IMX6UL, Slot};
 
 /// A board, as QEMU's command line describes it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Board {
     /// Its name in `app.toml`, which is QEMU's name of the machine.
     pub name: &'static str,
@@ -15,6 +16,8 @@ pub struct Board {
     pub slot: Slot,
     /// What the demo says of its card.
     pub card: &'static str,
+    /// The application of the demo, and that of the demo in which a task hangs.
+    pub demo: (&'static str, &'static str),
     /// The timer that wakes the saboteur.
     pub timer: Timer,
     /// Milliseconds by which the watchdog may be later than its budget.
@@ -27,7 +30,7 @@ pub struct Board {
 
 /// A timer that counts down, and interrupts when [`Timer::LEFT`] ticks are left. Addresses of its
 /// registers.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Timer {
     /// What it has left.
     pub count: u32,
@@ -56,7 +59,7 @@ impl Timer {
 }
 
 /// What is connected to a serial port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Serial {
     /// Nothing.
     Unused,
@@ -79,6 +82,7 @@ pub static AST2600_EVB: Board = Board {
     serial: &[Serial::Uart5, Serial::Uart1],
     slot: EMMC,
     card: "an eMMC",
+    demo: (build::DEMO, build::HANG),
     timer: Timer {
         count: 0x1e78_2000,
         reload: 0x1e78_2004,
@@ -106,6 +110,7 @@ pub static MCIMX6UL_EVK: Board = Board {
     ],
     slot: SD_OF_IMX6UL,
     card: "an SD card",
+    demo: (build::DEMO_IMX6UL, build::HANG_IMX6UL),
     // EPIT1, on the bus clock, which is 49.5 MHz after a reset.
     timer: Timer {
         count: 0x020d_0010,
@@ -118,17 +123,19 @@ pub static MCIMX6UL_EVK: Board = Board {
     resets_at_once: false,
 };
 
+/// All of them.
+static ALL: [&Board; 2] = [&AST2600_EVB, &MCIMX6UL_EVK];
+
 impl Board {
     /// The board with this name; the error says which there are.
     ///
     /// # Errors
     /// There is none.
     pub fn find(name: &str) -> Result<&'static Self, String> {
-        let all = [&AST2600_EVB, &MCIMX6UL_EVK];
-        all.into_iter()
+        ALL.into_iter()
             .find(|board| board.name == name)
             .ok_or_else(|| {
-                let names = all.map(|board| board.name);
+                let names = ALL.map(|board| board.name);
                 format!("there is no board {name:?}; there are {}", names.join(", "))
             })
     }
@@ -136,10 +143,8 @@ impl Board {
     /// The board of an application of this repository: the one whose name is in the path, or else
     /// the AST2600.
     pub fn of(app: &str) -> &'static Self {
-        if app.contains(MCIMX6UL_EVK.name) {
-            &MCIMX6UL_EVK
-        } else {
-            &AST2600_EVB
-        }
+        ALL.into_iter()
+            .find(|board| app.contains(board.name))
+            .unwrap_or(&AST2600_EVB)
     }
 }

@@ -12,7 +12,7 @@ use crate::gdb::Debugger;
 use crate::machine::{Config, Machine, OnReset, Time};
 use crate::qemu::Qemu;
 use crate::symbols::Symbols;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,10 +50,18 @@ pub struct Count {
 }
 
 impl Count {
-    /// When each write was on the card, as instructions: the status of the card is read after it
-    /// has programmed the blocks. An emergency writes the crash, the ledger that names it, and the
-    /// log tail.
-    pub fn writes(&self) -> Vec<u64> {
+    /// When the crash and the log tail of an emergency were on the card, as instructions. It writes
+    /// the crash, the ledger that names it, and the log tail.
+    pub fn durable(&self) -> Result<(u64, u64)> {
+        match self.writes()[..] {
+            [_, ledger, .., tail] => Ok((ledger, tail)),
+            _ => bail!("the crash has fewer than three writes: {:?}", self.commands),
+        }
+    }
+
+    /// When each write was on the card: the status of the card is read after it has programmed the
+    /// blocks.
+    fn writes(&self) -> Vec<u64> {
         let mut writes = Vec::new();
         let mut is_writing = false;
         for (at, command) in &self.commands {

@@ -8,7 +8,7 @@ use crate::controller::{self, Action, EMMC, STATES};
 use crate::count::{Count, Counter};
 use crate::qemu::Qemu;
 use crate::tool::Tool;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::fmt::Write as _;
 
 /// Log records of 64 bytes that fill 4 KiB of the log, with their headers of 16 bytes.
@@ -60,17 +60,11 @@ struct CrashSetup {
 pub fn count(qemu: &Qemu, tool: &Tool, image: &Image, empty: &Count) -> Result<CrashCosts> {
     let counted = |setting: &CrashSetup| -> Result<CrashCost> {
         let count = crash(qemu, tool, image, setting)?;
-        let writes = count.writes();
-        let [_, ledger, .., tail] = writes[..] else {
-            bail!(
-                "the crash has fewer than three writes: {:?}",
-                count.commands
-            );
-        };
+        let (durable, tail) = count.durable()?;
         let net = count.without(empty, false);
         let without = |at: u64| at.saturating_sub(count.total - net.total);
         Ok(CrashCost {
-            durable: without(ledger),
+            durable: without(durable),
             tail: without(tail),
             restart: net.total,
             commands: net.commands.len(),

@@ -1,7 +1,7 @@
 //! The demo: log, crash, restart, and read the crash on the host, shown step by step.
 
 use crate::artefacts::Artefacts;
-use crate::board::{Board, MCIMX6UL_EVK};
+use crate::board::Board;
 use crate::demo_run::{DemoResult, DemoRun, Message};
 use crate::qemu::Qemu;
 use crate::tool::Tool;
@@ -30,13 +30,8 @@ pub fn run(board: &'static Board, console: Option<&Path>, hang: bool) -> Result<
         1,
         "Build the image that app.toml describes, and the host tool",
     );
-    let app = match (board == &MCIMX6UL_EVK, hang) {
-        (false, false) => build::DEMO,
-        (false, true) => build::HANG,
-        (true, false) => build::DEMO_IMX6UL,
-        (true, true) => build::HANG_IMX6UL,
-    };
-    let image = build::dist(app)?;
+    let (demo, hang_demo) = board.demo;
+    let image = build::dist(if hang { hang_demo } else { demo })?;
     let tool = Tool::build()?;
     say(&format!(
         "{} and the tool `crashlog` are built",

@@ -42,7 +42,7 @@ const BLOCKS: usize = Region::len_with(128) / BLOCK_LEN + 40;
 const MOST_STARTS: u32 = 6;
 
 /// Most register accesses, and as many system calls, from a start to the first RECV. The emergency
-/// path has 1.2 s, in which it polls.
+/// path has 1.5 s, in which it polls.
 const MOST_ACCESSES: u64 = 1_500_000;
 
 /// A word that has another value.

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `RECORDER_DAMAGE` | one start in so many is made; 1 is all of them; 32 if not set |
 
+use std::num::NonZero;
+
 use recorder_clients::damage::{
     Copies, Damage, Place, Restart, Scene, scenes, start, strange_scenes,
 };
@@ -78,7 +80,7 @@ fn the_system_comes_up_with_values_that_no_system_has() {
 /// A sample of the starts that are possible, and what has failed.
 struct Sample {
     /// One in so many is made.
-    every: u32,
+    every: NonZero<u32>,
     possible: u32,
     made: u32,
     failed: Vec<String>,
@@ -88,7 +90,7 @@ impl Sample {
     fn new() -> Self {
         let every = match std::env::var("RECORDER_DAMAGE") {
             Ok(text) => text.parse().expect("RECORDER_DAMAGE is a number above 0"),
-            Err(_) => 32,
+            Err(_) => const { NonZero::new(32).unwrap() },
         };
         Self {
             every,
@@ -102,7 +104,7 @@ impl Sample {
         self.possible += 1;
         // Mixed, so that the sample has all values and all ways of starting.
         let mixed = self.possible.wrapping_mul(0x9E37_79B1) >> 12;
-        if !mixed.is_multiple_of(self.every) {
+        if !mixed.is_multiple_of(self.every.get()) {
             return;
         }
         self.made += 1;
@@ -116,6 +118,10 @@ impl Sample {
 
     fn assert_all_came_up(self) {
         println!("{} starts of {}", self.made, self.possible);
+        assert!(
+            self.made > 0,
+            "no start was made: RECORDER_DAMAGE is too large"
+        );
         let first = self.failed.iter().take(20).cloned().collect::<Vec<_>>();
         assert!(
             first.is_empty(),

@@ -6,8 +6,7 @@ use crate::build::{DEMO, Image};
 use crate::evidence::Expected;
 use crate::machine::{Config, Machine};
 use crate::sabotage::{APP, Deed, Failing, Stop, Work};
-use crate::suite::matrix::hangs::BRANCH;
-use crate::suite::matrix::scene::{SOON, Scene};
+use crate::suite::matrix::scene::{LOOP, SOON, Scene};
 use crate::suite::matrix::system::KERNEL_IPC;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -204,7 +203,7 @@ fn who_ran_last(rig: &Rig) -> Result<Cases> {
     scene.strike(work, TIME, Deed::Nothing)?;
     // The supervisor looks for hangs.
     let at = scene.go_into_program("kernel", KERNEL_IPC)?;
-    let code = [&MASK.to_le_bytes()[..], &BRANCH[..]].concat();
+    let code = [&MASK.to_le_bytes()[..], &LOOP[..]].concat();
     scene.system.debugger.set_memory(at, &code)?;
     scene.system.forget_time();
     scene.boot()?;

@@ -223,7 +223,9 @@ fn kill(mutant: &Mutant, copy: &mut Option<Copy>) -> Result<Cases> {
         }),
         Some(Err(error)) => Err(error.context(format!("{LIST}: `{}`", mutant.name))),
         None => bail!(
-            "{}: no test notices that {}; add a rule to drv/sdhci-sim or a row",
+            "{LIST}: no test notices `{}` in {} ({}); add a rule to drv/sdhci-sim, or a row to \
+             the fault matrix",
+            mutant.name,
             mutant.file,
             mutant.breaks
         ),

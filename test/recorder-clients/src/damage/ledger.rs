@@ -44,6 +44,12 @@ pub(super) fn copies(card: &SimCard) -> [(u32, Ledger); 2] {
     found.try_into().expect("two copies of the ledger")
 }
 
+/// The words of a ledger.
+pub(super) fn words(ledger: &Ledger) -> Vec<u32> {
+    let (words, _) = ledger.as_bytes().as_chunks();
+    words.iter().copied().map(u32::from_le_bytes).collect()
+}
+
 /// Sets a word of the ledger. The checksum is right afterwards, unless it is the word.
 pub(super) fn damage(card: &mut SimCard, which: Copies, word: usize, value: u32) {
     let [older, newest] = copies(card);
@@ -58,8 +64,6 @@ pub(super) fn damage(card: &mut SimCard, which: Copies, word: usize, value: u32)
         if word != CHECKSUM {
             ledger.seal(FORMAT);
         }
-        let bytes = ledger.as_bytes().chunks_exact(4);
-        let words = bytes.map(|bytes| u32::from_le_bytes(bytes.try_into().expect("four bytes")));
-        card.preset(block, &words.collect::<Vec<_>>());
+        card.preset(block, &words(&ledger));
     }
 }

@@ -6,7 +6,6 @@ use crashlog_retained::{
     CrashContext, CrashReason, EmergencyFailure, History, Mailbox, Region, SelfTestProgress, Series,
 };
 use drv_sdhci_sim::{SimCard, Simulator};
-use zerocopy::IntoBytes;
 
 use super::{
     HeldSupervisor, MOST_ACCESSES, Memory, Thrown, begin_boot, ledger, region, throw, what_ended,
@@ -191,10 +190,7 @@ impl Scene {
     #[must_use]
     pub fn ledger(&self) -> Vec<u32> {
         let [_, (_, newest)] = ledger::copies(&self.card);
-        let words = newest.as_bytes().chunks_exact(4);
-        words
-            .map(|bytes| u32::from_le_bytes(bytes.try_into().expect("four bytes")))
-            .collect()
+        ledger::words(&newest)
     }
 
     /// The words of the region that are worth being damaged, with their values: all control

@@ -40,7 +40,7 @@ fn crash_tables() -> Result<()> {
     let regions = build_util::task_extern_regions::<ExternRegion>()?;
     let region = regions
         .get("crash")
-        .context("extern-regions: needs crash")?;
+        .context("app.toml: tasks.jefe.extern-regions: must name crash, the recorder's memory")?;
     rust += &format!(
         "pub const REGION: [usize; 2] = [{}, {}];",
         region.address, region.size

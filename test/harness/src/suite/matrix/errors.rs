@@ -112,9 +112,8 @@ fn forced(mut scene: Scene<'_>, bits: u16) -> Result<()> {
             usize::from(repairs.is_some_and(|repairs| repairs.contains(&json!(WITHOUT_DMA))));
     }
     // Commands before the log tail have no data, and those after the crash has been written are not
-    // repeated.
-    // A data time-out that is reported together with the end of the transfer is no error (SDHCI
-    // 2.2.18).
+    // repeated. A data time-out that is reported together with the end of the transfer is no error
+    // (SDHCI 2.2.18).
     ensure!(
         repaired > 0 || bits == DATA_TIMEOUT,
         "no transfer was repeated without DMA"

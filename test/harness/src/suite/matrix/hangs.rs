@@ -1,7 +1,7 @@
 //! A program is in an endless loop, outside of an emergency.
 
-use super::recorder::{LOOP, SERVER};
-use super::scene::{Scene, is_logging};
+use super::recorder::SERVER;
+use super::scene::{LOOP, Scene, is_logging};
 use super::system::{KERNEL_IPC, SUPERVISOR, failure};
 use super::{IDLE, Row};
 use crate::evidence::Expected;
@@ -125,7 +125,7 @@ pub fn rows() -> Vec<Row> {
             IDLE,
             DESCRIBED,
             "X1 X4",
-            |scene| hangs(scene, "kernel", KERNEL_IPC, &BRANCH, "kernel"),
+            |scene| hangs(scene, "kernel", KERNEL_IPC, &LOOP, "kernel"),
         ),
         Row::logging(
             "hang-kernel-interrupt",
@@ -133,7 +133,7 @@ pub fn rows() -> Vec<Row> {
             IDLE,
             DESCRIBED,
             "X1 X4",
-            |scene| hangs(scene, "kernel", INTERRUPT, &BRANCH, "kernel"),
+            |scene| hangs(scene, "kernel", INTERRUPT, &LOOP, "kernel"),
         ),
     ]
 }
@@ -142,8 +142,6 @@ pub fn rows() -> Vec<Row> {
 const DESCRIBED: &str =
     "the system restarts within watchdog-ms; recorded late, as a hang, with the place of the loop";
 
-/// A branch to itself.
-pub const BRANCH: [u8; 2] = [0xfe, 0xe7];
 /// `wfi` and a branch to it: a loop like any other, in which the time of the machine passes fast.
 const WAITS: [u8; 4] = [0x30, 0xbf, 0xfd, 0xe7];
 /// `svc #0` and a branch to it.

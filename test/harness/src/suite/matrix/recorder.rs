@@ -1,6 +1,6 @@
 //! The recorder itself fails: at work, at its start, and in the emergency.
 
-use super::scene::{NOWHERE, SOON, Scene, is_late, is_logging};
+use super::scene::{LOOP, NOWHERE, SOON, Scene, is_late, is_logging};
 use super::{IDLE, RECORDED, Row};
 use crate::evidence::Expected;
 use crate::sabotage::{Deed, Failing, Stop, Work};
@@ -21,9 +21,6 @@ enum Place {
 }
 
 use Place::{Command, Function};
-
-/// A branch to itself, in Thumb.
-pub const LOOP: [u8; 2] = [0xfe, 0xe7];
 
 /// REQ: M1, M3, X1, X2, X3: the recorder fails in each of its parts, and once or twice in the
 /// emergency.

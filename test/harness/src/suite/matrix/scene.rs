@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// Ticks from the start of some work to the strike, where the time does not matter.
 pub const SOON: u32 = 100_000;
+/// A branch to itself, in Thumb.
+pub const LOOP: [u8; 2] = [0xfe, 0xe7];
 /// An unmapped address to which a task jumps to fail.
 pub const NOWHERE: u32 = 0x100;
 

@@ -4,7 +4,7 @@
 //! why. What is still in retained RAM is written by the next boot.
 
 use super::recorder::EMERGENCY;
-use super::scene::{SOON, Scene, is_logging};
+use super::scene::{LOOP, SOON, Scene, is_logging};
 use super::{NOTHING, Row};
 use crate::evidence::Expected;
 use crate::sabotage::{APP, Deed, Failing, HOLE, Stop, Work, task};
@@ -23,8 +23,6 @@ const PIECES: &[&str] = &["kernel::Kernel>::save_rows"];
 const FINISH: &[&str] = &["writer::Tables", "finish"];
 /// The supervisor's function that resets the system.
 const RESTART: &[&str] = &["userlib::kipc::system_restart"];
-/// A branch to itself, in Thumb.
-const LOOP: [u8; 2] = [0xfe, 0xe7];
 /// State of controller and card.
 const WRITING: &str = "the crash is durable, the snapshot is being written";
 const MAKING: &str = "the crash is durable, the image for the snapshot is being made";

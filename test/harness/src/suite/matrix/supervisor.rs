@@ -1,7 +1,7 @@
 //! The supervisor hangs or fails while it describes a crash, of which a part is in retained RAM
 //! then.
 
-use super::scene::{NOWHERE, Scene, is_late};
+use super::scene::{LOOP, NOWHERE, Scene, is_late};
 use super::{IDLE, Row};
 use crate::evidence::{Expected, NOT_DESCRIBED};
 use crate::sabotage::{Deed, Failing, Work};
@@ -14,8 +14,6 @@ const WHICH_FAULT: &[&[&str]] = &[&["ContextWriter", "note"], &["kipc::read_task
 const STACK: &[&[&str]] = &[&["capture::excerpt"]];
 /// Functions where the description is complete, and the mailbox is not armed.
 const COMPLETE: &[&[&str]] = &[&["ContextWriter", "finish"], &["Supervisor", "carry_out"]];
-/// A branch to itself, in Thumb.
-const LOOP: [u8; 2] = [0xfe, 0xe7];
 
 /// REQ: X1, X3, X4: a crash that the supervisor does not hand over to the recorder is written by
 /// the next boot.
