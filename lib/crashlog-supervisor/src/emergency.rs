@@ -39,8 +39,8 @@ impl<K: Kernel> Supervisor<'_, K> {
     }
 
     /// Task `caller` reports that the emergency write, or that of the snapshot, has ended. If there
-    /// is an emergency and it is the recorder, calls the recorder a second time if the first try has
-    /// failed, else resets the system; if not, does nothing.
+    /// is an emergency and it is the recorder, calls the recorder a second time if the first try
+    /// has failed, else resets the system; if not, does nothing.
     ///
     /// Returns whether the recorder is to write the snapshot, instead of a reset: its image is in
     /// the dump area.

@@ -41,8 +41,8 @@ pub enum UnsavedReason {
     NotFormatted,
     /// The partition has a format of this version, which this recorder does not know.
     UnknownVersion(u32),
-    /// The format's geometry breaks a rule, or does not fit the partition. Or the partition does: it
-    /// is not where its table may have one, has blocks of another, or is one of several.
+    /// The format's geometry breaks a rule, or does not fit the partition. Or the partition does:
+    /// it is not where its table may have one, has blocks of another, or is one of several.
     BadGeometry,
     /// So much on the partition is damaged that the end of the log cannot be found.
     Damaged,

@@ -353,11 +353,13 @@ fn the_outcome_counts_what_was_written() {
     assert_eq!(outcome.blocks.get() - outcome.pages.get(), 4);
 }
 
+/// A card that is so slow, or fails, that the time is up after two writes has the crash. What is
+/// missing of the log tail is written in the next boot, before its own log, and then belongs to the
+/// crash; without retained memory the crash is still whole.
+///
 /// REQ: P11 (in part: the fault is durable before the log lines)
 ///
-/// REQ: X5 (in part: a log tail that the emergency could not write) A card that is so slow, or fails, that the time is up after two writes has the
-/// crash. What is missing of the log tail is written in the next boot, before its own log, and then
-/// belongs to the crash; without retained memory the crash is still whole.
+/// REQ: X5 (in part: a log tail that the emergency could not write)
 #[test]
 fn a_crash_whose_tail_was_not_written_is_durable_and_gets_it_in_the_next_boot() {
     for (steps, kept) in (6..).flat_map(|steps| [(steps, true), (steps, false)]) {
@@ -406,8 +408,10 @@ fn a_crash_whose_tail_was_not_written_is_durable_and_gets_it_in_the_next_boot() 
     }
 }
 
-/// REQ: X5 (in part: what a cache has) A ledger that normal operation has written and not flushed is made durable
-/// before anything is overwritten that it has made free.
+/// A ledger that normal operation has written and not flushed is made durable before anything is
+/// overwritten that it has made free.
+///
+/// REQ: X5 (in part: what a cache has)
 #[test]
 fn what_was_not_flushed_before_the_crash_is_flushed_first() {
     let mut tried = 0;

@@ -109,8 +109,8 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
     trials
 }
 
-/// REQ: X16 (in part: a second controller and board): the rows in which tasks, the supervisor or the
-/// kernel fail, on the i.MX 6UltraLite: another kernel entry, other watchdogs and timers. The
+/// REQ: X16 (in part: a second controller and board): the rows in which tasks, the supervisor or
+/// the kernel fail, on the i.MX 6UltraLite: another kernel entry, other watchdogs and timers. The
 /// document does not list them again.
 fn rows_on_imx6ul(session: &Arc<Session>) -> Vec<Trial> {
     let groups = [
