@@ -66,6 +66,24 @@ fn a_reset_may_or_may_not_cut_the_power() {
     }
 }
 
+/// The same at a restart of the recorder, which finds the card powered: it gets its power back when
+/// the supply has been low for a millisecond (SD 6.4.1.2), or has never lost it.
+#[test]
+fn a_card_that_is_powered_survives_the_reset_of_the_controller() {
+    for holds_us in [0, 50, 900, 3_000, 10_000] {
+        for (model, blocks) in MODELS {
+            let what = format!("{model:?}, holds for {holds_us} us");
+            let bench = Bench::of(model, blocks);
+            bench.sim.controller().supply_holds_us = holds_us;
+            for start in 1..=3 {
+                let mut card = bench.card(true);
+                let result = bench.sim.block_on(card.identify());
+                assert_eq!(result, Ok(()), "{what}, start {start}");
+            }
+        }
+    }
+}
+
 /// SDHCI 2.2.9: no card is shown while the signal bounces.
 #[test]
 fn a_card_that_was_just_put_in_is_waited_for() {
