@@ -1,15 +1,16 @@
 //! The kernel on an ASPEED AST2600: the chip's addresses, its watchdog, its reset.
 //!
-//! The chip has no register for the cause of a reset, so none is read at start. A warm start is
-//! told from a cold one by the content of retained memory.
+//! A warm start is told from a cold one by the content of retained memory. What the chip says of
+//! the reset, where its boot loader has left that, is for the supervisor.
 
 #![no_std]
 #![no_main]
 
 use core::sync::atomic::{AtomicBool, Ordering};
+use drv_ast2600_wdt::{RESET_LOG_OFFSETS, ResetLog};
 use kern::Platform;
 use kern::fail::Failure;
-use kernel_failure::FAILURE_MS;
+use kernel_failure::{FAILURE_MS, ResetCause};
 
 /// Counts of the generic timer in a millisecond. The timer counts nanoseconds, whatever CNTFRQ
 /// says.
@@ -104,6 +105,29 @@ fn watchdog((offset, value): (u32, u32)) {
     unsafe { register.write_volatile(value) };
 }
 
+/// What the chip says of the last reset. Clears it there, as the chip adds to what is set. To be
+/// called with translation off, and the system control unit unlocked.
+fn take_reset_cause() -> ResetCause {
+    let log = ResetLog(RESET_LOG_OFFSETS.map(|offset| {
+        let register = (SCU + offset) as *mut u32;
+        // SAFETY: a device register. Translation is off still, so it is at its address.
+        unsafe {
+            let value = register.read_volatile();
+            register.write_volatile(value);
+            value
+        }
+    }));
+    if log.is_power_on() {
+        ResetCause::PowerOn
+    } else if log.is_watchdog() {
+        ResetCause::Watchdog
+    } else if log.is_pin() {
+        ResetCause::Pin
+    } else {
+        ResetCause::Unknown
+    }
+}
+
 /// Called by the kernel's reset code.
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main() -> ! {
@@ -112,6 +136,7 @@ extern "C" fn kernel_main() -> ! {
         // SAFETY: a device register. Translation is off still, so it is at its address.
         unsafe { register.write_volatile(value) };
     }
+    kernel_failure::leave_reset_cause(take_reset_cause());
     // SAFETY: this is the one call, and the platform is the chip this is built for.
     unsafe { kern::startup::start_kernel(COUNTS_PER_TICK, &PLATFORM) }
 }

@@ -6,10 +6,10 @@
 #![no_std]
 #![no_main]
 
-use drv_imx_wdog::{WDOG1_ADDRESS, WDOG3_ADDRESS, Watchdog};
+use drv_imx_wdog::{ResetStatus, SRC_ADDRESS, SRSR_OFFSET, WDOG1_ADDRESS, WDOG3_ADDRESS, Watchdog};
 use kern::Platform;
 use kern::fail::{self, Failure};
-use kernel_failure::FAILURE_MS;
+use kernel_failure::{FAILURE_MS, ResetCause};
 
 /// Counts of the generic timer in a millisecond if the loader has not set CNTFRQ: the system
 /// counter's base frequency, 24 MHz through a fixed divider of 3.
@@ -42,7 +42,8 @@ static PLATFORM: Platform = Platform {
 /// The watchdogs: the one of emergencies, and the one that the supervisor feeds.
 fn watchdogs() -> (Watchdog, Watchdog) {
     // SAFETY: device registers that the kernel maps for itself (`PLATFORM.devices`). The supervisor
-    // uses them as well, but is never run again: the kernel has failed, or resets the system.
+    // uses them as well, but does not run yet, or is never run again: the kernel has failed, or
+    // resets the system.
     unsafe { (Watchdog::wdog1(), Watchdog::wdog3()) }
 }
 
@@ -91,6 +92,30 @@ fn wait(milliseconds: u64, mut again: impl FnMut()) {
     }
 }
 
+/// What the chip says of the last reset. Clears it there, as the chip adds to what is set. To be
+/// called with translation off.
+fn take_reset_cause() -> ResetCause {
+    let (emergency, fed) = watchdogs();
+    let register = (SRC_ADDRESS + SRSR_OFFSET) as *mut u32;
+    // SAFETY: a device register. Translation is off still, so it is at its address.
+    let srsr = unsafe {
+        let value = register.read_volatile();
+        register.write_volatile(value);
+        value
+    };
+    let status = ResetStatus {
+        srsr,
+        wrsr: [emergency.reset_status(), fed.reset_status()],
+    };
+    if status.is_watchdog() {
+        ResetCause::Watchdog
+    } else if status.is_pin() {
+        ResetCause::Pin
+    } else {
+        ResetCause::Unknown
+    }
+}
+
 /// Called by the kernel's reset code.
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main() -> ! {
@@ -98,6 +123,7 @@ extern "C" fn kernel_main() -> ! {
         0 => COUNTS_PER_TICK,
         counts => counts,
     };
+    kernel_failure::leave_reset_cause(take_reset_cause());
     // SAFETY: this is the one call, and the platform is the chip this is built for.
     unsafe { kern::startup::start_kernel(counts, &PLATFORM) }
 }

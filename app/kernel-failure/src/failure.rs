@@ -3,7 +3,7 @@
 //! The kernel does not know that crate. Its types [`Failure`] and [`snapshot::TaskSnapshot`] become
 //! that crate's `KernelFailure` and `TaskAtFailure` here.
 
-use crashlog_retained::{BootEnd, Region};
+use crashlog_retained::{BootEnd, Region, ResetCause};
 use crashlog_supervisor::failure::{self, KernelFailure, TaskAtFailure};
 use kern::LastRanWords;
 use kern::descs;
@@ -31,6 +31,15 @@ fn region() -> Option<Region<'static>> {
 /// The words in retained RAM for who ran last, if the application gives the kernel that memory.
 pub fn last_ran() -> Option<&'static LastRanWords> {
     region()?.boot_end().running()
+}
+
+/// Leaves what the chip says of the last reset in retained RAM for the supervisor, if the
+/// application gives the kernel that memory. To be called at the start of a boot, with translation
+/// off or on.
+pub fn leave_reset_cause(cause: ResetCause) {
+    if let Some(region) = region() {
+        region.reset_cause().leave(cause);
+    }
 }
 
 /// Notes in retained RAM, if the application gives the kernel that memory, that this task has asked

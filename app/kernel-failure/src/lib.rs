@@ -10,7 +10,8 @@ mod failure;
 #[cfg_attr(not(feature = "dump"), path = "no_snapshot.rs")]
 mod snapshot;
 
-pub use failure::{describe, last_ran, on_restart};
+pub use crashlog_retained::ResetCause;
+pub use failure::{describe, last_ran, leave_reset_cause, on_restart};
 
 /// Milliseconds that [`describe`] takes at most, after which the chip's watchdog may reset the
 /// system.

@@ -17,6 +17,10 @@
 
 #![cfg_attr(target_os = "none", no_std)]
 
+mod reset_log;
+
+pub use reset_log::{RESET_LOG_OFFSETS, ResetLog};
+
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
 use tock_registers::{register_bitfields, register_structs};

@@ -20,6 +20,10 @@
 
 #![cfg_attr(target_os = "none", no_std)]
 
+mod reset_status;
+
+pub use reset_status::{ResetStatus, SRC_ADDRESS, SRSR_OFFSET};
+
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
 use tock_registers::{register_bitfields, register_structs};
@@ -142,6 +146,12 @@ impl Watchdog {
     #[must_use]
     pub fn is_armed(&self) -> bool {
         self.registers.control.is_set(Control::ENABLE)
+    }
+
+    /// What WRSR says of the last reset that was this watchdog's, for [`ResetStatus`].
+    #[must_use]
+    pub fn reset_status(&self) -> u16 {
+        self.registers.reset_status.get()
     }
 
     /// Resets the system.

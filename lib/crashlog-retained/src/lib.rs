@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | header | supervisor | number of the boot; tells a cold start from a warm one |
 //! | [`BootEndSlot`] | supervisor, kernel | how this boot is about to end, how those before did, who ran last |
+//! | [`ResetCauseSlot`] | kernel | what the chip says of the last reset |
 //! | [`Trial`] | both | how often the system has just failed with what is here |
 //! | [`Mailbox`] | both | the crash of an emergency, its outcome, and oopses |
 //! | [`FailureSlot`] | kernel | a failure of the kernel or of the supervisor |
@@ -44,6 +45,7 @@ mod history;
 mod location;
 mod mailbox;
 mod region;
+mod reset_cause;
 mod ring;
 mod snapshot;
 mod trial;
@@ -68,6 +70,7 @@ pub use history::{History, HistorySlot, Series};
 pub use location::{CARD_LOCATION_LEN, Location, LocationCache};
 pub use mailbox::{Mailbox, MailboxState, Oops, SelfTestProgress};
 pub use region::{Region, Start};
+pub use reset_cause::{ResetCause, ResetCauseSlot};
 pub use ring::{
     AppendError, LogRing, MAX_RUN, Numbering, PageRun, PendingPage, Record, RingRecovery,
 };

@@ -4,7 +4,10 @@
 mod tests;
 
 use crate::words::{check_values, load, publish, store, words};
-use crate::{BootEndSlot, FailureSlot, HistorySlot, LocationCache, Mailbox, SnapshotArea, Trial};
+use crate::{
+    BootEndSlot, FailureSlot, HistorySlot, LocationCache, Mailbox, ResetCauseSlot, SnapshotArea,
+    Trial,
+};
 use block_device::{BLOCK_LEN, Block};
 use core::sync::atomic::AtomicU32;
 use crashlog_format::FormatId;
@@ -242,6 +245,12 @@ impl<'a> Region<'a> {
     #[must_use]
     pub const fn boot_end(&self) -> BootEndSlot<'a> {
         BootEndSlot::new(self.header)
+    }
+
+    /// What the chip says of the last reset, from the kernel to the supervisor.
+    #[must_use]
+    pub const fn reset_cause(&self) -> ResetCauseSlot<'a> {
+        ResetCauseSlot::new(self.header)
     }
 
     /// The location cache.

@@ -13,28 +13,15 @@
 //! the chip says that it was the watchdog, one is described at the start of the next boot, with who
 //! ran last.
 //!
-//! What the chip says counts where nothing was noted, since a note says more. The recorder says it
-//! in the boot record.
+//! What the chip says counts where nothing was noted, since a note says more. It comes from
+//! [`Kernel::reset_cause`] or, if that does not know, from the kernel's start code, by retained RAM.
+//! The recorder says how the boot ended in the boot record.
 
 use crate::{Kernel, Supervisor, SupervisorConfig};
 use abi::TaskId;
 use crashlog_retained::{
-    BootEnd, ContextWriter, CrashContext, CrashReason, LastRan, Region, Start, text_sum,
+    BootEnd, ContextWriter, CrashContext, CrashReason, LastRan, Region, ResetCause, Start, text_sum,
 };
-
-/// What the chip says of the last reset.
-#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
-pub enum ResetCause {
-    /// It does not say, or software did it.
-    #[default]
-    Unknown,
-    /// Power was applied.
-    PowerOn,
-    /// The reset pin was asserted.
-    Pin,
-    /// A watchdog.
-    Watchdog,
-}
 
 /// Begins a boot in `region`, and keeps there how the one before ended; returns that.
 pub(crate) fn begin_boot(
@@ -44,6 +31,11 @@ pub(crate) fn begin_boot(
 ) -> BootEnd {
     let previous = region.boot();
     let start = region.begin_boot();
+    let left = region.reset_cause().take();
+    let cause = match cause {
+        ResetCause::Unknown => left,
+        known => known,
+    };
     let end = how_ended(region, start, previous, cause);
     region.boot_end().begin(previous, region.boot(), end);
     // The watchdog that is armed for a failure of the kernel leaves a note.
@@ -232,6 +224,34 @@ mod tests {
         boot(ResetCause::Watchdog);
         let failure = region.failure().read().unwrap().stored;
         assert_eq!(failure.message().length, 42);
+    }
+
+    /// REQ: X11 (in part: the chip's reset reason, as the kernel has read it)
+    #[test]
+    fn what_the_kernel_has_read_of_the_chip_counts_in_its_boot() {
+        let memory = memory();
+        let region = Region::over(&memory).unwrap();
+        let boot = |left, known| {
+            if let Some(left) = left {
+                region.reset_cause().leave(left);
+            }
+            begin_boot(&region, &CONFIG, known);
+            previous_ends(&region)[0]
+        };
+        let unknown = ResetCause::Unknown;
+        // Also at a cold start, where it is left in garbage.
+        assert_eq!(boot(Some(ResetCause::Pin), unknown), BootEnd::Outside);
+        assert_eq!(boot(Some(ResetCause::Watchdog), unknown), BootEnd::Watchdog);
+        assert_eq!(boot(None, unknown), BootEnd::Outside);
+        assert_eq!(boot(Some(ResetCause::PowerOn), unknown), BootEnd::PowerLost);
+        // A supervisor that reads the register itself knows better.
+        let both = boot(Some(ResetCause::Pin), ResetCause::Watchdog);
+        assert_eq!(both, BootEnd::Watchdog);
+        region.boot_end().note(region.boot(), BootEnd::Restart(2));
+        assert_eq!(
+            boot(Some(ResetCause::Watchdog), unknown),
+            BootEnd::Restart(2)
+        );
     }
 
     #[test]

@@ -104,10 +104,9 @@ mod testing;
 mod wait;
 mod watchdog;
 
-pub use boot_end::ResetCause;
 pub use capture::STACK_EXCERPT;
 pub use config::{SnapshotScope, SupervisorConfig, TaskPolicy};
-pub use crashlog_retained::BootEnd;
+pub use crashlog_retained::{BootEnd, ResetCause};
 pub use disposition::{Consequence, Disposition};
 pub use emergency::{EmergencySequence, EmergencyState, Mode, NextAction};
 pub use guard::SupervisorGuard;

@@ -184,8 +184,14 @@ pub fn start(
         panic!("the system does not come up in {MOST_STARTS} starts");
     });
     drop(taken_out);
+    // Said here, with the damage, and not when the simulator is dropped.
+    let violations = sim.violations();
+    sim.allow_violations();
     match result {
-        Some(thrown) if thrown.downcast_ref() == Some(&Thrown::Up) => Ok(()),
+        Some(thrown) if thrown.downcast_ref() == Some(&Thrown::Up) => match violations.first() {
+            Some(rule) => Err(format!("a rule for the card was broken: {rule}")),
+            None => Ok(()),
+        },
         Some(thrown) if thrown.is::<Crashed>() => Err("register accesses without end".to_owned()),
         _ => Err(panics::said()),
     }
