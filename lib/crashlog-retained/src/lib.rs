@@ -10,6 +10,7 @@
 //! | header | supervisor | number of the boot; tells a cold start from a warm one |
 //! | [`BootEndSlot`] | supervisor, kernel | how this boot is about to end, how those before did, who ran last |
 //! | [`ResetCauseSlot`] | kernel | what the chip says of the last reset |
+//! | [`TaskStates`] | supervisor | what every task was doing a short time ago |
 //! | [`Trial`] | both | how often the system has just failed with what is here |
 //! | [`Mailbox`] | both | the crash of an emergency, its outcome, and oopses |
 //! | [`FailureSlot`] | kernel | a failure of the kernel or of the supervisor |
@@ -48,6 +49,7 @@ mod region;
 mod reset_cause;
 mod ring;
 mod snapshot;
+mod task_states;
 mod trial;
 mod words;
 
@@ -78,4 +80,5 @@ pub use snapshot::{
     ExtentRows, MemoryRange, RegisteredRegion, SavedMemory, SavedRows, SnapshotArea, SnapshotFacts,
     SnapshotPiece, SnapshotSource,
 };
+pub use task_states::{NotedTasks, TaskNow, TaskStates};
 pub use trial::{Trial, TrialStage};

@@ -6,7 +6,7 @@ mod tests;
 use crate::words::{check_values, load, publish, store, words};
 use crate::{
     BootEndSlot, FailureSlot, HistorySlot, LocationCache, Mailbox, ResetCauseSlot, SnapshotArea,
-    Trial,
+    TaskStates, Trial,
 };
 use block_device::{BLOCK_LEN, Block};
 use core::sync::atomic::AtomicU32;
@@ -251,6 +251,12 @@ impl<'a> Region<'a> {
     #[must_use]
     pub const fn reset_cause(&self) -> ResetCauseSlot<'a> {
         ResetCauseSlot::new(self.header)
+    }
+
+    /// What every task was doing a short time ago.
+    #[must_use]
+    pub const fn task_states(&self) -> TaskStates<'a> {
+        TaskStates::new(self.header)
     }
 
     /// The location cache.

@@ -11,22 +11,25 @@
 //!
 //! Of a boot that ended by the watchdog there is no crash, as nobody was left to describe one. If
 //! the chip says that it was the watchdog, one is described at the start of the next boot, with who
-//! ran last.
+//! ran last, and what every task was doing when the supervisor last fed the watchdog.
 //!
 //! What the chip says counts where nothing was noted, since a note says more. It comes from
 //! [`Kernel::reset_cause`] or, if that does not know, from the kernel's start code, by retained RAM.
 //! The recorder says how the boot ended in the boot record.
 
+use crate::failure::activity;
 use crate::{Kernel, Supervisor, SupervisorConfig};
-use abi::TaskId;
+use abi::{TaskId, TaskState};
 use crashlog_retained::{
-    BootEnd, ContextWriter, CrashContext, CrashReason, LastRan, Region, ResetCause, Start, text_sum,
+    BootEnd, ContextWriter, CrashContext, CrashReason, LastRan, Region, ResetCause, Start, TaskNow,
+    text_sum,
 };
 
 /// Begins a boot in `region`, and keeps there how the one before ended; returns that.
 pub(crate) fn begin_boot(
     region: &Region<'_>,
     config: &SupervisorConfig,
+    image_id: u64,
     cause: ResetCause,
 ) -> BootEnd {
     let previous = region.boot();
@@ -41,7 +44,7 @@ pub(crate) fn begin_boot(
     // The watchdog that is armed for a failure of the kernel leaves a note.
     if end == BootEnd::Watchdog && start == Start::Warm {
         let ran = region.boot_end().last_ran(region.boot());
-        describe_watchdog(region, config, previous, ran);
+        describe_watchdog(region, config, image_id, previous, ran);
     }
     end
 }
@@ -52,6 +55,7 @@ pub(crate) fn begin_boot(
 fn describe_watchdog(
     region: &Region<'_>,
     config: &SupervisorConfig,
+    image_id: u64,
     previous: u32,
     ran: Option<LastRan>,
 ) {
@@ -61,16 +65,40 @@ fn describe_watchdog(
     let mut context =
         CrashContext::new(CrashReason::Kernel, TaskId::KERNEL.0, "kernel", &[u8::MAX]);
     context.boot = previous;
+    let noted = region.task_states().of_boot(previous);
+    // Names and priorities are those of the running image.
+    let is_same = noted.is_none_or(|noted| noted.image_id == image_id);
     writer.context.message(ENDED_BY_WATCHDOG);
     writer.context.text(text_sum(ENDED_BY_WATCHDOG));
     if let Some(LastRan { task, pc }) = ran {
         let [.., at_pc, _psr] = &mut context.registers;
         *at_pc = pc;
-        writer.context.message(b"; task `");
-        let name = config.task(task.into()).name;
-        writer.context.message(name.as_bytes());
-        writer.context.message(b"` ran last, at 0x");
+        if is_same {
+            writer.context.message(b"; task `");
+            let name = config.task(task.into()).name;
+            writer.context.message(name.as_bytes());
+            writer.context.message(b"` ran last, at 0x");
+        } else {
+            writer
+                .context
+                .message(b"; a task of another image ran last, at 0x");
+        }
         hex(&mut writer.context, pc);
+    }
+    if let Some(noted) = noted {
+        context.image_id = noted.image_id;
+        context.time = noted.time.into();
+        for (index, task) in noted.iter().enumerate() {
+            let mut entry = task.entry();
+            if is_same {
+                entry.priority = config.task(index).priority;
+            }
+            if let Some(ran) = ran.filter(|ran| usize::from(ran.task) == index) {
+                entry.set_current();
+                entry.pc = ran.pc.into();
+            }
+            writer.task(&entry);
+        }
     }
     writer.finish(&context);
 }
@@ -115,6 +143,26 @@ impl<K: Kernel> Supervisor<'_, K> {
         self.region.boot_end().note_crash(self.boot, index(task));
     }
 
+    /// Notes what every task is doing, for a crash that nobody is left to describe.
+    pub(crate) fn note_tasks(&mut self) {
+        let now = self.kernel.now();
+        let kernel = &mut self.kernel;
+        let tasks = (0..self.config.tasks.len()).map(|task| {
+            let (state, is_faulted) = match kernel.state(task) {
+                TaskState::Healthy(state) => (state, false),
+                TaskState::Faulted { original_state, .. } => (original_state, true),
+            };
+            let (activity, peer) = activity(state);
+            TaskNow {
+                activity,
+                peer,
+                is_faulted,
+                restarts: kernel.current(index(task)).generation().into(),
+            }
+        });
+        self.region.task_states().note(now, tasks);
+    }
+
     /// How the boot before this one ended.
     #[must_use]
     pub fn previous_end(&self) -> BootEnd {
@@ -130,8 +178,11 @@ const fn index(task: usize) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::tests::CONFIG;
+    use crate::supervisor::tests::{CONFIG, IMAGE, boot, kernel, retained};
+    use crate::testing::TestKernel;
+    use abi::SchedState;
     use crashlog_retained::Block;
+    use crashlog_retained::{Activity, TaskEntry};
     use std::sync::atomic::Ordering;
 
     fn memory() -> Vec<Block> {
@@ -147,7 +198,7 @@ mod tests {
         let memory = memory();
         let region = Region::over(&memory).unwrap();
         let boot = |cause| {
-            begin_boot(&region, &CONFIG, cause);
+            begin_boot(&region, &CONFIG, IMAGE, cause);
         };
         let newest = || previous_ends(&region)[0];
 
@@ -182,7 +233,7 @@ mod tests {
         let memory = memory();
         let region = Region::over(&memory).unwrap();
         let boot = |cause| {
-            begin_boot(&region, &CONFIG, cause);
+            begin_boot(&region, &CONFIG, IMAGE, cause);
         };
         // What the kernel does at the start of a boot: task 3 ran in the boot before.
         let kernel = |id: u32, pc: u32| {
@@ -235,7 +286,7 @@ mod tests {
             if let Some(left) = left {
                 region.reset_cause().leave(left);
             }
-            begin_boot(&region, &CONFIG, known);
+            begin_boot(&region, &CONFIG, IMAGE, known);
             previous_ends(&region)[0]
         };
         let unknown = ResetCause::Unknown;
@@ -254,12 +305,80 @@ mod tests {
         );
     }
 
+    /// A boot before which `boots` others ended, and that ends by the watchdog; then one of this
+    /// image. Returns the region.
+    fn end_by_watchdog(boots: u32, image_id: u64) -> Region<'static> {
+        let region = retained();
+        for _ in 0..boots {
+            Supervisor::new(CONFIG, kernel(), region);
+        }
+        let mut supervisor = boot(region);
+        supervisor.kernel.now = 4_100;
+        let peer = TaskId::for_index_and_gen(1, abi::Generation::from(5));
+        let worker = &mut supervisor.kernel.tasks[3];
+        worker.doing = TaskState::Healthy(SchedState::InReply(peer));
+        worker.generation = 2;
+        supervisor.feed_watchdog();
+        // After the last note.
+        supervisor.kernel.tasks[3].doing = TaskState::default();
+        let [_, _, id, pc] = region.boot_end().running().unwrap();
+        id.store(3, Ordering::Relaxed);
+        pc.store(0x8013_61c0, Ordering::Relaxed);
+        region.reset_cause().leave(ResetCause::Watchdog);
+        let image = TestKernel {
+            image_id,
+            ..kernel()
+        };
+        Supervisor::new(CONFIG, image, region);
+        region
+    }
+
+    /// REQ: X1 (in part: of an end by the watchdog the tasks are kept)
+    #[test]
+    fn the_crash_of_an_end_by_the_watchdog_lists_the_tasks() {
+        let region = end_by_watchdog(0, IMAGE);
+        let failure = region.failure().read().unwrap();
+        let context = &failure.stored.context;
+        assert_eq!((context.boot, context.time), (1, 4_100));
+        assert_eq!(context.image_id, IMAGE);
+        assert_eq!(failure.task_bytes(), 5 * 32);
+        let [block] = failure.task_blocks() else {
+            panic!("five tasks are one block")
+        };
+        let entry = |index: usize| {
+            let mut entry = TaskEntry::default();
+            block.copy_to(index * 32, zerocopy::IntoBytes::as_mut_bytes(&mut entry));
+            entry
+        };
+        assert_eq!(entry(0).activity(), Ok(Activity::Stopped));
+        assert!(!entry(0).is_current() && entry(3).is_current());
+        let worker = entry(3);
+        assert_eq!(worker.activity(), Ok(Activity::AwaitingReply));
+        assert_eq!(
+            (worker.peer.get(), worker.pc.get()),
+            (5 << 10 | 1, 0x8013_61c0)
+        );
+        assert_eq!(worker.restarts.get(), 2);
+        assert_eq!(worker.priority, CONFIG.task(3).priority);
+    }
+
+    #[test]
+    fn the_names_of_another_image_are_not_used() {
+        let region = end_by_watchdog(1, IMAGE + 1);
+        let failure = region.failure().read().unwrap();
+        assert_eq!(failure.stored.context.boot, 2);
+        assert_eq!(failure.stored.context.image_id, IMAGE);
+        let mut text = [0; 64];
+        failure.stored.crash_blocks()[1].copy_to(42, &mut text);
+        assert!(text.starts_with(b"; a task of another image ran last, at 0x801361c0"));
+    }
+
     #[test]
     fn after_a_cold_start_nothing_that_is_there_counts() {
         let memory = memory();
         let region = Region::over(&memory).unwrap();
-        begin_boot(&region, &CONFIG, ResetCause::Unknown);
-        begin_boot(&region, &CONFIG, ResetCause::Unknown);
+        begin_boot(&region, &CONFIG, IMAGE, ResetCause::Unknown);
+        begin_boot(&region, &CONFIG, IMAGE, ResetCause::Unknown);
         region.boot_end().note(2, BootEnd::Restart(2));
         // The headers are lost, what is beside them is not.
         for block in &memory {
@@ -268,7 +387,7 @@ mod tests {
             }
             block.set_word(64, 1);
         }
-        begin_boot(&region, &CONFIG, ResetCause::Unknown);
+        begin_boot(&region, &CONFIG, IMAGE, ResetCause::Unknown);
         assert_eq!(previous_ends(&region), [BootEnd::PowerLost]);
         assert_eq!(region.boot(), 1);
     }

@@ -162,6 +162,19 @@ fn count(region: &Region<'_>, now: u64) -> u32 {
     loops::backoff(count.same, LIMITS.backoff_ms, LIMITS.backoff_max_ms)
 }
 
+/// What a task in this state is doing, and the id of the task that it waits for; 0 if it waits for
+/// none.
+pub(crate) const fn activity(state: SchedState) -> (Activity, u16) {
+    match state {
+        SchedState::Stopped => (Activity::Stopped, 0),
+        SchedState::Runnable => (Activity::Runnable, 0),
+        SchedState::InSend(peer) => (Activity::Sending, peer.0),
+        SchedState::InReply(peer) => (Activity::AwaitingReply, peer.0),
+        SchedState::InRecv(None) => (Activity::Receiving, 0),
+        SchedState::InRecv(Some(peer)) => (Activity::ReceivingFrom, peer.0),
+    }
+}
+
 fn entry(task: &TaskAtFailure) -> TaskEntry {
     let (state, fault) = match task.state {
         TaskState::Healthy(state) => (state, None),
@@ -170,14 +183,7 @@ fn entry(task: &TaskAtFailure) -> TaskEntry {
             original_state,
         } => (original_state, Some(fault)),
     };
-    let (activity, peer) = match state {
-        SchedState::Stopped => (Activity::Stopped, 0),
-        SchedState::Runnable => (Activity::Runnable, 0),
-        SchedState::InSend(peer) => (Activity::Sending, peer.0),
-        SchedState::InReply(peer) => (Activity::AwaitingReply, peer.0),
-        SchedState::InRecv(None) => (Activity::Receiving, 0),
-        SchedState::InRecv(Some(peer)) => (Activity::ReceivingFrom, peer.0),
-    };
+    let (activity, peer) = activity(state);
     let mut entry = TaskEntry::new(activity, peer);
     entry.restarts = task.restarts.into();
     entry.notifications = task.notifications.into();

@@ -48,7 +48,9 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
             // Before anything that depends on what is in the region: whatever it is, a loop ends.
             kernel.feed_watchdog(config.watchdog_ms);
         }
-        let end = boot_end::begin_boot(&region, &config, kernel.reset_cause());
+        let image_id = kernel.image_id();
+        let end = boot_end::begin_boot(&region, &config, image_id, kernel.reset_cause());
+        region.task_states().begin(region.boot(), image_id);
         if let BootEnd::Crash(_) = end {
             // Whoever has reset the system in that emergency: crash loops have a rule of their own.
             region.trial().end_boot();
@@ -72,7 +74,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
             early_boots,
             history,
             boot: region.boot(),
-            image_id: kernel.image_id(),
+            image_id,
             emergency: EmergencySequence::new(config.budget_ms),
             config,
             kernel,

@@ -20,6 +20,9 @@ pub struct Board {
     pub demo: (&'static str, &'static str),
     /// The timer that wakes the saboteur.
     pub timer: Timer,
+    /// A register in which the chip says why it was reset, and what it says after a time-out of the
+    /// watchdog that is fed. QEMU's models never do.
+    pub reset_reason: (u32, u32),
     /// Milliseconds by which the watchdog may be later than its budget.
     pub watchdog_late_ms: u64,
     /// Whether the guest's time stands still, but for a tick, until QEMU has carried out a reset.
@@ -93,6 +96,8 @@ pub static AST2600_EVB: Board = Board {
         // QEMU's model may lose the interrupt.
         clock: Some((0x1e6e_2300, 0xf394_0000 & !(7 << 23) | 2 << 23)),
     },
+    // The system reset event log: the second watchdog has reset the whole chip.
+    reset_reason: (0x1e6e_2064, 1 << 21),
     watchdog_late_ms: 0,
     resets_at_once: true,
 };
@@ -119,6 +124,8 @@ pub static MCIMX6UL_EVK: Board = Board {
         tick: 2,
         clock: None,
     },
+    // SRC_SRSR: WDOG3.
+    reset_reason: (0x020d_8008, 1 << 7),
     watchdog_late_ms: 1_000,
     resets_at_once: false,
 };

@@ -105,7 +105,7 @@ pub(crate) fn boot_saving(region: Region<'static>) -> Supervisor<'static, TestKe
 /// Where the recorder's memory is in [`boot_saving`].
 pub(crate) const RECORDER_AT: u32 = 0x8000_0000;
 
-fn kernel() -> TestKernel {
+pub(crate) fn kernel() -> TestKernel {
     let mut kernel = TestKernel::new(TASKS.len());
     for (index, task) in kernel.tasks.iter_mut().enumerate() {
         let base = 0x1000 * (index as u32 + 1);

@@ -2,12 +2,12 @@
 //! takes by it.
 
 use super::{Cases, Rig, Session};
-use crate::build::{DEMO, Image};
+use crate::build::{DEMO, Image, SABOTEUR_IMX6UL};
 use crate::evidence::Expected;
 use crate::machine::{Config, Machine};
-use crate::sabotage::{APP, Deed, Failing, Stop, Work};
+use crate::sabotage::{APP, Deed, Failing, Stop, Work, task};
 use crate::suite::matrix::scene::{LOOP, SOON, Scene};
-use crate::suite::matrix::system::KERNEL_IPC;
+use crate::suite::matrix::system::{KERNEL_IPC, failure};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -36,6 +36,12 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
         session.trial("boots::ends", APP, ends),
         session.trial("boots::time-of-day", APP, time_of_day),
         session.trial("boots::who-ran-last", APP, who_ran_last),
+        session.trial("boots::watchdog", APP, ended_by_watchdog),
+        session.trial(
+            "mcimx6ul-evk::boots::watchdog",
+            SABOTEUR_IMX6UL,
+            ended_by_watchdog,
+        ),
         session.trial("boots::recorder-restarted", APP, recorder_restarted),
         session.trial("boots::crash-before-the-card-is-known", APP, crash_early),
     ]
@@ -184,8 +190,6 @@ fn time_of_day(rig: &Rig) -> Result<Cases> {
 /// interrupts masked, which only the chip's watchdog ends. Neither leaves a note or a crash, and
 /// the boots after them say which task ran last, and where.
 fn who_ran_last(rig: &Rig) -> Result<Cases> {
-    // CPSID F
-    const MASK: u16 = 0xb671;
     const TIME: u32 = 20 * SOON;
     let mut scene = Scene::with_card_of(rig, "64M")?;
     let (fatal, how) = (true, Failing::HANG_COMPUTES);
@@ -203,8 +207,7 @@ fn who_ran_last(rig: &Rig) -> Result<Cases> {
     scene.strike(work, TIME, Deed::Nothing)?;
     // The supervisor looks for hangs.
     let at = scene.go_into_program("kernel", KERNEL_IPC)?;
-    let code = [&MASK.to_le_bytes()[..], &LOOP[..]].concat();
-    scene.system.debugger.set_memory(at, &code)?;
+    scene.system.debugger.set_memory(at, &masked_loop())?;
     scene.system.forget_time();
     scene.boot()?;
 
@@ -244,6 +247,71 @@ fn who_ran_last(rig: &Rig) -> Result<Cases> {
         );
     }
     Ok(Cases::one())
+}
+
+/// REQ: X1 (in part: of an end by the watchdog there is a crash, with who ran last and all tasks),
+/// X11 (in part: by the chip's reset reason)
+///
+/// The kernel enters a loop with all interrupts masked, and the chip says, which QEMU's models do
+/// not, that its watchdog has ended that.
+fn ended_by_watchdog(rig: &Rig) -> Result<Cases> {
+    let mut scene = Scene::with_card_of(rig, "64M")?;
+    let main = scene.system.symbols.address("kernel", "kernel_main")?;
+    scene.begin()?;
+    let (fatal, how) = (true, Failing::HANG_COMPUTES);
+    let seen = scene.strike(Work::Fail { fatal, how }, 20 * SOON, Deed::Nothing)?;
+    let at = scene.go_into_program("kernel", KERNEL_IPC)?;
+    scene.system.debugger.set_memory(at, &masked_loop())?;
+    scene.system.forget_time();
+    scene.system.stop_at(main, true)?;
+    scene.system.go_to(Stop::At(main))?;
+    scene.system.stop_at(main, false)?;
+    let (register, value) = scene.system.board.reset_reason;
+    scene.system.debugger.set_word(register, value)?;
+
+    let crashes = scene.recovers(&[failure("kernel")], seen.accepted)?;
+    let crash = crashes.first().context("there is no crash")?;
+    let segment = |kind: &str| {
+        let segments = crash["segments"].as_array()?;
+        segments.iter().find(|segment| segment["kind"] == kind)
+    };
+    let text = segment("epitaph").map(|epitaph| epitaph["text"].to_string());
+    ensure!(
+        text.as_ref().is_some_and(|text| text
+            .contains("the hardware watchdog has reset the system; task `fatal` ran last, at 0x")),
+        "the crash says {text:?}: {crash:#}"
+    );
+    ensure!(
+        crash["boot"] == 1 && crash["time_ms"].as_u64() > Some(0) && crash["image_id"].is_string(),
+        "the crash is not that of the boot before: {crash:#}"
+    );
+    let tasks = segment("tasks").and_then(|segment| segment["tasks"].as_array());
+    let tasks = tasks.with_context(|| format!("the crash lists no tasks: {crash:#}"))?;
+    let current: Vec<_> = tasks
+        .iter()
+        .enumerate()
+        .filter(|(_, task)| task["current"] == true)
+        .map(|(index, _)| index)
+        .collect();
+    ensure!(
+        current == [task::FATAL as usize] && tasks.len() > task::IDLE as usize,
+        "the crash lists these tasks: {tasks:#?}"
+    );
+    let printed = scene
+        .rig
+        .tool
+        .text(["boots".as_ref(), scene.card.as_os_str()])?;
+    ensure!(
+        printed.matches("watchdog").count() == 1 && !printed.contains("reset from outside"),
+        "the boots are\n{printed}"
+    );
+    Ok(Cases::one())
+}
+
+/// `cpsid f`, and a loop.
+fn masked_loop() -> Vec<u8> {
+    const MASK: u16 = 0xb671;
+    [&MASK.to_le_bytes()[..], &LOOP[..]].concat()
 }
 
 /// The recorder begins again in the same boot, without a crash: before the card is known, when the
