@@ -51,10 +51,14 @@ const DROPPED: usize = OUTCOME + OUTCOME_WORDS;
 const TEST_CHECK: usize = DROPPED + 1;
 const TEST_AT: usize = TEST_CHECK + 1;
 const TEST_WORDS: usize = size_of::<SelfTestProgress>() / 4;
-/// Milliseconds of the recorder's try in bits 23:0, why the first try failed in bits 31:24.
+/// Milliseconds of the recorder's try in bits 15:0, their check in bits 23:16, why the first try
+/// failed in bits 31:24.
 const TRY: usize = TEST_AT + TEST_WORDS;
 /// The longest time of a try, milliseconds.
 const MOST_TRY_MS: u32 = 60_000;
+/// The time of a try of which it is not known. The supervisor ends a try anyway, and in a shorter
+/// time a card cannot be started as it has to be.
+const UNKNOWN_TRY_MS: u32 = 1_000;
 
 /// The mailbox.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +102,11 @@ pub struct SelfTestProgress {
     pub milliseconds: u32,
     /// How many commands had to be repeated.
     pub retries: u32,
+}
+
+/// The milliseconds of a try, which have 16 bits, and their check.
+const fn with_check(ms: u32) -> u32 {
+    ms | (!(ms ^ ms >> 8) & 0xFF) << 16
 }
 
 impl<'a> Mailbox<'a> {
@@ -156,11 +165,17 @@ impl<'a> Mailbox<'a> {
         self.set_try(try_ms, EmergencyFailure::None);
     }
 
-    /// How long the try has for which the mailbox was armed, in milliseconds: at most a minute.
+    /// How long the try has for which the mailbox was armed, in milliseconds: at most a minute. A
+    /// second, if that does not pass its check.
     #[must_use]
     pub fn try_ms(&self) -> u32 {
         let word = self.word(TRY).map_or(0, load);
-        (word & 0xFF_FFFF).min(MOST_TRY_MS)
+        let ms = (word & 0xFFFF).min(MOST_TRY_MS);
+        if word & 0xFF_FFFF == with_check(ms) {
+            ms
+        } else {
+            UNKNOWN_TRY_MS
+        }
     }
 
     /// Why the try before this one failed, as [`EmergencyFailure`]; 0 if it is the first.
@@ -171,7 +186,8 @@ impl<'a> Mailbox<'a> {
 
     fn set_try(&self, try_ms: u32, failure: EmergencyFailure) {
         if let Some(word) = self.word(TRY) {
-            store(word, try_ms.min(MOST_TRY_MS) | (failure as u32) << 24);
+            let try_ms = with_check(try_ms.min(MOST_TRY_MS));
+            store(word, try_ms | (failure as u32) << 24);
         }
     }
 

@@ -278,3 +278,26 @@ proptest! {
         prop_assert!(mailbox.oops().is_none());
     }
 }
+
+/// REQ: X17 (in part: a damaged time of a try)
+#[test]
+fn a_time_of_a_try_that_is_damaged_is_not_used() {
+    let memory = memory();
+    let mailbox = Region::over(&memory).unwrap().mailbox();
+    let word = &memory[1].words()[TRY];
+    for ms in [1, 2, 255, 256, 1_500, 60_000] {
+        mailbox.arm(ms);
+        assert_eq!(mailbox.try_ms(), ms);
+        for bit in 0..24 {
+            mailbox.arm(ms);
+            word.fetch_xor(1 << bit, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(mailbox.try_ms(), UNKNOWN_TRY_MS, "{ms} ms, bit {bit}");
+        }
+    }
+    mailbox.arm(u32::MAX);
+    assert_eq!(mailbox.try_ms(), MOST_TRY_MS);
+    for value in [0, 1, 2, 127, 512, u32::MAX] {
+        store(word, value);
+        assert_eq!(mailbox.try_ms(), UNKNOWN_TRY_MS);
+    }
+}

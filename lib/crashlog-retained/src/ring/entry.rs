@@ -112,8 +112,23 @@ impl<'a> PageEntry<'a> {
     /// The order number, if the entry passes its check.
     pub(super) fn order(self) -> Option<u32> {
         let fields = self.fields().map(load);
-        let [order, ..] = fields;
-        (load(self.word::<CHECK>()) == check_values(MAGIC, &fields)).then_some(order)
+        let [order, boot, _] = fields;
+        // Boots are counted from 1. An entry that was never used has only zeros, and with the right
+        // order it would pass.
+        let is_sound = boot != 0 && load(self.word::<CHECK>()) == check_values(MAGIC, &fields);
+        is_sound.then_some(order)
+    }
+
+    /// Was it never used, and is it not damaged?
+    pub(super) fn is_blank(self) -> bool {
+        let fields = self.fields().map(load);
+        fields == [0; 3] && load(self.word::<CHECK>()) == 0
+    }
+
+    /// Was it to be opened with these fields, and has no record yet?
+    pub(super) fn is_being_opened(self, order: u32, boot: u32, first_record: u32) -> bool {
+        let fields = [order, boot, first_record];
+        load(self.word::<CHECK>()) == !check_values(MAGIC, &fields)
     }
 
     pub(super) fn boot(self) -> u32 {
@@ -180,6 +195,11 @@ impl<'a> PageEntry<'a> {
     /// Makes an alternate the valid one.
     pub(super) fn select(self, which: bool) {
         publish(self.word::<SELECT>(), which.into());
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_word(self, word: usize, value: u32) {
+        store(&self.0[word], value);
     }
 
     fn alternate_words(self, which: bool) -> [&'a AtomicU32; 2] {

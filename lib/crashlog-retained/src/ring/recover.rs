@@ -9,6 +9,9 @@ use core::cell::Cell;
 use crashlog_format::Crc32c;
 use crashlog_format::page::{CAPACITY, LOG_HEADER_LEN, task_and_len};
 
+/// The order of the page before the first one, which does not exist.
+const BEFORE_FIRST: u32 = u32::MAX;
+
 /// How many records a page has at most.
 const MOST_RECORDS: u32 = (CAPACITY / LOG_HEADER_LEN) as u32;
 
@@ -30,6 +33,8 @@ impl<'a> LogRing<'a> {
         let ring = Self::empty(region);
         let mut recovery = RingRecovery::default();
         let Some(newest) = ring.newest() else {
+            // No page was ever opened, or the only one's entry is damaged.
+            ring.continue_numbers(BEFORE_FIRST, holds);
             return (ring, recovery);
         };
         let oldest = newest.wrapping_add(1).wrapping_sub(ring.pages());
@@ -145,21 +150,18 @@ impl<'a> LogRing<'a> {
         orders.reduce(|a, b| if b.wrapping_sub(a) < 1 << 31 { b } else { a })
     }
 
-    /// Continues the numbers of records behind those of the page `newest`, if it is of this boot.
+    /// Continues the numbers of records behind those of the page `newest`, if it is of this boot,
+    /// and behind those of the page after it, if there was one.
     fn continue_numbers(&self, newest: u32, holds: impl Fn(&Block, RecordExtent) -> bool) {
-        let (Some(entry), Some(block)) = (self.entry(newest), self.block(newest)) else {
-            return;
-        };
-        if entry.order() != Some(newest) || entry.boot() != self.boot {
-            return;
-        }
-        let sound = entry.state() != PageState::Open && holds(block, entry.extent());
-        let next = if sound {
-            entry.next_record()
+        let next = self.behind(newest, holds);
+        let first = next.unwrap_or(1);
+        let next = if self.has_lost(newest.wrapping_add(1), first) {
+            // The numbers of a page whose entry is damaged, and which may be on the card.
+            first.saturating_add(MOST_RECORDS)
+        } else if let Some(next) = next {
+            next
         } else {
-            // How many records the page had is unknown. Leave out as many numbers as it can have:
-            // no number is used twice.
-            entry.first_record().saturating_add(MOST_RECORDS)
+            return;
         };
         self.next_record.set(next);
         let waiting = self.tail.get() != self.head.get();
@@ -170,6 +172,33 @@ impl<'a> LogRing<'a> {
             entry.first_record().wrapping_sub(1)
         });
         self.durable.set(durable);
+    }
+
+    /// The number behind those of the page `newest`, if it is of this boot.
+    fn behind(&self, newest: u32, holds: impl Fn(&Block, RecordExtent) -> bool) -> Option<u32> {
+        let (entry, block) = (self.entry(newest)?, self.block(newest)?);
+        if entry.order() != Some(newest) || entry.boot() != self.boot {
+            return None;
+        }
+        let sound = entry.state() != PageState::Open && holds(block, entry.extent());
+        Some(if sound {
+            entry.next_record()
+        } else {
+            // How many records the page had is unknown. Leave out as many numbers as it can have:
+            // no number is used twice.
+            entry.first_record().saturating_add(MOST_RECORDS)
+        })
+    }
+
+    /// Is the entry of the page `order`, behind the newest one that is known, damaged? Then it may
+    /// have been the newest one. `first`: the number of its first record, if it was.
+    fn has_lost(&self, order: u32, first: u32) -> bool {
+        let before = order.wrapping_sub(self.pages());
+        self.entry(order).is_some_and(|entry| {
+            !entry.is_blank()
+                && entry.order() != Some(before)
+                && !entry.is_being_opened(order, self.boot, first)
+        })
     }
 }
 

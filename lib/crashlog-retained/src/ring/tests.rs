@@ -234,6 +234,55 @@ fn a_restart_of_the_recorder_continues_the_numbers() {
     );
 }
 
+/// REQ: X17 (in part: no number of a record is used twice because an entry is damaged)
+///
+/// One word of the newest page's entry is damaged, when its records are durable.
+#[test]
+fn a_damaged_entry_uses_no_number_twice() {
+    for pages_before in [0, 1, 5, 8, 11] {
+        for word in 0..6 {
+            for value in [0, 1, u32::MAX, u32::from_le_bytes(*b"PAGE")] {
+                let memory = memory_with(8);
+                let region = Region::over(&memory).unwrap();
+                region.begin_boot();
+                let (ring, _) = LogRing::recover(&region);
+                for page in 0..=pages_before {
+                    fill(&ring, 2);
+                    ring.close();
+                    if page % 2 == 1 {
+                        drain(&ring);
+                    }
+                }
+                drain(&ring);
+                let entry = ring.entry(pages_before).unwrap();
+                entry.set_word(word, value);
+                for recovered in [LogRing::resume(&region), LogRing::recover(&region).0] {
+                    assert!(
+                        recovered.accepted() >= ring.accepted(),
+                        "{pages_before} pages before, word {word} is {value:#x}: {} after {}",
+                        recovered.accepted(),
+                        ring.accepted()
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The word that would make an entry that was never used pass its check.
+#[test]
+fn an_entry_that_was_never_used_is_no_page() {
+    let memory = memory();
+    let region = Region::over(&memory).unwrap();
+    region.begin_boot();
+    let (ring, _) = LogRing::recover(&region);
+    fill(&ring, 3);
+    let order = u32::from_le_bytes(*b"PAGE");
+    ring.entry(order).unwrap().set_word(1, order);
+    let (recovered, _) = LogRing::recover(&region);
+    assert_eq!(recovered.accepted(), 3);
+}
+
 #[test]
 fn a_run_keeps_its_numbers_until_it_is_durable() {
     let memory = memory();
