@@ -45,6 +45,9 @@ const MOST_STARTS: u32 = 6;
 /// path has 1.5 s, in which it polls.
 const MOST_ACCESSES: u64 = 1_500_000;
 
+/// From this page number on, the numbers are used up by what a start and the client write.
+const LAST_PAGES: u32 = u32::MAX - 8;
+
 /// A word that has another value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {
@@ -142,7 +145,12 @@ pub fn start(
         && let Place::Ledger(copies) = damage.place
     {
         ledger::damage(&mut sim.card(), copies, damage.word, damage.value);
-        expected = Expected::OnUsedCard(sim.card().contents());
+        let ends = damage.word == ledger::NEXT_PAGE && damage.value >= LAST_PAGES;
+        expected = if ends {
+            Expected::OnLastPages
+        } else {
+            Expected::OnUsedCard(sim.card().contents())
+        };
     }
     sim.reach(memory);
     let taken_out = (!card).then(|| sim.eject());

@@ -77,6 +77,26 @@ fn the_system_comes_up_with_values_that_no_system_has() {
     }
 }
 
+/// REQ: X17 (in part: a ledger with which the numbers of pages end)
+///
+/// The last pages are used, and after them the log is kept in RAM.
+#[test]
+fn the_system_comes_up_when_the_numbers_of_pages_end() {
+    for scene in scenes() {
+        for value in u32::MAX - 8..=u32::MAX {
+            for copies in Copies::ALL {
+                for restart in [Restart::System, Restart::Recorder] {
+                    let (place, word) = (Place::Ledger(copies), 7);
+                    let damage = Damage { place, word, value };
+                    if let Err(error) = start(&scene, Some(damage), restart, true) {
+                        panic!("{}, {restart:?}, {damage:x?}: {error}", scene.name);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A sample of the starts that are possible, and what has failed.
 struct Sample {
     /// One in so many is made.

@@ -10,6 +10,9 @@ use crate::clients;
 /// The word of a ledger that is its checksum.
 const CHECKSUM: usize = 1;
 
+/// The word of a ledger that is the number of the next page.
+pub(super) const NEXT_PAGE: usize = 7;
+
 /// Copies of the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copies {

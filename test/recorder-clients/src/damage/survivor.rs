@@ -12,6 +12,7 @@ use crate::clients::{FORMAT, append, check_reply, flush, op};
 use crate::kernel::{Ended, Request, Script, World};
 use crashlog_format::page::Page;
 use crashlog_retained::{LogRing, Numbering};
+use zerocopy::IntoBytes;
 
 /// Most register accesses between two RECVs.
 const MOST_ACCESSES: u64 = 1_000;
@@ -35,6 +36,8 @@ pub enum Expected {
     InRam,
     /// On the card, or in RAM if the card is not used, which then has this content.
     OnUsedCard(BTreeMap<u32, Vec<u32>>),
+    /// On the card, whose last page numbers are used up meanwhile, or in RAM after that.
+    OnLastPages,
 }
 
 /// The client.
@@ -56,6 +59,9 @@ impl Survivor {
 
     /// Is the record on the card?
     fn is_on_card(&self) -> bool {
+        if matches!(self.expected, Expected::OnLastPages) {
+            return self.is_in_a_page();
+        }
         let image = Image {
             blocks: Setup::BASE.blocks().into(),
             content: self.sim.card().contents(),
@@ -63,6 +69,16 @@ impl Survivor {
         // A damaged entry may say of a page that was written that it was not.
         let content = image.read_log();
         content.log.values().any(|payload| payload == PAYLOAD)
+    }
+
+    /// Is the record in a block of the card that is a whole page? A log without a page number left
+    /// cannot be mounted.
+    fn is_in_a_page(&self) -> bool {
+        let blocks = self.sim.card().contents();
+        blocks.into_values().any(|words| {
+            let page = Page::parse(words.as_bytes(), FORMAT);
+            page.is_ok_and(|page| page.records().any(|record| record.payload == PAYLOAD))
+        })
     }
 }
 
@@ -110,7 +126,7 @@ impl Script for Survivor {
                 (op::FLUSH, Ended::Reply(code, _)) if *code == CrashLogError::NotSaving as u32 => {
                     match &self.expected {
                         Expected::OnCard => panic!("the card is not used"),
-                        Expected::InRam => {}
+                        Expected::InRam | Expected::OnLastPages => {}
                         Expected::OnUsedCard(content) => {
                             let now = self.sim.card().contents();
                             assert!(now == *content, "the card is not used, but was written");
