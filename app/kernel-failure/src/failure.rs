@@ -51,6 +51,10 @@ pub fn on_restart(task: u16) {
     {
         let end = BootEnd::Restart(task);
         region.boot_end().note(region.boot(), end);
+        // As for a restart that the supervisor is asked for: what is in retained RAM did not end
+        // this boot.
+        region.trial().end_start();
+        region.trial().end_boot();
     }
 }
 

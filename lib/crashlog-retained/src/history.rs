@@ -5,7 +5,7 @@
 //! module `loops`.
 
 use crate::words::{check_values, load, publish, store, words};
-use block_device::Block;
+use block_device::{BLOCK_WORDS, Block};
 use core::sync::atomic::AtomicU32;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"HIST");
@@ -13,6 +13,9 @@ const MAGIC: u32 = u32::from_le_bytes(*b"HIST");
 const COPY: usize = 4 + Series::WORDS * History::SERIES;
 /// Place of the history that is set aside, behind the two copies.
 const ASIDE: u32 = 2;
+
+// Two copies, and the one that is set aside, are one block.
+const _: () = assert!(COPY * (ASIDE as usize + 1) <= BLOCK_WORDS);
 
 /// Faults of one task, in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +52,7 @@ pub struct History {
 
 impl History {
     /// How many series are kept.
-    pub const SERIES: usize = 4;
+    pub const SERIES: usize = 8;
 
     /// Milliseconds that the system has run, `now` milliseconds after the start of this boot.
     /// Wraps.

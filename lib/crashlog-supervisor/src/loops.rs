@@ -395,7 +395,7 @@ mod tests {
         // A task that is held, or not started yet, is not healthy.
         assert!(!LIMITS.end_healthy(&mut history, 99_999, |_| None));
         assert!(LIMITS.end_healthy(&mut history, 12_000, |_| Some(2_000)));
-        assert_eq!(history.series, <[Series; 4]>::default());
+        assert_eq!(history.series, <[Series; History::SERIES]>::default());
     }
 
     #[test]
@@ -441,16 +441,28 @@ mod tests {
     #[test]
     fn a_series_that_is_over_makes_room() {
         let mut history = History::default();
-        for task in 0..4 {
+        let many = History::SERIES as u16;
+        for task in 0..many {
             for _ in 0..30 {
                 LIMITS.add(&mut history, &fault(task, 7, 2_000));
             }
         }
         let late = u64::from(LIMITS.loop_window_ms) + 3_000;
         for count in 1..=20 {
-            for task in 4..6 {
+            for task in many..many + 2 {
                 let counted = LIMITS.add(&mut history, &fault(task, 7, late));
                 assert_eq!(counted.same, count, "{task}");
+            }
+        }
+    }
+
+    /// REQ: X6 (in part: eight tasks in a loop at a time)
+    #[test]
+    fn eight_tasks_in_a_loop_are_told_from_each_other() {
+        let mut history = History::default();
+        for count in 1..=20 {
+            for task in 0..8 {
+                assert_eq!(LIMITS.add(&mut history, &fault(task, 7, 2_000)).same, count);
             }
         }
     }
@@ -514,7 +526,7 @@ mod tests {
 
         /// No content of retained RAM makes it panic or exceed a limit.
         #[test]
-        fn any_history_will_do(words in proptest::collection::vec(any::<(u32, u16, u16, u32, u32)>(), 4), before: u32, now: u64) {
+        fn any_history_will_do(words in proptest::collection::vec(any::<(u32, u16, u16, u32, u32)>(), History::SERIES), before: u32, now: u64) {
             let mut history = History { before, ..History::default() };
             for (to, (count, any, task, signature, first)) in history.series.iter_mut().zip(words) {
                 *to = Series { count, any, task: task % 4, signature: signature % 2, first };

@@ -70,7 +70,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         if early_boots >= Trial::LIMIT {
             set_aside(&region.history(), &mut history);
         }
-        Self {
+        let mut supervisor = Self {
             early_boots,
             history,
             boot: region.boot(),
@@ -82,7 +82,9 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
             recorder_copy,
             hangs: None,
             regions: None,
-        }
+        };
+        supervisor.note_tasks();
+        supervisor
     }
 
     /// Describes the fault of a single task and notifies the recorder, if oopses are to be written;

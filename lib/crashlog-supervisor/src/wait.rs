@@ -26,7 +26,7 @@ pub(crate) fn check(
         if limit == 0 {
             continue;
         }
-        let Some(chain) = Chain::of(kernel, task) else {
+        let Some(chain) = Chain::of(kernel, task, config.tasks.len()) else {
             continue;
         };
         let ran = times.get(usize::from(task)).copied().unwrap_or_default();
@@ -46,13 +46,13 @@ pub(crate) fn check(
 struct Chain {
     /// Indices, then [`CrashFault::NO_TASK`].
     tasks: [u8; CrashFault::WAIT_TASKS],
-    /// The last of them is the task itself or one that comes before it.
+    /// Somebody in the chain, which may be longer than what is kept of it, waits for one before it.
     is_cycle: bool,
 }
 
 impl Chain {
-    /// `None` if the task does not wait.
-    fn of(kernel: &mut impl Kernel, task: u16) -> Option<Self> {
+    /// `None` if the task does not wait. `tasks`: how many there are.
+    fn of(kernel: &mut impl Kernel, task: u16, tasks: usize) -> Option<Self> {
         let mut chain = Self {
             tasks: [CrashFault::NO_TASK; CrashFault::WAIT_TASKS],
             is_cycle: false,
@@ -70,9 +70,19 @@ impl Chain {
             }
             match peer(kernel, next) {
                 Some(after) => next = after,
-                None => break,
+                None => return Some(chain),
             }
         }
+        // A chain that is as long as there are tasks has one of them twice.
+        let mut left = tasks;
+        while !chain.is_cycle && left > 0 {
+            match peer(kernel, next) {
+                Some(after) => next = after,
+                None => return Some(chain),
+            }
+            left = left.saturating_sub(1);
+        }
+        chain.is_cycle = true;
         Some(chain)
     }
 }

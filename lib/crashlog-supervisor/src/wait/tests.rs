@@ -24,7 +24,15 @@ fn system(waits: &[(usize, usize)]) -> Supervisor<'static, TestKernel> {
 
 /// The fault that is found at this time.
 fn found(supervisor: &mut Supervisor<'static, TestKernel>, now: u32) -> Option<(u16, String)> {
-    let times = [100_u32.to_le_bytes(); 5];
+    found_of::<5>(supervisor, now)
+}
+
+/// The same, of so many tasks.
+fn found_of<const TASKS: usize>(
+    supervisor: &mut Supervisor<'static, TestKernel>,
+    now: u32,
+) -> Option<(u16, String)> {
+    let times = [100_u32.to_le_bytes(); TASKS];
     let hang = check(&supervisor.config, &mut supervisor.kernel, &times, now, 0)?;
     let fault = CrashFault::decode(&hang.fault).expect("a fault that is known");
     Some((hang.task, fault.to_string()))
@@ -47,6 +55,28 @@ fn a_cycle_is_found_at_once() {
     let mut supervisor = system(&[(WORKER, CONSOLE), (CONSOLE, RECORDER), (RECORDER, CONSOLE)]);
     let text = "Wait for 1 ms for task 2 which waits for task 1 which waits for task 2";
     assert_eq!(found(&mut supervisor, 101), Some((3, text.into())));
+}
+
+/// A crash keeps ten tasks of the chain.
+#[test]
+fn a_cycle_of_more_tasks_than_a_crash_keeps_is_found_at_once() {
+    const MANY: usize = 14;
+    let waits_for = |task: usize| TaskId(task as u16 | 5 << 10);
+    let mut supervisor = boot(retained());
+    let mut tasks = vec![TASKS[WORKER]; MANY];
+    tasks[1].wait_ms = 500;
+    supervisor.config.tasks = Box::leak(tasks.into_boxed_slice());
+    supervisor.kernel = TestKernel::new(MANY);
+    for task in 1..MANY {
+        let peer = waits_for(task % (MANY - 1) + 1);
+        supervisor.kernel.tasks[task].doing = SchedState::InSend(peer).into();
+    }
+    let (task, text) = found_of::<MANY>(&mut supervisor, 101).expect("a cycle");
+    assert_eq!(task, 1);
+    assert!(text.ends_with("which waits for task 11"), "{text}");
+    // One of them runs.
+    supervisor.kernel.tasks[13].doing = SchedState::Runnable.into();
+    assert_eq!(found_of::<MANY>(&mut supervisor, 101), None);
 }
 
 #[test]

@@ -190,6 +190,8 @@ fn time_of_day(rig: &Rig) -> Result<Cases> {
 /// interrupts masked, which only the chip's watchdog ends. Neither leaves a note or a crash, and
 /// the boots after them say which task ran last, and where.
 fn who_ran_last(rig: &Rig) -> Result<Cases> {
+    // CPSID F
+    const MASK: u16 = 0xb671;
     const TIME: u32 = 20 * SOON;
     let mut scene = Scene::with_card_of(rig, "64M")?;
     let (fatal, how) = (true, Failing::HANG_COMPUTES);
@@ -207,7 +209,8 @@ fn who_ran_last(rig: &Rig) -> Result<Cases> {
     scene.strike(work, TIME, Deed::Nothing)?;
     // The supervisor looks for hangs.
     let at = scene.go_into_program("kernel", KERNEL_IPC)?;
-    scene.system.debugger.set_memory(at, &masked_loop())?;
+    let code = [&MASK.to_le_bytes()[..], &LOOP[..]].concat();
+    scene.system.debugger.set_memory(at, &code)?;
     scene.system.forget_time();
     scene.boot()?;
 
@@ -252,18 +255,22 @@ fn who_ran_last(rig: &Rig) -> Result<Cases> {
 /// REQ: X1 (in part: of an end by the watchdog there is a crash, with who ran last and all tasks),
 /// X11 (in part: by the chip's reset reason)
 ///
-/// The kernel enters a loop with all interrupts masked, and the chip says, which QEMU's models do
-/// not, that its watchdog has ended that.
+/// The machine is reset in the kernel, while a task is in a loop, and the chip says, which QEMU's
+/// models do not, that it was its watchdog.
 fn ended_by_watchdog(rig: &Rig) -> Result<Cases> {
     let mut scene = Scene::with_card_of(rig, "64M")?;
     let main = scene.system.symbols.address("kernel", "kernel_main")?;
     scene.begin()?;
     let (fatal, how) = (true, Failing::HANG_COMPUTES);
-    let seen = scene.strike(Work::Fail { fatal, how }, 20 * SOON, Deed::Nothing)?;
-    let at = scene.go_into_program("kernel", KERNEL_IPC)?;
-    scene.system.debugger.set_memory(at, &masked_loop())?;
-    scene.system.forget_time();
+    // The supervisor has fed the watchdog twice.
+    let seen = scene.strike(Work::Fail { fatal, how }, 250 * SOON, Deed::Nothing)?;
+    scene.go_into_program("kernel", KERNEL_IPC)?;
     scene.system.stop_at(main, true)?;
+    scene
+        .system
+        .machine
+        .qmp
+        .execute("system_reset", Value::Null)?;
     scene.system.go_to(Stop::At(main))?;
     scene.system.stop_at(main, false)?;
     let (register, value) = scene.system.board.reset_reason;
@@ -282,7 +289,7 @@ fn ended_by_watchdog(rig: &Rig) -> Result<Cases> {
         "the crash says {text:?}: {crash:#}"
     );
     ensure!(
-        crash["boot"] == 1 && crash["time_ms"].as_u64() > Some(0) && crash["image_id"].is_string(),
+        crash["boot"] == 1 && crash["time_ms"].as_u64() > Some(99) && crash["image_id"].is_string(),
         "the crash is not that of the boot before: {crash:#}"
     );
     let tasks = segment("tasks").and_then(|segment| segment["tasks"].as_array());
@@ -306,12 +313,6 @@ fn ended_by_watchdog(rig: &Rig) -> Result<Cases> {
         "the boots are\n{printed}"
     );
     Ok(Cases::one())
-}
-
-/// `cpsid f`, and a loop.
-fn masked_loop() -> Vec<u8> {
-    const MASK: u16 = 0xb671;
-    [&MASK.to_le_bytes()[..], &LOOP[..]].concat()
 }
 
 /// The recorder begins again in the same boot, without a crash: before the card is known, when the
