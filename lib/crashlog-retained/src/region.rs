@@ -189,7 +189,8 @@ impl<'a> Region<'a> {
     /// card, `oldest` the oldest boot here that has log records to write.
     ///
     /// With the card that was here before, the offset stays. With any other it is such that every
-    /// boot here, from the oldest that has anything to write, comes after `last`.
+    /// boot here, from the oldest that has anything to write or whose end is told, comes after
+    /// `last`.
     pub fn rebase(&self, format: FormatId, last: u32, oldest: u32) {
         let Some(header) = self.read() else { return };
         let known =
@@ -199,6 +200,7 @@ impl<'a> Region<'a> {
         }
         let oldest = oldest
             .min(header.boot)
+            .min(self.oldest_told(header.boot))
             .min(self.mailbox().oldest_boot().unwrap_or(oldest))
             .min(self.failure().boot().unwrap_or(oldest));
         let offset = if oldest > last {
@@ -211,6 +213,13 @@ impl<'a> Region<'a> {
             format: format.get(),
             ..header
         });
+    }
+
+    /// The oldest boot here of which the boot record of `boot` tells how it ended. With an older
+    /// number of another card it would tell that of a boot of that card.
+    fn oldest_told(&self, boot: u32) -> u32 {
+        let told = self.boot_end().ends(boot).iter().count();
+        boot.saturating_sub(told as u32).max(1)
     }
 
     /// How often the system has just failed with what is here.

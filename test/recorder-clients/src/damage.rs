@@ -28,6 +28,7 @@ use block_device::{BLOCK_LEN, Block};
 use crashlog_retained::Region;
 use crashlog_supervisor::Supervisor;
 use drv_sdhci_sim::{Buffer, Crashed, Simulator};
+use fault_matrix::image::Image;
 use fault_matrix::setup::Setup;
 
 use crate::kernel::World;
@@ -138,6 +139,34 @@ pub fn start(
     restart: Restart,
     card: bool,
 ) -> Result<(), String> {
+    start_with(scene, damage, restart, card).map(drop)
+}
+
+/// The texts of the log on the card after [`start`] of the system, with a card.
+///
+/// # Errors
+/// What did not hold.
+///
+/// # Panics
+/// If the log cannot be read.
+pub fn log_after(scene: &Scene, damage: Damage) -> Result<Vec<String>, String> {
+    let sim = start_with(scene, Some(damage), Restart::System, true)?;
+    let image = Image {
+        blocks: Setup::BASE.blocks().into(),
+        content: sim.card().contents(),
+    };
+    let payloads = image.read_log().log.into_values();
+    Ok(payloads
+        .map(|payload| String::from_utf8_lossy(&payload).into_owned())
+        .collect())
+}
+
+fn start_with(
+    scene: &Scene,
+    damage: Option<Damage>,
+    restart: Restart,
+    card: bool,
+) -> Result<Simulator, String> {
     let (region, memory) = region();
     let sim = Simulator::new(scene.card());
     let mut expected = Expected::OnCard;
@@ -198,7 +227,7 @@ pub fn start(
     match result {
         Some(thrown) if thrown.downcast_ref() == Some(&Thrown::Up) => match violations.first() {
             Some(rule) => Err(format!("a rule for the card was broken: {rule}")),
-            None => Ok(()),
+            None => Ok(sim),
         },
         Some(thrown) if thrown.is::<Crashed>() => Err("register accesses without end".to_owned()),
         _ => Err(panics::said()),

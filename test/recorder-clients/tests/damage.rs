@@ -8,7 +8,7 @@
 use std::num::NonZero;
 
 use recorder_clients::damage::{
-    Copies, Damage, Place, Restart, Scene, scenes, start, strange_scenes,
+    Copies, Damage, Place, Restart, Scene, log_after, scenes, start, strange_scenes,
 };
 
 /// Values that mean something somewhere in the region.
@@ -95,6 +95,30 @@ fn the_system_comes_up_when_the_numbers_of_pages_end() {
             }
         }
     }
+}
+
+/// REQ: X17 (in part: the log says that a crash that waited is damaged)
+#[test]
+fn the_log_says_that_a_crash_that_waited_is_damaged() {
+    let said = |damage| {
+        let scenes = scenes();
+        let log = log_after(&scenes[0], damage).expect("it comes up");
+        log.iter()
+            .any(|text| text.contains("is damaged: it is not on the card"))
+    };
+    let word_of_context = |value| Damage {
+        place: Place::Region(2),
+        word: 0,
+        value,
+    };
+    assert!(said(word_of_context(0)));
+    // A word behind the log, which nobody reads.
+    let unused = Damage {
+        place: Place::Region(0),
+        word: 127,
+        value: 0,
+    };
+    assert!(!said(unused));
 }
 
 /// A sample of the starts that are possible, and what has failed.

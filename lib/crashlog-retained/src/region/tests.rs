@@ -65,6 +65,34 @@ fn boots_continue_after_those_on_the_card() {
     assert_eq!(region.boot_offset(), 98);
 }
 
+/// REQ: X11 (in part: no end is told of a boot of another card)
+#[test]
+fn the_ends_that_are_told_are_of_no_boot_that_another_card_has() {
+    let memory = memory();
+    let region = Region::over(&memory).unwrap();
+    let mut previous = 0;
+    for boot in 1..=7 {
+        region.begin_boot();
+        let ends = region.boot_end();
+        ends.begin(previous, boot, crate::BootEnd::Restart(boot as u16));
+        previous = boot;
+    }
+    // The ends of boots 3 to 6 are told; the newest boot on the card is 20.
+    region.rebase(FORMAT, 20, 7);
+    assert_eq!(region.boot_offset() + 3, 21);
+}
+
+/// At a cold start it is the last boot of the card whose end is told: by a loss of power.
+#[test]
+fn after_a_cold_start_the_last_boot_of_the_card_is_the_one_before() {
+    let memory = memory();
+    let region = Region::over(&memory).unwrap();
+    region.begin_boot();
+    region.boot_end().begin(0, 1, crate::BootEnd::PowerLost);
+    region.rebase(FORMAT, 20, 1);
+    assert_eq!(region.boot_offset() + region.boot(), 21);
+}
+
 #[test]
 fn a_crash_that_is_not_on_the_card_is_newer_than_the_card() {
     let memory = memory();

@@ -1,5 +1,5 @@
-//! What is logged if boots, or starts of this task, have ended early in a row, and something of
-//! before is set aside ([`crashlog_retained::Trial`]).
+//! What is logged if something of before is not used: boots, or starts of this task, have ended
+//! early in a row, and it is set aside ([`crashlog_retained::Trial`]); or it is damaged.
 
 use crashlog_retained::{Level, Stream, Trial, TrialStage};
 use ringbuf::ringbuf_entry_root;
@@ -15,6 +15,10 @@ const CRASHES: &[u8] = b"4 starts of the recorder in a row ended early: the cras
     retained RAM are set aside until its next start";
 const PAGES: &[u8] = b"8 starts of the recorder in a row ended early: the log records that waited \
     in retained RAM are dropped; the crashes there are set aside until its next start";
+
+const DAMAGED: &[u8] =
+    b"a crash of an earlier boot, or of an earlier start of the recorder, waited in \
+    retained RAM and is damaged: it is not on the card";
 
 const _: () = assert!(Trial::LIMIT == 4, "the texts say 4 and 8");
 
@@ -34,6 +38,11 @@ pub fn report(recorder: &Recorder, is_first: bool) {
         pages: stage == TrialStage::Nothing
     });
     append(recorder, text);
+}
+
+/// Logs that the crash that waited is damaged.
+pub fn report_damaged_crash(recorder: &Recorder) {
+    append(recorder, DAMAGED);
 }
 
 fn append(recorder: &Recorder, text: &[u8]) {

@@ -15,7 +15,7 @@ use ringbuf::ringbuf_entry_root;
 use task_crashlog_api::{DeviceFailure, FailureStep, RecorderState};
 
 use super::session::{MountedLog, note_error};
-use super::{boot_record, requests};
+use super::{boot_record, early_ends, requests};
 use crate::config;
 use crate::recorder::{CardContent, CardOperation, Recorder};
 use crate::reply;
@@ -224,6 +224,7 @@ async fn write_late_crash(
     };
     let Some(crash) = mailbox.crash() else {
         ringbuf_entry_root!(Trace::CrashDamaged);
+        early_ends::report_damaged_crash(recorder);
         mailbox.clear();
         return Ok(());
     };

@@ -82,7 +82,7 @@ pub fn strange_scenes() -> Vec<Scene> {
             region.location().set_next_page(1_000);
         }),
         ("there were many faults of every task", |region| {
-            for tasks in [[0, 1, 2, 3], [4, 5, 7, u16::MAX]] {
+            for tasks in [[0, 1, 2, 3, 4, 5, 6, 7], [4, 5, 7, u16::MAX, 8, 9, 10, 11]] {
                 region.history().store(&mut History {
                     before: u32::MAX,
                     last: u32::MAX,
