@@ -129,6 +129,26 @@ fn how_ended(region: &Region<'_>, start: Start, previous: u32, cause: ResetCause
     noted.or(by_chip).unwrap_or(BootEnd::Outside)
 }
 
+/// Notes what each of `count` tasks is doing, for a crash that nobody is left to describe.
+#[inline(never)]
+pub(crate) fn note_tasks(kernel: &mut impl Kernel, region: &Region<'_>, count: usize) {
+    let now = kernel.now();
+    let tasks = (0..count).map(|task| {
+        let (state, is_faulted) = match kernel.state(task) {
+            TaskState::Healthy(state) => (state, false),
+            TaskState::Faulted { original_state, .. } => (original_state, true),
+        };
+        let (activity, peer) = activity(state);
+        TaskNow {
+            activity,
+            peer,
+            is_faulted,
+            restarts: kernel.current(index(task)).generation().into(),
+        }
+    });
+    region.task_states().note(now, tasks);
+}
+
 impl<K: Kernel> Supervisor<'_, K> {
     /// Notes that `task` has asked for a restart of the system, which follows.
     pub fn note_restart(&mut self, task: usize) {
@@ -141,26 +161,6 @@ impl<K: Kernel> Supervisor<'_, K> {
     /// Notes that this boot ends with the crash of `task`.
     pub(crate) fn note_crash(&self, task: usize) {
         self.region.boot_end().note_crash(self.boot, index(task));
-    }
-
-    /// Notes what every task is doing, for a crash that nobody is left to describe.
-    pub(crate) fn note_tasks(&mut self) {
-        let now = self.kernel.now();
-        let kernel = &mut self.kernel;
-        let tasks = (0..self.config.tasks.len()).map(|task| {
-            let (state, is_faulted) = match kernel.state(task) {
-                TaskState::Healthy(state) => (state, false),
-                TaskState::Faulted { original_state, .. } => (original_state, true),
-            };
-            let (activity, peer) = activity(state);
-            TaskNow {
-                activity,
-                peer,
-                is_faulted,
-                restarts: kernel.current(index(task)).generation().into(),
-            }
-        });
-        self.region.task_states().note(now, tasks);
     }
 
     /// How the boot before this one ended.

@@ -3,12 +3,12 @@
 //! The calls themselves are where their subject is: `disposition.rs` (a new fault), `emergency.rs`
 //! (from a panic to the reset), `loops.rs` (crash loops), `watchdog.rs`.
 
+use crate::boot_end::{self, note_tasks};
 use crate::capture::{CrashFacts, capture};
 use crate::loops::{FaultOccurrence, Limits};
 use crate::snapshot::RecorderCopy;
 use crate::{
-    CrashRegions, EmergencySequence, HangWatch, Kernel, SnapshotScope, SupervisorConfig, boot_end,
-    loops,
+    CrashRegions, EmergencySequence, HangWatch, Kernel, SnapshotScope, SupervisorConfig, loops,
 };
 use crashlog_retained::{
     BootEnd, CrashContext, CrashReason, History, HistorySlot, Mailbox, MailboxState, Region,
@@ -70,7 +70,8 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
         if early_boots >= Trial::LIMIT {
             set_aside(&region.history(), &mut history);
         }
-        let mut supervisor = Self {
+        note_tasks(&mut kernel, &region, config.tasks.len());
+        Self {
             early_boots,
             history,
             boot: region.boot(),
@@ -82,9 +83,7 @@ impl<'a, K: Kernel> Supervisor<'a, K> {
             recorder_copy,
             hangs: None,
             regions: None,
-        };
-        supervisor.note_tasks();
-        supervisor
+        }
     }
 
     /// Describes the fault of a single task and notifies the recorder, if oopses are to be written;

@@ -17,6 +17,7 @@
 
 #[cfg(feature = "kipc")]
 use crate::ResetCause;
+use crate::boot_end::note_tasks;
 use crate::{Kernel, Supervisor};
 
 /// The hardware watchdog of the chip.
@@ -42,7 +43,7 @@ impl<K: Kernel> Supervisor<'_, K> {
     /// is doing, for the crash of a system that nobody is left to describe.
     pub fn feed_watchdog(&mut self) {
         if self.config.watchdog_ms != 0 && !self.emergency.is_active() {
-            self.note_tasks();
+            note_tasks(&mut self.kernel, &self.region, self.config.tasks.len());
             self.kernel.feed_watchdog(self.config.watchdog_ms);
         }
     }
