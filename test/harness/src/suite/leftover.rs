@@ -31,6 +31,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
         trial("armed", true),
         trial("armed-without-card", false),
         session.trial("leftover::early-boots", APP, early_boots),
+        session.trial("leftover::asked-for", APP, restarts_that_are_asked_for),
         session.trial("leftover::idle-faulted", LOOPS, idle_faulted),
         session.trial("leftover::panics-with-numbers", LOOPS, panics_with_numbers),
     ]
@@ -107,6 +108,32 @@ fn early_boots(rig: &Rig) -> Result<Cases> {
     system.go_to(Stop::Ready)?;
     let crashes = rig.tool.crashes(&card)?;
     ensure!(crashes.len() == 1, "one crash waited, but {crashes:#?}");
+    Ok(Cases::one())
+}
+
+/// REQ: X17 (in part: a restart that a task asks for is no early end)
+///
+/// A task that app.toml names for it asks the kernel for a restart, soon after each start.
+fn restarts_that_are_asked_for(rig: &Rig) -> Result<Cases> {
+    let card = rig.artefacts.path("card.img");
+    rig.tool.format(&card)?;
+    let mut system = System::start(&rig.qemu, &rig.image, Some(&card), &rig.artefacts)?;
+    system.boot()?;
+    for _ in 0..=crashlog_retained::Trial::LIMIT {
+        system.work(Work::Sleep(2_000), SOON, Deed::Reset)?;
+        system.go_to(Stop::Struck)?;
+        system.boot()?;
+    }
+    let log = rig.tool.text([OsStr::new("log"), card.as_os_str()])?;
+    ensure!(
+        !log.contains("ended early"),
+        "every boot ended as a task asked for, and the log is: {log}"
+    );
+    let boots = rig.tool.text([OsStr::new("boots"), card.as_os_str()])?;
+    ensure!(
+        boots.matches("restart asked for by").count() > crashlog_retained::Trial::LIMIT as usize,
+        "the boots do not say who asked: {boots}"
+    );
     Ok(Cases::one())
 }
 
