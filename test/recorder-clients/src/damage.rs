@@ -139,6 +139,19 @@ pub fn start(
     restart: Restart,
     card: bool,
 ) -> Result<(), String> {
+    start_with(scene, damage.as_slice(), restart, card).map(drop)
+}
+
+/// As [`start`], with several words of the region damaged.
+///
+/// # Errors
+/// What did not hold.
+pub fn start_with_many(
+    scene: &Scene,
+    damage: &[Damage],
+    restart: Restart,
+    card: bool,
+) -> Result<(), String> {
     start_with(scene, damage, restart, card).map(drop)
 }
 
@@ -150,7 +163,7 @@ pub fn start(
 /// # Panics
 /// If the log cannot be read.
 pub fn log_after(scene: &Scene, damage: Damage) -> Result<Vec<String>, String> {
-    let sim = start_with(scene, Some(damage), Restart::System, true)?;
+    let sim = start_with(scene, &[damage], Restart::System, true)?;
     let image = Image {
         blocks: Setup::BASE.blocks().into(),
         content: sim.card().contents(),
@@ -163,16 +176,17 @@ pub fn log_after(scene: &Scene, damage: Damage) -> Result<Vec<String>, String> {
 
 fn start_with(
     scene: &Scene,
-    damage: Option<Damage>,
+    damage: &[Damage],
     restart: Restart,
     card: bool,
 ) -> Result<Simulator, String> {
     let (region, memory) = region();
     let sim = Simulator::new(scene.card());
     let mut expected = Expected::OnCard;
-    if let Some(damage) = damage
-        && let Place::Ledger(copies) = damage.place
-    {
+    for damage in damage {
+        let Place::Ledger(copies) = damage.place else {
+            continue;
+        };
         ledger::damage(&mut sim.card(), copies, damage.word, damage.value);
         let ends = damage.word == ledger::NEXT_PAGE && damage.value >= LAST_PAGES;
         expected = if ends {
@@ -192,10 +206,10 @@ fn start_with(
         scene.before.restore(memory);
         let mut supervisor = begin_boot(region);
         scene.after.restore(memory);
-        if let Some(damage) = damage
-            && let Place::Region(block) = damage.place
-        {
-            memory[block].set_word(damage.word, damage.value);
+        for damage in damage {
+            if let Place::Region(block) = damage.place {
+                memory[block].set_word(damage.word, damage.value);
+            }
         }
         match restart {
             Restart::System => {

@@ -8,7 +8,8 @@
 use std::num::NonZero;
 
 use recorder_clients::damage::{
-    Copies, Damage, Place, Restart, Scene, log_after, scenes, start, strange_scenes,
+    Copies, Damage, Place, Restart, Scene, log_after, scenes, start, start_with_many,
+    strange_scenes,
 };
 
 /// Values that mean something somewhere in the region.
@@ -195,6 +196,52 @@ fn the_system_comes_up_whatever_a_word_of_retained_ram_says() {
         }
     }
     sample.assert_all_came_up();
+}
+
+/// REQ: X17 (in part: several words of retained RAM at a time, at random, on the host)
+///
+/// As many times as `RECORDER_RANDOM` says; 2 000 if it is not set. The generator begins with
+/// `RECORDER_SEED`; 1 if it is not set.
+#[test]
+fn the_system_comes_up_whatever_some_words_of_retained_ram_say() {
+    let number = |name: &str, otherwise| match std::env::var(name) {
+        Ok(text) => text.parse::<u64>().expect("a number"),
+        Err(_) => otherwise,
+    };
+    let (times, mut state) = (number("RECORDER_RANDOM", 2_000), number("RECORDER_SEED", 1));
+    let mut random = |below: usize| {
+        // The steps of a well-known linear generator; its upper half is used.
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let scenes = scenes();
+    let words: Vec<_> = scenes.iter().map(Scene::words).collect();
+    for round in 0..times {
+        let index = random(scenes.len());
+        let damage: Vec<_> = (0..2 + random(7))
+            .map(|_| {
+                let (block, word, old) = words[index][random(words[index].len())];
+                let value = match random(3) {
+                    0 => u32::from_le_bytes(*LEGAL[random(LEGAL.len())]),
+                    1 => illegal(old)[random(20)],
+                    // Of another place.
+                    _ => words[index][random(words[index].len())].2,
+                };
+                let place = Place::Region(block);
+                Damage { place, word, value }
+            })
+            .collect();
+        let restart = [Restart::System, Restart::Recorder][random(2)];
+        let card = random(4) != 0;
+        if let Err(error) = start_with_many(&scenes[index], &damage, restart, card) {
+            panic!(
+                "round {round}, {}, {restart:?}, card {card}, {damage:x?}: {error}",
+                scenes[index].name
+            );
+        }
+    }
 }
 
 /// REQ: X17 (in part: one word of the ledger at a time, its checksum right, on the host)
