@@ -1,7 +1,11 @@
 //! The partition table: GPT, as in UEFI specification 2.10, section 5.3.
 //!
-//! Only what is needed to find, and to make, one partition. Of the protective MBR only the presence
-//! counts: see [`backup_counts`].
+//! Only what is needed to find, and to make, one partition ([`PartitionChoice`]). Of the protective
+//! MBR only the presence counts: see [`backup_counts`].
+
+mod choice;
+
+pub use choice::{ChoiceError, FoundPartition, PartitionChoice, TableProblem};
 
 use crate::BLOCK_LEN;
 use crate::crc::Crc32;
@@ -20,8 +24,17 @@ pub const ENTRY_LEN: u32 = 128;
 /// Number of entries in one block of the table.
 pub const ENTRIES_PER_BLOCK: u32 = BLOCK_LEN as u32 / ENTRY_LEN;
 
+/// The block at which the primary header begins on a device with blocks of 4096 bytes.
+pub const PRIMARY_OF_4096: u64 = 4096 / BLOCK_LEN as u64;
+/// Attribute of a partition that is not to be written (bit 60 of [`GptEntry::attributes`]). UEFI
+/// leaves the bits 48 to 63 to the type; for the types of Microsoft and of the Discoverable
+/// Partitions Specification this one means read-only, and tools set it for any type.
+pub const READ_ONLY: u64 = 1 << 60;
+
 /// A GUID in the mixed-endian form of the table (UEFI appendix A).
-#[derive(Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[derive(
+    Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
 #[repr(transparent)]
 pub struct Guid(pub [u8; 16]);
 
@@ -83,6 +96,19 @@ pub struct GptHeader {
     pub partition_entry_array_crc32: U32,
 }
 
+/// Why a block is not the header of a table that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderError {
+    /// It does not begin as a header does.
+    Absent,
+    /// A check failed.
+    Damaged,
+    /// It is sound, and its table has this number of entries, more than [`MAX_ENTRIES`].
+    Entries(u32),
+    /// It is sound, and the entries of its table have this length in bytes, not [`ENTRY_LEN`].
+    EntryLength(u32),
+}
+
 impl GptHeader {
     /// First bytes of a header.
     pub const SIGNATURE: [u8; 8] = *b"EFI PART";
@@ -92,29 +118,38 @@ impl GptHeader {
     /// Decodes and checks the header in `block`, which is block `lba` of a device of `blocks`
     /// blocks.
     ///
-    /// The table of the result lies inside the device. `None` if any check fails.
-    #[must_use]
-    pub fn parse(block: &[u8], lba: u64, blocks: u64) -> Option<Self> {
-        let (header, _) = Self::read_from_prefix(block).ok()?;
-        let size = usize::try_from(header.header_size.get()).ok()?;
-        let covered = block.get(..size)?;
+    /// The table of the result lies inside the device.
+    ///
+    /// # Errors
+    /// See [`HeaderError`].
+    pub fn parse(block: &[u8], lba: u64, blocks: u64) -> Result<Self, HeaderError> {
+        let (header, _) = Self::read_from_prefix(block).map_err(|_| HeaderError::Absent)?;
+        if header.signature != Self::SIGNATURE {
+            return Err(HeaderError::Absent);
+        }
+        let size = usize::try_from(header.header_size.get()).unwrap_or(usize::MAX);
+        let covered = block.get(..size).ok_or(HeaderError::Damaged)?;
+        if size < size_of::<Self>()
+            || header.revision.get() != Self::REVISION
+            || header.my_lba.get() != lba
+            || header.header_crc32.get() != header.checksum(covered)
+        {
+            return Err(HeaderError::Damaged);
+        }
         let entries = header.number_of_partition_entries.get();
+        let entry_len = header.size_of_partition_entry.get();
         let table = header.partition_entry_lba.get();
-        let table_end = table.checked_add(header.table_blocks())?;
-        let sound = header.signature == Self::SIGNATURE
-            && header.revision.get() == Self::REVISION
-            && size >= size_of::<Self>()
-            && header.my_lba.get() == lba
-            && (1..=MAX_ENTRIES).contains(&entries)
-            && header.size_of_partition_entry.get() == ENTRY_LEN
-            && table > PRIMARY.min(lba)
-            && table_end <= blocks
-            && header.header_crc32.get() == header.checksum(covered);
-        sound.then_some(header)
+        match table.checked_add(header.table_blocks()) {
+            _ if entry_len != ENTRY_LEN => Err(HeaderError::EntryLength(entry_len)),
+            _ if entries > MAX_ENTRIES => Err(HeaderError::Entries(entries)),
+            Some(end) if table > PRIMARY.min(lba) && end <= blocks && entries > 0 => Ok(header),
+            _ => Err(HeaderError::Damaged),
+        }
     }
 
     /// Number of blocks of the table.
-    const fn table_blocks(&self) -> u64 {
+    #[must_use]
+    pub const fn table_blocks(&self) -> u64 {
         let entries = self.number_of_partition_entries.get();
         entries.div_ceil(ENTRIES_PER_BLOCK) as u64
     }
@@ -185,21 +220,22 @@ impl GptEntry {
         found.eq(name.encode_utf16())
     }
 
-    /// First block and number of blocks; `None` if they do not lie inside a device of `blocks`
-    /// blocks.
+    /// First and last block, as stated; `None` if no device can have them.
     #[must_use]
-    pub const fn range(&self, blocks: u64) -> Option<(u64, u64)> {
+    pub const fn range(&self) -> Option<(u64, u64)> {
         let (first, last) = (self.starting_lba.get(), self.ending_lba.get());
-        if !are_inside(first, last, blocks) {
-            return None;
+        if PRIMARY < first && first <= last {
+            Some((first, last))
+        } else {
+            None
         }
-        Some((first, last.wrapping_sub(first).wrapping_add(1)))
     }
-}
 
-/// Whether a partition may have the blocks `first..=last` of a device of `blocks` blocks.
-const fn are_inside(first: u64, last: u64, blocks: u64) -> bool {
-    PRIMARY < first && first <= last && last < blocks
+    /// Whether it must not be written: see [`READ_ONLY`].
+    #[must_use]
+    pub const fn is_read_only(&self) -> bool {
+        self.attributes.get() & READ_ONLY != 0
+    }
 }
 
 const _: () = assert!(size_of::<GptHeader>() == 92 && size_of::<GptEntry>() == 128);
@@ -217,94 +253,6 @@ pub fn backup_counts(block: &[u8]) -> bool {
     let is_signed = block.get(510..512) == Some(&[0x55, 0xaa]);
     let is_blank = |erased| block.iter().all(|byte| *byte == erased);
     (is_signed && types.contains(&Some(PROTECTIVE))) || is_blank(0) || is_blank(u8::MAX)
-}
-
-/// Why a partition is not one that may be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChoiceError {
-    /// No partition has the name.
-    NotFound,
-    /// The partition with the name has this type, which is not [`CRASHLOG_TYPE`].
-    WrongType(Guid),
-    /// Several partitions have the name and the type.
-    Ambiguous,
-    /// It lies outside the device, or outside the blocks that the table gives to partitions.
-    OutOfBounds,
-    /// It has blocks of the table, or of another partition.
-    Overlaps,
-}
-
-/// Chooses a partition among the entries of a table, which are given to it one by one, twice: first
-/// each to [`find`](Self::find), then each to [`compare`](Self::compare).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PartitionChoice {
-    /// First and last block of the one that was found.
-    found: Option<(u64, u64)>,
-    /// Another one has the name and the type, too.
-    is_ambiguous: bool,
-    /// The first other type of a partition with the name.
-    other: Option<Guid>,
-    /// How many partitions have blocks of it, itself included.
-    overlapping: u32,
-}
-
-impl PartitionChoice {
-    /// Looks whether an entry has the name and the type.
-    pub fn find(&mut self, entry: &GptEntry, name: &str) {
-        if !entry.is_used() || !entry.is_named(name) {
-            return;
-        }
-        if entry.partition_type_guid != CRASHLOG_TYPE {
-            self.other = self.other.or(Some(entry.partition_type_guid));
-        } else if self.found.is_some() {
-            self.is_ambiguous = true;
-        } else {
-            self.found = Some((entry.starting_lba.get(), entry.ending_lba.get()));
-        }
-    }
-
-    /// The partition that was found: its first and its last block, inside a device of `blocks`
-    /// blocks and the limits of the table whose header is `header`.
-    ///
-    /// # Errors
-    /// See [`ChoiceError`]; [`ChoiceError::Overlaps`] with the table alone.
-    pub fn found(&self, header: &GptHeader, blocks: u64) -> Result<(u64, u64), ChoiceError> {
-        let (first, last) = match (self.found, self.other) {
-            _ if self.is_ambiguous => return Err(ChoiceError::Ambiguous),
-            (Some(found), _) => found,
-            (None, Some(other)) => return Err(ChoiceError::WrongType(other)),
-            (None, None) => return Err(ChoiceError::NotFound),
-        };
-        if !are_inside(first, last, blocks)
-            || first < header.first_usable_lba.get()
-            || last > header.last_usable_lba.get()
-        {
-            return Err(ChoiceError::OutOfBounds);
-        }
-        let table = header.partition_entry_lba.get();
-        let inside = |from: u64, count: u64| from <= last && from.saturating_add(count) > first;
-        if inside(table, header.table_blocks()) || inside(header.alternate_lba.get(), 1) {
-            return Err(ChoiceError::Overlaps);
-        }
-        Ok((first, last))
-    }
-
-    /// Compares the partition that was found with an entry, its own included.
-    pub fn compare(&mut self, entry: &GptEntry) {
-        let (from, to) = (entry.starting_lba.get(), entry.ending_lba.get());
-        let overlaps = self
-            .found
-            .is_some_and(|(first, last)| from <= last && first <= to);
-        if overlaps && entry.is_used() {
-            self.overlapping = self.overlapping.saturating_add(1);
-        }
-    }
-
-    /// Whether another partition has blocks of it.
-    #[must_use]
-    pub const fn is_overlapped(&self) -> bool {
-        self.overlapping > 1
-    }
 }
 
 #[cfg(test)]
@@ -330,11 +278,11 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600), lba: u64, blocks: u64) {
-            prop_assert_eq!(GptHeader::parse(&bytes, lba, blocks), None);
+            prop_assert_eq!(GptHeader::parse(&bytes, lba, blocks), Err(HeaderError::Absent));
             if let Ok((entry, _)) = GptEntry::read_from_prefix(&bytes)
-                && let Some((first, count)) = entry.range(blocks)
+                && let Some((first, last)) = entry.range()
             {
-                prop_assert!(first + count <= blocks);
+                prop_assert!(PRIMARY < first && first <= last);
             }
         }
     }

@@ -38,6 +38,7 @@ mod last_ran;
 pub mod ledger;
 mod outcome;
 pub mod page;
+mod place;
 pub mod snapshot;
 mod stream;
 mod superblock;
@@ -51,8 +52,9 @@ pub use fault::{CrashFault, FaultSource, ReplyFaultReason, UsageError};
 pub use geometry::{Geometry, GeometryError, GeometryRule};
 pub use last_ran::LastRan;
 pub use outcome::{EmergencyFailure, EmergencyStep, Outcome, OutcomePhase};
+pub use place::PartitionPlace;
 pub use stream::{Level, Stream};
-pub use superblock::{Superblock, SuperblockError};
+pub use superblock::{Superblock, SuperblockContent, SuperblockError};
 pub use time_anchor::TimeAnchor;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian};
@@ -60,8 +62,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian};
 /// Length of a block in bytes. All structures begin at a block boundary.
 pub const BLOCK_LEN: usize = 512;
 
-/// Version of all structures. It is 0 while the format may still change.
-pub const VERSION: u8 = 0;
+/// Version of all structures. Version 0, of before the superblock stated the place of its
+/// partition, is not read.
+pub const VERSION: u8 = 1;
 
 /// The name of the partition.
 pub const PARTITION_NAME: &str = "crashlog";

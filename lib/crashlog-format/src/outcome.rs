@@ -66,6 +66,9 @@ pub enum EmergencyFailure {
     Exhausted = 9,
     /// The recorder itself failed.
     Recorder = 10,
+    /// The card has a crashlog partition, and partition table and superblocks do not agree that it
+    /// may be written.
+    NotWritable = 11,
 }
 
 /// The outcome of an emergency write. It is kept in the mailbox while the write goes on, and is
@@ -192,6 +195,7 @@ impl EmergencyFailure {
             7 => Self::Device,
             8 => Self::Timeout,
             9 => Self::Exhausted,
+            11 => Self::NotWritable,
             _ => Self::Recorder,
         }
     }
@@ -211,6 +215,7 @@ impl fmt::Display for EmergencyFailure {
             Self::Timeout => "time was up",
             Self::Exhausted => "no number left",
             Self::Recorder => "recorder failed",
+            Self::NotWritable => "crashlog partition not to be written",
         })
     }
 }

@@ -1,13 +1,19 @@
-//! The superblock: identifies a crashlog partition; states format and geometry.
+//! The superblock: identifies a crashlog partition; states its place, format and geometry.
 
-use crate::{BLOCK_LEN, CheckError, Crc32c, FormatId, Geometry, GeometryError, VERSION};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, little_endian::U32};
+use crate::gpt::Guid;
+use crate::{
+    BLOCK_LEN, CheckError, Crc32c, FormatId, Geometry, GeometryError, PartitionPlace, VERSION,
+};
+use zerocopy::{
+    FromBytes, Immutable, IntoBytes, KnownLayout,
+    little_endian::{U32, U64},
+};
 
 /// Offset of the first byte that the checksum covers: the one after the checksum.
 const COVERED_FROM: usize = 8;
 
 /// The first block of the partition, and again the last one. Written when the partition is
-/// formatted and never again.
+/// formatted, and when it is adopted at another place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct Superblock {
@@ -20,6 +26,34 @@ pub struct Superblock {
     blocks: U32,
     slots: U32,
     slot_blocks: U32,
+    first: U64,
+    guid: Guid,
+}
+
+/// What a superblock states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuperblockContent {
+    /// The format of the partition.
+    pub format: FormatId,
+    /// How it is divided.
+    pub geometry: Geometry,
+    /// First block of the partition on its card; 0 if it was formatted apart from a card.
+    pub first: u64,
+    /// Unique GUID of the partition in the table of its card; zeros if it was formatted apart from
+    /// a card.
+    pub guid: Guid,
+}
+
+impl SuperblockContent {
+    /// The place that it states.
+    #[must_use]
+    pub fn place(&self) -> PartitionPlace {
+        PartitionPlace {
+            first: self.first,
+            blocks: self.geometry.blocks().into(),
+            guid: self.guid,
+        }
+    }
 }
 
 /// Why a block is not a superblock of this partition.
@@ -37,9 +71,10 @@ impl Superblock {
     /// First word: `CLSB`.
     pub const MAGIC: u32 = u32::from_le_bytes(*b"CLSB");
 
-    /// The superblock of a partition.
+    /// The superblock of a partition. Of `place` the number of blocks is not used: the geometry
+    /// has it.
     #[must_use]
-    pub fn new(format: FormatId, geometry: &Geometry) -> Self {
+    pub fn new(format: FormatId, geometry: &Geometry, place: &PartitionPlace) -> Self {
         let mut superblock = Self {
             magic: Self::MAGIC.into(),
             crc: 0.into(),
@@ -49,16 +84,19 @@ impl Superblock {
             blocks: geometry.blocks().into(),
             slots: geometry.slots().into(),
             slot_blocks: geometry.slot_blocks().into(),
+            first: place.first.into(),
+            guid: place.guid,
         };
         superblock.crc = superblock.checksum().into();
         superblock
     }
 
-    /// Decodes and checks a superblock of a partition of `blocks` blocks.
+    /// Decodes and checks a superblock of a partition of `blocks` blocks. Whether it states the
+    /// place where it was found is left to the caller.
     ///
     /// # Errors
     /// The first check that failed.
-    pub fn parse(block: &[u8], blocks: u64) -> Result<(FormatId, Geometry), SuperblockError> {
+    pub fn parse(block: &[u8], blocks: u64) -> Result<SuperblockContent, SuperblockError> {
         let (superblock, _) =
             Self::read_from_prefix(block).map_err(|_| SuperblockError::Check(CheckError::Field))?;
         superblock.check().map_err(SuperblockError::Check)?;
@@ -68,10 +106,15 @@ impl Superblock {
         }
         let geometry = Geometry::new(blocks, superblock.slots.get(), superblock.slot_blocks.get())
             .map_err(SuperblockError::Geometry)?;
-        Ok((superblock.format, geometry))
+        Ok(SuperblockContent {
+            format: superblock.format,
+            geometry,
+            first: superblock.first.get(),
+            guid: superblock.guid,
+        })
     }
 
-    /// The bytes of the block: the structure, then zeros.
+    /// The block that holds it.
     #[must_use]
     pub fn to_block(&self) -> [u8; BLOCK_LEN] {
         let mut block = [0; BLOCK_LEN];
@@ -112,6 +155,8 @@ impl core::fmt::Display for SuperblockError {
 
 impl core::error::Error for SuperblockError {}
 
+const _: () = assert!(size_of::<Superblock>() == 56);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,16 +164,27 @@ mod tests {
     use proptest::prelude::*;
 
     fn sample() -> Superblock {
-        Superblock::new(FormatId::new(7), &Geometry::new(4096, 4, 8).unwrap())
+        let place = PartitionPlace {
+            first: 0x1_0000_0800,
+            blocks: 4096,
+            guid: Guid::new(9),
+        };
+        Superblock::new(FormatId::new(7), &Geometry::new(4096, 4, 8).unwrap(), &place)
     }
 
     #[test]
     fn a_superblock_is_parsed_as_it_was_made() {
-        let (format, geometry) = Superblock::parse(&sample().to_block(), 4096).unwrap();
-        assert_eq!(format.get(), 7);
+        let content = Superblock::parse(&sample().to_block(), 4096).unwrap();
+        assert_eq!(content.format.get(), 7);
+        let geometry = content.geometry;
         assert_eq!(
             (geometry.blocks(), geometry.slots(), geometry.slot_blocks()),
             (4096, 4, 8)
+        );
+        let place = content.place();
+        assert_eq!(
+            (place.first, place.blocks, place.guid),
+            (0x1_0000_0800, 4096, Guid::new(9))
         );
     }
 

@@ -1,6 +1,7 @@
 //! Compares the hex dumps in `doc/format.md` with what the code makes.
 
 use crashlog_format::crash::{CrashHeader, Name, Segment, SegmentKind, signature};
+use crashlog_format::gpt::Guid;
 use crashlog_format::ledger::{CrashPlan, CrashSummary, Ledger};
 use crashlog_format::page::{LogHeader, Page, PageHeader};
 use crashlog_format::snapshot::{
@@ -8,7 +9,7 @@ use crashlog_format::snapshot::{
 };
 use crashlog_format::{
     BootEnd, BootEnds, BootRecord, CrashReason, Crc32c, EmergencyFailure, EmergencyStep, FormatId,
-    Geometry, Level, Outcome, OutcomePhase, Stream, Superblock, TimeAnchor,
+    Geometry, Level, Outcome, OutcomePhase, PartitionPlace, Stream, Superblock, SuperblockContent, TimeAnchor,
 };
 use zerocopy::IntoBytes;
 
@@ -41,13 +42,23 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn the_superblock_is_as_documented() {
     let geometry = Geometry::new(131_072, 16, 512).unwrap();
-    let block = Superblock::new(FORMAT, &geometry).to_block();
+    let place = PartitionPlace {
+        first: 2_048,
+        blocks: 131_072,
+        guid: Guid::new(0x00112233_4455_6677_8899_aabbccddeeff),
+    };
+    let block = Superblock::new(FORMAT, &geometry, &place).to_block();
     let documented = dump("superblock");
-    assert_eq!(hex(&block[..32]), hex(&documented));
-    assert!(block[32..].iter().all(|byte| *byte == 0));
+    assert_eq!(hex(&block[..56]), hex(&documented));
+    assert!(block[56..].iter().all(|byte| *byte == 0));
     assert_eq!(
         Superblock::parse(&block, 131_072),
-        Ok((FORMAT, geometry)),
+        Ok(SuperblockContent {
+            format: FORMAT,
+            geometry,
+            first: place.first,
+            guid: place.guid,
+        }),
         "what is documented is accepted"
     );
 }

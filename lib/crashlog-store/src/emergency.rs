@@ -6,7 +6,8 @@
 //!    copies of the ledger must be successive states of the expected format, and the place of the
 //!    next page must not hold that page or a later one, unless it is the page whose write the crash
 //!    interrupted. If the card does not confirm it, the log is searched from the GPT on; a card
-//!    without a crashlog partition is never written (M8).
+//!    without a crashlog partition is never written (M8), and neither is one that table and
+//!    superblocks do not agree on (X12). The cache only ever has a partition that is written.
 //! 2. **Flush**, so that what was read is durable: a ledger, or pages, that normal operation has
 //!    written may still be in the card's cache. Overwriting what they have made free, or the other
 //!    copy, before they are durable could destroy durable crashes.
@@ -41,7 +42,7 @@ use crate::end::header_of;
 use crate::prepare::{BASE_BLOCKS, CrashBody, ExtraSegment};
 use crate::ring::split_at_wrap;
 use crate::search::{Search, SearchError, find_log_polled};
-use crate::{MAX_RUN, MountError, PartitionError, Polled, StoreOptions};
+use crate::{MAX_RUN, MountError, PartitionError, Polled, StoreOptions, WriteRefusal};
 use block_device::{Block, PolledDevice, Window, WindowError};
 use crashlog_format::ledger::{CrashPlan, Ledger};
 use crashlog_format::{EmergencyStep, FormatId, Geometry, Outcome, OutcomePhase};
@@ -81,6 +82,8 @@ pub enum Error<E> {
     Context,
     /// All sequence numbers have been used. The log tail was written.
     Exhausted,
+    /// The partition was found, and is not written (X12). Nothing was.
+    Refused(WriteRefusal),
     /// A block outside the partition was addressed, and not accessed: a structure was damaged after
     /// its check.
     OutOfPartition,
@@ -260,10 +263,10 @@ fn search<D: PolledDevice>(
         card: request.card,
         scratch: request.scratch,
     };
-    find_log_polled(device, &search, |partition, store| {
+    find_log_polled(device, &search, |first, store| {
         ledger.clone_from(&store.ledger);
         *place = Some(LogPlace {
-            first: partition.first,
+            first,
             geometry: store.geometry,
             format: store.format,
             keep_first: store.keep_first,
@@ -275,6 +278,7 @@ fn search<D: PolledDevice>(
         SearchError::Mount(error) => Error::Mount(error),
         SearchError::Device(error) => Error::Device(error),
         SearchError::OutOfPartition => Error::OutOfPartition,
+        SearchError::Refused(refusal) => Error::Refused(refusal),
     })
 }
 

@@ -1,17 +1,26 @@
-//! Formatting a partition, and making a GPT: for the host.
+//! Formatting a partition, and adopting one: for the host.
 //!
-//! Only superblocks, ledgers and the table are written. What the other blocks hold fails every
-//! check, as checksums are seeded with the random number of the new format.
+//! Only superblocks and ledgers are written. What the other blocks hold fails every check, as
+//! checksums are seeded with the random number of the new format.
+//!
+//! # In which order, and why
+//!
+//! The superblock that counts is the first that passes its check. Until it is replaced, everything
+//! that belongs to it stays: it itself, and the newest ledger of its format. So the order is: a
+//! ledger over the copy that is not that one; the superblock that does not count; the one that
+//! does; the other ledger. Each is one block and is durable before the next is written. A power cut
+//! leaves the old state before the third of them, and the new one after it. If the third is torn,
+//! the other superblock counts: the new state as well. (If only the last superblock is sound, the
+//! first is written first, and with that, if it is whole, counts.)
 
-use crate::Partition;
 use block_device::{BLOCK_LEN, Block, BlockDevice};
-use crashlog_format::crc::Crc32;
-use crashlog_format::gpt::{self, GptEntry, GptHeader, Guid};
 use crashlog_format::ledger::Ledger;
-use crashlog_format::{FormatId, Geometry, GeometryError, Superblock};
-use zerocopy::IntoBytes;
+use crashlog_format::{
+    FormatId, Geometry, GeometryError, PartitionPlace, Superblock, SuperblockContent,
+};
+use zerocopy::{FromZeros, IntoBytes};
 
-/// Why a partition was not formatted, or a GPT not made.
+/// Why a partition was not formatted or adopted, or a GPT not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FormatError<E> {
     /// The device failed.
@@ -31,30 +40,14 @@ pub struct FormatOptions {
     pub slots: Option<u32>,
     /// Length of a crash slot in blocks; `None` for [`Geometry::recommended`].
     pub slot_blocks: Option<u32>,
+    /// Where the partition is; [`PartitionPlace::unknown`] if that is not known, and then no device
+    /// writes it before it is adopted. Its number of blocks is not used: the device has it.
+    pub place: PartitionPlace,
 }
-
-/// What [`write_table`] writes into a GPT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TableOptions<'a> {
-    /// Name of the partition.
-    pub name: &'a str,
-    /// A random GUID for the card.
-    pub disk: Guid,
-    /// A random GUID for the partition.
-    pub partition: Guid,
-}
-
-/// Number of blocks before the first partition: 1 MiB.
-const ALIGNMENT: u64 = 2048;
-/// Number of blocks that the specification reserves for the entries (UEFI 2.10, section 5.3.3).
-const TABLE_BLOCKS: u64 = 32;
-/// Number of entries in the table: one block has them, so one block is read at each start.
-const ENTRIES: u32 = gpt::ENTRIES_PER_BLOCK;
 
 /// Formats a partition: afterwards it has no crash and no log.
 ///
-/// The superblocks are written last. If it is dropped before its end, the partition may be
-/// unformatted.
+/// If it is dropped before its end, or power is lost, the partition is as it was or formatted.
 ///
 /// # Errors
 /// See [`FormatError`]; nothing was written if the geometry breaks a rule.
@@ -70,87 +63,124 @@ pub async fn format_partition<D: BlockDevice>(
         options.slot_blocks.unwrap_or(slot_blocks),
     )
     .map_err(FormatError::Geometry)?;
-    let block = Block::zeroed();
-    for generation in [0, 1] {
-        let ledger = Ledger::empty(options.format, geometry.slots(), generation);
-        block.copy_from(0, ledger.as_bytes());
-        put(partition, geometry.ledger(generation).into(), &block).await?;
-    }
-    partition.flush().await.map_err(FormatError::Device)?;
-    block.copy_from(0, &Superblock::new(options.format, &geometry).to_block());
-    for copy in geometry.superblocks() {
-        put(partition, copy.into(), &block).await?;
-    }
-    partition.flush().await.map_err(FormatError::Device)?;
+    let before = superblocks_before(partition, &geometry).await;
+    let newest = newest_before(partition, &before).await;
+    let first = newest ^ 1;
+    put_ledger(partition, options.format, &geometry, first).await?;
+    let superblock = Superblock::new(options.format, &geometry, &options.place);
+    put_superblocks(partition, &geometry, &superblock, &before).await?;
+    put_ledger(partition, options.format, &geometry, newest).await?;
     Ok(geometry)
 }
 
-/// Writes a GPT with one partition that takes the whole card, its backup, and the protective MBR.
+/// Writes the superblocks of a partition anew, so that they state `place`. Everything else stays.
 ///
-/// The headers are written last. If it is dropped before its end, the card may have no GPT.
+/// If it is dropped before its end, or power is lost, the superblock that counts is as it was, or
+/// states `place`.
 ///
 /// # Errors
-/// See [`FormatError`]; nothing was written if the card is too small.
-pub async fn write_table<D: BlockDevice>(
-    device: &mut D,
-    options: &TableOptions<'_>,
-) -> Result<Partition, FormatError<D::Error>> {
-    let blocks = device.block_count();
-    let too_small = FormatError::TooSmall(blocks);
-    let last = blocks.checked_sub(1).ok_or(too_small)?;
-    let backup_table = last.checked_sub(TABLE_BLOCKS).ok_or(too_small)?;
-    let end = backup_table / 8 * 8;
-    if end <= ALIGNMENT {
-        return Err(too_small);
-    }
-    let entry = GptEntry::new(options.name, options.partition, ALIGNMENT, end - 1);
-    let mut table = [0; BLOCK_LEN];
-    for (to, from) in table.iter_mut().zip(entry.as_bytes()) {
-        *to = *from;
-    }
-    let mut header = GptHeader {
-        signature: GptHeader::SIGNATURE,
-        revision: GptHeader::REVISION.into(),
-        header_size: (size_of::<GptHeader>() as u32).into(),
-        header_crc32: 0.into(),
-        reserved: 0.into(),
-        my_lba: gpt::PRIMARY.into(),
-        alternate_lba: last.into(),
-        first_usable_lba: (gpt::PRIMARY + 1 + TABLE_BLOCKS).into(),
-        last_usable_lba: (backup_table - 1).into(),
-        disk_guid: options.disk,
-        partition_entry_lba: (gpt::PRIMARY + 1).into(),
-        number_of_partition_entries: ENTRIES.into(),
-        size_of_partition_entry: gpt::ENTRY_LEN.into(),
-        partition_entry_array_crc32: Crc32::new().bytes(&table).value().into(),
-    };
+/// Those of the device.
+pub async fn adopt_partition<D: BlockDevice>(
+    partition: &mut D,
+    content: &SuperblockContent,
+    place: &PartitionPlace,
+) -> Result<(), FormatError<D::Error>> {
+    let geometry = &content.geometry;
+    let before = superblocks_before(partition, geometry).await;
+    let superblock = Superblock::new(content.format, geometry, place);
+    put_superblocks(partition, geometry, &superblock, &before).await
+}
 
+/// What the two superblocks state; `None` for one that fails its check, or cannot be read.
+async fn superblocks_before<D: BlockDevice>(
+    partition: &mut D,
+    geometry: &Geometry,
+) -> [Option<SuperblockContent>; 2] {
+    let mut before = [None; 2];
+    for (content, at) in before.iter_mut().zip(geometry.superblocks()) {
+        if let Some(bytes) = get(partition, at).await {
+            *content = Superblock::parse(&bytes, partition.block_count()).ok();
+        }
+    }
+    before
+}
+
+/// Writes both superblocks; the one that counts last.
+async fn put_superblocks<D: BlockDevice>(
+    partition: &mut D,
+    geometry: &Geometry,
+    superblock: &Superblock,
+    before: &[Option<SuperblockContent>; 2],
+) -> Result<(), FormatError<D::Error>> {
     let block = Block::zeroed();
-    // The headers last: as long as they are missing there is no table.
-    block.copy_from(0, &table);
-    put(device, gpt::PRIMARY + 1, &block).await?;
-    put(device, backup_table, &block).await?;
-    block.copy_from(0, &protective_mbr(blocks));
-    put(device, 0, &block).await?;
-    block.fill(0);
-    header.seal();
-    block.copy_from(0, header.as_bytes());
-    put(device, gpt::PRIMARY, &block).await?;
-    header.my_lba = last.into();
-    header.alternate_lba = gpt::PRIMARY.into();
-    header.partition_entry_lba = backup_table.into();
-    header.seal();
-    block.copy_from(0, header.as_bytes());
-    put(device, last, &block).await?;
-    device.flush().await.map_err(FormatError::Device)?;
-    Ok(Partition {
-        first: ALIGNMENT,
-        blocks: end - ALIGNMENT,
-    })
+    block.copy_from(0, &superblock.to_block());
+    let [first, last] = geometry.superblocks();
+    let order = match before {
+        [None, Some(_)] => [first, last],
+        _ => [last, first],
+    };
+    for at in order {
+        put(partition, at.into(), &block).await?;
+        partition.flush().await.map_err(FormatError::Device)?;
+    }
+    Ok(())
+}
+
+/// Which copy of the ledger is the newest of the format that counts, 0 or 1.
+async fn newest_before<D: BlockDevice>(
+    partition: &mut D,
+    before: &[Option<SuperblockContent>; 2],
+) -> u32 {
+    let [first, last] = before;
+    let Some(content) = first.as_ref().or(last.as_ref()) else {
+        return 1;
+    };
+    let mut ledgers = [Ledger::ZERO, Ledger::ZERO];
+    for (parity, ledger) in (0..).zip(&mut ledgers) {
+        if let Some(bytes) = get(partition, content.geometry.ledger(parity)).await {
+            ledger.as_mut_bytes().copy_from_slice(&bytes);
+        }
+        if ledger.check(content.format, &content.geometry).is_err() {
+            ledger.zero();
+        }
+    }
+    let [even, odd] = &ledgers;
+    match (is_there(even), is_there(odd)) {
+        (true, true) => u32::from(odd.is_newer_than(even)),
+        (is_even, _) => u32::from(!is_even),
+    }
+}
+
+/// Whether it passed its check.
+fn is_there(ledger: &Ledger) -> bool {
+    ledger.as_bytes().iter().any(|byte| *byte != 0)
+}
+
+/// Writes an empty ledger and makes it durable.
+async fn put_ledger<D: BlockDevice>(
+    partition: &mut D,
+    format: FormatId,
+    geometry: &Geometry,
+    generation: u32,
+) -> Result<(), FormatError<D::Error>> {
+    let block = Block::zeroed();
+    let ledger = Ledger::empty(format, geometry.slots(), generation);
+    block.copy_from(0, ledger.as_bytes());
+    put(partition, geometry.ledger(generation).into(), &block).await?;
+    partition.flush().await.map_err(FormatError::Device)
+}
+
+/// Reads one block; `None` if that fails.
+async fn get<D: BlockDevice>(device: &mut D, at: u32) -> Option<[u8; BLOCK_LEN]> {
+    let block = Block::zeroed();
+    let read = device.read(at.into(), core::slice::from_ref(&block)).await;
+    let mut bytes = [0; BLOCK_LEN];
+    block.copy_to(0, &mut bytes);
+    read.is_ok().then_some(bytes)
 }
 
 /// Writes one block.
-async fn put<D: BlockDevice>(
+pub(crate) async fn put<D: BlockDevice>(
     device: &mut D,
     block: u64,
     data: &Block,
@@ -159,20 +189,4 @@ async fn put<D: BlockDevice>(
         .write(block, core::slice::from_ref(data))
         .await
         .map_err(FormatError::Device)
-}
-
-/// The protective MBR, which shows a used disk to programs that do not know GPT (UEFI 2.10, section
-/// 5.2.3).
-fn protective_mbr(blocks: u64) -> [u8; BLOCK_LEN] {
-    let mut mbr = [0; BLOCK_LEN];
-    let size = u32::try_from(blocks - 1).unwrap_or(u32::MAX).to_le_bytes();
-    let entry = [0, 0x00, 0x02, 0x00, 0xEE, 0xFF, 0xFF, 0xFF, 1, 0, 0, 0];
-    let bytes = entry.into_iter().chain(size);
-    for (to, from) in mbr.iter_mut().skip(446).zip(bytes) {
-        *to = from;
-    }
-    for (to, from) in mbr.iter_mut().skip(510).zip([0x55, 0xAA]) {
-        *to = from;
-    }
-    mbr
 }

@@ -17,7 +17,7 @@ use zerocopy::{FromZeros, IntoBytes};
 const READS: usize = 2;
 
 /// Reads the newest ledger of a partition into `ledger`. If a copy is damaged, the crashes that it
-/// may have named are restored from their slots.
+/// may have named are restored from their slots. Returns whether a copy passes its check.
 // By reference: an asynchronous function that returned a ledger would add 512 bytes to the future
 // of each caller.
 pub(crate) async fn read_newest<D: BlockDevice>(
@@ -27,7 +27,7 @@ pub(crate) async fn read_newest<D: BlockDevice>(
     keep_first: u32,
     scratch: &[Block],
     ledger: &mut Ledger,
-) -> Result<(), D::Error> {
+) -> Result<bool, D::Error> {
     let mut odd = Ledger::new_zeroed();
     let is_even = read_copy(device, format, geometry, 0, scratch, ledger).await?;
     let is_odd = read_copy(device, format, geometry, 1, scratch, &mut odd).await?;
@@ -35,7 +35,7 @@ pub(crate) async fn read_newest<D: BlockDevice>(
         ledger.clone_from(&odd);
     }
     if is_even && is_odd {
-        return Ok(());
+        return Ok(true);
     }
     // If one copy is damaged, it may have been newer by one change. If that change was a new crash,
     // the crash is whole, as it was flushed before the ledger was written, and it has the sequence
@@ -46,7 +46,7 @@ pub(crate) async fn read_newest<D: BlockDevice>(
     }
     restore(device, format, geometry, ledger, scratch, next_only).await?;
     ledger.make_room(keep_first);
-    Ok(())
+    Ok(next_only)
 }
 
 /// Reads the copy of even (0) or odd (1) generations. Returns whether it passes its check.
@@ -114,7 +114,9 @@ impl<D: BlockDevice> Store<'_, D> {
     ///
     /// If it is dropped before its end, the next call begins again; until then [`Store::ledger`]
     /// may be read in part.
-    pub(crate) async fn refresh_ledger(&mut self) -> Result<(), D::Error> {
+    ///
+    /// `false` if it was read again, and no copy has passed its check.
+    pub(crate) async fn refresh_ledger(&mut self) -> Result<bool, D::Error> {
         if self.uncertain {
             self.device.flush().await?;
             let (format, keep_first) = (self.format, self.keep_first);
@@ -131,10 +133,11 @@ impl<D: BlockDevice> Store<'_, D> {
                 // It was read in part only, and its readers do not look at `uncertain`.
                 self.ledger.zero();
             }
-            result?;
+            let is_sound = result?;
             self.uncertain = false;
+            return Ok(is_sound);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Writes `ledger` over the older copy and makes it durable. What it names has to be durable

@@ -57,22 +57,26 @@ mod segment;
 pub mod self_test;
 mod snapshot;
 mod store;
+mod superblocks;
+mod table;
 
 #[cfg(test)]
 mod tests;
 
 pub use crashlog_retained::MAX_RUN;
 pub use device::Polled;
-pub use format::{FormatError, FormatOptions, TableOptions, format_partition, write_table};
+pub use format::{FormatError, FormatOptions, adopt_partition, format_partition};
+pub use table::{TableOptions, partition_place, write_table};
 pub use normal::{
     CrashReadError, CrashReader, CrashWriteError, LogItem, LogReader, PageWriteError,
     SnapshotProgress, SnapshotStep, Tally,
 };
-pub use partition::{Partition, PartitionError, find_partition};
+pub use partition::{PartitionError, find_partition};
 pub use port::{Exchange, Port, PortError, PortRequest, PortTransfer};
 pub use prepare::{CrashBody, ExtraSegment};
 pub use search::{Search, SearchError, find_log};
 pub use store::{MountError, Store, StoreOptions};
+pub use superblocks::WriteRefusal;
 
 /// Number of pages after which the end of the stream is noted in the ledger again, which bounds the
 /// search for it.

@@ -33,7 +33,7 @@ impl<'s, D: BlockDevice> Store<'s, D> {
     /// are written at their places, which nothing else has been written to. All of them are then
     /// marked as durable, together at the end: as long as this waits for the card, a full ring
     /// stays full, so that the first record of a boot that found it full is its boot record.
-    /// Returns how many they are.
+    /// Returns how many they are; none if the partition is not written.
     ///
     /// The next page has to be noted in the location cache before, so that an emergency write does
     /// not write these pages again under other numbers.
@@ -45,6 +45,9 @@ impl<'s, D: BlockDevice> Store<'s, D> {
     /// Those of the device; the pages then wait as before.
     pub async fn reconcile(&mut self, ring: &LogRing<'_>) -> Result<u32, D::Error> {
         let mut durable: u32 = 0;
+        if self.refusal.is_some() {
+            return Ok(durable);
+        }
         while let Some(PendingPage {
             block,
             number: Some(number),
@@ -84,18 +87,23 @@ impl<'s, D: BlockDevice> Store<'s, D> {
     ) -> (&'s [Block], Result<(), D::Error>) {
         let scratch = self.scratch;
         let blocks = self.run_in(scratch, sequence, count);
+        if blocks.is_empty() {
+            return (blocks, Ok(()));
+        }
         let place = self.geometry.page(sequence);
         let result = self.device.read(place.into(), blocks).await;
         (blocks, result)
     }
 
     /// The part of `buffer` that takes `count` pages from number `sequence` on, cut at the end of
-    /// the ring.
+    /// the ring, and of a partition that is not there as a whole.
     pub(crate) fn run_in<'b>(&self, buffer: &'b [Block], sequence: u32, count: u32) -> &'b [Block] {
         let end = self
             .geometry
             .ring_first()
             .saturating_add(self.geometry.ring_pages());
+        let there = u32::try_from(self.device.block_count()).unwrap_or(u32::MAX);
+        let end = end.min(there);
         let count = count.min(end.saturating_sub(self.geometry.page(sequence)));
         buffer.get(..count as usize).unwrap_or(buffer)
     }

@@ -8,8 +8,8 @@
 //! one function, over a [`Port`], which either driver can serve.
 
 use crate::port::{Exchange, Port, PortError, run_polled};
-use crate::{MountError, Partition, PartitionError, Store, StoreOptions, find_partition};
-use block_device::{Block, PolledDevice};
+use crate::{MountError, PartitionError, Store, StoreOptions, WriteRefusal, find_partition};
+use block_device::{Block, BlockDevice, PolledDevice};
 use crashlog_retained::{CARD_LOCATION_LEN, Location, LogRing, Region};
 
 /// What to find, and what to update when it is found.
@@ -42,11 +42,16 @@ pub enum SearchError<E> {
     Device(E),
     /// An address lies outside the partition.
     OutOfPartition,
+    /// The log was found, and its partition is not written. Only for an emergency is this an error.
+    Refused(WriteRefusal),
 }
 
 /// Finds the log, and completes a write of pages that a restart interrupted ([`Store::reconcile`]);
-/// nothing else is written. The log is put into `place`, and returned with the place of its
+/// nothing else is written. The log is put into `place`, and returned with the first block of its
 /// partition.
+///
+/// If the partition is not written ([`Store::write_refusal`]), the location cache is emptied, and
+/// the boots of the region keep their numbers, as without a card.
 ///
 /// It may be dropped at any time, and done again.
 ///
@@ -56,26 +61,32 @@ pub async fn find_log<'l, 's, 'p, 'a>(
     card: Port<'p, 'a>,
     search: &Search<'_, '_, 's>,
     place: &'l mut Option<Store<'s, Port<'p, 'a>>>,
-) -> Result<(Partition, &'l mut Store<'s, Port<'p, 'a>>), SearchError<PortError>> {
+) -> Result<(u64, &'l mut Store<'s, Port<'p, 'a>>), SearchError<PortError>> {
     let scratch = search.scratch;
     let mut device = card;
     let partition = find_partition(&mut device, search.partition, scratch)
         .await
         .map_err(SearchError::Partition)?;
-    let window = card.window(partition.first, partition.blocks);
+    let first = partition.place.first;
+    let there = device.block_count().saturating_sub(first);
+    let window = card.window(first, partition.place.blocks.min(there));
     let window = window.ok_or(SearchError::OutOfPartition)?;
     let region = search.region;
     let cache = region.location();
     let expected = cache
         .load()
         .and_then(|known| Some((known.format, cache.next_page()?)));
-    let store = Store::mount_in(place, window, search.options, expected, scratch)
+    let store = Store::mount_in(place, window, &partition, search.options, expected, scratch)
         .await
         .map_err(SearchError::Mount)?;
 
+    if store.refusal.is_some() {
+        cache.invalidate();
+        return Ok((first, store));
+    }
     region.rebase(store.format(), store.last_boot(), search.ring.oldest_boot());
     let location = Location {
-        first: partition.first,
+        first,
         geometry: *store.geometry(),
         format: store.format(),
         keep_first: store.keep_first(),
@@ -86,27 +97,31 @@ pub async fn find_log<'l, 's, 'p, 'a>(
         .reconcile(search.ring)
         .await
         .map_err(SearchError::Device)?;
-    Ok((partition, store))
+    Ok((first, store))
 }
 
-/// As [`find_log`] with a polled device; `found` is called with the result.
+/// As [`find_log`] with a polled device; `found` is called with the result if the partition is
+/// written.
 ///
 /// # Errors
 /// See [`SearchError`].
 pub(crate) fn find_log_polled<'s, D: PolledDevice>(
     device: &mut D,
     search: &Search<'_, '_, 's>,
-    found: impl FnOnce(&Partition, &Store<'s, Port<'_, '_>>),
+    found: impl FnOnce(u64, &Store<'s, Port<'_, '_>>),
 ) -> Result<(), SearchError<D::Error>> {
     let exchange = Exchange::new(search.region, search.scratch);
     let port = Port::new(&exchange, device.block_count());
     let (mut last, mut place) = (None, None);
     let steps = find_log(port, search, &mut place);
     match run_polled(device, &exchange, steps, &mut last) {
-        Ok((partition, store)) => {
-            found(&partition, store);
-            Ok(())
-        }
+        Ok((first, store)) => match store.refusal {
+            Some(refusal) => Err(SearchError::Refused(refusal)),
+            None => {
+                found(first, store);
+                Ok(())
+            }
+        },
         Err(error) => Err(explain(error, last)),
     }
 }
@@ -124,13 +139,20 @@ fn explain<E>(error: SearchError<PortError>, last: Option<E>) -> SearchError<E> 
         }
         (Device(PortError::Device), Some(last)) => Device(last),
         (Partition(PartitionError::NoTable), _) => Partition(PartitionError::NoTable),
+        (Partition(PartitionError::Damaged), _) => Partition(PartitionError::Damaged),
+        (Partition(PartitionError::Entries(count)), _) => {
+            Partition(PartitionError::Entries(count))
+        }
+        (Partition(PartitionError::EntryLength(length)), _) => {
+            Partition(PartitionError::EntryLength(length))
+        }
+        (Partition(PartitionError::LargeBlocks), _) => Partition(PartitionError::LargeBlocks),
         (Partition(PartitionError::NotFound), _) => Partition(PartitionError::NotFound),
         (Partition(PartitionError::WrongType(found)), _) => {
             Partition(PartitionError::WrongType(found))
         }
         (Partition(PartitionError::OutOfBounds), _) => Partition(PartitionError::OutOfBounds),
-        (Partition(PartitionError::Ambiguous), _) => Partition(PartitionError::Ambiguous),
-        (Partition(PartitionError::Overlaps), _) => Partition(PartitionError::Overlaps),
+        (SearchError::Refused(refusal), _) => SearchError::Refused(refusal),
         (Mount(MountError::Superblock(error)), _) => Mount(MountError::Superblock(error)),
         (Mount(MountError::Exhausted), _) => Mount(MountError::Exhausted),
         (Mount(MountError::Damaged), _) => Mount(MountError::Damaged),

@@ -97,12 +97,12 @@ pub fn verify<D: PolledDevice>(
                 PartitionError::Device(error) => read_failed(error),
                 _ => Mismatch::Lost,
             })?;
-        let window = card.window(found.first, found.blocks);
+        let window = card.window(found.place.first, found.place.blocks);
         let window = window.ok_or(Mismatch::Lost)?;
         // Has no effect, as nothing is written.
         let options = StoreOptions { keep_first: 0 };
         let mut place = None;
-        let store = Store::mount_in(&mut place, window, options, None, scratch)
+        let store = Store::mount_in(&mut place, window, &found, options, None, scratch)
             .await
             .map_err(|error| match error {
                 MountError::Device(error) => read_failed(error),

@@ -1,9 +1,11 @@
 //! A mounted partition, and mounting.
 
 use crate::end::StreamEnd;
-use block_device::{BLOCK_LEN, Block, BlockDevice};
+use crate::superblocks::{Superblocks, WriteRefusal};
+use block_device::{Block, BlockDevice};
+use crashlog_format::gpt::FoundPartition;
 use crashlog_format::ledger::{CrashCounters, Ledger};
-use crashlog_format::{CheckError, FormatId, Geometry, Superblock, SuperblockError};
+use crashlog_format::{FormatId, Geometry, SuperblockError};
 
 /// How a partition is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,9 +16,10 @@ pub struct StoreOptions {
 }
 
 /// A mounted partition: its superblock has passed its check, the newest ledger is known, and the
-/// end of the stream.
+/// end of the stream. It is read, and written unless there is a [`Store::write_refusal`].
 ///
-/// `device` is the partition, with blocks numbered from 0 (a [`block_device::Window`] on the card).
+/// `device` is the partition, with blocks numbered from 0 (a [`block_device::Window`] on the card),
+/// or as much of it as the card has.
 /// `scratch` is one block or more, 16 for fast reading; no call needs what an earlier one left in
 /// it.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub struct Store<'s, D> {
     pub(crate) format: FormatId,
     pub(crate) geometry: Geometry,
     pub(crate) keep_first: u32,
+    pub(crate) refusal: Option<WriteRefusal>,
     pub(crate) ledger: Ledger,
     /// A write of the ledger failed or was interrupted: it has to be read again before the next
     /// change.
@@ -39,7 +43,7 @@ pub struct Store<'s, D> {
 pub enum MountError<E> {
     /// The device failed.
     Device(E),
-    /// Neither superblock is valid for this partition; this is the error of the first.
+    /// Neither superblock passes its check; this is the error of the first.
     Superblock(SuperblockError),
     /// All page numbers have been used.
     Exhausted,
@@ -50,17 +54,18 @@ pub enum MountError<E> {
 impl<'s, D: BlockDevice> Store<'s, D> {
     /// Reads what has to be known of a partition. Unless something is damaged it reads at most 40
     /// blocks, whatever the size of the partition. It writes nothing (P8), and may be dropped at
-    /// any time.
+    /// any time. `found` is what the table says of the partition.
     ///
     /// # Errors
     /// See [`MountError`].
     pub async fn mount(
         device: D,
+        found: &FoundPartition,
         options: StoreOptions,
         scratch: &'s [Block],
     ) -> Result<Self, MountError<D::Error>> {
         let mut place = None;
-        Self::mount_in(&mut place, device, options, None, scratch).await?;
+        Self::mount_in(&mut place, device, found, options, None, scratch).await?;
         // Always there, as `mount_in` has succeeded.
         place.ok_or(MountError::Damaged)
     }
@@ -71,17 +76,22 @@ impl<'s, D: BlockDevice> Store<'s, D> {
     pub(crate) async fn mount_in<'p>(
         place: &'p mut Option<Self>,
         mut device: D,
+        found: &FoundPartition,
         options: StoreOptions,
         expected: Option<(FormatId, u32)>,
         scratch: &'s [Block],
     ) -> Result<&'p mut Self, MountError<D::Error>> {
-        let (format, geometry) = read_superblock(&mut device, scratch).await?;
+        let superblocks = Superblocks::read(&mut device, found.place.blocks, scratch).await?;
+        let refusal = superblocks.refusal(found);
+        let needs_ledger = refusal.is_none() && !superblocks.are_equal;
+        let format = superblocks.content.format;
         let store = place.insert(Self {
             device,
             scratch,
             format,
-            geometry,
+            geometry: superblocks.content.geometry,
             keep_first: options.keep_first,
+            refusal,
             uncertain: true,
             next_page: 0,
             boot: 0,
@@ -90,7 +100,10 @@ impl<'s, D: BlockDevice> Store<'s, D> {
         // This flushes the card before it reads the ledger. What is read may have been written
         // before a reset of the system and still be in the card's cache; from here on it counts as
         // durable.
-        store.refresh_ledger().await.map_err(MountError::Device)?;
+        let is_ledger_sound = store.refresh_ledger().await.map_err(MountError::Device)?;
+        if needs_ledger && !is_ledger_sound {
+            store.refusal = Some(WriteRefusal::NoWitness);
+        }
         store.next_page = store.ledger.next_page();
         store.boot = store.ledger.boot();
         let expected = expected.filter(|(known, _)| *known == format);
@@ -103,6 +116,13 @@ impl<'s, D: BlockDevice> Store<'s, D> {
     /// The partition.
     pub fn device(&mut self) -> &mut D {
         &mut self.device
+    }
+
+    /// Why the partition is not written, only read; `None` if it is written. Each function that
+    /// writes checks this.
+    #[must_use]
+    pub const fn write_refusal(&self) -> Option<WriteRefusal> {
+        self.refusal
     }
 
     /// The format of the partition.
@@ -153,7 +173,8 @@ impl<'s, D: BlockDevice> Store<'s, D> {
     }
 }
 
-/// What is read if there is no scratch memory: a block of zeros, which fails every check.
+/// What is read if there is no scratch memory, and beyond the end of a partition that was cut off: a
+/// block of zeros, which fails every check.
 static NOTHING: Block = Block::zeroed();
 
 /// Reads one block into the first block of `scratch`.
@@ -162,36 +183,10 @@ pub(crate) async fn read_one<'s, D: BlockDevice>(
     scratch: &'s [Block],
     block: u32,
 ) -> Result<&'s Block, D::Error> {
-    let Some((to, _)) = scratch.split_first() else {
+    let (Some((to, _)), true) = (scratch.split_first(), u64::from(block) < device.block_count())
+    else {
         return Ok(&NOTHING);
     };
     device.read(block.into(), core::slice::from_ref(to)).await?;
     Ok(to)
-}
-
-/// Reads the first superblock that passes its check.
-async fn read_superblock<D: BlockDevice>(
-    device: &mut D,
-    scratch: &[Block],
-) -> Result<(FormatId, Geometry), MountError<D::Error>> {
-    let blocks = device.block_count();
-    let last = u32::try_from(blocks.saturating_sub(1)).unwrap_or(u32::MAX);
-    let mut failure = MountError::Superblock(SuperblockError::Check(CheckError::Field));
-    for block in [0, last] {
-        let error = match read_one(device, scratch, block).await {
-            Ok(block) => {
-                let mut bytes = [0; BLOCK_LEN];
-                block.copy_to(0, &mut bytes);
-                match Superblock::parse(&bytes, blocks) {
-                    Ok(found) => return Ok(found),
-                    Err(error) => MountError::Superblock(error),
-                }
-            }
-            Err(error) => MountError::Device(error),
-        };
-        if block == 0 {
-            failure = error;
-        }
-    }
-    Err(failure)
 }

@@ -14,7 +14,7 @@ pub enum CrashLogError {
     Full = 1,
     /// The caller's lease cannot be read or written, or has the wrong length.
     BadLease = 2,
-    /// Nothing is being saved; `status` says why.
+    /// Nothing is being saved; `status` says why. Reading may be possible all the same.
     NotSaving = 3,
     /// There is no crash with this sequence number or index on the card.
     NoSuchCrash = 4,

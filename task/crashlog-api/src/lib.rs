@@ -54,7 +54,7 @@ pub use error::CrashLogError;
 pub use logger::{Logger, TEXT_MAX};
 pub use region::{CrashRegionDescriptor, REGION_NAME_MAX};
 pub use status::{
-    BootEnding, CrashInfo, CrashKind, DeviceFailure, FailureStep, RecorderState, RecorderStatus,
+    BootEnding, CrashInfo, CrashKind, DeviceFailure, FailureStep, ReadOnlyReason, RecorderState, RecorderStatus,
     SelfTestCause, SelfTestReport, SelfTestStep, TaskName, UnsavedCrash, UnsavedReason,
 };
 pub use stream::{Level, Stream};

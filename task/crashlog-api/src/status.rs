@@ -23,6 +23,34 @@ pub enum RecorderState {
     RamOnly(UnsavedReason),
     /// Card and controller are suspended. Any operation that needs the card resumes them.
     Suspended,
+    /// The card has a log that can be read, and nothing is written to it, for this reason. Log
+    /// records and crashes stay in retained RAM.
+    ReadOnly(ReadOnlyReason),
+}
+
+/// Why a log that can be read is not written.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize, SerializedSize)]
+pub enum ReadOnlyReason {
+    /// The primary partition table is damaged, and the first block of the card is neither blank nor
+    /// that of a GPT: the card was made anew.
+    MadeAnew,
+    /// Several partitions have the configured name and the recorder's type.
+    Ambiguous,
+    /// The partition lies outside the blocks that its table gives to partitions, or the card has
+    /// not all of it.
+    OutOfBounds,
+    /// The partition has blocks of the partition table, or of another partition.
+    Overlaps,
+    /// The partition's attributes say that it is read-only.
+    Attribute,
+    /// The partition table is of a larger card.
+    LargerCard,
+    /// The superblock states another place than the partition table.
+    OtherPlace,
+    /// The superblock states no place.
+    NoPlace,
+    /// One superblock and both ledgers are damaged.
+    NoWitness,
 }
 
 /// Why nothing is being saved.
@@ -32,17 +60,17 @@ pub enum UnsavedReason {
     NoCard,
     /// There is a card, but its identification failed.
     Unidentified(DeviceFailure),
-    /// The card has no valid partition table.
+    /// The card has no partition table.
     NoPartitionTable,
     /// The card has a partition table without the configured partition.
     NoPartition,
     /// The partition was never formatted for the recorder, or both copies of its superblock are
-    /// damaged.
+    /// lost.
     NotFormatted,
     /// The partition has a format of this version, which this recorder does not know.
     UnknownVersion(u32),
-    /// The format's geometry breaks a rule, or does not fit the partition. Or the partition does:
-    /// it is not where its table may have one, has blocks of another, or is one of several.
+    /// The format's geometry breaks a rule, or does not fit the partition; or the card has not the
+    /// blocks of the partition.
     BadGeometry,
     /// So much on the partition is damaged that the end of the log cannot be found.
     Damaged,
@@ -50,6 +78,14 @@ pub enum UnsavedReason {
     Exhausted,
     /// The card failed while the log on it was being located, or later.
     CardFailed(DeviceFailure),
+    /// Both copies of the partition table are damaged.
+    TableDamaged,
+    /// The partition table has this number of entries; at most 256 are read.
+    TableTooLong(u32),
+    /// The partition table has entries of this length in bytes; only 128 are read.
+    TableEntries(u32),
+    /// The card has a partition table for blocks of 4096 bytes.
+    LargeBlocks,
 }
 
 /// The step in which the card or the controller failed.
@@ -188,6 +224,8 @@ pub enum SelfTestCause {
     Recorder,
     /// What was read back is not what was written.
     Differs,
+    /// The card has a partition of the recorder that is not to be written. Nothing was.
+    NotWritable,
 }
 
 /// Status of the recorder. Counts saturate.

@@ -57,6 +57,16 @@ pub enum CardOperation {
     ReadPage { page: u32, out: OutLease },
 }
 
+impl CardOperation {
+    /// Whether it needs a card that is written.
+    pub const fn writes(&self) -> bool {
+        matches!(
+            self,
+            Self::Flush { .. } | Self::EraseCrash { .. } | Self::AcknowledgeCrash { .. }
+        )
+    }
+}
+
 impl DeferredCall {
     /// Replies with an error. The call was the last that was taken.
     pub fn fail(self, recorder: &Recorder, error: CrashLogError) {

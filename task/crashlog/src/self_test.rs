@@ -171,7 +171,7 @@ fn report(kept: &Kept) -> SelfTestReport {
 
 /// Translates [`Kept::cause`] of a test that failed.
 fn reported_cause(cause: u32) -> SelfTestCause {
-    const CAUSES: [(EmergencyFailure, SelfTestCause); 9] = [
+    const CAUSES: [(EmergencyFailure, SelfTestCause); 10] = [
         (EmergencyFailure::Controller, SelfTestCause::Controller),
         (EmergencyFailure::NoCard, SelfTestCause::NoCard),
         (EmergencyFailure::Card, SelfTestCause::Card),
@@ -181,6 +181,7 @@ fn reported_cause(cause: u32) -> SelfTestCause {
         (EmergencyFailure::Timeout, SelfTestCause::Timeout),
         (EmergencyFailure::Exhausted, SelfTestCause::Exhausted),
         (EmergencyFailure::Recorder, SelfTestCause::Recorder),
+        (EmergencyFailure::NotWritable, SelfTestCause::NotWritable),
     ];
     let known = CAUSES
         .iter()

@@ -55,13 +55,17 @@ impl<'a> Server<'a> {
         msg: &RecvMessage,
         operation: CardOperation,
     ) -> Result<T, RequestError<CrashLogError>> {
+        match self.recorder.state.get() {
+            RecorderState::RamOnly(_) => return refuse(CrashLogError::NotSaving),
+            RecorderState::ReadOnly(_) if operation.writes() => {
+                return refuse(CrashLogError::NotSaving);
+            }
+            _ => {}
+        }
         let call = DeferredCall {
             client: msg.sender,
             operation,
         };
-        if matches!(self.recorder.state.get(), RecorderState::RamOnly(_)) {
-            return refuse(CrashLogError::NotSaving);
-        }
         // `Err` does not occur: every sender is a task of this image, and each of them has a row.
         match self.recorder.deferred.put(msg.sender.index(), call) {
             Ok(()) => {

@@ -1,6 +1,8 @@
 //! The task's trace: what it did last, for a debugger and for the next crash.
 
-use task_crashlog_api::{CrashLogError, DeviceFailure, SelfTestReport, UnsavedReason};
+use task_crashlog_api::{
+    CrashLogError, DeviceFailure, ReadOnlyReason, SelfTestReport, UnsavedReason,
+};
 
 /// One entry of the trace.
 #[derive(Clone, Copy, Eq, PartialEq, counters::Count)]
@@ -20,6 +22,8 @@ pub enum Trace {
     Mounted { next_page: u32 },
     /// Nothing is being saved, for this reason.
     RamOnly(UnsavedReason),
+    /// The log on the card can be read, and is not written, for this reason.
+    ReadOnly(ReadOnlyReason),
     /// Pages were written and are durable.
     Wrote { first_page: u32, count: u32 },
     /// A crash was written.

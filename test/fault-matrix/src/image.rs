@@ -18,6 +18,9 @@ use zerocopy::FromBytes;
 /// Name of the partition.
 pub const PARTITION: &str = "crashlog";
 
+/// Unique GUID of the partition.
+pub const PARTITION_GUID: Guid = Guid::new(2);
+
 /// The options that the partition is mounted with.
 pub const OPTIONS: StoreOptions = StoreOptions { keep_first: 2 };
 
@@ -102,7 +105,7 @@ impl Image {
         let table = TableOptions {
             name: PARTITION,
             disk: Guid::new(1),
-            partition: Guid::new(2),
+            partition: PARTITION_GUID,
         };
         let made = now_or_never(write_table(&mut image, &table));
         let partition = made.expect("ready").expect("room for a table");
@@ -110,6 +113,7 @@ impl Image {
             format: FormatId::new(0xF0),
             slots: None,
             slot_blocks: None,
+            place: partition,
         };
         let window = Window::new(image, partition.first, partition.blocks);
         let mut window = window.expect("a partition on the card");
@@ -156,8 +160,9 @@ impl Image {
             let partition = find_partition(&mut self, PARTITION, &scratch)
                 .await
                 .expect("the partition is there");
-            let window = Window::new(self, partition.first, partition.blocks);
-            let mut store = Store::mount(window.expect("on the card"), OPTIONS, &scratch)
+            let window = Window::new(self, partition.place.first, partition.place.blocks);
+            let window = window.expect("on the card");
+            let mut store = Store::mount(window, &partition, OPTIONS, &scratch)
                 .await
                 .expect("the log can be mounted");
             let mut content = Content::default();

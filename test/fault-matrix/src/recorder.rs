@@ -3,13 +3,16 @@
 //! It mounts, appends and writes pages as the task `crashlog` does, and in an emergency it does
 //! what that task's emergency entry does.
 
-use crate::image::{Content, Image, OPTIONS, PARTITION};
+use crate::image::{Content, Image, OPTIONS, PARTITION, PARTITION_GUID};
 use crate::setup::Setup;
 use crate::slot::{AGAIN_MS, SETTINGS, SimEmergencyCard, SimNormalCard};
 use block_device::{BLOCK_LEN, Block, BlockDevice, Window};
+use crashlog_format::gpt::FoundPartition;
 use crashlog_format::ledger::Ledger;
 use crashlog_format::snapshot::{ExtentStatus, SnapshotKind, WordSum};
-use crashlog_format::{CrashReason, EmergencyStep, LateReason, Level, Outcome, Stream};
+use crashlog_format::{
+    CrashReason, EmergencyStep, LateReason, Level, Outcome, PartitionPlace, Stream,
+};
 use crashlog_retained::{
     CARD_LOCATION_LEN, CrashContext, Location, LogHeader, LogRing, MailboxState, MemoryRange,
     Region, RegisteredRegion, SavedMemory, SnapshotFacts, SnapshotPiece, SnapshotSource,
@@ -290,15 +293,19 @@ impl Recorder<'_> {
         let partition = find_partition(&mut self.card, PARTITION, scratch)
             .await
             .map_err(failed)?;
-        let window = Window::new(&mut self.card, partition.first, partition.blocks);
+        let window = Window::new(
+            &mut self.card,
+            partition.place.first,
+            partition.place.blocks,
+        );
         let window = window.ok_or_else(|| Failed("partition".to_owned()))?;
-        let mut store = Store::mount(window, OPTIONS, scratch)
+        let mut store = Store::mount(window, &partition, OPTIONS, scratch)
             .await
             .map_err(failed)?;
         let region = &self.region;
         region.rebase(store.format(), store.last_boot(), self.ring.oldest_boot());
         let location = Location {
-            first: partition.first,
+            first: partition.place.first,
             geometry: *store.geometry(),
             format: store.format(),
             keep_first: OPTIONS.keep_first,
@@ -344,9 +351,17 @@ impl Recorder<'_> {
             .load()
             .ok_or_else(|| Failed("location".to_owned()))?;
         let blocks = place.geometry.blocks().into();
+        let found = FoundPartition {
+            place: PartitionPlace {
+                first: place.first,
+                blocks,
+                guid: PARTITION_GUID,
+            },
+            problem: None,
+        };
         let window = Window::new(&mut self.card, place.first, blocks);
         let window = window.ok_or_else(|| Failed("window".to_owned()))?;
-        let mut store = Store::mount(window, OPTIONS, scratch(&region))
+        let mut store = Store::mount(window, &found, OPTIONS, scratch(&region))
             .await
             .map_err(failed)?;
         self.ring.close();

@@ -63,14 +63,15 @@ fn card() -> SimCard {
     let scratch: Vec<Block> = (0..16).map(|_| Block::zeroed()).collect();
     let found = now_or_never(find_partition(&mut image, PARTITION, &scratch));
     let partition = found.expect("ready").expect("a partition");
-    let window = Window::new(image, partition.first, partition.blocks).expect("on the card");
-    let store = now_or_never(Store::mount(window, OPTIONS, &scratch));
+    let window = Window::new(image, partition.place.first, partition.place.blocks);
+    let window = window.expect("on the card");
+    let store = now_or_never(Store::mount(window, &partition, OPTIONS, &scratch));
     let store = store.expect("ready").expect("an empty log");
     let page = Block::zeroed();
     let header = PageHeader::new(store.format(), LAST, 1, 1, 0, 0);
     page.copy_from(0, header.as_bytes());
     // At a place that bisection does not look at: only the window behind the end has it.
-    let place = partition.first as u32 + store.geometry().page(3);
+    let place = partition.place.first as u32 + store.geometry().page(3);
     let words: Vec<u32> = (0..128).map(|word| page.word(word)).collect();
     card.preset(place, &words);
     card

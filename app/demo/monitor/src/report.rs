@@ -4,8 +4,8 @@ use core::fmt::{self, Display, Formatter, Write};
 
 use hubris_task_names::TASK_NAMES;
 use task_crashlog_api::{
-    CrashInfo, CrashKind, DeviceFailure, FailureStep, RecorderState, RecorderStatus, SelfTestCause,
-    SelfTestReport, SelfTestStep, UnsavedCrash, UnsavedReason,
+    CrashInfo, CrashKind, DeviceFailure, FailureStep, ReadOnlyReason, RecorderState, RecorderStatus,
+    SelfTestCause, SelfTestReport, SelfTestStep, UnsavedCrash, UnsavedReason,
 };
 
 /// Generated from `[tasks.crashlog.config]` of app.toml.
@@ -25,6 +25,12 @@ pub fn state(out: &mut impl Write, status: &RecorderStatus) -> fmt::Result {
             Count(status.oopses, ["oops", "oopses"]),
             Count(status.panics, ["panic", "panics"]),
             Tested(status.self_test),
+        ),
+        RecorderState::ReadOnly(reason) => writeln!(
+            out,
+            "crashlog: nothing is being saved: {}; {} on the card",
+            why_not_written(reason),
+            Crashes(status.crashes),
         ),
         RecorderState::RamOnly(reason) => {
             writeln!(
@@ -103,6 +109,7 @@ fn cause_name(cause: SelfTestCause) -> &'static str {
         SelfTestCause::Exhausted => "no sequence number left",
         SelfTestCause::Recorder => "the recorder failed",
         SelfTestCause::Differs => "it is not what was written",
+        SelfTestCause::NotWritable => "the partition is not to be written",
     }
 }
 
@@ -179,7 +186,7 @@ impl Display for Why {
                 write!(f, "the card does not answer as one ({})", Failed(failure))
             }
             UnsavedReason::NoPartitionTable => {
-                f.write_str("the card has no valid GPT partition table")
+                f.write_str("the card has no GPT partition table")
             }
             UnsavedReason::NoPartition => {
                 write!(
@@ -191,12 +198,15 @@ impl Display for Why {
             UnsavedReason::NotFormatted => {
                 write!(
                     f,
-                    "the partition `{}` is not formatted; use `crashlog format`",
+                    "the partition `{}` has no superblock: never formatted, or lost; see `crashlog list`",
                     recorder::PARTITION
                 )
             }
             UnsavedReason::UnknownVersion(version) => {
-                write!(f, "the partition has the unknown format version {version}")
+                write!(
+                    f,
+                    "the partition has format version {version}, of another firmware"
+                )
             }
             UnsavedReason::BadGeometry => {
                 f.write_str("the partition's superblock describes an impossible geometry")
@@ -206,7 +216,36 @@ impl Display for Why {
             UnsavedReason::CardFailed(failure) => {
                 write!(f, "the card failed: {}", Failed(failure))
             }
+            UnsavedReason::TableDamaged => {
+                f.write_str("both copies of the partition table are damaged")
+            }
+            UnsavedReason::TableTooLong(count) => {
+                write!(f, "the partition table has {count} entries, more than 256")
+            }
+            UnsavedReason::TableEntries(length) => write!(
+                f,
+                "the entries of the partition table are {length} bytes long, and not 128"
+            ),
+            UnsavedReason::LargeBlocks => {
+                f.write_str("the partition table is of a card with blocks of 4096 bytes")
+            }
         }
+    }
+}
+
+fn why_not_written(reason: ReadOnlyReason) -> &'static str {
+    match reason {
+        ReadOnlyReason::MadeAnew => "the card was made anew, and has only an old backup table",
+        ReadOnlyReason::Ambiguous => "there is more than one partition of the recorder",
+        ReadOnlyReason::OutOfBounds => "the partition is not where its table may have one",
+        ReadOnlyReason::Overlaps => "the partition has blocks of the table or of another one",
+        ReadOnlyReason::Attribute => "the partition's attributes say that it is read-only",
+        ReadOnlyReason::LargerCard => "the partition table is of a larger card",
+        ReadOnlyReason::OtherPlace => "the partition was copied or moved; see `crashlog adopt`",
+        ReadOnlyReason::NoPlace => {
+            "the partition was formatted apart from the card; see `crashlog adopt`"
+        }
+        ReadOnlyReason::NoWitness => "a superblock and both ledgers are damaged",
     }
 }
 

@@ -130,7 +130,7 @@ fn decide(log: &Logger) -> Plan {
                 });
                 Plan::Work
             }
-            RecorderState::Starting | RecorderState::RamOnly(_) => {
+            RecorderState::Starting | RecorderState::RamOnly(_) | RecorderState::ReadOnly(_) => {
                 ringbuf_entry!(Trace::Waiting);
                 Plan::Fault
             }

@@ -112,6 +112,7 @@ fn not_written<M: EmergencyMedium>(error: Error<M::Error>) -> EmergencyFailure {
         Error::Mount(MountError::Superblock(_) | MountError::Damaged) => {
             EmergencyFailure::OtherFormat
         }
+        Error::Refused(_) => EmergencyFailure::NotWritable,
         Error::Context => EmergencyFailure::Context,
         Error::OutOfPartition => EmergencyFailure::Recorder,
     }

@@ -17,6 +17,8 @@ pub enum CrashWriteError<E> {
     Exhausted,
     /// No crash has this sequence number.
     NoSuchCrash,
+    /// The partition is not written: see [`Store::write_refusal`].
+    Refused,
 }
 
 /// Why a crash was not read.
@@ -77,6 +79,9 @@ impl<D: BlockDevice> Store<'_, D> {
         &mut self,
         body: &CrashBody<'_>,
     ) -> Result<u32, CrashWriteError<D::Error>> {
+        if self.refusal.is_some() {
+            return Err(CrashWriteError::Refused);
+        }
         self.refresh_ledger()
             .await
             .map_err(CrashWriteError::Device)?;
@@ -241,6 +246,9 @@ impl<D: BlockDevice> Store<'_, D> {
         &mut self,
         change: impl FnOnce(&mut Ledger) -> bool,
     ) -> Result<(), CrashWriteError<D::Error>> {
+        if self.refusal.is_some() {
+            return Err(CrashWriteError::Refused);
+        }
         self.refresh_ledger()
             .await
             .map_err(CrashWriteError::Device)?;

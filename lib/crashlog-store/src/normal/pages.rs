@@ -16,6 +16,8 @@ pub enum PageWriteError<E> {
     TooMany,
     /// Their numbers are not consecutive from that of the next page on.
     OutOfOrder,
+    /// The partition is not written: see [`Store::write_refusal`].
+    Refused,
 }
 
 impl<D: BlockDevice> Store<'_, D> {
@@ -38,6 +40,9 @@ impl<D: BlockDevice> Store<'_, D> {
     /// # Errors
     /// See [`PageWriteError`].
     pub async fn write_pages(&mut self, pages: &[Block]) -> Result<(), PageWriteError<D::Error>> {
+        if self.refusal.is_some() {
+            return Err(PageWriteError::Refused);
+        }
         if pages.len() > MAX_RUN {
             return Err(PageWriteError::TooMany);
         }

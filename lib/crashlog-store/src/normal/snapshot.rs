@@ -31,8 +31,9 @@ pub enum SnapshotStep {
     More,
     /// It is durable, with the crash that has this sequence number.
     Written(u32),
-    /// It cannot be written: it is damaged, or of no crash on the card, or its crash was repeated
-    /// before it, has a snapshot already, or has no room for it in its slot.
+    /// It cannot be written: the partition is not written, or it is damaged, or of no crash on the
+    /// card, or its crash was repeated before it, has a snapshot already, or has no room for it in
+    /// its slot.
     Discarded,
 }
 
@@ -52,6 +53,9 @@ impl<D: BlockDevice> Store<'_, D> {
         region: &Region<'_>,
         progress: &mut SnapshotProgress,
     ) -> Result<SnapshotStep, D::Error> {
+        if self.refusal.is_some() {
+            return Ok(SnapshotStep::Discarded);
+        }
         self.refresh_ledger().await?;
         let mut begun = match progress.0 {
             Some(begun) => begun,
@@ -96,9 +100,11 @@ impl<D: BlockDevice> Store<'_, D> {
         match noted.await {
             Ok(()) => Ok(SnapshotStep::Written(begun.sequence)),
             Err(CrashWriteError::Device(error)) => Err(error),
-            Err(CrashWriteError::Exhausted | CrashWriteError::NoSuchCrash) => {
-                Ok(SnapshotStep::Discarded)
-            }
+            Err(
+                CrashWriteError::Exhausted
+                | CrashWriteError::NoSuchCrash
+                | CrashWriteError::Refused,
+            ) => Ok(SnapshotStep::Discarded),
         }
     }
 

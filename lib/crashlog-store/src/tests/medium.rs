@@ -3,6 +3,7 @@
 use super::card::mix;
 use super::recorder::*;
 use crate::*;
+use crashlog_format::gpt::FoundPartition;
 use block_device::{BLOCK_LEN, Block, PolledDevice, Window};
 
 /// Another medium: bytes in memory, without a busy state, a cache or commands.
@@ -60,6 +61,10 @@ fn the_store_works_on_another_medium() {
     const BLOCKS: usize = 4096;
     let mut medium = Bytes(vec![0; BLOCKS * BLOCK_LEN]);
     let made = format_medium(&mut medium);
+    let entry = FoundPartition {
+        place: made,
+        problem: None,
+    };
 
     let mut crashes = Vec::new();
     for boot in 1..=4_u32 {
@@ -74,9 +79,9 @@ fn the_store_works_on_another_medium() {
             }
             let mut device = Polled(&mut medium);
             let found = now(find_partition(&mut device, "crashlog", region.scratch())).unwrap();
-            assert_eq!(found, made);
-            let window = Window::new(device, found.first, found.blocks).unwrap();
-            let mut store = now(Store::mount(window, OPTIONS, region.scratch())).unwrap();
+            assert_eq!((found.place, found.problem), (made, None));
+            let window = Window::new(device, made.first, made.blocks).unwrap();
+            let mut store = now(Store::mount(window, &found, OPTIONS, region.scratch())).unwrap();
             region.rebase(store.format(), store.last_boot(), ring.oldest_boot());
             ring.close();
             let numbering = store.numbering(region.boot_offset());
@@ -84,7 +89,7 @@ fn the_store_works_on_another_medium() {
             now(store.write_pages(run.blocks)).unwrap();
             ring.mark_durable(run.blocks.len(), |_, _| {});
             let location = crashlog_retained::Location {
-                first: found.first,
+                first: made.first,
                 geometry: *store.geometry(),
                 format: store.format(),
                 keep_first: KEEP_FIRST,
@@ -101,7 +106,7 @@ fn the_store_works_on_another_medium() {
 
         let scratch = blocks(16);
         let window = Window::new(Polled(&mut medium), made.first, made.blocks).unwrap();
-        let mut store = now(Store::mount(window, OPTIONS, &scratch)).unwrap();
+        let mut store = now(Store::mount(window, &entry, OPTIONS, &scratch)).unwrap();
         let times = (1..=boot).map(|number| {
             let crash = now(store.open_crash(number)).unwrap();
             crash.header.time.get()

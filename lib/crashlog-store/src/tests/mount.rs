@@ -178,7 +178,7 @@ fn a_foreign_card_is_not_written() {
 fn a_superblock_of_another_partition_is_refused() {
     let card = small_card();
     let geometry = Geometry::new(200, 4, 8).unwrap();
-    let superblock = Superblock::new(FormatId::new(0xF0), &geometry).to_block();
+    let superblock = Superblock::new(FormatId::new(0xF0), &geometry, &table_entry(&card).place).to_block();
     for block in [0, 191] {
         card.poke(2048 + block, |bytes| *bytes = superblock);
     }
@@ -242,7 +242,7 @@ fn a_table_by_another_tool_is_read() {
     let mut device = card.clone();
     let scratch = blocks(16);
     let found = now(find_partition(&mut device, "crashlog", &scratch)).unwrap();
-    assert_eq!((found.first, found.blocks), (2048, 192));
+    assert_eq!((found.place.first, found.place.blocks), (2048, 192));
     // A table that is longer than the scratch memory is read twice.
     assert!(card.take_counts().read_commands <= 5);
 }
@@ -259,7 +259,7 @@ fn the_device_error_is_reported_if_nothing_can_be_read() {
         "Device(Unreadable)"
     );
     let device = Window::new(card.clone(), 2048, 192).unwrap();
-    let error = now(Store::mount(device, OPTIONS, &scratch))
+    let error = now(Store::mount(device, &table_entry(&card), OPTIONS, &scratch))
         .map(|_| ())
         .unwrap_err();
     assert_eq!(
@@ -324,6 +324,7 @@ fn formatting_a_gibibyte_writes_nine_blocks() {
         format: FormatId::new(1),
         slots: None,
         slot_blocks: None,
+        place: partition,
     };
     now(format_partition(&mut window.unwrap(), &options)).unwrap();
     assert_eq!(device.take_counts().written, 9);

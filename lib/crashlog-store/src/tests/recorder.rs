@@ -5,9 +5,9 @@ pub use super::oracle::{Key, Oracle};
 use crate::emergency::{self, EmergencyRequest};
 use crate::*;
 use block_device::{Block, PolledDevice, Window, WindowError, now_or_never};
-use crashlog_format::gpt::Guid;
+use crashlog_format::gpt::{FoundPartition, Guid};
 use crashlog_format::ledger::Ledger;
-use crashlog_format::{CrashReason, FormatId, LateReason, Level, Outcome, Stream};
+use crashlog_format::{CrashReason, FormatId, LateReason, Level, Outcome, PartitionPlace, Stream};
 use crashlog_retained::{
     AppendError, CrashContext, Location, LogHeader, LogRing, MailboxState, Region, StoredContext,
 };
@@ -73,12 +73,13 @@ const TABLE: TableOptions<'static> = TableOptions {
 };
 
 /// Makes the table and an empty log on a medium. Returns the place of the log.
-pub fn format_medium(medium: &mut impl PolledDevice) -> Partition {
+pub fn format_medium(medium: &mut impl PolledDevice) -> PartitionPlace {
     let made = now(write_table(&mut Polled(&mut *medium), &TABLE)).unwrap();
     let options = FormatOptions {
         format: FormatId::new(0xF0),
         slots: None,
         slot_blocks: None,
+        place: made,
     };
     let mut partition = Window::new(Polled(medium), made.first, made.blocks).unwrap();
     now(format_partition(&mut partition, &options)).unwrap();
@@ -89,17 +90,12 @@ pub fn format_medium(medium: &mut impl PolledDevice) -> Partition {
 pub fn card(blocks: u64, slots: u32, slot_blocks: u32) -> TestCard {
     let mut card = TestCard::new(2048 + blocks + 33);
     let partition = now(write_table(&mut card, &TABLE)).unwrap();
-    assert_eq!(
-        partition,
-        crate::Partition {
-            first: 2048,
-            blocks
-        }
-    );
+    assert_eq!(partition, place(blocks));
     let options = FormatOptions {
         format: FormatId::new(0xF0),
         slots: Some(slots),
         slot_blocks: Some(slot_blocks),
+        place: partition,
     };
     now(format_partition(&mut window(&card), &options)).unwrap();
     card.take_counts();
@@ -112,8 +108,25 @@ pub fn small_card() -> TestCard {
 }
 
 pub fn window(card: &TestCard) -> TestPartition {
+    let found = table_entry(card).place;
+    Window::new(card.clone(), found.first, found.blocks).unwrap()
+}
+
+fn place(blocks: u64) -> PartitionPlace {
+    PartitionPlace {
+        first: 2048,
+        blocks,
+        guid: TABLE.partition,
+    }
+}
+
+/// What the table of a card that [`card`] has made says.
+pub fn table_entry(card: &TestCard) -> FoundPartition {
     let blocks = block_device::PolledDevice::block_count(card) - 2048 - 33;
-    Window::new(card.clone(), 2048, blocks / 8 * 8).unwrap()
+    FoundPartition {
+        place: place(blocks / 8 * 8),
+        problem: None,
+    }
 }
 
 /// Finds and mounts.
@@ -124,8 +137,10 @@ pub fn mount<'s>(
     let mut device = card.clone();
     let partition = now(find_partition(&mut device, "crashlog", scratch))
         .map_err(|error| format!("{error:?}"))?;
-    let window = Window::new(device, partition.first, partition.blocks).unwrap();
-    now(Store::mount(window, OPTIONS, scratch)).map_err(|error| format!("{error:?}"))
+    let place = partition.place;
+    let there = card.block_count().saturating_sub(place.first);
+    let window = Window::new(device, place.first, place.blocks.min(there)).unwrap();
+    now(Store::mount(window, &partition, OPTIONS, scratch)).map_err(|error| format!("{error:?}"))
 }
 
 /// One boot of a recorder.
@@ -144,7 +159,7 @@ impl<'m> TestRecorder<'m> {
         }
         let (ring, _) = LogRing::recover(&region);
         let scratch = region.scratch();
-        let store = match now(Store::mount(window(card), OPTIONS, scratch)) {
+        let store = match now(Store::mount(window(card), &table_entry(card), OPTIONS, scratch)) {
             Ok(store) => store,
             Err(MountError::Device(error)) => return Err(error),
             Err(error) => panic!("{error:?}"),

@@ -403,8 +403,8 @@ fn an_sd_card_on_spi_serves_both_paths() {
         let mut device = Polled(&mut medium);
         let scratch = blocks(16);
         let found = now(find_partition(&mut device, "crashlog", &scratch)).unwrap();
-        let window = Window::new(device, found.first, found.blocks).unwrap();
-        let mut store = now(Store::mount(window, OPTIONS, &scratch)).unwrap();
+        let window = Window::new(device, found.place.first, found.place.blocks).unwrap();
+        let mut store = now(Store::mount(window, &found, OPTIONS, &scratch)).unwrap();
         assert_eq!(store.crash_count(), number);
         for sequence in 1..=number {
             let crash = now(store.open_crash(sequence)).unwrap();

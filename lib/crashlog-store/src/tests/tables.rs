@@ -1,9 +1,10 @@
 //! Partition tables: which partition is ours, and which is never written.
 
 use super::card::TestCard;
-use super::recorder::{now, small_card};
-use crate::{Partition, find_partition};
+use super::recorder::{card, now};
+use crate::find_partition;
 use block_device::{BLOCK_LEN, Block, PolledDevice};
+use crashlog_format::PartitionPlace;
 use crashlog_format::crc::Crc32;
 use crashlog_format::gpt::{CRASHLOG_TYPE, GptEntry, GptHeader, Guid};
 use zerocopy::{FromBytes, IntoBytes};
@@ -12,7 +13,7 @@ use zerocopy::{FromBytes, IntoBytes};
 const LINUX: Guid = Guid::new(0x0FC6_3DAF_8483_4772_8E79_3D69_D847_7DE4);
 const UNUSED: Guid = Guid([0; 16]);
 
-/// First and last block of the partition of [`small_card`].
+/// First and last block of our partition.
 const OURS: (u64, u64) = (2048, 2239);
 
 fn entry(kind: Guid, name: &str, (first, last): (u64, u64)) -> GptEntry {
@@ -29,7 +30,8 @@ fn ours() -> GptEntry {
 /// A card whose two tables have these entries, in an array of `length`, and headers that `change`
 /// was applied to.
 fn card_with(entries: &[GptEntry], length: usize, change: impl Fn(&mut GptHeader)) -> TestCard {
-    let card = small_card();
+    // Behind the partition there is room for an array of 128 entries, or of 256.
+    let card = card(if length > 128 { 224 } else { 192 }, 4, 8);
     let last = card.block_count() - 1;
     let mut array = vec![0; length * 128];
     for (to, entry) in array.chunks_mut(128).zip(entries) {
@@ -57,10 +59,14 @@ fn card_with(entries: &[GptEntry], length: usize, change: impl Fn(&mut GptHeader
 fn found(card: &TestCard, scratch: usize) -> String {
     let scratch: Vec<Block> = (0..scratch).map(|_| Block::zeroed()).collect();
     match now(find_partition(&mut card.clone(), "crashlog", &scratch)) {
-        Ok(Partition { first, blocks }) => {
-            assert_eq!((first, first + blocks - 1), OURS);
-            "used".into()
-        }
+        Ok(found) => match found.problem {
+            None => {
+                let PartitionPlace { first, blocks, .. } = found.place;
+                assert_eq!((first, first + blocks - 1), OURS);
+                "used".into()
+            }
+            Some(problem) => format!("{problem:?}"),
+        },
         Err(error) => format!("{error:?}"),
     }
 }
@@ -190,10 +196,10 @@ fn the_backup_counts_if_block_0_is_protective_or_blank() {
         (hybrid, "used"),
         ([0; BLOCK_LEN], "used"),
         ([0xff; BLOCK_LEN], "used"),
-        (mbr(0x83), "NoTable"),
-        (mbr(0), "NoTable"),
-        (unsigned, "NoTable"),
-        ([0x20; BLOCK_LEN], "NoTable"),
+        (mbr(0x83), "MadeAnew"),
+        (mbr(0), "MadeAnew"),
+        (unsigned, "MadeAnew"),
+        ([0x20; BLOCK_LEN], "MadeAnew"),
     ] {
         let card = card_with(&[ours()], 4, |_| {});
         card.poke(0, |bytes| bytes.copy_from_slice(&block));

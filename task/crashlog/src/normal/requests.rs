@@ -66,6 +66,9 @@ pub async fn serve(
                     reply::unit(recorder, &call, Err(CrashLogError::Device));
                     return Err(failure);
                 }
+                Err(CrashWriteError::Refused) => {
+                    reply::unit(recorder, &call, Err(CrashLogError::NotSaving));
+                }
                 Err(CrashWriteError::NoSuchCrash | CrashWriteError::Exhausted) => {
                     reply::unit(recorder, &call, Err(CrashLogError::NoSuchCrash));
                 }

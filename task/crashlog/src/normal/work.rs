@@ -12,7 +12,7 @@ use crashlog_store::{
 };
 use drv_sdhci::normal::Wait;
 use ringbuf::ringbuf_entry_root;
-use task_crashlog_api::{DeviceFailure, FailureStep, RecorderState};
+use task_crashlog_api::{CrashLogError, DeviceFailure, FailureStep, RecorderState};
 
 use super::session::{MountedLog, note_error};
 use super::{boot_record, early_ends, requests};
@@ -35,6 +35,9 @@ pub async fn run(
     memory: &TransferBlocks<'_>,
 ) -> Result<Infallible, DeviceFailure> {
     note_content(recorder, log);
+    if log.write_refusal().is_some() {
+        return read_only(recorder, log, memory).await;
+    }
     let trial = recorder.region.trial();
     if trial.stage() == TrialStage::All {
         write_late_crash(recorder, log).await?;
@@ -80,6 +83,28 @@ pub async fn run(
                 }
             }
             Job::Sleep(until) => recorder.events.wait_for_work(until).await,
+        }
+    }
+}
+
+/// Serves the callers that read, on a partition that is not written; the others are refused. What
+/// is in retained RAM stays there. The card is not suspended.
+///
+/// Dropped half way, it leaves the caller that is being served without a reply.
+///
+/// # Errors
+/// None: if a read fails, the caller gets the error.
+async fn read_only(
+    recorder: &Recorder,
+    log: &mut MountedLog<'_, '_>,
+    memory: &TransferBlocks<'_>,
+) -> Result<Infallible, DeviceFailure> {
+    recorder.region.trial().end_start();
+    loop {
+        match recorder.deferred.take(|_| true) {
+            Some(call) if call.operation.writes() => call.fail(recorder, CrashLogError::NotSaving),
+            Some(call) => requests::serve(recorder, log, memory, call).await?,
+            None => recorder.events.wait_for_work(None).await,
         }
     }
 }
@@ -163,8 +188,9 @@ async fn write_pages(
                 PageWriteError::Device(error) => {
                     note_error(recorder, FailureStep::WritePages, error)
                 }
-                // Neither occurs: the ring numbers pages in the order that the store expects.
-                PageWriteError::TooMany | PageWriteError::OutOfOrder => {
+                // None occurs: the ring numbers pages in the order that the store expects, and
+                // a partition that is not written has no such job.
+                PageWriteError::TooMany | PageWriteError::OutOfOrder | PageWriteError::Refused => {
                     note_error(recorder, FailureStep::WritePages, PortError::Refused)
                 }
             })?;
@@ -361,6 +387,8 @@ async fn write_crash(
         Err(CrashWriteError::Device(error)) => {
             Err(note_error(recorder, FailureStep::WriteCrash, error))
         }
-        Err(CrashWriteError::Exhausted | CrashWriteError::NoSuchCrash) => Ok(None),
+        Err(
+            CrashWriteError::Exhausted | CrashWriteError::NoSuchCrash | CrashWriteError::Refused,
+        ) => Ok(None),
     }
 }

@@ -508,8 +508,8 @@ fn with_store<T>(image: Image, with: impl AsyncFnOnce(&mut Store<'_, Window<Imag
         let mut image = image;
         let partition = find_partition(&mut image, PARTITION, &scratch).await;
         let partition = partition.expect("the partition is there");
-        let window = Window::new(image, partition.first, partition.blocks);
-        let store = Store::mount(window.expect("on the card"), OPTIONS, &scratch).await;
+        let window = Window::new(image, partition.place.first, partition.place.blocks);
+        let store = Store::mount(window.expect("on the card"), &partition, OPTIONS, &scratch).await;
         with(&mut store.expect("the log can be mounted")).await
     });
     result.expect("ready")

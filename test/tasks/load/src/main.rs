@@ -259,7 +259,7 @@ fn state(state: &RecorderState) -> u32 {
     match state {
         RecorderState::Starting => 1,
         RecorderState::Ready => 2,
-        RecorderState::RamOnly(_) => 3,
+        RecorderState::RamOnly(_) | RecorderState::ReadOnly(_) => 3,
         RecorderState::Suspended => 4,
     }
 }
