@@ -5,7 +5,7 @@ use crate::superblocks::{Superblocks, WriteRefusal};
 use block_device::{Block, BlockDevice};
 use crashlog_format::gpt::FoundPartition;
 use crashlog_format::ledger::{CrashCounters, Ledger};
-use crashlog_format::{FormatId, Geometry, SuperblockError};
+use crashlog_format::{FormatId, Geometry, SuperblockContent, SuperblockError};
 
 /// How a partition is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,15 +81,25 @@ impl<'s, D: BlockDevice> Store<'s, D> {
         expected: Option<(FormatId, u32)>,
         scratch: &'s [Block],
     ) -> Result<&'p mut Self, MountError<D::Error>> {
-        let superblocks = Superblocks::read(&mut device, found.place.blocks, scratch).await?;
-        let refusal = superblocks.refusal(found);
-        let needs_ledger = refusal.is_none() && !superblocks.are_equal;
-        let format = superblocks.content.format;
+        // In a block of their own: what is borrowed once stays in the future until its block ends.
+        let (format, geometry, refusal, needs_ledger) = {
+            let superblocks = Superblocks::read(&mut device, found.place.blocks, scratch).await?;
+            let SuperblockContent {
+                format, geometry, ..
+            } = superblocks.content;
+            let refusal = superblocks.refusal(found);
+            (
+                format,
+                geometry,
+                refusal,
+                refusal.is_none() && !superblocks.are_equal,
+            )
+        };
         let store = place.insert(Self {
             device,
             scratch,
             format,
-            geometry: superblocks.content.geometry,
+            geometry,
             keep_first: options.keep_first,
             refusal,
             uncertain: true,

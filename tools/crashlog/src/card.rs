@@ -5,7 +5,7 @@
 //! a list, which `verify` reports.
 
 use crate::image::Image;
-use crate::locate::{Located, locate, read, unwritable};
+use crate::locate::{Located, locate, read};
 use crate::problem::{Code, Problem};
 use block_device::BLOCK_LEN;
 use crashlog_format::crash::CrashHeader;
@@ -35,14 +35,14 @@ impl Card {
         let image = Image::open(path, write)?;
         let Located {
             partition,
-            first,
-            format,
-            geometry,
+            found,
+            content,
             mut damaged,
+            refusal,
         } = locate(&image)?;
-        if first != 0
-            && let Some(why) = unwritable(&image)?
-        {
+        let (format, geometry) = (content.format, content.geometry);
+        let first = found.map_or(0, |found| found.place.first);
+        if let Some(why) = refusal {
             if write {
                 let text = format!("{}: is not written: {why}", path.display());
                 return Err(Problem::new(Code::NotACrashlogCard, text));

@@ -13,7 +13,7 @@ Exit codes:
   3  the input is not a crashlog card, or its version is unknown
   4  a file or device could not be opened, read or written
 
-Only `format` and `erase` write to the card. The other commands may be used on
+Only `format`, `erase` and `adopt` write to the card. The other commands may be used on
 a card that is in use, or that was removed at any moment.";
 
 const BOOT_HELP: &str = "Only these boots: a number as `boots` shows it, `last` for the newest in the log, `-1` for the \
@@ -83,14 +83,17 @@ pub enum Command {
     Verify(Verify),
     /// Erase one crash record; its number is never used again.
     Erase(Erase),
+    /// Make a partition that was copied or moved ours again.
+    Adopt(Adopt),
 }
 
 /// Prepares a card or an image for the flight recorder.
 ///
-/// A new image, or a card without a partition table, gets a GPT whose only partition is named
-/// "crashlog". If a card has such a partition already, only that partition is formatted. If IMAGE
-/// is the device of a partition, no partition table is made. Existing crash records, and data of
-/// other kinds, are only overwritten with --force.
+/// A new image, or a blank card, gets a GPT whose only partition is named "crashlog". If a card has
+/// such a partition already, only that partition is formatted. If IMAGE is the device of a
+/// partition, or the file of one, no partition table is made; of a file nobody knows where it
+/// belongs, so `adopt` is needed when it is on its card. What is not blank is only overwritten with
+/// --force, and listed before. If it is interrupted, the card is as it was, or formatted.
 #[derive(Debug, Args)]
 pub struct Format {
     /// Image file, block device or partition; an image file that does not exist is created.
@@ -108,7 +111,7 @@ pub struct Format {
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub slot_size: Option<u64>,
 
-    /// Keep the existing partition table, and add the crashlog partition in its largest gap.
+    /// Keep the existing partition table, and add the crashlog partition in its largest blank gap.
     #[arg(long)]
     pub keep: bool,
 
@@ -306,6 +309,18 @@ pub struct Erase {
 
     /// Number of the crash record, as `list` shows it.
     pub sequence: u32,
+}
+
+/// Makes a partition that was copied or moved ours again.
+///
+/// A superblock states where its partition is, and its GUID. If the partition table says otherwise,
+/// the partition is read and not written, neither by a device nor by this program: it may be a copy
+/// beside the real one. This prints what both say and what is on the partition, and then writes its
+/// superblocks anew. Log and crash records stay.
+#[derive(Debug, Args)]
+pub struct Adopt {
+    /// Image file or block device of the whole card.
+    pub image: PathBuf,
 }
 
 /// The streams of the log.

@@ -1,22 +1,20 @@
 //! `crashlog format`: makes a crashlog card.
 //!
-//! Without `--force` it overwrites no crashes and no data of other kinds.
+//! Without `--force` it overwrites nothing but what is blank, and an empty log; with it, it says
+//! before what it destroys.
 //!
-//! It writes a partition table where there is none (with `--keep` it adds to the existing one), two
-//! superblocks and two ledgers. Log and crash slots are not cleared: what they hold fails its
-//! checks, as these are seeded with the new, random format number.
+//! It writes two superblocks and two ledgers, and then a partition table where there is none (with
+//! `--keep` it adds to the existing one). Log and crash slots are not cleared: what they hold fails
+//! its checks, as these are seeded with the new, random format number.
 
-use crate::card::Card;
 use crate::cli::Format;
 use crate::image::{Image, TransferError};
-use crate::locate::{self, Table, read};
 use crate::problem::{Code, Problem};
 use crate::size;
-use crate::table;
+use crate::target::{Target, random_guid};
 use crate::terminal::Output;
 use block_device::{BLOCK_LEN, now_or_never};
-use crashlog_format::gpt::Guid;
-use crashlog_format::{FormatId, Geometry, PARTITION_NAME};
+use crashlog_format::{FormatId, Geometry, PARTITION_NAME, PartitionPlace};
 use crashlog_store::{FormatError, FormatOptions, TableOptions, format_partition, write_table};
 use std::fs::{self, File};
 use std::io::Write;
@@ -52,24 +50,68 @@ pub fn run(args: &Format, out: &mut Output) -> Result<(), Problem> {
 fn fill(args: &Format, existed: bool, out: &mut Output) -> Result<(), Problem> {
     let path = &args.image;
     let image = Image::open(path, true)?;
-    if existed && !image.is_device() {
+    let (target, destroyed) = Target::choose(&image, args.keep)?;
+    if existed && !image.is_device() && !matches!(target, Target::Alone(_)) {
         check_size(path, image.bytes(), args.any_size)?;
     }
-    let alone = is_partition(path);
-    if !args.force {
-        protect(&image, args, alone)?;
-    }
-    let mut partition = place(args, &image, alone)?;
-    let options = FormatOptions {
+    let options = TableOptions {
+        name: PARTITION_NAME,
+        disk: random_guid(),
+        partition: random_guid(),
+    };
+    let place = match &target {
+        Target::Alone(place) | Target::Existing(place) => *place,
+        Target::Added(addition) => {
+            let (first, last) = addition.range;
+            PartitionPlace {
+                first,
+                blocks: last - first + 1,
+                guid: options.partition,
+            }
+        }
+        Target::Card => {
+            let place = crashlog_store::partition_place(image.blocks(), &options);
+            ready(path, Some(place))?
+        }
+    };
+    let options_of_partition = FormatOptions {
         format: FormatId::new(Uuid::new_v4().as_u64_pair().0),
         slots: args.slots,
         slot_blocks: args.slot_size.map(slot_blocks).transpose()?,
+        place,
     };
-    let geometry = ready(
-        path,
-        now_or_never(format_partition(&mut partition, &options)),
-    )?;
-    partition.sync()?;
+    check_geometry(path, place.blocks, &options_of_partition)?;
+    if !destroyed.is_empty() {
+        if !args.force {
+            return Err(Problem::new(
+                Code::NotACrashlogCard,
+                format!(
+                    "{}: {}; --force overwrites it",
+                    path.display(),
+                    destroyed.join("; ")
+                ),
+            ));
+        }
+        for what in &destroyed {
+            writeln!(out, "{}: is overwritten: {what}", path.display())?;
+        }
+        out.flush()?;
+    }
+    let mut partition = match target {
+        Target::Alone(_) => image.part(0, image.blocks())?,
+        _ => image.part(place.first, place.blocks)?,
+    };
+    let formatted = now_or_never(format_partition(&mut partition, &options_of_partition));
+    let geometry = ready(path, formatted)?;
+    match target {
+        Target::Alone(_) | Target::Existing(_) => {}
+        Target::Added(addition) => addition.write(&image, &place)?,
+        Target::Card => {
+            let mut whole = image.part(0, image.blocks())?;
+            ready(path, now_or_never(write_table(&mut whole, &options)))?;
+        }
+    }
+    image.sync()?;
     writeln!(
         out,
         "{}: partition \"{PARTITION_NAME}\" of {}: {} crash slots of {}, {} of log",
@@ -79,47 +121,27 @@ fn fill(args: &Format, existed: bool, out: &mut Output) -> Result<(), Problem> {
         size::show(u64::from(geometry.slot_blocks()) * BLOCK_LEN as u64),
         size::show(u64::from(geometry.ring_pages()) * BLOCK_LEN as u64),
     )?;
+    if !place.is_known() {
+        writeln!(
+            out,
+            "{}: a device does not write it before `crashlog adopt` has run on its card, as the file of a partition does \
+             not tell where that is",
+            path.display()
+        )?;
+    }
     Ok(())
 }
 
-/// The crashlog partition; it is made if there is none.
-fn place(args: &Format, image: &Image, alone: bool) -> Result<Image, Problem> {
-    if alone {
-        return image.part(0, image.blocks());
-    }
-    // One that is not ours to write is not used again: with --force the whole card is replaced.
-    if locate::unwritable(image)?.is_none()
-        && let Table::Crashlog(first, blocks) = locate::table(image, &mut Vec::new())?
-    {
-        return image.part(first, blocks);
-    }
-    // An invalid geometry is refused before the table is written.
-    let (slots, blocks) = Geometry::recommended(image.blocks());
-    let (slots, blocks) = (
-        args.slots.unwrap_or(slots),
-        args.slot_size
-            .map(slot_blocks)
-            .transpose()?
-            .unwrap_or(blocks),
-    );
-    Geometry::new(image.blocks(), slots, blocks)
-        .map_err(|error| usage(format!("{}: {error}", image.path().display())))?;
-    if args.keep && table::exists(image) {
-        let (first, blocks) = table::add(image)?;
-        return image.part(first, blocks);
-    }
-    let random = || Guid(*Uuid::new_v4().as_bytes());
-    let options = TableOptions {
-        name: PARTITION_NAME,
-        disk: random(),
-        partition: random(),
-    };
-    let mut whole = image.part(0, image.blocks())?;
-    let partition = ready(
-        image.path(),
-        now_or_never(write_table(&mut whole, &options)),
-    )?;
-    image.part(partition.first, partition.blocks)
+/// Refuses a geometry that breaks a rule, before anything is written.
+fn check_geometry(path: &Path, blocks: u64, options: &FormatOptions) -> Result<(), Problem> {
+    let (slots, slot_blocks) = Geometry::recommended(blocks);
+    Geometry::new(
+        blocks,
+        options.slots.unwrap_or(slots),
+        options.slot_blocks.unwrap_or(slot_blocks),
+    )
+    .map(drop)
+    .map_err(|error| usage(format!("{}: {error}", path.display())))
 }
 
 /// The length of a slot, in blocks.
@@ -197,84 +219,6 @@ fn check_size(path: &Path, bytes: u64, any_size: bool) -> Result<(), Problem> {
         )));
     }
     Ok(())
-}
-
-/// Refuses to overwrite crashes, and data of other kinds.
-fn protect(image: &Image, args: &Format, alone: bool) -> Result<(), Problem> {
-    let name = image.path().display();
-    let refuse = |what: String| {
-        Err(Problem::new(
-            Code::NotACrashlogCard,
-            format!("{name}: {what}; --force overwrites it"),
-        ))
-    };
-    if !alone && let Some(why) = locate::unwritable(image)? {
-        return refuse(format!("its partition is not written: {why}"));
-    }
-    if let Ok(card) = Card::open(image.path(), false) {
-        let crashes = card.ledger.len();
-        if crashes > 0 {
-            return refuse(format!(
-                "is a crashlog card that holds {}",
-                crate::text::count(crashes.into(), "crash record")
-            ));
-        }
-        return Ok(());
-    }
-    if !alone {
-        match locate::table(image, &mut Vec::new())? {
-            // A crashlog partition that was never formatted.
-            Table::Crashlog(first, blocks) if is_blank(&image.part(first, blocks)?)? => {
-                return Ok(());
-            }
-            Table::Crashlog(..) => {
-                return refuse("has a crashlog partition that cannot be read".to_owned());
-            }
-            Table::Truncated(_) => return refuse("is a truncated crashlog card".to_owned()),
-            Table::Foreign if args.keep => return Ok(()),
-            Table::Foreign => {
-                return refuse(
-                    "has a partition table without a crashlog partition (--keep adds one to it)"
-                        .to_owned(),
-                );
-            }
-            Table::None => {}
-        }
-        if table::exists(image) {
-            return refuse(
-                "has a partition table that this program does not understand".to_owned(),
-            );
-        }
-    }
-    if !is_blank(image)? {
-        return refuse("is not empty, and is not a crashlog card".to_owned());
-    }
-    Ok(())
-}
-
-/// Whether the first MiB and the last block are blank: file systems, partition tables and firmware
-/// begin there.
-fn is_blank(image: &Image) -> Result<bool, Problem> {
-    let mut head = vec![0; image.blocks().min(2048) as usize * BLOCK_LEN];
-    image.read_at(0, &mut head)?;
-    let last = read(image, image.blocks().saturating_sub(1))?;
-    let blank = |bytes: &[u8]| {
-        bytes.iter().all(|byte| *byte == 0) || bytes.iter().all(|byte| *byte == 0xff)
-    };
-    Ok(blank(&head) && blank(&last))
-}
-
-/// Whether the path is the device of a partition, which has no partition table of its own.
-fn is_partition(path: &Path) -> bool {
-    let Ok(path) = path.canonicalize() else {
-        return false;
-    };
-    path.file_name().is_some_and(|name| {
-        Path::new("/sys/class/block")
-            .join(name)
-            .join("partition")
-            .exists()
-    })
 }
 
 fn usage(text: String) -> Problem {

@@ -18,6 +18,8 @@ pub struct Image {
     /// Block of the file that is block 0 of this view, and number of blocks of the view.
     first: u64,
     blocks: u64,
+    /// How many of them the file has; the others read as zeros.
+    there: u64,
     device: bool,
 }
 
@@ -63,22 +65,31 @@ impl Image {
             file,
             first: 0,
             blocks: bytes / BLOCK_LEN as u64,
+            there: bytes / BLOCK_LEN as u64,
             device: kind.is_block_device(),
         })
     }
 
     /// A view of `blocks` blocks from `first` on, cut at the end of this view.
     pub fn part(&self, first: u64, blocks: u64) -> Result<Self, Problem> {
+        let start = first.min(self.blocks);
+        self.padded(start, blocks.min(self.blocks - start))
+    }
+
+    /// A view of `blocks` blocks from `first` on. Those beyond the end of the file read as zeros,
+    /// and cannot be written.
+    pub fn padded(&self, first: u64, blocks: u64) -> Result<Self, Problem> {
         let file = self
             .file
             .try_clone()
             .map_err(|cause| Problem::io(&self.path, "open it again", &cause))?;
-        let start = first.min(self.blocks);
+        let start = first.min(self.there);
         Ok(Self {
             path: self.path.clone(),
             file,
             first: self.first + start,
-            blocks: blocks.min(self.blocks - start),
+            blocks,
+            there: blocks.min(self.there - start),
             device: self.device,
         })
     }
@@ -115,9 +126,21 @@ impl Image {
                 ),
             ));
         }
-        self.file
-            .read_exact_at(buffer, (self.first + first) * BLOCK_LEN as u64)
+        self.read_there(first, buffer)
             .map_err(|cause| Problem::io(&self.path, &format!("read block {first}"), &cause))
+    }
+
+    /// Reads blocks that are in the view; those that the file has not are zeros.
+    fn read_there(&self, first: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let there = self.there.saturating_sub(first);
+        let length = usize::try_from(there)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(BLOCK_LEN)
+            .min(buffer.len());
+        let (bytes, beyond) = buffer.split_at_mut(length);
+        beyond.fill(0);
+        self.file
+            .read_exact_at(bytes, (self.first + first) * BLOCK_LEN as u64)
     }
 
     /// Writes whole blocks from `first` on.
@@ -133,11 +156,6 @@ impl Image {
             .sync_all()
             .map_err(|cause| Problem::io(&self.path, "flush it", &cause))
     }
-
-    /// The file itself, for the GPT library.
-    pub fn file(&self) -> &File {
-        &self.file
-    }
 }
 
 /// Why a transfer failed.
@@ -150,9 +168,11 @@ pub enum TransferError {
 }
 
 impl Image {
-    fn check(&self, first: u64, count: usize) -> Result<u64, TransferError> {
+    /// Checks that the view has the blocks, and the file all of them if they are to be written.
+    fn check(&self, first: u64, count: usize, write: bool) -> Result<u64, TransferError> {
+        let blocks = if write { self.there } else { self.blocks };
         match first.checked_add(count as u64) {
-            Some(end) if end <= self.blocks => Ok((self.first + first) * BLOCK_LEN as u64),
+            Some(end) if end <= blocks => Ok((self.first + first) * BLOCK_LEN as u64),
             _ => Err(TransferError::OutOfRange),
         }
     }
@@ -166,10 +186,9 @@ impl BlockDevice for Image {
     }
 
     async fn read(&mut self, first: u64, blocks: &[Block]) -> Result<(), TransferError> {
-        let offset = self.check(first, blocks.len())?;
+        self.check(first, blocks.len(), false)?;
         let mut bytes = vec![0; blocks.len() * BLOCK_LEN];
-        self.file
-            .read_exact_at(&mut bytes, offset)
+        self.read_there(first, &mut bytes)
             .map_err(|cause| TransferError::Io(cause.kind()))?;
         for (block, bytes) in blocks.iter().zip(bytes.chunks_exact(BLOCK_LEN)) {
             block.copy_from(0, bytes);
@@ -178,7 +197,7 @@ impl BlockDevice for Image {
     }
 
     async fn write(&mut self, first: u64, blocks: &[Block]) -> Result<(), TransferError> {
-        let offset = self.check(first, blocks.len())?;
+        let offset = self.check(first, blocks.len(), true)?;
         let mut bytes = vec![0; blocks.len() * BLOCK_LEN];
         for (block, bytes) in blocks.iter().zip(bytes.chunks_exact_mut(BLOCK_LEN)) {
             block.copy_to(0, bytes);

@@ -1,47 +1,64 @@
-//! Finds the crashlog partition in an image, or says why there is none.
+//! Finds the crashlog partition in an image, or says why there is none, and why it is not written.
 //!
-//! The input may be a whole card with a GPT, or the partition alone. A GPT is used only if its
-//! checksums match; if the primary one is damaged the backup at the end of the card is used, as on
-//! the target.
+//! The input may be a whole card with a GPT, or the partition alone. Which partition is ours, and
+//! whether it may be written, is decided by `crashlog-store`, as on the target: a partition that is
+//! not written may be read all the same, as far as the image goes.
 
-use crate::image::Image;
+use crate::image::{Image, TransferError};
 use crate::problem::{Code, Problem};
-use block_device::BLOCK_LEN;
-use crashlog_format::crc::Crc32;
-use crashlog_format::gpt::{
-    self, CRASHLOG_TYPE, ChoiceError, ENTRY_LEN, GptEntry, GptHeader, PRIMARY, PartitionChoice,
-};
+use crate::signature;
+use crate::table::Tables;
+use block_device::{BLOCK_LEN, Block, now_or_never};
+use crashlog_format::gpt::{FoundPartition, TableProblem};
+use crashlog_format::ledger::Ledger;
 use crashlog_format::{
-    CheckError, FormatId, Geometry, PARTITION_NAME, Superblock, SuperblockError,
+    CheckError, Geometry, PARTITION_NAME, PartitionPlace, Superblock, SuperblockContent,
+    SuperblockError,
 };
-use zerocopy::FromBytes;
+use crashlog_store::{MountError, PartitionError, Store, StoreOptions, WriteRefusal};
 
 /// A crashlog partition that was found.
 pub struct Located {
-    /// The blocks of the partition alone.
+    /// The blocks of the partition alone; zeros where the image does not go.
     pub partition: Image,
-    /// The partition's first block on the card; 0 if the input is the partition alone.
-    pub first: u64,
-    pub format: FormatId,
-    pub geometry: Geometry,
+    /// What the table says of it; `None` if the input is the partition alone.
+    pub found: Option<FoundPartition>,
+    /// What the superblock states that counts.
+    pub content: SuperblockContent,
     /// What is damaged, in words; its copy is not.
     pub damaged: Vec<String>,
+    /// Why neither a device nor this program writes it.
+    pub refusal: Option<String>,
 }
 
-/// What the partition table has.
-pub enum Table {
-    /// There is none, or both copies are damaged.
-    None,
-    /// There is one without a crashlog partition.
-    Foreign,
-    /// A crashlog partition: first block, number of blocks.
-    Crashlog(u64, u64),
-    /// A crashlog partition that reaches beyond the end of the image. The card has this number of
-    /// blocks.
-    Truncated(u64),
+impl Located {
+    /// Whether a superblock is damaged, or differs from the one that counts.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.iter().any(|what| what.contains("superblock"))
+    }
 }
 
-/// Finds the partition and checks its superblock.
+/// Why there is no partition in a table.
+pub type Absent = PartitionError<TransferError>;
+
+/// Finds the partition in the table of a card, as a device does.
+pub fn find(image: &Image) -> Result<Result<FoundPartition, Absent>, Problem> {
+    let mut device = image.part(0, image.blocks())?;
+    let scratch = scratch();
+    let found = crashlog_store::find_partition(&mut device, PARTITION_NAME, &scratch);
+    Ok(now_or_never(found).unwrap_or(Err(PartitionError::NoTable)))
+}
+
+/// Whether an image without a table is a partition alone: one of its superblocks says so.
+pub fn is_alone(image: &Image) -> Result<bool, Problem> {
+    if image.blocks() == 0 {
+        return Ok(false);
+    }
+    let is_superblock = |block: &[u8; BLOCK_LEN]| block.starts_with(&Superblock::MAGIC.to_le_bytes());
+    Ok(is_superblock(&read(image, 0)?) || is_superblock(&read(image, image.blocks() - 1)?))
+}
+
+/// Finds the partition, checks its superblocks, and tells whether it is written.
 pub fn locate(image: &Image) -> Result<Located, Problem> {
     let name = image.path().display();
     if image.blocks() == 0 {
@@ -49,174 +66,196 @@ pub fn locate(image: &Image) -> Result<Located, Problem> {
             "{name}: is empty; `crashlog format` makes a card"
         )));
     }
-    let mut damaged = Vec::new();
-    let (first, blocks) = match table(image, &mut damaged)? {
-        Table::Crashlog(first, blocks) => (first, blocks),
-        Table::Truncated(blocks) => {
-            return Err(not_a_crashlog_card(format!(
-                "{name}: is truncated: the card had {blocks} blocks, the image has {}; copy the whole card",
-                image.blocks()
-            )));
-        }
-        Table::Foreign => {
-            return Err(not_a_crashlog_card(format!(
-                "{name}: has no partition named \"{PARTITION_NAME}\"; `crashlog format --keep` adds one"
-            )));
-        }
-        Table::None => {
-            let [magic, ..] = words(&read(image, 0)?);
-            if magic != Superblock::MAGIC {
-                return Err(not_a_crashlog_card(format!(
-                    "{name}: is not a card of the flight recorder: there is neither a partition table nor a \
-                     superblock; `crashlog format` makes one"
-                )));
-            }
-            (0, image.blocks())
-        }
+    let found = match find(image)? {
+        Ok(found) => Some(found),
+        Err(PartitionError::NoTable) if is_alone(image)? => None,
+        Err(absent) => return Err(absence(image, &absent)?),
     };
-    let partition = image.part(first, blocks)?;
-    let (format, geometry) = superblock(&partition, first == 0, &mut damaged)?;
+    let mut damaged = Vec::new();
+    if found.is_some() {
+        damaged.extend(Tables::read(image)?.damage());
+    }
+    let (first, blocks) = match &found {
+        Some(found) => (found.place.first, found.place.blocks),
+        None => (0, stated_blocks(image)?.max(image.blocks())),
+    };
+    let there = image.blocks().saturating_sub(first);
+    if there < blocks {
+        damaged.push(format!(
+            "the image is truncated: the partition has {blocks} blocks, and {there} of them are there"
+        ));
+    }
+    let partition = image.padded(first, blocks)?;
+    let content = superblock(&partition, &mut damaged)?;
+    let refusal = refusal(image, &partition, found.as_ref(), &content)?;
     Ok(Located {
         partition,
-        first,
-        format,
-        geometry,
+        found,
+        content,
         damaged,
+        refusal,
     })
 }
 
-/// Searches the crashlog partition in the primary table, then in the backup.
-pub fn table(image: &Image, damaged: &mut Vec<String>) -> Result<Table, Problem> {
-    let last = image.blocks().saturating_sub(1);
-    let mut found = Table::None;
-    for lba in [PRIMARY, last] {
-        if lba == 0 || lba > last {
-            continue;
-        }
-        let what = if lba == PRIMARY { "primary" } else { "backup" };
-        let Some((header, entries)) = entries(image, lba)? else {
-            damaged.push(format!("the {what} partition table is damaged"));
-            continue;
-        };
-        if !matches!(found, Table::None) {
-            continue;
-        }
-        let crashlog = entries.iter().find(|entry| {
-            entry.partition_type_guid == CRASHLOG_TYPE && entry.is_named(PARTITION_NAME)
-        });
-        found = match crashlog.map(|entry| entry.range(image.blocks())) {
-            Some(Some((first, blocks))) => Table::Crashlog(first, blocks),
-            Some(None) => Table::Truncated(header.alternate_lba.get().saturating_add(1)),
-            None => Table::Foreign,
-        };
-    }
-    // A truncated image has no backup table, even if it has the whole partition.
-    if let Table::Crashlog(..) = found
-        && let Some((header, _)) = entries(image, PRIMARY)?
-        && header.alternate_lba.get() > last
-    {
-        return Ok(Table::Truncated(
-            header.alternate_lba.get().saturating_add(1),
-        ));
-    }
-    if matches!(found, Table::None) {
-        damaged.clear();
-    }
-    Ok(found)
+/// The number of blocks that the superblock of a partition alone states: more than the image has,
+/// if that is truncated.
+fn stated_blocks(image: &Image) -> Result<u64, Problem> {
+    Ok(match Superblock::parse(&read(image, 0)?, image.blocks()) {
+        Err(SuperblockError::Blocks(stated)) => stated.into(),
+        _ => image.blocks(),
+    })
 }
 
-/// Why the partition that [`table`] has found is not written, neither by the device nor by this
-/// program; `None` if it may be, and if there is none. It may be read all the same.
-pub fn unwritable(image: &Image) -> Result<Option<&'static str>, Problem> {
-    let last = image.blocks().saturating_sub(1);
-    for lba in [PRIMARY, last] {
-        let Some((header, entries)) = entries(image, lba)? else {
-            continue;
-        };
-        if lba != PRIMARY && !gpt::backup_counts(&read(image, 0)?) {
-            return Ok(Some(
-                "the primary partition table is damaged, and block 0 is of another one: the card was made anew",
+/// Why the partition is not written, by the code of the device.
+fn refusal(
+    image: &Image,
+    partition: &Image,
+    found: Option<&FoundPartition>,
+    content: &SuperblockContent,
+) -> Result<Option<String>, Problem> {
+    // Of a partition alone no table says where it is; it is asked whether it agrees with itself.
+    let said = FoundPartition {
+        place: content.place(),
+        problem: None,
+    };
+    let (found, is_alone) = found.map_or((said, true), |found| (*found, false));
+    let options = StoreOptions { keep_first: 0 };
+    let scratch = scratch();
+    let mounted = Store::mount(partition.part(0, partition.blocks())?, &found, options, &scratch);
+    let refusal = match now_or_never(mounted) {
+        Some(Ok(store)) => match store.write_refusal() {
+            Some(WriteRefusal::NoPlace) if is_alone => None,
+            Some(WriteRefusal::Table(TableProblem::LargerDevice)) => Some(larger(image)?),
+            refusal => refusal.map(|refusal| match refusal {
+                WriteRefusal::OtherPlace | WriteRefusal::NoPlace => {
+                    format!("{refusal}; `crashlog adopt` makes it ours again")
+                }
+                refusal => refusal.to_string(),
+            }),
+        },
+        Some(Err(MountError::Exhausted)) => {
+            Some("every number that a page of its log can have was used".to_owned())
+        }
+        Some(Err(MountError::Damaged)) => Some("the end of its log cannot be found".to_owned()),
+        Some(Err(MountError::Superblock(error))) => Some(error.to_string()),
+        Some(Err(MountError::Device(_))) | None => Some("it cannot be read".to_owned()),
+    };
+    if is_alone && partition.blocks() > image.blocks() {
+        return Ok(Some("it is truncated".to_owned()));
+    }
+    Ok(refusal)
+}
+
+/// That the table is of a larger card, with both numbers.
+fn larger(image: &Image) -> Result<String, Problem> {
+    let problem = TableProblem::LargerDevice;
+    Ok(match Tables::read(image)?.card_blocks() {
+        Some(blocks) => format!(
+            "{problem}: that has {blocks} blocks, this one has {}",
+            image.blocks()
+        ),
+        None => problem.to_string(),
+    })
+}
+
+/// Why there is no partition to be read.
+pub fn absence(image: &Image, absent: &Absent) -> Result<Problem, Problem> {
+    let name = image.path().display();
+    let text = match absent {
+        PartitionError::Device(TransferError::Io(kind)) => {
+            return Ok(Problem::new(
+                Code::Io,
+                format!("{name}: cannot read its partition table: {kind}"),
             ));
         }
-        let mut choice = PartitionChoice::default();
-        for entry in &entries {
-            choice.find(entry, PARTITION_NAME);
+        PartitionError::Device(TransferError::OutOfRange) | PartitionError::NoTable => {
+            let holds = signature::of(image)?.map_or(String::new(), |what| format!(" (it holds {what})"));
+            format!(
+                "{name}: is not a card of the flight recorder{holds}: there is neither a partition table nor a superblock; \
+                 `crashlog format` makes one"
+            )
         }
-        for entry in &entries {
-            choice.compare(entry);
-        }
-        return Ok(match choice.found(&header, image.blocks()) {
-            Ok(_) if choice.is_overlapped() => {
-                Some("another partition has blocks of the crashlog partition")
-            }
-            Err(ChoiceError::Overlaps) => {
-                Some("the partition table has blocks of the crashlog partition")
-            }
-            Err(ChoiceError::Ambiguous) => {
-                Some("there is more than one crashlog partition of that name")
-            }
-            Err(ChoiceError::OutOfBounds) => Some(
-                "the crashlog partition lies outside the blocks that its table gives to partitions",
+        PartitionError::Damaged => format!(
+            "{name}: both copies of its partition table are damaged; repair the table, for example with `gdisk`"
+        ),
+        PartitionError::Entries(count) => format!(
+            "{name}: its partition table has {count} entries; at most 256 are read, by devices and by this program"
+        ),
+        PartitionError::EntryLength(length) => format!(
+            "{name}: the entries of its partition table are {length} bytes long; only 128 are read, by devices and by \
+             this program"
+        ),
+        PartitionError::LargeBlocks => format!(
+            "{name}: its partition table is that of a card with blocks of 4096 bytes; the flight recorder uses blocks \
+             of 512"
+        ),
+        PartitionError::NotFound => format!(
+            "{name}: has no partition named \"{PARTITION_NAME}\"; `crashlog format --keep` adds one"
+        ),
+        PartitionError::WrongType(kind) => format!(
+            "{name}: its partition \"{PARTITION_NAME}\" has the type {kind}, which is not that of the flight recorder; \
+             `crashlog format --keep` adds one that has"
+        ),
+        PartitionError::OutOfBounds => match Tables::read(image)?.card_blocks() {
+            Some(blocks) if blocks > image.blocks() => format!(
+                "{name}: is truncated: the card had {blocks} blocks, the image has {}; copy the whole card",
+                image.blocks()
             ),
-            Ok(_) | Err(ChoiceError::NotFound | ChoiceError::WrongType(_)) => None,
-        });
-    }
-    Ok(None)
-}
-
-/// The table whose header is block `lba`, if its checksums match.
-fn entries(image: &Image, lba: u64) -> Result<Option<(GptHeader, Vec<GptEntry>)>, Problem> {
-    let Some(header) = GptHeader::parse(&read(image, lba)?, lba, image.blocks()) else {
-        return Ok(None);
+            _ => format!(
+                "{name}: the first and the last block of its partition \"{PARTITION_NAME}\" cannot be right: no card has \
+                 such a partition, or not this one"
+            ),
+        },
     };
-    let length = header.number_of_partition_entries.get() as usize * ENTRY_LEN as usize;
-    let mut bytes = vec![0; length.next_multiple_of(BLOCK_LEN)];
-    image.read_at(header.partition_entry_lba.get(), &mut bytes)?;
-    bytes.truncate(length);
-    if Crc32::new().bytes(&bytes).value() != header.partition_entry_array_crc32.get() {
-        return Ok(None);
-    }
-    let entries = bytes
-        .chunks_exact(ENTRY_LEN as usize)
-        .filter_map(|entry| GptEntry::read_from_bytes(entry).ok());
-    Ok(Some((header, entries.collect())))
+    Ok(not_a_crashlog_card(text))
 }
 
 /// Checks both superblocks and returns the first undamaged one.
 fn superblock(
     partition: &Image,
-    alone: bool,
     damaged: &mut Vec<String>,
-) -> Result<(FormatId, Geometry), Problem> {
-    let mut sound = None;
+) -> Result<SuperblockContent, Problem> {
+    let mut sound = Vec::new();
     let mut broken = Vec::new();
     for block in [0, partition.blocks().saturating_sub(1)] {
         match Superblock::parse(&read(partition, block)?, partition.blocks()) {
-            Ok(parsed) => sound = sound.or(Some(parsed)),
+            Ok(parsed) => sound.push(parsed),
             Err(error) => broken.push((block, error)),
         }
     }
-    match (sound, broken.first()) {
-        (Some(sound), _) => {
-            damaged.extend(
-                broken
-                    .iter()
-                    .map(|(block, error)| format!("block {block} of the partition: {error}")),
-            );
-            Ok(sound)
-        }
-        (None, broken) => Err(refused(partition, alone, broken.map(|(_, error)| *error))),
+    let Some(first) = sound.first() else {
+        return Err(refused(partition, broken.first().map(|(_, error)| *error))?);
+    };
+    damaged.extend(
+        broken
+            .iter()
+            .map(|(block, error)| format!("block {block} of the partition: {error}")),
+    );
+    if sound.iter().any(|other| other != first) {
+        let what = if sound.iter().all(|other| other.format == first.format) {
+            "two places: `crashlog adopt`"
+        } else {
+            "two formats: `crashlog format`"
+        };
+        damaged.push(format!(
+            "the superblocks are of {what} was interrupted; the first counts"
+        ));
     }
+    Ok(*first)
 }
 
 /// Why a partition whose superblocks are both invalid is not read.
-fn refused(partition: &Image, alone: bool, error: Option<SuperblockError>) -> Problem {
+fn refused(partition: &Image, error: Option<SuperblockError>) -> Result<Problem, Problem> {
     let name = partition.path().display();
-    not_a_crashlog_card(match error {
+    Ok(not_a_crashlog_card(match error {
         Some(SuperblockError::Check(CheckError::Version(version))) => format!(
             "{name}: has format version {version}; this program knows version {}: use the program that belongs to the \
              firmware",
             crashlog_format::VERSION
+        ),
+        Some(SuperblockError::Check(CheckError::Magic(_))) if has_ledger(partition)? => format!(
+            "{name}: both superblocks of its partition \"{PARTITION_NAME}\" are lost, and its ledgers are not: keep an \
+             image of it; without a superblock nothing can be read, and `crashlog format --force` destroys what is there"
         ),
         Some(SuperblockError::Check(CheckError::Magic(0))) => {
             format!(
@@ -224,21 +263,49 @@ fn refused(partition: &Image, alone: bool, error: Option<SuperblockError>) -> Pr
             )
         }
         Some(SuperblockError::Check(CheckError::Magic(_))) => {
+            let what = signature::of(partition)?.unwrap_or("something else");
             format!(
-                "{name}: its partition \"{PARTITION_NAME}\" holds something else; `crashlog format --force` replaces it"
+                "{name}: its partition \"{PARTITION_NAME}\" holds {what}; `crashlog format --force` replaces it"
             )
         }
-        Some(SuperblockError::Blocks(stated))
-            if alone && u64::from(stated) > partition.blocks() =>
-        {
-            format!(
-                "{name}: is truncated: the partition had {stated} blocks, the file has {}; copy the whole partition",
-                partition.blocks()
-            )
-        }
+        Some(SuperblockError::Blocks(stated)) => format!(
+            "{name}: the superblock of its partition \"{PARTITION_NAME}\" is of a partition of {stated} blocks, and this \
+             one has {}: it was copied, or its size was changed; give it its old size",
+            partition.blocks()
+        ),
         Some(error) => format!("{name}: {error}"),
         None => format!("{name}: has no superblock"),
-    })
+    }))
+}
+
+/// Whether a block of the partition where a ledger belongs has the magic of one.
+pub fn has_ledger(partition: &Image) -> Result<bool, Problem> {
+    // The ledgers are in the same blocks, whatever the slots are.
+    let smallest = Geometry::new(partition.blocks(), Geometry::MIN_SLOTS, 8);
+    let Ok(geometry) = smallest else {
+        return Ok(false);
+    };
+    for generation in [0, 1] {
+        let block = read(partition, geometry.ledger(generation).into())?;
+        if block.starts_with(&Ledger::MAGIC.to_le_bytes()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A place, in words.
+pub fn place_text(place: &PartitionPlace) -> String {
+    if !place.is_known() {
+        return "no place".to_owned();
+    }
+    let last = place.first.saturating_add(place.blocks).saturating_sub(1);
+    format!("blocks {} to {last}, GUID {}", place.first, place.guid)
+}
+
+/// Memory for reading.
+pub fn scratch() -> Vec<Block> {
+    (0..16).map(|_| Block::zeroed()).collect()
 }
 
 /// Reads one block.
@@ -248,15 +315,7 @@ pub fn read(image: &Image, block: u64) -> Result<[u8; BLOCK_LEN], Problem> {
     Ok(bytes)
 }
 
-/// The block as little-endian words.
-fn words(block: &[u8; BLOCK_LEN]) -> [u32; BLOCK_LEN / 4] {
-    let mut words = [0; BLOCK_LEN / 4];
-    for (word, bytes) in words.iter_mut().zip(block.chunks_exact(4)) {
-        *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    }
-    words
-}
-
-fn not_a_crashlog_card(text: String) -> Problem {
+/// A problem of an input that is no card of ours.
+pub fn not_a_crashlog_card(text: String) -> Problem {
     Problem::new(Code::NotACrashlogCard, text)
 }

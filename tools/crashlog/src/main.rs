@@ -7,9 +7,11 @@
 
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod archive;
 mod archives;
 mod backtrace;
+mod blank;
 mod boot;
 mod boot_choice;
 mod boot_table;
@@ -37,10 +39,12 @@ mod program;
 mod report;
 mod secrets;
 mod show;
+mod signature;
 mod size;
 mod snapshot;
 mod table;
 mod tails;
+mod target;
 mod tasks;
 mod terminal;
 mod text;
@@ -78,6 +82,7 @@ fn run(cli: &Cli) -> Result<(), Problem> {
         Command::Boots(args) => boots::run(args, &mut out)?,
         Command::Verify(args) => verify::run(args, &mut out)?,
         Command::Erase(args) => erase::run(args, &mut out)?,
+        Command::Adopt(args) => adopt::run(args, &mut out)?,
     }
     out.flush()?;
     Ok(())

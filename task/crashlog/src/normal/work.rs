@@ -17,12 +17,14 @@ use task_crashlog_api::{CrashLogError, DeviceFailure, FailureStep, RecorderState
 use super::session::{MountedLog, note_error};
 use super::{boot_record, early_ends, requests};
 use crate::config;
-use crate::recorder::{CardContent, CardOperation, Recorder};
+use crate::recorder::{CardContent, CardOperation, DeferredCall, Recorder};
 use crate::reply;
 use crate::trace::Trace;
 use crate::transfer_blocks::TransferBlocks;
 
-/// Writes the crashes of earlier boots, then does the jobs of the agenda until the card fails.
+/// Writes the crashes of earlier boots, then does the jobs of the agenda until the card fails. On a
+/// partition that is not written it only serves those who read; what is in retained RAM stays there,
+/// and the card is not suspended.
 ///
 /// Dropped half way, it leaves the job in progress undone. What was to be written is still in
 /// retained RAM, and callers of the job have no reply.
@@ -35,23 +37,21 @@ pub async fn run(
     memory: &TransferBlocks<'_>,
 ) -> Result<Infallible, DeviceFailure> {
     note_content(recorder, log);
-    if log.write_refusal().is_some() {
-        return read_only(recorder, log, memory).await;
-    }
     let trial = recorder.region.trial();
-    if trial.stage() == TrialStage::All {
+    let is_written = log.write_refusal().is_none();
+    if is_written && trial.stage() == TrialStage::All {
         write_late_crash(recorder, log).await?;
         write_kernel_failure(recorder, log).await?;
     }
     let mut agenda = Agenda::new(
         config::WRITE_AFTER_MS,
         config::WRITE_AFTER_PAGES as usize,
-        config::SUSPEND_AFTER_MS,
+        config::SUSPEND_AFTER_MS.filter(|_| is_written),
     );
     let mut snapshot = SnapshotProgress::default();
-    let mut log_is_written = recorder.ring.closed_pages() == 0;
+    let mut log_is_written = recorder.ring.closed_pages() == 0 || !is_written;
     loop {
-        let pending = pending(recorder);
+        let pending = pending(recorder, is_written);
         if log_is_written && !pending.crash && !pending.snapshot {
             // What was left in retained RAM is on the card, and did no harm. Not only when there is
             // nothing to do any more: busy clients may never let it come to that.
@@ -78,33 +78,16 @@ pub async fn run(
                 log_is_written = true;
             }
             Job::Request => {
-                if let Some(call) = recorder.deferred.take(|call| !is_flush(&call.operation)) {
-                    requests::serve(recorder, log, memory, call).await?;
+                let due = |call: &DeferredCall| !is_written || !is_flush(&call.operation);
+                match recorder.deferred.take(due) {
+                    Some(call) if !is_written && call.operation.writes() => {
+                        call.fail(recorder, CrashLogError::NotSaving);
+                    }
+                    Some(call) => requests::serve(recorder, log, memory, call).await?,
+                    None => {}
                 }
             }
             Job::Sleep(until) => recorder.events.wait_for_work(until).await,
-        }
-    }
-}
-
-/// Serves the callers that read, on a partition that is not written; the others are refused. What
-/// is in retained RAM stays there. The card is not suspended.
-///
-/// Dropped half way, it leaves the caller that is being served without a reply.
-///
-/// # Errors
-/// None: if a read fails, the caller gets the error.
-async fn read_only(
-    recorder: &Recorder,
-    log: &mut MountedLog<'_, '_>,
-    memory: &TransferBlocks<'_>,
-) -> Result<Infallible, DeviceFailure> {
-    recorder.region.trial().end_start();
-    loop {
-        match recorder.deferred.take(|_| true) {
-            Some(call) if call.operation.writes() => call.fail(recorder, CrashLogError::NotSaving),
-            Some(call) => requests::serve(recorder, log, memory, call).await?,
-            None => recorder.events.wait_for_work(None).await,
         }
     }
 }
@@ -124,8 +107,15 @@ fn is_flush(operation: &CardOperation) -> bool {
     matches!(operation, CardOperation::Flush { .. })
 }
 
-/// What there is to do now.
-fn pending(recorder: &Recorder) -> PendingWork {
+/// What there is to do now. If the partition is not written, that is to serve those who read, and
+/// to refuse the others.
+fn pending(recorder: &Recorder, is_written: bool) -> PendingWork {
+    if !is_written {
+        return PendingWork {
+            request: recorder.deferred.any(|_| true),
+            ..PendingWork::default()
+        };
+    }
     let uses_all = recorder.region.trial().stage() == TrialStage::All;
     PendingWork {
         crash: uses_all && recorder.region.mailbox().oops().is_some(),
