@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{Bench, Partition, crashlog, fails, ok};
+use common::{Bench, Partition, STRAY_WRITE, crashlog, fails, ok};
 use std::fs;
+use std::path::Path;
 
 const READING: [&[&str]; 4] = [&["list"], &["show"], &["log"], &["verify"]];
 
@@ -62,25 +63,46 @@ fn data_of_another_kind() {
 #[test]
 fn a_truncated_image() {
     let bench = Bench::new();
-    for left in [1 << 20, 2 << 20, (8 << 20) - 512] {
+    let path = bench.formatted();
+    cut(&path, 1 << 20);
+    all_fail(3, &path, &["is truncated", "16384 blocks"]);
+}
+
+/// As far as an image, or the file of a partition, goes, it is read, and not written.
+#[test]
+fn a_truncated_partition_is_read_as_far_as_it_goes() {
+    let bench = Bench::new();
+    for alone in [false, true] {
         let path = bench.formatted();
-        fs::OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .and_then(|file| file.set_len(left))
-            .expect("cut");
-        all_fail(3, &path, &["is truncated", "16384 blocks"]);
+        Partition::open(&path).crash(1, STRAY_WRITE, "worker");
+        let whole = fs::read(&path).expect("read");
+        if alone {
+            fs::write(&path, &whole[1 << 20..4 << 20]).expect("write");
+        } else {
+            cut(&path, 4 << 20);
+        }
+        let before = fs::read(&path).expect("read");
+        let list = ok(["list", path.to_str().expect("path")]);
+        assert!(
+            list.contains("worker") && list.contains("the image is truncated"),
+            "{list}"
+        );
+        let line = fails(3, ["erase", path.to_str().expect("path"), "1"]);
+        assert!(line.contains("is not written"), "{line}");
+        let line = fails(3, ["format", "--any-size", path.to_str().expect("path")]);
+        assert!(line.contains("--force"), "{line}");
+        assert!(fs::read(&path).expect("read") == before);
         fs::remove_file(path).expect("remove");
     }
 }
 
-#[test]
-fn a_truncated_partition() {
-    let bench = Bench::new();
-    let whole = fs::read(bench.formatted()).expect("read");
-    let path = bench.path("partition.img");
-    fs::write(&path, &whole[1 << 20..3 << 20]).expect("write");
-    all_fail(3, &path, &["is truncated"]);
+/// Cuts a file to this length in bytes.
+fn cut(path: &Path, length: u64) {
+    fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|file| file.set_len(length))
+        .expect("cut");
 }
 
 #[test]
@@ -107,6 +129,10 @@ fn a_partition_that_was_never_formatted() {
     let partition = Partition::open(&path);
     for block in partition.geometry.superblocks() {
         partition.write(block, &[0; 512]);
+    }
+    all_fail(3, &path, &["both superblocks", "are lost"]);
+    for generation in [0, 1] {
+        partition.write(partition.geometry.ledger(generation), &[0; 512]);
     }
     all_fail(3, &path, &["never formatted"]);
     for block in partition.geometry.superblocks() {

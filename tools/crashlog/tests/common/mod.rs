@@ -126,9 +126,10 @@ impl Partition {
         let mut block = [0; BLOCK_LEN];
         file.read_exact_at(&mut block, first * BLOCK_LEN as u64)
             .expect("superblock");
-        let (format, geometry) = (1..64)
+        let content = (1..64)
             .find_map(|tail| Superblock::parse(&block, card - first - tail).ok())
             .expect("the card is sound");
+        let (format, geometry) = (content.format, content.geometry);
         let ledger = Ledger::new(format, &geometry);
         Self {
             file,
