@@ -74,7 +74,11 @@ fn a_truncated_partition_is_read_as_far_as_it_goes() {
     let bench = Bench::new();
     for alone in [false, true] {
         let path = bench.formatted();
-        Partition::open(&path).crash(1, STRAY_WRITE, "worker");
+        // The second one is named by the ledger at the beginning of the partition.
+        let mut partition = Partition::open(&path);
+        partition.crash(1, STRAY_WRITE, "worker");
+        partition.crash(2, STRAY_WRITE, "worker");
+        drop(partition);
         let whole = fs::read(&path).expect("read");
         if alone {
             fs::write(&path, &whole[1 << 20..4 << 20]).expect("write");
@@ -151,7 +155,7 @@ fn an_unknown_version() {
         bytes[8] = 9;
         partition.write(block, &bytes);
     }
-    all_fail(3, &path, &["format version 9", "knows version 0"]);
+    all_fail(3, &path, &["format version 9", "knows version 1"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod image;
 mod medium;
 mod mount;
 mod oracle;
+mod ownership;
 mod power;
 mod recorder;
 mod self_test;
