@@ -32,9 +32,7 @@ pub const PRIMARY_OF_4096: u64 = 4096 / BLOCK_LEN as u64;
 pub const READ_ONLY: u64 = 1 << 60;
 
 /// A GUID in the mixed-endian form of the table (UEFI appendix A).
-#[derive(
-    Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
-)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(transparent)]
 pub struct Guid(pub [u8; 16]);
 

@@ -169,7 +169,11 @@ mod tests {
             blocks: 4096,
             guid: Guid::new(9),
         };
-        Superblock::new(FormatId::new(7), &Geometry::new(4096, 4, 8).unwrap(), &place)
+        Superblock::new(
+            FormatId::new(7),
+            &Geometry::new(4096, 4, 8).unwrap(),
+            &place,
+        )
     }
 
     #[test]

@@ -9,7 +9,8 @@ use crashlog_format::snapshot::{
 };
 use crashlog_format::{
     BootEnd, BootEnds, BootRecord, CrashReason, Crc32c, EmergencyFailure, EmergencyStep, FormatId,
-    Geometry, Level, Outcome, OutcomePhase, PartitionPlace, Stream, Superblock, SuperblockContent, TimeAnchor,
+    Geometry, Level, Outcome, OutcomePhase, PartitionPlace, Stream, Superblock, SuperblockContent,
+    TimeAnchor,
 };
 use zerocopy::IntoBytes;
 

@@ -66,7 +66,6 @@ mod tests;
 pub use crashlog_retained::MAX_RUN;
 pub use device::Polled;
 pub use format::{FormatError, FormatOptions, adopt_partition, format_partition};
-pub use table::{TableOptions, partition_place, write_table};
 pub use normal::{
     CrashReadError, CrashReader, CrashWriteError, LogItem, LogReader, PageWriteError,
     SnapshotProgress, SnapshotStep, Tally,
@@ -77,6 +76,7 @@ pub use prepare::{CrashBody, ExtraSegment};
 pub use search::{Search, SearchError, find_log};
 pub use store::{MountError, Store, StoreOptions};
 pub use superblocks::WriteRefusal;
+pub use table::{TableOptions, partition_place, write_table};
 
 /// Number of pages after which the end of the stream is noted in the ledger again, which bounds the
 /// search for it.

@@ -74,7 +74,11 @@ pub async fn find_partition<D: BlockDevice>(
                 return Ok(found);
             }
             Err(error) if error.is_said_by_a_table() => {
-                return Err(if is_ours { error } else { PartitionError::NoTable });
+                return Err(if is_ours {
+                    error
+                } else {
+                    PartitionError::NoTable
+                });
             }
             Err(PartitionError::NoTable) => {}
             Err(PartitionError::Damaged) if failure != PartitionError::NoTable => {}
@@ -109,7 +113,10 @@ async fn search<D: BlockDevice>(
     let (Some(first), true) = (scratch.get(..1), lba < blocks) else {
         return Err(PartitionError::NoTable);
     };
-    device.read(lba, first).await.map_err(PartitionError::Device)?;
+    device
+        .read(lba, first)
+        .await
+        .map_err(PartitionError::Device)?;
     let header = read_header(first, lba, blocks)?;
     *backup = header.alternate_lba.get();
     let entries = header.number_of_partition_entries.get();
@@ -123,7 +130,10 @@ async fn search<D: BlockDevice>(
             let count = remaining.div_ceil(gpt::ENTRIES_PER_BLOCK) as usize;
             let table = scratch.get(..count).unwrap_or(scratch);
             if !(compares && in_scratch) {
-                device.read(at, table).await.map_err(PartitionError::Device)?;
+                device
+                    .read(at, table)
+                    .await
+                    .map_err(PartitionError::Device)?;
             }
             let here = (table.len() as u32).saturating_mul(gpt::ENTRIES_PER_BLOCK);
             for index in 0..remaining.min(here) {
@@ -189,7 +199,10 @@ fn has_signature(block: &Block) -> bool {
 
 fn read_header(block: &[Block], lba: u64, blocks: u64) -> Result<GptHeader, HeaderError> {
     let mut bytes = [0; BLOCK_LEN];
-    block.first().ok_or(HeaderError::Absent)?.copy_to(0, &mut bytes);
+    block
+        .first()
+        .ok_or(HeaderError::Absent)?
+        .copy_to(0, &mut bytes);
     GptHeader::parse(&bytes, lba, blocks)
 }
 

@@ -140,9 +140,7 @@ fn explain<E>(error: SearchError<PortError>, last: Option<E>) -> SearchError<E> 
         (Device(PortError::Device), Some(last)) => Device(last),
         (Partition(PartitionError::NoTable), _) => Partition(PartitionError::NoTable),
         (Partition(PartitionError::Damaged), _) => Partition(PartitionError::Damaged),
-        (Partition(PartitionError::Entries(count)), _) => {
-            Partition(PartitionError::Entries(count))
-        }
+        (Partition(PartitionError::Entries(count)), _) => Partition(PartitionError::Entries(count)),
         (Partition(PartitionError::EntryLength(length)), _) => {
             Partition(PartitionError::EntryLength(length))
         }

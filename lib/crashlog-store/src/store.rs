@@ -193,8 +193,10 @@ pub(crate) async fn read_one<'s, D: BlockDevice>(
     scratch: &'s [Block],
     block: u32,
 ) -> Result<&'s Block, D::Error> {
-    let (Some((to, _)), true) = (scratch.split_first(), u64::from(block) < device.block_count())
-    else {
+    let (Some((to, _)), true) = (
+        scratch.split_first(),
+        u64::from(block) < device.block_count(),
+    ) else {
         return Ok(&NOTHING);
     };
     device.read(block.into(), core::slice::from_ref(to)).await?;

@@ -54,8 +54,9 @@ pub use error::CrashLogError;
 pub use logger::{Logger, TEXT_MAX};
 pub use region::{CrashRegionDescriptor, REGION_NAME_MAX};
 pub use status::{
-    BootEnding, CrashInfo, CrashKind, DeviceFailure, FailureStep, ReadOnlyReason, RecorderState, RecorderStatus,
-    SelfTestCause, SelfTestReport, SelfTestStep, TaskName, UnsavedCrash, UnsavedReason,
+    BootEnding, CrashInfo, CrashKind, DeviceFailure, FailureStep, ReadOnlyReason, RecorderState,
+    RecorderStatus, SelfTestCause, SelfTestReport, SelfTestStep, TaskName, UnsavedCrash,
+    UnsavedReason,
 };
 pub use stream::{Level, Stream};
 

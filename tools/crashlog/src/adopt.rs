@@ -37,7 +37,11 @@ pub fn run(args: &Adopt, out: &mut Output) -> Result<(), Problem> {
         Some(Ok(store)) => store.last_boot(),
         _ => card.ledger.boot(),
     };
-    writeln!(out, "the partition table states {}", place_text(&found.place))?;
+    writeln!(
+        out,
+        "the partition table states {}",
+        place_text(&found.place)
+    )?;
     let stated = located.content.place();
     writeln!(out, "the superblock states {}", place_text(&stated))?;
     writeln!(

@@ -54,7 +54,8 @@ pub fn is_alone(image: &Image) -> Result<bool, Problem> {
     if image.blocks() == 0 {
         return Ok(false);
     }
-    let is_superblock = |block: &[u8; BLOCK_LEN]| block.starts_with(&Superblock::MAGIC.to_le_bytes());
+    let is_superblock =
+        |block: &[u8; BLOCK_LEN]| block.starts_with(&Superblock::MAGIC.to_le_bytes());
     Ok(is_superblock(&read(image, 0)?) || is_superblock(&read(image, image.blocks() - 1)?))
 }
 
@@ -121,7 +122,12 @@ fn refusal(
     let (found, is_alone) = found.map_or((said, true), |found| (*found, false));
     let options = StoreOptions { keep_first: 0 };
     let scratch = scratch();
-    let mounted = Store::mount(partition.part(0, partition.blocks())?, &found, options, &scratch);
+    let mounted = Store::mount(
+        partition.part(0, partition.blocks())?,
+        &found,
+        options,
+        &scratch,
+    );
     let refusal = match now_or_never(mounted) {
         Some(Ok(store)) => match store.write_refusal() {
             Some(WriteRefusal::NoPlace) if is_alone => None,
@@ -169,7 +175,8 @@ pub fn absence(image: &Image, absent: &Absent) -> Result<Problem, Problem> {
             ));
         }
         PartitionError::Device(TransferError::OutOfRange) | PartitionError::NoTable => {
-            let holds = signature::of(image)?.map_or(String::new(), |what| format!(" (it holds {what})"));
+            let holds =
+                signature::of(image)?.map_or(String::new(), |what| format!(" (it holds {what})"));
             format!(
                 "{name}: is not a card of the flight recorder{holds}: there is neither a partition table nor a superblock; \
                  `crashlog format` makes one"
@@ -211,10 +218,7 @@ pub fn absence(image: &Image, absent: &Absent) -> Result<Problem, Problem> {
 }
 
 /// Checks both superblocks and returns the first undamaged one.
-fn superblock(
-    partition: &Image,
-    damaged: &mut Vec<String>,
-) -> Result<SuperblockContent, Problem> {
+fn superblock(partition: &Image, damaged: &mut Vec<String>) -> Result<SuperblockContent, Problem> {
     let mut sound = Vec::new();
     let mut broken = Vec::new();
     for block in [0, partition.blocks().saturating_sub(1)] {

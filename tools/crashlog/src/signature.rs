@@ -7,7 +7,11 @@ use block_device::BLOCK_LEN;
 /// A file system, or something like it: offset and bytes of its signature.
 const KNOWN: &[(usize, &[u8], &str)] = &[
     (512, b"EFI PART", "a partition table (GPT)"),
-    (1024 + 56, &[0x53, 0xef], "an ext2, ext3 or ext4 file system"),
+    (
+        1024 + 56,
+        &[0x53, 0xef],
+        "an ext2, ext3 or ext4 file system",
+    ),
     (1024, &[0x10, 0x20, 0xf5, 0xf2], "an F2FS file system"),
     (0, b"XFSB", "an XFS file system"),
     (0x1_0040, b"_BHRfS_M", "a Btrfs file system"),

@@ -168,7 +168,10 @@ impl Addition {
         let name = image.path().display();
         let refused = |what: &str| Err(not_a_crashlog_card(format!("{name}: {what}")));
         let tables = Tables::read(image)?;
-        if tables.card_blocks().is_some_and(|blocks| blocks > image.blocks()) {
+        if tables
+            .card_blocks()
+            .is_some_and(|blocks| blocks > image.blocks())
+        {
             return refused(
                 "its partition table is of a larger card; repair the table first, for example with `gdisk`",
             );

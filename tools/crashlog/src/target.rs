@@ -48,7 +48,8 @@ impl Target {
                     ))),
                     // One that is not ours to write is not used again: the whole card is replaced.
                     Some(problem) => {
-                        let mut destroyed = vec![format!("its partition is not written: {problem}")];
+                        let mut destroyed =
+                            vec![format!("its partition is not written: {problem}")];
                         destroyed.extend(tables(image)?);
                         Ok((Self::Card, destroyed))
                     }
@@ -159,7 +160,11 @@ fn tables(image: &Image) -> Result<Vec<String>, Problem> {
         let blocks = last.saturating_sub(first).saturating_add(1);
         let part = image.part(first, blocks)?;
         let what = signature::of(&part)?.map_or(String::new(), |what| format!(", with {what}"));
-        let name = if name == PARTITION_NAME { name } else { format!("\"{name}\"") };
+        let name = if name == PARTITION_NAME {
+            name
+        } else {
+            format!("\"{name}\"")
+        };
         all.push(format!(
             "partition {name} of {}{what}",
             size::show(blocks.saturating_mul(BLOCK_LEN as u64))

@@ -4,8 +4,8 @@ use core::fmt::{self, Display, Formatter, Write};
 
 use hubris_task_names::TASK_NAMES;
 use task_crashlog_api::{
-    CrashInfo, CrashKind, DeviceFailure, FailureStep, ReadOnlyReason, RecorderState, RecorderStatus,
-    SelfTestCause, SelfTestReport, SelfTestStep, UnsavedCrash, UnsavedReason,
+    CrashInfo, CrashKind, DeviceFailure, FailureStep, ReadOnlyReason, RecorderState,
+    RecorderStatus, SelfTestCause, SelfTestReport, SelfTestStep, UnsavedCrash, UnsavedReason,
 };
 
 /// Generated from `[tasks.crashlog.config]` of app.toml.
@@ -185,9 +185,7 @@ impl Display for Why {
             UnsavedReason::Unidentified(failure) => {
                 write!(f, "the card does not answer as one ({})", Failed(failure))
             }
-            UnsavedReason::NoPartitionTable => {
-                f.write_str("the card has no GPT partition table")
-            }
+            UnsavedReason::NoPartitionTable => f.write_str("the card has no GPT partition table"),
             UnsavedReason::NoPartition => {
                 write!(
                     f,

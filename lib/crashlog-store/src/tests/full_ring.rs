@@ -68,7 +68,13 @@ fn a_full_ring_stays_full_until_the_log_is_found() {
         ring: &ring,
         accepted: 0,
     };
-    let mut store = now(Store::mount(device, &table_entry(&card), OPTIONS, region.scratch())).unwrap();
+    let mut store = now(Store::mount(
+        device,
+        &table_entry(&card),
+        OPTIONS,
+        region.scratch(),
+    ))
+    .unwrap();
     assert_eq!(now(store.reconcile(&ring)), Ok(count));
     assert_eq!((store.device().accepted, ring.accepted()), (0, 0));
     assert_eq!(log(&ring), Ok(1));

@@ -3,8 +3,8 @@
 use super::card::mix;
 use super::recorder::*;
 use crate::*;
-use crashlog_format::gpt::FoundPartition;
 use block_device::{BLOCK_LEN, Block, PolledDevice, Window};
+use crashlog_format::gpt::FoundPartition;
 
 /// Another medium: bytes in memory, without a busy state, a cache or commands.
 struct Bytes(Vec<u8>);

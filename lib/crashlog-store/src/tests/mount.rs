@@ -178,7 +178,8 @@ fn a_foreign_card_is_not_written() {
 fn a_superblock_of_another_partition_is_refused() {
     let card = small_card();
     let geometry = Geometry::new(200, 4, 8).unwrap();
-    let superblock = Superblock::new(FormatId::new(0xF0), &geometry, &table_entry(&card).place).to_block();
+    let superblock =
+        Superblock::new(FormatId::new(0xF0), &geometry, &table_entry(&card).place).to_block();
     for block in [0, 191] {
         card.poke(2048 + block, |bytes| *bytes = superblock);
     }

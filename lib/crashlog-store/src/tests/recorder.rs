@@ -159,7 +159,12 @@ impl<'m> TestRecorder<'m> {
         }
         let (ring, _) = LogRing::recover(&region);
         let scratch = region.scratch();
-        let store = match now(Store::mount(window(card), &table_entry(card), OPTIONS, scratch)) {
+        let store = match now(Store::mount(
+            window(card),
+            &table_entry(card),
+            OPTIONS,
+            scratch,
+        )) {
             Ok(store) => store,
             Err(MountError::Device(error)) => return Err(error),
             Err(error) => panic!("{error:?}"),
