@@ -9,8 +9,7 @@ use crate::cli::ArchiveArgs;
 use crate::describe::{Nameless, Names};
 use crate::image_id::ImageId;
 use crate::output;
-use crate::problem::{Code, Problem};
-use crate::text;
+use crate::problem::{self, Code, Problem};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -279,5 +278,5 @@ pub fn names(archive: Option<&Archive>) -> &dyn Names {
 
 /// Prints one line on standard error.
 pub fn warn(text: &str) {
-    eprintln!("crashlog: {}", text::message(text));
+    problem::tell(text);
 }

@@ -2,18 +2,18 @@
 //!
 //! Reading tolerates more damage than the target does: where a ledger or a page is damaged,
 //! everything else is still found, by reading all slots and all pages. What was damaged is kept in
-//! a list, which `verify` reports.
+//! a list, which `verify` reports; what a loss of power explains is in another.
 
 use crate::image::Image;
-use crate::locate::{Located, locate, read, unwritable};
+use crate::ledgers;
+use crate::locate::{Located, locate, unwritable};
 use crate::problem::{Code, Problem};
+use crate::text::count;
 use block_device::BLOCK_LEN;
-use crashlog_format::crash::CrashHeader;
 use crashlog_format::ledger::Ledger;
 use crashlog_format::page::{Page, PageError};
 use crashlog_format::{CheckError, FormatId, Geometry};
 use std::path::Path;
-use zerocopy::FromBytes;
 
 /// A card with a crashlog partition: one of its superblocks has passed its check.
 pub struct Card {
@@ -23,10 +23,13 @@ pub struct Card {
     pub first: u64,
     pub format: FormatId,
     pub geometry: Geometry,
-    /// The newest undamaged ledger; if both are damaged, one rebuilt from the crash headers.
+    /// The newest undamaged ledger, with the crashes that a damaged one may have named; if both are
+    /// damaged, one rebuilt from the crash headers.
     pub ledger: Ledger,
     /// What was found to be damaged when the card was opened, in words.
     pub damaged: Vec<String>,
+    /// What was found when the card was opened and is explained by a loss of power, in words.
+    pub notes: Vec<String>,
 }
 
 impl Card {
@@ -49,43 +52,33 @@ impl Card {
             }
             damaged.push(format!("a device does not write this card: {why}"));
         }
-        let mut newest: Option<Ledger> = None;
-        for generation in [0, 1] {
-            let block = geometry.ledger(generation);
-            let bytes = read(&partition, block.into())?;
-            match ledger(&bytes, format, &geometry) {
-                Ok(ledger) => {
-                    if newest
-                        .as_ref()
-                        .is_none_or(|newest| ledger.is_newer_than(newest))
-                    {
-                        newest = Some(ledger);
-                    }
-                }
-                Err(error) => {
-                    damaged.push(format!("block {block} of the partition: ledger: {error}"))
-                }
-            }
-        }
-        let ledger = match newest {
-            Some(ledger) => ledger,
-            None => {
-                damaged.push(
-                    "both ledgers are damaged; the crash records were found in their slots"
-                        .to_owned(),
-                );
-                let headers = headers(&partition, format, &geometry)?;
-                Ledger::rebuilt(format, geometry.slots(), headers)
-            }
-        };
+        let found = ledgers::find(&partition, format, &geometry)?;
+        damaged.extend(found.damaged);
         Ok(Self {
             partition,
             first,
             format,
             geometry,
-            ledger,
+            ledger: found.ledger,
             damaged,
+            notes: found.notes,
         })
+    }
+
+    /// The error of a command that has shown what there is, if something is damaged: found when the
+    /// card was opened, or in `more` places. `rest` says what has become of the rest.
+    pub fn check(&self, more: usize, rest: &str) -> Result<(), Problem> {
+        match self.damaged.len() + more {
+            0 => Ok(()),
+            places => Err(Problem::new(
+                Code::Found,
+                format!(
+                    "{}: is damaged in {}; {rest}",
+                    self.partition.path().display(),
+                    count(places as u64, "place")
+                ),
+            )),
+        }
     }
 
     /// Reads the stream ring from its first position on. Calls `page` for each undamaged page,
@@ -149,29 +142,4 @@ impl Card {
         }
         Ok(())
     }
-}
-
-fn ledger(bytes: &[u8], format: FormatId, geometry: &Geometry) -> Result<Ledger, CheckError> {
-    let ledger = Ledger::read_from_bytes(bytes).map_err(|_| CheckError::Field)?;
-    ledger.check(format, geometry)?;
-    Ok(ledger)
-}
-
-/// The undamaged crash headers in all slots, those of erased crashes included.
-fn headers(
-    partition: &Image,
-    format: FormatId,
-    geometry: &Geometry,
-) -> Result<Vec<(u32, CrashHeader)>, Problem> {
-    let mut headers = Vec::new();
-    for slot in 0..geometry.slots() {
-        let Some(block) = geometry.slot(slot) else {
-            break;
-        };
-        let bytes = read(partition, block.into())?;
-        if let Ok((header, _)) = CrashHeader::parse(&bytes, format, geometry.slot_blocks()) {
-            headers.push((slot, header));
-        }
-    }
-    Ok(headers)
 }

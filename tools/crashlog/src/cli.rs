@@ -85,6 +85,20 @@ pub enum Command {
     Erase(Erase),
 }
 
+impl Command {
+    /// Whether the output is for a program, and not for a person.
+    pub const fn is_data(&self) -> bool {
+        match self {
+            Self::List(args) => args.json,
+            Self::Show(args) => args.json,
+            Self::Log(args) => args.json || args.raw,
+            Self::Boots(args) => args.json,
+            Self::Verify(args) => args.json,
+            Self::Format(_) | Self::Dump(_) | Self::Report(_) | Self::Erase(_) => false,
+        }
+    }
+}
+
 /// Prepares a card or an image for the flight recorder.
 ///
 /// A new image, or a card without a partition table, gets a GPT whose only partition is named

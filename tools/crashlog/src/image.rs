@@ -24,6 +24,17 @@ pub struct Image {
 impl Image {
     /// Opens `path` for reading, and for writing if `write`.
     pub fn open(path: &Path, write: bool) -> Result<Self, Problem> {
+        let found = path.metadata();
+        if found.is_ok_and(|found| found.file_type().is_fifo()) {
+            // To open it would wait for somebody who writes to it.
+            return Err(Problem::new(
+                Code::Usage,
+                format!(
+                    "{}: is a pipe, which cannot be read in any order; write it to a file first",
+                    path.display()
+                ),
+            ));
+        }
         let mut file = File::options()
             .read(true)
             .write(write)

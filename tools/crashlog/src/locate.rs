@@ -5,6 +5,7 @@
 //! the target.
 
 use crate::image::Image;
+use crate::packed;
 use crate::problem::{Code, Problem};
 use block_device::BLOCK_LEN;
 use crashlog_format::crc::Crc32;
@@ -44,7 +45,12 @@ pub enum Table {
 /// Finds the partition and checks its superblock.
 pub fn locate(image: &Image) -> Result<Located, Problem> {
     let name = image.path().display();
+    let recognised =
+        || packed::recognised(image).map(|text| not_a_crashlog_card(format!("{name}: {text}")));
     if image.blocks() == 0 {
+        if let Some(problem) = recognised() {
+            return Err(problem);
+        }
         return Err(not_a_crashlog_card(format!(
             "{name}: is empty; `crashlog format` makes a card"
         )));
@@ -66,6 +72,9 @@ pub fn locate(image: &Image) -> Result<Located, Problem> {
         Table::None => {
             let [magic, ..] = words(&read(image, 0)?);
             if magic != Superblock::MAGIC {
+                if let Some(problem) = recognised() {
+                    return Err(problem);
+                }
                 return Err(not_a_crashlog_card(format!(
                     "{name}: is not a card of the flight recorder: there is neither a partition table nor a \
                      superblock; `crashlog format` makes one"
@@ -223,6 +232,10 @@ fn refused(partition: &Image, alone: bool, error: Option<SuperblockError>) -> Pr
                 "{name}: its partition \"{PARTITION_NAME}\" was never formatted; `crashlog format` formats it"
             )
         }
+        Some(SuperblockError::Check(CheckError::Magic(_))) if has_table(partition) => format!(
+            "{name}: its partition \"{PARTITION_NAME}\" holds a partition table, as of the image of a whole card; such \
+             an image is written to the card, not into a partition of it"
+        ),
         Some(SuperblockError::Check(CheckError::Magic(_))) => {
             format!(
                 "{name}: its partition \"{PARTITION_NAME}\" holds something else; `crashlog format --force` replaces it"
@@ -239,6 +252,12 @@ fn refused(partition: &Image, alone: bool, error: Option<SuperblockError>) -> Pr
         Some(error) => format!("{name}: {error}"),
         None => format!("{name}: has no superblock"),
     })
+}
+
+/// Whether a partition table begins in the partition itself.
+fn has_table(partition: &Image) -> bool {
+    let header = read(partition, PRIMARY);
+    header.is_ok_and(|block| block.starts_with(b"EFI PART"))
 }
 
 /// Reads one block.

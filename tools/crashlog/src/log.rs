@@ -6,8 +6,9 @@ use crate::card::Card;
 use crate::cli::{LevelName, Log, StreamName};
 use crate::clock::{self, Clock};
 use crate::describe::Names;
+use crate::gaps::Gaps;
 use crate::logbook::{Item, Logbook};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, tell};
 use crate::terminal::{BAD, FAINT, Output, WARN};
 use crate::text::{self, console_line, count, hex, printable, seconds};
 use anstyle::Style;
@@ -34,10 +35,21 @@ pub fn run(args: &Log, out: &mut Output) -> Result<(), Problem> {
     let mut boots = BootNames::new(&archives, images);
     // Raw bytes must not go through `out`, which removes escape sequences.
     let mut raw = BufWriter::new(std::io::stdout().lock());
+    let mut gaps = Gaps::default();
     logbook.each(|item| {
+        match &item {
+            Item::Record(record) => gaps.record(record),
+            Item::Missing { boot, count } if filter.boots.contains(boot) => {
+                gaps.missing(*boot, *count);
+            }
+            Item::Missing { .. } => {}
+        }
         match item {
             Item::Record(record) if !filter.accepts(&record, &mut boots)? => {}
-            Item::Record(record) if args.raw => raw.write_all(record.payload)?,
+            Item::Record(record) if args.raw => {
+                note_lost(&record);
+                raw.write_all(record.payload)?;
+            }
             Item::Record(record) if args.json => {
                 let value = value(&record, boots.of(record.boot)?, logbook.clock());
                 writeln!(out, "{}", text::json(&value, false))?;
@@ -62,7 +74,21 @@ pub fn run(args: &Log, out: &mut Output) -> Result<(), Problem> {
         Ok(())
     })?;
     raw.flush()?;
-    Ok(())
+    out.flush()?;
+    gaps.check(&card)
+}
+
+/// Raw payloads say nothing of records that were lost before they got a number.
+fn note_lost(record: &LogRecord<'_>) {
+    if record.header.lost > 0 {
+        tell(&format!(
+            "log of boot {}: {} of task {} lost before record {}",
+            record.boot,
+            count(record.header.lost.into(), "record"),
+            record.header.task,
+            record.sequence
+        ));
+    }
 }
 
 /// A task as `--task` names it. Its index may differ from boot to boot.

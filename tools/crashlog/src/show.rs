@@ -112,7 +112,8 @@ fn end(
     const REST: &str = "the rest is shown";
     out.flush()?;
     saved::check(snapshot, card, crash.header.sequence.get(), REST)?;
-    crash.check(card, segments, REST)
+    crash.check(card, segments, REST)?;
+    card.check(0, REST)
 }
 
 fn headline(crash: &Crash, names: &dyn Names, out: &mut Output) -> Result<(), Problem> {
@@ -227,7 +228,7 @@ fn facts(
             "acknowledged: its slot may be used for another crash".to_owned(),
         )?;
     }
-    for text in &card.damaged {
+    for text in card.damaged.iter().chain(&card.notes) {
         writeln!(out, "  {WARN}{text}{WARN:#}")?;
     }
     Ok(())
