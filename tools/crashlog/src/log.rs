@@ -8,6 +8,7 @@ use crate::clock::{self, Clock};
 use crate::describe::Names;
 use crate::gaps::Gaps;
 use crate::logbook::{Item, Logbook};
+use crate::pieces::Pieces;
 use crate::problem::{Code, Problem, tell};
 use crate::terminal::{BAD, FAINT, Output, WARN};
 use crate::text::{self, console_line, count, hex, printable, seconds};
@@ -35,7 +36,7 @@ pub fn run(args: &Log, out: &mut Output) -> Result<(), Problem> {
     let mut boots = BootNames::new(&archives, images);
     // Raw bytes must not go through `out`, which removes escape sequences.
     let mut raw = BufWriter::new(std::io::stdout().lock());
-    let mut gaps = Gaps::default();
+    let (mut gaps, mut pieces) = (Gaps::default(), Pieces::default());
     logbook.each(|item| {
         match &item {
             Item::Record(record) => gaps.record(record),
@@ -54,7 +55,10 @@ pub fn run(args: &Log, out: &mut Output) -> Result<(), Problem> {
                 let value = value(&record, boots.of(record.boot)?, logbook.clock());
                 writeln!(out, "{}", text::json(&value, false))?;
             }
-            Item::Record(record) => line(&record, boots.of(record.boot)?, logbook.clock(), out)?,
+            Item::Record(record) => {
+                let names = boots.of(record.boot)?;
+                line(&record, names, logbook.clock(), &mut pieces, out)?;
+            }
             Item::Missing { boot, .. } if !filter.boots.contains(&boot) => {}
             Item::Missing { .. } if args.raw => {}
             Item::Missing { boot, count } if args.json => {
@@ -74,6 +78,13 @@ pub fn run(args: &Log, out: &mut Output) -> Result<(), Problem> {
         Ok(())
     })?;
     raw.flush()?;
+    for (boot, task, bytes) in pieces.rest() {
+        let (task, bytes) = (boots.of(boot)?.task_or_number(task), printable(&bytes));
+        writeln!(
+            out,
+            "{WARN}{boot:>4}  a line of {task} ends within a character: {bytes}{WARN:#}"
+        )?;
+    }
     out.flush()?;
     gaps.check(&card)
 }
@@ -148,6 +159,7 @@ pub fn line(
     record: &LogRecord<'_>,
     names: &dyn Names,
     clock: &Clock,
+    pieces: &mut Pieces,
     out: &mut Output,
 ) -> Result<(), Problem> {
     let header = &record.header;
@@ -169,22 +181,26 @@ pub fn line(
         clock.column(record.boot, header.time),
         names.task_or_number(header.task),
         header.stream.name(),
-        text(record, names),
+        text(record, names, pieces),
     )?;
     Ok(())
 }
 
-/// The payload in words.
-pub fn text(record: &LogRecord<'_>, names: &dyn Names) -> String {
+/// The payload in words. `pieces` has what belongs to it of the records before.
+pub fn text(record: &LogRecord<'_>, names: &dyn Names, pieces: &mut Pieces) -> String {
     match Payload::of(record) {
-        Payload::Console(bytes) => console_line(bytes),
+        Payload::Console(_) => console_line(&pieces.join(record)),
         Payload::Text(bytes) => printable(bytes),
         Payload::Boot(build) => boot::line(&build),
-        Payload::Time(anchor) => format!("the time is {}", clock::text(anchor)),
+        Payload::Time(anchor) => time(anchor),
         Payload::Event { name, bytes } => event(record, name, bytes, names)
             .unwrap_or_else(|| format!("{} {}", printable(name), hex(bytes))),
         Payload::Other(bytes) => hex(bytes),
     }
+}
+
+fn time(anchor: TimeAnchor) -> String {
+    format!("the time is {}", clock::text(anchor))
 }
 
 /// A typed event in words, if the archive has its type.
@@ -227,7 +243,7 @@ pub fn value(record: &LogRecord<'_>, names: &dyn Names, clock: &Clock) -> Value 
             value["text"] = boot::line(&build).into();
             value["build"] = boot::value(&build);
         }
-        Payload::Time(_) => value["text"] = text(record, names).into(),
+        Payload::Time(anchor) => value["text"] = time(anchor).into(),
         Payload::Other(bytes) => value["hex"] = hex(bytes).into(),
     }
     value

@@ -34,6 +34,7 @@ mod logbook;
 mod memory;
 mod output;
 mod packed;
+mod pieces;
 mod postmortem;
 mod problem;
 mod program;

@@ -12,6 +12,7 @@ use crate::cli::Show;
 use crate::crash::{Crash, SegmentData};
 use crate::describe::{self, Names};
 use crate::logbook::{self, Item, Logbook};
+use crate::pieces::Pieces;
 use crate::postmortem::PostMortem;
 use crate::problem::Problem;
 use crate::snapshot::{NoSnapshot, Snapshot};
@@ -363,12 +364,13 @@ fn log_before(
         Ok(())
     })?;
     let mut skip = total.saturating_sub(args.lines);
+    let mut pieces = Pieces::default();
     logbook.before(header, args.lines, |item| match item {
         Item::Record(_) if skip > 0 => {
             skip -= 1;
             Ok(())
         }
-        Item::Record(record) => log::line(&record, names, logbook.clock(), out),
+        Item::Record(record) => log::line(&record, names, logbook.clock(), &mut pieces, out),
         Item::Missing { count: missing, .. } => {
             writeln!(
                 out,

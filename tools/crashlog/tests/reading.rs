@@ -216,6 +216,71 @@ fn every_line_of_json_is_an_object() {
     );
 }
 
+/// A line longer than a record, with a character in two of them.
+#[test]
+fn a_character_that_is_in_two_records_is_shown_whole() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let mut partition = Partition::open(&path);
+    let console = header(Stream::Console, Level::Info, 2, 1);
+    let line = format!("{}\u{20ac} after\n", "u".repeat(254));
+    let (first, second) = line.as_bytes().split_at(256);
+    partition.page(1, &[(console, first)]);
+    partition.page(1, &[(console, second), (console, b"end \xe2")]);
+    partition.crash(1, STRAY_WRITE, "worker");
+    let log = ok(["log", text(&path)]);
+    let lines: Vec<_> = log.lines().collect();
+    assert!(lines[0].ends_with("uu\\"), "{log}");
+    assert!(lines[1].ends_with(" \u{20ac} after"), "{log}");
+    assert!(lines[3].contains("ends within a character: \\xe2"), "{log}");
+    assert!(ok(["show", text(&path)]).contains(" \u{20ac} after"));
+    let raw = crashlog(["log", "--raw", text(&path)]).stdout;
+    assert_eq!(raw, [line.as_bytes(), b"end \xe2"].concat());
+}
+
+/// What a terminal may act on is escaped, and a program reads what is on the card.
+#[test]
+fn json_carries_every_byte() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let mut partition = Partition::open(&path);
+    let console = header(Stream::Console, Level::Info, 2, 1);
+    let ascii: Vec<u8> = (0..0x80).collect();
+    let format = "\u{85}\u{9b}31m\u{ad}\u{200b}\u{202e}\u{2028}\u{2069}\u{feff}\u{e0041}\n";
+    partition.page(1, &[(console, &ascii), (console, format.as_bytes())]);
+    partition.crash(1, STRAY_WRITE, "\u{9b}31m\u{202e}\n\u{7f}x");
+    let is_safe = |text: &str| {
+        let is_shown = |c: char| c == '\n' || (' '..='~').contains(&c);
+        text.chars().all(is_shown)
+    };
+    let read = |args: &[&str]| {
+        let said = ok(args.iter().copied().chain([text(&path)]));
+        assert!(is_safe(&said), "{args:?}: {said:?}");
+        said
+    };
+    let json = read(&["log", "--json"]);
+    let values: Vec<Value> = json
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(
+        values[0]["text"].as_str().map(str::as_bytes),
+        Some(&ascii[..])
+    );
+    assert_eq!(values[1]["text"], format);
+    for command in ["list", "show"] {
+        let value: Value = serde_json::from_str(&read(&[command, "--json"])).expect("JSON");
+        let crash = if command == "list" {
+            &value["crashes"][0]
+        } else {
+            &value
+        };
+        assert_eq!(crash["task"], "\u{9b}31m\u{202e}\n\u{7f}x");
+        read(&[command]);
+    }
+    read(&["log"]);
+}
+
 #[test]
 fn a_sound_card_verifies() {
     let bench = Bench::new();
