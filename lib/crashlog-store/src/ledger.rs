@@ -9,31 +9,17 @@ use crate::store::{Store, read_one};
 use block_device::{BLOCK_LEN, Block, BlockDevice};
 use crashlog_format::crash::CrashHeader;
 use crashlog_format::ledger::Ledger;
-use crashlog_format::{CheckError, FormatId, Geometry};
+use crashlog_format::{FormatId, Geometry};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// How often a copy that fails its check is read: a bit may be flipped in the transfer and not on
 /// the card.
 const READS: usize = 2;
 
-/// What was found of the two copies of the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LedgerCopies {
-    /// What is wrong with the copy of even generations (0), and with that of odd ones (1).
-    pub errors: [Option<CheckError>; 2],
-}
-
-impl LedgerCopies {
-    /// Whether a copy fails its check: what it named was searched in the slots.
-    #[must_use]
-    pub fn is_damaged(&self) -> bool {
-        self.errors.iter().any(Option::is_some)
-    }
-}
-
 /// Reads the newest ledger of a partition into `ledger`. If a copy is damaged, the crashes that it
-/// may have named are restored from their slots: after both, of all of them, so that all slots may
-/// be taken. The host tool finds the same crashes by this function.
+/// may have named are restored from their slots, and all slots may be taken then
+/// ([`Ledger::make_room`]). Returns whether a copy is damaged. The host tool finds the same crashes
+/// by this function.
 ///
 /// If one copy is damaged, it may have been newer by one change. If that change was a new crash,
 /// the crash is whole, as it was flushed before the ledger was written, and it has the sequence
@@ -51,45 +37,25 @@ pub async fn find_ledger<D: BlockDevice>(
     geometry: &Geometry,
     scratch: &[Block],
     ledger: &mut Ledger,
-) -> Result<LedgerCopies, D::Error> {
+) -> Result<bool, D::Error> {
     let mut odd = Ledger::new_zeroed();
-    let errors = [
-        read_copy(device, format, geometry, 0, scratch, ledger).await?,
-        read_copy(device, format, geometry, 1, scratch, &mut odd).await?,
-    ];
-    let [is_even, is_odd] = errors.map(|error| error.is_none());
+    let is_even = read_copy(device, format, geometry, 0, scratch, ledger).await?;
+    let is_odd = read_copy(device, format, geometry, 1, scratch, &mut odd).await?;
     if is_odd && !(is_even && ledger.is_newer_than(&odd)) {
         ledger.clone_from(&odd);
     }
-    let copies = LedgerCopies { errors };
-    if !copies.is_damaged() {
-        return Ok(copies);
+    if is_even && is_odd {
+        return Ok(false);
     }
     let next_only = is_even || is_odd;
     if !next_only {
         ledger.clone_from(&Ledger::empty(format, geometry.slots(), 0));
     }
     restore(device, format, geometry, ledger, scratch, next_only).await?;
-    Ok(copies)
+    Ok(true)
 }
 
-/// As [`find_ledger`], and releases a slot if all are taken.
-pub(crate) async fn read_newest<D: BlockDevice>(
-    device: &mut D,
-    format: FormatId,
-    geometry: &Geometry,
-    keep_first: u32,
-    scratch: &[Block],
-    ledger: &mut Ledger,
-) -> Result<(), D::Error> {
-    let copies = find_ledger(device, format, geometry, scratch, ledger).await?;
-    if copies.is_damaged() {
-        ledger.make_room(keep_first);
-    }
-    Ok(())
-}
-
-/// Reads the copy of even (0) or odd (1) generations. Returns what is wrong with it.
+/// Reads the copy of even (0) or odd (1) generations. Returns whether it passes its check.
 async fn read_copy<D: BlockDevice>(
     device: &mut D,
     format: FormatId,
@@ -97,19 +63,16 @@ async fn read_copy<D: BlockDevice>(
     parity: u32,
     scratch: &[Block],
     ledger: &mut Ledger,
-) -> Result<Option<CheckError>, D::Error> {
-    let mut failure = Some(CheckError::Field);
+) -> Result<bool, D::Error> {
     for _ in 0..READS {
         let block = read_one(device, scratch, geometry.ledger(parity)).await?;
         FromZeros::zero(ledger);
         ledger.load(|offset, out| block.copy_to(offset, out));
-        failure = match ledger.check(format, geometry) {
-            Ok(()) if ledger.generation() % 2 == parity => return Ok(None),
-            Ok(()) => Some(CheckError::Field),
-            Err(error) => Some(error),
-        };
+        if ledger.check(format, geometry).is_ok() && ledger.generation() % 2 == parity {
+            return Ok(true);
+        }
     }
-    Ok(failure)
+    Ok(false)
 }
 
 /// Enters undamaged crashes into `ledger` that are in slots it has as free: all, or only the one
@@ -160,12 +123,11 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) async fn refresh_ledger(&mut self) -> Result<(), D::Error> {
         if self.uncertain {
             self.device.flush().await?;
-            let (format, keep_first) = (self.format, self.keep_first);
-            let result = read_newest(
+            let format = self.format;
+            let result = find_ledger(
                 &mut self.device,
                 format,
                 &self.geometry,
-                keep_first,
                 self.scratch,
                 &mut self.ledger,
             )
@@ -174,7 +136,9 @@ impl<D: BlockDevice> Store<'_, D> {
                 // It was read in part only, and its readers do not look at `uncertain`.
                 self.ledger.zero();
             }
-            result?;
+            if result? {
+                self.ledger.make_room(self.keep_first);
+            }
             self.uncertain = false;
         }
         Ok(())

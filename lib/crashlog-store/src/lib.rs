@@ -64,7 +64,7 @@ mod tests;
 pub use crashlog_retained::MAX_RUN;
 pub use device::Polled;
 pub use format::{FormatError, FormatOptions, TableOptions, format_partition, write_table};
-pub use ledger::{LedgerCopies, find_ledger};
+pub use ledger::find_ledger;
 pub use normal::{
     CrashReadError, CrashReader, CrashWriteError, LogItem, LogReader, PageWriteError,
     SnapshotProgress, SnapshotStep, Tally,

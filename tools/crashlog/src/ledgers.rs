@@ -7,9 +7,10 @@ use crate::text::count;
 use block_device::{Block, now_or_never};
 use crashlog_format::crash::CrashHeader;
 use crashlog_format::ledger::Ledger;
-use crashlog_format::{FormatId, Geometry};
-use crashlog_store::{LedgerCopies, find_ledger};
+use crashlog_format::{CheckError, FormatId, Geometry};
+use crashlog_store::find_ledger;
 use std::collections::BTreeSet;
+use zerocopy::FromBytes;
 
 /// The ledger that counts, and what is wrong with it.
 pub struct Found {
@@ -23,24 +24,12 @@ pub struct Found {
 /// Finds the ledger as a device does. If both copies are damaged, crashes that are not whole are
 /// entered, too: what there is of them can be shown.
 pub fn find(partition: &Image, format: FormatId, geometry: &Geometry) -> Result<Found, Problem> {
-    let mut ledger = Ledger::ZERO;
-    let copies = copies(partition, format, geometry, &mut ledger)?;
     let mut found = Found {
-        ledger,
+        ledger: newest(partition, format, geometry)?,
         notes: Vec::new(),
         damaged: Vec::new(),
     };
-    let reasons: Vec<String> = [0, 1]
-        .into_iter()
-        .zip(copies.errors)
-        .filter_map(|(generation, error)| {
-            let block = geometry.ledger(generation);
-            Some(format!(
-                "block {block} of the partition: ledger: {}",
-                error?
-            ))
-        })
-        .collect();
+    let reasons = errors(partition, format, geometry)?;
     match reasons.as_slice() {
         [] => {}
         [reason] => {
@@ -67,19 +56,38 @@ pub fn find(partition: &Image, format: FormatId, geometry: &Geometry) -> Result<
     Ok(found)
 }
 
-/// Reads both copies by the function of the device.
-fn copies(
+/// What is wrong with each copy, if anything is.
+fn errors(
     partition: &Image,
     format: FormatId,
     geometry: &Geometry,
-    ledger: &mut Ledger,
-) -> Result<LedgerCopies, Problem> {
+) -> Result<Vec<String>, Problem> {
+    let mut errors = Vec::new();
+    for parity in [0, 1] {
+        let block = geometry.ledger(parity);
+        let bytes = read(partition, block.into())?;
+        let result = Ledger::read_from_bytes(&bytes)
+            .map_err(|_| CheckError::Field)
+            .and_then(|ledger| ledger.check(format, geometry).map(|()| ledger.generation()));
+        let error = match result {
+            Ok(generation) if generation % 2 == parity => continue,
+            Ok(_) => CheckError::Field,
+            Err(error) => error,
+        };
+        errors.push(format!("block {block} of the partition: ledger: {error}"));
+    }
+    Ok(errors)
+}
+
+/// The ledger that a device finds.
+fn newest(partition: &Image, format: FormatId, geometry: &Geometry) -> Result<Ledger, Problem> {
     let mut device = partition.part(0, partition.blocks())?;
     let scratch = [Block::zeroed()];
-    let search = find_ledger(&mut device, format, geometry, &scratch, ledger);
+    let mut ledger = Ledger::ZERO;
+    let search = find_ledger(&mut device, format, geometry, &scratch, &mut ledger);
     // The futures of an image are ready at once.
     let result = now_or_never(search).unwrap_or(Err(TransferError::OutOfRange));
-    result.map_err(|error| {
+    let found = result.map_err(|error| {
         let name = partition.path().display();
         match error {
             TransferError::Io(kind) => {
@@ -90,7 +98,8 @@ fn copies(
                 format!("{name}: is truncated: its ledger is beyond its end"),
             ),
         }
-    })
+    });
+    found.map(|_| ledger)
 }
 
 /// Crashes that a damaged copy of the ledger may have named and that are not whole. A device does
