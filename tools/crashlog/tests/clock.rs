@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Bench, Partition, STRAY_WRITE, header, ok, shown};
+use common::{Bench, Partition, STRAY_WRITE, header, ok};
 use crashlog_format::{BootEnds, Level, Stream, TimeAnchor};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -195,7 +195,7 @@ fn an_anchor_that_is_gone_tells_nothing() {
     let with_time = ok(["log", text(&path)]);
     partition.write(block, &[0; 512]);
     // The record that is missing is the only thing that is.
-    let (code, without) = shown(["log", text(&path)]);
+    let (code, without) = common::shown(["log", text(&path)]);
     assert_eq!(code, 1);
     assert!(with_time.contains("2026-") && !without.contains("2026-"));
     assert!(without.contains("   1      1.000  task 2 "), "{without}");

@@ -137,8 +137,8 @@ struct Walk<'a> {
     open: Vec<Gap>,
     /// The boot of the last page.
     boot: Option<u32>,
-    /// The next record of each boot.
-    next: BTreeMap<u32, u32>,
+    /// The next record of that boot; `None` if none was there.
+    next: Option<u32>,
     log: Log,
     damage: Limited,
     notes: Limited,
@@ -153,7 +153,7 @@ impl<'a> Walk<'a> {
             missing: None,
             open: Vec::new(),
             boot: None,
-            next: BTreeMap::new(),
+            next: None,
             log: Log::default(),
             damage: Limited::default(),
             notes: Limited::default(),
@@ -178,12 +178,14 @@ impl<'a> Walk<'a> {
                 "log page {sequence}: is of boot {boot}, after pages of boot {before}"
             ));
         }
+        if self.boot != Some(boot) {
+            self.next = None;
+        }
         self.boot = Some(boot);
 
         let mut records = page.records();
         for record in records.by_ref() {
-            let next = self.next.get(&boot).copied();
-            let expected = next.unwrap_or(1);
+            let expected = self.next.unwrap_or(1);
             if record.sequence < expected {
                 // Written twice: by the emergency path, and by the restarted recorder.
                 continue;
@@ -191,7 +193,7 @@ impl<'a> Walk<'a> {
             let missing = record.sequence - expected;
             if missing > 0 && !after_gap {
                 let missing = count(missing.into(), "record");
-                if next.is_some() {
+                if self.next.is_some() {
                     self.damage.push(format!(
                         "log of boot {boot}: {missing} missing between others"
                     ));
@@ -202,7 +204,7 @@ impl<'a> Walk<'a> {
                     ));
                 }
             }
-            self.next.insert(boot, record.sequence.saturating_add(1));
+            self.next = Some(record.sequence.saturating_add(1));
             *self.log.boots.entry(boot).or_default() += 1;
             self.log.records += 1;
         }
