@@ -195,6 +195,9 @@ fn zip_files(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
     Ok(files)
 }
 
+/// Number of boots whose images are kept: a log may be of millions.
+const BOOTS_KEPT: usize = 4096;
+
 /// The names for each boot in a log.
 pub struct BootNames<'a> {
     archives: &'a Archives,
@@ -215,6 +218,18 @@ impl<'a> BootNames<'a> {
             boots: BTreeMap::new(),
             opened: Vec::new(),
             missing: BTreeSet::new(),
+        }
+    }
+
+    /// The image of a boot is this one, says its boot record.
+    pub fn learn(&mut self, boot: u32, image: ImageId) {
+        // The log goes on, and boots that are over are not asked for again.
+        if self.images.len() >= BOOTS_KEPT {
+            self.images.retain(|known, _| *known >= boot);
+            self.boots.clear();
+        }
+        if self.images.insert(boot, image) != Some(image) {
+            self.boots.remove(&boot);
         }
     }
 

@@ -8,11 +8,12 @@ use crate::image::Image;
 use crate::ledgers;
 use crate::locate::{Located, locate, unwritable};
 use crate::problem::{Code, Problem};
+use crate::ring::Medium;
+use crate::ring_end::{self, RingBlock};
 use crate::text::count;
-use block_device::BLOCK_LEN;
 use crashlog_format::ledger::Ledger;
 use crashlog_format::page::{Page, PageError};
-use crashlog_format::{CheckError, FormatId, Geometry};
+use crashlog_format::{FormatId, Geometry};
 use std::path::Path;
 
 /// A card with a crashlog partition: one of its superblocks has passed its check.
@@ -81,65 +82,28 @@ impl Card {
         }
     }
 
+    /// The stream ring.
+    pub fn medium(&self) -> Medium<'_> {
+        Medium {
+            blocks: &self.partition,
+            geometry: &self.geometry,
+            format: self.format,
+        }
+    }
+
     /// Reads the stream ring from its first position on. Calls `page` for each undamaged page,
     /// `damaged` for each block that should hold a page and does not, with its position, and
     /// `progress` with the number of blocks that are done.
     pub fn scan(
         &self,
-        mut progress: impl FnMut(u64),
+        progress: impl FnMut(u64),
         mut page: impl FnMut(&Page<'_>),
         mut damaged: impl FnMut(u32, PageError),
     ) -> Result<(), Problem> {
-        const CHUNK: u32 = 256;
-        /// Number of blocks without a page after which a ring in its first lap ends. The recorder
-        /// continues right after a damaged page, so a gap between pages is shorter.
-        const END: u32 = 8 * CHUNK;
-        let pages = self.geometry.ring_pages();
-        let mut second_lap = false;
-        let mut last_page = self.ledger.next_page();
-        let mut bytes = vec![0; CHUNK as usize * BLOCK_LEN];
-        let mut pending = Vec::new();
-        let mut position = 0;
-        while position < pages && (second_lap || position < last_page.saturating_add(END)) {
-            let count = CHUNK.min(pages - position);
-            let chunk = bytes
-                .get_mut(..count as usize * BLOCK_LEN)
-                .unwrap_or(&mut []);
-            self.partition.read_at(
-                u64::from(self.geometry.ring_first()) + u64::from(position),
-                chunk,
-            )?;
-            for (position, block) in (position..).zip(chunk.chunks_exact(BLOCK_LEN)) {
-                let parsed = Page::parse(block, self.format);
-                let sequence = match &parsed {
-                    Ok(page) => Some(page.header.sequence()),
-                    Err(PageError::Records(header)) => Some(header.sequence()),
-                    Err(PageError::Header(_)) => None,
-                };
-                // A page at another position than that of its number does not belong to the ring.
-                if let Some(sequence) = sequence.filter(|sequence| sequence % pages == position) {
-                    second_lap |= sequence >= pages;
-                    last_page = last_page.max(position.saturating_add(1));
-                    for (position, error) in pending.drain(..) {
-                        damaged(position, error);
-                    }
-                }
-                match parsed {
-                    Ok(parsed) if parsed.header.sequence() % pages == position => page(&parsed),
-                    Ok(_) => pending.push((position, PageError::Header(CheckError::Field))),
-                    Err(error @ PageError::Records(_)) => damaged(position, error),
-                    Err(error) => pending.push((position, error)),
-                }
-            }
-            position += count;
-            progress(position.into());
-        }
-        // In the first lap no block after the last page holds a page.
-        if second_lap {
-            for (position, error) in pending {
-                damaged(position, error);
-            }
-        }
-        Ok(())
+        let written = self.ledger.next_page();
+        ring_end::scan(self.medium(), written, progress, |block| match block {
+            RingBlock::Page(found) => page(found),
+            RingBlock::Damaged(position, error) => damaged(position, error),
+        })
     }
 }

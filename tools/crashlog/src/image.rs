@@ -5,6 +5,7 @@
 //! first poll.
 
 use crate::problem::{Code, Problem};
+use crate::ring::ReadBlocks;
 use block_device::{BLOCK_LEN, Block, BlockDevice};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -148,6 +149,12 @@ impl Image {
     /// The file itself, for the GPT library.
     pub fn file(&self) -> &File {
         &self.file
+    }
+}
+
+impl ReadBlocks for Image {
+    fn read_at(&self, first: u64, buffer: &mut [u8]) -> Result<(), Problem> {
+        Self::read_at(self, first, buffer)
     }
 }
 

@@ -22,7 +22,8 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
     let (clock, tails, unread) = if crashes.is_empty() && self_test.is_none() {
         (Clock::default(), None, None)
     } else {
-        match Logbook::open(&card) {
+        let known = crashes.iter().chain(&self_test).flatten();
+        match Logbook::open_for(&card, known) {
             Ok(logbook) => {
                 let tails = logbook.tails().clone();
                 (logbook.into_clock(), Some(tails), None)

@@ -58,6 +58,9 @@ impl Pieces {
 
 /// Number of bytes of an incomplete character at the end.
 fn cut(bytes: &[u8]) -> usize {
+    if bytes.last().is_none_or(u8::is_ascii) {
+        return 0;
+    }
     let invalid = bytes
         .utf8_chunks()
         .last()

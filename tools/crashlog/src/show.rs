@@ -61,7 +61,9 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
         return end(&card, &crash, &segments, &snapshot, out);
     }
     headline(&crash, names, out)?;
-    let logbook = (args.lines > 0).then(|| Logbook::open(&card)).transpose()?;
+    let logbook = (args.lines > 0)
+        .then(|| Logbook::open_for(&card, [&crash]))
+        .transpose()?;
     let build = build(&crash, archive.as_ref(), logbook.as_ref())?;
     let clock = logbook.as_ref().map(Logbook::clock);
     let utc = clock.and_then(|clock| crash.utc(clock));

@@ -6,7 +6,7 @@
 use crate::clock::Clock;
 use crate::crash::Crash;
 use crate::describe::Names;
-use crate::log;
+use crate::log_line;
 use crate::logbook::{self, Item, Logbook};
 use crate::pieces::Pieces;
 use crate::problem::Problem;
@@ -173,7 +173,7 @@ impl Timeline {
                     printable(names.task_or_number(record.header.task).as_bytes())
                 )));
             }
-            let text = log::text(&record, names, &mut pieces);
+            let text = log_line::text(&record, names, &mut pieces);
             entries.push_back(Entry::Record(kept(&record, text, logbook.clock())));
             records += 1;
             while records > limit {

@@ -14,18 +14,17 @@
 use super::Findings;
 use crate::card::Card;
 use crate::problem::Problem;
+use crate::ring::PIECE;
 use crate::terminal::Progress;
 use crate::text::count;
-use block_device::BLOCK_LEN;
 use crashlog_format::page::{Page, PageError};
 use crashlog_format::{BootEnd, BootRecord, Stream};
 use crashlog_store::MAX_RUN;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 /// Number of findings of one kind that are listed one by one.
 const LISTED: usize = 20;
-/// Number of blocks that are read at once.
-const CHUNK: u32 = 256;
 const RUN: u32 = MAX_RUN as u32;
 
 /// What the log has.
@@ -41,31 +40,21 @@ pub struct Log {
 
 /// Checks the log.
 pub fn check(card: &Card, findings: &mut Findings) -> Result<Log, Problem> {
-    let geometry = &card.geometry;
-    let pages = geometry.ring_pages();
     let mut walk = Walk::new(card, end(card)?);
-    let mut progress = Progress::new("checking", u64::from(walk.end - walk.oldest));
-    let mut bytes = vec![0; CHUNK as usize * BLOCK_LEN];
-    let mut sequence = walk.oldest;
-    while sequence < walk.end {
-        let count = CHUNK
-            .min(walk.end - sequence)
-            .min(pages - sequence % pages.max(1));
-        let chunk = bytes
-            .get_mut(..count as usize * BLOCK_LEN)
-            .unwrap_or(&mut []);
-        card.partition
-            .read_at(geometry.page(sequence).into(), chunk)?;
-        for (sequence, block) in (sequence..).zip(chunk.chunks_exact(BLOCK_LEN)) {
-            match Page::parse(block, card.format) {
-                Ok(page) if page.header.sequence() == sequence => walk.page(&page),
-                Ok(page) => walk.missing(sequence, Why::Other(page.header.sequence())),
-                Err(error) => walk.missing(sequence, Why::Damaged(error)),
-            }
+    let (oldest, end) = (walk.oldest, walk.end);
+    let mut progress = Progress::new("checking", u64::from(end - oldest));
+    let medium = card.medium();
+    medium.forward(oldest..end, PIECE, &mut |sequence, block| {
+        match medium.parse(block) {
+            Ok(page) if page.header.sequence() == sequence => walk.page(&page),
+            Ok(page) => walk.missing(sequence, Why::Other(page.header.sequence())),
+            Err(error) => walk.missing(sequence, Why::Damaged(error)),
         }
-        sequence = sequence.saturating_add(count.max(1));
-        progress.at(u64::from(sequence - walk.oldest));
-    }
+        if sequence.is_multiple_of(PIECE) {
+            progress.at(u64::from(sequence - oldest));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
     drop(progress);
     Ok(walk.finish(findings))
 }
