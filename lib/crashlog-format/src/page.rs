@@ -249,8 +249,8 @@ impl<'a> Page<'a> {
         })
     }
 
-    /// The same for a program with a faster CRC-32C than this crate's, of which the records are most
-    /// of the work: `crc` computes that of bytes, of no format.
+    /// The same for a program with a faster CRC-32C than this crate's, of which the records are
+    /// most of the work: `crc` computes that of bytes, of no format.
     ///
     /// # Errors
     /// Which part is damaged.

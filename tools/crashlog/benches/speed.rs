@@ -1,9 +1,10 @@
 //! How fast the tool reads a large card, beside `sha256sum` of the same bytes, in one run.
 //!
 //! `cargo bench -p crashlog --bench speed` makes a card of 2 GiB in the target directory, whose log
-//! is full, and removes it at the end, unless `CRASHLOG_BENCH_KEEP` is set; `CRASHLOG_BENCH_SIZE=8G`
-//! makes a larger one. A figure is that of one run whose output goes nowhere, after the card was read
-//! once: the time, the time of a processor that it took, and the most memory that it had.
+//! is full, and removes it at the end, unless `CRASHLOG_BENCH_KEEP` is set;
+//! `CRASHLOG_BENCH_SIZE=8G` makes a larger one. A figure is that of one run whose output goes
+//! nowhere, after the card was read once: the time, the time of a processor that it took, and the
+//! most memory that it had.
 
 #[path = "../tests/common/mod.rs"]
 mod common;

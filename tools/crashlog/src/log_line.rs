@@ -227,8 +227,8 @@ fn time(anchor: TimeAnchor) -> String {
     format!("the time is {}", clock::text(anchor))
 }
 
-/// The bytes as text, if nothing of it is escaped in a line: no control character, no backslash, and
-/// nothing outside of ASCII.
+/// The bytes as text, if nothing of it is escaped in a line: no control character, no backslash,
+/// and nothing outside of ASCII.
 fn plain(bytes: &[u8]) -> Option<&str> {
     // No exit from the loop, so that it takes many bytes at once.
     let special = bytes.iter().fold(false, |special, byte| {

@@ -185,8 +185,8 @@ impl<'a> Logbook<'a> {
         Ok(found.flatten())
     }
 
-    /// The boot of the first of these pages and the image that it names, if it does: its boot record
-    /// may be before them.
+    /// The boot of the first of these pages and the image that it names, if it does: its boot
+    /// record may be before them.
     pub fn first_image(&self, pages: Range<u32>) -> Result<Option<(u32, ImageId)>, Problem> {
         let boot = self.ring.first(pages, |page| Some(page.header.boot()))?;
         match boot {
@@ -225,9 +225,9 @@ impl<'a> Logbook<'a> {
         self.run(pages, Some("reading the log"), &mut |_, item| each(item))
     }
 
-    /// Passes the items of these pages to `each`, oldest first, each with the number of its page and
-    /// a clock that knows the time of the record. It has a column if any of the pages has a time
-    /// anchor, or the first boot has one before them.
+    /// Passes the items of these pages to `each`, oldest first, each with the number of its page
+    /// and a clock that knows the time of the record. It has a column if any of the pages has a
+    /// time anchor, or the first boot has one before them.
     pub fn each_timed(
         &self,
         pages: Range<u32>,

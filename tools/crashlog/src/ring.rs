@@ -28,6 +28,9 @@ pub trait ReadBlocks {
     fn read_at(&self, first: u64, buffer: &mut [u8]) -> Result<(), Problem>;
 }
 
+/// Takes the number of a page and the block at its place; a break ends the reading.
+pub type EachBlock<'e> = dyn FnMut(u32, &[u8]) -> Result<ControlFlow<()>, Problem> + 'e;
+
 /// A partition with a stream ring.
 #[derive(Clone, Copy)]
 pub struct Medium<'a> {
@@ -63,8 +66,8 @@ impl<'a> Ring<'a> {
         self.numbers.clone()
     }
 
-    /// Passes the undamaged pages with these numbers to `each`, in order, with the bar on a terminal
-    /// that says `doing`.
+    /// Passes the undamaged pages with these numbers to `each`, in order, with the bar on a
+    /// terminal that says `doing`.
     pub fn each(
         &self,
         numbers: Range<u32>,
@@ -221,7 +224,7 @@ impl<'a> Medium<'a> {
         &self,
         numbers: Range<u32>,
         mut piece: u32,
-        each: &mut dyn FnMut(u32, &[u8]) -> Result<ControlFlow<()>, Problem>,
+        each: &mut EachBlock<'_>,
     ) -> Result<(), Problem> {
         let ring = self.geometry.ring_pages();
         let mut bytes = Vec::new();

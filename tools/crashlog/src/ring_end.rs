@@ -3,10 +3,10 @@
 //!
 //! "At the place of page n there is page n or a later one" is true up to the newest page and false
 //! from there on. A page that is damaged, or that a loss of power has left out, looks like the end.
-//! So the [`WINDOW`] behind an end is read: a page of this lap there means that the log goes on, and
-//! the search does as well. It is the end for certain if pages of the lap before begin soon behind
-//! it. In the first lap it is if there is no page at all, neither there nor at the end of the ring,
-//! by which a reader of the whole ring would know it too.
+//! So the [`WINDOW`] behind an end is read: a page of this lap there means that the log goes on,
+//! and the search does as well. It is the end for certain if pages of the lap before begin soon
+//! behind it. In the first lap it is if there is no page at all, neither there nor at the end of
+//! the ring, by which a reader of the whole ring would know it too.
 
 use crate::problem::Problem;
 use crate::ring::{Medium, PIECE};

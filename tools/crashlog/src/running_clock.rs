@@ -24,8 +24,8 @@ pub struct RunningClock<'r, 'a> {
 }
 
 impl<'r, 'a> RunningClock<'r, 'a> {
-    /// A clock for these pages; `before` is the last anchor before them, if it is of the boot of the
-    /// first of them.
+    /// A clock for these pages; `before` is the last anchor before them, if it is of the boot of
+    /// the first of them.
     pub fn new(
         ring: &'r Ring<'a>,
         pages: Range<u32>,
