@@ -78,11 +78,15 @@ impl<'r, 'a> RunningClock<'r, 'a> {
     /// Finds the next anchor of `boot` or of a later one.
     fn look_ahead(&mut self, boot: u32) -> Result<(), Problem> {
         let first = self.ahead.start;
-        let mut progress = Progress::new("looking for the time of day", self.ahead.len() as u64);
+        let total = self.ahead.len() as u64;
+        // It is near, as a rule.
+        let mut progress = None;
         let found = self.ring.first(self.ahead.clone(), |page| {
             let number = page.header.sequence();
             if number.is_multiple_of(PIECE) {
-                progress.at((number - first).into());
+                progress
+                    .get_or_insert_with(|| Progress::new("looking for the time of day", total))
+                    .at((number - first).into());
             }
             let anchors = page.records().filter_map(|record| Anchor::of(&record));
             let mut anchors = anchors.filter(|anchor| anchor.boot >= boot);
