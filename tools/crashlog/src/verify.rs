@@ -18,6 +18,7 @@ use crate::problem::{Code, Problem};
 use crate::snapshot::{GapReason, Snapshot};
 use crate::terminal::{BAD, GOOD, Output, WARN};
 use crate::text::{self, count};
+use crashlog_format::CrashReason;
 use serde_json::json;
 use std::io::Write;
 use stream::Log;
@@ -143,11 +144,12 @@ fn tail(crash: &Crash, log: &Log) -> Option<String> {
     ))
 }
 
-/// Whether power may have been lost between the crash and the end of its log: a snapshot is written
-/// after both.
+/// Whether power may have been lost between the crash and the end of its log: an emergency writes
+/// the crash, its log, and then the snapshot. Everything else is written after its log.
 fn is_explained(card: &Card, crash: &Crash, log: &Log) -> bool {
     let missing = crash.header.log_page.get().saturating_sub(log.end);
-    missing <= TAIL_PAGES && !card.ledger.has_snapshot(crash.slot)
+    let is_of_emergency = !crash.is_late() && crash.header.reason() != Ok(CrashReason::Oops);
+    is_of_emergency && missing <= TAIL_PAGES && !card.ledger.has_snapshot(crash.slot)
 }
 
 /// Checks the snapshot of a crash, if it has one.

@@ -183,6 +183,14 @@ fn a_crash_knows_how_many_pages_were_written_before_it() {
     partition.log_page = 8000;
     partition.crash(1, STRAY_WRITE, "worker");
     assert!(found(&path).contains("its log ends before page 8000"));
+
+    // An oops is written by the normal path, after its log.
+    let bench = Bench::new();
+    let (path, mut partition) = card(&bench, &[5]);
+    partition.log_page = 6;
+    partition.oops(1, STRAY_WRITE, "worker");
+    let words = "crash record 1: its log ends before page 6, and 1 page before that is missing";
+    assert!(found(&path).contains(words));
 }
 
 /// The device finds the crash in its slot, and so does the tool.

@@ -304,6 +304,11 @@ impl Partition {
         self.write_ledger();
     }
 
+    /// Writes and commits an oops: only the task was restarted.
+    pub fn oops(&mut self, boot: u32, fault: &[u8], name: &str) -> u32 {
+        self.write_crash(CrashReason::Oops, boot, fault, name)
+    }
+
     /// Writes and commits a failure of the kernel or the supervisor.
     pub fn failure(&mut self, boot: u32, fault: &[u8], name: &str) -> u32 {
         self.write_crash(CrashReason::Kernel, boot, fault, name)
