@@ -208,7 +208,8 @@ fn from_env<T: DeserializeOwned>(name: &str, place: &[&str]) -> Result<T> {
     from_value(toml::Value::Table(table)).map_err(|problem| refused(&problem, place))
 }
 
-/// The error for a problem of the table at `place`. xtask replaces the name of the file by its path.
+/// The error for a problem of the table at `place`. xtask replaces the name of the file by its
+/// path.
 fn refused(problem: &Problem, place: &[&str]) -> anyhow::Error {
     let steps = place.iter().rev().map(|key| Step::Key((*key).to_string()));
     let problem = steps.fold(problem.clone(), Problem::under);
