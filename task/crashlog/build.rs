@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use anyhow::{Context, Result, bail};
 use crashlog_format::boot::{COMMIT_MAX, NAME_MAX};
-use crashlog_format::{BootEnds, BootRecord};
+use crashlog_format::{BootEnds, BootRecord, Geometry};
 use serde::Deserialize;
 
 /// Operations that show what others have recorded, erase it, or say when it was: closed unless the
@@ -52,6 +52,9 @@ struct CrashlogConfig {
     write_after_pages: u32,
     /// Number of crashes that are never overwritten before they are acknowledged: the first ones.
     keep_first: u32,
+    /// Number of crash slots (`crashlog format --slots`) on the cards of this system.
+    #[serde(default = "default_slots")]
+    slots: u32,
     /// Length in KiB of a crash slot (`crashlog format --slot-size`) on the cards of this system.
     /// The build checks that a crash fits (`build/xtask/src/dist/snapshot.rs`).
     #[serde(default = "default_slot_kib")]
@@ -116,6 +119,10 @@ enum ConfiguredCard {
 struct ExternRegion {
     address: u32,
     size: u32,
+}
+
+const fn default_slots() -> u32 {
+    Geometry::DEFAULT_SLOTS
 }
 
 const fn default_slot_kib() -> u32 {
@@ -298,9 +305,29 @@ fn check(config: &CrashlogConfig) -> Result<()> {
             config.slot_kib
         );
     }
-    in_range("keep-first", config.keep_first, 0..=1 << 16)?;
+    in_range(
+        "slots",
+        config.slots,
+        Geometry::MIN_SLOTS..=Geometry::MAX_SLOTS,
+    )?;
+    // One slot is always free, and one has to be left for new crashes.
+    let most = config.slots.saturating_sub(2);
+    if config.keep_first > most {
+        bail!(
+            "{}keep-first: {} is not in 0 to {most}: of {} slots one is always free, and one is for new crashes",
+            prefix(),
+            config.keep_first,
+            config.slots
+        );
+    }
     if let Some(after) = config.suspend_after_ms {
         in_range("suspend-after-ms", after, 10..=86_400_000)?;
+    }
+    if config.cut_power && config.suspend_after_ms.is_none() {
+        bail!(
+            "{}cut-power: has no effect without suspend-after-ms; set that, or remove it",
+            prefix()
+        );
     }
     let partition = &config.partition;
     if partition.is_empty()

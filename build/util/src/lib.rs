@@ -8,10 +8,16 @@
 
 #![forbid(unsafe_code)]
 
+mod de;
 mod notifications;
+mod problem;
+mod suggest;
 mod task_ids;
 
+pub use de::from_value;
 pub use notifications::build_notifications;
+pub use problem::{KeyPath, Problem, Step};
+pub use suggest::{hint, nearest};
 pub use task_ids::{TaskIds, task_ids};
 
 use anyhow::{Context, Result, anyhow};
@@ -125,7 +131,7 @@ pub fn expose_target_board() {
 
 /// The application's `[config]` table.
 pub fn config<T: DeserializeOwned>() -> Result<T> {
-    from_env("HUBRIS_APP_CONFIG")
+    from_env("HUBRIS_APP_CONFIG", &["config"])
 }
 
 /// This task's `config` table, which must exist.
@@ -140,7 +146,7 @@ pub fn task_maybe_config<T: DeserializeOwned>() -> Result<Option<T>> {
 
 /// This task's whole table, its `config` read as `T`.
 pub fn task_full_config<T: DeserializeOwned>() -> Result<Task<T>> {
-    from_env("HUBRIS_TASK_CONFIG")
+    from_env("HUBRIS_TASK_CONFIG", &["tasks", &task_name()])
 }
 
 /// This task's whole table, its `config` as plain TOML.
@@ -152,12 +158,13 @@ pub fn task_full_config_toml() -> Result<Task<toml::Value>> {
 ///
 /// `T` is a structure with the fields `address` and `size`, both `u32`, in this order.
 pub fn task_extern_regions<T: DeserializeOwned>() -> Result<IndexMap<String, T>> {
-    from_env("HUBRIS_TASK_EXTERN_REGIONS")
+    let place = ["tasks", &task_name(), "extern-regions"];
+    from_env("HUBRIS_TASK_EXTERN_REGIONS", &place)
 }
 
 /// The tables of all tasks in the order of their indices, each `config` read as `T`.
 pub fn all_tasks_full_config<T: DeserializeOwned>() -> Result<IndexMap<String, Task<T>>> {
-    from_env("HUBRIS_ALL_TASK_CONFIGS")
+    from_env("HUBRIS_ALL_TASK_CONFIGS", &["tasks"])
 }
 
 /// The tables of all tasks in the order of their indices, each `config` as plain TOML.
@@ -167,9 +174,8 @@ pub fn all_tasks_full_config_toml() -> Result<IndexMap<String, Task<toml::Value>
 
 /// The table of another task, its `config` read as `T`.
 pub fn other_task_full_config<T: DeserializeOwned>(name: &str) -> Result<Task<T>> {
-    let task = other_task_full_config_toml(name)?;
-    let text = toml::to_string(&task)?;
-    toml_from_str(&text).with_context(|| format!("app.toml: tasks.{name}"))
+    let task = toml::Value::try_from(other_task_full_config_toml(name)?)?;
+    from_value(task).map_err(|problem| refused(&problem, &["tasks", name]))
 }
 
 /// The table of another task, its `config` as plain TOML.
@@ -195,7 +201,70 @@ pub fn toml_from_str<T: DeserializeOwned>(text: &str) -> Result<T> {
     })
 }
 
-/// Reads TOML from an environment variable.
-fn from_env<T: DeserializeOwned>(name: &str) -> Result<T> {
-    toml_from_str(&env_var(name)?).with_context(|| format!("in {name}, which comes from app.toml"))
+/// Reads TOML from an environment variable, which has what is at `place` in the application's file.
+fn from_env<T: DeserializeOwned>(name: &str, place: &[&str]) -> Result<T> {
+    let table: toml::Table =
+        toml_from_str(&env_var(name)?).with_context(|| format!("in {name}"))?;
+    from_value(toml::Value::Table(table)).map_err(|problem| refused(&problem, place))
+}
+
+/// The error for a problem of the table at `place`. xtask replaces the name of the file by its
+/// path.
+fn refused(problem: &Problem, place: &[&str]) -> anyhow::Error {
+    let steps = place.iter().rev().map(|key| Step::Key((*key).to_string()));
+    let problem = steps.fold(problem.clone(), Problem::under);
+    anyhow!("app.toml: {problem}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+    #[allow(dead_code, reason = "only errors are looked at")]
+    struct Config {
+        keep_first: u32,
+        #[serde(default)]
+        limits: Limits,
+    }
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+    #[allow(dead_code, reason = "only errors are looked at")]
+    struct Limits {
+        total: u32,
+    }
+
+    fn error(config: &str) -> String {
+        let text = format!("name = \"task-net\"\npriority = 1\n{config}");
+        let value = toml::from_str(&text).expect("TOML");
+        let problem = from_value::<Task<Config>>(value).expect_err("a mistake");
+        refused(&problem, &["tasks", "net"]).to_string()
+    }
+
+    #[test]
+    fn a_mistake_in_a_config_table_is_named_with_its_key() {
+        for (config, expected) in [
+            (
+                "config = { keep-frist = 4 }",
+                "app.toml: tasks.net.config.keep-frist: unknown key; did you mean `keep-first`?",
+            ),
+            (
+                "config.keep-first = 4\nconfig.limits = { totl = 1 }",
+                "app.toml: tasks.net.config.limits.totl: unknown key; did you mean `total`?",
+            ),
+            (
+                "config.limits = { total = 1 }",
+                "app.toml: tasks.net.config.keep-first: missing",
+            ),
+            (
+                "config.keep-first = \"4\"",
+                "app.toml: tasks.net.config.keep-first: is string \"4\", must be a number from 0 to 0xffff_ffff",
+            ),
+        ] {
+            assert_eq!(error(config), expected);
+        }
+    }
 }

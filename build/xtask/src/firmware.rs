@@ -4,6 +4,7 @@
 //! It is then linked twice, which is fast: once to measure it, and once at its addresses. The
 //! kernel is linked by Cargo, because its size is declared and need not be measured.
 
+use crate::config::shown;
 use crate::process::capture;
 use crate::progress::Progress;
 use crate::reason::reason;
@@ -36,6 +37,19 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// A reason of a build script with the path of the configuration that is being built: build
+    /// scripts name the file alone, or `app.toml`, whatever its name is.
+    fn with_path(&self, reason: &str) -> String {
+        let of_app = |(name, path): &(String, String)| {
+            let file = Path::new(path).file_name()?.to_str()?;
+            let (first, rest) = reason.split_once(": ")?;
+            let is_file = name == "HUBRIS_APP_TOML" && (first == file || first == "app.toml");
+            is_file.then(|| format!("{}: {rest}", shown(Path::new(path))))
+        };
+        let with_path = self.env.iter().find_map(of_app);
+        with_path.unwrap_or_else(|| reason.to_string())
+    }
+
     /// The part of it that clippy checks. Units that are equal in this are checked once.
     pub fn what_is_checked(&self) -> (String, Option<PathBuf>, String, Vec<String>, bool) {
         let mut features = self.features.clone();
@@ -184,6 +198,7 @@ impl Compiler<'_> {
             && let Some(reason) = reason(&said)
         {
             progress.clear();
+            let reason = unit.with_path(&reason);
             bail!("{}: {} cannot be built: {reason}", unit.label, unit.package);
         }
         if !output.stderr.is_empty() || !output.stdout.is_empty() {
@@ -282,6 +297,27 @@ fn linker_variable(target: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistake_is_in_the_file_that_is_built() {
+        let unit = Unit {
+            label: "net".into(),
+            package: "task-net".into(),
+            directory: None,
+            target: "t".into(),
+            features: Vec::new(),
+            no_default_features: false,
+            env: vec![("HUBRIS_APP_TOML".into(), "/app/demo/hang.toml".into())],
+            rustc_args: Vec::new(),
+        };
+        for file in ["app.toml", "hang.toml"] {
+            assert_eq!(
+                unit.with_path(&format!("{file}: tasks.net.config: missing")),
+                "/app/demo/hang.toml: tasks.net.config: missing"
+            );
+        }
+        assert_eq!(unit.with_path("chip.toml: a: b"), "chip.toml: a: b");
+    }
 
     /// The manifest governs builds without xtask; the two must not differ.
     #[test]

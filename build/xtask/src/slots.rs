@@ -4,10 +4,10 @@
 //! `{ address of the slot: u32, length of its name: u32, name }` without padding. A slot is a
 //! `u16`. All numbers are little-endian.
 
-use crate::config::suggest::hint;
 use crate::config::{Config, Problem, Task};
 use anyhow::{Context, Result};
 use build_elf::Elf;
+use build_util::hint;
 
 /// One entry of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -84,6 +84,8 @@ impl core::error::Error for GeometryError {}
 impl Geometry {
     /// Greatest number of crash slots: a ledger has 22 entries.
     pub const MAX_SLOTS: u32 = 22;
+    /// Number of crash slots, unless another is asked for.
+    pub const DEFAULT_SLOTS: u32 = 16;
     /// Smallest number of crash slots.
     pub const MIN_SLOTS: u32 = 3;
     /// Greatest length of a crash slot, in blocks.
@@ -126,9 +128,8 @@ impl Geometry {
     /// slots take an eighth of it, and none is longer than 256 KiB.
     #[must_use]
     pub fn recommended(blocks: u64) -> (u32, u32) {
-        const SLOTS: u32 = 16;
-        let share = u32::try_from(blocks / 8 / u64::from(SLOTS)).unwrap_or(u32::MAX);
-        (SLOTS, (share / UNIT * UNIT).clamp(UNIT, 512))
+        let share = u32::try_from(blocks / 8 / u64::from(Self::DEFAULT_SLOTS)).unwrap_or(u32::MAX);
+        (Self::DEFAULT_SLOTS, (share / UNIT * UNIT).clamp(UNIT, 512))
     }
 
     /// Number of blocks of the partition.

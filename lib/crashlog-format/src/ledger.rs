@@ -256,17 +256,19 @@ impl Ledger {
             .map(|(_, entry)| entry)
     }
 
-    /// The `index`-th crash, from 0, oldest first: its slot and its entry.
+    /// The `index`-th crash, from 0, oldest first: its slot and its entry. Of crashes with equal
+    /// numbers, which no recorder writes, the one in the lower slot is first.
     #[must_use]
     pub fn by_age(&self, index: u32) -> Option<(u32, &CrashEntry)> {
-        let older = |sequence: u32| {
+        let older = |slot: u32, entry: &CrashEntry| {
+            let age = (entry.sequence.get(), slot);
             count(
                 self.live()
-                    .filter(|(_, entry)| entry.sequence.get() < sequence),
+                    .filter(|(slot, entry)| (entry.sequence.get(), *slot) < age),
             )
         };
         self.live()
-            .find(|(_, entry)| older(entry.sequence.get()) == index)
+            .find(|(slot, entry)| older(*slot, entry) == index)
     }
 
     /// The crash with this sequence number: its slot and its entry.

@@ -244,13 +244,28 @@ impl<'a> Page<'a> {
     /// # Errors
     /// Which part is damaged.
     pub fn parse(block: &'a [u8], format: FormatId) -> Result<Self, PageError> {
+        Self::parse_with(block, format, |records| {
+            Crc32c::new().bytes(records).value()
+        })
+    }
+
+    /// The same for a program with a faster CRC-32C than this crate's, of which the records are
+    /// most of the work: `crc` computes that of bytes, of no format.
+    ///
+    /// # Errors
+    /// Which part is damaged.
+    pub fn parse_with(
+        block: &'a [u8],
+        format: FormatId,
+        crc: impl FnOnce(&[u8]) -> u32,
+    ) -> Result<Self, PageError> {
         let (header, rest) = PageHeader::read_from_prefix(block)
             .map_err(|_| PageError::Header(CheckError::Field))?;
         header.check(format).map_err(PageError::Header)?;
         let records = rest
             .get(..usize::from(header.length()))
             .ok_or(PageError::Records(header))?;
-        if Crc32c::new().bytes(records).value() != header.records_crc() {
+        if crc(records) != header.records_crc() {
             return Err(PageError::Records(header));
         }
         Ok(Self { header, records })

@@ -15,19 +15,31 @@ use zerocopy::{FromZeros, IntoBytes};
 /// How often a copy that fails its check is read: a bit may be flipped in the transfer and not on
 /// the card.
 const READS: usize = 2;
+/// Number of copies.
+const COPIES: usize = 2;
 
 /// Reads the newest ledger of a partition into `ledger`. If a copy is damaged, the crashes that it
-/// may have named are restored from their slots. Returns whether a copy passes its check.
+/// may have named are restored from their slots, and all slots may be taken then
+/// ([`Ledger::make_room`]). Returns how many copies pass their check, 0 to 2. The host tool finds
+/// the same crashes by this function.
+///
+/// If one copy is damaged, it may have been newer by one change. If that change was a new crash,
+/// the crash is whole, as it was flushed before the ledger was written, and it has the sequence
+/// number that is next by the other copy.
+///
+/// `scratch` is one block or more.
+///
+/// # Errors
+/// Those of the device.
 // By reference: an asynchronous function that returned a ledger would add 512 bytes to the future
 // of each caller.
-pub(crate) async fn read_newest<D: BlockDevice>(
+pub async fn find_ledger<D: BlockDevice>(
     device: &mut D,
     format: FormatId,
     geometry: &Geometry,
-    keep_first: u32,
     scratch: &[Block],
     ledger: &mut Ledger,
-) -> Result<bool, D::Error> {
+) -> Result<usize, D::Error> {
     let mut odd = Ledger::new_zeroed();
     let is_even = read_copy(device, format, geometry, 0, scratch, ledger).await?;
     let is_odd = read_copy(device, format, geometry, 1, scratch, &mut odd).await?;
@@ -35,18 +47,14 @@ pub(crate) async fn read_newest<D: BlockDevice>(
         ledger.clone_from(&odd);
     }
     if is_even && is_odd {
-        return Ok(true);
+        return Ok(COPIES);
     }
-    // If one copy is damaged, it may have been newer by one change. If that change was a new crash,
-    // the crash is whole, as it was flushed before the ledger was written, and it has the sequence
-    // number that is next by the other copy.
     let next_only = is_even || is_odd;
     if !next_only {
         ledger.clone_from(&Ledger::empty(format, geometry.slots(), 0));
     }
     restore(device, format, geometry, ledger, scratch, next_only).await?;
-    ledger.make_room(keep_first);
-    Ok(next_only)
+    Ok(usize::from(next_only))
 }
 
 /// Reads the copy of even (0) or odd (1) generations. Returns whether it passes its check.
@@ -119,12 +127,11 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) async fn refresh_ledger(&mut self) -> Result<bool, D::Error> {
         if self.uncertain {
             self.device.flush().await?;
-            let (format, keep_first) = (self.format, self.keep_first);
-            let result = read_newest(
+            let format = self.format;
+            let result = find_ledger(
                 &mut self.device,
                 format,
                 &self.geometry,
-                keep_first,
                 self.scratch,
                 &mut self.ledger,
             )
@@ -133,9 +140,12 @@ impl<D: BlockDevice> Store<'_, D> {
                 // It was read in part only, and its readers do not look at `uncertain`.
                 self.ledger.zero();
             }
-            let is_sound = result?;
+            let sound = result?;
+            if sound < COPIES {
+                self.ledger.make_room(self.keep_first);
+            }
             self.uncertain = false;
-            return Ok(is_sound);
+            return Ok(sound > 0);
         }
         Ok(true)
     }

@@ -66,6 +66,7 @@ mod tests;
 pub use crashlog_retained::MAX_RUN;
 pub use device::Polled;
 pub use format::{FormatError, FormatOptions, adopt_partition, format_partition};
+pub use ledger::find_ledger;
 pub use normal::{
     CrashReadError, CrashReader, CrashWriteError, LogItem, LogReader, PageWriteError,
     SnapshotProgress, SnapshotStep, Tally,

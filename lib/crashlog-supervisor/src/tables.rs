@@ -390,6 +390,12 @@ impl CrashTable {
             if index == 0 {
                 return refuse("the kernel handles a fault of the supervisor".to_string());
             }
+            if index == recorder {
+                return refuse(
+                    "is the recorder, whose fault always resets the system: without it no crash is recorded"
+                        .to_string(),
+                );
+            }
             dispositions[index] = match value.as_str() {
                 "restart" => Disposition::Restart,
                 "reset" => Disposition::Reset,

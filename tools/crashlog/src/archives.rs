@@ -9,8 +9,7 @@ use crate::cli::ArchiveArgs;
 use crate::describe::{Nameless, Names};
 use crate::image_id::ImageId;
 use crate::output;
-use crate::problem::{Code, Problem};
-use crate::text;
+use crate::problem::{self, Code, Problem};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -196,6 +195,9 @@ fn zip_files(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
     Ok(files)
 }
 
+/// Number of boots whose images are kept: a log may be of millions.
+const BOOTS_KEPT: usize = 4096;
+
 /// The names for each boot in a log.
 pub struct BootNames<'a> {
     archives: &'a Archives,
@@ -216,6 +218,18 @@ impl<'a> BootNames<'a> {
             boots: BTreeMap::new(),
             opened: Vec::new(),
             missing: BTreeSet::new(),
+        }
+    }
+
+    /// The image of a boot is this one, says its boot record.
+    pub fn learn(&mut self, boot: u32, image: ImageId) {
+        // The log goes on, and boots that are over are not asked for again.
+        if self.images.len() >= BOOTS_KEPT {
+            self.images.retain(|known, _| *known >= boot);
+            self.boots.clear();
+        }
+        if self.images.insert(boot, image) != Some(image) {
+            self.boots.remove(&boot);
         }
     }
 
@@ -279,5 +293,5 @@ pub fn names(archive: Option<&Archive>) -> &dyn Names {
 
 /// Prints one line on standard error.
 pub fn warn(text: &str) {
-    eprintln!("crashlog: {}", text::message(text));
+    problem::tell(text);
 }

@@ -2,21 +2,24 @@
 
 use crate::boot;
 use crate::card::Card;
-use crate::clock::Clock;
+use crate::clock::{Anchor, Clock};
 use crate::crash::Crash;
 use crate::image_id::ImageId;
-use crate::logbook::{Item, Logbook};
+use crate::logbook::{Item, Logbook, first_record};
 use crate::problem::Problem;
 use crashlog_format::page::LogRecord;
-use crashlog_format::{BootEnd, BootRecord, CrashReason, LastRan, Stream};
+use crashlog_format::{BootEnd, BootRecord, CrashReason, LastRan};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// What is known of one boot.
 #[derive(Default)]
 pub struct BootSummary {
     /// The image, if it is known.
     pub image: Option<ImageId>,
+    /// The first time anchor.
+    pub anchor: Option<Anchor>,
     /// What the boot record says of the firmware, in short; and all of it as JSON.
     pub firmware: Option<(String, Value)>,
     /// Milliseconds from its start to the last thing that is known of it.
@@ -61,36 +64,78 @@ pub enum Ended {
 /// The task of [`BootEnd::Crash`] whose index is not known.
 pub const NO_TASK: u16 = u16::MAX;
 
-/// All boots of which anything is known, by number.
-pub struct BootTable {
-    pub boots: BTreeMap<u32, BootSummary>,
-    /// The boot of the newest page of the log; without a page, the last one of which anything is
-    /// known.
-    pub newest: Option<u32>,
-    /// Which UTC it was when.
-    pub clock: Clock,
+/// Number of ends of earlier boots that a boot record tells, and a few more.
+const TOLD: u32 = 8;
+
+/// The boots of which anything is known. No more than a few of them are in memory.
+pub struct BootTable<'a> {
+    logbook: Logbook<'a>,
+    /// The boots of crashes, and those that were begun and may be told of by a later one.
+    boots: BTreeMap<u32, BootSummary>,
+    /// The last one of which anything is known.
+    last: Option<u32>,
 }
 
-impl BootTable {
-    /// Reads the log and the crashes of a card.
-    pub fn read(card: &Card) -> Result<Self, Problem> {
-        let mut boots = BTreeMap::<u32, BootSummary>::new();
-        let mut said = BTreeMap::new();
-        let mut last_ran = BTreeMap::new();
+impl<'a> BootTable<'a> {
+    /// Reads the crashes of a card, and finds the end of its log.
+    pub fn open(card: &'a Card) -> Result<Self, Problem> {
+        let mut boots = BTreeMap::new();
+        for crash in card.crashes()?.into_iter().flatten() {
+            add_crash(&mut boots, &crash);
+        }
         let logbook = Logbook::open(card)?;
-        logbook.each(|item| {
+        let last = boots.keys().next_back().copied();
+        Ok(Self {
+            last: last.max(logbook.newest_boot()),
+            logbook,
+            boots,
+        })
+    }
+
+    /// The boot of the newest page of the log; without a page, the last one of which anything is
+    /// known.
+    pub fn newest(&self) -> Option<u32> {
+        self.logbook.newest_boot().or(self.last)
+    }
+
+    /// A clock for these boots: with a column for times if any of them has a time anchor.
+    pub fn clock(&self, wanted: RangeInclusive<u32>) -> Result<Clock, Problem> {
+        self.logbook.clock_of(self.logbook.boots(wanted)?)
+    }
+
+    /// Reads the log, and passes these boots to `each`, oldest first, with how each ended.
+    pub fn each(
+        mut self,
+        wanted: RangeInclusive<u32>,
+        mut each: impl FnMut(u32, &BootSummary, &Ended) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let (first, last) = (*wanted.start(), *wanted.end());
+        // Later boots tell how these ended.
+        let pages = self.logbook.boots(first..=last.saturating_add(TOLD))?;
+        let oldest = self.logbook.oldest_boot()?;
+        let mut now = first;
+        let boots = &mut self.boots;
+        let mut finish = |before: u32, boots: &mut BTreeMap<u32, BootSummary>| {
+            while let Some(entry) = boots.first_entry().filter(|entry| *entry.key() < before) {
+                let (number, mut boot) = entry.remove_entry();
+                let missing = boot.accepted.saturating_sub(boot.last_record);
+                boot.lost = boot.lost.saturating_add(missing.into());
+                if wanted.contains(&number) {
+                    each(number, &boot, &boot.ended(self.last == Some(number)))?;
+                }
+            }
+            Ok::<(), Problem>(())
+        };
+        self.logbook.each_of(pages, |item| {
             match item {
                 Item::Record(record) => {
-                    let boot = boots.entry(record.boot).or_default();
-                    boot.add(&record);
-                    if let Some(build) = boot_record(&record) {
-                        boot.name(&build);
-                        last_ran.insert(record.boot.saturating_sub(1), build.last_ran);
-                        let before = (1..record.boot).rev();
-                        said.insert(
-                            record.boot,
-                            before.zip(build.ends.iter()).collect::<Vec<_>>(),
-                        );
+                    if record.boot > now {
+                        now = record.boot;
+                        finish(now.saturating_sub(TOLD), boots)?;
+                    }
+                    boots.entry(record.boot).or_default().add(&record);
+                    if let Some(build) = first_record(&record) {
+                        told(boots, oldest, record.boot, &build);
                     }
                 }
                 Item::Missing { boot, count } => {
@@ -100,52 +145,44 @@ impl BootTable {
             }
             Ok(())
         })?;
-        let oldest = boots.keys().next().copied();
-        for (boot, end) in said.into_values().flatten() {
-            // A boot that ended before it had a record is known by a later one. Those before the
-            // first of the log are not told of: their records were overwritten.
-            if oldest.is_some_and(|oldest| boot > oldest) {
-                boots.entry(boot).or_default().said.get_or_insert(end);
-            } else if let Some(known) = boots.get_mut(&boot) {
-                known.said.get_or_insert(end);
-            }
+        finish(u32::MAX, boots)?;
+        // The greatest number may be that of a boot, too.
+        let left = self
+            .boots
+            .pop_last()
+            .filter(|(number, _)| wanted.contains(number));
+        match left {
+            Some((number, boot)) => each(number, &boot, &boot.ended(true)),
+            None => Ok(()),
         }
-        for (number, ran) in last_ran {
-            if let Some(boot) = boots.get_mut(&number) {
-                boot.last_ran = ran;
-            }
-        }
-        for crash in card.crashes()?.into_iter().flatten() {
-            add_crash(&mut boots, &crash);
-        }
-        for boot in boots.values_mut() {
-            let missing = boot.accepted.saturating_sub(boot.last_record);
-            boot.lost = boot.lost.saturating_add(missing.into());
-        }
-        let last = boots.keys().next_back().copied();
-        Ok(Self {
-            newest: logbook.newest_boot().or(last),
-            clock: logbook.into_clock(),
-            boots,
-        })
     }
+}
 
-    /// The images that are known, by boot.
-    pub fn images(&self) -> BTreeMap<u32, ImageId> {
-        let images = self.boots.iter();
-        images
-            .filter_map(|(number, boot)| Some((*number, boot.image?)))
-            .collect()
+/// Adds what the boot record of `boot` tells, of this boot and of those before.
+fn told(
+    boots: &mut BTreeMap<u32, BootSummary>,
+    oldest: Option<u32>,
+    boot: u32,
+    build: &BootRecord<'_>,
+) {
+    boots.entry(boot).or_default().name(build);
+    for (before, end) in (1..boot).rev().zip(build.ends.iter()) {
+        // A boot that ended before it had a record is known by a later one. Those before the first
+        // of the log are not told of: their records were overwritten.
+        if oldest.is_some_and(|oldest| before >= oldest) {
+            boots.entry(before).or_default().said.get_or_insert(end);
+        }
     }
+    if let Some(before) = boots.get_mut(&boot.saturating_sub(1)) {
+        before.last_ran = build.last_ran;
+    }
+}
 
-    /// How the boot with this number ended.
-    pub fn ended(&self, number: u32) -> Ended {
-        let Some(boot) = self.boots.get(&number) else {
-            return Ended::As(BootEnd::NotKnown, None);
-        };
-        let is_last = self.boots.keys().next_back() == Some(&number);
-        let crash = boot.crash.clone();
-        match (boot.said, crash) {
+impl BootSummary {
+    /// How it ended.
+    fn ended(&self, is_last: bool) -> Ended {
+        let crash = self.crash.clone();
+        match (self.said, crash) {
             (Some(end @ BootEnd::Crash(_)), crash) => {
                 Ended::As(end, crash.filter(|crash| !crash.of_kernel))
             }
@@ -173,20 +210,16 @@ impl BootSummary {
         self.lost = self.lost.saturating_add(record.header.lost.into());
         self.last_record = self.last_record.max(record.sequence);
         self.length = self.length.max(record.header.time);
+        let anchor = Anchor::of(record);
+        let is_earlier = |anchor: &Anchor| self.anchor.is_none_or(|first| anchor < &first);
+        self.anchor = anchor.filter(is_earlier).or(self.anchor);
     }
 
     fn name(&mut self, record: &BootRecord<'_>) {
-        self.image = ImageId::known(record.image_id);
+        // A crash may have said it.
+        self.image = ImageId::known(record.image_id).or(self.image);
         self.firmware = Some((boot::short(record), boot::value(record)));
     }
-}
-
-/// The boot record, if this is one.
-fn boot_record<'a>(record: &LogRecord<'a>) -> Option<BootRecord<'a>> {
-    let is_first = record.sequence == 1 && record.header.stream == Stream::Boot;
-    is_first
-        .then(|| BootRecord::parse(record.payload))
-        .flatten()
 }
 
 /// Adds what a crash says of its boot, and of the boot in which it came again last.

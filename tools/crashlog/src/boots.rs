@@ -4,6 +4,7 @@ use crate::archives::{Archives, BootNames};
 use crate::boot_table::{BootSummary, BootTable, Ended, NO_TASK};
 use crate::card::Card;
 use crate::cli::Boots;
+use crate::clock::Clock;
 use crate::describe::Names;
 use crate::list;
 use crate::problem::Problem;
@@ -12,71 +13,107 @@ use crate::text::{self, printable, seconds};
 use anstyle::Style;
 use crashlog_format::{BootEnd, LastRan};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::ops::RangeInclusive;
 
 pub fn run(args: &Boots, out: &mut Output) -> Result<(), Problem> {
     let archives = Archives::given(&args.archives)?;
     let card = Card::open(&args.image, false)?;
-    let table = BootTable::read(&card)?;
-    let mut names = BootNames::new(&archives, table.images());
+    let table = BootTable::open(&card)?;
+    let mut names = BootNames::new(&archives, BTreeMap::new());
     let wanted = match args.boot {
-        Some(choice) => choice.numbers(table.newest)?,
+        Some(choice) => choice.numbers(table.newest())?,
         None => 0..=u32::MAX,
     };
-    let boots = table.boots.range(wanted);
     if args.json {
-        let mut list = Vec::new();
-        for (number, boot) in boots {
-            let mut value = value(*number, boot, &table.ended(*number), names.of(*number)?);
-            if let Some(start) = table.clock.utc(*number, 0) {
-                value["start_utc"] = start.into();
-            }
-            list.push(value);
-        }
-        let value = json!({ "card": list::description(&card), "boots": list });
-        writeln!(out, "{}", text::json(&value, true))?;
-        return Ok(());
+        return list_json(&card, table, wanted, &mut names, out);
     }
-    if table.boots.is_empty() {
+    if table.newest().is_none() {
         writeln!(out, "no boots")?;
         return Ok(());
     }
+    let mut clock = table.clock(wanted.clone())?;
     writeln!(
         out,
         "{STRONG}{:>4}{} {:>12} {:>9} {:>7}  {:<40} {:<16}  firmware{STRONG:#}",
         "nr",
-        table.clock.column_of("start, UTC"),
+        clock.column_of("start, UTC"),
         "length",
         "records",
         "lost",
         "ended",
         "image"
     )?;
-    for (number, boot) in boots {
-        let ended = table.ended(*number);
-        let style = style(&ended);
+    table.each(wanted, |number, boot, ended| {
+        clock.set(boot.anchor);
+        let style = style(ended);
         let image = boot.image.map(|id| id.to_string());
         let firmware = boot.firmware.as_ref().map(|(text, _)| text.as_str());
         writeln!(
             out,
             "{number:>4}{} {:>12} {:>9} {:>7}  {style}{:<40}{style:#} {FAINT}{:<16}{FAINT:#}  {}",
-            table.clock.column(*number, 0),
+            clock.column(number, 0),
             seconds(boot.length),
             boot.records,
             boot.lost,
-            text(&ended, names.of(*number)?),
+            text(ended, of(&mut names, number, boot)?),
             image.as_deref().unwrap_or("not known"),
             firmware.unwrap_or("not known"),
         )?;
         if let Some(ran) = boot.last_ran {
-            let ran = last_ran(ran, names.of(*number)?);
+            let ran = last_ran(ran, of(&mut names, number, boot)?);
             writeln!(out, "{:37}{ran}", "")?;
         }
-    }
+        Ok(())
+    })?;
     for text in &card.damaged {
         writeln!(out, "{WARN}{text}{WARN:#}")?;
     }
     Ok(())
+}
+
+/// Prints one JSON object, boot by boot.
+fn list_json(
+    card: &Card,
+    table: BootTable<'_>,
+    wanted: RangeInclusive<u32>,
+    names: &mut BootNames<'_>,
+    out: &mut Output,
+) -> Result<(), Problem> {
+    // What is within an object is indented by this.
+    let indented = |value: &Value, by: &str| text::json(value, true).replace('\n', by);
+    let mut clock = Clock::default();
+    let mut before = "\n    ";
+    write!(out, "{{\n  \"boots\": [")?;
+    table.each(wanted, |number, boot, ended| {
+        clock.set(boot.anchor);
+        let mut value = value(number, boot, ended, of(names, number, boot)?);
+        if let Some(start) = clock.utc(number, 0) {
+            value["start_utc"] = start.into();
+        }
+        write!(out, "{before}{}", indented(&value, "\n    "))?;
+        before = ",\n    ";
+        Ok(())
+    })?;
+    if before.starts_with(',') {
+        write!(out, "\n  ")?;
+    }
+    let card = indented(&list::description(card), "\n  ");
+    writeln!(out, "],\n  \"card\": {card}\n}}")?;
+    Ok(())
+}
+
+/// The names in a boot.
+fn of<'n>(
+    names: &'n mut BootNames<'_>,
+    number: u32,
+    boot: &BootSummary,
+) -> Result<&'n dyn Names, Problem> {
+    if let Some(image) = boot.image {
+        names.learn(number, image);
+    }
+    names.of(number)
 }
 
 fn style(ended: &Ended) -> Style {

@@ -1,6 +1,7 @@
 //! The command line, and the text of `crashlog --help`.
 
 use crate::boot_choice::BootChoice;
+use crate::since::Since;
 use crate::size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ Examples:
   crashlog boots emmc.img                 list the boots, and how each ended
   crashlog log emmc.img --boot 3          print the log of the third boot
   crashlog log emmc.img --boot last       print that of the last one
+  crashlog log emmc.img --last 50         print the last 50 lines
+  crashlog log emmc.img --since 2026-11-28T09:40
   crashlog log emmc.img --stream console --raw > console.txt
   crashlog list --json /dev/mmcblk0 | jq '.crashes[].task'
 ";
@@ -85,6 +88,22 @@ pub enum Command {
     Erase(Erase),
     /// Make a partition that was copied or moved ours again.
     Adopt(Adopt),
+}
+
+impl Command {
+    /// Whether the output is for a program, and not for a person.
+    pub const fn is_data(&self) -> bool {
+        match self {
+            Self::List(args) => args.json,
+            Self::Show(args) => args.json,
+            Self::Log(args) => args.json || args.raw,
+            Self::Boots(args) => args.json,
+            Self::Verify(args) => args.json,
+            Self::Format(_) | Self::Dump(_) | Self::Report(_) | Self::Erase(_) | Self::Adopt(_) => {
+                false
+            }
+        }
+    }
 }
 
 /// Prepares a card or an image for the flight recorder.
@@ -255,6 +274,15 @@ pub struct Log {
 
     #[arg(long, value_name = "WHICH", help = BOOT_HELP, allow_hyphen_values = true)]
     pub boot: Option<BootChoice>,
+
+    /// Only what was logged at this time of day (UTC) or later, such as 2026-11-28T09:40:00Z,
+    /// 2026-11-28T09:40 or 2026-11-28. Records of boots without a time of day are left out.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Since>,
+
+    /// Only the last N records of those that the other options select.
+    #[arg(long, value_name = "N")]
+    pub last: Option<u64>,
 
     /// Only this task: its index or, with --archive, its name.
     #[arg(long, value_name = "TASK")]

@@ -7,15 +7,20 @@
 use crashlog_format::page::LogRecord;
 use crashlog_format::{Stream, TimeAnchor};
 use jiff::SignedDuration;
-use jiff::civil::{DateTime, date};
+use jiff::civil::{Date, DateTime, date};
+use std::cell::Cell;
 
 /// Width of a time of day, such as `2026-11-28T09:40:00.000Z`.
-const WIDTH: usize = 24;
+pub const WIDTH: usize = 24;
+
+/// Greatest number of anchors that are kept: a card may be full of them.
+const ANCHORS_MAX: usize = 1 << 16;
 
 /// What a time anchor says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Anchor {
-    boot: u32,
+pub struct Anchor {
+    /// Its boot.
+    pub boot: u32,
     /// Milliseconds since the start of the boot.
     uptime: u64,
     /// Of the log record: of two in one millisecond the later one counts.
@@ -23,24 +28,52 @@ struct Anchor {
     utc_ms: u64,
 }
 
-/// The anchors of all boots, in order. An anchor that was written twice is here twice, next to
+impl Anchor {
+    /// The anchor in a record, if it is one.
+    pub fn of(record: &LogRecord<'_>) -> Option<Self> {
+        let anchor = anchor(record)?;
+        Some(Self {
+            boot: record.boot,
+            uptime: record.header.time,
+            sequence: record.sequence,
+            utc_ms: anchor.utc_ms(),
+        })
+    }
+
+    /// Which UTC it was at this time of the boot, in milliseconds; before 1970 it is negative.
+    pub fn utc_at(&self, uptime: u64) -> i128 {
+        i128::from(self.utc_ms) + i128::from(uptime) - i128::from(self.uptime)
+    }
+}
+
+/// The anchors of some boots, in order. An anchor that was written twice is here twice, next to
 /// itself.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     anchors: Vec<Anchor>,
+    has_column: bool,
+    /// The last day that was shown, and its date.
+    day: Cell<Option<(u64, Date)>>,
 }
 
 impl Clock {
     /// Takes the anchor in a record, if it is one.
     pub fn add(&mut self, record: &LogRecord<'_>) {
-        if let Some(anchor) = anchor(record) {
-            self.anchors.push(Anchor {
-                boot: record.boot,
-                uptime: record.header.time,
-                sequence: record.sequence,
-                utc_ms: anchor.utc_ms(),
-            });
+        if let Some(anchor) = Anchor::of(record).filter(|_| self.anchors.len() < ANCHORS_MAX) {
+            self.anchors.push(anchor);
+            self.has_column = true;
         }
+    }
+
+    /// Takes this anchor in place of all others.
+    pub fn set(&mut self, anchor: Option<Anchor>) {
+        self.anchors.clear();
+        self.anchors.extend(anchor);
+    }
+
+    /// There is a column for times, even if no boot has an anchor by now.
+    pub const fn show_column(&mut self) {
+        self.has_column = true;
     }
 
     /// Makes the order, after the last [`Self::add`].
@@ -48,23 +81,76 @@ impl Clock {
         self.anchors.sort_unstable();
     }
 
-    /// Whether no boot has an anchor.
+    /// Whether there is no column for times.
     pub const fn is_empty(&self) -> bool {
-        self.anchors.is_empty()
+        !self.has_column
     }
 
     /// Which UTC it was `uptime` milliseconds after the start of this boot, as text such as
     /// `2026-11-28T09:40:00.000Z`; `None` if the boot has no anchor, or if it was before 1970 or
     /// after the year 9999.
     pub fn utc(&self, boot: u32, uptime: u64) -> Option<String> {
+        let moment = self.moment(boot, uptime)?;
+        let mut text = String::with_capacity(WIDTH);
+        self.push(moment, &mut text);
+        Some(text)
+    }
+
+    /// That UTC in milliseconds.
+    pub fn utc_ms(&self, boot: u32, uptime: u64) -> Option<u64> {
+        self.moment(boot, uptime).map(TimeAnchor::utc_ms)
+    }
+
+    /// Appends what [`Self::utc`] returns, if it is known; returns whether it is.
+    pub fn push_utc(&self, boot: u32, uptime: u64, to: &mut String) -> bool {
+        let moment = self.moment(boot, uptime);
+        moment.map(|moment| self.push(moment, to)).is_some()
+    }
+
+    fn moment(&self, boot: u32, uptime: u64) -> Option<TimeAnchor> {
         let later = |anchor: &Anchor| (anchor.boot, anchor.uptime) <= (boot, uptime);
         let (before, after) = self.anchors.split_at(self.anchors.partition_point(later));
         let of_boot = |anchor: &&Anchor| anchor.boot == boot;
         let before = before.last().filter(of_boot);
         let anchor = before.or_else(|| after.first().filter(of_boot))?;
-        let utc_ms = i128::from(anchor.utc_ms) + i128::from(uptime) - i128::from(anchor.uptime);
-        let utc_ms = u64::try_from(utc_ms).ok()?;
-        TimeAnchor::new(utc_ms).map(text)
+        let utc_ms = u64::try_from(anchor.utc_at(uptime)).ok()?;
+        TimeAnchor::new(utc_ms)
+    }
+
+    /// Appends a time as text. The calendar is asked once a day.
+    fn push(&self, moment: TimeAnchor, to: &mut String) {
+        const DAY: u64 = 86_400_000;
+        let (day, time) = (moment.utc_ms() / DAY, moment.utc_ms() % DAY);
+        let known = self.day.get().filter(|(known, _)| *known == day);
+        let date = match known {
+            Some((_, date)) => date,
+            None => {
+                let date = date_of(moment);
+                self.day.set(Some((day, date)));
+                date
+            }
+        };
+        let number = |value: i64, digits: u32, to: &mut String| {
+            for digit in (0..digits).rev() {
+                let digit = value / 10_i64.pow(digit) % 10;
+                to.push(char::from(b'0' + digit.unsigned_abs() as u8));
+            }
+        };
+        let time = time as i64;
+        number(date.year().into(), 4, to);
+        to.push('-');
+        number(date.month().into(), 2, to);
+        to.push('-');
+        number(date.day().into(), 2, to);
+        to.push('T');
+        number(time / 3_600_000, 2, to);
+        to.push(':');
+        number(time / 60_000 % 60, 2, to);
+        to.push(':');
+        number(time / 1_000 % 60, 2, to);
+        to.push('.');
+        number(time % 1_000, 3, to);
+        to.push('Z');
     }
 
     /// The same as a column behind another: empty if no boot has an anchor, and as wide as a time
@@ -92,10 +178,17 @@ pub fn anchor(record: &LogRecord<'_>) -> Option<TimeAnchor> {
 
 /// The time that an anchor says, as text.
 pub fn text(anchor: TimeAnchor) -> String {
+    let mut text = String::with_capacity(WIDTH);
+    Clock::default().push(anchor, &mut text);
+    text
+}
+
+/// The day of the time that an anchor says.
+fn date_of(anchor: TimeAnchor) -> Date {
     // It does not fail: an anchor is not later than this calendar.
     let since = i64::try_from(anchor.utc_ms()).map(SignedDuration::from_millis);
     let moment = since.ok().and_then(|since| epoch().checked_add(since).ok());
-    format!("{:.3}Z", moment.unwrap_or(DateTime::MAX))
+    moment.unwrap_or(DateTime::MAX).date()
 }
 
 const fn epoch() -> DateTime {
@@ -115,6 +208,8 @@ mod tests {
         };
         let mut clock = Clock {
             anchors: anchors.iter().map(anchor).collect(),
+            has_column: !anchors.is_empty(),
+            ..Clock::default()
         };
         clock.sort();
         clock

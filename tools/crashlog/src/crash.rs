@@ -8,6 +8,7 @@ use crate::image_id::ImageId;
 use crate::locate::read;
 use crate::problem::{Code, Problem};
 use crate::program::Program;
+use crate::text;
 use block_device::BLOCK_LEN;
 use crashlog_format::crash::{CrashHeader, KnownRegisters, Segment, SegmentKind};
 use crashlog_format::ledger::CrashEntry;
@@ -76,12 +77,7 @@ impl Card {
             None => (0..)
                 .map_while(|index| self.ledger.by_age(index))
                 .last()
-                .ok_or_else(|| {
-                    Problem::new(
-                        Code::Found,
-                        format!("{name}: has no crash record: nothing crashed, or all were erased"),
-                    )
-                })?,
+                .ok_or_else(|| self.no_crashes())?,
         };
         Crash::read(self, found.0, found.1)?.map_err(|(entry, why)| {
             Problem::new(
@@ -97,6 +93,19 @@ impl Card {
         } else {
             self.ledger.by_sequence(sequence)
         }
+    }
+
+    /// There is no crash.
+    fn no_crashes(&self) -> Problem {
+        let why = match self.damaged.len() {
+            0 => ": nothing crashed, or all were erased".to_owned(),
+            places => format!(
+                ", but it is damaged in {}, so one may be lost; `crashlog verify` shows where",
+                text::count(places as u64, "place")
+            ),
+        };
+        let name = self.partition.path().display();
+        Problem::new(Code::Found, format!("{name}: has no crash record{why}"))
     }
 
     /// No crash has this sequence number.

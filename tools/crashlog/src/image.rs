@@ -5,6 +5,7 @@
 //! first poll.
 
 use crate::problem::{Code, Problem};
+use crate::ring::ReadBlocks;
 use block_device::{BLOCK_LEN, Block, BlockDevice};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -26,6 +27,17 @@ pub struct Image {
 impl Image {
     /// Opens `path` for reading, and for writing if `write`.
     pub fn open(path: &Path, write: bool) -> Result<Self, Problem> {
+        let found = path.metadata();
+        if found.is_ok_and(|found| found.file_type().is_fifo()) {
+            // To open it would wait for somebody who writes to it.
+            return Err(Problem::new(
+                Code::Usage,
+                format!(
+                    "{}: is a pipe, which cannot be read in any order; write it to a file first",
+                    path.display()
+                ),
+            ));
+        }
         let mut file = File::options()
             .read(true)
             .write(write)
@@ -130,6 +142,17 @@ impl Image {
             .map_err(|cause| Problem::io(&self.path, &format!("read block {first}"), &cause))
     }
 
+    /// Reads the first bytes of the file, those of an incomplete block too, as far as there are any.
+    pub fn read_head(&self, head: &mut [u8]) {
+        let mut filled = 0;
+        while let Some(rest) = head.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, filled as u64) {
+                Ok(count) if count > 0 => filled += count,
+                _ => break,
+            }
+        }
+    }
+
     /// Reads blocks that are in the view; those that the file has not are zeros.
     fn read_there(&self, first: u64, buffer: &mut [u8]) -> io::Result<()> {
         let there = self.there.saturating_sub(first);
@@ -155,6 +178,12 @@ impl Image {
         self.file
             .sync_all()
             .map_err(|cause| Problem::io(&self.path, "flush it", &cause))
+    }
+}
+
+impl ReadBlocks for Image {
+    fn read_at(&self, first: u64, buffer: &mut [u8]) -> Result<(), Problem> {
+        Self::read_at(self, first, buffer)
     }
 }
 

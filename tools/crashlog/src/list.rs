@@ -22,7 +22,8 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
     let (clock, tails, unread) = if crashes.is_empty() && self_test.is_none() {
         (Clock::default(), None, None)
     } else {
-        match Logbook::open(&card) {
+        let known = crashes.iter().chain(&self_test).flatten();
+        match Logbook::open_for(&card, known) {
             Ok(logbook) => {
                 let tails = logbook.tails().clone();
                 (logbook.into_clock(), Some(tails), None)
@@ -36,6 +37,7 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
             format!("no time of day is known, as the log cannot be read: {problem}")
         }),
     );
+    let lost = crashes.iter().filter(|crash| crash.is_err()).count();
     if args.json {
         let list: Vec<Value> = crashes
             .iter()
@@ -57,7 +59,7 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
             "self_test": self_test.and_then(Result::ok).map(|test| summary(&test, clock)),
         });
         writeln!(out, "{}", text::json(&value, true))?;
-        return Ok(());
+        return end(&card, lost, out);
     }
 
     let counters = card.ledger.counters();
@@ -82,10 +84,19 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
         counters.kernel,
     )?;
     if crashes.is_empty() {
-        writeln!(out, "no crash records")?;
+        writeln!(
+            out,
+            "{}",
+            if card.damaged.is_empty() {
+                "no crash records"
+            } else {
+                "no crash record was found, but the card is damaged:"
+            }
+        )?;
     }
     if crashes.is_empty() && self_test.is_none() {
-        return damages(&card, out);
+        damages(&card, out)?;
+        return end(&card, lost, out);
     }
     let mut images = crashes.iter().flatten().map(Crash::image_id);
     let first = images.next();
@@ -118,15 +129,22 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
         )?,
         None => {}
     }
-    damages(&card, out)
+    damages(&card, out)?;
+    end(&card, lost, out)
 }
 
 /// What is damaged. Without a crash, too: that there is none may be because of it.
-fn damages(card: &Card, out: &mut Output) -> Result<(), Problem> {
-    for text in &card.damaged {
+pub fn damages(card: &Card, out: &mut Output) -> Result<(), Problem> {
+    for text in card.damaged.iter().chain(&card.notes) {
         writeln!(out, "{WARN}{text}{WARN:#}")?;
     }
     Ok(())
+}
+
+/// Everything is listed. The error says what is damaged, if anything is; `lost` crash records are.
+fn end(card: &Card, lost: usize, out: &mut Output) -> Result<(), Problem> {
+    out.flush()?;
+    card.check(lost, "what can be read is listed")
 }
 
 /// The head of the column of image ids, as wide as they are.
@@ -210,6 +228,7 @@ pub fn description(card: &Card) -> Value {
         "ledger_boot": card.ledger.boot(),
         "crashes": { "oops": counters.oops.get(), "panic": counters.panic.get(), "kernel": counters.kernel.get(), "late": counters.late.get() },
         "damaged": card.damaged,
+        "notes": card.notes,
     })
 }
 

@@ -5,11 +5,12 @@
 //! not written may be read all the same, as far as the image goes.
 
 use crate::image::{Image, TransferError};
+use crate::packed;
 use crate::problem::{Code, Problem};
 use crate::signature;
 use crate::table::Tables;
 use block_device::{BLOCK_LEN, Block, now_or_never};
-use crashlog_format::gpt::{FoundPartition, TableProblem};
+use crashlog_format::gpt::{self, FoundPartition, TableProblem};
 use crashlog_format::ledger::Ledger;
 use crashlog_format::{
     CheckError, Geometry, PARTITION_NAME, PartitionPlace, Superblock, SuperblockContent,
@@ -62,7 +63,12 @@ pub fn is_alone(image: &Image) -> Result<bool, Problem> {
 /// Finds the partition, checks its superblocks, and tells whether it is written.
 pub fn locate(image: &Image) -> Result<Located, Problem> {
     let name = image.path().display();
+    let recognised =
+        || packed::recognised(image).map(|text| not_a_crashlog_card(format!("{name}: {text}")));
     if image.blocks() == 0 {
+        if let Some(problem) = recognised() {
+            return Err(problem);
+        }
         return Err(not_a_crashlog_card(format!(
             "{name}: is empty; `crashlog format` makes a card"
         )));
@@ -70,7 +76,12 @@ pub fn locate(image: &Image) -> Result<Located, Problem> {
     let found = match find(image)? {
         Ok(found) => Some(found),
         Err(PartitionError::NoTable) if is_alone(image)? => None,
-        Err(absent) => return Err(absence(image, &absent)?),
+        Err(absent) => {
+            return Err(match recognised() {
+                Some(problem) => problem,
+                None => absence(image, &absent)?,
+            });
+        }
     };
     let mut damaged = Vec::new();
     if found.is_some() {
@@ -266,6 +277,10 @@ fn refused(partition: &Image, error: Option<SuperblockError>) -> Result<Problem,
                 "{name}: its partition \"{PARTITION_NAME}\" was never formatted; `crashlog format` formats it"
             )
         }
+        Some(SuperblockError::Check(CheckError::Magic(_))) if has_table(partition) => format!(
+            "{name}: its partition \"{PARTITION_NAME}\" holds a partition table, as of the image of a whole card; such \
+             an image is written to the card, not into a partition of it"
+        ),
         Some(SuperblockError::Check(CheckError::Magic(_))) => {
             let what = signature::of(partition)?.unwrap_or("something else");
             format!(
@@ -310,6 +325,12 @@ pub fn place_text(place: &PartitionPlace) -> String {
 /// Memory for reading.
 pub fn scratch() -> Vec<Block> {
     (0..16).map(|_| Block::zeroed()).collect()
+}
+
+/// Whether a partition table begins in the partition itself.
+fn has_table(partition: &Image) -> bool {
+    let header = read(partition, gpt::PRIMARY);
+    header.is_ok_and(|block| block.starts_with(b"EFI PART"))
 }
 
 /// Reads one block.

@@ -1,22 +1,31 @@
 //! `crashlog log`: prints the log, oldest record first.
 
 use crate::archives::{Archives, BootNames};
-use crate::boot;
 use crate::card::Card;
 use crate::cli::{LevelName, Log, StreamName};
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::describe::Names;
-use crate::logbook::{Item, Logbook};
-use crate::problem::{Code, Problem};
-use crate::terminal::{BAD, FAINT, Output, WARN};
-use crate::text::{self, console_line, count, hex, printable, seconds};
-use anstyle::Style;
+use crate::gaps::Gaps;
+use crate::image_id::ImageId;
+use crate::log_line::{self, TaskColumn};
+use crate::logbook::{self, Item, Logbook};
+use crate::pieces::Pieces;
+use crate::problem::{Code, Problem, tell};
+use crate::since::Since;
+use crate::terminal::{Output, WARN};
+use crate::text::{count, printable};
+use anstream::ColorChoice;
 use crashlog_format::page::LogRecord;
-use crashlog_format::{BootRecord, Level, Stream, TimeAnchor};
-use serde_json::{Value, json};
+use crashlog_format::{Level, Stream};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
+
+/// So many bytes of output are collected before they are written.
+const PIECE: usize = 1 << 18;
+/// Number of pages, from the newest on, that are looked at first for the last records.
+const LAST_PAGES: u32 = 64;
 
 pub fn run(args: &Log, out: &mut Output) -> Result<(), Problem> {
     let archives = Archives::given(&args.archives)?;
@@ -29,40 +38,145 @@ pub fn run(args: &Log, out: &mut Output) -> Result<(), Problem> {
     let images = if archives.is_empty() {
         BTreeMap::new()
     } else {
-        logbook.images()?
+        card.images()?
     };
     let mut boots = BootNames::new(&archives, images);
-    // Raw bytes must not go through `out`, which removes escape sequences.
-    let mut raw = BufWriter::new(std::io::stdout().lock());
-    logbook.each(|item| {
-        match item {
-            Item::Record(record) if !filter.accepts(&record, &mut boots)? => {}
-            Item::Record(record) if args.raw => raw.write_all(record.payload)?,
-            Item::Record(record) if args.json => {
-                let value = value(&record, boots.of(record.boot)?, logbook.clock());
-                writeln!(out, "{}", text::json(&value, false))?;
+    let mut pages = logbook.boots(filter.boots.clone())?;
+    if let Some(since) = filter.since {
+        pages = logbook.since(pages, since)?;
+    }
+    let mut skip = 0;
+    if let Some(last) = args.last {
+        (pages, skip) = last_records(last, pages, &logbook, &filter, (&archives, &mut boots))?;
+    }
+    let colour = out.get_ref().current_choice() != ColorChoice::Never;
+    // Data must not go through `out`, which removes escape sequences.
+    out.flush()?;
+    let mut raw = BufWriter::with_capacity(PIECE, std::io::stdout().lock());
+    let mut text = String::with_capacity(2 * PIECE);
+    let mut tasks = TaskColumn::default();
+    let (mut gaps, mut pieces) = (Gaps::default(), Pieces::default());
+    learn_first(&logbook, pages.clone(), &archives, &mut boots)?;
+    logbook.each_timed(pages, |_, item, clock| {
+        match &item {
+            Item::Record(record) => gaps.record(record),
+            Item::Missing { .. } if skip > 0 => {}
+            Item::Missing { boot, count } if filter.boots.contains(boot) => {
+                gaps.missing(*boot, *count);
             }
-            Item::Record(record) => line(&record, boots.of(record.boot)?, logbook.clock(), out)?,
+            Item::Missing { .. } => {}
+        }
+        match item {
+            Item::Record(record) if !filter.accepts(&record, clock, &mut boots)? => {}
+            Item::Record(_) if skip > 0 => skip -= 1,
+            Item::Missing { .. } if skip > 0 => {}
+            Item::Record(record) if args.raw => {
+                note_lost(&record);
+                raw.write_all(record.payload)?;
+            }
+            Item::Record(record) => {
+                let names = boots.of(record.boot)?;
+                if args.json {
+                    log_line::push_json(&record, names, &mut tasks, clock, &mut text);
+                } else {
+                    let shown = (&mut tasks, &mut pieces);
+                    log_line::push(&record, names, shown, clock, colour, &mut text);
+                }
+            }
             Item::Missing { boot, .. } if !filter.boots.contains(&boot) => {}
             Item::Missing { .. } if args.raw => {}
-            Item::Missing { boot, count } if args.json => {
-                writeln!(out, "{}", json!({ "boot": boot, "missing": count }))?;
+            Item::Missing { boot, count } => {
+                if args.json {
+                    let value = json!({ "boot": boot, "missing": count });
+                    text.push_str(&format!("{value}\n"));
+                } else {
+                    log_line::push_missing(boot, count, colour, &mut text);
+                }
             }
-            Item::Missing {
-                boot,
-                count: missing,
-            } => {
-                writeln!(
-                    out,
-                    "{WARN}{boot:>4}  {} missing here{WARN:#}",
-                    count(missing.into(), "record")
-                )?;
-            }
+        }
+        if text.len() >= PIECE {
+            raw.write_all(text.as_bytes())?;
+            text.clear();
         }
         Ok(())
     })?;
+    raw.write_all(text.as_bytes())?;
     raw.flush()?;
+    for (boot, task, bytes) in pieces.rest() {
+        let (task, bytes) = (boots.of(boot)?.task_or_number(task), printable(&bytes));
+        writeln!(
+            out,
+            "{WARN}{boot:>4}  a line of {task} ends within a character: {bytes}{WARN:#}"
+        )?;
+    }
+    out.flush()?;
+    gaps.check(&card)
+}
+
+/// Raw payloads say nothing of records that were lost before they got a number.
+fn note_lost(record: &LogRecord<'_>) {
+    if record.header.lost > 0 {
+        tell(&format!(
+            "log of boot {}: {} of task {} lost before record {}",
+            record.boot,
+            count(record.header.lost.into(), "record"),
+            record.header.task,
+            record.sequence
+        ));
+    }
+}
+
+/// Finds which image the first boot of these pages is of, if an archive may have names for it. The
+/// others say so in the pages.
+fn learn_first(
+    logbook: &Logbook<'_>,
+    pages: Range<u32>,
+    archives: &Archives,
+    boots: &mut BootNames<'_>,
+) -> Result<(), Problem> {
+    if !archives.is_empty()
+        && let Some((boot, image)) = logbook.first_image(pages)?
+    {
+        boots.learn(boot, image);
+    }
     Ok(())
+}
+
+/// The pages with the last `last` records of these that the filter accepts, and how many before
+/// these are in the pages as well.
+fn last_records(
+    last: u64,
+    pages: Range<u32>,
+    logbook: &Logbook<'_>,
+    filter: &Filter,
+    (archives, boots): (&Archives, &mut BootNames<'_>),
+) -> Result<(Range<u32>, u64), Problem> {
+    let mut length = LAST_PAGES;
+    loop {
+        let first = pages.end.saturating_sub(length).max(pages.start);
+        // What tells that a record was written twice is before it.
+        let from = first.saturating_sub(logbook::TWICE).max(pages.start);
+        learn_first(logbook, from..pages.end, archives, boots)?;
+        let (mut before, mut behind) = (0, 0);
+        logbook.each_timed(from..pages.end, |page, item, clock| {
+            if let Item::Record(record) = item
+                && filter.accepts(&record, clock, boots)?
+            {
+                let count = if page < first {
+                    &mut before
+                } else {
+                    &mut behind
+                };
+                *count += 1;
+            }
+            Ok(())
+        })?;
+        if behind >= last || first == pages.start {
+            let skip = (before + behind).saturating_sub(last);
+            return Ok((from..pages.end, skip));
+        }
+        length = length.saturating_mul(8);
+    }
 }
 
 /// A task as `--task` names it. Its index may differ from boot to boot.
@@ -77,6 +191,8 @@ struct Filter {
     boots: RangeInclusive<u32>,
     task: Option<WantedTask>,
     level: Option<Level>,
+    /// In milliseconds of UTC.
+    since: Option<u64>,
 }
 
 impl Filter {
@@ -98,14 +214,28 @@ impl Filter {
             boots: 0..=u32::MAX,
             task: task.transpose()?,
             level: args.level.map(level),
+            since: args.since.map(Since::utc_ms),
         })
     }
 
-    fn accepts(&self, record: &LogRecord<'_>, boots: &mut BootNames<'_>) -> Result<bool, Problem> {
+    fn accepts(
+        &self,
+        record: &LogRecord<'_>,
+        clock: &Clock,
+        boots: &mut BootNames<'_>,
+    ) -> Result<bool, Problem> {
+        // Records with names come after the one that says which image it is.
+        if let Some(build) = logbook::first_record(record)
+            && let Some(image) = ImageId::known(build.image_id)
+        {
+            boots.learn(record.boot, image);
+        }
         let header = &record.header;
+        let utc_ms = || clock.utc_ms(record.boot, header.time);
         let accepted = self.stream.is_none_or(|stream| header.stream == stream)
             && self.boots.contains(&record.boot)
-            && self.level.is_none_or(|level| header.level <= level);
+            && self.level.is_none_or(|level| header.level <= level)
+            && self.since.is_none_or(|since| utc_ms() >= Some(since));
         Ok(accepted
             && match &self.task {
                 None => true,
@@ -122,137 +252,21 @@ pub fn line(
     record: &LogRecord<'_>,
     names: &dyn Names,
     clock: &Clock,
+    pieces: &mut Pieces,
     out: &mut Output,
 ) -> Result<(), Problem> {
-    let header = &record.header;
-    if header.lost > 0 {
-        writeln!(
-            out,
-            "{WARN}{:>4}  {} of {} lost here{WARN:#}",
-            record.boot,
-            count(header.lost.into(), "record"),
-            names.task_or_number(header.task),
-        )?;
-    }
-    let style = style(header.level);
-    writeln!(
-        out,
-        "{FAINT}{:>4} {:>10}{}{FAINT:#}  {:<10} {FAINT}{:<7}{FAINT:#} {style}{}{style:#}",
-        record.boot,
-        seconds(header.time),
-        clock.column(record.boot, header.time),
-        names.task_or_number(header.task),
-        header.stream.name(),
-        text(record, names),
-    )?;
+    let mut line = String::new();
+    // `out` removes the styles where no colour is wanted.
+    log_line::push(
+        record,
+        names,
+        (&mut TaskColumn::default(), pieces),
+        clock,
+        true,
+        &mut line,
+    );
+    out.write_all(line.as_bytes())?;
     Ok(())
-}
-
-/// The payload in words.
-pub fn text(record: &LogRecord<'_>, names: &dyn Names) -> String {
-    match Payload::of(record) {
-        Payload::Console(bytes) => console_line(bytes),
-        Payload::Text(bytes) => printable(bytes),
-        Payload::Boot(build) => boot::line(&build),
-        Payload::Time(anchor) => format!("the time is {}", clock::text(anchor)),
-        Payload::Event { name, bytes } => event(record, name, bytes, names)
-            .unwrap_or_else(|| format!("{} {}", printable(name), hex(bytes))),
-        Payload::Other(bytes) => hex(bytes),
-    }
-}
-
-/// A typed event in words, if the archive has its type.
-fn event(record: &LogRecord<'_>, name: &[u8], bytes: &[u8], names: &dyn Names) -> Option<String> {
-    let text = names.event(record.header.task, std::str::from_utf8(name).ok()?, bytes)?;
-    Some(printable(text.as_bytes()))
-}
-
-/// One record as JSON.
-pub fn value(record: &LogRecord<'_>, names: &dyn Names, clock: &Clock) -> Value {
-    let header = &record.header;
-    let mut value = json!({
-        "boot": record.boot,
-        "sequence": record.sequence,
-        "time_ms": header.time,
-        "task_index": header.task,
-        "stream": header.stream.name(),
-        "level": header.level.name(),
-        "lost": header.lost,
-    });
-    if let Some(task) = names.task(header.task) {
-        value["task"] = task.into();
-    }
-    if let Some(utc) = clock.utc(record.boot, header.time) {
-        value["utc"] = utc.into();
-    }
-    match Payload::of(record) {
-        Payload::Console(bytes) | Payload::Text(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => value["text"] = text.into(),
-            Err(_) => value["hex"] = hex(bytes).into(),
-        },
-        Payload::Event { name, bytes } => {
-            value["type"] = String::from_utf8_lossy(name).into();
-            value["hex"] = hex(bytes).into();
-            if let Some(text) = event(record, name, bytes, names) {
-                value["text"] = text.into();
-            }
-        }
-        Payload::Boot(build) => {
-            value["text"] = boot::line(&build).into();
-            value["build"] = boot::value(&build);
-        }
-        Payload::Time(_) => value["text"] = text(record, names).into(),
-        Payload::Other(bytes) => value["hex"] = hex(bytes).into(),
-    }
-    value
-}
-
-/// A payload, by its stream; see `task/crashlog-api`.
-enum Payload<'a> {
-    /// A line, or a part of one, unchanged.
-    Console(&'a [u8]),
-    /// A line of text.
-    Text(&'a [u8]),
-    /// A value: the name of its type, and its encoding.
-    Event { name: &'a [u8], bytes: &'a [u8] },
-    /// What firmware runs.
-    Boot(BootRecord<'a>),
-    /// What time it is.
-    Time(TimeAnchor),
-    /// A malformed record, or a stream without a defined form.
-    Other(&'a [u8]),
-}
-
-impl<'a> Payload<'a> {
-    fn of(record: &LogRecord<'a>) -> Self {
-        let payload = record.payload;
-        match record.header.stream {
-            Stream::Console => Self::Console(payload),
-            Stream::Event => match payload.split_first() {
-                Some((0, text)) => Self::Text(text),
-                Some((&length, rest)) => match rest.split_at_checked(length.into()) {
-                    Some((name, bytes)) => Self::Event { name, bytes },
-                    None => Self::Other(payload),
-                },
-                None => Self::Other(payload),
-            },
-            Stream::Fault => Self::Text(payload),
-            Stream::Trace => Self::Other(payload),
-            Stream::Boot => match clock::anchor(record) {
-                Some(anchor) => Self::Time(anchor),
-                None => BootRecord::parse(payload).map_or(Self::Other(payload), Self::Boot),
-            },
-        }
-    }
-}
-
-fn style(level: Level) -> Style {
-    match level {
-        Level::Error => BAD,
-        Level::Warn => WARN,
-        Level::Info => Style::new(),
-        Level::Debug | Level::Trace => FAINT,
-    }
 }
 
 fn stream(name: StreamName) -> Stream {

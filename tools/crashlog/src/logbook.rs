@@ -1,24 +1,37 @@
 //! The log of a card as one sequence of records, oldest first.
 //!
-//! The stream ring is read once to find its pages, and again in their order. A record that was
-//! written twice (by the emergency path, and by the restarted recorder, which still had it) is
-//! passed on once. Records that are missing between two others are counted.
+//! It is read once, in order, and nothing of it is kept. A record that was written twice (by the
+//! emergency path, and by the restarted recorder, which still had it) is passed on once. Records
+//! that are missing between two others are counted.
 //!
-//! The first record of a boot says what firmware runs. It is the first of its page, so it is found
-//! while the pages are; so are the records that say what time of day it was.
+//! What is asked of one boot or one crash is found by bisection, and read there (`since` for a time
+//! of day).
 
 use crate::card::Card;
 use crate::clock::Clock;
+use crate::crash::Crash;
 use crate::image_id::ImageId;
 use crate::problem::Problem;
+use crate::ring::Ring;
+use crate::running_clock::RunningClock;
 use crate::tails::Tails;
-use crate::terminal::Progress;
 use crate::text;
-use block_device::BLOCK_LEN;
 use crashlog_format::crash::CrashHeader;
-use crashlog_format::page::{LogRecord, Page};
+use crashlog_format::page::LogRecord;
 use crashlog_format::{BootRecord, Stream};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::ops::{Range, RangeInclusive};
+
+/// So far around a moment, in pages, time anchors are looked for: before it, and behind it and
+/// behind the start of its boot. Together 16 MiB.
+pub const ANCHORS_BEFORE: u32 = 16384;
+pub const ANCHORS_BEHIND: u32 = 8192;
+/// So many pages at the end of a boot may hold records a second time, written by the emergency path
+/// and by the recorder after it. The memory of the recorder is smaller.
+pub const TWICE: u32 = 2048;
+/// So many boots are remembered, to tell a record that was written twice.
+const BOOTS: usize = 64;
 
 /// An item of the log.
 pub enum Item<'a> {
@@ -45,75 +58,89 @@ pub fn accepted_text(header: &CrashHeader) -> String {
     }
 }
 
-/// The pages of a card, in order.
+/// The log of a card.
 pub struct Logbook<'a> {
-    card: &'a Card,
-    /// Number and block of each page, ascending.
-    pages: Vec<(u32, u32)>,
-    /// The image that each boot names in its boot record, and the block of that.
-    named: BTreeMap<u32, (ImageId, u32)>,
+    pub(crate) ring: Ring<'a>,
     newest_boot: Option<u32>,
     clock: Clock,
     tails: Tails,
 }
 
 impl<'a> Logbook<'a> {
-    /// Finds the pages.
+    /// Finds the newest page. Clock and tails know nothing yet.
     pub fn open(card: &'a Card) -> Result<Self, Problem> {
-        let mut progress = Progress::new("reading the log", card.geometry.ring_pages().into());
-        let mut pages = Vec::new();
-        let mut records = BTreeMap::new();
-        let mut newest_page = None;
-        let mut clock = Clock::default();
-        let mut tails = Tails::default();
-        card.scan(
-            |done| progress.at(done),
-            |page| {
-                let sequence = page.header.sequence();
-                pages.push((sequence, card.geometry.page(sequence)));
-                for record in page.records() {
-                    clock.add(&record);
-                    tails.add(record.boot, record.sequence);
-                }
-                newest_page = newest_page.max(Some((sequence, page.header.boot())));
-                if let Some(id) = boot_record(page).and_then(|it| ImageId::known(it.image_id)) {
-                    records.insert(sequence, (page.header.boot(), id));
-                }
-            },
-            |_, _| {},
-        )?;
-        pages.sort_unstable();
-        // Pages one lap older than the newest are going to be overwritten, and do not belong to the
-        // log any more.
-        if let Some(&(newest, _)) = pages.last() {
-            let oldest = newest.saturating_sub(card.geometry.ring_pages() - 1);
-            pages.retain(|(sequence, _)| *sequence >= oldest);
-            records.retain(|sequence, _| *sequence >= oldest);
-        }
-        clock.sort();
-        let mut named = BTreeMap::new();
-        for (sequence, (boot, id)) in records {
-            // Of a record that was written twice the first is passed on.
-            named
-                .entry(boot)
-                .or_insert((id, card.geometry.page(sequence)));
-        }
+        let ring = Ring::find(card.medium(), card.ledger.next_page())?;
+        let newest_boot = ring.last(ring.numbers(), |page| Some(page.header.boot()))?;
         Ok(Self {
-            card,
-            pages,
-            named,
-            newest_boot: newest_page.map(|(_, boot)| boot),
-            clock,
-            tails,
+            ring,
+            newest_boot,
+            clock: Clock::default(),
+            tails: Tails::default(),
         })
     }
 
-    /// Which UTC it was when.
+    /// The same, and reads what the clock and the tails have to know of these crashes.
+    pub fn open_for<'c>(
+        card: &'a Card,
+        crashes: impl IntoIterator<Item = &'c Crash>,
+    ) -> Result<Self, Problem> {
+        let mut book = Self::open(card)?;
+        if let Some(oldest) = book.oldest_boot()? {
+            book.tails.begin_with(oldest);
+        }
+        for crash in crashes {
+            let (header, entry) = (&crash.header, &crash.entry);
+            book.read_tail(header.boot.get())?;
+            book.read_anchors(header.boot.get(), header.time.get())?;
+            if entry.repeats.get() > 0 {
+                book.read_anchors(entry.last_boot.get(), entry.last_time.get().into())?;
+            }
+        }
+        book.clock.sort();
+        Ok(book)
+    }
+
+    /// Notes the last record of a boot.
+    fn read_tail(&mut self, boot: u32) -> Result<(), Problem> {
+        let pages = self.ring.boots(boot..=boot)?;
+        let mut looked_at = 0;
+        let tails = &mut self.tails;
+        self.ring.last(pages, |page| {
+            for record in page.records() {
+                tails.add(record.boot, record.sequence);
+            }
+            looked_at += 1;
+            (looked_at == TWICE).then_some(())
+        })?;
+        Ok(())
+    }
+
+    /// Reads the time anchors of a boot that are at its start, or around a moment in it.
+    fn read_anchors(&mut self, boot: u32, uptime: u64) -> Result<(), Problem> {
+        let pages = self.ring.boots(boot..=boot)?;
+        let moment = self.ring.search(pages.clone(), |page| {
+            let first = page.records().next();
+            Some(first?.header.time > uptime)
+        })?;
+        let begin = pages.start..pages.start.saturating_add(ANCHORS_BEHIND).min(pages.end);
+        let around = moment.saturating_sub(ANCHORS_BEFORE).max(begin.end)
+            ..moment.saturating_add(ANCHORS_BEHIND).min(pages.end);
+        for pages in [begin, around] {
+            let clock = &mut self.clock;
+            self.ring.each(pages, None, &mut |page| {
+                page.records().for_each(|record| clock.add(&record));
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Which UTC it was at the crashes that it was opened for.
     pub const fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Which records are the last of their boots.
+    /// Which records are the last of the boots of these crashes.
     pub const fn tails(&self) -> &Tails {
         &self.tails
     }
@@ -128,12 +155,20 @@ impl<'a> Logbook<'a> {
         self.newest_boot
     }
 
-    /// The image of each boot that is known: by its boot record or, if that is not there any more,
-    /// by a crash of that boot.
-    pub fn images(&self) -> Result<BTreeMap<u32, ImageId>, Problem> {
-        let mut images = self.card.images()?;
-        images.extend(self.named.iter().map(|(boot, (id, _))| (*boot, *id)));
-        Ok(images)
+    /// What `pick` makes of the first boot record of `boot` that names an image, and of the image;
+    /// `None` if there is no such record.
+    fn named<T>(
+        &self,
+        boot: u32,
+        pick: impl Fn(ImageId, &BootRecord<'_>) -> T,
+    ) -> Result<Option<T>, Problem> {
+        let pages = self.ring.boots(boot..=boot)?;
+        // Behind these it may only be once more, if the boot was short.
+        let pages = pages.start..pages.end.min(pages.start.saturating_add(TWICE));
+        self.ring.first(pages, |page| {
+            let record = first_record(&page.records().next()?)?;
+            Some(pick(ImageId::known(record.image_id)?, &record))
+        })
     }
 
     /// What `show` makes of the boot record of `boot`, which has to name the image `id`; `None` if
@@ -144,24 +179,65 @@ impl<'a> Logbook<'a> {
         id: Option<ImageId>,
         show: impl Fn(&BootRecord<'_>) -> T,
     ) -> Result<Option<T>, Problem> {
-        let Some((named, block)) = self.named.get(&boot) else {
-            return Ok(None);
-        };
-        if id != Some(*named) {
-            return Ok(None);
-        }
-        let mut bytes = [0; BLOCK_LEN];
-        self.card.partition.read_at((*block).into(), &mut bytes)?;
-        let page = Page::parse(&bytes, self.card.format).ok();
-        Ok(page.and_then(|page| boot_record(&page).map(|record| show(&record))))
+        let found = self.named(boot, |named, record| {
+            (id == Some(named)).then(|| show(record))
+        })?;
+        Ok(found.flatten())
     }
 
-    /// Passes all items to `each`, oldest first.
-    pub fn each(
+    /// The boot of the first of these pages and the image that it names, if it does: its boot
+    /// record may be before them.
+    pub fn first_image(&self, pages: Range<u32>) -> Result<Option<(u32, ImageId)>, Problem> {
+        let boot = self.ring.first(pages, |page| Some(page.header.boot()))?;
+        match boot {
+            Some(boot) => self.named(boot, |image, _| (boot, image)),
+            None => Ok(None),
+        }
+    }
+
+    /// The pages of these boots.
+    pub fn boots(&self, boots: RangeInclusive<u32>) -> Result<Range<u32>, Problem> {
+        self.ring.boots(boots)
+    }
+
+    /// The boot of the oldest page; `None` if there is no page.
+    pub fn oldest_boot(&self) -> Result<Option<u32>, Problem> {
+        let pages = self.ring.numbers();
+        self.ring.first(pages, |page| Some(page.header.boot()))
+    }
+
+    /// A clock without an anchor. It has a column if any of these pages has a time anchor.
+    pub fn clock_of(&self, pages: Range<u32>) -> Result<Clock, Problem> {
+        Ok(RunningClock::new(&self.ring, pages, None)?.into_clock())
+    }
+
+    /// Passes the items of these pages to `each`, oldest first.
+    pub fn each_of(
         &self,
+        pages: Range<u32>,
         mut each: impl FnMut(Item<'_>) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
-        self.run(&self.pages, &mut each)
+        self.run(pages, Some("reading the log"), &mut |_, item| each(item))
+    }
+
+    /// Passes the items of these pages to `each`, oldest first, each with the number of its page
+    /// and a clock that knows the time of the record. It has a column if any of the pages has a
+    /// time anchor, or the first boot has one before them.
+    pub fn each_timed(
+        &self,
+        pages: Range<u32>,
+        mut each: impl FnMut(u32, Item<'_>, &Clock) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let before = self.anchor_before(pages.clone())?;
+        let mut clock = RunningClock::new(&self.ring, pages.clone(), before)?;
+        // A bar would be between the lines.
+        let doing = (!std::io::stdout().is_terminal()).then_some("reading the log");
+        self.run(pages, doing, &mut |page, item| {
+            if let Item::Record(record) = &item {
+                clock.pass(page, record)?;
+            }
+            each(page, item, clock.clock())
+        })
     }
 
     /// Passes the last records before a crash to `each`: at least `count`, if there are that many.
@@ -176,84 +252,72 @@ impl<'a> Logbook<'a> {
             Some(last) => record.sequence > last,
             None => record.header.time > header.time.get(),
         };
+        let pages = self.ring.boots(boot..=boot)?;
+        let end = self.ring.search(pages.clone(), |page| {
+            page.records().next().map(|first| is_later(&first))
+        })?;
+        // Records that were written twice are at the end of a boot.
+        let end = match pages.end - end {
+            ..=TWICE => pages.end,
+            _ => end,
+        };
         // Back from the end, page by page, until there are enough records.
         let mut found = 0;
-        let mut start = self.pages.len();
-        for (index, &(_, block)) in self.pages.iter().enumerate().rev() {
-            let mut bytes = [0; BLOCK_LEN];
-            self.card.partition.read_at(block.into(), &mut bytes)?;
-            let Ok(page) = Page::parse(&bytes, self.card.format) else {
-                continue;
-            };
-            if page.header.boot() > boot {
-                continue;
-            }
-            if page.header.boot() < boot || found >= count {
-                break;
+        let mut start = end;
+        self.ring.last(pages.start..end, |page| {
+            if found >= count {
+                return Some(());
             }
             found += page.records().filter(|record| !is_later(record)).count();
-            start = index;
-        }
-        self.run(
-            self.pages.get(start..).unwrap_or(&[]),
-            &mut |item| match &item {
-                Item::Record(record) if record.boot != boot || is_later(record) => Ok(()),
-                Item::Missing { boot: missing, .. } if *missing != boot => Ok(()),
-                _ => each(item),
-            },
-        )
+            start = page.header.sequence();
+            None
+        })?;
+        self.run(start..end, None, &mut |_, item| match &item {
+            Item::Record(record) if record.boot != boot || is_later(record) => Ok(()),
+            Item::Missing { boot: missing, .. } if *missing != boot => Ok(()),
+            _ => each(item),
+        })
     }
 
+    /// Passes the number of the page of each item as well.
     fn run(
         &self,
-        pages: &[(u32, u32)],
-        each: &mut dyn FnMut(Item<'_>) -> Result<(), Problem>,
+        pages: Range<u32>,
+        doing: Option<&'static str>,
+        each: &mut dyn FnMut(u32, Item<'_>) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
-        const CHUNK: usize = 256;
-        let mut next: HashMap<u32, u32> = HashMap::new();
-        let mut bytes = vec![0; CHUNK * BLOCK_LEN];
-        let mut rest = pages;
-        while let Some(&(_, first)) = rest.first() {
-            // Pages in consecutive blocks are read at once.
-            let run = (first..)
-                .zip(rest)
-                .take(CHUNK)
-                .take_while(|(block, (_, page))| block == page)
-                .count();
-            let (now, later) = rest.split_at(run);
-            rest = later;
-            let chunk = bytes.get_mut(..now.len() * BLOCK_LEN).unwrap_or(&mut []);
-            self.card.partition.read_at(first.into(), chunk)?;
-            for block in chunk.chunks_exact(BLOCK_LEN) {
-                let Ok(page) = Page::parse(block, self.card.format) else {
-                    continue;
-                };
-                for record in page.records() {
-                    let expected = next.get(&record.boot).copied();
-                    match expected {
-                        Some(expected) if record.sequence < expected => continue,
-                        Some(expected) if record.sequence > expected => {
-                            each(Item::Missing {
-                                boot: record.boot,
-                                count: record.sequence - expected,
-                            })?;
-                        }
-                        _ => {}
+        // The number that follows in each boot.
+        let mut next: BTreeMap<u32, u32> = BTreeMap::new();
+        self.ring.each(pages, doing, &mut |page| {
+            let (number, boot) = (page.header.sequence(), page.header.boot());
+            let mut expected = next.get(&boot).copied();
+            for record in page.records() {
+                match expected {
+                    Some(expected) if record.sequence < expected => continue,
+                    Some(expected) if record.sequence > expected => {
+                        let count = record.sequence - expected;
+                        each(number, Item::Missing { boot, count })?;
                     }
-                    next.insert(record.boot, record.sequence.wrapping_add(1));
-                    each(Item::Record(record))?;
+                    _ => {}
+                }
+                expected = Some(record.sequence.wrapping_add(1));
+                each(number, Item::Record(record))?;
+            }
+            if let Some(expected) = expected {
+                next.insert(boot, expected);
+                if next.len() > BOOTS {
+                    next.pop_first();
                 }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 
-/// The boot record at the beginning of a page.
-fn boot_record<'p>(page: &Page<'p>) -> Option<BootRecord<'p>> {
-    let first = page.records().next()?;
-    if first.sequence != 1 || first.header.stream != Stream::Boot {
+/// The boot record, if this is one: the first record of a boot.
+pub fn first_record<'p>(record: &LogRecord<'p>) -> Option<BootRecord<'p>> {
+    if record.sequence != 1 || record.header.stream != Stream::Boot {
         return None;
     }
-    BootRecord::parse(first.payload)
+    BootRecord::parse(record.payload)
 }

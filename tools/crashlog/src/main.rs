@@ -25,21 +25,30 @@ mod dump;
 mod dwarf;
 mod erase;
 mod format;
+mod gaps;
 mod image;
 mod image_id;
+mod ledgers;
 mod list;
 mod locate;
 mod log;
+mod log_line;
 mod logbook;
 mod memory;
 mod output;
+mod packed;
+mod pieces;
 mod postmortem;
 mod problem;
 mod program;
 mod report;
+mod ring;
+mod ring_end;
+mod running_clock;
 mod secrets;
 mod show;
 mod signature;
+mod since;
 mod size;
 mod snapshot;
 mod table;
@@ -64,14 +73,14 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) if problem.is_closed_pipe() => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("crashlog: {problem}");
+            problem::tell(&problem.to_string());
             ExitCode::from(problem.code())
         }
     }
 }
 
 fn run(cli: &Cli) -> Result<(), Problem> {
-    let mut out = terminal::output(cli.color);
+    let mut out = terminal::output(cli.color, cli.command.is_data());
     match &cli.command {
         Command::Format(args) => format::run(args, &mut out)?,
         Command::List(args) => list::run(args, &mut out)?,

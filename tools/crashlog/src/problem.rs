@@ -2,7 +2,7 @@
 
 use crate::text;
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 /// Exit codes, documented in `crashlog --help`.
@@ -73,6 +73,12 @@ impl fmt::Display for Problem {
         // It may quote what is on a card or in an archive.
         f.write_str(&text::message(&self.text))
     }
+}
+
+/// Tells the user something, in one line on standard error. If that cannot be written, nobody
+/// reads it.
+pub fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "crashlog: {}", text::message(text));
 }
 
 /// The message of the operating system without the error number.

@@ -69,7 +69,7 @@ pub fn run(args: &Report, out: &mut Output) -> Result<(), Problem> {
     let frames = summary::frames(backtrace.as_ref());
     let mut missing = memory::missing(&card, &crash, &segments, &snapshot, post.as_ref(), names);
     missing.extend(unexplained.map(|problem| printable(problem.to_string().as_bytes())));
-    let logbook = Logbook::open(&card)?;
+    let logbook = Logbook::open_for(&card, [&crash])?;
     let page = Page {
         style: Asset::new(&format!("{}{}", page::STYLE, timeline::filter_style())),
         script: Asset::new(page::SCRIPT),

@@ -12,6 +12,7 @@ use crate::cli::Show;
 use crate::crash::{Crash, SegmentData};
 use crate::describe::{self, Names};
 use crate::logbook::{self, Item, Logbook};
+use crate::pieces::Pieces;
 use crate::postmortem::PostMortem;
 use crate::problem::Problem;
 use crate::snapshot::{NoSnapshot, Snapshot};
@@ -60,7 +61,9 @@ pub fn run(args: &Show, out: &mut Output) -> Result<(), Problem> {
         return end(&card, &crash, &segments, &snapshot, out);
     }
     headline(&crash, names, out)?;
-    let logbook = (args.lines > 0).then(|| Logbook::open(&card)).transpose()?;
+    let logbook = (args.lines > 0)
+        .then(|| Logbook::open_for(&card, [&crash]))
+        .transpose()?;
     let build = build(&crash, archive.as_ref(), logbook.as_ref())?;
     let clock = logbook.as_ref().map(Logbook::clock);
     let utc = clock.and_then(|clock| crash.utc(clock));
@@ -112,7 +115,8 @@ fn end(
     const REST: &str = "the rest is shown";
     out.flush()?;
     saved::check(snapshot, card, crash.header.sequence.get(), REST)?;
-    crash.check(card, segments, REST)
+    crash.check(card, segments, REST)?;
+    card.check(0, REST)
 }
 
 fn headline(crash: &Crash, names: &dyn Names, out: &mut Output) -> Result<(), Problem> {
@@ -227,7 +231,7 @@ fn facts(
             "acknowledged: its slot may be used for another crash".to_owned(),
         )?;
     }
-    for text in &card.damaged {
+    for text in card.damaged.iter().chain(&card.notes) {
         writeln!(out, "  {WARN}{text}{WARN:#}")?;
     }
     Ok(())
@@ -362,12 +366,13 @@ fn log_before(
         Ok(())
     })?;
     let mut skip = total.saturating_sub(args.lines);
+    let mut pieces = Pieces::default();
     logbook.before(header, args.lines, |item| match item {
         Item::Record(_) if skip > 0 => {
             skip -= 1;
             Ok(())
         }
-        Item::Record(record) => log::line(&record, names, logbook.clock(), out),
+        Item::Record(record) => log::line(&record, names, logbook.clock(), &mut pieces, out),
         Item::Missing { count: missing, .. } => {
             writeln!(
                 out,

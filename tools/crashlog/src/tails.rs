@@ -9,15 +9,25 @@ use crate::text::count;
 use crashlog_format::crash::CrashHeader;
 use std::collections::BTreeMap;
 
-/// The last record of each boot that is in the log.
+/// The last record of each boot that was asked for and is in the log.
 #[derive(Clone, Debug, Default)]
-pub struct Tails(BTreeMap<u32, u32>);
+pub struct Tails {
+    last: BTreeMap<u32, u32>,
+    /// The oldest boot in the log.
+    oldest: Option<u32>,
+}
 
 impl Tails {
     /// Notes a record of the log.
     pub fn add(&mut self, boot: u32, record: u32) {
-        let last = self.0.entry(boot).or_insert(record);
+        let last = self.last.entry(boot).or_insert(record);
         *last = record.max(*last);
+        self.begin_with(boot);
+    }
+
+    /// Notes that the log begins with this boot, or with an older one.
+    pub fn begin_with(&mut self, boot: u32) {
+        self.oldest = Some(self.oldest.map_or(boot, |oldest| oldest.min(boot)));
     }
 
     /// How many of the last records before a crash are not in the log. 0 also if that is not known,
@@ -27,9 +37,9 @@ impl Tails {
             return 0;
         };
         let boot = header.boot.get();
-        match self.0.get(&boot) {
+        match self.last.get(&boot) {
             Some(last) => accepted.saturating_sub(*last),
-            None if self.0.keys().next().is_none_or(|oldest| *oldest < boot) => accepted,
+            None if self.oldest.is_none_or(|oldest| oldest < boot) => accepted,
             None => 0,
         }
     }

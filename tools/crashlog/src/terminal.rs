@@ -23,10 +23,11 @@ pub const GOOD: Style = AnsiColor::Green.on_default();
 /// Standard output, buffered; styles are removed where no colour is wanted.
 pub type Output = BufWriter<AutoStream<StdoutLock<'static>>>;
 
-/// Opens standard output.
-pub fn output(color: Color) -> Output {
+/// Opens standard output. `is_data`: what is written to it passes unchanged, as a program reads it.
+pub fn output(color: Color, is_data: bool) -> Output {
     let stdout = std::io::stdout();
     let choice = match color {
+        _ if is_data => ColorChoice::AlwaysAnsi,
         Color::Auto => AutoStream::choice(&stdout),
         Color::Always => ColorChoice::Always,
         Color::Never => ColorChoice::Never,

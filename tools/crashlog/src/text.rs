@@ -10,7 +10,7 @@ pub fn printable(bytes: &[u8]) -> String {
         for c in chunk.valid().chars() {
             match c {
                 '\\' => out.push_str("\\\\"),
-                '\t' => out.push('\t'),
+                '\t' => out.push_str("\\t"),
                 '\r' => out.push_str("\\r"),
                 '\n' => out.push_str("\\n"),
                 c if is_active(c) => {
@@ -25,15 +25,30 @@ pub fn printable(bytes: &[u8]) -> String {
     out
 }
 
-/// Whether a terminal acts on a character: it is a control character, or changes the direction of
-/// the text after it.
+/// Whether a terminal may act on a character instead of showing it: a control character (C0, DEL,
+/// C1), a format character (Unicode category Cf, of which some change the direction of text and
+/// others are not seen), or a separator of lines or paragraphs.
 fn is_active(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{61c}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{ad}'
+            | '\u{600}'..='\u{605}'
+            | '\u{61c}'
+            | '\u{6dd}'
+            | '\u{70f}'
+            | '\u{890}'..='\u{891}'
+            | '\u{8e2}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{110bd}'
+            | '\u{110cd}'
+            | '\u{13430}'..='\u{1343f}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A message in one line that is safe for a terminal, whatever is quoted in it. Of a message in
@@ -144,13 +159,17 @@ mod tests {
     fn nothing_is_printed_that_a_terminal_acts_on() {
         assert_eq!(
             printable(b"a\tb\\ \x1b[31m\x00\xff\xc3\xa4\x7f"),
-            "a\tb\\\\ \\x1b[31m\\x00\\xff\u{e4}\\x7f"
+            "a\\tb\\\\ \\x1b[31m\\x00\\xff\u{e4}\\x7f"
         );
         assert_eq!(
             printable("\u{202e}x\u{85}".as_bytes()),
             "\\xe2\\x80\\xaex\\xc2\\x85"
         );
         assert_eq!(printable("\u{200f}".as_bytes()), "\\xe2\\x80\\x8f");
+        for c in "\u{200b}\u{2028}\u{2060}\u{feff}\u{ad}\u{e0041}".chars() {
+            let shown = printable(c.to_string().as_bytes());
+            assert!(shown.is_ascii(), "{shown:?}");
+        }
     }
 
     #[test]

@@ -1,59 +1,79 @@
 //! `crashlog verify`: checks every structure on the card.
 //!
-//! Beside the checksums it checks that each page is at the place of its number, that the numbers of
-//! the log records of a boot have no gap, and that each crash that the ledger names is in its slot
-//! and whole. A self-test is in a free slot, so it is no damage if a crash has overwritten it, in
-//! part or as a whole. A card that lost power at any moment passes: what was not complete then does
-//! not count.
+//! Beside the checksums it checks that each page is at the place of its number, that no page and no
+//! log record is missing between others or at the end, as far as ledger and crash records know of
+//! it, and that each crash that the ledger names is in its slot and whole. A self-test is in a free
+//! slot, so it is no damage if a crash has overwritten it, in part or as a whole.
+//!
+//! A card that lost power at any moment passes: what a loss of power explains is noted, and damage
+//! is what it does not explain.
+
+mod stream;
 
 use crate::card::Card;
 use crate::cli::Verify;
 use crate::crash::Crash;
 use crate::list;
-use crate::logbook::{Item, Logbook};
 use crate::problem::{Code, Problem};
 use crate::snapshot::{GapReason, Snapshot};
-use crate::terminal::{BAD, GOOD, Output, Progress};
+use crate::terminal::{BAD, GOOD, Output, WARN};
 use crate::text::{self, count};
-use crashlog_format::page::PageError;
+use crashlog_format::CrashReason;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::io::Write;
+use stream::Log;
 
 /// Number of findings of one kind that are listed one by one.
 const LISTED: usize = 20;
+/// Number of pages that the log ring of a system holds at most: a loss of power after a crash takes
+/// as many, as an emergency writes them after the crash.
+const TAIL_PAGES: u32 = 256;
+
+/// What is not as it should be, in words.
+struct Findings {
+    damage: Vec<String>,
+    /// What a loss of power explains.
+    notes: Vec<String>,
+}
 
 pub fn run(args: &Verify, out: &mut Output) -> Result<(), Problem> {
     let card = Card::open(&args.image, false)?;
-    let mut found = card.damaged.clone();
-    crashes(&card, &mut found)?;
+    let mut findings = Findings {
+        damage: card.damaged.clone(),
+        notes: card.notes.clone(),
+    };
     let self_test = self_test(&card)?;
-    let pages = pages(&card, &mut found)?;
-    let (log_records, boots) = log(&card, &mut found)?;
+    let log = stream::check(&card, &mut findings)?;
+    crashes(&card, &log, &mut findings)?;
+    let Findings { damage, notes } = findings;
 
     if args.json {
         let value = json!({
-            "sound": found.is_empty(),
+            "sound": damage.is_empty(),
             "card": list::description(&card),
             "crashes": card.ledger.len(),
             "self_test": self_test.map(|(sequence, whole)| json!({ "sequence": sequence, "whole": whole })),
-            "log_pages": pages,
-            "log_records": log_records,
-            "boots": boots,
-            "damage": found,
+            "log_pages": log.pages,
+            "log_records": log.records,
+            "boots": log.boots,
+            "damage": damage,
+            "notes": notes,
         });
         writeln!(out, "{}", text::json(&value, true))?;
     } else {
-        for text in &found {
+        for text in &damage {
             writeln!(out, "{BAD}damaged{BAD:#}  {text}")?;
+        }
+        for text in &notes {
+            writeln!(out, "{WARN}note{WARN:#}  {text}")?;
         }
         writeln!(
             out,
             "{}, {}, {} of {}",
             count(card.ledger.len().into(), "crash record"),
-            count(pages, "log page"),
-            count(log_records, "log record"),
-            count(boots.len() as u64, "boot"),
+            count(log.pages, "log page"),
+            count(log.records, "log record"),
+            count(log.boots.len() as u64, "boot"),
         )?;
         match self_test {
             Some((sequence, true)) => writeln!(out, "self-test {sequence} is whole")?,
@@ -63,11 +83,16 @@ pub fn run(args: &Verify, out: &mut Output) -> Result<(), Problem> {
             )?,
             None => {}
         }
-        if found.is_empty() {
-            writeln!(out, "{GOOD}everything is sound{GOOD:#}")?;
+        match (damage.is_empty(), notes.is_empty()) {
+            (true, true) => writeln!(out, "{GOOD}everything is sound{GOOD:#}")?,
+            (true, false) => writeln!(
+                out,
+                "{GOOD}nothing is damaged{GOOD:#} but what a loss of power explains"
+            )?,
+            _ => {}
         }
     }
-    if found.is_empty() {
+    if damage.is_empty() {
         return Ok(());
     }
     out.flush()?;
@@ -76,13 +101,14 @@ pub fn run(args: &Verify, out: &mut Output) -> Result<(), Problem> {
         format!(
             "{}: is damaged in {}",
             args.image.display(),
-            count(found.len() as u64, "place")
+            count(damage.len() as u64, "place")
         ),
     ))
 }
 
 /// Checks the crashes that the ledger names.
-fn crashes(card: &Card, found: &mut Vec<String>) -> Result<(), Problem> {
+fn crashes(card: &Card, log: &Log, findings: &mut Findings) -> Result<(), Problem> {
+    let found = &mut findings.damage;
     for crash in card.crashes()? {
         match crash {
             Err((entry, why)) => found.push(format!("crash record {}: {why}", entry.sequence)),
@@ -95,10 +121,35 @@ fn crashes(card: &Card, found: &mut Vec<String>) -> Result<(), Problem> {
                     ));
                 }
                 snapshot(card, &crash, found)?;
+                if let Some(text) = tail(&crash, log) {
+                    match is_explained(card, &crash, log) {
+                        true => findings.notes.push(text),
+                        false => found.push(text),
+                    }
+                }
             }
         }
     }
     Ok(())
+}
+
+/// What is missing of the log that was written with a crash or before it.
+fn tail(crash: &Crash, log: &Log) -> Option<String> {
+    let (number, end) = (crash.header.sequence, crash.header.log_page.get());
+    let missing = end.checked_sub(log.end).filter(|missing| *missing > 0)?;
+    Some(format!(
+        "crash record {number}: its log ends before page {end}, and {} before that {} missing",
+        count(missing.into(), "page"),
+        if missing == 1 { "is" } else { "are" }
+    ))
+}
+
+/// Whether power may have been lost between the crash and the end of its log: an emergency writes
+/// the crash, its log, and then the snapshot. Everything else is written after its log.
+fn is_explained(card: &Card, crash: &Crash, log: &Log) -> bool {
+    let missing = crash.header.log_page.get().saturating_sub(log.end);
+    let is_of_emergency = !crash.is_late() && crash.header.reason() != Ok(CrashReason::Oops);
+    is_of_emergency && missing <= TAIL_PAGES && !card.ledger.has_snapshot(crash.slot)
 }
 
 /// Checks the snapshot of a crash, if it has one.
@@ -138,75 +189,4 @@ fn self_test(card: &Card) -> Result<Option<(u32, bool)>, Problem> {
             Some((self_test.header.sequence.get(), whole))
         }
     })
-}
-
-/// Checks each page of the ring; returns their number.
-fn pages(card: &Card, found: &mut Vec<String>) -> Result<u64, Problem> {
-    let mut progress = Progress::new("checking", card.geometry.ring_pages().into());
-    let mut pages = 0;
-    let mut loose = Vec::new();
-    let mut damaged = Vec::new();
-    card.scan(
-        |done| progress.at(done),
-        |page| {
-            pages += 1;
-            let mut records = page.records();
-            records.by_ref().for_each(drop);
-            if records.remaining() != 0 {
-                loose.push(page.header.sequence());
-            }
-        },
-        |position, error| damaged.push((position, error)),
-    )?;
-    drop(progress);
-    for sequence in loose.iter().take(LISTED) {
-        found.push(format!(
-            "log page {sequence}: its records end before its length"
-        ));
-    }
-    for (position, error) in damaged.iter().take(LISTED) {
-        let block = card.geometry.ring_first().saturating_add(*position);
-        found.push(match error {
-            PageError::Header(error) => {
-                format!("block {block} of the partition: log page: {error}")
-            }
-            PageError::Records(header) => {
-                format!(
-                    "log page {}: the checksum of its records does not match",
-                    header.sequence()
-                )
-            }
-        });
-    }
-    let more = loose.len().saturating_sub(LISTED) + damaged.len().saturating_sub(LISTED);
-    if more > 0 {
-        found.push(format!("and {}", count(more as u64, "more log page")));
-    }
-    Ok(pages)
-}
-
-/// Checks that no log record is missing between two others. Returns the number of records, and that
-/// of each boot.
-fn log(card: &Card, found: &mut Vec<String>) -> Result<(u64, BTreeMap<u32, u64>), Problem> {
-    let mut boots: BTreeMap<u32, u64> = BTreeMap::new();
-    let mut total = 0;
-    Logbook::open(card)?.each(|item| {
-        match item {
-            Item::Record(record) => {
-                *boots.entry(record.boot).or_default() += 1;
-                total += 1;
-            }
-            Item::Missing {
-                boot,
-                count: missing,
-            } => {
-                found.push(format!(
-                    "log of boot {boot}: {} missing between others",
-                    count(missing.into(), "record")
-                ));
-            }
-        }
-        Ok(())
-    })?;
-    Ok((total, boots))
 }

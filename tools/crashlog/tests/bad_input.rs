@@ -44,6 +44,129 @@ fn an_empty_file() {
     all_fail(3, &bench.zeros("less.img", 100), &["is empty"]);
 }
 
+/// REQ: X5 (in part: what is no card is called what it is)
+#[test]
+fn a_card_in_another_form_is_named_with_the_command_that_unpacks_it() {
+    let bench = Bench::new();
+    let mut tar = vec![0; 512];
+    tar[257..262].copy_from_slice(b"ustar");
+    let mut vdi = b"<<< Oracle VM VirtualBox Disk Image >>>\n".to_vec();
+    vdi.resize(64, 0);
+    vdi.extend(b"\x7f\x10\xda\xbe");
+    let forms: [(&[u8], &str, &str); 10] = [
+        (b"\x1f\x8b\x08", "compressed by gzip", "gzip -dc"),
+        (b"\xfd7zXZ\0", "compressed by xz", "xz -dc"),
+        (b"\x28\xb5\x2f\xfd", "compressed by zstd", "zstd -dc"),
+        (b"PK\x03\x04", "a zip archive", "unzip -p"),
+        (
+            b"QFI\xfb\0\0\0\x03",
+            "a qcow2 image",
+            "qemu-img convert -O raw",
+        ),
+        (b"\x3a\xff\x26\xed", "an Android sparse image", "simg2img"),
+        (b"conectix", "a VHD image", "qemu-img convert -O raw"),
+        (b"vhdxfile", "a VHDX image", "qemu-img convert -O raw"),
+        (&vdi, "a VDI image", "qemu-img convert -O raw"),
+        (&tar, "a tar archive", "tar -xOf"),
+    ];
+    for (magic, name, command) in forms {
+        // As long as a card, and shorter than a block.
+        for length in [1 << 20, 300.max(magic.len())] {
+            let path = bench.path("it's a card.img");
+            let mut bytes = magic.to_vec();
+            bytes.resize(length, 0);
+            fs::write(&path, bytes).expect("write");
+            for arguments in READING {
+                let line = fails(
+                    3,
+                    arguments
+                        .iter()
+                        .map(std::ffi::OsStr::new)
+                        .chain([path.as_os_str()]),
+                );
+                for words in [name, command, "'\\''s a card.img'"] {
+                    assert!(line.contains(words), "{words}: {line}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_image_of_a_card_in_the_partition_is_named() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let partition = Partition::open(&path);
+    let whole = fs::read(&path).expect("read");
+    for block in partition.geometry.superblocks() {
+        partition.write(block, &[0x77; 512]);
+    }
+    partition.write(1, &whole[512..1024]);
+    all_fail(
+        3,
+        &path,
+        &["holds a partition table", "not into a partition"],
+    );
+}
+
+#[test]
+fn a_hardware_partition_of_an_emmc_is_named() {
+    let bench = Bench::new();
+    all_fail(
+        3,
+        &bench.zeros("mmcblk1boot0", 1 << 20),
+        &["hardware partition", "/dev/mmcblk1"],
+    );
+}
+
+/// To open a pipe would wait for a writer.
+#[test]
+fn a_pipe() {
+    let bench = Bench::new();
+    let path = bench.path("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.expect("mkfifo").success());
+    all_fail(2, &path, &["is a pipe"]);
+}
+
+/// The path is in the message, and what it has of control characters is not.
+#[test]
+fn a_name_with_control_characters() {
+    let bench = Bench::new();
+    for name in ["a\nb.img", "a\x1b[31mb.img", "a\u{202e}b.img"] {
+        let line = fails(3, ["list".as_ref(), bench.zeros(name, 1 << 20).as_os_str()]);
+        let is_shown = |c: char| c == '\n' || (' '..='~').contains(&c);
+        assert!(line.chars().all(is_shown), "{line:?}");
+    }
+}
+
+/// A full disk, and a terminal that is gone.
+#[test]
+fn output_that_cannot_be_written() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    Partition::open(&path).crash(1, common::STRAY_WRITE, "worker");
+    let full = || {
+        fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .expect("/dev/full")
+    };
+    for arguments in [&["list"][..], &["list", "--json"], &["show"], &["verify"]] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_crashlog"));
+        command.args(arguments).arg(&path).stdout(full());
+        let output = command.output().expect("the tool runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{said}");
+        assert!(
+            said.contains("cannot write the output: No space left"),
+            "{said}"
+        );
+        command.stderr(full());
+        assert_eq!(command.status().expect("the tool runs").code(), Some(4));
+    }
+}
+
 #[test]
 fn data_of_another_kind() {
     let bench = Bench::new();

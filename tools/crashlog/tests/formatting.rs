@@ -174,7 +174,8 @@ fn a_card_that_was_made_anew_is_read_and_not_written() {
     fs::write(&path, &bytes).expect("write");
 
     const WHY: &str = "the primary partition table is damaged, and block 0 is of another one";
-    let shown = ok(["show", text(&path)]);
+    let (code, shown) = common::shown(["show", text(&path)]);
+    assert_eq!(code, 1);
     assert!(shown.contains("task worker"), "{shown}");
     assert!(
         shown.contains(&format!("a device does not write this card: {WHY}")),

@@ -46,6 +46,17 @@ impl Scene {
         let files = ["--archive", text(&self.archive), text(&self.card)];
         [words, &files].concat()
     }
+
+    /// Changes the block of the crash header, and makes its sum right.
+    fn reseal(&self, change: impl FnOnce(&mut [u8])) {
+        let mut block = self.partition.read(self.crash);
+        change(&mut block);
+        let (words, _) = block[8..220 + 24 * usize::from(block[11])].as_chunks::<4>();
+        let words = words.iter().map(|word| u32::from_le_bytes(*word));
+        let sum = CrashHeader::checksum_of(self.partition.format, words);
+        block[4..8].copy_from_slice(&sum.to_le_bytes());
+        self.partition.write(self.crash, &block);
+    }
 }
 
 fn is_safe(said: &str) -> bool {
@@ -147,19 +158,49 @@ fn a_damaged_segment_is_no_success() {
     ok(scene.words(&["dump", "-o", text(&scene.bench.path("core"))]));
 }
 
+/// The bytes of a segment may not end before 2^32, by what a damaged table says.
+#[test]
+fn a_segment_at_the_end_of_memory_is_shown() {
+    for sp in [0, 0x8080_0000, 0xffff_fff4_u32] {
+        let scene = overflow();
+        scene.reseal(|header| {
+            header[76 + 4 * 13..][..4].copy_from_slice(&sp.to_le_bytes());
+            for segment in 0..usize::from(header[11]) {
+                let address = 0xffff_fff0_u32.to_le_bytes();
+                header[220 + 24 * segment + 16..][..4].copy_from_slice(&address);
+            }
+        });
+        let page = scene.bench.path("page.html");
+        for words in [
+            &["show"][..],
+            &["show", "--json"],
+            &["list"],
+            &["verify"],
+            &["report", "-o", text(&page)],
+            &["dump", "-o", text(&scene.bench.path("core"))],
+        ] {
+            let words = match words {
+                ["list" | "verify", ..] => [words, &[text(&scene.card)]].concat(),
+                _ => scene.words(words),
+            };
+            let output = crashlog(&words);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                output.status.code().is_some_and(|code| code < 2),
+                "{words:?}: {said}"
+            );
+            assert!(!said.contains("panicked"), "{words:?}: {said}");
+        }
+    }
+}
+
 /// Of functions at one address the same is named each time: `memclr` and `memset`, for blocks that
 /// are aligned to 4 and to 8.
 #[test]
 fn one_of_several_functions_is_named_each_time() {
     let scene = overflow();
     let pc = 0x8012_f1c0_u32;
-    let mut block = scene.partition.read(scene.crash);
-    block[76 + 4 * 15..][..4].copy_from_slice(&pc.to_le_bytes());
-    let (words, _) = block[8..220 + 24 * usize::from(block[11])].as_chunks::<4>();
-    let words = words.iter().map(|word| u32::from_le_bytes(*word));
-    let sum = CrashHeader::checksum_of(scene.partition.format, words);
-    block[4..8].copy_from_slice(&sum.to_le_bytes());
-    scene.partition.write(scene.crash, &block);
+    scene.reseal(|header| header[76 + 4 * 15..][..4].copy_from_slice(&pc.to_le_bytes()));
     for _ in 0..12 {
         let shown = ok(scene.words(&["show"]));
         assert!(shown.contains("  8012f1c0  __aeabi_memset4\n"), "{shown}");

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Bench, Partition, STRAY_WRITE, crashlog, fails, header, ok};
+use common::{Bench, Partition, STRAY_WRITE, crashlog, fails, header, ok, shown};
 use crashlog_format::{Level, Stream};
 use serde_json::Value;
 use std::io::Read;
@@ -216,6 +216,71 @@ fn every_line_of_json_is_an_object() {
     );
 }
 
+/// A line longer than a record, with a character in two of them.
+#[test]
+fn a_character_that_is_in_two_records_is_shown_whole() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let mut partition = Partition::open(&path);
+    let console = header(Stream::Console, Level::Info, 2, 1);
+    let line = format!("{}\u{20ac} after\n", "u".repeat(254));
+    let (first, second) = line.as_bytes().split_at(256);
+    partition.page(1, &[(console, first)]);
+    partition.page(1, &[(console, second), (console, b"end \xe2")]);
+    partition.crash(1, STRAY_WRITE, "worker");
+    let log = ok(["log", text(&path)]);
+    let lines: Vec<_> = log.lines().collect();
+    assert!(lines[0].ends_with("uu\\"), "{log}");
+    assert!(lines[1].ends_with(" \u{20ac} after"), "{log}");
+    assert!(lines[3].contains("ends within a character: \\xe2"), "{log}");
+    assert!(ok(["show", text(&path)]).contains(" \u{20ac} after"));
+    let raw = crashlog(["log", "--raw", text(&path)]).stdout;
+    assert_eq!(raw, [line.as_bytes(), b"end \xe2"].concat());
+}
+
+/// What a terminal may act on is escaped, and a program reads what is on the card.
+#[test]
+fn json_carries_every_byte() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let mut partition = Partition::open(&path);
+    let console = header(Stream::Console, Level::Info, 2, 1);
+    let ascii: Vec<u8> = (0..0x80).collect();
+    let format = "\u{85}\u{9b}31m\u{ad}\u{200b}\u{202e}\u{2028}\u{2069}\u{feff}\u{e0041}\n";
+    partition.page(1, &[(console, &ascii), (console, format.as_bytes())]);
+    partition.crash(1, STRAY_WRITE, "\u{9b}31m\u{202e}\n\u{7f}x");
+    let is_safe = |text: &str| {
+        let is_shown = |c: char| c == '\n' || (' '..='~').contains(&c);
+        text.chars().all(is_shown)
+    };
+    let read = |args: &[&str]| {
+        let said = ok(args.iter().copied().chain([text(&path)]));
+        assert!(is_safe(&said), "{args:?}: {said:?}");
+        said
+    };
+    let json = read(&["log", "--json"]);
+    let values: Vec<Value> = json
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(
+        values[0]["text"].as_str().map(str::as_bytes),
+        Some(&ascii[..])
+    );
+    assert_eq!(values[1]["text"], format);
+    for command in ["list", "show"] {
+        let value: Value = serde_json::from_str(&read(&[command, "--json"])).expect("JSON");
+        let crash = if command == "list" {
+            &value["crashes"][0]
+        } else {
+            &value
+        };
+        assert_eq!(crash["task"], "\u{9b}31m\u{202e}\n\u{7f}x");
+        read(&[command]);
+    }
+    read(&["log"]);
+}
+
 #[test]
 fn a_sound_card_verifies() {
     let bench = Bench::new();
@@ -234,8 +299,8 @@ fn a_sound_card_verifies() {
 }
 
 /// Damages something and expects `verify` to report where. Returns what `list` and `log` still
-/// print.
-fn damaged(damage: impl FnOnce(&mut Partition), words: &str) -> (String, String) {
+/// print; `codes` are their exit codes.
+fn damaged(damage: impl FnOnce(&mut Partition), codes: [i32; 2], words: &str) -> (String, String) {
     let bench = Bench::new();
     let (path, mut partition) = card(&bench);
     damage(&mut partition);
@@ -247,13 +312,20 @@ fn damaged(damage: impl FnOnce(&mut Partition), words: &str) -> (String, String)
     let value: Value = serde_json::from_slice(&crashlog(["verify", "--json", text(&path)]).stdout)
         .expect("JSON of a damaged card, too");
     assert_eq!(value["sound"], false);
-    (ok(["list", text(&path)]), ok(["log", text(&path)]))
+    let (list_code, list) = shown(["list", text(&path)]);
+    let (log_code, log) = shown(["log", text(&path)]);
+    assert_eq!([list_code, log_code], codes, "{list}{log}");
+    (list, log)
 }
 
 #[test]
 fn a_damaged_page_loses_only_its_own_records() {
     let (list, log) = damaged(
-        |partition| partition.damage(partition.geometry.page(0), 40),
+        |partition| {
+            partition.note_pages(2);
+            partition.damage(partition.geometry.page(0), 40);
+        },
+        [0, 0],
         "log page 0",
     );
     assert!(list.contains("worker"));
@@ -262,7 +334,11 @@ fn a_damaged_page_loses_only_its_own_records() {
         "{log}"
     );
     let (_, log) = damaged(
-        |partition| partition.damage(partition.geometry.page(1), 3),
+        |partition| {
+            partition.note_pages(2);
+            partition.damage(partition.geometry.page(1), 3);
+        },
+        [0, 0],
         "log page: magic is",
     );
     assert!(
@@ -280,7 +356,11 @@ fn missing_records_are_reported() {
             &[(header(Stream::Console, Level::Info, 2, 20), b"later\n")],
         );
     };
-    let (_, log) = damaged(gap, "log of boot 2: 3 records missing between others");
+    let (_, log) = damaged(
+        gap,
+        [0, 1],
+        "log of boot 2: 3 records missing between others",
+    );
     assert!(log.contains("3 records missing here"), "{log}");
 }
 
@@ -289,6 +369,7 @@ fn either_superblock_is_enough() {
     for copy in [0, 1] {
         let (list, log) = damaged(
             |partition| partition.damage(partition.geometry.superblocks()[copy], 20),
+            [1, 1],
             "superblock: checksum",
         );
         assert!(list.contains("worker") && log.contains("Booting"));
@@ -302,7 +383,7 @@ fn crashes_are_found_without_ledgers() {
             partition.damage(partition.geometry.ledger(generation), 30);
         }
     };
-    let (list, _) = damaged(lose, "both ledgers are damaged");
+    let (list, _) = damaged(lose, [1, 1], "both ledgers are damaged");
     assert!(list.contains("worker"), "{list}");
 }
 
@@ -315,10 +396,16 @@ fn the_list_without_a_crash_says_what_is_damaged() {
     for generation in [0, 1] {
         partition.damage(partition.geometry.ledger(generation), 30);
     }
-    let list = ok(["list", text(&path)]);
-    for words in ["no crash records", "both ledgers are damaged"] {
+    let (code, list) = shown(["list", text(&path)]);
+    assert_eq!(code, 1);
+    for words in ["no crash record was found, but", "both ledgers are damaged"] {
         assert!(list.contains(words), "{words}: {list}");
     }
+    let why = fails(1, ["show", text(&path)]);
+    assert!(
+        why.contains("no crash record, but it is damaged in 3 places"),
+        "{why}"
+    );
 }
 
 #[test]
@@ -326,11 +413,13 @@ fn a_damaged_crash_is_reported() {
     let slot = |partition: &Partition| partition.geometry.slot(0).expect("slot");
     let (list, _) = damaged(
         |partition| partition.damage(slot(partition), 100),
+        [1, 0],
         "crash record 1: checksum",
     );
     assert!(list.contains("damaged: checksum does not match"), "{list}");
     let (list, _) = damaged(
         |partition| partition.damage(slot(partition) + 1, 5),
+        [0, 0],
         "segment message: checksum",
     );
     assert!(list.contains("worker"), "{list}");
@@ -355,7 +444,9 @@ fn the_backup_table_is_enough() {
     let mut bytes = std::fs::read(&path).expect("read");
     bytes[512 + 20] ^= 1;
     std::fs::write(&path, &bytes).expect("write");
-    assert!(ok(["list", text(&path)]).contains("worker"));
+    let (code, list) = shown(["list", text(&path)]);
+    assert_eq!(code, 1);
+    assert!(list.contains("worker"));
     let report = String::from_utf8_lossy(&crashlog(["verify", text(&path)]).stdout).into_owned();
     assert!(
         report.contains("primary partition table is damaged"),

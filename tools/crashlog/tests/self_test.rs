@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Bench, Partition, STRAY_WRITE, fails, ok};
+use common::{Bench, Partition, STRAY_WRITE, fails, ok, shown};
 use serde_json::Value;
 use std::path::Path;
 
@@ -114,7 +114,9 @@ fn it_is_found_without_ledgers_and_is_no_crash() {
     for generation in [0, 1] {
         partition.damage(partition.geometry.ledger(generation), 20);
     }
-    let value = json(&["list", "--json", path_text]);
+    let (code, list) = shown(["list", "--json", path_text]);
+    assert_eq!(code, 1);
+    let value: Value = serde_json::from_str(&list).expect("JSON");
     assert_eq!(value["crashes"].as_array().map(Vec::len), Some(1));
     assert_eq!(value["self_test"]["sequence"], 2);
 }

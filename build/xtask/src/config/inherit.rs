@@ -58,7 +58,7 @@ fn bases(inherit: Option<Value>) -> Result<Vec<String>, Problem> {
     match inherit {
         None => Ok(Vec::new()),
         Some(Value::String(one)) => Ok(vec![one]),
-        Some(list) => super::de::from_value(list).map_err(|_| {
+        Some(list) => build_util::from_value(list).map_err(|_| {
             Problem::at(
                 &["inherit"],
                 "must be the path of a file, or a list of paths",

@@ -6,16 +6,14 @@
 //! them.
 
 pub mod check;
-mod de;
 mod error;
 mod inherit;
 #[cfg(test)]
 mod keys;
-pub mod suggest;
 #[cfg(test)]
 mod tests;
 
-pub use error::{Problem, Sources};
+pub use error::{Problem, Sources, shown};
 
 use anyhow::{Result, anyhow, bail};
 use indexmap::IndexMap;
@@ -320,7 +318,7 @@ impl Config {
         let board_path = board_path.into_iter().find(|path| path.is_file());
         let Some(board_path) = board_path else {
             let known = toml_stems(&boards);
-            let hint = suggest::hint(&app.board, known.iter().map(String::as_str));
+            let hint = build_util::hint(&app.board, known.iter().map(String::as_str));
             let message = format!("no file boards/{}.toml{hint}", app.board);
             return Err(files.app.locate(&Problem::at(&["board"], message)));
         };
@@ -418,7 +416,7 @@ impl Config {
 
 /// Reads a whole file's table.
 fn read<T: DeserializeOwned>(table: Table, sources: &Sources) -> Result<T> {
-    de::from_value(Value::Table(table)).map_err(|problem| sources.locate(&problem))
+    build_util::from_value(Value::Table(table)).map_err(|problem| sources.locate(&problem))
 }
 
 /// The names, without the ending, of the TOML files in `dir`.

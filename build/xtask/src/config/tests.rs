@@ -381,3 +381,18 @@ fn every_other_key_is_accepted() {
         .replacen("uses = [\"eth\"]", "uses = [\"eth\", \"rom\"]", 1);
     assert_eq!(files.error(), "no error");
 }
+
+/// The table, and not a key that it would have.
+#[test]
+fn a_table_that_is_missing_is_named() {
+    let mut files = Files::good();
+    let (before, after) = files.app.split_once("[kernel]").expect("a kernel");
+    let (_, tasks) = after.split_once("\n\n").expect("tasks");
+    files.app = format!("{before}{tasks}");
+    assert_eq!(files.error(), "app.toml: kernel: missing");
+
+    let mut files = Files::good();
+    let (before, _) = files.app.split_once("[tasks.jefe]").expect("tasks");
+    files.app = before.to_string();
+    assert_eq!(files.error(), "app.toml: tasks: missing");
+}

@@ -1,10 +1,10 @@
 //! `build`, `clippy` and `doc`: single crates of the application, without an image
 
-use crate::config::suggest::hint;
 use crate::dist::Build;
 use crate::output;
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail};
+use build_util::hint;
 use std::fs;
 use std::path::PathBuf;
 

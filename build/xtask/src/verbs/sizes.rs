@@ -1,7 +1,6 @@
 //! `sizes`: flash, RAM and stack of each task
 
 use crate::allocate::Needs;
-use crate::config::suggest::hint;
 use crate::dist::{Build, Product};
 use crate::output;
 use crate::progress::Progress;
@@ -9,6 +8,7 @@ use anyhow::{Result, bail};
 use build_elf::Elf;
 use build_elf::names::short;
 use build_stack_depth as stack;
+use build_util::hint;
 use indexmap::IndexMap;
 use std::fmt::Write;
 

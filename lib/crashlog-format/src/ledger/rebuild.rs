@@ -5,8 +5,8 @@
 //! crashes were erased.
 
 use super::{CrashEntry, Ledger};
+use crate::CrashReason;
 use crate::crash::CrashHeader;
-use crate::{CrashReason, FormatId};
 
 impl CrashEntry {
     /// The entry of the crash, or of the self-test, that `header` describes, without repetitions.
@@ -23,21 +23,6 @@ impl CrashEntry {
 }
 
 impl Ledger {
-    /// A ledger, of generation 0, of the crashes and the self-test whose headers were found in
-    /// these slots.
-    #[must_use]
-    pub fn rebuilt(
-        format: FormatId,
-        slots: u32,
-        headers: impl IntoIterator<Item = (u32, CrashHeader)>,
-    ) -> Self {
-        let mut ledger = Self::empty(format, slots, 0);
-        for (slot, header) in headers {
-            ledger.restore(slot, &header);
-        }
-        ledger
-    }
-
     /// Enters the crash, or the self-test, whose header was found in `slot`. The counters, the
     /// newest boot and the next sequence number become at least those of the header. A header with
     /// sequence number 0 is not entered.

@@ -63,13 +63,18 @@ fn a_valid_table_becomes_indices() {
 }
 
 #[test]
-fn the_recorder_may_be_declared_restartable() {
-    let mut crash = crash();
-    crash
-        .disposition
-        .insert("crashlog".to_string(), "restart".to_string());
-    let tables = crash.check(&app()).unwrap();
-    assert_eq!(tables.tasks[1].disposition, Disposition::Restart);
+fn the_recorder_has_no_disposition_of_its_own() {
+    for disposition in ["restart", "reset"] {
+        let key =
+            format!("app.toml: tasks.jefe.config.crash.disposition.crashlog = {disposition:?}");
+        let error = error_of(|crash, _| {
+            crash
+                .disposition
+                .insert("crashlog".to_string(), disposition.to_string());
+        });
+        let rule = "is the recorder, whose fault always resets the system";
+        assert!(error.starts_with(&format!("{key}: {rule}")), "{error}");
+    }
 }
 
 #[test]

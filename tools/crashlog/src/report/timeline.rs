@@ -6,8 +6,9 @@
 use crate::clock::Clock;
 use crate::crash::Crash;
 use crate::describe::Names;
-use crate::log;
+use crate::log_line;
 use crate::logbook::{self, Item, Logbook};
+use crate::pieces::Pieces;
 use crate::problem::Problem;
 use crate::text::{count, printable, seconds};
 use crashlog_format::page::LogRecord;
@@ -155,6 +156,7 @@ impl Timeline {
         let header = &crash.header;
         let mut entries = VecDeque::new();
         let mut records = 0;
+        let mut pieces = Pieces::default();
         logbook.before(header, limit, |item| {
             let record = match item {
                 Item::Missing { count: missing, .. } => {
@@ -171,7 +173,8 @@ impl Timeline {
                     printable(names.task_or_number(record.header.task).as_bytes())
                 )));
             }
-            entries.push_back(Entry::Record(kept(&record, names, logbook.clock())));
+            let text = log_line::text(&record, names, &mut pieces);
+            entries.push_back(Entry::Record(kept(&record, text, logbook.clock())));
             records += 1;
             while records > limit {
                 if let Some(Entry::Record(_)) = entries.pop_front() {
@@ -246,14 +249,14 @@ impl Timeline {
     }
 }
 
-fn kept(record: &LogRecord<'_>, names: &dyn Names, clock: &Clock) -> Kept {
+fn kept(record: &LogRecord<'_>, text: String, clock: &Clock) -> Kept {
     Kept {
         time: record.header.time,
         utc: clock.utc(record.boot, record.header.time),
         task: record.header.task,
         stream: record.header.stream,
         level: record.header.level,
-        text: log::text(record, names),
+        text,
     }
 }
 

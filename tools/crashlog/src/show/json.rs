@@ -9,7 +9,7 @@ use crate::describe::{self, Names};
 use crate::logbook::{self, Item, Logbook};
 use crate::problem::Problem;
 use crate::text::hex;
-use crate::{archives, list, log, tasks};
+use crate::{archives, list, log_line, tasks};
 use crashlog_format::crash::{CrashHeader, REGISTER_NAMES, SegmentKind};
 use crashlog_format::{EmergencyStep, found};
 use serde_json::{Map, Value, json};
@@ -26,7 +26,7 @@ pub fn of(
 ) -> Result<Value, Problem> {
     let names = archives::names(archive);
     let header = &crash.header;
-    let logbook = Logbook::open(card)?;
+    let logbook = Logbook::open_for(card, [crash])?;
     let mut value = list::summary(crash, logbook.clock());
     value["description"] = if crash.is_self_test() {
         "tested its emergency path".into()
@@ -129,7 +129,7 @@ fn log_before(
     let mut lines = VecDeque::new();
     logbook.before(header, args.lines, |item| {
         if let Item::Record(record) = item {
-            lines.push_back(log::value(&record, names, logbook.clock()));
+            lines.push_back(log_line::value(&record, names, logbook.clock()));
             if lines.len() > args.lines {
                 lines.pop_front();
             }

@@ -94,6 +94,16 @@ pub fn fails<S: AsRef<OsStr>>(code: i32, arguments: impl IntoIterator<Item = S>)
     said
 }
 
+/// Runs the tool; returns its exit code, and what it printed. After an error there is one line on
+/// standard error.
+pub fn shown<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> (i32, String) {
+    let output = crashlog(arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let code = output.status.code().expect("an exit code");
+    assert_eq!(said.lines().count(), usize::from(code != 0), "{said}");
+    (code, String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// The partition of a card, opened for writing.
 pub struct Partition {
     file: File,
@@ -109,6 +119,8 @@ pub struct Partition {
     pub tasks: Vec<TaskEntry>,
     /// The registers of the crashes that are written.
     pub registers: [u32; 17],
+    /// The number after that of the last page of the log of the crashes that are written next.
+    pub log_page: u32,
     next_page: u32,
     next_record: [u32; 8],
 }
@@ -141,6 +153,7 @@ impl Partition {
             task: 6,
             tasks: Vec::new(),
             registers: core::array::from_fn(|n| 0x8080_0000 + 4 * n as u32),
+            log_page: 0,
             next_page: 0,
             next_record: [1; 8],
         }
@@ -175,11 +188,27 @@ impl Partition {
         let newest = (0..).map_while(|index| self.ledger.by_age(index)).last();
         let sequence = newest.expect("a crash").1.sequence.get();
         assert!(self.ledger.note_snapshot(sequence));
+        self.write_ledger();
+    }
+
+    /// Notes in the ledger that all pages so far are written.
+    pub fn note_pages(&mut self, boot: u32) {
+        self.ledger.note_page(self.next_page, boot);
+        self.write_ledger();
+    }
+
+    /// Seals the ledger and writes it over its older copy.
+    pub fn write_ledger(&mut self) {
         self.ledger.seal(self.format);
         self.write(
             self.geometry.ledger(self.ledger.generation()),
             self.ledger.as_bytes(),
         );
+    }
+
+    /// Skips page numbers, as if pages had not been written.
+    pub fn skip_pages(&mut self, count: u32) {
+        self.next_page += count;
     }
 
     /// Writes one page with these records of a boot; returns its block.
@@ -273,11 +302,12 @@ impl Partition {
         let plan = self.ledger.plan(&crash, 4).expect("a number is left");
         assert_eq!(plan.writes(), None, "it is a repetition");
         self.ledger.commit(plan, &crash);
-        self.ledger.seal(self.format);
-        self.write(
-            self.geometry.ledger(self.ledger.generation()),
-            self.ledger.as_bytes(),
-        );
+        self.write_ledger();
+    }
+
+    /// Writes and commits an oops: only the task was restarted.
+    pub fn oops(&mut self, boot: u32, fault: &[u8], name: &str) -> u32 {
+        self.write_crash(CrashReason::Oops, boot, fault, name)
     }
 
     /// Writes and commits a failure of the kernel or the supervisor.
@@ -315,6 +345,7 @@ impl Partition {
         header.registers = registers.map(Into::into);
         header.signature = signature.into();
         header.counters = *self.ledger.counters();
+        header.log_page = self.log_page.into();
         header.log_record = (self.next_record[boot as usize] - 1).into();
         let mut outcome = Outcome::default();
         outcome.enter(OutcomePhase::Write);

@@ -1,7 +1,7 @@
 //! Rules for board, memory and chip, and for the kernel
 
-use crate::config::suggest::hint;
 use crate::config::{Config, Output, Problem};
+use build_util::hint;
 
 pub fn board(config: &Config) -> Result<(), Problem> {
     if config.board.substrate.kernel_target.is_empty() {

@@ -1,7 +1,7 @@
 //! Rules for the tasks
 
-use crate::config::suggest::hint;
 use crate::config::{App, Config, Problem, Task};
+use build_util::hint;
 use indexmap::IndexMap;
 use std::collections::BTreeMap;
 

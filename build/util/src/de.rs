@@ -4,8 +4,8 @@
 //! for an unknown key, the list of known ones, which a suggestion needs. serde passes both to the
 //! error type of this deserializer.
 
-use super::error::{Problem, Step};
-use super::suggest::hint;
+use crate::problem::{Problem, Step};
+use crate::suggest::hint;
 use serde::de::value::StringDeserializer;
 use serde::de::{
     self, DeserializeOwned, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess,
