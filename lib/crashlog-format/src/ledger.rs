@@ -149,7 +149,13 @@ impl Ledger {
         if self.crc.get() != self.checksum(format) {
             return Err(CheckError::Checksum);
         }
-        if self.next_sequence.get() == 0 || self.free().is_none() {
+        // The next crash gets a number that no other has.
+        let next = self.next_sequence.get();
+        let is_used = |entry: &CrashEntry| entry.sequence.get() >= next;
+        if is_used(&self.test)
+            || self.live().any(|(_, entry)| is_used(entry))
+            || self.free().is_none()
+        {
             return Err(CheckError::Field);
         }
         Ok(())
@@ -350,3 +356,33 @@ const fn bit(slot: u32) -> u32 {
 }
 
 const _: () = assert!(size_of::<Ledger>() == BLOCK_LEN && ENTRY_LEN == 20 && HEADER_LEN == 72);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The next crash would get a number that is in use, and be read as the other one.
+    #[test]
+    fn a_ledger_whose_next_number_is_in_use_is_refused() {
+        let (format, geometry) = (FormatId::new(7), Geometry::new(4096, 4, 8).unwrap());
+        let entry = |sequence: u32| CrashEntry {
+            sequence: sequence.into(),
+            ..CrashEntry::NONE
+        };
+        for (number, expected) in [
+            (2, Ok(())),
+            (3, Err(CheckError::Field)),
+            (4, Err(CheckError::Field)),
+        ] {
+            let mut ledger = Ledger::new(format, &geometry);
+            ledger.next_sequence = 3.into();
+            let mut tested = ledger.clone();
+            (ledger.used, ledger.entries[0]) = (1, entry(number));
+            tested.test = entry(number);
+            for mut ledger in [ledger, tested] {
+                ledger.seal(format);
+                assert_eq!(ledger.check(format, &geometry), expected, "{number}");
+            }
+        }
+    }
+}

@@ -25,7 +25,7 @@ mod oracle;
 mod slot;
 mod steps;
 
-pub use steps::{Action, Case, Step, steps};
+pub use steps::{Action, Case, Step, steps, steps_of};
 
 use std::any::Any;
 use std::cell::Cell;

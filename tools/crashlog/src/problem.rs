@@ -50,6 +50,11 @@ impl Problem {
         self.code as u8
     }
 
+    /// Prints it on standard error.
+    pub fn tell(&self) {
+        tell(&self.to_string());
+    }
+
     /// Whether the reader of the output has closed it, as `head` does. That is no error.
     pub fn is_closed_pipe(&self) -> bool {
         self.closed_pipe

@@ -13,6 +13,7 @@ mod dump_areas;
 mod example;
 mod failure;
 mod fault_loop;
+mod fuzz;
 mod golden;
 mod hiffy;
 mod host;
@@ -100,6 +101,7 @@ pub fn run(selection: &Selection) -> Result<bool> {
         &session,
         selection.all.then_some(selection.shard),
     )?);
+    trials.extend(fuzz::trials(&session)?);
     trials.extend(demo::trials(&session));
     trials.extend(fault_loop::trials(&session));
     trials.extend(failure::trials(&session));

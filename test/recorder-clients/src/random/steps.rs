@@ -154,6 +154,24 @@ pub fn steps(case: Case, count: usize) -> Vec<Step> {
         .collect()
 }
 
+/// The steps of an input: each four bytes are one, and follow from nothing else. The first byte is
+/// the kind of case, as for [`steps`], and whether the next step happens at once.
+#[must_use]
+pub fn steps_of(input: &[u8]) -> Vec<Step> {
+    let (words, _) = input.as_chunks::<4>();
+    words
+        .iter()
+        .map(|[kind, seed @ ..]| {
+            let [a, b, c] = *seed;
+            let mut random = Random::new(u64::from(u32::from_le_bytes([a, b, c, 0])));
+            Step {
+                action: action(&mut random, &KINDS[usize::from(kind >> 1) % KINDS.len()]),
+                at_once: kind & 1 != 0,
+            }
+        })
+        .collect()
+}
+
 fn action(random: &mut Random, weights: &Weights) -> Action {
     let task = FIRST_CLIENT + random.below(NUM_TASKS - FIRST_CLIENT);
     let hostile = FIRST_CLIENT + random.below(FIRST_WELL_BEHAVED - FIRST_CLIENT);
