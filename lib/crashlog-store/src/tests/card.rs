@@ -41,6 +41,8 @@ pub enum Survivors {
     TornAmongAll(usize),
     /// A selection by this seed, some of them in part.
     Random(u64),
+    /// Those whose bits are set, of 32 or fewer, and one of them in part.
+    Selected { mask: u32, torn: Option<usize> },
 }
 
 impl Survivors {
@@ -66,6 +68,9 @@ impl Survivors {
             Self::Torn(write) if index == write => Some(false),
             Self::Torn(write) => whole(index < write),
             Self::TornAmongAll(write) => Some(index != write),
+            Self::Selected { mask, torn } => {
+                whole(mask >> index & 1 != 0).map(|kept| kept && torn != Some(index))
+            }
             Self::Random(seed) => match mix(seed ^ mix(index as u64)) % 8 {
                 0..3 => None,
                 3 => Some(false),
@@ -179,6 +184,11 @@ impl TestCard {
 
     pub fn flip(&self, read: usize, bit: usize) {
         self.0.borrow_mut().flip = Some((read, bit));
+    }
+
+    /// Whether the power was lost at the moment of [`TestCard::cut_after`].
+    pub fn has_lost_power(&self) -> bool {
+        self.0.borrow().power == Some(0)
     }
 
     /// Number of writes since the last flush.

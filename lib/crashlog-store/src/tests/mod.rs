@@ -1,5 +1,6 @@
 //! Tests on a simulated card.
 
+mod campaign;
 mod card;
 mod claims;
 mod crashes;

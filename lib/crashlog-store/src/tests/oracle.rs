@@ -1,6 +1,6 @@
 //! An oracle: what has to be on the card, and what cannot be.
 
-use super::recorder::Content;
+use super::recorder::{Content, KEEP_FIRST};
 use block_device::Block;
 use crashlog_format::FormatId;
 use crashlog_format::page::Page;
@@ -36,11 +36,11 @@ pub struct Oracle {
 
 impl Oracle {
     /// The pages of a run are going to be written.
-    pub fn place(&mut self, run: &[Block], first_page: u32) {
+    pub fn place(&mut self, run: &[Block], first_page: u32, format: FormatId) {
         for (block, number) in run.iter().zip(first_page..) {
             let mut bytes = [0; 512];
             block.copy_to(0, &mut bytes);
-            let page = Page::parse(&bytes, FormatId::new(0xF0)).unwrap();
+            let page = Page::parse(&bytes, format).unwrap();
             for record in page.records() {
                 self.placed.insert((record.boot, record.sequence), number);
             }
@@ -85,13 +85,7 @@ impl Oracle {
             assert!(self.crashes.contains(time), "there was no crash at {time}");
             assert!(!self.erased.contains(number), "crash {number} was erased");
         }
-        for number in self.durable_crashes.values() {
-            let there = content.crashes.values().any(|(found, _)| found == number);
-            assert!(
-                there || self.erasing.contains(number),
-                "crash {number} was durable and is gone"
-            );
-        }
+        self.check_durable_crashes(content);
         assert_eq!(content.damaged_segments, 0);
         let counted = content.oops + content.panic;
         assert!(
@@ -102,5 +96,41 @@ impl Oracle {
             counted as usize <= self.crashes.len(),
             "the counters have a crash too many"
         );
+    }
+
+    /// Durable crashes are there, unless they were erased or had to make room: while there was a
+    /// slot for each all are there, and then the first ones still are, and the newest.
+    fn check_durable_crashes(&self, content: &Content) {
+        let there: BTreeSet<u32> = content
+            .crashes
+            .values()
+            .map(|(number, _)| *number)
+            .collect();
+        let numbers = self.durable_crashes.values().copied();
+        let durable: BTreeSet<u32> = numbers
+            .filter(|number| !self.erasing.contains(number))
+            .collect();
+        let Some(missing) = durable.difference(&there).next() else {
+            return;
+        };
+        // One slot is always free, and another for a crash that was begun.
+        let occupied = there.len() + self.erasing.len();
+        assert!(
+            occupied + 2 >= content.slots as usize,
+            "crash {missing} was durable and is gone"
+        );
+        let newest = durable.last().max(self.erasing.last());
+        assert!(
+            there.last().max(self.erasing.last()) >= newest,
+            "the newest crash is gone"
+        );
+        if self.erasing.is_empty() {
+            for number in durable.iter().take(KEEP_FIRST as usize) {
+                assert!(
+                    there.contains(number),
+                    "crash {number} was to be kept and is gone"
+                );
+            }
+        }
     }
 }

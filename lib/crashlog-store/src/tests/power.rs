@@ -155,15 +155,9 @@ fn chain(seed: u64) {
     let mut card = card(4096, 22, 8);
     let mut oracle = Oracle::default();
     let mut memory = retained_memory();
-    let mut draw = {
-        let mut state = mix(seed);
-        move |below: u64| {
-            state = mix(state);
-            state % below
-        }
-    };
+    let mut draw = Draw::new(seed);
     for _ in 0..15 {
-        card.cut_after(draw(90) as usize);
+        card.cut_after(draw.below(90) as usize);
         let crashed = boot(&card, &memory, &mut oracle, &mut draw).is_ok();
         if crashed {
             let (result, outcome) = emergency(&card, &memory);
@@ -175,12 +169,12 @@ fn chain(seed: u64) {
                 oracle.all_durable();
             }
         }
-        if draw(3) == 0 {
+        if draw.below(3) == 0 {
             // A power cut: the retained memory is lost, and is zero or random afterwards.
             oracle.power_cut();
-            card = card.after_cut(Survivors::Random(draw(u64::MAX)));
+            card = card.after_cut(Survivors::Random(draw.below(u64::MAX)));
             memory = retained_memory();
-            if draw(2) == 0 {
+            if draw.below(2) == 0 {
                 for (index, block) in memory.iter().enumerate() {
                     block.fill(mix(index as u64) as u32);
                 }
@@ -192,10 +186,7 @@ fn chain(seed: u64) {
     }
     // There is no power cut in the last boot: everything accepted before is written, late crashes,
     // too.
-    boot(&card, &memory, &mut oracle, &mut |below| {
-        if below == OPS { FLUSH } else { 0 }
-    })
-    .ok();
+    boot(&card, &memory, &mut oracle, &mut Draw::flushing()).ok();
     assert!(oracle.waiting.is_empty());
     oracle.check(&content(&card));
 }
@@ -203,31 +194,58 @@ fn chain(seed: u64) {
 const OPS: u64 = 20;
 const FLUSH: u64 = 10;
 
+/// Random numbers of a seed.
+#[derive(Clone)]
+pub struct Draw(Option<u64>);
+
+impl Draw {
+    pub fn new(seed: u64) -> Self {
+        Self(Some(mix(seed)))
+    }
+
+    /// Not random: a boot that writes everything that waits, and does nothing else.
+    pub fn flushing() -> Self {
+        Self(None)
+    }
+
+    /// A number below `limit`.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        match &mut self.0 {
+            Some(state) => {
+                *state = mix(*state);
+                *state % limit
+            }
+            None if limit == OPS => FLUSH,
+            None => 0,
+        }
+    }
+}
+
 /// One boot. `Ok` if it ends with a crash of the system, whose context is in the mailbox.
-fn boot(
+pub fn boot(
     card: &TestCard,
     memory: &[block_device::Block],
     oracle: &mut Oracle,
-    draw: &mut impl FnMut(u64) -> u64,
+    draw: &mut Draw,
 ) -> Result<(), Failed> {
     let mut recorder = TestRecorder::start(card, memory, true)?;
     recorder.write_late(oracle)?;
     for step in 0..40 {
-        match draw(OPS) {
+        match draw.below(OPS) {
             0..10 => {
-                for _ in 0..draw(9) {
+                for _ in 0..draw.below(9) {
                     recorder.append(oracle).ok();
                 }
             }
             FLUSH..14 => recorder.flush(oracle)?,
-            14 | 15 => drop(recorder.oops(oracle, draw(10) as u32)?),
+            14 | 15 => drop(recorder.oops(oracle, draw.below(10) as u32)?),
             16 => {
                 // Only the recorder is restarted.
                 recorder = TestRecorder::start(card, memory, false)?;
             }
             17 => {
                 let count = recorder.store.crash_count();
-                let index = draw(4) as u32;
+                let index = draw.below(4) as u32;
                 if count > 4
                     && let Some(tally) = recorder.store.tally(index)
                 {
@@ -238,7 +256,7 @@ fn boot(
             _ => {}
         }
     }
-    recorder.panic(oracle, draw(10) as u32);
+    recorder.panic(oracle, draw.below(10) as u32);
     Ok(())
 }
 

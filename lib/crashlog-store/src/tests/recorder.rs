@@ -214,7 +214,7 @@ impl<'m> TestRecorder<'m> {
             .ring
             .next_run(&self.store.numbering(self.region.boot_offset()), MAX_RUN)
         {
-            oracle.place(run.blocks, run.first_page);
+            oracle.place(run.blocks, run.first_page, self.store.format());
             match now(self.store.write_pages(run.blocks)) {
                 Ok(()) => {}
                 Err(PageWriteError::Device(error)) => return Err(error),
@@ -388,6 +388,7 @@ pub struct Content {
     pub panic: u32,
     pub next_page: u32,
     pub ring_pages: u32,
+    pub slots: u32,
 }
 
 /// Mounts a card and reads everything on it.
@@ -400,6 +401,7 @@ pub fn content(card: &TestCard) -> Content {
         panic: store.counters().panic.get(),
         next_page: store.next_page(),
         ring_pages: store.geometry().ring_pages(),
+        slots: store.geometry().slots(),
         ..Content::default()
     };
     let mut reader = LogReader::new(&store, &buffer);
