@@ -13,6 +13,7 @@ use super::recorder::*;
 use crate::*;
 use block_device::Block;
 use crashlog_format::{EmergencyStep, FormatId};
+use crashlog_retained::{MailboxState, Region};
 
 /// Selections that are checked where not all are.
 const SAMPLE: u64 = 64;
@@ -133,6 +134,7 @@ impl Life {
             boot_and_emergency(&card, &memory, &mut oracle, &mut draw);
             let ended = !card.has_lost_power();
             self.warm(&card, &memory, &oracle, steps);
+            self.stopped(&card, &memory, &oracle);
 
             oracle.power_cut();
             let cut = Cut { card, oracle };
@@ -165,6 +167,27 @@ impl Life {
         assert!(oracle.waiting.is_empty());
         oracle.check(&content(&card));
         self.states += 1;
+    }
+
+    /// The recorder is stopped, with what it has written still in the card's cache, and enters its
+    /// emergency path, which is cut.
+    fn stopped(&mut self, card: &TestCard, memory: &[Block], oracle: &Oracle) {
+        let card = card.after_reset();
+        let memory = copied(memory);
+        let mut oracle = oracle.clone();
+        let region = Region::over(&memory).unwrap();
+        if matches!(region.mailbox().state(), MailboxState::Empty) {
+            oracle.clock += 1;
+            arm_panic(&region, oracle.clock, self.draw.below(10) as u32);
+            oracle.crashes.insert(oracle.clock);
+        }
+        card.cut_after(self.draw.below(12) as usize);
+        emergency_write(&card, &memory, &mut oracle);
+        oracle.power_cut();
+        let cut = Cut { card, oracle };
+        for survivors in Survivors::each(cut.card.unflushed()) {
+            self.check(&cut, survivors);
+        }
     }
 
     /// Every selection of the unflushed writes, or a sample if there are many.
@@ -221,9 +244,13 @@ fn copied(memory: &[Block]) -> Vec<Block> {
 
 /// A boot that ends with a crash and its emergency write, if the power lasts so long.
 fn boot_and_emergency(card: &TestCard, memory: &[Block], oracle: &mut Oracle, draw: &mut Draw) {
-    if boot(card, memory, oracle, draw).is_err() {
-        return;
+    if boot(card, memory, oracle, draw).is_ok() {
+        emergency_write(card, memory, oracle);
     }
+}
+
+/// The emergency write of the crash in the mailbox, which is the newest.
+fn emergency_write(card: &TestCard, memory: &[Block], oracle: &mut Oracle) {
     let (result, outcome) = emergency(card, memory);
     if result.is_ok() {
         let time = *oracle.crashes.last().unwrap();
