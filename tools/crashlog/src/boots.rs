@@ -67,7 +67,7 @@ pub fn run(args: &Boots, out: &mut Output) -> Result<(), Problem> {
         }
         Ok(())
     })?;
-    for text in &card.damaged {
+    for text in card.remarks() {
         writeln!(out, "{WARN}{text}{WARN:#}")?;
     }
     Ok(())

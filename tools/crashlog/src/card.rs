@@ -29,6 +29,8 @@ pub struct Card {
     pub ledger: Ledger,
     /// What was found to be damaged when the card was opened, in words.
     pub damaged: Vec<String>,
+    /// Why neither a device nor this program writes the card, in words. That is no damage.
+    pub refusal: Option<String>,
     /// What was found when the card was opened and is explained by a loss of power, in words.
     pub notes: Vec<String>,
 }
@@ -46,12 +48,9 @@ impl Card {
         } = locate(&image)?;
         let (format, geometry) = (content.format, content.geometry);
         let first = found.map_or(0, |found| found.place.first);
-        if let Some(why) = refusal {
-            if write {
-                let text = format!("{}: is not written: {why}", path.display());
-                return Err(Problem::new(Code::NotACrashlogCard, text));
-            }
-            damaged.push(format!("a device does not write this card: {why}"));
+        if let Some(why) = refusal.as_ref().filter(|_| write) {
+            let text = format!("{}: is not written: {why}", path.display());
+            return Err(Problem::new(Code::NotACrashlogCard, text));
         }
         let found = ledgers::find(&partition, format, &geometry)?;
         damaged.extend(found.damaged);
@@ -62,8 +61,14 @@ impl Card {
             geometry,
             ledger: found.ledger,
             damaged,
+            refusal: refusal.map(|why| format!("a device does not write this card: {why}")),
             notes: found.notes,
         })
+    }
+
+    /// All that is to be said about the card: damage first, then notes.
+    pub fn remarks(&self) -> impl Iterator<Item = &String> {
+        self.damaged.iter().chain(&self.refusal).chain(&self.notes)
     }
 
     /// The error of a command that has shown what there is, if something is damaged: found when the

@@ -135,7 +135,7 @@ pub fn run(args: &List, out: &mut Output) -> Result<(), Problem> {
 
 /// What is damaged. Without a crash, too: that there is none may be because of it.
 pub fn damages(card: &Card, out: &mut Output) -> Result<(), Problem> {
-    for text in card.damaged.iter().chain(&card.notes) {
+    for text in card.remarks() {
         writeln!(out, "{WARN}{text}{WARN:#}")?;
     }
     Ok(())
@@ -228,6 +228,7 @@ pub fn description(card: &Card) -> Value {
         "ledger_boot": card.ledger.boot(),
         "crashes": { "oops": counters.oops.get(), "panic": counters.panic.get(), "kernel": counters.kernel.get(), "late": counters.late.get() },
         "damaged": card.damaged,
+        "not_written": card.refusal,
         "notes": card.notes,
     })
 }

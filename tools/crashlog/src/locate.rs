@@ -268,6 +268,10 @@ fn refused(partition: &Image, error: Option<SuperblockError>) -> Result<Problem,
              firmware",
             crashlog_format::VERSION
         ),
+        Some(SuperblockError::Check(CheckError::Magic(_))) if has_table(partition) => format!(
+            "{name}: its partition \"{PARTITION_NAME}\" holds a partition table, as of the image of a whole card; such \
+             an image is written to the card, not into a partition of it"
+        ),
         Some(SuperblockError::Check(CheckError::Magic(_))) if has_ledger(partition)? => format!(
             "{name}: both superblocks of its partition \"{PARTITION_NAME}\" are lost, and its ledgers are not: keep an \
              image of it; without a superblock nothing can be read, and `crashlog format --force` destroys what is there"
@@ -277,10 +281,6 @@ fn refused(partition: &Image, error: Option<SuperblockError>) -> Result<Problem,
                 "{name}: its partition \"{PARTITION_NAME}\" was never formatted; `crashlog format` formats it"
             )
         }
-        Some(SuperblockError::Check(CheckError::Magic(_))) if has_table(partition) => format!(
-            "{name}: its partition \"{PARTITION_NAME}\" holds a partition table, as of the image of a whole card; such \
-             an image is written to the card, not into a partition of it"
-        ),
         Some(SuperblockError::Check(CheckError::Magic(_))) => {
             let what = signature::of(partition)?.unwrap_or("something else");
             format!(

@@ -231,7 +231,7 @@ fn facts(
             "acknowledged: its slot may be used for another crash".to_owned(),
         )?;
     }
-    for text in card.damaged.iter().chain(&card.notes) {
+    for text in card.remarks() {
         writeln!(out, "  {WARN}{text}{WARN:#}")?;
     }
     Ok(())

@@ -39,7 +39,7 @@ struct Findings {
 pub fn run(args: &Verify, out: &mut Output) -> Result<(), Problem> {
     let card = Card::open(&args.image, false)?;
     let mut findings = Findings {
-        damage: card.damaged.clone(),
+        damage: card.damaged.iter().chain(&card.refusal).cloned().collect(),
         notes: card.notes.clone(),
     };
     let self_test = self_test(&card)?;

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Bench, Partition, STRAY_WRITE, fails, ok};
+use common::{Bench, Partition, STRAY_WRITE, crashlog, fails, ok};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -94,7 +94,9 @@ fn superblocks_of_two_formats_are_not_sound() {
     Partition::open(&path).write(last, &block);
     let line = fails(1, ["verify", text(&path)]);
     assert!(line.contains("is damaged"), "{line}");
-    let list = ok(["list", text(&path)]);
+    let list = crashlog(["list", text(&path)]);
+    assert_eq!(list.status.code(), Some(1));
+    let list = String::from_utf8(list.stdout).expect("text");
     assert!(
         list.contains("worker") && list.contains("the superblocks are of two formats"),
         "{list}"

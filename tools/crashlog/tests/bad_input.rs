@@ -209,7 +209,9 @@ fn a_truncated_partition_is_read_as_far_as_it_goes() {
             cut(&path, 4 << 20);
         }
         let before = fs::read(&path).expect("read");
-        let list = ok(["list", path.to_str().expect("path")]);
+        let output = crashlog(["list", path.to_str().expect("path")]);
+        assert_eq!(output.status.code(), Some(1));
+        let list = String::from_utf8(output.stdout).expect("text");
         assert!(
             list.contains("worker") && list.contains("the image is truncated"),
             "{list}"

@@ -3,7 +3,7 @@
 mod common;
 
 use block_device::{BLOCK_LEN, Block, BlockDevice, Window, now_or_never};
-use common::{Bench, Partition, STRAY_WRITE, crashlog, ok};
+use common::{Bench, Partition, STRAY_WRITE, crashlog};
 use crashlog_format::crc::Crc32;
 use crashlog_format::gpt::{CRASHLOG_TYPE, GptEntry, GptHeader, Guid, READ_ONLY};
 use crashlog_store::{Store, StoreOptions, find_partition};
@@ -492,7 +492,13 @@ fn device_and_program_say_the_same_of_each_partition_table() {
             assert!(line.contains(words), "{name}: {line}");
             continue;
         }
-        let list = ok(["list", card]);
+        // A table may take a block of the partition, which is damage.
+        let list = crashlog(["list", card]);
+        assert!(
+            matches!(list.status.code(), Some(0 | 1)),
+            "{name}: {list:?}"
+        );
+        let list = String::from_utf8(list.stdout).expect("text");
         assert!(list.contains("worker"), "{name}: {list}");
         let erased = crashlog(["erase", card, "1"]);
         let line = String::from_utf8_lossy(&erased.stderr);

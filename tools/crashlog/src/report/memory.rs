@@ -333,7 +333,8 @@ pub fn missing(
     post: Option<&PostMortem>,
     names: &dyn Names,
 ) -> Vec<String> {
-    let card = card.damaged.iter().map(|text| printable(text.as_bytes()));
+    let card = card.damaged.iter().chain(&card.refusal);
+    let card = card.map(|text| printable(text.as_bytes()));
     let segments = segments.iter().filter(|data| !data.sound);
     let segments =
         segments.map(|data| format!("Segment {}: its checksum does not match.", data.name()));
