@@ -183,8 +183,8 @@ impl<'s, D: BlockDevice> Store<'s, D> {
     }
 }
 
-/// What is read if there is no scratch memory, and beyond the end of a partition that was cut off: a
-/// block of zeros, which fails every check.
+/// What is read if there is no scratch memory, and beyond the end of a partition that was cut off:
+/// a block of zeros, which fails every check.
 static NOTHING: Block = Block::zeroed();
 
 /// Reads one block into the first block of `scratch`.

@@ -14,8 +14,8 @@
 //! ran last, and what every task was doing when the supervisor last fed the watchdog.
 //!
 //! What the chip says counts where nothing was noted, since a note says more. It comes from
-//! [`Kernel::reset_cause`] or, if that does not know, from the kernel's start code, by retained RAM.
-//! The recorder says how the boot ended in the boot record.
+//! [`Kernel::reset_cause`] or, if that does not know, from the kernel's start code, by retained
+//! RAM. The recorder says how the boot ended in the boot record.
 
 use crate::failure::activity;
 use crate::{Kernel, Supervisor, SupervisorConfig};

@@ -39,8 +39,8 @@ pub trait WatchdogTimer {
 impl<K: Kernel> Supervisor<'_, K> {
     /// Says that the supervisor is well. To be called every 100 ms, by the supervisor's timer alone
     /// and after [`check_hangs`](Self::check_hangs); [`new`](Self::new) has done it first of all.
-    /// Does nothing in an emergency, and without `watchdog-ms`. Before that it notes what every task
-    /// is doing, for the crash of a system that nobody is left to describe.
+    /// Does nothing in an emergency, and without `watchdog-ms`. Before that it notes what every
+    /// task is doing, for the crash of a system that nobody is left to describe.
     pub fn feed_watchdog(&mut self) {
         if self.config.watchdog_ms != 0 && !self.emergency.is_active() {
             note_tasks(&mut self.kernel, &self.region, self.config.tasks.len());

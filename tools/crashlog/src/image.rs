@@ -142,7 +142,7 @@ impl Image {
             .map_err(|cause| Problem::io(&self.path, &format!("read block {first}"), &cause))
     }
 
-    /// Reads the first bytes of the file, those of an incomplete block too, as far as there are any.
+    /// Reads the first bytes of the file as far as there are any, also of an incomplete block.
     pub fn read_head(&self, head: &mut [u8]) {
         let mut filled = 0;
         while let Some(rest) = head.get_mut(filled..).filter(|rest| !rest.is_empty()) {

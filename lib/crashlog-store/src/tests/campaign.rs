@@ -158,7 +158,7 @@ impl Life {
 
     /// The card keeps power and cache, and the next boot has what was in memory.
     fn warm(&mut self, card: &TestCard, memory: &[Block], oracle: &Oracle, steps: usize) {
-        if steps % 4 != 0 {
+        if !steps.is_multiple_of(4) {
             return;
         }
         let card = card.after_reset();
@@ -214,7 +214,7 @@ impl Life {
         self.states += 1;
         let card = cut.card.after_cut(survivors);
         cut.oracle.check(&content(&card));
-        if self.states % 16 != 0 {
+        if !self.states.is_multiple_of(16) {
             return;
         }
         // The next boot is cut, too, and goes on after that.

@@ -23,8 +23,8 @@ use crate::trace::Trace;
 use crate::transfer_blocks::TransferBlocks;
 
 /// Writes the crashes of earlier boots, then does the jobs of the agenda until the card fails. On a
-/// partition that is not written it only serves those who read; what is in retained RAM stays there,
-/// and the card is not suspended.
+/// partition that is not written it only serves those who read; what is in retained RAM stays
+/// there, and the card is not suspended.
 ///
 /// Dropped half way, it leaves the job in progress undone. What was to be written is still in
 /// retained RAM, and callers of the job have no reply.
