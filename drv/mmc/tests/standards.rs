@@ -123,6 +123,58 @@ fn a_card_may_miss_commands_after_power_up() {
     });
 }
 
+/// A card that is reset while it powers up begins its second anew.
+#[test]
+fn a_card_that_misses_a_question_is_asked_again_and_not_reset() {
+    for (model, blocks) in MODELS {
+        if !matches!(model, Model::EmmcByte | Model::EmmcSector) {
+            continue;
+        }
+        let resets = |misses: bool| {
+            let bench = Bench::of(model, blocks);
+            bench.sim.card().habits.misses_second_condition = misses;
+            bench.sim.card().habits.power_up_us = 200_000;
+            bench.identified();
+            let commands = bench.sim.commands();
+            commands.iter().filter(|(index, _)| *index == 0).count()
+        };
+        assert_eq!(resets(true), resets(false), "{model:?}");
+    }
+}
+
+/// The bus is verified by reading the EXT_CSD once more (eMMC 6.6.4): one that garbles data, and its
+/// checksum with it, is not used at that speed.
+#[test]
+fn a_bus_that_garbles_data_is_not_used_at_full_speed() {
+    let healthy = Bench::emmc();
+    let fast = healthy.identified().bus().clock_hz;
+    let bench = Bench::emmc();
+    let flipped = InjectedFault::DataFlipped(0);
+    // The first CMD8 with data is of the slow bus.
+    bench.sim.fault(FaultPlan {
+        after: 1,
+        ..FaultPlan::next(8, flipped)
+    });
+    let slow = bench.identified().bus().clock_hz;
+    assert!(slow < fast, "{slow} Hz, {fast} Hz without the fault");
+}
+
+/// eMMC 6.8.3: what the card reports at the end of a read is about blocks after the first.
+#[test]
+fn an_error_that_is_reported_at_the_end_of_a_read_is_noticed() {
+    let bench = Bench::emmc();
+    bench.sim.controller().version = 1;
+    let mut card = bench.card(true);
+    bench.sim.block_on(card.identify()).expect("healthy");
+    // CARD_ECC_FAILED, for the read and its repetitions.
+    bench.sim.fault(FaultPlan {
+        times: u32::MAX,
+        ..FaultPlan::next(18, InjectedFault::StopRefused(1 << 21))
+    });
+    let read = bench.sim.block_on(card.read(8, &bench.data[..4]));
+    assert!(read.is_err(), "{read:?}");
+}
+
 /// A card without a switch in its supply is found in transfer state, and misses the first CMD0.
 #[test]
 fn a_card_that_was_in_use_may_miss_the_first_reset() {

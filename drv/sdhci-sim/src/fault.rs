@@ -19,6 +19,8 @@ pub enum InjectedFault {
     Refused(u32),
     /// Block `n` (from 0) arrives with a wrong CRC.
     DataCrc(u16),
+    /// A bit in each word of block `n` is wrong, and its CRC is of the wrong data.
+    DataFlipped(u16),
     /// Block `n` arrives with a wrong end bit.
     DataEndBit(u16),
     /// Block `n` does not come, or is not accepted, and the controller reports a time-out.
@@ -27,6 +29,9 @@ pub enum InjectedFault {
     DataStall(u16),
     /// The controller cannot read the descriptor for block `n`.
     Adma(u16),
+    /// The CMD12 that the controller sends at the end of the transfer is answered with these bits:
+    /// something was wrong with a block after the first.
+    StopRefused(u32),
     /// The command that the controller sends by itself fails.
     AutoCommand,
     /// The card accepts the data, or a switch, and fails to carry it out; it reports that when it

@@ -205,6 +205,9 @@ impl SimController {
         }
         data.words = words;
         data.words.truncate(data.block_words);
+        if data.has(InjectedFault::DataFlipped(data.number)) {
+            data.words.iter_mut().for_each(|word| *word ^= 1);
+        }
         data.position = 0;
         if !data.dma {
             data.step = DataStep::Buffer;
@@ -268,6 +271,11 @@ impl SimController {
         if data.auto_cmd12 {
             self.log.push((12, 0));
             let now = self.now;
+            for fault in &data.faults {
+                if let (InjectedFault::StopRefused(bits), Some(card)) = (fault, &mut self.card) {
+                    card.refuse_next(*bits);
+                }
+            }
             let answer = self
                 .card
                 .as_mut()
