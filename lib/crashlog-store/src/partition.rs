@@ -68,6 +68,7 @@ pub async fn find_partition<D: BlockDevice>(
         }
         match search(device, lba, name, scratch, &mut backup).await {
             Ok(mut found) => {
+                found.from_backup = is_backup;
                 if !is_ours {
                     found.problem = Some(TableProblem::MadeAnew);
                 }

@@ -19,7 +19,8 @@ pub enum WriteRefusal {
     OtherPlace,
     /// The superblock states no place: the partition was formatted apart from its card.
     NoPlace,
-    /// One superblock is damaged, or differs from the other, and neither ledger passes its check.
+    /// One superblock is damaged, or differs from the other; and neither ledger passes its check, or
+    /// the primary partition table is damaged, too.
     NoWitness,
 }
 
@@ -34,7 +35,7 @@ impl fmt::Display for WriteRefusal {
                 f.write_str("the superblock states no place: the partition was formatted apart from its card")
             }
             Self::NoWitness => f.write_str(
-                "one superblock is damaged, or differs from the other, and both ledgers are damaged",
+                "one superblock is damaged, or differs from the other, and so are both ledgers, or the primary partition table",
             ),
         }
     }
@@ -91,6 +92,8 @@ impl Superblocks {
             Some(problem) => Some(WriteRefusal::Table(problem)),
             None if !self.content.place().is_known() => Some(WriteRefusal::NoPlace),
             None if self.content.place() != found.place => Some(WriteRefusal::OtherPlace),
+            // The card may have been made anew without a partition table, over a part of ours.
+            None if found.from_backup && !self.are_equal => Some(WriteRefusal::NoWitness),
             None => None,
         }
     }

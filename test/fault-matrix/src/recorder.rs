@@ -358,6 +358,7 @@ impl Recorder<'_> {
                 guid: PARTITION_GUID,
             },
             problem: None,
+            from_backup: false,
         };
         let window = Window::new(&mut self.card, place.first, blocks);
         let window = window.ok_or_else(|| Failed("window".to_owned()))?;

@@ -104,7 +104,11 @@ fn table(card: &mut MemoryCard, input: &mut Unstructured<'_>, lba: u64) -> arbit
     let mut block = [0; BLOCK_LEN];
     block[..size_of::<GptHeader>()].copy_from_slice(header.as_bytes());
     card.set(lba, block);
-    for (number, bytes) in (header.partition_entry_lba.get()..).zip(entries.chunks(BLOCK_LEN)) {
+    let from = header.partition_entry_lba.get();
+    for (index, bytes) in (0..).zip(entries.chunks(BLOCK_LEN)) {
+        let Some(number) = from.checked_add(index) else {
+            break;
+        };
         let mut block = [0; BLOCK_LEN];
         block[..bytes.len()].copy_from_slice(bytes);
         card.set(number, block);

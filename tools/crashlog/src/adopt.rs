@@ -11,6 +11,7 @@ use crate::problem::{Code, Problem};
 use crate::terminal::Output;
 use crate::text::count;
 use block_device::now_or_never;
+use crashlog_format::Superblock;
 use crashlog_store::{FormatError, Store, StoreOptions, adopt_partition};
 use std::io::Write;
 
@@ -30,6 +31,12 @@ pub fn run(args: &Adopt, out: &mut Output) -> Result<(), Problem> {
         )));
     }
     let card = Card::open(path, false)?;
+    if let Some(what) = overwritten(&located.partition)? {
+        return Err(not_a_crashlog_card(format!(
+            "{name}: is not written: {what} of its partition holds neither a superblock nor zeros, so something else was \
+             written there; keep an image of it, then `crashlog format --force` makes it ours"
+        )));
+    }
     let scratch = locate::scratch();
     let options = StoreOptions { keep_first: 0 };
     let view = located.partition.part(0, located.partition.blocks())?;
@@ -50,6 +57,9 @@ pub fn run(args: &Adopt, out: &mut Output) -> Result<(), Problem> {
         count(card.ledger.len().into(), "crash record"),
         count(boots.into(), "boot")
     )?;
+    for text in card.remarks() {
+        writeln!(out, "{text}")?;
+    }
     if located.refusal.is_none() && stated == found.place && !located.is_damaged() {
         writeln!(out, "{name}: is ours already; nothing is written")?;
         return Ok(());
@@ -74,4 +84,20 @@ pub fn run(args: &Adopt, out: &mut Output) -> Result<(), Problem> {
     }
     writeln!(out, "{name}: the superblocks state what the table does now")?;
     Ok(())
+}
+
+/// The superblock, in words, in whose place there is something that is not ours.
+fn overwritten(partition: &Image) -> Result<Option<&'static str>, Problem> {
+    let last = partition.blocks().saturating_sub(1);
+    for (block, what) in [(0, "the first block"), (last, "the last block")] {
+        let bytes = locate::read(partition, block)?;
+        let is_ours = bytes.starts_with(&Superblock::MAGIC.to_le_bytes());
+        if !is_ours
+            && !bytes.iter().all(|byte| *byte == 0)
+            && !bytes.iter().all(|byte| *byte == 0xff)
+        {
+            return Ok(Some(what));
+        }
+    }
+    Ok(None)
 }

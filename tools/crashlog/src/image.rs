@@ -162,6 +162,9 @@ impl Image {
             .min(buffer.len());
         let (bytes, beyond) = buffer.split_at_mut(length);
         beyond.fill(0);
+        if bytes.is_empty() {
+            return Ok(());
+        }
         self.file
             .read_exact_at(bytes, (self.first + first) * BLOCK_LEN as u64)
     }

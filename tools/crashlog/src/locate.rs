@@ -60,6 +60,13 @@ pub fn is_alone(image: &Image) -> Result<bool, Problem> {
     Ok(is_superblock(&read(image, 0)?) || is_superblock(&read(image, image.blocks() - 1)?))
 }
 
+/// Whether the first block of an image is the superblock of a partition: then it is one alone,
+/// whatever is in the blocks behind it.
+pub fn begins_alone(image: &Image) -> Result<bool, Problem> {
+    let parsed = Superblock::parse(&read(image, 0)?, image.blocks());
+    Ok(matches!(parsed, Ok(_) | Err(SuperblockError::Blocks(_))))
+}
+
 /// Finds the partition, checks its superblocks, and tells whether it is written.
 pub fn locate(image: &Image) -> Result<Located, Problem> {
     let name = image.path().display();
@@ -74,6 +81,8 @@ pub fn locate(image: &Image) -> Result<Located, Problem> {
         )));
     }
     let found = match find(image)? {
+        // A table inside of a partition is not that of its card.
+        _ if begins_alone(image)? => None,
         Ok(found) => Some(found),
         Err(PartitionError::NoTable) if is_alone(image)? => None,
         Err(absent) => {
@@ -129,6 +138,7 @@ fn refusal(
     let said = FoundPartition {
         place: content.place(),
         problem: None,
+        from_backup: false,
     };
     let (found, is_alone) = found.map_or((said, true), |found| (*found, false));
     let options = StoreOptions { keep_first: 0 };

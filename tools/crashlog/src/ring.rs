@@ -232,7 +232,7 @@ impl<'a> Medium<'a> {
         while at < numbers.end {
             let count = piece.min(numbers.end - at).min(ring - at % ring);
             let read = self.read(at, count, &mut bytes)?;
-            for (number, block) in (at..).zip(read.chunks_exact(BLOCK_LEN)) {
+            for (number, block) in (at..at + count).zip(read.chunks_exact(BLOCK_LEN)) {
                 if each(number, block)?.is_break() {
                     return Ok(());
                 }

@@ -1,11 +1,11 @@
 //! A time of day as a place in the log: `--since` on the command line.
 //!
-//! Boots have numbers and not times, and a boot knows its time only by the anchors in it. So the
-//! place is found by bisection over pages, each with the anchor that is near it. What is far from
-//! any anchor, or in a boot without one, is passed over.
+//! Boots have numbers and not times, and a boot knows its time only by the anchors in it. So boots
+//! are passed over one by one, and the place is found by bisection in the first that may have it. A
+//! boot without an anchor has no time.
 
 use crate::clock::Anchor;
-use crate::logbook::{ANCHORS_BEFORE, ANCHORS_BEHIND, Logbook};
+use crate::logbook::{ANCHORS_BEFORE, Logbook};
 use crate::problem::Problem;
 use crashlog_format::page::Page;
 use jiff::civil::{Date, DateTime};
@@ -15,6 +15,10 @@ use std::str::FromStr;
 /// So many pages before the place are read as well: the page before it has records of both sides,
 /// and may be damaged.
 const MARGIN: u32 = 64;
+/// Boots that are passed over; what is behind them is read.
+const MOST_BOOTS: u32 = 4_096;
+/// Difference of two anchors of a boot, in milliseconds, up to which no one has set the clock.
+const DRIFT_MS: i128 = 60_000;
 
 /// A time of day, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,24 +46,58 @@ impl FromStr for Since {
 }
 
 impl Logbook<'_> {
-    /// Those of these pages that begin with the first one of this time or of a later one, in
-    /// milliseconds of UTC.
+    /// Those of these pages that begin with the first one that may have a record of this time or of
+    /// a later one, in milliseconds of UTC. A clock may have been set back between two boots and
+    /// inside of one, so each boot is looked at for itself.
     pub fn since(&self, pages: Range<u32>, utc_ms: u64) -> Result<Range<u32>, Problem> {
-        let mut failed = None;
-        let place = self.ring.search(pages.clone(), |page| {
-            match self.time(page) {
-                Ok(time) => time.map(|time| time >= utc_ms.into()),
-                Err(problem) => {
-                    failed = Some(problem);
-                    // The search ends soon.
-                    Some(true)
-                }
+        let mut at = pages.start;
+        for _ in 0..MOST_BOOTS {
+            let rest = at..pages.end;
+            let boot = self
+                .ring
+                .first(rest.clone(), |page| Some(page.header.boot()))?;
+            let Some(boot) = boot else {
+                return Ok(rest);
+            };
+            let found = self.ring.boots(boot..=boot)?;
+            let boot = found.start.max(at)..found.end.min(pages.end);
+            if boot.is_empty() {
+                return Ok(rest);
             }
-        })?;
-        match failed {
-            Some(problem) => Err(problem),
-            None => Ok(place.saturating_sub(MARGIN).max(pages.start)..pages.end),
+            if let Some(first) = self.first_since(boot.clone(), utc_ms)? {
+                return Ok(first..pages.end);
+            }
+            at = boot.end;
         }
+        Ok(at..pages.end)
+    }
+
+    /// The first page of a boot that may have a record of this time or of a later one.
+    fn first_since(&self, boot: Range<u32>, utc_ms: u64) -> Result<Option<u32>, Problem> {
+        let first = self.ring.first(boot.clone(), |page| anchors(page).next())?;
+        let last = self.ring.last(boot.clone(), |page| anchors(page).last())?;
+        let (Some(first), Some(last)) = (first, last) else {
+            return Ok(None);
+        };
+        let end = self.ring.last(boot.clone(), |page| {
+            page.records().last().map(|record| record.header.time)
+        })?;
+        let newest = first
+            .utc_at(end.unwrap_or(0))
+            .max(last.utc_at(end.unwrap_or(0)));
+        if newest < utc_ms.into() {
+            return Ok(None);
+        }
+        if (first.utc_at(0) - last.utc_at(0)).abs() > DRIFT_MS {
+            return Ok(Some(boot.start));
+        }
+        // The clock was not set otherwise: its times are in order, but for what it has drifted.
+        let sought = i128::from(utc_ms) - DRIFT_MS;
+        let place = self.ring.search(boot.clone(), |page| {
+            let record = page.records().next()?;
+            Some(last.utc_at(record.header.time) >= sought)
+        })?;
+        Ok(Some(place.saturating_sub(MARGIN).max(boot.start)))
     }
 
     /// The last anchor that is before these pages in the boot of the first of them.
@@ -74,32 +112,14 @@ impl Logbook<'_> {
         self.last_anchor(&boot, page)
     }
 
-    /// The UTC of the first record of a page, in milliseconds.
-    fn time(&self, page: &Page<'_>) -> Result<Option<i128>, Problem> {
-        let Some(record) = page.records().next() else {
-            return Ok(None);
-        };
-        let (number, boot) = (page.header.sequence(), page.header.boot());
-        let boot = self.ring.boots(boot..=boot)?;
-        let anchor = match self.last_anchor(&boot, number)? {
-            Some(anchor) => Some(anchor),
-            None => {
-                let behind = number..number.saturating_add(ANCHORS_BEHIND).min(boot.end);
-                self.ring.first(behind, |page| anchors(page).next())?
-            }
-        };
-        Ok(anchor.map(|anchor| anchor.utc_at(record.header.time)))
-    }
-
-    /// The last anchor of a boot before a page: near the page, or near the start of the boot.
+    /// The last anchor of a boot before a page. If none is near, the boot is read back to it.
     fn last_anchor(&self, boot: &Range<u32>, page: u32) -> Result<Option<Anchor>, Problem> {
         let near = page.saturating_sub(ANCHORS_BEFORE).max(boot.start)..page;
         let last = |page: &Page<'_>| anchors(page).last();
         if let Some(anchor) = self.ring.last(near.clone(), last)? {
             return Ok(Some(anchor));
         }
-        let begin = boot.start.saturating_add(ANCHORS_BEHIND).min(near.start);
-        self.ring.last(boot.start..begin, last)
+        self.ring.last(boot.start..near.start, last)
     }
 }
 

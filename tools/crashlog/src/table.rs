@@ -247,7 +247,9 @@ fn gaps(taken: &[(u64, u64)], first: u64, last: u64) -> Vec<(u64, u64)> {
     let end = (last.saturating_add(1), u64::MAX);
     for (taken_from, taken_to) in taken.iter().copied().chain([end]) {
         let to = taken_from.min(end.0);
-        let start = from.next_multiple_of(ALIGNMENT);
+        let Some(start) = from.checked_next_multiple_of(ALIGNMENT) else {
+            break;
+        };
         let stop = to / ALIGNMENT * ALIGNMENT;
         if start < stop {
             gaps.push((start, stop - 1));

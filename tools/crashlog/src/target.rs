@@ -36,6 +36,10 @@ impl Target {
         if let Some(place) = place_of_device(image)? {
             return Ok((Self::Alone(place), contents(image, image)?));
         }
+        if image.blocks() > 0 && locate::begins_alone(image)? {
+            let place = PartitionPlace::unknown(image.blocks());
+            return Ok((Self::Alone(place), contents(image, image)?));
+        }
         let absent = match locate::find(image)? {
             Ok(found) => {
                 let place = found.place;
@@ -44,6 +48,10 @@ impl Target {
                     None => Ok((Self::Existing(place), contents(image, &partition)?)),
                     Some(problem @ TableProblem::ReadOnly) => Err(not_a_crashlog_card(format!(
                         "{}: is not written: {problem}; clear the attribute first, for example with `sgdisk --attributes`",
+                        image.path().display()
+                    ))),
+                    Some(problem) if keep => Err(not_a_crashlog_card(format!(
+                        "{}: is not written: {problem}; repair its table first, for example with `gdisk`",
                         image.path().display()
                     ))),
                     // One that is not ours to write is not used again: the whole card is replaced.
@@ -62,6 +70,7 @@ impl Target {
                 let place = PartitionPlace::unknown(image.blocks());
                 Ok((Self::Alone(place), contents(image, image)?))
             }
+            PartitionError::NoTable if keep && !is_blank(image)? => Err(absence(image, &absent)?),
             PartitionError::NoTable => {
                 let destroyed = (!is_blank(image)?).then(|| holds(image)).transpose()?;
                 Ok((Self::Card, destroyed.into_iter().collect()))
@@ -91,7 +100,9 @@ impl Target {
                 let what = absence(image, &absent)?.to_string();
                 let name = format!("{}: ", image.path().display());
                 let what = what.strip_prefix(&name).unwrap_or(&what).to_owned();
-                Ok((Self::Card, vec![what]))
+                let mut destroyed = vec![what];
+                destroyed.extend(tables(image)?);
+                Ok((Self::Card, destroyed))
             }
         }
     }
@@ -128,11 +139,11 @@ fn contents(image: &Image, partition: &Image) -> Result<Vec<String>, Problem> {
     if pages > 0 {
         found.push(format!("holds {}", count(pages, "log page")));
     }
-    // What is damaged may be what says that there are crashes.
+    // What is damaged may be what says that there are crashes, or that the place is another's.
     found.extend(
         card.damaged
             .iter()
-            .filter(|what| what.contains("ledger"))
+            .filter(|what| what.contains("ledger") || what.contains("superblock"))
             .map(|what| format!("is damaged, so there may be more on it: {what}")),
     );
     Ok(found)

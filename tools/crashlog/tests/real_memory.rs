@@ -101,7 +101,7 @@ fn memory_that_the_tables_leave_out_is_named() {
         .filter(|gap| gap["owner"] == "the kernel")
         .filter_map(|gap| gap["length"].as_u64())
         .sum();
-    assert_eq!(kernel, 0x2978);
+    assert_eq!(kernel, 0x29c8);
     let said = fails(1, scene.dump());
     assert!(
         said.contains("has no entry for memory that belongs into it"),
@@ -176,7 +176,7 @@ fn a_snapshot_of_one_task_has_that_task_and_its_entry() {
     let missing = &value["snapshot"]["missing"][0];
     assert_eq!(
         (&missing["owner"], &missing["address"]),
-        (&json!("the kernel"), &json!(0x8080_1358_u32))
+        (&json!("the kernel"), &json!(0x8080_1370_u32))
     );
 }
 

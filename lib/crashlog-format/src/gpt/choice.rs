@@ -60,6 +60,8 @@ pub struct FoundPartition {
     pub place: PartitionPlace,
     /// Why it is not written; `None` if the table permits it.
     pub problem: Option<TableProblem>,
+    /// The primary table is damaged, and the backup says so: then both superblocks have to agree.
+    pub from_backup: bool,
 }
 
 /// Chooses a partition among the entries of a table, which are given to it one by one, twice: first
@@ -127,7 +129,9 @@ impl PartitionChoice {
         }
         let device_blocks = blocks;
         let blocks = last.wrapping_sub(first).saturating_add(1);
-        let problem = if header.alternate_lba.get() >= device_blocks {
+        let problem = if self.is_read_only {
+            Some(TableProblem::ReadOnly)
+        } else if header.alternate_lba.get() >= device_blocks {
             Some(TableProblem::LargerDevice)
         } else if self.is_ambiguous {
             Some(TableProblem::Ambiguous)
@@ -138,8 +142,6 @@ impl PartitionChoice {
             Some(TableProblem::OutOfBounds)
         } else if self.overlapping > 1 || has_blocks_of_table(header, first, last) {
             Some(TableProblem::Overlaps)
-        } else if self.is_read_only {
-            Some(TableProblem::ReadOnly)
         } else {
             None
         };
@@ -149,7 +151,11 @@ impl PartitionChoice {
             blocks,
             guid,
         };
-        Ok(FoundPartition { place, problem })
+        Ok(FoundPartition {
+            place,
+            problem,
+            from_backup: false,
+        })
     }
 }
 

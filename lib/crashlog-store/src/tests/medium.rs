@@ -64,6 +64,7 @@ fn the_store_works_on_another_medium() {
     let entry = FoundPartition {
         place: made,
         problem: None,
+        from_backup: false,
     };
 
     let mut crashes = Vec::new();

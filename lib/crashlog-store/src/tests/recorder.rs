@@ -126,6 +126,7 @@ pub fn table_entry(card: &TestCard) -> FoundPartition {
     FoundPartition {
         place: place(blocks / 8 * 8),
         problem: None,
+        from_backup: false,
     }
 }
 

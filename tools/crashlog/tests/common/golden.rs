@@ -13,7 +13,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 /// The image of `saboteur.zip`.
-pub const SABOTEUR: u64 = u64::from_le_bytes([0xa6, 0xad, 0x0a, 0x1a, 0x1a, 0x41, 0xcc, 0x65]);
+pub const SABOTEUR: u64 = u64::from_le_bytes([0x75, 0x9a, 0x73, 0x48, 0xe2, 0x40, 0x7e, 0xbf]);
 
 /// A card with a crash that has a snapshot, and the archive of its firmware.
 pub struct Scene {
