@@ -118,3 +118,37 @@ fn a_time_of_day_selects_what_came_then_or_later() {
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("2026-11-28T09:40"), "{said}");
 }
+
+/// The clock of the second boot is years behind, and that of the third is set back by a day.
+#[test]
+fn a_clock_that_goes_back_hides_nothing() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    let mut partition = Partition::open(&path);
+    let day = 86_400_000;
+    for (boot, anchors) in [
+        (1, vec![MORNING]),
+        (2, vec![day]),
+        (3, vec![MORNING + day, MORNING]),
+    ] {
+        partition.boot_record(boot, IMAGE);
+        let mut anchors = anchors.into_iter();
+        for minute in 0..300 {
+            if matches!(minute, 1 | 150)
+                && let Some(utc_ms) = anchors.next()
+            {
+                let time = TimeAnchor::new(utc_ms + minute * 60_000).expect("a time");
+                let record = header(Stream::Boot, Level::Info, 1, minute * 60_000);
+                partition.page(boot, &[(record, &time.to_bytes())]);
+            }
+            line(&mut partition, boot, minute * 60_000, 2);
+        }
+    }
+    let count = |since: &str| {
+        let log = ok(["log", text(&path), "--stream", "console", "--since", since]);
+        log.lines().count()
+    };
+    assert_eq!(count("2026-01-01"), 600);
+    // Up to the jump the third boot is a day ahead.
+    assert_eq!(count("2026-11-29"), 150);
+}

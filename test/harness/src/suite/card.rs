@@ -29,7 +29,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
             unsaved(
                 rig,
                 Some(&card),
-                "the card has no valid GPT partition table",
+                "the card has no GPT partition table",
             )
         }),
         session.trial("card::other-partition", DEMO, |rig| {
