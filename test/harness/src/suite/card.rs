@@ -26,11 +26,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
         session.trial("card::blank", DEMO, |rig| {
             let card = rig.artefacts.path("card.img");
             File::create(&card)?.set_len(SIZE)?;
-            unsaved(
-                rig,
-                Some(&card),
-                "the card has no GPT partition table",
-            )
+            unsaved(rig, Some(&card), "the card has no GPT partition table")
         }),
         session.trial("card::other-partition", DEMO, |rig| {
             let card = rig.artefacts.path("card.img");
@@ -51,7 +47,11 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
                     .open(&card)?
                     .write_all_at(&[0; 512], block * 512)?;
             }
-            unsaved(rig, Some(&card), "is not formatted")
+            unsaved(
+                rig,
+                Some(&card),
+                "has no superblock: never formatted, or lost",
+            )
         }),
         session.trial("card::unknown-version", DEMO, |rig| {
             let card = rig.artefacts.path("card.img");
@@ -62,7 +62,7 @@ pub fn trials(session: &Arc<Session>) -> Vec<Trial> {
                     .open(&card)?
                     .write_all_at(&[9], block * 512 + 8)?;
             }
-            unsaved(rig, Some(&card), "unknown format version 9")
+            unsaved(rig, Some(&card), "the partition has format version 9")
         }),
     ]
 }
