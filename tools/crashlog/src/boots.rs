@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::describe::Names;
 use crate::list;
 use crate::problem::Problem;
-use crate::terminal::{BAD, FAINT, GOOD, Output, STRONG, WARN};
+use crate::terminal::{BAD, FAINT, GOOD, Output, STRONG};
 use crate::text::{self, printable, seconds};
 use anstyle::Style;
 use crashlog_format::{BootEnd, LastRan};
@@ -27,11 +27,13 @@ pub fn run(args: &Boots, out: &mut Output) -> Result<(), Problem> {
         None => 0..=u32::MAX,
     };
     if args.json {
-        return list_json(&card, table, wanted, &mut names, out);
+        list_json(&card, table, wanted, &mut names, out)?;
+        return end(&card, out);
     }
     if table.newest().is_none() {
         writeln!(out, "no boots")?;
-        return Ok(());
+        list::damages(&card, out)?;
+        return end(&card, out);
     }
     let mut clock = table.clock(wanted.clone())?;
     writeln!(
@@ -67,10 +69,14 @@ pub fn run(args: &Boots, out: &mut Output) -> Result<(), Problem> {
         }
         Ok(())
     })?;
-    for text in card.remarks() {
-        writeln!(out, "{WARN}{text}{WARN:#}")?;
-    }
-    Ok(())
+    list::damages(&card, out)?;
+    end(&card, out)
+}
+
+/// Everything is listed. The error says what is damaged, if anything is.
+fn end(card: &Card, out: &mut Output) -> Result<(), Problem> {
+    out.flush()?;
+    card.check(0, "what can be read is listed")
 }
 
 /// Prints one JSON object, boot by boot.

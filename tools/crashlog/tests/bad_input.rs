@@ -216,6 +216,8 @@ fn a_truncated_partition_is_read_as_far_as_it_goes() {
             list.contains("worker") && list.contains("the image is truncated"),
             "{list}"
         );
+        let line = fails(1, ["boots", path.to_str().expect("path")]);
+        assert!(line.contains("is damaged"), "{line}");
         let line = fails(3, ["erase", path.to_str().expect("path"), "1"]);
         assert!(line.contains("is not written"), "{line}");
         let line = fails(3, ["format", "--any-size", path.to_str().expect("path")]);
