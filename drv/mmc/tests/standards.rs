@@ -142,8 +142,8 @@ fn a_card_that_misses_a_question_is_asked_again_and_not_reset() {
     }
 }
 
-/// The bus is verified by reading the EXT_CSD once more (eMMC 6.6.4): one that garbles data, and its
-/// checksum with it, is not used at that speed.
+/// The bus is verified by reading the EXT_CSD once more (eMMC 6.6.4): one that garbles data, and
+/// its checksum with it, is not used at that speed.
 #[test]
 fn a_bus_that_garbles_data_is_not_used_at_full_speed() {
     let healthy = Bench::emmc();

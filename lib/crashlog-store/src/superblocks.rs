@@ -19,8 +19,8 @@ pub enum WriteRefusal {
     OtherPlace,
     /// The superblock states no place: the partition was formatted apart from its card.
     NoPlace,
-    /// One superblock is damaged, or differs from the other; and neither ledger passes its check, or
-    /// the primary partition table is damaged, too.
+    /// One superblock is damaged, or differs from the other; and neither ledger passes its check,
+    /// or the primary partition table is damaged, too.
     NoWitness,
 }
 
