@@ -159,7 +159,12 @@ fn replaced_by_older(mut scene: Scene<'_>) -> Result<()> {
     scene.strike_idle()?;
     scene.insert(&older)?;
     scene.boot()?;
-    let now = Evidence::take(&scene.rig.tool, &older)?;
+    // The crash tells of pages that the other card has.
+    ensure!(
+        scene.rig.tool.verify(&older).is_err(),
+        "nobody misses the pages that the other card has"
+    );
+    let now = Evidence::read(&scene.rig.tool, &older)?;
     ensure!(
         now.is_longer_than(&before),
         "something that was on the copy is missing"
