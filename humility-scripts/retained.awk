@@ -131,21 +131,21 @@ function series(copy,    at, found) {
     found = ""
     # A series counts its first fault too; `crashlog list` counts those that repeat it. The upper
     # half of the word with the task counts faults of any kind.
-    for (at = copy + 4; at < copy + 20; at += 4)
+    for (at = copy + 4; at < copy + 36; at += 4)
         if (word(30, at) > 1) found = found (found ? ", " : "") "task `" task(word(30, at + 1) % 65536) "` " plural(word(30, at) - 1, "time")
     return found
 }
 
 function history(    copy, best, found) {
     best = ""
-    for (copy = 0; copy < 40; copy += 20) {
-        if (word(30, copy) != sum(tag("HIST"), 30, copy + 1, 19)) continue
+    for (copy = 0; copy < 72; copy += 36) {
+        if (word(30, copy) != sum(tag("HIST"), 30, copy + 1, 35)) continue
         if (best == "" || (word(30, copy + 1) - word(30, best + 1) + WORD) % WORD < WORD / 2) best = copy
     }
     found = best == "" ? "" : series(best)
     print "repeats    " (found ? "of the same fault, after the first: " found : "none")
-    if (word(30, 40) == sum(tag("HIST"), 30, 41, 19))
-        print "set aside  after boots that ended early: repeats of " (series(40) ? series(40) : "no fault")
+    if (word(30, 72) == sum(tag("HIST"), 30, 73, 35))
+        print "set aside  after boots that ended early: repeats of " (series(72) ? series(72) : "no fault")
 }
 
 function location(    copy, best) {

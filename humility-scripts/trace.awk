@@ -28,6 +28,7 @@ function meaning(kind) {
     if (kind == "SetAside") return "set aside what earlier starts may have failed with: the crashes in retained RAM" (payload ~ /true/ ? ", and the pages of the log" : "")
     if (kind == "Mounted") return "located the log on the card; the next page is " number("next_page")
     if (kind == "RamOnly") return "saves nothing: " inside()
+    if (kind == "ReadOnly") return "reads the log on the card and does not write it: " inside()
     if (kind == "Wrote") return "wrote " number("count") " pages, the first is " number("first_page")
     if (kind == "WroteCrash") return "wrote crash " number("sequence")
     if (kind == "WroteLateCrash") return "wrote crash " number("sequence") ", which an earlier boot left in retained RAM"
