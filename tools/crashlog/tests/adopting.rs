@@ -161,3 +161,63 @@ fn what_force_destroys_is_listed_before() {
         "{said}"
     );
 }
+
+/// A boot sector, as a file system has at its start.
+fn boot_sector() -> [u8; 512] {
+    let mut sector = [0x11; 512];
+    (sector[0], sector[510], sector[511]) = (0xeb, 0x55, 0xaa);
+    sector
+}
+
+/// REQ: X12 (in part: a superblock that was overwritten)
+#[test]
+fn a_partition_that_something_else_was_written_over_is_not_taken_unforced() {
+    let bench = Bench::new();
+    let path = bench.formatted();
+    Partition::open(&path).write(0, &boot_sector());
+    let before = fs::read(&path).expect("read");
+    let line = fails(3, ["format", text(&path)]);
+    assert!(
+        line.contains("superblock") && line.contains("--force"),
+        "{line}"
+    );
+    let line = fails(3, ["adopt", text(&path)]);
+    assert!(
+        line.contains("the first block of its partition holds neither a superblock nor zeros"),
+        "{line}"
+    );
+    assert!(fs::read(&path).expect("read") == before);
+    ok(["format", "--force", text(&path)]);
+}
+
+/// A table inside of a partition says nothing of its card.
+#[test]
+fn a_partition_that_begins_with_its_superblock_is_one_alone() {
+    let bench = Bench::new();
+    let path = crashed(&bench);
+    let card = fs::read(&path).expect("read");
+    let mut alone = partition(&path);
+    // The header and the entries; the ledgers are behind them.
+    alone[512..1536].copy_from_slice(&card[512..1536]);
+    let file = bench.path("partition.img");
+    fs::write(&file, &alone).expect("write");
+    let list = ok(["list", text(&file)]);
+    assert!(list.contains("worker"), "{list}");
+    let line = fails(3, ["format", "--any-size", text(&file)]);
+    assert!(line.contains("1 crash record"), "{line}");
+}
+
+/// `--keep` keeps the table, whatever else is forced.
+#[test]
+fn a_table_that_is_kept_is_never_replaced() {
+    let bench = Bench::new();
+    let path = crashed(&bench);
+    let mut bytes = fs::read(&path).expect("read");
+    bytes[..512].copy_from_slice(&boot_sector());
+    bytes[512..1024].fill(0);
+    let last = bytes.len() - 512;
+    bytes[last..].fill(0);
+    fs::write(&path, &bytes).expect("write");
+    fails(3, ["format", "--keep", "--force", text(&path)]);
+    assert!(fs::read(&path).expect("read") == bytes);
+}

@@ -27,6 +27,15 @@ fn used_card(oracle: &mut Oracle) -> TestCard {
     card
 }
 
+/// A place of the partition's length.
+fn place(first: u64, guid: u128) -> PartitionPlace {
+    PartitionPlace {
+        first,
+        blocks: 192,
+        guid: Guid::new(guid),
+    }
+}
+
 /// Writes superblocks that state this place.
 fn restate(card: &TestCard, blocks: &[u64], place: PartitionPlace) {
     let content = Superblock::parse(&card.peek(OURS), 192).unwrap();
@@ -46,41 +55,20 @@ fn refusal(card: &TestCard) -> Option<WriteRefusal> {
 #[test]
 fn a_partition_that_table_and_superblocks_do_not_agree_on_is_read_and_not_written() {
     type Change = fn(&TestCard);
-    let cases: [(&str, Change, WriteRefusal); 7] = [
+    let cases: [(&str, Change, WriteRefusal); 8] = [
         (
             "another first block",
-            |card| {
-                let place = PartitionPlace {
-                    first: 4096,
-                    blocks: 192,
-                    guid: Guid::new(2),
-                };
-                restate(card, &[OURS, LAST], place);
-            },
+            |card| restate(card, &[OURS, LAST], place(4096, 2)),
             WriteRefusal::OtherPlace,
         ),
         (
             "another GUID",
-            |card| {
-                let place = PartitionPlace {
-                    first: OURS,
-                    blocks: 192,
-                    guid: Guid::new(3),
-                };
-                restate(card, &[OURS, LAST], place);
-            },
+            |card| restate(card, &[OURS, LAST], place(OURS, 3)),
             WriteRefusal::OtherPlace,
         ),
         (
             "another GUID in the first superblock",
-            |card| {
-                let place = PartitionPlace {
-                    first: OURS,
-                    blocks: 192,
-                    guid: Guid::new(3),
-                };
-                restate(card, &[OURS], place);
-            },
+            |card| restate(card, &[OURS], place(OURS, 3)),
             WriteRefusal::OtherPlace,
         ),
         (
@@ -101,6 +89,15 @@ fn a_partition_that_table_and_superblocks_do_not_agree_on_is_read_and_not_writte
             "the last superblock and both ledgers lost",
             |card| {
                 for block in [LAST, LEDGERS[0], LEDGERS[1]] {
+                    card.poke(block, |bytes| bytes.fill(0));
+                }
+            },
+            WriteRefusal::NoWitness,
+        ),
+        (
+            "the primary table and the first superblock lost",
+            |card| {
+                for block in [1, OURS] {
                     card.poke(block, |bytes| bytes.fill(0));
                 }
             },
