@@ -11,6 +11,7 @@ mod card;
 pub mod changes;
 pub mod golden;
 pub mod program;
+pub mod retained;
 pub mod seal;
 
 pub use card::{Failed, MemoryCard};

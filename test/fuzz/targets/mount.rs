@@ -7,11 +7,12 @@ use arbitrary::Unstructured;
 use block_device::{Block, PolledDevice, Window, now_or_never};
 use crashlog_format::gpt::FoundPartition;
 use crashlog_format::ledger::Ledger;
-use crashlog_format::{CrashReason, Outcome, PARTITION_NAME};
+use crashlog_format::{Outcome, PARTITION_NAME};
 use crashlog_fuzz::changes::{self, LogPlace};
 use crashlog_fuzz::golden::{self, OPTIONS};
+use crashlog_fuzz::retained::{arm_panic, memory};
 use crashlog_fuzz::{Failed, MemoryCard};
-use crashlog_retained::{CrashContext, Region};
+use crashlog_retained::Region;
 use crashlog_store::emergency::{self, EmergencyRequest};
 use crashlog_store::{LogReader, Polled, Store, find_partition};
 use libfuzzer_sys::fuzz_target;
@@ -32,7 +33,7 @@ thread_local! {
         })
         .collect();
     static MEMORY: RefCell<Vec<Block>> =
-        RefCell::new((0..Region::len_with(8) / 512).map(|_| Block::zeroed()).collect());
+        RefCell::new(memory());
 }
 
 fuzz_target!(|input: &[u8]| {
@@ -56,14 +57,7 @@ fn check(card: &mut MemoryCard, memory: &[Block]) {
     }
     let region = Region::over(memory).expect("a region is long enough");
     region.begin_boot();
-    let mut context = CrashContext::new(CrashReason::Panic, 5, "worker", &[0, 1, 4, 0, 0, 0, 0]);
-    (context.time, context.boot) = (4_321, region.boot());
-    let mut writer = region.mailbox().write_crash().expect("an empty mailbox");
-    writer.message(b"a message");
-    writer.stack_at(0x8080_0000, 64);
-    writer.stack(&[7; 64]);
-    writer.finish(&context);
-    region.mailbox().arm(1_000);
+    arm_panic(&region, 4_321);
     let partition = find(card, &scratch);
     let outside: Vec<_> = card.written().collect();
     if emergency(card, &region).is_ok() {

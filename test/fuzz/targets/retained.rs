@@ -4,8 +4,9 @@
 
 use arbitrary::Unstructured;
 use block_device::Block;
-use crashlog_format::{CrashReason, Level, Stream};
-use crashlog_retained::{AppendError, CrashContext, LogHeader, LogRing, Region};
+use crashlog_format::{Level, Stream};
+use crashlog_fuzz::retained::{arm_panic, memory};
+use crashlog_retained::{AppendError, LogHeader, LogRing, Region};
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
 
@@ -14,15 +15,13 @@ const MOST: usize = 64;
 
 thread_local! {
     static MEMORY: RefCell<Vec<Block>> =
-        RefCell::new((0..Region::len_with(8) / 512).map(|_| Block::zeroed()).collect());
+        RefCell::new(memory());
     static SNAPSHOT: RefCell<Vec<[u8; 512]>> = RefCell::new(used());
 }
 
 /// The region of a system that has logged and failed.
 fn used() -> Vec<[u8; 512]> {
-    let memory: Vec<Block> = (0..Region::len_with(8) / 512)
-        .map(|_| Block::zeroed())
-        .collect();
+    let memory = memory();
     let region = Region::over(&memory).expect("a region is long enough");
     for _ in 0..3 {
         region.begin_boot();
@@ -31,14 +30,7 @@ fn used() -> Vec<[u8; 512]> {
             let _ = ring.append(&line(u64::from(number)), &[number; 90]);
         }
     }
-    let mut context = CrashContext::new(CrashReason::Panic, 5, "worker", &[0, 1, 4, 0, 0, 0, 0]);
-    (context.time, context.boot) = (77, region.boot());
-    let mut writer = region.mailbox().write_crash().expect("an empty mailbox");
-    writer.message(b"a message");
-    writer.stack_at(0x8080_0000, 64);
-    writer.stack(&[7; 64]);
-    writer.finish(&context);
-    region.mailbox().arm(1_000);
+    arm_panic(&region, 77);
     let bytes = |block: &Block| {
         let mut bytes = [0; 512];
         block.copy_to(0, &mut bytes);
