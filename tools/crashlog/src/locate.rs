@@ -63,8 +63,7 @@ pub fn is_alone(image: &Image) -> Result<bool, Problem> {
 /// Whether the first block of an image is the superblock of a partition: then it is one alone,
 /// whatever is in the blocks behind it.
 pub fn begins_alone(image: &Image) -> Result<bool, Problem> {
-    let parsed = Superblock::parse(&read(image, 0)?, image.blocks());
-    Ok(matches!(parsed, Ok(_) | Err(SuperblockError::Blocks(_))))
+    Ok(stated_blocks(image)?.is_some())
 }
 
 /// Finds the partition, checks its superblocks, and tells whether it is written.
@@ -98,7 +97,10 @@ pub fn locate(image: &Image) -> Result<Located, Problem> {
     }
     let (first, blocks) = match &found {
         Some(found) => (found.place.first, found.place.blocks),
-        None => (0, stated_blocks(image)?.max(image.blocks())),
+        None => (
+            0,
+            stated_blocks(image)?.map_or(image.blocks(), |blocks| blocks.max(image.blocks())),
+        ),
     };
     let there = image.blocks().saturating_sub(first);
     if there < blocks {
@@ -118,12 +120,13 @@ pub fn locate(image: &Image) -> Result<Located, Problem> {
     })
 }
 
-/// The number of blocks that the superblock of a partition alone states: more than the image has,
-/// if that is truncated.
-fn stated_blocks(image: &Image) -> Result<u64, Problem> {
+/// The number of blocks that the superblock states with which an image begins: more than the image
+/// has, if that is truncated. `None` if it does not begin with one.
+fn stated_blocks(image: &Image) -> Result<Option<u64>, Problem> {
     Ok(match Superblock::parse(&read(image, 0)?, image.blocks()) {
-        Err(SuperblockError::Blocks(stated)) => stated.into(),
-        _ => image.blocks(),
+        Ok(_) => Some(image.blocks()),
+        Err(SuperblockError::Blocks(stated)) => Some(stated.into()),
+        Err(_) => None,
     })
 }
 

@@ -142,17 +142,7 @@ fn a_missing_page_is_damage_if_the_next_boot_had_it_in_memory() {
 #[test]
 fn the_places_after_the_newest_page_may_be_torn() {
     let bench = Bench::new();
-    let path = bench.path("card.img");
-    ok([
-        "format",
-        "--size",
-        "4M",
-        "--slots",
-        "22",
-        "--slot-size",
-        "60K",
-        text(&path),
-    ]);
+    let path = bench.with_short_ring();
     let mut partition = Partition::open(&path);
     let ring = partition.geometry.ring_pages();
     pages(&mut partition, 1, ring + 50);

@@ -457,17 +457,7 @@ fn the_backup_table_is_enough() {
 #[test]
 fn a_ring_in_its_second_lap_begins_with_the_oldest_page() {
     let bench = Bench::new();
-    let path = bench.path("card.img");
-    ok([
-        "format",
-        "--size",
-        "4M",
-        "--slots",
-        "22",
-        "--slot-size",
-        "60K",
-        text(&path),
-    ]);
+    let path = bench.with_short_ring();
     let mut partition = Partition::open(&path);
     let pages = partition.geometry.ring_pages();
     for number in 0..pages + pages / 2 {

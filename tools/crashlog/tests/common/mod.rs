@@ -56,6 +56,21 @@ impl Bench {
         ok(["format", "--size", "8M", path.to_str().expect("path")]);
         path
     }
+
+    /// A card of 4 MiB, most of it slots: its ring is soon in its second lap.
+    pub fn with_short_ring(&self) -> PathBuf {
+        let path = self.path("card.img");
+        let name = path.to_str().expect("path");
+        let [slots, length] = [["--slots", "22"], ["--slot-size", "60K"]];
+        ok([
+            &["format", "--size", "4M"],
+            &slots[..],
+            &length[..],
+            &[name],
+        ]
+        .concat());
+        path
+    }
 }
 
 /// Runs the tool.
