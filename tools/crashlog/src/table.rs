@@ -258,3 +258,24 @@ fn gaps(taken: &[(u64, u64)], first: u64, last: u64) -> Vec<(u64, u64)> {
     }
     gaps
 }
+
+#[cfg(test)]
+mod tests {
+    use super::gaps;
+
+    #[test]
+    fn gaps_are_aligned_and_between_what_is_taken() {
+        let taken = [(4096, 5000), (8192, 10_000)];
+        assert_eq!(
+            gaps(&taken, 34, 20_000),
+            [(2048, 4095), (6144, 8191), (10_240, 18_431)]
+        );
+    }
+
+    /// A foreign entry may state any numbers.
+    #[test]
+    fn nothing_is_behind_the_last_number_that_there_is() {
+        assert_eq!(gaps(&[(4096, u64::MAX)], 34, u64::MAX), [(2048, 4095)]);
+        assert_eq!(gaps(&[], u64::MAX, u64::MAX), []);
+    }
+}

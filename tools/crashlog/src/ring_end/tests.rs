@@ -236,3 +236,14 @@ fn an_empty_log_is_not_read_to_its_end() {
     let read = card.read();
     assert!(read < 4 * WINDOW as usize, "{read} blocks");
 }
+
+/// A ledger that is damaged, or a ring that is worn out, has the highest numbers there can be.
+#[test]
+fn the_last_page_numbers_that_there_are_can_be_read() {
+    let mut card = Card::new(200);
+    let end = u32::MAX;
+    let numbers = end - 100..end;
+    card.fill(numbers.clone(), |_| 1);
+    let read = card.pages(end);
+    assert!(read.iter().map(|(number, _)| *number).eq(numbers));
+}
